@@ -1,0 +1,15 @@
+"""Deep learning for four sciences on shared, pretrainable trunks.
+
+`sciml.jets`, `sciml.protein`, `sciml.symbolic` and `sciml.placement` are the sciences;
+`sciml.trunks` and `sciml.objectives` are what they share. Nothing heavy loads here:
+`import sciml` takes well under 0.3 s, and each part loads where it is used.
+"""
+
+from importlib.metadata import PackageNotFoundError, version
+
+try:
+    __version__ = version("sciml")
+except PackageNotFoundError:  # a bare checkout on the path
+    __version__ = "0.1.0"
+
+__all__ = ["__version__"]
