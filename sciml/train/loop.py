@@ -1,0 +1,406 @@
+"""The training loop.
+
+`fit` trains a module whose `forward(batch)` returns `{"loss": mean, "count": terms, ...}`. The step's
+loss is the mean over all terms of the global batch: over micro-batches, over processes, over a
+ragged last batch. It checkpoints, and the same call goes on where the last one stopped.
+"""
+
+from __future__ import annotations
+
+import math
+import signal
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from sciml.config import Range
+from sciml.device import choose
+from sciml.errors import InputError
+from sciml.paths import atomic_write
+from sciml.train import parallel
+from sciml.train.log import Bar, MetricsLog, console
+from sciml.train.optim import Average, adamw, lr_factor
+from sciml.train.sampler import Plan, move, read
+from sciml.train.state import TrainState
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """How to train: the same for every domain and objective."""
+
+    steps: Annotated[int, Range(min=0)] = 0
+    """Optimiser steps; 0 means: as many as `epochs` needs."""
+    epochs: Annotated[float, Range(min=0, exclusive=True)] = 10.0
+    """Passes over the data, if `steps` is 0."""
+    batch_size: Annotated[int, Range(min=1)] = 64
+    """Examples an optimiser step, over all processes and micro-batches."""
+    accumulate: Annotated[int, Range(min=1)] = 1
+    """Micro-batches an optimiser step: less memory, the same result."""
+    lr: Annotated[float, Range(min=0, exclusive=True)] = 1e-3
+    """Peak learning rate of AdamW."""
+    weight_decay: Annotated[float, Range(min=0)] = 0.01
+    """Decoupled weight decay of matrices; biases and norms are not decayed."""
+    warmup: Annotated[float, Range(min=0, max=1)] = 0.05
+    """Share of the steps in which the learning rate rises; a cosine brings it down after."""
+    clip: Annotated[float, Range(min=0)] = 1.0
+    """Largest norm of the gradient; 0 does not clip."""
+    ema: Annotated[float, Range(min=0, max=1)] = 0.0
+    """Decay of the moving average of the weights that is evaluated and kept; 0 keeps none."""
+    device: str = "auto"
+    """auto, cpu, cuda, cuda:1 or mps."""
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    """Number format of matrix products; weights stay fp32."""
+    compile: bool = False
+    """Compile the model with torch.compile: a minute of waiting, then faster steps."""
+    workers: Annotated[int, Range(min=0)] = 0
+    """Processes that read data beside the training process."""
+    checkpoint_every: Annotated[int, Range(min=1)] = 200
+    """Steps between checkpoints."""
+    keep: Annotated[int, Range(min=1)] = 2
+    """Checkpoints kept."""
+    log_every: Annotated[int, Range(min=1)] = 20
+    """Steps between records in metrics.jsonl."""
+    validate_every: Annotated[int, Range(min=1)] = 200
+    """Steps between validations, if there is something to validate on."""
+    monitor: str = "loss"
+    """Validation metric that decides which weights are kept; "-auc" keeps the largest auc."""
+    patience: Annotated[int, Range(min=0)] = 0
+    """Validations without improvement before training stops early; 0 never stops."""
+    strategy: Literal["ddp", "fsdp"] = "ddp"
+    """Under torchrun: replicate the model (ddp) or shard it (fsdp)."""
+    seed: int = 0
+    """Seed of order, dropout and masking."""
+    tensorboard: bool = False
+    """Also write TensorBoard files (extra: tensorboard)."""
+
+
+class TrainingDiverged(InputError):
+    """The loss or the gradient is no longer a finite number."""
+
+
+class Interrupted(KeyboardInterrupt):
+    """Stopped by Ctrl-C or SIGTERM after a checkpoint; the same command goes on."""
+
+    def __init__(self, number: int, step: int) -> None:
+        super().__init__(f"stopped at step {step}; the same command goes on from there")
+        self.exit_code = 128 + number
+
+
+@dataclass
+class FitResult:
+    """`module` holds the weights to use: the best validated, else averaged, else last ones."""
+
+    module: nn.Module
+    steps: int
+    history: list[dict[str, Any]]
+    seconds: float
+    best: float | None = None
+
+
+class _Signals:
+    """Turns the first Ctrl-C or SIGTERM into a flag, the second Ctrl-C into an exception."""
+
+    def __init__(self) -> None:
+        self.number = 0
+        self.old: dict[int, Any] = {}
+
+    def __enter__(self) -> _Signals:
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self.old[number] = signal.signal(number, self._note)
+        return self
+
+    def _note(self, number: int, _frame: Any) -> None:
+        if self.number == signal.SIGINT and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        self.number = number
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self.old.items():
+            signal.signal(number, handler)
+
+
+def fit(
+    module: nn.Module,
+    dataset: Sequence[Any],
+    config: TrainConfig,
+    *,
+    out: Path,
+    collate: Callable[[list[Any]], Any] | None = None,
+    lengths: np.ndarray | None = None,
+    validate: Callable[[nn.Module], dict[str, float]] | None = None,
+    title: str = "training",
+) -> FitResult:
+    """Train `module` on `dataset`, or go on with the run that `out` holds.
+
+    Args:
+        module: `forward(batch)` returns a dict with `loss` (scalar, a mean) and, if the mean is not
+            over the examples, `count` (scalar: over how many terms); other scalars are logged.
+            A method `after_step(step)`, if it has one, runs after each optimiser step.
+        dataset: anything with `len` and `[i]`.
+        out: folder for `checkpoints/` and `metrics.jsonl`.
+        collate: list of examples -> batch.
+        lengths: [len(dataset)], cost of each example: similar lengths share a batch.
+        validate: called with the module in eval mode; returns metrics, `config.monitor` among them.
+
+    Raises:
+        InputError: nothing to train on, an impossible setting, or `out` holds another run.
+        TrainingDiverged: the loss or gradient is not finite; the batch is saved.
+        Interrupted: stopped by a signal, after a checkpoint.
+    """
+    rank, world = parallel.rank_and_world()
+    if len(dataset) == 0:
+        raise InputError("there is nothing to train on: the data set is empty", where=out)
+    place = choose(config.device, "bf16" if config.precision == "fp16" else config.precision)
+    dtype = torch.float16 if config.precision == "fp16" else place.dtype
+    device = place.device
+    plan = Plan(
+        len(dataset), config.batch_size, config.seed, lengths, config.accumulate, rank, world
+    )
+    total = config.steps or max(1, round(config.epochs * plan.steps_per_epoch))
+    folder = out / "checkpoints"
+
+    torch.manual_seed(config.seed + 7919 * rank)
+    module.to(device).train()
+    wrapped = parallel.wrap(module, config.strategy, device)
+    if config.compile:
+        wrapped.compile()
+    optimizer = adamw(module, config.lr, config.weight_decay, fused=device.type == "cuda")
+    state = TrainState(
+        module,
+        optimizer,
+        torch.amp.GradScaler(device.type, enabled=dtype == torch.float16),
+        Average(module, config.ema) if config.ema else None,
+        notes={"settings": _fixed(config, plan, total), "best": None, "bad": 0, "done": False},
+    )
+    if rank == 0:
+        folder.mkdir(parents=True, exist_ok=True)
+        for leftover in folder.glob(".*.part*"):
+            leftover.unlink()
+    wanted = state.notes["settings"]
+    resumed = state.restore(folder)
+    _same_run(state.notes["settings"], wanted, out)
+    log = MetricsLog(out / "metrics.jsonl", state.step if resumed else None, config.tensorboard) \
+        if rank == 0 else None
+    if rank == 0 and not state.notes["done"]:
+        start = f"resumed at step {state.step} of {total}" if resumed else f"{total} steps"
+        console.print(f"{title}: {start}, {_millions(module)} parameters, on {place}")
+
+    began = time.monotonic()
+    batches = read(dataset, collate, plan, state.step, config.workers, device.type == "cuda")
+    autocast = torch.autocast(device.type, dtype, enabled=dtype != torch.float32)
+    seen = 0
+    with _Signals() as signals, Bar(title, total, state.step, quiet=rank != 0) as bar:
+        while state.step < total and not state.notes["done"]:
+            _set_lr(optimizer, config, state.step, total)
+            metrics, count, stop = _step(
+                wrapped, state, batches, config, device, autocast, signals, out
+            )
+            state.step += 1
+            seen += config.batch_size
+            if state.average is not None:
+                state.average.update(module, state.step)
+            if hasattr(module, "after_step"):
+                module.after_step(state.step)
+            if log and (state.step % config.log_every == 0 or state.step == total):
+                lr = optimizer.param_groups[0]["lr"]
+                rate = seen / (time.monotonic() - began)
+                log.write(state.step, split="train", lr=lr, rate=round(rate, 1), **metrics)
+            bar.update(state.step, f"loss {metrics['loss']:.4f}")
+            if validate and (state.step % config.validate_every == 0 or state.step == total):
+                _validate(state, validate, config, out, log, rank)
+            state.notes["done"] = bool(state.notes["done"] or state.step == total)
+            if stop or state.notes["done"] or state.step % config.checkpoint_every == 0:
+                state.save(folder, config.keep, write=rank == 0)
+            if stop and not state.notes["done"]:
+                raise Interrupted(stop, state.step)
+    if log:
+        log.close()
+    _load_result(state, out)
+    module.eval()
+    history = log.records if log else []
+    return FitResult(module, state.step, history, time.monotonic() - began, state.notes["best"])
+
+
+def _fixed(config: TrainConfig, plan: Plan, total: int) -> dict[str, Any]:
+    """The settings that a resumed run must share with its beginning."""
+    free = {"device", "workers", "checkpoint_every", "keep", "log_every", "tensorboard",
+            "strategy", "compile", "accumulate", "epochs", "precision"}
+    shared = {k: v for k, v in asdict(config).items() if k not in free}
+    return {**shared, "steps": total, "examples": plan.size}
+
+
+def _same_run(saved: dict[str, Any], wanted: dict[str, Any], out: Path) -> None:
+    changed = [f"{key} was {saved.get(key)!r}, is {value!r}"
+               for key, value in wanted.items() if saved.get(key) != value]
+    if changed:
+        raise InputError(
+            f"this folder holds a run with other settings: {'; '.join(changed)}",
+            where=out,
+            hint="Choose another --out, or delete the folder to start anew",
+        )
+
+
+def _set_lr(
+    optimizer: torch.optim.Optimizer, config: TrainConfig, step: int, total: int
+) -> None:
+    factor = lr_factor(step, total, round(config.warmup * total))
+    for group in optimizer.param_groups:
+        group["lr"] = config.lr * factor
+
+
+def _step(
+    wrapped: nn.Module,
+    state: TrainState,
+    batches: Any,
+    config: TrainConfig,
+    device: torch.device,
+    autocast: Any,
+    signals: _Signals,
+    out: Path,
+) -> tuple[dict[str, float], float, int]:
+    """One optimiser step; the metrics of the global batch, its count, and a pending signal."""
+    world = parallel.rank_and_world()[1]
+    sums: dict[str, torch.Tensor] = {}
+    count_here = torch.zeros((), device=device)
+    for part in range(config.accumulate):
+        batch, weight = next(batches)
+        batch = move(batch, device)
+        with parallel.no_sync(wrapped, part == config.accumulate - 1):
+            with autocast:
+                result = wrapped(batch)
+            loss = result["loss"].float()
+            count = torch.as_tensor(result.get("count", _size(batch)), device=device) * weight
+            if not torch.isfinite(loss):
+                _diverged("loss", batch, state, out)
+            # Sums, not means: the division by the global count comes once, at the end.
+            state.scaler.scale(loss * count).backward()
+        count_here += count
+        for key, value in result.items():
+            if key != "count" and torch.is_tensor(value) and value.ndim == 0:
+                value = value.detach().float() * count
+                sums[key] = sums[key] + value if key in sums else value
+    names = sorted(sums)
+    gathered = parallel.sum_over_processes(
+        torch.stack([*(sums[name] for name in names), count_here,
+                     torch.tensor(float(signals.number), device=device)])
+    )
+    total = float(gathered[-2])
+    state.scaler.unscale_(state.optimizer)
+    parameters = [p for p in state.module.parameters() if p.grad is not None]
+    for parameter in parameters:
+        # Both wrappers average over processes: times world is the sum.
+        parameter.grad.mul_(world / max(total, 1e-12))  # type: ignore[union-attr]
+    norm = nn.utils.clip_grad_norm_(parameters, config.clip or math.inf)
+    norm = parallel.whole(norm)
+    if not torch.isfinite(norm) and not state.scaler.is_enabled():
+        _diverged("gradient", batch, state, out)
+    state.scaler.step(state.optimizer)
+    state.scaler.update()
+    state.optimizer.zero_grad(set_to_none=True)
+    metrics = {name: float(gathered[i]) / max(total, 1e-12) for i, name in enumerate(names)}
+    stop = int(gathered[-1]) if world == 1 else (signals.number or int(gathered[-1] > 0) * 15)
+    return {**metrics, "grad_norm": float(norm)}, total, stop
+
+
+def _size(batch: Any) -> int:
+    """Examples in a batch: PyG's own count, else the length of its first tensor."""
+    if hasattr(batch, "num_graphs") and getattr(batch, "batch", None) is not None:
+        return int(batch.num_graphs)
+    if torch.is_tensor(batch):
+        return len(batch)
+    if hasattr(batch, "to_dict"):
+        batch = batch.to_dict()
+    values = batch.values() if isinstance(batch, dict) else batch
+    return next((_size(v) for v in values if torch.is_tensor(v) and v.ndim), 1)
+
+
+def _tensors_in(batch: Any, name: str = "batch") -> dict[str, torch.Tensor]:
+    if torch.is_tensor(batch):
+        return {name: batch.detach().cpu().contiguous().clone()}
+    if hasattr(batch, "to_dict"):
+        batch = batch.to_dict()
+    found: dict[str, torch.Tensor] = {}
+    if isinstance(batch, dict | list | tuple):
+        items = batch.items() if isinstance(batch, dict) else enumerate(batch)
+        for key, value in items:
+            found |= _tensors_in(value, f"{name}.{key}")
+    return found
+
+
+def _diverged(what: str, batch: Any, state: TrainState, out: Path) -> None:
+    path = out / "failed-batch.safetensors"
+    with atomic_write(path) as temporary:
+        save_file(_tensors_in(batch), temporary)
+    raise TrainingDiverged(
+        f"the {what} of step {state.step} is not finite; its batch is in {path}",
+        where=out,
+        hint="Look for NaN in that batch; if there is none, lower train.lr or train.clip",
+    )
+
+
+def _validate(
+    state: TrainState,
+    validate: Callable[[nn.Module], dict[str, float]],
+    config: TrainConfig,
+    out: Path,
+    log: MetricsLog | None,
+    rank: int,
+) -> None:
+    module = state.module
+    devices = [torch.cuda.current_device()] if torch.cuda.is_available() else []
+    if state.average is not None:
+        state.average.swap(module)
+    module.eval()
+    with torch.random.fork_rng(devices=devices), torch.no_grad():
+        metrics = validate(module)
+    module.train()
+    name = config.monitor.lstrip("-")
+    if name not in metrics:
+        from sciml.errors import unknown
+
+        raise unknown("metric in `monitor`", name, metrics)
+    score = -metrics[name] if config.monitor.startswith("-") else metrics[name]
+    if state.notes["best"] is None or score < state.notes["best"]:
+        state.notes |= {"best": score, "bad": 0}
+        weights = {k: parallel.whole(v.detach()).cpu().contiguous().clone()
+                   for k, v in module.state_dict().items()}
+        if rank == 0:
+            with atomic_write(out / "checkpoints" / "best.safetensors") as temporary:
+                save_file(weights, temporary)
+    else:
+        state.notes["bad"] += 1
+        if config.patience and state.notes["bad"] >= config.patience:
+            state.notes["done"] = True
+            if rank == 0:
+                console.print(f"stopped early: {name} has not improved for {config.patience} checks")
+    if state.average is not None:
+        state.average.swap(module)
+    if log:
+        log.write(state.step, split="valid", **metrics)
+
+
+def _load_result(state: TrainState, out: Path) -> None:
+    """The weights to use: the best validated ones, else the average, else the last."""
+    best = out / "checkpoints" / "best.safetensors"
+    if state.notes["best"] is not None and best.exists():
+        current = state.module.state_dict()
+        saved = load_file(best)
+        state.module.load_state_dict(
+            {name: parallel.like(saved[name], tensor) for name, tensor in current.items()}
+        )
+    elif state.average is not None:
+        state.average.swap(state.module)
+
+
+def _millions(module: nn.Module) -> str:
+    number = sum(p.numel() for p in module.parameters())
+    return f"{number / 1e6:.2f}M" if number >= 1e5 else f"{number:,}"

@@ -1,0 +1,82 @@
+"""One process or many: DDP and FSDP2 under `torchrun`, with the same recipe and the same losses."""
+
+from __future__ import annotations
+
+import os
+from contextlib import nullcontext
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import nn
+
+from sciml.errors import InputError
+
+
+def rank_and_world() -> tuple[int, int]:
+    """This process's rank and the number of processes; starts the group under `torchrun`."""
+    if not dist.is_initialized():
+        if int(os.environ.get("WORLD_SIZE", "1")) <= 1 or "RANK" not in os.environ:
+            return 0, 1
+        if torch.cuda.is_available():
+            torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
+        dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+    return dist.get_rank(), dist.get_world_size()
+
+
+def wrap(module: nn.Module, strategy: str, device: torch.device) -> nn.Module:
+    """`module` ready for many processes; with FSDP2 its parameters become shards in place."""
+    _, world = rank_and_world()
+    if world == 1:
+        return module
+    for tensor in list(module.parameters()) + list(module.buffers()):
+        dist.broadcast(tensor.data, src=0)
+    if strategy == "ddp":
+        ids = [device.index or 0] if device.type == "cuda" else None
+        return nn.parallel.DistributedDataParallel(
+            module, device_ids=ids, find_unused_parameters=True
+        )
+    if strategy == "fsdp":
+        from torch.distributed.device_mesh import init_device_mesh
+        from torch.distributed.fsdp import fully_shard
+
+        mesh = init_device_mesh(device.type, (world,))
+        for child in module.modules():
+            if isinstance(child, nn.ModuleList):
+                for block in child:
+                    fully_shard(block, mesh=mesh)
+        return fully_shard(module, mesh=mesh)
+    raise InputError(f"`strategy` must be 'ddp' or 'fsdp', got {strategy!r}")
+
+
+def no_sync(wrapped: nn.Module, last: bool) -> Any:
+    """A context in which gradients stay local, for all micro-batches but the last."""
+    if isinstance(wrapped, nn.parallel.DistributedDataParallel) and not last:
+        return wrapped.no_sync()
+    if hasattr(wrapped, "set_requires_gradient_sync"):
+        wrapped.set_requires_gradient_sync(last)
+    return nullcontext()
+
+
+def sum_over_processes(values: torch.Tensor) -> torch.Tensor:
+    """The element-wise sum over all processes, as a new tensor."""
+    values = values.clone()
+    if dist.is_initialized() and dist.get_world_size() > 1:
+        dist.all_reduce(values)
+    return values
+
+
+def whole(tensor: torch.Tensor) -> torch.Tensor:
+    """A sharded tensor gathered; any other as it is."""
+    return tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor
+
+
+def like(source: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    """`source` on the device and, if `target` is sharded, in the shards of `target`."""
+    if hasattr(target, "device_mesh"):
+        from torch.distributed.tensor import distribute_tensor
+
+        return distribute_tensor(
+            source.to(target.device), target.device_mesh, target.placements  # type: ignore[attr-defined]
+        )
+    return source.to(target.device)

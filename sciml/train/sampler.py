@@ -1,0 +1,137 @@
+"""Which examples make up which step: a pure function of the seed.
+
+Nothing here has a state to save: step `s` of any run with the same seed reads the same examples in
+the same order with the same random transforms, however many workers or processes read them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+
+@dataclass(frozen=True)
+class MicroBatch:
+    """The examples that one process puts through the model at once."""
+
+    indices: tuple[int, ...]
+    seed: int
+    # A process without examples in a ragged last batch repeats one with weight 0, so that
+    # every process takes part in every collective call.
+    weight: float = 1.0
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The order of examples: shuffled anew each epoch, bucketed by length if lengths are known.
+
+    Args:
+        size: number of examples.
+        batch_size: examples an optimiser step, over all processes.
+        lengths: [size], the cost of each example; examples of similar length share a batch.
+    """
+
+    size: int
+    batch_size: int
+    seed: int = 0
+    lengths: np.ndarray | None = None
+    accumulate: int = 1
+    rank: int = 0
+    world: int = 1
+    shuffle: bool = True
+
+    @property
+    def steps_per_epoch(self) -> int:
+        return -(-self.size // self.batch_size)
+
+    def epoch(self, epoch: int) -> list[np.ndarray]:
+        """The batches of an epoch, each an array of example indices."""
+        random = np.random.default_rng([self.seed, epoch])
+        order = random.permutation(self.size) if self.shuffle else np.arange(self.size)
+        if self.lengths is None or not self.shuffle:
+            return [order[i : i + self.batch_size] for i in range(0, self.size, self.batch_size)]
+        # Sort within pools of 64 batches: similar lengths meet, yet batches differ every epoch.
+        pool = 64 * self.batch_size
+        batches = []
+        for start in range(0, self.size, pool):
+            chunk = order[start : start + pool]
+            chunk = chunk[np.argsort(self.lengths[chunk], kind="stable")]
+            batches += [chunk[i : i + self.batch_size] for i in range(0, len(chunk), self.batch_size)]
+        return [batches[i] for i in random.permutation(len(batches))]
+
+    def micro_batches(self, step: int) -> Iterator[MicroBatch]:
+        """This process's share from optimiser step `step` on, `accumulate` micro-batches a step."""
+        epoch, position = divmod(step, self.steps_per_epoch)
+        while True:
+            for indices in self.epoch(epoch)[position:]:
+                mine = indices[self.rank :: self.world]
+                for part, share in enumerate(np.array_split(mine, self.accumulate)):
+                    seed = hash((self.seed, step, part, self.rank)) % 2**63
+                    if len(share):
+                        yield MicroBatch(tuple(share.tolist()), seed)
+                    else:
+                        yield MicroBatch((int(indices[0]),), seed, weight=0.0)
+                step += 1
+            epoch, position = epoch + 1, 0
+
+
+class _Batches(Dataset):
+    """Turns a `MicroBatch` into a collated batch, in a worker or in the main process."""
+
+    def __init__(self, dataset: Sequence[Any], collate: Callable[[list[Any]], Any] | None) -> None:
+        self.dataset = dataset
+        self.collate = collate or torch.utils.data.default_collate
+
+    def __getitem__(self, micro: MicroBatch) -> tuple[Any, float]:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(micro.seed)
+            return self.collate([self.dataset[i] for i in micro.indices]), micro.weight
+
+
+def read(
+    dataset: Sequence[Any],
+    collate: Callable[[list[Any]], Any] | None,
+    plan: Plan,
+    step: int,
+    workers: int,
+    pin: bool = False,
+) -> Iterator[tuple[Any, float]]:
+    """Endless (batch, weight) pairs of this process from `step` on."""
+    loader = DataLoader(
+        _Batches(dataset, collate),
+        batch_size=None,
+        sampler=_Endless(plan, step),  # type: ignore[arg-type]
+        num_workers=workers,
+        pin_memory=pin,
+        # A generator of its own, so that workers do not draw from the model's random numbers.
+        generator=torch.Generator().manual_seed(plan.seed),
+        multiprocessing_context="fork" if workers else None,
+    )
+    return iter(loader)
+
+
+@dataclass(frozen=True)
+class _Endless:
+    plan: Plan
+    step: int
+
+    def __iter__(self) -> Iterator[MicroBatch]:
+        return self.plan.micro_batches(self.step)
+
+
+def move(batch: Any, device: torch.device) -> Any:
+    """`batch` on `device`: tensors, anything with `.to`, and nested containers of them."""
+    if hasattr(batch, "to"):
+        return batch.to(device, non_blocking=True) if torch.is_tensor(batch) else batch.to(device)
+    if isinstance(batch, dict):
+        return {key: move(value, device) for key, value in batch.items()}
+    if isinstance(batch, tuple) and hasattr(batch, "_fields"):
+        return type(batch)(*(move(item, device) for item in batch))
+    if isinstance(batch, list | tuple):
+        return type(batch)(move(item, device) for item in batch)
+    return batch
