@@ -1,0 +1,71 @@
+"""Sums, means and softmax over the edges that end in each node.
+
+`index` names the node of every row; it need not be sorted. Memory is linear in the rows, nothing
+of size nodes x nodes is formed, and the result does not depend on thread timing: on a CPU
+`index_add_` runs in row order, on CUDA (where it would be atomic) rows are sorted and reduced
+segment by segment.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def segment_sum(values: Tensor, index: Tensor, size: int) -> Tensor:
+    """Sum the rows of every segment.
+
+    Args:
+        values: [E, ...].
+        index: [E] int64 in 0..size-1, the segment of each row.
+        size: number of segments; one without rows gets zero.
+
+    Returns:
+        [size, ...].
+    """
+    if values.is_cuda and not torch.compiler.is_compiling():
+        return _segment_sum_sorted(values, index, size)
+    return values.new_zeros((size, *values.shape[1:])).index_add_(0, index, values)
+
+
+def _segment_sum_sorted(values: Tensor, index: Tensor, size: int) -> Tensor:
+    """The same by sorting (stable, so that the order of summation is fixed)."""
+    order = torch.sort(index, stable=True).indices
+    lengths = torch.bincount(index, minlength=size)
+    rows = values.index_select(0, order).flatten(1)
+    if rows.shape[0] == 0:
+        return values.new_zeros((size, *values.shape[1:]))
+    summed = torch.segment_reduce(rows, "sum", lengths=lengths, unsafe=True, initial=0.0)
+    return summed.reshape(size, *values.shape[1:])
+
+
+def segment_mean(values: Tensor, index: Tensor, size: int) -> Tensor:
+    """Mean of the rows of every segment, [size, ...]; an empty segment gets zero."""
+    counts = torch.bincount(index, minlength=size).clamp(min=1).to(values.dtype)
+    return segment_sum(values, index, size) / counts.view(size, *[1] * (values.dim() - 1))
+
+
+def segment_max(values: Tensor, index: Tensor, size: int) -> Tensor:
+    """Largest entry of every segment, [size, ...]; an empty segment gets -inf."""
+    index = index.view(-1, *[1] * (values.dim() - 1)).expand_as(values)
+    start = values.new_full((size, *values.shape[1:]), -torch.inf)
+    return start.scatter_reduce(0, index, values, "amax")
+
+
+def segment_softmax(logits: Tensor, index: Tensor, size: int) -> Tensor:
+    """Softmax among the rows of every segment.
+
+    Args:
+        logits: [E, ...]; -inf leaves a row out, and a segment of nothing but -inf gets zeros.
+        index: [E] int64, the segment of each row.
+        size: number of segments.
+
+    Returns:
+        [E, ...] that sums to one in every segment with a finite row.
+    """
+    # The shift cancels in value and gradient, so it needs no gradient of its own.
+    shift = segment_max(logits.detach(), index, size)
+    shift = torch.where(torch.isfinite(shift), shift, torch.zeros_like(shift))
+    weights = torch.exp(logits - shift.index_select(0, index))
+    total = segment_sum(weights, index, size).clamp(min=torch.finfo(logits.dtype).tiny)
+    return weights / total.index_select(0, index)
