@@ -1,0 +1,212 @@
+"""How good a predicted structure or contact map is: lDDT, GDT, TM-score, RMSD, contact precision.
+
+Sources: lDDT Mariani et al., Bioinformatics 29, 2722 (2013); GDT Zemla, NAR 31, 3370 (2003);
+TM-score Zhang and Skolnick, Proteins 57, 702 (2004); superposition Kabsch, Acta Cryst. A32, 922
+(1976). Distances in Angstrom throughout.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from sciml.errors import InputError
+
+LONG_RANGE, MEDIUM_RANGE, SHORT_RANGE = (24, None), (12, 24), (6, 12)
+CONTACT_DISTANCE = 8.0
+
+
+def distances(points: np.ndarray) -> np.ndarray:
+    """[N, 3] -> [N, N] distances; NaN where a point is missing (NaN)."""
+    points = np.asarray(points, np.float64)
+    return np.sqrt(((points[:, None] - points[None]) ** 2).sum(-1))
+
+
+def contact_precision(
+    scores: np.ndarray,
+    truth: np.ndarray,
+    *,
+    separation: tuple[int, int | None] = LONG_RANGE,
+    index: np.ndarray | None = None,
+    length: int | None = None,
+) -> dict[str, float]:
+    """Share of true contacts among the L, L/2 and L/5 best-scored pairs.
+
+    Args:
+        scores: [N, N], the higher the likelier; symmetric or not (the mean of both is taken).
+        truth: [N, N] bool contacts, or distances [A] (a contact is < 8 A; NaN pairs are left out).
+        separation: residue separations, from (included) to (left out; None: no limit).
+        index: [N] residue number of each row, 0..N-1 if None.
+        length: L, N if None.
+
+    Returns:
+        "P@L", "P@L/2", "P@L/5", "random" (share of contacts among all such pairs), "pairs",
+        "contacts". Precisions are NaN where there is no pair.
+    """
+    scores = np.asarray(scores, np.float64)
+    truth = np.asarray(truth)
+    if scores.shape != truth.shape or scores.ndim != 2 or scores.shape[0] != scores.shape[1]:
+        raise InputError(f"scores are {scores.shape}, truth is {truth.shape}: both must be [N, N]")
+    length = len(scores) if length is None else length
+    index = np.arange(len(scores)) if index is None else np.asarray(index)
+    known = np.ones(truth.shape, bool)
+    if truth.dtype != bool:
+        known = np.isfinite(truth)
+        truth = np.where(known, truth, np.inf) < CONTACT_DISTANCE
+    gap = index[None] - index[:, None]
+    low, high = separation
+    use = (gap >= low) & known & (gap < (np.inf if high is None else high))
+    values = (0.5 * (scores + scores.T))[use]
+    hits = truth[use]
+    ranked = hits[np.argsort(-values, kind="stable")]
+    result: dict[str, float] = {}
+    for name, part in (("P@L", 1), ("P@L/2", 2), ("P@L/5", 5)):
+        most = ranked[: max(1, length // part)]
+        result[name] = float(most.mean()) if len(most) else float("nan")
+    result["random"] = float(hits.mean()) if len(hits) else float("nan")
+    result["pairs"], result["contacts"] = float(len(hits)), float(hits.sum())
+    return result
+
+
+def superpose(
+    moving: np.ndarray, fixed: np.ndarray, weights: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Rotation [3, 3] and translation [3] with least RMSD: moving @ rotation.T + translation.
+
+    Proper rotations only: a mirror image is not turned into its original.
+    """
+    weights = np.ones(len(moving)) if weights is None else np.asarray(weights, np.float64)
+    total = max(weights.sum(), 1e-12)
+    here = (weights[:, None] * moving).sum(0) / total
+    there = (weights[:, None] * fixed).sum(0) / total
+    left, _, right = np.linalg.svd((weights[:, None] * (moving - here)).T @ (fixed - there))
+    sign = np.sign(np.linalg.det(left @ right)) or 1.0
+    rotation = (left @ np.diag([1, 1, sign]) @ right).T
+    return rotation, there - rotation @ here
+
+
+def _pair(model: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    model, truth = np.asarray(model, np.float64), np.asarray(truth, np.float64)
+    if model.shape != truth.shape or model.ndim != 2 or model.shape[1] != 3:
+        raise InputError(f"structures of {model.shape} and {truth.shape}: both must be [N, 3]")
+    known = np.isfinite(model).all(1) & np.isfinite(truth).all(1)
+    if not known.any():
+        raise InputError("the two structures have no atom in common")
+    return model[known], truth[known]
+
+
+def rmsd(model: np.ndarray, truth: np.ndarray, *, superposed: bool = False) -> float:
+    """Root mean square deviation [A] of [N, 3], after superposition unless `superposed`."""
+    model, truth = _pair(model, truth)
+    if not superposed:
+        rotation, shift = superpose(model, truth)
+        model = model @ rotation.T + shift
+    return float(np.sqrt(((model - truth) ** 2).sum(1).mean()))
+
+
+def lddt(
+    model: np.ndarray,
+    truth: np.ndarray,
+    *,
+    owner: np.ndarray | None = None,
+    radius: float = 15.0,
+    per_residue: bool = False,
+) -> float | np.ndarray:
+    """Local distance difference test, 0 to 1; no superposition.
+
+    Args:
+        model: [N, 3] atoms (CA atoms for lDDT-Ca); NaN where missing: its distances count as lost.
+        truth: [N, 3]; NaN where unresolved: left out.
+        owner: [N] residue of each atom (atoms of one residue are not compared); 0..N-1 if None.
+        radius: inclusion radius [A] in the truth.
+        per_residue: return one value a residue (NaN where a residue has no distance).
+    """
+    model, truth = np.asarray(model, np.float64), np.asarray(truth, np.float64)
+    if model.shape != truth.shape or model.ndim != 2:
+        raise InputError(f"structures of {model.shape} and {truth.shape}: both must be [N, 3]")
+    owner = np.arange(len(truth)) if owner is None else np.asarray(owner)
+    real = np.isfinite(truth).all(1)
+    model, truth, owner = model[real], truth[real], owner[real]
+    count = int(owner.max()) + 1 if len(owner) else 0
+    kept, total = np.zeros(count), np.zeros(count)
+    for start in range(0, len(truth), 512):  # rows at a time: all-atom structures are large
+        part = slice(start, start + 512)
+        want = np.sqrt(((truth[part, None] - truth[None]) ** 2).sum(-1))
+        have = np.sqrt(((model[part, None] - model[None]) ** 2).sum(-1))
+        use = (want < radius) & (owner[part, None] != owner[None])
+        error = np.where(np.isfinite(have), np.abs(want - have), np.inf)
+        share = sum((error < limit).astype(np.float64) for limit in (0.5, 1, 2, 4)) / 4
+        np.add.at(kept, owner[part], (share * use).sum(1))
+        np.add.at(total, owner[part], use.sum(1))
+    if per_residue:
+        with np.errstate(invalid="ignore"):
+            return np.where(total > 0, kept / np.maximum(total, 1), np.nan)
+    return float(kept.sum() / total.sum()) if total.sum() else float("nan")
+
+
+def _best_share(model: np.ndarray, truth: np.ndarray, score, seeds: tuple[int, ...]) -> float:  # type: ignore[no-untyped-def]
+    """Largest mean of score(distances) over superpositions grown from fragments.
+
+    Every fragment of the given lengths is superposed, then the fit is repeated on the atoms that
+    come within a growing radius, as in the LGA and TM-score programs.
+    """
+    count = len(model)
+    best = 0.0
+    for length in sorted({min(seed, count) for seed in seeds}, reverse=True):
+        for start in range(0, count - length + 1, max(1, length // 2)):
+            weights = np.zeros(count)
+            weights[start : start + length] = 1
+            last = None
+            for cut in (8.0, 5.0, 4.0, 3.5, 3.0, 2.5, 2.0) * 2:
+                rotation, shift = superpose(model, truth, weights)
+                error = np.sqrt(((model @ rotation.T + shift - truth) ** 2).sum(1))
+                best = max(best, float(score(error)))
+                near = error < cut
+                while near.sum() < 3 and cut < 1e3:
+                    cut += 0.5
+                    near = error < cut
+                if near.sum() < 3 or (last is not None and (near == last).all()):
+                    continue
+                last, weights = near, near.astype(np.float64)
+    return best
+
+
+def gdt(model: np.ndarray, truth: np.ndarray, *, high_accuracy: bool = False) -> float:
+    """GDT-TS (cut-offs 1, 2, 4, 8 A) or GDT-HA (0.5, 1, 2, 4 A), 0 to 1, over CA atoms [N, 3].
+
+    Each cut-off has its own superposition. Atoms missing in the model count as wrong.
+    """
+    resolved = int(np.isfinite(np.asarray(truth)).all(1).sum())
+    model, truth = _pair(model, truth)
+    limits = (0.5, 1.0, 2.0, 4.0) if high_accuracy else (1.0, 2.0, 4.0, 8.0)
+    seeds = (len(model), len(model) // 2 or 1, len(model) // 4 or 1, 12, 5, 3)
+    seeds = tuple(max(3, seed) for seed in seeds)
+    shares = [
+        _best_share(model, truth, lambda e, cut=cut: (e <= cut).sum() / resolved, seeds)
+        for cut in limits
+    ]
+    return float(np.mean(shares))
+
+
+def tm_score(model: np.ndarray, truth: np.ndarray, *, aligned: bool = True) -> float:
+    """TM-score, 0 to 1, normalised by the truth's resolved length, over CA atoms [N, 3].
+
+    Args:
+        model: [N, 3] (or [M, 3] when not aligned).
+        truth: [N, 3].
+        aligned: residue i of one is residue i of the other; otherwise TM-align (tmtools) finds
+            the alignment.
+    """
+    truth = np.asarray(truth, np.float64)
+    resolved = int(np.isfinite(truth).all(1).sum())
+    if not aligned:
+        from tmtools import tm_align
+
+        model = np.asarray(model, np.float64)
+        model = model[np.isfinite(model).all(1)]
+        truth = truth[np.isfinite(truth).all(1)]
+        letters = ("A" * len(model), "A" * len(truth))
+        return float(tm_align(model, truth, *letters).tm_norm_chain2)
+    model, truth = _pair(model, truth)
+    scale = max(1.24 * np.cbrt(max(resolved, 16) - 15) - 1.8, 0.5)
+    seeds = tuple(max(4, len(model) // part) for part in (1, 2, 4, 8)) + (4,)
+    return _best_share(model, truth, lambda e: (1 / (1 + (e / scale) ** 2)).sum() / resolved, seeds)
