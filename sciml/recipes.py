@@ -1,0 +1,239 @@
+"""Recipes: find one, read its settings, run it.
+
+A recipe is one file with a docstring, a frozen dataclass `Config`, a mapping `TINY` of settings that
+make it small, and `main(config, out)`. `NAME.yaml` beside it changes defaults.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.util
+import shlex
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Union, get_args, get_origin
+
+from sciml import config as settings
+from sciml.errors import InputError, nearest, unknown
+from sciml.paths import existing_file, tasks_dir
+
+COMMON = """
+options of every recipe:
+  --out DIR      where everything goes (default: runs/NAME); the same command resumes there
+  --config FILE  settings as YAML, in place of the recipe's own
+  --tiny         the whole recipe in about a minute, to see that it runs
+"""
+
+
+def names() -> list[str]:
+    """The recipes that come with the package."""
+    return sorted(path.stem for path in tasks_dir().glob("*.py") if not path.stem.startswith("_"))
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A recipe's file and module."""
+
+    name: str
+    path: Path
+    module: ModuleType
+
+    @property
+    def summary(self) -> str:
+        """The first line of the docstring."""
+        return (self.module.__doc__ or "").strip().splitlines()[0]
+
+    def config(self, yaml: Path | None = None, tiny: bool = False) -> Any:
+        """The settings before flags: defaults, then YAML, then `TINY`."""
+        beside = self.path.with_suffix(".yaml")
+        yaml = yaml or (beside if beside.exists() else None)
+        value = settings.load_yaml(self.module.Config, yaml) if yaml else self.module.Config()
+        return settings.replace(value, self.module.TINY, where=self.path) if tiny else value
+
+
+def load(name_or_path: str) -> Recipe:
+    """A recipe by name, or a script of one's own by path.
+
+    Raises:
+        InputError: no such recipe, or the file lacks `Config` or `main`.
+    """
+    if name_or_path.endswith(".py"):
+        path = existing_file(name_or_path, "recipe").resolve()
+    elif name_or_path in names():
+        path = tasks_dir() / f"{name_or_path}.py"
+    else:
+        raise unknown("recipe", name_or_path, names(), hint="`sciml recipes list` shows them all")
+    spec = importlib.util.spec_from_file_location(f"sciml_recipe_{path.stem}", path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    # Dataclasses resolve their annotations through sys.modules.
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    missing = [part for part in ("Config", "main", "TINY") if not hasattr(module, part)]
+    if missing:
+        raise InputError(
+            f"is not a recipe: it lacks {', '.join(missing)}",
+            where=path,
+            hint="`sciml recipes copy jet_tagging my_recipe.py` gives one to start from",
+        )
+    return Recipe(path.stem, path, module)
+
+
+def copy(name: str, target: Path) -> list[Path]:
+    """Copy a recipe and its YAML to `target`, where they run unchanged; never overwrites."""
+    recipe = load(name)
+    target = target if target.suffix == ".py" else target / f"{recipe.name}.py"
+    written = []
+    for source in (recipe.path, recipe.path.with_suffix(".yaml")):
+        goal = target.with_suffix(source.suffix)
+        if not source.exists():
+            continue
+        if goal.exists():
+            raise InputError("is there already", where=goal, hint="Choose another name")
+        try:
+            goal.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source, goal)
+        except OSError as error:
+            raise InputError(f"cannot be written ({error.strerror})", where=goal) from error
+        written.append(goal)
+    return written
+
+
+def parse_flags(cls: type, flags: Sequence[str]) -> dict[str, Any]:
+    """`--train.lr 0.1 --seeds 0 1 2 --no-compile` as dotted names to plain values.
+
+    Raises:
+        InputError: names every unknown flag at once, with the nearest valid one.
+    """
+    import yaml
+
+    known = _dotted(cls)
+    problems, values = [], {}
+    position = 0
+    while position < len(flags):
+        flag = flags[position]
+        position += 1
+        if not flag.startswith("--"):
+            problems.append(f"unexpected argument {flag!r}")
+            continue
+        name, equals, text = flag[2:].partition("=")
+        name = name.replace("-", "_")
+        words = [text] if equals else []
+        while not equals and position < len(flags) and not flags[position].startswith("--"):
+            words.append(flags[position])
+            position += 1
+        negated = name.rpartition(".")
+        positive = f"{negated[0]}{negated[1]}{negated[2].removeprefix('no_')}"
+        if name not in known and positive in known and not words:
+            values[positive] = False
+            continue
+        if name not in known:
+            close = nearest(name, known)
+            shown = f", did you mean --{_flag(close[0])}?" if close else ""
+            problems.append(f"unknown option --{_flag(name)}{shown}")
+            continue
+        if not words:
+            values[name] = True
+        elif known[name] is str:
+            values[name] = " ".join(words)
+        elif get_origin(known[name]) in (tuple, list):
+            parsed = [yaml.safe_load(word) for word in words]
+            single = len(parsed) == 1 and isinstance(parsed[0], list)
+            values[name] = parsed[0] if single else parsed
+        else:
+            values[name] = yaml.safe_load(" ".join(words))
+    if problems:
+        raise InputError("; ".join(problems), hint="`--help` shows every setting")
+    return values
+
+
+def _flag(name: str) -> str:
+    return name.replace("_", "-")
+
+
+def _dotted(cls: type, prefix: str = "") -> dict[str, Any]:
+    """All settings of a dataclass by dotted name, `Annotated` and `Optional` taken off."""
+    found: dict[str, Any] = {}
+    for name, hint in settings.field_types(cls).items():
+        while hasattr(hint, "__metadata__"):
+            hint = get_args(hint)[0]
+        members = [a for a in get_args(hint) if a is not type(None)]
+        if get_origin(hint) in (Union, type(int | None)):
+            for member in filter(dataclasses.is_dataclass, members):
+                found |= _dotted(member, f"{prefix}{name}.")  # type: ignore[arg-type]
+            hint = members[0] if len(members) == 1 else hint
+        if dataclasses.is_dataclass(hint):
+            found |= _dotted(hint, f"{prefix}{name}.")  # type: ignore[arg-type]
+        found[f"{prefix}{name}"] = hint
+    return found
+
+
+def run(recipe: Recipe, arguments: Sequence[str]) -> None:
+    """Run a recipe with command line arguments; writes `OUT/config.yaml` before anything else."""
+    import argparse
+
+    common = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    common.add_argument("--tiny", action="store_true")
+    common.add_argument("--config", type=Path)
+    common.add_argument("--out", type=Path)
+    common.add_argument("--help", "-h", action="store_true")
+    try:
+        chosen, flags = common.parse_known_args(list(arguments))
+    except argparse.ArgumentError as error:
+        raise InputError(str(error)) from error
+    config = recipe.config(chosen.config, chosen.tiny)
+    if chosen.help:
+        _print_help(recipe, config)
+        return
+    overrides = parse_flags(type(config), flags)
+    config = settings.replace(config, overrides)
+    out = chosen.out or Path("runs") / (recipe.name + ("-tiny" if chosen.tiny else ""))
+    _claim(out, recipe, config, arguments)
+    recipe.module.main(config, out)
+
+
+def _print_help(recipe: Recipe, config: Any) -> None:
+    import tyro
+
+    tyro.cli(
+        type(config),
+        default=config,
+        args=["--help"],
+        prog=f"sciml run {recipe.name}",
+        description=f"{(recipe.module.__doc__ or '').strip()}\n{COMMON}",
+    )
+
+
+def _claim(out: Path, recipe: Recipe, config: Any, arguments: Sequence[str]) -> None:
+    """Make `out` this run's folder; a folder with other settings is refused, the same resumes."""
+    from sciml.train.parallel import rank_and_world
+
+    if rank_and_world()[0] != 0:
+        return
+    path = out / "config.yaml"
+    if path.exists():
+        before = settings.read_yaml(path)
+        changed = _differences(before, settings.to_dict(config))
+        if changed:
+            raise InputError(
+                f"this folder holds a run with other settings: {'; '.join(changed[:5])}",
+                where=out,
+                hint="Choose another --out, or delete the folder to start anew",
+            )
+    else:
+        command = shlex.join(["sciml", "run", recipe.name, *arguments])
+        settings.save_yaml(config, path, comment=command)
+
+
+def _differences(before: Any, now: Any, name: str = "") -> list[str]:
+    if isinstance(before, Mapping) and isinstance(now, Mapping):
+        found = []
+        for key in [*now, *(k for k in before if k not in now)]:
+            dotted = f"{name}.{key}" if name else str(key)
+            found += _differences(before.get(key), now.get(key), dotted)
+        return found
+    return [] if before == now else [f"{name} was {before!r}, is {now!r}"]

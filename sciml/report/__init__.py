@@ -1,0 +1,5 @@
+"""Reports: one self-contained HTML page a run, and the plots that domains share."""
+
+from sciml.report.page import Page
+
+__all__ = ["Page"]
