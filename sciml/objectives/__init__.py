@@ -1,0 +1,108 @@
+"""Self-supervised and supervised objectives that train any trunk through the batch alone.
+
+    >>> from sciml import objectives
+    >>> objective = objectives.build("masked")(trunk, embedder)          # doctest: +SKIP
+    >>> objective = objectives.build({"name": "simclr", "temperature": 0.1})(
+    ...     trunk, embedder, augment=corpus.augment)                     # doctest: +SKIP
+    >>> losses = objective(batch)                                        # doctest: +SKIP
+
+An objective is a class with a frozen dataclass `Config`; its constructor takes
+`(trunk, embedder, config, *, augment=None)`. One of a user's own is named by import path,
+`my_module:MyObjective`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from sciml.errors import InputError, unknown
+
+if TYPE_CHECKING:
+    from torch import nn
+
+_WHERE = {
+    "adversarial": "adversarial:DomainAdversarial",
+    "denoising": "denoising:Denoising",
+    "jepa": "jepa:JEPA",
+    "jigsaw": "pretext:Jigsaw",
+    "masked": "masked:Masked",
+    "missing_patch": "masked:MissingPatch",
+    "moco": "contrastive:MoCo",
+    "next_token": "next_token:NextToken",
+    "rotation": "pretext:Rotation",
+    "simclr": "contrastive:SimCLR",
+    "supervised": "supervised:Supervised",
+    "vicreg": "vicreg:VICReg",
+}
+
+
+def names() -> list[str]:
+    """The objectives that `build` knows by name."""
+    return sorted(_WHERE)
+
+
+def find(name: str) -> type[nn.Module]:
+    """The class of an objective, by name or by import path `module:Class`.
+
+    Raises:
+        InputError: there is none.
+    """
+    if ":" in name:
+        module, _, attribute = name.partition(":")
+        try:
+            found = getattr(importlib.import_module(module), attribute)
+        except (ImportError, AttributeError) as error:
+            raise InputError(f"cannot import the objective {name!r}: {error}") from error
+        if not dataclasses.is_dataclass(getattr(found, "Config", None)):
+            raise InputError(f"the objective {name!r} has no dataclass `Config`")
+        return found
+    if name not in _WHERE:
+        raise unknown(
+            "objective", name, names(), hint="Your own is named by import path, module:Class"
+        )
+    module, _, attribute = _WHERE[name].partition(":")
+    return getattr(importlib.import_module(f"{__name__}.{module}"), attribute)
+
+
+def config(name_or_config: Any) -> tuple[type[nn.Module], Any]:
+    """(objective class, its settings) of a name, a mapping with `name`, or a `Config`."""
+    from sciml.config import from_dict
+
+    if isinstance(name_or_config, str):
+        found = find(name_or_config)
+        return found, found.Config()  # type: ignore[operator]
+    if isinstance(name_or_config, Mapping):
+        settings = dict(name_or_config)
+        if "name" not in settings:
+            raise InputError("an objective's settings need a `name`", hint=", ".join(names()))
+        name = settings.pop("name")
+        found = find(name)
+        return found, from_dict(found.Config, settings, where=f"objective {name}")
+    for name in names():
+        found = find(name)
+        if type(name_or_config) is found.Config:
+            return found, name_or_config
+    raise InputError(
+        f"an objective is a name, a mapping or a Config, got {type(name_or_config).__name__}"
+    )
+
+
+def build(name_or_config: Any) -> Callable[..., nn.Module]:
+    """A function (trunk, embedder, *, augment=None, ...) -> the objective's module.
+
+    Args:
+        name_or_config: "masked", {"name": "masked", "fraction": 0.3}, `Masked.Config(...)`, or an
+            import path "module:Class".
+
+    Raises:
+        InputError: unknown name or setting, or a value out of its limits.
+    """
+    found, settings = config(name_or_config)
+
+    def make(trunk: nn.Module, embedder: nn.Module, **parts: Any) -> nn.Module:
+        return found(trunk, embedder, settings, **parts)
+
+    return make

@@ -1,0 +1,166 @@
+"""What an objective needs to know of a batch, and nothing of any science.
+
+An objective is an `nn.Module` around a trunk and an embedder; `objective(batch)` returns a dict with
+
+    loss  | scalar | mean over `count` terms, to be minimised
+    count | scalar | how many terms the mean is over; an engine weights batches by it, so that
+          |        | ragged, accumulated and distributed batches give one global mean
+    ...   | scalar | metrics, without gradient
+
+`batch` is raw: `torch_geometric.data.Data`, dense or ragged (see `sciml.graph`), as the domain's
+reader made it; token ids are `node_token` (and `x` may then have width 0). The embedder turns it
+into the batch of a trunk.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from sciml.errors import InputError
+from sciml.graph import layout, optional, sizes
+
+if TYPE_CHECKING:
+    from torch_geometric.data import Data
+
+
+class Embedder(nn.Module):
+    """Raw batch -> the batch of a trunk; what a domain implements so that objectives can use it.
+
+    A subclass must define `forward`. The other methods have defaults that fit a batch whose `x`
+    holds continuous features and whose `pos` holds independent coordinates.
+    """
+
+    def forward(self, batch: Data, hidden: Tensor | None = None) -> Data:
+        """The trunk's batch: `x` of width `trunk.dim`, `pair` or `edge_attr` of width `pair_dim`.
+
+        Args:
+            batch: raw batch.
+            hidden: bool, one a node (the shape of `mask`, or [S]). The content of a hidden
+                node must not reach the result: its features become a learned token, its
+                position is left out (unless positions are what says *where* to predict, as in
+                a sequence), and so are the pairs and edges that would leak it.
+        """
+        raise TypeError(f"{type(self).__name__} must define forward(batch, hidden=None)")
+
+    def targets(self, batch: Data) -> dict[str, Tensor]:
+        """What can be predicted of a node: float [..., F] to regress, int64 [...] to classify.
+
+        A negative class is unknown and bears no loss.
+        """
+        return {"x": batch.x}
+
+    def target_sizes(self) -> dict[str, int]:
+        """The width F of each float target, the number of classes of each integer target."""
+        raise InputError(
+            f"{type(self).__name__} does not say what can be predicted of a node",
+            hint="Define target_sizes() -> dict[str, int] next to targets()",
+        )
+
+    def coordinates(self, batch: Data) -> Tensor | None:
+        """[..., D] where nodes lie, for "near" to mean something; None if nowhere."""
+        return optional(batch, "pos")
+
+    def displaced(self, batch: Data, pos: Tensor) -> Data:
+        """The raw batch with its nodes moved to `pos`, and whatever derives from it moved too."""
+        return changed(batch, pos=pos)
+
+
+def changed(batch: Data, **values: Any) -> Data:
+    """A shallow copy of `batch` with some keys replaced; the original stays as it is."""
+    result = copy.copy(batch)
+    for key, value in values.items():
+        result[key] = value
+    return result
+
+
+def real(batch: Data) -> Tensor:
+    """bool, one a node: True where there is one. [B, N] or [S]."""
+    if layout(batch) == "dense":
+        return batch.mask
+    return torch.ones(len(batch.x), dtype=torch.bool, device=batch.x.device)
+
+
+def per_node(values: Tensor, batch: Data) -> Tensor:
+    """A value a graph [B, ...] as one a node, [B, 1, ...] (to broadcast) or [sumN, ...]."""
+    return values.unsqueeze(1) if layout(batch) == "dense" else values[batch.batch]
+
+
+def ranks(scores: Tensor, batch: Data) -> Tensor:
+    """int64, each node's place among its graph's real nodes by ascending score, from 0.
+
+    Padding comes after every real node.
+    """
+    nodes = real(batch)
+    scores = scores.masked_fill(~nodes, torch.inf)
+    if layout(batch) == "dense":
+        # Stable sorts keep padding (the trailing infinities) behind real nodes at infinity.
+        order = scores.argsort(1, stable=True)
+        first_real = (~nodes).long().gather(1, order).argsort(1, stable=True)
+        return order.gather(1, first_real).argsort(1)
+    order = scores.argsort(stable=True)
+    order = order[batch.batch[order].argsort(stable=True)]
+    count = sizes(batch)
+    start = count.cumsum(0) - count
+    place = torch.empty_like(order)
+    place[order] = torch.arange(len(order), device=order.device) - start[batch.batch[order]]
+    return place
+
+
+def place(batch: Data) -> Tensor:
+    """int64, each node's index within its graph (its place in the sequence)."""
+    return ranks(torch.zeros(real(batch).shape, device=real(batch).device), batch)
+
+
+class Standardise(nn.Module):
+    """Running mean and deviation of a target, so that units do not weigh its features.
+
+    The statistics are the exact ones of all values seen in training, and carry no gradient.
+    """
+
+    count: Tensor
+    mean: Tensor
+    square: Tensor
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.register_buffer("count", torch.zeros((), dtype=torch.float64))
+        self.register_buffer("mean", torch.zeros(width, dtype=torch.float64))
+        self.register_buffer("square", torch.zeros(width, dtype=torch.float64))
+
+    @torch.no_grad()
+    def update(self, values: Tensor) -> None:
+        """Take in [M, F] more values (Chan, Golub & LeVeque 1983, parallel variance)."""
+        if not len(values):
+            return
+        values = values.double()
+        more, mean = len(values), values.mean(0)
+        total = self.count + more
+        shift = mean - self.mean
+        self.square += (values - mean).square().sum(0) + shift**2 * self.count * more / total
+        self.mean += shift * more / total
+        self.count.copy_(total)
+
+    def forward(self, values: Tensor) -> Tensor:
+        """(values - mean) / deviation; a feature that never varies is only centred."""
+        deviation = (self.square / self.count.clamp_min(1)).sqrt()
+        deviation = torch.where(deviation > 1e-6, deviation, torch.ones_like(deviation))
+        return (values - self.mean.to(values)) / deviation.to(values)
+
+
+def mlp(width_in: int, hidden: int, width_out: int, layers: int = 2) -> nn.Sequential:
+    """Linear layers with layer norm and GELU between them (no batch statistics)."""
+    parts: list[nn.Module] = []
+    for _ in range(layers - 1):
+        parts += [nn.Linear(width_in, hidden), nn.LayerNorm(hidden), nn.GELU()]
+        width_in = hidden
+    return nn.Sequential(*parts, nn.Linear(width_in, width_out))
+
+
+def mean_of(terms: Tensor) -> tuple[Tensor, Tensor]:
+    """(mean, count) of a possibly empty list of loss terms; the empty mean is 0, with a gradient."""
+    count = torch.tensor(float(terms.numel()), device=terms.device)
+    return terms.sum() / count.clamp_min(1), count

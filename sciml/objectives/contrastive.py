@@ -1,0 +1,210 @@
+"""Contrastive learning: two views of one example are alike, views of different ones are not.
+
+SimCLR with the NT-Xent loss (Chen et al. 2020, arXiv:2002.05709, eq. 1) and MoCo with a queue and a
+slowly moving key encoder (He et al. 2019, arXiv:1911.05722, algorithm 1).
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from sciml.config import Range
+from sciml.errors import InputError
+from sciml.objectives.base import Embedder, mlp
+
+if TYPE_CHECKING:
+    from torch_geometric.data import Data
+
+Augment = Callable[["Data"], "Data"]
+
+
+def needs_views(augment: Augment | None, name: str) -> Augment:
+    """`augment`, or an error that says why there is none to do without."""
+    if augment is None:
+        raise InputError(
+            f"the objective {name!r} compares two views of an example and needs `augment`",
+            hint="Give a function raw batch -> raw batch; a corpus without one can use 'masked'",
+        )
+    return augment
+
+
+def nt_xent(first: Tensor, second: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
+    """Normalised temperature-scaled cross-entropy over both directions of each pair.
+
+    Args:
+        first: [B, D] embeddings of one view each.
+        second: [B, D] embeddings of the other views, row by row.
+        temperature: of the softmax.
+
+    Returns:
+        (loss: mean over the 2B anchors, accuracy: share of anchors closest to their partner).
+        With several processes, negatives come from all of them; the mean is over local anchors.
+    """
+    both = F.normalize(torch.stack([first, second]).float(), dim=-1)
+    rank, world = 0, 1
+    every = both
+    if dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1:
+        rank, world = dist.get_rank(), dist.get_world_size()
+        every = _gather(both)
+    anchors, candidates = both.flatten(0, 1), every.flatten(0, 1)
+    size, total = both.shape[1], every.shape[1]
+    here = torch.arange(size, device=both.device) + _offset(size, rank, world, both.device)
+    own = torch.cat([here, here + total])
+    partner = torch.cat([here + total, here])
+    logits = anchors @ candidates.T / temperature
+    logits = logits.scatter(1, own[:, None], -torch.inf)
+    loss = F.cross_entropy(logits, partner)
+    return loss, (logits.argmax(1) == partner).float().mean().detach()
+
+
+def _offset(size: int, rank: int, world: int, device: torch.device) -> int:
+    if world == 1:
+        return 0
+    counts = [torch.zeros((), dtype=torch.int64, device=device) for _ in range(world)]
+    dist.all_gather(counts, torch.tensor(size, device=device))
+    return int(sum(int(c) for c in counts[:rank]))
+
+
+def _gather(values: Tensor) -> Tensor:
+    """[2, B, D] of each process -> [2, sum of B, D]; gradients flow back to their owners."""
+    from torch.distributed.nn.functional import all_gather
+
+    size = torch.tensor(values.shape[1], device=values.device)
+    counts = [torch.zeros_like(size) for _ in range(dist.get_world_size())]
+    dist.all_gather(counts, size)
+    longest = int(max(int(c) for c in counts))
+    padded = F.pad(values, (0, 0, 0, longest - values.shape[1]))
+    return torch.cat([v[:, : int(n)] for v, n in zip(all_gather(padded), counts)], 1)
+
+
+@dataclass(frozen=True)
+class SimCLRConfig:
+    """The projection and the softmax."""
+
+    temperature: Annotated[float, Range(min=0, exclusive=True)] = 0.2
+    """Of the softmax over candidates; lower looks harder at near misses."""
+    width: Annotated[int, Range(min=2)] = 128
+    """Width of the space where views are compared."""
+
+
+class SimCLR(nn.Module):
+    """NT-Xent between the projected graph embeddings of two augmented views."""
+
+    Config = SimCLRConfig
+
+    def __init__(
+        self, trunk: nn.Module, embedder: Embedder, config: SimCLRConfig | None = None,
+        *, augment: Augment | None = None,
+    ) -> None:
+        super().__init__()
+        self.trunk, self.embedder, self.config = trunk, embedder, config or self.Config()
+        self.augment = needs_views(augment, "simclr")
+        self.projector = mlp(trunk.dim, trunk.dim, self.config.width)
+
+    def forward(self, batch: Data) -> dict[str, Tensor]:
+        """Losses of a raw batch of at least two graphs."""
+        views = [self.augment(batch), self.augment(batch)]
+        first, second = (
+            self.projector(self.trunk(self.embedder(view)).graph) for view in views
+        )
+        loss, accuracy = nt_xent(first, second, self.config.temperature)
+        count = torch.tensor(2.0 * len(first), device=first.device)
+        return {"loss": loss, "count": count, "accuracy": accuracy}
+
+
+@dataclass(frozen=True)
+class MoCoConfig(SimCLRConfig):
+    """The queue of negatives and the key encoder's inertia."""
+
+    queue: Annotated[int, Range(min=1)] = 4096
+    """Number of keys of earlier batches that serve as negatives."""
+    momentum: Annotated[float, Range(min=0, max=1)] = 0.99
+    """What the key encoder keeps of itself each step."""
+
+
+class MoCo(nn.Module):
+    """Queries of one view against the key of the other and a queue of earlier keys.
+
+    The engine calls `after_step`, which moves the key encoder; each training forward enqueues its
+    keys, oldest out first. The queue starts with random directions, as in the paper.
+    """
+
+    Config = MoCoConfig
+    queue: Tensor
+    pointer: Tensor
+
+    def __init__(
+        self, trunk: nn.Module, embedder: Embedder, config: MoCoConfig | None = None,
+        *, augment: Augment | None = None,
+    ) -> None:
+        super().__init__()
+        self.trunk, self.embedder, self.config = trunk, embedder, config or self.Config()
+        self.augment = needs_views(augment, "moco")
+        self.projector = mlp(trunk.dim, trunk.dim, self.config.width)
+        self.key = frozen_copy(nn.ModuleList([trunk, embedder, self.projector]))
+        queue = F.normalize(torch.randn(self.config.queue, self.config.width), dim=-1)
+        self.register_buffer("queue", queue)
+        self.register_buffer("pointer", torch.zeros((), dtype=torch.int64))
+
+    def forward(self, batch: Data) -> dict[str, Tensor]:
+        """Losses of a raw batch; in training mode its keys join the queue."""
+        view, other = self.augment(batch), self.augment(batch)
+        query = F.normalize(self.projector(self.trunk(self.embedder(view)).graph).float(), dim=-1)
+        with torch.no_grad():
+            trunk, embedder, projector = self.key
+            keys = F.normalize(projector(trunk(embedder(other)).graph).float(), dim=-1)
+        positive = (query * keys).sum(-1, keepdim=True)
+        # A copy: the queue changes in place below, before the backward pass reads it.
+        negative = query @ self.queue.clone().T
+        logits = torch.cat([positive, negative], 1) / self.config.temperature
+        loss = F.cross_entropy(logits, logits.new_zeros(len(logits), dtype=torch.int64))
+        if self.training:
+            self.enqueue(keys)
+        return {
+            "loss": loss,
+            "count": torch.tensor(float(len(query)), device=query.device),
+            "accuracy": (logits.argmax(1) == 0).float().mean().detach(),
+        }
+
+    @torch.no_grad()
+    def enqueue(self, keys: Tensor) -> None:
+        """[B, width] keys replace the B oldest ones; of several processes, all keys join."""
+        if dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1:
+            keys = _gather(keys[None].expand(2, -1, -1))[0]
+        keys = keys[-len(self.queue):]
+        at = (self.pointer + torch.arange(len(keys), device=keys.device)) % len(self.queue)
+        self.queue[at] = keys
+        self.pointer.copy_((self.pointer + len(keys)) % len(self.queue))
+
+    def after_step(self, step: int) -> None:
+        """key <- momentum * key + (1 - momentum) * query, weight by weight."""
+        move_average(self.key, nn.ModuleList([self.trunk, self.embedder, self.projector]),
+                     self.config.momentum)
+
+    def train(self, mode: bool = True) -> MoCo:
+        """Training mode for all but the key encoder, which has no dropout."""
+        super().train(mode)
+        self.key.eval()
+        return self
+
+
+def frozen_copy(module: nn.Module) -> nn.Module:
+    """A copy that learns only through `move_average`."""
+    return copy.deepcopy(module).requires_grad_(False).eval()
+
+
+@torch.no_grad()
+def move_average(average: nn.Module, module: nn.Module, momentum: float) -> None:
+    """average <- momentum * average + (1 - momentum) * module, in place; buffers are copied."""
+    for mean, value in zip(average.parameters(), module.parameters(), strict=True):
+        mean.lerp_(value.detach().to(mean), 1 - momentum)
+    for mean, value in zip(average.buffers(), module.buffers(), strict=True):
+        mean.copy_(value)

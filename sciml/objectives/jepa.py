@@ -1,0 +1,87 @@
+"""JEPA: predict the latent, not the content, of hidden nodes.
+
+Joint-embedding predictive architecture (Assran et al. 2023, arXiv:2301.08243): a predictor maps what
+the trunk makes of a graph with hidden nodes to what a slow copy of it makes of the whole graph.
+Hidden nodes stay in the graph as mask tokens, which keeps their place and their edges (as in
+data2vec, Baevski et al. 2022, arXiv:2202.03555), so that the same code serves sequences, point
+clouds and sparse graphs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from sciml.config import Range
+from sciml.objectives.base import Embedder, mean_of, mlp
+from sciml.objectives.contrastive import frozen_copy, move_average
+from sciml.objectives.masked import MaskedConfig, choose
+
+if TYPE_CHECKING:
+    from torch_geometric.data import Data
+
+
+@dataclass(frozen=True)
+class JEPAConfig(MaskedConfig):
+    """What is hidden (see masked modelling) and how slowly the target encoder moves."""
+
+    fraction: Annotated[float, Range(min=0, max=1, exclusive=True)] = 0.4
+    """Share of each graph's nodes to predict, at least one."""
+    momentum: Annotated[float, Range(min=0, max=1)] = 0.996
+    """What the target encoder keeps of itself each step, at the start."""
+    final_momentum: Annotated[float, Range(min=0, max=1)] = 1.0
+    """The same after `ramp` steps; linear in between."""
+    ramp: Annotated[int, Range(min=1)] = 100_000
+    """Steps from `momentum` to `final_momentum`."""
+    layers: Annotated[int, Range(min=1)] = 3
+    """Linear layers of the predictor."""
+
+
+class JEPA(nn.Module):
+    """Smooth L1 distance between predicted and layer-normalised target latents of hidden nodes."""
+
+    Config = JEPAConfig
+
+    def __init__(
+        self, trunk: nn.Module, embedder: Embedder, config: JEPAConfig | None = None,
+        *, augment: object = None,
+    ) -> None:
+        super().__init__()
+        self.trunk, self.embedder, self.config = trunk, embedder, config or self.Config()
+        self.predictor = mlp(trunk.dim, trunk.dim, trunk.dim, self.config.layers)
+        self.target = frozen_copy(nn.ModuleList([trunk, embedder]))
+
+    def forward(self, batch: Data) -> dict[str, Tensor]:
+        """The losses of a raw batch with freshly drawn hidden nodes."""
+        chosen = choose(batch, self.config, self.embedder.coordinates(batch))
+        return self.losses(batch, chosen)
+
+    def losses(self, batch: Data, chosen: Tensor) -> dict[str, Tensor]:
+        """The losses with `chosen` (bool, one a node) the hidden nodes."""
+        with torch.no_grad():
+            trunk, embedder = self.target
+            latent = trunk(embedder(batch)).nodes[chosen].float()
+            wanted = F.layer_norm(latent, latent.shape[-1:])
+        seen = self.trunk(self.embedder(batch, chosen)).nodes[chosen]
+        predicted = self.predictor(seen).float()
+        loss, count = mean_of(F.smooth_l1_loss(predicted, wanted, reduction="none").mean(-1))
+        # How much targets differ between nodes: near 0 means that the encoder has collapsed.
+        spread = wanted.std(0).mean() if len(wanted) > 1 else wanted.new_zeros(())
+        return {"loss": loss, "count": count, "target_spread": spread.detach()}
+
+    def after_step(self, step: int) -> None:
+        """Move the target encoder."""
+        config = self.config
+        share = min(1.0, step / config.ramp)
+        momentum = config.momentum + share * (config.final_momentum - config.momentum)
+        move_average(self.target, nn.ModuleList([self.trunk, self.embedder]), momentum)
+
+    def train(self, mode: bool = True) -> JEPA:
+        """Training mode for all but the target encoder, which has no dropout."""
+        super().train(mode)
+        self.target.eval()
+        return self

@@ -1,0 +1,202 @@
+"""Masked modelling: hide some nodes, predict their content from the rest.
+
+BERT (Devlin et al. 2018, arXiv:1810.04805) on single nodes, SpanBERT (Joshi et al. 2019,
+arXiv:1907.10529) on runs of a sequence, and a missing patch (He et al. 2021, arXiv:2111.06377) on
+compact neighbourhoods in space or along edges.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from sciml.config import Range
+from sciml.errors import InputError
+from sciml.graph import optional, sizes
+from sciml.objectives.base import (
+    Embedder,
+    Standardise,
+    changed,
+    mean_of,
+    mlp,
+    per_node,
+    place,
+    ranks,
+    real,
+)
+
+if TYPE_CHECKING:
+    from torch_geometric.data import Data
+
+Shape = Literal["nodes", "spans", "patch"]
+
+
+@dataclass(frozen=True)
+class MaskedConfig:
+    """Which nodes are hidden, and how much of them is really hidden."""
+
+    fraction: Annotated[float, Range(min=0, max=1, exclusive=True)] = 0.3
+    """Share of each graph's nodes to predict, at least one."""
+    shape: Shape = "nodes"
+    """What is hidden: scattered nodes, runs of a sequence, or one compact patch."""
+    span: Annotated[int, Range(min=1)] = 4
+    """Length of a run, for `spans` [nodes]."""
+    keep: Annotated[float, Range(min=0, max=1)] = 0.0
+    """Share of the nodes to predict that stay visible (BERT: 0.1)."""
+    swap: Annotated[float, Range(min=0, max=1)] = 0.0
+    """Share of the nodes to predict that show another node's content instead (BERT: 0.1)."""
+
+    def __post_init__(self) -> None:
+        if self.keep + self.swap >= 1:
+            raise InputError(f"`keep` + `swap` must be < 1, got {self.keep + self.swap:g}")
+
+
+class Masked(nn.Module):
+    """Predict hidden nodes: regression of each float target, classification of each integer one.
+
+    The loss is the mean over predicted nodes of the sum over targets of the cross-entropy, or of
+    the smooth L1 distance between standardised features (mean over features).
+    """
+
+    Config = MaskedConfig
+
+    def __init__(
+        self, trunk: nn.Module, embedder: Embedder, config: MaskedConfig | None = None,
+        *, augment: object = None,
+    ) -> None:
+        super().__init__()
+        self.trunk, self.embedder, self.config = trunk, embedder, config or self.Config()
+        sizes_ = embedder.target_sizes()
+        self.heads = nn.ModuleDict(
+            {name: mlp(trunk.dim, trunk.dim, width) for name, width in sizes_.items()}
+        )
+        self.scales = nn.ModuleDict({name: Standardise(width) for name, width in sizes_.items()})
+
+    def forward(self, batch: Data) -> dict[str, Tensor]:
+        """The losses of a raw batch with freshly drawn hidden nodes."""
+        chosen = choose(batch, self.config, self.embedder.coordinates(batch))
+        return self.losses(batch, chosen)
+
+    def losses(self, batch: Data, chosen: Tensor) -> dict[str, Tensor]:
+        """The losses with `chosen` (bool, one a node) the nodes to predict."""
+        targets = {name: value[chosen].detach()
+                   for name, value in self.embedder.targets(batch).items()}
+        batch, hidden = corrupt(batch, chosen, self.config)
+        encoded = self.trunk(self.embedder(batch, hidden)).nodes[chosen]
+        result: dict[str, Tensor] = {}
+        total = encoded.new_zeros(len(encoded))
+        for name, head in self.heads.items():
+            prediction, target = head(encoded), targets[name]
+            if target.is_floating_point():
+                if self.training:
+                    self.scales[name].update(target)
+                target = self.scales[name](target)
+                term = F.smooth_l1_loss(prediction.float(), target.float(), reduction="none")
+                term = term.mean(-1)
+            else:
+                known = target >= 0
+                logits = prediction.float()
+                term = F.cross_entropy(logits, target.clamp_min(0), reduction="none") * known
+                hits = ((logits.argmax(-1) == target) & known).sum() / known.sum().clamp_min(1)
+                result[f"{name}_accuracy"] = hits.detach()
+            result[f"{name}_loss"] = mean_of(term)[0].detach()
+            total = total + term
+        loss, count = mean_of(total)
+        return {"loss": loss, "count": count, **result}
+
+
+class MissingPatch(Masked):
+    """`Masked` with one compact patch of each graph missing: the pretext task of that name."""
+
+    @dataclass(frozen=True)
+    class Config(MaskedConfig):
+        """`MaskedConfig` whose hidden nodes form one patch."""
+
+        shape: Shape = "patch"
+
+
+def choose(batch: Data, config: MaskedConfig, coordinates: Tensor | None = None) -> Tensor:
+    """bool, one a node: which nodes to predict; drawn from torch's global random numbers.
+
+    Every graph with at least two nodes has max(1, round(fraction * n)) of them, and never all.
+
+    Raises:
+        InputError: a patch is asked for where nodes have neither positions nor edges.
+    """
+    nodes = real(batch)
+    count = sizes(batch)
+    wanted = (count * config.fraction).round().long().clamp_min(1)
+    wanted = torch.minimum(wanted, (count - 1).clamp_min(0))
+    noise = torch.rand(nodes.shape, device=nodes.device)
+    if config.shape == "nodes":
+        score = noise
+    elif config.shape == "spans":
+        # Runs of a sequence, cut at a random offset, are chosen as wholes.
+        at = place(batch) + per_node(torch.randint(0, config.span, count.shape,
+                                                   device=nodes.device), batch)
+        score = _shared(noise, at // config.span, batch) + at * 1e-6
+    else:
+        score = _distance(batch, coordinates, noise) + 1e-6 * noise
+    return (ranks(score, batch) < per_node(wanted, batch)) & nodes
+
+
+def _shared(noise: Tensor, run: Tensor, batch: Data) -> Tensor:
+    """One random number a run [shape of noise], the same for all nodes of the run."""
+    longest = int(run.max()) + 1 if run.numel() else 1
+    graphs = len(sizes(batch))
+    draw = torch.rand(graphs, longest, device=noise.device)
+    if optional(batch, "mask") is not None:
+        return draw.gather(1, run)
+    return draw[batch.batch, run]
+
+
+def _distance(batch: Data, coordinates: Tensor | None, noise: Tensor) -> Tensor:
+    """Distance of each node from a random real node of its graph: Euclidean, else in hops."""
+    seed = ranks(noise, batch) == 0
+    if coordinates is not None:
+        if coordinates.dim() == 3:
+            centre = (coordinates * seed.unsqueeze(-1)).sum(1)
+        else:
+            centre = torch.zeros(
+                len(sizes(batch)), coordinates.shape[-1],
+                device=coordinates.device, dtype=coordinates.dtype,
+            ).index_add(0, batch.batch[seed], coordinates[seed])
+        return (coordinates - per_node(centre, batch)).norm(dim=-1)
+    edges = optional(batch, "edge_index")
+    if edges is None:
+        raise InputError(
+            "a patch needs nodes with positions (`pos`) or edges (`edge_index`), "
+            "and this batch has neither",
+            hint="Use shape 'spans' for sequences, or 'nodes'",
+        )
+    distance = torch.where(seed, 0.0, torch.inf)
+    while True:
+        reached = torch.cat([edges, edges.flip(0)], 1)
+        nearer = distance.scatter_reduce(0, reached[1], distance[reached[0]] + 1, "amin")
+        if torch.equal(nearer, distance):
+            # Nodes that no path reaches come last.
+            return distance.nan_to_num(posinf=float(distance.numel()))
+        distance = nearer
+
+
+def corrupt(batch: Data, chosen: Tensor, config: MaskedConfig) -> tuple[Data, Tensor]:
+    """(batch with swapped content, which of the chosen nodes are hidden)."""
+    draw = torch.rand(chosen.shape, device=chosen.device)
+    hidden = chosen & (draw >= config.keep + config.swap)
+    swapped = chosen & (draw >= config.keep) & ~hidden
+    if not swapped.any():
+        return batch, hidden
+    donors = real(batch).nonzero()
+    donors = donors[torch.randint(len(donors), (int(swapped.sum()),), device=chosen.device)]
+    values = {}
+    for key in ("x", "node_token"):
+        value = optional(batch, key)
+        if value is not None:
+            value = value.clone()
+            value[swapped] = value[tuple(donors.T)]
+            values[key] = value
+    return changed(batch, **values), hidden

@@ -1,0 +1,189 @@
+"""Probes: what a frozen trunk's embeddings already say, by logistic regression and by neighbours.
+
+The linear probe is multinomial logistic regression on standardised features; the penalty is chosen
+on a held-out part of the training examples. The kNN probe votes with weights exp(cosine / 0.07)
+(Wu et al. 2018, arXiv:1805.01978, section 3.4).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from sciml.errors import InputError
+
+
+@torch.no_grad()
+def embed(
+    trunk: nn.Module,
+    embedder: nn.Module,
+    dataset: Sequence[Any],
+    collate: Callable[[list[Any]], Any],
+    *,
+    indices: Sequence[int] | np.ndarray | None = None,
+    batch_size: int = 256,
+) -> Tensor:
+    """Graph embeddings [K, dim] (on the CPU, float32) of `dataset[i]` for i in `indices`.
+
+    The trunk runs in evaluation mode, on its own device, and returns to the mode it was in.
+    """
+    order = list(range(len(dataset))) if indices is None else [int(i) for i in indices]
+    device = next(trunk.parameters()).device
+    modes = [(m, m.training) for m in (trunk, embedder)]
+    trunk.eval()
+    embedder.eval()
+    found = []
+    for start in range(0, len(order), batch_size):
+        batch = collate([dataset[i] for i in order[start : start + batch_size]])
+        found.append(trunk(embedder(batch.to(device))).graph.float().cpu())
+    for module, mode in modes:
+        module.train(mode)
+    if not found:
+        raise InputError("there is nothing to embed: no indices")
+    return torch.cat(found)
+
+
+@dataclass
+class LinearProbe:
+    """A fitted linear classifier on embeddings."""
+
+    mean: Tensor
+    deviation: Tensor
+    weight: Tensor
+    bias: Tensor
+    penalty: float
+
+    def scores(self, features: Tensor) -> Tensor:
+        """[K, classes] probabilities of [K, dim] features."""
+        standard = (features.double() - self.mean) / self.deviation
+        return (standard @ self.weight.T + self.bias).softmax(-1).float()
+
+
+def fit_linear(
+    features: Tensor,
+    labels: Tensor,
+    *,
+    classes: int | None = None,
+    penalties: Sequence[float] = (1e-4, 1e-3, 1e-2, 1e-1),
+    held_out: float = 0.2,
+    seed: int = 0,
+) -> LinearProbe:
+    """Fit a linear probe by L-BFGS, choosing the penalty by held-out cross-entropy.
+
+    Args:
+        features: [K, dim].
+        labels: [K] int64 in 0..classes-1.
+        classes: number of classes; default the largest label + 1.
+        penalties: candidates for the weight of |W|^2 / 2 beside the mean cross-entropy.
+        held_out: share of the examples that chooses; with one candidate none are held out.
+        seed: of the split.
+
+    Raises:
+        InputError: fewer than two classes among the labels.
+    """
+    if len(labels) != len(features):
+        raise InputError(f"a probe needs a label an example, got {len(labels)} for {len(features)}")
+    if len(labels.unique()) < 2:
+        raise InputError("a probe needs examples of at least two classes")
+    count = classes or int(labels.max()) + 1
+    features = features.double()
+    best = penalties[0]
+    if len(penalties) > 1:
+        order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed))
+        cut = max(1, round(held_out * len(labels)))
+        test, train = order[:cut], order[cut:]
+        losses = {}
+        for penalty in penalties:
+            probe = _fit(features[train], labels[train], count, penalty)
+            scores = probe.scores(features[test]).clamp_min(1e-12)
+            losses[penalty] = float(F.nll_loss(scores.log(), labels[test]))
+        best = min(losses, key=lambda p: losses[p])
+    return _fit(features, labels, count, best)
+
+
+def _fit(features: Tensor, labels: Tensor, classes: int, penalty: float) -> LinearProbe:
+    mean = features.mean(0)
+    deviation = features.std(0, unbiased=False)
+    deviation = torch.where(deviation > 1e-8, deviation, torch.ones_like(deviation))
+    standard = (features - mean) / deviation
+    weight = torch.zeros(classes, features.shape[1], dtype=torch.float64, requires_grad=True)
+    bias = torch.zeros(classes, dtype=torch.float64, requires_grad=True)
+    optimizer = torch.optim.LBFGS([weight, bias], max_iter=200, line_search_fn="strong_wolfe",
+                                  tolerance_grad=1e-8, tolerance_change=1e-11)
+
+    def closure() -> Tensor:
+        optimizer.zero_grad()
+        loss = F.cross_entropy(standard @ weight.T + bias, labels)
+        loss = loss + penalty / 2 * weight.square().sum()
+        loss.backward()
+        return loss
+
+    with torch.enable_grad():
+        optimizer.step(closure)  # type: ignore[arg-type]
+    return LinearProbe(mean, deviation, weight.detach(), bias.detach(), penalty)
+
+
+def knn_scores(
+    train: Tensor, labels: Tensor, features: Tensor, *, classes: int | None = None,
+    neighbours: int = 20, temperature: float = 0.07, chunk: int = 1024,
+) -> Tensor:
+    """[K, classes] weighted votes of the nearest (by cosine) training examples, summing to 1."""
+    count = classes or int(labels.max()) + 1
+    neighbours = min(neighbours, len(train))
+    train = F.normalize(train.float(), dim=-1)
+    votes = []
+    for part in F.normalize(features.float(), dim=-1).split(chunk):
+        near, who = (part @ train.T).topk(neighbours, dim=1)
+        vote = torch.zeros(len(part), count)
+        vote.scatter_add_(1, labels[who], ((near - near[:, :1]) / temperature).exp())
+        votes.append(vote / vote.sum(1, keepdim=True))
+    return torch.cat(votes)
+
+
+def auc(scores: Tensor, positive: Tensor) -> float:
+    """Area under the ROC curve of [K] scores for [K] bool labels; ties count a half.
+
+    NaN where one of the two classes is missing.
+    """
+    if not positive.any() or positive.all():
+        return float("nan")
+    _, inverse, counts = scores.unique(return_inverse=True, return_counts=True)
+    rank = counts.cumsum(0).double() - (counts.double() - 1) / 2  # mean rank of each tied value
+    positives = int(positive.sum())
+    negatives = len(positive) - positives
+    total = float(rank[inverse][positive].sum())
+    return (total - positives * (positives + 1) / 2) / (positives * negatives)
+
+
+def metrics(scores: Tensor, labels: Tensor) -> dict[str, float]:
+    """Accuracy and the mean one-against-rest AUC of [K, classes] scores (over classes present)."""
+    areas = [auc(scores[:, c], labels == c) for c in range(scores.shape[1])]
+    areas = areas[1:] if scores.shape[1] == 2 else areas
+    known = [a for a in areas if a == a]
+    return {
+        "accuracy": float((scores.argmax(1) == labels).float().mean()),
+        "auc": float(np.mean(known)) if known else float("nan"),
+    }
+
+
+def probe(
+    train: Tensor, train_labels: Tensor, test: Tensor, test_labels: Tensor,
+    *, classes: int | None = None, neighbours: int = 20,
+) -> dict[str, float]:
+    """Linear and kNN probe: fitted on the training embeddings, scored on the test ones.
+
+    Returns:
+        linear_accuracy, linear_auc, knn_accuracy, knn_auc.
+    """
+    count = classes or int(max(train_labels.max(), test_labels.max())) + 1
+    linear = fit_linear(train, train_labels, classes=count).scores(test)
+    near = knn_scores(train, train_labels, test, classes=count, neighbours=neighbours)
+    return {f"{kind}_{key}": value
+            for kind, scores in (("linear", linear), ("knn", near))
+            for key, value in metrics(scores, test_labels).items()}

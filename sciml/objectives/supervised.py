@@ -1,0 +1,151 @@
+"""Supervised heads on any trunk: fine-tuning, training from scratch, and the student of
+self-training."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from sciml.config import Range
+from sciml.errors import InputError
+from sciml.graph import optional
+from sciml.objectives.base import Embedder, mlp, real
+
+if TYPE_CHECKING:
+    from torch_geometric.data import Data
+
+Loss = Literal["cross_entropy", "binary", "mse", "smooth_l1", "quantile"]
+
+
+@dataclass(frozen=True)
+class SupervisedConfig:
+    """The question, and how much of the trunk may change to answer it."""
+
+    outputs: Annotated[int, Range(min=1)] = 2
+    """Classes (`cross_entropy`), yes/no questions (`binary`), or values a graph (or node)."""
+    loss: Loss = "cross_entropy"
+    """What is minimised; `quantile` fits `quantiles` of each value."""
+    level: Literal["graph", "node"] = "graph"
+    """Whether labels are `y` (a row a graph) or `node_y` (a row a node)."""
+    smoothing: Annotated[float, Range(min=0, max=1)] = 0.0
+    """Label smoothing of `cross_entropy`."""
+    quantiles: tuple[float, ...] = (0.16, 0.5, 0.84)
+    """Probabilities of the quantiles to fit, for `quantile`."""
+    hidden: Annotated[int, Range(min=0)] = 0
+    """Width of the head's hidden layer; 0 = one linear layer."""
+    frozen: bool = False
+    """Train the head alone (a linear probe by gradient descent)."""
+
+
+class Supervised(nn.Module):
+    """Trunk + head with labels from the batch; `predict(batch)` gives outputs without labels.
+
+    Labels: `y` [B] (or `node_y` [S] / [B, N]) int64 classes, negative where unknown; or soft
+    classes [B, outputs] float that sum to 1; or values. Optional `weight` [B], `node_weight`.
+    The loss is the weighted mean over known labels and "count" the sum of their weights.
+    """
+
+    Config = SupervisedConfig
+
+    def __init__(
+        self, trunk: nn.Module, embedder: Embedder | nn.Module,
+        config: SupervisedConfig | None = None, *, augment: object = None,
+    ) -> None:
+        super().__init__()
+        self.trunk, self.embedder, self.config = trunk, embedder, config or self.Config()
+        config = self.config
+        outputs = config.outputs * (len(config.quantiles) if config.loss == "quantile" else 1)
+        self.head: nn.Module = (mlp(trunk.dim, config.hidden, outputs) if config.hidden
+                                else nn.Linear(trunk.dim, outputs))
+        # In training an augmentation, if there is one, makes the noise of a noised student.
+        self.augment = augment if callable(augment) else None
+        if config.frozen:
+            self.trunk.requires_grad_(False)
+            self.embedder.requires_grad_(False)
+
+    def train(self, mode: bool = True) -> Supervised:
+        """Training mode; a frozen trunk keeps to evaluation mode (no dropout)."""
+        super().train(mode)
+        if self.config.frozen:
+            self.trunk.eval()
+            self.embedder.eval()
+        return self
+
+    def predict(self, batch: Data) -> Tensor:
+        """Head outputs: [B, outputs], or one row a real node [S, outputs]."""
+        encoded = self.trunk(self.embedder(batch))
+        if self.config.level == "graph":
+            return self.head(encoded.graph)
+        return self.head(encoded.nodes[real(batch)])
+
+    def forward(self, batch: Data) -> dict[str, Tensor]:
+        """The losses of a labelled raw batch.
+
+        Raises:
+            InputError: the batch has no labels, or more classes than `outputs`.
+        """
+        name, weight_name = (("y", "weight") if self.config.level == "graph"
+                             else ("node_y", "node_weight"))
+        labels, weight = optional(batch, name), optional(batch, weight_name)
+        if labels is None:
+            raise InputError(f"supervised training needs the label `{name}` in the batch",
+                             hint=f"It holds {sorted(batch.keys())}")
+        if self.training and self.augment is not None:
+            batch = self.augment(batch)
+        if self.config.level == "node":
+            nodes = real(batch)
+            labels = labels[nodes]
+            weight = None if weight is None else weight[nodes]
+        return self.losses(self.predict(batch), labels, weight)
+
+    def losses(self, outputs: Tensor, labels: Tensor, weight: Tensor | None) -> dict[str, Tensor]:
+        """Weighted mean loss of [K, outputs] head outputs against K labels."""
+        outputs = outputs.float()
+        terms, known, metrics = _terms(outputs, labels, self.config)
+        weight = known.float() if weight is None else known * weight.float()
+        count = weight.sum()
+        mean = (terms * weight).sum() / count.clamp_min(1e-12)
+        metrics = {key: (value * weight).sum() / count.clamp_min(1e-12)
+                   for key, value in metrics.items()}
+        return {"loss": mean, "count": count, **{k: v.detach() for k, v in metrics.items()}}
+
+
+def _terms(outputs: Tensor, labels: Tensor, config: SupervisedConfig
+           ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+    """([K] loss terms, [K] bool known, {[K] metrics})."""
+    if config.loss == "cross_entropy":
+        if labels.is_floating_point() and labels.dim() == 2:
+            known = labels.sum(1) > 0
+            terms = F.cross_entropy(outputs, labels, reduction="none",
+                                    label_smoothing=config.smoothing)
+            right = outputs.argmax(1) == labels.argmax(1)
+        else:
+            labels = labels.long()
+            known = labels >= 0
+            if int(labels.max()) >= config.outputs:
+                raise InputError(
+                    f"a label is {int(labels.max())}, but the head has {config.outputs} classes",
+                    hint="Set `outputs` to the number of classes",
+                )
+            terms = F.cross_entropy(outputs, labels.clamp_min(0), reduction="none",
+                                    label_smoothing=config.smoothing)
+            right = outputs.argmax(1) == labels
+        return terms, known, {"accuracy": right.float()}
+    values = labels.reshape(len(outputs), config.outputs).float()
+    known = values.isfinite().all(1)
+    values = values.nan_to_num()
+    if config.loss == "binary":
+        terms = F.binary_cross_entropy_with_logits(outputs, values, reduction="none").mean(1)
+        return terms, known, {"accuracy": ((outputs > 0) == (values > 0.5)).float().mean(1)}
+    if config.loss == "quantile":
+        levels = torch.tensor(config.quantiles, device=outputs.device)
+        miss = values[:, :, None] - outputs.view(len(values), config.outputs, len(levels))
+        terms = torch.maximum(levels * miss, (levels - 1) * miss).mean((1, 2))
+        return terms, known, {}
+    loss = F.mse_loss if config.loss == "mse" else F.smooth_l1_loss
+    terms = loss(outputs, values, reduction="none").mean(1)
+    return terms, known, {"absolute_error": (outputs - values).abs().mean(1)}
