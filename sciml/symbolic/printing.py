@@ -1,0 +1,188 @@
+"""Expression to infix text, LaTeX and SymPy, and SymPy back to expression."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Any
+
+from sciml.errors import InputError
+from sciml.symbolic import expression as ex
+from sciml.symbolic.expression import Expr
+
+_ADD, _MUL, _UNARY, _POW, _ATOM = 1, 2, 3, 4, 5
+
+
+def _degree(e: Expr) -> tuple[int, int]:
+    """Sorting of the printed terms: the longest first, ties by structure."""
+    return (-ex.size(e), e.key)
+
+
+def infix(e: Expr) -> str:
+    """Text that `parse` reads back to the same expression."""
+    memo: dict[Expr, tuple[str, int]] = {}
+
+    def wrapped(node: Expr, least: int) -> str:
+        text, level = memo[node]
+        return text if level >= least else f"({text})"
+
+    for node in ex.subtrees(e):
+        memo[node] = _infix(node, wrapped)
+    return memo[e][0]
+
+
+def _rational(value: Fraction) -> tuple[str, int]:
+    text = str(value.numerator)
+    if value.denominator != 1:
+        return f"{text}/{value.denominator}", _MUL if value >= 0 else _ADD
+    return text, _ATOM if value >= 0 else _ADD
+
+
+def _infix(node: Expr, show: Any) -> tuple[str, int]:
+    if node.op == "num":
+        return _rational(node.value)
+    if node.op in ("sym", "pi", "I"):
+        return node.value or node.op, _ATOM
+    if node.op == "add":
+        terms = sorted(node.args, key=lambda t: (t.op == "num", ex.negative(t), _degree(t)))
+        text = show(terms[0], _ADD)
+        for term in terms[1:]:
+            c, _ = ex.split_coefficient(term)
+            if c < 0:
+                text += " - " + show_negated(term)
+            else:
+                text += " + " + show(term, _MUL)
+        return text, _ADD
+    if node.op == "mul":
+        return _product(node, show)
+    if node.op == "pow":
+        base, exponent = node.args
+        if exponent is ex.HALF:
+            return f"sqrt({show(base, _ADD)})", _ATOM
+        if exponent is ex.MINUS:
+            return f"1/{show(base, _POW)}", _MUL
+        if exponent.op == "num" and exponent.value == Fraction(-1, 2):
+            return f"1/sqrt({show(base, _ADD)})", _MUL
+        return f"{show(base, _ATOM)}**{show(exponent, _ATOM)}", _POW
+    if node is ex.E:
+        return "E", _ATOM
+    return f"{node.op}({show(node.args[0], _ADD)})", _ATOM
+
+
+def show_negated(term: Expr) -> str:
+    """The text of -term, bracketed to follow a minus sign."""
+    text = infix(ex.mul((ex.MINUS, term)))
+    negated = ex.mul((ex.MINUS, term))
+    return f"({text})" if negated.op == "add" else text
+
+
+def _product(node: Expr, show: Any) -> tuple[str, int]:
+    c, _ = ex.split_coefficient(node)
+    top, bottom = [], []
+    if abs(c.numerator) != 1:
+        top.append(str(abs(c.numerator)))
+    if c.denominator != 1:
+        bottom.append(str(c.denominator))
+    for factor in sorted(node.args, key=_degree, reverse=True):
+        if factor.op == "num":
+            continue
+        if factor.op == "pow" and factor.args[1].op == "num" and factor.args[1].value < 0:
+            flipped = ex.power(factor.args[0], ex.number(-factor.args[1].value))
+            bottom.append(infix(flipped) if flipped.op not in ("add", "mul") else f"({flipped})")
+        else:
+            top.append(show(factor, _UNARY))
+    text = "*".join(top) or "1"
+    if len(bottom) == 2 and bottom[0].isdigit() and bottom[1].startswith("("):
+        text += f"/{bottom[0]}/{bottom[1]}"  # 2*(x + 1) in one bracket would be multiplied out
+    elif bottom:
+        text += f"/{bottom[0]}" if len(bottom) == 1 else f"/({'*'.join(bottom)})"
+    return ("-" + text, _ADD) if c < 0 else (text, _MUL)
+
+
+def to_sympy(e: Expr, variable: str | None = None) -> Any:
+    """The SymPy expression, made with SymPy's constructors from the tree (no text is read).
+
+    Args:
+        e: the expression.
+        variable: made a plain `Symbol`, as are all the others.
+    """
+    import sympy as sp
+
+    heads = {name: getattr(sp, name) for name in ex.FUNCTIONS if hasattr(sp, name)}
+    heads["abs"] = sp.Abs
+    heads["dilog"] = lambda u: sp.polylog(2, u)
+    memo: dict[Expr, Any] = {}
+    for node in ex.subtrees(e):
+        args = [memo[a] for a in node.args]
+        if node.op == "num":
+            memo[node] = sp.Rational(node.value.numerator, node.value.denominator)
+        elif node.op == "sym":
+            memo[node] = sp.Symbol(node.value)
+        elif node.op in ("pi", "I"):
+            memo[node] = getattr(sp, node.op)
+        elif node.op == "add":
+            memo[node] = sp.Add(*args)
+        elif node.op == "mul":
+            memo[node] = sp.Mul(*args)
+        elif node.op == "pow":
+            memo[node] = sp.Pow(*args)
+        else:
+            memo[node] = heads[node.op](*args)
+    return memo[e]
+
+
+_FROM = {"Abs": "abs"}
+
+
+def from_sympy(e: Any, limit: int = 20_000) -> Expr:
+    """An expression from a SymPy one.
+
+    Raises:
+        InputError: for a function this package does not know, or more than `limit` nodes.
+    """
+    import sympy as sp
+
+    count = 0
+    memo: dict[Any, Expr] = {}
+
+    def walk(node: Any) -> Expr:
+        nonlocal count
+        if node in memo:
+            return memo[node]
+        count += 1
+        if count > limit:
+            raise InputError(f"the expression has more than {limit} nodes")
+        memo[node] = out = make(node)
+        return out
+
+    def make(node: Any) -> Expr:
+        if isinstance(node, sp.Rational):
+            return ex.number(Fraction(int(node.p), int(node.q)))
+        if isinstance(node, sp.Float):
+            return ex.number(Fraction(str(node)))
+        if isinstance(node, sp.Symbol):
+            return ex.symbol(node.name)
+        constant = {sp.pi: ex.PI, sp.E: ex.E, sp.I: ex.I}.get(node)
+        if constant is not None:
+            return constant
+        if isinstance(node, sp.Add):
+            return ex.add([walk(a) for a in node.args])
+        if isinstance(node, sp.Mul):
+            return ex.mul([walk(a) for a in node.args])
+        if isinstance(node, sp.Pow):
+            return ex.power(walk(node.base), walk(node.exp))
+        name = type(node).__name__
+        if name == "polylog" and node.args[0] == 2:
+            return ex.call("dilog", walk(node.args[1]))
+        name = _FROM.get(name, name)
+        if name in ex.FUNCTIONS and len(node.args) == 1:
+            return ex.call(name, walk(node.args[0]))
+        raise InputError(f"SymPy's {type(node).__name__} is not among the functions known here")
+
+    return walk(sp.sympify(e) if isinstance(e, (int, float)) else e)
+
+
+def latex(e: Expr) -> str:
+    """LaTeX text, by SymPy's printer."""
+    import sympy as sp
+
+    return str(sp.latex(to_sympy(e)))

@@ -1,0 +1,303 @@
+"""Is F an antiderivative of f? Numbers first, in rigorous ball arithmetic; algebra after.
+
+F is differentiated exactly, then F' and f are compared
+
+1. at 1,500 real points in complex128, spread over many scales and between all the places where a
+   radicand, an absolute value or a sign changes, so that every branch is met;
+2. where those suspect a difference, and at a spread of the points where f is real, in Arb balls:
+   disjoint balls prove a difference, at least three overlapping balls narrower than 1e-40 are
+   needed to agree. Where f is nowhere real, its complex values on the real line count, and where it
+   has none there, points of the complex plane;
+3. when the numbers agree, the difference is reduced in the differential field of f, which proves
+   the identity when it comes out as zero.
+
+A single proved difference inside the domain makes the answer `unverified`, however small.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+
+from sciml.symbolic import expression as ex
+from sciml.symbolic.evaluate import Program
+from sciml.symbolic.expression import Expr
+
+DIGITS = 40
+_PRECISIONS = (192, 512, 1536)
+_NEEDED = 3
+_SPREAD = 9
+
+
+@dataclass(frozen=True)
+class Check:
+    """The outcome of a verification.
+
+    Attributes:
+        status: ``verified``, ``unverified`` or ``timeout``.
+        how: ``numeric``, ``symbolic`` (numeric and then proved), or why it is not verified.
+        holds: where the identity was seen to hold.
+        points: the number of points that agree to 40 digits.
+        seconds: wall-clock time.
+    """
+
+    status: str
+    how: str
+    holds: str = ""
+    points: int = 0
+    seconds: float = 0.0
+
+    @property
+    def verified(self) -> bool:
+        return self.status == "verified"
+
+    def __bool__(self) -> bool:
+        return self.verified
+
+
+def grid(seed: int) -> np.ndarray:
+    """1,500 real points: uniform, and log-uniform from 1e-4 to 1e6 on both sides."""
+    rng = np.random.default_rng(seed & 0xFFFFFFFF)
+    near = rng.uniform(-12, 12, 640)
+    unit = rng.uniform(-1.6, 1.6, 360)
+    scale = 10 ** rng.uniform(-4, 3, 360)
+    large = 10 ** rng.uniform(3, 6, 60)
+    far = np.concatenate([scale, large]) * rng.choice([-1.0, 1.0], 420)
+    return np.sort(np.concatenate([near, unit, far]))
+
+
+def _breaks(parts: Iterable[Expr], name: str, values: dict[str, Any], points: np.ndarray) -> list:
+    """Points between neighbouring sign changes of radicands and arguments of abs and sign."""
+    found: set[Expr] = set()
+    for e in parts:
+        for node in ex.subtrees(e):
+            if name not in node.free:
+                continue
+            if node.op in ("abs", "sign", "log", "asin", "acos", "acosh", "atanh", "asech"):
+                found.add(node.args[0])
+            elif node.op == "pow" and node.args[1].op == "num":
+                if node.args[1].value.denominator % 2 == 0:
+                    found.add(node.args[0])
+    if not found:
+        return []
+    signs = np.zeros(len(points), dtype=np.int64)
+    for z in Program(*found).complex({**values, name: points}):
+        with np.errstate(invalid="ignore"):
+            signs = signs * 3 + np.sign(np.broadcast_to(np.nan_to_num(z.real), points.shape)) + 1
+        signs %= 1_000_003
+    edges = np.nonzero(np.diff(signs))[0]
+    picks = np.concatenate([[0], edges + 1, [len(points)]])
+    return [int((a + b) // 2) for a, b in zip(picks[:-1], picks[1:], strict=True) if b > a][:40]
+
+
+def _balls(program: Program, values: dict[str, Any]) -> tuple[bool | None, bool]:
+    """(agree, real): agree is True, False (proved different) or None (not decided)."""
+    from flint import arb, ctx
+
+    before = ctx.prec
+    try:
+        for precision in _PRECISIONS:
+            ctx.prec = precision
+            point = {k: arb(v.numerator) / v.denominator for k, v in values.items()}
+            f, g = program.balls(point)
+            if not (f.is_finite() and g.is_finite()):
+                continue
+            gap = f - g
+            if not gap.contains(0):
+                return False, _is_real(f)
+            width = float(abs(gap).upper())
+            scale = float(abs(f).upper())
+            if width <= 10.0**-DIGITS * max(1.0, scale):
+                return True, _is_real(f)
+        return None, False
+    except (ValueError, OverflowError, ZeroDivisionError):
+        return None, False
+    finally:
+        ctx.prec = before
+
+
+def _is_real(z: Any) -> bool:
+    return bool(z.imag.contains(0))
+
+
+def _complex_balls(program: Program, name: str, z: complex, values: dict) -> bool | None:
+    from flint import acb, arb, ctx
+
+    before = ctx.prec
+    try:
+        ctx.prec = _PRECISIONS[1]
+        point: dict[str, Any] = {k: arb(v.numerator) / v.denominator for k, v in values.items()}
+        point[name] = acb(z.real, z.imag)
+        f, g = program.balls(point)
+        if not (f.is_finite() and g.is_finite()):
+            return None
+        gap = f - g
+        if not gap.contains(0):
+            return False
+        return float(abs(gap).upper()) <= 10.0**-DIGITS * max(1.0, float(abs(f).upper())) or None
+    except (ValueError, OverflowError, ZeroDivisionError):
+        return None
+    finally:
+        ctx.prec = before
+
+
+def _constant_values(names: list[str], seed: int) -> list[dict[str, Fraction]]:
+    """Generic rational values of the named constants, of both signs."""
+    if not names:
+        return [{}]
+    rng = np.random.default_rng(seed & 0xFFFF)
+    out = []
+    for round_ in range(3):
+        sample = {}
+        for i, name in enumerate(names):
+            value = Fraction(int(rng.integers(40, 260)), 97)
+            sample[name] = -value if round_ == 1 and i % 2 == 0 else value
+            if round_ == 2 and i % 2 == 1:
+                sample[name] = -value
+        out.append(sample)
+    return out
+
+
+def identity(f: Expr, g: Expr, name: str, *, avoid: tuple[Expr, ...] = ()) -> Check:
+    """Whether f and g agree wherever f is real.
+
+    Args:
+        f, g: the two sides.
+        name: the variable.
+        avoid: further expressions whose branch changes must be looked between (the answer).
+    """
+    started = time.perf_counter()
+    if g is f:
+        return Check("verified", "symbolic", "everywhere it is defined", 0, 0.0)
+    program = Program(f, g)
+    constants = sorted((f.free | g.free) - {name})
+    total = 0
+    where: list[str] = []
+    for sample in _constant_values(constants, f.key):
+        status, count, place = _compare(program, f, g, name, sample, avoid)
+        total += count
+        where.append(place)
+        if status != "verified":
+            note = f"{place} (constants {_shown(sample)})" if sample else place
+            return Check("unverified", status, note, total, time.perf_counter() - started)
+    return Check("verified", "numeric", where[0], total, time.perf_counter() - started)
+
+
+def _shown(sample: dict[str, Fraction]) -> str:
+    return ", ".join(f"{k}={float(v):.3g}" for k, v in sample.items())
+
+
+def _compare(
+    program: Program, f: Expr, g: Expr, name: str, sample: dict, avoid: tuple[Expr, ...]
+) -> tuple[str, int, str]:
+    points = grid(f.key)
+    numbers = {k: float(v) for k, v in sample.items()}
+    a, b = (np.broadcast_to(z, points.shape) for z in program.complex({**numbers, name: points}))
+    with np.errstate(all="ignore"):
+        finite = np.isfinite(a)
+        real = finite & (np.abs(a.imag) <= 1e-9 * (1e-9 + np.abs(a.real)))
+        gap = np.abs(a - b) / (np.abs(a) + np.abs(b) + 1e-12)
+        suspect = ~(gap < 1e-7)
+    kind = "where the integrand is real"
+    domain = real
+    if not real.any():
+        domain, kind = finite, "on the real line, with complex values"
+    inside = np.nonzero(domain)[0]
+    if len(inside) == 0:
+        return _compare_complex(program, name, sample, f)
+    allowed = set(inside.tolist())
+    chosen = inside[np.linspace(0, len(inside) - 1, min(_SPREAD, len(inside))).astype(int)]
+    middle = [i for i in _breaks((f, g, *avoid), name, numbers, points) if i in allowed]
+    doubtful = np.nonzero(domain & suspect)[0]
+    if len(doubtful) > 12:
+        doubtful = doubtful[np.linspace(0, len(doubtful) - 1, 12).astype(int)]
+    agreeing: list[float] = []
+    differing: list[float] = []
+    undecided = 0
+    for i in dict.fromkeys([*doubtful.tolist(), *chosen.tolist(), *middle]):
+        at = {**sample, name: Fraction(float(points[i])).limit_denominator(10**9)}
+        agree, is_real = _balls(program, at)
+        if agree is None:
+            undecided += 1
+        elif agree:
+            agreeing.append(points[i])
+        elif is_real or domain is not real:
+            differing.append(points[i])
+    spare = iter(inside[np.argsort(np.abs(points[inside]))])
+    while len(agreeing) < _NEEDED and not differing and undecided < 80:
+        i = next(spare, None)
+        if i is None:
+            break
+        at = {**sample, name: Fraction(float(points[i])).limit_denominator(10**9)}
+        agree, is_real = _balls(program, at)
+        if agree:
+            agreeing.append(points[i])
+        elif agree is False and (is_real or domain is not real):
+            differing.append(points[i])
+        else:
+            undecided += 1
+    if differing:
+        if not agreeing:
+            return "differs everywhere it was looked at", 0, "nowhere"
+        return "differs on part of the domain", len(agreeing), _part(agreeing, differing)
+    if len(agreeing) < _NEEDED:
+        return "too few points could be decided", len(agreeing), "unknown"
+    return "verified", len(agreeing), kind
+
+
+def _part(good: list[float], bad: list[float]) -> str:
+    worst, best = min(bad), max(bad)
+    if min(good) > best:
+        return f"for {name_free(min(good))} and above"
+    if max(good) < worst:
+        return f"for {name_free(max(good))} and below"
+    return f"not at {worst:.4g}"
+
+
+def name_free(v: float) -> str:
+    return f"{v:.4g}"
+
+
+def _compare_complex(program: Program, name: str, sample: dict, f: Expr) -> tuple[str, int, str]:
+    rng = np.random.default_rng(f.key & 0xFFFF)
+    agreeing = differing = 0
+    for _ in range(60):
+        z = complex(rng.uniform(-3, 3), rng.uniform(-3, 3))
+        agree = _complex_balls(program, name, z, sample)
+        agreeing += agree is True
+        differing += agree is False
+        if agreeing + differing >= 12:
+            break
+    if differing:
+        return "differs at complex points", agreeing, "nowhere" if not agreeing else "in part"
+    if agreeing < _NEEDED:
+        return "too few points could be decided", agreeing, "unknown"
+    return "verified", agreeing, "in the complex plane"
+
+
+def check(integrand: Expr, answer: Expr, name: str, *, symbolic: bool = False) -> Check:
+    """Whether d answer / d name = integrand; the core of `verify`, without a process of its own."""
+    started = time.perf_counter()
+    slope = answer.diff(name)
+    found = identity(integrand, slope, name, avoid=(answer,))
+    how = found.how
+    if found.verified and symbolic and how == "numeric" and _proved(integrand, slope, name):
+        how = "symbolic"
+    return Check(found.status, how, found.holds, found.points, time.perf_counter() - started)
+
+
+def _proved(f: Expr, g: Expr, name: str) -> bool:
+    """Whether the difference reduces to zero in the differential field of both."""
+    from sciml.symbolic.ansatz.kernels import Failure, Tower
+
+    try:
+        tower = Tower(name)
+        difference = tower.convert_all([f, g])
+        return tower.is_zero(difference[0] - difference[1])
+    except (Failure, ex.TooLarge, ex.Undefined, RecursionError):
+        return False
