@@ -1,0 +1,244 @@
+"""`sciml data make jets`: JetClass-like jets from Pythia 8, FastJet and a parametrised detector.
+
+The data set is cut into chunks of 1000 jets of one class, each with its own seed, so it is the
+same whatever the number of workers. Chunks are Parquet files in OUT.chunks/ while the work goes
+on: the same command after an interruption makes only what is missing. At the end they are woven
+into one file, classes mixed.
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import shutil
+from collections.abc import Iterator
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import tyro
+
+from sciml.errors import InputError
+from sciml.jets.processes import CLASSES, process
+from sciml.jets.simulation import CHUNK, SCHEMA, jets_of_chunk
+from sciml.paths import atomic_write
+
+GROUP = 4096
+"""Jets that are shuffled together, and rows in a row group."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """One chunk to make."""
+
+    name: str
+    chunk: int
+    jets: int
+    position: float
+    """Where in the data set the chunk lies, 0 .. 1; classes are interleaved by it."""
+
+    @property
+    def file(self) -> str:
+        return f"{self.name}-{self.chunk:05d}-{self.jets}.parquet"
+
+
+def plan(classes: tuple[str, ...], jets: int) -> list[Task]:
+    """The chunks of a data set of `jets` jets, in the order in which they are woven together.
+
+    Args:
+        classes: class names, each with an optional weight ("QCD:3").
+        jets: their total number.
+
+    Raises:
+        InputError: unknown class, bad weight, class named twice, fewer jets than classes.
+    """
+    weights: dict[str, float] = {}
+    for word in classes:
+        name, colon, weight = word.partition(":")
+        process(name)
+        try:
+            number = float(weight) if colon else 1.0
+        except ValueError:
+            number = -1.0
+        if not 0 < number < float("inf"):
+            raise InputError(f"the weight in {word!r} must be a number > 0", where="--classes")
+        if name in weights:
+            raise InputError(f"class {name!r} is named twice", where="--classes")
+        weights[name] = number
+    if not weights or jets < len(weights):
+        raise InputError(
+            f"must be at least the number of classes ({len(weights)}, at least 1), got {jets}",
+            where="--jets",
+        )
+    # Largest remainders, so that the counts add up to `jets`.
+    exact = {name: jets * weight / sum(weights.values()) for name, weight in weights.items()}
+    counts = {name: int(value) for name, value in exact.items()}
+    for name in sorted(exact, key=lambda n: counts[n] - exact[n])[: jets - sum(counts.values())]:
+        counts[name] += 1
+    tasks = []
+    for name, count in counts.items():
+        for chunk, first in enumerate(range(0, count, CHUNK)):
+            size = min(CHUNK, count - first)
+            tasks.append(Task(name, chunk, size, (first + size / 2) / count))
+    return sorted(tasks, key=lambda task: (task.position, task.name))
+
+
+def make(
+    classes: tuple[str, ...] = CLASSES,
+    jets: int = 10_000,
+    seed: int = 0,
+    workers: int = 1,
+    out: Annotated[Path, tyro.conf.arg(aliases=["-o"])] = Path("jets.parquet"),
+    detector: Literal["jetclass", "measured", "shifted"] = "jetclass",
+    shower: Literal["pythia", "vincia", "dire"] = "pythia",
+    keep_chunks: bool = False,
+) -> None:
+    """Generate jets of the ten JetClass classes with Pythia 8, a detector and FastJet.
+
+    Args:
+        classes: Class names, each with an optional weight, as in QCD:3 Tbqq:1.
+        jets: Number of jets, all classes together.
+        seed: Seed of the data set; the result does not depend on the number of workers.
+        workers: Processes to use.
+        out: The file to write, .parquet or .root (with JetClass's branch names).
+        detector: jetclass: as JetClass; measured: tracks weighted by their resolution;
+            shifted: worse tracks and calorimeters, for studies of domain shift.
+        shower: Parton shower: Pythia's own, Vincia or Dire (a second opinion on the physics).
+        keep_chunks: Keep the folder OUT.chunks with one file for every 1000 jets.
+    """
+    if out.suffix not in (".parquet", ".root"):
+        raise InputError("must end in .parquet or .root", where=out)
+    if seed < 0:
+        raise InputError(f"must be >= 0, got {seed}", where="--seed")
+    if workers < 1:
+        raise InputError(f"must be >= 1, got {workers}", where="--workers")
+    tasks = plan(classes, jets)
+    options = {"seed": seed, "detector": detector, "shower": shower}
+    folder = _chunk_folder(out, options)
+    missing = [task for task in tasks if not (folder / task.file).exists()]
+    _make_chunks(missing, len(tasks), folder, options, workers)
+    files = [folder / task.file for task in tasks]
+    made = {"classes": list(classes), "jets": jets, **options}
+    with atomic_write(out) as temporary:
+        if out.suffix == ".root":
+            _write_root(temporary, _woven(files, seed))
+        else:
+            _write_parquet(temporary, _woven(files, seed), made)
+    if not keep_chunks:
+        shutil.rmtree(folder)
+    print(f"{out}: {jets} jets")
+
+
+def _chunk_folder(out: Path, options: dict) -> Path:
+    """OUT.chunks, with a note of the options; refuses one that was made with others."""
+    folder = out.with_name(out.name + ".chunks")
+    note = folder / "options.json"
+    text = json.dumps(options, sort_keys=True)
+    if note.exists() and note.read_text() != text:
+        raise InputError(
+            f"holds chunks made with {note.read_text()}, this command asks for {text}",
+            where=folder,
+            hint="Delete that folder or write to another file",
+        )
+    with atomic_write(note) as temporary:
+        temporary.write_text(text)
+    return folder
+
+
+def _make_chunk(task: Task, folder: Path, options: dict) -> int:
+    table = jets_of_chunk(task.name, task.chunk, task.jets, **options)
+    with atomic_write(folder / task.file) as temporary:
+        pq.write_table(table, temporary, compression="zstd")
+    return task.jets
+
+
+def _make_chunks(
+    missing: list[Task], total: int, folder: Path, options: dict, workers: int
+) -> None:
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    wanted = sum(task.jets for task in missing)
+    if len(missing) < total:
+        print(f"{folder}: {total - len(missing)} of {total} chunks are there already")
+    columns = (
+        TextColumn("jets"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns) as progress:
+        bar = progress.add_task("jets", total=wanted, rate="")
+
+        def advance(jets: int) -> None:
+            progress.update(bar, advance=jets)
+            speed = progress.tasks[0].finished_speed or progress.tasks[0].speed
+            if not speed and progress.tasks[0].elapsed:
+                speed = progress.tasks[0].completed / progress.tasks[0].elapsed
+            progress.update(bar, rate=f"{speed:.0f} jets/s" if speed else "")
+
+        if workers == 1 or len(missing) <= 1:
+            for task in missing:
+                advance(_make_chunk(task, folder, options))
+            return
+        # A fresh interpreter per worker: forking a process with threads is not safe.
+        context = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(min(workers, len(missing)), mp_context=context) as pool:
+            futures: list[Future[int]] = [
+                pool.submit(_make_chunk, task, folder, options) for task in missing
+            ]
+            try:
+                for future in as_completed(futures):
+                    advance(future.result())
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+
+
+def _woven(files: list[Path], seed: int) -> Iterator[pa.Table]:
+    """Groups of about `GROUP` jets: consecutive chunks together, shuffled."""
+    rng = np.random.default_rng([seed, 1])
+    waiting: list[pa.Table] = []
+    for k, file in enumerate(files):
+        waiting.append(pq.read_table(file).replace_schema_metadata(None))
+        if sum(map(len, waiting)) >= GROUP or k == len(files) - 1:
+            table = pa.concat_tables(waiting).combine_chunks()
+            yield table.take(pa.array(rng.permutation(len(table))))
+            waiting = []
+
+
+def _write_parquet(path: Path, groups: Iterator[pa.Table], made: dict) -> None:
+    schema = SCHEMA.with_metadata({"sciml.jets": json.dumps(made, sort_keys=True)})
+    with pq.ParquetWriter(path, schema, compression="zstd") as writer:
+        for table in groups:
+            writer.write_table(table.replace_schema_metadata(schema.metadata))
+
+
+def _write_root(path: Path, groups: Iterator[pa.Table]) -> None:
+    """A TTree `tree` with JetClass's branches; lists of one length share a counter branch."""
+    import awkward as ak
+    import uproot
+
+    with uproot.recreate(path, compression=uproot.ZSTD(3)) as file:
+        tree = None
+        for table in groups:
+            arrays = ak.from_arrow(table)
+            columns: dict = {}
+            for prefix in ("part", "aux_decay"):
+                names = [n for n in arrays.fields if n.startswith(prefix + "_")]
+                columns[prefix] = ak.zip({n.removeprefix(prefix + "_"): arrays[n] for n in names})
+            listed = {f"{p}_{n}" for p, record in columns.items() for n in record.fields}
+            columns |= {n: arrays[n] for n in arrays.fields if n not in listed}
+            if tree is None:
+                tree = file.mktree("tree", {n: array.type.content for n, array in columns.items()})
+            tree.extend(columns)
