@@ -1,0 +1,131 @@
+"""Ansatz (parallel, Norman-Risch) integration: write the answer as an unknown combination of
+monomials over a denominator, logarithms and inverse functions; differentiate; solve for the
+coefficients modulo primes. See `kernels`, `support`, `columns`, `linear` for the four parts.
+
+Source of the method: A. C. Norman, P. M. A. Moore (1977), "Implementing the new Risch
+integration algorithm"; M. Bronstein (2007), "Structure theorems for parallel integration".
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import numpy as np
+
+from sciml.symbolic import expression as ex
+from sciml.symbolic.ansatz import field as fd
+from sciml.symbolic.ansatz.columns import Column, columns, scaled
+from sciml.symbolic.ansatz.field import Failure
+from sciml.symbolic.ansatz.kernels import Tower
+from sciml.symbolic.ansatz.linear import Solution, solve
+from sciml.symbolic.ansatz.support import Monomial, Problem, box, check_size, closure, pose
+from sciml.symbolic.expression import Expr
+
+__all__ = ["Failure", "candidates"]
+
+_STYLES: tuple[dict[str, bool], ...] = (
+    {},
+    {"logarithmic": True},
+    {"split": True},
+    {"pair": True},
+    {"normal": True, "split": True, "pair": True},
+)
+"""Ways to set up the tower, in the order in which they are tried."""
+
+
+def _supports(problem: Problem) -> Iterator[tuple[str, list[Monomial] | None]]:
+    yield "closure 1", closure(problem, 600, 1)
+    yield "box 0", box(problem, 0, 500)
+    yield "closure 2", closure(problem, 1200, 2)
+    yield "box 1", box(problem, 1, 2500)
+    yield "closure 5", closure(problem, 2500, 5)
+
+
+def assemble(problem: Problem, solution: Solution) -> Expr:
+    """The answer's expression."""
+    tower = problem.tower
+    terms = []
+    below = ex.ONE
+    content, factors = problem.denominator.factor()
+    below = ex.number(int(content))
+    for q, e in factors:
+        below = below * tower.poly_expr(q) ** int(e)
+    for monomial, value in solution.monomials.items():
+        parts: list[Expr] = [ex.number(value)]
+        for i, e in enumerate(monomial):
+            if e:
+                parts.append(tower.kernels[i].expr ** e)
+        terms.append(ex.mul(parts))
+    logs = [scaled(value, column) for value, column in solution.columns]
+    return ex.add([ex.add(terms) / below, *logs])
+
+
+def candidates(
+    integrand: Expr, variable: str, deadline: float, *, seed: int = 1, styles: int = len(_STYLES)
+) -> Iterator[tuple[Expr, str]]:
+    """Antiderivatives that solve the linear system, with the strategy that found each.
+
+    They are right in the field of the tower; branches are for the caller to verify.
+
+    Args:
+        integrand: a function of `variable`; other symbols are constants.
+        variable: its name.
+        deadline: `time.perf_counter()` value to stop at.
+        seed: of the random points.
+        styles: how many ways of setting up the tower to try.
+    """
+    rng = np.random.default_rng(seed)
+    seen: set[tuple] = set()
+    for style in _STYLES[:styles]:
+        if time.perf_counter() > deadline:
+            return
+        try:
+            problem = pose(Tower(variable, **style), integrand)
+            check_size(problem)
+            token = _signature(problem)
+            if token in seen:
+                continue
+            seen.add(token)
+            beside = columns(problem)
+        except (Failure, ex.TooLarge, ex.Undefined, RecursionError, OverflowError):
+            continue
+        yield from _tries(problem, beside, rng, deadline, style)
+
+
+def _tries(
+    problem: Problem, beside: list[Column], rng: np.random.Generator, deadline: float, style: dict
+) -> Iterator[tuple[Expr, str]]:
+    tried: set[tuple] = set()
+    supports = _supports(problem)
+    while time.perf_counter() < deadline:
+        try:
+            name, monomials = next(supports)
+        except StopIteration:
+            return
+        except (Failure, OverflowError, ValueError):
+            return
+        if monomials is None or not (monomials or beside):
+            continue
+        token = tuple(sorted(monomials))
+        if token in tried:
+            continue
+        tried.add(token)
+        try:
+            solution = solve(problem, monomials, beside, rng, deadline)
+            if solution is not None:
+                answer = assemble(problem, solution)
+                yield answer, f"ansatz {name}" + "".join(f", {k}" for k in style)
+        except (Failure, ex.TooLarge, ex.Undefined, OverflowError):
+            continue
+
+
+def _signature(problem: Problem) -> tuple:
+    """What tells two set-ups apart."""
+    kernels = tuple((k.kind, k.expr, str(k.slope.d)) for k in problem.tower.kernels)
+    return (kernels, str(problem.f.d), len(problem.f.n))
+
+
+def field_size() -> int:
+    """The number of kernels a problem may have."""
+    return fd.VARIABLES

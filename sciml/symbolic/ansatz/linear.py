@@ -1,0 +1,335 @@
+"""The linear solve: nothing is expanded, the columns are evaluated at random points modulo primes.
+
+At a point every kernel gets a random residue that obeys its relation (points where a radicand has
+no root are rejected). The derivative of each column then is a vector of residues; row reduction
+gives the coefficients modulo p, a few more primes over the support that was found and rational
+reconstruction give them as fractions.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from fractions import Fraction
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from flint import fmpz, nmod_mat
+
+from sciml.symbolic.ansatz import field as fd
+from sciml.symbolic.ansatz.field import ONE, Failure, Poly, Quotient
+from sciml.symbolic.ansatz.kernels import Kernel, Tower
+from sciml.symbolic.ansatz.support import Monomial, Problem
+from sciml.symbolic.expression import Expr
+
+Vector = np.ndarray
+_SPARE_ROWS = 12
+_MOST_PRIMES = 40
+
+
+@lru_cache(maxsize=4)
+def primes(imaginary: bool) -> tuple[int, ...]:
+    """31-bit primes modulo which square roots are one power (p = 3 mod 4; 5 mod 8 where -1 needs
+    a root) and third, fifth and seventh roots are unique."""
+    out: list[int] = []
+    n = 2**31 - 1
+    while len(out) < 160:
+        fits = n % 8 == 5 if imaginary else n % 4 == 3
+        if fits and n % 3 != 1 and n % 5 != 1 and n % 7 != 1 and fmpz(n).is_prime():
+            out.append(n)
+        n -= 2
+    return tuple(out)
+
+
+def power_mod(a: Vector, e: int, p: int) -> Vector:
+    """a**e modulo p, elementwise."""
+    out: Vector | None = None
+    square = a
+    while e:
+        if e & 1:
+            out = square if out is None else out * square % p
+        e >>= 1
+        if e:
+            square = square * square % p
+    return np.ones_like(a) if out is None else out
+
+
+def inverse_mod(a: Vector, p: int) -> Vector:
+    """1/a modulo p; 0 for 0."""
+    return power_mod(a, p - 2, p)
+
+
+def square_root_mod(a: Vector, p: int) -> Vector:
+    """A square root where there is one."""
+    if p % 4 == 3:
+        return power_mod(a, (p + 1) // 4, p)
+    v = power_mod(2 * a % p, (p - 5) // 8, p)
+    i = 2 * a % p * v % p * v % p
+    return a * v % p * ((i - 1) % p) % p
+
+
+class Points:
+    """Random values of the kernels modulo p that obey their relations."""
+
+    def __init__(self, tower: Tower, count: int, p: int, rng: np.random.Generator) -> None:
+        self.p, self.tower = p, tower
+        kernels = tower.kernels
+        halvings = sum(
+            1 for k in kernels if k.degree and k.degree % 2 == 0 and k.kind == "radical"
+        )
+        tries = min(int(count * 2**halvings * 1.5) + 60, 600_000)
+        self.values = np.zeros((len(kernels), tries), dtype=np.int64)
+        self.powers: dict[tuple[int, int], Vector] = {}
+        good = np.ones(tries, dtype=bool)
+        for i, kernel in enumerate(kernels):
+            if kernel.kind == "cos":
+                continue
+            if kernel.kind == "sin":
+                t = rng.integers(2, p, tries)
+                square = t * t % p
+                below = (1 + kernel.sign * square) % p
+                inverse = inverse_mod(below, p)
+                self.values[i] = 2 * t % p * inverse % p
+                self.values[i + 1] = (1 - kernel.sign * square) % p * inverse % p
+                good &= below != 0
+            elif kernel.degree:
+                good &= self._root(i, kernel, rng)
+                if not good.any():
+                    raise Failure("no points modulo this prime")
+            else:
+                self.values[i] = rng.integers(2, p, tries)
+        keep = np.nonzero(good)[0][:count]
+        if len(keep) < count:
+            raise Failure("too few points modulo this prime")
+        self.values = self.values[:, keep]
+        self.powers = {}
+        self.slopes = [self.quotient(k.slope) for k in kernels]
+        self.log_slopes = [
+            s * inverse_mod(v, p) % p for s, v in zip(self.slopes, self.values, strict=True)
+        ]
+
+    def _root(self, i: int, kernel: Kernel, rng: np.random.Generator) -> Vector:
+        p, q = self.p, kernel.degree
+        below = self.poly(kernel.radicand.d)
+        u = self.poly(kernel.radicand.n) * inverse_mod(below, p) % p
+        odd = q
+        root = u
+        while odd % 2 == 0:
+            root = square_root_mod(root, p)
+            odd //= 2
+        if odd > 1:
+            if math.gcd(odd, p - 1) != 1:
+                raise Failure("a root of this degree")
+            root = power_mod(root, pow(odd, -1, p - 1), p)
+        if q % 2 == 0 and kernel.kind != "imaginary":
+            flip = rng.integers(0, 2, len(root)) == 1
+            root = np.where(flip, (p - root) % p, root)
+        self.values[i] = root
+        return (below != 0) & (u != 0) & (power_mod(root, q, p) == u)
+
+    def power(self, i: int, e: int) -> Vector:
+        known = self.powers.get((i, e))
+        if known is None:
+            known = self.values[i] if e == 1 else power_mod(self.values[i], e, self.p)
+            if self.values.shape[1]:
+                self.powers[i, e] = known
+        return known
+
+    def poly(self, p_: Poly) -> Vector:
+        """Values of a polynomial."""
+        p = self.p
+        out = np.zeros(self.values.shape[1], dtype=np.int64)
+        while_setting_up = not hasattr(self, "slopes")
+        for monomial, c in p_.terms():
+            term: Vector | int = int(c) % p
+            for i, e in enumerate(monomial):
+                e = int(e)
+                if e:
+                    v = power_mod(self.values[i], e, p) if while_setting_up else self.power(i, e)
+                    term = term * v % p
+            out += term
+            out %= p
+        return out
+
+    def quotient(self, r: Quotient) -> Vector:
+        """Values of a quotient."""
+        if r.is_zero:
+            return np.zeros(self.values.shape[1], dtype=np.int64)
+        top = self.poly(r.n)
+        return top if r.d == ONE else top * inverse_mod(self.poly(r.d), self.p) % self.p
+
+    def poly_slope(self, p_: Poly) -> Vector:
+        """Values of the derivative of a polynomial."""
+        out = np.zeros(self.values.shape[1], dtype=np.int64)
+        for i, kernel in enumerate(self.tower.kernels):
+            if not kernel.slope.is_zero:
+                d = p_.derivative(i)
+                if d != 0:
+                    out = (out + self.poly(d) * self.slopes[i]) % self.p
+        return out
+
+    def slope(self, r: Quotient) -> Vector:
+        """Values of the derivative of a quotient."""
+        top = self.poly_slope(r.n)
+        if r.d == ONE:
+            return top
+        p = self.p
+        below = inverse_mod(self.poly(r.d), p)
+        value = self.poly(r.n) * below % p
+        return (top - value * self.poly_slope(r.d)) % p * below % p
+
+
+@dataclass
+class Column:
+    """One function beside the monomials: outer(w), whose derivative is known from w and dw.
+
+    Attributes:
+        w: its argument, a quotient of the tower.
+        slope: (points, value of w, derivative of w) -> derivative of the function, modulo p.
+        build: makes the expression.
+        factor: a constant it is multiplied with.
+    """
+
+    w: Quotient
+    slope: Callable[[Points, Vector, Vector], Vector]
+    build: Callable[[], Expr]
+    factor: Quotient = field(default_factory=lambda: fd.Q1)
+
+    def values(self, points: Points) -> Vector:
+        out = self.slope(points, points.quotient(self.w), points.slope(self.w)) % points.p
+        if self.factor is not fd.Q1:
+            out = out * points.quotient(self.factor) % points.p
+        return out
+
+
+@dataclass
+class Solution:
+    """Coefficients of monomials and of columns."""
+
+    monomials: dict[Monomial, Fraction]
+    columns: list[tuple[Fraction, Column]]
+
+
+def _matrix_solve(columns: list[Vector], target: Vector, p: int) -> dict[int, int] | None:
+    """One solution of sum c_j columns[j] = target, as {j: c_j != 0}; None where there is none."""
+    stacked = np.stack([*columns, target], axis=1)
+    rows, width = stacked.shape
+    reduced, rank = nmod_mat(rows, width, stacked.ravel().tolist(), p).rref()
+    last = width - 1
+    out: dict[int, int] = {}
+    j = 0
+    for i in range(rank):
+        while int(reduced[i, j]) == 0:
+            j += 1
+        if j == last:
+            return None
+        value = int(reduced[i, last])
+        if value:
+            out[j] = value
+        j += 1
+    return out
+
+
+def _column_values(
+    problem: Problem, points: Points, monomials: list[Monomial], columns: list[Column]
+) -> list[Vector]:
+    p = points.p
+    v = points.poly(problem.denominator)
+    inverse = inverse_mod(v, p)
+    loss = (p - points.poly_slope(problem.denominator) * inverse % p) % p
+    out = []
+    for m in monomials:
+        value, log_slope = inverse, loss
+        for i, e in enumerate(m):
+            if e:
+                value = value * points.power(i, e) % p
+                log_slope = (log_slope + e * points.log_slopes[i]) % p
+        out.append(value * log_slope % p)
+    return out + [column.values(points) for column in columns]
+
+
+def reconstruct(a: int, modulus: int) -> Fraction | None:
+    """The fraction n/d with n = a d modulo `modulus` and both below its root."""
+    bound = math.isqrt(modulus // 2)
+    r0, r1, t0, t1 = modulus, a % modulus, 0, 1
+    while r1 > bound:
+        q = r0 // r1
+        r0, r1, t0, t1 = r1, r0 - q * r1, t1, t0 - q * t1
+    if t1 == 0 or abs(t1) > bound or math.gcd(r1, abs(t1)) != 1:
+        return None
+    return Fraction(r1, t1)
+
+
+def solve(
+    problem: Problem,
+    monomials: list[Monomial],
+    columns: list[Column],
+    rng: np.random.Generator,
+    deadline: float,
+) -> Solution | None:
+    """Coefficients such that the derivative of the ansatz is the integrand, or None.
+
+    Raises:
+        Failure: when no usable points or primes are found or the time is up.
+    """
+    imaginary = any(k.kind == "imaginary" for k in problem.tower.kernels)
+    width = len(monomials)
+    support: list[int] | None = None
+    sums: dict[int, int] = {}
+    modulus, used, misses = 1, 0, 0
+    for p in primes(imaginary):
+        if time.perf_counter() > deadline:
+            raise Failure("time")
+        if support is None:
+            chosen_m, chosen_c = monomials, columns
+        else:
+            chosen_m = [monomials[j] for j in support if j < width]
+            chosen_c = [columns[j - width] for j in support if j >= width]
+        count = len(chosen_m) + len(chosen_c) + _SPARE_ROWS
+        try:
+            points = Points(problem.tower, count, p, rng)
+        except Failure:
+            misses += 1
+            if misses > 24:
+                raise
+            continue
+        values = _column_values(problem, points, chosen_m, chosen_c)
+        found = _matrix_solve(values, points.quotient(problem.f), p)
+        if found is None:
+            return None
+        if support is None:
+            support = sorted(found)
+            sums = {j: found[j] for j in support}
+            modulus = p
+            if not support:
+                return None
+        else:
+            inverse = pow(modulus, -1, p)
+            for position, j in enumerate(support):
+                gap = (found.get(position, 0) - sums[j]) * inverse % p
+                sums[j] += modulus * gap
+            modulus *= p
+        used += 1
+        if used >= 2:
+            fractions = {j: reconstruct(sums[j], modulus) for j in support}
+            if all(_settled(v, modulus) for v in fractions.values()):
+                return _solution(fractions, monomials, columns)
+        if used >= _MOST_PRIMES:
+            return None
+    return None
+
+
+def _settled(value: Fraction | None, modulus: int) -> bool:
+    """Far below the bound, so that one more prime would not change it."""
+    return value is not None and abs(value.numerator) * value.denominator << 12 < modulus
+
+
+def _solution(fractions: dict[int, Any], monomials: list, columns: list) -> Solution:
+    width = len(monomials)
+    return Solution(
+        {monomials[j]: v for j, v in fractions.items() if j < width},
+        [(v, columns[j - width]) for j, v in fractions.items() if j >= width],
+    )
