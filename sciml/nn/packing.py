@@ -1,0 +1,86 @@
+"""Rows of real nodes without the padding between them, and back.
+
+Layers that treat each node by itself (linear, norm, feed-forward) run on packed rows [S, F], so
+that padding costs nothing; attention unpacks to [B, N, F].
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+FULL = 0.95
+"""With at least this share of real rows, packing costs more than it saves."""
+
+
+@dataclass(frozen=True)
+class Packed:
+    """Where packed rows belong.
+
+    shape: (B, N). rows: [S] int64, places in [B * N], or None if all rows are kept as they are.
+    """
+
+    shape: tuple[int, int]
+    rows: Tensor | None
+
+    @classmethod
+    def of(cls, mask: Bool[Tensor, "B N"]) -> Packed:
+        """The packing for `mask`; keeps all rows if nearly all are real, or while compiling."""
+        shape = (mask.shape[0], mask.shape[1])
+        if torch.compiler.is_compiling():
+            return cls(shape, None)  # sizes that depend on data would break the graph
+        rows = mask.flatten().nonzero()[:, 0]
+        return cls(shape, None if len(rows) >= FULL * mask.numel() else rows)
+
+    def per_graph(self, values: Float[Tensor, "B F"]) -> Tensor:
+        """[B, F] -> each row's own graph's value: [S, F]."""
+        if self.rows is None:
+            return values.repeat_interleave(self.shape[1], 0)
+        return values[self.rows // self.shape[1]]
+
+
+class _Gather(torch.autograd.Function):
+    """x[rows] for distinct rows; the backward pass copies instead of adding up."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, rows: Tensor) -> Tensor:
+        ctx.save_for_backward(rows)
+        ctx.length = len(x)
+        return x.index_select(0, rows)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+        (rows,) = ctx.saved_tensors
+        return _Scatter.apply(grad, rows, ctx.length), None
+
+
+class _Scatter(torch.autograd.Function):
+    """zeros[rows] = x for distinct rows; the backward pass is `_Gather`."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, rows: Tensor, length: int) -> Tensor:
+        ctx.save_for_backward(rows)
+        return x.new_zeros((length, *x.shape[1:])).index_copy_(0, rows, x)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[override]
+        (rows,) = ctx.saved_tensors
+        return _Gather.apply(grad, rows), None, None
+
+
+def pack(x: Float[Tensor, "B N F"], packed: Packed) -> Float[Tensor, "S F"]:
+    """[B, N, F] -> real rows [S, F] (or all of them, B * N, see `Packed.of`)."""
+    flat = x.flatten(0, 1)
+    return flat if packed.rows is None else _Gather.apply(flat, packed.rows)
+
+
+def unpack(x: Float[Tensor, "S F"], packed: Packed) -> Float[Tensor, "B N F"]:
+    """[S, F] -> [B, N, F], zeros between."""
+    batch, n = packed.shape
+    if packed.rows is not None:
+        x = _Scatter.apply(x, packed.rows, batch * n)
+    return x.view(batch, n, -1)
