@@ -1,4 +1,4 @@
-"""The command line: `sciml run`, `demo`, `recipes`, `data`, `models`, `doctor`, and one word a science.
+"""The command line: run, demo, recipes, data, models, doctor, and one word a science.
 
 Faults of the input end in one line on stderr and exit code 2; Ctrl-C in 130.
 """
@@ -80,7 +80,8 @@ def _dispatch(arguments: list[str]) -> int:
 
         return run_function(demo, rest, "sciml demo")
     if command == "recipes":
-        return run_commands("recipes", {"list": recipes_list, "copy": recipes_copy}, rest)
+        own: dict[str, Callable[..., Any]] = {"list": recipes_list, "copy": recipes_copy}
+        return run_commands("recipes", own, rest)
     if command == "data":
         from sciml.data import commands as data
 
@@ -159,7 +160,7 @@ def _run(rest: list[str]) -> int:
     from sciml import recipes
 
     if not rest or rest[0] in ("--help", "-h"):
-        print("usage: sciml run RECIPE [--tiny] [--config FILE] [--out DIR] [any setting as a flag]\n")
+        print("usage: sciml run RECIPE [--tiny] [--config FILE] [--out DIR] [any setting]\n")
         _print_recipes()
         print("\n`sciml run RECIPE --help` shows every setting; a path to a script works, too.")
         return 0

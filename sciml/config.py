@@ -147,8 +147,9 @@ def _convert(hint: Any, raw: Any, name: str, problems: list[str]) -> Any:
         return _convert_sequence(hint, origin, args, raw, name, problems)
     if origin is dict:
         if isinstance(raw, Mapping):
-            return {key: _convert(args[1], item, f"{name}.{key}", problems)
-                    for key, item in raw.items()}
+            return {
+                key: _convert(args[1], item, f"{name}.{key}", problems) for key, item in raw.items()
+            }
     elif hint is Any or hint is None:
         return raw
     elif hint is Path and isinstance(raw, str | Path):
@@ -180,7 +181,7 @@ def _convert_union(args: tuple[Any, ...], raw: Any, name: str, problems: list[st
         if not faults:
             return value
         attempts.append(faults)
-    problems.extend(min(attempts, key=len))
+    problems.extend(min(attempts, key=lambda faults: len(faults)))
     return None
 
 

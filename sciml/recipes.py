@@ -1,7 +1,7 @@
 """Recipes: find one, read its settings, run it.
 
-A recipe is one file with a docstring, a frozen dataclass `Config`, a mapping `TINY` of settings that
-make it small, and `main(config, out)`. `NAME.yaml` beside it changes defaults.
+A recipe is one file with a docstring, a frozen dataclass `Config`, a mapping `TINY` of settings
+that make it small, and `main(config, out)`. `NAME.yaml` beside it changes defaults.
 """
 
 from __future__ import annotations
@@ -112,7 +112,8 @@ def parse_flags(cls: type, flags: Sequence[str]) -> dict[str, Any]:
     import yaml
 
     known = _dotted(cls)
-    problems, values = [], {}
+    problems: list[str] = []
+    values: dict[str, Any] = {}
     position = 0
     while position < len(flags):
         flag = flags[position]

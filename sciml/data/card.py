@@ -153,7 +153,7 @@ def croissant(card: DataCard) -> dict[str, Any]:
             "name": file.name,
             "contentUrl": file.contentUrl or file.name,
             "encodingFormat": file.encodingFormat,
-            # Croissant demands a digest; where none is published the card says so by leaving it out.
+            # Croissant demands a digest, also where the publisher gives none.
             **({"sha256": file.sha256} if file.sha256 else {"sha256": "not published"}),
             **({"contentSize": f"{file.contentSize} B"} if file.contentSize else {}),
         }
@@ -167,10 +167,7 @@ def croissant(card: DataCard) -> dict[str, Any]:
             "name": item.name,
             "description": f"{item.description} Shape {item.shape}, unit {item.unit}.",
             "dataType": _CROISSANT_TYPES[item.dtype],
-            **(
-                {"source": {**source, "extract": {"column": item.name}}}
-                if source else {}
-            ),
+            **({"source": {**source, "extract": {"column": item.name}}} if source else {}),
         }
         for item in card.fields
     ]
@@ -193,9 +190,14 @@ def croissant(card: DataCard) -> dict[str, Any]:
 
 
 _CROISSANT_TYPES = {
-    "float16": "sc:Float", "float32": "sc:Float", "float64": "sc:Float",
-    "int8": "sc:Integer", "int32": "sc:Integer", "int64": "sc:Integer",
-    "bool": "sc:Boolean", "text": "sc:Text",
+    "float16": "sc:Float",
+    "float32": "sc:Float",
+    "float64": "sc:Float",
+    "int8": "sc:Integer",
+    "int32": "sc:Integer",
+    "int64": "sc:Integer",
+    "bool": "sc:Boolean",
+    "text": "sc:Text",
 }
 _CONTEXT = {
     "@language": "en",

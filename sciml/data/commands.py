@@ -143,4 +143,3 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "check": data_check,
     "export": data_export,
 }
-

@@ -87,8 +87,9 @@ def _download(file: File, part: Path) -> None:
         if error.code == 416 and have:
             # The partial file is as long as the whole: the digest decides.
             return
-        raise InputError(f"the server says {error.code} {error.reason}", where=file.contentUrl) \
-            from error
+        raise InputError(
+            f"the server says {error.code} {error.reason}", where=file.contentUrl
+        ) from error
     except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
         reason = getattr(error, "reason", error)
         raise InputError(

@@ -1,6 +1,7 @@
-"""The training engine: one loop for every objective, exact to resume, the same on one device or many."""
+"""The training engine: one loop for every objective, exact to resume, on one device or many."""
 
-from sciml.train.loop import FitResult, Interrupted, TrainConfig, TrainingDiverged, fit
+from sciml.train.config import TrainConfig
+from sciml.train.loop import FitResult, Interrupted, TrainingDiverged, fit
 from sciml.train.state import TrainState
 
 __all__ = ["FitResult", "Interrupted", "TrainConfig", "TrainState", "TrainingDiverged", "fit"]

@@ -27,12 +27,12 @@ console = Console(stderr=True, highlight=False)
 class MetricsLog:
     """`metrics.jsonl`: one record a line, each with its `step`; a resumed run does not repeat any."""
 
-    def __init__(self, path: Path, keep_up_to: int | None = None, tensorboard: bool = False) -> None:
+    def __init__(
+        self, path: Path, keep_up_to: int | None = None, tensorboard: bool = False
+    ) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self.path = path
-        kept = [
-            r for r in read_metrics(path) if keep_up_to is not None and r["step"] <= keep_up_to
-        ]
+        kept = [r for r in read_metrics(path) if keep_up_to is not None and r["step"] <= keep_up_to]
         text = "".join(json.dumps(record) + "\n" for record in kept)
         temporary = path.with_suffix(".part")
         temporary.write_text(text, encoding="utf-8")
@@ -131,7 +131,9 @@ class Bar:
             self.progress.update(self.task, completed=done, note=note)
         elif not self.quiet and time.monotonic() - self.last > 30:
             self.last = time.monotonic()
-            console.print(f"{self.title}: {done:,}" + (f"/{self.total:,} {note}" if self.total else ""))
+            console.print(
+                f"{self.title}: {done:,}" + (f"/{self.total:,} {note}" if self.total else "")
+            )
 
     def advance(self, by: int = 1, note: str = "") -> None:
         self.update(self.done + by, note)

@@ -185,11 +185,15 @@ def fit(
         folder.mkdir(parents=True, exist_ok=True)
         for leftover in folder.glob(".*.part*"):
             leftover.unlink()
+    parallel.meet()
     wanted = state.notes["settings"]
     resumed = state.restore(folder)
     _same_run(state.notes["settings"], wanted, out)
-    log = MetricsLog(out / "metrics.jsonl", state.step if resumed else None, config.tensorboard) \
-        if rank == 0 else None
+    log = (
+        MetricsLog(out / "metrics.jsonl", state.step if resumed else None, config.tensorboard)
+        if rank == 0
+        else None
+    )
     if rank == 0 and not state.notes["done"]:
         start = f"resumed at step {state.step} of {total}" if resumed else f"{total} steps"
         console.print(f"{title}: {start}, {_millions(module)} parameters, on {place}")
@@ -208,8 +212,8 @@ def fit(
             seen += config.batch_size
             if state.average is not None:
                 state.average.update(module, state.step)
-            if hasattr(module, "after_step"):
-                module.after_step(state.step)
+            if callable(after_step := getattr(module, "after_step", None)):
+                after_step(state.step)
             if log and (state.step % config.log_every == 0 or state.step == total):
                 lr = optimizer.param_groups[0]["lr"]
                 rate = seen / (time.monotonic() - began)
@@ -224,6 +228,7 @@ def fit(
                 raise Interrupted(stop, state.step)
     if log:
         log.close()
+    parallel.meet()
     _load_result(state, out)
     module.eval()
     history = log.records if log else []
@@ -232,15 +237,29 @@ def fit(
 
 def _fixed(config: TrainConfig, plan: Plan, total: int) -> dict[str, Any]:
     """The settings that a resumed run must share with its beginning."""
-    free = {"device", "workers", "checkpoint_every", "keep", "log_every", "tensorboard",
-            "strategy", "compile", "accumulate", "epochs", "precision"}
+    free = {
+        "device",
+        "workers",
+        "checkpoint_every",
+        "keep",
+        "log_every",
+        "tensorboard",
+        "strategy",
+        "compile",
+        "accumulate",
+        "epochs",
+        "precision",
+    }
     shared = {k: v for k, v in asdict(config).items() if k not in free}
     return {**shared, "steps": total, "examples": plan.size}
 
 
 def _same_run(saved: dict[str, Any], wanted: dict[str, Any], out: Path) -> None:
-    changed = [f"{key} was {saved.get(key)!r}, is {value!r}"
-               for key, value in wanted.items() if saved.get(key) != value]
+    changed = [
+        f"{key} was {saved.get(key)!r}, is {value!r}"
+        for key, value in wanted.items()
+        if saved.get(key) != value
+    ]
     if changed:
         raise InputError(
             f"this folder holds a run with other settings: {'; '.join(changed)}",
@@ -249,9 +268,7 @@ def _same_run(saved: dict[str, Any], wanted: dict[str, Any], out: Path) -> None:
         )
 
 
-def _set_lr(
-    optimizer: torch.optim.Optimizer, config: TrainConfig, step: int, total: int
-) -> None:
+def _set_lr(optimizer: torch.optim.Optimizer, config: TrainConfig, step: int, total: int) -> None:
     factor = lr_factor(step, total, round(config.warmup * total))
     for group in optimizer.param_groups:
         group["lr"] = config.lr * factor
@@ -290,8 +307,13 @@ def _step(
                 sums[key] = sums[key] + value if key in sums else value
     names = sorted(sums)
     gathered = parallel.sum_over_processes(
-        torch.stack([*(sums[name] for name in names), count_here,
-                     torch.tensor(float(signals.number), device=device)])
+        torch.stack(
+            [
+                *(sums[name] for name in names),
+                count_here,
+                torch.tensor(float(signals.number), device=device),
+            ]
+        )
     )
     total = float(gathered[-2])
     state.scaler.unscale_(state.optimizer)
@@ -371,8 +393,10 @@ def _validate(
     score = -metrics[name] if config.monitor.startswith("-") else metrics[name]
     if state.notes["best"] is None or score < state.notes["best"]:
         state.notes |= {"best": score, "bad": 0}
-        weights = {k: parallel.whole(v.detach()).cpu().contiguous().clone()
-                   for k, v in module.state_dict().items()}
+        weights = {
+            k: parallel.whole(v.detach()).cpu().contiguous().clone()
+            for k, v in module.state_dict().items()
+        }
         if rank == 0:
             with atomic_write(out / "checkpoints" / "best.safetensors") as temporary:
                 save_file(weights, temporary)
@@ -381,7 +405,7 @@ def _validate(
         if config.patience and state.notes["bad"] >= config.patience:
             state.notes["done"] = True
             if rank == 0:
-                console.print(f"stopped early: {name} has not improved for {config.patience} checks")
+                console.print(f"stopped early: {name} did not improve in {config.patience} checks")
     if state.average is not None:
         state.average.swap(module)
     if log:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 from contextlib import nullcontext
 from typing import Any
@@ -21,7 +22,20 @@ def rank_and_world() -> tuple[int, int]:
         if torch.cuda.is_available():
             torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
         dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+        # Without it a process that ends first can abort the other one's background threads.
+        atexit.register(_leave)
     return dist.get_rank(), dist.get_world_size()
+
+
+def _leave() -> None:
+    if dist.is_initialized():
+        dist.destroy_process_group()
+
+
+def meet() -> None:
+    """Wait for all processes."""
+    if dist.is_initialized() and dist.get_world_size() > 1:
+        dist.barrier()
 
 
 def wrap(module: nn.Module, strategy: str, device: torch.device) -> nn.Module:
@@ -45,7 +59,8 @@ def wrap(module: nn.Module, strategy: str, device: torch.device) -> nn.Module:
             if isinstance(child, nn.ModuleList):
                 for block in child:
                     fully_shard(block, mesh=mesh)
-        return fully_shard(module, mesh=mesh)
+        fully_shard(module, mesh=mesh)
+        return module
     raise InputError(f"`strategy` must be 'ddp' or 'fsdp', got {strategy!r}")
 
 
@@ -53,7 +68,9 @@ def no_sync(wrapped: nn.Module, last: bool) -> Any:
     """A context in which gradients stay local, for all micro-batches but the last."""
     if isinstance(wrapped, nn.parallel.DistributedDataParallel) and not last:
         return wrapped.no_sync()
-    if hasattr(wrapped, "set_requires_gradient_sync"):
+    from torch.distributed.fsdp import FSDPModule
+
+    if isinstance(wrapped, FSDPModule):
         wrapped.set_requires_gradient_sync(last)
     return nullcontext()
 
@@ -77,6 +94,8 @@ def like(source: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         from torch.distributed.tensor import distribute_tensor
 
         return distribute_tensor(
-            source.to(target.device), target.device_mesh, target.placements  # type: ignore[attr-defined]
+            source.to(target.device),
+            target.device_mesh,
+            target.placements,  # type: ignore[attr-defined]
         )
     return source.to(target.device)

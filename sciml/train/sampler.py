@@ -61,7 +61,8 @@ class Plan:
         for start in range(0, self.size, pool):
             chunk = order[start : start + pool]
             chunk = chunk[np.argsort(self.lengths[chunk], kind="stable")]
-            batches += [chunk[i : i + self.batch_size] for i in range(0, len(chunk), self.batch_size)]
+            cuts = range(0, len(chunk), self.batch_size)
+            batches += [chunk[i : i + self.batch_size] for i in cuts]
         return [batches[i] for i in random.permutation(len(batches))]
 
     def micro_batches(self, step: int) -> Iterator[MicroBatch]:
@@ -105,7 +106,7 @@ def read(
     loader = DataLoader(
         _Batches(dataset, collate),
         batch_size=None,
-        sampler=_Endless(plan, step),  # type: ignore[arg-type]
+        sampler=_Endless(plan, step),
         num_workers=workers,
         pin_memory=pin,
         # A generator of its own, so that workers do not draw from the model's random numbers.

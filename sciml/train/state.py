@@ -98,7 +98,7 @@ class TrainState:
             old.unlink(missing_ok=True)
 
     def restore(self, folder: Path) -> bool:
-        """Load the newest intact checkpoint; False if there is none. Call it last: it sets the RNG."""
+        """Load the newest intact checkpoint; False if there is none. Call it last: it sets RNG."""
         for _, path in reversed(checkpoints(folder)):
             manifest = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
             if sha256(path) == manifest["sha256"]:

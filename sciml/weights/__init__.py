@@ -1,7 +1,7 @@
 """The models that come with the package: `NAME.safetensors` and its model card `NAME.md`.
 
-A card is YAML front matter that code reads (configuration, data, command, measured metrics) and prose
-that people read.
+A card is YAML front matter that code reads (configuration, data, command, measured metrics) and
+prose that people read.
 """
 
 from __future__ import annotations

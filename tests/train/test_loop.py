@@ -1,0 +1,255 @@
+"""Exact resumption, the global mean, and what happens when things go wrong."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from sciml.errors import InputError
+from sciml.train import TrainConfig, TrainingDiverged, fit
+from sciml.train.log import read_metrics
+from sciml.train.state import checkpoints
+
+PROGRAM = Path(__file__).with_name("regression_run.py")
+SMALL = ["steps=30", "batch_size=16", "checkpoint_every=5", "ema=0.9", "log_every=1"]
+
+
+def run(out: Path, *settings: str, **kwargs) -> str:
+    done = subprocess.run(
+        [sys.executable, PROGRAM, out, *SMALL, *settings],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        **kwargs,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip().splitlines()[-1]
+
+
+def losses(out: Path) -> dict[int, float]:
+    return {r["step"]: r["loss"] for r in read_metrics(out / "metrics.jsonl")}
+
+
+def start(out: Path, *settings: str) -> subprocess.Popen:
+    return subprocess.Popen(
+        [sys.executable, PROGRAM, out, *SMALL, *settings],
+        stderr=subprocess.PIPE,
+        text=True,
+        stdout=subprocess.PIPE,
+        env={**os.environ, "PAUSE": "0.02"},
+    )
+
+
+def wait_for_step(out: Path, step: int) -> None:
+    for _ in range(3000):
+        if any(number >= step for number, _ in checkpoints(out / "checkpoints")):
+            return
+        time.sleep(0.01)
+    raise AssertionError(f"step {step} was never reached")
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory) -> tuple[str, dict[int, float]]:
+    out = tmp_path_factory.mktemp("whole")
+    return run(out), losses(out)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_the_same_command_goes_on_bit_for_bit(tmp_path, whole, number, workers):
+    process = start(tmp_path, f"workers={workers}")
+    wait_for_step(tmp_path, 10)
+    process.send_signal(number)
+    process.communicate()
+    assert process.returncode != 0
+    assert run(tmp_path, f"workers={workers}") == whole[0]
+    # The log neither repeats nor loses a step.
+    assert losses(tmp_path) == whole[1]
+    steps = [r["step"] for r in read_metrics(tmp_path / "metrics.jsonl")]
+    assert steps == sorted(set(steps))
+
+
+def test_another_seed_gives_other_weights(tmp_path, whole):
+    assert run(tmp_path, "seed=1") != whole[0]
+
+
+def test_a_finished_run_is_not_repeated(tmp_path, whole):
+    run(tmp_path)
+    before = (tmp_path / "checkpoints").stat().st_mtime_ns
+    assert run(tmp_path) == whole[0]
+    assert (tmp_path / "checkpoints").stat().st_mtime_ns == before
+
+
+def test_a_damaged_checkpoint_is_passed_over(tmp_path, whole):
+    process = start(tmp_path)
+    wait_for_step(tmp_path, 15)
+    process.kill()
+    process.communicate()
+    _, newest = checkpoints(tmp_path / "checkpoints")[-1]
+    content = bytearray(newest.read_bytes())
+    content[len(content) // 2] ^= 1
+    newest.write_bytes(content)
+    assert run(tmp_path) == whole[0]
+
+
+def test_other_settings_in_the_same_folder_are_refused(tmp_path):
+    run(tmp_path)
+    done = subprocess.run(
+        [sys.executable, PROGRAM, tmp_path, *SMALL, "lr=0.5"], capture_output=True, text=True
+    )
+    assert "lr was 0.001, is 0.5" in done.stderr
+
+
+EXACT = ["dropout=0", "noise=0", "ema=0"]
+
+
+def test_accumulation_gives_the_same_losses(tmp_path):
+    run(tmp_path / "one", *EXACT)
+    run(tmp_path / "three", *EXACT, "accumulate=3")
+    assert losses(tmp_path / "three") == pytest.approx(losses(tmp_path / "one"), abs=1e-5)
+
+
+@pytest.mark.parametrize("strategy", ["ddp", "fsdp"])
+def test_two_processes_have_the_losses_of_one(tmp_path, strategy):
+    """203 sets of 1 to 11 elements in batches of 16: the last batch is ragged, counts differ."""
+    run(tmp_path / "one", *EXACT, "accumulate=1")
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "torch.distributed.run",
+            "--nproc-per-node=2",
+            "--master-port=0",
+            "--rdzv-backend=c10d",
+            "--rdzv-endpoint=localhost:0",
+            PROGRAM,
+            tmp_path / "two",
+            *SMALL,
+            *EXACT,
+            f"strategy={strategy}",
+        ],
+        capture_output=True,
+        text=True,
+        timeout=180,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    one, two = losses(tmp_path / "one"), losses(tmp_path / "two")
+    assert len(one) == 30
+    assert two == pytest.approx(one, abs=1e-5)
+
+
+class Line(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(1))
+
+    def forward(self, batch: torch.Tensor) -> dict[str, torch.Tensor]:
+        return {"loss": (self.weight * batch).sum() / len(batch)}
+
+
+def test_the_loss_is_a_mean_over_terms_not_a_mean_of_means(tmp_path):
+    class Counted(Line):
+        def forward(self, batch):
+            return {"loss": (self.weight * batch).mean(), "count": torch.tensor(float(len(batch)))}
+
+    data = torch.tensor([[0.0], [0.0], [9.0]])
+    config = TrainConfig(steps=1, batch_size=3, accumulate=2, warmup=0, log_every=1)
+    result = fit(Counted(), data, config, out=tmp_path)
+    assert result.history[0]["loss"] == pytest.approx(3.0)
+
+
+def test_a_loss_that_is_not_finite_stops_with_its_batch(tmp_path):
+    data = torch.ones(64, 1)
+    data[40] = float("nan")
+    with pytest.raises(TrainingDiverged, match="step .* is not finite"):
+        fit(Line(), data, TrainConfig(batch_size=8), out=tmp_path)
+    from safetensors.torch import load_file
+
+    batch = load_file(tmp_path / "failed-batch.safetensors")["batch"]
+    assert torch.isnan(batch).sum() == 1 and len(batch) == 8
+
+
+def test_an_empty_data_set_is_an_input_error(tmp_path):
+    with pytest.raises(InputError, match="nothing to train on"):
+        fit(Line(), [], TrainConfig(), out=tmp_path)
+
+
+def test_early_stopping_keeps_the_best_weights(tmp_path):
+    scores = iter([3.0, 1.0, 2.0, 2.5, 9.0, 9.0])
+    seen = []
+
+    def validate(module: nn.Module) -> dict[str, float]:
+        seen.append(float(module.weight.detach()))
+        return {"loss": next(scores)}
+
+    config = TrainConfig(steps=60, validate_every=10, patience=2, lr=0.1)
+    result = fit(Line(), torch.ones(64, 1), config, out=tmp_path, validate=validate)
+    assert result.steps == 40
+    assert result.best == 1.0
+    assert float(result.module.weight) == seen[1]
+
+
+def test_an_unknown_metric_to_monitor_is_named(tmp_path):
+    config = TrainConfig(steps=1, monitor="-acu")
+    with pytest.raises(InputError, match="Did you mean 'auc'"):
+        fit(Line(), torch.ones(4, 1), config, out=tmp_path, validate=lambda m: {"auc": 1.0})
+
+
+def test_a_full_disk_leaves_the_last_checkpoint_loadable(tmp_path, monkeypatch):
+    config = dict(batch_size=8, checkpoint_every=4)
+    with pytest.raises(InputError, match="free disk space"):
+        import sciml.train.state as state
+
+        real = state.save_file
+
+        def full_after_two(tensors, path):
+            if len(checkpoints(tmp_path / "checkpoints")) == 2:
+                Path(path).write_bytes(b"half")
+                raise OSError(28, "No space left on device")
+            real(tensors, path)
+
+        monkeypatch.setattr(state, "save_file", full_after_two)
+        fit(Line(), torch.ones(64, 1), TrainConfig(steps=40, **config), out=tmp_path)
+    monkeypatch.undo()
+    assert [step for step, _ in checkpoints(tmp_path / "checkpoints")] == [4, 8]
+    assert not list((tmp_path / "checkpoints").glob(".*"))
+    assert fit(Line(), torch.ones(64, 1), TrainConfig(steps=40, **config), out=tmp_path).steps == 40
+
+
+def test_metrics_are_json_lines_without_nan(tmp_path):
+    fit(Line(), torch.ones(64, 1), TrainConfig(steps=3, log_every=1, clip=0), out=tmp_path)
+    lines = (tmp_path / "metrics.jsonl").read_text().splitlines()
+    records = [json.loads(line, parse_constant=lambda c: pytest.fail(c)) for line in lines]
+    assert [r["step"] for r in records] == [1, 2, 3]
+    assert {"loss", "lr", "rate", "grad_norm", "split"} <= set(records[0])
+
+
+@pytest.mark.slow
+def test_twenty_kills_at_random_moments(tmp_path, whole):
+    """Also inside a checkpoint write: every step writes one here."""
+    import random
+
+    choose = random.Random(0)
+    settings = ["steps=60", "checkpoint_every=1"]
+    reference = run(tmp_path / "reference", *settings)
+    for attempt in range(20):
+        process = start(tmp_path / "killed", *settings)
+        # Half the kills wait for a checkpoint being written.
+        moment = time.monotonic() + 2.5 + choose.random() * 0.5
+        while time.monotonic() < moment + 5:
+            if attempt % 2 == 0 and time.monotonic() > moment:
+                break
+            if attempt % 2 and list((tmp_path / "killed").glob("checkpoints/.*part*")):
+                break
+            time.sleep(0.0005)
+        process.kill()
+        process.communicate()
+    assert run(tmp_path / "killed", *settings) == reference
