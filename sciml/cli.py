@@ -10,7 +10,7 @@ import importlib
 import io
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -100,7 +100,7 @@ def _dispatch(arguments: list[str]) -> int:
     raise unknown("command", command, known, hint="`sciml --help` lists them")
 
 
-def run_commands(group: str, commands: dict[str, Callable[..., Any]], rest: list[str]) -> int:
+def run_commands(group: str, commands: Mapping[str, Callable[..., Any]], rest: list[str]) -> int:
     """`sciml GROUP NAME ...`: run one of `commands`, each a typed function with a docstring."""
     if not rest or rest[0] in ("--help", "-h"):
         width = max(map(len, commands))

@@ -174,14 +174,14 @@ def _convert_union(args: tuple[Any, ...], raw: Any, name: str, problems: list[st
     if raw is None and type(None) in args:
         return None
     members = [arg for arg in args if arg is not type(None)]
-    attempts = []
+    attempts: list[list[str]] = []
     for member in members:
         faults: list[str] = []
         value = _convert(member, raw, name, faults)
         if not faults:
             return value
         attempts.append(faults)
-    problems.extend(min(attempts, key=lambda faults: len(faults)))
+    problems.extend(min(attempts, key=len))
     return None
 
 

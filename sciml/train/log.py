@@ -25,7 +25,7 @@ console = Console(stderr=True, highlight=False)
 
 
 class MetricsLog:
-    """`metrics.jsonl`: one record a line, each with its `step`; a resumed run does not repeat any."""
+    """`metrics.jsonl`: one record a line, each with its `step`; a resumed run repeats none."""
 
     def __init__(
         self, path: Path, keep_up_to: int | None = None, tensorboard: bool = False

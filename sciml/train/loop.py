@@ -1,6 +1,6 @@
 """The training loop.
 
-`fit` trains a module whose `forward(batch)` returns `{"loss": mean, "count": terms, ...}`. The step's
+`fit` trains a module whose `forward(batch)` returns `{"loss": mean, "count": terms, ...}`. A step's
 loss is the mean over all terms of the global batch: over micro-batches, over processes, over a
 ragged last batch. It checkpoints, and the same call goes on where the last one stopped.
 """
@@ -14,72 +14,22 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from sciml.config import Range
 from sciml.device import choose
 from sciml.errors import InputError
 from sciml.paths import atomic_write
 from sciml.train import parallel
+from sciml.train.config import TrainConfig
 from sciml.train.log import Bar, MetricsLog, console
 from sciml.train.optim import Average, adamw, lr_factor
 from sciml.train.sampler import Plan, move, read
 from sciml.train.state import TrainState
-
-
-@dataclass(frozen=True)
-class TrainConfig:
-    """How to train: the same for every domain and objective."""
-
-    steps: Annotated[int, Range(min=0)] = 0
-    """Optimiser steps; 0 means: as many as `epochs` needs."""
-    epochs: Annotated[float, Range(min=0, exclusive=True)] = 10.0
-    """Passes over the data, if `steps` is 0."""
-    batch_size: Annotated[int, Range(min=1)] = 64
-    """Examples an optimiser step, over all processes and micro-batches."""
-    accumulate: Annotated[int, Range(min=1)] = 1
-    """Micro-batches an optimiser step: less memory, the same result."""
-    lr: Annotated[float, Range(min=0, exclusive=True)] = 1e-3
-    """Peak learning rate of AdamW."""
-    weight_decay: Annotated[float, Range(min=0)] = 0.01
-    """Decoupled weight decay of matrices; biases and norms are not decayed."""
-    warmup: Annotated[float, Range(min=0, max=1)] = 0.05
-    """Share of the steps in which the learning rate rises; a cosine brings it down after."""
-    clip: Annotated[float, Range(min=0)] = 1.0
-    """Largest norm of the gradient; 0 does not clip."""
-    ema: Annotated[float, Range(min=0, max=1)] = 0.0
-    """Decay of the moving average of the weights that is evaluated and kept; 0 keeps none."""
-    device: str = "auto"
-    """auto, cpu, cuda, cuda:1 or mps."""
-    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
-    """Number format of matrix products; weights stay fp32."""
-    compile: bool = False
-    """Compile the model with torch.compile: a minute of waiting, then faster steps."""
-    workers: Annotated[int, Range(min=0)] = 0
-    """Processes that read data beside the training process."""
-    checkpoint_every: Annotated[int, Range(min=1)] = 200
-    """Steps between checkpoints."""
-    keep: Annotated[int, Range(min=1)] = 2
-    """Checkpoints kept."""
-    log_every: Annotated[int, Range(min=1)] = 20
-    """Steps between records in metrics.jsonl."""
-    validate_every: Annotated[int, Range(min=1)] = 200
-    """Steps between validations, if there is something to validate on."""
-    monitor: str = "loss"
-    """Validation metric that decides which weights are kept; "-auc" keeps the largest auc."""
-    patience: Annotated[int, Range(min=0)] = 0
-    """Validations without improvement before training stops early; 0 never stops."""
-    strategy: Literal["ddp", "fsdp"] = "ddp"
-    """Under torchrun: replicate the model (ddp) or shard it (fsdp)."""
-    seed: int = 0
-    """Seed of order, dropout and masking."""
-    tensorboard: bool = False
-    """Also write TensorBoard files (extra: tensorboard)."""
 
 
 class TrainingDiverged(InputError):
