@@ -8,6 +8,8 @@ segment by segment.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 
@@ -69,3 +71,41 @@ def segment_softmax(logits: Tensor, index: Tensor, size: int) -> Tensor:
     weights = torch.exp(logits - shift.index_select(0, index))
     total = segment_sum(weights, index, size).clamp(min=torch.finfo(logits.dtype).tiny)
     return weights / total.index_select(0, index)
+
+
+class Adjacency(NamedTuple):
+    """The edges of a graph with their order by target and by source, found once and reused.
+
+    Edges that end in node i are `by_target[target_ptr[i] : target_ptr[i + 1]]`, edges that leave
+    node j are `by_source[source_ptr[j] : source_ptr[j + 1]]`.
+    """
+
+    source: Tensor
+    target: Tensor
+    target_ptr: Tensor
+    by_target: Tensor
+    source_ptr: Tensor
+    by_source: Tensor
+
+    @classmethod
+    def of(cls, edge_index: Tensor, sources: int, targets: int | None = None) -> Adjacency:
+        """From edge_index [2, E] int64 (row 0 source, row 1 target) and the number of nodes on
+        either side (`targets` = `sources` unless the graph is bipartite)."""
+        source, target = edge_index.contiguous().unbind(0)
+        targets = sources if targets is None else targets
+        pieces = [source, target]
+        for index, size in ((target, targets), (source, sources)):
+            counts = torch.bincount(index, minlength=size)
+            pieces.append(torch.cat([counts.new_zeros(1), counts.cumsum(0)]))
+            pieces.append(torch.argsort(index, stable=True))
+        return cls(*pieces)
+
+    @property
+    def sources(self) -> int:
+        """Number of nodes that edges may leave."""
+        return len(self.source_ptr) - 1
+
+    @property
+    def targets(self) -> int:
+        """Number of nodes that edges may end in."""
+        return len(self.target_ptr) - 1
