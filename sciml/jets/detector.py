@@ -391,12 +391,32 @@ def _simulate(px, py, pz, energy, mass, charge, pid, x, y, z, c, rng):
     peta, pmass, sigma = tracks[:found, 1], tracks[:found, 3], tracks[:found, 4]
     none = np.full(len(energy), -1, np.int64)
     photons = _calorimeter(
-        True, energy, in_ecal, eta, phi, np.where(in_ecal == 1.0, track, none), sigma, pt, pmass,
-        peta, c, rng,
+        True,
+        energy,
+        in_ecal,
+        eta,
+        phi,
+        np.where(in_ecal == 1.0, track, none),
+        sigma,
+        pt,
+        pmass,
+        peta,
+        c,
+        rng,
     )
     hadrons = _calorimeter(
-        False, energy, in_hcal, eta, phi, np.where(in_hcal == 1.0, track, none), sigma, pt, pmass,
-        peta, c, rng,
+        False,
+        energy,
+        in_hcal,
+        eta,
+        phi,
+        np.where(in_hcal == 1.0, track, none),
+        sigma,
+        pt,
+        pmass,
+        peta,
+        c,
+        rng,
     )
     out = np.zeros((found + len(photons) + len(hadrons), 10))
     kept = 0

@@ -2,8 +2,8 @@
 
 Most of the time goes into multiparton interactions. So an event is given up where its fate is
 already known: after the hard process if no resonance decays narrowly enough to fit into one jet,
-and once the shower has come down to `STOP_SCALE` if nothing has nearly the pT of a jet of the
-selection. The margins are wide enough to leave the distributions unchanged (see tests).
+and once the shower has come down to `STOP_SCALE` if no resonance has nearly the pT of a jet of the
+selection. The margins cost less than one per cent of the jets (measured for W and top jets).
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from sciml.jets.detector import Particles
 
 STOP_SCALE = 20.0
 """Shower scale [GeV] at which the momenta of the hard process are looked at."""
-PT_MARGINS = (435.0, 1150.0)
-"""Window of pT [GeV] at `STOP_SCALE` that can still become a jet of 500-1000 GeV."""
+PT_MARGINS = (455.0, 1150.0)
+"""Window of a resonance's pT [GeV] at `STOP_SCALE` that can become a jet of 500-1000 GeV."""
 ETA_MARGIN = 2.3
 """Largest |eta| of a resonance that can still become a jet of |eta| < 2."""
 OPENING = 1.0
@@ -86,6 +86,7 @@ def _hook(module: Any, name: str, shower: str) -> Any:
     wanted = processes.process(name)
     # Vincia calls the pT veto with its own event layout; there only the hard process is judged.
     at_scale = shower == "pythia"
+    low, high = PT_MARGINS
 
     class EarlyRejection(module.UserHooks):  # type: ignore[misc, name-defined]
         def canVetoProcessLevel(self) -> bool:
@@ -97,21 +98,17 @@ def _hook(module: Any, name: str, shower: str) -> Any:
             )
 
         def canVetoPT(self) -> bool:
-            return at_scale
+            return at_scale and wanted.parent is not None
 
         def scaleVetoPT(self) -> float:
             return STOP_SCALE
 
         def doVetoPT(self, position: int, event: Any) -> bool:
             for i in (5, 6):
-                hard = event[i]
-                if wanted.parent is not None and hard.idAbs() != wanted.parent:
-                    continue
-                last = event[hard.iBotCopyId()]
-                if PT_MARGINS[0] < last.pT() < PT_MARGINS[1] and (
-                    wanted.parent is None or abs(last.eta()) < ETA_MARGIN
-                ):
-                    return False
+                if event[i].idAbs() == wanted.parent:
+                    last = event[event[i].iBotCopyId()]
+                    if low < last.pT() < high and abs(last.eta()) < ETA_MARGIN:
+                        return False
             return True
 
     return EarlyRejection()
