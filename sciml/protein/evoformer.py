@@ -1,0 +1,349 @@
+"""The Evoformer: alignment rows and residue pairs that inform each other.
+
+Jumper et al., Nature 596, 583 (2021), supplementary algorithms 6 to 19. The attention and triangle
+blocks are the package's own (`sciml.nn`); what is here is the alignment's side and the order.
+
+With gradients off, every update is added in place, a slice of rows (or columns) at a time, so that
+memory grows with the representations and not with the intermediate results.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from sciml.nn.attention import Attention, pair_biased_attention
+from sciml.nn.triangles import (
+    OuterProductMean,
+    Transition,
+    TriangleAttention,
+    TriangleMultiplication,
+)
+
+Update = Callable[[Tensor, Tensor | None], Tensor]
+SLICE_BYTES = 32 << 20
+"""Intermediate results of one slice aim at this size when gradients are off."""
+
+
+@dataclass
+class Masks:
+    """True where real; None: everything is.
+
+    Attributes:
+        msa: [B, S, N].
+        pair: [B, N, N].
+    """
+
+    msa: Tensor | None
+    pair: Tensor | None
+
+
+def shared_dropout(x: Tensor, rate: float, dim: int, training: bool) -> Tensor:
+    """Dropout whose mask is shared along `dim` (supplement 1.11.6)."""
+    if not training or rate == 0:
+        return x
+    shape = list(x.shape)
+    shape[dim] = 1
+    return x * F.dropout(x.new_ones(shape), rate, True)
+
+
+def add_update(
+    x: Tensor, mask: Tensor | None, update: Update, *, dim: int = 1, width: int = 1
+) -> Tensor:
+    """x + update(x, mask); in place and in slices along `dim` when gradients are off.
+
+    Args:
+        x: [B, R, N, c]; slices along `dim` must not depend on one another.
+        mask: [B, R, N] or None.
+        update: takes a slice and its mask.
+        dim: 1 (rows) or 2 (columns).
+        width: numbers that the update holds a cell, over the channel count.
+    """
+    if torch.is_grad_enabled():
+        return x + update(x, mask)
+    line = x.numel() // x.shape[dim] * x.element_size() * width
+    size = max(1, min(x.shape[dim], SLICE_BYTES // max(line, 1)))
+    for start in range(0, x.shape[dim], size):
+        part = x.narrow(dim, start, min(size, x.shape[dim] - start))
+        here = None if mask is None else mask.narrow(dim, start, part.shape[dim])
+        part += update(part, here)
+    return x
+
+
+def attend(attention: Attention, x: Tensor, mask: Tensor | None, bias: Tensor | None) -> Tensor:
+    """Attention along each row of [B, R, N, c], with the published network's habit in empty rows.
+
+    A row without any real key (padding) gets the plain mean of its values there, where this
+    package's attention gives zeros; no real cell depends on it.
+    """
+    if mask is None:
+        if len(x) == 1:  # rows as the batch: one bias for all rows is then never repeated
+            return attention(x[0], bias)[None]
+        return attention(x, None if bias is None else bias[:, None])
+    out = attention(x, None if bias is None else bias[:, None], mask)
+    empty = ~mask.any(-1)
+    if bool(empty.any()):
+        cells = x[empty]
+        value = attention.linear_v(cells).mean(1, keepdim=True)
+        if attention.linear_g is not None:
+            value = value * torch.sigmoid(attention.linear_g(cells))
+        out = out.index_put((empty,), attention.linear_o(value).expand(cells.shape))
+    return out
+
+
+class MsaRowAttention(nn.Module):
+    """Algorithm 7: each sequence attends along its residues, biased by the pairs."""
+
+    def __init__(self, dim: int, pair_dim: int, heads: int) -> None:
+        super().__init__()
+        self.layer_norm_m = nn.LayerNorm(dim)
+        self.layer_norm_z = nn.LayerNorm(pair_dim)
+        self.linear_z = nn.Linear(pair_dim, heads, bias=False)
+        self.mha = Attention(dim, heads)
+
+    def forward(self, m: Tensor, mask: Tensor | None, bias: Tensor) -> Tensor:
+        """[B, S, N, c] and the pairs' bias [B, H, N, N] -> its update."""
+        return attend(self.mha, self.layer_norm_m(m), mask, bias)
+
+
+class MsaColumnAttention(nn.Module):
+    """Algorithm 8: each residue attends along its column of the alignment."""
+
+    def __init__(self, dim: int, heads: int) -> None:
+        super().__init__()
+        self.layer_norm_m = nn.LayerNorm(dim)
+        self.mha = Attention(dim, heads)
+
+    def forward(self, m: Tensor, mask: Tensor | None) -> Tensor:
+        """[B, S, N, c] -> its update."""
+        columns = self.layer_norm_m(m).transpose(1, 2)
+        turned = None if mask is None else mask.transpose(1, 2)
+        return attend(self.mha, columns, turned, None).transpose(1, 2)
+
+
+class MsaColumnGlobalAttention(nn.Module):
+    """Algorithm 19: one query a head for the whole column, the column's mean."""
+
+    def __init__(self, dim: int, heads: int) -> None:
+        super().__init__()
+        head_dim = dim // heads
+        self.heads = heads
+        self.layer_norm_m = nn.LayerNorm(dim)
+        self.linear_q = nn.Linear(dim, dim, bias=False)
+        self.linear_k = nn.Linear(dim, head_dim, bias=False)
+        self.linear_v = nn.Linear(dim, head_dim, bias=False)
+        self.linear_g = nn.Linear(dim, dim)
+        self.linear_o = nn.Linear(dim, dim)
+
+    def forward(self, m: Tensor, mask: Tensor | None) -> Tensor:
+        """[B, S, N, c] -> its update."""
+        m = self.layer_norm_m(m)
+        if mask is None:
+            mean = m.mean(1)
+        else:
+            weight = mask[..., None].to(m.dtype)
+            mean = (m * weight).sum(1) / (weight.sum(1) + 1e-10)
+        # The heads are the queries of one attention whose keys they share: [B, N, 1, H, d].
+        q = self.linear_q(mean).unflatten(-1, (self.heads, -1))[:, :, None]
+        k, v = (f(m).transpose(1, 2)[:, :, None] for f in (self.linear_k, self.linear_v))
+        columns = None if mask is None else mask.transpose(1, 2)
+        out = pair_biased_attention(q, k, v, None, columns)
+        if columns is not None:  # as in `attend`
+            out = torch.where(columns.any(-1)[..., None, None, None], out, v.mean(-2, keepdim=True))
+        gated = torch.sigmoid(self.linear_g(m)) * out.flatten(2)[:, None]
+        return self.linear_o(gated)
+
+
+def outer_product_mean(
+    module: OuterProductMean, m: Tensor, mask: Tensor | None, z: Tensor
+) -> Tensor:
+    """Algorithm 10, added to the pairs: m [B, S, N, c], z [B, N, N, p] -> z."""
+    if torch.is_grad_enabled():
+        real = m.new_ones(m.shape[:-1], dtype=torch.bool) if mask is None else mask
+        return z + module(m, real)
+    m = module.layer_norm(m)
+    left, right = module.linear_1(m), module.linear_2(m)
+    count = None
+    if mask is not None:
+        weight = mask[..., None].to(m.dtype)
+        left, right = left * weight, right * weight
+        count = torch.einsum("bsi,bsj->bij", weight[..., 0], weight[..., 0])[..., None]
+        count += module.epsilon
+    batch, depth, n, c = left.shape
+    left = left.permute(0, 2, 3, 1).reshape(batch, n * c, depth)
+    right = right.reshape(batch, depth, n * c)
+    size = max(1, min(n, SLICE_BYTES // (batch * n * c * c * m.element_size())))
+    for start in range(0, n, size):
+        rows = slice(start, start + size)
+        outer = torch.bmm(left[:, start * c : (start + size) * c], right)
+        outer = outer.view(batch, -1, c, n, c).transpose(2, 3).flatten(3)
+        update = module.linear_out(outer)
+        z[:, rows] += update.div_(depth + module.epsilon if count is None else count[:, rows])
+    return z
+
+
+def triangle_multiplication(
+    module: TriangleMultiplication, z: Tensor, mask: Tensor | None, dropout: float = 0.0
+) -> Tensor:
+    """Algorithms 11 and 12, added to the pairs [B, N, N, p].
+
+    Without gradients only the two factors, [B, C, N, N] each, are whole at any time.
+    """
+    batch, n = z.shape[:2]
+    if torch.is_grad_enabled():
+        real = z.new_ones(z.shape[:-1], dtype=torch.bool) if mask is None else mask
+        return z + shared_dropout(module(z, real), dropout, 1, module.training)
+    hidden = module.linear_a_p.out_features
+    a, b = (z.new_empty(batch, hidden, n, n) for _ in range(2))
+    size = max(1, min(n, SLICE_BYTES // (batch * n * z.element_size() * (z.shape[-1] + hidden))))
+    slices = [slice(start, start + size) for start in range(0, n, size)]
+    for rows in slices:
+        x = module.layer_norm_in(z[:, rows])
+        keep = None if mask is None else mask[:, None, rows]
+        for factor, project, gate in (
+            (a, module.linear_a_p, module.linear_a_g),
+            (b, module.linear_b_p, module.linear_b_g),
+        ):
+            part = _channels_first(project, x).mul_(_channels_first(gate, x).sigmoid_())
+            factor[:, :, rows] = part if keep is None else part.masked_fill_(~keep, 0)
+    for rows in slices:
+        if module.direction == "outgoing":
+            edges = a[:, :, rows] @ b.mT
+        else:
+            edges = a[..., rows].mT @ b
+        edges = module.layer_norm_out(edges.permute(0, 2, 3, 1))
+        gate = module.linear_g(module.layer_norm_in(z[:, rows])).sigmoid_()
+        z[:, rows] += module.linear_z(edges).mul_(gate)
+    return z
+
+
+def _channels_first(linear: nn.Linear, x: Tensor) -> Tensor:
+    """linear(x) [B, R, N, c] with the channels in front, [B, C, R, N], made in that layout."""
+    flat = x.flatten(1, 2).mT
+    bias = linear.bias[:, None].expand(len(x), -1, flat.shape[-1])
+    return torch.baddbmm(bias, linear.weight.expand(len(x), -1, -1), flat).unflatten(
+        2, x.shape[1:3]
+    )
+
+
+def triangle_attention(
+    module: TriangleAttention, z: Tensor, mask: Tensor | None, dropout: float = 0.0
+) -> Tensor:
+    """Algorithms 13 and 14, added to the pairs [B, N, N, p]."""
+    ending = module.around == "ending"
+    turned = z.transpose(1, 2) if ending else z
+    if mask is not None and ending:
+        mask = mask.transpose(1, 2)
+    bias = pair_bias(module.layer_norm, module.linear, turned)
+
+    def update(x: Tensor, here: Tensor | None) -> Tensor:
+        found = attend(module.mha, module.layer_norm(x), here, bias)
+        return shared_dropout(found, dropout, 1, module.training)
+
+    out = add_update(turned, mask, update, width=6)
+    return out.transpose(1, 2) if ending else out
+
+
+def pair_bias(norm: nn.LayerNorm, linear: nn.Linear, z: Tensor) -> Tensor:
+    """Pairs [B, N, M, p] -> attention bias [B, H, N, M]."""
+    if torch.is_grad_enabled():
+        return linear(norm(z)).permute(0, 3, 1, 2)
+    bias = z.new_empty(z.shape[0], linear.out_features, *z.shape[1:3])
+    size = max(1, SLICE_BYTES // (z.shape[0] * z.shape[2] * z.shape[3] * z.element_size()))
+    for start in range(0, z.shape[1], size):
+        rows = slice(start, start + size)
+        bias[:, :, rows] = linear(norm(z[:, rows])).permute(0, 3, 1, 2)
+    return bias
+
+
+class PairUpdate(nn.Module):
+    """Algorithm 6, lines 6 to 10, or algorithm 16's block, where attention comes first."""
+
+    def __init__(
+        self,
+        dim: int,
+        heads: int,
+        hidden: int,
+        *,
+        head_dim: int | None = None,
+        factor: int = 4,
+        dropout: float = 0.25,
+        attention_first: bool = False,
+    ) -> None:
+        super().__init__()
+        head_dim = head_dim or dim // heads
+        self.dropout, self.attention_first = dropout, attention_first
+        self.tri_mul_out = TriangleMultiplication(dim, hidden, "outgoing")
+        self.tri_mul_in = TriangleMultiplication(dim, hidden, "incoming")
+        self.tri_att_start = TriangleAttention(dim, head_dim, heads, "starting")
+        self.tri_att_end = TriangleAttention(dim, head_dim, heads, "ending")
+        self.pair_transition = Transition(dim, factor)
+
+    def forward(self, z: Tensor, mask: Tensor | None) -> Tensor:
+        """[B, N, N, p] -> [B, N, N, p]."""
+        rate = self.dropout if self.training else 0.0
+        if not self.attention_first:
+            z = triangle_multiplication(self.tri_mul_out, z, mask, rate)
+            z = triangle_multiplication(self.tri_mul_in, z, mask, rate)
+        z = triangle_attention(self.tri_att_start, z, mask, rate)
+        z = triangle_attention(self.tri_att_end, z, mask, rate)
+        if self.attention_first:
+            z = triangle_multiplication(self.tri_mul_out, z, mask, rate)
+            z = triangle_multiplication(self.tri_mul_in, z, mask, rate)
+        return transition(self.pair_transition, z)
+
+
+def transition(module: Transition, x: Tensor) -> Tensor:
+    """Algorithms 9 and 15, added to [B, R, N, c]."""
+    width = module.linear_1.out_features // module.linear_1.in_features + 2
+    return add_update(x, None, lambda part, _: module(part), width=width)
+
+
+class EvoformerBlock(nn.Module):
+    """Algorithm 6, lines 2 to 10; with `extra`, algorithm 18's block for the extra sequences."""
+
+    def __init__(
+        self,
+        msa_dim: int,
+        pair_dim: int,
+        msa_heads: int,
+        pair_heads: int,
+        *,
+        column_heads: int | None = None,
+        outer_dim: int = 32,
+        triangle_dim: int = 128,
+        msa_factor: int = 4,
+        pair_factor: int = 4,
+        extra: bool = False,
+        msa_dropout: float = 0.15,
+        pair_dropout: float = 0.25,
+    ) -> None:
+        super().__init__()
+        self.msa_dropout = msa_dropout
+        self.row_attention = MsaRowAttention(msa_dim, pair_dim, msa_heads)
+        column = MsaColumnGlobalAttention if extra else MsaColumnAttention
+        self.column_attention = column(msa_dim, column_heads or msa_heads)
+        self.msa_transition = Transition(msa_dim, msa_factor)
+        self.outer_product_mean = OuterProductMean(msa_dim, pair_dim, outer_dim)
+        self.pair_update = PairUpdate(
+            pair_dim, pair_heads, triangle_dim, factor=pair_factor, dropout=pair_dropout
+        )
+
+    def forward(self, m: Tensor, z: Tensor, masks: Masks) -> tuple[Tensor, Tensor]:
+        """MSA [B, S, N, c] and pairs [B, N, N, p] -> both, updated (in place without gradients)."""
+        bias = pair_bias(self.row_attention.layer_norm_z, self.row_attention.linear_z, z)
+
+        def rows(x: Tensor, mask: Tensor | None) -> Tensor:
+            update = self.row_attention(x, mask, bias)
+            return shared_dropout(update, self.msa_dropout, 1, self.training)
+
+        m = add_update(m, masks.msa, rows, width=6)
+        del bias
+        m = add_update(m, masks.msa, self.column_attention, dim=2, width=6)
+        m = transition(self.msa_transition, m)
+        z = outer_product_mean(self.outer_product_mean, m, masks.msa, z)
+        return m, self.pair_update(z, masks.pair)
