@@ -35,7 +35,7 @@ def pair_biased_attention(
     q: Float[Tensor, "B *R H N d"],
     k: Float[Tensor, "B *R H M d"],
     v: Float[Tensor, "B *R H M d"],
-    bias: Float[Tensor, "..."] | None = None,
+    bias: Float[Tensor, "*bias"] | None = None,
     mask: Bool[Tensor, "B *R M"] | None = None,
     *,
     gate: Float[Tensor, "B *R H N d"] | None = None,
@@ -159,10 +159,11 @@ def _chunked(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None, mask: Tensor 
         q, k, v = (t.transpose(1, 2) for t in (q, k, v))
     else:
         groups = (batch * rows * heads, 1)
-    q, k, v = (t.reshape(*groups, -1, d) for t in (q, k, v))
+    q, k, v = (t.reshape(*groups, -1, d).contiguous() for t in (q, k, v))
     if bias is not None:
         bias = bias if bias.ndim == 5 else bias[:, None]
-        bias = bias.to(wide).expand(batch, 1 if shared else rows, heads, n, m).reshape(-1, n, m)
+        bias = bias.to(wide).expand(batch, 1 if shared else rows, heads, n, m)
+        bias = bias.reshape(-1, n, m).contiguous()
     if mask is not None:
         mask = mask.reshape(batch, rows, m)
         mask = mask[:, None] if shared else mask[:, :, None]
@@ -289,7 +290,7 @@ class Attention(nn.Module):
     def forward(
         self,
         x: Float[Tensor, "B *R N dim"],
-        bias: Float[Tensor, "..."] | None = None,
+        bias: Float[Tensor, "*bias"] | None = None,
         mask: Bool[Tensor, "B *R M"] | None = None,
         *,
         memory: Float[Tensor, "B *R M kv"] | None = None,

@@ -86,7 +86,7 @@ def blocked_attention(
     groups, rows, n, d = q.shape
     m = k.shape[2]
     hidden = None if mask is None or bool(mask.all()) else ~mask
-    out = torch.empty_like(q)
+    out = q.new_empty(q.shape)
     kept = q.new_empty((groups, rows, n, m) if keep else (0,))
     for block in blocks(groups, rows, n, m, q.element_size()):
         weights = _weights(q, k, bias, hidden, block, d**-0.5)
@@ -102,7 +102,7 @@ def blocked_attention(
 @blocked_attention.register_fake
 def _(q, k, v, bias, mask, keep):  # type: ignore[no-untyped-def]
     shape = (*q.shape[:3], k.shape[2]) if keep else (0,)
-    return torch.empty_like(q), q.new_empty(shape)
+    return q.new_empty(q.shape), q.new_empty(shape)
 
 
 @torch.library.custom_op("sciml::blocked_attention_backward", mutates_args=())
@@ -122,9 +122,10 @@ def blocked_attention_backward(
     hidden = None if mask is None or bool(mask.all()) else ~mask
     if hidden is not None:
         grad = grad.masked_fill(hidden.all(-1)[..., None, None], 0)
-    dq = torch.empty_like(q)
+    dq = q.new_empty(q.shape)
     whole = n * m * q.element_size() <= BLOCK_BYTES
-    dk, dv = (torch.empty_like(k) if whole else torch.zeros_like(k) for _ in range(2))
+    make = k.new_empty if whole else k.new_zeros
+    dk, dv = make(k.shape), make(v.shape)
     shape = (groups, n, m) if bias_gradient else (0,)
     dbias = q.new_empty(shape) if rows == 1 else q.new_zeros(shape)
     beta = 0 if whole else 1
@@ -153,7 +154,7 @@ def blocked_attention_backward(
 @blocked_attention_backward.register_fake
 def _(grad, q, k, v, bias, mask, kept, bias_gradient):  # type: ignore[no-untyped-def]
     shape = (q.shape[0], q.shape[2], k.shape[2]) if bias_gradient else (0,)
-    return torch.empty_like(q), torch.empty_like(k), torch.empty_like(v), q.new_empty(shape)
+    return (*(t.new_empty(t.shape) for t in (q, k, v)), q.new_empty(shape))
 
 
 def _setup(ctx, inputs, output):  # type: ignore[no-untyped-def]

@@ -127,11 +127,17 @@ def knn_dense(pos: Tensor, k: int, mask: Tensor | None = None) -> Tensor:
             f"with {pos.shape[1]} columns",
             hint="Pad the batch or lower k",
         )
-    square = (pos.unsqueeze(2) - pos.unsqueeze(1)).square().sum(-1)
+    if pos.shape[-1] <= 4:
+        square = (pos.unsqueeze(2) - pos.unsqueeze(1)).square().sum(-1)
+    else:  # |a|^2 + |b|^2 - 2 a.b: no [B, N, N, D] in memory
+        norm = pos.square().sum(-1)
+        square = norm.unsqueeze(2) + norm.unsqueeze(1) - 2 * pos @ pos.mT
     if mask is not None:
-        square = square.masked_fill(~mask.unsqueeze(1), torch.inf)
+        # Padding is infinitely far from real points and close to other padding.
+        apart = mask.unsqueeze(1) != mask.unsqueeze(2)
+        square = square.masked_fill(apart, torch.inf)
     # Itself first, also where another point lies at the same place or the point is padding.
-    square.diagonal(dim1=1, dim2=2).fill_(-1.0)
+    square.diagonal(dim1=1, dim2=2).fill_(-torch.inf)
     return square.topk(k + 1, dim=-1, largest=False, sorted=True).indices[..., 1:]
 
 

@@ -49,7 +49,10 @@ class TriangleMultiplication(nn.Module):
     """
 
     def __init__(
-        self, pair_dim: int, hidden: int = 128, direction: Literal["outgoing", "incoming"] = "outgoing"
+        self,
+        pair_dim: int,
+        hidden: int = 128,
+        direction: Literal["outgoing", "incoming"] = "outgoing",
     ) -> None:
         super().__init__()
         self.direction = direction

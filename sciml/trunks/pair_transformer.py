@@ -1,8 +1,8 @@
 """PairTransformer: a transformer over nodes whose attention is biased by pairs of nodes.
 
-The Particle Transformer (Qu, Li & Qian 2022, arXiv:2202.03772) with its interaction matrix and class
-token, or, with `pair_update`, the Evoformer's exchange between nodes and pairs (Jumper et al.
-2021, algorithm 6).
+The Particle Transformer (Qu, Li & Qian 2022, arXiv:2202.03772) with its interaction matrix and
+class token, or, with `pair_update`, the Evoformer's exchange between nodes and pairs (Jumper et
+al. 2021, algorithm 6).
 
     pair --MLP--> bias, once for all blocks
     x -> [ + attention(norm x, bias) ; + feed-forward(norm x) ] * depth
@@ -312,10 +312,9 @@ class PairTransformer(Trunk):
         mask = batch.mask
         pair = optional(batch, "pair") if self.pair_dim else None
         if mask.shape[1] == 0:  # no graph has a node
-            nothing = batch.x.sum((1, 2))[:, None].expand(-1, self.dim)
-            return Encoded(nodes=batch.x, graph=nothing * 0, pairs=pair)
+            return Encoded(batch.x, batch.x.new_zeros(len(mask), self.dim), pair)
         packed = Packed.of(mask)
-        x = pack(batch.x, packed)
+        x = pack(zero_padding(batch.x, mask), packed)
         bias = None
         if pair is not None and not self.pair_updates:
             bias = self.pair_biases[0](pair, mask)
