@@ -146,7 +146,7 @@ class _Guarded(io.RawIOBase):
 def open_binary(path: str | Path) -> io.BufferedReader:
     """The file's bytes, unzipped if it is gzip (told by its first bytes, not its name)."""
     path = existing_file(path)
-    raw: BinaryIO = open(path, "rb")  # noqa: SIM115  (closed by the reader that wraps it)
+    raw: BinaryIO = open(path, "rb")
     magic = raw.read(2)
     raw.seek(0)
     stream = cast(BinaryIO, gzip.GzipFile(fileobj=raw)) if magic == b"\x1f\x8b" else raw
@@ -162,8 +162,7 @@ def _lines(stream: io.BufferedReader, where: object) -> Iterator[bytes]:
         if first:
             line = line.removeprefix(b"\xef\xbb\xbf")
             first = False
-        for part in line.rstrip(b"\r\n").split(b"\r"):
-            yield part
+        yield from line.rstrip(b"\r\n").split(b"\r")
 
 
 def _fasta(lines: Iterator[bytes], where: object) -> Iterator[tuple[str, bytes]]:

@@ -1,0 +1,76 @@
+"""Confidences from the heads' logits: pLDDT, predicted aligned error, pTM, distances.
+
+Jumper et al., Nature 596, 583 (2021), supplement 1.9.6 to 1.9.8.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+MAX_ALIGNED_ERROR = 31.0
+"""Upper edge [A] of the last but one class of the predicted aligned error."""
+
+
+def plddt(logits: Tensor) -> Tensor:
+    """[..., bins] -> expected lDDT, 0 to 100."""
+    bins = logits.shape[-1]
+    centers = (torch.arange(bins, device=logits.device, dtype=torch.float32) + 0.5) / bins
+    return (logits.float().softmax(-1) * centers).sum(-1) * 100
+
+
+def pae_breaks(bins: int) -> Tensor:
+    """[bins - 1] edges [A] of the predicted aligned error's classes."""
+    return torch.linspace(0.0, MAX_ALIGNED_ERROR, bins - 1)
+
+
+def pae_centers(bins: int) -> Tensor:
+    """[bins] centres [A]; the last class takes all larger errors."""
+    breaks = pae_breaks(bins)
+    step = breaks[1] - breaks[0]
+    centers = breaks + step / 2
+    return torch.cat([centers, centers[-1:] + step])
+
+
+def predicted_aligned_error(logits: Tensor) -> Tensor:
+    """[..., bins] -> expected error [A] of residue j when aligned on residue i."""
+    centers = pae_centers(logits.shape[-1]).to(logits.device)
+    return (logits.float().softmax(-1) * centers).sum(-1)
+
+
+def ptm(logits: Tensor, mask: Tensor) -> Tensor:
+    """Predicted TM-score of a chain: logits [B, N, N, bins], mask [B, N] -> [B]."""
+    weight = mask.float()
+    count = weight.sum(-1).clamp(min=19)
+    scale = 1.24 * (count - 15) ** (1 / 3) - 1.8
+    centers = pae_centers(logits.shape[-1]).to(logits.device)
+    term = 1 / (1 + (centers[None] / scale[:, None]) ** 2)  # [B, bins]
+    expected = (logits.float().softmax(-1) * term[:, None, None]).sum(-1)
+    pairs = weight[:, :, None] * weight[:, None, :]
+    share = pairs / (1e-8 + pairs.sum(-1, keepdim=True))
+    return ((expected * share).sum(-1) * weight).amax(-1)
+
+
+def distogram_edges(bins: int = 64) -> Tensor:
+    """[bins - 1] edges [A] of the distogram's classes."""
+    return torch.linspace(2.3125, 21.6875, bins - 1)
+
+
+def contact_probability(logits: Tensor, distance: float = 8.0) -> Tensor:
+    """Distogram logits [..., bins] -> probability that CB atoms are closer than `distance` [A].
+
+    Counts the classes whose upper edge does not exceed `distance`.
+    """
+    edges = distogram_edges(logits.shape[-1]).to(logits.device)
+    inside = int((edges <= distance + 1e-4).sum())
+    return logits.float().softmax(-1)[..., :inside].sum(-1)
+
+
+def change(before: Tensor, after: Tensor, mask: Tensor) -> Tensor:
+    """Root mean square change [A] of CA distances between two passes, [B, N, 37, 3] -> [B].
+
+    The criterion of early stopping in AF2Complex (Gao et al., Nat. Commun. 13, 1744, 2022).
+    """
+    old, new = (torch.cdist(x[:, :, 1].double(), x[:, :, 1].double()) for x in (before, after))
+    weight = (mask[:, :, None] * mask[:, None, :]).double()
+    return (((old - new) ** 2 * weight).sum((1, 2)) / weight.sum((1, 2)) + 1e-8).sqrt()
