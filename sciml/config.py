@@ -181,7 +181,8 @@ def _convert_union(args: tuple[Any, ...], raw: Any, name: str, problems: list[st
         if not faults:
             return value
         attempts.append(faults)
-    problems.extend(min(attempts, key=len))
+    fewest = min(attempts, key=len)
+    problems.extend(fewest)
     return None
 
 

@@ -131,9 +131,8 @@ class Bar:
             self.progress.update(self.task, completed=done, note=note)
         elif not self.quiet and time.monotonic() - self.last > 30:
             self.last = time.monotonic()
-            console.print(
-                f"{self.title}: {done:,}" + (f"/{self.total:,} {note}" if self.total else "")
-            )
+            of = f"/{self.total:,}" if self.total else ""
+            console.print(f"{self.title}: {done:,}{of} {note}")
 
     def advance(self, by: int = 1, note: str = "") -> None:
         self.update(self.done + by, note)

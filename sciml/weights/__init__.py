@@ -7,6 +7,7 @@ prose that people read.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -79,4 +80,4 @@ def models_show(name: tyro.conf.Positional[str]) -> None:
     print((weights_dir() / f"{name}.md").read_text(encoding="utf-8"))
 
 
-COMMANDS = {"list": models_list, "show": models_show}
+COMMANDS: dict[str, Callable[..., Any]] = {"list": models_list, "show": models_show}

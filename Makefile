@@ -1,0 +1,47 @@
+# Two commands do all their own set-up: `make demo` and `make test`.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+
+.PHONY: demo test test-slow check wheel benchmarks clean
+
+demo: $(VENV)/.demo
+	$(BIN)/sciml demo --out runs/demo
+	@echo "the report: $(CURDIR)/runs/demo/report.html"
+
+test: $(VENV)/.test check
+	$(BIN)/python -m pytest
+
+test-slow: $(VENV)/.test
+	$(BIN)/python -m pytest -m slow
+
+check: $(VENV)/.test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+wheel: $(VENV)/.test
+	rm -rf dist
+	$(BIN)/python -m build --wheel --no-isolation --outdir dist .
+
+$(BIN)/python:
+	$(PYTHON) -c 'import sys; sys.exit("sciml needs Python 3.11 or newer") if sys.version_info < (3, 11) else None'
+	$(PYTHON) -m venv $(VENV)
+
+# torch first and by exact version: a looser demand may fetch gigabytes of CUDA packages.
+$(VENV)/.torch: constraints.txt | $(BIN)/python
+	$(PIP) --constraint constraints.txt "$$(grep '^torch==' constraints.txt)"
+	@touch $@
+
+$(VENV)/.demo: pyproject.toml constraints.txt $(VENV)/.torch
+	$(PIP) --constraint constraints.txt --editable '.[protein]'
+	@touch $@
+
+$(VENV)/.test: pyproject.toml constraints.txt $(VENV)/.torch
+	$(PIP) --constraint constraints.txt --editable '.[test]'
+	@touch $@ $(VENV)/.demo
+
+clean:
+	rm -rf $(VENV) dist build runs .pytest_cache .mypy_cache .ruff_cache
