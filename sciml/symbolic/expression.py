@@ -292,7 +292,7 @@ def _root(n: int, q: int) -> int | None:
 _PRIMES = [n for n in range(2, 600) if all(n % k for k in range(2, math.isqrt(n) + 1))]
 
 
-def _factor(n: int) -> dict[int, int]:
+def factor_integer(n: int) -> dict[int, int]:
     """Prime factors below 600, and whatever is left as one factor."""
     out: dict[int, int] = {}
     for p in _PRIMES:
@@ -327,7 +327,7 @@ def _number_power(base: Fraction, exponent: Fraction) -> Expr:
     left: list[Expr] = []
     whole = Fraction(1)
     for part, side in ((abs(base.numerator), 1), (base.denominator, -1)):
-        for prime, count in _factor(part).items():
+        for prime, count in factor_integer(part).items():
             e = exponent * count * side
             floor = math.floor(e)
             if floor:

@@ -15,11 +15,19 @@ import numpy as np
 
 from sciml.symbolic import expression as ex
 from sciml.symbolic.ansatz import field as fd
-from sciml.symbolic.ansatz.columns import Column, columns, scaled
+from sciml.symbolic.ansatz.columns import columns
 from sciml.symbolic.ansatz.field import Failure
 from sciml.symbolic.ansatz.kernels import Tower
-from sciml.symbolic.ansatz.linear import Solution, solve
-from sciml.symbolic.ansatz.support import Monomial, Problem, box, check_size, closure, pose
+from sciml.symbolic.ansatz.linear import Column, Solution, solve
+from sciml.symbolic.ansatz.support import (
+    Monomial,
+    Problem,
+    box,
+    check_size,
+    closure,
+    pose,
+    with_constants,
+)
 from sciml.symbolic.expression import Expr
 
 __all__ = ["Failure", "candidates"]
@@ -46,18 +54,17 @@ def assemble(problem: Problem, solution: Solution) -> Expr:
     """The answer's expression."""
     tower = problem.tower
     terms = []
-    below = ex.ONE
     content, factors = problem.denominator.factor()
     below = ex.number(int(content))
     for q, e in factors:
         below = below * tower.poly_expr(q) ** int(e)
     for monomial, value in solution.monomials.items():
-        parts: list[Expr] = [ex.number(value)]
+        parts: list[Expr] = [value]
         for i, e in enumerate(monomial):
             if e:
                 parts.append(tower.kernels[i].expr ** e)
         terms.append(ex.mul(parts))
-    logs = [scaled(value, column) for value, column in solution.columns]
+    logs = [value * column.build() for value, column in solution.columns]
     return ex.add([ex.add(terms) / below, *logs])
 
 
@@ -112,6 +119,7 @@ def _tries(
             continue
         tried.add(token)
         try:
+            monomials = with_constants(problem.tower, monomials)
             solution = solve(problem, monomials, beside, rng, deadline)
             if solution is not None:
                 answer = assemble(problem, solution)

@@ -4,14 +4,13 @@ factors, inverse tangents of quadratic factors, inverse sines of what stands und
 from __future__ import annotations
 
 import math
-from fractions import Fraction
 
 from sciml.symbolic import expression as ex
 from sciml.symbolic.ansatz import field as fd
 from sciml.symbolic.ansatz.field import GENERATORS, ONE, Failure, Poly, Quotient
 from sciml.symbolic.ansatz.kernels import Tower, prepare
 from sciml.symbolic.ansatz.linear import Column, Points, Vector, inverse_mod
-from sciml.symbolic.ansatz.support import Problem
+from sciml.symbolic.ansatz.support import Problem, constant_basis
 from sciml.symbolic.expression import Expr
 
 _MOST = 80
@@ -144,33 +143,12 @@ def _structural(problem: Problem, room: int) -> list[Column]:
 
 
 def _with_constants(problem: Problem, base: list[Column]) -> list[Column]:
-    """The columns again, times the constants that the integrand holds."""
+    """The columns again, times the algebraic constants."""
     tower = problem.tower
-    indices = [
-        i
-        for i, k in enumerate(tower.kernels)
-        if k.kind in ("constant", "imaginary") or (k.degree and not k.expr.has(tower.variable))
-    ]
-    if not indices:
-        return []
-    products: list[tuple[int, ...]] = []
-    for monomial, _ in problem.f.n.terms():
-        t = tuple(int(monomial[i]) for i in indices)
-        if any(t) and t not in products:
-            products.append(t)
-    products = products[:6]
-    below = fd.degrees(problem.f.d)
-    for i in indices:
-        unit = tuple(int(j == i) for j in indices)
-        negative = tuple(-int(j == i) for j in indices)
-        if below[i] and negative not in products:
-            products.append(negative)
-        if tower.kernels[i].degree and unit not in products:
-            products.append(unit)
     out = []
-    for t in products:
+    for t in constant_basis(tower)[1:]:
         factor, shown = fd.Q1, ex.ONE
-        for i, e in zip(indices, t, strict=True):
+        for i, e in enumerate(t):
             if e:
                 factor = factor * fd.generator(i) ** e
                 shown = shown * tower.kernels[i].expr ** e
@@ -183,6 +161,39 @@ def _with_constants(problem: Problem, base: list[Column]) -> list[Column]:
                     factor,
                 )
             )
+    return out
+
+
+def _of_kernels(problem: Problem) -> list[Column]:
+    """Logarithms that come from the kernels themselves: denominators of slopes, 1 +- sine."""
+    tower = problem.tower
+    known = {str(q) for q, _ in problem.factors}
+    out: list[Column] = []
+
+    def offer(q: Poly) -> None:
+        if str(q) not in known and not tower.derivative(Quotient(q)).is_zero:
+            known.add(str(q))
+            out.append(_log(tower, Quotient(q)))
+
+    for i, kernel in enumerate(list(tower.kernels)):
+        if kernel.slope.is_zero:
+            continue
+        for q, _ in kernel.slope.d.factor()[1]:
+            if len(q) < 40:
+                offer(q)
+        g = GENERATORS[i]
+        if kernel.kind == "sin":
+            c = GENERATORS[i + 1]
+            offer(g)
+            offer(c)
+            if kernel.sign == 1:
+                offer(ONE + g)
+                offer(ONE + c)
+            else:
+                offer(c - ONE)
+                out.append(_arctangent(tower, Quotient(g), 1))
+        elif kernel.kind == "tan":
+            offer(g)
     return out
 
 
@@ -202,13 +213,9 @@ def columns(problem: Problem) -> list[Column]:
         out += _structural(problem, _MOST - len(out))
     except Failure:
         pass
+    out += _of_kernels(problem)
     for i, kernel in enumerate(tower.kernels):
         if kernel.kind == "tan":
             w = Quotient(ONE + kernel.sign * GENERATORS[i] ** 2)
             out.append(_log(tower, w))
     return out + _with_constants(problem, out)
-
-
-def scaled(value: Fraction, column: Column) -> Expr:
-    """The term that a column adds to the answer."""
-    return ex.number(value) * column.build()

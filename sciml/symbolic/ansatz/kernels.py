@@ -137,6 +137,11 @@ class Tower:
         for e in items:
             for node in ex.subtrees(e):
                 found[node] = None
+        angles: dict[Expr, set[str]] = {}
+        for node in found:
+            if self.variable not in node.free and node.op in ("sin", "cos", "tan"):
+                angles.setdefault(node.args[0], set()).add(node.op)
+        self.half_angles = {u for u, names in angles.items() if len(names) > 1}
         for node in found:
             if node.op == "pow" and node.args[1].op == "num":
                 q = node.args[1].value.denominator
@@ -146,9 +151,9 @@ class Tower:
                     base = node.args[0]
                     self.radicals[base] = math.lcm(self.radicals.get(base, 1), q)
             family = _FAMILY.get(node.op)
-            if family:
+            if family and self.variable in node.free:
                 for u in self._arguments(node):
-                    if not (node.op == "exp" and u.op == "num"):
+                    if node.op != "exp" or self.variable in u.free:
                         self._register(family, node.op, u)
         for groups in self.groups.values():
             for group in groups:
@@ -198,16 +203,27 @@ class Tower:
             return self._imaginary()
         if op == "exp":
             return self._exponential(e)
+        if self.variable not in e.free:
+            return self._constant_function(e)
         if op in _FAMILY:
             return self._circular(e)
-        if self.variable not in e.free:
-            return fd.generator(self._constant(e))
         if op == "abs":
             return self.absolute(self._convert(e.args[0]))
         if op == "sign":
             u = self._convert(e.args[0])
             return self.absolute(u) / u
         return self._function(e)
+
+    def _constant_function(self, e: Expr) -> Quotient:
+        """A function of a constant; sine and cosine of one angle by the tangent of its half."""
+        if e.op in ("sin", "cos", "tan") and e.args[0] in self.half_angles:
+            t = fd.generator(self._constant(ex.call("tan", e.args[0] * ex.HALF)))
+            square = t * t
+            two_t = fd.constant(2) * t
+            if e.op == "sin":
+                return two_t / (Q1 + square)
+            return (Q1 - square) / (Q1 + square) if e.op == "cos" else two_t / (Q1 - square)
+        return fd.generator(self._constant(e))
 
     def _constant(self, e: Expr) -> int:
         for i, kernel in enumerate(self.kernels):
@@ -227,6 +243,8 @@ class Tower:
             return self._convert(base) ** exponent.numerator
         if base is self.x:
             return fd.generator(0) ** int(exponent * self.root)
+        if self.variable not in base.free and base.op != "num":
+            return fd.generator(self._constant(ex.power(base, ex.number(exponent))))
         q = self.radicals[base]
         e = ex.power(base, ex.number(Fraction(1, q)))
         return self.radical(self._convert(base), q, e) ** int(exponent * q)
@@ -234,11 +252,11 @@ class Tower:
     def _exponential(self, e: Expr) -> Quotient:
         out = Q1
         for u in self._arguments(e):
-            if u.op == "num":
-                if u.value.denominator != 1:
-                    out = out * fd.generator(self._constant(ex.call("exp", u)))
-                else:
+            if self.variable not in u.free:
+                if u.op == "num" and u.value.denominator == 1:
                     out = out * fd.generator(self._constant(ex.E)) ** u.value.numerator
+                else:
+                    out = out * fd.generator(self._constant(ex.call("exp", u)))
                 continue
             group = self.where["exp", u]
             if group.index < 0:
@@ -428,9 +446,22 @@ class Tower:
                 return (
                     kernel.kind in ("exp", "absolute", "radical", "root")
                     or (kernel.kind == "cos" and kernel.sign == -1)
-                    or (kernel.kind == "constant" and kernel.expr in (ex.PI, ex.E))
+                    or (kernel.kind == "constant" and _positive_number(kernel.expr))
                 )
         return False
+
+    def parameters(self) -> list[int]:
+        """The kernels that are constants without a relation: the coefficients' field is Q of
+        these."""
+        return [i for i, k in enumerate(self.kernels) if k.kind == "constant"]
+
+    def algebraic_constants(self) -> list[int]:
+        """The kernels that are constants with a relation, such as sqrt(2)."""
+        return [
+            i
+            for i, k in enumerate(self.kernels)
+            if k.degree and self.variable not in k.expr.free
+        ]
 
     # ------------------------------------------------------------------ calculus and relations
     def derivative(self, r: Quotient) -> Quotient:
@@ -517,7 +548,12 @@ def expand_product(u: Expr) -> Expr:
     return u
 
 
-_PREPARED: dict[str, str] = {}
+def _positive_number(e: Expr) -> bool:
+    """Whether a constant without symbols is a positive real number."""
+    if e.free:
+        return False
+    z = complex(Program(e).complex({})[0])
+    return z.real > 1e-9 and abs(z.imag) < 1e-12
 
 
 def prepare(e: Expr) -> Expr:
@@ -549,10 +585,12 @@ def _logarithm(u: Expr) -> Expr:
             return u.args[1] * ex.call("log", base)
     if u.op == "exp":
         return u.args[0]
-    if u.op == "num" and u.value > 0 and u.value.denominator > 1:
-        return ex.call("log", ex.number(u.value.numerator)) - ex.call(
-            "log", ex.number(u.value.denominator)
-        )
+    if u.op == "num" and u.value > 0:
+        terms = []
+        for part, sign in ((u.value.numerator, 1), (u.value.denominator, -1)):
+            for prime, times in ex.factor_integer(part).items():
+                terms.append(sign * times * ex.call("log", ex.number(prime)))
+        return ex.add(terms)
     return ex.call("log", u)
 
 

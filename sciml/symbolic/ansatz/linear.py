@@ -10,12 +10,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from fractions import Fraction
 from functools import lru_cache
-from typing import Any
-
 import numpy as np
 from flint import fmpz, nmod_mat
 
@@ -74,7 +71,14 @@ def square_root_mod(a: Vector, p: int) -> Vector:
 class Points:
     """Random values of the kernels modulo p that obey their relations."""
 
-    def __init__(self, tower: Tower, count: int, p: int, rng: np.random.Generator) -> None:
+    def __init__(
+        self,
+        tower: Tower,
+        count: int,
+        p: int,
+        rng: np.random.Generator,
+        constants: Mapping[int, int],
+    ) -> None:
         self.p, self.tower = p, tower
         kernels = tower.kernels
         halvings = sum(
@@ -99,6 +103,8 @@ class Points:
                 good &= self._root(i, kernel, rng)
                 if not good.any():
                     raise Failure("no points modulo this prime")
+            elif i in constants:
+                self.values[i] = constants[i]
             else:
                 self.values[i] = rng.integers(2, p, tries)
         keep = np.nonzero(good)[0][:count]
@@ -207,10 +213,10 @@ class Column:
 
 @dataclass
 class Solution:
-    """Coefficients of monomials and of columns."""
+    """Coefficients of monomials and of columns; each is a constant expression."""
 
-    monomials: dict[Monomial, Fraction]
-    columns: list[tuple[Fraction, Column]]
+    monomials: dict[Monomial, Expr]
+    columns: list[tuple[Expr, Column]]
 
 
 def _matrix_solve(columns: list[Vector], target: Vector, p: int) -> dict[int, int] | None:
@@ -251,16 +257,34 @@ def _column_values(
     return out + [column.values(points) for column in columns]
 
 
-def reconstruct(a: int, modulus: int) -> Fraction | None:
-    """The fraction n/d with n = a d modulo `modulus` and both below its root."""
-    bound = math.isqrt(modulus // 2)
-    r0, r1, t0, t1 = modulus, a % modulus, 0, 1
-    while r1 > bound:
-        q = r0 // r1
-        r0, r1, t0, t1 = r1, r0 - q * r1, t1, t0 - q * t1
-    if t1 == 0 or abs(t1) > bound or math.gcd(r1, abs(t1)) != 1:
-        return None
-    return Fraction(r1, t1)
+class System:
+    """The columns of one problem, ready to be solved modulo any prime."""
+
+    def __init__(
+        self,
+        problem: Problem,
+        monomials: list[Monomial],
+        columns: list[Column],
+        rng: np.random.Generator,
+    ) -> None:
+        self.problem, self.monomials, self.columns, self.rng = problem, monomials, columns, rng
+
+    def solve(self, p: int, constants: Mapping[int, int]) -> dict[int, int] | None:
+        """{column: coefficient modulo p} with the parameters at the given residues."""
+        count = len(self.monomials) + len(self.columns) + _SPARE_ROWS
+        points = Points(self.problem.tower, count, p, self.rng, constants)
+        values = _column_values(self.problem, points, self.monomials, self.columns)
+        return _matrix_solve(values, points.quotient(self.problem.f), p)
+
+    def narrowed(self, support: list[int]) -> System:
+        """Only the columns whose coefficients are not zero."""
+        width = len(self.monomials)
+        return System(
+            self.problem,
+            [self.monomials[j] for j in support if j < width],
+            [self.columns[j - width] for j in support if j >= width],
+            self.rng,
+        )
 
 
 def solve(
@@ -275,61 +299,40 @@ def solve(
     Raises:
         Failure: when no usable points or primes are found or the time is up.
     """
+    from sciml.symbolic.ansatz.parameters import Lift
+
     imaginary = any(k.kind == "imaginary" for k in problem.tower.kernels)
-    width = len(monomials)
+    parameters = problem.tower.parameters()
+    system = System(problem, monomials, columns, rng)
     support: list[int] | None = None
-    sums: dict[int, int] = {}
-    modulus, used, misses = 1, 0, 0
+    lift: Lift | None = None
+    misses = 0
     for p in primes(imaginary):
         if time.perf_counter() > deadline:
             raise Failure("time")
-        if support is None:
-            chosen_m, chosen_c = monomials, columns
-        else:
-            chosen_m = [monomials[j] for j in support if j < width]
-            chosen_c = [columns[j - width] for j in support if j >= width]
-        count = len(chosen_m) + len(chosen_c) + _SPARE_ROWS
         try:
-            points = Points(problem.tower, count, p, rng)
-        except Failure:
+            if support is None:
+                constants = {i: int(rng.integers(2, p)) for i in parameters}
+                found = system.solve(p, constants)
+                if found is None:
+                    return None
+                support = sorted(found)
+                if not support:
+                    return None
+                system = system.narrowed(support)
+                lift = Lift(system, parameters, rng, deadline)
+            done = lift.step(p) if lift is not None else None
+        except Failure as error:
             misses += 1
-            if misses > 24:
+            if misses > 24 or str(error) == "time":
                 raise
             continue
-        values = _column_values(problem, points, chosen_m, chosen_c)
-        found = _matrix_solve(values, points.quotient(problem.f), p)
-        if found is None:
-            return None
-        if support is None:
-            support = sorted(found)
-            sums = {j: found[j] for j in support}
-            modulus = p
-            if not support:
-                return None
-        else:
-            inverse = pow(modulus, -1, p)
-            for position, j in enumerate(support):
-                gap = (found.get(position, 0) - sums[j]) * inverse % p
-                sums[j] += modulus * gap
-            modulus *= p
-        used += 1
-        if used >= 2:
-            fractions = {j: reconstruct(sums[j], modulus) for j in support}
-            if all(_settled(v, modulus) for v in fractions.values()):
-                return _solution(fractions, monomials, columns)
-        if used >= _MOST_PRIMES:
+        if done is not None:
+            width = len(system.monomials)
+            return Solution(
+                dict(zip(system.monomials, done[:width], strict=True)),
+                list(zip(done[width:], system.columns, strict=True)),
+            )
+        if lift is not None and lift.used >= _MOST_PRIMES:
             return None
     return None
-
-
-def _settled(value: Fraction | None, modulus: int) -> bool:
-    """Far below the bound, so that one more prime would not change it."""
-    return value is not None and abs(value.numerator) * value.denominator << 12 < modulus
-
-
-def _solution(fractions: dict[int, Any], monomials: list, columns: list) -> Solution:
-    width = len(monomials)
-    return Solution(
-        {monomials[j]: v for j, v in fractions.items() if j < width},
-        [(v, columns[j - width]) for j, v in fractions.items() if j >= width],
-    )

@@ -7,6 +7,7 @@ closure under "one step of differentiation behind a known monomial", and a dense
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from sciml.symbolic.ansatz import field as fd
@@ -59,7 +60,9 @@ def pose(tower: Tower, integrand: Expr) -> Problem:
     denominator = ONE
     for q, e in factors:
         slope = tower.derivative(Quotient(q))
-        special = slope.is_zero or slope.n.gcd(q) in (q, -q)
+        if slope.is_zero:  # a constant: part of the coefficients
+            continue
+        special = slope.n.gcd(q) in (q, -q)
         denominator = denominator * q ** (e if special else e - 1)
     return Problem(tower, integrand, Quotient(top, below, False), factors, denominator)
 
@@ -78,14 +81,15 @@ def closure(problem: Problem, most: int, rounds: int) -> list[Monomial] | None:
     if len(common) > 60:
         return None
     whole = Quotient(common)
+    fixed = _constant_mask(tower)
     shifts: set[Monomial] = set()
     if not slope_v.is_zero:
-        shifts |= {fd.exponents(m) for m, _ in (whole * slope_v).n.terms()}
+        shifts |= {_masked(m, fixed) for m, _ in (whole * slope_v).n.terms()}
     for i, kernel in enumerate(kernels):
         if kernel.slope.is_zero:
             continue
         for m, _ in (whole * kernel.slope).n.terms():
-            shift = list(fd.exponents(m))
+            shift = list(_masked(m, fixed))
             shift[i] -= 1
             shifts.add(tuple(shift))
     for i, kernel in enumerate(kernels):
@@ -97,7 +101,7 @@ def closure(problem: Problem, most: int, rounds: int) -> list[Monomial] | None:
                     if lower[j] >= -1:
                         shifts.add(tuple(lower))
     limits = {i: k.degree for i, k in enumerate(kernels) if k.degree}
-    known = {fd.exponents(m) for m, _ in tower.reduce((whole * target).n).terms()}
+    known = {_masked(m, fixed) for m, _ in tower.reduce((whole * target).n).terms()}
     front = set(known)
     found: set[Monomial] = set()
     used = len(kernels)
@@ -125,6 +129,41 @@ def closure(problem: Problem, most: int, rounds: int) -> list[Monomial] | None:
         front = reached - known
         known |= reached
     return [m[:used] for m in sorted(found)]
+
+
+def _constant_mask(tower: Tower) -> tuple[int, ...]:
+    """1 for kernels that vary, 0 for constants, whose powers belong to the coefficients."""
+    out = [1] * fd.VARIABLES
+    for i in (*tower.parameters(), *tower.algebraic_constants()):
+        out[i] = 0
+    return tuple(out)
+
+
+def _masked(monomial: Iterable[int], mask: tuple[int, ...]) -> Monomial:
+    return tuple(int(e) * keep for e, keep in zip(monomial, mask, strict=True))
+
+
+def with_constants(tower: Tower, monomials: list[Monomial]) -> list[Monomial]:
+    """The monomials times every reduced monomial in the algebraic constants."""
+    basis = constant_basis(tower)
+    if len(basis) == 1:
+        return monomials
+    return [tuple(a + b for a, b in zip(m, t, strict=True)) for m in monomials for t in basis]
+
+
+def constant_basis(tower: Tower) -> list[Monomial]:
+    """Reduced monomials in the algebraic constants, the empty one first."""
+    basis: list[Monomial] = [(0,) * len(tower.kernels)]
+    for i in tower.algebraic_constants():
+        unit = tuple(int(j == i) for j in range(len(tower.kernels)))
+        basis = [
+            tuple(a + e * b for a, b in zip(t, unit, strict=True))
+            for t in basis
+            for e in range(tower.kernels[i].degree)
+        ]
+    if len(basis) > 16:
+        raise Failure("too many algebraic constants")
+    return basis
 
 
 def _total(p: Poly) -> int:
@@ -159,6 +198,8 @@ def _bounds(problem: Problem, level: int) -> list[int]:
         elif kernel.degree:
             d = kernel.degree - 1 if kernel.radicand.d == ONE else max(d + kernel.degree - 1, 0)
         out.append(max(d, 0))
+    for i in (*tower.parameters(), *tower.algebraic_constants()):
+        out[i] = 0
     return out
 
 
