@@ -19,6 +19,7 @@ from sciml.symbolic.ansatz.columns import columns
 from sciml.symbolic.ansatz.field import Failure
 from sciml.symbolic.ansatz.kernels import Tower
 from sciml.symbolic.ansatz.linear import Column, Solution, solve
+from sciml.symbolic.ansatz.special import special
 from sciml.symbolic.ansatz.support import (
     Monomial,
     Problem,
@@ -69,7 +70,7 @@ def assemble(problem: Problem, solution: Solution) -> Expr:
 
 
 def candidates(
-    integrand: Expr, variable: str, deadline: float, *, seed: int = 1, styles: int = len(_STYLES)
+    integrand: Expr, variable: str, deadline: float, *, seed: int = 1, styles: int = len(_STYLES), specials: bool = True
 ) -> Iterator[tuple[Expr, str]]:
     """Antiderivatives that solve the linear system, with the strategy that found each.
 
@@ -81,6 +82,7 @@ def candidates(
         deadline: `time.perf_counter()` value to stop at.
         seed: of the random points.
         styles: how many ways of setting up the tower to try.
+        specials: also try erf, Ei, li, Si, Ci and dilogarithms at the end.
     """
     rng = np.random.default_rng(seed)
     seen: set[tuple] = set()
@@ -98,6 +100,14 @@ def candidates(
         except (Failure, ex.TooLarge, ex.Undefined, RecursionError, OverflowError):
             continue
         yield from _tries(problem, beside, rng, deadline, style)
+    if specials and time.perf_counter() < deadline:
+        try:
+            problem = pose(Tower(variable), integrand)
+            check_size(problem)
+            beside = columns(problem) + special(problem)
+        except (Failure, ex.TooLarge, ex.Undefined, RecursionError, OverflowError):
+            return
+        yield from _tries(problem, beside, rng, deadline, {"special": True})
 
 
 def _tries(

@@ -10,7 +10,9 @@ from sciml.symbolic.ansatz import field as fd
 from sciml.symbolic.ansatz.field import GENERATORS, ONE, Failure, Poly, Quotient
 from sciml.symbolic.ansatz.kernels import Tower, prepare
 from sciml.symbolic.ansatz.linear import Column, Points, Vector, inverse_mod
+from sciml.symbolic.ansatz.special import root_sums
 from sciml.symbolic.ansatz.support import Problem, constant_basis
+from sciml.symbolic.evaluate import Program
 from sciml.symbolic.expression import Expr
 
 _MOST = 80
@@ -66,7 +68,25 @@ def _quadratics(tower: Tower, q: Poly) -> list[Column]:
         if found:
             w = Quotient(2 * a * GENERATORS[i] + b, found[1])
             out.append(_arctangent(tower, w, found[0]))
+        elif discriminant != 0 and tower.derivative(Quotient(discriminant)).is_zero:
+            out.append(_constant_discriminant(tower, 2 * a * GENERATORS[i] + b, discriminant))
     return out
+
+
+def _constant_discriminant(tower: Tower, w: Poly, discriminant: Poly) -> Column:
+    """atan(w / sqrt(d)) / sqrt(d) for a constant d that is no square: its root stays outside."""
+
+    def slope(points: Points, value: Vector, change: Vector) -> Vector:
+        below = (points.poly(discriminant) + value * value) % points.p
+        return change * inverse_mod(below, points.p)
+
+    def build() -> Expr:
+        d = tower.poly_expr(discriminant)
+        negative = not d.free and Program(d).complex({})[0].real < 0
+        root = ex.sqrt(-d if negative else d)
+        return ex.call("atanh" if negative else "atan", tower.poly_expr(w) / root) / root
+
+    return Column(Quotient(w), slope, build)
 
 
 def _radical_columns(tower: Tower) -> list[Column]:
@@ -214,6 +234,7 @@ def columns(problem: Problem) -> list[Column]:
     except Failure:
         pass
     out += _of_kernels(problem)
+    out += root_sums(problem)
     for i, kernel in enumerate(tower.kernels):
         if kernel.kind == "tan":
             w = Quotient(ONE + kernel.sign * GENERATORS[i] ** 2)
