@@ -88,7 +88,7 @@ def _hook(module: Any, name: str, shower: str) -> Any:
     at_scale = shower == "pythia"
     low, high = PT_MARGINS
 
-    class EarlyRejection(module.UserHooks):  # type: ignore[misc, name-defined]
+    class EarlyRejection(module.UserHooks):
         def canVetoProcessLevel(self) -> bool:
             return wanted.parent is not None
 
@@ -138,4 +138,5 @@ def stable(event: Any, charges: dict[int, float]) -> Particles:
         v = (p.xProd(), p.yProd(), p.zProd()) if p.hasVertex() else (0.0, 0.0, 0.0)
         rows.append((p.px(), p.py(), p.pz(), p.e(), p.m(), charges[pid], pid, *v))
     table = np.array(rows, dtype=np.float64).reshape(-1, 10).T.copy()
-    return Particles(*table[:6], table[6].astype(np.int64), *table[7:])
+    momenta, pid, vertex = table[:6], table[6].astype(np.int64), table[7:]
+    return Particles(*momenta, pid, *vertex)  # type: ignore[call-arg]

@@ -157,7 +157,7 @@ class Truth:
         if parent == 24:
             return 21 if max(pids) >= 4 else 22
         if parent == 23:
-            return {(5, 5): 31, (4, 4): 32}.get(tuple(pids), 33)
+            return {"5 5": 31, "4 4": 32}.get(" ".join(map(str, pids)), 33)
         if len(pids) > 2:
             return 46 if pids[-1] in (11, 13) else 45
         return {5: 41, 4: 42, 21: 44}.get(pids[-1], 43)

@@ -1,0 +1,169 @@
+"""Jets from files and to files.
+
+    with open_jets("jets.root") as reader:
+        for jets in reader.iterate(["part_px", "jet_pt"], step=1000):
+            ...
+    jets = read("jets.parquet", ["jet_pt"])
+    with create("scores.root") as writer:
+        writer.write({"score_QCD": scores})
+
+Every reader gives awkward record arrays with JetClass's column names (see `sciml.jets.simulation`),
+in file order and bounded memory, and reports a fault of the file as one `InputError`.
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import awkward as ak
+
+from sciml.errors import InputError, unknown
+from sciml.jets.readers.base import Reader
+from sciml.jets.writers import SUFFIXES, Writer, create
+from sciml.paths import existing_file
+
+__all__ = [
+    "FORMATS",
+    "SUFFIXES",
+    "Reader",
+    "Writer",
+    "create",
+    "expand",
+    "iterate",
+    "open_jets",
+    "read",
+]
+
+FORMATS = (
+    "parquet",
+    "root",
+    "nanoaod",
+    "delphes",
+    "top-tagging",
+    "jetnet",
+    "energyflow",
+)
+"""Formats by name. Which one a file has is found from its content; the name settles doubts."""
+
+
+def open_jets(
+    path: str | os.PathLike[str], *, format: str | None = None, tree: str | None = None
+) -> Reader:
+    """Open a file of jets, whatever its format.
+
+    Args:
+        path: Parquet; ROOT (JetClass trees, nanoAOD particle-flow candidates, Delphes); HDF5 (top
+            tagging, JetNet); npz (energyflow quark/gluon).
+        format: one of `FORMATS`; found from the content if None.
+        tree: name of the TTree or RNTuple in a ROOT file, if it has several.
+
+    Raises:
+        InputError: missing, unreadable, empty, damaged, of no known format, or without jets.
+    """
+    path = existing_file(path)
+    if format is not None and format not in FORMATS:
+        raise unknown("format", format, FORMATS)
+    try:
+        with open(path, "rb") as file:
+            magic = file.read(8)
+    except OSError as error:
+        raise InputError(f"cannot be read ({error.strerror})", where=path) from error
+    if not magic:
+        raise InputError("is empty", where=path)
+    if magic[:4] == b"PAR1":
+        from sciml.jets.readers.parquet import ParquetReader
+
+        return ParquetReader(path)
+    if magic[:4] == b"root":
+        return _open_root(path, format, tree)
+    if magic == b"\x89HDF\r\n\x1a\n":
+        from sciml.jets.readers.hdf5 import open_hdf5
+
+        return open_hdf5(path, format)
+    if magic[:4] == b"PK\x03\x04":
+        from sciml.jets.readers.energyflow import EnergyFlowReader
+
+        return EnergyFlowReader(path)
+    raise InputError("is not a ROOT, Parquet, HDF5 or npz file", where=path)
+
+
+def _open_root(path: Path, format: str | None, tree: str | None) -> Reader:
+    from sciml.jets.readers.root import RootReader
+
+    reader = RootReader(path, tree)
+    names = set(reader.columns)
+    if format is None and "PFCands_pt" in names:
+        format = "nanoaod"
+    if format is None and ("ParticleFlowCandidate" in names or "EFlowTrack" in names):
+        format = "delphes"
+    if format == "nanoaod":
+        from sciml.jets.readers.nanoaod import NanoAODReader
+
+        return NanoAODReader(reader)
+    if format == "delphes":
+        from sciml.jets.readers.delphes import DelphesReader
+
+        return DelphesReader(reader)
+    return reader
+
+
+def expand(paths: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> list[Path]:
+    """Files for a path, a glob pattern, or a list of them, sorted within each pattern.
+
+    Raises:
+        InputError: a pattern that matches nothing.
+    """
+    if isinstance(paths, str | os.PathLike):
+        paths = [paths]
+    files: list[Path] = []
+    for path in paths:
+        text = os.fspath(path)
+        if glob.has_magic(text) and not os.path.exists(text):
+            found = sorted(glob.glob(text, recursive=True))
+            if not found:
+                raise InputError("no file matches this pattern", where=text)
+            files += map(Path, found)
+        else:
+            files.append(Path(text))
+    return files
+
+
+def iterate(
+    paths: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+    columns: Sequence[str] | None = None,
+    step: int = 2000,
+    *,
+    format: str | None = None,
+    tree: str | None = None,
+) -> Iterator[ak.Array]:
+    """Jets of one or more files, in order, at most `step` in an array.
+
+    Args:
+        paths: a path, a glob pattern, or a list of them.
+        columns: which; all if None.
+        step: jets in an array; memory stays within a few times that.
+        format, tree: see `open_jets`.
+
+    Raises:
+        InputError: see `open_jets` and `Reader.iterate`.
+    """
+    for path in expand(paths):
+        with open_jets(path, format=format, tree=tree) as reader:
+            yield from reader.iterate(columns, step)
+
+
+def read(
+    paths: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+    columns: Sequence[str] | None = None,
+    *,
+    format: str | None = None,
+    tree: str | None = None,
+) -> ak.Array:
+    """All jets of one or more files at once; arguments as for `iterate`."""
+    arrays = list(iterate(paths, columns, step=20_000, format=format, tree=tree))
+    if not arrays:
+        return ak.zip({name: ak.Array([]) for name in columns or ()}, depth_limit=1)
+    return ak.concatenate(arrays) if len(arrays) > 1 else arrays[0]
