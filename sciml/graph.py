@@ -27,7 +27,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Int, Shaped
 from torch import Tensor
 
 from sciml.errors import InputError
@@ -109,7 +109,7 @@ def pointers(index: Int[Tensor, " S"], graphs: int) -> Int[Tensor, " P"]:
 
 
 def spread(
-    rows: Float[Tensor, "S *F"] | Int[Tensor, "S *F"] | Bool[Tensor, "S *F"],
+    rows: Shaped[Tensor, "S ..."],
     mask: Bool[Tensor, "B N"],
 ) -> Tensor:
     """Ragged rows [S, ...] -> [B, N, ...] with zeros where `mask` is False."""
@@ -195,16 +195,15 @@ def make_dense(items: Sequence[Mapping[str, Any]], pad_to: int = 0) -> Data:
     Raises:
         InputError: no item, an item without `x`, or keys that differ between items.
     """
-    items = [_tensors(item, number) for number, item in enumerate(items)]
-    _check_same_keys(items)
-    lengths = torch.tensor([len(item["x"]) for item in items])
+    graphs = _same_keys(items)
+    lengths = torch.tensor([len(item["x"]) for item in graphs])
     longest = max(int(lengths.max()), pad_to)
     out: dict[str, Any] = {"mask": torch.arange(longest) < lengths[:, None]}
-    for key, first in items[0].items():
-        values = [item[key] for item in items]
+    for key, first in graphs[0].items():
+        values = [item[key] for item in graphs]
         if is_node_key(key) or is_pair_key(key):
             axes = 2 if is_pair_key(key) else 1
-            padded = first.new_zeros((len(items),) + (longest,) * axes + first.shape[axes:])
+            padded = first.new_zeros((len(graphs),) + (longest,) * axes + first.shape[axes:])
             for row, value in zip(padded, values, strict=True):
                 n = len(value)
                 (row[:n, :n] if axes == 2 else row[:n]).copy_(value)
@@ -225,16 +224,15 @@ def make_ragged(items: Sequence[Mapping[str, Any]]) -> Data:
     Raises:
         InputError: no item, an item without `x`, or keys that differ between items.
     """
-    items = [_tensors(item, number) for number, item in enumerate(items)]
-    _check_same_keys(items)
-    if any(is_pair_key(key) for key in items[0]):
-        return ragged(make_dense(items))
-    lengths = torch.tensor([len(item["x"]) for item in items])
+    graphs = _same_keys(items)
+    if any(is_pair_key(key) for key in graphs[0]):
+        return ragged(make_dense(graphs))
+    lengths = torch.tensor([len(item["x"]) for item in graphs])
     ptr = torch.cat([lengths.new_zeros(1), lengths.cumsum(0)])
-    index = torch.repeat_interleave(torch.arange(len(items)), lengths)
+    index = torch.repeat_interleave(torch.arange(len(graphs)), lengths)
     out: dict[str, Any] = {"batch": index, "ptr": ptr}
-    for key in items[0]:
-        values = [item[key] for item in items]
+    for key in graphs[0]:
+        values = [item[key] for item in graphs]
         if key == "edge_index":
             shifted = [value + start for value, start in zip(values, ptr, strict=False)]
             out[key] = torch.cat(shifted, dim=1)
@@ -258,16 +256,18 @@ def _tensors(item: Any, number: int) -> dict[str, Tensor]:
     return out
 
 
-def _check_same_keys(items: list[dict[str, Tensor]]) -> None:
-    if not items:
+def _same_keys(items: Sequence[Any]) -> list[dict[str, Tensor]]:
+    graphs = [_tensors(item, number) for number, item in enumerate(items)]
+    if not graphs:
         raise InputError("cannot make a batch of no graphs")
-    for number, item in enumerate(items):
-        differing = set(item) ^ set(items[0])
+    for number, item in enumerate(graphs):
+        differing = set(item) ^ set(graphs[0])
         if differing:
             raise InputError(
                 f"graphs of one batch must have the same keys; not in all: {sorted(differing)}",
                 where=f"item {number}",
             )
+    return graphs
 
 
 def select(batch: Data, graphs: Sequence[int] | Int[Tensor, " K"]) -> Data:

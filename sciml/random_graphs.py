@@ -6,14 +6,16 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from sciml import graph, symmetry
 
 if TYPE_CHECKING:
     from torch_geometric.data import Data
+
+    from sciml.trunks.base import Trunk
 else:
-    Data = Any
+    Data = Trunk = Any
 
 
 def random_batch(
@@ -64,7 +66,7 @@ def random_batch(
     return graph.collate(items, layout)
 
 
-def batch_for(trunk: nn.Module, layout: graph.Layout = "dense", **settings: Any) -> Data:
+def batch_for(trunk: Trunk, layout: graph.Layout = "dense", **settings: Any) -> Data:
     """`random_batch` with the widths that a trunk wants, in the precision of its parameters."""
     dims = [symmetry.POSITION_DIM.get(group, 3) for group in trunk.symmetries]
     dtype = next((p.dtype for p in trunk.parameters()), torch.float32)

@@ -12,15 +12,17 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+import dataclasses
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from sciml.errors import unknown
+from sciml.errors import InputError, unknown
 from sciml.graph import is_edge_key, is_node_key, is_pair_key, layout, optional, sizes
+from sciml.nn.layers import pair_mask
 
 if TYPE_CHECKING:
     from torch_geometric.data import Data
@@ -199,3 +201,29 @@ def reorder_output(value: Tensor, batch: Data, order: Tensor) -> Tensor:
             order = places
         return reorder_pairs(value, order)
     return value
+
+
+def outputs_of(result: Any) -> dict[str, Tensor]:
+    """The floating-point tensors of a module's result, by name."""
+    if isinstance(result, Tensor):
+        return {"output": result}
+    if dataclasses.is_dataclass(result):
+        result = {f.name: getattr(result, f.name) for f in dataclasses.fields(result)}
+    elif isinstance(result, tuple | list):
+        result = {f"output[{i}]": value for i, value in enumerate(result)}
+    if not isinstance(result, Mapping):
+        raise InputError(f"cannot check a result of type {type(result).__name__}")
+    return {k: v for k, v in result.items() if isinstance(v, Tensor) and v.is_floating_point()}
+
+
+def real_rows(outputs: Mapping[str, Tensor], batch: Data) -> dict[str, Tensor]:
+    """Each output's values that belong to real nodes, pairs and graphs, in one order."""
+    real = {}
+    for name, value in outputs.items():
+        axes = rows_of(value, batch)
+        if "mask" in batch and axes == "node":
+            value = value[batch.mask]
+        elif axes == "pair":
+            value = value[pair_mask(dense_mask(batch))]
+        real[name] = value
+    return real

@@ -8,16 +8,15 @@ Each check prints the error of every output against its tolerance, returns them,
 `AssertionError` with the same table when one is too large. An error is the largest absolute
 difference over the largest absolute value expected of that output.
 
-The default tolerances are 1e-5 in float32 and 1e-12 in float64 (1e-10 for gradients).
+The default tolerances are 1e-5 in float32, 1e-12 in float64, and 1e-6 for gradients by differences.
 """
 
 from __future__ import annotations
 
 import copy
-import dataclasses
 from collections.abc import Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -26,12 +25,14 @@ from sciml import graph, symmetry
 from sciml.errors import InputError, unknown
 from sciml.nn.layers import pair_mask
 from sciml.random_graphs import batch_for, random_batch
-from sciml.symmetry import GROUPS, Kind, transform
+from sciml.symmetry import GROUPS, Kind, outputs_of, real_rows, transform
 
 if TYPE_CHECKING:
     from torch_geometric.data import Data
+
+    from sciml.trunks.base import Trunk
 else:
-    Data = Any
+    Data = Trunk = Any
 
 __all__ = [
     "assert_batch_invariant",
@@ -50,24 +51,8 @@ SHOWN = 8
 """Most lines that a check prints: the worst ones."""
 
 
-# --- outputs ------------------------------------------------------------------------------------
-
-
-def outputs_of(result: Any) -> dict[str, Tensor]:
-    """The floating-point tensors of a module's result, by name."""
-    if isinstance(result, Tensor):
-        return {"output": result}
-    if dataclasses.is_dataclass(result):
-        result = {f.name: getattr(result, f.name) for f in dataclasses.fields(result)}
-    elif isinstance(result, tuple | list):
-        result = {f"output[{i}]": value for i, value in enumerate(result)}
-    if not isinstance(result, Mapping):
-        raise InputError(f"cannot check a result of type {type(result).__name__}")
-    return {k: v for k, v in result.items() if isinstance(v, Tensor) and v.is_floating_point()}
-
-
 @contextmanager
-def _evaluating(module: nn.Module):  # type: ignore[no-untyped-def]
+def _evaluating(module: nn.Module):
     training = module.training
     module.eval()
     try:
@@ -93,6 +78,12 @@ def relative_error(got: Tensor, expected: Tensor) -> float:
     return error if error == error else float("inf")
 
 
+def _default(module: nn.Module) -> Data:
+    if not hasattr(module, "symmetries"):
+        raise InputError("a module that is not a trunk needs a `batch` to be checked on")
+    return batch_for(cast("Trunk", module))
+
+
 def _verdict(
     what: str, errors: Mapping[str, float], tolerance: float, verbose: bool
 ) -> dict[str, float]:
@@ -116,9 +107,6 @@ def _verdict(
 
 def _tolerance(given: float | None, batch: Data) -> float:
     return TOLERANCE.get(batch.x.dtype, 1e-2) if given is None else given
-
-
-# --- the checks ---------------------------------------------------------------------------------
 
 
 def assert_equivariant(
@@ -154,7 +142,7 @@ def assert_equivariant(
     """
     if group not in GROUPS:
         raise unknown("group", group, GROUPS)
-    batch = batch_for(module) if batch is None else batch
+    batch = _default(module) if batch is None else batch
     kinds = {"vectors": "vector", **(kinds or {})}
     if group != "permutation" and graph.optional(batch, "pos") is None:
         raise InputError(f"{group} acts on positions, but the batch has no `pos`")
@@ -182,19 +170,6 @@ def assert_equivariant(
     return _verdict(group, errors, _tolerance(tolerance, batch), verbose)
 
 
-def _real(outputs: Mapping[str, Tensor], batch: Data) -> dict[str, Tensor]:
-    """Each output's values that belong to real nodes, pairs and graphs, in one order."""
-    real = {}
-    for name, value in outputs.items():
-        axes = symmetry.rows_of(value, batch)
-        if "mask" in batch and axes == "node":
-            value = value[batch.mask]
-        elif axes == "pair":
-            value = value[pair_mask(symmetry.dense_mask(batch))]
-        real[name] = value
-    return real
-
-
 def assert_padding_invariant(
     module: nn.Module,
     batch: Data | None = None,
@@ -213,7 +188,7 @@ def assert_padding_invariant(
     Raises:
         AssertionError: an output changed.
     """
-    batch = batch_for(module) if batch is None else batch
+    batch = _default(module) if batch is None else batch
     b, n = batch.mask.shape
     padded = copy.copy(batch)
     padded.mask = torch.cat([batch.mask, batch.mask.new_zeros(b, extra)], 1)
@@ -229,8 +204,8 @@ def assert_padding_invariant(
                     keep.view(keep.shape + (1,) * (more.ndim - keep.ndim)), more, 3 + more.cos()
                 )
             padded[key] = more
-    before, after = _real(_run(module, batch), batch), _run(module, padded)
-    real = _real(after, padded)
+    before, after = real_rows(_run(module, batch), batch), _run(module, padded)
+    real = real_rows(after, padded)
     errors = {name: relative_error(real[name], value) for name, value in before.items()}
     if "nodes" in after:
         errors["nodes of padding"] = float(after["nodes"][~padded.mask].abs().max())
@@ -249,10 +224,10 @@ def assert_batch_invariant(
     Raises:
         AssertionError: a graph alone gives something else than among the others.
     """
-    batch = batch_for(module) if batch is None else batch
-    together = _real(_run(module, batch), batch)
+    batch = _default(module) if batch is None else batch
+    together = real_rows(_run(module, batch), batch)
     parts = graph.split(batch, graph.number_of_graphs(batch))
-    alone = [_real(_run(module, part), part) for part in parts]
+    alone = [real_rows(_run(module, part), part) for part in parts]
     errors = {
         name: relative_error(torch.cat([part[name] for part in alone]), value)
         for name, value in together.items()
@@ -272,9 +247,9 @@ def assert_layouts_agree(
     Raises:
         AssertionError: they do not.
     """
-    batch = batch_for(module) if batch is None else batch
+    batch = _default(module) if batch is None else batch
     other = graph.ragged(batch)
-    dense, ragged = (_real(_run(module, each), each) for each in (batch, other))
+    dense, ragged = (real_rows(_run(module, each), each) for each in (batch, other))
     errors = {name: relative_error(ragged[name], value) for name, value in dense.items()}
     return _verdict("dense = ragged", errors, _tolerance(tolerance, batch), verbose)
 
@@ -297,7 +272,7 @@ def assert_sensitive(
     Raises:
         AssertionError: an input is ignored.
     """
-    batch = batch_for(module) if batch is None else batch
+    batch = _default(module) if batch is None else batch
     before = _run(module, batch)
     changes = {}
     for key in keys:
@@ -341,7 +316,7 @@ def assert_gradients(
     Raises:
         AssertionError: a derivative is wrong or not finite.
     """
-    batch = copy.copy(batch_for(module) if batch is None else batch)
+    batch = copy.copy(_default(module) if batch is None else batch)
     module = copy.deepcopy(module).double().eval()
     generator = torch.Generator().manual_seed(0)
 
@@ -412,7 +387,7 @@ def assert_finite(
     return _verdict("finite", bad, 0.0, verbose)
 
 
-def check_trunk(trunk: nn.Module, *, seed: int = 0, verbose: bool = True) -> dict[str, float]:
+def check_trunk(trunk: Trunk, *, seed: int = 0, verbose: bool = True) -> dict[str, float]:
     """Everything that a trunk promises, on random graphs in both layouts.
 
     Symmetries (those in `trunk.symmetries`), padding, batch composition, agreement of the

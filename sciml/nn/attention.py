@@ -194,7 +194,7 @@ def flex_refusal(device: torch.device) -> str | None:
 
 
 @functools.cache
-def _compiled_flex():  # type: ignore[no-untyped-def]
+def _compiled_flex():
     from torch.nn.attention.flex_attention import flex_attention
 
     return torch.compile(flex_attention, dynamic=False)
@@ -209,7 +209,7 @@ def _flex(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None, mask: Tensor | N
     return flex_formula(q, k, v, bias, mask, _compiled_flex())
 
 
-def flex_formula(  # type: ignore[no-untyped-def]
+def flex_formula(
     q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None, mask: Tensor | None, kernel
 ) -> Tensor:
     """The formula as a FlexAttention score modification.
@@ -226,7 +226,7 @@ def flex_formula(  # type: ignore[no-untyped-def]
         bias = bias.expand(shape[0], -1, shape[-3], shape[-2], m)
         own_rows = bias.shape[1] > 1
 
-    def score(logit, b, h, i, j):  # type: ignore[no-untyped-def]
+    def score(logit, b, h, i, j):
         if bias is not None:
             row = b % rows if own_rows else b * 0
             logit = logit + bias[b // rows, row, h, i, j]
@@ -235,7 +235,7 @@ def flex_formula(  # type: ignore[no-untyped-def]
         return logit
 
     out = kernel(q, k, v, score_mod=score)
-    if mask is not None:
+    if keys is not None:
         out = out.masked_fill(~keys.any(-1)[:, None, None, None], 0.0)
     return out.reshape(shape)
 

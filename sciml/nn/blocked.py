@@ -100,7 +100,7 @@ def blocked_attention(
 
 
 @blocked_attention.register_fake
-def _(q, k, v, bias, mask, keep):  # type: ignore[no-untyped-def]
+def _(q, k, v, bias, mask, keep):
     shape = (*q.shape[:3], k.shape[2]) if keep else (0,)
     return q.new_empty(q.shape), q.new_empty(shape)
 
@@ -152,19 +152,19 @@ def blocked_attention_backward(
 
 
 @blocked_attention_backward.register_fake
-def _(grad, q, k, v, bias, mask, kept, bias_gradient):  # type: ignore[no-untyped-def]
+def _(grad, q, k, v, bias, mask, kept, bias_gradient):
     shape = (q.shape[0], q.shape[2], k.shape[2]) if bias_gradient else (0,)
     return (*(t.new_empty(t.shape) for t in (q, k, v)), q.new_empty(shape))
 
 
-def _setup(ctx, inputs, output):  # type: ignore[no-untyped-def]
+def _setup(ctx, inputs, output):
     q, k, v, bias, mask, _ = inputs
     ctx.save_for_backward(q, k, v, bias, mask, output[1])
     ctx.mark_non_differentiable(output[1])
     ctx.bias_gradient = bias is not None and bias.requires_grad
 
 
-def _backward(ctx, grad, _):  # type: ignore[no-untyped-def]
+def _backward(ctx, grad, _):
     q, k, v, bias, mask, kept = ctx.saved_tensors
     needed = ctx.bias_gradient
     dq, dk, dv, dbias = blocked_attention_backward(

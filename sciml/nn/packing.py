@@ -53,7 +53,7 @@ class _Gather(torch.autograd.Function):
         return x.index_select(0, rows)
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
         (rows,) = ctx.saved_tensors
         return _Scatter.apply(grad, rows, ctx.length), None
 
@@ -67,7 +67,7 @@ class _Scatter(torch.autograd.Function):
         return x.new_zeros((length, *x.shape[1:])).index_copy_(0, rows, x)
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
         (rows,) = ctx.saved_tensors
         return _Gather.apply(grad, rows), None, None
 
