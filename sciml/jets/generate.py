@@ -17,14 +17,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
+import awkward as ak
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import tyro
+from numpy.typing import NDArray
 
 from sciml.errors import InputError
 from sciml.jets.processes import CLASSES, process
-from sciml.jets.simulation import CHUNK, SCHEMA, jets_of_chunk
+from sciml.jets.simulation import CHUNK, jets_of_chunk
+from sciml.jets.writers import create
 from sciml.paths import atomic_write
 
 GROUP = 4096
@@ -95,6 +98,7 @@ def make(
     out: Annotated[Path, tyro.conf.arg(aliases=["-o"])] = Path("jets.parquet"),
     detector: Literal["jetclass", "measured", "shifted"] = "jetclass",
     shower: Literal["pythia", "vincia", "dire"] = "pythia",
+    compact: bool = False,
     keep_chunks: bool = False,
 ) -> None:
     """Generate jets of the ten JetClass classes with Pythia 8, a detector and FastJet.
@@ -108,6 +112,8 @@ def make(
         detector: jetclass: as JetClass; measured: tracks weighted by their resolution;
             shifted: worse tracks and calorimeters, for studies of domain shift.
         shower: Parton shower: Pythia's own, Vincia or Dire (a second opinion on the physics).
+        compact: Write a third of the bytes: momenta rounded to 16 significant bits, track
+            parameters to 12, and without the columns that follow from the others.
         keep_chunks: Keep the folder OUT.chunks with one file for every 1000 jets.
     """
     if out.suffix not in (".parquet", ".root"):
@@ -123,11 +129,12 @@ def make(
     _make_chunks(missing, len(tasks), folder, options, workers)
     files = [folder / task.file for task in tasks]
     made = {"classes": list(classes), "jets": jets, **options}
-    with atomic_write(out) as temporary:
-        if out.suffix == ".root":
-            _write_root(temporary, _woven(files, seed))
-        else:
-            _write_parquet(temporary, _woven(files, seed), made)
+    groups = _woven(files, seed)
+    if compact:
+        groups = map(compacted, groups)
+    with create(out, {"sciml.jets": json.dumps(made, sort_keys=True)}) as writer:
+        for table in groups:
+            writer.write(ak.from_arrow(table))
     if not keep_chunks:
         shutil.rmtree(folder)
     print(f"{out}: {jets} jets")
@@ -217,28 +224,40 @@ def _woven(files: list[Path], seed: int) -> Iterator[pa.Table]:
             waiting = []
 
 
-def _write_parquet(path: Path, groups: Iterator[pa.Table], made: dict) -> None:
-    schema = SCHEMA.with_metadata({"sciml.jets": json.dumps(made, sort_keys=True)})
-    with pq.ParquetWriter(path, schema, compression="zstd") as writer:
-        for table in groups:
-            writer.write_table(table.replace_schema_metadata(schema.metadata))
+DERIVED = ("part_deta", "part_dphi")
+"""Columns left out of compact files; every reader of this package computes them when missing."""
 
 
-def _write_root(path: Path, groups: Iterator[pa.Table]) -> None:
-    """A TTree `tree` with JetClass's branches; lists of one length share a counter branch."""
-    import awkward as ak
-    import uproot
+def compacted(table: pa.Table) -> pa.Table:
+    """Rounded and without `DERIVED`, so that it compresses well; still plain float32.
 
-    with uproot.recreate(path, compression=uproot.ZSTD(3)) as file:
-        tree = None
-        for table in groups:
-            arrays = ak.from_arrow(table)
-            columns: dict = {}
-            for prefix in ("part", "aux_decay"):
-                names = [n for n in arrays.fields if n.startswith(prefix + "_")]
-                columns[prefix] = ak.zip({n.removeprefix(prefix + "_"): arrays[n] for n in names})
-            listed = {f"{p}_{n}" for p, record in columns.items() for n in record.fields}
-            columns |= {n: arrays[n] for n in arrays.fields if n not in listed}
-            if tree is None:
-                tree = file.mktree("tree", {n: array.type.content for n, array in columns.items()})
-            tree.extend(columns)
+    The energy is computed anew from the rounded momentum and the mass and stays exact, since
+    E - |p| is what pair masses are made of.
+    """
+    names = ("part_px", "part_py", "part_pz", "part_energy")
+    exact = [_values(table[name]).astype(np.float64) for name in names]
+    rounded = [_round(x, 16) for x in exact[:3]]
+    mass2 = np.maximum(exact[3] ** 2 - exact[0] ** 2 - exact[1] ** 2 - exact[2] ** 2, 0.0)
+    # Single precision resolves no smaller mass than this; below it a particle is massless.
+    mass2[mass2 < (2e-3 * exact[3]) ** 2] = 0.0
+    energy = np.sqrt(mass2 + sum(x.astype(np.float64) ** 2 for x in rounded)).astype(np.float32)
+    new = dict(zip(names, [*rounded, energy], strict=True))
+    for name in ("part_d0val", "part_d0err", "part_dzval", "part_dzerr"):
+        new[name] = _round(_values(table[name]), 12)
+    for name, values in new.items():
+        field = table.schema.field(name)
+        offsets = table[name].combine_chunks().offsets
+        lists = pa.ListArray.from_arrays(offsets, pa.array(values), type=field.type)
+        table = table.set_column(table.schema.get_field_index(name), field, lists)
+    return table.drop_columns(list(DERIVED))
+
+
+def _values(column: pa.ChunkedArray) -> NDArray[np.float32]:
+    return column.combine_chunks().values.to_numpy()
+
+
+def _round(values: NDArray[np.floating], bits: int) -> NDArray[np.float32]:
+    """To the nearest float32 with this many significant bits."""
+    mantissa, exponent = np.frexp(values.astype(np.float64))
+    scale = float(1 << bits)
+    return np.ldexp(np.round(mantissa * scale) / scale, exponent).astype(np.float32)

@@ -135,14 +135,23 @@ def plain(array: ak.Array) -> ak.Array:
     """Without missing values: NaN for a missing number, an empty list for a missing list.
 
     A jet with such a fault keeps its place and is flagged later, since NaN is not a momentum.
+    Types stay what they are where nothing is missing.
     """
-    kind = str(array.type.content)
-    if "?" not in kind and "option" not in kind:
-        return array
-    if "var *" in kind:
-        array = ak.fill_none(array, [], axis=0)
-        return ak.fill_none(array, np.nan, axis=-1) if "?" in str(array.type) else array
-    return ak.fill_none(array, np.nan, axis=0)
+    return ak.Array(_plain(array.layout))
+
+
+def _plain(layout: Any) -> Any:
+    if layout.is_option:
+        content = layout.project()
+        if len(content) == len(layout):
+            return _plain(content)
+        missing = [] if content.is_list else np.nan
+        return _plain(ak.fill_none(layout, missing, axis=0, highlevel=False))
+    if layout.is_list:
+        packed = layout.to_ListOffsetArray64(True)
+        content = packed.content[: packed.offsets[-1]]
+        return ak.contents.ListOffsetArray(packed.offsets, _plain(content))
+    return layout
 
 
 @contextmanager
