@@ -44,7 +44,7 @@ def names() -> list[str]:
     return sorted(_WHERE)
 
 
-def find(name: str) -> type[nn.Module]:
+def find(name: str) -> Any:
     """The class of an objective, by name or by import path `module:Class`.
 
     Raises:
@@ -67,13 +67,13 @@ def find(name: str) -> type[nn.Module]:
     return getattr(importlib.import_module(f"{__name__}.{module}"), attribute)
 
 
-def config(name_or_config: Any) -> tuple[type[nn.Module], Any]:
+def config(name_or_config: Any) -> tuple[Any, Any]:
     """(objective class, its settings) of a name, a mapping with `name`, or a `Config`."""
     from sciml.config import from_dict
 
     if isinstance(name_or_config, str):
         found = find(name_or_config)
-        return found, found.Config()  # type: ignore[operator]
+        return found, found.Config()
     if isinstance(name_or_config, Mapping):
         settings = dict(name_or_config)
         if "name" not in settings:

@@ -19,6 +19,7 @@ from sciml.config import Range
 from sciml.errors import InputError
 from sciml.graph import optional
 from sciml.objectives.base import Embedder, mlp
+from sciml.trunks.base import Trunk
 
 if TYPE_CHECKING:
     from torch_geometric.data import Data
@@ -65,7 +66,7 @@ class DomainAdversarial(nn.Module):
     progress: Tensor
 
     def __init__(
-        self, trunk: nn.Module, embedder: Embedder | nn.Module,
+        self, trunk: Trunk, embedder: Embedder,
         config: AdversarialConfig | None = None, *, augment: object = None,
     ) -> None:
         super().__init__()

@@ -1,6 +1,6 @@
 """What an objective needs to know of a batch, and nothing of any science.
 
-An objective is an `nn.Module` around a trunk and an embedder; `objective(batch)` returns a dict with
+An objective is an `nn.Module` around a trunk and an embedder; `objective(batch)` gives a dict with
 
     loss  | scalar | mean over `count` terms, to be minimised
     count | scalar | how many terms the mean is over; an engine weights batches by it, so that
@@ -15,7 +15,7 @@ into the batch of a trunk.
 from __future__ import annotations
 
 import copy
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -25,6 +25,14 @@ from sciml.graph import layout, optional, sizes
 
 if TYPE_CHECKING:
     from torch_geometric.data import Data
+
+
+class Examples(Protocol):
+    """A map-style data set."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> Any: ...
 
 
 class Embedder(nn.Module):
@@ -98,8 +106,8 @@ def ranks(scores: Tensor, batch: Data) -> Tensor:
     scores = scores.masked_fill(~nodes, torch.inf)
     if layout(batch) == "dense":
         # Stable sorts keep padding (the trailing infinities) behind real nodes at infinity.
-        order = scores.argsort(1, stable=True)
-        first_real = (~nodes).long().gather(1, order).argsort(1, stable=True)
+        order = scores.argsort(dim=1, stable=True)
+        first_real = (~nodes).long().gather(1, order).argsort(dim=1, stable=True)
         return order.gather(1, first_real).argsort(1)
     order = scores.argsort(stable=True)
     order = order[batch.batch[order].argsort(stable=True)]
@@ -161,6 +169,6 @@ def mlp(width_in: int, hidden: int, width_out: int, layers: int = 2) -> nn.Seque
 
 
 def mean_of(terms: Tensor) -> tuple[Tensor, Tensor]:
-    """(mean, count) of a possibly empty list of loss terms; the empty mean is 0, with a gradient."""
+    """(mean, count) of loss terms, possibly none; the empty mean is 0, with a gradient."""
     count = torch.tensor(float(terms.numel()), device=terms.device)
     return terms.sum() / count.clamp_min(1), count

@@ -19,6 +19,7 @@ from torch.nn import functional as F
 from sciml.config import Range
 from sciml.errors import InputError
 from sciml.objectives.base import Embedder, mlp
+from sciml.trunks.base import Trunk
 
 if TYPE_CHECKING:
     from torch_geometric.data import Data
@@ -101,7 +102,7 @@ class SimCLR(nn.Module):
     Config = SimCLRConfig
 
     def __init__(
-        self, trunk: nn.Module, embedder: Embedder, config: SimCLRConfig | None = None,
+        self, trunk: Trunk, embedder: Embedder, config: SimCLRConfig | None = None,
         *, augment: Augment | None = None,
     ) -> None:
         super().__init__()
@@ -142,7 +143,7 @@ class MoCo(nn.Module):
     pointer: Tensor
 
     def __init__(
-        self, trunk: nn.Module, embedder: Embedder, config: MoCoConfig | None = None,
+        self, trunk: Trunk, embedder: Embedder, config: MoCoConfig | None = None,
         *, augment: Augment | None = None,
     ) -> None:
         super().__init__()
@@ -159,7 +160,7 @@ class MoCo(nn.Module):
         view, other = self.augment(batch), self.augment(batch)
         query = F.normalize(self.projector(self.trunk(self.embedder(view)).graph).float(), dim=-1)
         with torch.no_grad():
-            trunk, embedder, projector = self.key
+            trunk, embedder, projector = self.key.children()
             keys = F.normalize(projector(trunk(embedder(other)).graph).float(), dim=-1)
         positive = (query * keys).sum(-1, keepdim=True)
         # A copy: the queue changes in place below, before the backward pass reads it.
@@ -204,7 +205,7 @@ def frozen_copy(module: nn.Module) -> nn.Module:
 @torch.no_grad()
 def move_average(average: nn.Module, module: nn.Module, momentum: float) -> None:
     """average <- momentum * average + (1 - momentum) * module, in place; buffers are copied."""
-    for mean, value in zip(average.parameters(), module.parameters(), strict=True):
-        mean.lerp_(value.detach().to(mean), 1 - momentum)
-    for mean, value in zip(average.buffers(), module.buffers(), strict=True):
-        mean.copy_(value)
+    for mean, weight in zip(average.parameters(), module.parameters(), strict=True):
+        mean.lerp_(weight.detach().to(mean), 1 - momentum)
+    for own, value in zip(average.buffers(), module.buffers(), strict=True):
+        own.copy_(value)

@@ -13,7 +13,8 @@ gives each process its own share of the indices.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import itertools
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -21,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from sciml.errors import InputError
-from sciml.objectives.base import Embedder
+from sciml.objectives.base import Embedder, Examples
 
 if TYPE_CHECKING:
     from torch_geometric.data import Data
@@ -53,7 +54,7 @@ class Corpus:
     """
 
     name: str
-    dataset: Sequence[Any]
+    dataset: Examples
     collate: Callable[[list[Any]], Data]
     embedder: EmbedderFactory
     augment: Callable[[Data], Data] | None = None
@@ -90,7 +91,7 @@ def suffixes(path: Path, most: int = 1000) -> list[str]:
     if path.is_file():
         files = [path]
     else:
-        files = [p for p, _ in zip((p for p in sorted(path.rglob("*")) if p.is_file()), range(most))]
+        files = list(itertools.islice((p for p in path.rglob("*") if p.is_file()), most))
     counted: dict[str, int] = {}
     for file in files:
         parts = [s.lower() for s in file.suffixes if s.lower() != ".gz"]

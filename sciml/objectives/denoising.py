@@ -18,6 +18,7 @@ from sciml.config import Range
 from sciml.errors import InputError
 from sciml.graph import layout, mean_nodes, optional
 from sciml.objectives.base import Embedder, mean_of, per_node, real
+from sciml.trunks.base import Trunk
 
 if TYPE_CHECKING:
     from torch_geometric.data import Data
@@ -88,7 +89,7 @@ def _norm(vectors: Tensor) -> Tensor:
 
 
 class Denoising(nn.Module):
-    """Mean squared error of the predicted noise, in units of its deviation (1 = has learned nothing).
+    """Mean squared error of the predicted noise in units of its deviation (1 = learned nothing).
 
     The mean over each graph is taken out of the noise: no translation-invariant trunk could see it.
     """
@@ -96,7 +97,7 @@ class Denoising(nn.Module):
     Config = DenoisingConfig
 
     def __init__(
-        self, trunk: nn.Module, embedder: Embedder, config: DenoisingConfig | None = None,
+        self, trunk: Trunk, embedder: Embedder, config: DenoisingConfig | None = None,
         *, augment: object = None,
     ) -> None:
         super().__init__()

@@ -1,7 +1,7 @@
 """JEPA: predict the latent, not the content, of hidden nodes.
 
-Joint-embedding predictive architecture (Assran et al. 2023, arXiv:2301.08243): a predictor maps what
-the trunk makes of a graph with hidden nodes to what a slow copy of it makes of the whole graph.
+Joint-embedding predictive architecture (Assran et al. 2023, arXiv:2301.08243): a predictor maps
+what the trunk makes of a graph with hidden nodes to what a slow copy of it makes of the whole.
 Hidden nodes stay in the graph as mask tokens, which keeps their place and their edges (as in
 data2vec, Baevski et al. 2022, arXiv:2202.03555), so that the same code serves sequences, point
 clouds and sparse graphs.
@@ -20,6 +20,7 @@ from sciml.config import Range
 from sciml.objectives.base import Embedder, mean_of, mlp
 from sciml.objectives.contrastive import frozen_copy, move_average
 from sciml.objectives.masked import MaskedConfig, choose
+from sciml.trunks.base import Trunk
 
 if TYPE_CHECKING:
     from torch_geometric.data import Data
@@ -47,7 +48,7 @@ class JEPA(nn.Module):
     Config = JEPAConfig
 
     def __init__(
-        self, trunk: nn.Module, embedder: Embedder, config: JEPAConfig | None = None,
+        self, trunk: Trunk, embedder: Embedder, config: JEPAConfig | None = None,
         *, augment: object = None,
     ) -> None:
         super().__init__()
@@ -63,7 +64,7 @@ class JEPA(nn.Module):
     def losses(self, batch: Data, chosen: Tensor) -> dict[str, Tensor]:
         """The losses with `chosen` (bool, one a node) the hidden nodes."""
         with torch.no_grad():
-            trunk, embedder = self.target
+            trunk, embedder = self.target.children()
             latent = trunk(embedder(batch)).nodes[chosen].float()
             wanted = F.layer_norm(latent, latent.shape[-1:])
         seen = self.trunk(self.embedder(batch, chosen)).nodes[chosen]

@@ -8,7 +8,7 @@ compact neighbourhoods in space or along edges.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -28,6 +28,7 @@ from sciml.objectives.base import (
     ranks,
     real,
 )
+from sciml.trunks.base import Trunk
 
 if TYPE_CHECKING:
     from torch_geometric.data import Data
@@ -65,16 +66,16 @@ class Masked(nn.Module):
     Config = MaskedConfig
 
     def __init__(
-        self, trunk: nn.Module, embedder: Embedder, config: MaskedConfig | None = None,
+        self, trunk: Trunk, embedder: Embedder, config: MaskedConfig | None = None,
         *, augment: object = None,
     ) -> None:
         super().__init__()
         self.trunk, self.embedder, self.config = trunk, embedder, config or self.Config()
-        sizes_ = embedder.target_sizes()
+        widths = embedder.target_sizes()
         self.heads = nn.ModuleDict(
-            {name: mlp(trunk.dim, trunk.dim, width) for name, width in sizes_.items()}
+            {name: mlp(trunk.dim, trunk.dim, width) for name, width in widths.items()}
         )
-        self.scales = nn.ModuleDict({name: Standardise(width) for name, width in sizes_.items()})
+        self.scales = nn.ModuleDict({name: Standardise(width) for name, width in widths.items()})
 
     def forward(self, batch: Data) -> dict[str, Tensor]:
         """The losses of a raw batch with freshly drawn hidden nodes."""
@@ -92,9 +93,10 @@ class Masked(nn.Module):
         for name, head in self.heads.items():
             prediction, target = head(encoded), targets[name]
             if target.is_floating_point():
+                scale = cast(Standardise, self.scales[name])
                 if self.training:
-                    self.scales[name].update(target)
-                target = self.scales[name](target)
+                    scale.update(target)
+                target = scale(target)
                 term = F.smooth_l1_loss(prediction.float(), target.float(), reduction="none")
                 term = term.mean(-1)
             else:

@@ -13,6 +13,7 @@ from sciml.config import Range
 from sciml.errors import InputError
 from sciml.graph import dense, optional
 from sciml.objectives.base import Embedder, changed, mean_of
+from sciml.trunks.base import Trunk
 
 if TYPE_CHECKING:
     from torch_geometric.data import Data
@@ -53,7 +54,7 @@ class NextToken(nn.Module):
     Config = NextTokenConfig
 
     def __init__(
-        self, trunk: nn.Module, embedder: Embedder, config: NextTokenConfig | None = None,
+        self, trunk: Trunk, embedder: Embedder, config: NextTokenConfig | None = None,
         *, augment: object = None,
     ) -> None:
         super().__init__()

@@ -19,6 +19,7 @@ from sciml.config import Range
 from sciml.errors import InputError
 from sciml.graph import is_node_key, is_pair_key, layout, number_of_graphs
 from sciml.objectives.base import Embedder, changed, mlp, per_node, place, real
+from sciml.trunks.base import Trunk
 
 if TYPE_CHECKING:
     from torch_geometric.data import Data
@@ -29,7 +30,7 @@ class _Pretext(nn.Module):
 
     blind = ""  # what to say of a trunk that cannot see the change
 
-    def __init__(self, trunk: nn.Module, embedder: Embedder, classes: int) -> None:
+    def __init__(self, trunk: Trunk, embedder: Embedder, classes: int) -> None:
         super().__init__()
         self.trunk, self.embedder = trunk, embedder
         self.head = mlp(trunk.dim, trunk.dim, classes)
@@ -71,11 +72,15 @@ class _Pretext(nn.Module):
             change = max(change, float((other - plain).abs().max() / scale))
         self.train(training)
         if change < 1e-4:
-            raise InputError(
-                f"the trunk {type(self.trunk).__name__} {self.blind} (its output changes by a "
-                f"relative {change:.0e}), so this task has no answer it could learn",
-                hint="Use 'denoising' or 'masked', or a trunk and an embedder that see it",
-            )
+            raise self.refusal(self.trunk, f"its output changes by a relative {change:.0e}")
+
+    def refusal(self, trunk: Trunk, evidence: str) -> InputError:
+        """Why this task cannot train `trunk`."""
+        return InputError(
+            f"the trunk {type(trunk).__name__} {self.blind} ({evidence}), so this task has no "
+            "answer that it could learn",
+            hint="Use 'denoising' or 'masked', or a trunk and an embedder that see it",
+        )
 
 
 def rotations(dimensions: int) -> Tensor:
@@ -113,20 +118,23 @@ class RotationConfig:
 
 
 class Rotation(_Pretext):
-    """Which of the cube's rotations (the square's, in the plane) turned the graph about its centre."""
+    """Which of the cube's rotations (or the square's) turned the graph about the origin."""
 
     Config = RotationConfig
     blind = "is rotation-invariant: it gives the same output for every orientation of its input"
     matrices: Tensor
 
     def __init__(
-        self, trunk: nn.Module, embedder: Embedder, config: RotationConfig | None = None,
+        self, trunk: Trunk, embedder: Embedder, config: RotationConfig | None = None,
         *, augment: object = None,
     ) -> None:
-        self_config = config or self.Config()
-        matrices = rotations(self_config.dimensions)
+        config = config or self.Config()
+        matrices = rotations(config.dimensions)
         super().__init__(trunk, embedder, len(matrices))
-        self.config = self_config
+        promised = [g for g in getattr(trunk, "symmetries", ()) if g != "permutation"]
+        if promised:
+            raise self.refusal(trunk, f"it promises the symmetry {', '.join(promised)}")
+        self.config = config
         self.register_buffer("matrices", matrices)
 
     def altered(self, batch: Data, which: Tensor) -> Data:
@@ -135,7 +143,7 @@ class Rotation(_Pretext):
         if pos is None or pos.shape[-1] != self.config.dimensions:
             got = "none" if pos is None else f"{pos.shape[-1]} dimensions"
             raise InputError(
-                f"a rotation task needs positions in {self.config.dimensions} dimensions, got {got}",
+                f"rotations need positions in {self.config.dimensions} dimensions, got {got}",
                 hint="Set objective.dimensions, or choose another objective",
             )
         matrix = self.matrices.to(pos)[which]
@@ -147,7 +155,7 @@ class Rotation(_Pretext):
 
 
 def permutations(tiles: int, number: int) -> Tensor:
-    """[K, tiles] int64, the identity first, then greedily those furthest (Hamming) from all chosen."""
+    """[K, tiles] int64, the identity first, then greedily the furthest (Hamming) from those."""
     if tiles <= 6:
         every = torch.tensor(list(itertools.permutations(range(tiles))))
     else:
@@ -183,7 +191,7 @@ class Jigsaw(_Pretext):
     orders: Tensor
 
     def __init__(
-        self, trunk: nn.Module, embedder: Embedder, config: JigsawConfig | None = None,
+        self, trunk: Trunk, embedder: Embedder, config: JigsawConfig | None = None,
         *, augment: object = None,
     ) -> None:
         config = config or self.Config()
@@ -243,7 +251,7 @@ def _reordered(batch: Data, order: Tensor) -> Data:
     run = (at * tiles // length).clamp_max(tiles - 1)
     key = order.gather(1, run) * nodes.shape[1] + at
     key = key.masked_fill(~nodes, torch.iinfo(torch.int64).max)
-    source = key.argsort(1, stable=True)
+    source = key.argsort(dim=1, stable=True)
     rows = torch.arange(len(source), device=source.device)[:, None]
     values = {}
     for name in batch.keys():

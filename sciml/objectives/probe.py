@@ -17,13 +17,15 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sciml.errors import InputError
+from sciml.objectives.base import Examples
+from sciml.trunks.base import Trunk
 
 
 @torch.no_grad()
 def embed(
-    trunk: nn.Module,
+    trunk: Trunk,
     embedder: nn.Module,
-    dataset: Sequence[Any],
+    dataset: Examples,
     collate: Callable[[list[Any]], Any],
     *,
     indices: Sequence[int] | np.ndarray | None = None,
@@ -125,7 +127,7 @@ def _fit(features: Tensor, labels: Tensor, classes: int, penalty: float) -> Line
         return loss
 
     with torch.enable_grad():
-        optimizer.step(closure)  # type: ignore[arg-type]
+        optimizer.step(closure)
     return LinearProbe(mean, deviation, weight.detach(), bias.detach(), penalty)
 
 

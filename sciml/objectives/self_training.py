@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from sciml.config import Range
 from sciml.errors import InputError
 from sciml.graph import optional
-from sciml.objectives.base import changed
+from sciml.objectives.base import Examples, changed
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Round:
 class Unlabelled:
     """Examples of a data set by index, for prediction only: what they are labelled is not read."""
 
-    def __init__(self, dataset: Sequence[Any], indices: Sequence[int] | np.ndarray) -> None:
+    def __init__(self, dataset: Examples, indices: Sequence[int] | np.ndarray) -> None:
         self.dataset = dataset
         self.indices = np.asarray(indices, dtype=np.int64)
 
@@ -70,7 +70,7 @@ class Unlabelled:
 class Labelled:
     """Examples with a soft label [classes] each, as (example without its own label, label)."""
 
-    def __init__(self, dataset: Sequence[Any], indices: Sequence[int] | np.ndarray, labels: Tensor
+    def __init__(self, dataset: Examples, indices: Sequence[int] | np.ndarray, labels: Tensor
                  ) -> None:
         if len(indices) != len(labels):
             raise InputError(f"{len(indices)} examples need as many labels, got {len(labels)}")
@@ -88,7 +88,7 @@ class Labelled:
 class Joined:
     """Data sets one after the other."""
 
-    def __init__(self, parts: Sequence[Sequence[Any]]) -> None:
+    def __init__(self, parts: Sequence[Examples]) -> None:
         self.parts = [part for part in parts if len(part)]
         self.ends = np.cumsum([len(part) for part in self.parts])
 
@@ -140,7 +140,7 @@ def select(scores: Tensor, config: NoisyStudentConfig) -> tuple[np.ndarray, Tens
 
 
 def noisy_student(
-    dataset: Sequence[Any],
+    dataset: Examples,
     labels: np.ndarray,
     classes: int,
     *,

@@ -14,6 +14,7 @@ from sciml.config import Range
 from sciml.errors import InputError
 from sciml.graph import optional
 from sciml.objectives.base import Embedder, mlp, real
+from sciml.trunks.base import Trunk
 
 if TYPE_CHECKING:
     from torch_geometric.data import Data
@@ -52,7 +53,7 @@ class Supervised(nn.Module):
     Config = SupervisedConfig
 
     def __init__(
-        self, trunk: nn.Module, embedder: Embedder | nn.Module,
+        self, trunk: Trunk, embedder: Embedder,
         config: SupervisedConfig | None = None, *, augment: object = None,
     ) -> None:
         super().__init__()

@@ -16,6 +16,7 @@ from sciml.config import Range
 from sciml.errors import InputError
 from sciml.objectives.base import Embedder, mlp
 from sciml.objectives.contrastive import Augment, needs_views
+from sciml.trunks.base import Trunk
 
 if TYPE_CHECKING:
     from torch_geometric.data import Data
@@ -54,7 +55,7 @@ class VICReg(nn.Module):
     Config = VICRegConfig
 
     def __init__(
-        self, trunk: nn.Module, embedder: Embedder, config: VICRegConfig | None = None,
+        self, trunk: Trunk, embedder: Embedder, config: VICRegConfig | None = None,
         *, augment: Augment | None = None,
     ) -> None:
         super().__init__()
