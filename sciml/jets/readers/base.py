@@ -145,7 +145,7 @@ def _plain(layout: Any) -> Any:
         content = layout.project()
         if len(content) == len(layout):
             return _plain(content)
-        missing = [] if content.is_list else np.nan
+        missing: Any = [] if content.is_list else np.nan
         return _plain(ak.fill_none(layout, missing, axis=0, highlevel=False))
     if layout.is_list:
         packed = layout.to_ListOffsetArray64(True)

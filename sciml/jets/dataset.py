@@ -1,0 +1,261 @@
+"""A map-style data set of jets: any format, larger than memory, with lengths for bucketing.
+
+Files are read once, in order and in bounded memory, into flat arrays: 16 float32 a constituent
+(`sciml.jets.features.COLUMNS`), offsets, jet momenta, labels. Small sets stay in memory; large
+ones become memory-mapped files in a cache folder, made once for a set of files and reused. So one
+jet is one slice wherever it lies, any order of access is possible, and training that resumes from
+a sampler's state is exact, with any number of workers and ranks.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import awkward as ak
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from sciml.errors import InputError
+from sciml.jets.features import COLUMNS, FEATURE_SETS, MAX_PARTICLES, to_dense
+from sciml.jets.io import expand, open_jets
+from sciml.paths import cache_dir, existing_file
+
+_ARRAYS = {"particles": (len(COLUMNS),), "jets": (2,), "counts": (), "labels": (), "flags": ()}
+_TYPES = {"particles": "float32", "jets": "float32"}
+"""Everything else is int64."""
+
+
+class JetDataset:
+    """Jets of one or more files as a sequence.
+
+    `dataset[i]` is a dict: particles [n, 16] float32 (GeV, mm), jets [2] float32 (pT, energy),
+    label int (-1: none), flag int (`sciml.jets.features.Flag`), index int. `JetDataset.collate`
+    pads a list of them into tensors.
+
+    Args:
+        paths: a path, a glob pattern, or a list of them.
+        classes: names of the `label_<class>` columns; a jet's label is the place of the one that
+            is set. Empty: no labels.
+        features: which of `sciml.jets.features.FEATURES` are needed; columns for others may be
+            missing (they are zero).
+        limit: constituents kept of a jet, the leading ones in pT.
+        memory: bytes above which the data set lies in memory-mapped files.
+        cache: folder for those; the user's cache folder if None.
+        good: leave out jets with a fault (empty, not finite, ...).
+        format, tree: see `sciml.jets.io.open_jets`.
+
+    Raises:
+        InputError: a file cannot be read, lacks a column, or a jet has no or several labels.
+    """
+
+    def __init__(
+        self,
+        paths: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+        *,
+        classes: Sequence[str] = (),
+        features: tuple[int, ...] = FEATURE_SETS["full"],
+        limit: int = MAX_PARTICLES,
+        memory: int = 2 << 30,
+        cache: str | os.PathLike[str] | None = None,
+        good: bool = True,
+        format: str | None = None,
+        tree: str | None = None,
+    ) -> None:
+        self.files = expand(paths)
+        self.classes = tuple(classes)
+        self._options = {
+            "files": [_identity(path) for path in self.files],
+            "classes": list(self.classes),
+            "features": list(features),
+            "limit": limit,
+            "format": format,
+            "tree": tree,
+            "version": 1,
+        }
+        key = hashlib.sha256(json.dumps(self._options, sort_keys=True).encode()).hexdigest()[:20]
+        folder = Path(cache or cache_dir() / "jets") / key
+        if (folder / "done").exists():
+            arrays = {name: _mapped(folder / f"{name}.bin", name) for name in _ARRAYS}
+        else:
+            arrays = self._pack(folder, features, limit, memory, format, tree)
+        self._particles, self._jets = arrays["particles"], arrays["jets"]
+        counts, all_labels = np.asarray(arrays["counts"]), np.asarray(arrays["labels"])
+        self._offsets = np.concatenate([[0], np.cumsum(counts)])
+        self._flags = np.asarray(arrays["flags"])
+        self._rows = np.flatnonzero(self._flags == 0) if good else np.arange(len(counts))
+        self.lengths: NDArray[np.int64] = counts[self._rows]
+        """Number of constituents of every jet [len(self)]."""
+        self.labels: NDArray[np.int64] = all_labels[self._rows]
+        """Class of every jet [len(self)], -1 without labels."""
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        row = self._rows[index]
+        span = slice(self._offsets[row], self._offsets[row + 1])
+        return {
+            "particles": np.asarray(self._particles[span]),
+            "jets": np.asarray(self._jets[row]),
+            "label": int(self.labels[index]),
+            "flag": int(self._flags[row]),
+            "index": int(index),
+        }
+
+    @staticmethod
+    def collate(items: list[dict[str, Any]]) -> dict[str, Tensor]:
+        """Padded: particles [B, N, 16], mask [B, N], jets [B, 2]; label, flag, index [B]."""
+        longest = max(1, max(len(item["particles"]) for item in items))
+        particles = np.zeros((len(items), longest, len(COLUMNS)), np.float32)
+        mask = np.zeros((len(items), longest), bool)
+        for k, item in enumerate(items):
+            particles[k, : len(item["particles"])] = item["particles"]
+            mask[k, : len(item["particles"])] = True
+        out = {
+            "particles": torch.from_numpy(particles),
+            "mask": torch.from_numpy(mask),
+            "jets": torch.from_numpy(np.stack([item["jets"] for item in items])),
+        }
+        for name in ("label", "flag", "index"):
+            out[name] = torch.tensor([item[name] for item in items], dtype=torch.int64)
+        return out
+
+    def _pack(
+        self,
+        folder: Path,
+        features: tuple[int, ...],
+        limit: int,
+        memory: int,
+        format: str | None,
+        tree: str | None,
+    ) -> dict[str, Any]:
+        """Read all files; arrays in memory, or mapped from `folder` once they exceed `memory`."""
+        parts: dict[str, list[NDArray[Any]]] = {name: [] for name in _ARRAYS}
+        store: _Store | None = None
+        size = 0
+        try:
+            for path in self.files:
+                for batch in self._batches(path, features, limit, format, tree):
+                    size += sum(array.nbytes for array in batch.values())
+                    for name, array in batch.items():
+                        parts[name].append(array)
+                    if store is None and size > memory:
+                        store = _Store(folder)
+                    if store is not None:
+                        store.append(parts)
+                        parts = {name: [] for name in _ARRAYS}
+            if store is not None:
+                return store.finish(self._options)
+        except BaseException:
+            if store is not None:
+                store.discard()
+            raise
+        return {
+            name: np.concatenate(parts[name])
+            if parts[name]
+            else np.zeros((0, *shape), _TYPES.get(name, "int64"))
+            for name, shape in _ARRAYS.items()
+        }
+
+    def _batches(
+        self,
+        path: Path,
+        features: tuple[int, ...],
+        limit: int,
+        format: str | None,
+        tree: str | None,
+    ) -> Any:
+        labels = [f"label_{name}" for name in self.classes]
+        with open_jets(path, format=format, tree=tree) as reader:
+            wanted = [
+                name
+                for name in (*COLUMNS, "jet_pt", "jet_eta", "jet_phi", "jet_energy")
+                if name in reader.columns
+            ]
+            first = 0
+            for events in reader.iterate([*wanted, *labels], step=4000):
+                jets = to_dense(events, features=features, limit=limit, where=path)
+                yield {
+                    "particles": jets.particles[jets.mask].numpy(),
+                    "jets": jets.jets.numpy(),
+                    "counts": jets.lengths.numpy(),
+                    "labels": _labels(events, labels, path, first),
+                    "flags": jets.flags.numpy(),
+                }
+                first += len(events)
+
+
+def _labels(events: ak.Array, names: list[str], path: Path, first: int) -> NDArray[np.int64]:
+    if not names:
+        return np.full(len(events), -1, np.int64)
+    table = np.stack([ak.to_numpy(events[name]) for name in names], axis=1) != 0
+    if (bad := np.flatnonzero(table.sum(1) != 1)).size:
+        raise InputError(
+            f"jet {first + bad[0]} has {table[bad[0]].sum()} of the labels {', '.join(names)}",
+            where=path,
+            hint="Every jet needs exactly one",
+        )
+    return table.argmax(1).astype(np.int64)
+
+
+def _identity(path: Path) -> list[Any]:
+    status = existing_file(path).stat()
+    return [str(path.resolve()), status.st_size, status.st_mtime_ns]
+
+
+def _mapped(path: Path, name: str) -> NDArray[Any]:
+    dtype = np.dtype(_TYPES.get(name, "int64"))
+    width = int(np.prod(_ARRAYS[name], dtype=int))
+    rows = path.stat().st_size // (dtype.itemsize * width)
+    if rows == 0:
+        return np.zeros((0, *_ARRAYS[name]), dtype)
+    return np.memmap(path, dtype, "r", shape=(rows, *_ARRAYS[name]))
+
+
+class _Store:
+    """Arrays that grow on disk, in a folder that gets its name when they are complete."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.temporary = folder.with_name(f"{folder.name}.{os.getpid()}.part")
+        try:
+            self.temporary.mkdir(parents=True)
+            self.files = {name: open(self.temporary / f"{name}.bin", "wb") for name in _ARRAYS}
+        except OSError as error:
+            raise InputError(
+                f"cannot be written ({error.strerror})",
+                where=folder.parent,
+                hint="Name another cache folder, or set SCIML_CACHE",
+            ) from error
+
+    def append(self, parts: dict[str, list[NDArray[Any]]]) -> None:
+        for name, arrays in parts.items():
+            for array in arrays:
+                self.files[name].write(np.ascontiguousarray(array).tobytes())
+
+    def finish(self, options: dict[str, Any]) -> dict[str, Any]:
+        for file in self.files.values():
+            file.flush()
+            os.fsync(file.fileno())
+            file.close()
+        (self.temporary / "done").write_text(json.dumps(options))
+        try:
+            self.temporary.rename(self.folder)
+        except OSError:  # another process was faster with the same data
+            if not (self.folder / "done").exists():
+                raise
+            self.discard()
+        return {name: _mapped(self.folder / f"{name}.bin", name) for name in _ARRAYS}
+
+    def discard(self) -> None:
+        for file in self.files.values():
+            file.close()
+        shutil.rmtree(self.temporary, ignore_errors=True)
