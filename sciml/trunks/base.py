@@ -26,7 +26,7 @@ A trunk of one's own is a config and a class with `encode`:
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -342,28 +342,39 @@ def load_state(module: nn.Module, tensors: dict[str, Tensor], *, where: object =
         InputError: names that are missing or too many, or shapes that differ.
     """
     expected = module.state_dict()
-    groups: dict[tuple[int, tuple[int, ...]], list[str]] = {}
+    twins: dict[tuple[int, tuple[int, ...]], list[str]] = {}
     for name, value in expected.items():
         if value.numel():
-            groups.setdefault((value.data_ptr(), tuple(value.shape)), []).append(name)
-    shared = {name: group for group in groups.values() for name in group}
-    missing = [
-        name
-        for name in expected
-        if name not in tensors and not any(n in tensors for n in shared.get(name, ()))
-    ]
-    surplus = [name for name in tensors if name not in expected]
+            twins.setdefault((value.data_ptr(), tuple(value.shape)), []).append(name)
+    saved_by_twin = {n for group in twins.values() if set(group) & set(tensors) for n in group}
+    wanted = {n: v for n, v in expected.items() if n in tensors or n not in saved_by_twin}
+    check_fit(wanted, tensors, where=where)
+    with torch.no_grad():
+        module.load_state_dict(tensors, strict=False)
+
+
+def check_fit(
+    expected: Mapping[str, Tensor], tensors: Mapping[str, Tensor], *, where: object = None
+) -> None:
+    """The two hold the same names with the same shapes.
+
+    Raises:
+        InputError: they do not; says which are missing, surplus or of another shape.
+    """
     differing = [
-        f"{name} {list(tensors[name].shape)} instead of {list(expected[name].shape)}"
-        for name in tensors
-        if name in expected and tensors[name].shape != expected[name].shape
+        f"{name} {list(tensors[name].shape)} instead of {list(value.shape)}"
+        for name, value in expected.items()
+        if name in tensors and tensors[name].shape != value.shape
     ]
+    faults = {
+        "missing": [name for name in expected if name not in tensors],
+        "surplus": [name for name in tensors if name not in expected],
+        "wrong shape": differing,
+    }
     problems = [
         f"{kind}: {', '.join(found[:4])}{', ...' if len(found) > 4 else ''}"
-        for kind, found in (("missing", missing), ("surplus", surplus), ("wrong shape", differing))
+        for kind, found in faults.items()
         if found
     ]
     if problems:
         raise InputError("the weights do not fit the settings; " + "; ".join(problems), where=where)
-    with torch.no_grad():
-        module.load_state_dict(tensors, strict=False)
