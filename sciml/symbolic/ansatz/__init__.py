@@ -35,10 +35,11 @@ __all__ = ["Failure", "candidates"]
 
 _STYLES: tuple[dict[str, bool], ...] = (
     {},
+    {"signs": True},
     {"logarithmic": True},
     {"split": True},
     {"pair": True},
-    {"normal": True, "split": True, "pair": True},
+    {"normal": True, "split": True, "pair": True, "signs": True},
 )
 """Ways to set up the tower, in the order in which they are tried."""
 

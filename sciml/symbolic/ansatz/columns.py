@@ -84,7 +84,8 @@ def _constant_discriminant(tower: Tower, w: Poly, discriminant: Poly) -> Column:
         d = tower.poly_expr(discriminant)
         negative = not d.free and Program(d).complex({})[0].real < 0
         root = ex.sqrt(-d if negative else d)
-        return ex.call("atanh" if negative else "atan", tower.poly_expr(w) / root) / root
+        inside = tower.poly_expr(w) / root
+        return -ex.call("atanh", inside) / root if negative else ex.call("atan", inside) / root
 
     return Column(Quotient(w), slope, build)
 

@@ -27,6 +27,8 @@ _OF_RECIPROCAL = {"acot": "atan", "asec": "acos", "acsc": "asin", "acoth": "atan
                   "asech": "acosh", "acsch": "asinh"}  # fmt: skip
 _FAMILY = {"exp": "exp", "sin": "trig", "cos": "trig", "tan": "trig", "sinh": "hyp",
            "cosh": "hyp", "tanh": "hyp"}  # fmt: skip
+_PARITY = {"cos": 1, "cosh": 1, "sin": -1, "sinh": -1, "tan": -1, "tanh": -1, "asin": -1,
+           "atan": -1, "asinh": -1, "atanh": -1}  # fmt: skip
 _SAMPLES = np.array([0.73910427, 1.31805959, 0.4170223])
 
 
@@ -79,6 +81,8 @@ class Tower:
         logarithmic: write the slope of a radical r of u as r u' / (q u) instead of
             u' / (q r**(q-1)); decides which denominators appear.
         normal: pull squares out of radicands and make them polynomials.
+        pair: write tangents by sine and cosine even where they stand alone.
+        signs: write |u| as s u with a constant s, s**2 = 1, instead of a radical.
     """
 
     def __init__(
@@ -89,9 +93,11 @@ class Tower:
         logarithmic: bool = False,
         normal: bool = False,
         pair: bool = False,
+        signs: bool = False,
     ) -> None:
         self.x, self.variable = ex.symbol(variable), variable
         self.split, self.logarithmic, self.normal, self.pair = split, logarithmic, normal, pair
+        self.signs = signs
         self.kernels: list[Kernel] = []
         self.memo: dict[Expr, Quotient] = {}
         self.root = 1
@@ -424,7 +430,9 @@ class Tower:
                     part = part * Quotient(g**e)
                     continue
                 part = part * Quotient(g ** (e - e % 2))
-                if e % 2:
+                if e % 2 and self.signs:
+                    part = part * fd.generator(self._sign_kernel(g)) * Quotient(g)
+                elif e % 2:
                     part = part * fd.generator(self._absolute_kernel(g))
             out = out / part if inverted else out * part
         return out
@@ -438,6 +446,13 @@ class Tower:
         i = self.new(Kernel("absolute", e, degree=2, radicand=square))
         self.kernels[i].slope = fd.generator(i) * self.derivative(Quotient(g)) / Quotient(g)
         return i
+
+    def _sign_kernel(self, g: Poly) -> int:
+        e = ex.call("sign", self.poly_expr(g))
+        for i, kernel in enumerate(self.kernels):
+            if kernel.kind == "sign" and kernel.expr is e:
+                return i
+        return self.new(Kernel("sign", e, degree=2, radicand=Q1))
 
     def positive(self, g: Poly) -> bool:
         """Whether g is a single kernel that is positive wherever it is real."""
@@ -460,7 +475,7 @@ class Tower:
         return [
             i
             for i, k in enumerate(self.kernels)
-            if k.degree and self.variable not in k.expr.free
+            if k.degree and (self.variable not in k.expr.free or k.kind == "sign")
         ]
 
     # ------------------------------------------------------------------ calculus and relations
@@ -561,7 +576,12 @@ def prepare(e: Expr) -> Expr:
     memo: dict[Expr, Expr] = {}
     for node in ex.subtrees(e):
         args = tuple(memo[a] for a in node.args)
-        if node.op in _RECIPROCAL:
+        if node.op in _PARITY and args[0].op == "abs":
+            u = args[0].args[0]
+            out = ex.call(node.op, u)
+            if _PARITY[node.op] < 0:
+                out = args[0] / u * out
+        elif node.op in _RECIPROCAL:
             out = 1 / ex.call(_RECIPROCAL[node.op], args[0])
         elif node.op in _OF_RECIPROCAL:
             out = ex.call(_OF_RECIPROCAL[node.op], 1 / args[0])

@@ -1,0 +1,258 @@
+"""The order of attempts: ansatz first, then sums term by term, substitutions, parts, recursion.
+
+Every answer that is returned as verified has passed `verify.check` against the problem as posed;
+answers of sub-problems only have to hold somewhere, since a substitution lives on one branch.
+"""
+
+from __future__ import annotations
+
+import heapq
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+from sciml.symbolic import ansatz, rules
+from sciml.symbolic import expression as ex
+from sciml.symbolic.expression import Expr
+from sciml.symbolic.verify import Check, check
+
+MAX_DEPTH = 4
+_ERRORS = (ex.TooLarge, ex.Undefined, RecursionError, OverflowError, ZeroDivisionError)
+Propose = Callable[[Expr, str], Iterator[tuple[Expr, str]]]
+"""A source of guessed antiderivatives: (integrand, variable) -> (answer, method), ..."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """An answer and how good it is."""
+
+    answer: Expr
+    method: str
+    check: Check
+
+
+@dataclass
+class Search:
+    """One problem's search, with a deadline and a memory of what has been tried.
+
+    Attributes:
+        deadline: `time.perf_counter()` value to stop at.
+        propose: guesses asked for after the rules at depth 0, such as a trained model's.
+        best: the best answer so far that is not verified, for reporting.
+    """
+
+    deadline: float
+    propose: Propose | None = None
+    use_rules: bool = True
+    best: Found | None = None
+    memo: dict[tuple[Expr, str], Found | None] = field(default_factory=dict)
+
+    def left(self) -> float:
+        return self.deadline - time.perf_counter()
+
+    def integrate(self, f: Expr, x: str) -> Found | None:
+        """A verified antiderivative, or None (then `best` may hold an unverified one)."""
+        scale, core = constant_factor(f, x)
+        if self.use_rules:
+            found = self._solve(core, x, 0, self.left())
+            if found is not None:
+                answer = scale * found.answer
+                checked = check(f, answer, x)
+                final = Found(answer, found.method, checked)
+                if checked.verified:
+                    return final
+                self._remember(final)
+            found = self._repaired(f, x)
+            if found is not None:
+                return found
+        if self.propose is not None:
+            for answer, method in self.propose(f, x):
+                checked = check(f, answer, x)
+                if checked.verified:
+                    return Found(answer, method, checked)
+                self._remember(Found(answer, method, checked))
+                if self.left() < 0:
+                    break
+        return None
+
+    def _remember(self, found: Found) -> None:
+        if self.best is None or found.check.points > self.best.check.points:
+            self.best = found
+
+    def _repaired(self, f: Expr, x: str) -> Found | None:
+        """An answer that holds on one side only, with the sign of a factor put right."""
+        if self.best is None or not self.best.check.points:
+            return None
+        answer = self.best.answer
+        u: Expr
+        for u in _sign_arguments(f, answer, x)[:6]:
+            if self.left() < 0:
+                return None
+            try:
+                tried = answer * ex.call("abs", u) / u
+                checked = check(f, tried, x)
+            except _ERRORS:
+                continue
+            if checked.verified:
+                return Found(tried, self.best.method + ", sign repaired", checked)
+        return None
+
+    # ------------------------------------------------------------------ the recursion
+    def _solve(self, f: Expr, x: str, depth: int, budget: float) -> Found | None:
+        key = (f, x)
+        if key in self.memo:
+            return self.memo[key]
+        self.memo[key] = None
+        end = time.perf_counter() + min(budget, self.left())
+        try:
+            found = self._attempts(f, x, depth, end)
+        except _ERRORS:
+            found = None
+        self.memo[key] = found
+        return found
+
+    def _accept(self, f: Expr, answer: Expr, x: str, method: str, depth: int) -> Found | None:
+        try:
+            checked = check(f, answer, x)
+        except _ERRORS:
+            return None
+        found = Found(answer, method, checked)
+        if checked.verified:
+            return found
+        if depth == 0:
+            if checked.points:
+                self._remember(found)
+            return None
+        return found if checked.points >= 2 else None
+
+    def _attempts(self, f: Expr, x: str, depth: int, end: float) -> Found | None:
+        if x not in f.free:
+            return self._accept(f, f * ex.symbol(x), x, "constant", depth)
+        share = (end - time.perf_counter()) * (0.45 if depth == 0 else 0.5)
+        stop = time.perf_counter() + share
+        for answer, method in ansatz.candidates(f, x, stop, styles=99 if depth == 0 else 4):
+            found = self._accept(f, answer, x, method, depth)
+            if found is not None:
+                return found
+        if depth >= MAX_DEPTH or time.perf_counter() > end:
+            return None
+        found = self._termwise(f, x, depth, end)
+        if found is not None:
+            return found
+        return self._by_rules(f, x, depth, end)
+
+    def _termwise(self, f: Expr, x: str, depth: int, end: float) -> Found | None:
+        g = f if f.op == "add" else rules.ex_expand(f)
+        if g.op != "add" or len(g.args) > 12:
+            return None
+        answers, methods = [], []
+        for term in g.args:
+            left = end - time.perf_counter()
+            scale, core = constant_factor(term, x)
+            found = self._solve(core, x, depth + 1, left / 2) if left > 0 else None
+            if found is None:
+                return None
+            answers.append(scale * found.answer)
+            methods.append(found.method)
+        return self._accept(f, ex.add(answers), x, "term by term: " + methods[0], depth)
+
+    def _by_rules(self, f: Expr, x: str, depth: int, end: float) -> Found | None:
+        queue: list[tuple[int, int, rules.Substitution]] = []
+        seen: set[Expr] = set()
+        for count, s in enumerate(rules.substitutions(f, x, depth)):
+            if s.integrand not in seen:
+                seen.add(s.integrand)
+                heapq.heappush(queue, (_hardness(s.integrand), count, s))
+            if count > 24:
+                break
+        by_parts = list(rules.parts(f, x))
+        tried_parts = False
+        while queue and time.perf_counter() < end:
+            _, _, s = heapq.heappop(queue)
+            found = self._substitute(f, x, s, depth, end)
+            if found is not None:
+                return found
+            if not tried_parts and by_parts:
+                tried_parts = True
+                found = self._parts(f, x, by_parts, depth, end)
+                if found is not None:
+                    return found
+        return None if tried_parts else self._parts(f, x, by_parts, depth, end)
+
+    def _substitute(
+        self, f: Expr, x: str, s: rules.Substitution, depth: int, end: float
+    ) -> Found | None:
+        scale, core = constant_factor(s.integrand, s.variable)
+        left = end - time.perf_counter()
+        inner = self._solve(core, s.variable, depth + 1, left / 2.5)
+        if inner is None:
+            return None
+        try:
+            answer = scale * ex.substitute(inner.answer, {ex.symbol(s.variable): s.stands_for})
+        except _ERRORS:
+            return None
+        return self._accept(f, answer, x, f"{s.name}; {inner.method}", depth)
+
+    def _parts(
+        self, f: Expr, x: str, proposals: list[tuple[str, Expr, Expr]], depth: int, end: float
+    ) -> Found | None:
+        for name, first, second in proposals:
+            left = end - time.perf_counter()
+            if left < 0:
+                return None
+            whole = self._solve(second, x, depth + 1, left / 3)
+            if whole is None:
+                continue
+            try:
+                rest = rules.together(whole.answer * first.diff(x))
+            except _ERRORS:
+                continue
+            scale, core = constant_factor(rest, x)
+            left = end - time.perf_counter()
+            inner = self._solve(core, x, depth + 1, left / 2) if left > 0 else None
+            if inner is None:
+                continue
+            answer = first * whole.answer - scale * inner.answer
+            found = self._accept(f, answer, x, f"{name}; {inner.method}", depth)
+            if found is not None:
+                return found
+        return None
+
+
+def constant_factor(f: Expr, x: str) -> tuple[Expr, Expr]:
+    """f as (factor without x) * rest."""
+    if f.op != "mul":
+        return ex.ONE, f
+    fixed = [a for a in f.args if x not in a.free]
+    return ex.mul(fixed), ex.mul([a for a in f.args if x in a.free])
+
+
+def _hardness(f: Expr) -> int:
+    """Radicals and nested functions weigh most, then size."""
+    out = 0
+    for node in ex.subtrees(f):
+        if not node.free:
+            continue
+        out += 1
+        if node.op == "pow" and node.args[1].op == "num" and node.args[1].value.denominator > 1:
+            out += 15
+        elif node.op in ex.FUNCTIONS:
+            out += 20
+    return out
+
+
+def _sign_arguments(f: Expr, answer: Expr, x: str) -> list[Expr]:
+    """What may have changed its sign between two branches, simplest first."""
+    found: dict[Expr, None] = {ex.symbol(x): None}
+    for e in (f, answer):
+        for node in ex.subtrees(e):
+            if x in node.free and node.op == "pow" and node.args[1].op == "num":
+                if node.args[1].value.denominator > 1:
+                    inside = node.args[0]
+                    for g in inside.args if inside.op == "mul" else (inside,):
+                        found[g.args[0] if g.op == "pow" else g] = None
+                elif node.args[1].value < 0:
+                    found[node.args[0]] = None
+            elif x in node.free and node.op in ("sin", "cos", "tan", "abs", "sinh"):
+                found[node.args[0] if node.op == "abs" else node] = None
+    return sorted(found, key=ex.size)
