@@ -11,6 +11,7 @@ weaver's tensors are [B, c, N] with a mask [B, 1, N]; this package's are [B, N, 
 from __future__ import annotations
 
 import dataclasses
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -77,7 +78,7 @@ def weaver_shape(name: str, value: Tensor) -> tuple[int, ...]:
     return (*value.shape, *(1,) * extra)
 
 
-def read_state(path: str | Path) -> dict[str, Tensor]:
+def read_state(path: str | os.PathLike[str]) -> dict[str, Tensor]:
     """The tensors of a state dict on disk (`.safetensors`, or what `torch.save` wrote).
 
     Nothing is unpickled but tensors and plain containers.
@@ -240,7 +241,7 @@ def _count(state: Mapping[str, Tensor], prefix: str) -> int:
     return max(numbers, default=-1) + 1
 
 
-def write(model: nn.Module, path: str | Path) -> None:
+def write(model: nn.Module, path: str | os.PathLike[str]) -> None:
     """Write the weights with weaver's names and shapes, as weaver's `load_state_dict` reads them.
 
     A `.safetensors` path gives safetensors, any other what `torch.save` writes.

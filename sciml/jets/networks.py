@@ -1,0 +1,115 @@
+"""Networks from raw jets to logits: on any trunk, or a published network with its own weights."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor, nn
+
+from sciml.errors import InputError
+from sciml.jets.features import FEATURE_SETS, particle_features
+
+if TYPE_CHECKING:
+    from torch_geometric.data import Data
+
+    from sciml.jets.embedder import JetEmbedder
+    from sciml.trunks.base import Trunk
+
+
+class TrunkNetwork(nn.Module):
+    """Embedder, trunk and a linear head on the graph's vector: raw batch -> logits."""
+
+    kind = "trunk"
+
+    def __init__(self, embedder: JetEmbedder, trunk: Trunk, head: nn.Module) -> None:
+        super().__init__()
+        self.embedder, self.trunk, self.head = embedder, trunk, head
+
+    @property
+    def features(self) -> str:
+        return self.embedder.features
+
+    def forward(self, batch: Data) -> Tensor:
+        """Raw batch (see `sciml.jets.embedder`) -> logits [B, classes]."""
+        return self.head(self.trunk(self.embedder(batch)).graph)
+
+    def settings(self) -> dict[str, Any]:
+        """Plain values that rebuild the network."""
+        from sciml.config import to_dict
+        from sciml.trunks import name_of
+
+        return {
+            "features": self.features,
+            "trunk": {"name": name_of(type(self.trunk)), **to_dict(self.trunk.config)},
+        }
+
+    @classmethod
+    def build(cls, settings: Mapping[str, Any], classes: int) -> TrunkNetwork:
+        """A freshly initialised network."""
+        from sciml import trunks
+        from sciml.jets.embedder import JetEmbedder
+
+        trunk = trunks.build(settings["trunk"])
+        embedder = JetEmbedder(trunk.dim, trunk.pair_dim, settings.get("features", "full"))
+        return cls(embedder, trunk, nn.Linear(trunk.dim, classes))
+
+
+class WeaverNetwork(nn.Module):
+    """A published network behind the same raw batch."""
+
+    kind = "weaver"
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    @property
+    def features(self) -> str:
+        """Name of the feature set that has the network's number of inputs.
+
+        Raises:
+            InputError: none has; only `weaver_logits` can be used then.
+        """
+        inputs = self.network.config.features  # type: ignore[union-attr]
+        for name, columns in FEATURE_SETS.items():
+            if len(columns) == inputs:
+                return name
+        raise InputError(
+            f"the network reads {inputs} features a particle, which is no published set "
+            f"({', '.join(f'{k}: {len(v)}' for k, v in FEATURE_SETS.items())})",
+            hint="Prepare its inputs yourself and call weaver_logits",
+        )
+
+    def forward(self, batch: Data) -> Tensor:
+        """Raw batch -> logits [B, classes]."""
+        from sciml.jets.particle_net import ParticleNet
+
+        columns = list(FEATURE_SETS[self.features])
+        features = particle_features(batch.x, batch.jet, batch.mask)[..., columns]
+        points = isinstance(self.network, ParticleNet)
+        other = batch.x[..., 4:6] if points else batch.x[..., :4]
+        return self.network(features, other, batch.mask)
+
+    def settings(self) -> dict[str, Any]:
+        """Plain values that rebuild the network."""
+        config = self.network.config
+        return {
+            "network": type(self.network).__name__,
+            "config": dataclasses.asdict(config),  # type: ignore[call-overload]
+        }
+
+    @classmethod
+    def build(cls, settings: Mapping[str, Any], classes: int) -> WeaverNetwork:
+        """A freshly initialised network."""
+        from sciml.config import from_dict
+        from sciml.jets import part, particle_net
+
+        if settings["network"] == "ParticleNet":
+            return cls(
+                particle_net.ParticleNet(
+                    from_dict(particle_net.ParticleNetConfig, settings["config"])
+                )
+            )
+        return cls(part.ParticleTransformer(from_dict(part.ParTConfig, settings["config"])))

@@ -1,0 +1,365 @@
+"""`JetTagger`: jets in, class probabilities out, in input order and bounded memory.
+
+    tagger = JetTagger.from_pretrained("jets-tiny")
+    scores = tagger.predict("events.root")          # float32 [jets, classes]
+    tagger.classes                                  # ("QCD", "Hbb", ...)
+
+A tagger is a network from raw jets to logits: an embedder, any trunk and a head, or one of the
+published networks with its own weights (`from_weaver`).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from sciml.errors import InputError
+from sciml.jets.features import (
+    FEATURE_SETS,
+    JET_COLUMNS,
+    MAX_PARTICLES,
+    POSITION,
+    Jets,
+    needed_columns,
+    to_dense,
+)
+from sciml.jets.networks import TrunkNetwork, WeaverNetwork
+from sciml.jets.processes import CLASSES
+
+if TYPE_CHECKING:
+    from torch_geometric.data import Data
+
+STEP = 2000
+"""Jets read at a time."""
+PAIRS = 1 << 19
+"""Most pairs of particles (jets x longest^2) that one pass of the network sees."""
+
+
+@dataclasses.dataclass
+class Scores:
+    """What a tagger says of n jets, in input order.
+
+    probabilities: [n, classes] float32, NaN for a faulty jet.
+    flags: [n] int64, `features.Flag` bits; 0 = a good jet.
+    cut: [n] int64, constituents beyond the limit that were left out.
+    """
+
+    probabilities: np.ndarray
+    flags: np.ndarray
+    cut: np.ndarray
+
+
+class JetTagger(nn.Module):
+    """See the module's docstring.
+
+    Args:
+        network: raw batch -> logits [B, classes], with `features` and `settings()`.
+        classes: names of the classes, in the order of the logits.
+        limit: constituents used of a jet, the leading ones in pT.
+    """
+
+    temperature: Tensor
+
+    def __init__(
+        self, network: nn.Module, classes: Sequence[str], limit: int = MAX_PARTICLES
+    ) -> None:
+        super().__init__()
+        self.network, self.classes, self.limit = network, tuple(classes), limit
+        self.register_buffer("temperature", torch.ones(()))
+
+    def forward(self, batch: Data) -> Tensor:
+        """Raw batch -> calibrated logits [B, classes]; their softmax is what `predict` gives."""
+        return self.network(batch) / self.temperature
+
+    # ---- prediction -----------------------------------------------------------------------------
+
+    def predict(self, events: Any, *, format: str | None = None) -> np.ndarray:
+        """Class probabilities of jets.
+
+        Args:
+            events: awkward record array or mapping of columns (JetClass names), or the path of a
+                file that `sciml.jets.io.open_jets` reads.
+            format: of the file, where its content leaves doubts.
+
+        Returns:
+            float32 [jets, classes], in input order; NaN for faulty jets (`tag` says which fault).
+            Jets with more than `limit` constituents are counted in a warning.
+
+        Raises:
+            InputError: an unreadable file, a missing column, or lists of different lengths.
+        """
+        return self.tag(events, format=format).probabilities
+
+    def tag(self, events: Any, *, format: str | None = None) -> Scores:
+        """`predict` with the flags and the number of constituents left out."""
+        parts = [scores for _, scores in self.stream(events, format=format)]
+        if not parts:
+            empty = np.zeros(0, np.int64)
+            return Scores(np.zeros((0, len(self.classes)), np.float32), empty, empty)
+        merged = Scores(
+            *(
+                np.concatenate([getattr(part, field.name) for part in parts])
+                for field in dataclasses.fields(Scores)
+            )
+        )
+        if long := int((merged.cut > 0).sum()):
+            warnings.warn(self.cut_message(long, len(merged.cut)), stacklevel=2)
+        return merged
+
+    def cut_message(self, long: int, jets: int) -> str:
+        """What to say of jets that are longer than the limit."""
+        return (
+            f"{long} of {jets} jets have more than {self.limit} constituents: "
+            f"the leading {self.limit} in pT were used"
+        )
+
+    def stream(
+        self,
+        events: Any,
+        *,
+        keep: Sequence[str] = (),
+        step: int = STEP,
+        format: str | None = None,
+    ) -> Iterator[tuple[Any, Scores]]:
+        """Scores in pieces of at most `step` jets, each with its events (columns read and `keep`).
+
+        Raises:
+            InputError: as for `predict`.
+        """
+        if isinstance(events, str | os.PathLike):
+            from sciml.jets.io import open_jets
+
+            with open_jets(events, format=format) as reader:
+                columns = [*self.columns_of(reader.columns), *keep]
+                for array in reader.iterate(columns, step=step):
+                    yield array, self.tag_array(array, where=events)
+            return
+        import awkward as ak
+
+        if not isinstance(events, ak.Array):
+            if not isinstance(events, Mapping):
+                raise InputError(
+                    f"events must be an awkward record array, a mapping of columns or a path, "
+                    f"got {type(events).__name__}"
+                )
+            from sciml.jets.readers.base import record
+
+            events = record(dict(events))
+        for start in range(0, len(events), step):
+            array = events[start : start + step]
+            yield array, self.tag_array(array)
+
+    def columns_of(self, available: Sequence[str]) -> list[str]:
+        """The columns to read from a file that has `available`."""
+        derivable = {*POSITION, *JET_COLUMNS}
+        needed = needed_columns(FEATURE_SETS[self._features()])
+        names = [n for n in needed if n in available or n not in derivable]
+        if len(names) < len(needed):
+            names += [n for n in ("jet_eta", "jet_phi") if n in available]
+        return names
+
+    def tag_array(self, events: Any, where: object = None) -> Scores:
+        """Scores of an awkward array of jets that fits into memory."""
+        columns = FEATURE_SETS[self._features()]
+        jets = to_dense(events, features=columns, limit=self.limit, where=where)
+        return Scores(self.probabilities(jets), jets.flags.numpy(), jets.cut.numpy())
+
+    def probabilities(self, jets: Jets) -> np.ndarray:
+        """[B, classes] float32 of padded jets; NaN where a jet is flagged."""
+        out = np.full((len(jets), len(self.classes)), np.nan, np.float32)
+        good = (jets.flags == 0).nonzero()[:, 0]
+        was_training = self.training
+        self.eval()
+        with torch.inference_mode():
+            for rows in self._passes(jets.lengths[good]):
+                picked = good[rows]
+                logits = self(self._batch(jets[picked]))
+                out[picked.numpy()] = logits.float().softmax(-1).cpu().numpy()
+        self.train(was_training)
+        return out
+
+    @staticmethod
+    def _passes(lengths: Tensor) -> Iterator[Tensor]:
+        """Rows in passes of like length and at most `PAIRS` pairs."""
+        order = torch.argsort(lengths, stable=True)
+        sizes = lengths[order].clamp(min=16)
+        start = 0
+        while start < len(order):
+            # lengths ascend: the last row of a pass is its longest
+            count = torch.arange(1, len(order) - start + 1)
+            fits = count * sizes[start:].square() <= PAIRS
+            stop = start + max(1, int(fits.long().cumprod(0).sum()))
+            yield order[start:stop]
+            start = stop
+
+    def _batch(self, jets: Jets) -> Data:
+        from sciml.jets.embedder import raw_batch
+
+        return raw_batch(jets.to(self.temperature.device))
+
+    def _features(self) -> str:
+        return self.network.features  # type: ignore[return-value]
+
+    # ---- weights --------------------------------------------------------------------------------
+
+    @classmethod
+    def build(
+        cls,
+        trunk: Any,
+        classes: Sequence[str] = CLASSES,
+        *,
+        features: str = "full",
+        limit: int = MAX_PARTICLES,
+    ) -> JetTagger:
+        """A tagger with fresh weights.
+
+        Args:
+            trunk: a name, a mapping with `name`, or a config; see `sciml.trunks.build`.
+            classes: names of the classes.
+            features: "full", "kinpid" or "kin".
+            limit: constituents used of a jet.
+        """
+        from sciml import trunks
+        from sciml.jets.embedder import JetEmbedder
+
+        built = trunks.build(trunk)
+        embedder = JetEmbedder(built.dim, built.pair_dim, features)  # type: ignore[arg-type]
+        network = TrunkNetwork(embedder, built, nn.Linear(built.dim, len(classes)))
+        return cls(network, classes, limit)
+
+    @classmethod
+    def from_pretrained(cls, name_or_path: str | os.PathLike[str]) -> JetTagger:
+        """A shipped model by name, or what `save` wrote, by path; in eval mode on the CPU.
+
+        Raises:
+            InputError: no such model or file, or a file of something else.
+        """
+        from safetensors import SafetensorError, safe_open
+
+        from sciml import weights
+        from sciml.trunks.base import load_state
+
+        path = weights.find(name_or_path)
+        try:
+            with safe_open(path, "pt") as file:
+                metadata = file.metadata() or {}
+                tensors = {key: file.get_tensor(key) for key in file.keys()}
+            description = json.loads(metadata.get("jet_tagger", "null"))
+        except (SafetensorError, ValueError, OSError) as error:
+            raise InputError(f"is not a readable safetensors file ({error})", where=path) from error
+        if description is None:
+            raise InputError(
+                "holds no jet tagger",
+                where=path,
+                hint="Weights of weaver-core are read by JetTagger.from_weaver",
+            )
+        try:
+            kind = WeaverNetwork if description["kind"] == "weaver" else TrunkNetwork
+            network = kind.build(description["network"], len(description["classes"]))
+            tagger = cls(network, description["classes"], description["limit"])
+        except (KeyError, TypeError) as error:
+            raise InputError(f"describes no jet tagger ({error})", where=path) from error
+        load_state(tagger, tensors, where=path)
+        return tagger.eval()
+
+    def save(self, path: str | os.PathLike[str], notes: Mapping[str, str] | None = None) -> Path:
+        """Write weights and settings as one .safetensors file.
+
+        Args:
+            path: the file.
+            notes: further text for the file's header (seed, data, command).
+        """
+        from safetensors.torch import save_file
+
+        from sciml.paths import atomic_write
+
+        path = Path(path)
+        if path.suffix != ".safetensors":
+            raise InputError("must end in .safetensors", where=path)
+        description = {
+            "kind": self.network.kind,
+            "network": self.network.settings(),  # type: ignore[operator]
+            "classes": list(self.classes),
+            "limit": self.limit,
+        }
+        tensors = {name: value.detach().cpu().contiguous() for name, value in _own(self).items()}
+        metadata = {"jet_tagger": json.dumps(description), **(notes or {})}
+        with atomic_write(path) as temporary:
+            save_file(tensors, temporary, metadata)
+        return path
+
+    @classmethod
+    def from_weaver(
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        classes: Sequence[str] | None = None,
+        neighbours: int = 16,
+        use_pre_activation_pair: bool = True,
+        remove_self_pair: bool = False,
+    ) -> JetTagger:
+        """A ParticleNet or Particle Transformer from a weaver-core state dict.
+
+        Args:
+            path: .pt, .pth (read without running code) or .safetensors.
+            classes: names of the outputs; JetClass's ten if there are ten.
+            neighbours, use_pre_activation_pair, remove_self_pair: what shapes cannot tell; see
+                `sciml.jets.weaver.build`.
+
+        Raises:
+            InputError: an unreadable file; unknown, missing or misshapen keys, by name.
+        """
+        from sciml.jets import weaver
+
+        network = weaver.build(
+            weaver.read_state(path),
+            where=path,
+            neighbours=neighbours,
+            use_pre_activation_pair=use_pre_activation_pair,
+            remove_self_pair=remove_self_pair,
+        )
+        outputs = network.config.classes
+        if classes is None:
+            classes = CLASSES if outputs == len(CLASSES) else [f"class_{i}" for i in range(outputs)]
+        if len(classes) != outputs:
+            raise InputError(f"the network has {outputs} outputs, {len(classes)} classes are named")
+        return cls(WeaverNetwork(network), classes).eval()
+
+    def to_weaver(self, path: str | os.PathLike[str]) -> None:
+        """Write the weights so that weaver-core loads them; see `sciml.jets.weaver.write`.
+
+        Raises:
+            InputError: the network is none of weaver's.
+        """
+        from sciml.jets import weaver
+
+        weaver.write(getattr(self.network, "network", self.network), path)
+
+    def weaver_logits(
+        self, points: Tensor | None, features: Tensor, vectors: Tensor | None, mask: Tensor
+    ) -> Tensor:
+        """Logits [B, C] from tensors laid out as weaver's: [B, c, N], mask [B, 1, N].
+
+        Raises:
+            InputError: the network is none of weaver's.
+        """
+        from sciml.jets import weaver
+
+        if not isinstance(self.network, WeaverNetwork):
+            raise InputError("only a tagger made by from_weaver takes weaver's tensors")
+        network: Any = self.network.network
+        return weaver.logits(network, points, features, vectors, mask)
+
+
+def _own(module: nn.Module) -> dict[str, Tensor]:
+    """The state dict; tensors that share memory are copied apart, as safetensors demands."""
+    return {name: value.clone() for name, value in module.state_dict().items()}
