@@ -1,6 +1,6 @@
 """The order of attempts: ansatz first, then sums term by term, substitutions, parts, recursion.
 
-Every answer that is returned as verified has passed `verify.check` against the problem as posed;
+Every answer that is returned as verified has passed `checking.check` against the problem as posed;
 answers of sub-problems only have to hold somewhere, since a substitution lives on one branch.
 """
 
@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from sciml.symbolic import ansatz, rules
 from sciml.symbolic import expression as ex
 from sciml.symbolic.expression import Expr
-from sciml.symbolic.verify import Check, check
+from sciml.symbolic.checking import Check, check
 
 MAX_DEPTH = 4
 _ERRORS = (ex.TooLarge, ex.Undefined, RecursionError, OverflowError, ZeroDivisionError)
@@ -84,7 +84,6 @@ class Search:
         if self.best is None or not self.best.check.points:
             return None
         answer = self.best.answer
-        u: Expr
         for u in _sign_arguments(f, answer, x)[:6]:
             if self.left() < 0:
                 return None
@@ -251,6 +250,9 @@ def _sign_arguments(f: Expr, answer: Expr, x: str) -> list[Expr]:
                     inside = node.args[0]
                     for g in inside.args if inside.op == "mul" else (inside,):
                         found[g.args[0] if g.op == "pow" else g] = None
+                    slope = constant_factor(inside.diff(x), x)[1]
+                    if slope.free and ex.size(slope) < 30:
+                        found[slope] = None
                 elif node.args[1].value < 0:
                     found[node.args[0]] = None
             elif x in node.free and node.op in ("sin", "cos", "tan", "abs", "sinh"):

@@ -1,0 +1,53 @@
+"""What a worker process does: integrate, solve a differential equation, verify."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from sciml.symbolic.checking import Check, check
+from sciml.symbolic.worker import dump, load
+
+Send = Callable[[dict[str, Any]], None]
+
+
+def run(job: dict[str, Any], send: Send) -> dict[str, Any]:
+    """Do one job; `send` passes on what is known before the end."""
+    if job["kind"] == "integrate":
+        return _integrate(job, send)
+    if job["kind"] == "dsolve":
+        from sciml.symbolic.ode import solve_job
+
+        return solve_job(job, send)
+    return _check_dict(check(load(job["f"]), load(job["answer"]), job["variable"], symbolic=True))
+
+
+def _check_dict(c: Check) -> dict[str, Any]:
+    return {"status": c.status, "how": c.how, "holds": c.holds, "points": c.points}
+
+
+def _integrate(job: dict[str, Any], send: Send) -> dict[str, Any]:
+    from sciml.symbolic.search import Search
+
+    f, x = load(job["f"]), job["variable"]
+    started = time.perf_counter()
+    propose = None
+    if job.get("model"):
+        from sciml.symbolic.model import proposer
+
+        propose = proposer(job["model"], beam=job.get("beam", 10))
+    search = Search(started + job["timeout"], propose, use_rules=job.get("rules", True))
+    found = search.integrate(f, x)
+    if found is None and search.best is None:
+        late = time.perf_counter() - started >= 0.95 * job["timeout"]
+        return {"status": "timeout" if late else "no_answer"}
+    best = found or search.best
+    if best is None:
+        return {"status": "no_answer"}
+    how = best.check
+    if found is not None and how.how == "numeric":
+        send({"answer": dump(best.answer), "method": best.method, **_check_dict(how)})
+        if search.left() > 0.2 * job["timeout"] and len(dump(best.answer)) < 120:
+            how = check(f, best.answer, x, symbolic=True)
+    return {"answer": dump(best.answer), "method": best.method, **_check_dict(how)}

@@ -1,0 +1,143 @@
+"""`integrate` and `verify`: the front door. Work runs in a killable process (see `worker`)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection
+from typing import Any
+
+from sciml.errors import InputError
+from sciml.symbolic import expression as ex
+from sciml.symbolic.expression import Expr
+from sciml.symbolic.parser import check_symbols, parse
+from sciml.symbolic.result import Result
+from sciml.symbolic.checking import Check
+from sciml.symbolic.worker import Worker, dump, load, shared
+
+TIMEOUT = 10.0
+
+
+def read(problem: Any) -> Expr:
+    """An expression from text, LaTeX, SymPy or an expression."""
+    if isinstance(problem, Expr):
+        return problem
+    if isinstance(problem, str):
+        return parse(problem)
+    if isinstance(problem, (int, float)):
+        from fractions import Fraction
+
+        return ex.number(Fraction(str(problem)))
+    from sciml.symbolic.printing import from_sympy
+
+    return from_sympy(problem)
+
+
+def variable_name(variable: Any) -> str | None:
+    """The name of a variable given as text or as a SymPy symbol."""
+    if variable is None:
+        return None
+    name = variable if isinstance(variable, str) else getattr(variable, "name", None)
+    if not isinstance(name, str) or not name.isidentifier() or len(name) > 40:
+        raise InputError(f"a variable must be a name, got {variable!r}")
+    return name
+
+
+def _constants(constants: Any) -> list[str]:
+    items = [constants] if isinstance(constants, str) else list(constants)
+    return [variable_name(c) or "" for c in items]
+
+
+def integrate(
+    f: Any,
+    variable: Any = None,
+    *,
+    limits: tuple[Any, Any] | None = None,
+    constants: Collection[Any] = (),
+    timeout: float = TIMEOUT,
+    model: str | None = "auto",
+    rules: bool = True,
+    beam: int = 10,
+    worker: Worker | None = None,
+) -> Result:
+    """An antiderivative, verified where that is possible; or a definite integral.
+
+    Args:
+        f: the integrand: text such as ``"x*exp(x)"``, LaTeX, or a SymPy expression.
+        variable: its variable; may be left out where the integrand has only one symbol.
+        limits: (a, b) for a definite integral: numbers or expressions without variables. Where the
+            integrand or the antiderivative is singular between them the result is split or refused.
+        constants: names of symbols that stand for constants; any other symbol is refused.
+        timeout: seconds.
+        model: the trained model that guesses where the rules fail: a name or a path, ``"auto"``
+            for the one that is shipped, None for rules only.
+        rules: whether to use the rules; False asks the model alone.
+        beam: hypotheses that the model follows.
+        worker: the process to work in; one for the whole session by default.
+
+    Returns:
+        A `Result`; nothing is raised when no answer is found.
+
+    Raises:
+        InputError: for text that is no expression, unknown symbols, a timeout that is not positive.
+    """
+    started = time.perf_counter()
+    e = read(f)
+    if not 0 < timeout <= 86_400:
+        raise InputError(f"timeout must be positive seconds, at most a day, got {timeout}")
+    x = check_symbols(e, variable_name(variable), _constants(constants))
+    job = {
+        "kind": "integrate", "f": dump(e), "variable": x, "timeout": timeout,
+        "model": _model(model), "rules": rules, "beam": beam,
+    }  # fmt: skip
+    message, before = (worker or shared()).ask(job, timeout)
+    if message is None:
+        message = before[-1] if before else {"status": "timeout", "how": "the time ran out"}
+    answer = load(message["answer"]) if message.get("answer") else None
+    status = message["status"]
+    if answer is None and status == "unverified":
+        status = "no_answer"
+    result = Result(
+        str(e), answer, status, message.get("method", ""), message.get("how", ""),
+        message.get("holds", ""), time.perf_counter() - started,
+    )  # fmt: skip
+    if limits is None:
+        return result
+    from sciml.symbolic.definite import between
+
+    return between(e, x, result, read(limits[0]), read(limits[1]), started)
+
+
+def _model(model: str | None) -> str | None:
+    if model != "auto":
+        return model
+    from sciml.symbolic.shipped import default_model
+
+    return default_model()
+
+
+def verify(
+    integrand: Any, answer: Any, variable: Any = None, *, constants: Collection[Any] = (),
+    timeout: float = TIMEOUT,
+) -> Check:  # fmt: skip
+    """Whether d answer / d variable = integrand: numbers first, algebra after, in a process that
+    is ended when the time is up.
+
+    Returns:
+        A `Check` with ``.verified``, ``.status``, ``.how``, ``.holds``; true when verified.
+    """
+    started = time.perf_counter()
+    f, candidate = read(integrand), read(answer)
+    names = _constants(constants)
+    chosen = variable_name(variable)
+    x = check_symbols(ex.add((f, candidate)), chosen, names) if chosen is None else chosen
+    for e in (f, candidate):
+        check_symbols(e, x, names)
+    job = {"kind": "verify", "f": dump(f), "answer": dump(candidate), "variable": x}
+    message, _ = shared().ask(job, timeout)
+    seconds = time.perf_counter() - started
+    if message is None:
+        return Check("timeout", "the time ran out", "", 0, seconds)
+    status = message["status"] if message["status"] in ("verified", "timeout") else "unverified"
+    return Check(
+        status, message.get("how", ""), message.get("holds", ""), message.get("points", 0), seconds
+    )
