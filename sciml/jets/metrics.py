@@ -1,0 +1,278 @@
+"""How good a tagger is: accuracy, AUC, background rejection with errors, calibration.
+
+Rejection is 1 / (background efficiency) at a given signal efficiency. Its error comes from
+resampling the jets (bootstrap). Where no background jet passes, a rejection cannot be quoted: the
+result is a lower limit at 95 % confidence, from at most 3 expected events (-ln 0.05).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from sciml.errors import InputError
+
+LIMIT_95 = -math.log(0.05)
+"""Expected events excluded at 95 % confidence when none is seen."""
+
+
+def _checked(scores: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    scores, truth = np.asarray(scores, np.float64), np.asarray(truth, bool)
+    if scores.shape != truth.shape or scores.ndim != 1:
+        raise InputError(f"scores {scores.shape} and truth {truth.shape} must have one shape [n]")
+    good = np.isfinite(scores)
+    scores, truth = scores[good], truth[good]
+    if truth.all() or not truth.any():
+        raise InputError("needs at least one signal and one background jet with a finite score")
+    return scores, truth
+
+
+def discriminant(probabilities: np.ndarray, signal: int, background: int) -> np.ndarray:
+    """p_signal / (p_signal + p_background) of [n, classes]: [n]; NaN stays NaN."""
+    s, b = np.asarray(probabilities, np.float64)[:, [signal, background]].T
+    total = s + b
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(total > 0, s / total, np.where(np.isnan(total), np.nan, 0.5))
+
+
+def auc(scores: np.ndarray, truth: np.ndarray) -> float:
+    """Probability that a signal jet scores above a background jet; ties count a half.
+
+    Args:
+        scores: [n]; jets with a score that is not finite are left out.
+        truth: [n] bool, True for signal.
+
+    Raises:
+        InputError: no signal or no background.
+    """
+    scores, truth = _checked(scores, truth)
+    _, inverse, counts = np.unique(scores, return_inverse=True, return_counts=True)
+    rank = np.cumsum(counts) - (counts - 1) / 2
+    signal = int(truth.sum())
+    total = rank[inverse][truth].sum() - signal * (signal + 1) / 2
+    return float(total / (signal * (len(truth) - signal)))
+
+
+def auc_error(scores: np.ndarray, truth: np.ndarray) -> float:
+    """Standard error of `auc` (DeLong et al. 1988, Biometrics 44, 837)."""
+    scores, truth = _checked(scores, truth)
+    signal, background = np.sort(scores[truth]), np.sort(scores[~truth])
+
+    def above(values: np.ndarray, others: np.ndarray) -> np.ndarray:
+        low = np.searchsorted(others, values, "left")
+        return (low + np.searchsorted(others, values, "right")) / (2 * len(others))
+
+    variance = 0.0
+    for part in (above(signal, background), above(background, signal)):
+        if len(part) > 1:
+            variance += part.var(ddof=1) / len(part)
+    return math.sqrt(variance)
+
+
+@dataclasses.dataclass(frozen=True)
+class Rejection:
+    """Background rejection at one signal efficiency."""
+
+    efficiency: float
+    """Signal efficiency asked for."""
+    value: float
+    """1 / background efficiency; if `limit`, a lower limit at 95 % confidence."""
+    error: float
+    """Bootstrap standard deviation of `value`; NaN for a limit."""
+    passing: int
+    """Background jets above the threshold."""
+    limit: bool
+    """No background jet passes: `value` is a lower limit."""
+
+    def __str__(self) -> str:
+        if self.limit:
+            return f"> {self.value:.0f}"
+        digits = 0 if self.value >= 100 else 1
+        return f"{self.value:.{digits}f} ± {self.error:.{digits}f}"
+
+
+def rejection(
+    scores: np.ndarray,
+    truth: np.ndarray,
+    efficiency: float = 0.5,
+    *,
+    bootstraps: int = 200,
+    seed: int = 0,
+) -> Rejection:
+    """Background rejection at a signal efficiency, with its error or as a lower limit.
+
+    The threshold is the largest score that at least `efficiency` of the signal reaches.
+
+    Args:
+        scores, truth: as for `auc`.
+        efficiency: of the signal, within (0, 1].
+        bootstraps: resamplings for the error.
+        seed: of the resampling.
+    """
+    if not 0 < efficiency <= 1:
+        raise InputError(f"the signal efficiency must be within (0, 1], got {efficiency}")
+    scores, truth = _checked(scores, truth)
+    signal, background = np.sort(scores[truth]), np.sort(scores[~truth])
+    passing = _passing(signal, background, efficiency)
+    if passing == 0:
+        return Rejection(efficiency, len(background) / LIMIT_95, math.nan, 0, True)
+    random = np.random.default_rng(seed)
+    values = []
+    for _ in range(bootstraps):
+        s = np.sort(random.choice(signal, len(signal)))
+        b = np.sort(random.choice(background, len(background)))
+        # a resampling without passing jets would be infinite: count half a jet instead
+        values.append(len(b) / max(_passing(s, b, efficiency), 0.5))
+    error = float(np.std(values, ddof=1)) if bootstraps > 1 else math.nan
+    return Rejection(efficiency, len(background) / passing, error, passing, False)
+
+
+def _passing(signal: np.ndarray, background: np.ndarray, efficiency: float) -> int:
+    """Background scores (ascending) at or above the threshold of this signal efficiency."""
+    place = len(signal) - max(1, math.ceil(efficiency * len(signal) - 1e-9))
+    return len(background) - int(np.searchsorted(background, signal[place], "left"))
+
+
+def roc(scores: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Signal and background efficiency at every threshold, from (0, 0) to (1, 1)."""
+    scores, truth = _checked(scores, truth)
+    order = np.argsort(-scores, kind="stable")
+    last = np.append(np.diff(scores[order]) != 0, True)  # one point a distinct score
+    signal = np.cumsum(truth[order])[last] / truth.sum()
+    background = np.cumsum(~truth[order])[last] / (~truth).sum()
+    return np.append(0.0, signal), np.append(0.0, background)
+
+
+def rejection_curve(
+    scores: np.ndarray,
+    truth: np.ndarray,
+    efficiencies: Sequence[float] | np.ndarray,
+    *,
+    bootstraps: int = 100,
+    seed: int = 0,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Rejection and its 68 % bootstrap band at many efficiencies; NaN where no background passes.
+
+    Returns:
+        value, low, high: [len(efficiencies)] each.
+    """
+    scores, truth = _checked(scores, truth)
+    signal, background = np.sort(scores[truth]), np.sort(scores[~truth])
+
+    def curve(s: np.ndarray, b: np.ndarray) -> np.ndarray:
+        counts = np.array([_passing(s, b, e) for e in efficiencies], float)
+        return np.divide(len(b), counts, out=np.full(len(counts), np.nan), where=counts > 0)
+
+    random = np.random.default_rng(seed)
+    samples = np.stack(
+        [
+            curve(
+                np.sort(random.choice(signal, len(signal))),
+                np.sort(random.choice(background, len(background))),
+            )
+            for _ in range(bootstraps)
+        ]
+    )
+    value = curve(signal, background)
+    with np.errstate(all="ignore"):
+        filled = np.where(np.isnan(samples), np.inf, samples)
+        low, high = np.quantile(filled, [0.16, 0.84], axis=0, method="nearest")
+    return value, low, np.where(np.isinf(high), np.nan, high)
+
+
+def accuracy(probabilities: np.ndarray, labels: np.ndarray) -> float:
+    """Share of jets whose largest probability is that of their class; a NaN row counts as wrong."""
+    probabilities = np.asarray(probabilities)
+    good = np.isfinite(probabilities).all(1)
+    right = np.where(good, np.nan_to_num(probabilities).argmax(1) == labels, False)
+    return float(right.mean())
+
+
+def confusion(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """[classes, classes] share of each true class (row) that is called each class (column)."""
+    classes = probabilities.shape[1]
+    good = np.isfinite(probabilities).all(1)
+    called = np.nan_to_num(probabilities).argmax(1)[good]
+    counts = np.zeros((classes, classes))
+    np.add.at(counts, (np.asarray(labels)[good], called), 1)
+    return counts / np.maximum(counts.sum(1, keepdims=True), 1)
+
+
+@dataclasses.dataclass(frozen=True)
+class Calibration:
+    """Confidence against accuracy in bins of confidence.
+
+    confidence, accuracy, jets: [bins]; NaN in empty bins.
+    error: expected calibration error, the mean gap weighted by jets.
+    """
+
+    confidence: np.ndarray
+    accuracy: np.ndarray
+    jets: np.ndarray
+    error: float
+
+
+def calibration(probabilities: np.ndarray, labels: np.ndarray, bins: int = 15) -> Calibration:
+    """Reliability of the largest probability (Guo et al. 2017, arXiv:1706.04599)."""
+    probabilities = np.asarray(probabilities, np.float64)
+    good = np.isfinite(probabilities).all(1)
+    best = probabilities[good].max(1)
+    right = probabilities[good].argmax(1) == np.asarray(labels)[good]
+    place = np.clip((best * bins).astype(int), 0, bins - 1)
+    jets = np.bincount(place, minlength=bins)
+    with np.errstate(invalid="ignore"):
+        confidence = np.bincount(place, best, bins) / jets
+        accurate = np.bincount(place, right, bins) / jets
+    gap = np.nansum(np.abs(confidence - accurate) * jets) / max(len(best), 1)
+    return Calibration(confidence, accurate, jets, float(gap))
+
+
+def best_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
+    """The temperature that minimises the cross-entropy of logits / temperature."""
+    from scipy.optimize import minimize_scalar
+    from scipy.special import log_softmax
+
+    logits, labels = np.asarray(logits, np.float64), np.asarray(labels)
+
+    def loss(log_temperature: float) -> float:
+        scaled = log_softmax(logits / math.exp(log_temperature), axis=1)
+        return float(-scaled[np.arange(len(labels)), labels].mean())
+
+    return math.exp(minimize_scalar(loss, bounds=(-3, 3), method="bounded").x)
+
+
+def evaluate(
+    probabilities: np.ndarray,
+    labels: np.ndarray,
+    classes: Sequence[str],
+    *,
+    background: str = "QCD",
+    efficiencies: Sequence[float] = (0.3, 0.5),
+    bootstraps: int = 200,
+) -> dict[str, float | Rejection]:
+    """Accuracy, and AUC and rejection of every class against the background class.
+
+    Returns:
+        `accuracy`, `auc_<class>`, `auc_error_<class>`, `rejection_<class>_<efficiency in %>`.
+    """
+    labels = np.asarray(labels)
+    out: dict[str, float | Rejection] = {"accuracy": accuracy(probabilities, labels)}
+    if background not in classes:
+        return out
+    base = list(classes).index(background)
+    for place, name in enumerate(classes):
+        among = (labels == place) | (labels == base)
+        if place == base or not (labels == place).any() or not (labels == base).any():
+            continue
+        scores = discriminant(probabilities[among], place, base)
+        truth = labels[among] == place
+        out[f"auc_{name}"] = auc(scores, truth)
+        out[f"auc_error_{name}"] = auc_error(scores, truth)
+        for efficiency in efficiencies:
+            out[f"rejection_{name}_{100 * efficiency:.0f}"] = rejection(
+                scores, truth, efficiency, bootstraps=bootstraps
+            )
+    return out
