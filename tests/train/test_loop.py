@@ -233,23 +233,26 @@ def test_metrics_are_json_lines_without_nan(tmp_path):
 
 
 @pytest.mark.slow
-def test_twenty_kills_at_random_moments(tmp_path, whole):
-    """Also inside a checkpoint write: every step writes one here."""
+def test_twenty_kills_at_random_moments(tmp_path):
+    """Every step writes a checkpoint; every second kill waits until one is half written."""
     import random
 
     choose = random.Random(0)
-    settings = ["steps=60", "checkpoint_every=1"]
+    settings = ["steps=220", "checkpoint_every=1"]
     reference = run(tmp_path / "reference", *settings)
+    out = tmp_path / "killed"
+    half_written, resumed_at = 0, []
     for attempt in range(20):
-        process = start(tmp_path / "killed", *settings)
-        # Half the kills wait for a checkpoint being written.
-        moment = time.monotonic() + 2.5 + choose.random() * 0.5
-        while time.monotonic() < moment + 5:
-            if attempt % 2 == 0 and time.monotonic() > moment:
+        process = start(out, *settings)
+        wait_for_step(out, 10 * attempt + choose.randint(1, 9))
+        time.sleep(choose.random() * 0.05)
+        while attempt % 2 and process.poll() is None:
+            if list((out / "checkpoints").glob(".*part*")):
                 break
-            if attempt % 2 and list((tmp_path / "killed").glob("checkpoints/.*part*")):
-                break
-            time.sleep(0.0005)
         process.kill()
         process.communicate()
-    assert run(tmp_path / "killed", *settings) == reference
+        half_written += bool(list((out / "checkpoints").glob(".*part*")))
+        resumed_at.append(checkpoints(out / "checkpoints")[-1][0])
+    assert half_written >= 5
+    assert resumed_at == sorted(resumed_at) and resumed_at[-1] < 220
+    assert run(out, *settings) == reference
