@@ -233,6 +233,7 @@ def test_metrics_are_json_lines_without_nan(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1500)
 def test_twenty_kills_at_random_moments(tmp_path):
     """Every step writes a checkpoint; every second kill waits until one is half written."""
     import random
