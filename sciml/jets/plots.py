@@ -1,0 +1,158 @@
+"""The plots a physicist expects of a tagger."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from sciml.jets import metrics
+from sciml.jets.features import Jets
+from sciml.report.plots import axes
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+LABELS = {
+    "QCD": "q/g", "Hbb": "H→bb", "Hcc": "H→cc", "Hgg": "H→gg", "H4q": "H→4q", "Hqql": "H→qqℓν",
+    "Zqq": "Z→qq", "Wqq": "W→qq", "Tbqq": "t→bqq", "Tbl": "t→bℓν",
+}  # fmt: skip
+
+
+def label(name: str) -> str:
+    """A class's name as physicists write it."""
+    return LABELS.get(name, name)
+
+
+def rejection_curves(
+    curves: Mapping[str, tuple[np.ndarray, np.ndarray]],
+    *,
+    bootstraps: int = 60,
+    title: str = "",
+) -> Figure:
+    """Background rejection against signal efficiency, with 68 % bootstrap bands.
+
+    Args:
+        curves: label -> (scores [n], truth [n] bool).
+    """
+    figure, axis = axes()
+    efficiencies = np.linspace(0.05, 1.0, 60)
+    for name, (scores, truth) in curves.items():
+        value, low, high = metrics.rejection_curve(
+            scores, truth, efficiencies, bootstraps=bootstraps
+        )
+        area = metrics.auc(scores, truth)
+        (line,) = axis.plot(efficiencies, value, label=f"{name} (AUC {area:.4f})")
+        axis.fill_between(efficiencies, low, high, color=line.get_color(), alpha=0.18, lw=0)
+    axis.set_yscale("log")
+    axis.set_xlabel("signal efficiency")
+    axis.set_ylabel("background rejection 1/ε")
+    axis.set_xlim(0, 1)
+    axis.set_title(title)
+    axis.legend(frameon=False)
+    return figure
+
+
+def confusion(probabilities: np.ndarray, labels: np.ndarray, classes: Sequence[str]) -> Figure:
+    """Share of each true class that is called each class."""
+    matrix = metrics.confusion(probabilities, labels)
+    figure, axis = axes(0.75 * len(classes) + 2, 0.65 * len(classes) + 1.6)
+    axis.grid(False)
+    axis.imshow(matrix, cmap="Blues", vmin=0, vmax=1, aspect="auto")
+    ticks = range(len(classes))
+    axis.set_xticks(ticks, [label(name) for name in classes], rotation=45, ha="right")
+    axis.set_yticks(ticks, [label(name) for name in classes])
+    for row in ticks:
+        for column in ticks:
+            value = matrix[row, column]
+            colour = "white" if value > 0.5 else "black"
+            axis.text(column, row, f"{value:.2f}", ha="center", va="center", color=colour)
+    axis.set_xlabel("called")
+    axis.set_ylabel("true")
+    return figure
+
+
+def score_distributions(
+    probabilities: np.ndarray, labels: np.ndarray, classes: Sequence[str], signal: str
+) -> Figure:
+    """Distribution of one class's probability, a line a true class."""
+    figure, axis = axes()
+    bins = np.linspace(0, 1, 41)
+    place = list(classes).index(signal)
+    for index, name in enumerate(classes):
+        values = probabilities[labels == index, place]
+        values = values[np.isfinite(values)]
+        if len(values):
+            axis.hist(values, bins, density=True, histtype="step", lw=1.6, label=label(name))
+    axis.set_yscale("log")
+    axis.set_xlabel(f"p({label(signal)})")
+    axis.set_ylabel("jets, normalised")
+    axis.legend(frameon=False, ncols=2)
+    return figure
+
+
+def calibration(curves: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Figure:
+    """Accuracy against confidence: label -> (probabilities [n, classes], labels [n])."""
+    figure, axis = axes(5, 4)
+    axis.plot([0, 1], [0, 1], color="grey", lw=1, ls=":")
+    for name, (probabilities, labels) in curves.items():
+        found = metrics.calibration(probabilities, labels)
+        good = found.jets > 0
+        axis.plot(
+            found.confidence[good], found.accuracy[good], marker="o", ms=4,
+            label=f"{name} (error {found.error:.3f})",
+        )  # fmt: skip
+    axis.set_xlabel("confidence")
+    axis.set_ylabel("accuracy")
+    axis.legend(frameon=False)
+    return figure
+
+
+def mass_sculpting(
+    masses: np.ndarray, scores: np.ndarray, efficiencies: Sequence[float] = (0.5, 0.1, 0.02)
+) -> Figure:
+    """The jet mass [GeV] of background jets that pass a cut at some background efficiencies."""
+    figure, axis = axes()
+    good = np.isfinite(scores)
+    masses, scores = masses[good], scores[good]
+    bins = np.linspace(0, 300, 46)
+    axis.hist(masses, bins, density=True, histtype="step", lw=2, label="all background")
+    for efficiency in efficiencies:
+        passing = scores >= np.quantile(scores, 1 - efficiency)
+        if passing.sum() >= 20:
+            axis.hist(
+                masses[passing], bins, density=True, histtype="step",
+                label=f"{100 * efficiency:g} % pass",
+            )  # fmt: skip
+    axis.set_xlabel("jet mass [GeV]")
+    axis.set_ylabel("jets, normalised")
+    axis.legend(frameon=False)
+    return figure
+
+
+def jet_images(jets: Jets, labels: np.ndarray, classes: Sequence[str], bins: int = 48) -> Figure:
+    """Mean transverse momentum in the (deta, dphi) plane, a panel a class."""
+    from matplotlib.colors import LogNorm
+
+    figure, panels = axes(2.6, 2.9, len(classes))
+    edges = np.linspace(-0.8, 0.8, bins + 1)
+    particles, mask = jets.particles.numpy(), jets.mask.numpy()
+    for axis, (index, name) in zip(np.atleast_1d(panels), enumerate(classes), strict=True):
+        rows = labels == index
+        x, real = particles[rows], mask[rows]
+        pt = np.hypot(x[..., 0], x[..., 1])[real]
+        image, _, _ = np.histogram2d(
+            x[..., 4][real], x[..., 5][real], bins=(edges, edges), weights=pt
+        )
+        image = image / max(rows.sum(), 1)
+        axis.grid(False)
+        axis.imshow(
+            image.T, origin="lower", extent=(-0.8, 0.8, -0.8, 0.8), cmap="viridis",
+            norm=LogNorm(vmin=1e-2, vmax=max(image.max(), 1e-1)),
+        )  # fmt: skip
+        axis.set_title(label(name))
+        axis.set_xlabel("Δη")
+    np.atleast_1d(panels)[0].set_ylabel("Δφ")
+    figure.tight_layout()
+    return figure
