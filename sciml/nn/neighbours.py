@@ -30,6 +30,7 @@ BLOCK = 1 << 24
 """Distances formed at once on the brute-force path."""
 
 
+@torch.compiler.disable
 def knn(pos: Tensor, k: int, batch: Tensor | None = None, *, loop: bool = False) -> Tensor:
     """The k nearest points of every point, within its own graph.
 
@@ -70,6 +71,7 @@ def knn(pos: Tensor, k: int, batch: Tensor | None = None, *, loop: bool = False)
     return torch.from_numpy(edges)
 
 
+@torch.compiler.disable
 def radius_graph(
     pos: Tensor, radius: float, batch: Tensor | None = None, *, loop: bool = False
 ) -> Tensor:

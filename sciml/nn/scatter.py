@@ -88,6 +88,7 @@ class Adjacency(NamedTuple):
     by_source: Tensor
 
     @classmethod
+    @torch.compiler.disable
     def of(cls, edge_index: Tensor, sources: int, targets: int | None = None) -> Adjacency:
         """From edge_index [2, E] int64 (row 0 source, row 1 target) and the number of nodes on
         either side (`targets` = `sources` unless the graph is bipartite)."""
