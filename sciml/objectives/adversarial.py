@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from sciml.config import Range
 from sciml.errors import InputError
 from sciml.graph import optional
-from sciml.objectives.base import Embedder, mlp
+from sciml.objectives.base import Embedder, mlp, wide
 from sciml.trunks.base import Trunk
 
 if TYPE_CHECKING:
@@ -95,9 +95,9 @@ class DomainAdversarial(nn.Module):
                              hint=f"It holds {sorted(batch.keys())}; y = -1 where unlabelled")
         features = self.trunk(self.embedder(batch)).graph
         known = labels >= 0
-        logits = self.head(features).float()
+        logits = wide(self.head(features))
         task = F.cross_entropy(logits, labels.clamp_min(0), reduction="none") * known
-        guess = self.adversary(reverse_gradient(features, self.strength())).float()
+        guess = wide(self.adversary(reverse_gradient(features, self.strength())))
         hiding = F.cross_entropy(guess, domain, reduction="none")
         right = ((logits.argmax(1) == labels) & known).sum() / known.sum().clamp_min(1)
         return {

@@ -168,6 +168,11 @@ def mlp(width_in: int, hidden: int, width_out: int, layers: int = 2) -> nn.Seque
     return nn.Sequential(*parts, nn.Linear(width_in, width_out))
 
 
+def wide(values: Tensor) -> Tensor:
+    """`values` in at least single precision, for losses under mixed precision."""
+    return values.to(torch.promote_types(values.dtype, torch.float32))
+
+
 def mean_of(terms: Tensor) -> tuple[Tensor, Tensor]:
     """(mean, count) of loss terms, possibly none; the empty mean is 0, with a gradient."""
     count = torch.tensor(float(terms.numel()), device=terms.device)

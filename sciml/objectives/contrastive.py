@@ -18,7 +18,7 @@ from torch.nn import functional as F
 
 from sciml.config import Range
 from sciml.errors import InputError
-from sciml.objectives.base import Embedder, mlp
+from sciml.objectives.base import Embedder, mlp, wide
 from sciml.trunks.base import Trunk
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def nt_xent(first: Tensor, second: Tensor, temperature: float) -> tuple[Tensor, 
         (loss: mean over the 2B anchors, accuracy: share of anchors closest to their partner).
         With several processes, negatives come from all of them; the mean is over local anchors.
     """
-    both = F.normalize(torch.stack([first, second]).float(), dim=-1)
+    both = F.normalize(wide(torch.stack([first, second])), dim=-1)
     rank, world = 0, 1
     every = both
     if dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1:
@@ -158,10 +158,10 @@ class MoCo(nn.Module):
     def forward(self, batch: Data) -> dict[str, Tensor]:
         """Losses of a raw batch; in training mode its keys join the queue."""
         view, other = self.augment(batch), self.augment(batch)
-        query = F.normalize(self.projector(self.trunk(self.embedder(view)).graph).float(), dim=-1)
+        query = F.normalize(wide(self.projector(self.trunk(self.embedder(view)).graph)), dim=-1)
         with torch.no_grad():
             trunk, embedder, projector = self.key.children()
-            keys = F.normalize(projector(trunk(embedder(other)).graph).float(), dim=-1)
+            keys = F.normalize(wide(projector(trunk(embedder(other)).graph)), dim=-1)
         positive = (query * keys).sum(-1, keepdim=True)
         # A copy: the queue changes in place below, before the backward pass reads it.
         negative = query @ self.queue.clone().T

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from sciml.config import Range
 from sciml.errors import InputError
 from sciml.graph import layout, mean_nodes, optional
-from sciml.objectives.base import Embedder, mean_of, per_node, real
+from sciml.objectives.base import Embedder, mean_of, per_node, real, wide
 from sciml.trunks.base import Trunk
 
 if TYPE_CHECKING:
@@ -129,6 +129,6 @@ class Denoising(nn.Module):
         moved = pos + per_node(sigma[:, None], batch) * noise
         encoded = self.trunk(self.embedder(self.embedder.displaced(batch, moved))).nodes
         predicted = self.head(encoded, moved, spread, batch)
-        error = (predicted.float() - noise.float()).square().mean(-1)[nodes]
+        error = (wide(predicted) - wide(noise)).square().mean(-1)[nodes]
         loss, count = mean_of(error)
         return {"loss": loss, "count": count, "noise_rms": loss.detach().sqrt()}

@@ -78,19 +78,26 @@ class FeatureEmbedder(Embedder):
     ) -> None:
         """Put `pair` or `edge_attr` of width `pair_dim` into `values`."""
         edges = optional(batch, "edge_index")
+        apart = touched = None
         if layout(batch) == "dense":
-            key, touched = "pair", _either(hidden)
+            key = "pair"
+            if pos is not None:
+                apart = pos[:, :, None] - pos[:, None]
+            if hidden is not None:
+                touched = hidden[:, :, None] | hidden[:, None, :]
         elif edges is not None:
             key = "edge_attr"
             source, target = edges
-            touched = None if hidden is None else hidden[source] | hidden[target]
+            if pos is not None:
+                apart = pos[source] - pos[target]
+            if hidden is not None:
+                touched = hidden[source] | hidden[target]
         else:
             return
-        raw = optional(batch, key) if self.pair_features else None
-        if raw is None and pos is not None and not self.pair_features:
-            apart = (pos[:, :, None] - pos[:, None] if key == "pair"
-                     else pos[edges[0]] - pos[edges[1]])
-            raw = self._radial(apart)
+        if self.pair_features:
+            raw = optional(batch, key)
+        else:
+            raw = None if apart is None else self._radial(apart)
         if raw is None:
             return
         if touched is not None and not (self.positions and not self.pair_features):
@@ -107,11 +114,6 @@ class FeatureEmbedder(Embedder):
         distance = torch.where(zero, 0.0, torch.where(zero, 1.0, square).sqrt())
         centres = torch.linspace(0, 4, self.radial, device=apart.device, dtype=apart.dtype)
         return torch.exp(-(((distance + 1).log().unsqueeze(-1) - centres) * 4) ** 2 / 2)
-
-
-def _either(hidden: Tensor | None) -> Tensor | None:
-    """[B, N] -> [B, N, N]: pairs with at least one hidden node."""
-    return None if hidden is None else hidden[:, :, None] | hidden[:, None, :]
 
 
 def _centred(pos: Tensor, hidden: Tensor, batch: Data) -> Tensor:

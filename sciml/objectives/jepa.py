@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sciml.config import Range
-from sciml.objectives.base import Embedder, mean_of, mlp
+from sciml.objectives.base import Embedder, mean_of, mlp, wide
 from sciml.objectives.contrastive import frozen_copy, move_average
 from sciml.objectives.masked import MaskedConfig, choose
 from sciml.trunks.base import Trunk
@@ -65,10 +65,10 @@ class JEPA(nn.Module):
         """The losses with `chosen` (bool, one a node) the hidden nodes."""
         with torch.no_grad():
             trunk, embedder = self.target.children()
-            latent = trunk(embedder(batch)).nodes[chosen].float()
+            latent = wide(trunk(embedder(batch)).nodes[chosen])
             wanted = F.layer_norm(latent, latent.shape[-1:])
         seen = self.trunk(self.embedder(batch, chosen)).nodes[chosen]
-        predicted = self.predictor(seen).float()
+        predicted = wide(self.predictor(seen))
         loss, count = mean_of(F.smooth_l1_loss(predicted, wanted, reduction="none").mean(-1))
         # How much targets differ between nodes: near 0 means that the encoder has collapsed.
         spread = wanted.std(0).mean() if len(wanted) > 1 else wanted.new_zeros(())

@@ -27,6 +27,7 @@ from sciml.objectives.base import (
     place,
     ranks,
     real,
+    wide,
 )
 from sciml.trunks.base import Trunk
 
@@ -97,11 +98,11 @@ class Masked(nn.Module):
                 if self.training:
                     scale.update(target)
                 target = scale(target)
-                term = F.smooth_l1_loss(prediction.float(), target.float(), reduction="none")
+                term = F.smooth_l1_loss(wide(prediction), wide(target), reduction="none")
                 term = term.mean(-1)
             else:
                 known = target >= 0
-                logits = prediction.float()
+                logits = wide(prediction)
                 term = F.cross_entropy(logits, target.clamp_min(0), reduction="none") * known
                 hits = ((logits.argmax(-1) == target) & known).sum() / known.sum().clamp_min(1)
                 result[f"{name}_accuracy"] = hits.detach()

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from sciml.config import Range
 from sciml.errors import InputError
 from sciml.graph import dense, optional
-from sciml.objectives.base import Embedder, changed, mean_of
+from sciml.objectives.base import Embedder, changed, mean_of, wide
 from sciml.trunks.base import Trunk
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def token_losses(logits: Tensor, tokens: Tensor, known: Tensor, smoothing: float
         known: [B, T] bool, False on padding.
         smoothing: label smoothing.
     """
-    logits, tokens = logits[known].float(), tokens[known]
+    logits, tokens = wide(logits[known]), tokens[known]
     terms = F.cross_entropy(logits, tokens, reduction="none", label_smoothing=smoothing)
     loss, count = mean_of(terms)
     hits = (logits.argmax(-1) == tokens).float()

@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from sciml.config import Range
 from sciml.errors import InputError
 from sciml.graph import is_node_key, is_pair_key, layout, number_of_graphs
-from sciml.objectives.base import Embedder, changed, mlp, per_node, place, real
+from sciml.objectives.base import Embedder, changed, mlp, per_node, place, real, wide
 from sciml.trunks.base import Trunk
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class _Pretext(nn.Module):
         if not self.checked:
             self._check_seen(batch)
             self.checked = True
-        logits = self.head(self.trunk(self.embedder(self.altered(batch, which))).graph).float()
+        logits = wide(self.head(self.trunk(self.embedder(self.altered(batch, which))).graph))
         return {
             "loss": F.cross_entropy(logits, which),
             "count": torch.tensor(float(len(which)), device=logits.device),

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from sciml.config import Range
 from sciml.errors import InputError
 from sciml.graph import optional
-from sciml.objectives.base import Embedder, mlp, real
+from sciml.objectives.base import Embedder, mlp, real, wide
 from sciml.trunks.base import Trunk
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ class Supervised(nn.Module):
 
     def losses(self, outputs: Tensor, labels: Tensor, weight: Tensor | None) -> dict[str, Tensor]:
         """Weighted mean loss of [K, outputs] head outputs against K labels."""
-        outputs = outputs.float()
+        outputs = wide(outputs)
         terms, known, metrics = _terms(outputs, labels, self.config)
         weight = known.float() if weight is None else known * weight.float()
         count = weight.sum()

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from sciml.config import Range
 from sciml.errors import InputError
-from sciml.objectives.base import Embedder, mlp
+from sciml.objectives.base import Embedder, mlp, wide
 from sciml.objectives.contrastive import Augment, needs_views
 from sciml.trunks.base import Trunk
 
@@ -72,7 +72,7 @@ class VICReg(nn.Module):
         """
         views = [self.augment(batch), self.augment(batch)]
         first, second = (
-            self.expander(self.trunk(self.embedder(view)).graph).float() for view in views
+            wide(self.expander(self.trunk(self.embedder(view)).graph)) for view in views
         )
         if len(first) < 2:
             raise InputError("VICReg needs at least two graphs in a batch, got 1",

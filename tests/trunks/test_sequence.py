@@ -1,4 +1,4 @@
-"""Sequence: cached decoding equals uncached, beam search equals brute force and a plain reference."""
+"""Sequence: cached decoding equals uncached, beam search equals brute force and a plain one."""
 
 from __future__ import annotations
 

@@ -1,0 +1,128 @@
+"""Supervised heads: each loss against torch's own, weights, unknown labels, frozen trunks."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from sciml import objectives
+from sciml.errors import InputError
+from sciml.objectives.adversarial import AdversarialConfig, DomainAdversarial, reverse_gradient
+from sciml.objectives.base import changed
+from sciml.objectives.supervised import Supervised, SupervisedConfig
+
+
+def test_cross_entropy_with_weights_and_unknown_labels(trunk, embedder, batch):
+    objective = Supervised(trunk, embedder)
+    outputs = objective.predict(batch)
+    labels = torch.tensor([0, 1, -1, 1, 0, 1])
+    weight = torch.tensor([1.0, 2, 100, 0.5, 0, 1])
+    result = objective(changed(batch, y=labels, weight=weight))
+    known = labels >= 0
+    terms = F.cross_entropy(outputs[known], labels[known], reduction="none")
+    wanted = (terms * weight[known]).sum() / weight[known].sum()
+    torch.testing.assert_close(result["loss"], wanted)
+    assert float(result["count"]) == 4.5
+    soft = F.one_hot(labels.clamp_min(0), 2).float() * known[:, None]
+    again = objective(changed(batch, y=soft, weight=weight))
+    torch.testing.assert_close(again["loss"], wanted)
+    with pytest.raises(InputError, match="2 classes"):
+        objective(changed(batch, y=labels + 1))
+    with pytest.raises(InputError, match="needs the label `y`"):
+        batch = changed(batch)
+        del batch["y"]
+        objective(batch)
+
+
+def test_node_labels(trunk, embedder, batch):
+    objective = Supervised(trunk, embedder, SupervisedConfig(outputs=9, level="node"))
+    result = objective(changed(batch, node_y=batch.node_token))
+    assert float(result["count"]) == sum(3 + (5 * i) % 7 for i in range(6))
+
+
+@pytest.mark.parametrize("loss, reference", [("mse", F.mse_loss), ("smooth_l1", F.smooth_l1_loss)])
+def test_regression_leaves_out_what_is_not_known(trunk, embedder, dense_batch, loss, reference):
+    objective = Supervised(trunk, embedder, SupervisedConfig(outputs=2, loss=loss))
+    values = torch.randn(6, 2)
+    wanted = reference(objective.predict(dense_batch)[1:], values[1:])
+    values[0, 1] = torch.nan
+    result = objective(changed(dense_batch, y=values))
+    torch.testing.assert_close(result["loss"], wanted)
+    assert float(result["count"]) == 5
+
+
+def test_quantiles_of_a_constant_input_are_those_of_the_labels(trunk, embedder, dense_batch):
+    config = SupervisedConfig(outputs=1, loss="quantile", quantiles=(0.25, 0.5, 0.75))
+    objective = Supervised(trunk, embedder, config)
+    values = torch.randn(4001)
+    outputs = torch.zeros(3, requires_grad=True)
+    optimizer = torch.optim.SGD([outputs], 0.5)
+    for _ in range(300):
+        loss = objective.losses(outputs.expand(4001, 3), values, None)["loss"]
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    torch.testing.assert_close(outputs.detach(), values.quantile(torch.tensor([0.25, 0.5, 0.75])),
+                               rtol=0, atol=0.03)
+
+
+def test_binary(trunk, embedder, dense_batch):
+    objective = Supervised(trunk, embedder, SupervisedConfig(outputs=1, loss="binary"))
+    result = objective(dense_batch)
+    wanted = F.binary_cross_entropy_with_logits(objective.predict(dense_batch)[:, 0],
+                                                dense_batch.y.float())
+    torch.testing.assert_close(result["loss"], wanted)
+
+
+def test_a_frozen_trunk_does_not_move(trunk, embedder, dense_batch):
+    objective = Supervised(trunk, embedder, SupervisedConfig(frozen=True)).train()
+    assert not objective.trunk.training and objective.head.training
+    objective(dense_batch)["loss"].backward()
+    assert {n for n, p in objective.named_parameters() if p.grad is not None} == {
+        "head.weight", "head.bias"}
+
+
+def test_gradient_reversal_sign():
+    x = torch.tensor([1.0, -2.0], requires_grad=True)
+    y = reverse_gradient(x, 0.3)
+    assert torch.equal(y, x)
+    (y * torch.tensor([5.0, 7.0])).sum().backward()
+    torch.testing.assert_close(x.grad, torch.tensor([-1.5, -2.1]))
+
+
+def test_the_adversary_descends_and_the_trunk_ascends(trunk, embedder, dense_batch):
+    objective = DomainAdversarial(trunk, embedder, AdversarialConfig(strength=1.0, ramp=10))
+    batch = changed(dense_batch, y=torch.full((6,), -1))  # unlabelled: the domain term alone
+    objective.after_step(10)
+    strength = objective.strength()
+    assert strength == pytest.approx(0.9999, abs=1e-4)
+    reversed_ = torch.autograd.grad(objective(batch)["loss"], trunk.message.weight)[0]
+    features = trunk(embedder(batch)).graph
+    plain = F.cross_entropy(objective.adversary(features), batch.domain)
+    direct, adversary = torch.autograd.grad(
+        plain, [trunk.message.weight, objective.adversary[0].weight])
+    torch.testing.assert_close(reversed_, -strength * direct)
+    own = torch.autograd.grad(objective(batch)["loss"], objective.adversary[0].weight)[0]
+    torch.testing.assert_close(own, adversary)
+
+
+def test_adversary_grows_from_nothing(trunk, embedder, dense_batch):
+    objective = DomainAdversarial(trunk, embedder, AdversarialConfig(ramp=100))
+    values = []
+    for step in range(0, 101, 20):
+        objective.after_step(step)
+        values.append(objective.strength())
+    assert values[0] == 0 and values == sorted(values) and values[-1] > 0.999
+    labels = torch.tensor([0, 1, -1, -1, 0, 1])
+    result = objective(changed(dense_batch, y=labels))
+    assert 0 <= float(result["accuracy"]) <= 1 and float(result["count"]) == 6
+    with pytest.raises(InputError, match="`y` and `domain`"):
+        batch = changed(dense_batch)
+        del batch["domain"]
+        objective(batch)
+
+
+def test_builds_by_name(trunk, embedder, dense_batch):
+    for name in ("supervised", "adversarial"):
+        objectives.build({"name": name, "outputs": 3})(trunk, embedder)(dense_batch)
