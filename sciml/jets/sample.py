@@ -125,7 +125,7 @@ class JetSample:
             classes: classes to keep, in this order; all labels that occur if None.
             columns: further columns to keep, one number a jet.
             limit: constituents a jet.
-            most: stop after this many jets.
+            most: read about this many jets, as many of each file; the first of each.
             format: see `sciml.jets.io.open_jets`.
 
         Raises:
@@ -135,13 +135,17 @@ class JetSample:
         kept: dict[str, list[np.ndarray]] = {name: [] for name in columns}
         wanted = needed_columns(FEATURE_SETS["full"])
         derivable = {*POSITION, *JET_COLUMNS}
+        files = expand(paths)
+        quota = None if most is None else -(-most // max(1, len(files)))
         seen = 0
-        for path in expand(paths):
+        for path in files:
+            taken = 0
             with open_jets(path, format=format) as reader:
                 labels = [f"label_{name}" for name in CLASSES if f"label_{name}" in reader.columns]
                 ask = [n for n in wanted if n in reader.columns or n not in derivable]
                 ask += [n for n in ("jet_eta", "jet_phi") if n in reader.columns]
-                for events in reader.iterate([*ask, *labels, *columns], step=5000):
+                stop = None if quota is None or classes is not None else quota
+                for events in reader.iterate([*ask, *labels, *columns], step=5000, stop=stop):
                     dense = to_dense(events, limit=limit, where=path)
                     good = (dense.flags == 0).numpy()
                     table = np.full(len(events), -1)
@@ -157,12 +161,11 @@ class JetSample:
                     for name in columns:
                         kept[name].append(np.asarray(events[name], np.float64)[good])
                     seen += int(good.sum())
-                    if most is not None and seen >= most:
+                    taken += int(good.sum())
+                    if quota is not None and taken >= quota:
                         break
-            if most is not None and seen >= most:
-                break
         if not seen:
-            raise InputError("holds no usable jet", where=", ".join(map(str, expand(paths))))
+            raise InputError("holds no usable jet", where=", ".join(map(str, files)))
         table = np.concatenate([part[3] for part in parts])
         if classes is None:
             classes = [CLASSES[i] for i in sorted(set(table[table >= 0].tolist()))]
@@ -170,7 +173,7 @@ class JetSample:
         for place, name in enumerate(classes):
             rename[_index(name)] = place
         counts = torch.cat([part[1] for part in parts])
-        sample = cls(
+        return cls(
             torch.cat([part[0] for part in parts]),
             torch.cat([counts.new_zeros(1), counts.cumsum(0)]),
             torch.cat([part[2] for part in parts]),
@@ -178,7 +181,6 @@ class JetSample:
             tuple(classes),
             {name: np.concatenate(values) for name, values in kept.items()},
         )
-        return sample if most is None else sample.subset(np.arange(min(most, seen)))
 
 
 def _index(name: str) -> int:

@@ -38,6 +38,8 @@ from sciml.jets.processes import CLASSES
 if TYPE_CHECKING:
     from torch_geometric.data import Data
 
+    from sciml.jets.sample import JetSample
+
 STEP = 2000
 """Jets read at a time."""
 PAIRS = 1 << 19
@@ -186,6 +188,14 @@ class JetTagger(nn.Module):
                 out[picked.numpy()] = logits.float().softmax(-1).cpu().numpy()
         self.train(was_training)
         return out
+
+    def probabilities_of(self, sample: JetSample, step: int = STEP) -> np.ndarray:
+        """`probabilities` of a sample in memory, [n, classes] float32."""
+        parts = [
+            self.probabilities(sample.subset(range(start, min(start + step, len(sample)))).dense())
+            for start in range(0, len(sample), step)
+        ]
+        return np.concatenate(parts) if parts else np.zeros((0, len(self.classes)), np.float32)
 
     @staticmethod
     def _passes(lengths: Tensor) -> Iterator[Tensor]:

@@ -1,0 +1,347 @@
+"""Jet tagging: pretrain without labels, fine-tune on few, compare with scratch and boosted trees.
+
+1. A trunk learns from jets without labels: some particles are hidden, their content is predicted.
+2. With a few labelled jets the same network is trained twice, from the pretrained weights and from
+   scratch, and boosted trees are fitted to jet-level observables: the same labels for all three.
+3. All are measured on jets that none of them saw; the report shows what came out, whichever wins.
+
+Writes model.safetensors (`sciml jets tag FILE --model OUT`), predictions.parquet, metrics.jsonl and
+report.html.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import time
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from sciml import objectives, trunks
+from sciml.config import Range
+from sciml.errors import InputError, unknown
+from sciml.jets import metrics, plots
+from sciml.jets.baselines import BoostedTrees, observables_of
+from sciml.jets.embedder import FeatureSet, JetEmbedder, collate
+from sciml.jets.io import create
+from sciml.jets.networks import TrunkNetwork
+from sciml.jets.sample import JetSample, sample_files
+from sciml.jets.tagger import JetTagger
+from sciml.objectives.masked import MaskedConfig
+from sciml.paths import atomic_write
+from sciml.report import Page
+from sciml.report import plots as shared_plots
+from sciml.train import TrainConfig, fit
+from sciml.trunks.pair_transformer import PairTransformerConfig
+
+
+@dataclass(frozen=True)
+class Config:
+    """Settings of the recipe."""
+
+    data: tuple[str, ...] = ()
+    """Files of jets (ROOT, Parquet, ...; patterns allowed); none: the sample in the package."""
+    test: tuple[str, ...] = ()
+    """Files of jets to measure on; none: `test_share` of `data`."""
+    test_share: Annotated[float, Range(min=0.01, max=0.9)] = 0.35
+    """Share of `data` kept for measuring, if there are no `test` files."""
+    classes: tuple[str, ...] = ()
+    """Classes to tell apart, in this order; none: all that occur."""
+    background: str = "QCD"
+    """The class that others are measured against."""
+    most: Annotated[int, Range(min=0)] = 0
+    """Read at most this many jets [jets]; 0 = all."""
+    labels: tuple[int, ...] = (100, 300, 1000)
+    """Numbers of labelled jets to train with [jets]; 0 = all."""
+    seeds: tuple[int, ...] = (0, 1, 2)
+    """One set of labelled jets, of initial weights and of training order a seed."""
+    compare: bool = True
+    """Also train from scratch and fit boosted trees; False trains the final model alone."""
+    features: FeatureSet = "full"
+    """Particle features: full (17), kinpid (without tracks) or kin (kinematics alone)."""
+    trunk: PairTransformerConfig = field(
+        default_factory=lambda: PairTransformerConfig(
+            dim=64, pair_dim=4, depth=3, heads=4, bias_hidden=32, symmetric_pairs=True,
+            class_depth=1, dropout=0.1,
+        )
+    )  # fmt: skip
+    """The network that is shared by pretraining and tagging."""
+    masked: MaskedConfig = MaskedConfig(fraction=0.3)
+    """The pretraining task."""
+    pretrain: TrainConfig = TrainConfig(steps=600, batch_size=64, lr=1e-3, warmup=0.1)
+    """Training without labels, once for all seeds."""
+    finetune: TrainConfig = TrainConfig(
+        steps=150, batch_size=64, lr=1e-3, warmup=0.1, weight_decay=0.05
+    )
+    """Training with labels, the same from pretrained weights and from scratch."""
+    pretraining: bool = True
+    """False: none; the final model is trained from scratch."""
+    seed: int = 0
+    """Seed of the split into training and test jets, and of pretraining."""
+
+
+TINY: dict[str, Any] = {
+    "most": 400,
+    "labels": (60,),
+    "seeds": (0, 1, 2),
+    "trunk": {"dim": 16, "depth": 1, "heads": 2, "bias_hidden": 8},
+    "pretrain": {"steps": 12, "batch_size": 16, "log_every": 4},
+    "finetune": {"steps": 10, "batch_size": 16, "log_every": 5},
+}
+
+
+def main(config: Config, out: Path) -> None:
+    """Run the recipe; the same call goes on where an interrupted one stopped."""
+    began = time.monotonic()
+    train, test = read(config)
+    pretrained = pretrain(config, train, out) if config.pretraining else None
+    methods = ["pretrained"] if pretrained else ["scratch"]
+    if config.compare:
+        methods = (
+            [*methods, "scratch", "boosted trees"] if pretrained else [*methods, "boosted trees"]
+        )
+    observed = (observables_of(train), observables_of(test)) if config.compare else None
+
+    results = Results()
+    for count in config.labels:
+        for seed in config.seeds:
+            index = draw_labels(train, count, seed)
+            chosen = train.subset(index)
+            for method in methods:
+                if method == "boosted trees" and observed:
+                    trees = BoostedTrees(len(train.classes), seed).fit(observed[0][index], chosen.y)
+                    results.add(config, method, len(index), seed, trees.predict(observed[1]), test)
+                    continue
+                start = pretrained if method == "pretrained" else None
+                folder = out / "runs" / f"{method}-{len(index)}-{seed}"
+                tagger, history = finetune(config, chosen, start, seed, folder)
+                scores = tagger.probabilities_of(test)
+                results.add(config, method, len(index), seed, scores, test, history)
+                if method == methods[0] and seed == config.seeds[0]:
+                    # the last one stays: that of the largest number of labels
+                    tagger.save(out / "model.safetensors", {"data_sha256": train.sha256()})
+    results.write(out, test)
+    report(config, results, train, test, out, time.monotonic() - began)
+
+
+def read(config: Config) -> tuple[JetSample, JetSample]:
+    """Jets to learn from and jets to measure on."""
+    files: Any = list(config.data) or sample_files()
+    classes = config.classes or None
+    everything = JetSample.read(files, classes=classes, columns=(), most=config.most or None)
+    if len(everything.classes) < 2:
+        raise InputError(
+            f"needs jets of at least two classes, found {list(everything.classes)}",
+            where=", ".join(map(str, files)),
+        )
+    if config.background not in everything.classes:
+        raise unknown("background class", config.background, everything.classes)
+    if config.test:
+        test = JetSample.read(list(config.test), classes=everything.classes)
+        return everything, test
+    order = np.random.default_rng(config.seed).permutation(len(everything))
+    kept = max(2, round(config.test_share * len(order)))
+    return everything.subset(order[kept:]), everything.subset(order[:kept])
+
+
+def pretrain(config: Config, train: JetSample, out: Path) -> nn.Module:
+    """The trunk and its embedder, trained on all jets to learn from, without their labels."""
+    torch.manual_seed(config.seed)
+    trunk = trunks.build(config.trunk)
+    embedder = JetEmbedder(trunk.dim, trunk.pair_dim, config.features)
+    objective = objectives.build(config.masked)(trunk, embedder)
+    settings = replace(config.pretrain, seed=config.seed)
+    fit(
+        objective, train, settings, out=out / "pretrain", collate=collate, lengths=train.lengths,
+        title="pretraining",
+    )  # fmt: skip
+    return objective
+
+
+def draw_labels(train: JetSample, count: int, seed: int) -> np.ndarray:
+    """Places of `count` jets (0 = all), the classes in their own proportions, at least one each."""
+    if count == 0 or count >= len(train):
+        return np.arange(len(train))
+    order = np.random.default_rng(1000 + seed).permutation(len(train))
+    classes = train.y[order]
+    first = [np.flatnonzero(classes == c)[0] for c in np.unique(classes)]
+    rest = np.setdiff1d(np.arange(len(order)), first)
+    return np.sort(order[np.concatenate([first, rest])[: max(count, len(first))].astype(int)])
+
+
+def finetune(
+    config: Config, chosen: JetSample, start: nn.Module | None, seed: int, folder: Path
+) -> tuple[JetTagger, list[dict[str, Any]]]:
+    """A tagger trained on labelled jets, from pretrained weights or (None) from scratch."""
+    torch.manual_seed(seed)
+    if start is None:
+        trunk = trunks.build(config.trunk)
+        embedder = JetEmbedder(trunk.dim, trunk.pair_dim, config.features)
+    else:
+        trunk, embedder = copy.deepcopy(start.trunk), copy.deepcopy(start.embedder)
+    objective = objectives.build({"name": "supervised", "outputs": len(chosen.classes)})(
+        trunk, embedder
+    )
+    result = fit(
+        objective, chosen, replace(config.finetune, seed=seed), out=folder, collate=collate,
+        lengths=chosen.lengths, title=folder.name,
+    )  # fmt: skip
+    network = TrunkNetwork(embedder, trunk, objective.head)
+    return JetTagger(network, chosen.classes).cpu().eval(), result.history
+
+
+@dataclass
+class Results:
+    """What was measured: one row a run, the first seed's predictions, the training histories."""
+
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    scores: dict[str, np.ndarray] = field(default_factory=dict)
+    histories: dict[str, list[list[dict[str, Any]]]] = field(default_factory=dict)
+    records: list[dict[str, Any]] = field(default_factory=list)
+
+    def add(
+        self, config: Config, method: str, labels: int, seed: int, scores: np.ndarray,
+        test: JetSample, history: list[dict[str, Any]] | None = None,
+    ) -> None:  # fmt: skip
+        """Measure one run; the largest number of labels of the first seed is kept for plots."""
+        found = metrics.evaluate(
+            scores, test.y, test.classes, background=config.background, bootstraps=100
+        )
+        areas = [float(v) for k, v in found.items() if k.startswith("auc_") and "error" not in k]
+        row = {"method": method, "labels": labels, "seed": seed, "mean_auc": float(np.mean(areas))}
+        self.rows.append(row | found)
+        if seed == config.seeds[0]:
+            self.scores[method] = scores
+        if history is not None:
+            self.histories.setdefault(f"{method}, {labels} labels", []).append(history)
+            name = {"run": f"{method}-{labels}-{seed}"}
+            self.records += [name | record for record in history]
+
+    def write(self, out: Path, test: JetSample) -> None:
+        """metrics.jsonl (training records, then one line of scores a run), predictions.parquet."""
+        lines = self.records + [{"event": "score"} | row for row in self.rows]
+        with atomic_write(out / "metrics.jsonl") as temporary:
+            temporary.write_text("".join(json.dumps(x, default=str) + "\n" for x in lines))
+        columns: dict[str, Any] = {"row": test.rows, "label": test.y}
+        for method, scores in self.scores.items():
+            for place, name in enumerate(test.classes):
+                columns[f"{method.replace(' ', '_')}_{name}"] = np.ascontiguousarray(scores[:, place])
+        with create(out / "predictions.parquet") as writer:
+            writer.write(columns)
+
+
+def report(
+    config: Config, results: Results, train: JetSample, test: JetSample, out: Path, seconds: float
+) -> None:
+    """report.html: one page that says what was run, on what, and what came out."""
+    rows, classes = results.rows, test.classes
+    methods = list(dict.fromkeys(row["method"] for row in rows))
+    sizes = sorted({row["labels"] for row in rows})
+    page = Page(
+        "Jet tagging with few labels",
+        lead=f"{len(train)} jets to learn from, {len(test)} others to measure on, classes: "
+        f"{', '.join(map(plots.label, classes))}. Spread: standard deviation over "
+        f"{len(config.seeds)} seeds (labels drawn, weights, order).",
+    )
+    page.text(verdict(rows, sizes, methods))
+    if len(sizes) > 1 or len(methods) > 1:
+        page.heading("Score against labels")
+        figure, axis = shared_plots.axes()
+        by_method = {m: [values(rows, m, n, "mean_auc") for n in sizes] for m in methods}
+        shared_plots.efficiency(axis, sizes, by_method)
+        axis.set_xlabel("labelled jets")
+        axis.set_ylabel(f"mean AUC against {plots.label(config.background)}")
+        page.figure(figure, "Mean over seeds; the bars reach from the worst to the best seed.")
+    page.heading("Label efficiency")
+    table = []
+    for size in sizes:
+        for method in methods:
+            row = {"labels": size, "method": method}
+            for key in ("accuracy", "mean_auc"):
+                row[key.replace("_", " ")] = shared_plots.spread(values(rows, method, size, key))
+            for name in classes:
+                if name != config.background:
+                    found = values(rows, method, size, f"auc_{name}")
+                    row[f"AUC {plots.label(name)}"] = shared_plots.spread(found)
+            table.append(row)
+    page.table(table, f"AUC of each class against {plots.label(config.background)}.")
+
+    background = classes.index(config.background)
+    signal = max(
+        (n for n in classes if n != config.background),
+        key=lambda n: int((test.y == classes.index(n)).sum()),
+    )
+    place = classes.index(signal)
+    page.heading(f"{plots.label(signal)} against {plots.label(config.background)}")
+    among = (test.y == place) | (test.y == background)
+    truth = test.y[among] == place
+    curves = {
+        method: (metrics.discriminant(scores[among], place, background), truth)
+        for method, scores in results.scores.items()
+    }
+    page.figure(
+        plots.rejection_curves(curves, title=f"{sizes[-1]} labels, seed {config.seeds[0]}"),
+        "Background rejection against signal efficiency; bands: 68 % of bootstrap samples.",
+    )
+    last = [r for r in rows if r["labels"] == sizes[-1] and r["seed"] == config.seeds[0]]
+    page.table(
+        [
+            {"method": r["method"]}
+            | {f"rejection at {e} %": str(r[f"rejection_{signal}_{e}"]) for e in (30, 50)}
+            for r in last
+        ],
+        "Error: bootstrap. Where no background jet passes, a lower limit at 95 % confidence.",
+    )
+    best = methods[0]
+    page.heading("Confusion, scores, calibration")
+    scores = results.scores[best]
+    page.figure(plots.confusion(scores, test.y, classes), f"Rows sum to one; {best}.")
+    page.figure(plots.score_distributions(scores, test.y, classes, signal), best)
+    page.figure(
+        plots.calibration({m: (s, test.y) for m, s in results.scores.items()}), "Reliability"
+    )
+    page.heading("The jets")
+    images = test.subset(np.arange(min(2000, len(test))))
+    page.figure(plots.jet_images(images.dense(), images.y, classes), "Mean pT per cell, GeV.")
+    if results.histories:
+        page.heading("Training")
+        page.figure(
+            shared_plots.learning_curves(results.histories, ylabel="training loss"),
+            "Mean over seeds, range shaded.",
+        )
+    page.heading("Again")
+    page.command(f"sciml run jet_tagging --config {out / 'config.yaml'} --out {out}-again")
+    page.command(f"sciml jets tag FILE -o scores.root --model {out / 'model.safetensors'}")
+    page.text(f"Took {seconds:.0f} s with {torch.get_num_threads()} threads.")
+    page.write(out / "report.html")
+
+
+def values(rows: list[dict[str, Any]], method: str, size: int, key: str) -> list[float]:
+    """One metric of a method at a number of labels, a value a seed."""
+    return [r[key] for r in rows if r["method"] == method and r["labels"] == size and key in r]
+
+
+def verdict(rows: list[dict[str, Any]], sizes: list[int], methods: list[str]) -> str:
+    """Who is ahead at each number of labels, in words, and whether seeds could explain it."""
+    if len(methods) < 2:
+        return ""
+    said = []
+    for size in sizes:
+        means = {m: np.mean(values(rows, m, size, "mean_auc")) for m in methods}
+        first, second = sorted(methods, key=lambda m: -means[m])[:2]
+        spread = max(np.std(values(rows, m, size, "mean_auc")) for m in (first, second))
+        gap = means[first] - means[second]
+        note = "" if gap > spread else ", less than the spread over seeds"
+        said.append(f"{size} labels: **{first}** is ahead of {second} by {gap:.4f} in AUC{note}.")
+    return " ".join(said)
+
+
+if __name__ == "__main__":
+    from sciml.cli import run_script
+
+    run_script(__file__)
