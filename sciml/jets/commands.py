@@ -1,0 +1,191 @@
+"""`sciml jets`: tag, evaluate and export."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import tyro
+
+from sciml.errors import InputError
+
+Out = Annotated[Path, tyro.conf.arg(aliases=["-o"])]
+
+
+def open_model(model: str) -> Any:
+    """A tagger by shipped name, by path of our weights, or of a weaver state dict (.pt, .pth)."""
+    from sciml.device import choose
+    from sciml.jets.tagger import JetTagger
+
+    if Path(model).suffix in (".pt", ".pth"):
+        tagger = JetTagger.from_weaver(model)
+    else:
+        tagger = JetTagger.from_pretrained(model)
+    return tagger.to(choose("auto").device)
+
+
+def tag(
+    file: tyro.conf.Positional[Path],
+    out: Out,
+    *,
+    model: str = "jets-tiny",
+    keep: tuple[str, ...] = (),
+    format: str | None = None,
+    step: int = 2000,
+) -> None:
+    """Write the class scores of every jet of a file, in order.
+
+    The output has `score_<class>` (float32, NaN for a faulty jet), `flag` (0 = good; bits: 1 empty,
+    2 NaN or infinity, 4 zero pT, 8 energy below momentum), and the columns to keep. The file is
+    streamed: it may be larger than memory.
+
+    Args:
+        file: Jets: ROOT (JetClass, nanoAOD, Delphes), Parquet, HDF5 or npz.
+        out: Where the scores go: .root or .parquet.
+        model: Name of a shipped model (`sciml models list`), a .safetensors file or run folder, or
+            a weaver state dict (.pt).
+        keep: Columns of the input to copy beside the scores.
+        format: Format of the input, where its content leaves doubts.
+        step: Jets read at a time.
+    """
+    from sciml.jets.io import create, open_jets
+    from sciml.jets.readers.base import require
+    from sciml.train.log import console
+
+    if step < 1:
+        raise InputError(f"`step` must be >= 1, got {step}")
+    if out.exists() and file.exists() and out.samefile(file):
+        raise InputError("the output would replace the input", where=out)
+    with open_jets(file, format=format) as reader:
+        tagger = open_model(model)
+        require(keep, reader.columns, file)
+        clash = set(keep) & {"flag", *(f"score_{name}" for name in tagger.classes)}
+        if clash:
+            raise InputError(f"`keep` names columns of the output: {', '.join(sorted(clash))}")
+        require(tagger.columns_of(reader.columns), reader.columns, file)
+        total = len(reader)
+    jets = faulty = cut = 0
+    with create(out) as writer, progress(total, "jets") as advance:
+        for events, scores in tagger.stream(file, keep=keep, step=step, format=format):
+            columns: dict[str, Any] = {name: events[name] for name in keep}
+            for place, name in enumerate(tagger.classes):
+                columns[f"score_{name}"] = np.ascontiguousarray(scores.probabilities[:, place])
+            columns["flag"] = scores.flags.astype(np.int32)
+            writer.write(columns)
+            jets += len(scores.flags)
+            faulty += int((scores.flags != 0).sum())
+            cut += int((scores.cut > 0).sum())
+            advance(len(scores.flags))
+    console.print(f"{out}: {jets} jets, {faulty} faulty (score NaN, see `flag`)")
+    if cut:
+        console.print(tagger.cut_message(cut, jets))
+
+
+def evaluate(
+    file: tyro.conf.Positional[Path],
+    *,
+    model: str = "jets-tiny",
+    background: str = "QCD",
+    out: Annotated[Path | None, tyro.conf.arg(aliases=["-o"])] = None,
+    format: str | None = None,
+) -> None:
+    """Measure a model on labelled jets: accuracy, AUC and background rejection with errors.
+
+    Args:
+        file: Labelled jets (columns `label_<class>`).
+        model: As for `tag`.
+        background: The class the others are measured against.
+        out: Also write the numbers as JSON.
+        format: Format of the input, where its content leaves doubts.
+    """
+    from sciml.jets import metrics
+    from sciml.jets.io import open_jets
+    from sciml.jets.readers.base import require
+    from sciml.paths import atomic_write
+
+    tagger = open_model(model)
+    labels = [f"label_{name}" for name in tagger.classes]
+    with open_jets(file, format=format) as reader:
+        known = [name for name in labels if name in reader.columns]
+        if not known:
+            require(labels[:1], reader.columns, file)
+        total = len(reader)
+    probabilities, truth = [], []
+    with progress(total, "jets") as advance:
+        for events, scores in tagger.stream(file, keep=known, format=format):
+            hot = np.stack([np.asarray(events[name]) > 0 for name in known], axis=1)
+            place = np.array([labels.index(name) for name in known])[hot.argmax(1)]
+            truth.append(np.where(hot.any(1), place, -1))
+            probabilities.append(scores.probabilities)
+            advance(len(scores.flags))
+    labelled = np.concatenate(truth) >= 0
+    scores_of = np.concatenate(probabilities)[labelled]
+    classes = np.concatenate(truth)[labelled]
+    if len(np.unique(classes)) < 2:
+        raise InputError("needs labelled jets of at least two of the model's classes", where=file)
+    found = metrics.evaluate(scores_of, classes, tagger.classes, background=background)
+    print(f"{len(classes)} labelled jets of {len(labelled)}")
+    for name, value in found.items():
+        print(f"{name:<24} {value if isinstance(value, metrics.Rejection) else f'{value:.5f}'}")
+    if out is not None:
+        plain = {
+            k: dataclasses.asdict(v) if isinstance(v, metrics.Rejection) else v
+            for k, v in found.items()
+        }
+        with atomic_write(out) as temporary:
+            temporary.write_text(json.dumps({"jets": len(classes), **plain}, indent=1) + "\n")
+
+
+def export(
+    out: tyro.conf.Positional[Path],
+    *,
+    model: str = "jets-tiny",
+) -> None:
+    """Write a model as ONNX (dynamic number of jets and particles) with preprocess.json beside it.
+
+    Args:
+        out: The .onnx file; a .pt file is written in weaver's layout instead (weaver models only).
+        model: As for `tag`.
+    """
+    tagger = open_model(model)
+    if out.suffix in (".pt", ".pth"):
+        tagger.to_weaver(out)
+    else:
+        tagger.to_onnx(out)
+    print(out)
+
+
+def progress(total: int, what: str) -> Any:
+    """A progress bar with rate and ETA as a context; call what it gives with each advance."""
+    import contextlib
+
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+    from rich.progress import TimeRemainingColumn as Remaining
+
+    from sciml.train.log import console
+
+    @contextlib.contextmanager
+    def bar() -> Any:
+        shown = Progress(
+            TextColumn(what), BarColumn(), MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]}"), Remaining(),
+            console=console, disable=not sys.stderr.isatty(), transient=True,
+        )  # fmt: skip
+        with shown:
+            task = shown.add_task(what, total=total, rate="")
+
+            def advance(count: int) -> None:
+                speed = shown.tasks[task].speed
+                shown.update(task, advance=count, rate=f"{speed:.0f}/s" if speed else "")
+
+            yield advance
+
+    return bar()
+
+
+COMMANDS: dict[str, Callable[..., Any]] = {"tag": tag, "evaluate": evaluate, "export": export}
