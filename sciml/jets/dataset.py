@@ -36,9 +36,8 @@ _TYPES = {"particles": "float32", "jets": "float32"}
 class JetDataset:
     """Jets of one or more files as a sequence.
 
-    `dataset[i]` is a dict: particles [n, 16] float32 (GeV, mm), jets [2] float32 (pT, energy),
-    label int (-1: none), flag int (`sciml.jets.features.Flag`), index int. `JetDataset.collate`
-    pads a list of them into tensors.
+    `dataset[i]` is what `sciml.jets.embedder.collate` takes: x [n, 16] float32
+    (`sciml.jets.features.COLUMNS`; GeV, mm), jet [2] float32 (pT, energy; GeV), y int64.
 
     Args:
         paths: a path, a glob pattern, or a list of them.
@@ -89,44 +88,24 @@ class JetDataset:
         self._particles, self._jets = arrays["particles"], arrays["jets"]
         counts, all_labels = np.asarray(arrays["counts"]), np.asarray(arrays["labels"])
         self._offsets = np.concatenate([[0], np.cumsum(counts)])
-        self._flags = np.asarray(arrays["flags"])
-        self._rows = np.flatnonzero(self._flags == 0) if good else np.arange(len(counts))
+        flags = np.asarray(arrays["flags"])
+        self._rows = np.flatnonzero(flags == 0) if good else np.arange(len(counts))
         self.lengths: NDArray[np.int64] = counts[self._rows]
         """Number of constituents of every jet [len(self)]."""
-        self.labels: NDArray[np.int64] = all_labels[self._rows]
+        self.y: NDArray[np.int64] = all_labels[self._rows]
         """Class of every jet [len(self)], -1 without labels."""
 
     def __len__(self) -> int:
         return len(self._rows)
 
-    def __getitem__(self, index: int) -> dict[str, Any]:
+    def __getitem__(self, index: int) -> dict[str, Tensor]:
         row = self._rows[index]
         span = slice(self._offsets[row], self._offsets[row + 1])
         return {
-            "particles": np.asarray(self._particles[span]),
-            "jets": np.asarray(self._jets[row]),
-            "label": int(self.labels[index]),
-            "flag": int(self._flags[row]),
-            "index": int(index),
+            "x": torch.from_numpy(np.array(self._particles[span])),
+            "jet": torch.from_numpy(np.array(self._jets[row])),
+            "y": torch.tensor(self.y[index]),
         }
-
-    @staticmethod
-    def collate(items: list[dict[str, Any]]) -> dict[str, Tensor]:
-        """Padded: particles [B, N, 16], mask [B, N], jets [B, 2]; label, flag, index [B]."""
-        longest = max(1, max(len(item["particles"]) for item in items))
-        particles = np.zeros((len(items), longest, len(COLUMNS)), np.float32)
-        mask = np.zeros((len(items), longest), bool)
-        for k, item in enumerate(items):
-            particles[k, : len(item["particles"])] = item["particles"]
-            mask[k, : len(item["particles"])] = True
-        out = {
-            "particles": torch.from_numpy(particles),
-            "mask": torch.from_numpy(mask),
-            "jets": torch.from_numpy(np.stack([item["jets"] for item in items])),
-        }
-        for name in ("label", "flag", "index"):
-            out[name] = torch.tensor([item[name] for item in items], dtype=torch.int64)
-        return out
 
     def _pack(
         self,
@@ -237,9 +216,14 @@ class _Store:
             ) from error
 
     def append(self, parts: dict[str, list[NDArray[Any]]]) -> None:
-        for name, arrays in parts.items():
-            for array in arrays:
-                self.files[name].write(np.ascontiguousarray(array).tobytes())
+        try:
+            for name, arrays in parts.items():
+                for array in arrays:
+                    self.files[name].write(np.ascontiguousarray(array).tobytes())
+        except OSError as error:
+            raise InputError(
+                f"cannot be written ({error.strerror})", where=self.temporary
+            ) from error
 
     def finish(self, options: dict[str, Any]) -> dict[str, Any]:
         for file in self.files.values():
