@@ -122,8 +122,8 @@ class JetEmbedder(Embedder):
             p4 = p4.masked_fill(hidden[..., None], 0.0)
         values = {"x": nodes, "pos": p4, "node_points": angles}
         if self.pair_dim:
-            pt = torch.hypot(x[..., 0], x[..., 1])
-            pairs = plane_pairs(torch.where(mask, pt, torch.ones_like(pt)), angles)
+            px = torch.where(mask, x[..., 0], torch.ones_like(x[..., 0]))
+            pairs = plane_pairs(torch.hypot(px, x[..., 1]), angles)
             if hidden is not None:
                 either = hidden[:, :, None] | hidden[:, None, :]
                 filler = torch.cat(

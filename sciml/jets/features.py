@@ -128,17 +128,18 @@ def particle_features(particles: Tensor, jets: Tensor, mask: Tensor) -> Tensor:
         [B, N, 17], `FEATURES`; the first five within [-5, 5], the errors within [0, 1].
     """
     px, py, _, energy, deta, dphi, d0, d0err, dz, dzerr = particles[..., :10].unbind(-1)
-    pt = torch.hypot(px, py)
     jet_pt, jet_energy = jets[:, None, 0], jets[:, None, 1]
-    one = torch.ones_like(pt)
-    pt, energy = torch.where(mask, pt, one), torch.where(mask, energy, one)
+    one = torch.ones_like(px)
+    # padding gets harmless values, so that its gradient is zero and not NaN
+    pt, energy = torch.hypot(torch.where(mask, px, one), py), torch.where(mask, energy, one)
+    dr = (deta.square() + dphi.square()).clamp(min=1e-16).sqrt()
     scaled = torch.stack(
         [
             (pt.log() - 1.7) * 0.7,
             (energy.log() - 2.0) * 0.7,
             ((pt / jet_pt).log() + 4.7) * 0.7,
             ((energy / jet_energy).log() + 4.7) * 0.7,
-            (torch.hypot(deta, dphi) - 0.2) * 4.0,
+            (dr - 0.2) * 4.0,
         ],
         dim=-1,
     ).clamp(-5.0, 5.0)
