@@ -172,7 +172,7 @@ def empty_state(p: Problem, nodes: int) -> State:
     """Room for the state of a problem."""
     pins, nets, cells = len(p.pin_node), len(p.net_weight), p.columns * p.rows
     largest = int(np.diff(p.net_start).max(initial=1))
-    longest = max(p.columns, p.rows)
+    density, value = np.zeros(cells), np.zeros(2 * cells)
     return State(
         x=np.zeros(nodes),
         y=np.zeros(nodes),
@@ -180,18 +180,23 @@ def empty_state(p: Problem, nodes: int) -> State:
         pin_x=np.zeros(pins),
         pin_y=np.zeros(pins),
         pin_cell=np.zeros(pins, np.int32),
+        pin_row=np.zeros(pins, np.int32),
         net_length=np.zeros(nets),
-        density=np.zeros(cells),
-        macro_h=np.zeros(cells),
-        macro_v=np.zeros(cells),
-        diff_h=np.zeros(cells + longest),
-        diff_v=np.zeros(cells + longest),
-        value=np.zeros(2 * cells),
-        line=np.zeros(longest),
-        raw=np.zeros(cells),
+        density=density,
+        density_bits=density.view(np.int64),
+        macro_h=np.zeros((p.columns, p.rows)),
+        macro_v=np.zeros((p.rows, p.columns)),
+        diff_h=np.zeros((p.columns + 1, p.rows)),
+        diff_v=np.zeros((p.rows + 1, p.columns)),
+        value=value,
+        value_bits=value.view(np.int64),
+        value_h=value[:cells].reshape(p.columns, p.rows),
+        value_v=value[cells:].reshape(p.rows, p.columns),
+        line=np.zeros(max(p.columns, p.rows)),
         stamp=np.zeros(cells, np.int64),
         clock=np.zeros(1, np.int64),
         cells=np.zeros(largest + 1, np.int32),
-        level=np.array([0.8, 0.6]),
+        cell_rows=np.zeros(largest + 1, np.int32),
+        level=np.array([[0.8, 1e-3], [0.6, 1e-3]]),
         cost=np.zeros(5),
     )

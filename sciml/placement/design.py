@@ -150,9 +150,7 @@ class Design:
             1,
         )
 
-    def at(
-        self, x: np.ndarray, y: np.ndarray, orientation: np.ndarray | None = None
-    ) -> Design:
+    def at(self, x: np.ndarray, y: np.ndarray, orientation: np.ndarray | None = None) -> Design:
         """The same design with other places (arrays are copied, the netlist is shared)."""
         turned = self.orientation if orientation is None else orientation
         return replace(

@@ -16,7 +16,14 @@ from numba import njit
 
 from sciml.placement.design import ROTATION
 
-FAST = {"contract", "nsz", "reassoc", "nnan", "arcp"}
+FAST: dict[str, Any] = {
+    "cache": True,
+    "fastmath": {"contract", "nsz", "reassoc", "nnan"},
+    "error_model": "numpy",
+    # Nothing here allocates: without reference counts, passing the two tuples costs nothing.
+    "_nrt": False,
+    "nogil": True,
+}
 ROT = ROTATION
 
 
@@ -63,58 +70,62 @@ class State(NamedTuple):
     turned: np.ndarray
     pin_x: np.ndarray
     pin_y: np.ndarray
-    pin_cell: np.ndarray
+    pin_cell: np.ndarray  # row * columns + column
+    pin_row: np.ndarray
     net_length: np.ndarray
-    density: np.ndarray
-    macro_h: np.ndarray
-    macro_v: np.ndarray
-    diff_h: np.ndarray
-    diff_v: np.ndarray
-    value: np.ndarray  # congestion of every cell: horizontal map, then vertical
+    density: np.ndarray  # [rows * columns]
+    density_bits: np.ndarray  # the same memory as int64
+    macro_h: np.ndarray  # [columns, rows]
+    macro_v: np.ndarray  # [rows, columns]
+    diff_h: np.ndarray  # [columns + 1, rows]
+    diff_v: np.ndarray  # [rows + 1, columns]
+    value: np.ndarray  # congestion of every cell; then its bits and halves
+    value_bits: np.ndarray
+    value_h: np.ndarray  # [columns, rows]
+    value_v: np.ndarray  # [rows, columns]
     line: np.ndarray
-    raw: np.ndarray
     stamp: np.ndarray
     clock: np.ndarray
     cells: np.ndarray
-    level: np.ndarray  # threshold guesses of the two top-k sums
+    cell_rows: np.ndarray
+    level: np.ndarray  # threshold and spacing of values of the two top-k sums
     cost: np.ndarray  # wirelength [units], density, congestion, proxy, undefined (0 or 1)
 
 
-@njit(cache=True, inline="always")
-def add_h(s: Any, rows: int, row: int, a: int, b: int, w: float) -> None:
+@njit(**FAST)
+def add_h(s: Any, row: int, a: int, b: int, w: float) -> None:
     """Horizontal demand w in cells a .. b-1 (or b .. a-1) of one row."""
     if a > b:
-        a, b = b, a
-    s.diff_h[a * rows + row] += w
-    s.diff_h[b * rows + row] -= w
+        w = -w
+    s.diff_h[a, row] += w
+    s.diff_h[b, row] -= w
 
 
-@njit(cache=True, inline="always")
-def add_v(s: Any, columns: int, column: int, a: int, b: int, w: float) -> None:
+@njit(**FAST)
+def add_v(s: Any, column: int, a: int, b: int, w: float) -> None:
     if a > b:
-        a, b = b, a
-    s.diff_v[a * columns + column] += w
-    s.diff_v[b * columns + column] -= w
+        w = -w
+    s.diff_v[a, column] += w
+    s.diff_v[b, column] -= w
 
 
-@njit(cache=True, fastmath=FAST)
+@njit(**FAST)
 def route(p: Any, s: Any, net: int, sign: float) -> None:
     """Add (sign 1) or remove (sign -1) the route of one net at its pins' present cells."""
     a = p.net_start[net]
     b = p.net_start[net + 1]
     C = p.columns
-    R = p.rows
     w = p.net_demand[net] * sign
     source = s.pin_cell[a]
-    sr = source // C
+    sr = s.pin_row[a]
     sc = source - sr * C
     if b - a == 2:
         t = s.pin_cell[a + 1]
         if t != source:
-            tr = t // C
+            tr = s.pin_row[a + 1]
             tc = t - tr * C
-            add_h(s, R, sr, sc, tc, w)
-            add_v(s, C, tc, sr, tr, w)
+            add_h(s, sr, sc, tc, w)
+            add_v(s, tc, sr, tr, w)
         return
     s.clock[0] += 1
     key = s.clock[0]
@@ -124,22 +135,22 @@ def route(p: Any, s: Any, net: int, sign: float) -> None:
         if s.stamp[c] != key:
             s.stamp[c] = key
             s.cells[n] = c
+            s.cell_rows[n] = s.pin_row[i]
             n += 1
     if n == 1:
         return
     if n != 3:
         for i in range(1, n):
-            t = s.cells[i]
-            tr = t // C
-            tc = t - tr * C
-            add_h(s, R, sr, sc, tc, w)
-            add_v(s, C, tc, sr, tr, w)
+            tr = s.cell_rows[i]
+            tc = s.cells[i] - tr * C
+            add_h(s, sr, sc, tc, w)
+            add_v(s, tc, sr, tr, w)
         return
-    y1 = s.cells[0] // C
+    y1 = s.cell_rows[0]
     x1 = s.cells[0] - y1 * C
-    y2 = s.cells[1] // C
+    y2 = s.cell_rows[1]
     x2 = s.cells[1] - y2 * C
-    y3 = s.cells[2] // C
+    y3 = s.cell_rows[2]
     x3 = s.cells[2] - y3 * C
     if x1 > x2 or (x1 == x2 and y1 > y2):
         x1, x2, y1, y2 = x2, x1, y2, y1
@@ -148,17 +159,17 @@ def route(p: Any, s: Any, net: int, sign: float) -> None:
     if x1 > x2 or (x1 == x2 and y1 > y2):
         x1, x2, y1, y2 = x2, x1, y2, y1
     if x1 < x2 and x2 < x3 and min(y1, y3) < y2 and y2 < max(y1, y3):
-        add_h(s, R, y1, x1, x2, w)
-        add_h(s, R, y2, x2, x3, w)
-        add_v(s, C, x2, y1, y2, w)
-        add_v(s, C, x3, y2, y3, w)
+        add_h(s, y1, x1, x2, w)
+        add_h(s, y2, x2, x3, w)
+        add_v(s, x2, y1, y2, w)
+        add_v(s, x3, y2, y3, w)
     elif x2 == x3 and x1 < x2 and y1 < min(y2, y3):
-        add_h(s, R, y1, x1, x2, w)
-        add_v(s, C, x2, y1, max(y2, y3), w)
+        add_h(s, y1, x1, x2, w)
+        add_v(s, x2, y1, max(y2, y3), w)
     elif y2 == y3:
-        add_h(s, R, y1, x1, x2, w)
-        add_h(s, R, y2, x2, x3, w)
-        add_v(s, C, x2, y1, y2, w)
+        add_h(s, y1, x1, x2, w)
+        add_h(s, y2, x2, x3, w)
+        add_v(s, x2, y1, y2, w)
     else:
         low = min(x1, min(x2, x3))
         high = max(x1, max(x2, x3))
@@ -168,36 +179,33 @@ def route(p: Any, s: Any, net: int, sign: float) -> None:
             x2, x3, y2, y3 = x3, x2, y3, y2
         if y1 > y2 or (y1 == y2 and x1 > x2):
             x1, x2, y1, y2 = x2, x1, y2, y1
-        add_h(s, R, y2, low, high, w)
-        add_v(s, C, x1, y1, y2, w)
-        add_v(s, C, x3, y2, y3, w)
+        add_h(s, y2, low, high, w)
+        add_v(s, x1, y1, y2, w)
+        add_v(s, x3, y2, y3, w)
 
 
-@njit(cache=True, fastmath=FAST)
+@njit(**FAST)
 def add_density(p: Any, s: Any, i: int, x: float, y: float, sign: float) -> None:
     """Add the exact overlap of macro i, centred at x, y, to the density of every cell."""
-    gw = p.cell_width
-    gh = p.cell_height
-    x0 = x - p.width[i] / 2
-    x1 = x + p.width[i] / 2
-    y0 = y - p.height[i] / 2
-    y1 = y + p.height[i] / 2
-    c0 = max(int(np.floor(x0 / gw)), 0)
-    c1 = min(int(np.floor(x1 / gw)), p.columns - 1)
-    r0 = max(int(np.floor(y0 / gh)), 0)
-    r1 = min(int(np.floor(y1 / gh)), p.rows - 1)
-    scale = sign / (gw * gh)
+    C = p.columns
+    # In units of cells, clipped to the grid.
+    x0 = max((x - p.width[i] / 2) / p.cell_width, 0.0)
+    x1 = min((x + p.width[i] / 2) / p.cell_width, float(C))
+    y0 = max((y - p.height[i] / 2) / p.cell_height, 0.0)
+    y1 = min((y + p.height[i] / 2) / p.cell_height, float(p.rows))
+    if x1 <= x0 or y1 <= y0:
+        return
+    c0 = int(x0)
+    c1 = min(int(x1), C - 1)
+    r0 = int(y0)
+    r1 = min(int(y1), p.rows - 1)
     for r in range(r0, r1 + 1):
-        dy = min(y1, (r + 1) * gh) - max(y0, r * gh)
-        if dy <= 0:
-            continue
+        dy = sign * (min(y1, r + 1.0) - max(y0, float(r)))
         for c in range(c0, c1 + 1):
-            dx = min(x1, (c + 1) * gw) - max(x0, c * gw)
-            if dx > 0:
-                s.density[r * p.columns + c] += scale * dx * dy
+            s.density[r * C + c] += dy * (min(x1, c + 1.0) - max(x0, float(c)))
 
 
-@njit(cache=True, fastmath=FAST)
+@njit(**FAST)
 def add_blockage(p: Any, s: Any, i: int, x: float, y: float, sign: float) -> None:
     """Add the routes that hard macro i takes from every cell.
 
@@ -231,8 +239,8 @@ def add_blockage(p: Any, s: Any, i: int, x: float, y: float, sign: float) -> Non
             dy = max(min(y1, (r + 1) * gh) - max(y0, r * gh), 0.0)
             for c in range(c0, c1 + 1):
                 dx = max(min(x1, (c + 1) * gw) - max(x0, c * gw), 0.0)
-                s.macro_v[r * C + c] += v * dx * dy / gh
-                s.macro_h[c * R + r] += h * dy * dx / gw
+                s.macro_v[r, c] += v * dx * dy / gh
+                s.macro_h[c, r] += h * dy * dx / gw
         return
     # "Partly covered" is judged on overlaps that count as 0 where either of the two is 0.
     top = y1 - r1 * gh if y1 < (r1 + 1) * gh else gh
@@ -271,129 +279,143 @@ def add_blockage(p: Any, s: Any, i: int, x: float, y: float, sign: float) -> Non
             if dx <= 0:
                 continue
             if not (partly_rows and r == r1):
-                s.macro_v[r * C + c] += v * dx
+                s.macro_v[r, c] += v * dx
             if not (partly_columns and c == c1):
-                s.macro_h[c * R + r] += h * dy
+                s.macro_h[c, r] += h * dy
 
 
-@njit(cache=True, fastmath=FAST)
-def _split(v: Any, t: float) -> tuple[int, float, float, float]:
-    """Count, sum and least of the values above t, and the largest of the others."""
+@njit(**FAST)
+def _above(v: Any, t: float) -> tuple[int, float]:
+    """Count and sum of the values above t (one vectorised pass)."""
     n = 0
     total = 0.0
-    least = 1e300
-    most = -1e300
     for i in range(v.shape[0]):
         z = v[i]
-        above = z > t
-        n += 1 if above else 0
-        total += z if above else 0.0
-        least = min(least, z if above else 1e300)
-        most = max(most, -1e300 if above else z)
-    return n, total, least, most
+        if z > t:
+            n += 1
+            total += z
+    return n, total
 
 
-@njit(cache=True, fastmath=FAST)
-def top_sum(v: Any, k: int, level: Any, which: int, limit: float) -> float:
+@njit(**FAST)
+def _as_double(bits: Any) -> float:
+    return np.int64(bits).view(np.float64)
+
+
+@njit(**FAST)
+def _around(v: Any, bits: Any, t: float) -> tuple[float, float]:
+    """The least value above t and the largest not above it.
+
+    `bits` are the same numbers seen as int64: positive doubles keep their order, and compilers
+    vectorise minima of integers only.
+    """
+    least = np.int64(9218868437227405311)  # the largest double
+    most = np.int64(0)
+    for i in range(v.shape[0]):
+        b = bits[i]
+        if v[i] > t:
+            least = min(least, b)
+        else:
+            most = max(most, b)
+    return _as_double(least), _as_double(most)
+
+
+@njit(**FAST)
+def top_sum(v: Any, bits: Any, k: int, level: Any, which: int, limit: float) -> float:
     """The sum of the k largest values, or a lower bound of it that already exceeds `limit`.
 
-    Starts at a guessed threshold that follows the answer from call to call: each step moves one
-    value over the line, so that near-by calls need one to three vectorised passes.
+    Looks for a threshold with k values above it, from the one found last time. Values are never
+    negative but for rounding; many may be equal (usage is a multiple of one net).
     """
-    t = level[which]
-    steps = 0
-    while True:
-        n, total, least, most = _split(v, t)
+    t = level[which, 0]
+    gap = level[which, 1]
+    low = 0.0  # more than k values are above it
+    high = 1e300  # fewer than k
+    n_low = v.shape[0]
+    n_high = 0
+    n, total = _above(v, t)
+    if n < k:
+        with_equal, _ = _above(v, np.nextafter(t, -1.0))
+        if with_equal >= k:
+            return total + (k - n) * t
+    for step in range(60):
         if n == k:
-            level[which] = least + (most - least) * 0.5 if most > -1e300 else least - 1e-9
+            level[which, 0] = t
             return total
         if n > k:
-            if n == k + 1:
-                level[which] = least
-                return total - least
-            if total * (k / n) > limit:
-                level[which] = t
-                return total * (k / n)  # the k largest have at least the mean of the n largest
-            excess = n - k
-            if excess > 12 and steps < 24:
-                t = max(t + (total / n - t) * (0.5 if excess > k else 0.12), least)
-            else:
-                # `least` may occur several times: those still above it are counted next time.
-                n2, total2, least2, most2 = _split(v, least)
-                if n2 <= k:
-                    level[which] = least
-                    return total2 + (k - n2) * least
-                t = least
+            # The k largest have at least the mean of the n largest.
+            if total * k > limit * n:
+                level[which, 0] = t
+                return total * k / n
+            low = t
+            n_low = n
         else:
-            n2, total2, least2, most2 = _split(v, most - abs(most) * 1e-15 - 1e-300)
-            if n2 >= k:
-                level[which] = most
-                return total + (k - n) * most
-            lack = k - n2
-            if lack > 12 and steps < 24:
-                t = most - (total / max(n, 1) - most if n > 0 else 0.02 * abs(most)) * 0.2 - 1e-9
-                t -= 0.002 * steps * abs(most)
+            high = t
+            n_high = n
+        if abs(n - k) < 4 or step > 6:
+            least, most = _around(v, bits, t)
+            if n > k:
+                after, rest = _above(v, least)
+                if after <= k:
+                    level[which, 0] = least
+                    return rest + (k - after) * least
+                t, n, total = least, after, rest
             else:
-                t = most - abs(most) * 1e-15 - 1e-300
-        steps += 1
-        if steps > 200:  # many equal values: sort
-            ordered = np.sort(v)
-            level[which] = ordered[v.shape[0] - k]
-            return ordered[v.shape[0] - k :].sum()
+                t = np.nextafter(most, -1.0)
+                after, rest = _above(v, t)
+                if after >= k:
+                    level[which, 0] = most
+                    return total + (k - n) * most
+                n, total = after, rest
+            continue
+        if high < 1e300 and low > 0:
+            t = low + (high - low) * (n_low - k + 0.5) / (n_low - n_high + 1.0)
+        else:
+            t = max(t + (n - k) * gap * (1 << step), 0.0)
+        n, total = _above(v, t)
+    ordered = 0.0  # does not happen: every step above takes at least one value over the line
+    for _ in range(k - n):
+        _, most = _around(v, bits, t)
+        ordered += most
+        t = np.nextafter(most, -1.0)
+    return total + ordered
 
 
-@njit(cache=True, fastmath=FAST)
+@njit(**FAST)
 def congestion_values(p: Any, s: Any) -> None:
     """Fill `s.value` from the difference arrays (and smooth the nets' part, if asked for)."""
-    C = p.columns
-    R = p.rows
-    n = C * R
-    line = s.line
-    if p.smooth == 0:
-        for r in range(R):
-            line[r] = 0.0
-        for c in range(C):
-            for r in range(R):
-                line[r] += s.diff_h[c * R + r]
-                s.value[c * R + r] = line[r] * p.scale_h + s.macro_h[c * R + r]
-        for c in range(C):
-            line[c] = 0.0
-        for r in range(R):
-            for c in range(C):
-                line[c] += s.diff_v[r * C + c]
-                s.value[n + r * C + c] = line[c] * p.scale_v + s.macro_v[r * C + c]
+    _accumulate(s.diff_h, s.macro_h, s.value_h, s.line, p.scale_h, p.smooth)
+    _accumulate(s.diff_v, s.macro_v, s.value_v, s.line, p.scale_v, p.smooth)
+
+
+@njit(**FAST)
+def _accumulate(diff: Any, macro: Any, value: Any, use: Any, scale: float, S: int) -> None:
+    """value[i, j] = macro[i, j] + scale * sum of diff[:i + 1, j], spread over j-S .. j+S."""
+    A = macro.shape[0]
+    B = macro.shape[1]
+    for j in range(B):
+        value[0, j] = scale * diff[0, j]
+    for i in range(1, A):
+        for j in range(B):
+            value[i, j] = value[i - 1, j] + scale * diff[i, j]
+    if S == 0:
+        for i in range(A):
+            for j in range(B):
+                value[i, j] += macro[i, j]
         return
-    for i in range(n):
-        s.value[i] = s.macro_h[i]
-        s.value[n + i] = s.macro_v[i]
-    S = p.smooth
-    for r in range(R):
-        use = 0.0
-        for c in range(C):  # the horizontal demand of a cell spreads over rows r-S .. r+S
-            use += s.diff_h[c * R + r]
-            s.raw[c * R + r] = use * p.scale_h
-    for c in range(C):
-        for r in range(R):
-            a = max(r - S, 0)
-            b = min(r + S, R - 1)
-            share = s.raw[c * R + r] / (b - a + 1)
+    for i in range(A):
+        for j in range(B):
+            use[j] = value[i, j]
+            value[i, j] = macro[i, j]
+        for j in range(B):
+            a = max(j - S, 0)
+            b = min(j + S, B - 1)
+            share = use[j] / (b - a + 1)
             for t in range(a, b + 1):
-                s.value[c * R + t] += share
-    for c in range(C):
-        use = 0.0
-        for r in range(R):
-            use += s.diff_v[r * C + c]
-            s.raw[r * C + c] = use * p.scale_v
-    for r in range(R):
-        for c in range(C):
-            a = max(c - S, 0)
-            b = min(c + S, C - 1)
-            share = s.raw[r * C + c] / (b - a + 1)
-            for t in range(a, b + 1):
-                s.value[n + r * C + t] += share
+                value[i, t] += share
 
 
-@njit(cache=True, fastmath=FAST)
+@njit(**FAST)
 def net_length(p: Any, s: Any, net: int) -> float:
     """Weighted half-perimeter of one net at its pins' present places."""
     a = p.net_start[net]
@@ -411,12 +433,12 @@ def net_length(p: Any, s: Any, net: int) -> float:
     return p.net_weight[net] * (x1 - x0 + y1 - y0)
 
 
-@njit(cache=True, fastmath=FAST)
+@njit(**FAST)
 def density_cost(p: Any, s: Any, limit: float) -> float:
     """Half the mean of the densest tenth of the cells; `limit` as in `top_sum`."""
     k = p.top_density
     if k > 0:
-        return 0.5 * top_sum(s.density, k, s.level, 0, 2.0 * k * limit) / k
+        return 0.5 * top_sum(s.density, s.density_bits, k, s.level, 0, 2.0 * k * limit) / k
     total = 0.0
     n = 0
     for i in range(s.density.shape[0]):
@@ -426,7 +448,7 @@ def density_cost(p: Any, s: Any, limit: float) -> float:
     return 0.5 * total / n if n else 0.0
 
 
-@njit(cache=True)
+@njit(**FAST)
 def evaluate(p: Any, s: Any) -> None:
     """Everything from scratch at s.x, s.y, s.turned; the result is in `s.cost`."""
     C = p.columns
@@ -446,6 +468,7 @@ def evaluate(p: Any, s: Any) -> None:
             c = min(max(c, 0), C - 1)
             r = min(max(r, 0), R - 1)
         s.pin_cell[i] = r * C + c
+        s.pin_row[i] = r
     s.density[:] = 0
     s.macro_h[:] = 0
     s.macro_v[:] = 0
@@ -464,8 +487,6 @@ def evaluate(p: Any, s: Any) -> None:
     s.cost[0] = length
     s.cost[1] = density_cost(p, s, 1e300)
     k = p.top_congestion
-    s.cost[2] = top_sum(s.value, k, s.level, 1, 1e300) / k
-    s.cost[3] = (
-        length / p.norm + p.weight_density * s.cost[1] + p.weight_congestion * s.cost[2]
-    )
+    s.cost[2] = top_sum(s.value, s.value_bits, k, s.level, 1, 1e300) / k
+    s.cost[3] = length / p.norm + p.weight_density * s.cost[1] + p.weight_congestion * s.cost[2]
     s.cost[4] = outside

@@ -144,9 +144,7 @@ def _unquoted(text: Text, tokens: np.ndarray, what: str) -> Names:
     return names
 
 
-def read_netlist(
-    path: str | os.PathLike[str], plc: str | os.PathLike[str] | None = None
-) -> Design:
+def read_netlist(path: str | os.PathLike[str], plc: str | os.PathLike[str] | None = None) -> Design:
     """A `Design` from a netlist.pb.txt (may be packed) and, if given, a .plc.
 
     Raises:
@@ -199,9 +197,7 @@ class _Table:
         return [next(words) if has else "" for has in given]
 
 
-def _assemble(
-    path: object, table: _Table, inputs: Names, owners: np.ndarray, plc: Any
-) -> Design:
+def _assemble(path: object, table: _Table, inputs: Names, owners: np.ndarray, plc: Any) -> Design:
     names, count = table.names, len(table.names)
     again = names.first_repeated()
     if again >= 0:

@@ -1,0 +1,288 @@
+"""`sciml placement ...`: place, score, check, convert and draw circuits."""
+
+from __future__ import annotations
+
+import json as json_module
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tyro
+
+from sciml.errors import InputError
+from sciml.placement.design import Canvas, Design, Grid
+
+Files = tuple[Path, ...]
+
+
+def _read(
+    design: Path,
+    plc: Path | None,
+    pl: Path | None,
+    lef: Files,
+    canvas: tuple[float, float] | None = None,
+    grid: tuple[int, int] | None = None,
+) -> Design:
+    from sciml.placement.io import read_design
+
+    found = read_design(design, plc=plc, pl=pl, lef=lef)
+    if canvas is not None:
+        if not all(math.isfinite(v) and v > 0 for v in canvas):
+            raise InputError(f"--canvas must be two numbers > 0, got {canvas[0]} {canvas[1]}")
+        origin = found.canvas
+        found = replace(
+            found,
+            canvas=Canvas(origin.x0, origin.y0, origin.x0 + canvas[0], origin.y0 + canvas[1]),
+        )
+    if grid is not None:
+        if min(grid) < 1 or grid[0] * grid[1] > 1 << 22:
+            raise InputError(f"--grid must be two numbers >= 1, got {grid[0]} {grid[1]}")
+        new: Grid = replace(found.grid, columns=grid[0], rows=grid[1])
+        found = replace(found, grid=new)
+    return found
+
+
+def _show(values: dict[str, Any], json: bool) -> None:
+    if json:
+        print(json_module.dumps(values))
+        return
+    width = max(map(len, values))
+    for key, value in values.items():
+        shown = f"{value:.6g}" if isinstance(value, float) else str(value)
+        print(f"{key:<{width}}  {shown}")
+
+
+def score(
+    design: tyro.conf.Positional[Path],
+    plc: Path | None = None,
+    pl: Path | None = None,
+    lef: Files = (),
+    canvas: tuple[float, float] | None = None,
+    grid: tuple[int, int] | None = None,
+    json: bool = False,
+) -> None:
+    """Score a placement: wire length, density, congestion, proxy, overlap, legality.
+
+    Args:
+        design: A .aux, .pb.txt, .def or a folder with one of them (may be packed).
+        plc: Circuit Training placement of a .pb.txt.
+        pl: Bookshelf placement instead of the one the .aux names.
+        lef: Libraries of a .def (default: every .lef beside it).
+        canvas: Width and height, where the files state none.
+        grid: Columns and rows of the proxy's grid, where the files state none.
+        json: Print one JSON object.
+    """
+    from sciml.placement.placer import score as score_design
+
+    _show(score_design(_read(design, plc, pl, lef, canvas, grid)), json)
+
+
+def check(
+    design: tyro.conf.Positional[Path],
+    plc: Path | None = None,
+    pl: Path | None = None,
+    lef: Files = (),
+    json: bool = False,
+) -> int:
+    """Check a placement: overlaps, canvas, rows, sites, fixed nodes. Exit code 0 legal, 1 not.
+
+    Args:
+        design: The netlist; the places it names itself say where fixed nodes belong.
+        plc: The placement to check, of a .pb.txt.
+        pl: The placement to check, of a Bookshelf design.
+        lef: Libraries of a .def.
+        json: Print one JSON object.
+    """
+    from sciml.placement.legality import check as check_design
+
+    placed = _read(design, plc, pl, lef)
+    reference = None
+    if pl is not None:
+        reference = _read(design, None, None, lef)
+    verdict = check_design(placed, reference)
+    if json:
+        counts = {
+            key: getattr(verdict, key)
+            for key in ("legal", "overlaps", "overlap_area", "outside", "moved", "off_row",
+                        "off_site", "problems")
+        }  # fmt: skip
+        print(json_module.dumps(counts))
+    else:
+        for line in verdict.problems:
+            print(line)
+        print("legal" if verdict.legal else "not legal")
+    return 0 if verdict.legal else 1
+
+
+def place(
+    design: tyro.conf.Positional[Path],
+    output: Annotated[Path, tyro.conf.arg(aliases=["-o"])],
+    plc: Path | None = None,
+    pl: Path | None = None,
+    lef: Files = (),
+    budget: str = "60s",
+    seed: int = 0,
+    start: Literal["file", "zero"] = "zero",
+    method: Literal["auto", "sa", "search", "policy"] = "auto",
+    movable: Literal["macros", "cells", "all"] = "macros",
+    chains: int = 1,
+    workers: int = 1,
+    centred: bool = False,
+    canvas: tuple[float, float] | None = None,
+    grid: tuple[int, int] | None = None,
+    resume: bool = False,
+    json: bool = False,
+) -> int:
+    """Place a design within a budget. Ctrl-C ends early and writes the best legal result.
+
+    Args:
+        design: A .aux, .pb.txt, .def or a folder with one of them.
+        output: A file (.plc, .pl, .aux, .pb.txt or .def) or a folder for the result.
+        plc: Circuit Training placement: canvas, grid and fixed places.
+        pl: Bookshelf placement to start from.
+        lef: Libraries of a .def.
+        budget: CPU time of the search: 60, 60s, 5m.
+        seed: Seed of every random choice.
+        start: Forget the given places (zero) or start from them (file).
+        method: Annealing (sa), search on the wire mask, a trained policy, or choose (auto).
+        movable: What may move: macros, standard cells, or all.
+        chains: Annealing chains that share the budget.
+        workers: Threads for the chains.
+        centred: Hard macros only at centres of grid cells.
+        canvas: Width and height, where the files state none.
+        grid: Columns and rows of the proxy's grid.
+        resume: Go on with a search that was interrupted (its state lies beside the output).
+        json: Print one JSON object.
+    """
+    from sciml.placement.annealing import AnnealingConfig
+    from sciml.placement.io import write_design
+    from sciml.placement.placer import place as place_design
+
+    if chains < 1 or workers < 1:
+        raise InputError("--chains and --workers must be at least 1")
+    found = _read(design, plc, pl, lef, canvas, grid)
+    target = _target(found, design, output)
+    state = target.parent / f".{target.name}.search.npz"
+    if not resume:
+        state.unlink(missing_ok=True)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    placed = place_design(
+        found,
+        budget=_seconds(budget),
+        seed=seed,
+        start=start,
+        method=method,
+        movable=movable,
+        config=AnnealingConfig(chains=chains, workers=workers, centred=centred),
+        state=state,
+        report=None if json else _progress,
+    )
+    files = write_design(placed.design, target)
+    if not placed.stopped:
+        state.unlink(missing_ok=True)
+    if json:
+        print(json_module.dumps(placed.scores))
+    else:
+        _show(placed.scores, False)
+        print("wrote " + ", ".join(map(str, files)))
+        if placed.stopped:
+            print("stopped early; the same command with --resume goes on")
+    return 0
+
+
+def convert(
+    source: tyro.conf.Positional[Path],
+    to: tyro.conf.Positional[Path],
+    plc: Path | None = None,
+    pl: Path | None = None,
+    lef: Files = (),
+) -> None:
+    """Convert a design between Bookshelf, Circuit Training and LEF/DEF.
+
+    Args:
+        source: A .aux, .pb.txt, .def or a folder with one of them.
+        to: The new .aux, .pb.txt, .def, or a placement alone: .pl, .plc.
+        plc: Circuit Training placement of the source.
+        pl: Bookshelf placement of the source.
+        lef: Libraries of a .def.
+    """
+    from sciml.placement.io import write_design
+
+    for path in write_design(_read(source, plc, pl, lef), to):
+        print(f"wrote {path}")
+
+
+def draw(
+    design: tyro.conf.Positional[Path],
+    output: Annotated[Path, tyro.conf.arg(aliases=["-o"])],
+    plc: Path | None = None,
+    pl: Path | None = None,
+    lef: Files = (),
+    canvas: tuple[float, float] | None = None,
+    grid: tuple[int, int] | None = None,
+) -> None:
+    """Draw a placement: macros and cells, density, congestion, wire demand.
+
+    Args:
+        design: A .aux, .pb.txt, .def or a folder with one of them.
+        output: The picture: .png, .svg or .html.
+        plc: Circuit Training placement.
+        pl: Bookshelf placement.
+        lef: Libraries of a .def.
+        canvas: Width and height, where the files state none.
+        grid: Columns and rows of the maps.
+    """
+    from sciml.placement.draw import draw_file
+
+    draw_file(_read(design, plc, pl, lef, canvas, grid), output)
+    print(f"wrote {output}")
+
+
+def _target(design: Design, source: Path, output: Path) -> Path:
+    """The file to write for an output that may be a folder."""
+    name = output.name.lower()
+    known = (".plc", ".pl", ".aux", ".pb.txt", ".def", ".gz")
+    if name.endswith(known):
+        return output
+    if output.suffix and not output.is_dir():
+        raise InputError(f"unknown kind of output {output.suffix!r}", where=output,
+                         hint="Use .plc, .pl, .aux, .pb.txt, .def or a folder")  # fmt: skip
+    if design.plc_index is not None:
+        return output / f"{design.name}.plc"
+    if ".def" in source.name.lower():
+        return output / f"{design.name}.def"
+    return output / f"{design.name}.pl"
+
+
+def _seconds(text: str) -> float:
+    units = {"s": 1.0, "m": 60.0, "h": 3600.0}
+    number, unit = (text[:-1], units[text[-1]]) if text[-1:] in units else (text, 1.0)
+    try:
+        value = float(number) * unit
+    except ValueError:
+        value = math.nan
+    if not 0 < value < 1e7:
+        raise InputError(f"--budget must be a time such as 60, 60s or 5m, got {text!r}")
+    return value
+
+
+def _progress(row: dict[str, float]) -> None:
+    from rich.console import Console
+
+    text = "  ".join(
+        f"{key} {value:.4f}" if abs(value) < 10 else f"{key} {value:,.0f}"
+        for key, value in row.items()
+        if key in ("cpu_seconds", "proxy", "best", "hpwl", "overflow")
+    )
+    Console(stderr=True, highlight=False).print(f"{row.get('progress', 0):4.0%}  {text}")
+
+
+COMMANDS: dict[str, Callable[..., Any]] = {
+    "place": place,
+    "score": score,
+    "check": check,
+    "convert": convert,
+    "draw": draw,
+}

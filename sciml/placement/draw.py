@@ -1,0 +1,140 @@
+"""Pictures of a placement: macros, cells and ports; density, congestion, wire demand."""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sciml.errors import InputError
+from sciml.paths import atomic_write
+from sciml.placement.cost import Evaluator, proxy_cost
+from sciml.placement.design import CELL, MACRO, PORT, SOFT, Design
+from sciml.placement.wirelength import hpwl, rudy
+
+_COLOURS = {MACRO: "#c8553d", SOFT: "#588b8b", CELL: "#2d5d7b", PORT: "#222222"}
+
+
+def layout(axes: Any, design: Design) -> None:
+    """Draw nodes on matplotlib axes: hard macros red, soft green, cells blue, ports black."""
+    from matplotlib.collections import PolyCollection
+
+    width, height = design.size()
+    for kind in (SOFT, CELL, MACRO):
+        nodes = design.where(kind)
+        if not len(nodes):
+            continue
+        if len(nodes) > 20000:  # too many rectangles: one dot each
+            axes.plot(design.x[nodes], design.y[nodes], ",", color=_COLOURS[kind], alpha=0.5)
+            continue
+        x0, x1 = design.x[nodes] - width[nodes] / 2, design.x[nodes] + width[nodes] / 2
+        y0, y1 = design.y[nodes] - height[nodes] / 2, design.y[nodes] + height[nodes] / 2
+        corners = np.stack([x0, y0, x1, y0, x1, y1, x0, y1], 1).reshape(-1, 4, 2)
+        axes.add_collection(
+            PolyCollection(
+                list(corners),
+                facecolors=_COLOURS[kind],
+                edgecolors="black" if kind == MACRO else "none",
+                linewidths=0.4,
+                alpha=0.85 if kind == MACRO else 0.35,
+            )
+        )
+    ports = design.where(PORT)
+    axes.plot(design.x[ports], design.y[ports], ".", color=_COLOURS[PORT], markersize=2)
+    canvas = design.canvas
+    axes.set_xlim(canvas.x0, canvas.x1)
+    axes.set_ylim(canvas.y0, canvas.y1)
+    axes.set_aspect("equal")
+    axes.set_xticks([])
+    axes.set_yticks([])
+
+
+def figure(design: Design, title: str = "") -> Any:
+    """A matplotlib figure of four maps: layout, density, congestion, wire demand (RUDY)."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(11, 10), layout="constrained")
+    axes = figure.subplots(2, 2)
+    layout(axes[0, 0], design)
+    axes[0, 0].set_title(title or design.name)
+    evaluator = Evaluator(design)
+    state, p = evaluator.load(design), evaluator.problem
+    box = (design.canvas.x0, design.canvas.x1, design.canvas.y0, design.canvas.y1)
+    density = state.density.reshape(p.rows, p.columns)
+    congestion = np.maximum(state.value_h.T, state.value_v)
+    maps = (
+        (axes[0, 1], density, "density (area share of a grid cell)"),
+        (axes[1, 0], congestion, "congestion (larger of both directions)"),
+        (axes[1, 1], rudy(design), "wire demand, RUDY (length per area)"),
+    )
+    for ax, values, label in maps:
+        shown = ax.imshow(values, origin="lower", extent=box, cmap="magma", aspect="equal")
+        ax.set_title(label)
+        ax.set_xticks([])
+        ax.set_yticks([])
+        figure.colorbar(shown, ax=ax, shrink=0.8)
+    return figure
+
+
+def draw_file(design: Design, path: str | Path) -> None:
+    """Write a picture of the design as .png, .svg or a self-contained .html.
+
+    Raises:
+        InputError: the file name ends in something else.
+    """
+    path = Path(path)
+    kind = path.suffix.lower()
+    if kind not in (".png", ".svg", ".html"):
+        raise InputError(f"a picture ends in .png, .svg or .html, not {kind!r}", where=path)
+    made = figure(design)
+    with atomic_write(path) as part, io.BytesIO() as buffer:
+        made.savefig(buffer, format="png" if kind == ".html" else kind[1:], dpi=130)
+        data = buffer.getvalue()
+        if kind == ".html":
+            cost = proxy_cost(design)
+            text = (
+                "<!doctype html><meta charset=utf-8><title>{0}</title><h1>{0}</h1>"
+                "<p>{1}</p><p>half-perimeter {2:.6g}; proxy {3:.4f} (wirelength {4:.4f}, density "
+                "{5:.4f}, congestion {6:.4f}); robust proxy {7:.4f}</p>"
+                '<img style="max-width:100%" alt="the placement" src="data:image/png;base64,{8}">'
+            ).format(
+                html.escape(design.name),
+                html.escape(design.summary()),
+                hpwl(design),
+                cost.proxy,
+                cost.wirelength,
+                cost.density,
+                cost.congestion,
+                cost.robust_proxy,
+                base64.b64encode(data).decode(),
+            )
+            data = text.encode()
+        part.write_bytes(data)
+
+
+def animation(frames: list[Design], path: str | Path, seconds: float = 6.0) -> None:
+    """An animated GIF of a search, one frame a placement (kept small: 480 pixels)."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+    from PIL import Image
+
+    images = []
+    for frame in frames:
+        made = Figure(figsize=(4.8, 4.8), dpi=100, layout="constrained")
+        canvas = FigureCanvasAgg(made)
+        layout(made.subplots(), frame)
+        canvas.draw()
+        images.append(Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3]).quantize(64))
+    with atomic_write(path) as part:
+        images[0].save(
+            part,
+            format="GIF",
+            save_all=True,
+            append_images=images[1:],
+            duration=int(1000 * seconds / max(len(images), 1)),
+            loop=0,
+        )

@@ -1,0 +1,132 @@
+"""Place a design, and say what a placement is worth: the two functions most people need."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from sciml.errors import InputError
+from sciml.placement.annealing import Annealer, AnnealingConfig, zero_start
+from sciml.placement.cost import proxy_cost
+from sciml.placement.design import CELL, MACRO, Design
+from sciml.placement.legalise import legalise_macros
+from sciml.placement.legality import check
+from sciml.placement.wirelength import hpwl
+
+Method = Literal["auto", "sa", "search", "policy"]
+Movable = Literal["macros", "cells", "all"]
+Start = Literal["file", "zero"]
+
+
+@dataclass
+class Placed:
+    """A finished (or stopped) search."""
+
+    design: Design
+    scores: dict[str, Any]
+    history: list[dict[str, float]] = field(default_factory=list)
+    stopped: bool = False
+
+
+def score(design: Design, reference: Design | None = None) -> dict[str, Any]:
+    """hpwl, the proxy and its terms, overlap area and legality of a design as placed.
+
+    `reference` says where fixed nodes belong. Terms that are undefined (a pin outside the
+    canvas) are None. The robust proxy counts blockage by area; see `cost`.
+    """
+    verdict = check(design, reference)
+    cost = proxy_cost(design).as_dict()
+    values = {"hpwl": hpwl(design), **cost, "overlap_area": verdict.overlap_area}
+    shown: dict[str, Any] = {k: float(v) if np.isfinite(v) else None for k, v in values.items()}
+    return {**shown, "legal": verdict.legal}
+
+
+def place(
+    design: Design,
+    *,
+    budget: float = 60.0,
+    seed: int = 0,
+    start: Start = "zero",
+    method: Method = "auto",
+    movable: Movable = "macros",
+    config: AnnealingConfig | None = None,
+    by_moves: bool = False,
+    state: str | Path | None = None,
+    report: Callable[[dict[str, float]], None] | None = None,
+) -> Placed:
+    """Find a good legal placement within a budget of CPU-seconds.
+
+    Args:
+        design: the netlist; fixed nodes stay where they are.
+        budget: CPU-seconds of search (moves, if `by_moves`).
+        seed: of every random choice.
+        start: "zero" forgets the places of all movable nodes, "file" starts from them.
+        method: "sa" anneals the proxy; "search" is the greedy, beam and evolutionary search on
+            the wire mask; "policy" lets a trained network propose; "auto" anneals macros and
+            places cells electrostatically.
+        movable: "macros" (hard and soft), "cells" (standard cells only) or "all".
+        config: of the annealing.
+        state: a file to save the search to after every stage and to resume it from.
+        report: called with a dictionary of progress after every stage.
+
+    Raises:
+        InputError: no legal start exists, or the design has nothing to move.
+    """
+    began = time.process_time()
+    original = design
+    if movable not in ("macros", "cells", "all"):
+        raise InputError(f"movable must be macros, cells or all, got {movable!r}")
+    has_cells = bool(((design.kind == CELL) & ~design.fixed).any())
+    if movable == "macros":
+        design = replace(design, fixed=design.fixed | (design.kind == CELL))
+    elif movable == "cells":
+        design = replace(design, fixed=design.fixed | (design.kind != CELL))
+    if bool(design.fixed.all()):
+        raise InputError("nothing is movable in this design", where=design.source)
+
+    evaluations, history, stopped = 0, [], False
+    if has_cells and movable != "macros":
+        from sciml.placement.standard_cells import place_cells
+
+        found = place_cells(design, budget=budget, seed=seed, start=start, report=report)
+        result, history, stopped = found.design, found.history, found.stopped
+        evaluations = found.evaluations
+    elif method in ("search", "policy"):
+        from sciml.placement.search import search_macros
+
+        found = search_macros(design, budget, seed, policy=method == "policy", report=report)
+        result, history, stopped = found.design, found.history, found.stopped
+        evaluations = found.evaluations
+    else:
+        config = config or AnnealingConfig()
+        if start == "zero":
+            starts = [zero_start(design, seed * 1009 + k) for k in range(config.chains)]
+        else:
+            starts = [legalise_macros(design)] * config.chains
+        annealer = Annealer(starts[0], config, seed, budget, by_moves, starts)
+        if state is not None and Path(state).exists():
+            annealer.resume(state)
+
+        def after_stage(row: dict[str, float]) -> None:
+            if state is not None:
+                annealer.save(state)
+            if report is not None:
+                report(row)
+
+        best = annealer.run(after_stage)
+        stopped = annealer.stage < config.stages and not annealer.idle
+        result, history, evaluations = best.result(), annealer.history, annealer.moves
+    result = replace(result, fixed=original.fixed)
+    scores = score(result, original)
+    scores |= {"cpu_seconds": time.process_time() - began, "evaluations": evaluations}
+    return Placed(result, scores, history, stopped)
+
+
+def macros_of(design: Design) -> np.ndarray:
+    """Indices of the movable hard macros."""
+    return np.flatnonzero((design.kind == MACRO) & ~design.fixed)
