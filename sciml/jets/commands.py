@@ -81,9 +81,9 @@ def tag(
             faulty += int((scores.flags != 0).sum())
             cut += int((scores.cut > 0).sum())
             advance(len(scores.flags))
-    console.print(f"{out}: {jets} jets, {faulty} faulty (score NaN, see `flag`)")
+    console.print(f"{out}: {jets} jets, {faulty} faulty (score NaN, see `flag`)", soft_wrap=True)
     if cut:
-        console.print(tagger.cut_message(cut, jets))
+        console.print(tagger.cut_message(cut, jets), soft_wrap=True)
 
 
 def evaluate(

@@ -1,0 +1,181 @@
+"""`sciml jets` from the command line: what comes out, and one line for every fault."""
+
+import json
+
+import awkward as ak
+import numpy as np
+import pytest
+import torch
+
+from sciml.cli import main
+from sciml.jets import JetTagger
+from sciml.jets.features import COLUMNS
+from sciml.jets.io import create, read
+
+CLASSES = ("QCD", "Hbb", "Tbqq")
+TRUNK = {"name": "pair_transformer", "dim": 16, "depth": 1, "heads": 2, "pair_dim": 4}
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A folder with a model and a file of 50 jets, one of them empty, one with a NaN."""
+    folder = tmp_path_factory.mktemp("jets")
+    torch.manual_seed(3)
+    JetTagger.build(TRUNK, CLASSES).save(folder / "model.safetensors")
+    random = np.random.default_rng(0)
+    lengths = random.integers(1, 30, 50)
+    lengths[7], lengths[11] = 0, 140
+    total = lengths.sum()
+    pt, eta, phi = (
+        random.exponential(20, total) + 1,
+        random.normal(0, 0.3, total),
+        random.normal(0, 0.3, total),
+    )
+    flat = {n: random.uniform(0, 0.1, total) for n in COLUMNS}
+    flat["part_px"], flat["part_py"] = pt * np.cos(phi), pt * np.sin(phi)
+    flat["part_pz"], flat["part_energy"] = pt * np.sinh(eta), pt * np.cosh(eta) * 1.01
+    flat["part_deta"], flat["part_dphi"] = eta, phi
+    flat["part_px"][lengths[:20].sum()] = np.nan
+    columns = {n: ak.unflatten(v.astype(np.float32), lengths) for n, v in flat.items()}
+    columns["jet_pt"], columns["jet_energy"] = np.full(50, 600.0), np.full(50, 700.0)
+    columns["event"] = np.arange(50) * 7
+    truth = random.integers(0, 3, 50)
+    for index, name in enumerate(CLASSES):
+        columns[f"label_{name}"] = (truth == index).astype(np.int32)
+    for suffix in (".parquet", ".root"):
+        with create(folder / f"jets{suffix}") as writer:
+            writer.write(columns)
+    return folder
+
+
+def run(*arguments):
+    return main(["jets", *map(str, arguments)])
+
+
+@pytest.mark.parametrize("source", [".parquet", ".root"])
+@pytest.mark.parametrize("target", [".parquet", ".root"])
+def test_tag(place, tmp_path, capsys, source, target):
+    out = tmp_path / f"scores{target}"
+    model = place / "model.safetensors"
+    arguments = ["tag", place / f"jets{source}", "-o", out, "--model", model, "--step", 8]
+    assert run(*arguments, "--keep", "event", "jet_pt") == 0
+    scores = read(out)
+    assert scores.fields == ["event", "jet_pt", *(f"score_{n}" for n in CLASSES), "flag"]
+    assert scores.event.tolist() == [7 * i for i in range(50)]
+    bad = np.flatnonzero(np.asarray(scores.flag))
+    assert bad.tolist() == [7, 20]
+    table = np.stack([np.asarray(scores[f"score_{n}"]) for n in CLASSES], 1)
+    assert np.isnan(table[bad]).all() and np.isfinite(np.delete(table, bad, 0)).all()
+    expected = JetTagger.from_pretrained(model).predict(place / f"jets{source}")
+    assert np.nanmax(np.abs(table - expected)) < 1e-5
+    said = capsys.readouterr()
+    assert "2 faulty" in said.out + said.err and "1 of 50 jets" in said.out + said.err
+
+
+def test_tag_is_the_same_whatever_the_step(place, tmp_path):
+    model = place / "model.safetensors"
+    for step in (1, 50):
+        out = tmp_path / f"{step}.parquet"
+        run("tag", place / "jets.root", "-o", out, "--model", model, "--step", step)
+    one, all_ = (read(tmp_path / f"{s}.parquet") for s in (1, 50))
+    for name in one.fields:
+        assert np.allclose(one[name], all_[name], atol=1e-5, equal_nan=True)
+
+
+def test_evaluate(place, tmp_path, capsys):
+    arguments = ["evaluate", place / "jets.root", "--model", place / "model.safetensors"]
+    assert run(*arguments, "-o", tmp_path / "e.json") == 0
+    found = json.loads((tmp_path / "e.json").read_text())
+    assert found["jets"] == 50 and 0 <= found["auc_Hbb"] <= 1
+    assert f"{found['auc_Hbb']:.5f}" in capsys.readouterr().out
+
+
+def faults(place, folder):
+    """name -> (file, output, more arguments, words that the message must hold)."""
+    whole = (place / "jets.root").read_bytes()
+    parquet = (place / "jets.parquet").read_bytes()
+    cases = {
+        "missing": (folder / "no.root", "o.root", [], "no such file"),
+        "folder": (folder, "o.root", [], "folder"),
+        "empty": (folder / "empty.root", "o.root", [], "empty"),
+        "garbage": (folder / "garbage.root", "o.root", [], "not a ROOT"),
+        "truncated root": (folder / "cut.root", "o.root", [], "cut.root"),
+        "truncated parquet": (folder / "cut.parquet", "o.root", [], "cut.parquet"),
+        "unknown model": (place / "jets.root", "o.root", ["--model", "jets-tinny"], "jets-tinny"),
+        "no model file": (
+            place / "jets.root",
+            "o.root",
+            ["--model", "./no.safetensors"],
+            "no such",
+        ),
+        "not a model": (place / "jets.root", "o.root", ["--model", str(place / "jets.root")], ""),
+        "keep": (place / "jets.root", "o.root", ["--keep", "evnt"], "did you mean 'event'"),
+        "keep clash": (place / "jets.root", "o.root", ["--keep", "flag"], "flag"),
+        "suffix": (place / "jets.root", "o.csv", [], ".parquet"),
+        "unwritable": (place / "jets.root", "/proc/no/o.root", [], "/proc/no"),
+        "step": (place / "jets.root", "o.root", ["--step", "0"], "step"),
+        "option": (place / "jets.root", "o.root", ["--modle", "x"], "modle"),
+    }
+    (folder / "empty.root").write_bytes(b"")
+    (folder / "garbage.root").write_bytes(b"these are not jets" * 100)
+    (folder / "cut.root").write_bytes(whole[: len(whole) // 2])
+    (folder / "cut.parquet").write_bytes(parquet[: len(parquet) // 2])
+    return cases
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "missing", "folder", "empty", "garbage", "truncated root", "truncated parquet",
+        "unknown model", "no model file", "not a model", "keep", "keep clash", "suffix",
+        "unwritable", "step", "option",
+    ],
+)  # fmt: skip
+def test_faults_of_the_call_give_one_line_and_no_file(place, tmp_path, capsys, name):
+    file, out, more, words = faults(place, tmp_path)[name]
+    target = tmp_path / "out" / out if not out.startswith("/") else out
+    model = [] if "--model" in more else ["--model", place / "model.safetensors"]
+    assert run("tag", file, "-o", target, *model, *more) == 2
+    said = capsys.readouterr()
+    lines = [line for line in said.err.splitlines() if line.strip()]
+    assert len(lines) == 1 and words in lines[0], said.err
+    assert not list(tmp_path.glob("out/*"))
+
+
+@pytest.mark.parametrize("suffix", [".parquet", ".root"])
+def test_a_missing_branch_is_named_with_the_nearest(place, tmp_path, capsys, suffix):
+    events = read(place / "jets.parquet")
+    columns = {n.replace("part_d0val", "part_d0"): events[n] for n in events.fields}
+    with create(tmp_path / f"jets{suffix}") as writer:
+        writer.write(columns)
+    out = tmp_path / "o.root"
+    model = place / "model.safetensors"
+    assert run("tag", tmp_path / f"jets{suffix}", "-o", out, "--model", model) == 2
+    said = capsys.readouterr().err
+    assert "'part_d0val'" in said and "part_d0" in said and not out.exists()
+
+
+def test_lists_of_different_lengths_name_the_jet(place, tmp_path, capsys):
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    table = pq.read_table(place / "jets.parquet")
+    lists = table.column("part_py").to_pylist()
+    lists[5] = lists[5][:-1]
+    position = table.schema.get_field_index("part_py")
+    kind = table.schema.field("part_py").type
+    pq.write_table(
+        table.set_column(position, "part_py", pa.array(lists, kind)), tmp_path / "bad.parquet"
+    )
+    out = tmp_path / "o.parquet"
+    arguments = ["tag", tmp_path / "bad.parquet", "-o", out]
+    assert run(*arguments, "--model", place / "model.safetensors") == 2
+    said = capsys.readouterr().err
+    assert "jet 5" in said and "part_py" in said and not out.exists()
+
+
+def test_the_input_is_never_replaced(place, capsys):
+    before = (place / "jets.root").read_bytes()
+    model = place / "model.safetensors"
+    assert run("tag", place / "jets.root", "-o", place / "jets.root", "--model", model) == 2
+    assert (place / "jets.root").read_bytes() == before

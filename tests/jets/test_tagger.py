@@ -1,0 +1,209 @@
+"""JetTagger: order, faults, memory, symmetries, files, published weights."""
+
+import math
+import warnings
+
+import awkward as ak
+import numpy as np
+import pytest
+import torch
+
+from sciml.errors import InputError
+from sciml.jets import JetTagger
+from sciml.jets.features import COLUMNS, Flag
+from sciml.jets.io import create
+
+TRUNK = {"name": "pair_transformer", "dim": 16, "depth": 2, "heads": 2, "pair_dim": 4}
+CLASSES = ("QCD", "Hbb", "Tbqq")
+
+
+def events_of(lengths, seed=0):
+    """JetClass-like columns of jets with these numbers of constituents."""
+    random = np.random.default_rng(seed)
+    total = int(sum(lengths))
+    pt = random.exponential(15, total) + 0.5
+    eta, phi = random.normal(0.6, 0.2, total), random.normal(-2.0, 0.2, total)
+    flat = {n: np.zeros(total) for n in COLUMNS}
+    flat["part_px"], flat["part_py"] = pt * np.cos(phi), pt * np.sin(phi)
+    flat["part_pz"] = pt * np.sinh(eta)
+    flat["part_energy"] = pt * np.cosh(eta) * 1.001
+    flat["part_deta"], flat["part_dphi"] = eta - 0.6, phi + 2.0
+    for name in COLUMNS[6:10]:
+        flat[name] = random.uniform(0, 0.1, total)
+    kind = random.integers(0, 5, total)
+    flat["part_charge"] = np.where(kind == 0, 1.0, 0.0)
+    for place, name in enumerate(COLUMNS[11:]):
+        flat[name] = (kind == place).astype(float)
+    columns = {n: ak.unflatten(v.astype(np.float32), lengths) for n, v in flat.items()}
+    columns["jet_pt"] = np.full(len(lengths), 600, np.float32)
+    columns["jet_energy"] = np.full(len(lengths), 720, np.float32)
+    columns["jet_eta"] = np.full(len(lengths), 0.6)
+    columns["jet_phi"] = np.full(len(lengths), -2.0)
+    columns["event"] = np.arange(len(lengths))
+    return ak.Array(columns)
+
+
+@pytest.fixture(scope="module")
+def tagger():
+    torch.manual_seed(1)
+    return JetTagger.build(TRUNK, CLASSES).eval()
+
+
+def with_column(events, name, jet, particle, value):
+    flat = ak.to_numpy(ak.flatten(events[name])).copy()
+    counts = ak.to_numpy(ak.num(events[name]))
+    flat[counts[:jet].sum() + particle] = value
+    return ak.with_field(events, ak.unflatten(flat, counts), name)
+
+
+def test_probabilities_in_input_order(tagger):
+    events = events_of([5, 40, 1, 17, 90, 33])
+    scores = tagger.predict(events)
+    assert scores.shape == (6, 3) and scores.dtype == np.float32
+    assert np.allclose(scores.sum(1), 1, atol=1e-6)
+    for i in range(6):
+        assert np.abs(tagger.predict(events[i : i + 1])[0] - scores[i]).max() < 1e-5
+
+
+def test_order_of_particles_does_not_matter(tagger):
+    events = events_of([12, 30])
+    shuffled = {}
+    random = np.random.default_rng(1)
+    order = ak.Array([random.permutation(12), random.permutation(30)])
+    for name in events.fields:
+        shuffled[name] = events[name][order] if name.startswith("part_") else events[name]
+    difference = tagger.predict(ak.Array(shuffled)) - tagger.predict(events)
+    assert np.abs(difference).max() < 1e-5
+
+
+@pytest.mark.parametrize("derived", [False, True])
+@pytest.mark.parametrize("angle", [0.7, 2.0, math.pi, -3.0])
+def test_rotation_about_the_beam_does_not_matter(tagger, angle, derived):
+    """Across +-pi, too; with relative angles from the file or computed from the momenta."""
+    events = events_of([12, 30, 60])
+    turned = ak.with_field(
+        events, events.part_px * math.cos(angle) - events.part_py * math.sin(angle), "part_px"
+    )
+    turned = ak.with_field(
+        turned, events.part_px * math.sin(angle) + events.part_py * math.cos(angle), "part_py"
+    )
+    if derived:
+        absent = ("part_deta", "part_dphi", "jet_eta", "jet_phi")
+        keep = [n for n in events.fields if n not in absent]
+        events, turned = events[keep], turned[keep]
+    assert np.abs(tagger.predict(turned) - tagger.predict(events)).max() < 1e-5
+
+
+def test_faulty_jets_keep_their_place(tagger):
+    events = events_of([5, 0, 5, 5, 5, 5])
+    events = with_column(events, "part_pz", 2, 1, np.inf)
+    events = with_column(events, "part_px", 3, 0, 0.0)
+    events = with_column(events, "part_py", 3, 0, 0.0)
+    events = with_column(events, "part_energy", 4, 2, 0.01)
+    scores = tagger.tag(events)
+    assert scores.flags.tolist()[0] == scores.flags.tolist()[5] == 0
+    assert scores.flags[1] == Flag.EMPTY and scores.flags[2] & Flag.NOT_FINITE
+    assert scores.flags[3] & Flag.ZERO_PT and scores.flags[4] & Flag.ENERGY_BELOW_MOMENTUM
+    assert np.isnan(scores.probabilities).all(1).tolist() == [False, True, True, True, True, False]
+    good = tagger.predict(events[[0, 5]])
+    assert np.abs(scores.probabilities[[0, 5]] - good).max() < 1e-5
+
+
+def test_long_jets_use_the_leading_particles_and_are_counted(tagger):
+    events = events_of([150, 10, 129])
+    with pytest.warns(UserWarning, match="2 of 3 jets have more than 128"):
+        scores = tagger.predict(events)
+    pt = np.hypot(events.part_px, events.part_py)
+    lead = ak.argsort(pt, ascending=False)[:, :128]
+    cut = {n: events[n][lead] if n.startswith("part_") else events[n] for n in events.fields}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert np.abs(tagger.predict(ak.Array(cut)) - scores).max() < 1e-5
+
+
+@pytest.mark.parametrize("suffix", [".parquet", ".root"])
+def test_files_and_arrays_agree(tagger, tmp_path, suffix):
+    events = events_of([5, 40, 17, 3] * 5)
+    path = tmp_path / f"jets{suffix}"
+    with create(path) as writer:
+        writer.write(events)
+    assert np.abs(tagger.predict(path) - tagger.predict(events)).max() < 1e-6
+    pieces = [s.probabilities for _, s in tagger.stream(path, step=7)]
+    assert [len(p) for p in pieces] == [7, 7, 6]
+    assert np.abs(np.concatenate(pieces) - tagger.predict(events)).max() < 1e-5
+
+
+def test_a_mapping_of_columns(tagger):
+    events = events_of([5, 4])
+    columns = {name: events[name] for name in events.fields}
+    assert np.array_equal(tagger.predict(columns), tagger.predict(events))
+
+
+def test_no_jets(tagger):
+    assert tagger.predict(events_of([5])[:0]).shape == (0, 3)
+
+
+def test_bounded_memory(tagger):
+    """A pass never sees more pairs than allowed, however long the jets."""
+    lengths = torch.tensor([128] * 100 + [1] * 3 + [64] * 50)
+    passes = list(tagger._passes(lengths))
+    assert sorted(torch.cat(passes).tolist()) == list(range(153))
+    for rows in passes:
+        assert len(rows) * max(16, int(lengths[rows].max())) ** 2 <= 1 << 19
+
+
+def test_saved_and_loaded(tagger, tmp_path):
+    events = events_of([9, 20])
+    tagger.save(tmp_path / "m.safetensors", {"seed": "1"})
+    again = JetTagger.from_pretrained(tmp_path / "m.safetensors")
+    assert again.classes == CLASSES
+    assert np.array_equal(again.predict(events), tagger.predict(events))
+    assert not again.training
+
+
+def test_wrong_files_are_refused(tagger, tmp_path):
+    from safetensors.torch import save_file
+
+    save_file({"w": torch.zeros(2)}, tmp_path / "other.safetensors")
+    with pytest.raises(InputError, match="holds no jet tagger"):
+        JetTagger.from_pretrained(tmp_path / "other.safetensors")
+    (tmp_path / "broken.safetensors").write_bytes(b"\0" * 30)
+    with pytest.raises(InputError, match="not a readable safetensors"):
+        JetTagger.from_pretrained(tmp_path / "broken.safetensors")
+    with pytest.raises(InputError, match="unknown model"):
+        JetTagger.from_pretrained("jets-tinny")
+    with pytest.raises(InputError, match=r"must end in \.safetensors"):
+        tagger.save(tmp_path / "m.pt")
+
+
+def test_published_weights_on_raw_jets(shared, tmp_path):
+    folder = shared / "data" / "jets"
+    stored = np.load(folder / "ref_particlenet_200.npz")
+    events = ak.from_parquet(folder / "ref_jets_200.parquet")[:60]
+    for variant in ("full", "kinpid", "kin"):
+        tagger = JetTagger.from_weaver(folder / f"ParticleNet_{variant}.pt")
+        assert len(tagger.classes) == 10
+        expected = torch.from_numpy(stored[f"logits_{variant}"][:60]).softmax(-1).numpy()
+        assert np.abs(tagger.predict(events) - expected).max() < 1e-4
+    tagger.save(tmp_path / "net.safetensors")
+    again = JetTagger.from_pretrained(tmp_path / "net.safetensors")
+    assert np.array_equal(again.predict(events), tagger.predict(events))
+    tagger.to_weaver(tmp_path / "net.pt")
+    assert JetTagger.from_weaver(tmp_path / "net.pt").classes == tagger.classes
+
+
+def test_weaver_tensors_need_a_weaver_network(tagger, tmp_path):
+    with pytest.raises(InputError, match="from_weaver"):
+        tagger.weaver_logits(None, torch.zeros(1, 17, 4), torch.zeros(1, 4, 4), torch.ones(1, 1, 4))
+    with pytest.raises(InputError, match="weaver has no model like TrunkNetwork"):
+        tagger.to_weaver(tmp_path / "x.pt")
+
+
+def test_kinematic_model_needs_no_tracks():
+    tagger = JetTagger.build(TRUNK, CLASSES, features="kin").eval()
+    events = events_of([8, 3])
+    names = [n for n in events.fields if n.startswith("jet_") or n in COLUMNS[:4]]
+    kinematic = events[names]
+    assert np.abs(tagger.predict(kinematic) - tagger.predict(events)).max() < 1e-4
+    with pytest.raises(InputError, match="part_charge"):
+        JetTagger.build(TRUNK, CLASSES).predict(kinematic)
