@@ -1,0 +1,190 @@
+"""Lorentz: message passing on four-vectors, equivariant under rotations and boosts.
+
+LorentzNet (Gong et al. 2022, arXiv:2201.08187), with <a, b> = E E' - p . p',
+psi(z) = sign(z) log(|z| + 1), and invariants s_ij = (psi(|x_i - x_j|^2), psi(<x_i, x_j>)):
+
+    m_ij = phi_e(h_i, h_j, s_ij)                              messages
+    x_i <- x_i + step * mean_j phi_x(m_ij) x_j                four-vectors
+    h_i <- h_i + phi_h(h_i, mean_j phi_m(m_ij) m_ij)          scalars; phi_m in 0..1
+
+(means where the paper has sums, so that a jet's size does not set the scale, and layer norm for
+batch norm). Four-vectors are `pos` = (E, px, py, pz), in GeV for the scale of psi to suit.
+
+A collider has a beam. `spurions` adds what breaks the symmetry: "beam" the metric of the plane of
+time and beam, E E' - pz pz', which leaves rotations about the beam and boosts along it;
+"beam+time" the vectors (1, 0, 0, 1), (1, 0, 0, -1) too, which leaves the rotations about the beam.
+
+In float32 a mass below a thousandth of the energy is round-off: E^2 - p^2 has lost it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from sciml.config import Range
+from sciml.errors import InputError
+from sciml.graph import mean_nodes, optional
+from sciml.trunks.base import Encoded, Trunk, TrunkConfig
+
+if TYPE_CHECKING:
+    from torch_geometric.data import Data
+else:
+    Data = Any
+
+
+@dataclass(frozen=True)
+class LorentzConfig(TrunkConfig):
+    """Settings of `Lorentz`."""
+
+    dim: Annotated[int, Range(min=1)] = 72
+    """Width of node features, in and out."""
+    depth: Annotated[int, Range(min=1)] = 6
+    """Number of blocks."""
+    hidden: Annotated[int, Range(min=0)] = 0
+    """Width of messages; 0 = `dim`."""
+    step: float = 1e-3
+    """Size of an update of the four-vectors (c in the paper)."""
+    dropout: Annotated[float, Range(min=0, max=1)] = 0.0
+    """Probability of dropping a hidden unit of the node network in training."""
+    spurions: Literal["none", "beam", "beam+time"] = "none"
+    """What breaks the symmetry: "none" = all of Lorentz; "beam" = rotations about the beam and
+    boosts along it stay; "beam+time" = rotations about the beam stay."""
+
+
+def psi(z: Tensor) -> Tensor:
+    """sign(z) log(|z| + 1): linear near zero, logarithmic far out."""
+    return z.sign() * torch.log1p(z.abs())
+
+
+def products(x: Tensor, longitudinal: bool = False) -> Tensor:
+    """All products <x_i, x_j> of four-vectors, [B, N, 4] -> [B, N, N]; only over (E, pz) if
+    `longitudinal`."""
+    metric = x.new_tensor([1.0, 0.0, 0.0, -1.0] if longitudinal else [1.0, -1.0, -1.0, -1.0])
+    return (x * metric) @ x.mT
+
+
+class LorentzBlock(nn.Module):
+    """One round: scalars [B, N, dim] and four-vectors [B, N, 4] to new ones."""
+
+    def __init__(self, config: LorentzConfig) -> None:
+        super().__init__()
+        c, hidden = config, config.hidden or config.dim
+        self.step = c.step
+        self.longitudinal = c.spurions != "none"
+        invariants = 3 if self.longitudinal else 2
+        self.norm = nn.LayerNorm(c.dim)
+        # phi_e's first layer on (h_i, h_j, s_ij) is a sum of three: only s_ij is work for a pair.
+        self.edge_i = nn.Linear(c.dim, hidden)
+        self.edge_j = nn.Linear(c.dim, hidden, bias=False)
+        self.edge_s = nn.Linear(invariants + c.pair_dim, hidden, bias=False)
+        self.edge = nn.Sequential(nn.SiLU(), nn.Linear(hidden, hidden), nn.SiLU())
+        self.weigh_x = nn.Sequential(
+            nn.Linear(hidden, hidden), nn.SiLU(), nn.Linear(hidden, 1, bias=False)
+        )
+        self.weigh_m = nn.Linear(hidden, 1)
+        self.node = nn.Sequential(
+            nn.Linear(c.dim + hidden, 2 * hidden),
+            nn.SiLU(),
+            nn.Dropout(c.dropout),
+            nn.Linear(2 * hidden, c.dim),
+        )
+
+    def invariants(self, x: Tensor) -> Tensor:
+        """psi of |x_i - x_j|^2, <x_i, x_j> and, with a beam, its part in that plane."""
+        product = products(x)
+        mass = product.diagonal(dim1=1, dim2=2)
+        distance = mass.unsqueeze(1) + mass.unsqueeze(2) - 2 * product
+        found = [distance, product]
+        if self.longitudinal:
+            found.append(products(x, longitudinal=True))
+        return psi(torch.stack(found, -1))
+
+    def forward(
+        self, h: Tensor, x: Tensor, others: Tensor, share: Tensor, pair: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """One round.
+
+        Args:
+            h: scalars [B, N, dim].
+            x: four-vectors [B, N, 4].
+            others: [B, N, N], 1 where i and j are two real nodes, else 0.
+            share: [B, N, 1], one over the number of others.
+            pair: [B, N, N, pair_dim] or None.
+        """
+        normed = self.norm(h)
+        s = self.invariants(x)
+        if pair is not None:
+            s = torch.cat([s, pair], -1)
+        m = self.edge_i(normed).unsqueeze(2) + self.edge_j(normed).unsqueeze(1) + self.edge_s(s)
+        m = self.edge(m)
+        weight_x = self.weigh_x(m).squeeze(-1) * others
+        weight_m = torch.sigmoid(self.weigh_m(m).squeeze(-1)) * others
+        x = x + self.step * share * (weight_x @ x)
+        heard = share * torch.einsum("bij,bijc->bic", weight_m, m)
+        return h + self.node(torch.cat([normed, heard], -1)), x
+
+
+class Lorentz(Trunk):
+    """Lorentz-equivariant message passing between all pairs; see the module's docstring."""
+
+    Config = LorentzConfig
+    layout = "dense"
+    config: LorentzConfig
+
+    def __init__(self, config: LorentzConfig | None = None) -> None:
+        super().__init__(config)
+        c = self.config
+        self.of_node = nn.Linear({"none": 1, "beam": 2, "beam+time": 4}[c.spurions], c.dim)
+        self.blocks = nn.ModuleList(LorentzBlock(c) for _ in range(c.depth))
+        self.norm = nn.LayerNorm(c.dim)
+
+    @property
+    def symmetries(self) -> tuple[str, ...]:
+        """Lorentz, the collider's subgroup of it, or (with time singled out) neither."""
+        left = {"none": ("Lorentz",), "beam": ("collider",), "beam+time": ()}
+        return ("permutation", *left[self.config.spurions])
+
+    def node_invariants(self, x: Tensor) -> Tensor:
+        """psi of a four-vector's products with itself and the spurions, [B, N, 1 | 2 | 4]."""
+        square = x.square()
+        mass = square[..., 0] - square[..., 1:].sum(-1)
+        found = [mass]
+        if self.config.spurions != "none":
+            found.append(square[..., 0] - square[..., 3])
+        if self.config.spurions == "beam+time":
+            found += [x[..., 0] - x[..., 3], x[..., 0] + x[..., 3]]
+        return psi(torch.stack(found, -1))
+
+    def encode(self, batch: Data) -> Encoded:
+        """x [B, N, dim], pos [B, N, 4] -> nodes [B, N, dim], graph [B, dim], vectors [B, N, 1, 4].
+
+        Raises:
+            InputError: the batch has no `pos` of width 4.
+        """
+        four = optional(batch, "pos")
+        if four is None or four.shape[-1] != 4:
+            found = "none" if four is None else f"width {four.shape[-1]}"
+            raise InputError(
+                f"Lorentz needs four-vectors (E, px, py, pz) as `pos` of width 4, got {found}"
+            )
+        mask = batch.mask
+        real = mask.unsqueeze(-1)
+        four = torch.where(real, four, 0.0)
+        h = torch.where(real, batch.x, 0.0) + self.of_node(self.node_invariants(four))
+        pair = optional(batch, "pair") if self.config.pair_dim else None
+        if pair is None and self.config.pair_dim:
+            pair = h.new_zeros(*mask.shape, mask.shape[1], self.config.pair_dim)
+        if pair is not None:
+            pair = torch.where((mask.unsqueeze(1) & mask.unsqueeze(2)).unsqueeze(-1), pair, 0.0)
+        itself = torch.eye(mask.shape[1], dtype=torch.bool, device=mask.device)
+        others = (mask.unsqueeze(1) & mask.unsqueeze(2) & ~itself).to(h.dtype)
+        share = 1 / others.sum(-1, keepdim=True).clamp(min=1)
+        for block in self.blocks:
+            h, four = block(h, four, others, share, pair)
+        nodes = torch.where(real, self.norm(h), 0.0)
+        four = torch.where(real, four, 0.0)
+        return Encoded(nodes=nodes, graph=mean_nodes(batch, nodes), vectors=four.unsqueeze(-2))
