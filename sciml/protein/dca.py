@@ -94,10 +94,13 @@ def mean_field(
     if not 0 < pseudocount <= 1:
         raise InputError(f"pseudocount must be > 0 and <= 1, got {pseudocount}")
     single, pairs, neff = pair_frequencies(alignment, identity)
-    return _couple(single, pairs, neff, pseudocount)
+    return couple(single, pairs, neff, pseudocount)
 
 
-def _couple(single: np.ndarray, pairs: np.ndarray, neff: float, pseudocount: float) -> Coupling:
+def couple(
+    single: np.ndarray, pairs: np.ndarray, neff: float, pseudocount: float = 0.5
+) -> Coupling:
+    """`mean_field` from frequencies that are already there."""
     from scipy.linalg import lapack
 
     columns, inner = len(single), STATES - 1
@@ -142,14 +145,23 @@ def frobenius(couplings: np.ndarray) -> np.ndarray:
     return norms
 
 
-def mutual_information(alignment: Alignment, pseudocount: float = 0.1) -> np.ndarray:
-    """[C, C] weighted mutual information [nat], 0 on the diagonal, not yet corrected."""
-    single, pairs, _ = pair_frequencies(alignment)
+def mutual_information(
+    single: np.ndarray, pairs: np.ndarray, pseudocount: float = 0.1
+) -> np.ndarray:
+    """[C, C] mutual information [nat], 0 on the diagonal, not yet corrected.
+
+    Args:
+        single, pairs: of `pair_frequencies`.
+        pseudocount: share of the uniform distribution mixed in.
+    """
     columns = len(single)
     single = (1 - pseudocount) * single + pseudocount / STATES
     joint = pairs.reshape(columns, STATES, columns, STATES).transpose(0, 2, 1, 3)
     joint = (1 - pseudocount) * joint + pseudocount / STATES**2
     entropy = -(single * np.log(single)).sum(1)
-    information = (joint * np.log(joint)).sum((2, 3)) + entropy[:, None] + entropy[None]
+    information = np.zeros((columns, columns))
+    for column in range(columns):  # a column at a time: the logarithms are large
+        information[column] = (joint[column] * np.log(joint[column])).sum((1, 2))
+    information += entropy[:, None] + entropy[None]
     np.fill_diagonal(information, 0)
     return information

@@ -174,15 +174,18 @@ def outer_product_mean(
         count = torch.einsum("bsi,bsj->bij", weight[..., 0], weight[..., 0])[..., None]
         count += module.epsilon
     batch, depth, n, c = left.shape
-    left = left.permute(0, 2, 3, 1).reshape(batch, n * c, depth)
-    right = right.reshape(batch, depth, n * c)
-    size = max(1, min(n, SLICE_BYTES // (batch * n * c * c * m.element_size())))
-    for start in range(0, n, size):
-        rows = slice(start, start + size)
-        outer = torch.bmm(left[:, start * c : (start + size) * c], right)
-        outer = outer.view(batch, -1, c, n, c).transpose(2, 3).flatten(3)
-        update = module.linear_out(outer)
-        z[:, rows] += update.div_(depth + module.epsilon if count is None else count[:, rows])
+    # For each i a product [j d, S] x [S, c]: its result is already in the order i, j, (d c).
+    left = left.permute(0, 2, 1, 3).contiguous()
+    right = right.flatten(2).mT.contiguous()
+    weight = module.linear_out.weight.view(-1, c, c).transpose(1, 2).flatten(1)
+    size = max(1, min(n, SLICE_BYTES // (n * c * c * m.element_size())))
+    for b in range(batch):
+        for start in range(0, n, size):
+            rows = slice(start, start + size)
+            here = left[b, rows]
+            outer = torch.bmm(right[b].expand(len(here), -1, -1), here).view(len(here), n, -1)
+            update = F.linear(outer, weight, module.linear_out.bias)
+            z[b, rows] += update.div_(depth + module.epsilon if count is None else count[b, rows])
     return z
 
 

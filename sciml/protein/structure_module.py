@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from sciml.nn.frames import rotation_from_quaternion
 from sciml.protein import residues
 
 POSITION_SCALE = 10.0
@@ -197,6 +198,7 @@ class AtomBuilder(nn.Module):
 
 
 def quaternion_multiply(a: Tensor, b: Tensor) -> Tensor:
+    """Hamilton product of (w, x, y, z), [..., 4]."""
     w, x, y, z = a.unbind(-1)
     p, q, r, t = b.unbind(-1)
     return torch.stack(
@@ -208,24 +210,6 @@ def quaternion_multiply(a: Tensor, b: Tensor) -> Tensor:
         ],
         -1,
     )
-
-
-def quaternion_to_matrix(q: Tensor) -> Tensor:
-    w, x, y, z = q.unbind(-1)
-    return torch.stack(
-        [
-            w * w + x * x - y * y - z * z,
-            2 * (x * y - w * z),
-            2 * (x * z + w * y),
-            2 * (x * y + w * z),
-            w * w - x * x + y * y - z * z,
-            2 * (y * z - w * x),
-            2 * (x * z - w * y),
-            2 * (y * z + w * x),
-            w * w - x * x - y * y + z * z,
-        ],
-        -1,
-    ).unflatten(-1, (3, 3))
 
 
 def _apply(rotation: Tensor, vector: Tensor) -> Tensor:
@@ -287,7 +271,7 @@ class StructureModule(nn.Module):
         translation = s.new_zeros((*s.shape[:2], 3), dtype=wide)
         found: list[tuple[Tensor, ...]] = []
         for _ in range(self.layers):
-            rotation = quaternion_to_matrix(quaternion)
+            rotation = rotation_from_quaternion(quaternion)
             s = s + self.ipa(s, z, rotation, translation, mask, logits)
             s = self.layer_norm_ipa(self.dropout(s))
             hidden = s
@@ -299,7 +283,7 @@ class StructureModule(nn.Module):
             quaternion = quaternion + quaternion_multiply(quaternion, F.pad(turn, (1, 0)))
             quaternion = quaternion / quaternion.norm(dim=-1, keepdim=True)
             translation = translation + _apply(rotation, step)
-            rotation = quaternion_to_matrix(quaternion)
+            rotation = rotation_from_quaternion(quaternion)
             angles, raw = self.angles(s, initial)
             groups = self.build_atoms(
                 types, rotation, translation * POSITION_SCALE, angles.to(wide)

@@ -1,0 +1,115 @@
+"""What an alignment says about its columns and pairs of columns, as numbers a network can take.
+
+All of it comes from weighted frequencies: profiles and conservation for a column; mean-field
+couplings, mutual information, and how the couplings go with hydropathy, charge and volume, for a
+pair. Scores are divided by their own spread, so that shallow and deep alignments look alike.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from sciml.protein import dca
+from sciml.protein.alignment import Alignment
+from sciml.protein.generate import CHARGE, HYDROPATHY, VOLUME
+from sciml.protein.residues import GAP
+
+SEPARATIONS = np.array([1, 2, 3, 4, 5, 6, 8, 12, 16, 24, 48])
+NODE_FEATURES = 26
+PAIR_FEATURES = 9 + len(SEPARATIONS) + 1 + 2
+
+
+@dataclass
+class ContactFeatures:
+    """Inputs of the contact network.
+
+    Attributes:
+        nodes: [C, 26] float32: profile of 20 residues and the gap, entropy, mean coupling, place in
+            the chain from either end, gap share of the neighbours.
+        pairs: [C, C, 23] float32: coupling scores, mutual information, physico-chemical parts,
+            joint gaps, separation classes, depth and length.
+        dca: [C, C] the corrected coupling scores themselves.
+        neff: effective number of sequences.
+    """
+
+    nodes: np.ndarray
+    pairs: np.ndarray
+    dca: np.ndarray
+    neff: float
+
+
+def standardised(scores: np.ndarray) -> np.ndarray:
+    """Minus the median and over the spread of pairs six or more apart, cut to -4..12."""
+    far = np.triu_indices(len(scores), min(6, max(1, len(scores) - 1)))
+    values = scores[far]
+    if not len(values):
+        return np.zeros_like(scores)
+    middle = np.median(values)
+    spread = 1.4826 * np.median(np.abs(values - middle)) + 1e-9
+    found = np.clip((scores - middle) / spread, -4, 12)
+    np.fill_diagonal(found, 0)
+    return found
+
+
+def contact_features(alignment: Alignment, separation: np.ndarray | None = None) -> ContactFeatures:
+    """Features of every column and pair of columns.
+
+    Args:
+        alignment: any depth; with one row the couplings are noise-free zeros.
+        separation: [C] residue number of each column; 0..C-1 if None.
+    """
+    single, pairs, neff = dca.pair_frequencies(alignment)
+    found = dca.couple(single, pairs, neff)
+    columns = len(single)
+    information = dca.average_product_correction(dca.mutual_information(single, pairs))
+    joint_gap = pairs.reshape(columns, 21, columns, 21)[:, -1, :, -1]
+    gap = single[:, -1]
+    gap_excess = joint_gap - np.outer(gap, gap)
+    physics = []
+    spread = np.sqrt((found.couplings**2).mean()) + 1e-9
+    for scale in (HYDROPATHY, CHARGE, VOLUME):
+        unit = (scale / np.linalg.norm(scale)).astype(np.float32)
+        physics.append(np.einsum("ijab,a,b->ij", found.couplings, unit, unit, optimize=True))
+    physics = [np.clip(part / spread, -15, 15) / 3 for part in physics]
+
+    index = np.arange(columns) if separation is None else np.asarray(separation)
+    away = np.abs(index[:, None] - index[None])
+    classes = np.searchsorted(SEPARATIONS, away, side="right")
+    strong = standardised(found.scores)
+    features = np.zeros((columns, columns, PAIR_FEATURES), np.float32)
+    features[..., 0] = strong
+    features[..., 1] = standardised(found.raw)
+    features[..., 2] = standardised(information)
+    features[..., 3] = _ranks(found.scores, columns)
+    features[..., 4:7] = np.stack(physics, -1)
+    features[..., 7] = gap_excess * 10
+    features[..., 8] = np.maximum(gap[:, None], gap[None])
+    features[..., 9:-2] = np.eye(len(SEPARATIONS) + 1)[classes]
+    features[..., -2] = np.log(max(neff, 1.0)) / 4 - 1.5
+    features[..., -1] = np.log(columns) / 2 - 2.2
+
+    nodes = np.zeros((columns, NODE_FEATURES), np.float32)
+    nodes[:, :21] = single
+    nodes[:, 21] = -(single * np.log(single + 1e-9)).sum(1) / np.log(21)
+    nodes[:, 22] = strong.mean(1)
+    ends = np.minimum(index - index.min(), 20), np.minimum(index.max() - index, 20)
+    nodes[:, 23], nodes[:, 24] = ends[0] / 20, ends[1] / 20
+    padded = np.pad(gap, 2, mode="edge")
+    nodes[:, 25] = np.convolve(padded, np.ones(5) / 5, "valid")
+    return ContactFeatures(nodes, features, found.scores, neff)
+
+
+def _ranks(scores: np.ndarray, columns: int) -> np.ndarray:
+    """log10 of (rank over length) of each pair six or more apart, best first, over -2..2."""
+    row, column = np.triu_indices(columns, min(6, max(1, columns - 1)))
+    order = np.argsort(-scores[row, column], kind="stable")
+    place = np.empty(len(order))
+    place[order] = np.arange(1, len(order) + 1)
+    found = np.zeros_like(scores)
+    found[row, column] = np.clip(np.log10(place / columns), -2, 2)
+    return found + found.T
+
+
+__all__ = ["GAP", "ContactFeatures", "contact_features", "standardised"]

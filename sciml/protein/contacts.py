@@ -1,0 +1,367 @@
+"""Contacts and distances from an alignment alone: features, a small network, its predictor.
+
+The embedder puts column and column-pair statistics (`contact_features`) through residual
+convolutions, which see the ladders of paired strands and the stripes of packed helices; the shared
+pair transformer lets pairs agree with each other through triangles; the head gives classes of the
+CB distance. Residual networks on coupling maps: Wang et al., PLoS Comput. Biol. 13, e1005324
+(2017); triangles: Jumper et al., Nature 596, 583 (2021).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from sciml.config import Range, from_dict, to_dict
+from sciml.errors import InputError, unknown
+from sciml.protein.alignment import Alignment
+from sciml.protein.contact_features import (
+    NODE_FEATURES,
+    PAIR_FEATURES,
+    ContactFeatures,
+    contact_features,
+)
+from sciml.trunks.pair_transformer import PairTransformer, PairTransformerConfig
+
+EDGES = (4.0, 5.0, 6.0, 7.0, 8.0, 9.0, 10.0, 11.0, 12.0, 13.0, 14.0, 15.0, 16.0, 18.0, 20.0)
+"""Upper edges [A] of the CB distance classes; the last class takes everything beyond."""
+CONTACT_CLASSES = EDGES.index(8.0) + 1
+MAX_COLUMNS = 700
+MAX_DEPTH = 16384
+PROFILE = 21
+
+
+@dataclass(frozen=True)
+class ContactConfig:
+    """Sizes of the contact network."""
+
+    pair_dim: Annotated[int, Range(min=8)] = 40
+    """Channels of the pair representation."""
+    convolutions: Annotated[int, Range(min=0)] = 8
+    """Residual 3 x 3 convolutions of the embedder, dilated 1, 2, 4, 1, 2, 4, ..."""
+    trunk: PairTransformerConfig = field(
+        default_factory=lambda: PairTransformerConfig(
+            dim=64,
+            pair_dim=40,
+            depth=2,
+            heads=4,
+            class_depth=0,
+            pair_update="triangle",
+            pair_hidden=24,
+            expansion=2.0,
+        )
+    )
+    """The pair transformer; its `pair_dim` must be the one above."""
+
+    def __post_init__(self) -> None:
+        if self.trunk.pair_dim != self.pair_dim:
+            raise InputError(
+                f"`trunk.pair_dim` must be `pair_dim` ({self.pair_dim}), got {self.trunk.pair_dim}"
+            )
+
+
+class PairConvolution(nn.Module):
+    """x + conv(relu(norm x)), on pairs [B, C, N, N]; padding stays zero."""
+
+    def __init__(self, dim: int, dilation: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(dim)
+        self.conv = nn.Conv2d(dim, dim, 3, padding=dilation, dilation=dilation)
+        nn.init.normal_(self.conv.weight, std=0.3 / (3 * dim**0.5))
+        nn.init.zeros_(self.conv.bias)  # type: ignore[arg-type]
+
+    def forward(self, x: Tensor, real: Tensor) -> Tensor:
+        """[B, N, N, C] and [B, N, N, 1] -> [B, N, N, C]."""
+        inner = F.relu(self.norm(x)) * real
+        # Channels stay last in memory, which is the fast layout of a CPU's convolutions.
+        return x + self.conv(inner.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+
+
+class ContactEmbedder(nn.Module):
+    """Alignment statistics -> the nodes and pairs of the shared trunk."""
+
+    def __init__(self, dim: int, pair_dim: int, convolutions: int = 8) -> None:
+        super().__init__()
+        self.linear_nodes = nn.Linear(NODE_FEATURES, dim)
+        self.linear_pairs = nn.Linear(PAIR_FEATURES, pair_dim)
+        self.linear_left = nn.Linear(NODE_FEATURES, pair_dim, bias=False)
+        self.blocks = nn.ModuleList(
+            PairConvolution(pair_dim, (1, 2, 4)[i % 3]) for i in range(convolutions)
+        )
+
+    def forward(self, batch: Any) -> Any:
+        """`node_profile` [B, N, 26], `pair_scores` [B, N, N, 23], `mask` [B, N] -> with x, pair."""
+        nodes, pairs, mask = batch["node_profile"], batch["pair_scores"], batch["mask"]
+        side = self.linear_left(nodes)
+        z = self.linear_pairs(pairs) + side[:, :, None] + side[:, None]
+        real = (mask[:, :, None] & mask[:, None])[..., None].to(z.dtype)
+        for block in self.blocks:
+            z = block(z, real)
+        from torch_geometric.data import Data
+
+        return Data(x=self.linear_nodes(nodes), pair=z * real, mask=mask)
+
+
+class ContactNet(nn.Module):
+    """Embedder, trunk, heads."""
+
+    def __init__(self, config: ContactConfig | None = None) -> None:
+        super().__init__()
+        self.config = config or ContactConfig()
+        dim, pair_dim = self.config.trunk.dim, self.config.pair_dim
+        self.embedder = ContactEmbedder(dim, pair_dim, self.config.convolutions)
+        self.trunk = PairTransformer(self.config.trunk)
+        self.norm = nn.LayerNorm(pair_dim)
+        self.head_distance = nn.Linear(pair_dim, len(EDGES) + 1)
+        self.head_profile = nn.Linear(dim, PROFILE)
+
+    def forward(self, batch: Any) -> tuple[Tensor, Tensor]:
+        """Batch as the embedder takes it -> distance logits [B, N, N, 16], profile logits."""
+        encoded = self.trunk(self.embedder(batch))
+        pairs = encoded.pairs
+        logits = self.head_distance(self.norm(pairs + pairs.transpose(1, 2)))
+        return logits, self.head_profile(encoded.nodes)
+
+
+def collate(examples: list[dict[str, Tensor]]) -> dict[str, Tensor]:
+    """Pad examples (`node_profile`, `pair_scores`, and `distances` where known) to one length."""
+    longest = max(len(example["node_profile"]) for example in examples)
+    batch: dict[str, Tensor] = {}
+    for key, filler in (("node_profile", 0.0), ("pair_scores", 0.0), ("distances", float("nan"))):
+        if key not in examples[0]:
+            continue
+        parts = []
+        for example in examples:
+            value = example[key].float()
+            short = longest - len(value)
+            pad = (0, 0, 0, short) if key == "node_profile" else (0, 0, 0, short, 0, short)
+            pad = (0, short, 0, short) if key == "distances" else pad
+            parts.append(F.pad(value, pad, value=filler))
+        batch[key] = torch.stack(parts)
+    lengths = torch.tensor([len(example["node_profile"]) for example in examples])
+    batch["mask"] = torch.arange(longest)[None] < lengths[:, None]
+    return batch
+
+
+def flip(example: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The chain backwards; the two columns that tell the ends apart are exchanged."""
+    turned = {
+        "node_profile": example["node_profile"].flip(0).clone(),
+        "pair_scores": example["pair_scores"].flip(0, 1),
+    }
+    turned["node_profile"][:, [23, 24]] = turned["node_profile"][:, [24, 23]]
+    if "distances" in example:
+        turned["distances"] = example["distances"].flip(0, 1)
+    return turned
+
+
+class ContactLearner(nn.Module):
+    """Distance classes from structures, and masked columns' profiles, which need none.
+
+    Args:
+        net: what is trained.
+        noise: standard deviation of the noise on pair scores, and spread of their random scale.
+        masked: share of columns whose profile is hidden and predicted back.
+        profile_weight: of that loss.
+    """
+
+    def __init__(
+        self,
+        net: ContactNet,
+        *,
+        noise: float = 0.3,
+        masked: float = 0.15,
+        profile_weight: float = 0.1,
+    ) -> None:
+        super().__init__()
+        self.net, self.noise = net, noise
+        self.masked, self.profile_weight = masked, profile_weight
+
+    def forward(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        """-> loss, distance_loss (where `distances` are given), profile_loss."""
+        nodes, scores, mask = batch["node_profile"], batch["pair_scores"], batch["mask"]
+        hidden = mask & (torch.rand(mask.shape, device=mask.device) < self.masked)
+        profile = nodes[..., :PROFILE]
+        nodes = torch.cat([profile.masked_fill(hidden[..., None], 0.0), nodes[..., PROFILE:]], -1)
+        if self.training and self.noise:
+            noise = torch.randn_like(scores[..., :8])
+            noise = 0.5**0.5 * (noise + noise.transpose(1, 2))
+            scale = torch.exp(0.2 * torch.randn(len(scores), 1, 1, 8, device=scores.device))
+            noisy = scores[..., :8] * scale + self.noise * noise
+            scores = torch.cat([noisy, scores[..., 8:]], -1)
+        logits, guess = self.net({"node_profile": nodes, "pair_scores": scores, "mask": mask})
+        found = -(profile * guess.log_softmax(-1)).sum(-1)
+        profile_loss = (found * hidden).sum() / hidden.sum().clamp(min=1)
+        result = {"loss": self.profile_weight * profile_loss, "profile_loss": profile_loss.detach()}
+        if "distances" in batch:
+            distance_loss = self.distance_loss(logits, batch["distances"], mask)
+            result["loss"] = result["loss"] + distance_loss
+            result["distance_loss"] = distance_loss.detach()
+        return result
+
+    @staticmethod
+    def distance_loss(logits: Tensor, distances: Tensor, mask: Tensor) -> Tensor:
+        """Cross entropy of the distance classes of known pairs; near pairs count a fifth."""
+        edges = torch.tensor(EDGES, device=logits.device)
+        target = torch.bucketize(distances.nan_to_num(0.0), edges, right=True)
+        index = torch.arange(mask.shape[1], device=mask.device)
+        away = (index[:, None] - index[None]).abs()
+        weight = torch.where(away >= 6, 1.0, 0.2) * (away >= 1)
+        weight = weight * distances.isfinite() * (mask[:, :, None] & mask[:, None])
+        loss = F.cross_entropy(logits.permute(0, 3, 1, 2), target, reduction="none")
+        return (loss * weight).sum() / weight.sum().clamp(min=1)
+
+
+class ContactExamples:
+    """A map-style data set of features with distances; `augment` turns half of them around."""
+
+    def __init__(self, examples: list[dict[str, Tensor]], augment: bool = True) -> None:
+        self.examples, self.augment = examples, augment
+
+    def __len__(self) -> int:
+        return len(self.examples)
+
+    def __getitem__(self, index: int) -> dict[str, Tensor]:
+        example = self.examples[index]
+        if self.augment and float(torch.rand(())) < 0.5:
+            return flip(example)
+        return example
+
+
+def as_example(features: ContactFeatures, distances: np.ndarray | None = None) -> dict[str, Tensor]:
+    """Features (and CB distances [C, C] [A], NaN where unknown) as tensors."""
+    example = {
+        "node_profile": torch.as_tensor(features.nodes),
+        "pair_scores": torch.as_tensor(features.pairs),
+    }
+    if distances is not None:
+        example["distances"] = torch.as_tensor(distances, dtype=torch.float32)
+    return example
+
+
+@dataclass
+class ContactPrediction:
+    """What the network says of an alignment's columns.
+
+    Attributes:
+        probability: [C, C] that two CB atoms are closer than 8 A.
+        distances: [C, C, 16] probabilities of the distance classes `EDGES`.
+        dca: [C, C] corrected mean-field coupling scores, for comparison.
+        neff: effective number of sequences.
+        query: letters of the first row in these columns.
+    """
+
+    probability: np.ndarray
+    distances: np.ndarray
+    dca: np.ndarray
+    neff: float
+    query: str
+
+    def table(self, separation: int = 6) -> list[tuple[int, int, float]]:
+        """(i, j, probability) from 0, most probable first, for pairs at least that far apart."""
+        row, column = np.triu_indices(len(self.probability), separation)
+        order = np.argsort(-self.probability[row, column], kind="stable")
+        return [
+            (int(row[k]), int(column[k]), float(self.probability[row[k], column[k]])) for k in order
+        ]
+
+
+class ContactPredictor:
+    """Alignment in, contact probabilities out."""
+
+    def __init__(self, net: ContactNet, device: str = "auto") -> None:
+        from sciml.device import choose
+
+        self.device = choose(device, "fp32").device
+        self.net = net.eval().to(self.device)
+
+    @classmethod
+    def from_pretrained(
+        cls, name: str | Path = "contacts-small", device: str = "auto"
+    ) -> ContactPredictor:
+        """A model that ships with the package, or a .safetensors file written by `save`."""
+        import json
+
+        from safetensors import safe_open
+
+        from sciml.weights import find
+
+        path = find(name)
+        with safe_open(path, "pt") as file:
+            meta = file.metadata() or {}
+            state = {key: file.get_tensor(key) for key in file.keys()}
+        if "contact_config" not in meta:
+            raise InputError("holds no contact network", where=path)
+        config = from_dict(ContactConfig, json.loads(meta["contact_config"]), where=path)
+        net = ContactNet(config)
+        net.load_state_dict(state)
+        return cls(net, device)
+
+    def save(self, path: str | Path) -> None:
+        """Write the weights (safetensors, with the configuration in its metadata)."""
+        import json
+
+        from safetensors.torch import save_file
+
+        from sciml.paths import atomic_write
+
+        meta = {"contact_config": json.dumps(to_dict(self.net.config))}
+        with atomic_write(path) as temporary:
+            state = {k: v.detach().cpu().contiguous() for k, v in self.net.state_dict().items()}
+            save_file(state, temporary, metadata=meta)
+
+    def predict(self, msa: Alignment | str | Path, columns: str = "all") -> np.ndarray:
+        """[C, C] contact probabilities over the alignment's columns; see `predict_distances`."""
+        return self.predict_distances(msa, columns).probability
+
+    def predict_distances(
+        self, msa: Alignment | str | Path, columns: str = "all"
+    ) -> ContactPrediction:
+        """Contact and distance probabilities.
+
+        Args:
+            msa: an alignment, or a file that holds one.
+            columns: "all": the alignment's match columns; "query": only those where the first
+                row has a residue.
+
+        Raises:
+            InputError: the alignment is not readable or too wide.
+        """
+        if columns not in ("all", "query"):
+            raise unknown("choice of columns", columns, ("all", "query"))
+        if not isinstance(msa, Alignment):
+            from sciml.protein.alignment_io import read_alignment
+
+            msa = read_alignment(msa)
+        if columns == "query":
+            msa = msa.with_query(0)
+        if msa.columns > MAX_COLUMNS:
+            raise InputError(
+                f"{msa.columns} columns; the contact network takes at most {MAX_COLUMNS}",
+                where=msa.source,
+                hint="Cut the alignment into domains, or use columns='query'",
+            )
+        msa = msa.deduplicate()
+        if msa.depth > MAX_DEPTH:  # every k-th row, the query among them
+            msa = msa.select(np.unique(np.linspace(0, msa.depth - 1, MAX_DEPTH).astype(int)))
+        return self.from_features(contact_features(msa), msa.row(0))
+
+    def from_features(self, features: ContactFeatures, query: str = "") -> ContactPrediction:
+        """The same from features that are already there; the mean over both chain directions."""
+        example = as_example(features)
+        with torch.inference_mode():
+            found = []
+            for turned in (example, flip(example)):
+                batch = {key: value.to(self.device) for key, value in collate([turned]).items()}
+                found.append(self.net(batch)[0][0].softmax(-1))
+            classes = 0.5 * (found[0] + found[1].flip(0, 1))
+        distances = classes.cpu().numpy()
+        probability = distances[..., :CONTACT_CLASSES].sum(-1)
+        np.fill_diagonal(probability, 1.0)
+        return ContactPrediction(probability, distances, features.dca, features.neff, query)
