@@ -297,12 +297,13 @@ def assert_gradients(
     keys: Sequence[str] = ("x", "pos", "pair", "edge_attr"),
     tolerance: float = 1e-6,
     step: float = 1e-5,
+    each: bool = False,
     verbose: bool = True,
 ) -> dict[str, float]:
     """Derivatives along random directions equal central differences, in float64.
 
-    One direction for each floating-point input among `keys` and one for each parameter, so that
-    a wrong derivative of any shows.
+    One direction for each floating-point input among `keys`, and one through all parameters at
+    once; if that one is wrong, one for each parameter, to name the culprit.
 
     Args:
         module: run as a float64 copy.
@@ -311,6 +312,7 @@ def assert_gradients(
         tolerance: largest difference, relative to the larger derivative or to a hundredth of the
             outputs' norm: below that, a difference is round-off.
         step: of the difference.
+        each: one direction for each parameter from the start.
         verbose: print the errors.
 
     Raises:
@@ -318,47 +320,57 @@ def assert_gradients(
     """
     batch = copy.copy(_default(module) if batch is None else batch)
     module = copy.deepcopy(module).double().eval()
-    generator = torch.Generator().manual_seed(0)
-
-    def normal(like: Tensor) -> Tensor:
-        return torch.randn(like.shape, generator=generator, dtype=torch.float64)
-
-    leaves: dict[str, Tensor] = {}
+    inputs: dict[str, Tensor] = {}
     for key in batch.keys():
         if batch[key].is_floating_point():
             batch[key] = batch[key].detach().double()
             if key in keys:
-                leaves[key] = batch[key].requires_grad_()
-    leaves.update({n: p for n, p in module.named_parameters() if p.requires_grad})
+                inputs[key] = batch[key].requires_grad_()
+    parameters = {name: p for name, p in module.named_parameters() if p.requires_grad}
+
+    def normal(like: Tensor, seed: int) -> Tensor:
+        generator = torch.Generator().manual_seed(seed)
+        return torch.randn(like.shape, generator=generator, dtype=torch.float64)
 
     def scalar() -> Tensor:
         found = outputs_of(module(copy.copy(batch)))
-        generator.manual_seed(1)
-        terms = [(v * normal(v)).sum() for v in found.values() if v.requires_grad]
+        terms = [(v * normal(v, i)).sum() for i, v in enumerate(found.values()) if v.requires_grad]
         if not terms:
             raise AssertionError("no output depends on the inputs or parameters")
         return torch.stack(terms).sum()
 
-    with torch.no_grad():
-        found = outputs_of(module(copy.copy(batch)))
-        norm = float(torch.stack([v.square().sum() for v in found.values()]).sum().sqrt())
-    gradients = torch.autograd.grad(scalar(), list(leaves.values()), allow_unused=True)
-    errors = {}
-    for seed, (name, leaf, gradient) in enumerate(zip(leaves, leaves.values(), gradients)):
-        generator.manual_seed(2 + seed)
-        direction = normal(leaf) / max(1, leaf.numel()) ** 0.5
-        exact = 0.0 if gradient is None else float((gradient * direction).sum())
+    leaves = {**inputs, **parameters}
+    gradients = dict(
+        zip(leaves, torch.autograd.grad(scalar(), list(leaves.values()), allow_unused=True))
+    )
+    norm = sum(float(v.detach().square().sum()) for v in _run(module, batch).values()) ** 0.5
+
+    def error(names: Sequence[str]) -> float:
+        size = max(1, sum(leaves[name].numel() for name in names)) ** 0.5
+        directions = {name: normal(leaves[name], 9 + i) / size for i, name in enumerate(names)}
+        exact = 0.0
+        for name, direction in directions.items():
+            gradient = gradients[name]
+            exact += 0.0 if gradient is None else float((gradient * direction).sum())
+        originals = {name: leaves[name].detach().clone() for name in names}
+        ends = []
+        for sign in (1, -1):
+            with torch.no_grad():
+                for name, direction in directions.items():
+                    leaves[name].copy_(originals[name] + sign * step * direction)
+            ends.append(float(scalar().detach()))
         with torch.no_grad():
-            original = leaf.detach().clone()
-            ends = []
-            for sign in (1, -1):
-                leaf.copy_(original + sign * step * direction)
-                with torch.enable_grad():
-                    ends.append(float(scalar().detach()))
-            leaf.copy_(original)
+            for name, original in originals.items():
+                leaves[name].copy_(original)
         numeric = (ends[0] - ends[1]) / (2 * step)
-        error = abs(exact - numeric) / max(abs(exact), abs(numeric), 1e-2 * norm, 1e-3)
-        errors[name] = error if error == error else float("inf")
+        difference = abs(exact - numeric) / max(abs(exact), abs(numeric), 1e-2 * norm, 1e-3)
+        return difference if difference == difference else float("inf")
+
+    errors = {name: error([name]) for name in inputs}
+    if parameters:
+        errors["parameters"] = error(list(parameters))
+        if each or not errors["parameters"] <= tolerance:
+            errors.update({name: error([name]) for name in parameters})
     return _verdict("gradient", errors, tolerance, verbose)
 
 

@@ -63,6 +63,8 @@ def pair_biased_attention(
         raise unknown("attention backend", backend, BACKENDS)
     if bias is not None and bias.ndim < q.ndim:
         bias = bias.reshape((1,) * (q.ndim - bias.ndim) + bias.shape)
+    if q.numel() == 0 or k.numel() == 0:  # no query, or none that has a key
+        return q * 0.0
     if backend == "auto":
         backend = choose_backend(q, k, bias).name
     out = _RUN[backend](q, k, v, bias, mask)
@@ -159,11 +161,11 @@ def _chunked(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None, mask: Tensor 
         q, k, v = (t.transpose(1, 2) for t in (q, k, v))
     else:
         groups = (batch * rows * heads, 1)
-    q, k, v = (t.reshape(*groups, -1, d).contiguous() for t in (q, k, v))
+    q, k, v = (t.reshape(*groups, t.shape[-2], d).contiguous() for t in (q, k, v))
     if bias is not None:
         bias = bias if bias.ndim == 5 else bias[:, None]
         bias = bias.to(wide).expand(batch, 1 if shared else rows, heads, n, m)
-        bias = bias.reshape(-1, n, m).contiguous()
+        bias = bias.reshape(groups[0], n, m).contiguous()
     if mask is not None:
         mask = mask.reshape(batch, rows, m)
         mask = mask[:, None] if shared else mask[:, :, None]
