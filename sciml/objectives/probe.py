@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from scipy.optimize import minimize
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -114,21 +115,27 @@ def _fit(features: Tensor, labels: Tensor, classes: int, penalty: float) -> Line
     deviation = features.std(0, unbiased=False)
     deviation = torch.where(deviation > 1e-8, deviation, torch.ones_like(deviation))
     standard = (features - mean) / deviation
-    weight = torch.zeros(classes, features.shape[1], dtype=torch.float64, requires_grad=True)
-    bias = torch.zeros(classes, dtype=torch.float64, requires_grad=True)
-    optimizer = torch.optim.LBFGS([weight, bias], max_iter=200, line_search_fn="strong_wolfe",
-                                  tolerance_grad=1e-8, tolerance_change=1e-11)
+    x, one_hot = standard.numpy(), F.one_hot(labels, classes).double().numpy()
+    rows = len(x)
 
-    def closure() -> Tensor:
-        optimizer.zero_grad()
-        loss = F.cross_entropy(standard @ weight.T + bias, labels)
-        loss = loss + penalty / 2 * weight.square().sum()
-        loss.backward()
-        return loss
+    def loss_and_gradient(flat: np.ndarray) -> tuple[float, np.ndarray]:
+        """Mean cross-entropy plus the penalty; weights [classes, dim], then biases."""
+        weight, bias = flat[:-classes].reshape(classes, -1), flat[-classes:]
+        logits = x @ weight.T + bias
+        logits -= logits.max(1, keepdims=True)
+        scores = np.exp(logits)
+        total = scores.sum(1, keepdims=True)
+        value = (np.log(total).sum() - (logits * one_hot).sum()) / rows
+        error = (scores / total - one_hot) / rows
+        gradient = np.concatenate([(error.T @ x + penalty * weight).ravel(), error.sum(0)])
+        return value + penalty / 2 * (weight**2).sum(), gradient
 
-    with torch.enable_grad():
-        optimizer.step(closure)
-    return LinearProbe(mean, deviation, weight.detach(), bias.detach(), penalty)
+    found = minimize(
+        loss_and_gradient, np.zeros((x.shape[1] + 1) * classes), jac=True, method="L-BFGS-B",
+        options={"maxiter": 500, "ftol": 1e-12, "gtol": 1e-7},
+    ).x  # fmt: skip
+    weight = torch.from_numpy(found[:-classes].reshape(classes, -1).copy())
+    return LinearProbe(mean, deviation, weight, torch.from_numpy(found[-classes:].copy()), penalty)
 
 
 def knn_scores(
