@@ -30,7 +30,7 @@ from sciml.jets.baselines import BoostedTrees, observables_of
 from sciml.jets.embedder import FeatureSet, JetEmbedder, collate
 from sciml.jets.io import create
 from sciml.jets.networks import TrunkNetwork
-from sciml.jets.sample import JetSample, sample_files
+from sciml.jets.sample import JetSample, shipped
 from sciml.jets.tagger import JetTagger
 from sciml.objectives.masked import MaskedConfig
 from sciml.paths import atomic_write
@@ -45,7 +45,7 @@ class Config:
     """Settings of the recipe."""
 
     data: tuple[str, ...] = ()
-    """Files of jets (ROOT, Parquet, ...; patterns allowed); none: the sample in the package."""
+    """Files of jets (ROOT, Parquet, ...; patterns allowed); none: the samples in the package."""
     test: tuple[str, ...] = ()
     """Files of jets to measure on; none: `test_share` of `data`."""
     test_share: Annotated[float, Range(min=0.01, max=0.9)] = 0.35
@@ -131,9 +131,10 @@ def main(config: Config, out: Path) -> None:
 
 def read(config: Config) -> tuple[JetSample, JetSample]:
     """Jets to learn from and jets to measure on."""
-    files: Any = list(config.data) or sample_files()
-    classes = config.classes or None
-    everything = JetSample.read(files, classes=classes, columns=(), most=config.most or None)
+    files: Any = list(config.data) or [shipped("train")]
+    test_files: Any = list(config.test) or ([] if config.data else [shipped("test")])
+    most = config.most or None
+    everything = JetSample.read(files, classes=config.classes or None, most=most)
     if len(everything.classes) < 2:
         raise InputError(
             f"needs jets of at least two classes, found {list(everything.classes)}",
@@ -141,9 +142,8 @@ def read(config: Config) -> tuple[JetSample, JetSample]:
         )
     if config.background not in everything.classes:
         raise unknown("background class", config.background, everything.classes)
-    if config.test:
-        test = JetSample.read(list(config.test), classes=everything.classes)
-        return everything, test
+    if test_files:
+        return everything, JetSample.read(test_files, classes=everything.classes, most=most)
     order = np.random.default_rng(config.seed).permutation(len(everything))
     kept = max(2, round(config.test_share * len(order)))
     return everything.subset(order[kept:]), everything.subset(order[:kept])
@@ -230,7 +230,9 @@ class Results:
         columns: dict[str, Any] = {"row": test.rows, "label": test.y}
         for method, scores in self.scores.items():
             for place, name in enumerate(test.classes):
-                columns[f"{method.replace(' ', '_')}_{name}"] = np.ascontiguousarray(scores[:, place])
+                columns[f"{method.replace(' ', '_')}_{name}"] = np.ascontiguousarray(
+                    scores[:, place]
+                )
         with create(out / "predictions.parquet") as writer:
             writer.write(columns)
 

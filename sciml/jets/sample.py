@@ -191,18 +191,17 @@ def _index(name: str) -> int:
     return CLASSES.index(name)
 
 
-def sample_files() -> list[Path]:
-    """The generated jets that come with the package.
+def shipped(part: str) -> Path:
+    """The generated jets that come with the package: "train" or "test".
 
     Raises:
         InputError: they are missing from this installation.
     """
-    folder = Path(__file__).parent / "sample"
-    found = sorted(folder.glob("*.parquet"))
-    if not found:
+    path = Path(__file__).parent / "sample" / f"{part}.parquet"
+    if not path.is_file():
         raise InputError(
             "the sample of jets is missing from this installation",
-            where=folder,
+            where=path,
             hint="Make one: sciml data make jets",
         )
-    return found
+    return path

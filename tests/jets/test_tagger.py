@@ -205,5 +205,5 @@ def test_kinematic_model_needs_no_tracks():
     names = [n for n in events.fields if n.startswith("jet_") or n in COLUMNS[:4]]
     kinematic = events[names]
     assert np.abs(tagger.predict(kinematic) - tagger.predict(events)).max() < 1e-4
-    with pytest.raises(InputError, match="part_charge"):
+    with pytest.raises(InputError, match="part_d0val"):
         JetTagger.build(TRUNK, CLASSES).predict(kinematic)
