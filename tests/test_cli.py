@@ -22,15 +22,18 @@ def said(capsys, *arguments: str) -> tuple[int, str, str]:
     ("arguments", "message"),
     [
         (["rn"], "unknown command 'rn'. Did you mean 'run'?"),
-        (["run", "jet_taging"], "Did you mean 'jet_tagging'?"),
+        (["run", "jet_taging"], "Did you mean 'jet_tagging'"),
         (["run", "nothing.py"], "no such recipe"),
         (["recipes", "coppy"], "Did you mean 'copy'?"),
         (["recipes", "copy", "jet_tagging"], "PATH"),
         (["recipes", "list", "--foo"], "Unrecognized options: --foo"),
-        (["data", "show", "jetclas"], "Did you mean 'jetclass'?"),
+        (["data", "show", "jetclas"], "Did you mean 'jetclass'"),
         (["models", "show", "nothing-like-it"], "unknown model"),
-        (["run", "jet_tagging", "--train.lrr", "1", "--sed", "3"], "did you mean --train.lr?"),
-        (["run", "jet_tagging", "--finetune.lr", "-1", "--finetune.batch-size", "many"], "2 problems"),
+        (["run", "jet_tagging", "--pretrain.lrr", "1", "--sed", "3"], "did you mean --pretrain.lr?"),
+        (
+            ["run", "jet_tagging", "--finetune.lr", "-1", "--finetune.batch-size", "many"],
+            "2 problems",
+        ),
         (["run", "jet_tagging", "--config", "no.yaml"], "no such YAML file"),
     ],
 )
@@ -42,10 +45,24 @@ def test_bad_input_is_one_line_and_exit_code_2(capsys, arguments, message):
     assert out == ""
 
 
-@pytest.mark.parametrize("arguments", [[], ["--help"], ["run"], ["recipes"], ["data"], ["models"],
-                                       ["data", "make"], ["recipes", "list"], ["data", "list"],
-                                       ["run", "jet_tagging", "--help"], ["doctor"],
-                                       ["recipes", "copy", "--help"], ["models", "list"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["--help"],
+        ["run"],
+        ["recipes"],
+        ["data"],
+        ["models"],
+        ["data", "make"],
+        ["recipes", "list"],
+        ["data", "list"],
+        ["run", "jet_tagging", "--help"],
+        ["doctor"],
+        ["recipes", "copy", "--help"],
+        ["models", "list"],
+    ],
+)
 def test_help_and_lists_succeed(capsys, arguments):
     try:
         code, out, _ = said(capsys, *arguments)
@@ -151,5 +168,7 @@ def test_import_is_light():
 
 
 def test_the_program_and_the_module_are_the_same():
-    done = subprocess.run([sys.executable, "-m", "sciml", "--version"], capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "sciml", "--version"], capture_output=True, text=True
+    )
     assert done.returncode == 0 and done.stdout.startswith("sciml ")

@@ -95,6 +95,8 @@ class DataCard:
     """The exact command that makes it."""
     seed: int = 0
     """Seed of the generator."""
+    sha256: str = ""
+    """Digest of what `command` makes."""
     splits: tuple[Split, ...] = ()
     """The splits and what they are split by."""
     fields: tuple[Field, ...] = ()
@@ -146,6 +148,8 @@ def read(name_or_path: str) -> tuple[DataCard, str]:
 
 def croissant(card: DataCard) -> dict[str, Any]:
     """The card as Croissant 1.0 JSON-LD."""
+    made = File(f"{card.name}.parquet", sha256=card.sha256)
+    distribution = card.distribution or (made,)
     files = [
         {
             "@type": "cr:FileObject",
@@ -157,9 +161,9 @@ def croissant(card: DataCard) -> dict[str, Any]:
             **({"sha256": file.sha256} if file.sha256 else {"sha256": "not published"}),
             **({"contentSize": f"{file.contentSize} B"} if file.contentSize else {}),
         }
-        for file in card.distribution
+        for file in distribution
     ]
-    source = {"fileObject": {"@id": card.distribution[0].name}} if card.distribution else None
+    source = {"fileObject": {"@id": distribution[0].name}}
     fields = [
         {
             "@type": "cr:Field",
@@ -167,7 +171,7 @@ def croissant(card: DataCard) -> dict[str, Any]:
             "name": item.name,
             "description": f"{item.description} Shape {item.shape}, unit {item.unit}.",
             "dataType": _CROISSANT_TYPES[item.dtype],
-            **({"source": {**source, "extract": {"column": item.name}}} if source else {}),
+            "source": {**source, "extract": {"column": item.name}},
         }
         for item in card.fields
     ]
