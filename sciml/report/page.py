@@ -41,18 +41,20 @@ h3 { font-size: 1.05rem; margin: 1.6rem 0 .4rem; }
 p.lead { font-size: 1.12rem; color: var(--soft); margin-top: 0; }
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .93rem; }
-th, td { padding: .34rem .8rem .34rem 0; text-align: right; border-bottom: 1px solid var(--line); }
+th, td { padding: .34rem .8rem .34rem 0; text-align: right; border-bottom: 1px solid var(--line);
+         white-space: nowrap; }
 th:first-child, td:first-child { text-align: left; }
 th { font-weight: 600; color: var(--soft); vertical-align: bottom; }
 caption, figcaption { color: var(--soft); font-size: .92rem; text-align: left; padding: .4rem 0; }
-caption { caption-side: bottom; }
+caption { caption-side: bottom; white-space: normal; }
 figure { margin: 1.2rem 0; }
 figure svg, figure img { max-width: 100%; height: auto; }
 code, pre { font-family: ui-monospace, "SF Mono", Menlo, Consolas, monospace; font-size: .88em; }
 code { background: var(--code); padding: .1em .3em; border-radius: 4px; }
 pre { background: var(--code); padding: .8rem 1rem; border-radius: 6px; overflow-x: auto; }
 pre code { padding: 0; background: none; }
-nav a { color: var(--accent); margin-right: 1rem; text-decoration: none; }
+nav a { color: var(--accent); margin-right: 1rem; text-decoration: none; white-space: nowrap;
+        display: inline-block; }
 footer { margin-top: 3rem; color: var(--soft); font-size: .85rem; }
 """
 
