@@ -50,7 +50,11 @@ FORMATS = (
 
 
 def open_jets(
-    path: str | os.PathLike[str], *, format: str | None = None, tree: str | None = None
+    path: str | os.PathLike[str],
+    *,
+    format: str | None = None,
+    tree: str | None = None,
+    collection: str | None = None,
 ) -> Reader:
     """Open a file of jets, whatever its format.
 
@@ -59,6 +63,7 @@ def open_jets(
             tagging, JetNet); npz (energyflow quark/gluon).
         format: one of `FORMATS`; found from the content if None.
         tree: name of the TTree or RNTuple in a ROOT file, if it has several.
+        collection: name of the jets in a file of events (nanoAOD: FatJet, Delphes: JetAK8).
 
     Raises:
         InputError: missing, unreadable, empty, damaged, of no known format, or without jets.
@@ -78,7 +83,7 @@ def open_jets(
 
         return ParquetReader(path)
     if magic[:4] == b"root":
-        return _open_root(path, format, tree)
+        return _open_root(path, format, tree, collection)
     if magic == b"\x89HDF\r\n\x1a\n":
         from sciml.jets.readers.hdf5 import open_hdf5
 
@@ -90,7 +95,7 @@ def open_jets(
     raise InputError("is not a ROOT, Parquet, HDF5 or npz file", where=path)
 
 
-def _open_root(path: Path, format: str | None, tree: str | None) -> Reader:
+def _open_root(path: Path, format: str | None, tree: str | None, collection: str | None) -> Reader:
     from sciml.jets.readers.root import RootReader
 
     reader = RootReader(path, tree)
@@ -102,11 +107,11 @@ def _open_root(path: Path, format: str | None, tree: str | None) -> Reader:
     if format == "nanoaod":
         from sciml.jets.readers.nanoaod import NanoAODReader
 
-        return NanoAODReader(reader)
+        return NanoAODReader(reader, collection)
     if format == "delphes":
         from sciml.jets.readers.delphes import DelphesReader
 
-        return DelphesReader(reader)
+        return DelphesReader(reader, collection)
     return reader
 
 

@@ -1,0 +1,124 @@
+"""Files with one entry an event: their jets, with constituents found through links.
+
+The common part of nanoAOD and Delphes: rows are jets in the order (event, jet of the event), and
+`event_index`, `jet_index` say where each one comes from.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterator
+from typing import Any
+
+import awkward as ak
+import numpy as np
+from numpy.typing import NDArray
+
+from sciml.jets.readers.base import Reader, guarded
+from sciml.jets.readers.root import RootReader
+
+PARTICLES = (
+    "part_px",
+    "part_py",
+    "part_pz",
+    "part_energy",
+    "part_d0val",
+    "part_d0err",
+    "part_dzval",
+    "part_dzerr",
+    "part_charge",
+    "part_isChargedHadron",
+    "part_isNeutralHadron",
+    "part_isPhoton",
+    "part_isElectron",
+    "part_isMuon",
+)
+JETS = ("jet_pt", "jet_eta", "jet_phi", "jet_energy", "jet_nparticles")
+PLACE = ("event_index", "jet_index")
+
+
+class EventReader(Reader):
+    """Jets of a tree of events."""
+
+    def __init__(self, root: RootReader, jet_counts: str) -> None:
+        self.path, self._root = root.path, root
+        with guarded(self.path, self.format):
+            counts = np.asarray(root._tree[jet_counts].array(library="np"))
+            if counts.dtype == object:  # a jagged branch of the jets: its lengths
+                counts = np.array([len(jets) for jets in counts])
+            if (counts < 0).any():
+                raise ValueError("a negative number of jets")
+        self._offsets = np.concatenate([[0], np.cumsum(counts.astype(np.int64))])
+
+    def __len__(self) -> int:
+        return int(self._offsets[-1])
+
+    @abstractmethod
+    def _rows(self, columns: list[str], first: int, last: int) -> dict[str, Any]:
+        """Columns of all jets of the events first .. last - 1."""
+
+    def _batches(
+        self, columns: list[str], step: int, start: int, stop: int
+    ) -> Iterator[dict[str, Any]]:
+        event = int(np.searchsorted(self._offsets, start, side="right")) - 1
+        while event < len(self._offsets) - 1 and self._offsets[event] < stop:
+            reach = self._offsets[event] + step
+            last = max(event + 1, int(np.searchsorted(self._offsets, reach, side="right")) - 1)
+            last = min(last, event + step)
+            base = int(self._offsets[event])
+            block = self._rows(columns, event, last)
+            low, high = max(start, base), min(stop, int(self._offsets[last]))
+            for row in range(low, high, step):
+                part = slice(row - base, min(row + step, high) - base)
+                yield {name: column[part] for name, column in block.items()}
+            event = last
+
+    def _place(self, first: int, last: int) -> dict[str, NDArray[np.int64]]:
+        counts = np.diff(self._offsets[first : last + 1])
+        event = np.repeat(np.arange(first, last), counts)
+        return {
+            "event_index": event,
+            "jet_index": np.arange(len(event))
+            + self._offsets[first]
+            - np.repeat(self._offsets[first:last], counts),
+        }
+
+    def close(self) -> None:
+        self._root.close()
+
+
+def assemble(
+    jet_of: NDArray[np.int64], jets: int, columns: dict[str, NDArray[Any]]
+) -> dict[str, ak.Array]:
+    """Flat constituents to lists a jet, sorted by falling pT.
+
+    Args:
+        jet_of: row of the jet of each constituent.
+        jets: number of jets.
+        columns: pt, eta, phi, mass and what else there is, as `part_*`.
+    """
+    pt, eta = columns.pop("pt"), columns.pop("eta")
+    phi, mass = columns.pop("phi"), columns.pop("mass")
+    columns["part_px"], columns["part_py"] = pt * np.cos(phi), pt * np.sin(phi)
+    columns["part_pz"] = pt * np.sinh(eta)
+    columns["part_energy"] = np.sqrt((pt * np.cosh(eta)) ** 2 + mass**2)
+    order = np.lexsort((-pt, jet_of))
+    counts = np.bincount(jet_of, minlength=jets)
+    return {
+        name: ak.unflatten(np.asarray(values)[order].astype(np.float32), counts)
+        for name, values in columns.items()
+    }
+
+
+def identity(pid: NDArray[Any]) -> dict[str, NDArray[Any]]:
+    """The five identity flags from PDG codes (0, 1, 2, 130: neutral hadron; 1, 2: forward)."""
+    code = np.abs(pid)
+    neutral = np.isin(code, (0, 1, 130, 310, 2112, 3122))
+    electron, muon, photon = code == 11, code == 13, (code == 22) | (code == 2)
+    return {
+        "part_isChargedHadron": ~(neutral | electron | muon | photon),
+        "part_isNeutralHadron": neutral,
+        "part_isPhoton": photon,
+        "part_isElectron": electron,
+        "part_isMuon": muon,
+    }
