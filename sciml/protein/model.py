@@ -153,9 +153,9 @@ class PlddtHead(nn.Module):
 class AlphaFold(nn.Module):
     """The network. Heads: masked MSA, distogram, pLDDT, predicted aligned error, resolved atoms."""
 
-    def __init__(self, config: AlphaFoldConfig = AlphaFoldConfig()) -> None:
+    def __init__(self, config: AlphaFoldConfig | None = None) -> None:
         super().__init__()
-        c = self.config = config
+        c = self.config = config or AlphaFoldConfig()
         self.input_embedder = InputEmbedder(c.msa_dim, c.pair_dim)
         self.recycling_embedder = RecyclingEmbedder(c.msa_dim, c.pair_dim)
         t = c.templates

@@ -1,0 +1,142 @@
+"""How much memory and time a prediction will take, said before it starts.
+
+The terms are the arrays that are alive together at the peak of the Evoformer, of the structure
+module and of the heads; the constants were fitted to measured peaks on a CPU.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sciml.errors import InputError
+from sciml.protein.evoformer import SLICE_BYTES
+from sciml.protein.features import DEFAULT_FEATURES, FeatureConfig
+from sciml.protein.model import AlphaFoldConfig
+
+if TYPE_CHECKING:
+    from sciml.device import Placement
+
+RUNTIME = 450 << 20
+"""Interpreter, libraries and thread buffers [bytes]."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Peak memory [bytes] and arithmetic of one pass [floating point operations]."""
+
+    bytes: float
+    operations: float
+
+    def __str__(self) -> str:
+        return f"{self.bytes / 2**30:.1f} GiB"
+
+
+def parameters(c: AlphaFoldConfig) -> float:
+    """About how many numbers the network has."""
+    block = (
+        19 * c.msa_dim**2
+        + c.outer_dim**2 * c.pair_dim
+        + (12 * c.triangle_dim + 18 * c.pair_dim) * c.pair_dim
+    )
+    return (c.blocks + 0.75 * c.extra_blocks) * block + 4e6 * (c.structure_dim / 384) ** 2
+
+
+def estimate(
+    c: AlphaFoldConfig,
+    n: int,
+    features: FeatureConfig = DEFAULT_FEATURES,
+    *,
+    batch: int = 1,
+    templates: int = 0,
+    width: int = 4,
+) -> Estimate:
+    """Peak memory and work of one pass.
+
+    Args:
+        c: the network.
+        n: residues of the longest chain.
+        features: alignment sizes.
+        batch: chains at a time.
+        templates: how many.
+        width: bytes a number.
+    """
+    rows = features.clusters + templates
+    pair = float(n) * n * batch
+    stack = pair * (2 * c.pair_dim + 2 * c.triangle_dim + 2 * c.pair_heads + c.msa_heads)
+    stack += rows * n * c.msa_dim * batch * 2.2
+    extra = features.extra * n * c.extra_dim * batch * 2.5 + rows * n * c.msa_dim * batch
+    extra += pair * (2 * c.pair_dim + 2 * c.triangle_dim)
+    if c.templates is not None and templates:
+        t = c.templates
+        extra = max(extra, pair * (2 * c.pair_dim + t.dim * (templates + 1) + 2 * t.hidden))
+    structure = pair * (3 * c.pair_dim + 6 * c.ipa_heads) + rows * n * c.msa_dim * batch
+    heads = pair * (2 * c.pair_dim + 5 * max(c.distogram_bins, c.pae_bins))
+    peak = max(stack, extra, structure, heads) * width
+    total = peak + parameters(c) * 4 + RUNTIME + 4 * SLICE_BYTES
+    cells = rows * float(n) * batch
+    block = cells * c.msa_dim**2 * 36 + cells * (rows + n) * c.msa_dim * 4
+    block += pair * (rows * c.outer_dim**2 + c.outer_dim**2 * c.pair_dim) * 2
+    block += pair * c.pair_dim * (24 * c.triangle_dim + 36 * c.pair_dim)
+    block += pair * n * (4 * c.triangle_dim + 8 * c.pair_dim)
+    return Estimate(total, block * (c.blocks + 0.5 * c.extra_blocks))
+
+
+def available(placement: Placement | None = None) -> float:
+    """Free memory of the device [bytes]; of this process's container, where it has a limit."""
+    import os
+
+    if placement is not None and placement.device.type == "cuda":
+        import torch
+
+        return float(torch.cuda.mem_get_info(placement.device)[0])
+    pages = float(os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    try:
+        with open("/proc/meminfo", encoding="ascii") as file:
+            for line in file:
+                if line.startswith("MemAvailable:"):
+                    pages = float(line.split()[1]) * 1024
+    except OSError:
+        pass
+    try:
+        with open("/sys/fs/cgroup/memory.max", encoding="ascii") as file:
+            limit = file.read().strip()
+        if limit != "max":
+            pages = min(pages, float(limit))
+    except OSError:
+        pass
+    return pages
+
+
+def check(
+    needed: Estimate,
+    c: AlphaFoldConfig,
+    n: int,
+    features: FeatureConfig,
+    limit: float | None = None,
+    placement: Placement | None = None,
+) -> None:
+    """Refuse what will not fit, and say what would.
+
+    Raises:
+        InputError: with the estimate and the longest chain or the settings that fit.
+    """
+    limit = available(placement) if limit is None else limit
+    if needed.bytes <= limit:
+        return
+    small = FeatureConfig(clusters=min(128, features.clusters), extra=min(128, features.extra))
+    if estimate(c, n, small).bytes <= limit:
+        hint = f"{small.clusters} clusters and {small.extra} extra sequences would fit"
+    else:
+        fits = n
+        while fits > 16 and estimate(c, fits, small).bytes > limit:
+            fits = int(fits * 0.97)
+        hint = (
+            f"Chains of up to {fits} residues fit here (with {small.clusters} clusters and "
+            f"{small.extra} extra sequences); a GPU with bf16 takes longer ones"
+        )
+    raise InputError(
+        f"{n} residues need about {needed.bytes / 2**30:.1f} GiB of memory, "
+        f"{limit / 2**30:.1f} GiB are free",
+        hint=hint,
+    )
