@@ -48,7 +48,7 @@ class Collisions:
         name: a key of `processes.PROCESSES`.
         seed: 1 .. 900 000 000.
         variant: which alternative of the process.
-        shower: "pythia", "vincia" or "dire".
+        shower: "pythia" or "vincia".
         veto: give up early on events that cannot give a jet of the selection.
     """
 

@@ -97,7 +97,7 @@ def make(
     workers: int = 1,
     out: Annotated[Path, tyro.conf.arg(aliases=["-o"])] = Path("jets.parquet"),
     detector: Literal["jetclass", "measured", "shifted"] = "jetclass",
-    shower: Literal["pythia", "vincia", "dire"] = "pythia",
+    shower: Literal["pythia", "vincia"] = "pythia",
     compact: bool = False,
     keep_chunks: bool = False,
 ) -> None:
@@ -111,7 +111,7 @@ def make(
         out: The file to write, .parquet or .root (with JetClass's branch names).
         detector: jetclass: as JetClass; measured: tracks weighted by their resolution;
             shifted: worse tracks and calorimeters, for studies of domain shift.
-        shower: Parton shower: Pythia's own, Vincia or Dire (a second opinion on the physics).
+        shower: Parton shower: Pythia's own, or Vincia for a second opinion on the physics.
         compact: Write a third of the bytes: momenta rounded to 16 significant bits, track
             parameters to 12, and without the columns that follow from the others.
         keep_chunks: Keep the folder OUT.chunks with one file for every 1000 jets.

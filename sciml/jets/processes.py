@@ -88,8 +88,8 @@ PROCESSES: dict[str, Process] = {
 }
 """Every process by name: the ten classes, and QCD dijets (top tagging's background)."""
 
-SHOWERS = {"pythia": 1, "vincia": 2, "dire": 3}
-"""Parton showers in Pythia: the default one, Vincia (antenna) and Dire (dipole)."""
+SHOWERS = {"pythia": 1, "vincia": 2}
+"""Parton showers in Pythia: the default one and Vincia (antennae). Dire left Pythia in 8.317."""
 
 
 def process(name: str) -> Process:
@@ -110,7 +110,7 @@ def settings(name: str, seed: int, *, variant: int = 0, shower: str = "pythia") 
         name: a key of `PROCESSES`.
         seed: Pythia's seed, 1 .. 900 000 000.
         variant: which of the alternative settings, modulo their number.
-        shower: "pythia", "vincia" or "dire".
+        shower: "pythia" or "vincia".
     """
     if shower not in SHOWERS:
         raise unknown("parton shower", shower, SHOWERS)
