@@ -22,15 +22,18 @@ MOST_PAIRS = 1 << 26
 
 
 @torch.compiler.disable
-def edges_of(batch: Data, rule: EdgeRule, *, k: int, radius: float) -> tuple[Tensor, Tensor | None]:
+def edges_of(
+    batch: Data, rule: EdgeRule, *, k: int, radius: float, coordinates: str = "pos"
+) -> tuple[Tensor, Tensor | None]:
     """Edges of a ragged batch.
 
     Args:
-        batch: ragged; `edge_index` for "given", `pos` for "knn" and "radius".
-        rule: "auto" takes `edge_index` if there is one, else the k nearest by `pos`, else all
-            pairs of a graph.
+        batch: ragged; `edge_index` for "given", coordinates for "knn" and "radius".
+        rule: "auto" takes `edge_index` if there is one, else the k nearest, else all pairs of a
+            graph.
         k: neighbours of a node, for "knn".
-        radius: cut-off in the unit of `pos`, for "radius".
+        radius: cut-off in the unit of the coordinates, for "radius".
+        coordinates: key of the coordinates.
 
     Returns:
         (edge_index [2, E], edge_attr [E, P] or None). Where edges are found anew, a pair that is
@@ -39,7 +42,7 @@ def edges_of(batch: Data, rule: EdgeRule, *, k: int, radius: float) -> tuple[Ten
     Raises:
         InputError: the batch lacks what the rule needs, or "all" would be too many.
     """
-    given, pos = optional(batch, "edge_index"), optional(batch, "pos")
+    given, pos = optional(batch, "edge_index"), optional(batch, coordinates)
     attr = optional(batch, "edge_attr")
     if rule == "auto":
         rule = "given" if given is not None else "knn" if pos is not None else "all"
@@ -58,7 +61,10 @@ def edges_of(batch: Data, rule: EdgeRule, *, k: int, radius: float) -> tuple[Ten
             )
         found = fully_connected(batch.ptr)
     elif pos is None:
-        raise InputError(f'the batch has no `pos` to find edges with (edges: "{rule}")')
+        raise InputError(
+            f'the batch has no `{coordinates}` to find edges with (edges: "{rule}")',
+            hint="Give it, or name other `coordinates`",
+        )
     elif rule == "knn":
         found = knn(pos, k, batch.batch)
     else:
