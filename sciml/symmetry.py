@@ -165,9 +165,17 @@ def transform(value: Tensor, kind: Kind, element: Element) -> Tensor:
         return value @ matrix.T
     if kind == "point":
         return value @ matrix.T + shift
-    from e3nn import o3
+    from sciml.nn.irreps import join, parse, split, wigner_matrices
 
-    return value @ o3.Irreps(kind).D_from_matrix(matrix).to(value).T
+    irreps = parse(kind)
+    sign = torch.linalg.det(matrix).sign()  # -1: a reflection, which odd irreps feel
+    turns = wigner_matrices(sign * matrix, max(ir.l for ir in irreps))
+    return join(
+        [
+            turns[ir.l] @ feature * (sign if ir.p == -1 else 1.0)
+            for ir, feature in zip(irreps, split(value, irreps), strict=True)
+        ]
+    )
 
 
 def rows_of(value: Tensor, batch: Data) -> str:

@@ -1,7 +1,6 @@
 """A trunk of a user's own, outside the package and in under 60 lines, is a full citizen."""
 
 import sys
-from pathlib import Path
 
 import pytest
 import torch
