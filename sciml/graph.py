@@ -11,6 +11,7 @@ The carrier is `torch_geometric.data.Data`. It comes in two layouts, and every t
     pair        [B, N, N, P]        -                    1        pair[b, i, j]: what i hears of j
     edge_index  -                   [2, E] int64         -        rows (source j, target i) into x
     edge_attr   -                   [E, P]               1        features of each edge
+    node_kind   [B, N] int64        [S] int64            -        0 = a node, 1 = a net joining nodes
     node_*      [B, N, ...]         [S, ...]             own      anything else a node has
     pair_*      [B, N, N, ...]      -                    own      anything else a pair has
     edge_*      -                   [E, ...]             own      anything else an edge has
