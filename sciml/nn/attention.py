@@ -140,7 +140,7 @@ def _sdpa(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None, mask: Tensor | N
         if attn_mask is not None:
             attn_mask = attn_mask.expand(*shape[:2], *attn_mask.shape[2:]).flatten(0, 1)
     if attn_mask is not None:
-        attn_mask = attn_mask.expand(len(q), -1, shape[-2], -1)
+        attn_mask = attn_mask.expand(q.shape[0], -1, shape[-2], -1)
     out = F.scaled_dot_product_attention(q, k, v, attn_mask=attn_mask).reshape(shape)
     if mask is not None:
         out = out.masked_fill(~mask.any(-1)[..., None, None, None], 0.0)

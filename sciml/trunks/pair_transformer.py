@@ -336,7 +336,7 @@ class PairTransformer(Trunk):
         """One vector a graph, zeros for a graph without nodes."""
         if not self.class_blocks:
             return mean_nodes(batch, nodes)
-        token = self.class_token.expand(len(batch.mask), -1)
+        token = self.class_token.expand(batch.mask.shape[0], -1)
         for block in self.class_blocks:
             token = block(token, x, packed, batch.mask)
         return zero_padding(self.class_norm(token), batch.mask.any(1))
