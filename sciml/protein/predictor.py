@@ -1,4 +1,4 @@
-"""`StructurePredictor`: official parameters and an alignment in, a structure with confidences out."""
+"""`StructurePredictor`: official parameters and an alignment in, a structure out."""
 
 from __future__ import annotations
 
