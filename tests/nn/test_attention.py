@@ -81,9 +81,7 @@ def test_many_queries_are_cut_into_blocks(monkeypatch):
     monkeypatch.setattr(blocked, "BLOCK_BYTES", 1 << 16)
     cuts = list(blocked.blocks(2, 1, 600, 700, 8))
     assert len(cuts) > 20
-    q, k, v = (
-        torch.randn(1, 2, n, 8, dtype=torch.float64, requires_grad=True) for n in (600, 700, 700)
-    )
+    q, k, v = (torch.randn(1, 2, n, 8).double().requires_grad_() for n in (600, 700, 700))
     bias = torch.randn(1, 2, 600, 700, dtype=torch.float64, requires_grad=True)
     mask = torch.rand(1, 700) > 0.2
     for got, expected in zip(
@@ -109,6 +107,8 @@ def test_gradients_equal_finite_differences():
 def test_flex_formula_equals_the_reference(shape):
     """The same score modification that runs compiled on CUDA, unfused on the CPU, forward only."""
     q, k, v, bias, mask, _ = inputs(shape, torch.float32)
+    q, k, v = (t.detach() for t in (q, k, v))
+    bias = None if bias is None else bias.detach()
     with torch.no_grad():
         if bias is not None and bias.ndim < q.ndim:
             bias = bias[None]

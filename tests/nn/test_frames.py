@@ -87,7 +87,7 @@ def test_points_on_a_line_stay_finite():
 
 def test_algorithm_23_update():
     close(Frames.from_update(torch.zeros(2, 6)).rotation, torch.eye(3).expand(2, 3, 3))
-    update = torch.tensor([[0.1, -0.2, 0.3, 1.0, 2.0, 3.0]]).double()
+    update = torch.tensor([[0.1, -0.2, 0.3, 1.0, 2.0, 3.0]], dtype=torch.float64)
     frames = Frames.from_update(update)
     theirs = Rotation.from_quat([0.1, -0.2, 0.3, 1.0]).as_matrix()
     close(frames.rotation[0], torch.as_tensor(theirs))

@@ -93,7 +93,7 @@ def test_outer_product_mean_is_algorithm_10(limit, monkeypatch):
     for i in range(N):
         for j in range(N):
             outer = torch.einsum("brc,brd->bcd", a[:, :, i], b[:, :, j]).flatten(1)
-            count = (mask[:, :, i] & mask[:, :, j]).sum(1, keepdim=True)
+            count = (mask[:, :, i] & mask[:, :, j]).sum(1, keepdim=True).double()
             expected[:, i, j] = module.linear_out(outer) / (count + 1e-3)
     got = module(m, mask)
     torch.testing.assert_close(got, expected, rtol=0, atol=1e-12)
