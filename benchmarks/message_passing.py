@@ -1,0 +1,171 @@
+"""Message passing against PyG's layers, and its cost from a thousand to a million nodes.
+
+    python benchmarks/message_passing.py [--largest 1000000] [--out FILE.json]
+
+One layer of width 64, 4 heads, edge features of width 8, forward and backward with gradients of
+nodes, edge features and parameters, on a random graph of 100,000 nodes and 1,000,000 edges.
+Peers are GATv2Conv, and GPSConv around GATv2Conv with Performer attention (full attention between
+100,000 nodes does not fit). Ours is a whole block: two norms, attention with edge features, gate,
+and feed-forward layer; also timed without the feed-forward layer, as GATv2Conv has none.
+Speed is edges per second of CPU time of the process, the median over rounds in turns; memory is
+the peak of the process while one contestant runs in it alone, less what it held before.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+from statistics import median
+
+import torch
+from torch import Tensor
+
+WIDTH, HEADS, EDGE_DIM = 64, 4, 8
+HERE = Path(__file__).parent
+Step = Callable[[], Tensor]
+
+
+def graph(nodes: int, edges: int) -> tuple[Tensor, Tensor, Tensor]:
+    """x [nodes, 64], edge_index [2, edges] in random order, edge_attr [edges, 8]."""
+    torch.manual_seed(0)
+    index = torch.randint(0, nodes, (2, edges))
+    return torch.randn(nodes, WIDTH), index, torch.randn(edges, EDGE_DIM)
+
+
+def ours(nodes: int, edges: int, expansion: float = 2.0) -> Step:
+    """A block of this package; the edges are sorted in every pass, as in a trunk of one layer."""
+    from sciml.nn.scatter import Adjacency
+    from sciml.trunks.message_passing import MessageBlock
+
+    x, index, attr = graph(nodes, edges)
+    block = MessageBlock(WIDTH, HEADS, EDGE_DIM, expansion=expansion, dropout=0.0)
+    x.requires_grad_()
+    attr.requires_grad_()
+    return lambda: block(x, x, attr, Adjacency.of(index, nodes)).square().sum()
+
+
+def gatv2(nodes: int, edges: int) -> Step:
+    """PyG's GATv2Conv with edge features."""
+    from torch_geometric.nn import GATv2Conv
+
+    x, index, attr = graph(nodes, edges)
+    layer = GATv2Conv(WIDTH, WIDTH // HEADS, heads=HEADS, edge_dim=EDGE_DIM, add_self_loops=False)
+    x.requires_grad_()
+    attr.requires_grad_()
+    return lambda: layer(x, index, attr).square().sum()
+
+
+def gps(nodes: int, edges: int) -> Step:
+    """PyG's GPSConv around GATv2Conv, Performer attention."""
+    from torch_geometric.nn import GATv2Conv, GPSConv
+
+    x, index, attr = graph(nodes, edges)
+    local = GATv2Conv(WIDTH, WIDTH // HEADS, heads=HEADS, edge_dim=EDGE_DIM, add_self_loops=False)
+    layer = GPSConv(WIDTH, local, heads=HEADS, attn_type="performer")
+    batch = torch.zeros(nodes, dtype=torch.int64)
+    x.requires_grad_()
+    attr.requires_grad_()
+    return lambda: layer(x, index, batch, edge_attr=attr).square().sum()
+
+
+CONTESTANTS: dict[str, Callable[[int, int], Step]] = {
+    "ours": ours,
+    "ours, no feed-forward": lambda nodes, edges: ours(nodes, edges, expansion=0.0),
+    "GATv2Conv": gatv2,
+    "GPSConv": gps,
+}
+
+
+def seconds(step: Step) -> float:
+    """CPU seconds of a forward and backward pass."""
+    start = time.process_time()
+    step().backward()
+    return time.process_time() - start
+
+
+def peak_mib(name: str, nodes: int, edges: int) -> float:
+    """Peak memory of a pass in a process of its own, less what graph and layer take, MiB."""
+    command = [sys.executable, __file__, "--alone", name, str(nodes), str(edges)]
+    return float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+
+
+def alone(name: str, nodes: int, edges: int) -> None:
+    """Print the peak memory of one pass."""
+    seconds(CONTESTANTS[name](100, 1000))  # libraries loaded, kernels compiled
+    step = CONTESTANTS[name](nodes, edges)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    seconds(step)
+    print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
+
+
+def main() -> None:
+    """Measure and write the table and the curve."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--largest", type=int, default=1_000_000, help="nodes at the curve's end")
+    parser.add_argument("--out", type=Path, default=HERE / "results" / "message_passing.json")
+    parser.add_argument("--alone", nargs=3, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    if options.alone:
+        name, nodes, edges = options.alone
+        return alone(name, int(nodes), int(edges))
+
+    nodes, edges = 100_000, 1_000_000
+    steps = {name: make(nodes, edges) for name, make in CONTESTANTS.items()}
+    measured: dict[str, list[float]] = {name: [] for name in steps}
+    seconds(ours(100, 1000))  # compile
+    for _ in range(options.rounds):
+        for name, step in steps.items():
+            measured[name].append(seconds(step))
+    del steps, step
+    rates = {name: edges / median(times) for name, times in measured.items()}
+
+    curve = []
+    size = 1000
+    while size <= options.largest:
+        step = ours(size, 10 * size)
+        repeats = max(1, 100_000 // size)
+        times = [sum(seconds(step) for _ in range(repeats)) / repeats for _ in range(2)]
+        curve.append({"nodes": size, "edges": 10 * size, "seconds": round(min(times), 5),
+                      "edges_per_second": round(10 * size / min(times))})  # fmt: skip
+        size *= 10
+        del step
+
+    result = {
+        "what": f"one layer of width {WIDTH}, {nodes} nodes, {edges} edges, forward + backward",
+        "unit": "edges per CPU second, one thread",
+        "edges_per_second": {name: round(rate) for name, rate in rates.items()},
+        "slowest_and_fastest_round": {
+            name: [round(edges / max(times)), round(edges / min(times))]
+            for name, times in measured.items()
+        },
+        "ours_over": {name: round(rates["ours"] / rate, 2) for name, rate in rates.items()},
+        "peak_mib": {name: round(peak_mib(name, nodes, edges)) for name in CONTESTANTS},
+        "curve": curve,
+        "torch": torch.__version__,
+        "device": device(),
+        "date": date.today().isoformat(),
+    }
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    options.out.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    print(json.dumps(result, indent=2))
+
+
+def device() -> str:
+    """The processor's name."""
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            return line.split(":", 1)[1].strip()
+    return "CPU"
+
+
+if __name__ == "__main__":
+    main()
