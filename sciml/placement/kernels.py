@@ -338,7 +338,7 @@ def top_sum(v: Any, bits: Any, k: int, level: Any, which: int, limit: float) -> 
         with_equal, _ = _above(v, np.nextafter(t, -1.0))
         if with_equal >= k:
             return total + (k - n) * t
-    for step in range(60):
+    for step in range(80):
         if n == k:
             level[which, 0] = t
             return total
@@ -352,7 +352,7 @@ def top_sum(v: Any, bits: Any, k: int, level: Any, which: int, limit: float) -> 
         else:
             high = t
             n_high = n
-        if abs(n - k) < 4 or step > 6:
+        if abs(n - k) < 4 or step > 50:
             least, most = _around(v, bits, t)
             if n > k:
                 after, rest = _above(v, least)
@@ -369,16 +369,22 @@ def top_sum(v: Any, bits: Any, k: int, level: Any, which: int, limit: float) -> 
                 n, total = after, rest
             continue
         if high < 1e300 and low > 0:
-            t = low + (high - low) * (n_low - k + 0.5) / (n_low - n_high + 1.0)
+            share = (n_low - k + 0.5) / (n_low - n_high + 1.0)
+            t = low + (high - low) * (share if step % 2 else 0.5)
         else:
-            t = max(t + (n - k) * gap * (1 << step), 0.0)
+            t = max(t + (n - k) * gap * 2.0**step, 0.0)
         n, total = _above(v, t)
-    ordered = 0.0  # does not happen: every step above takes at least one value over the line
-    for _ in range(k - n):
+    # Not met in practice: from the top, one distinct value at a time.
+    t = 1e300
+    n = 0
+    total = 0.0
+    while n < k:
         _, most = _around(v, bits, t)
-        ordered += most
         t = np.nextafter(most, -1.0)
-    return total + ordered
+        after, _ = _above(v, t)
+        total += most * (min(after, k) - n)
+        n = after
+    return total
 
 
 @njit(**FAST)

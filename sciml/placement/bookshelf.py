@@ -1,0 +1,500 @@
+"""Bookshelf (UCLA / ISPD): .aux, .nodes, .nets, .pl, .scl, .wts, in and out.
+
+Coordinates of a .pl are lower-left corners, pin offsets are from the node's centre. `terminal`
+nodes and places marked /FIXED or /FIXED_NI do not move; `terminal_NI` (not in image) may be
+overlapped and count as ports, as do nodes without an area. Movable nodes higher than a row are
+macros. Format: GSRC Bookshelf, and the ISPD 2005 and 2011 placement contests.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numba import njit
+
+from sciml.errors import InputError
+from sciml.paths import atomic_write
+from sciml.placement.design import (
+    CELL,
+    MACRO,
+    ORIENTATIONS,
+    PORT,
+    Canvas,
+    Design,
+    Rows,
+    build,
+)
+from sciml.placement.tokens import Names, Text, character_table, read_bytes
+
+# A line break is a token of its own; a colon is one only where it stands alone or at a word's end.
+_TABLE = character_table(singles="\n")
+_SUFFIXES = ("", ".gz", ".xz", ".bz2")
+
+
+@njit(cache=True)
+def _lines(buffer: Any, starts: Any, ends: Any, first: Any, count: Any) -> int:
+    """Split tokens into lines (first token, number); lone colons are moved out. Returns lines."""
+    n = 0
+    begin = -1
+    for i in range(starts.shape[0]):
+        if buffer[starts[i]] == 10:
+            if begin >= 0:
+                first[n] = begin
+                count[n] = i - begin
+                n += 1
+                begin = -1
+        elif begin < 0:
+            begin = i
+    if begin >= 0:
+        first[n] = begin
+        count[n] = starts.shape[0] - begin
+        n += 1
+    return n
+
+
+class _File:
+    """The words of a Bookshelf file, line by line, without lone colons."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        buffer = read_bytes(path)
+        text = Text(buffer, _TABLE, path)
+        keep = np.ones(len(text), bool)
+        starts, ends = text.starts, text.ends
+        # "x:" and ":x" lose their colon, ":" is dropped.
+        colon = ord(":")
+        head = buffer[starts] == colon if len(text) else keep
+        tail = buffer[ends - 1] == colon if len(text) else keep
+        length = ends - starts
+        keep &= ~(head & (length == 1))
+        starts = np.where(head & (length > 1), starts + 1, starts)
+        ends = np.where(tail & (length > 1), ends - 1, ends)
+        text.starts, text.ends = starts[keep], ends[keep]
+        self.text = text
+        n = len(text)
+        first, count = np.empty(n, np.int64), np.empty(n, np.int64)
+        lines = _lines(buffer, text.starts, text.ends, first, count) if n else 0
+        self.first, self.count = first[:lines].copy(), count[:lines].copy()
+        if lines and self.text[int(self.first[0])].upper() == "UCLA":
+            self.first, self.count = self.first[1:], self.count[1:]
+
+    def words(self, line: int) -> list[str]:
+        a = int(self.first[line])
+        return [self.text[i] for i in range(a, a + int(self.count[line]))]
+
+    def header(self, *keys: str) -> dict[str, int]:
+        """Leading `Key value` lines with these keys are taken off; their whole numbers."""
+        found: dict[str, int] = {}
+        lower = {key.lower(): key for key in keys}
+        while len(self.first) and self.text[int(self.first[0])].lower() in lower:
+            words = self.words(0)
+            try:
+                found[lower[words[0].lower()]] = int(float(words[1]))
+            except (IndexError, ValueError, OverflowError):
+                raise self.text.error(
+                    f"{words[0]} needs a whole number", int(self.first[0])
+                ) from None
+            self.first, self.count = self.first[1:], self.count[1:]
+        return found
+
+    def error(self, what: str, line: int, hint: str | None = None) -> InputError:
+        return self.text.error(what, int(self.first[line]), hint)
+
+    def at_least(self, words: int, what: str) -> None:
+        bad = np.flatnonzero(self.count < words)
+        if len(bad):
+            raise self.error(f"expected {what}, got {' '.join(self.words(int(bad[0])))[:60]!r}",
+                             int(bad[0]))  # fmt: skip
+
+
+def _companions(path: Path, pl: Path | None) -> dict[str, Path]:
+    """The files of a design from its .aux (or its .nodes, by the common stem)."""
+    bare = path.name
+    for packed in _SUFFIXES[1:]:
+        bare = bare.removesuffix(packed)
+    if bare.endswith(".nodes"):
+        names = [bare[: -len(".nodes")] + ext for ext in (".nodes", ".nets", ".pl", ".scl", ".wts")]
+    else:
+        words = read_bytes(path).tobytes().decode("utf-8", "replace").replace(":", " ").split()
+        names = [word for word in words if "." in word]
+    found: dict[str, Path] = {}
+    for name in names:
+        for suffix in _SUFFIXES:
+            candidate = path.parent / (name + suffix)
+            if candidate.is_file():
+                found[Path(name).suffix.lower()] = candidate
+                break
+    if pl is not None:
+        found[".pl"] = Path(pl)
+    for extension in (".nodes", ".nets"):
+        if extension not in found:
+            wanted = next((n for n in names if n.endswith(extension)), f"a {extension} file")
+            raise InputError(f"names {wanted}, which is not there", where=path)
+    return found
+
+
+def read_bookshelf(
+    path: str | os.PathLike[str], pl: str | os.PathLike[str] | None = None
+) -> Design:
+    """A `Design` from an .aux file (or a .nodes file with the others beside it).
+
+    Args:
+        path: the .aux; it and its companions may be packed.
+        pl: a placement that replaces the one the .aux names.
+
+    Raises:
+        InputError: a file is missing or cut off, counts do not match, a name is repeated or
+            unknown, a number is not finite; see also `design.build`.
+    """
+    path = Path(path)
+    files = _companions(path, Path(pl) if pl is not None else None)
+    fields = _read_nodes(files[".nodes"])
+    rows = _read_scl(files[".scl"]) if ".scl" in files else None
+    _read_nets(files[".nets"], fields)
+    n = len(fields["kind"])
+    fields["x"], fields["y"] = np.zeros(n), np.zeros(n)
+    fields["orientation"] = np.zeros(n, np.int8)
+    if ".pl" in files:
+        _read_pl(files[".pl"], fields)
+    if ".wts" in files:
+        _read_weights(files[".wts"], fields)
+    width, height, fixed = fields["width"], fields["height"], fields["fixed"]
+    kind = np.full(n, CELL, np.int8)
+    row_height = float(np.median(rows.height)) if rows is not None and len(rows) else None
+    if row_height is not None:
+        kind[~fixed & (height > row_height * 1.001)] = MACRO
+    kind[fields["terminal"] | fixed] = MACRO
+    kind[(width * height == 0) | fields.pop("apart")] = PORT
+    fields.pop("terminal")
+    fields["kind"] = kind
+    turned = fields["orientation"] >= 4
+    w, h = np.where(turned, height, width), np.where(turned, width, height)
+    fields["x"], fields["y"] = fields["x"] + w / 2, fields["y"] + h / 2
+    fields["canvas"] = _canvas(fields, rows, w, h)
+    stem = path.name.split(".")[0]
+    return build(path, name=stem, rows=rows, **fields)
+
+
+def _canvas(fields: dict[str, Any], rows: Rows | None, w: np.ndarray, h: np.ndarray) -> Canvas:
+    """The extent of the rows and of fixed blocks; without rows, of everything."""
+    fixed = fields["fixed"] if rows is not None else np.ones(len(w), bool)
+    x, y = fields["x"][fixed], fields["y"][fixed]
+    x0, x1, y0, y1 = x - w[fixed] / 2, x + w[fixed] / 2, y - h[fixed] / 2, y + h[fixed] / 2
+    if rows is not None and len(rows):
+        x0, x1 = np.append(x0, rows.x0.min()), np.append(x1, rows.x1.max())
+        y0, y1 = np.append(y0, rows.y.min()), np.append(y1, (rows.y + rows.height).max())
+    if not len(x0):
+        return Canvas(0.0, 0.0, 1.0, 1.0)
+    return Canvas(float(x0.min()), float(y0.min()), float(x1.max()), float(y1.max()))
+
+
+def _read_nodes(path: Path) -> dict[str, Any]:
+    file = _File(path)
+    header = file.header("NumNodes", "NumTerminals")
+    file.at_least(3, "`name width height`")
+    text, first = file.text, file.first
+    if "NumNodes" in header and header["NumNodes"] != len(first):
+        raise InputError(
+            f"NumNodes is {header['NumNodes']}, but there are {len(first)}", where=path,
+            hint="Is the file cut off?",
+        )  # fmt: skip
+    terminal, apart = np.zeros(len(first), bool), np.zeros(len(first), bool)
+    for line in np.flatnonzero(file.count > 3):
+        word = text[int(first[line]) + 3].lower()
+        if word not in ("terminal", "terminal_ni"):
+            raise file.error(f"expected `terminal` or `terminal_NI`, got {word!r}", int(line))
+        terminal[line] = True
+        apart[line] = word == "terminal_ni"
+    if "NumTerminals" in header and header["NumTerminals"] != int(terminal.sum()):
+        raise InputError(
+            f"NumTerminals is {header['NumTerminals']}, but there are {int(terminal.sum())}",
+            where=path,
+        )
+    names = text.names(first)
+    again = names.first_repeated()
+    if again >= 0:
+        raise file.error(f"node {names[again]!r} is defined twice", again)
+    return {
+        "names": names,
+        "width": text.numbers(first + 1, "width"),
+        "height": text.numbers(first + 2, "height"),
+        "kind": np.zeros(len(first), np.int8),
+        "terminal": terminal,
+        "apart": apart,
+        "fixed": terminal.copy(),
+    }
+
+
+def _find(file: _File, lines: np.ndarray, names: Names, what: str) -> np.ndarray:
+    query = file.text.names(file.first[lines])
+    index = names.find(query)
+    unknown = np.flatnonzero(index < 0)
+    if len(unknown):
+        k = int(unknown[0])
+        raise file.error(f"{what} names unknown node {query[k]!r}", int(lines[k]))
+    return index
+
+
+def _read_nets(path: Path, fields: dict[str, Any]) -> None:
+    file = _File(path)
+    header = file.header("NumNets", "NumPins")
+    text, first, count = file.text, file.first, file.count
+    # A net begins with "NetDegree : degree [name]".
+    word = np.frombuffer(b"netdegree", np.uint8)
+    starts, ends = text.starts[first], text.ends[first]
+    candidates = np.flatnonzero(ends - starts == len(word))
+    letters = text.buffer[starts[candidates][:, None] + np.arange(len(word))] | 32
+    heads = candidates[(letters == word).all(1)] if len(candidates) else candidates
+    if len(heads) != header.get("NumNets", len(heads)):
+        raise InputError(
+            f"NumNets is {header['NumNets']}, but there are {len(heads)}", where=path,
+            hint="Is the file cut off?",
+        )  # fmt: skip
+    if len(first) and (not len(heads) or heads[0] != 0):
+        raise file.error("expected `NetDegree : degree name`", 0)
+    for line in heads[count[heads] < 2][:1]:
+        raise file.error("NetDegree needs a number", int(line))
+    degree = text.numbers(first[heads] + 1, "NetDegree")
+    is_pin = np.ones(len(first), bool)
+    is_pin[heads] = False
+    pins = np.flatnonzero(is_pin)
+    actual = np.diff(np.append(heads, len(first))) - 1
+    wrong = np.flatnonzero(degree != actual)
+    if len(wrong):
+        k = int(wrong[0])
+        raise file.error(
+            f"NetDegree is {degree[k]:g}, but {actual[k]} pins follow", int(heads[k]),
+            hint="Is the file cut off?",
+        )  # fmt: skip
+    if header.get("NumPins", len(pins)) != len(pins):
+        raise InputError(
+            f"NumPins is {header['NumPins']}, but there are {len(pins)}", where=path,
+            hint="Is the file cut off?",
+        )  # fmt: skip
+    node = _find(file, pins, fields["names"], "a net")
+    words = count[pins]
+    # "node [direction] [dx dy]"
+    direction = np.zeros(len(pins), np.uint8)
+    has = np.isin(words, (2, 4)) | (words > 4)
+    at = first[pins[has]] + 1
+    direction[has] = text.buffer[text.starts[at]] & 0xDF
+    for k in np.flatnonzero(has & ~np.isin(direction, (73, 79, 66))):
+        raise file.error("a pin's direction must be I, O or B", int(pins[k]))
+    dx, dy = np.zeros(len(pins)), np.zeros(len(pins))
+    placed = words >= 3
+    offset = first[pins[placed]] + np.where(words[placed] == 3, 1, 2)
+    dx[placed] = text.numbers(offset, "pin offset")
+    dy[placed] = text.numbers(offset + 1, "pin offset")
+    named = count[heads] > 2
+    labels: Names | None = None
+    if named.all() and len(heads):
+        labels = text.names(first[heads] + 2)
+    fields |= {
+        "pin_node": node,
+        "pin_dx": dx,
+        "pin_dy": dy,
+        "pin_output": direction == 79,
+        "net_start": np.concatenate([[0], np.cumsum(actual)]),
+        "net_weight": np.ones(len(heads)),
+        "net_names": labels,
+    }
+
+
+def _read_pl(path: Path, fields: dict[str, Any]) -> None:
+    file = _File(path)
+    file.at_least(3, "`name x y : orientation`")
+    text, first, count = file.text, file.first, file.count
+    node = _find(file, np.arange(len(first)), fields["names"], "the placement")
+    seen = np.bincount(node, minlength=len(fields["kind"]))
+    if (seen > 1).any():
+        name = fields["names"][int(np.flatnonzero(seen > 1)[0])]
+        raise InputError(f"node {name!r} is placed twice", where=path)
+    fields["x"][node] = text.numbers(first + 1, "x")
+    fields["y"][node] = text.numbers(first + 2, "y")
+    codes = {label.encode(): i for i, label in enumerate(ORIENTATIONS)}
+    with_more = np.flatnonzero(count > 3)
+    for line in with_more:
+        for k in range(3, int(count[line])):
+            word = text.raw(int(first[line]) + k)
+            if word in codes:
+                fields["orientation"][node[line]] = codes[word]
+            elif word.upper().startswith(b"/FIXED"):
+                fields["fixed"][node[line]] = True
+                fields["apart"][node[line]] |= word.upper().endswith(b"_NI")
+            else:
+                raise file.error(f"unknown orientation {word.decode('utf-8', 'replace')!r}",
+                                 int(line), hint="One of N S E W FN FS FE FW")  # fmt: skip
+
+
+def _read_scl(path: Path) -> Rows | None:
+    file = _File(path)
+    expected = file.header("NumRows")
+    out: list[tuple[float, float, float, float, float, int]] = []
+    row: dict[str, float] = {}
+    orientation, rows = 0, 0
+    for line in range(len(file.first)):
+        words = file.words(line)
+        key = words[0].lower()
+        if key == "corerow":
+            row, orientation = {}, 0
+            rows += 1
+            continue
+        if key == "end":
+            continue
+        if key == "siteorient":
+            orientation = ORIENTATIONS.index(words[1]) if words[-1] in ORIENTATIONS else 0
+            continue
+        if key == "sitesymmetry":
+            continue
+        if key not in ("coordinate", "height", "sitewidth", "sitespacing", "subroworigin",
+                       "numsites"):  # fmt: skip
+            raise file.error(f"unknown word {words[0]!r} in a row", line)
+        base = int(file.first[line])
+        for k in range(0, len(words) - 1, 2):
+            row[words[k].lower()] = float(file.text.numbers(np.array([base + k + 1]), words[k])[0])
+        if key == "subroworigin":
+            try:
+                site = row.get("sitespacing", row.get("sitewidth", 1.0))
+                left = row["subroworigin"]
+                width = row.get("sitewidth", site)
+                right = left + max(row["numsites"] - 1, 0) * site + width
+                out.append((row["coordinate"], row["height"], left, right, site, orientation))
+            except KeyError as missing:
+                raise file.error(f"the row has no {missing.args[0]}", line) from None
+            if site <= 0 or row["height"] <= 0 or row["numsites"] <= 0:
+                raise file.error("a row's height, sites and spacing must be > 0", line)
+    if expected.get("NumRows", rows) != rows:
+        raise InputError(
+            f"NumRows is {expected['NumRows']}, but there are {rows}", where=path,
+            hint="Is the file cut off?",
+        )  # fmt: skip
+    if not out:
+        return None
+    y, height, x0, x1, site, turned = (np.array(column) for column in zip(*out, strict=True))
+    return Rows(y=y, height=height, x0=x0, x1=x1, site=site, orientation=turned.astype(np.int8))
+
+
+def _read_weights(path: Path, fields: dict[str, Any]) -> None:
+    """`net weight` lines; node weights (some files have them) are passed over."""
+    file = _File(path)
+    if not len(file.first) or fields["net_names"] is None:
+        return
+    lines = np.flatnonzero(file.count >= 2)
+    index = fields["net_names"].find(file.text.names(file.first[lines]))
+    known = lines[index >= 0]
+    fields["net_weight"][index[index >= 0]] = file.text.numbers(file.first[known] + 1, "weight")
+
+
+def _number(value: float) -> str:
+    return str(int(value)) if float(value).is_integer() else repr(float(value))
+
+
+def write_pl(design: Design, path: str | os.PathLike[str]) -> None:
+    """The placement alone: lower-left corners, orientation, /FIXED."""
+    width, height = design.size()
+    left, bottom = design.x - width / 2, design.y - height / 2
+    lines = ["UCLA pl 1.0", ""]
+    for i, name in enumerate(design.names):
+        mark = ""
+        if design.fixed[i]:
+            port_with_area = design.kind[i] == PORT and width[i] * height[i] > 0
+            mark = " /FIXED_NI" if port_with_area else " /FIXED"
+        turned = ORIENTATIONS[design.orientation[i]]
+        lines.append(f"{name}\t{_number(left[i])}\t{_number(bottom[i])}\t: {turned}{mark}")
+    with atomic_write(Path(path)) as part:
+        part.write_text("\n".join(lines) + "\n")
+
+
+def write_bookshelf(design: Design, path: str | os.PathLike[str]) -> list[Path]:
+    """Write .aux, .nodes, .nets, .pl, .scl and .wts with the stem of `path`; returns the files.
+
+    A movable soft or hard macro stays movable; names with blanks or a leading # cannot be said in
+    this format and are rejected.
+    """
+    path = Path(path)
+    stem = path.parent / path.name.split(".aux")[0]
+    names = list(design.names)
+    for name in names:
+        if (
+            not name
+            or name[0] == "#"
+            or any(c.isspace() for c in name)
+            or ":" in (name[0], name[-1])
+        ):
+            raise InputError(f"Bookshelf cannot express the name {name!r}", where=path)
+    files = {e: Path(f"{stem}.{e}") for e in ("aux", "nodes", "nets", "wts", "pl", "scl")}
+    terminals = design.fixed
+    ni = (design.kind == PORT) & (design.width * design.height > 0)
+    lines = ["UCLA nodes 1.0", "", f"NumNodes : {design.nodes}",
+             f"NumTerminals : {int(terminals.sum())}"]  # fmt: skip
+    for i, name in enumerate(names):
+        kind = ("\tterminal_NI" if ni[i] else "\tterminal") if terminals[i] else ""
+        lines.append(f"\t{name}\t{_number(design.width[i])}\t{_number(design.height[i])}{kind}")
+    _write(files["nodes"], lines)
+    lines = ["UCLA nets 1.0", "", f"NumNets : {design.nets}", f"NumPins : {design.pins}"]
+    labels = list(design.net_names) if design.net_names is not None else None
+    if labels is None or len(set(labels)) != len(labels):
+        labels = [f"n{k}" for k in range(design.nets)]
+    start = design.net_start.tolist()
+    for n in range(design.nets):
+        lines.append(f"NetDegree : {start[n + 1] - start[n]} {labels[n]}")
+        for p in range(start[n], start[n + 1]):
+            direction = "O" if design.pin_output[p] else "I"
+            lines.append(
+                f"\t{names[design.pin_node[p]]}\t{direction} : "
+                f"{_number(design.pin_dx[p])}\t{_number(design.pin_dy[p])}"
+            )
+    _write(files["nets"], lines)
+    lines = ["UCLA wts 1.0", ""]
+    lines += [f"{labels[n]}\t{_number(w)}" for n, w in enumerate(design.net_weight) if w != 1]
+    _write(files["wts"], lines)
+    _write(files["scl"], _scl_lines(design))
+    write_pl(design, files["pl"])
+    order = ("nodes", "nets", "wts", "pl", "scl")
+    _write(files["aux"], ["RowBasedPlacement : " + " ".join(files[e].name for e in order)])
+    return [files[e] for e in ("aux", *order)]
+
+
+def _scl_lines(design: Design) -> list[str]:
+    """Rows; a design without any gets rows lower than its lowest macro that fill its canvas.
+
+    So the canvas is kept, and macros are still macros when the files are read again.
+    """
+    rows, canvas = design.rows, design.canvas
+    if rows is None:
+        solid = design.height[(design.kind != PORT) & (design.height > 0)]
+        lowest = float(solid.min()) if len(solid) else canvas.height
+        n = int(np.clip(np.ceil(2 * canvas.height / lowest), 1, 4000))
+        each = np.ones(n)
+        rows = Rows(
+            y=canvas.y0 + canvas.height / n * np.arange(n),
+            height=canvas.height / n * each,
+            x0=canvas.x0 * each,
+            x1=canvas.x1 * each,
+            site=canvas.width * each,
+            orientation=np.zeros(n, np.int8),
+        )
+    lines = ["UCLA scl 1.0", "", f"NumRows : {len(rows)}", ""]
+    for i in range(len(rows)):
+        site = rows.site[i]
+        sites = max(int(round((rows.x1[i] - rows.x0[i]) / site)), 1)
+        lines += [
+            "CoreRow Horizontal",
+            f" Coordinate : {_number(rows.y[i])}",
+            f" Height : {_number(rows.height[i])}",
+            f" Sitewidth : {_number(site)}",
+            f" Sitespacing : {_number(site)}",
+            f" Siteorient : {ORIENTATIONS[rows.orientation[i]]}",
+            " Sitesymmetry : Y",
+            f" SubrowOrigin : {_number(rows.x0[i])} NumSites : {sites}",
+            "End",
+        ]
+    return lines
+
+
+def _write(path: Path, lines: list[str]) -> None:
+    with atomic_write(path) as part:
+        part.write_text("\n".join(lines) + "\n")

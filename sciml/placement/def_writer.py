@@ -1,0 +1,164 @@
+"""A `Design` as DEF text with the LEF library that it needs; see `lefdef`.
+
+Library cells are made from the nodes: one for every combination of kind, size and pin offsets.
+"""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+
+import numpy as np
+
+from sciml.errors import InputError
+from sciml.paths import atomic_write
+from sciml.placement.design import CELL, MACRO, ORIENTATIONS, PORT, SOFT, Design
+
+_UNITS = (100, 200, 400, 800, 1000, 2000, 4000, 8000, 10000, 20000)
+_CLASS = {MACRO: "BLOCK", SOFT: "BLOCK SOFT", CELL: "CORE", PORT: "COVER"}
+
+
+def _database_units(values: np.ndarray) -> int:
+    """The coarsest unit in which all coordinates are whole, else the finest that fits 32 bits."""
+    most = float(np.abs(values).max(initial=1.0))
+    fits = [u for u in _UNITS if most * u < 2**31]
+    if not fits:
+        raise InputError(f"coordinates up to {most:g} um do not fit into DEF's integers")
+    for unit in fits:
+        scaled = values * unit
+        if np.abs(scaled - np.round(scaled)).max(initial=0.0) < 1e-6:
+            return unit
+    return fits[-1]
+
+
+def write(design: Design, path: Path) -> list[Path]:
+    scale = design.unit_um
+    width, height = design.size()
+    low_x, low_y = (design.x - width / 2) * scale, (design.y - height / 2) * scale
+    canvas = design.canvas
+    edges = np.array([canvas.x0, canvas.y0, canvas.x1, canvas.y1]) * scale
+    units = _database_units(np.concatenate([low_x, low_y, edges]))
+    names = list(design.names)
+    for name in names:
+        if not name or any(c.isspace() for c in name) or name in "-;()+*" or name == "PIN":
+            raise InputError(f"DEF cannot express the name {name!r}", where=path)
+
+    offset = (design.pin_dx != 0) | (design.pin_dy != 0)
+    with_offset = np.bincount(design.pin_node[offset], minlength=design.nodes) > 0
+    bare = (design.kind == PORT) & (design.width == 0) & (design.height == 0) & ~with_offset
+
+    pins_of: list[dict[tuple[float, float, bool], str]] = [{} for _ in names]
+    labels: list[str] = []
+    for p in range(design.pins):
+        node = int(design.pin_node[p])
+        key = (float(design.pin_dx[p]), float(design.pin_dy[p]), bool(design.pin_output[p]))
+        labels.append(pins_of[node].setdefault(key, f"P{len(pins_of[node])}"))
+
+    cells: dict[tuple[object, ...], str] = {}
+    model = [""] * len(names)
+    for i in np.flatnonzero(~bare):
+        signature = (int(design.kind[i]), float(design.width[i]), float(design.height[i]),
+                     tuple(pins_of[i]))  # fmt: skip
+        model[i] = cells.setdefault(signature, f"CELL_{len(cells)}")
+
+    lef = path.parent / (path.name.split(".def")[0] + ".lef")
+    _write(lef, _lef_lines(cells, design, scale, units))
+
+    def at(i: int) -> str:
+        mark = "FIXED" if design.fixed[i] else "PLACED"
+        turned = ORIENTATIONS[design.orientation[i]]
+        return f"+ {mark} ( {round(low_x[i] * units)} {round(low_y[i] * units)} ) {turned}"
+
+    # A DEF pin is on one net: a port on several nets gets a pin for each.
+    port_pins: list[tuple[str, str, int, bool]] = []
+    net_names = list(design.net_names) if design.net_names is not None else []
+    if len(set(net_names)) != design.nets or any(not n or n.split() != [n] for n in net_names):
+        net_names = [f"n{k}" for k in range(design.nets)]
+    port_label: dict[int, str] = {}
+    used = np.zeros(len(names), np.int64)
+    net_of = np.repeat(np.arange(design.nets), np.diff(design.net_start))
+    for p in np.flatnonzero(bare[design.pin_node]):
+        node = int(design.pin_node[p])
+        label = names[node] if used[node] == 0 else f"{names[node]}.extra{used[node]}"
+        used[node] += 1
+        port_label[int(p)] = label
+        port_pins.append((label, net_names[net_of[p]], node, bool(design.pin_output[p])))
+    for node in np.flatnonzero(bare & (used == 0)):
+        port_pins.append((names[node], "", int(node), False))
+
+    lines = ["VERSION 5.8 ;", 'DIVIDERCHAR "/" ;', 'BUSBITCHARS "[]" ;',
+             f"DESIGN {design.name or 'design'} ;", f"UNITS DISTANCE MICRONS {units} ;"]  # fmt: skip
+    x0, y0, x1, y1 = (round(v * units) for v in edges)
+    lines.append(f"DIEAREA ( {x0} {y0} ) ( {x1} {y1} ) ;")
+    rows = design.rows
+    if rows is not None:
+        for k in range(len(rows)):
+            sites = round((rows.x1[k] - rows.x0[k]) / rows.site[k])
+            lines.append(
+                f"ROW row_{k} {_site(rows.height[k])} {round(rows.x0[k] * scale * units)} "
+                f"{round(rows.y[k] * scale * units)} {ORIENTATIONS[rows.orientation[k]]} "
+                f"DO {sites} BY 1 STEP {round(rows.site[k] * scale * units)} 0 ;"
+            )
+    components = np.flatnonzero(~bare)
+    lines.append(f"COMPONENTS {len(components)} ;")
+    lines += [f"- {names[i]} {model[i]} {at(int(i))} ;" for i in components]
+    lines += ["END COMPONENTS", f"PINS {len(port_pins)} ;"]
+    for label, net, node, drives in port_pins:
+        on = f"+ NET {net} " if net else ""
+        direction = "INPUT" if drives else "OUTPUT"
+        lines.append(f"- {label} {on}+ DIRECTION {direction} + USE SIGNAL {at(node)} ;")
+    lines += ["END PINS", f"NETS {design.nets} ;"]
+    start = design.net_start
+    for n in range(design.nets):
+        parts = []
+        for p in range(start[n], start[n + 1]):
+            node = int(design.pin_node[p])
+            if p in port_label:
+                parts.append(f"( PIN {port_label[p]} )")
+            else:
+                parts.append(f"( {names[node]} {labels[p]} )")
+        weight = design.net_weight[n]
+        tail = f" + WEIGHT {weight:g}" if weight != 1 else ""
+        lines.append(f"- {net_names[n]} {' '.join(parts)}{tail} ;")
+    lines += ["END NETS", "END DESIGN"]
+    _write(path, lines)
+    return [path, lef]
+
+
+def _site(height: float) -> str:
+    return f"SITE_{height:g}".replace(".", "_").replace("-", "m").replace("+", "")
+
+
+def _lef_lines(
+    cells: dict[tuple[object, ...], str], design: Design, scale: float, units: int
+) -> list[str]:
+    lines = ["VERSION 5.8 ;", 'BUSBITCHARS "[]" ;', 'DIVIDERCHAR "/" ;',
+             f"UNITS\n  DATABASE MICRONS {units} ;\nEND UNITS"]  # fmt: skip
+    if design.rows is not None:
+        for height in np.unique(design.rows.height):
+            pitch = design.rows.site[design.rows.height == height][0]
+            name = _site(height)
+            lines.append(f"SITE {name}\n  CLASS CORE ;\n  SIZE {pitch * scale!r} BY "
+                         f"{height * scale!r} ;\nEND {name}".replace("np.float64(", "")
+                         .replace(")", ""))  # fmt: skip
+    for (kind, width, height, pins), name in cells.items():
+        w, h = float(width) * scale, float(height) * scale  # type: ignore[arg-type]
+        lines += [f"MACRO {name}", f"  CLASS {_CLASS[int(kind)]} ;",  # type: ignore[call-overload]
+                  f"  SIZE {w!r} BY {h!r} ;"]  # fmt: skip
+        for k, (dx, dy, output) in enumerate(pins):  # type: ignore[arg-type,var-annotated]
+            x, y = dx * scale + w / 2, dy * scale + h / 2
+            lines += [f"  PIN P{k}", f"    DIRECTION {'OUTPUT' if output else 'INPUT'} ;",
+                      "    PORT", "      LAYER metal1 ;",
+                      f"      RECT {x!r} {y!r} {x!r} {y!r} ;", "    END", f"  END P{k}"]  # fmt: skip
+        lines.append(f"END {name}")
+    return [*lines, "END LIBRARY"]
+
+
+def _write(path: Path, lines: list[str]) -> None:
+    text = "\n".join(lines) + "\n"
+    with atomic_write(path) as part:
+        if path.name.endswith(".gz"):
+            with gzip.open(part, "wt", compresslevel=4) as stream:
+                stream.write(text)
+        else:
+            part.write_text(text)

@@ -1,0 +1,189 @@
+"""LEF libraries: the sizes, classes and pins of cells and macros, and sites.
+
+Lengths are micrometres. A pin stands at the middle of the bounding box of its PORT shapes. Only
+what a placer needs is read; the rest is passed over. Format: LEF/DEF 5.8 language reference.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from sciml.errors import InputError
+from sciml.placement.tokens import Text, character_table
+
+_TABLE = character_table(quote='"')
+
+
+@dataclass
+class LefPin:
+    """Offset from the macro's lower-left corner [um] and whether the pin drives its net."""
+
+    x: float
+    y: float
+    output: bool
+
+
+@dataclass
+class LefMacro:
+    """A library cell: its LEF class, size [um] and pins."""
+
+    name: str
+    kind: str = "CORE"
+    width: float = 0.0
+    height: float = 0.0
+    pins: dict[str, LefPin] = field(default_factory=dict)
+
+
+@dataclass
+class Library:
+    """Macros and sites (width, height) of all LEF files that were read."""
+
+    macros: dict[str, LefMacro] = field(default_factory=dict)
+    sites: dict[str, tuple[float, float]] = field(default_factory=dict)
+
+
+def read_lef(paths: Iterable[str | os.PathLike[str]]) -> Library:
+    """Read LEF files, later ones adding to earlier ones.
+
+    Raises:
+        InputError: a file is cut off, a number is none or a macro's size is negative.
+    """
+    library = Library()
+    for path in paths:
+        _Reader(Text.open(path, _TABLE), library).read()
+    return library
+
+
+class _Reader:
+    def __init__(self, text: Text, library: Library) -> None:
+        self.text, self.library = text, library
+        self.words = [text[i] for i in range(len(text))]
+        self.at = 0
+
+    def error(self, what: str) -> InputError:
+        return self.text.error(what, min(self.at, len(self.words)))
+
+    def word(self) -> str:
+        if self.at >= len(self.words):
+            raise self.error("the file ends inside a block")
+        self.at += 1
+        return self.words[self.at - 1]
+
+    def number(self) -> float:
+        word = self.word()
+        try:
+            value = float(word)
+        except ValueError:
+            value = math.nan
+        if not math.isfinite(value):
+            self.at -= 1
+            raise self.error(f"expected a finite number, got {word!r}")
+        return value
+
+    def skip_statement(self) -> None:
+        while self.word() != ";":
+            pass
+
+    def read(self) -> None:
+        while self.at < len(self.words):
+            word = self.word()
+            if word == "MACRO":
+                self.macro()
+            elif word == "SITE":
+                self.site()
+            elif word == "PROPERTYDEFINITIONS":
+                while self.word() != "END":
+                    pass
+                self.word()
+            elif word == "END" and self.at < len(self.words) and self.words[self.at] == "LIBRARY":
+                return
+
+    def site(self) -> None:
+        name = self.word()
+        while (word := self.word()) != "END":
+            if word == "SIZE":
+                width = self.number()
+                self.word()
+                self.library.sites[name] = (width, self.number())
+            elif word == ";":
+                return  # a reference to a site, not its definition
+        self.word()
+
+    def macro(self) -> None:
+        macro = LefMacro(self.word())
+        origin = [0.0, 0.0]
+        while True:
+            word = self.word()
+            if word == "END":
+                if self.word() != macro.name:
+                    self.at -= 1
+                    raise self.error(f"expected END {macro.name}, got END {self.words[self.at]}")
+                break
+            if word == "CLASS":
+                kind = []
+                while (part := self.word()) != ";":
+                    kind.append(part)
+                macro.kind = " ".join(kind)
+            elif word == "SIZE":
+                macro.width = self.number()
+                self.word()
+                macro.height = self.number()
+                if macro.width < 0 or macro.height < 0:
+                    raise self.error(f"the size of macro {macro.name!r} must be >= 0")
+            elif word == "ORIGIN":
+                origin = [self.number(), self.number()]
+            elif word == "PIN":
+                self.pin(macro)
+            elif word == "OBS":
+                while self.word() != "END":
+                    pass
+            elif word == "DENSITY":
+                while self.word() != "END":
+                    pass
+            elif word != ";":
+                self.skip_statement()
+        for pin in macro.pins.values():
+            pin.x, pin.y = pin.x + origin[0], pin.y + origin[1]
+        self.library.macros[macro.name] = macro
+
+    def pin(self, macro: LefMacro) -> None:
+        name = self.word()
+        output = False
+        box = [math.inf, math.inf, -math.inf, -math.inf]
+        while True:
+            word = self.word()
+            if word == "END":
+                end = self.word()
+                if end != name:
+                    self.at -= 1
+                    raise self.error(f"expected END {name}, got END {end}")
+                break
+            if word == "DIRECTION":
+                output = self.word() == "OUTPUT"
+            elif word == "PORT":
+                self.shapes(box)
+        x = (box[0] + box[2]) / 2 if box[0] <= box[2] else macro.width / 2
+        y = (box[1] + box[3]) / 2 if box[1] <= box[3] else macro.height / 2
+        macro.pins[name] = LefPin(x, y, output)
+
+    def shapes(self, box: list[float]) -> None:
+        while (word := self.word()) != "END":
+            if word not in ("RECT", "POLYGON"):
+                continue
+            values: list[float] = []
+            while (part := self.word()) != ";":
+                if part == "ITERATE":
+                    self.skip_statement()
+                    break
+                if part == "MASK":
+                    self.word()
+                    continue
+                self.at -= 1
+                values.append(self.number())
+            if len(values) < 4 or len(values) % 2:
+                raise self.error(f"{word} needs pairs of numbers")
+            box[0], box[2] = min(box[0], *values[::2]), max(box[2], *values[::2])
+            box[1], box[3] = min(box[1], *values[1::2]), max(box[3], *values[1::2])

@@ -1,0 +1,354 @@
+"""DEF designs with LEF libraries, in and out.
+
+A design read from DEF is in micrometres. Placed components keep their orientation; FIXED and
+COVER ones do not move, UNPLACED ones start at the die's corner. Blocks (`CLASS BLOCK`) are hard
+macros, `CLASS BLOCK SOFT` soft ones, `CLASS COVER` takes no room, everything else is a cell.
+Special nets, routing and vias are passed over. Format: LEF/DEF 5.8 language reference.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numba import njit
+
+from sciml.errors import InputError, unknown
+from sciml.placement.design import (
+    CELL,
+    MACRO,
+    ORIENTATIONS,
+    PORT,
+    SOFT,
+    Canvas,
+    Design,
+    Rows,
+    build,
+)
+from sciml.placement.lef import Library, read_lef
+from sciml.placement.tokens import Names, Text, character_table
+
+_TABLE = character_table(quote='"')
+_WORDS = (
+    "-", ";", "(", ")", "+", "PLACED", "FIXED", "COVER", "UNPLACED", "END", "DESIGN", "UNITS",
+    "DIEAREA", "ROW", "COMPONENTS", "PINS", "NETS", "PIN", "WEIGHT", "DIRECTION", "NET", "*",
+    "SPECIALNETS",
+)  # fmt: skip
+_CODE = {word: i + 1 for i, word in enumerate(_WORDS)}
+
+
+@njit(cache=True)
+def _classify(buffer: Any, starts: Any, ends: Any, words: Any, lengths: Any, out: Any) -> None:
+    for i in range(starts.shape[0]):
+        out[i] = 0
+        n = ends[i] - starts[i]
+        if n > 11:
+            continue
+        for w in range(words.shape[0]):
+            if lengths[w] == n:
+                same = True
+                for k in range(n):
+                    if buffer[starts[i] + k] != words[w, k]:
+                        same = False
+                        break
+                if same:
+                    out[i] = w + 1
+                    break
+
+
+class _Def:
+    """The tokens of a DEF file with the codes of known words, and its sections."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.text = Text.open(path, _TABLE)
+        words = np.zeros((len(_WORDS), 12), np.uint8)
+        for i, word in enumerate(_WORDS):
+            words[i, : len(word)] = list(word.encode())
+        lengths = np.array([len(word) for word in _WORDS])
+        self.code = np.zeros(len(self.text), np.int8)
+        _classify(self.text.buffer, self.text.starts, self.text.ends, words, lengths, self.code)
+        self.ends = np.flatnonzero(self.code == _CODE[";"])
+
+    def statement(self, word: str) -> np.ndarray:
+        """Tokens that open a statement with this word (the one before ends one, or none is)."""
+        at = np.flatnonzero(self.code == _CODE[word])
+        opens = (at == 0) | (self.code[np.maximum(at - 1, 0)] == _CODE[";"])
+        before = self.code[np.maximum(at - 2, 0)]
+        opens |= before == _CODE["END"]  # END COMPONENTS has no semicolon
+        return at[opens]
+
+    def end_of(self, token: int) -> int:
+        k = int(np.searchsorted(self.ends, token))
+        if k == len(self.ends):
+            raise self.text.error("the statement has no end", token, hint="Is the file cut off?")
+        return int(self.ends[k])
+
+    def section(self, word: str) -> tuple[np.ndarray, np.ndarray]:
+        """(first token, end token) of every `- ... ;` in a section; checks its count."""
+        heads = self.statement(word)
+        heads = heads[[self.code[max(t - 1, 0)] != _CODE["END"] for t in heads]]
+        if not len(heads):
+            return np.empty(0, np.int64), np.empty(0, np.int64)
+        head = int(heads[0])
+        begin = self.end_of(head)
+        count = self.text.numbers(np.array([head + 1]), f"number of {word}")[0]
+        closing = np.flatnonzero(
+            (self.code[begin:-1] == _CODE["END"]) & (self.code[begin + 1 :] == _CODE[word])
+        )
+        if not len(closing):
+            raise self.text.error(f"no END {word}", len(self.text), hint="Is the file cut off?")
+        stop = begin + int(closing[0])
+        dash = begin + np.flatnonzero(self.code[begin:stop] == _CODE["-"])
+        dash = dash[self.code[dash - 1] == _CODE[";"]]
+        if len(dash) != count:
+            raise self.text.error(f"{word} says {count:g}, but there are {len(dash)}", head)
+        if not len(dash):
+            return dash, dash
+        which = np.searchsorted(self.ends, dash)
+        return dash, self.ends[np.minimum(which, len(self.ends) - 1)]
+
+    def inside(self, codes: Sequence[str], dash: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Tokens with one of these codes and the statement (of `dash`) each belongs to."""
+        at = np.flatnonzero(np.isin(self.code, [_CODE[c] for c in codes]))
+        which = np.searchsorted(dash, at, side="right") - 1
+        end = self.ends[np.minimum(np.searchsorted(self.ends, dash), len(self.ends) - 1)]
+        good = (which >= 0) & (at < end[np.maximum(which, 0)]) if len(dash) else np.zeros(0, bool)
+        return at[good], which[good]
+
+
+def read_def(path: str | os.PathLike[str], lef: Sequence[str | os.PathLike[str]]) -> Design:
+    """A `Design` from a DEF and its LEF libraries.
+
+    Raises:
+        InputError: a library cell, pin, component or port is unknown; a section is cut off or
+            its count wrong; a number is not finite; see also `design.build`.
+    """
+    file = _Def(Path(path))
+    text = file.text
+    library = read_lef(lef)
+    units = _first_number(file, "UNITS", 3, "UNITS DISTANCE MICRONS", 1000.0)
+    if not 0 < units <= 1e6:
+        raise InputError(f"UNITS must be > 0, got {units:g}", where=path)
+    names, fields = _components(file, library, units)
+    ports, port_net_fields = _pins(file, units)
+    first_port = len(names)
+    all_names = Names.of([*names, *ports]) if len(ports) else Names.of(names)
+    if len(set(names)) == len(names) and len(set(ports)) == len(ports):
+        overlap = set(names) & set(ports)
+        if overlap:  # a port may carry a component's name: they live in two name spaces
+            all_names = Names.of([*names, *[f"PIN:{p}" if p in overlap else p for p in ports]])
+    for key, value in port_net_fields.items():
+        if key != "drives":
+            fields[key] = np.concatenate([fields[key], value])
+    own = Names.of(names) if names else Names.of([])
+    nets = _nets(file, library, own, Names.of(ports), first_port, fields, port_net_fields["drives"])
+    die = _die(file, units)
+    rows = _rows(file, library, units)
+    kind, width, height = fields["kind"], fields["width"], fields["height"]
+    turned = fields["orientation"] >= 4
+    w, h = np.where(turned, height, width), np.where(turned, width, height)
+    low_x, low_y = fields.pop("low_x"), fields.pop("low_y")
+    fields["x"], fields["y"] = low_x + w / 2, low_y + h / 2
+    if die is None:
+        right, top = (low_x + w).max(initial=0.0), (low_y + h).max(initial=0.0)
+        die = Canvas(0.0, 0.0, float(right) or 1.0, float(top) or 1.0)
+    fields["kind"] = kind
+    words = file.statement("DESIGN")
+    name = text[int(words[0]) + 1] if len(words) and words[0] + 1 < len(text) else "design"
+    return build(path, name=name, names=all_names, canvas=die, rows=rows, **fields, **nets)
+
+
+def _first_number(file: _Def, word: str, at: int, what: str, default: float) -> float:
+    found = file.statement(word)
+    if not len(found):
+        return default
+    return float(file.text.numbers(np.array([min(found[0] + at, len(file.text) - 1)]), what)[0])
+
+
+def _die(file: _Def, units: float) -> Canvas | None:
+    found = file.statement("DIEAREA")
+    if not len(found):
+        return None
+    a, b = int(found[0]) + 1, file.end_of(int(found[0]))
+    inner = np.arange(a, b)
+    inner = inner[(file.code[a:b] != _CODE["("]) & (file.code[a:b] != _CODE[")"])]
+    values = file.text.numbers(inner, "DIEAREA") / units
+    if len(values) < 4 or len(values) % 2:
+        raise file.text.error("DIEAREA needs at least two points", int(found[0]))
+    x, y = values[::2], values[1::2]
+    return Canvas(float(x.min()), float(y.min()), float(x.max()), float(y.max()))
+
+
+def _rows(file: _Def, library: Library, units: float) -> Rows | None:
+    text = file.text
+    out = []
+    sites = []
+    for at in file.statement("ROW"):
+        words = [text[i] for i in range(int(at), file.end_of(int(at)))]
+        try:  # ROW name site x y orientation [DO n BY m [STEP dx dy]]
+            x, y = float(words[3]) / units, float(words[4]) / units
+            n = int(words[7]) if len(words) > 7 else 1
+            step = float(words[11]) / units if len(words) > 11 and words[10] == "STEP" else 0.0
+            turned = ORIENTATIONS.index(words[5])
+        except (ValueError, IndexError):
+            raise text.error("expected ROW name site x y orientation DO n BY m STEP dx dy",
+                             int(at)) from None  # fmt: skip
+        pitch = step or library.sites.get(words[2], (0.0, 0.0))[0]
+        if pitch <= 0 or n < 1:
+            raise text.error("the row's sites have no width", int(at))
+        out.append((y, x, x + n * pitch, pitch, turned))
+        sites.append(library.sites.get(words[2], (0.0, 0.0))[1])
+    if not out:
+        return None
+    y, x0, x1, site, orientation = (np.array(c) for c in zip(*out, strict=True))
+    height = np.array(sites)
+    if (height == 0).any():  # the site is in no library: rows stand on each other
+        steps = np.diff(np.unique(np.round(y, 9)))
+        if not len(steps):
+            raise InputError("the height of the only row is unknown", where=file.path,
+                             hint="Give the LEF that defines its SITE")  # fmt: skip
+        height[height == 0] = steps.min()
+    return Rows(y, height, x0, x1, site, orientation.astype(np.int8))
+
+
+def _placed(file: _Def, dash: np.ndarray, units: float, fields: dict[str, np.ndarray]) -> None:
+    """low_x, low_y, orientation, fixed from `+ PLACED ( x y ) N` and the like."""
+    text, n = file.text, len(dash)
+    fields["low_x"], fields["low_y"] = np.zeros(n), np.zeros(n)
+    fields["orientation"], fields["fixed"] = np.zeros(n, np.int8), np.zeros(n, bool)
+    at, which = file.inside(("PLACED", "FIXED", "COVER"), dash)
+    real = (file.code[at - 1] == _CODE["+"]) & (file.code[np.minimum(at + 1, len(text) - 1)]
+                                                == _CODE["("])  # fmt: skip
+    at, which = at[real], which[real]
+    if len(at) and at[-1] + 5 >= len(text):
+        raise text.error("the placement is cut off", int(at[-1]))
+    fields["low_x"][which] = text.numbers(at + 2, "x") / units
+    fields["low_y"][which] = text.numbers(at + 3, "y") / units
+    fields["fixed"][which] = file.code[at] != _CODE["PLACED"]
+    codes = {label.encode(): i for i, label in enumerate(ORIENTATIONS)}
+    for token, k in zip((at + 5).tolist(), which.tolist(), strict=True):
+        word = text.raw(token)
+        if word not in codes:
+            raise text.error(f"unknown orientation {text[token]!r}", token)
+        fields["orientation"][k] = codes[word]
+
+
+def _components(file: _Def, library: Library, units: float) -> tuple[list[str], dict[str, Any]]:
+    text = file.text
+    dash, end = file.section("COMPONENTS")
+    if len(dash) and (end - dash < 3).any():
+        raise text.error("expected `- name cell ...`", int(dash[(end - dash < 3).argmax()]))
+    names = list(text.names(dash + 1))
+    models = list(text.names(dash + 2))
+    for k, model in enumerate(models):
+        if model not in library.macros:
+            raise InputError(
+                f"component {names[k]!r} is a {model!r}, which is in no LEF", where=file.path,
+                hint="Give the library with --lef",
+            )  # fmt: skip
+    cells = [library.macros[m] for m in models]
+    kinds = {"BLOCK": MACRO, "BLOCK SOFT": SOFT, "BLOCK BLACKBOX": MACRO, "PAD": MACRO}
+    fields: dict[str, Any] = {
+        "kind": np.array(
+            [
+                PORT if c.kind.startswith("COVER") else kinds.get(c.kind, MACRO)
+                if c.kind.startswith(("BLOCK", "PAD", "RING")) else CELL
+                for c in cells
+            ],
+            np.int8,
+        ),
+        "width": np.array([c.width for c in cells], np.float64),
+        "height": np.array([c.height for c in cells], np.float64),
+    }  # fmt: skip
+    _placed(file, dash, units, fields)
+    fields["references"] = np.array(models, object)
+    return names, fields
+
+
+def _pins(file: _Def, units: float) -> tuple[list[str], dict[str, Any]]:
+    text = file.text
+    dash, end = file.section("PINS")
+    if len(dash) and (end - dash < 2).any():
+        raise text.error("a pin needs a name", int(dash[(end - dash < 2).argmax()]))
+    names = list(text.names(dash + 1))
+    n = len(names)
+    fields: dict[str, Any] = {
+        "kind": np.full(n, PORT, np.int8), "width": np.zeros(n), "height": np.zeros(n),
+    }  # fmt: skip
+    _placed(file, dash, units, fields)
+    fields["fixed"][:] = True
+    fields["references"] = np.array([""] * n, object)
+    drives = np.zeros(n, bool)
+    at, which = file.inside(("DIRECTION",), dash)
+    for token, k in zip(at.tolist(), which.tolist(), strict=True):
+        drives[k] = token + 1 < len(text) and text.raw(token + 1) == b"INPUT"
+    fields["drives"] = drives
+    return names, fields
+
+
+def _nets(
+    file: _Def, library: Library, components: Names, ports: Names, first_port: int,
+    fields: dict[str, Any], port_drives: np.ndarray,
+) -> dict[str, Any]:  # fmt: skip
+    text = file.text
+    dash, end = file.section("NETS")
+    names = text.names(dash + 1)
+    # Connections stand before the first `+` of a statement.
+    plus, of_plus = file.inside(("+",), dash)
+    limit = end.copy()
+    np.minimum.at(limit, of_plus, plus)
+    at, which = file.inside(("(",), dash)
+    near = at < limit[which] if len(at) else np.zeros(0, bool)
+    at, which = at[near], which[near]
+    if len(at) and at[-1] + 3 >= len(text):
+        raise text.error("the net is cut off", int(at[-1]))
+    star = file.code[at + 1] == _CODE["*"]
+    at, which = at[~star], which[~star]
+    is_port = file.code[at + 1] == _CODE["PIN"]
+    node = np.empty(len(at), np.int64)
+    node[~is_port] = components.find(text.names(at[~is_port] + 1))
+    found = ports.find(text.names(at[is_port] + 2))
+    node[is_port] = np.where(found < 0, -1, found + first_port)
+    for k in np.flatnonzero(node < 0):
+        token = int(at[k])
+        what = "port" if is_port[k] else "component"
+        label = text[token + (2 if is_port[k] else 1)]
+        raise text.error(f"net {names[int(which[k])]!r} names unknown {what} {label!r}", token)
+    labels = list(text.names(at + 2))
+    references = fields["references"]
+    dx, dy, output = np.zeros(len(at)), np.zeros(len(at)), np.zeros(len(at), bool)
+    cache: dict[tuple[str, str], tuple[float, float, bool]] = {}
+    for k, (i, label) in enumerate(zip(node.tolist(), labels, strict=True)):
+        if i >= first_port:
+            output[k] = port_drives[i - first_port]
+            continue
+        key = (references[i], label)
+        if key not in cache:
+            macro = library.macros[references[i]]
+            if label not in macro.pins:
+                raise unknown(f"pin of {macro.name}", label, macro.pins, where=file.path)
+            pin = macro.pins[label]
+            cache[key] = (pin.x - macro.width / 2, pin.y - macro.height / 2, pin.output)
+        dx[k], dy[k], output[k] = cache[key]
+    weight = np.ones(len(dash))
+    w_at, w_which = file.inside(("WEIGHT",), dash)
+    real = file.code[w_at - 1] == _CODE["+"] if len(w_at) else np.zeros(0, bool)
+    weight[w_which[real]] = text.numbers(w_at[real] + 1, "WEIGHT")
+    fields["references"] = references.tolist()
+    counts = np.bincount(which, minlength=len(dash)) if len(dash) else np.zeros(0, np.int64)
+    return {
+        "pin_node": node, "pin_dx": dx, "pin_dy": dy, "pin_output": output,
+        "net_start": np.concatenate([[0], np.cumsum(counts)]), "net_weight": weight,
+        "net_names": names, "pin_names": labels,
+    }  # fmt: skip
+
+
+def write_def(design: Design, path: str | os.PathLike[str]) -> list[Path]:
+    """Write a DEF and beside it a LEF with the cells it needs; returns both paths."""
+    from sciml.placement.def_writer import write
+
+    return write(design, Path(path))
