@@ -138,7 +138,7 @@ def _take(a: Any, m: int, e: int, p: int, q: int, c: np.ndarray) -> int:
         if pulled:
             before = a[A_STATE + 3]
             for j in range(a[A_COUNT + e]):
-                if a[A_FLAGS + child(a, e, j)] & NONNEGATIVE == 0:
+                if not a[A_FLAGS + child(a, e, j)] & NONNEGATIVE:
                     push(a, child(a, e, j), 1, 1)
             left = _plain_product(a, before)
             for j in range(a[A_COUNT + e]):
@@ -379,7 +379,7 @@ def derivative(a: Any, root: int) -> int:
             continue
         if a[A_STATE + ERROR]:
             return 1
-        if a[A_FLAGS + e] & HAS_X == 0:
+        if not a[A_FLAGS + e] & HAS_X:
             a[A_MEMO + e] = 1
         elif a[A_OP + e] == SYM:
             a[A_MEMO + e] = 2

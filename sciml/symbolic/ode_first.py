@@ -76,7 +76,7 @@ def same(f: Expr, g: Expr, *, tolerance: float = 1e-9) -> bool:
         good = np.isfinite(a) & np.isfinite(b)
         if good.sum() < 3:
             return False
-        gap = np.abs(a - b)[good] / (np.abs(a) + np.abs(b) + 1e-6)[good]
+        gap = np.abs(a - b)[good] / (np.abs(a) + np.abs(b) + 1e-3)[good]
     return bool((gap < tolerance).all())
 
 

@@ -161,7 +161,7 @@ def function(a: Any, rng: Any, most: int, tokens: Any) -> int:
     """A random function of x in the arena; 1 (zero) where it came to nothing."""
     n = tree(rng, operator_count(rng, most), tokens)
     e = read(a, tokens, n)
-    if a[A_STATE + ERROR] or a[A_FLAGS + e] & HAS_X == 0:
+    if a[A_STATE + ERROR] or not a[A_FLAGS + e] & HAS_X:
         return 1
     return e
 

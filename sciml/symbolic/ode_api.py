@@ -1,0 +1,141 @@
+"""`dsolve`: the front door to the differential-equation solver (work runs in a killable process)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any
+
+from sciml.errors import InputError
+from sciml.symbolic.expression import Expr
+from sciml.symbolic.ode import order_of
+from sciml.symbolic.parser import Unknown, parse
+from sciml.symbolic.result import Result
+from sciml.symbolic.solve import TIMEOUT, _constants, variable_name
+from sciml.symbolic.worker import Worker, dump, load, shared
+
+
+@dataclass(frozen=True)
+class OdeResult(Result):
+    """A solution: y = expression, or, where `implicit`, expression(x, y) = c1.
+
+    c1 and c2 are the constants of integration.
+    """
+
+    function: str = "y"
+    variable: str = "x"
+    implicit: bool = False
+
+    @property
+    def expr(self) -> Any:
+        """SymPy: y(x)'s expression, or Eq(G(x, y(x)), C1) for an implicit solution."""
+        import sympy as sp
+
+        plain = Result.expr.fget(self)  # type: ignore[attr-defined]
+        if plain is None:
+            return None
+        names = {sp.Symbol("c1"): sp.Symbol("C1"), sp.Symbol("c2"): sp.Symbol("C2")}
+        plain = plain.xreplace(names)
+        if not self.implicit:
+            return plain
+        x, f = sp.Symbol(self.variable), sp.Function(self.function)
+        return sp.Eq(plain.xreplace({sp.Symbol(self.function): f(x)}), sp.Symbol("C1"))
+
+    def __str__(self) -> str:
+        text = super().__str__()
+        return f"{text} = c1" if self.implicit and self.expression is not None else text
+
+    def latex(self) -> str:
+        if self.expression is None:
+            return ""
+        import sympy as sp
+
+        return str(sp.latex(self.expr))
+
+    def as_dict(self) -> dict[str, Any]:
+        out = super().as_dict()
+        out["implicit"] = self.implicit
+        if self.expression is not None:
+            out["expr"] = str(self)
+        return out
+
+
+def read_ode(problem: Any, function: str, variable: str) -> Expr:
+    """The residual of an equation given as text or as SymPy's Eq or expression.
+
+    y, y', y'' become symbols of these names.
+    """
+    if isinstance(problem, Expr):
+        return problem
+    if isinstance(problem, str):
+        return parse(problem, unknown=Unknown(function, variable))
+    import sympy as sp
+
+    from sciml.symbolic.printing import from_sympy
+
+    if isinstance(problem, sp.Equality):
+        problem = problem.lhs - problem.rhs
+    if not isinstance(problem, sp.Expr):
+        raise InputError(f"an equation must be text or SymPy, got {type(problem).__name__}")
+    f, x = sp.Function(function), sp.Symbol(variable)
+    mapping = {}
+    for d in problem.atoms(sp.Derivative):
+        if d.expr == f(x):
+            mapping[d] = sp.Symbol(function + "'" * int(d.derivative_count))
+    plain = problem.xreplace(mapping).xreplace({f(x): sp.Symbol(function)})
+    return from_sympy(plain)
+
+
+def dsolve(
+    ode: Any,
+    function: Any = "y",
+    variable: Any = "x",
+    *,
+    constants: Collection[Any] = (),
+    timeout: float = TIMEOUT,
+    rules: bool = True,
+    sympy: bool = True,
+    worker: Worker | None = None,
+) -> OdeResult:
+    """Solve an ordinary differential equation of first or second order.
+
+    Args:
+        ode: ``"y'' + y = x"``, ``"Derivative(y(x), x) - y(x)"``, SymPy's Eq or expression.
+        function: the name of the function sought.
+        variable: the name of its variable.
+        constants: names of symbols that stand for constants; any other symbol is refused.
+        timeout: seconds.
+        rules: whether to use this package's own methods.
+        sympy: whether SymPy's dsolve may be asked when they fail.
+        worker: the process to work in.
+
+    Raises:
+        InputError: for text that is no equation, unknown symbols, an order other than 1 or 2.
+    """
+    started = time.perf_counter()
+    y = getattr(getattr(function, "func", function), "__name__", function)
+    name, x = variable_name(y) or "y", variable_name(variable) or "x"
+    if not 0 < timeout <= 86_400:
+        raise InputError(f"timeout must be positive seconds, at most a day, got {timeout}")
+    residual = read_ode(ode, name, x)
+    allowed = {x, name, name + "'", name + "''", *_constants(constants)}
+    extra = sorted(residual.free - allowed)
+    order = order_of(residual, name)
+    if order not in (1, 2):
+        raise InputError(f"equations of order 1 and 2 are solved, this is of order {order}")
+    if extra:
+        raise InputError(
+            f"unknown symbol {extra[0]!r}", hint=f"Name it as a constant: constants={extra!r}."
+        )
+    job = {"kind": "dsolve", "f": dump(residual), "variable": x, "function": name,
+           "timeout": timeout, "rules": rules, "sympy": sympy}  # fmt: skip
+    message, before = (worker or shared()).ask(job, timeout)
+    if message is None:
+        message = before[-1] if before else {"status": "timeout", "how": "the time ran out"}
+    answer = load(message["answer"]) if message.get("answer") else None
+    return OdeResult(
+        str(residual), answer, message["status"], message.get("method", ""),
+        message.get("how", ""), message.get("holds", ""), time.perf_counter() - started,
+        name, x, message.get("kind") == "implicit",
+    )  # fmt: skip
