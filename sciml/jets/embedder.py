@@ -67,7 +67,9 @@ def plane_pairs(pt: Tensor, angles: Tensor) -> Tensor:
     softer, harder = (f(pt[:, :, None], pt[:, None, :]) for f in (torch.minimum, torch.maximum))
     z = softer / (softer + harder)
     # cosh a - cos b without cancellation
-    chord = 2 * (torch.sinh(deta / 2).square() + torch.sin(dphi / 2).square())
+    half2 = (deta / 2).square()  # sinh by its series: exact for small angles, known to ONNX
+    sinh2 = half2 * (1 + half2 / 6 * (1 + half2 / 20 * (1 + half2 / 42))).square()
+    chord = 2 * (sinh2 + torch.sin(dphi / 2).square())
     mass2 = 2 * softer * harder * chord
     out = [
         (value.clamp(min=floor).log() - mean) / scale
@@ -123,7 +125,7 @@ class JetEmbedder(Embedder):
         values = {"x": nodes, "pos": p4, "node_points": angles}
         if self.pair_dim:
             px = torch.where(mask, x[..., 0], torch.ones_like(x[..., 0]))
-            pairs = plane_pairs(torch.hypot(px, x[..., 1]), angles)
+            pairs = plane_pairs((px.square() + x[..., 1].square()).sqrt(), angles)
             if hidden is not None:
                 either = hidden[:, :, None] | hidden[:, None, :]
                 filler = torch.cat(

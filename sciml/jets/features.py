@@ -131,7 +131,10 @@ def particle_features(particles: Tensor, jets: Tensor, mask: Tensor) -> Tensor:
     jet_pt, jet_energy = jets[:, None, 0], jets[:, None, 1]
     one = torch.ones_like(px)
     # padding gets harmless values, so that its gradient is zero and not NaN
-    pt, energy = torch.hypot(torch.where(mask, px, one), py), torch.where(mask, energy, one)
+    pt, energy = (
+        torch.where(mask, px, one).square().add(py.square()).sqrt(),
+        torch.where(mask, energy, one),
+    )
     dr = (deta.square() + dphi.square()).clamp(min=1e-16).sqrt()
     scaled = torch.stack(
         [

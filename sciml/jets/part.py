@@ -146,6 +146,22 @@ class Block(nn.Module):
             heard.append(self._attend(q, k, v, bias).reshape(jets, dim))
         return self._rest(token, torch.cat(heard))
 
+    def dense(self, query: Tensor, x: Tensor, bias: Tensor) -> Tensor:
+        """Plain attention of `query` [B, Q, dim] to `x` [B, N, dim] (itself, or with it in front).
+
+        Particles ask with their normalised selves, the class token as it is, as published.
+        """
+        normed = self.norm_1(x)
+        asks = normed if query is x else query
+        weight, shift = self.attention.qkv.weight, self.attention.qkv.bias
+        q, k, v = (
+            F.linear(of, w, b).unflatten(-1, (self.heads, -1)).transpose(1, 2)
+            for of, w, b in zip(
+                (asks, normed, normed), weight.chunk(3), shift.chunk(3), strict=True
+            )
+        )
+        return self._rest(query, self._attend(q, k, v, bias).transpose(1, 2).flatten(2))
+
     def _attend(self, q: Tensor, k: Tensor, v: Tensor, bias: Tensor) -> Tensor:
         dropout = self.dropout if self.training else 0.0
         return F.scaled_dot_product_attention(q, k, v, bias, dropout)
@@ -153,7 +169,7 @@ class Block(nn.Module):
     def _rest(self, x: Tensor, heard: Tensor) -> Tensor:
         out = self.attention.out
         # as published, the gain comes after the projection: it scales the projection's rows
-        gain = self.head_gain.repeat_interleave(x.shape[1] // self.heads)
+        gain = self.head_gain.repeat_interleave(x.shape[-1] // self.heads)
         heard = F.linear(heard, out.weight * gain[:, None], out.bias * gain)
         x = x + self._drop(self.norm_2(heard))
         hidden = self._drop(F.gelu(self.linear_1(self.norm_3(x))))
@@ -206,12 +222,37 @@ class ParticleTransformer(nn.Module):
             p4: [B, N, 4] (px, py, pz, E), GeV.
             mask: [B, N] bool, True for a particle.
         """
+        if torch.jit.is_tracing():
+            return self.reference(features, p4, mask)
         whole = self.training or torch.is_grad_enabled()
         groups = group_by_length(mask, most=ANY if whole else 1024)
         batches = [groups] if whole else [[group] for group in groups]
         rows = torch.cat([group.rows for group in groups])
         logits = torch.cat([self._groups(features, p4, batch) for batch in batches])
         logits = logits.new_empty(logits.shape).index_copy(0, rows, logits)
+        return logits.masked_fill(~mask.any(1, keepdim=True), torch.nan)
+
+    def reference(self, features: Tensor, p4: Tensor, mask: Tensor) -> Tensor:
+        """The same as `forward` in eval mode, on the padded batch as a whole, as one writes it."""
+        x = self.embed(features.flatten(0, 1)).unflatten(0, mask.shape)
+        x = x.masked_fill(~mask[..., None], 0.0)
+        hidden = blocked(mask, x.dtype)[:, None, None, :]
+        bias = hidden
+        if self.pairs is not None:
+            # ONNX has no direction for a padded particle's zeros
+            unit = p4.new_tensor([1.0, 0.0, 0.0, 1.0])
+            pairs = self.pairs.dense(torch.where(mask[..., None], p4, unit))
+            if self.config.remove_self_pair:
+                pairs = pairs * (1 - torch.eye(mask.shape[1], dtype=p4.dtype))[..., None]
+            bias = pairs.permute(0, 3, 1, 2) + hidden
+        for block in self.blocks:
+            x = cast(Block, block).dense(x, x, bias)
+        token = self.class_token.expand(mask.shape[0], -1, -1)
+        for block in self.class_blocks:
+            both = torch.cat([token, x], 1)
+            token = cast(Block, block).dense(token, both, F.pad(hidden, (1, 0)))
+        token = token[:, 0]
+        logits = self.head(self.norm(token))
         return logits.masked_fill(~mask.any(1, keepdim=True), torch.nan)
 
     def _groups(self, features: Tensor, p4: Tensor, groups: Sequence[Group]) -> Tensor:

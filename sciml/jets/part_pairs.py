@@ -3,14 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sciml.jets.features import pair_features
+from sciml.jets.features import all_pairs, pair_features
+from sciml.jets.particle_net import as_affine
 
 CHUNK = 4096
+
+
+class LinearNorm(nn.Module):
+    """Linear, batch norm."""
+
+    def __init__(self, inputs: int, width: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(inputs, width)
+        self.norm = nn.BatchNorm1d(width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[P, inputs] -> [P, width]."""
+        return self.norm(self.linear(x))
 
 
 class PairNetwork(nn.Module):
@@ -18,31 +33,33 @@ class PairNetwork(nn.Module):
 
     def __init__(self, inputs: int, widths: Sequence[int], heads: int, last_gelu: bool) -> None:
         super().__init__()
-        self.last_gelu = last_gelu
+        self.last_gelu, self.heads = last_gelu, heads
         self.norm = nn.BatchNorm1d(inputs)
-        self.layers = nn.ModuleList()
-        for width in (*widths, heads):
-            self.layers.append(
-                nn.ModuleDict({"linear": nn.Linear(inputs, width), "norm": nn.BatchNorm1d(width)})
-            )
-            inputs = width
+        sizes = [inputs, *widths, heads]
+        self.layers = nn.ModuleList(
+            LinearNorm(a, b) for a, b in zip(sizes, sizes[1:], strict=False)
+        )
 
     def forward(self, p4: Tensor, first: Tensor, second: Tensor) -> Tensor:
         if self.training:
             x = self.norm(pair_features(p4[first], p4[second]))
             for number, layer in enumerate(self.layers):
-                x = layer["norm"](layer["linear"](x))
+                x = layer(x)
                 if number + 1 < len(self.layers) or self.last_gelu:
                     x = F.gelu(x)
             return x
         folded = self.folded()
         if torch.is_grad_enabled():
             return self._apply_folded(pair_features(p4[first], p4[second]), folded)
-        out = p4.new_empty(len(first), self.layers[-1]["linear"].out_features)
+        out = p4.new_empty(len(first), self.heads)
         for start in range(0, len(first), CHUNK):
             span = slice(start, start + CHUNK)
             out[span] = self._apply_folded(pair_features(p4[first[span]], p4[second[span]]), folded)
         return out
+
+    def dense(self, p4: Tensor) -> Tensor:
+        """Every ordered pair in eval mode: [B, N, 4] -> [B, N, N, heads]."""
+        return self._apply_folded(all_pairs(p4), self.folded())
 
     def _apply_folded(self, x: Tensor, folded: list[tuple[Tensor, Tensor]]) -> Tensor:
         for number, (weight, bias) in enumerate(folded):
@@ -53,18 +70,14 @@ class PairNetwork(nn.Module):
 
     def folded(self) -> list[tuple[Tensor, Tensor]]:
         """Weights and biases with the batch norms' running statistics inside."""
-        gain, shift = _affine(self.norm)
+        gain, shift = as_affine(self.norm)
         result = []
         for number, layer in enumerate(self.layers):
-            linear, norm = layer["linear"], layer["norm"]
-            weight, bias = linear.weight, linear.bias
+            layer = cast(LinearNorm, layer)
+            weight: Tensor = layer.linear.weight
+            bias: Tensor = layer.linear.bias
             if number == 0:
                 weight, bias = weight * gain, bias + weight @ shift
-            scale, offset = _affine(norm)
+            scale, offset = as_affine(layer.norm)
             result.append((weight * scale[:, None], bias * scale + offset))
         return result
-
-
-def _affine(norm: nn.BatchNorm1d) -> tuple[Tensor, Tensor]:
-    scale = norm.weight * (norm.running_var + norm.eps).rsqrt()
-    return scale, norm.bias - norm.running_mean * scale

@@ -151,11 +151,12 @@ class ParticleNet(nn.Module):
             mask: [B, N] bool, True for a particle.
         """
         least = max(self.config.neighbours) + 1
-        if mask.shape[1] < least:
-            short = least - mask.shape[1]
+        if torch.jit.is_tracing() or mask.shape[1] < least:
+            # a traced graph must serve any length: there always add what the shortest jet lacks
+            short = least - (0 if torch.jit.is_tracing() else mask.shape[1])
             mask = F.pad(mask, (0, short))
             features, points = (F.pad(x, (0, 0, 0, short)) for x in (features, points))
-        if self.training:
+        if self.training or torch.jit.is_tracing():
             logits, _ = self._padded(features, points, mask)
         else:
             groups = group_by_length(mask, least=least, most=1024)

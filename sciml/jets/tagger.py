@@ -354,6 +354,12 @@ class JetTagger(nn.Module):
 
         weaver.write(getattr(self.network, "network", self.network), path)
 
+    def to_onnx(self, path: str | os.PathLike[str]) -> Path:
+        """Write as ONNX with preprocess.json beside it; see `sciml.jets.onnx.export`."""
+        from sciml.jets import onnx
+
+        return onnx.export(self, Path(path))
+
     def weaver_logits(
         self, points: Tensor | None, features: Tensor, vectors: Tensor | None, mask: Tensor
     ) -> Tensor:

@@ -240,3 +240,13 @@ def test_training_mode_has_gradients_everywhere(part_io):
     model.train()
     part_logits(model, part_io)[:, 0].sum().backward()
     assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())
+
+
+def test_fast_path_equals_the_reference_path(part_state, part_io):
+    model = weaver.build(part_state)
+    rows = part_io["lengths"].argsort()[::9]
+    features, p4 = (part_io[k][rows].transpose(1, 2) for k in ("features", "vectors"))
+    mask = part_io["mask"][rows, 0] > 0
+    with torch.no_grad():
+        fast, plain = model(features, p4, mask), model.reference(features, p4, mask)
+    assert (fast - plain).abs().max() < 1e-5

@@ -1,0 +1,160 @@
+"""A tagger as ONNX: raw particles in, class probabilities out, any number of jets and particles.
+
+The features are computed inside the graph, so what an experiment's C++ has to prepare is only the
+16 columns of each particle, padded, and pT and energy of the jet; `preprocess.json` beside the
+model says so in machine-readable form. The file is checked in onnxruntime before it is kept.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from sciml.errors import InputError, MissingExtra
+from sciml.jets.features import COLUMNS, JET_COLUMNS, Jets
+from sciml.paths import atomic_write
+
+INPUTS = ("particles", "jets", "mask")
+OPSET = 17
+TOLERANCE = 1e-5
+"""Largest difference between onnxruntime and torch that is accepted."""
+
+
+class Exported(nn.Module):
+    """The tagger with plain tensors as inputs."""
+
+    def __init__(self, tagger: nn.Module) -> None:
+        super().__init__()
+        self.tagger = tagger
+
+    def forward(self, particles: Tensor, jets: Tensor, mask: Tensor) -> Tensor:
+        """[B, N, 16], [B, 2], [B, N] bool -> probabilities [B, classes]; NaN for an empty jet."""
+        from torch_geometric.data import Data
+
+        probabilities = self.tagger(Data(x=particles, jet=jets, mask=mask)).softmax(-1)
+        # a masked fill, not a division: an empty jet must not get a confident answer
+        return probabilities.masked_fill(~mask.any(1, keepdim=True), torch.nan)
+
+
+def example(jets: int = 3, particles: int = 7, seed: int = 0, ragged: bool = False) -> Jets:
+    """Made-up jets to trace and check with."""
+    random = torch.Generator().manual_seed(seed)
+    shape = (jets, particles)
+    pt = 0.5 + 80 * torch.rand(shape, generator=random).square()
+    eta, phi = (torch.rand(2, *shape, generator=random) - 0.5) * 0.8
+    x = torch.zeros(*shape, len(COLUMNS))
+    x[..., 0], x[..., 1], x[..., 2] = pt * phi.cos(), pt * phi.sin(), pt * eta.sinh()
+    x[..., 3] = pt * eta.cosh() * 1.001
+    x[..., 4], x[..., 5] = eta, phi
+    x[..., 6:10] = 0.2 * torch.rand(*shape, 4, generator=random)
+    kind = torch.randint(0, 5, shape, generator=random)
+    x[..., 11:] = nn.functional.one_hot(kind, 5).float()
+    x[..., 10] = (kind == 0).float()
+    lengths = torch.full((jets,), particles)
+    if ragged:
+        lengths = torch.randint(1, particles + 1, (jets,), generator=random)
+    mask = torch.arange(particles) < lengths[:, None]
+    x = x * mask[..., None]
+    summed = torch.stack([(pt * mask).sum(1), x[..., 3].sum(1)], 1)
+    zeros = torch.zeros(jets, dtype=torch.int64)
+    return Jets(x, summed, mask, zeros, zeros)
+
+
+def export(tagger: Any, path: str | Path) -> Path:
+    """Write `path` (.onnx) and preprocess.json beside it.
+
+    Args:
+        tagger: a `JetTagger`.
+        path: the .onnx file.
+
+    Returns:
+        the path.
+
+    Raises:
+        InputError: another suffix, or the exported graph does not give torch's answer.
+        MissingExtra: onnx or onnxruntime is not installed.
+    """
+    path = Path(path)
+    if path.suffix != ".onnx":
+        raise InputError("must end in .onnx", where=path)
+    try:
+        import onnx
+        import onnxruntime  # noqa: F401
+    except ImportError as error:
+        raise MissingExtra(error.name or "onnx", "onnx", "export to ONNX") from error
+    model = Exported(tagger).to("cpu").eval()
+    given = example()
+    axes = {"particles": {0: "jet", 1: "particle"}, "jets": {0: "jet"}}
+    axes |= {"mask": {0: "jet", 1: "particle"}, "probabilities": {0: "jet"}}
+    with atomic_write(path) as temporary, quiet(), torch.no_grad():
+        torch.onnx.export(
+            model,
+            (given.particles, given.jets, given.mask),
+            str(temporary),
+            input_names=list(INPUTS),
+            output_names=["probabilities"],
+            dynamic_axes=axes,
+            opset_version=OPSET,
+            dynamo=False,
+        )
+        onnx.checker.check_model(str(temporary))
+        difference = largest_difference(model, temporary)
+        if not difference <= TOLERANCE:
+            raise InputError(f"onnxruntime differs from torch by {difference:.1e}", where=path)
+    description = {
+        "format": "sciml.jets/1",
+        "inputs": {
+            "particles": {
+                "columns": list(COLUMNS),
+                "units": "GeV, mm, rad",
+                "shape": ["jet", "particle", len(COLUMNS)],
+                "padding": 0.0,
+            },
+            "jets": {"columns": list(JET_COLUMNS), "units": "GeV", "shape": ["jet", 2]},
+            "mask": {"shape": ["jet", "particle"], "dtype": "bool", "meaning": "True = particle"},
+        },
+        "most_particles": tagger.limit,
+        "selection": "the leading particles in pT, in any order, before padding",
+        "outputs": {"probabilities": list(tagger.classes)},
+        "opset": OPSET,
+        "checked_against_torch": difference,
+    }
+    with atomic_write(path.with_name("preprocess.json")) as temporary:
+        temporary.write_text(json.dumps(description, indent=1) + "\n", encoding="utf-8")
+    return path
+
+
+def largest_difference(model: nn.Module, path: Path) -> float:
+    """Over ragged batches of several sizes, onnxruntime against torch."""
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    worst = 0.0
+    for count, particles in ((1, 1), (4, 20), (9, 128)):
+        jets = example(count, particles, seed=particles, ragged=True)
+        ours = model(jets.particles, jets.jets, jets.mask).numpy()
+        values = (jets.particles, jets.jets, jets.mask)
+        feed = {n: v.numpy() for n, v in zip(INPUTS, values, strict=True)}
+        theirs = session.run(None, feed)[0]
+        worst = float(np.maximum(worst, np.abs(ours - theirs).max()))  # NaN stays NaN
+    return worst
+
+
+@contextlib.contextmanager
+def quiet() -> Any:
+    """Without the tracer's warnings: the check afterwards is what counts."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+    logger.setLevel(level)
