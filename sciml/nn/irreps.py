@@ -92,10 +92,30 @@ def join(features: Sequence[Tensor]) -> Tensor:
 
 
 @functools.cache
-def _wigner_3j(l1: int, l2: int, l3: int) -> Tensor:
+def _computed_3j(l1: int, l2: int, l3: int) -> Tensor:
     from e3nn.o3 import wigner_3j
 
     return wigner_3j(l1, l2, l3, dtype=torch.float64)
+
+
+@functools.cache
+def _computed_next_degree(l: int) -> Tensor:
+    below = torch.zeros(2 * l - 1, dtype=torch.float64)
+    below[l - 1] = (2 * l - 1) ** 0.5  # at the pole, y, only m = 0 lives
+    at_pole = torch.einsum("a,am->m", below, _computed_3j(l - 1, 1, l)[:, 1])[l]
+    return _computed_3j(l - 1, 1, l) * ((2 * l + 1) ** 0.5 / at_pole)
+
+
+@torch.compiler.assume_constant_result
+def _wigner_3j(l1: int, l2: int, l3: int) -> Tensor:
+    """The real 3j symbols [2 l1 + 1, 2 l2 + 1, 2 l3 + 1], float64."""
+    return _computed_3j(l1, l2, l3)
+
+
+@torch.compiler.assume_constant_result
+def _next_degree(l: int) -> Tensor:
+    """The table [2 l - 1, 3, 2 l + 1] that makes Y_l of Y_{l-1} and a unit vector, float64."""
+    return _computed_next_degree(l)
 
 
 def coupling(l1: int, l2: int, l3: int, like: Tensor | None = None) -> Tensor:
@@ -116,14 +136,8 @@ def spherical_harmonics(direction: Tensor, lmax: int) -> list[Tensor]:
         lmax + 1 tensors [..., 2 l + 1] of squared norm 2 l + 1.
     """
     harmonics = [torch.ones_like(direction[..., :1])]
-    pole = [torch.ones(1, dtype=torch.float64)]
-    north = torch.tensor([0.0, 1.0, 0.0], dtype=torch.float64)  # the axis where only m = 0 lives
     for l in range(1, lmax + 1):
-        table = _wigner_3j(l - 1, 1, l)
-        raw = torch.einsum("a,i,aim->m", pole[-1], north, table)
-        scale = (2 * l + 1) ** 0.5 / raw[l]
-        pole.append(raw * scale)
-        table = (table * scale).to(direction)
+        table = _next_degree(l).to(direction)
         # Contract with the previous degree first: [..., 2 l - 1] @ [2 l - 1, 3 (2 l + 1)].
         step = (harmonics[-1] @ table.flatten(1)).unflatten(-1, (3, 2 * l + 1))
         harmonics.append((direction.unsqueeze(-1) * step).sum(-2))

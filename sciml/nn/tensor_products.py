@@ -26,6 +26,31 @@ from sciml.nn.irreps import Irrep, coupling, dim, join, merged, parse, split
 from sciml.nn.scatter import Adjacency, segment_sum
 
 
+class ExactTables(nn.Module):
+    """A module whose constant tables are as exact as its precision, whichever it was built in.
+
+    A table rounded to float32 and then cast to float64 would cap equivariance at 1e-8: on every
+    move or cast the buffers are made anew from float64.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._exact: dict[str, Tensor] = {}
+
+    def register_exact(self, name: str, table: Tensor) -> None:
+        """A buffer (not saved) in the default dtype, from a float64 table."""
+        self._exact[name] = table
+        self.register_buffer(name, table.to(torch.get_default_dtype()), persistent=False)
+
+    def _apply(self, fn: Any, recurse: bool = True) -> Any:
+        super()._apply(fn, recurse)
+        for name, table in self._exact.items():
+            buffer = self.get_buffer(name)
+            if buffer.is_floating_point() and not buffer.is_meta:
+                setattr(self, name, table.to(buffer.device, buffer.dtype))
+        return self
+
+
 class Linear(nn.Module):
     """Mixes the channels of every kind (l, p) on its own; kinds without input give zeros.
 
@@ -80,7 +105,7 @@ def paths(irreps_in: Sequence[Irrep], lmax: int, irreps_out: Sequence[Irrep]) ->
     ]
 
 
-class Convolution(nn.Module):
+class Convolution(ExactTables):
     """Sum over a node's edges of weight * (neighbour (x) harmonics), path by path.
 
     Args:
@@ -108,13 +133,13 @@ class Convolution(nn.Module):
             for number, path in enumerate(p for p in found if p.source == source):
                 l3 = irreps_out[path.target].l
                 # [harmonics of all degrees, 2 l3 + 1, 2 l1 + 1], zero but for degree l2
-                block = torch.zeros((lmax + 1) ** 2, 2 * l3 + 1, first.width)
+                block = torch.zeros((lmax + 1) ** 2, 2 * l3 + 1, first.width, dtype=torch.float64)
                 rows = slice(path.l2**2, (path.l2 + 1) ** 2)
-                block[rows] = coupling(first.l, path.l2, l3, block).permute(1, 2, 0)
+                block[rows] = coupling(first.l, path.l2, l3).permute(1, 2, 0)
                 slices.append((path.target, len(row_path), 2 * l3 + 1))
                 row_path += [number] * (2 * l3 + 1)
                 table.append(block)
-            self.register_buffer(f"table_{source}", torch.cat(table, 1), persistent=False)
+            self.register_exact(f"table_{source}", torch.cat(table, 1))
             self.register_buffer(f"row_path_{source}", torch.tensor(row_path), persistent=False)
             self.slices.append(slices)
             self.weight_shapes.append((len(slices), first.mul))
@@ -247,7 +272,7 @@ class SO2Convolution(nn.Module):
         return change
 
 
-class FullyConnectedTensorProduct(nn.Module):
+class FullyConnectedTensorProduct(ExactTables):
     """All products of two features into all outputs, every triple of channels with its weight.
 
     Equal to `e3nn.o3.FullyConnectedTensorProduct` (component normalisation, element path
@@ -286,8 +311,7 @@ class FullyConnectedTensorProduct(nn.Module):
         self.weight = nn.Parameter(torch.randn(sum(u * v * w for u, v, w in self.shapes)))
         for number, (i, j, o) in enumerate(self.paths):
             table = coupling(self.irreps_in1[i].l, self.irreps_in2[j].l, self.irreps_out[o].l)
-            table = (table / fan_in[o] ** 0.5).to(torch.get_default_dtype())
-            self.register_buffer(f"table_{number}", table, persistent=False)
+            self.register_exact(f"table_{number}", table / fan_in[o] ** 0.5)
 
     @classmethod
     def from_e3nn(cls, layer: Any) -> FullyConnectedTensorProduct:

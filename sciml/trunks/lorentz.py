@@ -10,9 +10,9 @@ psi(z) = sign(z) log(|z| + 1), and invariants s_ij = (psi(|x_i - x_j|^2), psi(<x
 (means where the paper has sums, so that a jet's size does not set the scale, and layer norm for
 batch norm). Four-vectors are `pos` = (E, px, py, pz), in GeV for the scale of psi to suit.
 
-A collider has a beam. `spurions` adds what breaks the symmetry: "beam" the metric of the plane of
-time and beam, E E' - pz pz', which leaves rotations about the beam and boosts along it;
-"beam+time" the vectors (1, 0, 0, 1), (1, 0, 0, -1) too, which leaves the rotations about the beam.
+A collider has a beam, and its laboratory a time: spurions. `beam` lets nodes hear the plane of
+time and beam by its metric, E E' - pz pz', which leaves rotations about the beam, boosts along it and its
+reflection; `time` lets them hear energies, which leaves rotations.
 
 In float32 a mass below a thousandth of the energy is round-off: E^2 - p^2 has lost it.
 """
@@ -20,7 +20,7 @@ In float32 a mass below a thousandth of the energy is round-off: E^2 - p^2 has l
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import torch
 from torch import Tensor, nn
@@ -50,9 +50,10 @@ class LorentzConfig(TrunkConfig):
     """Size of an update of the four-vectors (c in the paper)."""
     dropout: Annotated[float, Range(min=0, max=1)] = 0.0
     """Probability of dropping a hidden unit of the node network in training."""
-    spurions: Literal["none", "beam", "beam+time"] = "none"
-    """What breaks the symmetry: "none" = all of Lorentz; "beam" = rotations about the beam and
-    boosts along it stay; "beam+time" = rotations about the beam stay."""
+    beam: bool = False
+    """Single out the beam, the z axis: rotations about it and boosts along it stay symmetries."""
+    time: bool = False
+    """Single out the laboratory's time: rotations stay symmetries (with `beam`, those about it)."""
 
 
 def psi(z: Tensor) -> Tensor:
@@ -74,7 +75,7 @@ class LorentzBlock(nn.Module):
         super().__init__()
         c, hidden = config, config.hidden or config.dim
         self.step = c.step
-        self.longitudinal = c.spurions != "none"
+        self.longitudinal = c.beam
         invariants = 3 if self.longitudinal else 2
         self.norm = nn.LayerNorm(c.dim)
         # phi_e's first layer on (h_i, h_j, s_ij) is a sum of three: only s_ij is work for a pair.
@@ -138,25 +139,25 @@ class Lorentz(Trunk):
     def __init__(self, config: LorentzConfig | None = None) -> None:
         super().__init__(config)
         c = self.config
-        self.of_node = nn.Linear({"none": 1, "beam": 2, "beam+time": 4}[c.spurions], c.dim)
+        self.of_node = nn.Linear(1 + c.beam + c.time, c.dim)
         self.blocks = nn.ModuleList(LorentzBlock(c) for _ in range(c.depth))
         self.norm = nn.LayerNorm(c.dim)
 
     @property
     def symmetries(self) -> tuple[str, ...]:
-        """Lorentz, the collider's subgroup of it, or (with time singled out) neither."""
-        left = {"none": ("Lorentz",), "beam": ("collider",), "beam+time": ()}
-        return ("permutation", *left[self.config.spurions])
+        """Lorentz, or the collider's part of it; what `time` leaves has no name here."""
+        if self.config.time:
+            return ("permutation",)
+        return ("permutation", "collider" if self.config.beam else "Lorentz")
 
     def node_invariants(self, x: Tensor) -> Tensor:
-        """psi of a four-vector's products with itself and the spurions, [B, N, 1 | 2 | 4]."""
+        """psi of mass^2, with `beam` of transverse mass^2, with `time` of energy: [B, N, 1..3]."""
         square = x.square()
-        mass = square[..., 0] - square[..., 1:].sum(-1)
-        found = [mass]
-        if self.config.spurions != "none":
+        found = [square[..., 0] - square[..., 1:].sum(-1)]
+        if self.config.beam:
             found.append(square[..., 0] - square[..., 3])
-        if self.config.spurions == "beam+time":
-            found += [x[..., 0] - x[..., 3], x[..., 0] + x[..., 3]]
+        if self.config.time:
+            found.append(x[..., 0])
         return psi(torch.stack(found, -1))
 
     def encode(self, batch: Data) -> Encoded:

@@ -47,7 +47,7 @@ def test_promises_of_a_trunk() -> None:
 
 
 def test_beam_leaves_the_collider_symmetry_and_nothing_more() -> None:
-    trunk = build(spurions="beam")
+    trunk = build(beam=True)
     batch = batch_for(trunk)
     assert_equivariant(trunk, "collider", batch, verbose=False)
     with pytest.raises(AssertionError, match="TOO LARGE"):
@@ -55,7 +55,7 @@ def test_beam_leaves_the_collider_symmetry_and_nothing_more() -> None:
 
 
 def test_time_leaves_rotations_about_the_beam_alone() -> None:
-    trunk = build(spurions="beam+time")
+    trunk = build(beam=True, time=True)
     batch = batch_for(trunk, pos_dim=4)
     with pytest.raises(AssertionError, match="TOO LARGE"):
         assert_equivariant(trunk, "collider", batch, verbose=False)
