@@ -1,4 +1,4 @@
-"""Build an alignment by searching sequences with profile hidden Markov models, without HMMER itself.
+"""Build an alignment by searching with profile hidden Markov models, without HMMER itself.
 
 pyhmmer (Larralde and Zeller, Bioinformatics 39, btad214, 2023) is HMMER's library in Python: the
 search is phmmer in the first round and hmmsearch with the hits' profile afterwards, as jackhmmer

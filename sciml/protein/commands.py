@@ -1,0 +1,197 @@
+"""`sciml protein`: fold, search, contacts, score."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import tyro
+
+from sciml.errors import InputError
+
+Out = Annotated[Path, tyro.conf.arg(aliases=["-o"])]
+Positional = tyro.conf.Positional[Path]
+
+
+def search(
+    query: Positional,
+    out: Out,
+    *,
+    db: Path,
+    iterations: int = 3,
+    evalue: float = 1e-3,
+    most: int = 10000,
+    cores: int = 0,
+) -> None:
+    """Find relatives of a sequence in a FASTA file and align them (no external programs).
+
+    Args:
+        query: FASTA with the query sequences.
+        out: Alignment to write (.a3m, .fasta, .sto), or a folder for several queries.
+        db: FASTA with the sequences to search, gzipped or not.
+        iterations: Rounds of profile search.
+        evalue: Largest E-value of a hit.
+        most: Most hits.
+        cores: Threads; 0 = all cores.
+    """
+    from sciml.protein import search as engine
+    from sciml.train.log import console
+
+    config = engine.SearchConfig(iterations, evalue, most, cores)
+    chains = engine.queries(query)
+    block = engine.read_database(db)
+    for name, letters in chains:
+        path = out if len(chains) == 1 and out.suffix else out / f"{name}.a3m"
+
+        def tell(number: int, hits: int, name: str = name) -> None:
+            console.print(f"{name}: round {number}, {hits} hits")
+
+        found = engine.search(letters, block, config, name=name, progress=tell)
+        found.alignment.write(path)
+        settled = "converged" if found.converged else f"stopped after {found.rounds} rounds"
+        console.print(f"{path}: {found.alignment.depth} sequences, {settled}")
+
+
+def contacts(
+    msa: Positional,
+    out: Out,
+    *,
+    model: str = "contacts-small",
+    columns: Literal["all", "query"] = "query",
+    query: str | None = None,
+    separation: int = 6,
+) -> None:
+    """Predict contacts (CB closer than 8 A) from an alignment.
+
+    Args:
+        msa: Alignment: A3M, FASTA, Stockholm, Clustal or one row a line, gzipped or not.
+        out: .tsv (i, j from 1 and probability, best first) or .npz (probability [C, C], classes of
+            distance [C, C, 16], dca [C, C]).
+        model: Shipped model or .safetensors file.
+        columns: The query's residues, or all columns of the alignment.
+        query: Name or sequence of the query, if it is not the first row.
+        separation: Least distance along the chain of pairs in a .tsv [residues].
+    """
+    from sciml.paths import atomic_write
+    from sciml.protein.alignment_io import read_alignment
+    from sciml.protein.contacts import ContactPredictor
+    from sciml.train.log import console
+
+    if out.suffix not in (".tsv", ".npz"):
+        raise InputError(f"ends in {out.suffix!r}; .tsv or .npz is needed", where=out)
+    alignment = read_alignment(msa)
+    if query is not None:
+        alignment = alignment.with_query(query)
+    predicted = ContactPredictor.from_pretrained(model).predict_distances(alignment, columns)
+    with atomic_write(out) as temporary:
+        if out.suffix == ".npz":
+            with open(temporary, "wb") as file:
+                np.savez_compressed(
+                    file,
+                    probability=predicted.probability,
+                    distances=predicted.distances.astype(np.float16),
+                    dca=predicted.dca,
+                )
+        else:
+            lines = ["i\tj\tprobability\n"]
+            lines += [f"{i + 1}\t{j + 1}\t{p:.4f}\n" for i, j, p in predicted.table(separation)]
+            temporary.write_text("".join(lines), encoding="utf-8")
+    console.print(
+        f"{out}: {len(predicted.probability)} residues, {alignment.depth} sequences "
+        f"({predicted.neff:.0f} effective)"
+    )
+
+
+def score(
+    model: Positional,
+    truth: Positional,
+    *,
+    chain: str | None = None,
+    truth_chain: str | None = None,
+    out: Path | None = None,
+) -> None:
+    """Compare a model with a structure: lDDT, GDT, TM-score, RMSD, contact precision.
+
+    Residues are paired by their numbers where the sequences agree there, else by alignment.
+
+    Args:
+        model: Structure to score (mmCIF, PDB, gzipped or not).
+        truth: Reference structure.
+        chain: Chain of the model; the first if not given.
+        truth_chain: Chain of the reference; the first if not given.
+        out: Also write the scores as JSON.
+    """
+    from sciml.paths import atomic_write
+    from sciml.protein.score import score_chains
+    from sciml.protein.structure import read_chain
+
+    found = score_chains(read_chain(model, chain), read_chain(truth, truth_chain))
+    for name, value in found.items():
+        shown = f"{value:.4f}" if isinstance(value, float) else str(value)
+        print(f"{name:<24} {shown}")
+    if out is not None:
+        with atomic_write(out) as temporary:
+            temporary.write_text(json.dumps(found, indent=1), encoding="utf-8")
+
+
+def fold(
+    input: Positional,
+    out: Out,
+    *,
+    params: Path | None = None,
+    model: str = "contacts-small",
+    db: Path | None = None,
+    clusters: int = 512,
+    extra: int = 1024,
+    recycles: int = 3,
+    tolerance: float = 0.0,
+    batch_residues: int = 600,
+    truth: Path | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    precision: Literal["auto", "fp32", "bf16"] = "fp32",
+    dry_run: bool = False,
+) -> None:
+    """Fold chains: with AlphaFold or OpenFold parameters, or coarsely with the shipped model.
+
+    Chains that OUT already holds are skipped. With `--params` each chain gives mmCIF, PDB (pLDDT in
+    the B-factor column), confidences, predicted aligned error and distances; without, contacts and
+    a coarse CA/CB model from predicted distances. OUT/report.html shows them.
+
+    Args:
+        input: FASTA (each sequence a chain), an alignment (A3M, Stockholm), or a folder of them.
+        out: Folder for the results.
+        params: params_model_*.npz of AlphaFold 2, or an OpenFold checkpoint (.pt).
+        model: Contact model to use without `params`.
+        db: FASTA to search for relatives of sequences that come without an alignment.
+        clusters: Rows of the main alignment.
+        extra: Extra sequences.
+        recycles: Most recycling passes.
+        tolerance: Stop recycling when CA distances change by less than this [A].
+        batch_residues: Short chains share a batch up to this many residues [residues].
+        truth: Folder with NAME.pdb or NAME.cif of chains whose structure is known.
+        seed: Of row choice, masking and random starts.
+        device: auto, cpu, cuda, ...
+        precision: fp32, or bf16 on a GPU.
+        dry_run: Say what would be done, with memory and work, and stop.
+    """
+    from sciml.protein.folding_run import FoldRun, run_fold
+
+    run_fold(
+        FoldRun(
+            input=input, out=out, params=params, model=model, db=db, clusters=clusters,
+            extra=extra, recycles=recycles, tolerance=tolerance, batch_residues=batch_residues,
+            truth=truth, seed=seed, device=device, precision=precision, dry_run=dry_run,
+        )
+    )  # fmt: skip
+
+
+COMMANDS: dict[str, Callable[..., Any]] = {
+    "fold": fold,
+    "search": search,
+    "contacts": contacts,
+    "score": score,
+}

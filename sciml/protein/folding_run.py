@@ -1,0 +1,299 @@
+"""A folding run over files: what to fold, in which batches; results and report."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sciml.errors import InputError
+from sciml.paths import atomic_write
+from sciml.protein import memory, metrics, report
+from sciml.protein.alignment import Alignment
+from sciml.protein.alignment_io import read_alignment, read_fasta
+from sciml.protein.features import FeatureConfig
+from sciml.protein.prediction import Prediction, write_ranking
+from sciml.protein.predictor import Job, StructurePredictor
+from sciml.protein.search import safe_name
+from sciml.protein.structure import read_chains, write_structure
+from sciml.report import Page
+from sciml.train.log import Bar, console
+
+ALIGNMENTS = (".a3m", ".a2m", ".sto", ".stk", ".stockholm", ".aln", ".afa")
+SEQUENCES = (".fasta", ".fa", ".faa", ".fas")
+
+
+@dataclass(frozen=True)
+class FoldRun:
+    """Settings of `sciml protein fold`; see its help."""
+
+    input: Path
+    out: Path
+    params: Path | None = None
+    model: str = "contacts-small"
+    db: Path | None = None
+    clusters: int = 512
+    extra: int = 1024
+    recycles: int = 3
+    tolerance: float = 0.0
+    batch_residues: int = 600
+    truth: Path | None = None
+    seed: int = 0
+    device: str = "auto"
+    precision: str = "fp32"
+    dry_run: bool = False
+    features: FeatureConfig = field(init=False)
+
+    def __post_init__(self) -> None:
+        if self.recycles < 0 or self.clusters < 1 or self.extra < 1:
+            raise InputError("`recycles` must be >= 0, `clusters` and `extra` >= 1")
+        object.__setattr__(self, "features", FeatureConfig(self.clusters, self.extra))
+
+
+def _suffix(path: Path) -> str:
+    kept = [s.lower() for s in path.suffixes if s.lower() != ".gz"]
+    return kept[-1] if kept else ""
+
+
+def find_jobs(path: Path) -> list[Job]:
+    """The chains of a file or folder.
+
+    FASTA holds sequences to fold, one or many; other formats hold one chain's alignment, whose
+    first row is the query. Names are those of the sequences or files, made unique.
+    """
+    if path.is_dir():
+        files = [p for p in sorted(path.iterdir()) if _suffix(p) in ALIGNMENTS + SEQUENCES]
+        if not files:
+            raise InputError("holds no FASTA or alignment files", where=path)
+    else:
+        files = [path]
+    jobs, used = [], set()
+    for file in files:
+        stem = file.name.split(".")[0] or "chain"
+        if _suffix(file) in SEQUENCES:
+            records = read_fasta(file)
+            found = [
+                (safe_name(head.split(" ")[0]) if len(records) > 1 or head else stem,
+                 Alignment.from_sequences([letters], [head or stem], source=str(file)))
+                for head, letters in records
+            ]  # fmt: skip
+        else:
+            found = [(safe_name(stem), read_alignment(file).with_query(0))]
+        for name, alignment in found:
+            unique, number = name or "chain", 2
+            while unique in used:
+                unique, number = f"{name}_{number}", number + 1
+            used.add(unique)
+            jobs.append(Job(alignment, (), unique))
+    return jobs
+
+
+def batches(jobs: list[Job], residues: int) -> Iterator[list[Job]]:
+    """Chains of similar length together, at most `residues` padded residues a batch."""
+    waiting: list[Job] = []
+    for job in sorted(jobs, key=lambda j: j.alignment.columns):
+        n = job.alignment.columns
+        if waiting and (len(waiting) + 1) * n > residues:
+            yield waiting
+            waiting = []
+        waiting.append(job)
+    if waiting:
+        yield waiting
+
+
+def _done(job: Job, out: Path) -> dict[str, Any] | None:
+    """What a finished chain's confidence file says, if the chain is the same."""
+    path = out / f"{job.name}_confidence.json"
+    if not path.exists():
+        return None
+    try:
+        row = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        return None
+    return row if row.get("residues") == job.alignment.with_query(0).columns else None
+
+
+def run_fold(run: FoldRun) -> list[dict[str, Any]]:
+    """Fold everything in `run.input` into `run.out`; rows of the ranking."""
+    jobs = find_jobs(run.input)
+    finished = {job.name: _done(job, run.out) for job in jobs}
+    left = [job for job in jobs if finished[job.name] is None]
+    console.print(f"{len(jobs)} chains, {len(jobs) - len(left)} of them done already")
+    if not left and (run.out / "report.html").exists():
+        return [row for row in finished.values() if row is not None]
+    if run.db is not None and not run.dry_run:
+        left = [_searched(job, run.db) for job in left]
+    rows = [row for row in finished.values() if row is not None]
+    page = Page(
+        "Protein folding",
+        lead=f"{len(jobs)} chains from {run.input.name}, "
+        + (f"parameters {run.params.name}." if run.params else f"contact model {run.model}."),
+    )
+    if run.params is not None:
+        rows += _fold_alphafold(run, left, page)
+    else:
+        rows += _fold_coarse(run, left, page)
+    if run.dry_run:
+        return rows
+    run.out.mkdir(parents=True, exist_ok=True)
+    write_ranking(rows, run.out / "ranking.json")
+    shown = [
+        {k: v for k, v in row.items() if k not in ("plddt", "model", "seconds")} for row in rows
+    ]
+    summary = Page(page.title, page.lead)
+    summary.heading("Ranking")
+    summary.table(shown, "All chains of this folder, those of earlier runs included")
+    summary.parts += page.parts
+    summary.sections += page.sections
+    summary.write(run.out / "report.html")
+    console.print(f"{run.out / 'report.html'}")
+    return rows
+
+
+def _searched(job: Job, db: Path) -> Job:
+    from sciml.protein.search import search
+
+    if job.alignment.depth > 1:
+        return job
+    found = search(job.alignment.sequence(), db, name=job.name)
+    console.print(f"{job.name}: {found.alignment.depth} sequences found")
+    return Job(found.alignment, job.templates, job.name)
+
+
+def _truth(run: FoldRun, name: str, n: int) -> np.ndarray | None:
+    """CB distances [N, N] of a known structure, if there is one of the same length."""
+    if run.truth is None:
+        return None
+    for path in (run.truth, *(run.truth / f"{name}{end}" for end in (".pdb", ".cif"))):
+        if path.is_file():
+            chain = read_chains(path)[0]
+            if len(chain) == n:
+                return metrics.distances(chain.beta())
+            console.print(f"{path}: {len(chain)} residues, the chain has {n}; not compared")
+    return None
+
+
+def _fold_alphafold(run: FoldRun, jobs: list[Job], page: Page) -> list[dict[str, Any]]:
+    assert run.params is not None
+    loader = (
+        StructurePredictor.from_openfold
+        if run.params.suffix in (".pt", ".pth", ".ckpt")
+        else StructurePredictor.from_alphafold
+    )
+    predictor = loader(run.params, run.device, precision=run.precision)
+    groups = list(batches(jobs, run.batch_residues))
+    for group in groups:
+        n = group[-1].alignment.columns
+        needed = memory.estimate(predictor.model.config, n, run.features, batch=len(group))
+        work = needed.operations * (run.recycles + 1) * len(group) / 1e12
+        console.print(
+            f"{len(group)} chains of up to {n} residues: about {needed}, {work:.1f} Tflop"
+        )
+        memory.check(needed, predictor.model.config, n, run.features, None, predictor.placement)
+    if run.dry_run:
+        return []
+    console.print(f"computing on {predictor.placement}")
+    rows = []
+    with Bar("folding", len(jobs)) as bar:
+        for group in groups:
+            for found in predictor.predict_many(
+                group,
+                config=run.features,
+                recycles=run.recycles,
+                tolerance=run.tolerance,
+                seed=run.seed,
+            ):
+                found.write(run.out)
+                rows.append(found.summary())
+                _add(page, run, found)
+            bar.update(len(rows))
+    return rows
+
+
+def _add(page: Page, run: FoldRun, found: Prediction) -> None:
+    real = _truth(run, found.name, len(found.types))
+    report.add_chain(
+        page,
+        found.name,
+        ca=found.coordinates[:, 1],
+        alignment=found.alignment,
+        plddt=found.plddt,
+        pae=found.pae,
+        contacts=found.contacts(),
+        truth=None if real is None else np.nan_to_num(real, nan=99.0) < 8,
+        note=f"Mean pLDDT {found.mean_plddt:.1f}"
+        + ("" if found.ptm is None else f", pTM {found.ptm:.3f}")
+        + f", {found.recycles} recycles, {found.seconds:.1f} s.",
+    )
+
+
+def _fold_coarse(run: FoldRun, jobs: list[Job], page: Page) -> list[dict[str, Any]]:
+    from sciml.protein.contacts import MAX_COLUMNS, ContactPredictor
+    from sciml.protein.folding import fold
+
+    for job in jobs:
+        if job.alignment.columns > MAX_COLUMNS:
+            raise InputError(
+                f"{job.name!r} has {job.alignment.columns} residues; the contact network takes at "
+                f"most {MAX_COLUMNS}",
+                where=run.input,
+                hint="Cut it into domains, or use --params",
+            )
+    if run.dry_run:
+        for job in jobs:
+            print(f"{job.name}: {job.alignment.columns} residues, {job.alignment.depth} sequences")
+        return []
+    predictor = ContactPredictor.from_pretrained(run.model, run.device)
+    rows = []
+    with Bar("folding", len(jobs)) as bar:
+        for job in jobs:
+            alignment = job.alignment.with_query(0)
+            predicted = predictor.predict_distances(alignment)
+            found = fold(predicted.distances, seed=run.seed)
+            types = alignment.rows[0].astype(np.int64)
+            atoms, mask = np.zeros((len(types), 37, 3)), np.zeros((len(types), 37))
+            atoms[:, 1], atoms[:, 3] = found.ca, found.cb
+            mask[:, 1] = 1
+            mask[:, 3] = types != 7  # glycine has no CB
+            for suffix in (".cif", ".pdb"):
+                write_structure(run.out / f"{job.name}{suffix}", types, atoms, mask, title=job.name)
+            with (
+                atomic_write(run.out / f"{job.name}_distances.npz") as temporary,
+                open(temporary, "wb") as file,
+            ):
+                np.savez_compressed(
+                    file,
+                    contacts=predicted.probability,
+                    distances=predicted.distances.astype(np.float16),
+                )
+            row = {
+                "name": job.name,
+                "model": run.model,
+                "residues": len(types),
+                "sequences": alignment.depth,
+                "effective_sequences": round(predicted.neff, 1),
+                "mean_plddt": None,
+            }
+            real = _truth(run, job.name, len(types))
+            if real is not None:
+                scores = metrics.contact_precision(predicted.probability, real)
+                row["long-range P@L/5"] = round(scores["P@L/5"], 4)
+            with atomic_write(run.out / f"{job.name}_confidence.json") as temporary:
+                temporary.write_text(json.dumps(row), encoding="utf-8")
+            rows.append(row)
+            report.add_chain(
+                page,
+                job.name,
+                ca=found.ca,
+                alignment=alignment,
+                contacts=predicted.probability,
+                truth=None if real is None else np.nan_to_num(real, nan=99.0) < 8,
+                note="A coarse model from predicted distances: its fold may be right, its details "
+                "are not. " + f"{predicted.neff:.0f} effective sequences.",
+            )
+            bar.update(len(rows))
+    return rows

@@ -1,0 +1,104 @@
+"""Scores against other implementations and against what they must do."""
+
+import numpy as np
+import pytest
+
+from sciml.errors import InputError
+from sciml.protein import metrics
+
+
+def chain(n: int, seed: int = 0) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    step = rng.normal(size=(n, 3))
+    step = 0.6 * step + 0.4 * np.roll(step, 1, 0)
+    return np.cumsum(3.8 * step / np.linalg.norm(step, axis=1, keepdims=True), 0)
+
+
+def rotation(seed: int) -> np.ndarray:
+    q, _ = np.linalg.qr(np.random.default_rng(seed).normal(size=(3, 3)))
+    return q if np.linalg.det(q) > 0 else -q
+
+
+def test_moved_copies_are_perfect() -> None:
+    truth = chain(60)
+    model = truth @ rotation(1).T + 5
+    assert metrics.rmsd(model, truth) < 1e-6
+    assert metrics.lddt(model, truth) == 1
+    assert metrics.gdt(model, truth) == 1
+    assert metrics.tm_score(model, truth) == pytest.approx(1)
+
+
+def test_mirror_images_are_not_perfect() -> None:
+    truth = chain(60)
+    model = truth * np.array([1, 1, -1])
+    assert metrics.rmsd(model, truth) > 1
+    assert metrics.tm_score(model, truth) < 0.9
+    assert metrics.lddt(model, truth) == 1  # lDDT cannot see handedness
+
+
+def test_permuted_residues_are_bad() -> None:
+    truth = chain(60)
+    model = truth[np.random.default_rng(0).permutation(60)]
+    assert metrics.lddt(model, truth) < 0.4 and metrics.tm_score(model, truth) < 0.4
+
+
+@pytest.mark.parametrize("noise", [0.5, 2.0, 5.0])
+def test_tm_score_against_tmtools(noise: float) -> None:
+    from tmtools import tm_align
+
+    rng = np.random.default_rng(3)
+    truth = chain(90, 4)
+    model = truth @ rotation(5).T + rng.normal(0, noise, truth.shape)
+    ours = metrics.tm_score(model, truth)
+    theirs = tm_align(model, truth, "A" * 90, "A" * 90).tm_norm_chain2
+    # TM-align may also choose the alignment: never much below, and equal where it is obvious.
+    assert ours <= theirs + 0.02
+    if noise <= 2:
+        assert ours == pytest.approx(theirs, abs=0.01)
+
+
+def test_lddt_against_the_definition() -> None:
+    rng = np.random.default_rng(6)
+    truth = chain(40, 7)
+    model = truth + rng.normal(0, 0.8, truth.shape)
+    total = kept = 0.0
+    for i in range(40):
+        for j in range(40):
+            want = np.linalg.norm(truth[i] - truth[j])
+            if i != j and want < 15:
+                error = abs(want - np.linalg.norm(model[i] - model[j]))
+                kept += np.mean([error < cut for cut in (0.5, 1, 2, 4)])
+                total += 1
+    assert metrics.lddt(model, truth) == pytest.approx(kept / total)
+    each = metrics.lddt(model, truth, per_residue=True)
+    assert isinstance(each, np.ndarray) and each.shape == (40,)
+
+
+def test_missing_atoms_count_as_wrong() -> None:
+    truth = chain(50)
+    model = truth.copy()
+    model[:10] = np.nan
+    assert 0.5 < metrics.lddt(model, truth) < 0.9
+    assert metrics.gdt(model, truth) == pytest.approx(0.8)
+
+
+def test_gdt_of_two_domains() -> None:
+    truth = chain(80)
+    model = truth.copy()
+    model[40:] = model[40:] @ rotation(8).T + 30
+    assert 0.5 <= metrics.gdt(model, truth) < 0.75
+
+
+def test_contact_precision_counts() -> None:
+    truth = np.zeros((50, 50), bool)
+    pairs = [(0, 30), (1, 29), (2, 40), (3, 28)]
+    for i, j in pairs:
+        truth[i, j] = truth[j, i] = True
+    scores = truth.astype(float) + 1e-3 * np.random.default_rng(0).random((50, 50))
+    found = metrics.contact_precision(scores, truth)
+    assert found["P@L/5"] == pytest.approx(0.4) and found["P@L"] == pytest.approx(0.08)
+    assert found["contacts"] == 4 and found["pairs"] == 26 * 27 / 2
+    index = np.arange(50) * 2
+    assert metrics.contact_precision(scores, truth, index=index)["pairs"] == 38 * 39 / 2
+    with pytest.raises(InputError, match=r"must be \[N, N\]"):
+        metrics.contact_precision(scores[:5], truth)
