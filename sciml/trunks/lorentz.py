@@ -11,8 +11,8 @@ psi(z) = sign(z) log(|z| + 1), and invariants s_ij = (psi(|x_i - x_j|^2), psi(<x
 batch norm). Four-vectors are `pos` = (E, px, py, pz), in GeV for the scale of psi to suit.
 
 A collider has a beam, and its laboratory a time: spurions. `beam` lets nodes hear the plane of
-time and beam by its metric, E E' - pz pz', which leaves rotations about the beam, boosts along it and its
-reflection; `time` lets them hear energies, which leaves rotations.
+time and beam by its metric, E E' - pz pz', which leaves rotations about the beam, boosts along it
+and its reflection; `time` lets them hear energies, which leaves rotations.
 
 In float32 a mass below a thousandth of the energy is round-off: E^2 - p^2 has lost it.
 """
