@@ -19,6 +19,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import awkward as ak
+import numpy as np
 
 from sciml.errors import InputError, unknown
 from sciml.jets.readers.base import Reader
@@ -169,6 +170,11 @@ def read(
 ) -> ak.Array:
     """All jets of one or more files at once; arguments as for `iterate`."""
     arrays = list(iterate(paths, columns, step=20_000, format=format, tree=tree))
-    if not arrays:
-        return ak.zip({name: ak.Array([]) for name in columns or ()}, depth_limit=1)
-    return ak.concatenate(arrays) if len(arrays) > 1 else arrays[0]
+    if arrays:
+        return ak.concatenate(arrays) if len(arrays) > 1 else arrays[0]
+    if columns is None:
+        with open_jets(expand(paths)[0], format=format, tree=tree) as reader:
+            columns = reader.columns
+    lists = ak.Array([[0.0]])[:0]
+    empty = {n: lists if n.startswith("part_") else ak.Array(np.zeros(0)) for n in columns}
+    return ak.zip(empty, depth_limit=1)
