@@ -10,6 +10,7 @@ from typing import Any
 
 import tyro
 
+from sciml.commands import run_function
 from sciml.data import card as cards
 from sciml.errors import InputError, unknown
 
@@ -115,8 +116,6 @@ def _kind(card: cards.DataCard) -> str:
 
 def make(arguments: list[str]) -> int:
     """Run a generator: `sciml data make KIND [its options]`."""
-    from sciml.cli import run_function
-
     kinds = _generators()
     if not arguments or arguments[0] in ("--help", "-h"):
         print("usage: sciml data make KIND [options]\n")
