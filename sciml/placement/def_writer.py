@@ -86,8 +86,8 @@ def write(design: Design, path: Path) -> list[Path]:
     for node in np.flatnonzero(bare & (used == 0)):
         port_pins.append((names[node], "", int(node), False))
 
-    lines = ["VERSION 5.8 ;", 'DIVIDERCHAR "/" ;', 'BUSBITCHARS "[]" ;',
-             f"DESIGN {design.name or 'design'} ;", f"UNITS DISTANCE MICRONS {units} ;"]  # fmt: skip
+    lines = ["VERSION 5.8 ;", 'DIVIDERCHAR "/" ;', 'BUSBITCHARS "[]" ;']
+    lines += [f"DESIGN {design.name or 'design'} ;", f"UNITS DISTANCE MICRONS {units} ;"]
     x0, y0, x1, y1 = (round(v * units) for v in edges)
     lines.append(f"DIEAREA ( {x0} {y0} ) ( {x1} {y1} ) ;")
     rows = design.rows
@@ -147,9 +147,9 @@ def _lef_lines(
                   f"  SIZE {w!r} BY {h!r} ;"]  # fmt: skip
         for k, (dx, dy, output) in enumerate(pins):  # type: ignore[arg-type,var-annotated]
             x, y = dx * scale + w / 2, dy * scale + h / 2
-            lines += [f"  PIN P{k}", f"    DIRECTION {'OUTPUT' if output else 'INPUT'} ;",
-                      "    PORT", "      LAYER metal1 ;",
-                      f"      RECT {x!r} {y!r} {x!r} {y!r} ;", "    END", f"  END P{k}"]  # fmt: skip
+            lines += [f"  PIN P{k}", f"    DIRECTION {'OUTPUT' if output else 'INPUT'} ;"]
+            lines += ["    PORT", "      LAYER metal1 ;", f"      RECT {x!r} {y!r} {x!r} {y!r} ;"]
+            lines += ["    END", f"  END P{k}"]
         lines.append(f"END {name}")
     return [*lines, "END LIBRARY"]
 

@@ -1,0 +1,243 @@
+"""Where a macro may go, and what wire each place costs: two maps over a grid of places.
+
+A place (c, r) puts the macro's lower-left corner at the corner of grid cell (c, r).
+
+* Feasibility is exact: a macro at (c, r) is inside the canvas and overlaps none that is placed.
+  Every placed rectangle forbids a rectangle of corners; these are added in a difference array
+  and summed once, O(placed + cells).
+* The wire mask (MaskPlace, Lai et al. 2022) is the growth of the half-perimeter of the macro's
+  nets, given the pins that are placed. It is separable, f(c) + g(r): one pass over the nets for
+  each axis instead of one over the nets for every cell.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numba import njit
+from torch import Tensor
+
+from sciml.placement.design import MACRO, ROTATION, Design
+
+EPS = 1e-9
+_FAST: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy"}
+
+
+@njit(**_FAST)
+def forbidden(
+    n: int, left: Any, bottom: Any, right: Any, top: Any,
+    w: float, h: float, gw: float, gh: float, W: float, H: float, out: Any,
+) -> None:  # fmt: skip
+    """out[r, c] = number of placed rectangles that a w x h macro at (c, r) would overlap.
+
+    Places that stick out of the canvas count as one more. `out` is [rows, columns] int32.
+    """
+    R = out.shape[0]
+    C = out.shape[1]
+    for r in range(R):
+        for c in range(C):
+            out[r, c] = 0
+    # The last corner that keeps the macro inside.
+    last_c = min(int(np.floor((W - w) / gw + 1e-7)), C - 1)
+    last_r = min(int(np.floor((H - h) / gh + 1e-7)), R - 1)
+    for j in range(n):
+        # Corners x with left - w < x < right overlap, strictly.
+        c0 = max(int(np.floor((left[j] - w) / gw + 1e-7)) + 1, 0)
+        c1 = min(int(np.ceil(right[j] / gw - 1e-7)) - 1, C - 1)
+        r0 = max(int(np.floor((bottom[j] - h) / gh + 1e-7)) + 1, 0)
+        r1 = min(int(np.ceil(top[j] / gh - 1e-7)) - 1, R - 1)
+        if c0 > c1 or r0 > r1:
+            continue
+        out[r0, c0] += 1
+        if c1 + 1 < C:
+            out[r0, c1 + 1] -= 1
+        if r1 + 1 < R:
+            out[r1 + 1, c0] -= 1
+            if c1 + 1 < C:
+                out[r1 + 1, c1 + 1] += 1
+    for r in range(R):
+        run = 0
+        for c in range(C):
+            run += out[r, c]
+            out[r, c] = run + (out[r - 1, c] if r > 0 else 0)
+    for r in range(R):
+        for c in range(C):
+            if c > last_c or r > last_r:
+                out[r, c] += 1
+
+
+@njit(fastmath={"contract", "nsz", "reassoc", "nnan"}, **_FAST)
+def wire_axis(
+    first: int, last: int, nets: Any, low: Any, high: Any, weight: Any, pin_low: Any,
+    pin_high: Any, step: float, out: Any,
+) -> None:  # fmt: skip
+    """Growth of the nets' extents along one axis for a corner at 0, step, 2 step, ...
+
+    low, high [nets]: extent of each net's placed pins (low > high: none is placed);
+    pin_low, pin_high: extreme offsets from the corner of the macro's own pins in each net.
+    """
+    for c in range(out.shape[0]):
+        out[c] = 0.0
+    for k in range(first, last):
+        n = nets[k]
+        w = weight[n]
+        if low[n] > high[n]:
+            own = w * (pin_high[k] - pin_low[k])
+            for c in range(out.shape[0]):
+                out[c] += own
+            continue
+        a = low[n] - pin_low[k]
+        b = high[n] - pin_high[k]
+        for c in range(out.shape[0]):
+            x = c * step
+            out[c] += w * (max(a - x, 0.0) + max(x - b, 0.0))
+
+
+@njit(**_FAST)
+def cheapest(count: Any, fx: Any, fy: Any) -> tuple[int, float]:
+    """(cell r * columns + c of the least f(c) + g(r) that is allowed, its value); -1 if none."""
+    best = np.inf
+    at = -1
+    for r in range(count.shape[0]):
+        for c in range(count.shape[1]):
+            if count[r, c] == 0 and fx[c] + fy[r] < best:
+                best = fx[c] + fy[r]
+                at = r * count.shape[1] + c
+    return at, best
+
+
+@njit(**_FAST)
+def extend(
+    first: int, last: int, nets: Any, low: Any, high: Any, pin_low: Any, pin_high: Any, at: float
+) -> None:
+    """Grow the nets' extents along one axis by a macro whose corner is at `at`."""
+    for k in range(first, last):
+        n = nets[k]
+        low[n] = min(low[n], at + pin_low[k])
+        high[n] = max(high[n], at + pin_high[k])
+
+
+@dataclass
+class MacroNets:
+    """For each macro (in `nodes`) its nets and the extreme offsets of its pins, N orientation."""
+
+    nodes: np.ndarray
+    start: np.ndarray
+    nets: np.ndarray
+    pin_low: np.ndarray  # [2, entries], offsets from the lower-left corner
+    pin_high: np.ndarray
+    weight: np.ndarray
+    fixed_low: np.ndarray  # [2, nets], extent of the pins of nodes that are not in `nodes`
+    fixed_high: np.ndarray
+
+
+def macro_nets(design: Design, nodes: np.ndarray, others: np.ndarray) -> MacroNets:
+    """Gather the nets of `nodes`; pins of the nodes marked in `others` count as placed."""
+    pins, canvas = design.pin_node, design.canvas
+    net_of = np.repeat(np.arange(design.nets), np.diff(design.net_start))
+    low = np.full((2, design.nets), np.inf)
+    high = np.full((2, design.nets), -np.inf)
+    xy = design.pin_xy() - [canvas.x0, canvas.y0]
+    given = others[pins]
+    for axis in range(2):
+        np.minimum.at(low[axis], net_of[given], xy[given, axis])
+        np.maximum.at(high[axis], net_of[given], xy[given, axis])
+    rank = np.full(design.nodes, -1)
+    rank[nodes] = np.arange(len(nodes))
+    own = np.flatnonzero(rank[pins] >= 0)
+    a, b, c, d = ROTATION[design.orientation[pins[own]]].T
+    width, height = design.size()
+    dx = a * design.pin_dx[own] + b * design.pin_dy[own] + width[pins[own]] / 2
+    dy = c * design.pin_dx[own] + d * design.pin_dy[own] + height[pins[own]] / 2
+    key = rank[pins[own]].astype(np.int64) * max(design.nets, 1) + net_of[own]
+    pairs, entry = np.unique(key, return_inverse=True)
+    pin_low, pin_high = np.full((2, len(pairs)), np.inf), np.full((2, len(pairs)), -np.inf)
+    for axis, offset in enumerate((dx, dy)):
+        np.minimum.at(pin_low[axis], entry, offset)
+        np.maximum.at(pin_high[axis], entry, offset)
+    node, net = np.divmod(pairs, max(design.nets, 1))
+    return MacroNets(
+        nodes=nodes,
+        start=np.searchsorted(node, np.arange(len(nodes) + 1)),
+        nets=net,
+        pin_low=pin_low,
+        pin_high=pin_high,
+        weight=np.ones(design.nets),
+        fixed_low=low,
+        fixed_high=high,
+    )
+
+
+def order_of(design: Design, by: str = "area") -> np.ndarray:
+    """Movable hard macros in the order of placement.
+
+    "area": largest first; "nets": most nets first; "connected": next is the one with most nets to
+    what is placed already; "given": as in the file.
+    """
+    nodes = np.flatnonzero((design.kind == MACRO) & ~design.fixed)
+    area = (design.width * design.height)[nodes]
+    net_of = np.repeat(np.arange(design.nets), np.diff(design.net_start))
+    if by == "given" or not len(nodes):
+        return nodes
+    if by == "area":
+        return nodes[np.lexsort((nodes, -area))]
+    degree = np.bincount(design.pin_node, minlength=design.nodes)[nodes]
+    if by == "nets":
+        return nodes[np.lexsort((nodes, -area, -degree))]
+    placed_net = np.zeros(design.nets, bool)
+    placed_net[net_of[design.fixed[design.pin_node]]] = True
+    nets_of = [np.unique(net_of[design.pin_node == i]) for i in nodes]
+    left = list(range(len(nodes)))
+    order = []
+    while left:
+        best = max(left, key=lambda k: (int(placed_net[nets_of[k]].sum()), float(area[k]), -k))
+        left.remove(best)
+        placed_net[nets_of[best]] = True
+        order.append(best)
+    return nodes[order]
+
+
+def feasible_batch(
+    rectangles: Tensor, size: Tensor, cells: tuple[int, int], step: tuple[float, float]
+) -> Tensor:
+    """Feasibility on any device for a batch: [B, rows, columns] bool.
+
+    Args:
+        rectangles: [B, n, 4] left, bottom, right, top of what is placed (NaN: not there).
+        size: [B, 2] width and height of the macro.
+        cells: (columns, rows). step: size of a cell.
+    """
+    C, R = cells
+    there = ~rectangles.isnan().any(-1)
+    box = rectangles.nan_to_num(0.0)
+    scale = box.new_tensor([step[0], step[1]])
+    low = torch.floor((box[..., :2] - size[:, None]) / scale + 1e-7).long() + 1
+    high = torch.ceil(box[..., 2:] / scale - 1e-7).long()
+    limit = torch.tensor([C, R], device=box.device)
+    low, high = low.clamp(min=0).minimum(limit), high.clamp(min=0).minimum(limit)
+    there = there & (low < high).all(-1)
+    grid = box.new_zeros(len(box), R + 1, C + 1)
+    b = torch.arange(len(box), device=box.device)[:, None].expand_as(there)
+    one = there.to(box.dtype)
+    for x, y, sign in ((low, low, 1), (high, low, -1), (low, high, -1), (high, high, 1)):
+        grid.index_put_((b, y[..., 1], x[..., 0]), sign * one, accumulate=True)
+    count = grid.cumsum(1).cumsum(2)[:, :R, :C]
+    last = torch.floor((scale * limit - size) / scale + 1e-7)
+    column, row = torch.arange(C, device=box.device), torch.arange(R, device=box.device)
+    inside = (column <= last[:, :1])[:, None, :] & (row <= last[:, 1:])[:, :, None]
+    return (count < 0.5) & inside
+
+
+def wire_batch(low: Tensor, high: Tensor, weight: Tensor, cells: int, step: float) -> Tensor:
+    """Wire growth along one axis on any device: [B, cells] from breakpoints [B, nets].
+
+    low, high: net extent minus the pin's offset from the corner; a net without placed pins has
+    low > high and costs nothing here.
+    """
+    x = torch.arange(cells, device=low.device, dtype=low.dtype) * step
+    growth = (low[..., None] - x).clamp(min=0) + (x - high[..., None]).clamp(min=0)
+    known = (low <= high)[..., None]
+    return (torch.where(known, growth, 0.0) * weight[..., None]).sum(1)

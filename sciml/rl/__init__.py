@@ -1,0 +1,1 @@
+"""Reinforcement learning that the sciences share: masked PPO, rollouts, beam and tree search."""
