@@ -67,7 +67,7 @@ A_TQ = _AT["TQ"]
 
 def new() -> np.ndarray:
     """An empty arena with the nodes x (0), 0 (1), 1 (2), -1 (3) and 2 (4) made."""
-    a = np.zeros(sum(n for _, n in _SIZES), np.int64)
+    a: np.ndarray = np.zeros(sum(n for _, n in _SIZES), np.int64)
     a[A_TABLE : A_TABLE + TABLE] = -1
     begin(a)
     return a
@@ -88,7 +88,7 @@ def begin(a: Any) -> None:
 
 @njit
 def _mix(h: np.uint64, v: np.uint64) -> np.uint64:
-    h = (h ^ v) * np.uint64(0x9E3779B97F4A7C15)
+    h = h * np.uint64(0x9E3779B97F4A7C15) + v * np.uint64(0xD1342543DE82EF95) + np.uint64(1)
     h ^= h >> np.uint64(29)
     h *= np.uint64(0xBF58476D1CE4E5B9)
     return h ^ (h >> np.uint64(32))

@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from sciml.symbolic.arena import A_FLAGS, A_KEY, A_OP, A_STATE, ERROR, HAS_X, NUM, begin, njit
+from sciml.symbolic.arena import A_FLAGS, A_KEY, A_OP, A_STATE, ERROR, HAS_X, NUM, add_two, begin
+from sciml.symbolic.arena import njit
 from sciml.symbolic.arena_products import derivative, product, push
 from sciml.symbolic.arena_text import INDEX, T_DIGIT, T_PLUS, T_X, infix, prefix, read
 from sciml.symbolic.arena_text import without_constant
@@ -20,6 +21,10 @@ from sciml.symbolic.arena_text import without_constant
 MAX_OPERATORS = 15
 MAX_TOKENS = 510
 MAX_INTEGER = 5
+FULL_LENGTH, THINNING = 26.0, 1.6
+"""An answer of n tokens is kept with probability (n / FULL_LENGTH) ** THINNING: the published sets
+have had their duplicates removed over 10**7 samples and more, which thins the short ones out; this
+gives a file of any size the same lengths."""
 UNARY = {
     "sqrt": 4, "pow2": 4, "ln": 4, "exp": 4, "sin": 4, "cos": 4, "tan": 4, "pow3": 2, "pow4": 1,
     "pow5": 1, "asin": 1, "acos": 1, "atan": 1, "sinh": 1, "cosh": 1, "tanh": 1, "asinh": 1,
@@ -169,12 +174,13 @@ def function(a: Any, rng: Any, most: int, tokens: Any) -> int:
 @njit
 def backward(
     a: Any, seed: int, start: int, count: int, most: int, text: Any, ends: Any, keys: Any,
-    lengths: Any,
+    lengths: Any, thin: bool,
 ) -> int:  # fmt: skip
     """BWD pairs number start..start+count-1: derivative and function as infix bytes in `text`.
 
     Returns how many were made before `text` was full. `ends` [count, 2] are the ends of problem
-    and answer, `keys` the structural keys of the problems, `lengths` [count, 2] token counts.
+    and answer, `keys` the structural keys of the problems, `lengths` [count, 2] token counts;
+    `thin` drops short ones as removing duplicates from a very large set does.
     """
     tokens = np.empty(1024, np.int64)
     shown = np.empty(MAX_TOKENS + 66, np.int64)
@@ -193,6 +199,8 @@ def backward(
             size_d = prefix(a, d, shown)
             size_e = prefix(a, e, shown)
             if size_d < 0 or size_e < 0 or size_d > MAX_TOKENS or size_e > MAX_TOKENS:
+                continue
+            if thin and _next(rng) > (size_e / FULL_LENGTH) ** THINNING:
                 continue
             break
         if at > len(text) - 16384:
@@ -239,9 +247,97 @@ def forward(
 
 
 @njit
-def product_key(a: Any, x: int, y: int) -> int:
-    """The node of x * y."""
+def _product(a: Any, x: int, y: int) -> int:
     start = a[A_STATE + 3]
     push(a, x, 1, 1)
     push(a, y, 1, 1)
     return product(a, start)
+
+
+@njit
+def known_integrals(a: Any, seed: int, count: int, most: int, keys: Any, ends: Any, pool: Any) -> int:
+    """Fill a table of derivatives' keys and their functions' tokens; the entries that fitted."""
+    tokens = np.empty(1024, np.int64)
+    shown = np.empty(MAX_TOKENS + 66, np.int64)
+    used = 0
+    for k in range(count):
+        rng = seeded(seed, k)
+        while True:
+            begin(a)
+            e = function(a, rng, most, tokens)
+            if e == 1:
+                continue
+            e = without_constant(a, e, HAS_X)
+            d = derivative(a, e)
+            n = prefix(a, e, shown)
+            if not a[A_STATE + ERROR] and 0 < n < 80:
+                break
+        if used + n > len(pool):
+            return k
+        for i in range(n):
+            pool[used + i] = shown[i]
+        used += n
+        keys[k] = a[A_KEY + d]
+        ends[k] = used
+    return count
+
+
+@njit
+def by_parts(
+    a: Any, seed: int, start: int, count: int, most: int, tries: int, known: Any, order: Any,
+    ends: Any, pool: Any, text: Any, out: Any, keys: Any,
+) -> int:  # fmt: skip
+    """IBP pairs: for random F, G with derivatives f, g and a known integral of F g, the integral
+    of f G is F G - int F g. Sample k is one of count; out[k] stays 0 where `tries` pairs did not
+    meet a known integral. Returns how many samples fitted in `text`."""
+    tokens = np.empty(1024, np.int64)
+    shown = np.empty(MAX_TOKENS + 66, np.int64)
+    at = 0
+    for k in range(count):
+        rng = seeded(seed, start + k)
+        keys[k] = 0
+        for _ in range(tries):
+            begin(a)
+            big_f = function(a, rng, most, tokens)
+            big_g = function(a, rng, most, tokens)
+            if big_f == 1 or big_g == 1 or a[A_STATE + ERROR]:
+                continue
+            f = derivative(a, big_f)
+            g = derivative(a, big_g)
+            for turn in range(2):
+                if turn == 1:
+                    big_f, big_g, f, g = big_g, big_f, g, f
+                rest = _product(a, big_f, g)
+                if a[A_STATE + ERROR]:
+                    break
+                key = a[A_KEY + rest]
+                i = np.searchsorted(known, key)
+                if i >= len(known) or known[i] != key:
+                    continue
+                j = order[i]
+                first = ends[j - 1] if j > 0 else 0
+                inner = read(a, pool[first : ends[j]], ends[j] - first)
+                problem = _product(a, f, big_g)
+                answer = add_two(a, _product(a, big_f, big_g), 1, inner, -1)
+                if a[A_STATE + ERROR] or not a[A_FLAGS + problem] & HAS_X:
+                    continue
+                n = prefix(a, problem, shown)
+                if n < 0 or n > MAX_TOKENS or prefix(a, answer, shown) < 0:
+                    continue
+                keys[k] = a[A_KEY + problem]
+                break
+            if keys[k] != 0:
+                break
+        if at > len(text) - 16384:
+            return k
+        if keys[k] != 0:
+            n = infix(a, problem, text[at:])
+            m = infix(a, answer, text[at + max(n, 0) :])
+            if n < 0 or m < 0:
+                keys[k] = 0
+                n = m = 0
+            out[k, 0], out[k, 1] = at + n, at + n + m
+            at += n + m
+        else:
+            out[k, 0] = out[k, 1] = at
+    return count

@@ -1,0 +1,184 @@
+"""The transformer of Lample & Charton (ICLR 2020) and its published checkpoints.
+
+Encoder and decoder in post-norm form: learned positions added to scaled-up embeddings and
+normalised, then per layer attention, (attention to the source,) and a ReLU feed-forward layer, each
+added and normalised. A checkpoint holds `encoder` and `decoder` state dicts, `proj` being the
+decoder's output layer; it is read with torch's safe loader only.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from sciml.errors import InputError
+from sciml.paths import existing_file
+
+_EPS = 1e-12
+
+
+class _Attention(nn.Module):
+    def __init__(self, dim: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.q_lin, self.k_lin = nn.Linear(dim, dim), nn.Linear(dim, dim)
+        self.v_lin, self.out_lin = nn.Linear(dim, dim), nn.Linear(dim, dim)
+
+    def forward(self, x: Tensor, mask: Tensor, memory: Tensor | None = None) -> Tensor:
+        """x [B, N, dim]; mask [B, 1, N or 1, M] with True = may be attended to."""
+        source = x if memory is None else memory
+        q, k, v = (
+            part(y).unflatten(-1, (self.heads, -1)).transpose(1, 2)
+            for part, y in ((self.q_lin, x), (self.k_lin, source), (self.v_lin, source))
+        )
+        out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+        return self.out_lin(out.transpose(1, 2).flatten(2))
+
+
+class _FeedForward(nn.Module):
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.lin1, self.lin2 = nn.Linear(dim, 4 * dim), nn.Linear(4 * dim, dim)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.lin2(F.relu(self.lin1(x)))
+
+
+class _Side(nn.Module):
+    """Encoder or decoder; the names are those of the checkpoints."""
+
+    def __init__(
+        self, words: int, dim: int, heads: int, layers: int, positions: int, decoder: bool
+    ) -> None:
+        super().__init__()
+        self.position_embeddings = nn.Embedding(positions, dim)
+        self.embeddings = nn.Embedding(words, dim)
+        self.layer_norm_emb = nn.LayerNorm(dim, eps=_EPS)
+
+        def norms() -> nn.ModuleList:
+            return nn.ModuleList(nn.LayerNorm(dim, eps=_EPS) for _ in range(layers))
+
+        self.attentions = nn.ModuleList(_Attention(dim, heads) for _ in range(layers))
+        self.layer_norm1, self.layer_norm2 = norms(), norms()
+        self.ffns = nn.ModuleList(_FeedForward(dim) for _ in range(layers))
+        self.layer_norm15 = norms() if decoder else None
+        self.encoder_attn = (
+            nn.ModuleList(_Attention(dim, heads) for _ in range(layers)) if decoder else None
+        )
+        self.proj = nn.Linear(dim, words) if decoder else None
+
+    def forward(
+        self, tokens: Tensor, mask: Tensor, memory: Tensor | None = None,
+        memory_mask: Tensor | None = None,
+    ) -> Tensor:  # fmt: skip
+        n = tokens.shape[1]
+        index = torch.arange(n, device=tokens.device)
+        x = self.layer_norm_emb(self.embeddings(tokens) + self.position_embeddings(index))
+        x = x * mask[..., None]
+        allowed = mask[:, None, None, :]
+        if self.encoder_attn is not None:
+            allowed = (index[None, :] <= index[:, None])[None, None]
+        for i, attention in enumerate(self.attentions):
+            x = self.layer_norm1[i](x + attention(x, allowed))
+            if self.encoder_attn is not None and self.layer_norm15 is not None:
+                if memory is None or memory_mask is None:
+                    raise InputError("the decoder needs an encoded source")
+                seen = self.encoder_attn[i](x, memory_mask[:, None, None, :], memory)
+                x = self.layer_norm15[i](x + seen)
+            x = self.layer_norm2[i](x + self.ffns[i](x)) * mask[..., None]
+        return x
+
+
+class SymbolicMathematics(nn.Module):
+    """The published encoder-decoder; `forward` gives the logits of teacher-forced decoding."""
+
+    def __init__(
+        self, words: int, dim: int = 512, heads: int = 8, encoder_layers: int = 6,
+        decoder_layers: int = 6, positions: int = 4096,
+    ) -> None:  # fmt: skip
+        super().__init__()
+        if dim % heads:
+            raise InputError(f"`dim` must be a multiple of `heads` ({heads}), got {dim}")
+        self.encoder = _Side(words, dim, heads, encoder_layers, positions, False)
+        self.decoder = _Side(words, dim, heads, decoder_layers, positions, True)
+
+    def forward(self, source: Tensor, lengths: Tensor, target: Tensor, target_lengths: Tensor
+                ) -> Tensor:  # fmt: skip
+        """Logits [B, T, words].
+
+        Args:
+            source: [B, N] ids, padded.
+            lengths: [B] real tokens of each source.
+            target: [B, T] ids, beginning with the end-of-sequence id as these checkpoints do.
+            target_lengths: [B].
+        """
+        seen = torch.arange(source.shape[1], device=source.device) < lengths[:, None]
+        written = torch.arange(target.shape[1], device=target.device) < target_lengths[:, None]
+        memory = self.encoder(source, seen)
+        out = self.decoder(target, written, memory, seen)
+        if self.decoder.proj is None:
+            raise InputError("the decoder has no output layer")
+        return self.decoder.proj(out)
+
+
+def _plain(state: dict[str, Any], where: object) -> dict[str, Tensor]:
+    out = {}
+    for name, value in state.items():
+        if not isinstance(value, Tensor):
+            raise InputError(f"{name!r} is no tensor", where=where)
+        out[name.removeprefix("module.")] = value
+    return out
+
+
+def from_symbolicmathematics(path: str | os.PathLike[str], heads: int = 8) -> SymbolicMathematics:
+    """The published model from a checkpoint of its layout.
+
+    Args:
+        path: a `.pth` file with `encoder` and `decoder` state dicts. It is read without running
+            any code in it.
+        heads: attention heads (8 in the published models); the file does not say.
+
+    Raises:
+        InputError: for a file of another layout, or one that could run code when loaded.
+    """
+    import pickle
+
+    file = existing_file(path, "checkpoint")
+    try:
+        data = torch.load(file, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise InputError(
+            f"holds more than tensors and plain values ({str(error).splitlines()[0][:120]})",
+            where=file,
+            hint="Save only its encoder and decoder state dicts, on a machine you trust it on.",
+        ) from None
+    except (RuntimeError, EOFError, ValueError, KeyError) as error:
+        raise InputError(f"is no checkpoint ({error})", where=file) from None
+    if not isinstance(data, dict) or not {"encoder", "decoder"} <= set(data):
+        raise InputError("lacks the state dicts `encoder` and `decoder`", where=file)
+    encoder, decoder = (_plain(data[side], file) for side in ("encoder", "decoder"))
+    try:
+        words, dim = encoder["embeddings.weight"].shape
+        positions = encoder["position_embeddings.weight"].shape[0]
+    except KeyError as error:
+        raise InputError(f"lacks {error}", where=file) from None
+
+    def layers(state: dict[str, Tensor]) -> int:
+        found = [re.match(r"attentions\.(\d+)\.q_lin\.weight", name) for name in state]
+        return 1 + max((int(m.group(1)) for m in found if m), default=-1)
+
+    model = SymbolicMathematics(
+        words, dim, heads, layers(encoder), layers(decoder), positions=positions
+    )
+    for side, state in ((model.encoder, encoder), (model.decoder, decoder)):
+        kept = {k: v for k, v in state.items() if not (side is model.encoder and "proj" in k)}
+        missing, extra = side.load_state_dict(kept, strict=False)
+        if missing or extra:
+            first = (list(missing) + list(extra))[0]
+            raise InputError(f"does not fit the published layout: {first!r}", where=file)
+    return model.eval()
