@@ -88,12 +88,13 @@ def blocked_attention(
     hidden = None if mask is None or bool(mask.all()) else ~mask
     out = q.new_empty(q.shape)
     kept = q.new_empty((groups, rows, n, m) if keep else (0,))
-    for block in blocks(groups, rows, n, m, q.element_size()):
-        weights = _weights(q, k, bias, hidden, block, d**-0.5)
-        g, r, i = block
-        torch.bmm(weights, v[g, r].flatten(0, 1), out=out[g, r, i].flatten(0, 1))
-        if keep:
-            kept[g, r, i].flatten(0, 1).copy_(weights)
+    with torch.autocast(q.device.type, enabled=False):
+        for block in blocks(groups, rows, n, m, q.element_size()):
+            weights = _weights(q, k, bias, hidden, block, d**-0.5)
+            g, r, i = block
+            torch.bmm(weights, v[g, r].flatten(0, 1), out=out[g, r, i].flatten(0, 1))
+            if keep:
+                kept[g, r, i].flatten(0, 1).copy_(weights)
     if hidden is not None:
         out.masked_fill_(hidden.all(-1)[..., None, None], 0)
     return out, kept
@@ -129,25 +130,26 @@ def blocked_attention_backward(
     shape = (groups, n, m) if bias_gradient else (0,)
     dbias = q.new_empty(shape) if rows == 1 else q.new_zeros(shape)
     beta = 0 if whole else 1
-    for block in blocks(groups, rows, n, m, q.element_size()):
-        g, r, i = block
-        if kept.numel():
-            weights = kept[g, r, i].flatten(0, 1)
-        else:
-            weights = _weights(q, k, bias, hidden, block, scale)
-        out_grad, queries = grad[g, r, i].flatten(0, 1), q[g, r, i].flatten(0, 1)
-        keys, values = k[g, r].flatten(0, 1), v[g, r].flatten(0, 1)
-        dv_block, dk_block = dv[g, r].flatten(0, 1), dk[g, r].flatten(0, 1)
-        dq_block = dq[g, r, i].flatten(0, 1)
-        dv_block.baddbmm_(weights.mT, out_grad, beta=beta)
-        dweights = torch.bmm(out_grad, values.mT)
-        dlogits = torch._softmax_backward_data(dweights, weights, -1, weights.dtype)
-        torch.baddbmm(dq_block, dlogits, keys, beta=0, alpha=scale, out=dq_block)
-        dk_block.baddbmm_(dlogits.mT, queries, beta=beta, alpha=scale)
-        if bias_gradient and rows == 1:
-            dbias[g, i] = dlogits
-        elif bias_gradient:
-            dbias[g, i] += dlogits.view(len(dbias[g]), -1, *dlogits.shape[1:]).sum(1)
+    with torch.autocast(q.device.type, enabled=False):
+        for block in blocks(groups, rows, n, m, q.element_size()):
+            g, r, i = block
+            if kept.numel():
+                weights = kept[g, r, i].flatten(0, 1)
+            else:
+                weights = _weights(q, k, bias, hidden, block, scale)
+            out_grad, queries = grad[g, r, i].flatten(0, 1), q[g, r, i].flatten(0, 1)
+            keys, values = k[g, r].flatten(0, 1), v[g, r].flatten(0, 1)
+            dv_block, dk_block = dv[g, r].flatten(0, 1), dk[g, r].flatten(0, 1)
+            dq_block = dq[g, r, i].flatten(0, 1)
+            dv_block.baddbmm_(weights.mT, out_grad, beta=beta)
+            dweights = torch.bmm(out_grad, values.mT)
+            dlogits = torch._softmax_backward_data(dweights, weights, -1, weights.dtype)
+            torch.baddbmm(dq_block, dlogits, keys, beta=0, alpha=scale, out=dq_block)
+            dk_block.baddbmm_(dlogits.mT, queries, beta=beta, alpha=scale)
+            if bias_gradient and rows == 1:
+                dbias[g, i] = dlogits
+            elif bias_gradient:
+                dbias[g, i] += dlogits.view(len(dbias[g]), -1, *dlogits.shape[1:]).sum(1)
     return dq, dk, dv, dbias
 
 

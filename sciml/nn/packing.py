@@ -29,9 +29,9 @@ class Packed:
 
     @classmethod
     def of(cls, mask: Bool[Tensor, "B N"]) -> Packed:
-        """The packing for `mask`; keeps all rows if nearly all are real, or while compiling."""
+        """The packing for `mask`; keeps all rows if nearly all are real, or while compiling or tracing."""
         shape = (mask.shape[0], mask.shape[1])
-        if torch.compiler.is_compiling():
+        if torch.compiler.is_compiling() or torch.jit.is_tracing():
             return cls(shape, None)  # sizes that depend on data would break the graph
         rows = mask.flatten().nonzero()[:, 0]
         return cls(shape, None if len(rows) >= FULL * mask.numel() else rows)
