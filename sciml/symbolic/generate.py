@@ -63,6 +63,33 @@ def _backward(seed: int, start: int, count: int) -> list[Row]:
     return _rows(text, ends, keys, made)
 
 
+def reference(seed: int, start: int, count: int, most: int = 8) -> list[Row]:
+    """BWD pairs by the plain rules of `expression`: slower, and what the compiled ones are held
+    equal to. Only the trees are compiled."""
+    from sciml.symbolic import sampling
+    from sciml.symbolic.arena_text import TOKENS
+    from sciml.symbolic.tokens import parse_prefix
+
+    tokens = np.empty(1024, np.int64)
+    x = "x"
+    out: list[Row] = []
+    for k in range(start, start + count):
+        rng = sampling.seeded(seed, k)
+        while True:
+            n = sampling.tree(rng, sampling.operator_count(rng, most), tokens)
+            try:
+                big = parse_prefix([TOKENS[t] for t in tokens[:n]])
+                if big.op == "add":
+                    big = ex.add([t for t in big.args if x in t.free])
+                f = big.diff(x)
+            except (ex.TooLarge, ex.Undefined, InputError):
+                continue
+            if x in big.free and f is not ex.ZERO and "I" not in str(big):
+                break
+        out.append((f.key, str(f), str(big)))
+    return out
+
+
 def _rows(text: np.ndarray, ends: np.ndarray, keys: np.ndarray, made: int) -> list[Row]:
     whole = text[: ends[made - 1, 1]].tobytes().decode() if made else ""
     out, at = [], 0
