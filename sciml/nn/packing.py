@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 FULL = 0.95
@@ -29,7 +29,7 @@ class Packed:
 
     @classmethod
     def of(cls, mask: Bool[Tensor, "B N"]) -> Packed:
-        """The packing for `mask`; keeps all rows if nearly all are real, or while compiling or tracing."""
+        """The packing for `mask`; all rows stay if nearly all are real, and in compiled code."""
         shape = (mask.shape[0], mask.shape[1])
         if torch.compiler.is_compiling() or torch.jit.is_tracing():
             return cls(shape, None)  # sizes that depend on data would break the graph
@@ -70,6 +70,11 @@ class _Scatter(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
         (rows,) = ctx.saved_tensors
         return _Gather.apply(grad, rows), None, None
+
+
+def gather(x: Float[Tensor, "L F"], rows: Int[Tensor, " S"]) -> Float[Tensor, "S F"]:
+    """x[rows] for distinct rows."""
+    return _Gather.apply(x, rows)
 
 
 def pack(x: Float[Tensor, "B N F"], packed: Packed) -> Float[Tensor, "S F"]:

@@ -28,6 +28,7 @@ from sciml.graph import mean_nodes, optional
 from sciml.nn.attention import pair_biased_attention
 from sciml.nn.layers import Activation, FeedForward, pair_mask, zero_padding
 from sciml.nn.packing import Packed, pack, unpack
+from sciml.nn.pairs import hide, packed_bias
 from sciml.nn.triangles import OuterProductMean, PairStack, Transition
 from sciml.trunks.base import Encoded, Trunk, TrunkConfig
 
@@ -90,7 +91,7 @@ class PairBias(nn.Module):
 
     def __init__(self, config: PairTransformerConfig, hidden: int, norm: bool = False) -> None:
         super().__init__()
-        self.symmetric = config.symmetric_pairs and config.pair_update == "none"
+        self.symmetric, self.packed = config.symmetric_pairs, not norm
         width = config.pair_dim
         self.norm = nn.LayerNorm(width) if norm else nn.Identity()
         if hidden:
@@ -104,13 +105,10 @@ class PairBias(nn.Module):
         self, pair: Float[Tensor, "B N N P"], mask: Bool[Tensor, "B N"]
     ) -> Float[Tensor, "B H N N"]:
         """The bias, with a very low value where the key is padding (no mask is needed later)."""
+        if self.packed and not (torch.compiler.is_compiling() or torch.jit.is_tracing()):
+            return packed_bias(pair, mask, self.net, self.symmetric)
         bias = self.net(self.norm(pair)).permute(0, 3, 1, 2)
         return bias.masked_fill(~mask[:, None, None, :], hide(bias.dtype))
-
-
-def hide(dtype: torch.dtype) -> float:
-    """A logit that no softmax sees, and that does not overflow when others are added to it."""
-    return max(-1e9, torch.finfo(dtype).min / 4)
 
 
 class SelfAttention(nn.Module):
