@@ -51,8 +51,8 @@ SCIENCES = ("jets", "protein", "symbolic", "placement")
 class Config:
     """Settings of the recipe."""
 
-    data: str = ""
-    """File, folder, KIND:PATH or data card; none: the sample of jets in the package."""
+    data: str = "jets-sample/train.parquet"
+    """File, folder, KIND:PATH, data card or CARD/FILE of a card."""
     reader: str = ""
     """A reader of your own by import path, module:function (path -> Corpus)."""
     trunk: str = "pair_transformer"
@@ -147,11 +147,6 @@ def read(config: Config) -> Corpus:
         InputError: no such file, kind, card or reader; or a reader that refuses the file.
     """
     data = config.data
-    if not data:
-        from sciml.jets.pretraining import read_jets
-        from sciml.jets.sample import sample_files
-
-        return read_jets(sample_files()[0].parent)
     known = readers()
     kind, colon, rest = data.partition(":")
     if colon and kind in known and not Path(data).exists():
@@ -176,20 +171,27 @@ def read(config: Config) -> Corpus:
     return reader(path)
 
 
-def of_card(name: str) -> Path:
-    """The folder of a data card's files on this machine, downloaded or embedded."""
+def of_card(data: str) -> Path:
+    """The folder of a data card's files (or one file), downloaded or embedded."""
     from sciml.data import card as cards
     from sciml.data import fetch
 
+    name, _, wanted = data.partition("/")
     if name not in cards.names():
         raise InputError(
-            "is neither a file, a folder nor a data card", where=name,
+            "is neither a file, a folder nor a data card", where=data,
             hint="`sciml data list` shows the cards; KIND:PATH names a reader",
         )  # fmt: skip
     card, _ = cards.read(name)
     if card.distribution:
-        return fetch.get(card)[0].parent
-    folder = fetch.folder(card)
+        files = fetch.get(card)
+        if not wanted:
+            return files[0] if len(files) == 1 else files[0].parent
+        by_name = {path.name: path for path in files}
+        if wanted not in by_name:
+            raise unknown("file of the data card", wanted, by_name, where=name)
+        return by_name[wanted]
+    folder = fetch.folder(card) / wanted
     if not folder.is_dir():
         raise InputError("has not been made on this machine", where=name,
                          hint=f"{card.command} makes it")

