@@ -164,6 +164,11 @@ def wrap_angle(angle: Tensor) -> Tensor:
     return (angle + math.pi) % (2 * math.pi) - math.pi
 
 
+def with_kinematics(p4: Tensor) -> Tensor:
+    """[..., 4] four-momenta -> [..., 7]: px, py, pz, E, pT, rapidity, azimuth."""
+    return torch.cat([p4, torch.stack(cylindrical(p4), dim=-1)], dim=-1)
+
+
 def pair_features(first: Tensor, second: Tensor) -> Tensor:
     """ln kT, ln z, ln dR and ln m2 of pairs of four-momenta.
 
@@ -171,17 +176,20 @@ def pair_features(first: Tensor, second: Tensor) -> Tensor:
     rounding error in any precision; the published models were trained with it, so it is kept.
 
     Args:
-        first, second: [..., 4] (px, py, pz, E) in GeV, of shapes that broadcast.
+        first, second: [..., 4] (px, py, pz, E) in GeV, of shapes that broadcast; or [..., 7] from
+            `with_kinematics`, which saves work when a particle is in many pairs.
 
     Returns:
         [..., 4], `PAIR_FEATURES`, each the logarithm of a number not below 1e-8.
     """
-    (pt_i, y_i, phi_i), (pt_j, y_j, phi_j) = cylindrical(first), cylindrical(second)
+    if first.shape[-1] == 4:
+        first, second = with_kinematics(first), with_kinematics(second)
+    px, py, pz, energy = (first[..., :4] + second[..., :4]).unbind(-1)
+    pt_i, y_i, phi_i = first[..., 4:].unbind(-1)
+    pt_j, y_j, phi_j = second[..., 4:].unbind(-1)
     dr2 = (y_i - y_j).square() + wrap_angle(phi_i - phi_j).square()
     dr = dr2.clamp(min=1e-30).sqrt()  # the floor keeps the gradient of equal directions finite
     softer = torch.minimum(pt_i, pt_j)
-    total = first + second
-    px, py, pz, energy = total.unbind(-1)
     mass2 = energy.square() - (px.square() + py.square() + pz.square())
     z = softer / (pt_i + pt_j).clamp(min=TINY)
     return torch.stack([softer * dr, z, dr, mass2], dim=-1).clamp(min=TINY).log()
@@ -189,7 +197,8 @@ def pair_features(first: Tensor, second: Tensor) -> Tensor:
 
 def all_pairs(p4: Tensor) -> Tensor:
     """`pair_features` of every ordered pair: [B, N, 4] -> [B, N, N, 4] (symmetric)."""
-    return pair_features(p4[:, :, None], p4[:, None, :])
+    particles = with_kinematics(p4)
+    return pair_features(particles[:, :, None], particles[:, None, :])
 
 
 def needed_columns(features: tuple[int, ...]) -> tuple[str, ...]:

@@ -23,6 +23,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from sciml.jets import fused
 from sciml.jets.grouping import ANY, Group, group_by_length
 from sciml.jets.part_pairs import PairNetwork
 
@@ -56,7 +57,7 @@ class ParTConfig:
 
 
 class NormedLinear(nn.Module):
-    """Layer norm, linear."""
+    """Layer norm, linear, GELU."""
 
     def __init__(self, inputs: int, width: int) -> None:
         super().__init__()
@@ -65,7 +66,7 @@ class NormedLinear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[..., inputs] -> [..., width]."""
-        return self.linear(self.norm(x))
+        return fused.linear(self.norm(x), self.linear.weight, self.linear.bias, gelu=True)
 
 
 class Embedding(nn.Module):
@@ -83,7 +84,7 @@ class Embedding(nn.Module):
         """[S, features] -> [S, dim]."""
         x = self.norm(x)
         for layer in self.layers:
-            x = F.gelu(layer(x))
+            x = layer(x)
         return x
 
 
@@ -114,7 +115,7 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor, groups: Sequence[Group], bias: Sequence[Tensor | None]) -> Tensor:
         """Particle attention within each group: [S, dim] -> [S, dim]."""
-        qkv = self.attention.qkv(self.norm_1(x))
+        qkv = apply(self.attention.qkv, self.norm_1(x))
         parts = qkv.split([group.mask.numel() for group in groups])
         heard = []
         for part, group, own in zip(parts, groups, bias, strict=True):
@@ -131,7 +132,7 @@ class Block(nn.Module):
         weight, shift = self.attention.qkv.weight, self.attention.qkv.bias
         queries = F.linear(token, weight[:dim], shift[:dim])  # not normalised, as published
         own = F.linear(self.norm_1(token), weight[dim:], shift[dim:])
-        kv = F.linear(self.norm_1(x), weight[dim:], shift[dim:])
+        kv = fused.linear(self.norm_1(x), weight[dim:], shift[dim:])
         heard = []
         sizes = [len(group.rows) for group in groups]
         parts = kv.split([group.mask.numel() for group in groups])
@@ -170,13 +171,18 @@ class Block(nn.Module):
         out = self.attention.out
         # as published, the gain comes after the projection: it scales the projection's rows
         gain = self.head_gain.repeat_interleave(x.shape[-1] // self.heads)
-        heard = F.linear(heard, out.weight * gain[:, None], out.bias * gain)
+        heard = fused.linear(heard, out.weight * gain[:, None], out.bias * gain)
         x = x + self._drop(self.norm_2(heard))
-        hidden = self._drop(F.gelu(self.linear_1(self.norm_3(x))))
-        return x * self.residual_gain + self._drop(self.linear_2(self.norm_4(hidden)))
+        hidden = self._drop(apply(self.linear_1, self.norm_3(x), gelu=True))
+        return x * self.residual_gain + self._drop(apply(self.linear_2, self.norm_4(hidden)))
 
     def _drop(self, x: Tensor) -> Tensor:
         return F.dropout(x, self.dropout, self.training)
+
+
+def apply(layer: nn.Linear, x: Tensor, *, gelu: bool = False) -> Tensor:
+    """A linear layer, with GELU in the same pass where it can be."""
+    return fused.linear(x, layer.weight, layer.bias, gelu=gelu)
 
 
 def blocked(mask: Tensor, dtype: torch.dtype) -> Tensor:

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sciml.jets.features import all_pairs, pair_features
+from sciml.jets import fused
+from sciml.jets.features import all_pairs, pair_features, with_kinematics
 from sciml.jets.particle_net import as_affine
 
 CHUNK = 4096
@@ -41,6 +42,8 @@ class PairNetwork(nn.Module):
         )
 
     def forward(self, p4: Tensor, first: Tensor, second: Tensor) -> Tensor:
+        """Biases [P, heads] of the pairs (first[k], second[k]) of particles [S, 4]."""
+        p4 = with_kinematics(p4)
         if self.training:
             x = self.norm(pair_features(p4[first], p4[second]))
             for number, layer in enumerate(self.layers):
@@ -63,9 +66,8 @@ class PairNetwork(nn.Module):
 
     def _apply_folded(self, x: Tensor, folded: list[tuple[Tensor, Tensor]]) -> Tensor:
         for number, (weight, bias) in enumerate(folded):
-            x = F.linear(x, weight, bias)
-            if number + 1 < len(folded) or self.last_gelu:
-                x = F.gelu(x)
+            gelu = number + 1 < len(folded) or self.last_gelu
+            x = fused.linear(x, weight, bias, gelu=gelu)
         return x
 
     def folded(self) -> list[tuple[Tensor, Tensor]]:

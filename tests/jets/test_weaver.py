@@ -250,3 +250,15 @@ def test_fast_path_equals_the_reference_path(part_state, part_io):
     with torch.no_grad():
         fast, plain = model(features, p4, mask), model.reference(features, p4, mask)
     assert (fast - plain).abs().max() < 1e-5
+
+
+def test_fused_layer_equals_the_plain_one():
+    from sciml.jets import fused
+
+    x, w, b = torch.randn(50, 128), torch.randn(64, 128) * 0.1, torch.randn(64)
+    for gelu in (False, True):
+        plain = fused.linear(x, w.requires_grad_(), b, gelu=gelu)
+        with torch.no_grad():
+            fast = fused.linear(x, w, b, gelu=gelu)
+        assert plain.requires_grad and not fast.requires_grad
+        assert (plain - fast).abs().max() < 1e-5
