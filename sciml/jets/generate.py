@@ -189,10 +189,9 @@ def _make_chunks(
 
         def advance(jets: int) -> None:
             progress.update(bar, advance=jets)
-            speed = progress.tasks[0].finished_speed or progress.tasks[0].speed
-            if not speed and progress.tasks[0].elapsed:
-                speed = progress.tasks[0].completed / progress.tasks[0].elapsed
-            progress.update(bar, rate=f"{speed:.0f} jets/s" if speed else "")
+            task = progress.tasks[0]
+            if task.elapsed:
+                progress.update(bar, rate=f"{task.completed / task.elapsed:.1f} jets/s")
 
         if workers == 1 or len(missing) <= 1:
             for task in missing:
