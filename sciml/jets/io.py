@@ -144,6 +144,7 @@ def iterate(
     *,
     format: str | None = None,
     tree: str | None = None,
+    collection: str | None = None,
 ) -> Iterator[ak.Array]:
     """Jets of one or more files, in order, at most `step` in an array.
 
@@ -151,13 +152,13 @@ def iterate(
         paths: a path, a glob pattern, or a list of them.
         columns: which; all if None.
         step: jets in an array; memory stays within a few times that.
-        format, tree: see `open_jets`.
+        format, tree, collection: see `open_jets`.
 
     Raises:
         InputError: see `open_jets` and `Reader.iterate`.
     """
     for path in expand(paths):
-        with open_jets(path, format=format, tree=tree) as reader:
+        with open_jets(path, format=format, tree=tree, collection=collection) as reader:
             yield from reader.iterate(columns, step)
 
 
@@ -167,13 +168,15 @@ def read(
     *,
     format: str | None = None,
     tree: str | None = None,
+    collection: str | None = None,
 ) -> ak.Array:
     """All jets of one or more files at once; arguments as for `iterate`."""
-    arrays = list(iterate(paths, columns, step=20_000, format=format, tree=tree))
+    options = {"format": format, "tree": tree, "collection": collection}
+    arrays = list(iterate(paths, columns, step=20_000, **options))
     if arrays:
         return ak.concatenate(arrays) if len(arrays) > 1 else arrays[0]
     if columns is None:
-        with open_jets(expand(paths)[0], format=format, tree=tree) as reader:
+        with open_jets(expand(paths)[0], **options) as reader:
             columns = reader.columns
     lists = ak.Array([[0.0]])[:0]
     empty = {n: lists if n.startswith("part_") else ak.Array(np.zeros(0)) for n in columns}
