@@ -1,0 +1,56 @@
+"""Differential equations: each classical kind, its check, and what is refused."""
+
+from __future__ import annotations
+
+import pytest
+
+from sciml.errors import InputError
+from sciml.symbolic import dsolve
+from sciml.symbolic.ode_check import check_explicit, check_implicit
+from sciml.symbolic.parser import Unknown, parse
+
+KINDS = [
+    ("y' = x*y", "linear"), ("y' + y = sin(x)", "linear"), ("y' = x*y^2", "separable"),
+    ("y' + y = y^3", "Bernoulli|separable"), ("(y' + 1)*x = y", "linear"),
+    ("y' = 1 + (y - x)^2", "line"), ("y'' + y = x", "variation"), ("y'' - 4*y' + 4*y = 0", "constant"),
+    ("x^2*y'' + x*y' - y = 0", "Euler"), ("y'' = y'^2", "missing"), ("y = x*y' + y'^2", ""),
+]  # fmt: skip
+
+
+def _read(text: str):  # noqa: ANN202 - a helper
+    return parse(text, unknown=Unknown("y", "x"))
+
+
+@pytest.mark.parametrize(("ode", "method"), KINDS)
+def test_kinds(ode: str, method: str) -> None:
+    result = dsolve(ode, timeout=40, sympy=False)
+    assert result.verified, result
+    assert any(part in result.method for part in method.split("|"))
+
+
+def test_check_refuses_near_misses() -> None:
+    residual = _read("y'' + y = x")
+    assert check_explicit(residual, parse("c1*sin(x) + c2*cos(x) + x"), "x", "y", 2)
+    for wrong in ("c1*sin(x) + c2*cos(x) + x + x/10^6", "c1*sin(x) + x", "c1*sin(x)+c2*sin(x)+x",
+                  "c1*sin(x) - c2*cos(x) - x"):  # fmt: skip
+        assert not check_explicit(residual, parse(wrong), "x", "y", 2)
+    first = _read("2*x*y + (x^2 + 3*y^2)*y' = 0")
+    assert check_implicit(first, parse("x^2*y + y^3"), "x", "y")
+    assert not check_implicit(first, parse("x^2*y - y^3"), "x", "y")
+
+
+def test_sympy_input() -> None:
+    import sympy as sp
+
+    x, y = sp.Symbol("x"), sp.Function("y")
+    result = dsolve(sp.Eq(y(x).diff(x), 2 * y(x)), timeout=40)
+    assert result.verified
+    assert sp.simplify(result.expr.diff(x) - 2 * result.expr) == 0
+
+
+def test_refused() -> None:
+    with pytest.raises(InputError, match="order"):
+        dsolve("y''' = y")
+    with pytest.raises(InputError, match="unknown symbol"):
+        dsolve("y' = a*y")
+    assert dsolve("y' = a*y", constants=["a"], timeout=40).verified
