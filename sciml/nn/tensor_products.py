@@ -23,7 +23,8 @@ from torch import Tensor, nn
 from sciml.errors import InputError
 from sciml.nn.edge_convolution import edge_convolution
 from sciml.nn.irreps import Irrep, coupling, dim, join, merged, parse, split
-from sciml.nn.scatter import Adjacency, segment_sum
+from sciml.nn.scatter import Adjacency
+from sciml.nn.so2_convolution import Plan, so2_convolution
 
 
 class ExactTables(nn.Module):
@@ -212,9 +213,28 @@ class SO2Convolution(nn.Module):
             for m in range(int(crossed), min(first.l, third.l) + 1)
         ]
         self.weight_shape = (len(self.terms), channels)
+        # Where m = 0 of each irrep lies along the component axis.
+        middle_in, middle_out = _middles(irreps_in), _middles(irreps_out)
+        couplings = []
+        for number, (i, o, m, crossed) in enumerate(self.terms):
+            a, b = middle_in[i], middle_out[o]
+            if m == 0:
+                couplings.append((a, b, number, 1))
+            elif crossed:
+                couplings += [(a - m, b + m, number, 1), (a + m, b - m, number, -1)]
+            else:
+                couplings += [(a + m, b + m, number, 1), (a - m, b - m, number, 1)]
+        terms = torch.tensor(couplings, dtype=torch.int64).view(-1, 4).T.contiguous()
+        self.register_buffer("couplings", terms, persistent=False)
 
     def forward(
-        self, features: list[Tensor], frames: list[Tensor], weight: Tensor, edges: Adjacency
+        self,
+        features: list[Tensor],
+        frames: list[Tensor],
+        weight: Tensor,
+        edges: Adjacency,
+        *,
+        reference: bool = False,
     ) -> list[Tensor]:
         """Convolve.
 
@@ -224,34 +244,20 @@ class SO2Convolution(nn.Module):
                 the pole, one a degree.
             weight: [E, weights, channels].
             edges: which nodes the edges join.
+            reference: form the messages instead of the fused kernel.
 
         Returns:
             one [edges.targets, 2 l + 1, channels] an output irrep.
         """
-        turned = [
-            torch.bmm(frames[ir.l], feature.index_select(0, edges.source))
-            for feature, ir in zip(features, self.irreps_in)
-        ]
-        # Rows of each output component, later added up.
-        rows: list[list[list[Tensor]]] = [[[] for _ in range(ir.width)] for ir in self.irreps_out]
-        for number, (i, o, m, crossed) in enumerate(self.terms):
-            x, out, scale = turned[i], rows[o], weight[:, number]
-            a, b = self.irreps_in[i].l, self.irreps_out[o].l  # where m = 0 lies
-            if m == 0:
-                out[b].append(scale * x[:, a])
-            elif crossed:
-                out[b + m].append(scale * x[:, a - m])
-                out[b - m].append(-scale * x[:, a + m])
-            else:
-                out[b + m].append(scale * x[:, a + m])
-                out[b - m].append(scale * x[:, a - m])
-        result = []
-        for ir, components in zip(self.irreps_out, rows):
-            nothing = torch.zeros_like(weight[:, 0])
-            stacked = torch.stack([sum(row, nothing) for row in components], 1)
-            back = torch.bmm(frames[ir.l].mT, stacked)
-            result.append(segment_sum(back, edges.target, edges.targets))
-        return result
+        plan = Plan(
+            [ir.l for ir in self.irreps_in],
+            [ir.l for ir in self.irreps_out],
+            self.get_buffer("couplings"),
+        )
+        summed = so2_convolution(
+            torch.cat(features, 1), frames, weight, plan, edges, reference=reference
+        )
+        return list(summed.split([ir.width for ir in self.irreps_out], dim=1))
 
     def from_paths(self, lmax: int) -> Tensor:
         """The change of weights under which this layer equals the sum over `Convolution`'s paths.
@@ -270,6 +276,15 @@ class SO2Convolution(nn.Module):
                     matrix = coupling(l1, path.l2, l3)[:, path.l2] * (2 * path.l2 + 1) ** 0.5
                     change[row, column] = matrix[l1 - m if crossed else l1 + m, l3 + m]
         return change
+
+
+def _middles(irreps: Sequence[Irrep]) -> list[int]:
+    """The component m = 0 of every irrep when they lie one after the other."""
+    middles, start = [], 0
+    for ir in irreps:
+        middles.append(start + ir.l)
+        start += ir.width
+    return middles
 
 
 class FullyConnectedTensorProduct(ExactTables):

@@ -91,8 +91,9 @@ def test_convolution_equals_e3nn_channelwise_product_and_scatter() -> None:
         torch.testing.assert_close(got, expected, rtol=0, atol=1e-12)
 
 
+@pytest.mark.parametrize("reference", [False, True])
 @pytest.mark.parametrize("irreps", ["3x0e+3x1o+3x2e+3x3o", "3x0e+3x0o+3x1o+3x1e+3x2e+3x3o"])
-def test_so2_path_equals_the_sum_over_paths(irreps: str) -> None:
+def test_so2_path_equals_the_sum_over_paths(irreps: str, reference: bool) -> None:
     given = ir.parse(irreps)
     lmax = 6  # every path between degrees up to 3
     edges, direction = graph()
@@ -107,7 +108,7 @@ def test_so2_path_equals_the_sum_over_paths(irreps: str) -> None:
     expected = [part.unflatten(-1, (-1, 3)).sum(-2) for part in apart]
     frames = ir.wigner_matrices(ir.aligning_rotation(unit), 3)
     mixed = torch.einsum("wp,epc->ewc", short.from_paths(lmax), torch.cat(weights, 1))
-    found = short(features, frames, mixed, edges)
+    found = short(features, frames, mixed, edges, reference=reference)
     for a, b in zip(found, expected):
         torch.testing.assert_close(a, b, rtol=0, atol=1e-11)
     inputs = [*features, *weights, direction]  # the frame's own angle must drop out of this too
@@ -153,6 +154,24 @@ def test_fused_kernel_without_second_derivatives_has_the_same_gradient() -> None
         grads.append(torch.autograd.grad(loss, [harmonics, *features, *weights]))
     for fused, plain in zip(*grads):
         torch.testing.assert_close(fused, plain, rtol=1e-11, atol=1e-11)
+
+
+def test_so2_kernel_differentiates_twice() -> None:
+    given = ir.parse("2x0e+2x1o+2x2e")
+    edges, direction = graph(4, 6)
+    layer = SO2Convolution(given, given, 2)
+    inputs = [
+        torch.randn(4, 9, 2, requires_grad=True),
+        torch.randn(6, *layer.weight_shape, requires_grad=True),
+        direction.requires_grad_(),
+    ]
+
+    def convolve(x: torch.Tensor, weight: torch.Tensor, vector: torch.Tensor) -> torch.Tensor:
+        frames = ir.wigner_matrices(ir.aligning_rotation(torch.nn.functional.normalize(vector)), 2)
+        return torch.cat(layer(list(x.split([1, 3, 5], 1)), frames, weight, edges), 1)
+
+    assert torch.autograd.gradcheck(convolve, inputs)
+    assert torch.autograd.gradgradcheck(convolve, inputs)
 
 
 def test_compiles_without_graph_breaks() -> None:
