@@ -151,6 +151,7 @@ def _forward(seed: int, start: int, count: int) -> list[Row]:
 def _equations(kind: Kind, seed: int, start: int, count: int) -> list[Row]:
     from sciml.symbolic import sampling
     from sciml.symbolic.arena_text import TOKENS
+    from sciml.symbolic.ode_check import quick
 
     order = 1 if kind == "ode1" else 2
     tokens = np.empty(1024, np.int64)
@@ -164,7 +165,7 @@ def _equations(kind: Kind, seed: int, start: int, count: int) -> list[Row]:
             if names is None:
                 continue
             found = equation(names, order)
-            if found is not None:
+            if found is not None and quick(*found, "x", "y", order):
                 problem, answer = found
                 out.append((problem.key, str(problem), str(answer)))
                 break
@@ -223,7 +224,7 @@ def equation(names: list[str], order: int) -> tuple[Expr, Expr] | None:
         residual = _numerator(together(residual))
     except (ex.TooLarge, ex.Undefined, InputError, RecursionError):
         return None
-    top = "y'" * 1 if order == 1 else "y''"
+    top = "y" + "'" * order
     if top not in residual.free or {"c1", "c2"} & residual.free or ex.size(residual) > 160:
         return None
     return residual, solution
