@@ -66,7 +66,12 @@ def _weights(
     return torch.softmax(logits, -1)
 
 
-@torch.library.custom_op("sciml::blocked_attention", mutates_args=())
+@torch.library.custom_op(
+    "sciml::blocked_attention",
+    mutates_args=(),
+    schema="(Tensor q, Tensor k, Tensor v, Tensor? bias, Tensor? mask, bool keep)"
+    " -> (Tensor, Tensor)",
+)
 def blocked_attention(
     q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None, mask: Tensor | None, keep: bool
 ) -> tuple[Tensor, Tensor]:
@@ -106,7 +111,12 @@ def _(q, k, v, bias, mask, keep):
     return q.new_empty(q.shape), q.new_empty(shape)
 
 
-@torch.library.custom_op("sciml::blocked_attention_backward", mutates_args=())
+@torch.library.custom_op(
+    "sciml::blocked_attention_backward",
+    mutates_args=(),
+    schema="(Tensor grad, Tensor q, Tensor k, Tensor v, Tensor? bias, Tensor? mask, Tensor kept,"
+    " bool bias_gradient) -> (Tensor, Tensor, Tensor, Tensor)",
+)
 def blocked_attention_backward(
     grad: Tensor,
     q: Tensor,
