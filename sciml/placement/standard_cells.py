@@ -1,0 +1,121 @@
+"""A whole legal placement with standard cells: global, macros, rows, detail, certificate.
+
+Movable macros are placed together with the cells first, then legalised and fixed, and the cells
+are placed anew around them.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from sciml.errors import InputError
+from sciml.placement.design import CELL, MACRO, SOFT, Design
+from sciml.placement.detailed import improve_cells
+from sciml.placement.global_placement import GlobalConfig, GlobalPlacer
+from sciml.placement.legalise import legalise_macros
+from sciml.placement.rows import legalise_cells
+from sciml.placement.wirelength import hpwl
+
+
+@dataclass
+class CellPlacement:
+    """A legal placement and how it came about."""
+
+    design: Design
+    evaluations: int
+    stopped: bool = False
+    history: list[dict[str, float]] = field(default_factory=list)
+
+
+def place_cells(
+    design: Design,
+    budget: float = 60.0,
+    seed: int = 0,
+    start: str = "zero",
+    report: Callable[[dict[str, float]], None] | None = None,
+) -> CellPlacement:
+    """Place the movable cells (and macros) of a design with rows within a budget of CPU-seconds.
+
+    Ctrl-C during global placement goes on with what there is, so that the result is legal.
+
+    Raises:
+        InputError: no rows, no room, or a macro without a legal place.
+    """
+    if design.rows is None or not len(design.rows):
+        raise InputError("has no rows to put cells on", where=design.source,
+                         hint="A Bookshelf design needs a .scl, a DEF needs ROW")  # fmt: skip
+    began = time.process_time()
+    macros = bool(((design.kind <= SOFT) & ~design.fixed).any())
+    history: list[dict[str, float]] = []
+    evaluations, stopped = 0, False
+    rounds = [("zero" if start == "zero" else "file", 0.3 if macros else 0.55)]
+    if macros:
+        rounds.append(("file", 0.6))
+    placed = design
+    for k, (begin, until) in enumerate(rounds):
+        last = k == len(rounds) - 1
+        config = GlobalConfig(overflow=0.07 if last else 0.12, iterations=700 if last else 500)
+        placer = GlobalPlacer(placed, config, seed, begin)
+        left = max(until * budget - (time.process_time() - began), 1.0)
+        try:
+            x, y = placer.run(left, report)
+        except KeyboardInterrupt:
+            stopped = True
+            n = placer.count
+            x, y = placed.x.copy(), placed.y.copy()
+            x[placer.movable] = design.canvas.x0 + placer.x[:n] * placer.bw
+            y[placer.movable] = design.canvas.y0 + placer.y[:n] * placer.bh
+        placed = placed.at(x, y)
+        evaluations += len(placer.history)
+        history.append({
+            "cpu_seconds": time.process_time() - began, "hpwl": hpwl(placed),
+            "overflow": placer.history[-1]["overflow"] if placer.history else 1.0,
+        })  # fmt: skip
+        if not last:
+            placed = _snap_macros(legalise_macros(placed))
+            fixed = placed.fixed | (placed.kind == MACRO) | (placed.kind == SOFT)
+            placed = replace(placed, fixed=fixed)
+    legal = legalise_cells(placed)
+    history.append({"cpu_seconds": time.process_time() - began, "hpwl": hpwl(legal)})
+    if not stopped:
+        left = max(budget - (time.process_time() - began), 0.5)
+        try:
+            legal = improve_cells(legal, left)
+        except KeyboardInterrupt:
+            stopped = True
+    history.append({"cpu_seconds": time.process_time() - began, "hpwl": hpwl(legal)})
+    return CellPlacement(replace(legal, fixed=design.fixed), evaluations, stopped, history)
+
+
+def _snap_macros(design: Design) -> Design:
+    """Macros' lower-left corners on rows and sites where that overlaps nothing."""
+    rows = design.rows
+    assert rows is not None
+    x, y = design.x.copy(), design.y.copy()
+    width, height = design.size()
+    levels = np.unique(rows.y)
+    macros = np.flatnonzero(design.kind == MACRO)
+    site, left = float(rows.site[0]), float(rows.x0.min())
+    for i in macros[~design.fixed[macros]]:
+        corner_x, corner_y = x[i] - width[i] / 2, y[i] - height[i] / 2
+        new_x = left + np.round((corner_x - left) / site) * site + width[i] / 2
+        new_y = levels[np.abs(levels - corner_y).argmin()] + height[i] / 2
+        others = macros[macros != i]
+        clear = (np.abs(x[others] - new_x) >= (width[others] + width[i]) / 2 - 1e-9) | (
+            np.abs(y[others] - new_y) >= (height[others] + height[i]) / 2 - 1e-9
+        )
+        canvas = design.canvas
+        inside = new_x + width[i] / 2 <= canvas.x1 + 1e-9 and new_x >= canvas.x0 + width[i] / 2
+        inside &= new_y + height[i] / 2 <= canvas.y1 + 1e-9 and new_y >= canvas.y0 + height[i] / 2
+        if inside and clear.all():
+            x[i], y[i] = new_x, new_y
+    return design.at(x, y)
+
+
+def cells_only(design: Design) -> np.ndarray:
+    """Indices of movable standard cells."""
+    return np.flatnonzero((design.kind == CELL) & ~design.fixed)
