@@ -83,7 +83,9 @@ def _document(path: Path) -> Any:
         raise InputError("is larger than any structure file", where=path)
     if b"\0" in raw:
         raise InputError("is a binary file, not mmCIF or PDB", where=path)
-    text = raw.decode("utf-8", "replace").replace("\r\n", "\n").replace("\r", "\n")
+    # One byte a character: the columns of a PDB file are counted in them.
+    text = raw.decode("latin-1").encode("ascii", "replace").decode("ascii")
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
     if not text.strip():
         raise InputError("is empty", where=path)
     try:

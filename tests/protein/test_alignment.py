@@ -130,7 +130,7 @@ def test_unaligned_fasta() -> None:
         read_fasta(CORPUS / "header_only.fasta")
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(data=st.binary(max_size=200), suffix=st.sampled_from([".a3m", ".fasta", ".sto", ".a3m.gz"]))
 def test_random_bytes_never_crash(tmp_path_factory, data: bytes, suffix: str) -> None:  # type: ignore[no-untyped-def]
     path = tmp_path_factory.getbasetemp() / f"fuzz{suffix}"
@@ -141,7 +141,7 @@ def test_random_bytes_never_crash(tmp_path_factory, data: bytes, suffix: str) ->
         assert "\n" not in str(error)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(
     text=st.text(alphabet="ACDEFGacdefg-.>\n\r# xq1|\t", max_size=150),
     suffix=st.sampled_from([".a3m", ".fasta", ".aln"]),
