@@ -8,6 +8,7 @@ holds them equal.
 from __future__ import annotations
 
 import functools
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -41,3 +42,35 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor, *, gelu: bool = False) -> Te
         return F.gelu(out) if gelu else out
     kind, algorithm = ("gelu", "none") if gelu else ("none", "")
     return torch.ops.mkldnn._linear_pointwise(x, weight, bias, kind, [], algorithm)
+
+
+class _Dropout(torch.autograd.Function):
+    """Dropout that draws 16 random bits a number and keeps one byte a number for backward."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, p: float) -> Tensor:
+        count = x.numel()
+        bits = torch.empty((count + 3) // 4, dtype=torch.int64).random_(-(2**63), None)
+        dropped = round(p * 65536)
+        kept = (bits.view(torch.int16)[:count] >= dropped - 32768).view(x.shape)
+        ctx.save_for_backward(kept)
+        ctx.scale = 65536 / (65536 - dropped)
+        return (x * ctx.scale).mul_(kept)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+        (kept,) = ctx.saved_tensors
+        return (grad * ctx.scale).mul_(kept), None
+
+
+def dropout(x: Tensor, p: float, training: bool) -> Tensor:
+    """`F.dropout`; on a CPU in single precision with four numbers a draw of the generator.
+
+    The probability is rounded to a multiple of 2^-16, and the scale is exact for it. Random numbers
+    come from torch's global generator.
+    """
+    if not training or p == 0.0:
+        return x
+    if x.device.type != "cpu" or x.dtype != torch.float32 or torch.compiler.is_compiling():
+        return F.dropout(x, p, training)
+    return _Dropout.apply(x, p)

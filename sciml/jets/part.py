@@ -164,8 +164,14 @@ class Block(nn.Module):
         return self._rest(query, self._attend(q, k, v, bias).transpose(1, 2).flatten(2))
 
     def _attend(self, q: Tensor, k: Tensor, v: Tensor, bias: Tensor) -> Tensor:
-        dropout = self.dropout if self.training else 0.0
-        return F.scaled_dot_product_attention(q, k, v, bias, dropout)
+        if not torch.is_grad_enabled() or q.shape[-2] == 1:
+            return F.scaled_dot_product_attention(q, k, v, bias)
+        # with a gradient for the bias torch's kernel would fall back to this, and keep more of it
+        shape = (*q.shape[:-1], k.shape[-2])
+        q, k, v = (part.flatten(0, 1) for part in (q, k, v))
+        logits = torch.baddbmm(bias.expand(shape).flatten(0, 1), q, k.mT, alpha=q.shape[-1] ** -0.5)
+        weights = fused.dropout(logits.softmax(-1), self.dropout, self.training)
+        return torch.bmm(weights, v).view(*shape[:-1], -1)
 
     def _rest(self, x: Tensor, heard: Tensor) -> Tensor:
         out = self.attention.out
@@ -177,7 +183,7 @@ class Block(nn.Module):
         return x * self.residual_gain + self._drop(apply(self.linear_2, self.norm_4(hidden)))
 
     def _drop(self, x: Tensor) -> Tensor:
-        return F.dropout(x, self.dropout, self.training)
+        return fused.dropout(x, self.dropout, self.training)
 
 
 def apply(layer: nn.Linear, x: Tensor, *, gelu: bool = False) -> Tensor:

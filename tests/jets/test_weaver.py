@@ -262,3 +262,49 @@ def test_fused_layer_equals_the_plain_one():
             fast = fused.linear(x, w, b, gelu=gelu)
         assert plain.requires_grad and not fast.requires_grad
         assert (plain - fast).abs().max() < 1e-5
+
+
+def test_pair_network_in_training_equals_plain_batch_norms():
+    """Recomputed in backward: the same values, gradients and running statistics."""
+    from sciml.jets.features import pair_features
+    from sciml.jets.part import lower_triangles
+    from sciml.jets.part_pairs import PairNetwork
+
+    p3 = torch.randn(30, 3) * 20
+    p4 = torch.cat([p3, (p3.square().sum(1, keepdim=True) + 1).sqrt()], 1)
+    first, second = lower_triangles(torch.tensor([12, 18]))
+    ours = PairNetwork(4, (8, 8), 4, last_gelu=False).train()
+    plain = torch.nn.Sequential(ours.norm)
+    for number, layer in enumerate(ours.layers):
+        plain.extend([layer.linear, layer.norm] + [torch.nn.GELU()] * (number < 2))
+    before = {k: v.clone() for k, v in ours.state_dict().items()}
+    target = torch.randn(len(first), 4)
+    results = []
+    for run in (
+        lambda: ours(p4, first, second),
+        lambda: plain(pair_features(p4[first], p4[second])),
+    ):
+        ours.load_state_dict(before)
+        ours.zero_grad()
+        out = run()
+        (out * target).sum().backward()
+        grads = [p.grad.clone() for p in ours.parameters()]
+        results.append([out.detach(), *grads, *(b.clone() for b in ours.buffers())])
+    for mine, theirs in zip(*results, strict=True):
+        assert torch.allclose(mine, theirs, rtol=1e-3, atol=1e-4)
+
+
+def test_dropout_drops_what_it_says_and_keeps_the_mean():
+    from sciml.jets import fused
+
+    x = torch.ones(401, 999, requires_grad=True)
+    out = fused.dropout(x, 0.1, True)
+    assert abs((out == 0).float().mean().item() - 0.1) < 2e-3
+    assert abs(out.mean().item() - 1) < 2e-3
+    out.sum().backward()
+    assert torch.equal(x.grad, out.detach())
+    assert fused.dropout(x, 0.1, False) is x
+    torch.manual_seed(1)
+    first = fused.dropout(x, 0.3, True)
+    torch.manual_seed(1)
+    assert torch.equal(first, fused.dropout(x, 0.3, True))
