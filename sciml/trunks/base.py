@@ -322,6 +322,13 @@ def load(path: str | Path) -> Trunk:
     content = read_yaml(settings)
     if not isinstance(content.get("trunk"), str):
         raise InputError("must name its `trunk`", where=settings)
+    if ".py:" in content["trunk"]:
+        # A settings file may come from anywhere: it names code, it does not bring any.
+        raise InputError(
+            f"names the program {content['trunk']!r}, which is not run from a settings file",
+            where=settings,
+            hint="Import the trunk's module yourself, then load",
+        )
     kind = find(content["trunk"])
     trunk = kind(from_dict(kind.Config, content.get("config", {}), where=settings))
     try:

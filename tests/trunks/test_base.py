@@ -221,3 +221,16 @@ def test_registry_imports_no_trunk_until_asked():
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "[]"
+
+
+def test_a_settings_file_does_not_bring_code(tmp_path):
+    trunk = trunks.build("pair_transformer", dim=8, depth=1, heads=2)
+    trunks.save(trunk, tmp_path)
+    settings = tmp_path / "trunk.yaml"
+    (tmp_path / "evil.py").write_text(f"open({str(tmp_path / 'pwned')!r}, 'w')\n")
+    settings.write_text(
+        settings.read_text().replace("pair_transformer", f"{tmp_path}/evil.py:Evil")
+    )
+    with pytest.raises(InputError, match="not run from a settings file"):
+        trunks.load(tmp_path)
+    assert not (tmp_path / "pwned").exists()
