@@ -15,7 +15,7 @@ _EXPORTS = {
     "parse_prefix": "tokens", "to_prefix": "tokens", "Expr": "expression", "Result": "result",
     "SymbolicRegressor": "regression", "Seq2Seq": "model",
 }  # fmt: skip
-__all__ = list(_EXPORTS)  # noqa: PLE0605
+__all__ = list(_EXPORTS)
 
 
 def __getattr__(name: str) -> Any:

@@ -2,8 +2,9 @@
 
 Nodes are rows of a table, interned by a hash table, so that equal expressions have equal numbers;
 every operand has a smaller number than its node. Numbers are 64-bit fractions; an overflow, a
-division by zero or an even root of a negative number sets the error flag, and the sample is thrown
-away. The variable is real here, as it is for the published generators: sqrt(u**2) is |u| for real u.
+division by zero or an even root of a negative number sets the error flag, and the sample is
+thrown away. The variable is real here, as it is for the published generators: sqrt(u**2) is |u| for
+real u.
 
 Exponents are rational numbers throughout, which is all that the published operators produce.
 """

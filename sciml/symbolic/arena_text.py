@@ -7,9 +7,29 @@ from typing import Any
 import numpy as np
 
 from sciml.symbolic.arena import (
-    ADD, CODES, ERROR, EXP, MUL, NUM, POW, SYM, A_COUNT, A_FLAGS, A_OP, A_P, A_Q, A_STATE, child,
+    A_COUNT,
+    A_FLAGS,
+    A_OP,
+    A_P,
+    A_Q,
+    A_STATE,
+    ADD,
+    CODES,
+    ERROR,
+    EXP,
+    MUL,
+    NUM,
+    POW,
+    SYM,
+    add,
+    add_two,
+    child,
+    negative,
+    njit,
+    number,
+    push_term,
+    scale,
 )  # fmt: skip
-from sciml.symbolic.arena import add, add_two, negative, njit, number, push_term, scale
 from sciml.symbolic.arena_products import call, power, product, push, times
 
 TOKENS = (

@@ -203,51 +203,56 @@ def _compare(
         real = finite & (np.abs(a.imag) <= 1e-9 * (1e-9 + np.abs(a.real)))
         gap = np.abs(a - b) / (np.abs(a) + np.abs(b) + 1e-12)
         suspect = ~(gap < 1e-7)
-    kind = "where the integrand is real"
-    domain = real
-    if not real.any():
-        domain, kind = finite, "on the real line, with complex values"
+    middle = _breaks((f, g, *avoid), name, numbers, points)
+    for domain, only_real, kind in (
+        (real, True, "where the integrand is real"),
+        (finite, False, "on the real line, with complex values"),
+    ):
+        if not domain.any():
+            continue
+        found = _on_line(program, name, sample, points, domain, suspect, middle, only_real)
+        if found[0] != "too few points could be decided":
+            return found[0], found[1], kind if found[0] == "verified" else found[2]
+    if finite.any():
+        return "too few points could be decided", 0, "unknown"
+    return _compare_complex(program, name, sample, f)
+
+
+def _on_line(
+    program: Program, name: str, sample: dict, points: np.ndarray, domain: np.ndarray,
+    suspect: np.ndarray, middle: list[int], only_real: bool,
+) -> tuple[str, int, str]:  # fmt: skip
+    """Compare at points of the real line; with `only_real`, at those where f is proved not to be
+    complex (in ball arithmetic, not by a tolerance)."""
     inside = np.nonzero(domain)[0]
-    if len(inside) == 0:
-        return _compare_complex(program, name, sample, f)
     allowed = set(inside.tolist())
     chosen = inside[np.linspace(0, len(inside) - 1, min(_SPREAD, len(inside))).astype(int)]
-    middle = [i for i in _breaks((f, g, *avoid), name, numbers, points) if i in allowed]
     doubtful = np.nonzero(domain & suspect)[0]
     if len(doubtful) > 12:
         doubtful = doubtful[np.linspace(0, len(doubtful) - 1, 12).astype(int)]
     agreeing: list[float] = []
     differing: list[float] = []
     undecided = 0
-    for i in dict.fromkeys([*doubtful.tolist(), *chosen.tolist(), *middle]):
-        at = {**sample, name: Fraction(float(points[i])).limit_denominator(10**9)}
-        agree, is_real = _balls(program, at)
-        if agree is None:
-            undecided += 1
-        elif agree:
-            agreeing.append(points[i])
-        elif is_real or domain is not real:
-            differing.append(points[i])
-    spare = iter(inside[np.argsort(np.abs(points[inside]))])
-    while len(agreeing) < _NEEDED and not differing and undecided < 80:
-        i = next(spare, None)
-        if i is None:
+    first = [*doubtful.tolist(), *chosen.tolist(), *(i for i in middle if i in allowed)]
+    spare = inside[np.argsort(np.abs(points[inside]))].tolist()
+    for rank, i in enumerate(dict.fromkeys([*first, *spare])):
+        if rank >= len(first) and (len(agreeing) >= _NEEDED or differing or undecided > 80):
             break
         at = {**sample, name: Fraction(float(points[i])).limit_denominator(10**9)}
         agree, is_real = _balls(program, at)
-        if agree:
-            agreeing.append(points[i])
-        elif agree is False and (is_real or domain is not real):
-            differing.append(points[i])
-        else:
+        if agree is None or (only_real and not is_real):
             undecided += 1
+        elif agree:
+            agreeing.append(points[i])
+        else:
+            differing.append(points[i])
     if differing:
         if not agreeing:
             return "differs everywhere it was looked at", 0, "nowhere"
         return "differs on part of the domain", len(agreeing), _part(agreeing, differing)
     if len(agreeing) < _NEEDED:
         return "too few points could be decided", len(agreeing), "unknown"
-    return "verified", len(agreeing), kind
+    return "verified", len(agreeing), ""
 
 
 def _part(good: list[float], bad: list[float]) -> str:

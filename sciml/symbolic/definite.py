@@ -161,7 +161,9 @@ def _quadrature(f: Expr, x: str, a: float, b: float) -> float | None:
     try:
         if any(n.op in ("abs", "sign") for n in ex.subtrees(f)):
             return _plain_quadrature(program, x, a, b)
-        value = acb.integral(lambda z, _: program.balls({x: z})[0], acb(a), acb(b), eval_limit=20000)
+        value = acb.integral(
+            lambda z, _: program.balls({x: z})[0], acb(a), acb(b), eval_limit=20000
+        )
         if not value.is_finite() or float(value.real.rad()) > 1e-9:
             return _plain_quadrature(program, x, a, b)
         return float(value.real)

@@ -1,4 +1,4 @@
-"""Hash-consed expressions of one real variable: the type that everything symbolic here passes round.
+"""Hash-consed expressions: the type that everything symbolic here passes round.
 
 Equal expressions are the same object, so that equality is `is`, memo tables are plain dictionaries
 and a derivative shares its parts with what it was taken of. Constructors apply only rewritings that
@@ -38,8 +38,8 @@ _AT_ZERO = {"exp": 1, "sin": 0, "cos": 1, "tan": 0, "sec": 1, "asin": 0, "atan":
             "erf": 0, "erfi": 0, "Si": 0, "Shi": 0, "fresnels": 0, "fresnelc": 0,
             "dilog": 0}  # fmt: skip
 
-Number = Union[int, Fraction]
-ExprLike = Union["Expr", int, Fraction]
+Number = int | Fraction
+ExprLike = Union["Expr", int, Fraction]  # noqa: UP007 - a forward reference
 
 
 class TooLarge(InputError):
@@ -186,7 +186,7 @@ def wrap(value: ExprLike) -> Expr:
 ZERO, ONE, TWO, MINUS = number(0), number(1), number(2), number(-1)
 HALF = number(Fraction(1, 2))
 PI = _node("pi", ())
-I = _node("I", ())  # noqa: E741 - the imaginary unit
+I = _node("I", ())
 E = _node("exp", (ONE,))
 _KEEP = (ZERO, ONE, TWO, MINUS, HALF, PI, I, E)
 

@@ -275,7 +275,9 @@ def excluded_keys(files: Iterable[Path]) -> set[int]:
     return out
 
 
-def stream(kind: Kind, seed: int, *, workers: int = 1, exclude: Iterable[int] = ()) -> Iterator[Row]:
+def stream(
+    kind: Kind, seed: int, *, workers: int = 1, exclude: Iterable[int] = ()
+) -> Iterator[Row]:
     """Endless rows of one kind without duplicates, the same for any number of workers."""
     seen = set(exclude)
     size = _CHUNK[kind]
@@ -364,5 +366,5 @@ def make(
                 other = previous or next(rows)
                 previous = row
                 row = varied(row, other, vary, k)
-            file.write('{"problem": "%s", "answer": "%s"}\n' % row[1:])
+            file.write(f'{{"problem": "{row[1]}", "answer": "{row[2]}"}}\n')
     return 0

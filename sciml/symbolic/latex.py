@@ -116,6 +116,14 @@ class _Latex:
         return inner
 
     def atom(self, stops: tuple[str, ...]) -> str:
+        self.depth += 1
+        if self.depth > 2 * MAX_DEPTH:
+            raise self.fail(f"commands nest deeper than {2 * MAX_DEPTH}")
+        out = self._atom(stops)
+        self.depth -= 1
+        return out
+
+    def _atom(self, stops: tuple[str, ...]) -> str:
         if self.i >= len(self.tokens):
             raise self.fail("the expression stops too early")
         kind, value, _ = self.tokens[self.i]

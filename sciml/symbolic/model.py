@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Sequence as Items
+from collections.abc import Iterator
+from collections.abc import Sequence as Items
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -184,7 +185,7 @@ class Seq2Seq(nn.Module):
         try:
             with safe_open(file, "pt") as data:
                 metadata = data.metadata() or {}
-                state = {k: data.get_tensor(k).float() for k in data.keys()}  # noqa: SIM118
+                state = {k: data.get_tensor(k).float() for k in data.keys()}
             settings = json.loads(metadata["sciml"])
             config = from_dict(ModelConfig, settings["config"], where=str(file))
         except (SafetensorError, KeyError, json.JSONDecodeError) as error:

@@ -151,8 +151,10 @@ def _checked(
         except _ERRORS:
             continue
         if checked.status == "verified" or checked.points:
-            yield {"answer": dump(answer), "kind": kind, "method": method,
-                   "status": checked.status, "how": checked.how, "holds": checked.holds}  # fmt: skip
+            yield {
+                "answer": dump(answer), "kind": kind, "method": method, "status": checked.status,
+                "how": checked.how, "holds": checked.holds,
+            }  # fmt: skip
 
 
 def _sympy(residual: Expr, x: str, y: str, order: int) -> Iterator[Proposal]:

@@ -1,4 +1,4 @@
-"""`dsolve`: the front door to the differential-equation solver (work runs in a killable process)."""
+"""`dsolve`: the front door to the solver of differential equations, in a killable process."""
 
 from __future__ import annotations
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from fractions import Fraction
+
 import numpy as np
 
 from sciml.symbolic import expression as ex
@@ -207,5 +208,6 @@ def check_implicit(residual: Expr, relation: Expr, x: str, y: str) -> Check:
             wrong += value is False
     seconds = time.perf_counter() - started
     if wrong or right < 6:
-        return Check("unverified", "the residual does not vanish", "", 0 if wrong else right, seconds)
+        points = 0 if wrong else right
+        return Check("unverified", "the residual does not vanish", "", points, seconds)
     return Check("verified", "numeric", "as an implicit relation", right, seconds)

@@ -171,7 +171,9 @@ def merge_logarithms(e: Expr) -> Expr:
     return ex.add([ex.call("log", tidy(ex.mul(inside))), *rest])
 
 
-def _from_integrals(left: Expr | None, right: Expr | None, c: Context, name: str) -> Iterator[Proposal]:
+def _from_integrals(
+    left: Expr | None, right: Expr | None, c: Context, name: str
+) -> Iterator[Proposal]:
     """left(y) = right(x) + c1: explicit where y can be had."""
     if left is None or right is None:
         return
@@ -378,7 +380,8 @@ def riccati(F: Expr, c: Context) -> Iterator[Proposal]:
     p = at(F, c.sy, 0)
     shapes = [ex.power(c.sx, ex.number(m)) for m in (0, 1, -1, 2, -2, 3, -3)]
     shapes += [ex.call("exp", k * c.sx) for k in (1, -1, 2)]
-    atoms = {n for n in ex.subtrees(F) if n.op in ("sin", "cos", "tan", "exp", "log") and c.x in n.free}
+    kinds = ("sin", "cos", "tan", "exp", "log")
+    atoms = {n for n in ex.subtrees(F) if n.op in kinds and c.x in n.free}
     shapes += sorted(atoms, key=lambda e: e.key)[:6]
     shapes += [1 / a for a in sorted(atoms, key=lambda e: e.key)[:4]]
     for shape in shapes:

@@ -9,7 +9,15 @@ from fractions import Fraction
 from sciml.symbolic import expression as ex
 from sciml.symbolic.expression import Expr
 from sciml.symbolic.ode_first import (
-    C1, METHODS, Context, Proposal, at, freeze, independent, same, tidy,
+    C1,
+    METHODS,
+    Context,
+    Proposal,
+    at,
+    freeze,
+    independent,
+    same,
+    tidy,
 )  # fmt: skip
 
 C2 = ex.symbol("c2")

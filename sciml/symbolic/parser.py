@@ -180,7 +180,7 @@ class _Reader:
                     raise self.fail("a number cannot follow directly", "Write * between them.")
                 factors.append(self.power())
             else:
-                return self.guarded(lambda: ex.mul(factors))
+                return self.guarded(lambda all_=factors: ex.mul(all_))  # type: ignore[misc]
 
     def power(self) -> Expr:
         base = self.atom()

@@ -198,7 +198,8 @@ class _Evolution:
         old = self._get(tree, at)
         r = self.rng.random()
         if r < 0.25 and old[0] == "c":
-            new: Tree = ("c", old[1] * float(self.rng.normal(1, 0.3)) + float(self.rng.normal(0, 0.1)))
+            value = old[1] * self.rng.normal(1, 0.3) + self.rng.normal(0, 0.1)
+            new: Tree = ("c", float(value))
         elif r < 0.45 and old[0] in self.unary and len(self.unary) > 1:
             new = (self._pick(self.unary), old[1])
         elif r < 0.45 and old[0] in self.binary:

@@ -12,11 +12,29 @@ from typing import Any
 
 import numpy as np
 
-from sciml.symbolic.arena import A_FLAGS, A_KEY, A_OP, A_STATE, ERROR, HAS_X, NUM, add_two, begin
-from sciml.symbolic.arena import njit
+from sciml.symbolic.arena import (
+    A_FLAGS,
+    A_KEY,
+    A_OP,
+    A_STATE,
+    ERROR,
+    HAS_X,
+    NUM,
+    add_two,
+    begin,
+    njit,
+)
 from sciml.symbolic.arena_products import derivative, product, push
-from sciml.symbolic.arena_text import INDEX, T_DIGIT, T_PLUS, T_X, infix, prefix, read
-from sciml.symbolic.arena_text import without_constant
+from sciml.symbolic.arena_text import (
+    INDEX,
+    T_DIGIT,
+    T_PLUS,
+    T_X,
+    infix,
+    prefix,
+    read,
+    without_constant,
+)
 
 MAX_OPERATORS = 15
 MAX_TOKENS = 510
@@ -255,7 +273,9 @@ def _product(a: Any, x: int, y: int) -> int:
 
 
 @njit
-def known_integrals(a: Any, seed: int, count: int, most: int, keys: Any, ends: Any, pool: Any) -> int:
+def known_integrals(
+    a: Any, seed: int, count: int, most: int, keys: Any, ends: Any, pool: Any
+) -> int:
     """Fill a table of derivatives' keys and their functions' tokens; the entries that fitted."""
     tokens = np.empty(1024, np.int64)
     shown = np.empty(MAX_TOKENS + 66, np.int64)

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 
 from sciml.symbolic import ansatz, rules
 from sciml.symbolic import expression as ex
-from sciml.symbolic.expression import Expr
 from sciml.symbolic.checking import Check, check
+from sciml.symbolic.expression import Expr
 
 MAX_DEPTH = 4
 _ERRORS = (ex.TooLarge, ex.Undefined, RecursionError, OverflowError, ZeroDivisionError)

@@ -8,10 +8,10 @@ from typing import Any
 
 from sciml.errors import InputError
 from sciml.symbolic import expression as ex
+from sciml.symbolic.checking import Check
 from sciml.symbolic.expression import Expr
 from sciml.symbolic.parser import check_symbols, parse
 from sciml.symbolic.result import Result
-from sciml.symbolic.checking import Check
 from sciml.symbolic.worker import Worker, dump, load, shared
 
 TIMEOUT = 10.0

@@ -66,14 +66,14 @@ def test_default_size() -> None:
     assert 15e6 <= parameters <= 20e6
 
 
-def _plain_logits(state: dict, heads: int, layers: int, source, target) -> torch.Tensor:  # noqa: ANN001
+def _plain_logits(state: dict, heads: int, layers: int, source, target) -> torch.Tensor:
     """The published architecture once more, written out with explicit softmax attention."""
     import torch.nn.functional as F
 
-    def norm(x, s, name):  # noqa: ANN001, ANN202
+    def norm(x, s, name):
         return F.layer_norm(x, x.shape[-1:], s[name + ".weight"], s[name + ".bias"], 1e-12)
 
-    def attend(x, y, s, name, causal):  # noqa: ANN001, ANN202
+    def attend(x, y, s, name, causal):
         q, k, v = (
             F.linear(z, s[f"{name}.{p}_lin.weight"], s[f"{name}.{p}_lin.bias"])
             for z, p in ((x, "q"), (y, "k"), (y, "v"))
@@ -89,11 +89,12 @@ def _plain_logits(state: dict, heads: int, layers: int, source, target) -> torch
             outs.append(scores.softmax(-1) @ v[:, part])
         return F.linear(torch.cat(outs, -1), s[f"{name}.out_lin.weight"], s[f"{name}.out_lin.bias"])
 
-    def side(ids, s, memory=None):  # noqa: ANN001, ANN202
+    def side(ids, s, memory=None):
         x = s["embeddings.weight"][ids] + s["position_embeddings.weight"][: len(ids)]
         x = norm(x, s, "layer_norm_emb")
         for i in range(layers):
-            x = norm(x + attend(x, x, s, f"attentions.{i}", memory is not None), s, f"layer_norm1.{i}")
+            own = attend(x, x, s, f"attentions.{i}", memory is not None)
+            x = norm(x + own, s, f"layer_norm1.{i}")
             if memory is not None:
                 seen = attend(x, memory, s, f"encoder_attn.{i}", False)
                 x = norm(x + seen, s, f"layer_norm15.{i}")
@@ -125,7 +126,7 @@ def test_published_layout(tmp_path: Path) -> None:
 
 def test_unsafe_checkpoints_are_refused(tmp_path: Path) -> None:
     class Evil:
-        def __reduce__(self):  # noqa: ANN204
+        def __reduce__(self):
             return (print, ("run",))
 
     torch.save({"encoder": Evil(), "decoder": {}}, tmp_path / "evil.pth")

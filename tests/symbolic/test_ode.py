@@ -12,12 +12,13 @@ from sciml.symbolic.parser import Unknown, parse
 KINDS = [
     ("y' = x*y", "linear"), ("y' + y = sin(x)", "linear"), ("y' = x*y^2", "separable"),
     ("y' + y = y^3", "Bernoulli|separable"), ("(y' + 1)*x = y", "linear"),
-    ("y' = 1 + (y - x)^2", "line"), ("y'' + y = x", "variation"), ("y'' - 4*y' + 4*y = 0", "constant"),
+    ("y' = 1 + (y - x)^2", "line"), ("y'' + y = x", "variation"),
+    ("y'' - 4*y' + 4*y = 0", "constant"),
     ("x^2*y'' + x*y' - y = 0", "Euler"), ("y'' = y'^2", "missing"), ("y = x*y' + y'^2", ""),
 ]  # fmt: skip
 
 
-def _read(text: str):  # noqa: ANN202 - a helper
+def _read(text: str):
     return parse(text, unknown=Unknown("y", "x"))
 
 

@@ -13,7 +13,7 @@ from sciml.symbolic import SymbolicRegressor
     ("name", "function"),
     [("polynomial", lambda x: x**4 + x**3 + x**2 + x), ("sine", lambda x: np.sin(x * x) * 3 + 1)],
 )
-def test_recovers(name: str, function) -> None:  # noqa: ANN001
+def test_recovers(name: str, function) -> None:
     x = np.linspace(-1, 1, 40)[:, None]
     y = function(x[:, 0])
     model = SymbolicRegressor(seconds=12, random_state=1).fit(x, y)

@@ -114,7 +114,8 @@ def test_command_line(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Non
 def test_solve_file_resumes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source, target = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
     rows = [{"integrand": "x*sin(x)", "variable": "x"}, {"ode": "y' = y"},
-            {"integrand": "import os"}, {"integrand": "a*x", "variable": "x", "constants": ["a"]}]  # fmt: skip
+            {"integrand": "import os"},
+            {"integrand": "a*x", "variable": "x", "constants": ["a"]}]  # fmt: skip
     source.write_text("".join(json.dumps(r) + "\n" for r in rows))
     assert main(["symbolic", "solve-file", str(source), "-o", str(target)]) == 0
     out = [json.loads(line) for line in target.read_text().splitlines()]

@@ -71,7 +71,13 @@ def assemble(problem: Problem, solution: Solution) -> Expr:
 
 
 def candidates(
-    integrand: Expr, variable: str, deadline: float, *, seed: int = 1, styles: int = len(_STYLES), specials: bool = True
+    integrand: Expr,
+    variable: str,
+    deadline: float,
+    *,
+    seed: int = 1,
+    styles: int = len(_STYLES),
+    specials: bool = True,
 ) -> Iterator[tuple[Expr, str]]:
     """Antiderivatives that solve the linear system, with the strategy that found each.
 
