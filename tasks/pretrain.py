@@ -83,10 +83,9 @@ class Config:
 
 TINY: dict[str, Any] = {
     "dim": 16,
-    "trunk_settings": {"depth": 1, "heads": 2},
     "most_held_out": 64,
     "probe_examples": 128,
-    "train": {"steps": 12, "batch_size": 16, "log_every": 4, "validate_every": 6},
+    "train": {"steps": 8, "batch_size": 16, "log_every": 4, "validate_every": 4},
 }
 
 

@@ -72,6 +72,16 @@ class Embedder(nn.Module):
         """[..., D] where nodes lie, for "near" to mean something; None if nowhere."""
         return optional(batch, "pos")
 
+    def choose(self, batch: Data, fraction: float) -> Tensor:
+        """bool, one a node: what to hide, in the domain's own way (whole subtrees, say).
+
+        About `fraction` of each graph's nodes, never all, drawn from torch's global random numbers.
+        """
+        raise InputError(
+            f"{type(self).__name__} has no way of its own to choose what is hidden",
+            hint="Set the objective's `shape` to 'nodes', 'spans' or 'patch'",
+        )
+
     def displaced(self, batch: Data, pos: Tensor) -> Data:
         """The raw batch with its nodes moved to `pos`, and whatever derives from it moved too."""
         return changed(batch, pos=pos)
@@ -126,35 +136,36 @@ def place(batch: Data) -> Tensor:
 class Standardise(nn.Module):
     """Running mean and deviation of a target, so that units do not weigh its features.
 
-    The statistics are the exact ones of all values seen in training, and carry no gradient.
+    The statistics are those of all values seen in training, and carry no gradient.
     """
 
     count: Tensor
     mean: Tensor
-    square: Tensor
+    variance: Tensor
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.register_buffer("count", torch.zeros((), dtype=torch.float64))
-        self.register_buffer("mean", torch.zeros(width, dtype=torch.float64))
-        self.register_buffer("square", torch.zeros(width, dtype=torch.float64))
+        self.register_buffer("count", torch.zeros(()))
+        self.register_buffer("mean", torch.zeros(width))
+        self.register_buffer("variance", torch.zeros(width))
 
     @torch.no_grad()
     def update(self, values: Tensor) -> None:
         """Take in [M, F] more values (Chan, Golub & LeVeque 1983, parallel variance)."""
         if not len(values):
             return
-        values = values.double()
-        more, mean = len(values), values.mean(0)
-        total = self.count + more
+        values = values.to(self.mean)
+        mean, variance = values.mean(0), values.var(0, unbiased=False)
+        total = self.count + len(values)
+        share = len(values) / total
         shift = mean - self.mean
-        self.square += (values - mean).square().sum(0) + shift**2 * self.count * more / total
-        self.mean += shift * more / total
+        self.variance += share * (variance - self.variance) + share * (1 - share) * shift**2
+        self.mean += share * shift
         self.count.copy_(total)
 
     def forward(self, values: Tensor) -> Tensor:
         """(values - mean) / deviation; a feature that never varies is only centred."""
-        deviation = (self.square / self.count.clamp_min(1)).sqrt()
+        deviation = self.variance.sqrt()
         deviation = torch.where(deviation > 1e-6, deviation, torch.ones_like(deviation))
         return (values - self.mean.to(values)) / deviation.to(values)
 

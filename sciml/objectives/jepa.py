@@ -19,7 +19,7 @@ from torch.nn import functional as F
 from sciml.config import Range
 from sciml.objectives.base import Embedder, mean_of, mlp, wide
 from sciml.objectives.contrastive import frozen_copy, move_average
-from sciml.objectives.masked import MaskedConfig, choose
+from sciml.objectives.masked import MaskedConfig, draw
 from sciml.trunks.base import Trunk
 
 if TYPE_CHECKING:
@@ -58,8 +58,7 @@ class JEPA(nn.Module):
 
     def forward(self, batch: Data) -> dict[str, Tensor]:
         """The losses of a raw batch with freshly drawn hidden nodes."""
-        chosen = choose(batch, self.config, self.embedder.coordinates(batch))
-        return self.losses(batch, chosen)
+        return self.losses(batch, draw(batch, self.config, self.embedder))
 
     def losses(self, batch: Data, chosen: Tensor) -> dict[str, Tensor]:
         """The losses with `chosen` (bool, one a node) the hidden nodes."""

@@ -34,7 +34,7 @@ from sciml.trunks.base import Trunk
 if TYPE_CHECKING:
     from torch_geometric.data import Data
 
-Shape = Literal["nodes", "spans", "patch"]
+Shape = Literal["nodes", "spans", "patch", "own"]
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,8 @@ class MaskedConfig:
     fraction: Annotated[float, Range(min=0, max=1, exclusive=True)] = 0.3
     """Share of each graph's nodes to predict, at least one."""
     shape: Shape = "nodes"
-    """What is hidden: scattered nodes, runs of a sequence, or one compact patch."""
+    """What is hidden: scattered nodes, runs of a sequence, one compact patch, or what the
+    domain's embedder chooses (`own`: whole subtrees of expressions, say)."""
     span: Annotated[int, Range(min=1)] = 4
     """Length of a run, for `spans` [nodes]."""
     keep: Annotated[float, Range(min=0, max=1)] = 0.0
@@ -80,8 +81,7 @@ class Masked(nn.Module):
 
     def forward(self, batch: Data) -> dict[str, Tensor]:
         """The losses of a raw batch with freshly drawn hidden nodes."""
-        chosen = choose(batch, self.config, self.embedder.coordinates(batch))
-        return self.losses(batch, chosen)
+        return self.losses(batch, draw(batch, self.config, self.embedder))
 
     def losses(self, batch: Data, chosen: Tensor) -> dict[str, Tensor]:
         """The losses with `chosen` (bool, one a node) the nodes to predict."""
@@ -120,6 +120,13 @@ class MissingPatch(Masked):
         """`MaskedConfig` whose hidden nodes form one patch."""
 
         shape: Shape = "patch"
+
+
+def draw(batch: Data, config: MaskedConfig, embedder: Embedder) -> Tensor:
+    """bool, one a node: which nodes to predict, chosen as `config.shape` says."""
+    if config.shape == "own":
+        return embedder.choose(batch, config.fraction)
+    return choose(batch, config, embedder.coordinates(batch))
 
 
 def choose(batch: Data, config: MaskedConfig, coordinates: Tensor | None = None) -> Tensor:

@@ -14,6 +14,7 @@ from sciml.config import Range
 from sciml.errors import InputError
 from sciml.graph import optional
 from sciml.objectives.base import Embedder, mlp, real, wide
+from sciml.trunks import lora
 from sciml.trunks.base import Trunk
 
 if TYPE_CHECKING:
@@ -40,6 +41,8 @@ class SupervisedConfig:
     """Width of the head's hidden layer; 0 = one linear layer."""
     frozen: bool = False
     """Train the head alone (a linear probe by gradient descent)."""
+    lora: Annotated[int, Range(min=0)] = 0
+    """Rank of low-rank changes to the trunk, which is frozen otherwise; 0 = train it whole."""
 
 
 class Supervised(nn.Module):
@@ -64,9 +67,11 @@ class Supervised(nn.Module):
                                 else nn.Linear(trunk.dim, outputs))
         # In training an augmentation, if there is one, makes the noise of a noised student.
         self.augment = augment if callable(augment) else None
-        if config.frozen:
+        if config.frozen or config.lora:
             self.trunk.requires_grad_(False)
             self.embedder.requires_grad_(False)
+        if config.lora and not config.frozen:
+            lora.inject(self.trunk, config.lora)  # `lora.merge(trunk)` when trained
 
     def train(self, mode: bool = True) -> Supervised:
         """Training mode; a frozen trunk keeps to evaluation mode (no dropout)."""

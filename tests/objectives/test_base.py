@@ -28,18 +28,17 @@ def test_ranks_keep_real_nodes_before_padding_even_at_infinity(dense_batch):
 
 def test_standardise_equals_all_at_once():
     torch.manual_seed(0)
-    values = torch.randn(1000, 3, dtype=torch.float64) * torch.tensor([1.0, 1e3, 0.0]) + 5
+    values = torch.randn(1000, 3) * torch.tensor([1.0, 1e3, 0.0]) + 5
     scale = Standardise(3)
     for part in values.split([1, 10, 0, 489, 500]):
         scale.update(part)
     out = scale(values)
-    torch.testing.assert_close(out.mean(0), torch.zeros(3, dtype=torch.float64))
-    torch.testing.assert_close(out.std(0, unbiased=False),
-                               torch.tensor([1.0, 1.0, 0.0], dtype=torch.float64))
+    torch.testing.assert_close(out.mean(0), torch.zeros(3), rtol=0, atol=1e-5)
+    torch.testing.assert_close(out.std(0, unbiased=False), torch.tensor([1.0, 1.0, 0.0]))
 
 
 def test_mean_of_nothing_is_zero_with_a_gradient():
     x = torch.zeros(0, requires_grad=True)
     mean, count = mean_of(x)
     mean.backward()
-    assert float(mean) == 0 and float(count) == 0
+    assert float(mean.detach()) == 0 and float(count) == 0

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -28,6 +31,38 @@ def test_nt_xent_equals_pytorch_metric_learning(temperature):
     for a, b in zip(ours, torch.autograd.grad(theirs, values)):
         torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-6)
     assert 0 <= float(accuracy) <= 1
+
+
+PROCESS = """
+import sys, torch, torch.distributed as dist
+from sciml.objectives.contrastive import nt_xent
+rank = int(sys.argv[1])
+dist.init_process_group("gloo", init_method=f"file://{sys.argv[2]}", rank=rank, world_size=2)
+torch.manual_seed(0)
+values = torch.randn(2, 7, 5)
+share = slice(0, 3) if rank == 0 else slice(3, 7)  # ragged, as in a last batch
+mine = values[:, share].clone().requires_grad_()
+loss, _ = nt_xent(mine[0], mine[1], 0.3)
+count = 2.0 * mine.shape[1]
+(loss * count / 14).backward()  # the engine's global mean
+total = loss.detach() * count / 14
+dist.all_reduce(total)
+whole = values.clone().requires_grad_()
+dist.is_initialized = lambda: False  # and now alone
+single, _ = nt_xent(whole[0], whole[1], 0.3)
+single.backward()
+assert abs(float(total) - float(single)) < 1e-6, (total, single)
+assert torch.allclose(mine.grad, whole.grad[:, share], atol=1e-6)
+"""
+
+
+@pytest.mark.slow
+def test_two_processes_give_the_loss_and_gradient_of_one(tmp_path):
+    running = [subprocess.Popen([sys.executable, "-c", PROCESS, str(rank), str(tmp_path / "meet")],
+                                stderr=subprocess.PIPE, text=True) for rank in range(2)]
+    for process in running:
+        _, error = process.communicate(timeout=200)
+        assert process.returncode == 0, error
 
 
 def test_nt_xent_by_hand():

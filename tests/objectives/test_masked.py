@@ -8,7 +8,7 @@ import torch
 from sciml import objectives
 from sciml.errors import InputError
 from sciml.graph import make_dense, optional
-from sciml.objectives.base import changed
+from sciml.objectives.base import changed, place
 from sciml.objectives.graphs import FeatureEmbedder
 from sciml.objectives.masked import Masked, MaskedConfig, choose, corrupt
 
@@ -148,6 +148,20 @@ def test_missing_patch_is_masked_with_a_patch(trunk, embedder, batch):
     result = objective(batch)
     result["loss"].backward()
     assert float(result["loss"]) > 0
+
+
+def test_a_domain_may_choose_what_is_hidden(trunk, embedder, batch):
+    objective = Masked(trunk, embedder, MaskedConfig(shape="own", fraction=0.25))
+    with pytest.raises(InputError, match="no way of its own"):
+        objective(batch)
+
+    class Even(FeatureEmbedder):
+        def choose(self, batch, fraction):
+            assert fraction == 0.25
+            return place(batch) == 1
+
+    objective = Masked(trunk, Even(4, 16), MaskedConfig(shape="own", fraction=0.25))
+    assert float(objective(batch)["count"]) == 6
 
 
 def test_limits():

@@ -11,6 +11,7 @@ from sciml.errors import InputError
 from sciml.objectives.adversarial import AdversarialConfig, DomainAdversarial, reverse_gradient
 from sciml.objectives.base import changed
 from sciml.objectives.supervised import Supervised, SupervisedConfig
+from sciml.trunks import lora
 
 
 def test_cross_entropy_with_weights_and_unknown_labels(trunk, embedder, batch):
@@ -81,6 +82,23 @@ def test_a_frozen_trunk_does_not_move(trunk, embedder, dense_batch):
     objective(dense_batch)["loss"].backward()
     assert {n for n, p in objective.named_parameters() if p.grad is not None} == {
         "head.weight", "head.bias"}
+
+
+def test_low_rank_fine_tuning_trains_adapters_and_head_alone(trunk, embedder, dense_batch):
+    before = trunk(embedder(dense_batch)).graph
+    objective = Supervised(trunk, embedder, SupervisedConfig(lora=2))
+    torch.testing.assert_close(trunk(embedder(dense_batch)).graph, before)
+    trained = {name for name, p in objective.named_parameters() if p.requires_grad}
+    assert trained == {n for n in trained if "lora_" in n or n.startswith("head.")}
+    assert any("lora_a" in name for name in trained)
+    optimizer = torch.optim.SGD([p for p in objective.parameters() if p.requires_grad], 0.5)
+    for _ in range(2):
+        objective(dense_batch)["loss"].backward()
+        optimizer.step()
+    changed_ = trunk(embedder(dense_batch)).graph
+    assert (changed_ - before).abs().max() > 1e-4
+    lora.merge(trunk)
+    torch.testing.assert_close(trunk(embedder(dense_batch)).graph, changed_)
 
 
 def test_gradient_reversal_sign():
