@@ -6,8 +6,8 @@ import torch
 
 from sciml.symbolic import expression as ex
 from sciml.symbolic import vocabulary as vb
+from sciml.symbolic.algebra import ex_expand, together
 from sciml.symbolic.expression import Expr
-from sciml.symbolic.rules import ex_expand, together
 
 _IDENTITIES = (
     ("tan", lambda u: ex.call("sin", u) / ex.call("cos", u)),

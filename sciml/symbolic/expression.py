@@ -11,16 +11,14 @@ used. Nothing is expanded and no branch is ever chosen.
 
 from __future__ import annotations
 
-import math
 import weakref
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from fractions import Fraction
 from typing import Any, Union
 
 from sciml.errors import InputError
-
-MAX_BITS = 8192
-"""The largest number that constant folding may build, in bits."""
+from sciml.symbolic import rational
+from sciml.symbolic.rational import MAX_BITS, TooLarge, Undefined
 
 OPERATORS = ("num", "sym", "pi", "I", "exp", "pow", "mul", "add")
 FUNCTIONS = (
@@ -39,15 +37,7 @@ _AT_ZERO = {"exp": 1, "sin": 0, "cos": 1, "tan": 0, "sec": 1, "asin": 0, "atan":
             "dilog": 0}  # fmt: skip
 
 Number = int | Fraction
-ExprLike = Union["Expr", int, Fraction]  # noqa: UP007 - a forward reference
-
-
-class TooLarge(InputError):
-    """A number or an expression would outgrow the limits."""
-
-
-class Undefined(InputError):
-    """A division by zero or a logarithm of zero."""
+ExprLike = Union["Expr", int, Fraction]
 
 
 class Expr:
@@ -117,6 +107,8 @@ class Expr:
 
     def diff(self, name: str) -> Expr:
         """The derivative with respect to the symbol `name`."""
+        from sciml.symbolic.calculus import differentiate
+
         return differentiate(self, name)
 
     def subs(self, mapping: Mapping[Expr, ExprLike]) -> Expr:
@@ -280,67 +272,11 @@ def mul(factors: Iterable[ExprLike]) -> Expr:
     return _node("mul", (number(coefficient), *found))
 
 
-def _root(n: int, q: int) -> int | None:
-    """The exact q-th root of n >= 0, or None."""
-    if q == 2:
-        r = math.isqrt(n)
-    else:
-        r = round(n ** (1.0 / q)) if n.bit_length() < 900 else 0
-    return r if r**q == n else None
-
-
-_PRIMES = [n for n in range(2, 600) if all(n % k for k in range(2, math.isqrt(n) + 1))]
-
-
-def factor_integer(n: int) -> dict[int, int]:
-    """Prime factors below 600, and whatever is left as one factor."""
-    out: dict[int, int] = {}
-    for p in _PRIMES:
-        if p * p > n:
-            break
-        while n % p == 0:
-            out[p] = out.get(p, 0) + 1
-            n //= p
-    if n > 1:
-        for q in (2, 3):
-            r = _root(n, q)
-            if r is not None:
-                out[r] = out.get(r, 0) + q
-                return out
-        out[n] = out.get(n, 0) + 1
-    return out
-
-
 def _number_power(base: Fraction, exponent: Fraction) -> Expr:
-    if exponent.denominator == 1:
-        n = exponent.numerator
-        if base == 0 and n < 0:
-            raise Undefined("division by zero")
-        size = max(abs(base.numerator).bit_length(), base.denominator.bit_length())
-        if abs(base) != 1 and size * abs(n) > MAX_BITS:
-            raise TooLarge(f"a power would have more than {MAX_BITS} bits")
-        return number(base**n)
-    if base == 0:
-        if exponent < 0:
-            raise Undefined("division by zero")
-        return ZERO
-    left: list[Expr] = []
-    whole = Fraction(1)
-    for part, side in ((abs(base.numerator), 1), (base.denominator, -1)):
-        for prime, count in factor_integer(part).items():
-            e = exponent * count * side
-            floor = math.floor(e)
-            if floor:
-                if prime.bit_length() * abs(floor) > MAX_BITS:
-                    raise TooLarge(f"a power would have more than {MAX_BITS} bits")
-                whole *= Fraction(prime) ** floor
-            if e != floor:
-                left.append(_node("pow", (number(prime), number(e - floor))))
-    if base < 0:
-        floor = math.floor(exponent)
-        whole *= (-1) ** floor
-        rest = exponent - floor
-        left.append(I if rest == Fraction(1, 2) else _node("pow", (MINUS, number(rest))))
+    whole, primes, turn = rational.power(base, exponent)
+    left = [_node("pow", (number(p), number(e))) for p, e in primes]
+    if turn:
+        left.append(I if turn == Fraction(1, 2) else _node("pow", (MINUS, number(turn))))
     if not left:
         return number(whole)
     left.sort(key=_order)
@@ -456,91 +392,6 @@ def _exp(u: Expr) -> Expr:
 def sqrt(u: ExprLike) -> Expr:
     """The principal square root."""
     return power(wrap(u), HALF)
-
-
-_Rule = Callable[[Expr], Expr]
-
-
-def _recip_sqrt(e: Expr) -> Expr:
-    return power(e, number(Fraction(-1, 2)))
-
-
-DERIVATIVES: dict[str, _Rule] = {
-    "exp": lambda u: call("exp", u),
-    "log": lambda u: 1 / u,
-    "sin": lambda u: call("cos", u),
-    "cos": lambda u: -call("sin", u),
-    "tan": lambda u: 1 + call("tan", u) ** 2,
-    "cot": lambda u: -1 - call("cot", u) ** 2,
-    "sec": lambda u: call("sec", u) * call("tan", u),
-    "csc": lambda u: -call("csc", u) * call("cot", u),
-    "asin": lambda u: _recip_sqrt(1 - u**2),
-    "acos": lambda u: -_recip_sqrt(1 - u**2),
-    "atan": lambda u: 1 / (1 + u**2),
-    "acot": lambda u: -1 / (1 + u**2),
-    "asec": lambda u: u**-2 * _recip_sqrt(1 - u**-2),
-    "acsc": lambda u: -(u**-2) * _recip_sqrt(1 - u**-2),
-    "sinh": lambda u: call("cosh", u),
-    "cosh": lambda u: call("sinh", u),
-    "tanh": lambda u: 1 - call("tanh", u) ** 2,
-    "coth": lambda u: 1 - call("coth", u) ** 2,
-    "sech": lambda u: -call("sech", u) * call("tanh", u),
-    "csch": lambda u: -call("csch", u) * call("coth", u),
-    "asinh": lambda u: _recip_sqrt(1 + u**2),
-    "acosh": lambda u: _recip_sqrt(u - 1) * _recip_sqrt(u + 1),
-    "atanh": lambda u: 1 / (1 - u**2),
-    "acoth": lambda u: 1 / (1 - u**2),
-    "asech": lambda u: -(u**-2) * _recip_sqrt(1 / u - 1) * _recip_sqrt(1 / u + 1),
-    "acsch": lambda u: -(u**-2) * _recip_sqrt(1 + u**-2),
-    "abs": lambda u: call("sign", u),
-    "sign": lambda u: ZERO,
-    "erf": lambda u: 2 * _recip_sqrt(PI) * call("exp", -(u**2)),
-    "erfi": lambda u: 2 * _recip_sqrt(PI) * call("exp", u**2),
-    "Ei": lambda u: call("exp", u) / u,
-    "li": lambda u: 1 / call("log", u),
-    "Si": lambda u: call("sin", u) / u,
-    "Ci": lambda u: call("cos", u) / u,
-    "Shi": lambda u: call("sinh", u) / u,
-    "Chi": lambda u: call("cosh", u) / u,
-    "fresnels": lambda u: call("sin", HALF * PI * u**2),
-    "fresnelc": lambda u: call("cos", HALF * PI * u**2),
-    "dilog": lambda u: -call("log", 1 - u) / u,
-}
-"""d function(u) / du, exact on the principal branch; `dilog` is the polylogarithm Li2."""
-
-
-def differentiate(e: Expr, name: str) -> Expr:
-    """The derivative of `e` with respect to the symbol `name`, shared parts taken once."""
-    if name not in e.free:
-        return ZERO
-    if e._derivative is not None and name in e._derivative:
-        return e._derivative[name]
-    if e.op == "sym":
-        out = ONE
-    elif e.op == "add":
-        out = add([differentiate(t, name) for t in e.args if name in t.free])
-    elif e.op == "mul":
-        terms = []
-        for i, factor in enumerate(e.args):
-            if name in factor.free:
-                slope = differentiate(factor, name)
-                terms.append(mul((*e.args[:i], slope, *e.args[i + 1 :])))
-        out = add(terms)
-    elif e.op == "pow":
-        base, exponent = e.args
-        parts = []
-        if name in base.free:
-            parts.append(mul((exponent, power(base, exponent - 1), differentiate(base, name))))
-        if name in exponent.free:
-            parts.append(mul((e, call("log", base), differentiate(exponent, name))))
-        out = add(parts)
-    else:
-        (u,) = e.args
-        out = mul((DERIVATIVES[e.op](u), differentiate(u, name)))
-    if e._derivative is None:
-        e._derivative = {}
-    e._derivative[name] = out
-    return out
 
 
 def rebuild(e: Expr, args: tuple[Expr, ...]) -> Expr:

@@ -200,7 +200,7 @@ def _with_constants(names: list[str], order: int, rng: np.ndarray) -> list[str] 
 def equation(names: list[str], order: int) -> tuple[Expr, Expr] | None:
     """(residual, solution) from the tokens of y = f(x, c1, ...); None where a constant cannot be
     isolated or the equation is too long."""
-    from sciml.symbolic.rules import invert, together
+    from sciml.symbolic.algebra import invert, together
     from sciml.symbolic.tokens import parse_prefix
 
     y, slope = ex.symbol("y"), ex.symbol("y'")

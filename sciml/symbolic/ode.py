@@ -183,7 +183,7 @@ def _sympy(residual: Expr, x: str, y: str, order: int) -> Iterator[Proposal]:
             relation = from_sympy((left - right).doit().xreplace({f(sx): sp.Symbol(y)}))
         except (InputError, AttributeError):
             continue
-        from sciml.symbolic.rules import invert
+        from sciml.symbolic.algebra import invert
 
         constant = invert(relation, "c1", ex.ZERO)
         if constant is not None:

@@ -17,9 +17,9 @@ from fractions import Fraction
 import numpy as np
 
 from sciml.symbolic import expression as ex
+from sciml.symbolic.algebra import ex_expand, invert, together
 from sciml.symbolic.evaluate import Program
 from sciml.symbolic.expression import Expr
-from sciml.symbolic.rules import ex_expand, invert, together
 from sciml.symbolic.search import Search, constant_factor
 
 C1 = ex.symbol("c1")

@@ -24,7 +24,8 @@ from sciml.symbolic.arena import (
     begin,
     njit,
 )
-from sciml.symbolic.arena_products import derivative, product, push
+from sciml.symbolic.arena_calculus import derivative
+from sciml.symbolic.arena_products import product, push
 from sciml.symbolic.arena_text import (
     INDEX,
     T_DIGIT,

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 from sciml.symbolic import ansatz, rules
 from sciml.symbolic import expression as ex
+from sciml.symbolic.algebra import ex_expand, together
 from sciml.symbolic.checking import Check, check
 from sciml.symbolic.expression import Expr
 
@@ -141,7 +142,7 @@ class Search:
         return self._by_rules(f, x, depth, end)
 
     def _termwise(self, f: Expr, x: str, depth: int, end: float) -> Found | None:
-        g = f if f.op == "add" else rules.ex_expand(f)
+        g = f if f.op == "add" else ex_expand(f)
         if g.op != "add" or len(g.args) > 12:
             return None
         answers, methods = [], []
@@ -203,7 +204,7 @@ class Search:
             if whole is None:
                 continue
             try:
-                rest = rules.together(whole.answer * first.diff(x))
+                rest = together(whole.answer * first.diff(x))
             except _ERRORS:
                 continue
             scale, core = constant_factor(rest, x)

@@ -8,8 +8,9 @@ import math
 from sciml.symbolic import expression as ex
 from sciml.symbolic.ansatz import field as fd
 from sciml.symbolic.ansatz.field import GENERATORS, ONE, Failure, Poly, Quotient
-from sciml.symbolic.ansatz.kernels import Tower, prepare
+from sciml.symbolic.ansatz.kernels import Tower
 from sciml.symbolic.ansatz.linear import Column, Points, Vector, inverse_mod
+from sciml.symbolic.ansatz.prepare import prepare
 from sciml.symbolic.ansatz.special import root_sums
 from sciml.symbolic.ansatz.support import Problem, constant_basis
 from sciml.symbolic.evaluate import Program

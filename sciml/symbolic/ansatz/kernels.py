@@ -10,50 +10,19 @@ kernels with derivative 0. Radicals and absolute values carry their relation.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from fractions import Fraction
-
-import numpy as np
 
 from sciml.symbolic import expression as ex
 from sciml.symbolic.ansatz import field as fd
 from sciml.symbolic.ansatz.field import GENERATORS, ONE, Q0, Q1, Failure, Poly, Quotient
-from sciml.symbolic.evaluate import Program
+from sciml.symbolic.ansatz.prepare import expand_product, prepare, rational_ratio
+from sciml.symbolic.ansatz.radicals import Kernel, Radicals
+from sciml.symbolic.calculus import DERIVATIVES
 from sciml.symbolic.expression import Expr
 
-_RECIPROCAL = {"cot": "tan", "sec": "cos", "csc": "sin", "coth": "tanh", "sech": "cosh",
-               "csch": "sinh"}  # fmt: skip
-_OF_RECIPROCAL = {"acot": "atan", "asec": "acos", "acsc": "asin", "acoth": "atanh",
-                  "asech": "acosh", "acsch": "asinh"}  # fmt: skip
 _FAMILY = {"exp": "exp", "sin": "trig", "cos": "trig", "tan": "trig", "sinh": "hyp",
            "cosh": "hyp", "tanh": "hyp"}  # fmt: skip
-_PARITY = {"cos": 1, "cosh": 1, "sin": -1, "sinh": -1, "tan": -1, "tanh": -1, "asin": -1,
-           "atan": -1, "asinh": -1, "atanh": -1}  # fmt: skip
-_SAMPLES = np.array([0.73910427, 1.31805959, 0.4170223])
-
-
-@dataclass
-class Kernel:
-    """One generator: what it stands for and its derivative.
-
-    Attributes:
-        kind: variable, root (of the variable), exp, log, inverse, special, sin, cos, tan, radical,
-            absolute, constant, imaginary.
-        expr: what it stands for.
-        slope: its derivative.
-        sign: +1 for circular, -1 for hyperbolic functions.
-        degree: of a radical; 0 otherwise.
-        radicand: kernel ** degree.
-    """
-
-    kind: str
-    expr: Expr
-    slope: Quotient = field(default_factory=lambda: Q0)
-    sign: int = 1
-    degree: int = 0
-    radicand: Quotient = field(default_factory=lambda: Q0)
-
-
 @dataclass
 class _Group:
     base: Expr
@@ -72,7 +41,7 @@ class _Group:
         self.multiples = {a: r / scale for a, r in self.multiples.items()}
 
 
-class Tower:
+class Tower(Radicals):
     """The kernels of some expressions of one variable.
 
     Args:
@@ -121,12 +90,6 @@ class Tower:
 
     def _x_root(self, q: int) -> Expr:
         return ex.power(self.x, ex.number(Fraction(1, q)))
-
-    def new(self, kernel: Kernel) -> int:
-        if len(self.kernels) >= fd.VARIABLES:
-            raise Failure("too many kernels")
-        self.kernels.append(kernel)
-        return len(self.kernels) - 1
 
     def _arguments(self, node: Expr) -> list[Expr]:
         """The arguments that a function's group will hold: the parts of its sum, if split."""
@@ -206,7 +169,7 @@ class Tower:
         if op == "pow" and e.args[1].op == "num":
             return self._power(e.args[0], e.args[1].value)
         if op == "I":
-            return self._imaginary()
+            return self.imaginary()
         if op == "exp":
             return self._exponential(e)
         if self.variable not in e.free:
@@ -236,13 +199,6 @@ class Tower:
             if kernel.kind == "constant" and kernel.expr is e:
                 return i
         return self.new(Kernel("constant", e))
-
-    def _imaginary(self) -> Quotient:
-        for i, kernel in enumerate(self.kernels):
-            if kernel.kind == "imaginary":
-                return fd.generator(i)
-        i = self.new(Kernel("imaginary", ex.I, degree=2, radicand=fd.constant(-1)))
-        return fd.generator(i)
 
     def _power(self, base: Expr, exponent: Fraction) -> Quotient:
         if exponent.denominator == 1:
@@ -339,8 +295,8 @@ class Tower:
             slope = du / (Q1 + u * u)
         elif e.op == "atanh":
             slope = du / (Q1 - u * u)
-        elif e.op in ex.DERIVATIVES:
-            outer = prepare(ex.DERIVATIVES[e.op](ex.symbol("_u")))
+        elif e.op in DERIVATIVES:
+            outer = prepare(DERIVATIVES[e.op](ex.symbol("_u")))
             slope, kind = self._special(outer, e.args[0]) * du, "special"
         else:
             raise Failure(f"{e.op} of the variable")
@@ -361,109 +317,6 @@ class Tower:
                 if q > 1:
                     self.radicals[node.args[0]] = math.lcm(self.radicals.get(node.args[0], 1), q)
         return self._convert(inner)
-
-    # ------------------------------------------------------------------ radicals
-    def _square_root(self, u: Quotient, e: Expr) -> Quotient:
-        return self.radical(u, 2, ex.sqrt(e))
-
-    def radical(self, u: Quotient, q: int, e: Expr) -> Quotient:
-        """u ** (1/q): a known radical or absolute value if u is one up to squares, else new."""
-        for i, kernel in enumerate(self.kernels):
-            if kernel.degree and kernel.kind == "radical" and kernel.radicand == u:
-                if kernel.degree % q == 0:
-                    return fd.generator(i) ** (kernel.degree // q)
-        if q == 2:
-            known = self._known_root(u)
-            if known is not None:
-                return known
-            if self.normal:
-                outside, u = self._square_part(u)
-                if outside is not Q1:
-                    return outside * self.radical(u, 2, ex.sqrt(self.to_expr(u)))
-        i = self.new(Kernel("radical", e, degree=q, radicand=u))
-        du = self.derivative(u)
-        if u.d == ONE and not self.logarithmic:
-            self.kernels[i].slope = du / Quotient(GENERATORS[i] ** (q - 1) * q)
-        else:
-            self.kernels[i].slope = fd.generator(i) * du / (u * fd.constant(q))
-        return fd.generator(i)
-
-    def _known_root(self, u: Quotient) -> Quotient | None:
-        u = self.reduced(u)
-        if u.is_zero:
-            raise Failure("root of zero")
-        found = fd.signed_square_root(u)
-        if found is not None:
-            k, w = found
-            root = fd.rational_root(abs(k))
-            if root is not None:
-                out = self.absolute(w) * fd.constant(root)
-                return out if k > 0 else out * self._imaginary()
-        for i, kernel in enumerate(self.kernels):
-            if kernel.degree == 2 and kernel.kind == "radical":
-                w2 = fd.quotient_root(u / kernel.radicand)
-                if w2 is not None:
-                    return self.absolute(w2) * fd.generator(i)
-        return None
-
-    def _square_part(self, u: Quotient) -> tuple[Quotient, Quotient]:
-        """u = outside**2 * inside with a square-free polynomial inside."""
-        content, factors = (u.n * u.d).factor()
-        outside, inside = Quotient(ONE, u.d), ONE * int(content)
-        for g, e in factors:
-            outside = outside * Quotient(g ** (int(e) // 2))
-            if int(e) % 2:
-                inside = inside * g
-        if outside == Q1:
-            return Q1, u
-        return self.absolute(outside), Quotient(inside)
-
-    def absolute(self, w: Quotient) -> Quotient:
-        """|w|, with even powers, constants and positive kernels pulled out."""
-        out = Q1
-        for p, inverted in ((w.n, False), (w.d, True)):
-            content, factors = p.factor()
-            part = fd.constant(abs(int(content)))
-            for g, e in factors:
-                e = int(e)
-                if self.positive(g):
-                    part = part * Quotient(g**e)
-                    continue
-                part = part * Quotient(g ** (e - e % 2))
-                if e % 2 and self.signs:
-                    part = part * fd.generator(self._sign_kernel(g)) * Quotient(g)
-                elif e % 2:
-                    part = part * fd.generator(self._absolute_kernel(g))
-            out = out / part if inverted else out * part
-        return out
-
-    def _absolute_kernel(self, g: Poly) -> int:
-        square = Quotient(g * g)
-        for i, kernel in enumerate(self.kernels):
-            if kernel.kind == "absolute" and kernel.radicand == square:
-                return i
-        e = ex.call("abs", self.poly_expr(g))
-        i = self.new(Kernel("absolute", e, degree=2, radicand=square))
-        self.kernels[i].slope = fd.generator(i) * self.derivative(Quotient(g)) / Quotient(g)
-        return i
-
-    def _sign_kernel(self, g: Poly) -> int:
-        e = ex.call("sign", self.poly_expr(g))
-        for i, kernel in enumerate(self.kernels):
-            if kernel.kind == "sign" and kernel.expr is e:
-                return i
-        return self.new(Kernel("sign", e, degree=2, radicand=Q1))
-
-    def positive(self, g: Poly) -> bool:
-        """Whether g is a single kernel that is positive wherever it is real."""
-        for i, kernel in enumerate(self.kernels):
-            if g == GENERATORS[i]:
-                return (
-                    kernel.kind in ("exp", "absolute", "radical", "root")
-                    or (kernel.kind == "cos" and kernel.sign == -1)
-                    or (kernel.kind == "constant" and _positive_number(kernel.expr))
-                )
-        return False
 
     def parameters(self) -> list[int]:
         """The kernels that are constants without a relation: the coefficients' field is Q of
@@ -547,92 +400,3 @@ class Tower:
                     factors.append(ex.power(self.kernels[i].expr, ex.number(e)))
             terms.append(ex.mul(factors))
         return ex.add(terms)
-
-    def to_expr(self, r: Quotient) -> Expr:
-        """The expression of a quotient."""
-        return self.poly_expr(r.n) / self.poly_expr(r.d)
-
-
-def expand_product(u: Expr) -> Expr:
-    """A product of few sums, multiplied out; anything else as it is."""
-    if u.op == "mul" and sum(a.op == "add" for a in u.args) == 1 and len(u.args) <= 4:
-        inner = next(a for a in u.args if a.op == "add")
-        if len(inner.args) <= 4:
-            others = [a for a in u.args if a is not inner]
-            return ex.add([ex.mul((*others, t)) for t in inner.args])
-    return u
-
-
-def _positive_number(e: Expr) -> bool:
-    """Whether a constant without symbols is a positive real number."""
-    if e.free:
-        return False
-    z = complex(Program(e).complex({})[0])
-    return z.real > 1e-9 and abs(z.imag) < 1e-12
-
-
-def prepare(e: Expr) -> Expr:
-    """The same function in fewer kinds of function: cot is 1/tan, a**b is exp(b log(a)), ..."""
-    memo: dict[Expr, Expr] = {}
-    for node in ex.subtrees(e):
-        args = tuple(memo[a] for a in node.args)
-        if node.op in _PARITY and args[0].op == "abs":
-            u = args[0].args[0]
-            out = ex.call(node.op, u)
-            if _PARITY[node.op] < 0:
-                out = args[0] / u * out
-        elif node.op in _RECIPROCAL:
-            out = 1 / ex.call(_RECIPROCAL[node.op], args[0])
-        elif node.op in _OF_RECIPROCAL:
-            out = ex.call(_OF_RECIPROCAL[node.op], 1 / args[0])
-        elif node.op == "pow" and args[1].op != "num":
-            out = ex.call("exp", args[1] * ex.call("log", args[0]))
-        elif node.op == "pow" and args[0].op == "exp":
-            out = ex.call("exp", args[1] * args[0].args[0])
-        elif node.op == "log":
-            out = _logarithm(args[0])
-        else:
-            out = node if args == node.args else ex.rebuild(node, args)
-        memo[node] = out
-    return memo[e]
-
-
-def _logarithm(u: Expr) -> Expr:
-    """log of a positive number's power, and log(exp(v)) for real v."""
-    if u.op == "pow" and u.args[1].op == "num":
-        base = u.args[0]
-        if base.op == "num" and base.value > 0 or base.op in ("pi", "exp"):
-            return u.args[1] * ex.call("log", base)
-    if u.op == "exp":
-        return u.args[0]
-    if u.op == "num" and u.value > 0:
-        terms = []
-        for part, sign in ((u.value.numerator, 1), (u.value.denominator, -1)):
-            for prime, times in ex.factor_integer(part).items():
-                terms.append(sign * times * ex.call("log", ex.number(prime)))
-        return ex.add(terms)
-    return ex.call("log", u)
-
-
-def rational_ratio(a: Expr, b: Expr, variable: str) -> Fraction | None:
-    """a / b where that is a rational number with a small denominator, judged at three points."""
-    if a is b:
-        return Fraction(1)
-    if (variable in a.free) != (variable in b.free):
-        return None
-    ca, ra = ex.split_coefficient(a)
-    cb, rb = ex.split_coefficient(b)
-    if ra is rb:
-        return ca / cb
-    names = sorted((a.free | b.free) - {variable})
-    values = {name: 0.6180339887 + 0.2718281828 * i for i, name in enumerate(names)}
-    top, below = Program(a, b).complex({**values, variable: _SAMPLES})
-    top, below = np.broadcast_to(top, 3), np.broadcast_to(below, 3)
-    if not (np.isfinite(top).all() and np.isfinite(below).all()) or (below == 0).any():
-        return None
-    ratios = top / below
-    r = ratios[0]
-    if abs(r) > 1e8 or np.abs(ratios - r).max() > 1e-11 * (1 + abs(r)) or abs(r.imag) > 1e-11:
-        return None
-    near = Fraction(float(r.real)).limit_denominator(60)
-    return near if near and abs(float(near) - r.real) < 1e-10 * (1 + abs(r)) else None
