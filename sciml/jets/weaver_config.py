@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import awkward as ak
+import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
@@ -232,7 +233,8 @@ class WeaverConfig:
             name: ak.Array(np.full(len(events), value) if np.isscalar(value) else value)
             for name, value in columns.items()
         }
-        return ak.zip(arrays, depth_limit=1)[rows], rows
+        whole = ak.zip(arrays, depth_limit=1)
+        return (whole[rows] if selection else whole), rows
 
     def batch(self, events: ak.Array, train: bool = True) -> Batch:
         """Everything the model gets of `events` that pass the selection."""
@@ -347,34 +349,50 @@ def _input(name: str, entry: Any, auto: bool, stored: Mapping[str, Any], path: P
 
 def _tensor(entry: Input, table: ak.Array, path: Path) -> NDArray[np.float32]:
     """[B, variables, length]: standardised, clipped, cut, padded; NaN becomes 0."""
-    columns = []
-    for v in entry.variables:
-        values = table[v.name]
-        if values.ndim == 1:
-            values = ak.unflatten(values, np.ones(len(values), np.int64))
-        columns.append(values)
-    counts = ak.to_numpy(ak.num(columns[0], axis=1))
-    length = entry.length or max(1, int(counts.max(initial=1)))
-    out = np.zeros((len(table), len(columns), length), np.float32)
-    for k, (v, values) in enumerate(zip(entry.variables, columns, strict=True)):
-        sizes = ak.to_numpy(ak.num(values, axis=1))
-        if not np.array_equal(sizes, counts):
+    columns = [_ragged(table[v.name]) for v in entry.variables]
+    offsets = columns[0][1]
+    length = entry.length or max(1, int(np.diff(offsets).max(initial=1)))
+    out = np.empty((len(table), len(columns), length), np.float32)
+    for k, (v, (flat, mine)) in enumerate(zip(entry.variables, columns, strict=True)):
+        if not np.array_equal(mine, offsets):
             raise InputError(
                 f"{entry.variables[0].name!r} and {v.name!r} have lists of different length",
                 where=path,
             )
-        flat = ak.to_numpy(ak.flatten(values)).astype(np.float32)
-        if v.center is not None:
-            flat = np.clip((flat - np.float32(v.center)) * np.float32(v.scale), v.low, v.high)
-        flat = np.where(np.isnan(flat), np.float32(0), flat)
-        start = np.concatenate([[0], np.cumsum(counts)])[:-1]
-        place = np.arange(length)
-        if entry.pad_mode == "wrap":
-            index = start[:, None] + place % np.maximum(counts, 1)[:, None]
-            real = np.broadcast_to((counts > 0)[:, None], index.shape)
-        else:
-            index = start[:, None] + place
-            real = place < counts[:, None]
-            out[:, k] = v.pad
-        out[:, k][real] = flat[index[real]]
+        numbers = (0.0 if v.center is None else v.center, v.scale, v.low, v.high, v.pad)
+        _fill(
+            out[:, k], flat, offsets, np.array(numbers, np.float32), v.center is not None,
+            entry.pad_mode == "wrap",
+        )  # fmt: skip
     return out
+
+
+def _ragged(values: ak.Array) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Flat float32 values and offsets of an array of lists; of numbers: lists of one."""
+    if values.ndim == 1:
+        flat = ak.to_numpy(values).astype(np.float32)
+        return flat, np.arange(len(flat) + 1)
+    layout = values.layout
+    if not isinstance(layout, ak.contents.ListOffsetArray):
+        layout = ak.to_packed(values).layout
+    layout = layout.to_ListOffsetArray64(True)
+    offsets = np.asarray(layout.offsets.data)
+    flat = ak.to_numpy(ak.Array(layout.content[: offsets[-1]]))
+    return flat.astype(np.float32, copy=False), offsets
+
+
+@nb.njit(cache=True)
+def _fill(out, flat, offsets, numbers, standardise, wrap):
+    """One variable of one input, a row a jet."""
+    center, scale, low, high, pad = numbers
+    zero = np.float32(0)
+    for row in range(out.shape[0]):
+        first, count = offsets[row], offsets[row + 1] - offsets[row]
+        for place in range(out.shape[1]):
+            if place >= count and not (wrap and count > 0):
+                out[row, place] = zero if wrap else pad
+                continue
+            value = flat[first + (place % count if place >= count else place)]
+            if standardise:
+                value = min(max((value - center) * scale, low), high)
+            out[row, place] = zero if np.isnan(value) else value
