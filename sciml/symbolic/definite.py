@@ -127,7 +127,8 @@ def _difference(
         return None
     total = complex(0)
     for j in jumps:
-        total += steps[j] - (steps[j - 1] + steps[min(j + 1, len(steps) - 1)]) / 2
+        after = int(j) + 1 if j + 1 < len(steps) else int(j) - 1
+        total += steps[j] - (steps[j - 1] + steps[after]) / 2
     if not len(jumps):
         return plain
     return _without_jump(plain, big, total * (-1 if reverse else 1))

@@ -110,10 +110,11 @@ def _power(base: Any, exponent: Any, value: Fraction | None) -> Any:
         n = value.numerator
         if abs(n) > 64:
             return base ** float(n)
-        out, square, k = None, base, abs(n)
+        out: Any = 1.0
+        square, k = base, abs(n)
         while k:
             if k & 1:
-                out = square if out is None else out * square
+                out = out * square
             square = square * square
             k >>= 1
         return out if n > 0 else 1.0 / out

@@ -354,7 +354,7 @@ def call(name: str, u: ExprLike) -> Expr:
     elif name == "sqrt":
         return power(u, HALF)
     elif name in _ODD and negative(u):
-        return mul((MINUS, _node(name, (mul((MINUS, u)),))))
+        return mul((MINUS, call(name, mul((MINUS, u)))))
     elif name in _EVEN and negative(u):
         u = mul((MINUS, u))
     if name == "abs":

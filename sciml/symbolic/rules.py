@@ -248,11 +248,11 @@ def _powers(f: Expr, x: str, t: str) -> Iterator[Substitution | None]:
         return
     bottom = math.lcm(*[e.denominator for e in exponents])
     if bottom > 1:
-        n = Fraction(1, bottom)
+        over = Fraction(1, bottom)
         g = ex.substitute(f, {symbol: ex.power(target, ex.number(bottom))})
         yield _make(
             "substitution t = root of x", smooth(g, t) * bottom * target ** (bottom - 1), t,
-            ex.power(symbol, ex.number(n)),
+            ex.power(symbol, ex.number(over)),
         )  # fmt: skip
         return
     whole = {abs(int(e)) for e in exponents}

@@ -16,7 +16,7 @@ from sciml.symbolic import SymbolicRegressor
 def test_recovers(name: str, function) -> None:
     x = np.linspace(-1, 1, 40)[:, None]
     y = function(x[:, 0])
-    model = SymbolicRegressor(seconds=12, random_state=1).fit(x, y)
+    model = SymbolicRegressor(seconds=8, random_state=1).fit(x, y)
     assert model.score(x, y) > 0.9999, name
     errors = [row["error"] for row in model.table()]
     assert errors == sorted(errors, reverse=True)
@@ -28,7 +28,7 @@ def test_outputs_agree() -> None:
     rng = np.random.default_rng(0)
     X = rng.uniform(0.5, 2, (60, 2))
     y = X[:, 0] * X[:, 1] / 3
-    model = SymbolicRegressor(seconds=3).fit(X, y)
+    model = SymbolicRegressor(seconds=2).fit(X, y)
     formula = sp.lambdify(sp.symbols("x0 x1"), model.sympy())
     assert np.allclose(formula(*X.T), model.predict(X), atol=1e-6)
     assert model.latex()

@@ -148,7 +148,8 @@ def _quadratic_root(tower: Tower, i: int, v: int) -> list[Column]:
 
 def _structural(problem: Problem, room: int) -> list[Column]:
     """Sums c + e in the integrand that are c (1 +- w**2): inverse tangents of compound w."""
-    tower, out = problem.tower, []
+    tower = problem.tower
+    out: list[Column] = []
     for node in ex.subtrees(prepare(problem.expr)):
         if node.op != "add" or tower.variable not in node.free or len(out) >= room:
             continue
