@@ -88,8 +88,14 @@ def peer(kind: str, dim: int, layers: tuple[int, int]) -> tuple[float, int]:
         ))  # fmt: skip
     model.eval()
     source = torch.randint(3, VOCABULARY, (SOURCES, SOURCE_LENGTH))
-    settings = dict(attention_mask=torch.ones_like(source), num_beams=BEAM, do_sample=False,
-                    num_return_sequences=BEAM, use_cache=True, early_stopping=False)
+    settings = dict(
+        attention_mask=torch.ones_like(source),
+        num_beams=BEAM,
+        do_sample=False,
+        num_return_sequences=BEAM,
+        use_cache=True,
+        early_stopping=False,
+    )
     with torch.inference_mode():
         model.generate(source, min_new_tokens=4, max_new_tokens=4, **settings)
         began = time.process_time()
@@ -125,10 +131,16 @@ def measure(side: str) -> None:
     rows = []
     for dim in DIMS:
         for name, (layers, how) in CASES[side].items():
-            seconds, size = (ours(dim, layers, how) if side == "sciml"
-                             else peer(how, dim, layers))
-            rows.append({"dim": dim, "model": name, "seconds": seconds, "parameters": size,
-                         "versions": versions})
+            seconds, size = ours(dim, layers, how) if side == "sciml" else peer(how, dim, layers)
+            rows.append(
+                {
+                    "dim": dim,
+                    "model": name,
+                    "seconds": seconds,
+                    "parameters": size,
+                    "versions": versions,
+                }
+            )
     print(json.dumps(rows))
 
 
@@ -137,8 +149,9 @@ def main() -> None:
     parser.add_argument("--peer-python", help="python of an environment with transformers")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--side", choices=list(CASES), help=argparse.SUPPRESS)
-    parser.add_argument("--out", type=Path,
-                        default=Path(__file__).parent / "results" / "decode.json")
+    parser.add_argument(
+        "--out", type=Path, default=Path(__file__).parent / "results" / "decode.json"
+    )
     arguments = parser.parse_args()
     if arguments.side:
         measure(arguments.side)

@@ -69,23 +69,46 @@ def one(name: str, seed: int, steps: int, finetune_steps: int, most: int, train:
     losses: dict[str, float] = {}
     if name != BASELINE:
         objective = objectives.build(OBJECTIVES[name])(trunk, embedder, augment=augment)
-        settings = TrainConfig(steps=steps, batch_size=32, lr=1e-3, warmup=0.1, seed=seed,
-                               device="cpu", checkpoint_every=10**6, log_every=max(1, steps // 5))
-        result = fit(objective, train, settings, out=work / f"{name}-{seed}-pretrain",
-                     collate=collate, lengths=train.lengths, title=f"{name}, seed {seed}")
+        settings = TrainConfig(
+            steps=steps,
+            batch_size=32,
+            lr=1e-3,
+            warmup=0.1,
+            seed=seed,
+            device="cpu",
+            checkpoint_every=10**6,
+            log_every=max(1, steps // 5),
+        )
+        result = fit(
+            objective,
+            train,
+            settings,
+            out=work / f"{name}-{seed}-pretrain",
+            collate=collate,
+            lengths=train.lengths,
+            title=f"{name}, seed {seed}",
+        )
         curve = [r["loss"] for r in result.history if r.get("split") == "train"]
         losses = {"first_loss": curve[0], "last_loss": curve[-1]}
         trunk, embedder = objective.trunk, objective.embedder
     random = np.random.default_rng(seed)
     order = random.permutation(len(train))
     fit_on, test_on = order[:1000], np.arange(min(most, len(test)))
-    found = [probe.embed(trunk, embedder, data, collate, indices=indices, batch_size=64)
-             for data, indices in ((train, fit_on), (test, test_on))]
+    found = [
+        probe.embed(trunk, embedder, data, collate, indices=indices, batch_size=64)
+        for data, indices in ((train, fit_on), (test, test_on))
+    ]
     labels = torch.as_tensor(train.y[fit_on]), torch.as_tensor(test.y[test_on])
     scores = probe.probe(found[0], labels[0], found[1], labels[1])
     few = order[: max(len(train.classes), len(train) // 100)]
-    tuned = finetune(copy.deepcopy(trunk), copy.deepcopy(embedder), train.subset(few), seed,
-                     finetune_steps, work / f"{name}-{seed}-finetune")
+    tuned = finetune(
+        copy.deepcopy(trunk),
+        copy.deepcopy(embedder),
+        train.subset(few),
+        seed,
+        finetune_steps,
+        work / f"{name}-{seed}-finetune",
+    )
     outputs = predict(tuned, test, test_on)
     after = probe.metrics(outputs.softmax(-1), labels[1])
     return {"objective": name, "seed": seed, "labels": len(few), "test": len(test_on), **losses,
@@ -98,17 +121,28 @@ def finetune(trunk: nn.Module, embedder: nn.Module, few: JetSample, seed: int, s
     """The whole network trained on few labels."""
     torch.manual_seed(1000 + seed)
     objective = objectives.build({"name": "supervised", "outputs": len(few.classes)})(
-        trunk, embedder)
-    settings = TrainConfig(steps=steps, batch_size=32, lr=5e-4, warmup=0.1, weight_decay=0.05,
-                           seed=seed, device="cpu", checkpoint_every=10**6)
+        trunk, embedder
+    )
+    settings = TrainConfig(
+        steps=steps,
+        batch_size=32,
+        lr=5e-4,
+        warmup=0.1,
+        weight_decay=0.05,
+        seed=seed,
+        device="cpu",
+        checkpoint_every=10**6,
+    )
     return fit(objective, few, settings, out=out, collate=collate, title=out.name).module
 
 
 @torch.no_grad()
 def predict(objective: Any, jets: JetSample, indices: np.ndarray) -> torch.Tensor:
     """[K, classes] logits."""
-    parts = [collate([jets[int(i)] for i in chunk])
-             for chunk in np.array_split(indices, -(-len(indices) // 64))]
+    parts = [
+        collate([jets[int(i)] for i in chunk])
+        for chunk in np.array_split(indices, -(-len(indices) // 64))
+    ]
     return torch.cat([objective.predict(batch) for batch in parts])
 
 
@@ -138,11 +172,14 @@ def markdown(table: list[dict[str, Any]], head: dict[str, Any]) -> str:
         "|---|---|---|---|---|",
     ]  # fmt: skip
     for e in table:
-        cells = " | ".join(f"{e[k]:.4f} ± {e[f'{k}_spread']:.4f}"
-                           for k in ("linear_auc", "knn_auc", "finetuned_auc"))
+        cells = " | ".join(
+            f"{e[k]:.4f} ± {e[f'{k}_spread']:.4f}"
+            for k in ("linear_auc", "knn_auc", "finetuned_auc")
+        )
         lines.append(f"| {e['objective']} | {e['seeds']} | {cells} |")
-    return "\n".join([*lines, "", f"Made by `{head['command']}`, {head['date']}, "
-                      f"{head['device']}.", ""])
+    return "\n".join(
+        [*lines, "", f"Made by `{head['command']}`, {head['date']}, {head['device']}.", ""]
+    )
 
 
 def main() -> None:

@@ -192,8 +192,9 @@ def of_card(data: str) -> Path:
         return by_name[wanted]
     folder = fetch.folder(card) / wanted
     if not folder.is_dir():
-        raise InputError("has not been made on this machine", where=name,
-                         hint=f"{card.command} makes it")
+        raise InputError(
+            "has not been made on this machine", where=name, hint=f"{card.command} makes it"
+        )
     return folder
 
 
@@ -203,8 +204,9 @@ def own_reader(name: str) -> Any:
     try:
         return getattr(importlib.import_module(module), function or "read")
     except (ImportError, AttributeError) as error:
-        raise InputError(f"cannot import the reader: {error}", where=name,
-                         hint="Name it as module:function") from error
+        raise InputError(
+            f"cannot import the reader: {error}", where=name, hint="Name it as module:function"
+        ) from error
 
 
 def split(size: int, config: Config) -> tuple[np.ndarray, np.ndarray]:
@@ -334,8 +336,10 @@ def report(
                    "Held-out examples; step counts optimiser steps.")  # fmt: skip
     if after:
         page.heading("What the embeddings are worth")
-        rows = [{"trunk": name, **values}
-                for name, values in (("untrained", before), ("pretrained", after))]
+        rows = [
+            {"trunk": name, **values}
+            for name, values in (("untrained", before), ("pretrained", after))
+        ]
         page.table(rows, "Probes fitted to labelled training examples, scored on held-out ones.")
         gain = after["linear_auc"] - before["linear_auc"]
         page.text(f"The linear probe's AUC changed by **{gain:+.4f}** against the same trunk "

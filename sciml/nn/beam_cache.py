@@ -25,8 +25,14 @@ class BeamCache:
     """
 
     def __init__(
-        self, layers: int, sources: int, width: int, heads: int, head_dim: int,
-        device: torch.device, dtype: torch.dtype,
+        self,
+        layers: int,
+        sources: int,
+        width: int,
+        heads: int,
+        head_dim: int,
+        device: torch.device,
+        dtype: torch.dtype,
     ) -> None:
         self.length, self.step, self.width = 0, 0, width
         self.pool = torch.empty(layers, 2, sources, heads, 0, head_dim, device=device, dtype=dtype)

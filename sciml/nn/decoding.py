@@ -163,8 +163,14 @@ class _Growing:
     """The hypotheses of a batch as they grow, with their grammar's state."""
 
     def __init__(
-        self, steps: Steps, vocabulary: Vocabulary, sources: int, width: int, max_length: int,
-        grammar: Grammar | None, device: torch.device,
+        self,
+        steps: Steps,
+        vocabulary: Vocabulary,
+        sources: int,
+        width: int,
+        max_length: int,
+        grammar: Grammar | None,
+        device: torch.device,
     ) -> None:
         if width < 1 or max_length < 1:
             raise InputError(
@@ -224,8 +230,10 @@ class _Growing:
         if prompt is None or not prompt.shape[1]:
             return
         if prompt.shape[1] >= self.max_length:
-            raise InputError(f"a prompt of {prompt.shape[1]} tokens leaves nothing of "
-                             f"`max_length` {self.max_length}")
+            raise InputError(
+                f"a prompt of {prompt.shape[1]} tokens leaves nothing of "
+                f"`max_length` {self.max_length}"
+            )
         for column in prompt.T:
             self.steps.step(self.last, self.paths)
             self.extend(column[:, None].expand(self.last.shape).contiguous())
@@ -322,8 +330,9 @@ class _Done:
         empty, index = index >= 0, index.clamp_min(0)
         every = index[..., None].expand(tokens.shape)
         self.scores[rows] = torch.where(empty, scores.gather(1, index), self.scores[rows])
-        self.tokens[rows] = torch.where(empty[..., None], tokens.gather(1, every),
-                                        self.tokens[rows])
+        self.tokens[rows] = torch.where(
+            empty[..., None], tokens.gather(1, every), self.tokens[rows]
+        )
         self.lengths[rows] = torch.where(empty, tokens.shape[-1], self.lengths[rows])
         self.cut[rows] = empty
 
@@ -340,9 +349,7 @@ class _Done:
         empty = self.scores == -torch.inf
         lengths = self.lengths.masked_fill(empty, 0)
         longest = int(lengths.max()) if lengths.numel() else 0
-        return Hypotheses(
-            self.tokens[..., :longest], lengths, self.scores, ~self.cut & ~empty
-        )
+        return Hypotheses(self.tokens[..., :longest], lengths, self.scores, ~self.cut & ~empty)
 
 
 @torch.no_grad()

@@ -129,7 +129,13 @@ class Block(nn.Module):
     """
 
     def __init__(
-        self, dim: int, heads: int, groups: int, expansion: float, dropout: float, cross: bool,
+        self,
+        dim: int,
+        heads: int,
+        groups: int,
+        expansion: float,
+        dropout: float,
+        cross: bool,
         depth: int,
     ) -> None:
         super().__init__()
@@ -146,7 +152,10 @@ class Block(nn.Module):
         return x + self.dropout(self.feed_forward(self.norm(x)))
 
     def forward(
-        self, x: Float[Tensor, "B N dim"], bias: Tensor | None, mask: Bool[Tensor, "B N"],
+        self,
+        x: Float[Tensor, "B N dim"],
+        bias: Tensor | None,
+        mask: Bool[Tensor, "B N"],
         memory: Float[Tensor, "B M dim"] | None = None,
         memory_mask: Bool[Tensor, "B M"] | None = None,
     ) -> Float[Tensor, "B N dim"]:

@@ -66,8 +66,12 @@ class DomainAdversarial(nn.Module):
     progress: Tensor
 
     def __init__(
-        self, trunk: Trunk, embedder: Embedder,
-        config: AdversarialConfig | None = None, *, augment: object = None,
+        self,
+        trunk: Trunk,
+        embedder: Embedder,
+        config: AdversarialConfig | None = None,
+        *,
+        augment: object = None,
     ) -> None:
         super().__init__()
         self.trunk, self.embedder, self.config = trunk, embedder, config or self.Config()
@@ -91,8 +95,10 @@ class DomainAdversarial(nn.Module):
         """
         labels, domain = optional(batch, "y"), optional(batch, "domain")
         if labels is None or domain is None:
-            raise InputError("domain-adversarial training needs `y` and `domain` in the batch",
-                             hint=f"It holds {sorted(batch.keys())}; y = -1 where unlabelled")
+            raise InputError(
+                "domain-adversarial training needs `y` and `domain` in the batch",
+                hint=f"It holds {sorted(batch.keys())}; y = -1 where unlabelled",
+            )
         features = self.trunk(self.embedder(batch)).graph
         known = labels >= 0
         logits = wide(self.head(features))

@@ -102,8 +102,12 @@ class SimCLR(nn.Module):
     Config = SimCLRConfig
 
     def __init__(
-        self, trunk: Trunk, embedder: Embedder, config: SimCLRConfig | None = None,
-        *, augment: Augment | None = None,
+        self,
+        trunk: Trunk,
+        embedder: Embedder,
+        config: SimCLRConfig | None = None,
+        *,
+        augment: Augment | None = None,
     ) -> None:
         super().__init__()
         self.trunk, self.embedder, self.config = trunk, embedder, config or self.Config()
@@ -113,9 +117,7 @@ class SimCLR(nn.Module):
     def forward(self, batch: Data) -> dict[str, Tensor]:
         """Losses of a raw batch of at least two graphs."""
         views = [self.augment(batch), self.augment(batch)]
-        first, second = (
-            self.projector(self.trunk(self.embedder(view)).graph) for view in views
-        )
+        first, second = (self.projector(self.trunk(self.embedder(view)).graph) for view in views)
         loss, accuracy = nt_xent(first, second, self.config.temperature)
         count = torch.tensor(2.0 * len(first), device=first.device)
         return {"loss": loss, "count": count, "accuracy": accuracy}
@@ -143,8 +145,12 @@ class MoCo(nn.Module):
     pointer: Tensor
 
     def __init__(
-        self, trunk: Trunk, embedder: Embedder, config: MoCoConfig | None = None,
-        *, augment: Augment | None = None,
+        self,
+        trunk: Trunk,
+        embedder: Embedder,
+        config: MoCoConfig | None = None,
+        *,
+        augment: Augment | None = None,
     ) -> None:
         super().__init__()
         self.trunk, self.embedder, self.config = trunk, embedder, config or self.Config()
@@ -180,15 +186,18 @@ class MoCo(nn.Module):
         """[B, width] keys replace the B oldest ones; of several processes, all keys join."""
         if dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1:
             keys = _gather(keys[None].expand(2, -1, -1))[0]
-        keys = keys[-len(self.queue):]
+        keys = keys[-len(self.queue) :]
         at = (self.pointer + torch.arange(len(keys), device=keys.device)) % len(self.queue)
         self.queue[at] = keys
         self.pointer.copy_((self.pointer + len(keys)) % len(self.queue))
 
     def after_step(self, step: int) -> None:
         """key <- momentum * key + (1 - momentum) * query, weight by weight."""
-        move_average(self.key, nn.ModuleList([self.trunk, self.embedder, self.projector]),
-                     self.config.momentum)
+        move_average(
+            self.key,
+            nn.ModuleList([self.trunk, self.embedder, self.projector]),
+            self.config.momentum,
+        )
 
     def train(self, mode: bool = True) -> MoCo:
         """Training mode for all but the key encoder, which has no dropout."""

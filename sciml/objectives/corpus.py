@@ -81,8 +81,6 @@ class Corpus:
                 )
 
 
-
-
 def suffixes(path: Path, most: int = 1000) -> list[str]:
     """The suffixes of a file, or of the first `most` files of a folder, the commonest first.
 

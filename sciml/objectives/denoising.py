@@ -54,7 +54,7 @@ class VectorHead(nn.Module):
 
     def _basis(self, distance: Tensor) -> Tensor:
         width = 3 / (len(self.centres) - 1)
-        return torch.exp(-((distance.unsqueeze(-1) - self.centres.to(distance)) / width) ** 2 / 2)
+        return torch.exp(-(((distance.unsqueeze(-1) - self.centres.to(distance)) / width) ** 2) / 2)
 
     def forward(self, nodes: Tensor, pos: Tensor, spread: Tensor, batch: Data) -> Tensor:
         """[..., dim] nodes, [..., D] positions, [B] spread -> [..., D] vectors, of order 1."""
@@ -69,8 +69,10 @@ class VectorHead(nn.Module):
             return torch.einsum("bij,bijd->bid", weight, apart) / number
         edges = optional(batch, "edge_index")
         if edges is None:
-            raise InputError("denoising in the ragged layout needs `edge_index` in the batch",
-                             hint="Connect near nodes, or collate with layout='dense'")
+            raise InputError(
+                "denoising in the ragged layout needs `edge_index` in the batch",
+                hint="Connect near nodes, or collate with layout='dense'",
+            )
         source, target = edges
         scale = spread[batch.batch[target]]
         apart = pos[target] - pos[source]
@@ -97,8 +99,12 @@ class Denoising(nn.Module):
     Config = DenoisingConfig
 
     def __init__(
-        self, trunk: Trunk, embedder: Embedder, config: DenoisingConfig | None = None,
-        *, augment: object = None,
+        self,
+        trunk: Trunk,
+        embedder: Embedder,
+        config: DenoisingConfig | None = None,
+        *,
+        augment: object = None,
     ) -> None:
         super().__init__()
         self.trunk, self.embedder, self.config = trunk, embedder, config or self.Config()
@@ -112,8 +118,10 @@ class Denoising(nn.Module):
         """
         pos = self.embedder.coordinates(batch)
         if pos is None:
-            raise InputError("denoising needs positions, and this batch has none",
-                             hint="Use the objective 'masked'")
+            raise InputError(
+                "denoising needs positions, and this batch has none",
+                hint="Use the objective 'masked'",
+            )
         return self.losses(batch, torch.randn_like(pos))
 
     def losses(self, batch: Data, noise: Tensor) -> dict[str, Tensor]:

@@ -40,7 +40,11 @@ class FeatureEmbedder(Embedder):
     """
 
     def __init__(
-        self, features: int, dim: int, pair_dim: int = 0, pair_features: int = 0,
+        self,
+        features: int,
+        dim: int,
+        pair_dim: int = 0,
+        pair_features: int = 0,
         positions: bool = False,
     ) -> None:
         super().__init__()
@@ -113,7 +117,7 @@ class FeatureEmbedder(Embedder):
         # A square root's gradient at zero is infinite.
         distance = torch.where(zero, 0.0, torch.where(zero, 1.0, square).sqrt())
         centres = torch.linspace(0, 4, self.radial, device=apart.device, dtype=apart.dtype)
-        return torch.exp(-(((distance + 1).log().unsqueeze(-1) - centres) * 4) ** 2 / 2)
+        return torch.exp(-((((distance + 1).log().unsqueeze(-1) - centres) * 4) ** 2) / 2)
 
 
 def _centred(pos: Tensor, hidden: Tensor, batch: Data) -> Tensor:
@@ -181,22 +185,27 @@ def read_graphs(path: Path) -> Corpus:
         raise InputError("holds no .npz file", where=path)
     first = _read(files[0])
     if "x" not in first or first["x"].ndim != 2:
-        raise InputError("needs node features `x` [n, F]", where=files[0],
-                         hint=f"It holds {sorted(first)}")
+        raise InputError(
+            "needs node features `x` [n, F]", where=files[0], hint=f"It holds {sorted(first)}"
+        )
     keys = tuple(key for key in _KEYS if key in first)
     labels, lengths = np.full(len(files), -1), np.zeros(len(files), dtype=np.int64)
     for i, file in enumerate(files):
         content = _read(file)
         if "x" not in content or content["x"].shape[1:] != first["x"].shape[1:]:
-            raise InputError(f"needs `x` [n, {first['x'].shape[1]}] as in {files[0].name}",
-                             where=file)
+            raise InputError(
+                f"needs `x` [n, {first['x'].shape[1]}] as in {files[0].name}", where=file
+            )
         if not np.isfinite(content["x"]).all():
             raise InputError("has features that are not finite", where=file)
         lengths[i] = len(content["x"])
         labels[i] = int(content["y"]) if "y" in content else -1
     sparse = "edge_index" in keys
-    given = first["edge_attr" if sparse else "pair"].shape[-1] if (
-        "edge_attr" in keys or "pair" in keys) else 0
+    given = (
+        first["edge_attr" if sparse else "pair"].shape[-1]
+        if ("edge_attr" in keys or "pair" in keys)
+        else 0
+    )
     features = int(first["x"].shape[1])
     return Corpus(
         name=path.name,

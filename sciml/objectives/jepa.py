@@ -48,8 +48,12 @@ class JEPA(nn.Module):
     Config = JEPAConfig
 
     def __init__(
-        self, trunk: Trunk, embedder: Embedder, config: JEPAConfig | None = None,
-        *, augment: object = None,
+        self,
+        trunk: Trunk,
+        embedder: Embedder,
+        config: JEPAConfig | None = None,
+        *,
+        augment: object = None,
     ) -> None:
         super().__init__()
         self.trunk, self.embedder, self.config = trunk, embedder, config or self.Config()

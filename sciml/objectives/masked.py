@@ -68,8 +68,12 @@ class Masked(nn.Module):
     Config = MaskedConfig
 
     def __init__(
-        self, trunk: Trunk, embedder: Embedder, config: MaskedConfig | None = None,
-        *, augment: object = None,
+        self,
+        trunk: Trunk,
+        embedder: Embedder,
+        config: MaskedConfig | None = None,
+        *,
+        augment: object = None,
     ) -> None:
         super().__init__()
         self.trunk, self.embedder, self.config = trunk, embedder, config or self.Config()
@@ -85,8 +89,9 @@ class Masked(nn.Module):
 
     def losses(self, batch: Data, chosen: Tensor) -> dict[str, Tensor]:
         """The losses with `chosen` (bool, one a node) the nodes to predict."""
-        targets = {name: value[chosen].detach()
-                   for name, value in self.embedder.targets(batch).items()}
+        targets = {
+            name: value[chosen].detach() for name, value in self.embedder.targets(batch).items()
+        }
         batch, hidden = corrupt(batch, chosen, self.config)
         encoded = self.trunk(self.embedder(batch, hidden)).nodes[chosen]
         result: dict[str, Tensor] = {}
@@ -146,8 +151,9 @@ def choose(batch: Data, config: MaskedConfig, coordinates: Tensor | None = None)
         score = noise
     elif config.shape == "spans":
         # Runs of a sequence, cut at a random offset, are chosen as wholes.
-        at = place(batch) + per_node(torch.randint(0, config.span, count.shape,
-                                                   device=nodes.device), batch)
+        at = place(batch) + per_node(
+            torch.randint(0, config.span, count.shape, device=nodes.device), batch
+        )
         score = _shared(noise, at // config.span, batch) + at * 1e-6
     else:
         score = _distance(batch, coordinates, noise) + 1e-6 * noise
@@ -172,8 +178,10 @@ def _distance(batch: Data, coordinates: Tensor | None, noise: Tensor) -> Tensor:
             centre = (coordinates * seed.unsqueeze(-1)).sum(1)
         else:
             centre = torch.zeros(
-                len(sizes(batch)), coordinates.shape[-1],
-                device=coordinates.device, dtype=coordinates.dtype,
+                len(sizes(batch)),
+                coordinates.shape[-1],
+                device=coordinates.device,
+                dtype=coordinates.dtype,
             ).index_add(0, batch.batch[seed], coordinates[seed])
         return (coordinates - per_node(centre, batch)).norm(dim=-1)
     edges = optional(batch, "edge_index")

@@ -27,8 +27,9 @@ class NextTokenConfig:
     """Label smoothing: probability spread evenly over the vocabulary."""
 
 
-def token_losses(logits: Tensor, tokens: Tensor, known: Tensor, smoothing: float = 0.0
-                 ) -> dict[str, Tensor]:
+def token_losses(
+    logits: Tensor, tokens: Tensor, known: Tensor, smoothing: float = 0.0
+) -> dict[str, Tensor]:
     """Mean cross-entropy over the known tokens.
 
     Args:
@@ -54,8 +55,12 @@ class NextToken(nn.Module):
     Config = NextTokenConfig
 
     def __init__(
-        self, trunk: Trunk, embedder: Embedder, config: NextTokenConfig | None = None,
-        *, augment: object = None,
+        self,
+        trunk: Trunk,
+        embedder: Embedder,
+        config: NextTokenConfig | None = None,
+        *,
+        augment: object = None,
     ) -> None:
         super().__init__()
         self.trunk, self.embedder, self.config = trunk, embedder, config or self.Config()
@@ -76,16 +81,19 @@ class NextToken(nn.Module):
         """
         batch = dense(batch)
         if optional(batch, "node_token") is None:
-            raise InputError("next-token prediction needs `node_token` in the batch",
-                             hint=f"It holds {sorted(batch.keys())}")
+            raise InputError(
+                "next-token prediction needs `node_token` in the batch",
+                hint=f"It holds {sorted(batch.keys())}",
+            )
         if not self.checked:
             self._check_causal(batch)
             self.checked = True
         nodes = self.trunk(self.embedder(batch)).nodes
         mask = batch.mask
         known = mask[:, 1:] & mask[:, :-1]
-        return token_losses(self.head(nodes[:, :-1]), batch.node_token[:, 1:], known,
-                            self.config.smoothing)
+        return token_losses(
+            self.head(nodes[:, :-1]), batch.node_token[:, 1:], known, self.config.smoothing
+        )
 
     @torch.no_grad()
     def _check_causal(self, batch: Data) -> None:
@@ -96,8 +104,10 @@ class NextToken(nn.Module):
         tokens[:, half:] = (tokens[:, half:] + 1) % self.vocabulary
         training = self.training
         self.eval()
-        seen = [self.trunk(self.embedder(b)).nodes[:, :half][batch.mask[:, :half]]
-                for b in (batch, changed(batch, node_token=tokens))]
+        seen = [
+            self.trunk(self.embedder(b)).nodes[:, :half][batch.mask[:, :half]]
+            for b in (batch, changed(batch, node_token=tokens))
+        ]
         self.train(training)
         scale = seen[0].abs().max().clamp_min(1e-6)
         if (seen[0] - seen[1]).abs().max() > 1e-3 * scale:

@@ -125,8 +125,12 @@ class Rotation(_Pretext):
     matrices: Tensor
 
     def __init__(
-        self, trunk: Trunk, embedder: Embedder, config: RotationConfig | None = None,
-        *, augment: object = None,
+        self,
+        trunk: Trunk,
+        embedder: Embedder,
+        config: RotationConfig | None = None,
+        *,
+        augment: object = None,
     ) -> None:
         config = config or self.Config()
         matrices = rotations(config.dimensions)
@@ -160,8 +164,9 @@ def permutations(tiles: int, number: int) -> Tensor:
         every = torch.tensor(list(itertools.permutations(range(tiles))))
     else:
         random = torch.Generator().manual_seed(0)
-        every = torch.stack([torch.arange(tiles)] + [
-            torch.randperm(tiles, generator=random) for _ in range(2000)])
+        every = torch.stack(
+            [torch.arange(tiles)] + [torch.randperm(tiles, generator=random) for _ in range(2000)]
+        )
         every = torch.unique(every, dim=0)  # sorted, so the identity stays first
     chosen = [0]
     distance = (every != every[0]).sum(1)
@@ -191,8 +196,12 @@ class Jigsaw(_Pretext):
     orders: Tensor
 
     def __init__(
-        self, trunk: Trunk, embedder: Embedder, config: JigsawConfig | None = None,
-        *, augment: object = None,
+        self,
+        trunk: Trunk,
+        embedder: Embedder,
+        config: JigsawConfig | None = None,
+        *,
+        augment: object = None,
     ) -> None:
         config = config or self.Config()
         orders = permutations(config.grid ** max(1, config.dimensions), config.orders)
@@ -232,19 +241,25 @@ def _extent(pos: Tensor, batch: Data) -> tuple[Tensor, Tensor]:
     """([B, D] smallest, [B, D] largest) coordinates of each graph's real nodes."""
     if layout(batch) == "dense":
         padding = ~batch.mask.unsqueeze(-1)
-        return (pos.masked_fill(padding, torch.inf).amin(1),
-                pos.masked_fill(padding, -torch.inf).amax(1))
+        return (
+            pos.masked_fill(padding, torch.inf).amin(1),
+            pos.masked_fill(padding, -torch.inf).amax(1),
+        )
     index = batch.batch[:, None].expand_as(pos)
     empty = pos.new_empty(number_of_graphs(batch), pos.shape[1])
-    return (empty.scatter_reduce(0, index, pos, "amin", include_self=False),
-            empty.scatter_reduce(0, index, pos, "amax", include_self=False))
+    return (
+        empty.scatter_reduce(0, index, pos, "amin", include_self=False),
+        empty.scatter_reduce(0, index, pos, "amax", include_self=False),
+    )
 
 
 def _reordered(batch: Data, order: Tensor) -> Data:
     """A dense batch whose sequences are cut into equal runs, run t moved to place `order[b, t]`."""
     if layout(batch) != "dense":
-        raise InputError("the order of a sequence needs the dense layout",
-                         hint="In the ragged layout set objective.dimensions to 1, 2 or 3")
+        raise InputError(
+            "the order of a sequence needs the dense layout",
+            hint="In the ragged layout set objective.dimensions to 1, 2 or 3",
+        )
     nodes, tiles = real(batch), order.shape[1]
     at = place(batch)
     length = nodes.sum(1, keepdim=True).clamp_min(1)

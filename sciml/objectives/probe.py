@@ -139,8 +139,14 @@ def _fit(features: Tensor, labels: Tensor, classes: int, penalty: float) -> Line
 
 
 def knn_scores(
-    train: Tensor, labels: Tensor, features: Tensor, *, classes: int | None = None,
-    neighbours: int = 20, temperature: float = 0.07, chunk: int = 1024,
+    train: Tensor,
+    labels: Tensor,
+    features: Tensor,
+    *,
+    classes: int | None = None,
+    neighbours: int = 20,
+    temperature: float = 0.07,
+    chunk: int = 1024,
 ) -> Tensor:
     """[K, classes] weighted votes of the nearest (by cosine) training examples, summing to 1."""
     count = classes or int(labels.max()) + 1
@@ -182,8 +188,13 @@ def metrics(scores: Tensor, labels: Tensor) -> dict[str, float]:
 
 
 def probe(
-    train: Tensor, train_labels: Tensor, test: Tensor, test_labels: Tensor,
-    *, classes: int | None = None, neighbours: int = 20,
+    train: Tensor,
+    train_labels: Tensor,
+    test: Tensor,
+    test_labels: Tensor,
+    *,
+    classes: int | None = None,
+    neighbours: int = 20,
 ) -> dict[str, float]:
     """Linear and kNN probe: fitted on the training embeddings, scored on the test ones.
 
@@ -193,6 +204,8 @@ def probe(
     count = classes or int(max(train_labels.max(), test_labels.max())) + 1
     linear = fit_linear(train, train_labels, classes=count).scores(test)
     near = knn_scores(train, train_labels, test, classes=count, neighbours=neighbours)
-    return {f"{kind}_{key}": value
-            for kind, scores in (("linear", linear), ("knn", near))
-            for key, value in metrics(scores, test_labels).items()}
+    return {
+        f"{kind}_{key}": value
+        for kind, scores in (("linear", linear), ("knn", near))
+        for key, value in metrics(scores, test_labels).items()
+    }

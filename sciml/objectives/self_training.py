@@ -70,8 +70,9 @@ class Unlabelled:
 class Labelled:
     """Examples with a soft label [classes] each, as (example without its own label, label)."""
 
-    def __init__(self, dataset: Examples, indices: Sequence[int] | np.ndarray, labels: Tensor
-                 ) -> None:
+    def __init__(
+        self, dataset: Examples, indices: Sequence[int] | np.ndarray, labels: Tensor
+    ) -> None:
         if len(indices) != len(labels):
             raise InputError(f"{len(indices)} examples need as many labels, got {len(labels)}")
         self.dataset = dataset
@@ -176,11 +177,13 @@ def noisy_student(
     parts = {"labelled": labelled, "unlabelled": unlabelled, "test": test}
     names = list(parts)
     for i, one in enumerate(names):
-        for other in names[i + 1:]:
+        for other in names[i + 1 :]:
             both = np.intersect1d(np.asarray(parts[one]), np.asarray(parts[other]))
             if len(both):
-                raise InputError(f"{len(both)} examples are both {one} and {other}",
-                                 where=f"example {int(both[0])}")
+                raise InputError(
+                    f"{len(both)} examples are both {one} and {other}",
+                    where=f"example {int(both[0])}",
+                )
     known = torch.as_tensor(np.asarray(labels)[np.asarray(labelled, dtype=np.int64)])
     if not len(known) or int(known.min()) < 0 or int(known.max()) >= classes:
         raise InputError(f"the labelled examples need labels in 0..{classes - 1}")
@@ -191,8 +194,10 @@ def noisy_student(
     for generation, model in enumerate(models[1:], start=1):
         scores = predict(rounds[-1].model, pool)
         if tuple(scores.shape) != (len(pool), classes):
-            raise InputError(f"`predict` must give [{len(pool)}, {classes}] probabilities, "
-                             f"got {tuple(scores.shape)}")
+            raise InputError(
+                f"`predict` must give [{len(pool)}, {classes}] probabilities, "
+                f"got {tuple(scores.shape)}"
+            )
         kept, soft = select(scores, config)
         if not len(kept):
             raise InputError(

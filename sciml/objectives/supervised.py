@@ -56,15 +56,22 @@ class Supervised(nn.Module):
     Config = SupervisedConfig
 
     def __init__(
-        self, trunk: Trunk, embedder: Embedder,
-        config: SupervisedConfig | None = None, *, augment: object = None,
+        self,
+        trunk: Trunk,
+        embedder: Embedder,
+        config: SupervisedConfig | None = None,
+        *,
+        augment: object = None,
     ) -> None:
         super().__init__()
         self.trunk, self.embedder, self.config = trunk, embedder, config or self.Config()
         config = self.config
         outputs = config.outputs * (len(config.quantiles) if config.loss == "quantile" else 1)
-        self.head: nn.Module = (mlp(trunk.dim, config.hidden, outputs) if config.hidden
-                                else nn.Linear(trunk.dim, outputs))
+        self.head: nn.Module = (
+            mlp(trunk.dim, config.hidden, outputs)
+            if config.hidden
+            else nn.Linear(trunk.dim, outputs)
+        )
         # In training an augmentation, if there is one, makes the noise of a noised student.
         self.augment = augment if callable(augment) else None
         if config.frozen or config.lora:
@@ -94,12 +101,15 @@ class Supervised(nn.Module):
         Raises:
             InputError: the batch has no labels, or more classes than `outputs`.
         """
-        name, weight_name = (("y", "weight") if self.config.level == "graph"
-                             else ("node_y", "node_weight"))
+        name, weight_name = (
+            ("y", "weight") if self.config.level == "graph" else ("node_y", "node_weight")
+        )
         labels, weight = optional(batch, name), optional(batch, weight_name)
         if labels is None:
-            raise InputError(f"supervised training needs the label `{name}` in the batch",
-                             hint=f"It holds {sorted(batch.keys())}")
+            raise InputError(
+                f"supervised training needs the label `{name}` in the batch",
+                hint=f"It holds {sorted(batch.keys())}",
+            )
         if self.training and self.augment is not None:
             batch = self.augment(batch)
         if self.config.level == "node":
@@ -115,19 +125,22 @@ class Supervised(nn.Module):
         weight = known.float() if weight is None else known * weight.float()
         count = weight.sum()
         mean = (terms * weight).sum() / count.clamp_min(1e-12)
-        metrics = {key: (value * weight).sum() / count.clamp_min(1e-12)
-                   for key, value in metrics.items()}
+        metrics = {
+            key: (value * weight).sum() / count.clamp_min(1e-12) for key, value in metrics.items()
+        }
         return {"loss": mean, "count": count, **{k: v.detach() for k, v in metrics.items()}}
 
 
-def _terms(outputs: Tensor, labels: Tensor, config: SupervisedConfig
-           ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+def _terms(
+    outputs: Tensor, labels: Tensor, config: SupervisedConfig
+) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
     """([K] loss terms, [K] bool known, {[K] metrics})."""
     if config.loss == "cross_entropy":
         if labels.is_floating_point() and labels.dim() == 2:
             known = labels.sum(1) > 0
-            terms = F.cross_entropy(outputs, labels, reduction="none",
-                                    label_smoothing=config.smoothing)
+            terms = F.cross_entropy(
+                outputs, labels, reduction="none", label_smoothing=config.smoothing
+            )
             right = outputs.argmax(1) == labels.argmax(1)
         else:
             labels = labels.long()
@@ -137,8 +150,9 @@ def _terms(outputs: Tensor, labels: Tensor, config: SupervisedConfig
                     f"a label is {int(labels.max())}, but the head has {config.outputs} classes",
                     hint="Set `outputs` to the number of classes",
                 )
-            terms = F.cross_entropy(outputs, labels.clamp_min(0), reduction="none",
-                                    label_smoothing=config.smoothing)
+            terms = F.cross_entropy(
+                outputs, labels.clamp_min(0), reduction="none", label_smoothing=config.smoothing
+            )
             right = outputs.argmax(1) == labels
         return terms, known, {"accuracy": right.float()}
     values = labels.reshape(len(outputs), config.outputs).float()

@@ -55,8 +55,12 @@ class VICReg(nn.Module):
     Config = VICRegConfig
 
     def __init__(
-        self, trunk: Trunk, embedder: Embedder, config: VICRegConfig | None = None,
-        *, augment: Augment | None = None,
+        self,
+        trunk: Trunk,
+        embedder: Embedder,
+        config: VICRegConfig | None = None,
+        *,
+        augment: Augment | None = None,
     ) -> None:
         super().__init__()
         self.trunk, self.embedder, self.config = trunk, embedder, config or self.Config()
@@ -75,14 +79,18 @@ class VICReg(nn.Module):
             wide(self.expander(self.trunk(self.embedder(view)).graph)) for view in views
         )
         if len(first) < 2:
-            raise InputError("VICReg needs at least two graphs in a batch, got 1",
-                             hint="Raise train.batch_size")
+            raise InputError(
+                "VICReg needs at least two graphs in a batch, got 1", hint="Raise train.batch_size"
+            )
         invariance = F.mse_loss(first, second)
         variance = variance_term(first) + variance_term(second)
         covariance = covariance_term(first) + covariance_term(second)
         config = self.config
-        loss = (config.invariance * invariance + config.variance * variance
-                + config.covariance * covariance)
+        loss = (
+            config.invariance * invariance
+            + config.variance * variance
+            + config.covariance * covariance
+        )
         return {
             "loss": loss,
             "count": torch.tensor(float(len(first)), device=first.device),

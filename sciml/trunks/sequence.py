@@ -94,8 +94,15 @@ class _Stack(nn.Module):
         super().__init__()
         self.config, self.causal = config, causal
         self.blocks = nn.ModuleList(
-            Block(config.dim, config.heads, config.groups, config.expansion, config.dropout,
-                  cross, depth=layers)
+            Block(
+                config.dim,
+                config.heads,
+                config.groups,
+                config.expansion,
+                config.dropout,
+                cross,
+                depth=layers,
+            )
             for _ in range(layers)
         )
         self.norm = nn.RMSNorm(config.dim, eps=1e-6)
@@ -118,7 +125,11 @@ class _Stack(nn.Module):
         return bias.movedim(-1, -3)
 
     def forward(
-        self, x: Tensor, mask: Tensor, paths: Tensor | None, memory: Memory | None = None,
+        self,
+        x: Tensor,
+        mask: Tensor,
+        paths: Tensor | None,
+        memory: Memory | None = None,
         pair_bias: Tensor | None = None,
     ) -> Tensor:
         index = torch.arange(x.shape[1], device=x.device)[None]
@@ -148,10 +159,14 @@ class Sequence(Trunk):
         super().__init__(config)
         config = self.config
         two = config.kind == "encoder-decoder"
-        self.encoder = (_Stack(config, False, False, config.encoder_layers)
-                        if config.kind != "decoder" else None)
-        self.decoder = (_Stack(config, True, two, config.decoder_layers)
-                        if config.kind != "encoder" else None)
+        self.encoder = (
+            _Stack(config, False, False, config.encoder_layers)
+            if config.kind != "decoder"
+            else None
+        )
+        self.decoder = (
+            _Stack(config, True, two, config.decoder_layers) if config.kind != "encoder" else None
+        )
         self.pairs = nn.Linear(config.pair_dim, config.heads) if config.pair_dim else None
         self.tokens: nn.Embedding | None = None
         if config.vocabulary:
@@ -181,7 +196,9 @@ class Sequence(Trunk):
         return F.linear(nodes, self.tokens.weight)
 
     def encode(
-        self, batch: Any, mask: Bool[Tensor, "B N"] | None = None,
+        self,
+        batch: Any,
+        mask: Bool[Tensor, "B N"] | None = None,
         positions: Int[Tensor, "B N D"] | None = None,
     ) -> Any:
         """A batch of features -> `Encoded`; token ids [B, N] -> `Memory` for decoding.
@@ -206,8 +223,11 @@ class Sequence(Trunk):
         return Encoded(nodes, mean_nodes(batch, nodes))
 
     def decode(
-        self, tokens: Int[Tensor, "B T"], memory: Memory | None = None,
-        mask: Bool[Tensor, "B T"] | None = None, positions: Int[Tensor, "B T D"] | None = None,
+        self,
+        tokens: Int[Tensor, "B T"],
+        memory: Memory | None = None,
+        mask: Bool[Tensor, "B T"] | None = None,
+        positions: Int[Tensor, "B T D"] | None = None,
     ) -> Float[Tensor, "B T V"]:
         """Teacher-forced logits of the token after each of `tokens`, which begin with the start."""
         mask = tokens != self.config.pad if mask is None else mask
@@ -218,13 +238,19 @@ class Sequence(Trunk):
         if self.decoder is None:
             raise InputError("a Sequence of kind 'encoder' cannot decode")
         if (memory is None) != (self.config.kind == "decoder"):
-            raise InputError(f"a Sequence of kind {self.config.kind!r} decodes "
-                             f"{'without' if memory is not None else 'from'} a source")
+            raise InputError(
+                f"a Sequence of kind {self.config.kind!r} decodes "
+                f"{'without' if memory is not None else 'from'} a source"
+            )
         return self.decoder
 
     def beam_search(
-        self, source: Memory | Tensor | None, beam: int = 10, max_length: int = 256,
-        grammar: Grammar | None = None, length_penalty: float = 1.0,
+        self,
+        source: Memory | Tensor | None,
+        beam: int = 10,
+        max_length: int = 256,
+        grammar: Grammar | None = None,
+        length_penalty: float = 1.0,
         prompt: Int[Tensor, "S P"] | None = None,
     ) -> Hypotheses:
         """The `beam` best outputs of each source; see `sciml.nn.decoding.beam_search`.
@@ -236,22 +262,43 @@ class Sequence(Trunk):
         memory, sources = self._begin(source, prompt)
         steps = _Steps(self, memory, sources, beam, share=True)
         return decoding.beam_search(
-            steps, self._ids(), sources=sources, beam=beam, max_length=max_length,
-            device=self._device(), grammar=grammar, length_penalty=length_penalty, prompt=prompt,
+            steps,
+            self._ids(),
+            sources=sources,
+            beam=beam,
+            max_length=max_length,
+            device=self._device(),
+            grammar=grammar,
+            length_penalty=length_penalty,
+            prompt=prompt,
         )
 
     def sample(
-        self, source: Memory | Tensor | None, samples: int = 1, max_length: int = 256,
-        grammar: Grammar | None = None, temperature: float = 1.0, top_k: int = 0,
-        top_p: float = 1.0, prompt: Int[Tensor, "S P"] | None = None,
+        self,
+        source: Memory | Tensor | None,
+        samples: int = 1,
+        max_length: int = 256,
+        grammar: Grammar | None = None,
+        temperature: float = 1.0,
+        top_k: int = 0,
+        top_p: float = 1.0,
+        prompt: Int[Tensor, "S P"] | None = None,
     ) -> Hypotheses:
         """`samples` random outputs of each source; see `sciml.nn.decoding.sample`."""
         memory, sources = self._begin(source, prompt)
         steps = _Steps(self, memory, sources, samples, share=False)
         return decoding.sample(
-            steps, self._ids(), sources=sources, samples=samples, max_length=max_length,
-            device=self._device(), grammar=grammar, temperature=temperature, top_k=top_k,
-            top_p=top_p, prompt=prompt,
+            steps,
+            self._ids(),
+            sources=sources,
+            samples=samples,
+            max_length=max_length,
+            device=self._device(),
+            grammar=grammar,
+            temperature=temperature,
+            top_k=top_k,
+            top_p=top_p,
+            prompt=prompt,
         )
 
     def _begin(
@@ -291,8 +338,13 @@ class _Steps:
         config = model.config
         first = next(model.parameters())
         self.cache = BeamCache(
-            len(stack.blocks), sources * width // self.pool_width, self.pool_width,
-            config.groups, config.dim // config.heads, first.device, first.dtype,
+            len(stack.blocks),
+            sources * width // self.pool_width,
+            self.pool_width,
+            config.groups,
+            config.dim // config.heads,
+            first.device,
+            first.dtype,
         )
         self.cross: list[tuple[Tensor, Tensor]] = []
         self.memory_bias: Tensor | None = None
@@ -303,7 +355,8 @@ class _Steps:
                     self.cross.append((k.contiguous(), v.contiguous()))
             hidden = ~memory.mask[:, None, None]
             self.memory_bias = torch.zeros_like(hidden, dtype=first.dtype).masked_fill(
-                hidden, torch.finfo(first.dtype).min / 4)
+                hidden, torch.finfo(first.dtype).min / 4
+            )
 
     @torch.no_grad()
     def step(self, tokens: Tensor, paths: Tensor | None) -> Tensor:

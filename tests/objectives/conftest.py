@@ -30,8 +30,9 @@ class Small(Trunk):
     def __init__(self, config=None):
         super().__init__(config)
         self.message = nn.Linear(self.dim, self.dim)
-        self.update = nn.Sequential(nn.Linear(2 * self.dim, self.dim), nn.GELU(),
-                                    nn.Linear(self.dim, self.dim))
+        self.update = nn.Sequential(
+            nn.Linear(2 * self.dim, self.dim), nn.GELU(), nn.Linear(self.dim, self.dim)
+        )
         self.place = nn.Linear(3, self.dim) if self.config.see_positions else None
 
     @property
@@ -74,10 +75,15 @@ def graphs(batch: int = 6, seed: int = 0, dtype=torch.float32):
     items = []
     for i in range(batch):
         n = 3 + (5 * i) % 7
-        items.append({"x": torch.randn(n, 4, generator=random).to(dtype),
-                      "pos": torch.randn(n, 3, generator=random).to(dtype),
-                      "node_token": torch.randint(0, 9, (n,), generator=random),
-                      "y": torch.tensor(i % 2), "domain": torch.tensor(i % 3 == 0).long()})
+        items.append(
+            {
+                "x": torch.randn(n, 4, generator=random).to(dtype),
+                "pos": torch.randn(n, 3, generator=random).to(dtype),
+                "node_token": torch.randint(0, 9, (n,), generator=random),
+                "y": torch.tensor(i % 2),
+                "domain": torch.tensor(i % 3 == 0).long(),
+            }
+        )
     return make_dense(items)
 
 

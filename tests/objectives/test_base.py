@@ -22,8 +22,9 @@ def test_ranks_are_within_graphs_and_padding_is_last(dense_batch):
 
 def test_ranks_keep_real_nodes_before_padding_even_at_infinity(dense_batch):
     scores = torch.full(dense_batch.mask.shape, torch.inf)
-    assert torch.equal(ranks(scores, dense_batch)[dense_batch.mask],
-                       place(dense_batch)[dense_batch.mask])
+    assert torch.equal(
+        ranks(scores, dense_batch)[dense_batch.mask], place(dense_batch)[dense_batch.mask]
+    )
 
 
 def test_standardise_equals_all_at_once():

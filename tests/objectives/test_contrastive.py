@@ -26,7 +26,8 @@ def test_nt_xent_equals_pytorch_metric_learning(temperature):
     loss, accuracy = nt_xent(*values, temperature)
     ours = torch.autograd.grad(loss, values)
     theirs = losses.NTXentLoss(temperature=temperature)(
-        torch.cat(values), torch.arange(8).repeat(2))
+        torch.cat(values), torch.arange(8).repeat(2)
+    )
     torch.testing.assert_close(loss, theirs, rtol=1e-5, atol=1e-6)
     for a, b in zip(ours, torch.autograd.grad(theirs, values)):
         torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-6)
@@ -58,8 +59,14 @@ assert torch.allclose(mine.grad, whole.grad[:, share], atol=1e-6)
 
 @pytest.mark.slow
 def test_two_processes_give_the_loss_and_gradient_of_one(tmp_path):
-    running = [subprocess.Popen([sys.executable, "-c", PROCESS, str(rank), str(tmp_path / "meet")],
-                                stderr=subprocess.PIPE, text=True) for rank in range(2)]
+    running = [
+        subprocess.Popen(
+            [sys.executable, "-c", PROCESS, str(rank), str(tmp_path / "meet")],
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in range(2)
+    ]
     for process in running:
         _, error = process.communicate(timeout=200)
         assert process.returncode == 0, error
@@ -86,7 +93,8 @@ def test_moco_queue_order_and_key_encoder_step_by_step(trunk, embedder, make_bat
             key_trunk, key_embedder, key_projector = objective.key
             keys = F.normalize(key_projector(key_trunk(key_embedder(batch)).graph), dim=-1)
             query = F.normalize(
-                objective.projector(objective.trunk(objective.embedder(batch)).graph), dim=-1)
+                objective.projector(objective.trunk(objective.embedder(batch)).graph), dim=-1
+            )
             logits = torch.cat([(query * keys).sum(1, keepdim=True), query @ queue.T], 1) / 0.2
             wanted = F.cross_entropy(logits, torch.zeros(size, dtype=torch.long))
         result = objective(batch)
@@ -103,11 +111,11 @@ def test_moco_queue_order_and_key_encoder_step_by_step(trunk, embedder, make_bat
         online = torch.nn.ModuleList([objective.trunk, objective.embedder, objective.projector])
         for name, parameter in online.named_parameters():
             expected[name] = 0.9 * expected[name] + 0.1 * parameter.detach()
-            torch.testing.assert_close(dict(objective.key.named_parameters())[name],
-                                       expected[name])
+            torch.testing.assert_close(dict(objective.key.named_parameters())[name], expected[name])
     assert int(objective.pointer) == at % 10
-    assert any(not torch.equal(a, b) for a, b in zip(
-        objective.key.parameters(), online.parameters()))
+    assert any(
+        not torch.equal(a, b) for a, b in zip(objective.key.parameters(), online.parameters())
+    )
 
 
 def test_evaluation_does_not_touch_the_queue(trunk, embedder, dense_batch):
@@ -134,8 +142,11 @@ def test_trains_on_both_layouts_and_needs_views(trunk, embedder, batch, name):
     result = objective(batch)
     result["loss"].backward()
     assert float(result["loss"]) > 0 and float(result["count"]) in (6, 12)
-    idle = [n for n, p in objective.named_parameters()
-            if p.requires_grad and p.grad is None and "token" not in n]
+    idle = [
+        n
+        for n, p in objective.named_parameters()
+        if p.requires_grad and p.grad is None and "token" not in n
+    ]
     assert idle == []
     with pytest.raises(InputError, match="needs `augment`"):
         objectives.build(name)(trunk, embedder)

@@ -29,9 +29,13 @@ def test_reads_dense_and_sparse_graphs(tmp_path):
     assert batch.x.shape == (2, 7, 2) and "y" not in batch
     data = corpus.embedder(8, 3)(batch)
     assert data.x.shape == (2, 7, 8) and data.pair.shape == (2, 7, 7, 3)
-    sparse = read_graphs(write(
-        tmp_path / "sparse", edge_index=lambda n: np.stack([np.arange(n - 1), np.arange(1, n)]),
-        edge_attr=lambda n: np.ones((n - 1, 4))))
+    sparse = read_graphs(
+        write(
+            tmp_path / "sparse",
+            edge_index=lambda n: np.stack([np.arange(n - 1), np.arange(1, n)]),
+            edge_attr=lambda n: np.ones((n - 1, 4)),
+        )
+    )
     batch = sparse.collate([sparse.dataset[i] for i in range(2)])
     assert batch.edge_index.tolist() == [[0, 1, 3, 4, 5], [1, 2, 4, 5, 6]]
     assert sparse.embedder(8, 3)(batch).edge_attr.shape == (5, 3)

@@ -21,8 +21,9 @@ def test_hidden_nodes_alone_carry_loss_and_targets_get_no_gradient(trunk, embedd
     # The context does not see hidden content; the target does.
     x = batch.x.clone()
     x[chosen] += 1
-    torch.testing.assert_close(trunk(embedder(batch, chosen)).nodes,
-                               trunk(embedder(changed(batch, x=x), chosen)).nodes)
+    torch.testing.assert_close(
+        trunk(embedder(batch, chosen)).nodes, trunk(embedder(changed(batch, x=x), chosen)).nodes
+    )
     assert float(objective.losses(changed(batch, x=x), chosen)["loss"]) != float(result["loss"])
 
 

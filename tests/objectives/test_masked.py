@@ -35,8 +35,9 @@ def test_masked_positions_alone_carry_loss(trunk, batch, shape):
     other = changed(batch, node_token=torch.where(chosen, batch.node_token, 0))
     assert float(objective.losses(other, chosen)["loss"]) == float(result["loss"])
     # ... those of the chosen ones do.
-    wrong = changed(batch, node_token=torch.where(chosen, (batch.node_token + 1) % 9,
-                                                  batch.node_token))
+    wrong = changed(
+        batch, node_token=torch.where(chosen, (batch.node_token + 1) % 9, batch.node_token)
+    )
     assert float(objective.losses(wrong, chosen)["loss"]) != float(result["loss"])
     # The gradient to visible features comes through the input; hidden ones get none.
     x = batch.x.clone().requires_grad_()
@@ -134,8 +135,7 @@ def test_units_do_not_weigh_features(trunk):
         objective = Masked(trunk, FeatureEmbedder(4, 16)).train()
         objective.embedder.linear.weight.data.zero_()
         torch.manual_seed(5)
-        items = [{"x": torch.randn(9, 4) * torch.tensor([1.0, 1.0, 1.0, scale])}
-                 for _ in range(8)]
+        items = [{"x": torch.randn(9, 4) * torch.tensor([1.0, 1.0, 1.0, scale])} for _ in range(8)]
         batch = make_dense(items)
         torch.manual_seed(6)
         losses.append(float(objective(batch)["loss"]))

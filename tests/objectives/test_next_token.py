@@ -28,16 +28,20 @@ class Tokens(Embedder):
         return {"token": self.size}
 
     def forward(self, batch, hidden=None):
-        ids = batch.node_token if hidden is None else batch.node_token.masked_fill(
-            hidden, self.size)
+        ids = (
+            batch.node_token if hidden is None else batch.node_token.masked_fill(hidden, self.size)
+        )
         return changed(batch, x=self.table(ids))
 
 
 def sentences(lengths=(7, 4, 1)):
     random = torch.Generator().manual_seed(0)
-    return make_dense([{"x": torch.zeros(n, 0),
-                        "node_token": torch.randint(0, 5, (n,), generator=random)}
-                       for n in lengths])
+    return make_dense(
+        [
+            {"x": torch.zeros(n, 0), "node_token": torch.randint(0, 5, (n,), generator=random)}
+            for n in lengths
+        ]
+    )
 
 
 def decoder():
@@ -77,8 +81,9 @@ def test_needs_tokens(embedder):
 def test_learns_a_cycle():
     torch.manual_seed(0)
     objective = NextToken(decoder(), Tokens(5, 16))
-    batch = make_dense([{"x": torch.zeros(10, 0), "node_token": (torch.arange(10) + i) % 5}
-                        for i in range(5)])
+    batch = make_dense(
+        [{"x": torch.zeros(10, 0), "node_token": (torch.arange(10) + i) % 5} for i in range(5)]
+    )
     optimizer = torch.optim.Adam(objective.parameters(), 1e-2)
     for _ in range(40):
         result = objective(batch)

@@ -58,8 +58,8 @@ def test_rotation_trains_a_trunk_that_sees_positions(seeing_trunk, embedder, bat
     turned = objective.altered(batch, which)
     identity = objective.altered(batch, torch.zeros(6, dtype=torch.long))
     assert torch.equal(identity.pos, batch.pos)
-    first = (turned.pos[2] if batch.pos.dim() == 3 else turned.pos[batch.batch == 2])
-    plain = (batch.pos[2] if batch.pos.dim() == 3 else batch.pos[batch.batch == 2])
+    first = turned.pos[2] if batch.pos.dim() == 3 else turned.pos[batch.batch == 2]
+    plain = batch.pos[2] if batch.pos.dim() == 3 else batch.pos[batch.batch == 2]
     assert torch.allclose(first, plain @ objective.matrices[2].T)
 
 
@@ -95,8 +95,12 @@ def test_jigsaw_moves_tiles_as_wholes(seeing_trunk, embedder, collate):
 
 def test_jigsaw_of_a_sequence_reorders_runs():
     trunk = trunks.build("sequence", dim=16, heads=4)
-    batch = make_dense([{"x": torch.arange(7.0)[:, None].expand(7, 4)},
-                        {"x": torch.arange(4.0)[:, None].expand(4, 4)}])
+    batch = make_dense(
+        [
+            {"x": torch.arange(7.0)[:, None].expand(7, 4)},
+            {"x": torch.arange(4.0)[:, None].expand(4, 4)},
+        ]
+    )
     objective = Jigsaw(trunk, FeatureEmbedder(4, 16), JigsawConfig(grid=2, dimensions=0, orders=2))
     moved = objective.altered(batch, torch.tensor([1, 1]))
     assert moved.x[0, :, 0].tolist() == [4, 5, 6, 0, 1, 2, 3]
@@ -108,7 +112,8 @@ def test_jigsaw_of_a_sequence_reorders_runs():
 def test_jigsaw_refuses_a_trunk_that_does_not_see_order(trunk, embedder, make_batch):
     with pytest.raises(InputError, match="does not see the order"):
         Jigsaw(trunk, embedder, JigsawConfig(dimensions=0))(
-            make_dense([{"x": torch.randn(8, 4)} for _ in range(3)]))
+            make_dense([{"x": torch.randn(8, 4)} for _ in range(3)])
+        )
 
 
 def test_all_names_build():

@@ -39,11 +39,15 @@ def test_knn_equals_scikit_learn():
     x, y = clusters()
     test, _ = clusters(seed=1)
     peer = neighbors.KNeighborsClassifier(
-        20, metric="cosine", algorithm="brute",
-        weights=lambda distance: torch.tensor((1 - distance) / 0.07).exp().numpy())
+        20,
+        metric="cosine",
+        algorithm="brute",
+        weights=lambda distance: torch.tensor((1 - distance) / 0.07).exp().numpy(),
+    )
     theirs = torch.tensor(peer.fit(x.numpy(), y.numpy()).predict_proba(test.numpy()))
-    torch.testing.assert_close(knn_scores(x, y, test, chunk=70).double(), theirs.double(),
-                               rtol=0, atol=1e-4)
+    torch.testing.assert_close(
+        knn_scores(x, y, test, chunk=70).double(), theirs.double(), rtol=0, atol=1e-4
+    )
 
 
 def test_auc_equals_scikit_learn_with_ties():
@@ -51,13 +55,19 @@ def test_auc_equals_scikit_learn_with_ties():
     scores = torch.randint(0, 10, (200,)).float()
     positive = torch.rand(200) < scores / 12
     assert auc(scores, positive) == pytest.approx(
-        metrics_.roc_auc_score(positive.numpy(), scores.numpy()), abs=1e-12)
+        metrics_.roc_auc_score(positive.numpy(), scores.numpy()), abs=1e-12
+    )
     assert auc(scores, torch.zeros(200, dtype=torch.bool)) != auc(scores, positive)
     x, y = clusters()
     probabilities = fit_linear(x, y).scores(x)
-    assert metrics(probabilities, y)["auc"] == pytest.approx(metrics_.roc_auc_score(
-        y.numpy(), probabilities.double().numpy() / probabilities.double().sum(1, keepdim=True)
-        .numpy(), multi_class="ovr"), abs=1e-6)
+    assert metrics(probabilities, y)["auc"] == pytest.approx(
+        metrics_.roc_auc_score(
+            y.numpy(),
+            probabilities.double().numpy() / probabilities.double().sum(1, keepdim=True).numpy(),
+            multi_class="ovr",
+        ),
+        abs=1e-6,
+    )
 
 
 def test_probe_reports_both_and_embed_keeps_modes(trunk, embedder, make_batch):
@@ -66,8 +76,14 @@ def test_probe_reports_both_and_embed_keeps_modes(trunk, embedder, make_batch):
     assert 0.6 < result["linear_accuracy"] <= 1
     dataset = list(range(7))
     trunk.train()
-    found = embed(trunk, embedder, dataset, lambda items: make_batch(len(items)), batch_size=4,
-                  indices=[0, 1, 2, 3])
+    found = embed(
+        trunk,
+        embedder,
+        dataset,
+        lambda items: make_batch(len(items)),
+        batch_size=4,
+        indices=[0, 1, 2, 3],
+    )
     assert trunk.training and found.shape == (4, 16) and not found.requires_grad
     with pytest.raises(InputError, match="nothing to embed"):
         embed(trunk, embedder, dataset, make_batch, indices=[])

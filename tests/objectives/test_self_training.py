@@ -75,8 +75,9 @@ def train(model, examples, generation):
 
 @torch.no_grad()
 def predict(model, examples):
-    return model(torch.stack([e["x"] for e in (examples[i] for i in range(len(examples)))])
-                 ).softmax(-1)
+    return model(
+        torch.stack([e["x"] for e in (examples[i] for i in range(len(examples)))])
+    ).softmax(-1)
 
 
 def test_never_reads_a_label_it_must_not_and_the_student_is_no_worse():
@@ -92,9 +93,17 @@ def test_never_reads_a_label_it_must_not_and_the_student_is_no_worse():
         return train(model, examples, generation)
 
     rounds = noisy_student(
-        dataset, labels, 2, labelled=labelled, unlabelled=unlabelled, test=test,
-        models=[make_model(16), make_model(32), make_model(64)], train=train_and_watch,
-        predict=predict, config=NoisyStudentConfig(threshold=0.8))
+        dataset,
+        labels,
+        2,
+        labelled=labelled,
+        unlabelled=unlabelled,
+        test=test,
+        models=[make_model(16), make_model(32), make_model(64)],
+        train=train_and_watch,
+        predict=predict,
+        config=NoisyStudentConfig(threshold=0.8),
+    )
     assert len(rounds) == 3 and seen[0] == set(labelled)
     assert all(not group & set(test) for group in seen)
     assert all(group <= set(labelled) | set(unlabelled) for group in seen)
@@ -117,8 +126,16 @@ def test_overlap_is_refused():
         noisy_student(data, y.numpy() - 1, 2, labelled=[0, 1], unlabelled=[2], test=[], **args)
     with pytest.raises(InputError, match="no pseudo-label"):
         args["models"] = [make_model(4)] * 2
-        noisy_student(data, y.numpy(), 2, labelled=[0, 1], unlabelled=[2], test=[3],
-                      config=NoisyStudentConfig(threshold=1.0), **args)
+        noisy_student(
+            data,
+            y.numpy(),
+            2,
+            labelled=[0, 1],
+            unlabelled=[2],
+            test=[3],
+            config=NoisyStudentConfig(threshold=1.0),
+            **args,
+        )
 
 
 def test_selection_by_confidence_and_balance():
@@ -133,8 +150,13 @@ def test_selection_by_confidence_and_balance():
 def test_data_sets_of_graphs():
     items = [{"x": torch.full((2, 1), float(i)), "y": torch.tensor(i)} for i in range(6)]
     soft = torch.eye(3)
-    joined = Joined([Labelled(items, [4, 2, 0], soft), Labelled(items, [], torch.zeros(0, 3)),
-                     Labelled(items, [1, 3, 5], soft.flip(0))])
+    joined = Joined(
+        [
+            Labelled(items, [4, 2, 0], soft),
+            Labelled(items, [], torch.zeros(0, 3)),
+            Labelled(items, [1, 3, 5], soft.flip(0)),
+        ]
+    )
     assert len(joined) == 6 and float(joined[4][0]["x"][0]) == 3
     batch = collate_labelled(make_dense)([joined[i] for i in range(6)])
     assert batch.x[:, 0, 0].tolist() == [4, 2, 0, 1, 3, 5]

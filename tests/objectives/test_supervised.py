@@ -64,15 +64,17 @@ def test_quantiles_of_a_constant_input_are_those_of_the_labels(trunk, embedder, 
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-    torch.testing.assert_close(outputs.detach(), values.quantile(torch.tensor([0.25, 0.5, 0.75])),
-                               rtol=0, atol=0.03)
+    torch.testing.assert_close(
+        outputs.detach(), values.quantile(torch.tensor([0.25, 0.5, 0.75])), rtol=0, atol=0.03
+    )
 
 
 def test_binary(trunk, embedder, dense_batch):
     objective = Supervised(trunk, embedder, SupervisedConfig(outputs=1, loss="binary"))
     result = objective(dense_batch)
-    wanted = F.binary_cross_entropy_with_logits(objective.predict(dense_batch)[:, 0],
-                                                dense_batch.y.float())
+    wanted = F.binary_cross_entropy_with_logits(
+        objective.predict(dense_batch)[:, 0], dense_batch.y.float()
+    )
     torch.testing.assert_close(result["loss"], wanted)
 
 
@@ -81,7 +83,9 @@ def test_a_frozen_trunk_does_not_move(trunk, embedder, dense_batch):
     assert not objective.trunk.training and objective.head.training
     objective(dense_batch)["loss"].backward()
     assert {n for n, p in objective.named_parameters() if p.grad is not None} == {
-        "head.weight", "head.bias"}
+        "head.weight",
+        "head.bias",
+    }
 
 
 def test_low_rank_fine_tuning_trains_adapters_and_head_alone(trunk, embedder, dense_batch):
@@ -119,7 +123,8 @@ def test_the_adversary_descends_and_the_trunk_ascends(trunk, embedder, dense_bat
     features = trunk(embedder(batch)).graph
     plain = F.cross_entropy(objective.adversary(features), batch.domain)
     direct, adversary = torch.autograd.grad(
-        plain, [trunk.message.weight, objective.adversary[0].weight])
+        plain, [trunk.message.weight, objective.adversary[0].weight]
+    )
     torch.testing.assert_close(reversed_, -strength * direct)
     own = torch.autograd.grad(objective(batch)["loss"], objective.adversary[0].weight)[0]
     torch.testing.assert_close(own, adversary)

@@ -12,9 +12,24 @@ import torch
 from sciml import trunks
 from sciml.cli import main
 
-SMALL = ["--dim", "8", "--pair-dim", "4", "--train.steps", "6", "--train.batch-size", "8",
-         "--train.validate-every", "3", "--train.log-every", "2", "--train.device", "cpu",
-         "--most-held-out", "12"]
+SMALL = [
+    "--dim",
+    "8",
+    "--pair-dim",
+    "4",
+    "--train.steps",
+    "6",
+    "--train.batch-size",
+    "8",
+    "--train.validate-every",
+    "3",
+    "--train.log-every",
+    "2",
+    "--train.device",
+    "cpu",
+    "--most-held-out",
+    "12",
+]
 PAIR = ["--trunk-settings", "{depth: 1, heads: 2, bias_hidden: 4, class_depth: 1}"]
 
 
@@ -25,8 +40,12 @@ def graphs(tmp_path_factory):
     random = np.random.default_rng(0)
     for i in range(60):
         n = random.integers(4, 9)
-        np.savez(folder / f"{i:03d}.npz", x=random.normal(size=(n, 3)),
-                 pos=random.normal(size=(n, 3)) * (1 + 2 * (i % 2)), y=i % 2)
+        np.savez(
+            folder / f"{i:03d}.npz",
+            x=random.normal(size=(n, 3)),
+            pos=random.normal(size=(n, 3)) * (1 + 2 * (i % 2)),
+            y=i % 2,
+        )
     return folder
 
 
@@ -60,8 +79,19 @@ def test_the_same_command_resumes_and_goes_on_from_a_trunk(graphs, tmp_path):
     before = (out / "trunk" / "trunk.safetensors").read_bytes()
     assert run(graphs, out, *fast) == 0
     assert (out / "trunk" / "trunk.safetensors").read_bytes() == before
-    assert run(graphs, tmp_path / "on", "--start", str(out / "trunk"), "--objective", "vicreg",
-               "--probe-examples", "0") == 0
+    assert (
+        run(
+            graphs,
+            tmp_path / "on",
+            "--start",
+            str(out / "trunk"),
+            "--objective",
+            "vicreg",
+            "--probe-examples",
+            "0",
+        )
+        == 0
+    )
 
 
 USERS_TRUNK = '''
@@ -122,25 +152,43 @@ def test_trunk_objective_and_reader_by_import_path(graphs, tmp_path, monkeypatch
     (tmp_path / "my_objectives.py").write_text(USERS_OBJECTIVE)
     (tmp_path / "my_reader.py").write_text(
         "from sciml.objectives.graphs import read_graphs\n"
-        "def read(path):\n    return read_graphs(path)\n")
+        "def read(path):\n    return read_graphs(path)\n"
+    )
     monkeypatch.syspath_prepend(str(tmp_path))
     trunk = f"{tmp_path / 'mean_field.py'}:MeanField"
     assert run(graphs, tmp_path / "a", "--trunk", trunk, "--objective", "masked") == 0
     assert type(trunks.load(tmp_path / "a" / "trunk")).__name__ == "MeanField"
-    assert run(graphs, tmp_path / "b", "--trunk", trunk, "--objective", "my_objectives:Norm",
-               "--objective-settings", "{size: 2.0}", "--reader", "my_reader:read",
-               "--probe-examples", "0") == 0
+    assert (
+        run(
+            graphs,
+            tmp_path / "b",
+            "--trunk",
+            trunk,
+            "--objective",
+            "my_objectives:Norm",
+            "--objective-settings",
+            "{size: 2.0}",
+            "--reader",
+            "my_reader:read",
+            "--probe-examples",
+            "0",
+        )
+        == 0
+    )
 
 
-@pytest.mark.parametrize("arguments, said", [
-    (["--objective", "maskd"], "Did you mean 'masked'"),
-    (["--trunk", "pair_transfomer"], "Did you mean 'pair_transformer'"),
-    (["--objective-settings", "{fractoin: 1}"], "did you mean `fraction`"),
-    (["--objective", "next_token"], "target `token`"),
-    (["--reader", "nowhere:read"], "cannot import the reader"),
-    (["--objective", "moco", "--objective-settings", "{queue: 0}"], "`queue` must be >= 1"),
-    (["--trunk-settings", "{depht: 1}"], "did you mean `depth`"),
-])
+@pytest.mark.parametrize(
+    "arguments, said",
+    [
+        (["--objective", "maskd"], "Did you mean 'masked'"),
+        (["--trunk", "pair_transfomer"], "Did you mean 'pair_transformer'"),
+        (["--objective-settings", "{fractoin: 1}"], "did you mean `fraction`"),
+        (["--objective", "next_token"], "target `token`"),
+        (["--reader", "nowhere:read"], "cannot import the reader"),
+        (["--objective", "moco", "--objective-settings", "{queue: 0}"], "`queue` must be >= 1"),
+        (["--trunk-settings", "{depht: 1}"], "did you mean `depth`"),
+    ],
+)
 def test_mistakes_end_in_one_line_and_2(graphs, tmp_path, capsys, arguments, said):
     assert run(graphs, tmp_path / "out", *PAIR, *arguments) == 2
     error = capsys.readouterr().err.strip().splitlines()[-1]
@@ -150,12 +198,25 @@ def test_mistakes_end_in_one_line_and_2(graphs, tmp_path, capsys, arguments, sai
 def test_files_that_nothing_reads(tmp_path, capsys):
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "a.xyz").write_text("")
-    for data, said in ((tmp_path / "data", "nothing reads .xyz"),
-                       (tmp_path / "none", "neither a file, a folder nor a data card")):
+    for data, said in (
+        (tmp_path / "data", "nothing reads .xyz"),
+        (tmp_path / "none", "neither a file, a folder nor a data card"),
+    ):
         assert run(data, tmp_path / f"out-{data.name}", *PAIR) == 2
         assert said in capsys.readouterr().err
-    assert main(["run", "pretrain", "--data", f"graphs:{tmp_path / 'data'}", "--out",
-                 str(tmp_path / "out")]) == 2
+    assert (
+        main(
+            [
+                "run",
+                "pretrain",
+                "--data",
+                f"graphs:{tmp_path / 'data'}",
+                "--out",
+                str(tmp_path / "out"),
+            ]
+        )
+        == 2
+    )
     assert "no .npz file" in capsys.readouterr().err
 
 

@@ -23,8 +23,16 @@ ARITY = torch.tensor([-1, -1, -1, 0, 0, 1, 2])
 
 def model(seed: int = 0, sharpness: float = 4.0, **settings) -> Sequence:
     torch.manual_seed(seed)
-    defaults = dict(dim=16, heads=4, groups=2, encoder_layers=2, decoder_layers=2, vocabulary=7,
-                    buckets=8, reach=16)
+    defaults = dict(
+        dim=16,
+        heads=4,
+        groups=2,
+        encoder_layers=2,
+        decoder_layers=2,
+        vocabulary=7,
+        buckets=8,
+        reach=16,
+    )
     found = Sequence(SequenceConfig(**{**defaults, **settings})).double().eval()
     with torch.no_grad():  # confident enough that beams differ
         found.tokens.weight.mul_(sharpness)
@@ -39,8 +47,9 @@ def sources(seed: int = 0, batch: int = 3, length: int = 6) -> Tensor:
 
 
 @torch.no_grad()
-def log_probabilities(net: Sequence, memory: Memory, row: int, outputs: list[list[int]],
-                      legal=None) -> list[float]:
+def log_probabilities(
+    net: Sequence, memory: Memory, row: int, outputs: list[list[int]], legal=None
+) -> list[float]:
     """Of each output, without a cache, pad and start excluded, under `legal(prefix) -> [V]`."""
     longest = max(map(len, outputs))
     tokens = torch.full((len(outputs), longest), PAD)
@@ -126,8 +135,12 @@ def test_beam_search_equals_brute_force(penalty):
     outputs = all_outputs(7, longest)
     for row in range(3):
         exact = sorted(
-            ((score / len(y) ** penalty, y) for score, y in
-             zip(log_probabilities(net, memory, row, outputs), outputs)), reverse=True)
+            (
+                (score / len(y) ** penalty, y)
+                for score, y in zip(log_probabilities(net, memory, row, outputs), outputs)
+            ),
+            reverse=True,
+        )
         number = int(found.finished[row].sum())
         assert number == len(exact)
         scores = torch.tensor([score for score, _ in exact])
@@ -181,8 +194,10 @@ class Endless(PrefixGrammar):
 
 def test_what_does_not_end_in_time_is_marked():
     grammar = Endless(ARITY, END)
-    for found in (model().beam_search(sources(), beam=2, max_length=3, grammar=grammar),
-                  model().sample(sources(), samples=2, max_length=3, grammar=grammar)):
+    for found in (
+        model().beam_search(sources(), beam=2, max_length=3, grammar=grammar),
+        model().sample(sources(), samples=2, max_length=3, grammar=grammar),
+    ):
         assert not found.finished.any() and found.lists(0) == []
         assert (found.lengths == 3).all() and (found.tokens > END).all()
         assert found.scores.isfinite().all()
@@ -224,8 +239,9 @@ def test_grammar_beam_search_equals_brute_force_over_legal_outputs():
         allowed[END] = slots == 0
         return allowed
 
-    found = net.beam_search(memory, beam=100, max_length=longest, length_penalty=0,
-                            grammar=PrefixGrammar(ARITY, END))
+    found = net.beam_search(
+        memory, beam=100, max_length=longest, length_penalty=0, grammar=PrefixGrammar(ARITY, END)
+    )
     outputs = [y for y in all_outputs(7, longest) if complete(y[:-1])]
     for row in range(3):
         scores = log_probabilities(net, memory, row, outputs, legal)
@@ -233,9 +249,12 @@ def test_grammar_beam_search_equals_brute_force_over_legal_outputs():
         assert found.lists(row) == [y[:-1] for _, y in exact]
         total = sum(math.exp(score) for score, _ in exact)
         assert total == pytest.approx(1, abs=1e-9)
-        torch.testing.assert_close(found.scores[row, : len(exact)].double(),
-                                   torch.tensor([s for s, _ in exact], dtype=torch.float64),
-                                   rtol=0, atol=1e-5)
+        torch.testing.assert_close(
+            found.scores[row, : len(exact)].double(),
+            torch.tensor([s for s, _ in exact], dtype=torch.float64),
+            rtol=0,
+            atol=1e-5,
+        )
 
 
 @torch.no_grad()
@@ -336,8 +355,17 @@ def test_every_parameter_learns_and_saves(tmp_path):
 def test_prefix_paths():
     # + neg x + 1 x
     paths = prefix_paths(torch.tensor([[START, 6, 5, 3, 6, 4, 3, END, PAD]]), ARITY, 3)[0]
-    assert paths.tolist() == [[0, 0, 0], [0, 0, 0], [1, 0, 0], [1, 1, 0], [2, 0, 0], [2, 1, 0],
-                              [2, 2, 0], [0, 0, 0], [0, 0, 0]]
+    assert paths.tolist() == [
+        [0, 0, 0],
+        [0, 0, 0],
+        [1, 0, 0],
+        [1, 1, 0],
+        [2, 0, 0],
+        [2, 1, 0],
+        [2, 2, 0],
+        [0, 0, 0],
+        [0, 0, 0],
+    ]
     cut = prefix_paths(torch.tensor([[6, 5, 3, 6, 4, 3]]), ARITY, 1)[0]
     assert cut.tolist() == [[0], [1], [1], [2], [2], [2]]
 
