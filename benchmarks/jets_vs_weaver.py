@@ -1,0 +1,224 @@
+"""The Particle Transformer here against weaver-core's default one, at identical weights.
+
+    python benchmarks/jets_vs_weaver.py --weaver-python /path/to/venv/bin/python [--out FILE.json]
+
+weaver-core lives in an interpreter of its own (pip install weaver-core==0.5.3 torch==2.13.0). Both
+sides run in fresh processes on the same jets (the shipped sample) with the same weights, taking
+turns; weaver with its default settings (trimming, sparse pairs). Inference: eval mode, no gradient.
+Training: forward, cross-entropy, backward and a step of AdamW, dropout on. Time is CPU time of the
+process for one thread, wall time for more; the best of the rounds counts, since other work on the
+machine only ever adds. Memory is the peak of the whole process. Speed must not cost exactness: the
+largest difference of logits in eval mode stands beside each ratio.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import json
+import platform
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+HERE = Path(__file__).parent
+LENGTH = 128
+
+
+def inputs(kind: str, batch: int) -> dict[str, np.ndarray]:
+    """Tensors in weaver's layout, [B, c, 128]: `features`, `vectors`, `mask`.
+
+    kind: "real" lengths of the sample's jets, or "uniform" in [20, 90).
+    """
+    from sciml.jets.features import particle_features
+    from sciml.jets.sample import JetSample, shipped
+
+    sample = JetSample.read(shipped("test"))
+    random = np.random.default_rng(0)
+    if kind == "real":
+        chosen, lengths = random.permutation(len(sample))[:batch], None
+    else:
+        lengths = random.integers(20, 90, batch)
+        order = np.argsort(sample.lengths, kind="stable")
+        fits = np.searchsorted(sample.lengths[order], lengths)
+        chosen = order[[random.integers(f, len(order)) for f in fits]]
+    jets = sample.subset(chosen).dense()
+    mask = jets.mask
+    if lengths is not None:
+        mask = mask & (torch.arange(mask.shape[1]) < torch.from_numpy(lengths)[:, None])
+    features = particle_features(jets.particles, jets.jets, mask)
+    vectors = jets.particles[..., :4] * mask[..., None]
+    found = {"features": features, "vectors": vectors, "mask": mask[..., None].float()}
+    width = LENGTH - mask.shape[1]
+    return {
+        name: np.pad(value.transpose(1, 2).numpy(), ((0, 0), (0, 0), (0, width)))
+        for name, value in found.items()
+    }
+
+
+def side(options: argparse.Namespace) -> None:
+    """One contestant, in its own process: prints a line of JSON."""
+    torch.set_num_threads(options.threads)
+    torch.manual_seed(0)
+    given = {k: torch.from_numpy(v) for k, v in np.load(options.inputs).items()}
+    features, vectors, mask = given["features"], given["vectors"], given["mask"]
+    if options.side == "weaver":
+        import logging
+
+        logging.disable(logging.CRITICAL)
+        from weaver.nn.model.ParticleTransformer import ParticleTransformer
+
+        model = ParticleTransformer(input_dim=17, num_classes=10)
+        model.load_state_dict(torch.load(options.weights, weights_only=True))
+        model.trimmer._counter.fill_(model.trimmer.warmup_steps)
+
+        def forward() -> torch.Tensor:
+            return model(features, vectors, mask)
+    else:
+        from sciml.jets import weaver
+
+        model = weaver.build(weaver.read_state(options.weights))
+
+        def forward() -> torch.Tensor:
+            return weaver.logits(model, None, features, vectors, mask)
+
+    base = peak()
+    clock = time.process_time if options.threads == 1 else time.perf_counter
+    model.eval()
+    with torch.no_grad():
+        logits = forward()
+    if options.mode == "train":
+        model.train()
+        labels = torch.arange(len(mask)) % 10
+        optimizer = torch.optim.AdamW(model.parameters(), 1e-4)
+
+        def step() -> None:
+            # weaver's forward asks its input whether to keep a graph
+            features.requires_grad_(options.side == "weaver")
+            loss = torch.nn.functional.cross_entropy(forward(), labels)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+    else:
+
+        def step() -> None:
+            with torch.no_grad():
+                forward()
+
+    step()
+    seconds = []
+    for _ in range(options.repeats):
+        began = clock()
+        step()
+        seconds.append(clock() - began)
+    np.save(options.logits, logits.numpy())
+    print(json.dumps({"rate": len(mask) / min(seconds), "peak_gb": peak(), "base_gb": base}))
+
+
+def peak() -> float:
+    """Peak memory of this process so far, GB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
+
+
+def compare(options: argparse.Namespace, folder: Path, case: dict[str, Any]) -> dict[str, Any]:
+    """Both sides of one case, in turns."""
+    np.savez(folder / "inputs.npz", **inputs(case["lengths"], case["batch"]))
+    best: dict[str, dict[str, float]] = {}
+    for _ in range(options.rounds):
+        for name, python in (("weaver", options.weaver_python), ("ours", sys.executable)):
+            line = subprocess.run(
+                [
+                    str(python), __file__, "--side", name, "--mode", case["mode"],
+                    "--threads", str(case["threads"]), "--repeats", str(options.repeats),
+                    "--inputs", str(folder / "inputs.npz"), "--weights", str(folder / "w.pt"),
+                    "--logits", str(folder / f"{name}.npy"),
+                ],
+                capture_output=True, text=True, check=True,
+            ).stdout.strip().splitlines()[-1]  # fmt: skip
+            found = json.loads(line)
+            old = best.get(name, found)
+            best[name] = {
+                "rate": max(found["rate"], old["rate"]),
+                "peak_gb": min(found["peak_gb"], old["peak_gb"]),
+            }
+    difference = np.abs(np.load(folder / "ours.npy") - np.load(folder / "weaver.npy")).max()
+    row = {
+        **case,
+        "weaver_jets_per_s": round(best["weaver"]["rate"], 1),
+        "ours_jets_per_s": round(best["ours"]["rate"], 1),
+        "speed_ratio": round(best["ours"]["rate"] / best["weaver"]["rate"], 2),
+        "weaver_peak_gb": round(best["weaver"]["peak_gb"], 2),
+        "ours_peak_gb": round(best["ours"]["peak_gb"], 2),
+        "memory_ratio": round(best["ours"]["peak_gb"] / best["weaver"]["peak_gb"], 2),
+        "largest_logit_difference": float(f"{difference:.1e}"),
+    }
+    print(json.dumps(row), flush=True)
+    return row
+
+
+def main() -> None:
+    """Run the cases and write the results."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--weaver-python", type=Path)
+    parser.add_argument("--out", type=Path, default=HERE / "results" / "jets_vs_weaver.json")
+    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--batches", type=int, nargs="+", default=[64, 512])
+    parser.add_argument("--lengths", nargs="+", default=["uniform", "real"])
+    parser.add_argument("--side", choices=["weaver", "ours"], help=argparse.SUPPRESS)
+    for name in ("--mode", "--inputs", "--weights", "--logits"):
+        parser.add_argument(name, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.side:
+        options.threads = options.threads[0]
+        side(options)
+        return
+    if options.weaver_python is None:
+        parser.error("--weaver-python is needed: an interpreter with weaver-core 0.5.3")
+    from sciml.jets import weaver
+    from sciml.jets.part import ParTConfig, ParticleTransformer
+
+    rows = []
+    with tempfile.TemporaryDirectory() as name:
+        torch.manual_seed(0)
+        weaver.write(ParticleTransformer(ParTConfig()), Path(name) / "w.pt")
+        for threads in options.threads:
+            for batch in options.batches:
+                for lengths in options.lengths:
+                    for mode in ("train", "infer"):
+                        case = {
+                            "mode": mode, "lengths": lengths, "batch": batch, "threads": threads
+                        }  # fmt: skip
+                        rows.append(compare(options, Path(name), case))
+    result = {
+        "opponent": "weaver-core 0.5.3, ParticleTransformer(input_dim=17, num_classes=10)",
+        "torch": importlib.metadata.version("torch"),
+        "processor": processor(),
+        "date": date.today().isoformat(),
+        "rounds": options.rounds,
+        "cases": rows,
+    }
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    options.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+
+
+def processor() -> str:
+    """The processor's name, where Linux tells it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.machine()
+
+
+if __name__ == "__main__":
+    main()
