@@ -19,7 +19,8 @@ import numpy as np
 
 CORPUS = Path(__file__).parents[1] / "corpus" / "jets"
 SOURCES = ("good.root", "good.parquet", "many.parquet", "one_jet.root")
-MEMORY, SECONDS = 2 << 30, 20
+MEMORY, SECONDS = 4 << 30, 20
+"""Address space of the process [bytes], libraries and all; processor time for a file [s]."""
 
 
 def damaged(number: int) -> tuple[str, bytes]:
