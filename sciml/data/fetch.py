@@ -37,7 +37,7 @@ def get(card: DataCard) -> list[Path]:
         InputError: the data is made, not downloaded; the server fails; the disk is full; or the
             sha256 differs (the file is then deleted).
     """
-    if not card.distribution:
+    if not any(file.contentUrl for file in card.distribution):
         raise InputError(
             f"the data {card.name!r} is generated, not downloaded",
             hint=f"Make it: {card.command or f'sciml data make {card.name}'}",
