@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import os
 import shutil
 from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
@@ -107,7 +108,7 @@ def make(
         classes: Class names, each with an optional weight, as in QCD:3 Tbqq:1.
         jets: Number of jets, all classes together.
         seed: Seed of the data set; the result does not depend on the number of workers.
-        workers: Processes to use.
+        workers: Processes to use; 0 for one a core.
         out: The file to write, .parquet or .root (with JetClass's branch names).
         detector: jetclass: as JetClass; measured: tracks weighted by their resolution;
             shifted: worse tracks and calorimeters, for studies of domain shift.
@@ -120,8 +121,9 @@ def make(
         raise InputError("must end in .parquet or .root", where=out)
     if seed < 0:
         raise InputError(f"must be >= 0, got {seed}", where="--seed")
-    if workers < 1:
-        raise InputError(f"must be >= 1, got {workers}", where="--workers")
+    if workers < 0:
+        raise InputError(f"must be >= 0, got {workers}", where="--workers")
+    workers = workers or os.cpu_count() or 1
     tasks = plan(classes, jets)
     options = {"seed": seed, "detector": detector, "shower": shower}
     folder = _chunk_folder(out, options)

@@ -166,7 +166,7 @@ def test_workers_do_not_change_the_data(tmp_path):
     assert digest(tmp_path / "1.parquet") == digest(tmp_path / "2.parquet")
 
 
-@pytest.mark.parametrize("changes", [{"out": "jets.csv"}, {"seed": -1}, {"workers": 0}])
+@pytest.mark.parametrize("changes", [{"out": "jets.csv"}, {"seed": -1}, {"workers": -1}])
 def test_make_refuses(tmp_path, changes):
     options = {"out": "jets.parquet", "seed": 0, "workers": 1} | changes
     with pytest.raises(InputError):
