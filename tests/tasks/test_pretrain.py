@@ -177,6 +177,17 @@ def test_trunk_objective_and_reader_by_import_path(graphs, tmp_path, monkeypatch
     )
 
 
+@pytest.mark.parametrize("objective", ["masked", "jepa", "simclr", "denoising"])
+@pytest.mark.parametrize("trunk", ["pair_transformer", "message_passing", "lorentz"])
+def test_shipped_jets_pretrain_each_trunk_by_one_word(tmp_path, trunk, objective):
+    out = tmp_path / "out"
+    arguments = ["--trunk", trunk, "--objective", objective, "--probe-examples", "0"]
+    pairs = ["--pair-dim", "4" if trunk == "pair_transformer" else "0", "--train.steps", "2"]
+    small = ["--tiny", "--most-held-out", "16", "--train.device", "cpu"]
+    assert main(["run", "pretrain", "--out", str(out), *small, *arguments, *pairs]) == 0
+    assert trunks.name_of(type(trunks.load(out / "trunk"))) == trunk
+
+
 @pytest.mark.parametrize(
     "arguments, said",
     [
