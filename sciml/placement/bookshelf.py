@@ -89,8 +89,10 @@ class _File:
         """Leading `Key value` lines with these keys are taken off; their whole numbers."""
         found: dict[str, int] = {}
         lower = {key.lower(): key for key in keys}
-        while len(self.first) and self.text[int(self.first[0])].lower() in lower:
-            words = self.words(0)
+        while len(self.first):
+            words = " ".join(self.words(0)).replace(":", " ").split()  # "NumNodes:5", too
+            if not words or words[0].lower() not in lower:
+                break
             try:
                 found[lower[words[0].lower()]] = int(float(words[1]))
             except (IndexError, ValueError, OverflowError):
@@ -281,8 +283,8 @@ def _read_nets(path: Path, fields: dict[str, Any]) -> None:
     has = np.isin(words, (2, 4)) | (words > 4)
     at = first[pins[has]] + 1
     direction[has] = text.buffer[text.starts[at]] & 0xDF
-    for k in np.flatnonzero(has & ~np.isin(direction, (73, 79, 66))):
-        raise file.error("a pin's direction must be I, O or B", int(pins[k]))
+    for wrong_pin in pins[has & ~np.isin(direction, (73, 79, 66))][:1]:
+        raise file.error("a pin's direction must be I, O or B", int(wrong_pin))
     dx, dy = np.zeros(len(pins)), np.zeros(len(pins))
     placed = words >= 3
     offset = first[pins[placed]] + np.where(words[placed] == 3, 1, 2)
@@ -345,7 +347,7 @@ def _read_scl(path: Path) -> Rows | None:
         if key == "end":
             continue
         if key == "siteorient":
-            orientation = ORIENTATIONS.index(words[1]) if words[-1] in ORIENTATIONS else 0
+            orientation = ORIENTATIONS.index(words[-1]) if words[-1] in ORIENTATIONS else 0
             continue
         if key == "sitesymmetry":
             continue
@@ -373,8 +375,8 @@ def _read_scl(path: Path) -> Rows | None:
         )  # fmt: skip
     if not out:
         return None
-    y, height, x0, x1, site, turned = (np.array(column) for column in zip(*out, strict=True))
-    return Rows(y=y, height=height, x0=x0, x1=x1, site=site, orientation=turned.astype(np.int8))
+    table = np.array(out, np.float64).T
+    return Rows(*table[:5], orientation=table[5].astype(np.int8))
 
 
 def _read_weights(path: Path, fields: dict[str, Any]) -> None:

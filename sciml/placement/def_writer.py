@@ -77,14 +77,14 @@ def write(design: Design, path: Path) -> list[Path]:
     port_label: dict[int, str] = {}
     used = np.zeros(len(names), np.int64)
     net_of = np.repeat(np.arange(design.nets), np.diff(design.net_start))
-    for p in np.flatnonzero(bare[design.pin_node]):
-        node = int(design.pin_node[p])
+    for pin in np.flatnonzero(bare[design.pin_node]).tolist():
+        node = int(design.pin_node[pin])
         label = names[node] if used[node] == 0 else f"{names[node]}.extra{used[node]}"
         used[node] += 1
-        port_label[int(p)] = label
-        port_pins.append((label, net_names[net_of[p]], node, bool(design.pin_output[p])))
-    for node in np.flatnonzero(bare & (used == 0)):
-        port_pins.append((names[node], "", int(node), False))
+        port_label[pin] = label
+        port_pins.append((label, net_names[net_of[pin]], node, bool(design.pin_output[pin])))
+    for node in np.flatnonzero(bare & (used == 0)).tolist():
+        port_pins.append((names[node], "", node, False))
 
     lines = ["VERSION 5.8 ;", 'DIVIDERCHAR "/" ;', 'BUSBITCHARS "[]" ;']
     lines += [f"DESIGN {design.name or 'design'} ;", f"UNITS DISTANCE MICRONS {units} ;"]

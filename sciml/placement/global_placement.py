@@ -42,6 +42,8 @@ class GlobalConfig:
     """Stop when this share of the movable area is in overfull bins."""
     first_weight: Annotated[float, Range(min=0, exclusive=True)] = 0.01
     """First weight of the density, over the ratio of the two gradients."""
+    calm: Annotated[float, Range(min=0, exclusive=True)] = 0.004
+    """The density gains weight while wires grow by less than this share a step."""
     most_pins: Annotated[int, Range(min=2)] = 400
     """Larger nets (clocks, resets) do not pull."""
 
@@ -341,7 +343,7 @@ class GlobalPlacer:
             v = np.stack(self._inside(*(following + np.float32((a - 1) / b) * (following - u))))
             u, a = following, b
             if last_length is not None:
-                change = (length - last_length) / (0.004 * max(length, 1e-9))
+                change = (length - last_length) / (c.calm * max(length, 1e-9))
                 mu = 1.05 if change < 0 else max(1.05 ** (1 - change), 0.95)
                 weight *= min(mu, 1.05)
             last_length = length

@@ -144,7 +144,10 @@ def read_def(path: str | os.PathLike[str], lef: Sequence[str | os.PathLike[str]]
     for key, value in port_net_fields.items():
         if key != "drives":
             fields[key] = np.concatenate([fields[key], value])
-    own = Names.of(names) if names else Names.of([])
+    own = Names.of(names)
+    if own.first_repeated() >= 0:
+        again = own[own.first_repeated()]
+        raise InputError(f"component {again!r} is defined twice", where=path)
     nets = _nets(file, library, own, Names.of(ports), first_port, fields, port_net_fields["drives"])
     die = _die(file, units)
     rows = _rows(file, library, units)
@@ -204,15 +207,15 @@ def _rows(file: _Def, library: Library, units: float) -> Rows | None:
         sites.append(library.sites.get(words[2], (0.0, 0.0))[1])
     if not out:
         return None
-    y, x0, x1, site, orientation = (np.array(c) for c in zip(*out, strict=True))
+    table = np.array(out, np.float64).T
     height = np.array(sites)
     if (height == 0).any():  # the site is in no library: rows stand on each other
-        steps = np.diff(np.unique(np.round(y, 9)))
+        steps = np.diff(np.unique(np.round(table[0], 9)))
         if not len(steps):
             raise InputError("the height of the only row is unknown", where=file.path,
                              hint="Give the LEF that defines its SITE")  # fmt: skip
         height[height == 0] = steps.min()
-    return Rows(y, height, x0, x1, site, orientation.astype(np.int8))
+    return Rows(table[0], height, *table[1:4], table[4].astype(np.int8))
 
 
 def _placed(file: _Def, dash: np.ndarray, units: float, fields: dict[str, np.ndarray]) -> None:
@@ -322,9 +325,9 @@ def _nets(
     references = fields["references"]
     dx, dy, output = np.zeros(len(at)), np.zeros(len(at)), np.zeros(len(at), bool)
     cache: dict[tuple[str, str], tuple[float, float, bool]] = {}
-    for k, (i, label) in enumerate(zip(node.tolist(), labels, strict=True)):
+    for j, (i, label) in enumerate(zip(node.tolist(), labels, strict=True)):
         if i >= first_port:
-            output[k] = port_drives[i - first_port]
+            output[j] = port_drives[i - first_port]
             continue
         key = (references[i], label)
         if key not in cache:
@@ -333,7 +336,7 @@ def _nets(
                 raise unknown(f"pin of {macro.name}", label, macro.pins, where=file.path)
             pin = macro.pins[label]
             cache[key] = (pin.x - macro.width / 2, pin.y - macro.height / 2, pin.output)
-        dx[k], dy[k], output[k] = cache[key]
+        dx[j], dy[j], output[j] = cache[key]
     weight = np.ones(len(dash))
     w_at, w_which = file.inside(("WEIGHT",), dash)
     real = file.code[w_at - 1] == _CODE["+"] if len(w_at) else np.zeros(0, bool)

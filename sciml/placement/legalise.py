@@ -119,7 +119,17 @@ def legalise_macros(design: Design, raster: int = 96, grid: float = 0.0) -> Desi
         failed = -1
         for i in order:
             d, px, py = _nearest(
-                design.x[i], design.y[i], width[i], height[i], box, raster, *placed, n
+                design.x[i],
+                design.y[i],
+                width[i],
+                height[i],
+                box,
+                raster,
+                placed[0],
+                placed[1],
+                placed[2],
+                placed[3],
+                n,
             )
             if not np.isfinite(d):
                 failed = int(i)

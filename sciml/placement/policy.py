@@ -8,15 +8,19 @@ that an untrained head is a noisy greedy placer and training departs from it whe
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from sciml.config import Range
+from sciml.config import Range, from_dict, to_dict
+from sciml.errors import InputError
+from sciml.paths import atomic_write
 from sciml.placement.design import Design
 from sciml.placement.embedder import NetlistEmbedder, collate, netlist_graph
 from sciml.placement.env import PlacementEnv
@@ -152,3 +156,37 @@ class Player:
             inputs["maps"], nodes[inputs["row"]], graph[inputs["design"]], inputs["progress"]
         )
         return logits, value
+
+
+def save_policy(policy: GridPolicy, path: str | Path) -> None:
+    """Weights as safetensors with the configuration in their metadata."""
+    from safetensors.torch import save_file
+
+    with atomic_write(path) as part:
+        save_file(
+            {k: v.contiguous() for k, v in policy.state_dict().items()},
+            str(part),
+            metadata={"config": json.dumps(to_dict(policy.config))},
+        )
+
+
+def load_policy(name: str | Path) -> GridPolicy:
+    """A policy from a file, or one that comes with the package, by name.
+
+    Raises:
+        InputError: there is none of that name, or the file is no policy.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    from sciml.weights import find
+
+    path = find(name)
+    try:
+        with safe_open(str(path), "pt") as file:
+            config = from_dict(PolicyConfig, json.loads((file.metadata() or {})["config"]))
+            state = {key: file.get_tensor(key) for key in file.keys()}
+        policy = GridPolicy(config)
+        policy.load_state_dict(state)
+    except (SafetensorError, KeyError, ValueError, RuntimeError, OSError) as error:
+        raise InputError(f"is no placement policy: {error}", where=path) from None
+    return policy

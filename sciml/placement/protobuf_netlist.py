@@ -101,7 +101,7 @@ def _scan(
             i += 1  # inside an unknown block of the graph
             continue
         if i + 1 >= size:
-            return n + 1, k, i
+            return n + 1, k, size
         if word == 1:  # name
             if room and depth == 1:
                 name[n] = i + 1
@@ -359,8 +359,8 @@ def apply_plc(fields: dict[str, Any], path: str | os.PathLike[str]) -> tuple[Can
         x[i], y[i] = px, py
         orientation[i] = _orientations([turned], where)[0]
         fixed[i] = fixed[i] | (flag == "1")
-    for i in np.flatnonzero(np.isnan(x) | np.isnan(y)):
-        raise InputError(f"node {fields['names'][int(i)]!r} has no place", where=path)
+    for lost in np.flatnonzero(np.isnan(x) | np.isnan(y))[:1]:
+        raise InputError(f"node {fields['names'][int(lost)]!r} has no place", where=path)
     canvas = guess_canvas(fields)
     if header.get("width", 0) > 0 and header.get("height", 0) > 0:
         canvas = Canvas(0.0, 0.0, header["width"], header["height"])

@@ -163,7 +163,7 @@ def _parse_many(buffer: Any, starts: Any, ends: Any, out: Any, state: Any) -> No
 
 
 @njit(cache=True)
-def _hash(buffer: Any, a: int, b: int) -> int:
+def _hash(buffer: Any, a: int, b: int) -> Any:
     h = np.uint64(14695981039346656037)  # FNV-1a
     for i in range(a, b):
         h = (h ^ np.uint64(buffer[i])) * np.uint64(1099511628211)

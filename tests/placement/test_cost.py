@@ -15,7 +15,7 @@ from sciml.placement.generate import NetlistConfig, netlist
 from sciml.placement.protobuf_netlist import read_netlist
 
 sys.path.insert(0, str(Path(__file__).parent))
-from reference import proxy as reference_proxy  # noqa: E402
+from reference import proxy as reference_proxy
 
 
 def at_case(base, case, places):

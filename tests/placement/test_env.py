@@ -51,7 +51,9 @@ def brute_masks(env):
             ok = x + w <= canvas.width + 1e-7 and y + h <= canvas.height + 1e-7
             for j in range(m + env.placed):
                 x0, y0, x1, y1 = env.rectangles[:, j]
-                ok &= not (x < x1 - 1e-7 and x + w > x0 + 1e-7 and y < y1 - 1e-7 and y + h > y0 + 1e-7)
+                ok &= not (
+                    x < x1 - 1e-7 and x + w > x0 + 1e-7 and y < y1 - 1e-7 and y + h > y0 + 1e-7
+                )
             allowed[r, col] = ok
             moved = base.copy()
             moved.x[node], moved.y[node] = canvas.x0 + x + w / 2, canvas.y0 + y + h / 2

@@ -1,0 +1,224 @@
+"""Placement benchmarks: cost, moves, masks, readers, annealing and standard cells.
+
+    python benchmarks/placement.py --shared ../shared --part all
+
+Writes benchmarks/results/placement.json, part by part: a part that is measured anew replaces what
+was there. Times are CPU-seconds of one thread, so that a busy machine changes them little.
+Published numbers beside ours: TILOS MacroPlacement's annealer and the commercial placement on the
+clustered Ariane133, both rescored with the exact proxy; Coloquinte 0.4.1 on the flat one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import tarfile
+import tempfile
+import time
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sciml.placement import check, hpwl, proxy_cost, read_design
+from sciml.placement import place as place_design
+from sciml.placement.annealing import AnnealingConfig
+from sciml.placement.cost import Evaluator
+from sciml.placement.design import Design
+from sciml.placement.env import EnvConfig, PlacementEnv
+from sciml.placement.generate import NetlistConfig, netlist
+from sciml.placement.incremental import Incremental, attempt
+from sciml.placement.kernels import evaluate
+
+RESULTS = Path(__file__).parent / "results/placement.json"
+
+
+def ariane(shared: Path) -> Design:
+    folder = shared / "data/placement/ariane133-ng45"
+    return read_design(folder / "netlist.pb.txt.gz", plc=folder / "legalized.plc")
+
+
+def cost(shared: Path, seeds: int) -> dict[str, Any]:
+    """One full evaluation, and moves of one macro with all three terms always computed."""
+    design = ariane(shared)
+    evaluator = Evaluator(design)
+    evaluator.terms()
+    clock = time.process_time()
+    for _ in range(200):
+        evaluate(evaluator.problem, evaluator.state)
+    full = (time.process_time() - clock) / 200
+    moves = Incremental(design)
+    rng = np.random.default_rng(0)
+    rates = {}
+    for label, limit in (("always done", np.inf), ("mostly refused, as when annealing", 0.0)):
+        p, s, m = moves.problem, moves.state, moves.scratch
+        attempt(p, s, m, 1, 0.0)
+        n = 20_000
+        nodes = rng.integers(0, p.macros, n)
+        step = rng.normal(0, 30, (n, 2))
+        clock = time.process_time()
+        for i, (dx, dy) in zip(nodes.tolist(), step.tolist(), strict=True):
+            m.node[0], m.turned[0] = i, s.turned[i]
+            m.x[0] = min(max(s.x[i] + dx, p.width[i] / 2), 1433 - p.width[i] / 2)
+            m.y[0] = min(max(s.y[i] + dy, p.height[i] / 2), 1433 - p.height[i] / 2)
+            attempt(p, s, m, 1, s.cost[3] if limit == 0.0 else limit)
+        rates[label] = n / (time.process_time() - clock)
+    return {"milliseconds_per_evaluation": 1e3 * full,
+            "moves_per_second_from_python": rates,
+            "note": "moves called one by one from Python; see `annealing` for the rate inside"}  # fmt: skip
+
+
+def annealing(shared: Path, seeds: int) -> dict[str, Any]:
+    """The proxy of the clustered Ariane133 from zeroed positions, with spread over seeds."""
+    design = ariane(shared)
+    place_design(design, budget=2000, by_moves=True)
+    out: dict[str, Any] = {"reference": {
+        "commercial": proxy_cost(design).proxy, "TILOS annealer, 148 CPU-s": 0.68425,
+    }}  # fmt: skip
+    for centred in (False, True):
+        for budget in (60.0, 150.0):
+            runs = []
+            for seed in range(seeds):
+                placed = place_design(
+                    design, budget=budget, seed=seed, config=AnnealingConfig(centred=centred)
+                )
+                s = placed.scores
+                keys = ("wirelength", "density", "congestion", "proxy", "robust_proxy", "legal")
+                runs.append({k: s[k] for k in keys} | {
+                    "seed": seed, "moves_per_second": s["evaluations"] / budget,
+                })  # fmt: skip
+            values = np.array([r["proxy"] for r in runs])
+            label = f"{budget:g} CPU-s" + (", macros at cell centres" if centred else "")
+            out[label] = {
+                "proxy_mean": values.mean(),
+                "proxy_deviation": values.std(ddof=1) if len(values) > 1 else None,
+                "robust_proxy_mean": float(np.mean([r["robust_proxy"] for r in runs])),
+                "all_legal": all(r["legal"] for r in runs),
+                "runs": runs,
+            }
+            print(label, out[label]["proxy_mean"], flush=True)
+    return out
+
+
+def masks(shared: Path, seeds: int) -> dict[str, Any]:
+    """Greedy placement of 543 macros on 224 x 224 places beside a plain numpy mask."""
+    config = NetlistConfig(macros=543, clusters=0, utilisation=0.5, nets_per_node=8)
+    env = PlacementEnv(netlist(config, 1), EnvConfig(columns=224, rows=224))
+
+    def ours() -> float:
+        clock = time.process_time()
+        env.reset()
+        for _ in range(len(env.nodes)):
+            env.step(env.greedy_action())
+        return time.process_time() - clock
+
+    ours()
+    fast = min(ours() for _ in range(3))
+    env.reset()
+    t = env.nets
+    x, y = np.meshgrid(np.arange(224) * env.gw, np.arange(224) * env.gh)
+    clock = time.process_time()
+    steps = 40
+    for k in range(steps):
+        allowed = (x + env.width[k] <= env.design.canvas.width) & (
+            y + env.height[k] <= env.design.canvas.height
+        )
+        for j in range(k):
+            x0, y0, x1, y1 = env.rectangles[:, j]
+            allowed &= ~((x < x1) & (x + env.width[k] > x0) & (y < y1) & (y + env.height[k] > y0))
+        wire = np.zeros_like(x)
+        for e in range(t.start[k], t.start[k + 1]):
+            n = t.nets[e]
+            for axis, at in ((0, x), (1, y)):
+                if env.low[axis][n] <= env.high[axis][n]:
+                    wire += np.maximum(env.low[axis][n] - at - t.pin_low[axis][e], 0)
+                    wire += np.maximum(at + t.pin_high[axis][e] - env.high[axis][n], 0)
+        assert np.array_equal(allowed, env.count == 0)
+        env.step(env.greedy_action())
+    plain = (time.process_time() - clock) / steps
+    return {"steps_per_second": 543 / fast, "plain_numpy_steps_per_second": 1 / plain,
+            "ratio": plain * 543 / fast}  # fmt: skip
+
+
+def readers(shared: Path, seeds: int) -> dict[str, Any]:
+    """Megabytes of text a second, from packed files that are read twice."""
+    import gzip
+
+    folder = shared / "data/placement"
+    out = {}
+    with tempfile.TemporaryDirectory() as scratch:
+        with tarfile.open(folder / "ariane133-ng45/bookshelf_fixed.tar.xz") as tar:
+            tar.extractall(scratch, filter="data")
+        aux = next(Path(scratch).rglob("*.aux"))
+        raw = Path(scratch) / "n.pb.txt"
+        raw.write_bytes(gzip.open(folder / "ariane133-ng45/netlist.pb.txt.gz").read())
+        flat = Path(scratch) / "f.pb.txt"
+        flat.write_bytes(gzip.open(folder / "ariane133-ng45/ariane.pb.txt.gz").read())
+        definition = Path(scratch) / "a.def"
+        definition.write_bytes(gzip.open(folder / "lefdef/ariane.def.gz").read())
+        lef = [folder / "lefdef/ariane.lef.gz"]
+        for label, path, size in (
+            ("bookshelf", aux, sum(p.stat().st_size for p in aux.parent.iterdir())),
+            ("netlist.pb.txt, clustered", raw, raw.stat().st_size),
+            ("netlist.pb.txt, flat", flat, flat.stat().st_size),
+            ("def", definition, definition.stat().st_size),
+        ):
+            times = []
+            for _ in range(3):
+                clock = time.process_time()
+                read_design(path, lef=lef if label == "def" else ())
+                times.append(time.process_time() - clock)
+            out[label] = size / 1e6 / min(times)
+    return {"megabytes_per_second": out}
+
+
+def cells(shared: Path, seeds: int) -> dict[str, Any]:
+    """Standard cells of the flat Ariane133 around fixed macros, and everything movable."""
+    out: dict[str, Any] = {"reference": {
+        "Coloquinte 0.4.1, macros fixed": {"hpwl": 264_967_970, "cpu_seconds": 55,
+                                            "note": "ignores the site grid"}}}  # fmt: skip
+    for name, movable in (("fixed", "cells"), ("movable", "all")):
+        with tempfile.TemporaryDirectory() as scratch:
+            path = shared / f"data/placement/ariane133-ng45/bookshelf_{name}.tar.xz"
+            with tarfile.open(path) as tar:
+                tar.extractall(scratch, filter="data")
+            design = read_design(next(Path(scratch).rglob("*.aux")))
+        placed = place_design(design, budget=55.0, movable=movable)  # type: ignore[arg-type]
+        verdict = check(placed.design, design)
+        out[f"macros {name}"] = {
+            "hpwl": hpwl(placed.design), "cpu_seconds": placed.scores["cpu_seconds"],
+            "legal": verdict.legal, "problems": verdict.problems[:3], "history": placed.history,
+        }  # fmt: skip
+        print(name, out[f"macros {name}"], flush=True)
+    return out
+
+
+PARTS: dict[str, Callable[[Path, int], dict[str, Any]]] = {
+    "cost": cost, "masks": masks, "readers": readers, "cells": cells, "annealing": annealing,
+}  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--shared", type=Path, default=Path(__file__).parents[2] / "shared")
+    parser.add_argument("--part", choices=[*PARTS, "all"], default="all")
+    parser.add_argument("--seeds", type=int, default=5)
+    arguments = parser.parse_args()
+    results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    for name in PARTS if arguments.part == "all" else [arguments.part]:
+        found = PARTS[name](arguments.shared, arguments.seeds)
+        results[name] = found | {
+            "date": str(date.today()),
+            "device": platform.processor() or platform.machine(),
+            "threads": 1,
+        }
+        RESULTS.parent.mkdir(exist_ok=True)
+        RESULTS.write_text(json.dumps(results, indent=1, default=float) + "\n")
+        print(name, json.dumps(found, default=float)[:600])
+
+
+if __name__ == "__main__":
+    main()
