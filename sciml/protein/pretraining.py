@@ -1,4 +1,4 @@
-"""Proteins as corpora for pretraining: alignments without structures, structures without alignments.
+"""Proteins as corpora: alignments without structures, structures without alignments.
 
 sciml run pretrain --data alignments:FOLDER     masked columns of alignments (masked MSA)
 sciml run pretrain --data structures:FOLDER     residues and CA positions (denoising, masked)

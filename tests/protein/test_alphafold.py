@@ -213,7 +213,9 @@ def test_openfold_checkpoints(tmp_path: Path) -> None:
     path = tmp_path / "finetuning.pt"
     torch.save(state, path)
     again = StructurePredictor.from_openfold(path, device="cpu").model
-    assert all(torch.equal(again.state_dict()[key], value) for key, value in model.state_dict().items())
+    assert all(
+        torch.equal(again.state_dict()[key], value) for key, value in model.state_dict().items()
+    )
 
 
 def test_pickled_code_is_refused(tmp_path: Path) -> None:
@@ -299,7 +301,9 @@ def test_too_long_chains_are_refused_at_once() -> None:
     config, features = AlphaFoldConfig(), FeatureConfig()
     started = time.perf_counter()
     needed = memory.estimate(config, 5000, features)
-    with pytest.raises(InputError, match=r"5000 residues need about .* Chains of up to \d+ residues"):
+    with pytest.raises(
+        InputError, match=r"5000 residues need about .* Chains of up to \d+ residues"
+    ):
         memory.check(needed, config, 5000, features, 24 * 2**30)
     assert time.perf_counter() - started < 1
     memory.check(memory.estimate(config, 300, features), config, 300, features, 24 * 2**30)

@@ -1,4 +1,4 @@
-"""The contact network: features, symmetry, padding, learning, files; generated families; folding."""
+"""The contact network: features, symmetry, padding, learning, files; families; folding."""
 
 from pathlib import Path
 

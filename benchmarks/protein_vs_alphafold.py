@@ -1,0 +1,235 @@
+"""The AlphaFold 2 network here beside the public JAX one: same parameters, features, machine.
+
+    python benchmarks/protein_vs_alphafold.py --reference-python VENV/bin/python --residues 64 128 256
+
+VENV holds alphafold-colabfold 2.3.6 and its pins (see tests/protein/fixtures/make.py). Each side
+runs in its own process, one after the other, `--rounds` times in turn; the first JAX run compiles
+and is reported apart. Times are of one pass [s], wall clock and CPU; memory is the peak of the
+process [GiB]. The largest relative difference of coordinates says that both did the same work.
+Without `--reference-python` only this package is measured; peak memory is fitted against length.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+HERE = Path(__file__).resolve()
+
+
+def features(n: int, clusters: int, extra: int) -> dict[str, np.ndarray]:
+    """Random features, whole: no padding."""
+    g = np.random.default_rng(0)
+    types = g.integers(0, 20, n)
+    return {
+        "aatype": types.astype("i4"),
+        "residue_index": np.arange(n, dtype="i4"),
+        "seq_mask": np.ones(n, "f4"),
+        "target_feat": np.eye(22, dtype="f4")[types + 1],
+        "msa_feat": g.random((clusters, n, 49)).astype("f4"),
+        "msa_mask": np.ones((clusters, n), "f4"),
+        "extra_msa": g.integers(0, 22, (extra, n)).astype("i4"),
+        "extra_msa_mask": np.ones((extra, n), "f4"),
+        "extra_has_deletion": np.zeros((extra, n), "f4"),
+        "extra_deletion_value": np.zeros((extra, n), "f4"),
+    }
+
+
+def peak_gib() -> float:
+    """Peak resident memory of this process [GiB]."""
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+
+
+def timed(run, rounds: int) -> list[dict[str, float]]:
+    """Wall-clock and CPU seconds of each call."""
+    found = []
+    for _ in range(rounds):
+        wall, cpu = time.perf_counter(), time.process_time()
+        run()
+        found.append({"wall_s": time.perf_counter() - wall, "cpu_s": time.process_time() - cpu})
+    return found
+
+
+def ours(folder: Path, rounds: int, threads: int) -> dict:
+    """This package; the first call is reported like the others."""
+    import torch
+
+    torch.set_num_threads(threads)
+    from sciml.protein import StructurePredictor
+
+    started = time.perf_counter()
+    predictor = StructurePredictor.from_alphafold(folder / "params.npz", device="cpu")
+    loaded = time.perf_counter() - started
+    batch = dict(np.load(folder / "batch.npz"))
+    result: dict = {}
+
+    def run() -> None:
+        result.update(predictor.predict_features(batch, 0))
+
+    runs = timed(run, rounds)
+    atoms = result["pass0/structure_module/final_atom_positions"]
+    np.save(folder / "ours.npy", atoms)
+    return {"runs": runs, "load_s": loaded, "peak_gib": peak_gib()}
+
+
+def reference(folder: Path, rounds: int, blocks: int) -> dict:
+    """The public JAX network; called in its own environment."""
+    import haiku as hk
+    import jax
+    from alphafold.common import residue_constants as constants
+    from alphafold.model import config as configs
+    from alphafold.model import modules
+
+    jax.config.update("jax_default_matmul_precision", "float32")
+    c = configs.model_config("model_1_ptm").model
+    part = c.embeddings_and_evoformer
+    part.evoformer_num_block = blocks
+    part.template.enabled = part.template.embed_torsion_angles = False
+    shared = c.global_config
+    shared.bfloat16 = shared.bfloat16_output = shared.use_remat = shared.eval_dropout = False
+    shared.deterministic = True
+
+    def unfuse(node) -> None:
+        for key in list(node):
+            if key == "fuse_projection_weights":
+                node[key] = False
+            elif hasattr(node[key], "keys"):
+                unfuse(node[key])
+
+    unfuse(c)
+    batch = dict(np.load(folder / "batch.npz"))
+    types = batch["aatype"]
+    names = [constants.restype_name_to_atom14_names[constants.restype_1to3[k]]
+             for k in constants.restypes]  # fmt: skip
+    to14 = np.array([[r.index(a) if a in r else 0 for a in constants.atom_types] for r in names])
+    to37 = np.array([[constants.atom_order.get(a, 0) for a in r] for r in names])
+    batch["residx_atom37_to_atom14"] = to14[types].astype("i4")
+    batch["residx_atom14_to_atom37"] = to37[types].astype("i4")
+    batch["atom37_atom_exists"] = np.array(
+        [[a in r for a in constants.atom_types] for r in names], "f4"
+    )[types]
+    batch["atom14_atom_exists"] = np.array([[bool(a) for a in r] for r in names], "f4")[types]
+    n = len(types)
+    batch["prev"] = {
+        "prev_msa_first_row": np.zeros((n, 256), "f4"),
+        "prev_pair": np.zeros((n, n, 128), "f4"),
+        "prev_pos": np.zeros((n, 37, 3), "f4"),
+    }
+    network = hk.transform(lambda b: modules.AlphaFold_noE(c)(b, is_training=False))
+    key = jax.random.PRNGKey(0)
+    path = folder / "params.npz"
+    if not path.exists():
+        tree = jax.eval_shape(network.init, key, {**batch, "prev": dict(batch["prev"])})
+        g = np.random.default_rng(1)
+        flat = {}
+        for module, arrays in tree.items():
+            for name, spec in arrays.items():
+                fan = spec.shape[-2] if len(spec.shape) > 1 else 1
+                value = g.standard_normal(spec.shape, "f4") * np.float32(0.3 / fan**0.5)
+                one = name in ("scale", "gating_b")
+                flat[f"{module}//{name}"] = value + np.float32(one)
+        np.savez(path, **flat)
+    parameters: dict = {}
+    for full, value in np.load(path).items():
+        module, name = full.split("//")
+        parameters.setdefault(module, {})[name] = value
+    compiled = jax.jit(lambda p, b: network.apply(p, key, b))
+    out: dict = {}
+
+    def run() -> None:
+        found = compiled(parameters, {**batch, "prev": dict(batch["prev"])})
+        out["atoms"] = np.asarray(found["structure_module"]["final_atom_positions"])
+
+    runs = timed(run, rounds + 1)
+    np.save(folder / "reference.npy", out["atoms"])
+    return {"compile_and_first": runs[0], "runs": runs[1:], "peak_gib": peak_gib()}
+
+
+def call(python: str, side: str, folder: Path, arguments: argparse.Namespace) -> dict:
+    """Run one side in its own process and read its JSON."""
+    threads = str(arguments.threads)
+    environment = os.environ | {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
+    if side == "reference":
+        environment["JAX_PLATFORMS"] = "cpu"
+    command = [python, str(HERE), "--side", side, "--folder", str(folder)]
+    command += ["--rounds", str(arguments.rounds), "--threads", threads]
+    command += ["--blocks", str(arguments.blocks)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(f"{side} failed:\n{done.stderr[-2000:]}")
+    return json.loads(done.stdout.strip().splitlines()[-1])
+
+
+def main() -> None:
+    """See the module's docstring."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--reference-python", default="")
+    parser.add_argument("--residues", type=int, nargs="+", default=[64, 128, 256])
+    parser.add_argument("--clusters", type=int, default=128)
+    parser.add_argument("--extra", type=int, default=256)
+    parser.add_argument("--blocks", type=int, default=48)
+    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--out", type=Path, default=HERE.parent / "results" / "protein.json")
+    parser.add_argument("--side", default="")
+    parser.add_argument("--folder", type=Path)
+    arguments = parser.parse_args()
+    if arguments.side == "ours":
+        print(json.dumps(ours(arguments.folder, arguments.rounds, arguments.threads)))
+        return
+    if arguments.side == "reference":
+        print(json.dumps(reference(arguments.folder, arguments.rounds, arguments.blocks)))
+        return
+    rows = []
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        for n in arguments.residues:
+            np.savez(folder / "batch.npz", **features(n, arguments.clusters, arguments.extra))
+            row: dict = {"residues": n}
+            if arguments.reference_python:
+                row["reference"] = call(arguments.reference_python, "reference", folder, arguments)
+            elif not (folder / "params.npz").exists():
+                from sciml.protein.alphafold_weights import write_alphafold
+                from sciml.protein.model import AlphaFold, AlphaFoldConfig
+
+                model = AlphaFold(AlphaFoldConfig(blocks=arguments.blocks, templates=None))
+                write_alphafold(model, folder / "params.npz")
+            row["ours"] = call(sys.executable, "ours", folder, arguments)
+            if arguments.reference_python:
+                one, other = np.load(folder / "ours.npy"), np.load(folder / "reference.npy")
+                row["relative_difference"] = float(np.abs(one - other).max() / np.abs(other).max())
+                for key in ("wall_s", "cpu_s"):
+                    best = [min(run[key] for run in row[s]["runs"]) for s in ("reference", "ours")]
+                    row[f"speed_up_{key}"] = best[0] / best[1]
+                row["memory_ratio"] = row["ours"]["peak_gib"] / row["reference"]["peak_gib"]
+            rows.append(row)
+            print(json.dumps(row), flush=True)
+    result = {
+        "benchmark": "protein_vs_alphafold",
+        "date": time.strftime("%Y-%m-%d"),
+        "device": f"CPU, {arguments.threads} threads",
+        "blocks": arguments.blocks,
+        "clusters": arguments.clusters,
+        "extra": arguments.extra,
+        "rows": rows,
+    }
+    if len(rows) > 2:
+        lengths = np.log([row["residues"] for row in rows])
+        peaks = np.log([row["ours"]["peak_gib"] for row in rows])
+        result["memory_exponent"] = float(np.polyfit(lengths, peaks, 1)[0])
+    arguments.out.parent.mkdir(parents=True, exist_ok=True)
+    arguments.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
