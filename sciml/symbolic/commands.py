@@ -227,7 +227,7 @@ def _solve_one(row: dict[str, Any], timeout: float, model: str | None, worker: A
         seconds = round(time.perf_counter() - started, 4)
         return {**row, "answer": None, "status": "error", "method": "", "seconds": seconds,
                 "error": str(error)}  # fmt: skip
-    answer = None if found.expression is None else str(found.expression)
+    answer = None if found.expression is None else str(found)  # G(x, y) = c1 where implicit
     return {**row, "answer": answer, "status": found.status, "method": found.method,
             "seconds": round(found.seconds, 4), "how": found.how, "holds": found.holds}  # fmt: skip
 

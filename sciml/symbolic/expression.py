@@ -287,6 +287,8 @@ def _number_power(base: Fraction, exponent: Fraction) -> Expr:
 
 def power(base: Expr, exponent: Expr) -> Expr:
     """base ** exponent, principal value."""
+    if base is E:
+        return call("exp", exponent)
     if exponent.op == "num":
         e = exponent.value
         if e == 0:
@@ -314,8 +316,6 @@ def power(base: Expr, exponent: Expr) -> Expr:
         return _node("pow", (base, exponent))
     if base is ONE:
         return ONE
-    if base is E:
-        return call("exp", exponent)
     if base is ZERO:
         raise Undefined("a power of zero with an unknown exponent")
     return _node("pow", (base, exponent))

@@ -8,6 +8,7 @@ from fractions import Fraction
 
 from sciml.symbolic import expression as ex
 from sciml.symbolic.expression import Expr
+from sciml.symbolic.ode_exponential import exponential_solutions
 from sciml.symbolic.ode_first import (
     C1,
     METHODS,
@@ -89,6 +90,8 @@ def _constant(p: Expr, q: Expr, x: Expr) -> tuple[Expr, Expr]:
 def _particular(e: Linear, c: Context) -> Iterator[tuple[Expr, str]]:
     """Simple functions that solve the homogeneous equation."""
     x = c.sx
+    for u in exponential_solutions(e.p, e.q, c.x):
+        yield u, "exponential solution"
     powers = [ex.power(x, ex.number(k)) for k in (1, 2, -1, Fraction(1, 2), 3, -2, Fraction(-1, 2))]
     growth = [ex.call("exp", k * x) for k in (1, -1, 2, -2)]
     bell = [ex.call("exp", k * x**2) for k in (ex.HALF, -ex.HALF, ex.ONE, ex.MINUS)]

@@ -107,13 +107,19 @@ def candidates(
         except (Failure, ex.TooLarge, ex.Undefined, RecursionError, OverflowError):
             continue
         yield from _tries(problem, beside, rng, deadline, style)
-    if specials and time.perf_counter() < deadline:
+    for whole in (False, True) if specials else ():
+        if time.perf_counter() > deadline:
+            return
         try:
-            problem = pose(Tower(variable), integrand)
+            problem = pose(Tower(variable, whole=whole), integrand)
             check_size(problem)
+            token = ("special", *_signature(problem))
+            if token in seen:
+                continue
+            seen.add(token)
             beside = columns(problem) + special(problem)
         except (Failure, ex.TooLarge, ex.Undefined, RecursionError, OverflowError):
-            return
+            continue
         yield from _tries(problem, beside, rng, deadline, {"special": True})
 
 

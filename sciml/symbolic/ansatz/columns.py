@@ -168,7 +168,7 @@ def _structural(problem: Problem, room: int) -> list[Column]:
 def _with_constants(problem: Problem, base: list[Column]) -> list[Column]:
     """The columns again, times the algebraic constants."""
     tower = problem.tower
-    out = []
+    out: list[Column] = []
     for t in constant_basis(tower)[1:]:
         factor, shown = fd.Q1, ex.ONE
         for i, e in enumerate(t):

@@ -51,6 +51,7 @@ class Tower(Radicals):
             u' / (q r**(q-1)); decides which denominators appear.
         normal: pull squares out of radicands and make them polynomials.
         pair: write tangents by sine and cosine even where they stand alone.
+        whole: keep exponentials of sums in one piece.
         signs: write |u| as s u with a constant s, s**2 = 1, instead of a radical.
     """
 
@@ -63,10 +64,11 @@ class Tower(Radicals):
         normal: bool = False,
         pair: bool = False,
         signs: bool = False,
+        whole: bool = False,
     ) -> None:
         self.x, self.variable = ex.symbol(variable), variable
         self.split, self.logarithmic, self.normal, self.pair = split, logarithmic, normal, pair
-        self.signs = signs
+        self.signs, self.whole = signs, whole
         self.kernels: list[Kernel] = []
         self.memo: dict[Expr, Quotient] = {}
         self.root = 1
@@ -95,7 +97,7 @@ class Tower(Radicals):
         """The arguments that a function's group will hold: the parts of its sum, if split."""
         u = node.args[0]
         u = expand_product(u)
-        if u.op == "add" and (node.op == "exp" or self.split):
+        if u.op == "add" and (node.op == "exp" and not self.whole or self.split):
             constants = [t for t in u.args if self.variable not in t.free]
             parts = [t for t in u.args if self.variable in t.free]
             return parts + ([ex.add(constants)] if constants else [])

@@ -80,6 +80,28 @@ def _gaussian(tower: Tower, i: int) -> Column | None:
     return _known(fd.generator(i), build)
 
 
+def _fresnel(tower: Tower, i: int) -> list[Column]:
+    """Fresnel integrals for sin and cos of a x**2 + b x + c with constants a, b, c."""
+    kernel, x = tower.kernels[i], tower.x
+    u = kernel.expr.args[0]
+    second = u.diff(tower.variable).diff(tower.variable)
+    if kernel.sign != 1 or second is ex.ZERO or tower.variable in second.free:
+        return []
+    sign = -1 if ex.negative(second) else 1
+    a = sign * second * ex.HALF
+    b = sign * ex.substitute(u.diff(tower.variable), {x: ex.ZERO})
+    c = sign * ex.substitute(u, {x: ex.ZERO})
+    z = (2 * a * x + b) / ex.sqrt(2 * ex.PI * a)
+    rest = c - b**2 / (4 * a)
+    scale = ex.sqrt(ex.PI / (2 * a))
+    sine, cosine = ex.call("sin", rest), ex.call("cos", rest)
+    fs, fc = ex.call("fresnels", z), ex.call("fresnelc", z)
+    return [
+        _known(fd.generator(i), lambda: sign * scale * (cosine * fs + sine * fc)),
+        _known(fd.generator(i + 1), lambda: scale * (cosine * fc - sine * fs)),
+    ]
+
+
 def special(problem: Problem) -> list[Column]:
     """Columns of erf, erfi, Ei, li, Si, Ci, Shi, Chi and dilogarithms of the tower's kernels."""
     tower, out = problem.tower, []
@@ -96,6 +118,7 @@ def special(problem: Problem) -> list[Column]:
                 if argument is not None:
                     out += _exponential_integrals(tower, i, u, argument, slope)
             elif kernel.kind == "sin" and kernel.expr.args[0] in tower.memo:
+                out += _fresnel(tower, i)
                 u = kernel.expr.args[0]
                 argument = tower.memo[u]
                 slope = kernel.slope / fd.generator(i + 1)
