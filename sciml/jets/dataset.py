@@ -85,7 +85,7 @@ class JetDataset:
             arrays = {name: _mapped(folder / f"{name}.bin", name) for name in _ARRAYS}
         else:
             arrays = self._pack(folder, features, limit, memory, format, tree)
-        self._particles, self._jets = arrays["particles"], arrays["jets"]
+        self._particles = arrays["particles"]
         counts, all_labels = np.asarray(arrays["counts"]), np.asarray(arrays["labels"])
         self._offsets = np.concatenate([[0], np.cumsum(counts)])
         flags = np.asarray(arrays["flags"])
@@ -94,17 +94,20 @@ class JetDataset:
         """Number of constituents of every jet [len(self)]."""
         self.y: NDArray[np.int64] = all_labels[self._rows]
         """Class of every jet [len(self)], -1 without labels."""
+        # Tensors over the same memory: an item is then three views, without a copy.
+        self._x, self._jet, self._y = (
+            torch.from_numpy(array) for array in (self._particles, arrays["jets"], self.y)
+        )
 
     def __len__(self) -> int:
         return len(self._rows)
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
         row = self._rows[index]
-        span = slice(self._offsets[row], self._offsets[row + 1])
         return {
-            "x": torch.from_numpy(np.array(self._particles[span])),
-            "jet": torch.from_numpy(np.array(self._jets[row])),
-            "y": torch.tensor(self.y[index]),
+            "x": self._x[self._offsets[row] : self._offsets[row + 1]],
+            "jet": self._jet[row],
+            "y": self._y[index],
         }
 
     def _pack(
@@ -196,7 +199,8 @@ def _mapped(path: Path, name: str) -> NDArray[Any]:
     rows = path.stat().st_size // (dtype.itemsize * width)
     if rows == 0:
         return np.zeros((0, *_ARRAYS[name]), dtype)
-    return np.memmap(path, dtype, "r", shape=(rows, *_ARRAYS[name]))
+    # Copy on write: what a model does to its batch in place never reaches the file.
+    return np.memmap(path, dtype, "c", shape=(rows, *_ARRAYS[name]))
 
 
 class _Store:

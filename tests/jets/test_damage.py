@@ -52,5 +52,6 @@ def test_forty_damaged_files(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3000)
 def test_two_thousand_damaged_files(tmp_path):
     judge(run(0, 2400, tmp_path), 2400)

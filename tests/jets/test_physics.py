@@ -32,6 +32,7 @@ def judged(shared):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3000)
 def test_tracks_help_as_in_jetclass(judged):
     """Impact parameters of the wrong kind cost W jets four points and H to gg eighteen."""
     assert judged["Wqq", "full"] > judged["Wqq", "kin"] - 0.005
@@ -41,6 +42,7 @@ def test_tracks_help_as_in_jetclass(judged):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3000)
 def test_levels_of_jetclass(judged):
     for name, least in (("Wqq", 0.94), ("Hgg", 0.96), ("Hbb", 0.99), ("Tbqq", 0.99)):
         assert judged[name, "full"] > least, name
