@@ -28,7 +28,7 @@ Vary = Literal["none", "scale", "sum", "shift", "stretch"]
 Row = tuple[int, str, str]
 """(structural key of the problem, problem, answer)."""
 _CHUNK = {"bwd": 4096, "fwd": 64, "ibp": 2048, "ode1": 256, "ode2": 128}
-_TABLE = 400_000
+_TABLE = 150_000
 _SMALL = 4
 _TRIES = 60
 

@@ -14,7 +14,7 @@ from collections.abc import Sequence as Items
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -51,8 +51,7 @@ class ModelConfig:
     """Label smoothing."""
 
 
-@dataclass
-class Batch:
+class Batch(NamedTuple):
     """Padded pairs: source [B, N] and target [B, T] ids; the target ends with the end token."""
 
     source: Tensor

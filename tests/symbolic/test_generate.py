@@ -93,3 +93,14 @@ def test_trees_have_the_stated_leaves() -> None:
         x += int((tokens[:n] == T_X).sum())
         numbers += int((tokens[:n] == T_PLUS).sum())
     assert 0.73 < x / (x + numbers) < 0.79
+
+
+def test_command_line(tmp_path: Path) -> None:
+    from sciml.cli import main
+
+    path = tmp_path / "e.jsonl"
+    arguments = ["data", "make", "expressions", "--kind", "ode1", "--count", "5", "--seed", "2"]
+    assert main([*arguments, "-o", str(path)]) == 0
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    assert len(rows) == 5 and all(set(r) == {"problem", "answer"} for r in rows)
+    assert main([*arguments[:-4], "--count", "0", "--seed", "2", "-o", str(path)]) == 2

@@ -55,3 +55,19 @@ def test_refused() -> None:
     with pytest.raises(InputError, match="unknown symbol"):
         dsolve("y' = a*y")
     assert dsolve("y' = a*y", constants=["a"], timeout=40).verified
+
+
+@pytest.mark.parametrize(
+    ("p", "q"),
+    [("-x", "x-1"), ("0", "-(x^2+1)"), ("-(3*x-4)/(2*x-1)", "(x-3)/(2*x-1)"), ("1/x", "-1/x^2")],
+)
+def test_exponential_solutions(p: str, q: str) -> None:
+    """exp(g) P(x) of second-order equations: each one found solves its equation."""
+    from sciml.symbolic.ode_exponential import exponential_solutions
+    from sciml.symbolic.ode_first import same
+
+    found = list(exponential_solutions(parse(p), parse(q), "x"))
+    assert found
+    for u in found:
+        residual = u.diff("x").diff("x") + parse(p) * u.diff("x") + parse(q) * u
+        assert same(residual, parse("0"))
