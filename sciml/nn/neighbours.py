@@ -131,7 +131,11 @@ def knn_dense(pos: Tensor, k: int, mask: Tensor | None = None) -> Tensor:
         )
     if pos.shape[-1] <= 4:
         square = (pos.unsqueeze(2) - pos.unsqueeze(1)).square().sum(-1)
-    else:  # |a|^2 + |b|^2 - 2 a.b: no [B, N, N, D] in memory
+    else:
+        # |a|^2 + |b|^2 - 2 a.b: no [B, N, N, D] in memory. Centred, so that less cancels.
+        kept = pos.new_ones(pos.shape[:2]) if mask is None else mask.to(pos.dtype)
+        centre = torch.einsum("bn,bnd->bd", kept, pos) / kept.sum(1, keepdim=True).clamp(min=1)
+        pos = pos - centre.unsqueeze(1)
         norm = pos.square().sum(-1)
         square = norm.unsqueeze(2) + norm.unsqueeze(1) - 2 * pos @ pos.mT
     if mask is not None:

@@ -25,7 +25,7 @@ def test_official_checkpoints(shared: Path, name: str, tolerance: float) -> None
     )
     trunk = ParticleNet(config).eval()
     trunk.load_state_dict(weights)
-    rows = slice(0, 60)
+    rows = slice(0, 200, 8)  # 25 jets
     mask = torch.from_numpy(reference["mask"][rows, 0]) > 0
     longest = int(mask.sum(1).max())
     batch = Data(
