@@ -56,7 +56,7 @@ class Config:
     """Generated families to learn from [families]."""
     held_out: Annotated[int, Range(min=1)] = 16
     """Generated families to measure on [families]."""
-    length: tuple[int, int] = (45, 92)
+    length: tuple[int, int] = (45, 105)
     """Shortest and longest generated chain [residues]."""
     seed: int = 1
     """Seed of families, of the first weights and of training."""
@@ -66,8 +66,10 @@ class Config:
     """Start from this contact model instead of training one (its training is skipped)."""
     net: ContactConfig = ContactConfig()
     """The network."""
-    train: TrainConfig = TrainConfig(steps=1500, batch_size=2, lr=2e-3, warmup=0.05, ema=0.995)
+    train: TrainConfig = TrainConfig(steps=1500, batch_size=2, lr=3e-3, warmup=0.05, ema=0.98)
     """Training on generated families."""
+    crop: Annotated[int, Range(min=0)] = 68
+    """Columns of the windows that training sees [residues]; 0 = whole chains."""
     folds: Annotated[int, Range(min=0)] = 5
     """Parts that the real families are split into for fine-tuning; 0 does not fine-tune."""
     repeats: Annotated[int, Range(min=1)] = 1
@@ -153,14 +155,15 @@ def measured(items: list[Item], score: Any, what: str) -> dict[str, Any]:
     return row
 
 
-def train_on(net: ContactNet, items: list[Item], config: TrainConfig, out: Path) -> ContactNet:
+def train_on(
+    net: ContactNet, items: list[Item], config: TrainConfig, out: Path, crop: int = 0
+) -> ContactNet:
     """Train a copy of `net` on families."""
     learner = ContactLearner(copy.deepcopy(net))
     examples = [as_example(item.features, item.distances) for item in items]
     lengths = np.array([len(item.features.nodes) for item in items])
-    result = fit(
-        learner, ContactExamples(examples), config, out=out, collate=collate, lengths=lengths
-    )
+    data = ContactExamples(examples, crop=crop)
+    result = fit(learner, data, config, out=out, collate=collate, lengths=lengths)
     return result.module.net  # type: ignore[union-attr, return-value]
 
 
@@ -204,6 +207,7 @@ def cross_validated(
                 known,
                 replace(config.finetune, seed=config.seed + repeat),
                 out / f"repeat_{repeat}_part_{part}",
+                config.crop,
             )
             score = probability(tuned)
             for i in test:
@@ -252,9 +256,8 @@ def main(config: Config, out: Path) -> None:
     if config.model:
         net = ContactPredictor.from_pretrained(config.model).net
     else:
-        net = train_on(
-            random_net, known, replace(config.train, seed=config.seed), out / "pretraining"
-        )
+        settings = replace(config.train, seed=config.seed)
+        net = train_on(random_net, known, settings, out / "pretraining", config.crop)
     ContactPredictor(net).save(out / "model.safetensors")
 
     rows = [

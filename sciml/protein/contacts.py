@@ -41,19 +41,19 @@ PROFILE = 21
 class ContactConfig:
     """Sizes of the contact network."""
 
-    pair_dim: Annotated[int, Range(min=8)] = 40
+    pair_dim: Annotated[int, Range(min=8)] = 24
     """Channels of the pair representation."""
-    convolutions: Annotated[int, Range(min=0)] = 8
+    convolutions: Annotated[int, Range(min=0)] = 6
     """Residual 3 x 3 convolutions of the embedder, dilated 1, 2, 4, 1, 2, 4, ..."""
     trunk: PairTransformerConfig = field(
         default_factory=lambda: PairTransformerConfig(
-            dim=64,
-            pair_dim=40,
-            depth=2,
+            dim=32,
+            pair_dim=24,
+            depth=1,
             heads=4,
             class_depth=0,
             pair_update="triangle",
-            pair_hidden=24,
+            pair_hidden=16,
             expansion=2.0,
         )
     )
@@ -219,10 +219,18 @@ class ContactLearner(nn.Module):
 
 
 class ContactExamples:
-    """A map-style data set of features with distances; `augment` turns half of them around."""
+    """A map-style data set of features with distances.
 
-    def __init__(self, examples: list[dict[str, Tensor]], augment: bool = True) -> None:
-        self.examples, self.augment = examples, augment
+    Args:
+        examples: as `as_example` makes them.
+        augment: turn half of them around.
+        crop: random windows of this many columns; 0: whole chains.
+    """
+
+    def __init__(
+        self, examples: list[dict[str, Tensor]], augment: bool = True, crop: int = 0
+    ) -> None:
+        self.examples, self.augment, self.crop = examples, augment, crop
 
     def __len__(self) -> int:
         return len(self.examples)
@@ -230,8 +238,16 @@ class ContactExamples:
     def __getitem__(self, index: int) -> dict[str, Tensor]:
         example = self.examples[index]
         if self.augment and float(torch.rand(())) < 0.5:
-            return flip(example)
-        return example
+            example = flip(example)
+        columns = len(example["node_profile"])
+        if not self.crop or columns <= self.crop:
+            return example
+        start = int(torch.randint(0, columns - self.crop + 1, ()))
+        part = slice(start, start + self.crop)
+        return {
+            key: value[part] if key == "node_profile" else value[part, part]
+            for key, value in example.items()
+        }
 
 
 def as_example(features: ContactFeatures, distances: np.ndarray | None = None) -> dict[str, Tensor]:

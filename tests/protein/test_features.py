@@ -57,7 +57,7 @@ def test_rows_join_the_most_similar_centre() -> None:
 
 
 def test_deletions_reach_the_features() -> None:
-    alignment = Alignment.from_sequences(["ACDE", "AxxxCDE"])
+    alignment = Alignment.from_sequences(["ACDE", "AxxxCDF"])
     found = features(alignment, FeatureConfig(clusters=2, extra=1, masked=0.0))
     assert found["msa_feat"][1, 1, 23] == 1
     assert np.isclose(found["msa_feat"][1, 1, 24], np.arctan(1.0) * 2 / np.pi)
