@@ -7,10 +7,8 @@ from typing import cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
-from torch.utils.checkpoint import checkpoint
 
-from sciml.jets import fused
+from sciml.jets import fused, pair_training
 from sciml.jets.features import all_pairs, pair_features, with_kinematics
 from sciml.jets.particle_net import as_affine
 
@@ -28,6 +26,10 @@ class LinearNorm(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """[P, inputs] -> [P, width]."""
         return self.norm(self.linear(x))
+
+    def parts(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Weight, bias, gain, shift."""
+        return self.linear.weight, self.linear.bias, self.norm.weight, self.norm.bias
 
 
 class PairNetwork(nn.Module):
@@ -47,7 +49,10 @@ class PairNetwork(nn.Module):
         p4 = with_kinematics(p4)
         if self.training:
             features = pair_features(p4[first], p4[second])
-            out, statistics = checkpoint(self._batch, features, use_reentrant=False)
+            layers = [cast(LinearNorm, layer).parts() for layer in self.layers]
+            out, statistics = pair_training.network(
+                features, (self.norm.weight, self.norm.bias), layers, self.last_gelu, self.norm.eps
+            )
             self._note(statistics, len(features))
             return out
         folded = self.folded()
@@ -59,37 +64,14 @@ class PairNetwork(nn.Module):
             out[span] = self._apply_folded(pair_features(p4[first[span]], p4[second[span]]), folded)
         return out
 
-    def _batch(self, x: Tensor) -> tuple[Tensor, list[tuple[Tensor, Tensor]]]:
-        """In training: the result, and every norm's mean and 1 / deviation over the batch.
-
-        Runs twice, in forward and again in backward, so it leaves running statistics alone.
-        """
-        statistics = []
-
-        def normalised(norm: nn.BatchNorm1d, x: Tensor) -> Tensor:
-            out, mean, scale = torch.native_batch_norm(
-                x, norm.weight, norm.bias, None, None, True, 0.0, norm.eps
-            )
-            statistics.append((mean.detach(), scale.detach()))
-            return out
-
-        x = normalised(self.norm, x)
-        for number, layer in enumerate(self.layers):
-            layer = cast(LinearNorm, layer)
-            x = normalised(layer.norm, layer.linear(x))
-            if number + 1 < len(self.layers) or self.last_gelu:
-                x = F.gelu(x)
-        return x, statistics
-
     @torch.no_grad()
     def _note(self, statistics: list[tuple[Tensor, Tensor]], count: int) -> None:
         """Running statistics, as BatchNorm1d keeps them."""
         norms = [self.norm, *(cast(LinearNorm, layer).norm for layer in self.layers)]
-        for norm, (mean, scale) in zip(norms, statistics, strict=True):
-            variance = (scale.pow(-2) - norm.eps) * (count / max(count - 1, 1))
+        for norm, (mean, variance) in zip(norms, statistics, strict=True):
             weight = norm.momentum or 0.1
             cast(Tensor, norm.running_mean).lerp_(mean, weight)
-            cast(Tensor, norm.running_var).lerp_(variance, weight)
+            cast(Tensor, norm.running_var).lerp_(variance * (count / max(count - 1, 1)), weight)
             cast(Tensor, norm.num_batches_tracked).add_(1)
 
     def dense(self, p4: Tensor) -> Tensor:
