@@ -110,6 +110,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--largest", type=int, default=1_000_000, help="nodes at the curve's end")
+    parser.add_argument("--no-memory", action="store_true", help="leave peak memory out")
     parser.add_argument("--out", type=Path, default=HERE / "results" / "message_passing.json")
     parser.add_argument("--alone", nargs=3, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -151,7 +152,9 @@ def main() -> None:
             for name, times in measured.items()
         },
         "ours_over": {name: round(rates["ours"] / rate, 2) for name, rate in rates.items()},
-        "peak_mib": {name: round(peak_mib(name, nodes, edges)) for name in CONTESTANTS},
+        "peak_mib": {}
+        if options.no_memory
+        else {name: round(peak_mib(name, nodes, edges)) for name in CONTESTANTS},
         "curve": curve,
         "torch": torch.__version__,
         "device": device(),
