@@ -106,15 +106,22 @@ class TransposedLinear(nn.Module):
 
 
 def for_few_rows(module: nn.Module) -> nn.Module:
-    """A copy of `module` for inference with few rows at a time; the module itself on a GPU."""
+    """`module` for inference with few rows at a time: on a CPU, a copy with `TransposedLinear`.
+
+    The copy shares all other parameters with `module`, and does not see later changes of weights.
+    """
     if next(module.parameters()).device.type != "cpu":
         return module
-    clone = copy.deepcopy(module)
-    for parent in list(clone.modules()):
-        for name, child in parent.named_children():
-            if type(child) is nn.Linear:
-                setattr(parent, name, TransposedLinear(child))
-    return clone.eval()
+    if type(module) is nn.Linear:
+        return TransposedLinear(module)
+    # A shallow copy: copy.deepcopy would take as long as several steps.
+    clone = copy.copy(module)
+    clone._modules = {
+        name: child if child is None or not any(True for _ in child.parameters())
+        else for_few_rows(child)
+        for name, child in module._modules.items()
+    }  # fmt: skip
+    return clone
 
 
 class Block(nn.Module):

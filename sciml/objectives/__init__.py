@@ -6,6 +6,23 @@
     ...     trunk, embedder, augment=corpus.augment)                     # doctest: +SKIP
     >>> losses = objective(batch)                                        # doctest: +SKIP
 
+    name           learns by                                         needs
+    masked         predicting hidden nodes' content                  -
+    missing_patch  the same for one compact patch                    positions or edges
+    next_token     predicting each token from those before           node_token, a causal trunk
+    denoising      saying which way shaken nodes were moved          positions
+    simclr         telling views of one example from others          augment, large batches
+    moco           the same against a queue of earlier examples      augment
+    vicreg         views that agree, features that vary              augment
+    jepa           predicting a slow copy's latents of hidden nodes  -
+    rotation       saying how a graph was turned                     positions that the trunk sees
+    jigsaw         saying how tiles or runs were shuffled            positions or an ordered trunk
+    supervised     labels: classes, values, quantiles                y (or node_y)
+    adversarial    labels, without telling where examples are from   y, domain
+
+Noisy-Student self-training (`self_training.noisy_student`) and the probes (`probe.probe`) are
+functions around these, not objectives.
+
 An objective is a class with a frozen dataclass `Config`; its constructor takes
 `(trunk, embedder, config, *, augment=None)`. One of a user's own is named by import path,
 `my_module:MyObjective`.

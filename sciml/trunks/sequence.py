@@ -13,7 +13,9 @@ As a trunk it takes a dense batch whose nodes are in the order of the sequence.
 
 from __future__ import annotations
 
+import functools
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple, cast
 
@@ -144,6 +146,22 @@ class _Stack(nn.Module):
         return self.norm(x).masked_fill(~mask[..., None], 0.0)
 
 
+def _without_dropout(method: Callable[..., Hypotheses]) -> Callable[..., Hypotheses]:
+    """The method with the model in evaluation mode, and back in its own modes afterwards."""
+
+    @functools.wraps(method)
+    def evaluating(self: nn.Module, *args: Any, **kwargs: Any) -> Hypotheses:
+        modes = [(module, module.training) for module in self.modules()]
+        self.eval()
+        try:
+            return method(self, *args, **kwargs)
+        finally:
+            for module, training in modes:
+                module.training = training
+
+    return evaluating
+
+
 class Sequence(Trunk):
     """Encoder, decoder or both, over features (as a trunk) or tokens.
 
@@ -244,6 +262,7 @@ class Sequence(Trunk):
             )
         return self.decoder
 
+    @_without_dropout
     def beam_search(
         self,
         source: Memory | Tensor | None,
@@ -273,6 +292,7 @@ class Sequence(Trunk):
             prompt=prompt,
         )
 
+    @_without_dropout
     def sample(
         self,
         source: Memory | Tensor | None,

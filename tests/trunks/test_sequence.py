@@ -298,6 +298,16 @@ def test_samples_follow_the_model():
     assert best.tokens[0, 0].tolist()[:3] == greedy.tokens[0, 0].tolist()[:3]
 
 
+def test_decoding_has_no_dropout_and_leaves_the_mode():
+    net = model(dropout=0.5)
+    calm = net.beam_search(sources(), beam=3, max_length=6)
+    net.train()
+    net.encoder.eval()
+    again = net.beam_search(sources(), beam=3, max_length=6)
+    assert torch.equal(calm.scores, again.scores)
+    assert net.training and net.decoder.training and not net.encoder.training
+
+
 def test_decoder_only_with_a_prompt():
     net = model(kind="decoder")
     prompt = torch.tensor([[6, 3], [5, 6]])
