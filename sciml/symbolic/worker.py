@@ -79,7 +79,7 @@ class Worker:
             )
             self._buffer = b""
             atexit.register(self.close)
-            for _ in self._messages(60.0):
+            for _ in self._messages(120.0):
                 break  # ready
         return self._child
 
@@ -106,7 +106,8 @@ class Worker:
             for message in self._messages(seconds + GRACE):
                 if message.get("final"):
                     return message, before
-                before.append(message)
+                if not message.get("ready"):  # a slow start, heard of only now
+                    before.append(message)
             self.close()
             return None, before
 
