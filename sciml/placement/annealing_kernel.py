@@ -12,7 +12,7 @@ import numpy as np
 from numba import njit
 
 from sciml.placement.incremental import attempt, overlaps_hard
-from sciml.placement.kernels import FAST
+from sciml.placement.topsum import FAST
 
 SHIFT, SWAP, FLIP, JUMP, SOFT_SHIFT, SOFT_PULL, SOFT_SNAP, SOFT_SWAP = range(8)
 MOVES = ("shift", "swap", "flip", "jump", "soft shift", "soft pull", "soft snap", "soft swap")

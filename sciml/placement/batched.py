@@ -187,7 +187,7 @@ class BatchedProxy:
                 draw(a[chosen], b[chosen], at[chosen], w[chosen], of[chosen])
         by_row = points[rest].sort(1).values  # cell = row * C + column: by (row, column)
         if len(by_row):
-            (c1, c2, c3), (r1, r2, r3) = (by_row % C).unbind(1), (by_row // C).unbind(1)
+            (c1, _, c3), (r1, r2, r3) = (by_row % C).unbind(1), (by_row // C).unbind(1)
             w, of = w[rest], of[rest]
             columns = by_row % C
             horizontal(columns.amin(1), columns.amax(1), r2, w, of)

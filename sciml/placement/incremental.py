@@ -18,7 +18,6 @@ from sciml.placement import kernels
 from sciml.placement.cost import Evaluator
 from sciml.placement.design import Design
 from sciml.placement.kernels import (
-    FAST,
     ROT,
     Problem,
     State,
@@ -28,8 +27,8 @@ from sciml.placement.kernels import (
     density_cost,
     net_length,
     route,
-    top_sum,
 )
+from sciml.placement.topsum import FAST, top_sum
 
 
 class Scratch(NamedTuple):

@@ -117,13 +117,13 @@ def write_design(design: Design, path: str | os.PathLike[str]) -> list[Path]:
         write_plc(design, path)
         return [path]
     if name.endswith(".pl"):
-        from sciml.placement.bookshelf import write_pl
+        from sciml.placement.bookshelf_writer import write_pl
 
         write_pl(design, path)
         return [path]
     kind = format_of(path)
     if kind == "bookshelf":
-        from sciml.placement.bookshelf import write_bookshelf
+        from sciml.placement.bookshelf_writer import write_bookshelf
 
         return write_bookshelf(design, path)
     if kind == "protobuf":

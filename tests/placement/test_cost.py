@@ -76,7 +76,7 @@ def test_equals_the_definition(seed):
 
 
 def test_top_sum_with_many_equal_values():
-    from sciml.placement.kernels import top_sum
+    from sciml.placement.topsum import top_sum
 
     rng = np.random.default_rng(0)
     level = np.array([[0.5, 1e-3], [0.5, 1e-3]])
@@ -92,7 +92,7 @@ def test_top_sum_with_many_equal_values():
 
 
 def test_top_sum_stops_early_only_above_the_limit():
-    from sciml.placement.kernels import top_sum
+    from sciml.placement.topsum import top_sum
 
     rng = np.random.default_rng(1)
     level = np.array([[0.5, 1e-3], [0.5, 1e-3]])

@@ -1,0 +1,155 @@
+"""The policy, its pretraining and the searches that use it."""
+
+import numpy as np
+import pytest
+import torch
+
+from sciml import objectives
+from sciml.errors import InputError
+from sciml.placement.embedder import HIDDEN, NetlistEmbedder, collate, netlist_graph
+from sciml.placement.env import EnvConfig, PlacementEnv
+from sciml.placement.generate import NetlistConfig, netlist
+from sciml.placement.imitation import imitate, replay
+from sciml.placement.legality import check
+from sciml.placement.policy import GridPolicy, Player, PolicyConfig, load_policy, save_policy
+from sciml.placement.pretraining import connected_part, corpus
+from sciml.placement.search import beam, evolve, greedy, sample_policy, search_macros
+from sciml.trunks.message_passing import MessagePassing, MessagePassingConfig
+
+TRUNK = MessagePassingConfig(dim=16, pair_dim=4, depth=1, heads=2, hypergraph=True, kinds=2)
+SMALL = PolicyConfig(trunk=TRUNK, channels=8)
+GRID = EnvConfig(columns=12, rows=12)
+
+
+@pytest.fixture(scope="module")
+def designs():
+    config = NetlistConfig(macros=5, clusters=10, ports=6, nets_per_node=4)
+    return [netlist(config, k) for k in range(3)]
+
+
+def test_graph_of_a_netlist(designs):
+    graph = collate([netlist_graph(d) for d in designs])
+    total = sum(d.nodes + d.nets for d in designs)
+    assert len(graph.x) == total and int(graph.ptr[-1]) == total
+    assert graph.edge_index.shape[1] == sum(d.pins for d in designs)
+    assert (graph.node_kind[graph.edge_index[0]] == 0).all()
+    assert (graph.node_kind[graph.edge_index[1]] == 1).all()
+    # places of movable nodes are not in the features
+    moved = designs[0].copy()
+    moved.x[~moved.fixed] *= 0.5
+    assert torch.equal(netlist_graph(moved).x, netlist_graph(designs[0]).x)
+
+
+def test_hidden_content_does_not_reach_the_trunk(designs):
+    torch.manual_seed(0)
+    embedder = NetlistEmbedder(16, 4)
+    graph = netlist_graph(designs[0])
+    hidden = torch.zeros(len(graph.x), dtype=torch.bool)
+    hidden[3] = True
+    other = graph.clone()
+    other.x[3, list(HIDDEN)] += 7.0
+    one, two = embedder(graph, hidden), embedder(other, hidden)
+    assert torch.equal(one.x, two.x) and torch.equal(one.edge_attr, two.edge_attr)
+    assert not torch.equal(embedder(graph).x, embedder(other).x)
+
+
+@pytest.mark.parametrize("name", ["masked", "simclr", "denoising"])
+def test_objectives_pretrain_the_trunk(name, designs):
+    torch.manual_seed(0)
+    data = corpus(designs)
+    trunk, embedder = MessagePassing(TRUNK), data.embedder(16, 4)
+    objective = objectives.build(name)(trunk, embedder, augment=data.augment)
+    losses = objective(data.collate([data.dataset[k] for k in range(3)]))
+    losses["loss"].backward()
+    assert torch.isfinite(losses["loss"])
+    assert any(p.grad is not None and (p.grad != 0).any() for p in trunk.parameters())
+
+
+def test_connected_part_is_a_valid_design(designs):
+    part = connected_part(designs[0], 8)
+    assert part.nodes == 8 and part.pin_node.max() < 8
+    assert (np.diff(part.net_start) >= 2).all() and part.net_start[-1] == part.pins
+    netlist_graph(part)
+
+
+def test_renumbering_the_nodes_changes_no_score(designs):
+    """The policy sees a graph, not the order of its nodes."""
+    from dataclasses import replace
+
+    torch.manual_seed(0)
+    design = designs[0]
+    policy = GridPolicy(SMALL)
+    soft = np.flatnonzero(design.kind == 1)
+    swap = np.arange(design.nodes)
+    swap[soft] = soft[::-1]
+    keys = ("kind", "width", "height", "x", "y", "orientation", "fixed")
+    other = replace(
+        design,
+        **{k: getattr(design, k)[swap] for k in keys},
+        pin_node=np.argsort(swap)[design.pin_node].astype(np.int32),
+    )
+    out = []
+    for d in (design, other):
+        env = PlacementEnv(d, GRID)
+        observation, _ = env.reset()
+        with torch.no_grad():
+            out.append(Player(policy, [env])([0], [observation])[0])
+    torch.testing.assert_close(out[0], out[1], rtol=1e-4, atol=1e-4)
+
+
+def test_imitation_learns_the_cells_of_a_placement(designs):
+    torch.manual_seed(0)
+    targets = []
+    for design in designs[:2]:
+        env = PlacementEnv(design, GRID)
+        assert greedy(env)
+        targets.append((design, env.placement()))
+    policy = GridPolicy(SMALL)
+    losses = imitate(policy, targets, GRID, epochs=60, lr=5e-3)
+    assert losses[-1] < 0.5 * losses[0]
+    env, steps = replay(*targets[0], GRID)
+    assert len(steps) == 5 and all(mask[cell] for _, cell, mask in steps)
+    assert np.allclose(env.placement().x, targets[0][1].x)
+
+
+def test_searches_return_legal_placements(designs):
+    env = PlacementEnv(designs[0], GRID)
+    assert greedy(env)
+    by_greed = env.macro_hpwl()
+    assert beam(env, width=6, branches=6)
+    assert check(env.placement()).overlaps == 0
+    assert env.macro_hpwl() <= 1.3 * by_greed
+    cost, best, tried = evolve(env, 1e9, np.random.default_rng(0), most=25)
+    assert tried == 25 and np.isfinite(cost) and check(best).overlaps == 0
+    policy = GridPolicy(SMALL)
+    cost, best, tried = sample_policy(env, policy, 1e9, most=3)
+    assert tried == 3 and np.isfinite(cost) and check(best).overlaps == 0
+    for chosen in (False, policy):
+        found = search_macros(designs[0], 0.5, 1, policy=chosen, config=GRID)
+        assert check(found.design, designs[0]).legal
+
+
+def test_weights_go_to_disk_and_back(tmp_path):
+    torch.manual_seed(1)
+    policy = GridPolicy(SMALL)
+    save_policy(policy, tmp_path / "p.safetensors")
+    again = load_policy(tmp_path / "p.safetensors")
+    assert again.config == policy.config
+    for a, b in zip(policy.parameters(), again.parameters(), strict=True):
+        assert torch.equal(a, b)
+    (tmp_path / "bad.safetensors").write_bytes(b"no weights")
+    with pytest.raises(InputError, match="no placement policy"):
+        load_policy(tmp_path / "bad.safetensors")
+
+
+def test_a_frozen_trunk_stays_as_it_is(designs):
+    from dataclasses import replace
+
+    torch.manual_seed(0)
+    policy = GridPolicy(replace(SMALL, frozen=True))
+    before = [p.clone() for p in policy.trunk.parameters()]
+    env = PlacementEnv(designs[0], GRID)
+    greedy(env)
+    imitate(policy, [(designs[0], env.placement())], GRID, epochs=2)
+    for a, b in zip(before, policy.trunk.parameters(), strict=True):
+        assert torch.equal(a, b)
