@@ -150,6 +150,7 @@ def fold(
     tolerance: float = 0.0,
     batch_residues: int = 600,
     truth: Path | None = None,
+    templates: Path | None = None,
     seed: int = 0,
     device: str = "auto",
     precision: Literal["auto", "fp32", "bf16"] = "fp32",
@@ -173,6 +174,8 @@ def fold(
         tolerance: Stop recycling when CA distances change by less than this [A].
         batch_residues: Short chains share a batch up to this many residues [residues].
         truth: Folder with NAME.pdb or NAME.cif of chains whose structure is known.
+        templates: Structure file, or folder of them, to use as templates (with `params` of a model
+            that takes templates).
         seed: Of row choice, masking and random starts.
         device: auto, cpu, cuda, ...
         precision: fp32, or bf16 on a GPU.
@@ -184,7 +187,8 @@ def fold(
         FoldRun(
             input=input, out=out, params=params, model=model, db=db, clusters=clusters,
             extra=extra, recycles=recycles, tolerance=tolerance, batch_residues=batch_residues,
-            truth=truth, seed=seed, device=device, precision=precision, dry_run=dry_run,
+            truth=truth, templates=templates, seed=seed, device=device, precision=precision,
+            dry_run=dry_run,
         )
     )  # fmt: skip
 

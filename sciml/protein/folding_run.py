@@ -20,6 +20,7 @@ from sciml.protein.prediction import Prediction, write_ranking
 from sciml.protein.predictor import Job, StructurePredictor
 from sciml.protein.search import safe_name
 from sciml.protein.structure import read_chains, write_structure
+from sciml.protein.templates import read_templates
 from sciml.report import Page
 from sciml.train.log import Bar, console
 
@@ -42,6 +43,7 @@ class FoldRun:
     tolerance: float = 0.0
     batch_residues: int = 600
     truth: Path | None = None
+    templates: Path | None = None
     seed: int = 0
     device: str = "auto"
     precision: str = "fp32"
@@ -127,6 +129,8 @@ def run_fold(run: FoldRun) -> list[dict[str, Any]]:
         return [row for row in finished.values() if row is not None]
     if run.db is not None and not run.dry_run:
         left = [_searched(job, run.db) for job in left]
+    if run.templates is not None:
+        left = [_templated(job, run.templates) for job in left]
     rows = [row for row in finished.values() if row is not None]
     page = Page(
         "Protein folding",
@@ -162,6 +166,12 @@ def _searched(job: Job, db: Path) -> Job:
     found = search(job.alignment.sequence(), db, name=job.name)
     console.print(f"{job.name}: {found.alignment.depth} sequences found")
     return Job(found.alignment, job.templates, job.name)
+
+
+def _templated(job: Job, path: Path) -> Job:
+    found = read_templates(path, job.alignment.with_query(0).row(0))
+    console.print(f"{job.name}: {len(found)} templates")
+    return Job(job.alignment, tuple(found), job.name)
 
 
 def _truth(run: FoldRun, name: str, n: int) -> np.ndarray | None:
