@@ -11,7 +11,7 @@ The carrier is `torch_geometric.data.Data`. It comes in two layouts, and every t
     pair        [B, N, N, P]        -                    1        pair[b, i, j]: what i hears of j
     edge_index  -                   [2, E] int64         -        rows (source j, target i) into x
     edge_attr   -                   [E, P]               1        features of each edge
-    node_kind   [B, N] int64        [S] int64            -        0 = a node, 1 = a net joining nodes
+    node_kind   [B, N] int64        [S] int64            -        0 = a node, 1 = a net of nodes
     node_*      [B, N, ...]         [S, ...]             own      anything else a node has
     pair_*      [B, N, N, ...]      -                    own      anything else a pair has
     edge_*      -                   [E, ...]             own      anything else an edge has
@@ -185,7 +185,7 @@ def to_layout(batch: Data, wanted: Layout) -> Data:
     return dense(batch) if wanted == "dense" else ragged(batch)
 
 
-def make_dense(items: Sequence[Mapping[str, Any]], pad_to: int = 0) -> Data:
+def make_dense(items: Sequence[Mapping[str, Any] | Data], pad_to: int = 0) -> Data:
     """Pad single graphs into one dense batch.
 
     Args:
@@ -214,7 +214,7 @@ def make_dense(items: Sequence[Mapping[str, Any]], pad_to: int = 0) -> Data:
     return _new(**out)
 
 
-def make_ragged(items: Sequence[Mapping[str, Any]]) -> Data:
+def make_ragged(items: Sequence[Mapping[str, Any] | Data]) -> Data:
     """Concatenate single graphs into one ragged batch.
 
     Args:
@@ -244,7 +244,7 @@ def make_ragged(items: Sequence[Mapping[str, Any]]) -> Data:
     return _new(**out)
 
 
-def collate(items: Sequence[Mapping[str, Any]], layout: Layout = "dense") -> Data:
+def collate(items: Sequence[Mapping[str, Any] | Data], layout: Layout = "dense") -> Data:
     """Single graphs -> one batch; `functools.partial(collate, layout="ragged")` for the other."""
     return make_dense(items) if layout == "dense" else make_ragged(items)
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import functools
 import logging
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from jaxtyping import Bool, Float
@@ -222,20 +222,24 @@ def flex_formula(
     rows = q.shape[1] if q.ndim == 5 else 1
     q, k, v = (t.flatten(0, 1) if t.ndim == 5 else t for t in (q, k, v))
     m = k.shape[-2]
-    keys = None if mask is None else mask.reshape(-1, m)
+    keys: Any = None if mask is None else mask.reshape(-1, m)
+    far = -float("inf")
+    score: Any
     if bias is not None:
         bias = bias if bias.ndim == 5 else bias[:, None]
         bias = bias.expand(shape[0], -1, shape[-3], shape[-2], m)
-        own_rows = bias.shape[1] > 1
-
-    def score(logit, b, h, i, j):
-        if bias is not None:
-            row = b % rows if own_rows else b * 0
-            logit = logit + bias[b // rows, row, h, i, j]
-        if keys is not None:
-            logit = torch.where(keys[b, j], logit, -float("inf"))
-        return logit
-
+        if bias.shape[1] == 1:
+            bias = bias.expand(-1, rows, -1, -1, -1)
+    if bias is None and keys is None:
+        score = None
+    elif bias is None:
+        score = lambda logit, b, h, i, j: torch.where(keys[b, j], logit, far)  # noqa: E731
+    elif keys is None:
+        score = lambda logit, b, h, i, j: logit + bias[b // rows, b % rows, h, i, j]  # noqa: E731
+    else:
+        score = lambda logit, b, h, i, j: torch.where(  # noqa: E731
+            keys[b, j], logit + bias[b // rows, b % rows, h, i, j], far
+        )
     out = kernel(q, k, v, score_mod=score)
     if keys is not None:
         out = out.masked_fill(~keys.any(-1)[:, None, None, None], 0.0)

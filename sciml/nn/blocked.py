@@ -18,8 +18,8 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-BLOCK_BYTES = 1 << 20
-"""Size of one block of logits: half of a core's second-level cache."""
+BLOCK_BYTES = 1 << 19
+"""Size of one block of logits: several fit a core's second-level cache."""
 KEEP_BYTES = 64 << 20
 """Weights up to this size are kept for the backward pass; larger ones are made again."""
 
@@ -50,9 +50,15 @@ def blocks(groups: int, rows: int, n: int, m: int, itemsize: int) -> Iterator[tu
 
 
 def _weights(
-    q: Tensor, k: Tensor, bias: Tensor | None, hidden: Tensor | None, block: tuple, scale: float
+    q: Tensor,
+    k: Tensor,
+    bias: Tensor | None,
+    hidden: Tensor | None,
+    block: tuple[slice, ...],
+    scale: float,
+    out: Tensor | None = None,
 ) -> Tensor:
-    """Softmax weights [matrices, queries, M] of one block."""
+    """Softmax weights [matrices, queries, M] of one block, in `out` if given."""
     g, r, i = block
     queries, keys = q[g, r, i].flatten(0, 1), k[g, r].flatten(0, 1).mT
     if bias is None:
@@ -63,7 +69,7 @@ def _weights(
         logits = torch.baddbmm(offset, queries, keys, alpha=scale)
     if hidden is not None:
         logits.masked_fill_(hidden[g, r].flatten(0, 1)[:, None], torch.finfo(logits.dtype).min)
-    return torch.softmax(logits, -1)
+    return torch.softmax(logits, -1) if out is None else torch.softmax(logits, -1, out=out)
 
 
 @torch.library.custom_op(
@@ -95,11 +101,10 @@ def blocked_attention(
     kept = q.new_empty((groups, rows, n, m) if keep else (0,))
     with torch.autocast(q.device.type, enabled=False):
         for block in blocks(groups, rows, n, m, q.element_size()):
-            weights = _weights(q, k, bias, hidden, block, d**-0.5)
             g, r, i = block
+            place = kept[g, r, i].flatten(0, 1) if keep else None
+            weights = _weights(q, k, bias, hidden, block, d**-0.5, place)
             torch.bmm(weights, v[g, r].flatten(0, 1), out=out[g, r, i].flatten(0, 1))
-            if keep:
-                kept[g, r, i].flatten(0, 1).copy_(weights)
     if hidden is not None:
         out.masked_fill_(hidden.all(-1)[..., None, None], 0)
     return out, kept
@@ -153,12 +158,14 @@ def blocked_attention_backward(
             dq_block = dq[g, r, i].flatten(0, 1)
             dv_block.baddbmm_(weights.mT, out_grad, beta=beta)
             dweights = torch.bmm(out_grad, values.mT)
-            dlogits = torch._softmax_backward_data(dweights, weights, -1, weights.dtype)
+            if bias_gradient and rows == 1:  # the bias's gradient is that of the logits
+                dlogits = dbias[g, i]
+            else:
+                dlogits = torch.empty_like(dweights)
+            torch._softmax_backward_data(dweights, weights, -1, q.dtype, grad_input=dlogits)
             torch.baddbmm(dq_block, dlogits, keys, beta=0, alpha=scale, out=dq_block)
             dk_block.baddbmm_(dlogits.mT, queries, beta=beta, alpha=scale)
-            if bias_gradient and rows == 1:
-                dbias[g, i] = dlogits
-            elif bias_gradient:
+            if bias_gradient and rows > 1:
                 dbias[g, i] += dlogits.view(len(dbias[g]), -1, *dlogits.shape[1:]).sum(1)
     return dq, dk, dv, dbias
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from jaxtyping import Bool, Float
@@ -23,7 +23,7 @@ class FeedForward(nn.Module):
     Args:
         dim: width in and out.
         expansion: hidden width over `dim`.
-        activation: non-linearity.
+        activation: one of `Activation`.
         dropout: probability of dropping a hidden unit in training.
     """
 
@@ -31,13 +31,13 @@ class FeedForward(nn.Module):
         self,
         dim: int,
         expansion: float = 4.0,
-        activation: Activation = "gelu",
+        activation: str = "gelu",
         dropout: float = 0.0,
         out: int | None = None,
     ) -> None:
         super().__init__()
-        if activation not in ("gelu", "relu", "silu", "swiglu"):
-            raise unknown("activation", activation, ["gelu", "relu", "silu", "swiglu"])
+        if activation not in get_args(Activation):
+            raise unknown("activation", activation, get_args(Activation))
         self.activation = activation
         hidden = int(dim * expansion)
         if activation == "swiglu":
