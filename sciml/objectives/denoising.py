@@ -116,18 +116,20 @@ class Denoising(nn.Module):
         Raises:
             InputError: the batch has no positions.
         """
+        return self.losses(batch, torch.randn_like(self._positions(batch)))
+
+    def _positions(self, batch: Data) -> Tensor:
         pos = self.embedder.coordinates(batch)
         if pos is None:
             raise InputError(
                 "denoising needs positions, and this batch has none",
                 hint="Use the objective 'masked'",
             )
-        return self.losses(batch, torch.randn_like(pos))
+        return pos
 
     def losses(self, batch: Data, noise: Tensor) -> dict[str, Tensor]:
         """The losses with `noise` (unit deviation, the shape of the positions)."""
-        pos = self.embedder.coordinates(batch)
-        assert pos is not None
+        pos = self._positions(batch)
         nodes = real(batch)
         noise = noise - per_node(mean_nodes(batch, noise), batch)
         centred = pos - per_node(mean_nodes(batch, pos), batch)
