@@ -79,7 +79,8 @@ def main(first: int, last: int, folder: Path) -> None:
                 for events in reader.iterate(step=4):
                     jets = to_dense(events, where=path)
                     rows += len(jets)
-                    order += [int(e) for e in events["event"]]
+                    if "event" in events.fields:  # its name may be what was damaged
+                        order += [int(e) for e in events["event"]]
             result["outcome"] = "read"
             # Damage to values cannot be seen; jets that are lost or moved would be our fault.
             result["rows"], result["expected"] = rows, truth[name]

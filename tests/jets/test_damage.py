@@ -51,6 +51,12 @@ def test_forty_damaged_files(tmp_path):
     judge(run(0, 40, tmp_path), 40)
 
 
+def test_a_tree_that_promises_more_than_it_holds(tmp_path):
+    """One flipped bit in the number of entries once made the reader look for 48,046 jets."""
+    (result,) = [r for r in run(1003, 1004, tmp_path) if "outcome" in r]
+    assert result["outcome"] == "refused" and result["seconds"] < 5
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(3000)
 def test_two_thousand_damaged_files(tmp_path):

@@ -69,6 +69,8 @@ class Reader(ABC):
                 if batch is None:
                     break
                 array = record({name: batch[name] for name in names}, self.path, seen)
+            if not len(array):  # nothing where jets were promised
+                break
             seen += len(array)
             yield array
         if seen < stop:
