@@ -8,6 +8,7 @@ points can seed the population. The result is a table of the best formula for ev
 
 from __future__ import annotations
 
+import itertools
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -225,8 +226,62 @@ class _Evolution:
         picks = self.rng.integers(len(population), size=4)
         return min((population[i] for i in picks), key=lambda f: f.error * 1.01**f.complexity)
 
+    def _powers(self, exponents: tuple[int, ...]) -> Tree:
+        factors = [("x", i) for i, e in enumerate(exponents) for _ in range(e)]
+        out: Tree = factors[0]
+        for factor in factors[1:]:
+            out = ("mul", out, factor)
+        return out
+
+    def sparse_sums(self) -> list[Tree]:
+        """Sums of few monomials and single functions, by least squares whose small terms are
+        dropped again and again (Brunton et al. 2016, arXiv:1509.03580)."""
+        if not {"add", "mul"} <= set(self.binary):
+            return []
+        width = self.X.shape[1]
+        most = {1: 6, 2: 4, 3: 3}.get(width, 2 if width < 12 else 1)
+        powers = [
+            e for e in itertools.product(range(most + 1), repeat=width) if 1 <= sum(e) <= most
+        ]
+        monomials = [self._powers(e) for e in powers]
+        extra = [[], *([(u, ("x", i)) for i in range(width)] for u in self.unary)]
+        out: list[Tree] = []
+        for more in extra:
+            library = monomials + more
+            with np.errstate(all="ignore"):
+                columns = [evaluate(t, self.X) for t in library]
+            kept = [i for i, c in enumerate(columns) if np.isfinite(c).all() and np.ptp(c) > 0]
+            if len(kept) + 1 >= len(self.y) or self.left() < 0:
+                continue
+            for threshold in (1e-7, 1e-3, 0.03, 0.2):
+                tree = self._thresholded(library, columns, list(kept), threshold)
+                if tree is not None:
+                    out.append(tree)
+        return out
+
+    def _thresholded(
+        self, library: list[Tree], columns: list[Array], active: list[int], threshold: float
+    ) -> Tree | None:
+        while active:
+            matrix = np.stack([columns[i] for i in active] + [np.ones(len(self.y))], 1)
+            values = np.linalg.lstsq(matrix, self.y, rcond=None)[0][:-1]
+            weight = np.abs(values) * np.array([np.std(columns[i]) for i in active])
+            small = weight < threshold * weight.max()
+            if not small.any():
+                break
+            active = [i for i, drop in zip(active, small, strict=True) if not drop]
+        if not active:
+            return None
+        tree: Tree | None = None
+        for i, value in zip(active, values, strict=True):
+            near = float(Fraction(float(value)).limit_denominator(60))
+            value = near if abs(near - value) < 1e-7 * max(1.0, abs(value)) else float(value)
+            term = library[i] if value == 1.0 else ("mul", ("c", value), library[i])
+            tree = term if tree is None else ("add", tree, term)
+        return tree
+
     def run(self, start: list[Tree]) -> None:
-        trees = [t for t in start if nodes(t) <= self.most]
+        trees = [t for t in start + self.sparse_sums() if nodes(t) <= self.most]
         trees += [("x", i) for i in range(self.X.shape[1])]
         trees += [self.random(3) for _ in range(self.size - min(len(trees), self.size))]
         population = [self.score(t) for t in trees if nodes(t) <= self.most]
