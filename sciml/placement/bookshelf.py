@@ -375,7 +375,8 @@ def _read_scl(path: Path) -> Rows | None:
     if not out:
         return None
     table = np.array(out, np.float64).T
-    return Rows(*table[:5], orientation=table[5].astype(np.int8))
+    y, height, x0, x1, site = table[:5]
+    return Rows(y=y, height=height, x0=x0, x1=x1, site=site, orientation=table[5].astype(np.int8))
 
 
 def _read_weights(path: Path, fields: dict[str, Any]) -> None:

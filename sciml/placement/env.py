@@ -89,7 +89,7 @@ class PlacementEnv(gymnasium.Env[dict[str, np.ndarray], np.int64]):
         self.start_design = upright
         self.norm = 0.5 * (canvas.width + canvas.height) * max(len(np.unique(self.nets.nets)), 1)
         n, R, C = len(self.nodes), c.rows, c.columns
-        self.observation_space = spaces.Dict(
+        self.observation_space: spaces.Dict = spaces.Dict(
             {
                 "mask": spaces.Box(0, 1, (R, C), np.int8),
                 "wire": spaces.Box(0, np.inf, (R, C), np.float32),
@@ -114,7 +114,7 @@ class PlacementEnv(gymnasium.Env[dict[str, np.ndarray], np.int64]):
         self.mirrored = np.zeros(n, np.int8)
         self.filled = np.zeros((self.config.rows, self.config.columns), np.float32)
         for k in range(m):
-            self._fill(*self.rectangles[:, k], 1.0)
+            self._fill(self.rectangles[:, k], 1.0)
         self._masks()
 
     def state(self) -> dict[str, np.ndarray]:
@@ -135,8 +135,9 @@ class PlacementEnv(gymnasium.Env[dict[str, np.ndarray], np.int64]):
             setattr(self, key, state[key].copy())
         self._masks()
 
-    def _fill(self, x0: float, y0: float, x1: float, y1: float, sign: float) -> None:
+    def _fill(self, box: np.ndarray, sign: float) -> None:
         c = self.config
+        x0, y0, x1, y1 = box
         columns, rows = np.arange(c.columns), np.arange(c.rows)
         dx = np.minimum(x1 / self.gw, columns + 1) - np.maximum(x0 / self.gw, columns)
         dy = np.minimum(y1 / self.gh, rows + 1) - np.maximum(y0 / self.gh, rows)
@@ -258,7 +259,7 @@ class PlacementEnv(gymnasium.Env[dict[str, np.ndarray], np.int64]):
         self.corner[k] = x, y
         self.rectangles[:, m + k] = x, y, x + self.width[k], y + self.height[k]
         self._extend(k)
-        self._fill(*self.rectangles[:, m + k], 1.0)
+        self._fill(self.rectangles[:, m + k], 1.0)
 
     def _refine(self, row: int, column: int) -> float:
         """Move, exchange or mirror the current macro; the reward is what that saves."""
@@ -272,7 +273,7 @@ class PlacementEnv(gymnasium.Env[dict[str, np.ndarray], np.int64]):
         if len(inside) and inside[0] == k:
             self.mirrored[k] = (self.mirrored[k] + 1) % 4
         elif self.count[row, column] == 0:
-            self._fill(*r[:, k], -1.0)
+            self._fill(r[:, k], -1.0)
             self._put(k, column, row)
         elif len(inside):
             j = int(inside[0])
@@ -355,7 +356,8 @@ def draw_soft(design: Design, rounds: int = 12) -> Design:
         r = np.clip((y - canvas.y0) / gh, 0, rows - 1).astype(int)
         area = np.bincount(r * columns + c, design.width * design.height, rows * columns)
         smooth = np.pad((area / (gw * gh)).reshape(rows, columns), 1, mode="edge")
-        slope_y, slope_x = np.gradient(smooth)
+        slope_y = np.gradient(smooth, axis=0)
+        slope_x = np.gradient(smooth, axis=1)
         strength = 0.6 * (k + 1) / rounds
         x[soft] -= strength * gw * np.clip(slope_x[r + 1, c + 1], -2, 2)[soft]
         y[soft] -= strength * gh * np.clip(slope_y[r + 1, c + 1], -2, 2)[soft]

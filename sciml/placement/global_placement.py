@@ -71,7 +71,7 @@ def wire_gradient(
                 buffer[0, i - a] = v
                 low = min(low, v)
                 high = max(high, v)
-            total += high - low
+            total += float(high - low)
             if b - a > most:
                 continue
             w = weight[n]

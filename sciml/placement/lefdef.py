@@ -215,7 +215,9 @@ def _rows(file: _Def, library: Library, units: float) -> Rows | None:
             raise InputError("the height of the only row is unknown", where=file.path,
                              hint="Give the LEF that defines its SITE")  # fmt: skip
         height[height == 0] = steps.min()
-    return Rows(table[0], height, *table[1:4], table[4].astype(np.int8))
+    return Rows(
+        table[0], height, table[1], table[2], table[3], orientation=table[4].astype(np.int8)
+    )
 
 
 def _placed(file: _Def, dash: np.ndarray, units: float, fields: dict[str, np.ndarray]) -> None:

@@ -90,6 +90,7 @@ def place(
         raise InputError("nothing is movable in this design", where=design.source)
 
     evaluations, history, stopped = 0, [], False
+    found: Any
     if has_cells and movable != "macros":
         from sciml.placement.standard_cells import place_cells
 
