@@ -207,3 +207,17 @@ def test_kinematic_model_needs_no_tracks():
     assert np.abs(tagger.predict(kinematic) - tagger.predict(events)).max() < 1e-4
     with pytest.raises(InputError, match="part_d0val"):
         JetTagger.build(TRUNK, CLASSES).predict(kinematic)
+
+
+def test_shipped_model_on_shipped_jets():
+    """Jets it was not trained on: the sample's test part has a seed of its own."""
+    from sciml.jets import metrics
+    from sciml.jets.sample import JetSample, shipped
+
+    tagger = JetTagger.from_pretrained("jets-tiny")
+    sample = JetSample.read(shipped("test"), classes=tagger.classes)
+    found = metrics.evaluate(
+        tagger.probabilities_of(sample), sample.y, tagger.classes, bootstraps=2
+    )
+    assert found["auc_Tbqq"] > 0.985 and found["auc_Hbb"] > 0.985
+    assert found["auc_Wqq"] > 0.93 and found["accuracy"] > 0.75

@@ -1,0 +1,45 @@
+"""Every plot is drawn, from scores with NaN in them, too."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+
+from sciml.jets import plots
+from sciml.jets.onnx import example
+
+CLASSES = ("QCD", "Hbb", "Tbqq")
+
+
+@pytest.fixture
+def scored():
+    random = np.random.default_rng(0)
+    labels = np.arange(300) % 3
+    logits = random.normal(size=(300, 3))
+    logits[np.arange(300), labels] += 2
+    probabilities = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    probabilities[7] = np.nan
+    return probabilities, labels
+
+
+def test_plots(scored):
+    probabilities, labels = scored
+    figures = [
+        plots.rejection_curves({"ours": (probabilities[:, 2], labels == 2)}, bootstraps=5),
+        plots.confusion(probabilities, labels, CLASSES),
+        plots.score_distributions(probabilities, labels, CLASSES, "Tbqq"),
+        plots.calibration({"ours": (probabilities, labels)}),
+        plots.mass_sculpting(np.linspace(20, 200, 300), probabilities[:, 2]),
+        plots.jet_images(example(30, 9, ragged=True), np.arange(30) % 3, CLASSES),
+    ]
+    for figure in figures:
+        assert figure.axes and figure.axes[0].has_data()
+        plt.close(figure)
+
+
+def test_confusion_says_what_metrics_say(scored):
+    from sciml.jets.metrics import confusion
+
+    figure = plots.confusion(*scored, CLASSES)
+    shown = [text.get_text() for text in figure.axes[0].texts]
+    assert shown == [f"{value:.2f}" for value in confusion(*scored).flatten()]
+    plt.close(figure)
