@@ -110,9 +110,9 @@ class Alignment:
                 return number
         letters = query.upper().replace("-", "")
         lengths = (self.rows != GAP).sum(1)
-        for number in np.flatnonzero(lengths == len(letters)):
-            if self.sequence(int(number)) == letters:
-                return int(number)
+        for row in np.flatnonzero(lengths == len(letters)):
+            if self.sequence(int(row)) == letters:
+                return int(row)
         heads = [name.split(" ")[0] for name in self.names[:10000]]
         raise unknown("query", query, heads, where=self.source)
 

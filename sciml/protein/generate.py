@@ -300,9 +300,8 @@ def sequences(rng: np.random.Generator, cb: np.ndarray, letters: str, depth: int
     for _ in range(int(rng.integers(0, 4))):  # places where many members lack a loop
         if loops:
             start = int(rng.choice(loops))
-            rows[
-                np.ix_(rng.random(depth) < rng.random() * 0.6, range(start, min(start + 3, n)))
-            ] = GAP
+            lacking = np.flatnonzero(rng.random(depth) < rng.random() * 0.6)
+            rows[lacking, start : min(start + 3, n)] = GAP
     for row in rows[1:]:
         if rng.random() < 0.5:
             row[: int(rng.geometric(0.2)) - 1] = GAP
@@ -344,7 +343,8 @@ def families(
         for number, (letters, pairs) in enumerate(plans):
             n = len(letters)
             bounds[:, number, :n, :n] = restraints(letters, pairs)
-        positions = embed(*bounds, seed=int(rng.integers(2**31)))
+        low, high, weight = bounds
+        positions = embed(low, high, weight, seed=int(rng.integers(2**31)))
         for number, (letters, _) in enumerate(plans):
             ca = positions[number, : len(letters)].astype(np.float64)
             cb = pseudo_cb(ca)

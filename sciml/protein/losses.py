@@ -157,11 +157,11 @@ def rename_symmetric(
         names = residues.ATOM14[kind]
         for one, other in pairs:
             a, b = names.index(one), names.index(other)
-            swap[kind, a], swap[kind, b] = b, a
+            swap[kind, [a, b]] = torch.tensor([b, a])
     order = swap.to(types.device)[types.clamp(max=residues.UNKNOWN)]
     moved = order != torch.arange(14, device=types.device)
-    other = atoms.gather(2, order[..., None].expand(*order.shape, 3))
-    other_mask = mask.gather(2, order)
+    swapped = atoms.gather(2, order[..., None].expand(*order.shape, 3))
+    swapped_mask = mask.gather(2, order)
     batch, n = types.shape
     fixed = (~moved & (mask > 0)).reshape(batch, 1, n * 14).to(atoms.dtype)
 
@@ -173,8 +173,8 @@ def rename_symmetric(
         weight = fixed * (there * moved).reshape(batch, n * 14, 1).to(atoms.dtype)
         return ((want - have).abs() * weight).view(batch, n, -1).sum(-1)
 
-    renamed = disagreement(other, other_mask) < disagreement(atoms, mask)
-    chosen = torch.where(renamed[..., None, None], other, atoms)
+    renamed = disagreement(swapped, swapped_mask) < disagreement(atoms, mask)
+    chosen = torch.where(renamed[..., None, None], swapped, atoms)
     return chosen, renamed
 
 

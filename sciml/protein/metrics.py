@@ -7,6 +7,8 @@ TM-score Zhang and Skolnick, Proteins 57, 702 (2004); superposition Kabsch, Acta
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+
 import numpy as np
 
 from sciml.errors import InputError
@@ -143,7 +145,12 @@ def lddt(
     return float(kept.sum() / total.sum()) if total.sum() else float("nan")
 
 
-def _best_share(model: np.ndarray, truth: np.ndarray, score, seeds: tuple[int, ...]) -> float:  # type: ignore[no-untyped-def]
+def _best_share(
+    model: np.ndarray,
+    truth: np.ndarray,
+    score: Callable[[np.ndarray], float],
+    seeds: Iterable[int],
+) -> float:
     """Largest mean of score(distances) over superpositions grown from fragments.
 
     Every fragment of the given lengths is superposed, then the fit is repeated on the atoms that
@@ -178,8 +185,8 @@ def gdt(model: np.ndarray, truth: np.ndarray, *, high_accuracy: bool = False) ->
     resolved = int(np.isfinite(np.asarray(truth)).all(1).sum())
     model, truth = _pair(model, truth)
     limits = (0.5, 1.0, 2.0, 4.0) if high_accuracy else (1.0, 2.0, 4.0, 8.0)
-    seeds = (len(model), len(model) // 2 or 1, len(model) // 4 or 1, 12, 5, 3)
-    seeds = tuple(max(3, seed) for seed in seeds)
+    starts = (len(model), len(model) // 2, len(model) // 4, 12, 5, 3)
+    seeds = [max(3, start) for start in starts]
     shares = [
         _best_share(model, truth, lambda e, cut=cut: (e <= cut).sum() / resolved, seeds)
         for cut in limits

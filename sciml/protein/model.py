@@ -307,7 +307,7 @@ class AlphaFold(nn.Module):
 
     def _run(self, block: nn.Module, m: Tensor, z: Tensor, masks: Masks) -> tuple[Tensor, Tensor]:
         if self.checkpoint_blocks and torch.is_grad_enabled():
-            return checkpoint(block, m, z, masks, use_reentrant=False)  # type: ignore[no-any-return]
+            return checkpoint(block, m, z, masks, use_reentrant=False)
         return block(m, z, masks)
 
     def logits(

@@ -219,7 +219,7 @@ class StructurePredictor:
         memory.check(estimate, self.model.config, longest, config, memory_limit, self.placement)
         started = time.perf_counter()
         previous = None
-        kept: list[tuple[Arrays, int] | None] = [None] * len(jobs)
+        kept: list[tuple[dict[str, Any], int] | None] = [None] * len(jobs)
         for number in range(recycles + 1):
             arrays = [
                 features(

@@ -109,7 +109,9 @@ VAL V N-CA-CB-CG1
 
 
 def _parse() -> tuple[list[str], list[list[tuple[str, int, tuple[float, ...]]]], list[list[str]]]:
-    names, atoms, chis = [], [], []
+    names: list[str] = []
+    atoms: list[list[tuple[str, int, tuple[float, ...]]]] = []
+    chis: list[list[str]] = []
     for line in _TABLE.strip().splitlines():
         if not line.startswith(" "):
             head = line.split()

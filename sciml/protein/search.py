@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
+import numpy as np
+
 from sciml.config import Range
 from sciml.errors import InputError, MissingExtra
 from sciml.paths import existing_file
@@ -162,7 +164,7 @@ def search(
         )
         alignment = alignment.with_query(alignment.find(name))
     if alignment.depth > config.most + 1:
-        alignment = alignment.select(range(config.most + 1))  # type: ignore[arg-type]
+        alignment = alignment.select(np.arange(config.most + 1))
     return SearchResult(alignment.deduplicate(), hits, rounds, converged)
 
 

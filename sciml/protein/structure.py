@@ -233,7 +233,7 @@ def write_structure(
         raise unknown("structure format", path.suffix, (".cif", ".pdb"), where=path)
     structure = gemmi.Structure()
     structure.name = title
-    model = gemmi.Model(1) if _takes_number(gemmi) else gemmi.Model("1")
+    model = gemmi.Model(1)
     part = gemmi.Chain(chain)
     if bfactors is None:
         bfactors = np.zeros(len(types))
@@ -274,12 +274,3 @@ def write_structure(
         text = structure.make_pdb_string()
     with atomic_write(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
-
-
-def _takes_number(gemmi: Any) -> bool:
-    """gemmi names models by number since 0.7."""
-    try:
-        gemmi.Model(1)
-    except TypeError:
-        return False
-    return True

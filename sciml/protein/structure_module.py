@@ -142,7 +142,8 @@ class AngleResNet(nn.Module):
     def forward(self, s: Tensor, initial: Tensor) -> tuple[Tensor, Tensor]:
         """[B, N, c] twice -> unit (sin, cos) [B, N, 7, 2] and the same before normalising."""
         x = self.linear_in(F.relu(s)) + self.linear_initial(F.relu(initial))
-        for first, second in self.layers:  # type: ignore[misc]
+        for pair in self.layers:
+            first, second = pair.children()
             x = x + second(F.relu(first(F.relu(x))))
         raw = self.linear_out(F.relu(x)).unflatten(-1, (7, 2))
         return raw / raw.square().sum(-1, keepdim=True).clamp(min=1e-12).sqrt(), raw
