@@ -187,11 +187,11 @@ def gdt(model: np.ndarray, truth: np.ndarray, *, high_accuracy: bool = False) ->
     limits = (0.5, 1.0, 2.0, 4.0) if high_accuracy else (1.0, 2.0, 4.0, 8.0)
     starts = (len(model), len(model) // 2, len(model) // 4, 12, 5, 3)
     seeds = [max(3, start) for start in starts]
-    shares = [
-        _best_share(model, truth, lambda e, cut=cut: (e <= cut).sum() / resolved, seeds)
-        for cut in limits
-    ]
-    return float(np.mean(shares))
+
+    def within(cut: float) -> Callable[[np.ndarray], float]:
+        return lambda error: float((error <= cut).sum()) / resolved
+
+    return float(np.mean([_best_share(model, truth, within(cut), seeds) for cut in limits]))
 
 
 def tm_score(model: np.ndarray, truth: np.ndarray, *, aligned: bool = True) -> float:
