@@ -20,7 +20,6 @@ from typing import Annotated, Any
 
 import numpy as np
 import torch
-from torch import nn
 
 from sciml import objectives, trunks
 from sciml.config import Range
@@ -56,7 +55,7 @@ class Config:
     """The class that others are measured against."""
     most: Annotated[int, Range(min=0)] = 0
     """Read at most this many jets [jets]; 0 = all."""
-    labels: tuple[int, ...] = (100, 300, 1000)
+    labels: tuple[int, ...] = (100, 1000)
     """Numbers of labelled jets to train with [jets]; 0 = all."""
     seeds: tuple[int, ...] = (0, 1, 2)
     """One set of labelled jets, of initial weights and of training order a seed."""
@@ -73,7 +72,7 @@ class Config:
     """The network that is shared by pretraining and tagging."""
     masked: MaskedConfig = MaskedConfig(fraction=0.3)
     """The pretraining task."""
-    pretrain: TrainConfig = TrainConfig(steps=600, batch_size=64, lr=1e-3, warmup=0.1)
+    pretrain: TrainConfig = TrainConfig(steps=900, batch_size=64, lr=1e-3, warmup=0.1)
     """Training without labels, once for all seeds."""
     finetune: TrainConfig = TrainConfig(
         steps=150, batch_size=64, lr=1e-3, warmup=0.1, weight_decay=0.05
@@ -149,7 +148,7 @@ def read(config: Config) -> tuple[JetSample, JetSample]:
     return everything.subset(order[kept:]), everything.subset(order[:kept])
 
 
-def pretrain(config: Config, train: JetSample, out: Path) -> nn.Module:
+def pretrain(config: Config, train: JetSample, out: Path) -> Any:
     """The trunk and its embedder, trained on all jets to learn from, without their labels."""
     torch.manual_seed(config.seed)
     trunk = trunks.build(config.trunk)
@@ -175,7 +174,7 @@ def draw_labels(train: JetSample, count: int, seed: int) -> np.ndarray:
 
 
 def finetune(
-    config: Config, chosen: JetSample, start: nn.Module | None, seed: int, folder: Path
+    config: Config, chosen: JetSample, start: Any, seed: int, folder: Path
 ) -> tuple[JetTagger, list[dict[str, Any]]]:
     """A tagger trained on labelled jets, from pretrained weights or (None) from scratch."""
     torch.manual_seed(seed)
@@ -184,7 +183,7 @@ def finetune(
         embedder = JetEmbedder(trunk.dim, trunk.pair_dim, config.features)
     else:
         trunk, embedder = copy.deepcopy(start.trunk), copy.deepcopy(start.embedder)
-    objective = objectives.build({"name": "supervised", "outputs": len(chosen.classes)})(
+    objective: Any = objectives.build({"name": "supervised", "outputs": len(chosen.classes)})(
         trunk, embedder
     )
     result = fit(
@@ -212,7 +211,11 @@ class Results:
         found = metrics.evaluate(
             scores, test.y, test.classes, background=config.background, bootstraps=100
         )
-        areas = [float(v) for k, v in found.items() if k.startswith("auc_") and "error" not in k]
+        areas = [
+            v
+            for k, v in found.items()
+            if k.startswith("auc_") and isinstance(v, float) and "error" not in k
+        ]
         row = {"method": method, "labels": labels, "seed": seed, "mean_auc": float(np.mean(areas))}
         self.rows.append(row | found)
         if seed == config.seeds[0]:

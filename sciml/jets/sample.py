@@ -10,6 +10,7 @@ import hashlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -30,7 +31,7 @@ from sciml.jets.io import expand, open_jets
 from sciml.jets.processes import CLASSES
 
 
-class JetSample:
+class JetSample(Sequence[Any]):
     """Good jets of some files, flagged ones left out; `sample[i]` is what `collate` takes.
 
     Attributes:
@@ -60,7 +61,7 @@ class JetSample:
     def __len__(self) -> int:
         return len(self.rows)
 
-    def __getitem__(self, index: int) -> dict[str, Tensor]:
+    def __getitem__(self, index: Any) -> Any:
         row = int(self.rows[index])
         x = self.particles[int(self.ptr[row]) : int(self.ptr[row + 1])]
         return {"x": x, "jet": self.jets[row], "y": self.labels[row]}
