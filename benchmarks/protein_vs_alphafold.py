@@ -1,6 +1,6 @@
 """The AlphaFold 2 network here beside the public JAX one: same parameters, features, machine.
 
-    python benchmarks/protein_vs_alphafold.py --reference-python VENV/bin/python --residues 64 128 256
+    python benchmarks/protein_vs_alphafold.py --reference-python VENV/bin/python --residues 64 128
 
 VENV holds alphafold-colabfold 2.3.6 and its pins (see tests/protein/fixtures/make.py). Each side
 runs in its own process, one after the other, `--rounds` times in turn; the first JAX run compiles
