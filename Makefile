@@ -12,7 +12,7 @@ demo: $(VENV)/.demo
 	@echo "the report: $(CURDIR)/runs/demo/report.html"
 
 test: $(VENV)/.test check
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-slow: $(VENV)/.test
 	$(BIN)/python -m pytest -m slow
