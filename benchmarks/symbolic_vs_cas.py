@@ -47,7 +47,7 @@ def published(path: Path) -> list[Expr]:
     return [parse_prefix(line.split("|")[1].split("\t")[0].split()[2:]) for line in lines]
 
 
-def load_sets(shared: Path | None, rows: int) -> dict[str, list[Expr]]:
+def load_sets(shared: Path | None, rows: int, wanted: list[str] | None) -> dict[str, list[Expr]]:
     out: dict[str, list[Expr]] = {}
     if shared is not None:
         folder = shared / "data" / "symbolic"
@@ -62,6 +62,8 @@ def load_sets(shared: Path | None, rows: int) -> dict[str, list[Expr]]:
             except InputError:
                 continue
         out["Rubi"] = rubi[:: max(1, len(rubi) // rows)][:rows]
+    if wanted is not None and "IBP" not in wanted:
+        return out
     from sciml.symbolic import generate
 
     stream = generate.stream("ibp", 990_001)
@@ -195,7 +197,9 @@ def main() -> None:
         "FriCAS": with_fricas,
     }  # fmt: skip
     binaries = {"Maxima": "maxima", "Giac": "giac", "FriCAS": "fricas"}
-    sets = load_sets(options.shared if options.shared.is_dir() else None, options.rows)
+    sets = load_sets(
+        options.shared if options.shared.is_dir() else None, options.rows, options.sets
+    )
     target = options.out / "symbolic_vs_cas.json"
     target.parent.mkdir(parents=True, exist_ok=True)
     result = json.loads(target.read_text()) if target.exists() else {"table": {}, "brittle": {}}

@@ -15,9 +15,10 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import numpy as np
 import torch
@@ -49,10 +50,10 @@ class Config:
     operators: Annotated[int, Range(min=3, max=15)] = 8
     """Most operators of an expression that the pairs start from."""
     pretrain: TrainConfig = field(default_factory=lambda: TrainConfig(
-        steps=20_000, batch_size=64, lr=3e-4, warmup=500))  # fmt: skip
+        steps=20_000, batch_size=64, lr=3e-4))  # fmt: skip
     """Training without answers; 0 steps leave it out."""
     finetune: TrainConfig = field(default_factory=lambda: TrainConfig(
-        steps=40_000, batch_size=64, lr=3e-4, warmup=500))  # fmt: skip
+        steps=40_000, batch_size=64, lr=3e-4))  # fmt: skip
     """Training on pairs."""
     self_training: Annotated[int, Range(min=0)] = 2_000
     """Problems without answers that the fine-tuned model tries; verified answers are learned."""
@@ -69,29 +70,31 @@ class Config:
 
 
 TINY: dict[str, Any] = {
-    "expressions": 300,
-    "pairs": 600,
-    "operators": 4,
-    "pretrain.steps": 15,
+    "expressions": 100,
+    "pairs": 300,
+    "operators": 3,
+    "pretrain.steps": 6,
     "pretrain.batch_size": 16,
-    "finetune.steps": 60,
+    "finetune.steps": 30,
     "finetune.batch_size": 16,
-    "self_training": 8,
+    "self_training": 4,
     "model.trunk.dim": 64,
-    "model.trunk.encoder_layers": 2,
+    "model.trunk.encoder_layers": 1,
     "model.trunk.decoder_layers": 1,
-    "model.max_answer": 32,
-    "test": 8,
+    "model.max_source": 64,
+    "model.max_answer": 24,
+    "test": 4,
     "beams": (1, 2),
     "timeout": 2.0,
 }
 
 
-class Pairs:
+class Pairs(Sequence[tuple[list[int], list[int]]]):
     """Rows of text as id pairs; the task decides what the source is."""
 
     def __init__(self, rows: list[generate.Row], model: ModelConfig, mode: str) -> None:
-        self.mode, self.rows = mode, []
+        self.mode = mode
+        self.rows: list[tuple[tuple[list[int], list[int]], str]] = []
         for _, problem, answer in rows:
             pair = _ids(problem, answer, model)
             if pair is not None:
@@ -100,7 +103,7 @@ class Pairs:
     def __len__(self) -> int:
         return len(self.rows)
 
-    def __getitem__(self, index: int) -> tuple[list[int], list[int]]:
+    def __getitem__(self, index: Any) -> Any:
         (source, target), problem = self.rows[index]
         if self.mode == "hidden":  # the expression back from one with hidden subtrees
             return [vb.INDEX["<integrate>"], *hidden_subtrees(source[1:])], [*source[1:], vb.END]
@@ -154,12 +157,12 @@ def main(config: Config, out: Path) -> None:
         result = fit(model, data, replace(config.pretrain, seed=config.seed),
                      out=out / "pretrain", collate=collate, title="pretraining")  # fmt: skip
         losses["pretraining"] = _losses(result)
-        model = result.module
+        model = cast(Seq2Seq, result.module)
     data = Pairs(train, model.config, "pairs")
     result = fit(model, data, replace(config.finetune, seed=config.seed), out=out / "finetune",
                  collate=collate, title="fine-tuning")  # fmt: skip
     losses["fine-tuning"] = _losses(result)
-    model = result.module
+    model = cast(Seq2Seq, result.module)
 
     learned = 0
     if config.self_training:
@@ -172,7 +175,7 @@ def main(config: Config, out: Path) -> None:
             data = Pairs(train + found, model.config, "pairs")
             result = fit(model, data, more, out=out / "selftrain", collate=collate,
                          title="self-training")  # fmt: skip
-            model = result.module
+            model = cast(Seq2Seq, result.module)
     weights = model.save(out / "model")
 
     table, gallery, curve = measure(config, model, test, str(weights))
@@ -223,7 +226,7 @@ def measure(
         name = f"neural only, beam {beam}"
         solved[name], curve[name] = _neural(model, test, beam)
     worker = Worker()
-    jobs = {
+    jobs: dict[str, dict[str, Any]] = {
         "rules only": {"kind": "integrate", "model": None},
         "hybrid": {"kind": "integrate", "model": weights, "beam": max(config.beams)},
     }
