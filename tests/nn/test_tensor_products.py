@@ -188,6 +188,20 @@ def test_compiles_without_graph_breaks() -> None:
         torch.testing.assert_close(a, b)
 
 
+def test_so2_path_compiles_without_graph_breaks() -> None:
+    given = ir.parse("4x0e+4x1o+4x2e")
+    edges, direction = graph()
+    layer = SO2Convolution(given, given, 4)
+    features = [torch.randn(12, i.width, i.mul) for i in given]
+    frames = ir.wigner_matrices(ir.aligning_rotation(direction), 2)
+    weight = torch.randn(50, *layer.weight_shape)
+    compiled = torch.compile(layer, fullgraph=True, backend="aot_eager")
+    for a, b in zip(
+        compiled(features, frames, weight, edges), layer(features, frames, weight, edges)
+    ):
+        torch.testing.assert_close(a, b)
+
+
 def test_linear_equals_a_loop_over_channels_and_fills_missing_kinds_with_zeros() -> None:
     layer = Linear(ir.parse("3x0e+2x1o"), ir.parse("4x0e+5x1o+2x1e"), bias=True)
     features = [torch.randn(6, 1, 3), torch.randn(6, 3, 2)]
