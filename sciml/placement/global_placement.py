@@ -34,15 +34,15 @@ class GlobalConfig:
 
     bins: Annotated[int, Range(min=0)] = 0
     """Bins of the density along each axis, a power of two; 0 = from the number of nodes."""
-    target: Annotated[float, Range(min=0, max=1)] = 1.0
+    target: Annotated[float, Range(min=0, max=1)] = 0.9
     """Largest density of a bin."""
-    iterations: Annotated[int, Range(min=1)] = 600
+    iterations: Annotated[int, Range(min=1)] = 900
     """Most steps."""
-    overflow: Annotated[float, Range(min=0, max=1)] = 0.08
+    overflow: Annotated[float, Range(min=0, max=1)] = 0.045
     """Stop when this share of the movable area is in overfull bins."""
-    first_weight: Annotated[float, Range(min=0, exclusive=True)] = 0.01
+    first_weight: Annotated[float, Range(min=0, exclusive=True)] = 0.0005
     """First weight of the density, over the ratio of the two gradients."""
-    calm: Annotated[float, Range(min=0, exclusive=True)] = 0.004
+    calm: Annotated[float, Range(min=0, exclusive=True)] = 0.003
     """The density gains weight while wires grow by less than this share a step."""
     most_pins: Annotated[int, Range(min=2)] = 400
     """Larger nets (clocks, resets) do not pull."""
@@ -195,7 +195,7 @@ class GlobalPlacer:
         c, canvas = self.config, design.canvas
         self.movable = np.flatnonzero(~design.fixed & (design.kind != PORT))
         count = len(self.movable)
-        bins = c.bins or int(2 ** np.clip(np.round(np.log2(max(count, 16)) / 2 - 0.3), 4, 10))
+        bins = c.bins or int(2 ** np.clip(np.round(np.log2(max(count, 16)) / 2 + 0.4), 4, 10))
         self.bins = bins
         self.bw, self.bh = canvas.width / bins, canvas.height / bins
         width, height = design.size()

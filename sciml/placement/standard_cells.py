@@ -58,7 +58,7 @@ def place_cells(
     placed = design
     for k, (begin, until) in enumerate(rounds):
         last = k == len(rounds) - 1
-        config = GlobalConfig(overflow=0.07 if last else 0.12, iterations=700 if last else 500)
+        config = GlobalConfig() if last else GlobalConfig(overflow=0.12, iterations=500)
         placer = GlobalPlacer(placed, config, seed, begin)
         left = max(until * budget - (time.process_time() - began), 1.0)
         try:

@@ -72,7 +72,10 @@ def test_losses_equal_torchrl():
     actor = ProbabilisticTensorDictSequential(
         Module(network, in_keys=["x"], out_keys=["logits"]),
         ProbabilisticTensorDictModule(
-            in_keys=["logits", "mask"], distribution_class=TheirMasked, return_log_prob=True
+            in_keys=["logits", "mask"],
+            out_keys=["action"],
+            distribution_class=TheirMasked,
+            return_log_prob=True,
         ),
     )
     theirs = objectives.ClipPPOLoss(
