@@ -118,8 +118,8 @@ def collate(examples: list[dict[str, np.ndarray]]) -> dict[str, Tensor]:
         values = [np.asarray(example[key]) for example in examples]
         shape = np.max([value.shape for value in values], axis=0).astype(int)
         padded = np.zeros((len(values), *shape), values[0].dtype)
-        for row, value in zip(padded, values, strict=True):
-            row[tuple(slice(size) for size in value.shape)] = value
+        for number, value in enumerate(values):
+            padded[(number, *(slice(size) for size in value.shape))] = value
         tensor = torch.as_tensor(padded)
         batch[key] = tensor.float() if tensor.is_floating_point() else tensor.long()
     return batch
