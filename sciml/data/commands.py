@@ -67,7 +67,8 @@ def data_check(name: tyro.conf.Positional[str]) -> int:
     for file in card.distribution:
         path = fetch.local(card, file)
         if not path.exists():
-            state = f"not on this machine (sciml data get {card.name})"
+            verb = "get" if file.contentUrl else "make"
+            state = f"not on this machine (sciml data {verb} {card.name})"
         elif not file.sha256:
             state = "here; no sha256 is published"
         elif sha256(path) == file.sha256:
