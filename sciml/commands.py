@@ -32,7 +32,8 @@ def run_commands(group: str, commands: Mapping[str, Callable[..., Any]], rest: l
 def run_function(function: Callable[..., Any], arguments: list[str], prog: str) -> int:
     """Call a typed function with command line arguments; its int result is the exit code."""
     if {"--help", "-h"} & set(arguments):
-        tyro.cli(function, args=["--help"], prog=prog)
+        with contextlib.suppress(SystemExit):  # which is how a parser ends its help
+            tyro.cli(function, args=["--help"], prog=prog)
         return 0
     said = io.StringIO()
     try:

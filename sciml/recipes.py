@@ -6,6 +6,7 @@ that make it small, and `main(config, out)`. `NAME.yaml` beside it changes defau
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import importlib.util
 import shlex
@@ -194,19 +195,27 @@ def run(recipe: Recipe, arguments: Sequence[str]) -> None:
     config = settings.replace(config, overrides)
     out = chosen.out or Path("runs") / (recipe.name + ("-tiny" if chosen.tiny else ""))
     _claim(out, recipe, config, arguments)
-    recipe.module.main(config, out)
+    try:
+        recipe.module.main(config, out)
+    except InputError:
+        # A run refused before it began leaves no claim on the folder.
+        if out.is_dir() and {path.name for path in out.iterdir()} <= {"config.yaml"}:
+            (out / "config.yaml").unlink(missing_ok=True)
+            out.rmdir()
+        raise
 
 
 def _print_help(recipe: Recipe, config: Any) -> None:
     import tyro
 
-    tyro.cli(
-        type(config),
-        default=config,
-        args=["--help"],
-        prog=f"sciml run {recipe.name}",
-        description=f"{(recipe.module.__doc__ or '').strip()}\n{COMMON}",
-    )
+    with contextlib.suppress(SystemExit):  # which is how a parser ends its help
+        tyro.cli(
+            type(config),
+            default=config,
+            args=["--help"],
+            prog=f"sciml run {recipe.name}",
+            description=f"{(recipe.module.__doc__ or '').strip()}\n{COMMON}",
+        )
 
 
 def _claim(out: Path, recipe: Recipe, config: Any, arguments: Sequence[str]) -> None:

@@ -81,6 +81,11 @@ def tag(
             faulty += int((scores.flags != 0).sum())
             cut += int((scores.cut > 0).sum())
             advance(len(scores.flags))
+        if not jets:
+            # A file without jets is a valid file: so is its answer.
+            none = np.zeros(0, np.float32)
+            names = [*keep, *(f"score_{name}" for name in tagger.classes)]
+            writer.write({**dict.fromkeys(names, none), "flag": np.zeros(0, np.int32)})
     console.print(f"{out}: {jets} jets, {faulty} faulty (score NaN, see `flag`)", soft_wrap=True)
     if cut:
         console.print(tagger.cut_message(cut, jets), soft_wrap=True)
