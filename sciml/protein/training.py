@@ -119,7 +119,8 @@ def collate(examples: list[dict[str, np.ndarray]]) -> dict[str, Tensor]:
         shape = np.max([value.shape for value in values], axis=0).astype(int)
         padded = np.zeros((len(values), *shape), values[0].dtype)
         for number, value in enumerate(values):
-            padded[(number, *(slice(size) for size in value.shape))] = value
+            part: tuple[int | slice, ...] = (number, *(slice(size) for size in value.shape))
+            padded[part] = value
         tensor = torch.as_tensor(padded)
         batch[key] = tensor.float() if tensor.is_floating_point() else tensor.long()
     return batch
