@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
+import tyro
 
 from sciml.config import Range
 from sciml.errors import InputError
@@ -184,7 +185,12 @@ def _wire(
     }  # fmt: skip
 
 
-def make(out: Path, count: int = 64, seed: int = 0, scale: float = 1.0) -> None:
+def make(
+    out: Annotated[Path, tyro.conf.arg(aliases=["-o"])],
+    count: int = 64,
+    seed: int = 0,
+    scale: float = 1.0,
+) -> None:
     """Write synthetic netlists as netlist.pb.txt.gz with .plc, one folder each.
 
     Args:

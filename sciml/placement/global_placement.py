@@ -34,15 +34,15 @@ class GlobalConfig:
 
     bins: Annotated[int, Range(min=0)] = 0
     """Bins of the density along each axis, a power of two; 0 = from the number of nodes."""
-    target: Annotated[float, Range(min=0, max=1)] = 0.9
+    target: Annotated[float, Range(min=0, max=1)] = 0.95
     """Largest density of a bin."""
     iterations: Annotated[int, Range(min=1)] = 900
     """Most steps."""
-    overflow: Annotated[float, Range(min=0, max=1)] = 0.045
+    overflow: Annotated[float, Range(min=0, max=1)] = 0.05
     """Stop when this share of the movable area is in overfull bins."""
-    first_weight: Annotated[float, Range(min=0, exclusive=True)] = 0.0005
+    first_weight: Annotated[float, Range(min=0, exclusive=True)] = 0.001
     """First weight of the density, over the ratio of the two gradients."""
-    calm: Annotated[float, Range(min=0, exclusive=True)] = 0.003
+    calm: Annotated[float, Range(min=0, exclusive=True)] = 0.002
     """The density gains weight while wires grow by less than this share a step."""
     most_pins: Annotated[int, Range(min=2)] = 400
     """Larger nets (clocks, resets) do not pull."""
