@@ -68,7 +68,7 @@ def cost(shared: Path, seeds: int) -> dict[str, Any]:
         rates[label] = n / (time.process_time() - clock)
     return {"milliseconds_per_evaluation": 1e3 * full,
             "moves_per_second_from_python": rates,
-            "note": "moves called one by one from Python; see `annealing` for the rate inside"}  # fmt: skip
+            "note": "called one by one from Python; `annealing` has the rate inside"}  # fmt: skip
 
 
 def annealing(shared: Path, seeds: int) -> dict[str, Any]:

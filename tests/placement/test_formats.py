@@ -106,15 +106,18 @@ def test_wires_leave_blocks_as_rents_rule_says():
     assert slopes == pytest.approx(laws, abs=0.05) and slopes[1] - slopes[0] > 0.2
 
 
-def test_flat_files_have_the_known_half_perimeters(shared):
-    folder = shared / "data/placement"
-    for path, expected in (
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "path, expected",
+    [
         ("ariane133-ng45/ariane.pb.txt.gz", 2_956_037.975),
         ("ariane136-ng45/ariane.pb.txt.gz", 2_943_841.940),
         ("mempool-tile-ng45/mempool_tile_wrap.pb.txt.gz", 3_088_441.560),
         ("ariane133-sky130/ariane.pb.txt.gz", 7_860_381.237),
-    ):
-        assert hpwl(read_design(folder / path)) == pytest.approx(expected, abs=2e-3)
+    ],
+)
+def test_flat_files_have_the_known_half_perimeters(shared, path, expected):
+    assert hpwl(read_design(shared / "data/placement" / path)) == pytest.approx(expected, abs=2e-3)
 
 
 def test_real_def_files(shared):
