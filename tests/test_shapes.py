@@ -21,10 +21,11 @@ check = beartype(conf=BeartypeConf(is_pep484_tower=True))  # an int is a float, 
 root = pathlib.Path(importlib.util.find_spec("sciml").origin).parent
 files = [*root.glob("nn/*.py"), *root.glob("trunks/*.py")]
 files += [root / f"{part}.py" for part in ("graph", "symmetry", "testing", "random_graphs")]
-# Operators registered with torch have their signatures checked by torch itself.
+# Operators registered with torch have their signatures checked by torch itself, and numba cannot
+# compile a wrapped function.
 names = [
     ".".join(("sciml", *file.relative_to(root).with_suffix("").parts)) for file in files
-    if file.name != "__init__.py" and "custom_op" not in file.read_text()
+    if file.name != "__init__.py" and not any(word in file.read_text() for word in ("custom_op", "numba"))
 ]
 install_import_hook(tuple(names), __name__ + ".check")
 '''
