@@ -25,7 +25,8 @@ files += [root / f"{part}.py" for part in ("graph", "symmetry", "testing", "rand
 # compile a wrapped function.
 names = [
     ".".join(("sciml", *file.relative_to(root).with_suffix("").parts)) for file in files
-    if file.name != "__init__.py" and not any(word in file.read_text() for word in ("custom_op", "numba"))
+    if file.name != "__init__.py"
+    and not any(word in file.read_text() for word in ("custom_op", "numba"))
 ]
 install_import_hook(tuple(names), __name__ + ".check")
 '''
