@@ -165,7 +165,9 @@ def in_process(name: str, solver: Callable[[Expr], Expr | None], f: Expr) -> tup
         sys.stdout = sys.stderr = open(os.devnull, "w")
         started = time.process_time()
         good = judged(solver, f)
+        used = resource.getrusage(resource.RUSAGE_CHILDREN)
         seconds = time.process_time() - started
+        seconds += max(0.0, used.ru_utime + used.ru_stime - START.get(name, 0.0))
         os.write(write, json.dumps([good, seconds]).encode())
         os._exit(0)
     os.close(write)
