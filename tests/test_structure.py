@@ -125,9 +125,11 @@ def test_nothing_is_unpickled():
         text = path.read_text(encoding="utf-8")
         tree = ast.parse(text)
         for node in ast.walk(tree):
-            if isinstance(node, ast.Import | ast.ImportFrom):
-                names = [a.name for a in node.names] + [getattr(node, "module", "") or ""]
-                assert "pickle" not in names, path
+            if isinstance(node, ast.Attribute) and ast.unparse(node.value) == "pickle":
+                # The name of what a safe load refuses; nothing of it may run.
+                assert node.attr == "UnpicklingError", f"{path}:{node.lineno}"
+            if isinstance(node, ast.ImportFrom):
+                assert node.module not in ("pickle", "dill", "cloudpickle", "joblib"), path
             if isinstance(node, ast.Call):
                 words = {k.arg: k.value for k in node.keywords}
                 called = ast.unparse(node.func)

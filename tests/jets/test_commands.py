@@ -179,3 +179,16 @@ def test_the_input_is_never_replaced(place, capsys):
     model = place / "model.safetensors"
     assert run("tag", place / "jets.root", "-o", place / "jets.root", "--model", model) == 2
     assert (place / "jets.root").read_bytes() == before
+
+
+@pytest.mark.parametrize("suffix", [".parquet", ".root"])
+def test_a_file_without_jets_gets_an_empty_answer(tmp_path, capsys, suffix):
+    import pyarrow.parquet as pq
+
+    from sciml.jets.sample import shipped
+
+    pq.write_table(pq.read_table(shipped("test")).slice(0, 0), tmp_path / "none.parquet")
+    out = tmp_path / f"scores{suffix}"
+    assert main(["jets", "tag", str(tmp_path / "none.parquet"), "-o", str(out)]) == 0
+    found = read(out, ["score_QCD", "flag"])
+    assert len(found) == 0 and "0 jets" in capsys.readouterr().err
