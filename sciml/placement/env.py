@@ -89,7 +89,7 @@ class PlacementEnv(gymnasium.Env[dict[str, np.ndarray], np.int64]):
         self.start_design = upright
         self.norm = 0.5 * (canvas.width + canvas.height) * max(len(np.unique(self.nets.nets)), 1)
         n, R, C = len(self.nodes), c.rows, c.columns
-        self.observation_space: spaces.Dict = spaces.Dict(
+        self.observation_space = spaces.Dict(  # type: ignore[assignment]
             {
                 "mask": spaces.Box(0, 1, (R, C), np.int8),
                 "wire": spaces.Box(0, np.inf, (R, C), np.float32),
