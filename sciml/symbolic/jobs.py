@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from sciml.symbolic.checking import Check, check
+from sciml.symbolic.expression import Expr
 from sciml.symbolic.worker import dump, load
 
 Send = Callable[[dict[str, Any]], None]
@@ -34,12 +35,16 @@ def _integrate(job: dict[str, Any], send: Send) -> dict[str, Any]:
 
     f, x = load(job["f"]), job["variable"]
     started = time.perf_counter()
-    propose = None
-    if job.get("model"):
-        from sciml.symbolic.model import proposer
 
-        propose = proposer(job["model"], beam=job.get("beam", 10))
-    search = Search(started + job["timeout"], propose, use_rules=job.get("rules", True))
+    def propose(g: Expr, name: str) -> Iterator[tuple[Expr, str]]:
+        from sciml.symbolic.model import proposer  # torch is loaded only where the rules failed
+
+        yield from proposer(job["model"], beam=job.get("beam", 10))(g, name)
+
+    search = Search(
+        started + job["timeout"], propose if job.get("model") else None,
+        use_rules=job.get("rules", True),
+    )  # fmt: skip
     found = search.integrate(f, x)
     if found is None and search.best is None:
         late = time.perf_counter() - started >= 0.95 * job["timeout"]
