@@ -236,13 +236,13 @@ def folded(items: list[Item], nets: Any, count: int) -> list[dict[str, Any]]:
         predicted = ContactPredictor(nets(item)).from_features(item.features)
         if item.family is None:
             model = fold(predicted.distances)
-            tm = float("nan")
+            tm = None
         else:
             order = np.argsort(item.family.column)
             columns = item.family.column[order]
             model = fold(predicted.distances[np.ix_(columns, columns)])
-            tm = metrics.tm_score(model.ca, item.family.ca[order])
-        rows.append({"family": item.name, "residues": len(model.ca), "TM-score": round(tm, 3)})
+            tm = round(metrics.tm_score(model.ca, item.family.ca[order]), 3)
+        rows.append({"family": item.name, "residues": len(model.ca), "TM-score": tm})
     return rows
 
 

@@ -78,6 +78,29 @@ def handedness(ca: np.ndarray) -> float:
     return float(np.sign(volume[tight]).sum())
 
 
+def scaled_start(distances: np.ndarray) -> np.ndarray:
+    """[N, 3] by multidimensional scaling of expected distances, the far ones along shortest paths.
+
+    Classes beyond 20 A only say "far": there the way over nearer pairs is taken (Tenenbaum et al.,
+    Science 290, 2319, 2000).
+    """
+    from scipy.sparse.csgraph import shortest_path
+
+    expected = distances @ CENTERS
+    expected = 0.5 * (expected + expected.T)
+    known = np.where(distances[..., -1] < 0.5, expected, np.inf)
+    n = len(known)
+    for step, most in ((1, 5.5), (2, 7.5)):
+        rows = np.arange(n - step)
+        near = np.minimum(known[rows, rows + step], most)
+        known[rows, rows + step] = known[rows + step, rows] = near
+    np.fill_diagonal(known, 0)
+    square = shortest_path(known, directed=False) ** 2
+    centred = square - square.mean(0) - square.mean(1)[:, None] + square.mean()
+    values, vectors = np.linalg.eigh(-0.5 * centred)
+    return vectors[:, -3:] * np.sqrt(np.maximum(values[-3:], 0))
+
+
 def fold(distances: np.ndarray, *, starts: int = 4, steps: int = 400, seed: int = 0) -> Model:
     """Fold a chain from its distance classes.
 
@@ -101,7 +124,12 @@ def fold(distances: np.ndarray, *, starts: int = 4, steps: int = 400, seed: int 
     table = energy_table(distances)[row, column]  # [pairs, K]
     generator = torch.Generator().manual_seed(seed)
     walk = F.normalize(torch.randn(starts, n, 3, generator=generator), dim=-1)
-    ca = (3.0 * walk).cumsum(1).requires_grad_(True)
+    ca = (3.0 * walk).cumsum(1)
+    # The first two starts are the scaled one and its mirror image, the others random chains.
+    scaled = torch.as_tensor(scaled_start(distances), dtype=torch.float32)
+    for number, hand in enumerate((1.0, -1.0)[:starts]):
+        ca[number] = scaled * torch.tensor([1.0, 1.0, hand])
+    ca.requires_grad_(True)
     optimizer = torch.optim.Adam([ca], lr=1.0)
     last = table.shape[1] - 2
     energy = torch.zeros(starts)
@@ -129,7 +157,7 @@ def fold(distances: np.ndarray, *, starts: int = 4, steps: int = 400, seed: int 
         optimizer.step()
         if share < 0.6:
             with torch.no_grad():
-                ca += 0.25 * (0.6 - share) * torch.randn(ca.shape, generator=generator)
+                ca[2:] += 0.25 * (0.6 - share) * torch.randn(ca[2:].shape, generator=generator)
     models = ca.detach().numpy().astype(np.float64)
     best = int(energy.argmin())
     found = models[best] - models[best].mean(0)
