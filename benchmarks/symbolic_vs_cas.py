@@ -110,7 +110,7 @@ def _read(text: str) -> Expr | None:
 def with_maxima(f: Expr) -> Expr | None:
     shown = str(f).replace("E", "%e").replace("pi", "%pi").replace("I", "%i")
     shown = shown.replace("sign(", "signum(")
-    program = f"display2d:false$\nlinel:100000$\nprint(\"@@\", integrate({shown},x), \"@@\")$\n"
+    program = f'display2d:false$\nlinel:100000$\nprint("@@", integrate({shown},x), "@@")$\n'
     out = _run(["maxima", "--very-quiet"], program, LIMIT + START["Maxima"])
     found = re.search(r"@@(.*?)@@", out.replace("\\\n", "").replace("\n", " "))
     if not found or "integrate" in found.group(1):

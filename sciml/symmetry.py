@@ -1,12 +1,12 @@
 """The groups that act on positions: random elements, and their action on a batch.
 
-    group        acts on `pos` by                                     D
-    SO(3)        rotations                                            3
-    O(3)         rotations and reflections                            3
-    SE(3), E(3)  the same and translations                            3
-    Lorentz      rotations and boosts of (E, px, py, pz)              4
-    collider     rotations about the beam and boosts along it         4
-    permutation  a new order of each graph's nodes; `pos` stays theirs
+group        acts on `pos` by                                     D
+SO(3)        rotations                                            3
+O(3)         rotations and reflections                            3
+SE(3), E(3)  the same and translations                            3
+Lorentz      rotations and boosts of (E, px, py, pz)              4
+collider     rotations about the beam and boosts along it         4
+permutation  a new order of each graph's nodes; `pos` stays theirs
 """
 
 from __future__ import annotations

@@ -154,8 +154,7 @@ def assert_equivariant(
             order = symmetry.random_order(batch, generator)
             after = _run(module, symmetry.reorder(batch, order))
             expected = {
-                name: symmetry.reorder_output(value, batch, order)
-                for name, value in before.items()
+                name: symmetry.reorder_output(value, batch, order) for name, value in before.items()
             }
         else:
             element = symmetry.random_element(group, generator, improper=trial % 2 == 0)
@@ -374,9 +373,7 @@ def assert_gradients(
     return _verdict("gradient", errors, tolerance, verbose)
 
 
-def assert_finite(
-    module: nn.Module, batch: Data, *, verbose: bool = True
-) -> dict[str, float]:
+def assert_finite(module: nn.Module, batch: Data, *, verbose: bool = True) -> dict[str, float]:
     """Outputs and gradients are finite, and a graph without nodes gives zeros in `graph`.
 
     Raises:

@@ -29,7 +29,10 @@ def said(capsys, *arguments: str) -> tuple[int, str, str]:
         (["recipes", "list", "--foo"], "Unrecognized options: --foo"),
         (["data", "show", "jetclas"], "Did you mean 'jetclass'"),
         (["models", "show", "nothing-like-it"], "unknown model"),
-        (["run", "jet_tagging", "--pretrain.lrr", "1", "--sed", "3"], "did you mean --pretrain.lr?"),
+        (
+            ["run", "jet_tagging", "--pretrain.lrr", "1", "--sed", "3"],
+            "did you mean --pretrain.lr?",
+        ),
         (
             ["run", "jet_tagging", "--finetune.lr", "-1", "--finetune.batch-size", "many"],
             "2 problems",

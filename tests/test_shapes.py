@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-CHECKER = '''
+CHECKER = """
 import importlib.util
 import pathlib
 
@@ -29,7 +29,7 @@ names = [
     and not any(word in file.read_text() for word in ("custom_op", "numba"))
 ]
 install_import_hook(tuple(names), __name__ + ".check")
-'''
+"""
 RUN = """
 import checker, sys, torch
 from jaxtyping import TypeCheckError

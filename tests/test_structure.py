@@ -8,7 +8,18 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 DOMAINS = {"jets", "protein", "symbolic", "placement"}
 # A part may import from itself, from the parts in its set, and from the base.
-BASE = {"errors", "commands", "paths", "config", "device", "graph", "data", "train", "report", "weights"}
+BASE = {
+    "errors",
+    "commands",
+    "paths",
+    "config",
+    "device",
+    "graph",
+    "data",
+    "train",
+    "report",
+    "weights",
+}
 MAY = {
     "nn": set(),
     "trunks": {"nn"},

@@ -109,9 +109,7 @@ def _key_mask(mask: Tensor) -> Tensor:
     return mask[..., None, None, :]
 
 
-def reference(
-    q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None, mask: Tensor | None
-) -> Tensor:
+def reference(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None, mask: Tensor | None) -> Tensor:
     """The formula, as written: what every other backend must equal."""
     logits = q @ k.mT / q.shape[-1] ** 0.5
     if bias is not None:

@@ -15,24 +15,17 @@ into the batch of a trunk.
 from __future__ import annotations
 
 import copy
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
 from sciml.errors import InputError
 from sciml.graph import layout, optional, sizes
+from sciml.train.sampler import Examples as Examples
 
 if TYPE_CHECKING:
     from torch_geometric.data import Data
-
-
-class Examples(Protocol):
-    """A map-style data set."""
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, index: int, /) -> Any: ...
 
 
 class Embedder(nn.Module):

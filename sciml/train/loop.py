@@ -11,7 +11,7 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ from sciml.train import parallel
 from sciml.train.config import TrainConfig
 from sciml.train.log import Bar, MetricsLog, console
 from sciml.train.optim import Average, adamw, lr_factor
-from sciml.train.sampler import Plan, move, read
+from sciml.train.sampler import Examples, Plan, move, read
 from sciml.train.state import TrainState
 
 
@@ -80,7 +80,7 @@ class _Signals:
 
 def fit(
     module: nn.Module,
-    dataset: Sequence[Any],
+    dataset: Examples,
     config: TrainConfig,
     *,
     out: Path,

@@ -6,13 +6,21 @@ the same order with the same random transforms, however many workers or processe
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
+
+
+class Examples(Protocol):
+    """What can be trained on: examples by number, read when they are asked for."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, i: int, /) -> Any: ...
 
 
 @dataclass(frozen=True)
@@ -84,7 +92,7 @@ class Plan:
 class _Batches(Dataset):
     """Turns a `MicroBatch` into a collated batch, in a worker or in the main process."""
 
-    def __init__(self, dataset: Sequence[Any], collate: Callable[[list[Any]], Any] | None) -> None:
+    def __init__(self, dataset: Examples, collate: Callable[[list[Any]], Any] | None) -> None:
         self.dataset = dataset
         self.collate = collate or torch.utils.data.default_collate
 
@@ -95,7 +103,7 @@ class _Batches(Dataset):
 
 
 def read(
-    dataset: Sequence[Any],
+    dataset: Examples,
     collate: Callable[[list[Any]], Any] | None,
     plan: Plan,
     step: int,
