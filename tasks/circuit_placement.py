@@ -130,7 +130,9 @@ def main(config: Config, out: Path) -> None:
         policies[name] = policy
     save_policy(policies["pretrained"], out / "policy.safetensors")
 
-    rows, curves, best = [], {}, {}
+    rows: list[dict[str, Any]] = []
+    curves: dict[Any, Any] = {}
+    best: dict[Any, Any] = {}
     for design in tests:
         for seed in config.seeds:
             for method, run in methods(config, policies).items():

@@ -164,7 +164,7 @@ def train_on(
     lengths = np.array([len(item.features.nodes) for item in items])
     data = ContactExamples(examples, crop=crop)
     result = fit(learner, data, config, out=out, collate=collate, lengths=lengths)
-    return result.module.net  # type: ignore[union-attr, return-value]
+    return result.module.net  # type: ignore[return-value]
 
 
 def probability(net: ContactNet) -> Any:

@@ -252,9 +252,7 @@ def measure(
     return table, gallery, curve
 
 
-def _neural(
-    model: Seq2Seq, test: list[generate.Row], beam: int
-) -> tuple[list[bool], list[float]]:
+def _neural(model: Seq2Seq, test: list[generate.Row], beam: int) -> tuple[list[bool], list[float]]:
     hits, times = [], []
     for _, text, _ in test:
         f, started = parse(text), time.perf_counter()

@@ -1,7 +1,7 @@
 """How much memory and time a prediction will take, said before it starts.
 
 The terms are the arrays that are alive together at the peak of the Evoformer, of the structure
-module and of the heads; the constants were fitted to measured peaks on a CPU.
+module and of the heads; the constants are estimates, not yet fitted to measured peaks.
 """
 
 from __future__ import annotations

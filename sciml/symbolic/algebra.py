@@ -11,6 +11,7 @@ INVERSES = {
     "sin": "asin", "cos": "acos", "cosh": "acosh",
 }  # fmt: skip
 
+
 def smooth(e: Expr, t: str) -> Expr:
     """The form of `e` for a positive t: (t**2)**(1/2) is t, log(t**k) is k log(t)."""
     memo: dict[Expr, Expr] = {}

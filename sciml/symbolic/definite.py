@@ -29,9 +29,7 @@ class Singular(InputError):
     """The integrand is not finite everywhere between the limits."""
 
 
-def between(
-    f: Expr, x: str, found: Result, low: Expr, high: Expr, started: float
-) -> Result:
+def between(f: Expr, x: str, found: Result, low: Expr, high: Expr, started: float) -> Result:
     """The definite integral of f from `low` to `high`, given an antiderivative's result.
 
     Raises:

@@ -205,9 +205,7 @@ def add(terms: Iterable[ExprLike]) -> Expr:
                 continue
             coefficient, rest = split_coefficient(part)
             gathered[rest] = gathered.get(rest, Fraction(0)) + coefficient
-    found = [
-        rest if c == 1 else _scaled(c, rest) for rest, c in gathered.items() if c
-    ]
+    found = [rest if c == 1 else _scaled(c, rest) for rest, c in gathered.items() if c]
     found.sort(key=_order)
     if constant:
         found.insert(0, number(constant))

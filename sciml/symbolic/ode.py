@@ -44,8 +44,11 @@ def _clairaut(residual: Expr, c: Context) -> Iterator[Proposal]:
     for y_of in solve_for(residual, c.sy, ex.ZERO):
         rest = tidy(y_of - c.sx * p)
         if c.x not in rest.free:
-            yield "explicit", c.sx * ex.symbol("c1") + ex.substitute(rest, {p: ex.symbol("c1")}), \
-                "Clairaut"
+            yield (
+                "explicit",
+                c.sx * ex.symbol("c1") + ex.substitute(rest, {p: ex.symbol("c1")}),
+                "Clairaut",
+            )
         else:
             yield from _lagrange(y_of, p, c)
 
@@ -88,8 +91,11 @@ def proposals(residual: Expr, c: Context, order: int) -> Iterator[Proposal]:
                 pieces = tidy(F)
                 below = ex.ONE
                 for factor in pieces.args if pieces.op == "mul" else (pieces,):
-                    if factor.op == "pow" and factor.args[1].op == "num" and \
-                            factor.args[1].value < 0:
+                    if (
+                        factor.op == "pow"
+                        and factor.args[1].op == "num"
+                        and factor.args[1].value < 0
+                    ):
                         below = below / factor
                 yield from exact(tidy(-F * below), below, c)
                 yield from exact(-F, ex.ONE, c)

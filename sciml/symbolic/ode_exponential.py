@@ -51,9 +51,7 @@ def _fraction(v: fmpq) -> Fraction:
 def _roots(p: fmpq_poly) -> list[Fraction]:
     """Rational roots."""
     _, factors = p.factor()
-    return [
-        _fraction(-fmpq(f[0]) / fmpq(f[1])) for f, _ in factors if f.degree() == 1
-    ]
+    return [_fraction(-fmpq(f[0]) / fmpq(f[1])) for f, _ in factors if f.degree() == 1]
 
 
 def _solutions(b: Fraction, c: Fraction) -> list[Fraction]:
@@ -77,7 +75,9 @@ def _at_infinity(n: fmpq_poly, d: fmpq_poly, highest: int, count: int) -> list[F
     return out
 
 
-def _growth(p: tuple, q: tuple) -> Iterator[tuple[Fraction, Fraction]]:
+def _growth(
+    p: tuple[fmpq_poly, fmpq_poly], q: tuple[fmpq_poly, fmpq_poly]
+) -> Iterator[tuple[Fraction, Fraction]]:
     """(m, l) of exp(m x**2 + l x)."""
     a = _at_infinity(*p, 1, 2)
     b = _at_infinity(*q, 2, 3)

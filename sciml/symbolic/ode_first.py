@@ -148,9 +148,7 @@ def numerator(e: Expr) -> Expr:
     """e without its negative powers (for an equation e = 0)."""
     factors = e.args if e.op == "mul" else (e,)
     kept = [
-        f
-        for f in factors
-        if not (f.op == "pow" and f.args[1].op == "num" and f.args[1].value < 0)
+        f for f in factors if not (f.op == "pow" and f.args[1].op == "num" and f.args[1].value < 0)
     ]
     return ex_expand(ex.mul(kept))
 
@@ -294,9 +292,7 @@ def fractional(F: Expr, c: Context) -> Iterator[Proposal]:
     lines = []
     for part in parts:
         base = part.args[0] if part.op == "pow" else part
-        if base.op == "add" and all(
-            base.diff(n).op == "num" for n in (c.x, c.y)
-        ):
+        if base.op == "add" and all(base.diff(n).op == "num" for n in (c.x, c.y)):
             lines.append(base)
     if len(lines) < 2:
         return

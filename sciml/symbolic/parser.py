@@ -308,9 +308,7 @@ class _Reader:
 _SHOWN = [name for name in ex.FUNCTIONS[:12]]
 
 
-def check_symbols(
-    e: Expr, variable: str | None, constants: Collection[str] = ()
-) -> str:
+def check_symbols(e: Expr, variable: str | None, constants: Collection[str] = ()) -> str:
     """The variable of `e`: the one named, or the only symbol there is; other symbols are refused
     unless they are among `constants`."""
     others = sorted(e.free - set(constants))

@@ -205,9 +205,7 @@ def _by_sine_cosine(
     return out
 
 
-def _bioche(
-    g: Expr, unit: Expr, slope: Expr, t: str, h: str
-) -> Iterator[Substitution | None]:
+def _bioche(g: Expr, unit: Expr, slope: Expr, t: str, h: str) -> Iterator[Substitution | None]:
     s, c, w = ex.symbol("_s"), ex.symbol("_c"), ex.symbol(t)
     one = 1 + w**2 if h else 1 - w**2
     other = w**2 - 1 if h else 1 - w**2

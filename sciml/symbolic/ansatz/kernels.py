@@ -23,6 +23,8 @@ from sciml.symbolic.expression import Expr
 
 _FAMILY = {"exp": "exp", "sin": "trig", "cos": "trig", "tan": "trig", "sinh": "hyp",
            "cosh": "hyp", "tanh": "hyp"}  # fmt: skip
+
+
 @dataclass
 class _Group:
     base: Expr

@@ -82,9 +82,7 @@ class Points:
     ) -> None:
         self.p, self.tower = p, tower
         kernels = tower.kernels
-        halvings = sum(
-            1 for k in kernels if k.degree and k.degree % 2 == 0 and k.kind == "radical"
-        )
+        halvings = sum(1 for k in kernels if k.degree and k.degree % 2 == 0 and k.kind == "radical")
         tries = min(int(count * 2**halvings * 1.5) + 60, 600_000)
         self.values = np.zeros((len(kernels), tries), dtype=np.int64)
         self.powers: dict[tuple[int, int], Vector] = {}
