@@ -343,6 +343,13 @@ def verdict(rows: list[dict[str, Any]], sizes: list[int], methods: list[str]) ->
         gap = means[first] - means[second]
         note = "" if gap > spread else ", less than the spread over seeds"
         said.append(f"{size} labels: **{first}** is ahead of {second} by {gap:.4f} in AUC{note}.")
+        if {"pretrained", "scratch"} <= set(methods):
+            pairs = zip(
+                values(rows, "pretrained", size, "mean_auc"),
+                values(rows, "scratch", size, "mean_auc"),
+            )
+            gains = [a - b for a, b in pairs]
+            said.append(f"Pretraining against scratch: {shared_plots.spread(gains)}.")
     return " ".join(said)
 
 
