@@ -321,7 +321,8 @@ def report(
     page.heading("The search")
     page.html(f'<img alt="annealing" src="data:image/gif;base64,{gif}">')
     page.text(f"The whole recipe took {seconds:.0f} s.")
-    page.command("sciml run circuit_placement")
+    page.heading("Again")
+    page.command(f"sciml run circuit_placement --config {out / 'config.yaml'} --out {out}-again")
     page.write(out / "report.html")
 
 

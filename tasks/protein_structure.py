@@ -300,6 +300,8 @@ def main(config: Config, out: Path) -> None:
     page.heading(f"Example: {first.name}")
     truth = np.nan_to_num(first.distances, nan=99.0) < metrics.CONTACT_DISTANCE
     page.figure(report.contact_figure(predicted.probability, truth), "Contacts of one family")
+    page.heading("Again")
+    page.command(f"sciml run protein_structure --config {out / 'config.yaml'} --out {out}-again")
     page.command("sciml protein contacts MSA.a3m --model OUT/model.safetensors -o contacts.tsv")
     with atomic_write(out / "scores.json") as temporary:
         temporary.write_text(json.dumps(scores, indent=1), encoding="utf-8")

@@ -310,6 +310,8 @@ def report(
     plt.close(figure)
     page.heading("Gallery")
     page.table(gallery, caption="The first problems and who solved them.")
+    page.heading("Again")
+    page.command(f"sciml run symbolic_math --config {out / 'config.yaml'} --out {out}-again")
     page.command("sciml symbolic integrate 'x*exp(x)'")
     page.write(out / "report.html")
 
