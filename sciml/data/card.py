@@ -185,7 +185,7 @@ def croissant(card: DataCard) -> dict[str, Any]:
         "version": card.version,
         "license": card.license,
         "citeAs": card.citeAs,
-        "url": card.url or f"https://pypi.org/project/sciml/#{card.name}",
+        "url": card.url or f"urn:sciml:data:{card.name}",
         "datePublished": "2026-11-22",
         "keywords": list(card.keywords),
         "distribution": files,
