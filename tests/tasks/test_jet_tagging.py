@@ -73,6 +73,12 @@ def test_report_is_one_page_that_needs_nothing_else(out):
     assert page.count("pretrained") > 3 and "scratch" in page
 
 
+@pytest.mark.parametrize("width", [1280, 390])
+def test_report_opens_in_a_browser(out, browse, width):
+    seen = browse(out / "report.html", width)
+    assert "Jet tagging with few labels" in seen and "Pretraining against scratch" in seen
+
+
 def test_the_same_command_goes_on_where_it_stopped(out):
     """Finished trainings are not done again; the scores come out the same."""
     before = [x for x in lines(out) if x.get("event") == "score"]
