@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import sys
 from contextlib import nullcontext
 from typing import Any
 
@@ -30,6 +31,20 @@ def rank_and_world() -> tuple[int, int]:
 def _leave() -> None:
     if dist.is_initialized():
         dist.destroy_process_group()
+
+
+def leave(code: int = 0) -> None:
+    """End a process of a group with `code`; a process that is alone just goes on.
+
+    The threads of torch's process groups can abort an interpreter that shuts down, which would turn
+    a finished run into a failed one.
+    """
+    if dist.is_initialized() and dist.get_world_size() > 1:
+        if code == 0:
+            meet()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
 
 
 def meet() -> None:

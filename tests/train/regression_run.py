@@ -16,6 +16,7 @@ from torch import nn
 
 from sciml.config import from_dict
 from sciml.train import TrainConfig, fit
+from sciml.train.parallel import leave
 
 
 class Ragged:
@@ -77,3 +78,4 @@ if __name__ == "__main__":
         full = value.full_tensor() if hasattr(value, "full_tensor") else value
         digest.update(name.encode() + full.numpy().tobytes())
     print(digest.hexdigest())
+    leave()
