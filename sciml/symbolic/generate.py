@@ -128,10 +128,10 @@ def _by_parts(seed: int, start: int, count: int) -> list[Row]:
 def _forward(seed: int, start: int, count: int) -> list[Row]:
     """Random functions that the ansatz integrates; its work is bounded by size, not by the clock,
     so that the same samples come out on a slower machine."""
-    import time
 
     from sciml.symbolic import ansatz, sampling
     from sciml.symbolic.checking import check
+    from sciml.symbolic.clock import now
     from sciml.symbolic.parser import parse
 
     text = np.empty(count * 2048 + 65536, np.uint8)
@@ -140,7 +140,7 @@ def _forward(seed: int, start: int, count: int) -> list[Row]:
     out = []
     for key, problem, _ in _rows(text, ends, keys, made):
         f = parse(problem)
-        end = time.perf_counter() + 20
+        end = now() + 20
         for answer, _ in ansatz.candidates(f, "x", end, styles=1, specials=False):
             if check(f, answer, "x"):
                 out.append((key, problem, str(answer)))

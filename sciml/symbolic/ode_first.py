@@ -9,7 +9,6 @@ E. Kamke, "Differentialgleichungen" (1944), part A.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -18,6 +17,7 @@ import numpy as np
 
 from sciml.symbolic import expression as ex
 from sciml.symbolic.algebra import ex_expand, invert, together
+from sciml.symbolic.clock import now
 from sciml.symbolic.evaluate import Program
 from sciml.symbolic.expression import Expr
 from sciml.symbolic.search import Search, constant_factor
@@ -44,7 +44,7 @@ class Context:
         return ex.symbol(self.y)
 
     def left(self) -> float:
-        return self.deadline - time.perf_counter()
+        return self.deadline - now()
 
     def integral(self, f: Expr, name: str) -> Expr | None:
         """An antiderivative that holds somewhere; the equation itself is the judge."""
@@ -54,7 +54,7 @@ class Context:
         if budget <= 0.02:
             return None
         scale, core = constant_factor(tidy(f), name)
-        search = Search(time.perf_counter() + budget)
+        search = Search(now() + budget)
         found = search.integrate(core, name) or search.best
         return None if found is None else scale * found.answer
 

@@ -7,7 +7,6 @@ answers of sub-problems only have to hold somewhere, since a substitution lives 
 from __future__ import annotations
 
 import heapq
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
@@ -15,6 +14,7 @@ from sciml.symbolic import ansatz, rules
 from sciml.symbolic import expression as ex
 from sciml.symbolic.algebra import ex_expand, together
 from sciml.symbolic.checking import Check, check
+from sciml.symbolic.clock import now
 from sciml.symbolic.expression import Expr
 
 MAX_DEPTH = 4
@@ -37,7 +37,7 @@ class Search:
     """One problem's search, with a deadline and a memory of what has been tried.
 
     Attributes:
-        deadline: `time.perf_counter()` value to stop at.
+        deadline: value of the clock to stop at.
         propose: guesses asked for after the rules at depth 0, such as a trained model's.
         best: the best answer so far that is not verified, for reporting.
     """
@@ -49,7 +49,7 @@ class Search:
     memo: dict[tuple[Expr, str], Found | None] = field(default_factory=dict)
 
     def left(self) -> float:
-        return self.deadline - time.perf_counter()
+        return self.deadline - now()
 
     def integrate(self, f: Expr, x: str) -> Found | None:
         """A verified antiderivative, or None (then `best` may hold an unverified one)."""
@@ -103,7 +103,7 @@ class Search:
         if key in self.memo:
             return self.memo[key]
         self.memo[key] = None
-        end = time.perf_counter() + min(budget, self.left())
+        end = now() + min(budget, self.left())
         try:
             found = self._attempts(f, x, depth, end)
         except _ERRORS:
@@ -128,13 +128,13 @@ class Search:
     def _attempts(self, f: Expr, x: str, depth: int, end: float) -> Found | None:
         if x not in f.free:
             return self._accept(f, f * ex.symbol(x), x, "constant", depth)
-        share = (end - time.perf_counter()) * (0.45 if depth == 0 else 0.5)
-        stop = time.perf_counter() + share
+        share = (end - now()) * (0.45 if depth == 0 else 0.5)
+        stop = now() + share
         for answer, method in ansatz.candidates(f, x, stop, styles=99 if depth == 0 else 4):
             found = self._accept(f, answer, x, method, depth)
             if found is not None:
                 return found
-        if depth >= MAX_DEPTH or time.perf_counter() > end:
+        if depth >= MAX_DEPTH or now() > end:
             return None
         found = self._termwise(f, x, depth, end)
         if found is not None:
@@ -147,7 +147,7 @@ class Search:
             return None
         answers, methods = [], []
         for term in g.args:
-            left = end - time.perf_counter()
+            left = end - now()
             scale, core = constant_factor(term, x)
             found = self._solve(core, x, depth + 1, left / 2) if left > 0 else None
             if found is None:
@@ -167,7 +167,7 @@ class Search:
                 break
         by_parts = list(rules.parts(f, x))
         tried_parts = False
-        while queue and time.perf_counter() < end:
+        while queue and now() < end:
             _, _, s = heapq.heappop(queue)
             found = self._substitute(f, x, s, depth, end)
             if found is not None:
@@ -183,7 +183,7 @@ class Search:
         self, f: Expr, x: str, s: rules.Substitution, depth: int, end: float
     ) -> Found | None:
         scale, core = constant_factor(s.integrand, s.variable)
-        left = end - time.perf_counter()
+        left = end - now()
         inner = self._solve(core, s.variable, depth + 1, left / 2.5)
         if inner is None:
             return None
@@ -197,7 +197,7 @@ class Search:
         self, f: Expr, x: str, proposals: list[tuple[str, Expr, Expr]], depth: int, end: float
     ) -> Found | None:
         for name, first, second in proposals:
-            left = end - time.perf_counter()
+            left = end - now()
             if left < 0:
                 return None
             whole = self._solve(second, x, depth + 1, left / 3)
@@ -208,7 +208,7 @@ class Search:
             except _ERRORS:
                 continue
             scale, core = constant_factor(rest, x)
-            left = end - time.perf_counter()
+            left = end - now()
             inner = self._solve(core, x, depth + 1, left / 2) if left > 0 else None
             if inner is None:
                 continue

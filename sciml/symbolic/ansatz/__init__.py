@@ -8,7 +8,6 @@ integration algorithm"; M. Bronstein (2007), "Structure theorems for parallel in
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 
 import numpy as np
@@ -29,6 +28,7 @@ from sciml.symbolic.ansatz.support import (
     pose,
     with_constants,
 )
+from sciml.symbolic.clock import now
 from sciml.symbolic.expression import Expr
 
 __all__ = ["Failure", "candidates"]
@@ -86,7 +86,7 @@ def candidates(
     Args:
         integrand: a function of `variable`; other symbols are constants.
         variable: its name.
-        deadline: `time.perf_counter()` value to stop at.
+        deadline: value of the clock to stop at.
         seed: of the random points.
         styles: how many ways of setting up the tower to try.
         specials: also try erf, Ei, li, Si, Ci and dilogarithms at the end.
@@ -94,7 +94,7 @@ def candidates(
     rng = np.random.default_rng(seed)
     seen: set[tuple] = set()
     for style in _STYLES[:styles]:
-        if time.perf_counter() > deadline:
+        if now() > deadline:
             return
         try:
             problem = pose(Tower(variable, **style), integrand)
@@ -108,7 +108,7 @@ def candidates(
             continue
         yield from _tries(problem, beside, rng, deadline, style)
     for whole in (False, True) if specials else ():
-        if time.perf_counter() > deadline:
+        if now() > deadline:
             return
         try:
             problem = pose(Tower(variable, whole=whole), integrand)
@@ -128,7 +128,7 @@ def _tries(
 ) -> Iterator[tuple[Expr, str]]:
     tried: set[tuple] = set()
     supports = _supports(problem)
-    while time.perf_counter() < deadline:
+    while now() < deadline:
         try:
             name, monomials = next(supports)
         except StopIteration:

@@ -9,7 +9,6 @@ reconstruction give them as fractions.
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -21,6 +20,7 @@ from sciml.symbolic.ansatz import field as fd
 from sciml.symbolic.ansatz.field import ONE, Failure, Poly, Quotient
 from sciml.symbolic.ansatz.kernels import Kernel, Tower
 from sciml.symbolic.ansatz.support import Monomial, Problem
+from sciml.symbolic.clock import now
 from sciml.symbolic.expression import Expr
 
 Vector = np.ndarray
@@ -307,7 +307,7 @@ def solve(
     lift: Lift | None = None
     misses = 0
     for p in primes(imaginary):
-        if time.perf_counter() > deadline:
+        if now() > deadline:
             raise Failure("time")
         try:
             if support is None:

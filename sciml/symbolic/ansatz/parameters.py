@@ -9,7 +9,6 @@ primes and rational reconstruction then give the numbers inside.
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
@@ -20,6 +19,7 @@ from flint import nmod_poly
 
 from sciml.symbolic import expression as ex
 from sciml.symbolic.ansatz.field import Failure
+from sciml.symbolic.clock import now
 from sciml.symbolic.expression import Expr
 
 _SIZES = (5, 9, 16, 28, 48)
@@ -138,7 +138,7 @@ class Lift:
         return self.shape.build([ex.number(v) for v in found if v is not None], names)
 
     def _fit(self, p: int, left: list[int], fixed: dict[int, int]) -> tuple[Shape, list[int]]:
-        if time.perf_counter() > self.deadline:
+        if now() > self.deadline:
             raise Failure("time")
         if not left:
             found = self.system.solve(p, fixed)
