@@ -1,13 +1,20 @@
-"""Integrals solved, on identical rows: this package, SymPy, Maxima, Giac, FriCAS.
+"""Integrals and differential equations solved, on identical rows: this package beside others.
 
-    python benchmarks/symbolic_vs_cas.py --shared ../shared --rows 100
+    python benchmarks/symbolic_vs_cas.py --shared ../shared --rows 100 --minutes 4
 
-Every answer, whoever gave it, is read by the whitelist parser and judged by the same verification.
-Each solver has 10 CPU seconds a problem in a process of its own (so that other work on the machine
-counts little); the start of a computer algebra system is not counted. Systems that are not
-installed are left out (Debian: maxima maxima-share fricas xcas). The sets: published BWD and FWD
-rows, own IBP rows with an unseen seed, independent Rubi problems; and for this package the families
-k f, f + g, f(x + k), f(k x) of what it solved. Writes benchmarks/results/symbolic_vs_cas.json.
+Every answer, whoever gave it, is read by the whitelist parser and judged by the same verification;
+what it accepts is looked at once more without this package's derivatives and evaluator: SymPy's
+numbers of F(x + h) - F(x - h) beside the integrand. Each solver has 10 CPU seconds a problem in a
+process of its own, so that other work on the machine counts little; the start of a computer algebra
+system is not counted. Systems that are not installed are left out (Debian: maxima maxima-share
+fricas xcas).
+
+Sets: published BWD and FWD rows, own IBP rows with an unseen seed, independent Rubi problems; own
+first- and second-order equations with an unseen seed and Kamke's equations (beside SymPy's dsolve);
+the families k f, f + g, f(x + k), f(k x) of what this package solved. The rows of a set are in one
+fixed shuffled order and every solver goes from the front, so that any two can be compared on the
+rows that both have tried. The same command goes on where it was stopped; `--redo NAME` starts a
+solver again. Writes benchmarks/results/symbolic_vs_cas.json and a table beside it.
 """
 
 from __future__ import annotations
@@ -16,7 +23,6 @@ import argparse
 import gzip
 import json
 import os
-import platform
 import re
 import resource
 import shutil
@@ -26,55 +32,80 @@ import sys
 import time
 from collections.abc import Callable
 from datetime import date
+from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import numpy as np
+
 from sciml.errors import InputError
+from sciml.symbolic import clock
 from sciml.symbolic import expression as ex
 from sciml.symbolic.checking import check
 from sciml.symbolic.expression import Expr
-from sciml.symbolic.parser import parse
+from sciml.symbolic.parser import Unknown, parse
 from sciml.symbolic.tokens import parse_prefix
 
 LIMIT = 10.0
-SLACK = 12.0
-START = {"Maxima": 3.0, "Giac": 1.0, "FriCAS": 4.0}
+SLACK = 6.0
+START = {"Maxima": 0.5, "Giac": 0.5, "FriCAS": 0.5}
+UNSEEN = 990_001
+OURS = "sciml (rules)"
+Answer = Expr | tuple[str, Expr] | None
 
 
-def published(path: Path) -> list[Expr]:
+# ---------------------------------------------------------------------- the rows
+def _published(path: Path) -> list[Expr]:
     lines = gzip.open(path, "rt").read().splitlines()
     return [parse_prefix(line.split("|")[1].split("\t")[0].split()[2:]) for line in lines]
 
 
-def load_sets(shared: Path | None, rows: int, wanted: list[str] | None) -> dict[str, list[Expr]]:
-    out: dict[str, list[Expr]] = {}
-    if shared is not None:
-        folder = shared / "data" / "symbolic"
-        for name, file in (("BWD", "prim_bwd.test.first3000.gz"), ("FWD", "prim_fwd.valid.gz")):
-            items = published(folder / file)
-            out[name] = items[5 :: max(1, len(items) // rows)][:rows]
-        lines = gzip.open(folder / "rubi_independent_x_only.shared.jsonl.gz", "rt").readlines()
-        rubi = []
-        for line in lines:
-            try:
-                rubi.append(parse(json.loads(line)["integrand"]))
-            except InputError:
-                continue
-        out["Rubi"] = rubi[:: max(1, len(rubi) // rows)][:rows]
-    if wanted is not None and "IBP" not in wanted:
-        return out
-    from sciml.symbolic import generate
-
-    stream = generate.stream("ibp", 990_001)
-    out["IBP"] = [parse(next(stream)[1]) for _ in range(rows)]
+def _texts(path: Path, key: str, ode: bool = False) -> list[Expr]:
+    out = []
+    for line in gzip.open(path, "rt"):
+        row = json.loads(line)
+        if ode and (row["parameters"] or row["arbitrary_functions"]):
+            continue
+        try:
+            out.append(parse(row[key], unknown=Unknown("y", "x") if ode else None))
+        except InputError:
+            continue
     return out
 
 
+def _generated(kind: str, rows: int) -> list[Expr]:
+    from sciml.symbolic import generate
+
+    stream = generate.stream(kind, UNSEEN)  # type: ignore[arg-type]
+    unknown = Unknown("y", "x") if kind.startswith("ode") else None
+    return [parse(next(stream)[1], unknown=unknown) for _ in range(rows)]
+
+
+def load(name: str, shared: Path, rows: int) -> list[Expr]:
+    """The rows of a set, in their fixed order."""
+    folder = shared / "data" / "symbolic"
+    if name in ("IBP", "ODE1", "ODE2"):
+        return _generated(name.lower(), rows)
+    if not folder.is_dir():
+        return []
+    if name in ("BWD", "FWD"):
+        file = {"BWD": "prim_bwd.test.first3000.gz", "FWD": "prim_fwd.valid.gz"}[name]
+        items = _published(folder / file)
+    elif name == "Rubi":
+        items = _texts(folder / "rubi_independent_x_only.shared.jsonl.gz", "integrand")
+    else:
+        items = _texts(folder / "kamke_odes_odd.jsonl.gz", "equation", ode=True)
+    order = np.random.default_rng(7).permutation(len(items))[:rows]
+    return [items[i] for i in order]
+
+
+# ---------------------------------------------------------------------- the solvers
 def ours(f: Expr) -> Expr | None:
     from sciml.symbolic.search import Search
 
-    found = Search(time.perf_counter() + LIMIT * SLACK).integrate(f, "x")
+    found = Search(clock.now() + LIMIT).integrate(f, "x")
     return found.answer if found else None
 
 
@@ -116,7 +147,11 @@ def with_maxima(f: Expr) -> Expr | None:
     if not found or "integrate" in found.group(1):
         return None
     text = found.group(1).replace("%e", "E").replace("%pi", "pi").replace("%i", "I")
-    return _read(text.replace("signum(", "sign(").replace("expintegral_ei", "Ei"))
+    for theirs, name in (("signum(", "sign("), ("expintegral_", ""), ("ei(", "Ei("),
+                         ("si(", "Si("), ("ci(", "Ci("), ("shi(", "Shi("), ("chi(", "Chi("),
+                         ("li[2](", "dilog("), ("fresnel_", "fresnel")):  # fmt: skip
+        text = text.replace(theirs, name)
+    return _read(text)
 
 
 def with_giac(f: Expr) -> Expr | None:
@@ -130,7 +165,7 @@ def with_giac(f: Expr) -> Expr | None:
 
 
 def with_fricas(f: Expr) -> Expr | None:
-    shown = str(f).replace("E", "%e").replace("pi", "%pi").replace("I", "%i")
+    shown = str(f).replace("E", "%e").replace("pi", "%pi").replace("I", "%i").replace("**", "^")
     program = (
         ")set messages autoload off\n)set output length 245\n"
         f"unparse((integrate({shown},x))::InputForm)\n"
@@ -143,104 +178,268 @@ def with_fricas(f: Expr) -> Expr | None:
     text = re.sub(r"%e\b|exp\(1\)", "E", text)
     if text.startswith("["):
         text = text[1:].split(",")[0]
-    return _read(text)
+    text = text.replace("fresnelS", "fresnels").replace("fresnelC", "fresnelc")
+    found_in = _read(text)
+    return None if found_in is None else _other_dilogarithm(found_in)
 
 
-def judged(solver: Callable[[Expr], Expr | None], f: Expr) -> bool:
-    try:
-        answer = solver(f)
-        return answer is not None and check(f, answer, "x").verified
-    except (InputError, RecursionError, ArithmeticError, ValueError, AttributeError, TypeError,
-            NotImplementedError, IndexError, KeyError):  # fmt: skip
+def _other_dilogarithm(e: Expr) -> Expr:
+    """FriCAS's dilog(u) is Li2(1 - u), this package's dilog(u) is Li2(u)."""
+    mapping = {n: ex.call("dilog", 1 - n.args[0]) for n in ex.subtrees(e) if n.op == "dilog"}
+    return ex.substitute(e, mapping)
+
+
+def _equation(rules: bool) -> Callable[[Expr], Answer]:
+    """A solver of equations: this package's methods alone, or SymPy's dsolve alone."""
+
+    def solve(residual: Expr) -> Answer:
+        from sciml.symbolic.ode import solve_job
+        from sciml.symbolic.worker import dump
+        from sciml.symbolic.worker import load as loaded
+
+        job = {"f": dump(residual), "variable": "x", "function": "y", "timeout": LIMIT,
+               "rules": rules, "sympy": not rules}  # fmt: skip
+        found = solve_job(job, lambda message: None)
+        return (found["kind"], loaded(found["answer"])) if found.get("answer") else None
+
+    return solve
+
+
+def right(problem: Expr, answer: Answer) -> bool:
+    """The one judge of every answer."""
+    if answer is None:
         return False
+    if isinstance(answer, Expr):
+        return check(problem, answer, "x").verified
+    from sciml.symbolic.ode import order_of
+    from sciml.symbolic.ode_check import check_explicit, check_implicit
+
+    kind, e = answer
+    if kind == "explicit":
+        return check_explicit(problem, e, "x", "y", order_of(problem, "y")).verified
+    return check_implicit(problem, e, "x", "y").verified
 
 
-def in_process(name: str, solver: Callable[[Expr], Expr | None], f: Expr) -> tuple[bool, float]:
-    """Solved within the limit of CPU time, in a child that can be ended."""
+def second_look(f: Expr, answer: Answer) -> bool | None:
+    """Central differences of SymPy's 40-digit numbers at real points; None where it has none."""
+    import sympy as sp
+
+    from sciml.symbolic.printing import to_sympy
+
+    if not isinstance(answer, Expr):
+        return None
+    x, g, big = sp.Symbol("x"), to_sympy(f), to_sympy(answer)
+    h, seen = sp.Float("1e-12", 50), 0
+    for point in ("0.3171", "1.2345", "2.7361", "-0.4379", "-1.8127", "5.4321"):
+        at = sp.Float(point, 50)
+        value = g.evalf(40, subs={x: at})
+        ends = [big.evalf(40, subs={x: at + s * h}) for s in (1, -1)]
+        if not all(v.is_number and v.is_finite for v in (value, *ends)):
+            continue
+        if abs(sp.im(value)) > 1e-20:
+            continue
+        slope = (ends[0] - ends[1]) / (2 * h)
+        if abs(slope - value) > 1e-6 * (1 + abs(value)):
+            return False
+        seen += 1
+    return True if seen else None
+
+
+INTEGRALS: dict[str, Callable[[Expr], Answer]] = {
+    OURS: ours, "SymPy": with_sympy, "Maxima": with_maxima, "Giac": with_giac,
+    "FriCAS": with_fricas,
+}  # fmt: skip
+EQUATIONS = {OURS: _equation(True), "SymPy": _equation(False)}
+BINARIES = {"Maxima": "maxima", "Giac": "giac", "FriCAS": "fricas"}
+SETS = {name: INTEGRALS for name in ("BWD", "FWD", "IBP", "Rubi")} | {
+    name: EQUATIONS for name in ("ODE1", "ODE2", "Kamke")
+}
+_ERRORS = (InputError, RecursionError, ArithmeticError, ValueError, AttributeError, TypeError,
+           NotImplementedError, IndexError, KeyError, MemoryError)  # fmt: skip
+
+
+def in_process(name: str, solver: Callable[[Expr], Answer], f: Expr) -> tuple[bool, float, bool]:
+    """(solved within the limit of CPU time, CPU seconds, contradicted by the second look), in a
+    child that can be ended. The judge's own time is not counted."""
     read, write = os.pipe()
     child = os.fork()
     if child == 0:
-        cap = int(LIMIT + START.get(name, 0) + 20)
-        resource.setrlimit(resource.RLIMIT_CPU, (cap, cap))
+        os.close(read)
+        resource.setrlimit(resource.RLIMIT_CPU, (int(LIMIT) + 1, int(LIMIT) + 61))
+        resource.setrlimit(resource.RLIMIT_DATA, (2_500_000_000, 2_500_000_000))
+        sys.setrecursionlimit(6000)
         sys.stdout = sys.stderr = open(os.devnull, "w")
+        clock.count_processor_time()
         started = time.process_time()
-        good = judged(solver, f)
+        answer: Answer = None
+        good = contradicted = False
+        seconds = LIMIT
+        try:
+            answer = solver(f)
+        except _ERRORS:
+            pass
+        resource.setrlimit(resource.RLIMIT_CPU, (int(LIMIT) + 61, int(LIMIT) + 61))
         used = resource.getrusage(resource.RUSAGE_CHILDREN)
         seconds = time.process_time() - started
         seconds += max(0.0, used.ru_utime + used.ru_stime - START.get(name, 0.0))
-        os.write(write, json.dumps([good, seconds]).encode())
+        if seconds <= LIMIT:
+            try:
+                good = right(f, answer)
+                os.write(write, json.dumps([good, seconds, False]).encode() + b"\n")
+                contradicted = good and second_look(f, answer) is False
+            except _ERRORS:
+                pass
+        os.write(write, json.dumps([good, seconds, contradicted]).encode() + b"\n")
         os._exit(0)
     os.close(write)
     with os.fdopen(read, "rb") as pipe:
-        text = pipe.read()
-    _, _, usage = os.wait4(child, 0)
-    good, seconds = json.loads(text) if text else (False, usage.ru_utime)
-    return bool(good) and seconds <= LIMIT, seconds
+        lines = pipe.read().splitlines()
+    os.wait4(child, 0)
+    if not lines:
+        return False, LIMIT, False
+    good, seconds, contradicted = json.loads(lines[-1])
+    return bool(good), seconds, bool(contradicted)
 
 
-def families(f: Expr, other: Expr) -> dict[str, Expr]:
+def families(f: Expr, other: Expr, rng: np.random.Generator) -> dict[str, Expr]:
+    """The problems near f, with k of either sign up to 10**4, log-uniform."""
     x = ex.symbol("x")
+    a, b, c = (int(10 ** rng.uniform(0.3, 4)) * int(rng.choice([-1, 1])) for _ in range(3))
     return {
-        "k f": 7919 * f, "f + g": f + other, "f(x + k)": f.subs({x: x + 1234}),
-        "f(k x)": f.subs({x: 4321 * x}),
+        "k f": a * f, "f + g": f + other, "f(x + k)": f.subs({x: x + b}),
+        "f(k x)": f.subs({x: c * x}),
     }  # fmt: skip
+
+
+# ---------------------------------------------------------------------- the results
+class Record:
+    """What has been tried: for each set and solver a string of 1, 0 (and ! where the second look
+    contradicts a 1) and the CPU seconds of each row."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.data: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
+        self.rows: dict[str, dict[str, dict]] = self.data.setdefault("rows", {})
+        self.saved = 0.0
+
+    def of(self, kind: str, solver: str) -> dict:
+        return self.rows.setdefault(kind, {}).setdefault(solver, {"solved": "", "seconds": []})
+
+    def add(self, kind: str, solver: str, found: tuple[bool, float, bool]) -> None:
+        entry = self.of(kind, solver)
+        entry["solved"] += "!" if found[2] else str(int(found[0]))
+        entry["seconds"].append(round(found[1], 3))
+        if time.monotonic() - self.saved > 5:
+            self.save()
+
+    def save(self) -> None:
+        model = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
+        packages = ("sympy", "python-flint", "numpy")
+        table = {kind: self._summary(kind) for kind in self.rows}
+        self.data = {
+            "device": model.group(1) if model else "unknown", "cores": os.cpu_count(),
+            "versions": {name: version(name) for name in packages}, "date": str(date.today()),
+            "limit_cpu_seconds": LIMIT, "table": table, "rows": self.rows,
+        }  # fmt: skip
+        self.path.write_text(json.dumps(self.data, indent=1) + "\n")
+        self.path.with_suffix(".md").write_text(self._markdown(table))
+        self.saved = time.monotonic()
+
+    def _summary(self, kind: str) -> dict[str, dict]:
+        out = {}
+        mine = self.rows[kind].get(OURS, {"solved": ""})["solved"]
+        for solver, entry in self.rows[kind].items():
+            n = len(entry["solved"])
+            if not n:
+                continue
+            summary = {
+                "solved": entry["solved"].count("1"), "of": n,
+                "median_cpu_seconds": round(statistics.median(entry["seconds"]), 4),
+                "contradicted": entry["solved"].count("!"),
+            }  # fmt: skip
+            if solver != OURS and min(n, len(mine)):
+                m = min(n, len(mine))
+                summary["on_shared_rows"] = {
+                    "rows": m, "it": entry["solved"][:m].count("1"), OURS: mine[:m].count("1"),
+                }  # fmt: skip
+            out[solver] = summary
+        return out
+
+    @staticmethod
+    def _markdown(table: dict) -> str:
+        names = list(INTEGRALS)
+        lines = [
+            f"Solved within {LIMIT:.0f} CPU seconds, verified. In brackets: this package on the"
+            " very same rows.", "",
+            "| rows | " + " | ".join(names) + " |", "|---" * (len(names) + 1) + "|",
+        ]  # fmt: skip
+        for kind, solvers in table.items():
+            cells = []
+            for name in names:
+                s = solvers.get(name)
+                cell = "" if s is None else f"{s['solved']} of {s['of']}"
+                both = (s or {}).get("on_shared_rows")
+                cells.append(cell + (f" ({both[OURS]} of {both['rows']})" if both else ""))
+            lines.append(f"| {kind} | " + " | ".join(cells) + " |")
+        return "\n".join(lines) + "\n"
+
+
+def brittleness(record: Record, shared: Path, rows: int, end: float) -> None:
+    """Of the integrals that this package solved, how many stay solved in each family."""
+    rng = np.random.default_rng(11)
+    solved: list[Expr] = []
+    for kind in ("BWD", "FWD", "IBP", "Rubi"):
+        bits = record.rows.get(kind, {}).get(OURS, {"solved": ""})["solved"]
+        problems = load(kind, shared, len(bits))
+        solved += [f for f, bit in zip(problems, bits, strict=True) if bit == "1"][: rows // 4]
+    mixed = [solved[i] for i in rng.permutation(len(solved))]
+    near = [families(f, mixed[i - 1], rng) for i, f in enumerate(mixed)]
+    for family in ("k f", "f + g", "f(x + k)", "f(k x)"):
+        done = len(record.of(f"of solved: {family}", OURS)["solved"])
+        for problems in near[done:]:
+            if time.monotonic() > end:
+                return
+            record.add(f"of solved: {family}", OURS, in_process(OURS, ours, problems[family]))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--shared", type=Path, default=Path("../shared"))
     parser.add_argument("--rows", type=int, default=100)
-    parser.add_argument("--solvers", nargs="*", default=None)
-    parser.add_argument("--sets", nargs="*", default=None)
+    parser.add_argument("--solvers", nargs="*", default=list(INTEGRALS))
+    parser.add_argument("--sets", nargs="*", default=[*SETS, "brittle"])
+    parser.add_argument("--redo", nargs="*", default=[], help="solvers to start again")
+    parser.add_argument("--minutes", type=float, default=1e9, help="stop after this time")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
     options = parser.parse_args()
-    solvers: dict[str, Callable[[Expr], Expr | None]] = {
-        "sciml (rules)": ours, "SymPy": with_sympy, "Maxima": with_maxima, "Giac": with_giac,
-        "FriCAS": with_fricas,
-    }  # fmt: skip
-    binaries = {"Maxima": "maxima", "Giac": "giac", "FriCAS": "fricas"}
-    sets = load_sets(
-        options.shared if options.shared.is_dir() else None, options.rows, options.sets
-    )
-    target = options.out / "symbolic_vs_cas.json"
-    target.parent.mkdir(parents=True, exist_ok=True)
-    result = json.loads(target.read_text()) if target.exists() else {"table": {}, "brittle": {}}
-    result |= {
-        "device": platform.processor() or platform.machine(), "cores": os.cpu_count(),
-        "python": platform.python_version(), "date": date.today().isoformat(),
-        "limit_cpu_seconds": LIMIT,
-    }  # fmt: skip
-    solved_by_us: list[Expr] = []
-    for name, solver in solvers.items():
-        if options.solvers is not None and name not in options.solvers:
-            continue
-        if name in binaries and shutil.which(binaries[name]) is None:
-            print(f"{name} is not installed", file=sys.stderr)
-            continue
-        for kind, problems in sets.items():
-            if options.sets is not None and kind not in options.sets:
+    end = time.monotonic() + 60 * options.minutes
+    options.out.mkdir(parents=True, exist_ok=True)
+    record = Record(options.out / "symbolic_vs_cas.json")
+    for solvers in record.rows.values():
+        for name in options.redo:
+            solvers.pop(name, None)
+    clock.count_processor_time()
+    ours(parse("x*exp(x)"))  # imports and tables, before the children are made
+    import sympy  # noqa: F401
+
+    for kind in (k for k in options.sets if k in SETS):
+        problems = load(kind, options.shared, options.rows)
+        for name in options.solvers:
+            if name not in SETS[kind]:
                 continue
-            found = [in_process(name, solver, f) for f in problems]
-            hits = sum(good for good, _ in found)
-            if name.startswith("sciml"):
-                solved_by_us += [f for f, (good, _) in zip(problems, found, strict=True) if good]
-            result["table"].setdefault(kind, {})[name] = {
-                "solved": hits, "of": len(problems),
-                "median_cpu_seconds": round(statistics.median(t for _, t in found), 4),
-            }  # fmt: skip
-            print(kind, name, result["table"][kind][name], flush=True)
-            target.write_text(json.dumps(result, indent=1) + "\n")
-    if solved_by_us:
-        sample = solved_by_us[:: max(1, len(solved_by_us) // options.rows)][: options.rows]
-        kept: dict[str, list[bool]] = {}
-        for i, f in enumerate(sample):
-            for family, g in families(f, sample[i - 1]).items():
-                kept.setdefault(family, []).append(in_process("sciml", ours, g)[0])
-        result["brittle"] = {
-            family: {"still_solved": sum(v), "of": len(v)} for family, v in kept.items()
-        }
-        print(result["brittle"], flush=True)
-        target.write_text(json.dumps(result, indent=1) + "\n")
+            if name in BINARIES and shutil.which(BINARIES[name]) is None:
+                print(f"{name} is not installed", file=sys.stderr)
+                continue
+            for f in problems[len(record.of(kind, name)["solved"]) :]:
+                if time.monotonic() > end:
+                    break
+                record.add(kind, name, in_process(name, SETS[kind][name], f))
+            print(kind, name, record.of(kind, name)["solved"].count("1"),
+                  "of", len(record.of(kind, name)["solved"]), flush=True)  # fmt: skip
+    if "brittle" in options.sets and OURS in options.solvers:
+        brittleness(record, options.shared, options.rows, end)
+    record.save()
+    print(record.path.with_suffix(".md").read_text())
 
 
 if __name__ == "__main__":

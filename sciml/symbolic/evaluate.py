@@ -8,8 +8,10 @@ different, whatever the cancellation.
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Callable, Mapping
 from fractions import Fraction
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -18,6 +20,7 @@ from sciml.symbolic import expression as ex
 from sciml.symbolic.expression import Expr
 
 Array = np.ndarray
+FOLDS: dict[str, Callable[[Any, Any], Any]] = {"add": operator.add, "mul": operator.mul}
 
 
 class Program:
@@ -51,14 +54,8 @@ class Program:
                     out = np.complex128(math.pi)
                 elif op == "I":
                     out = np.complex128(1j)
-                elif op == "add":
-                    out = done[args[0]]
-                    for a in args[1:]:
-                        out = out + done[a]
-                elif op == "mul":
-                    out = done[args[0]]
-                    for a in args[1:]:
-                        out = out * done[a]
+                elif op in FOLDS:
+                    out = reduce(FOLDS[op], [done[a] for a in args])
                 elif op == "pow":
                     out = _power(done[args[0]], done[args[1]], value)
                 else:
@@ -80,14 +77,8 @@ class Program:
                 out = acb.pi()
             elif op == "I":
                 out = acb(0, 1)
-            elif op == "add":
-                out = done[args[0]]
-                for a in args[1:]:
-                    out = out + done[a]
-            elif op == "mul":
-                out = done[args[0]]
-                for a in args[1:]:
-                    out = out * done[a]
+            elif op in FOLDS:
+                out = reduce(FOLDS[op], [done[a] for a in args])
             elif op == "pow":
                 out = _ball_power(done[args[0]], done[args[1]], value)
             else:

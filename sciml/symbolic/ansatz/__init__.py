@@ -8,6 +8,7 @@ integration algorithm"; M. Bronstein (2007), "Structure theorems for parallel in
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 
 import numpy as np
@@ -77,6 +78,7 @@ def candidates(
     *,
     seed: int = 1,
     styles: int = len(_STYLES),
+    supports: int = 5,
     specials: bool = True,
 ) -> Iterator[tuple[Expr, str]]:
     """Antiderivatives that solve the linear system, with the strategy that found each.
@@ -89,6 +91,7 @@ def candidates(
         deadline: value of the clock to stop at.
         seed: of the random points.
         styles: how many ways of setting up the tower to try.
+        supports: how many supports to try, smallest first.
         specials: also try erf, Ei, li, Si, Ci and dilogarithms at the end.
     """
     rng = np.random.default_rng(seed)
@@ -106,7 +109,7 @@ def candidates(
             beside = columns(problem)
         except (Failure, ex.TooLarge, ex.Undefined, RecursionError, OverflowError):
             continue
-        yield from _tries(problem, beside, rng, deadline, style)
+        yield from _tries(problem, beside, rng, deadline, style, supports)
     for whole in (False, True) if specials else ():
         if now() > deadline:
             return
@@ -120,14 +123,15 @@ def candidates(
             beside = columns(problem) + special(problem)
         except (Failure, ex.TooLarge, ex.Undefined, RecursionError, OverflowError):
             continue
-        yield from _tries(problem, beside, rng, deadline, {"special": True})
+        yield from _tries(problem, beside, rng, deadline, {"special": True}, supports)
 
 
 def _tries(
-    problem: Problem, beside: list[Column], rng: np.random.Generator, deadline: float, style: dict
-) -> Iterator[tuple[Expr, str]]:
+    problem: Problem, beside: list[Column], rng: np.random.Generator, deadline: float, style: dict,
+    most: int,
+) -> Iterator[tuple[Expr, str]]:  # fmt: skip
     tried: set[tuple] = set()
-    supports = _supports(problem)
+    supports = itertools.islice(_supports(problem), most)
     while now() < deadline:
         try:
             name, monomials = next(supports)
