@@ -1,11 +1,13 @@
 """Symbolic mathematics: pretrain on unlabelled expressions, fine-tune to integrate, measure.
 
-1. A sequence model learns from expressions without answers: next tokens of the expression itself,
-   and whole subtrees that are hidden in the source.
-2. It is fine-tuned on (function, antiderivative) pairs, with equivalent forms of the functions.
-3. Self-training: verified answers to problems that came without answers join the training set.
-4. Neural only, rules only, both together and SymPy integrate the same unseen problems, every
-   answer verified alike; the report shows accuracy, time and what was and was not solved.
+1. A sequence model learns from expressions without answers: whole subtrees are hidden in the source
+   and the expression is asked for (`pretrain.steps`; off by default, see the weights' card).
+2. It is fine-tuned on (function, antiderivative) pairs, some of them shown in equivalent forms.
+3. Expert iteration (`self_training`): answers to problems that came without answers join the
+   training set once they are verified, and training goes on with them.
+4. Neural only, rules only, both together and SymPy integrate the same unseen problems, every answer
+   verified alike, generator by generator; the report shows accuracy, time and what was not solved,
+   and which of the problems that the rules leave open the network's proposals solve.
 
 Writes model.safetensors (`sciml symbolic integrate ... --model OUT`), results.json, metrics.jsonl
 and report.html.
@@ -15,7 +17,6 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, cast
@@ -24,17 +25,21 @@ import numpy as np
 import torch
 
 from sciml.config import Range
+from sciml.errors import InputError
 from sciml.paths import atomic_write
 from sciml.report import Page
-from sciml.symbolic import generate
+from sciml.symbolic import pairs
 from sciml.symbolic import vocabulary as vb
-from sciml.symbolic.augment import equivalent, hidden_subtrees
 from sciml.symbolic.checking import check
+from sciml.symbolic.expression import Expr
 from sciml.symbolic.model import ModelConfig, Seq2Seq, collate
+from sciml.symbolic.pairs import Pairs
 from sciml.symbolic.parser import parse
 from sciml.symbolic.worker import Worker, dump
 from sciml.train import TrainConfig, fit
 from sciml.trunks.sequence import SequenceConfig
+
+KINDS = ("bwd", "ibp", "fwd", "plain")
 
 
 @dataclass(frozen=True)
@@ -42,25 +47,35 @@ class Config:
     """Settings of the recipe."""
 
     seed: int = 0
-    """Seed of data and training; the test problems use seed + 1000."""
-    expressions: Annotated[int, Range(min=1)] = 200_000
-    """Unlabelled expressions to pretrain on."""
-    pairs: Annotated[int, Range(min=1)] = 200_000
-    """Pairs (function, antiderivative) to fine-tune on."""
-    operators: Annotated[int, Range(min=3, max=15)] = 8
-    """Most operators of an expression that the pairs start from."""
+    """Seed of data and training; test problems use seed + 1000, validation seed + 2000."""
+    shares: dict[str, float] = field(default_factory=lambda: {"bwd": 0.6, "ibp": 0.4})
+    """Generators of the pairs, and their shares: bwd, ibp, fwd; plain = bwd, not compiled."""
+    pairs: Annotated[int, Range(min=1)] = 1_000_000
+    """Pairs (function, antiderivative) to train on, also the expressions to pretrain on."""
+    longest: tuple[int, int] = (64, 32)
+    """Longest problem and answer to train on [tokens]."""
+    exclude: tuple[str, ...] = ()
+    """Files whose problems must not be trained on (JSON lines or the published format)."""
+    equivalent: Annotated[float, Range(min=0, max=1)] = 0.1
+    """Share of the problems that are shown in another form."""
+    start: str = ""
+    """A trained model to go on from instead of a new one; with no steps it is only measured."""
     pretrain: TrainConfig = field(default_factory=lambda: TrainConfig(
-        steps=20_000, batch_size=64, lr=3e-4))  # fmt: skip
+        steps=0, batch_size=64, lr=1e-3))  # fmt: skip
     """Training without answers; 0 steps leave it out."""
     finetune: TrainConfig = field(default_factory=lambda: TrainConfig(
-        steps=40_000, batch_size=64, lr=3e-4))  # fmt: skip
-    """Training on pairs."""
+        steps=40_000, batch_size=64, lr=1e-3, ema=0.999))  # fmt: skip
+    """Training on pairs; 0 steps leave it out."""
     self_training: Annotated[int, Range(min=0)] = 2_000
-    """Problems without answers that the fine-tuned model tries; verified answers are learned."""
+    """Random functions without answers that the model tries; verified answers are learned."""
+    rounds: Annotated[int, Range(min=1)] = 1
+    """Rounds of self-training."""
     model: ModelConfig = field(default_factory=ModelConfig)
     """The network."""
     test: Annotated[int, Range(min=1)] = 200
-    """Unseen problems to measure on."""
+    """Problems to measure on, a set."""
+    sets: tuple[str, ...] = ("bwd", "ibp")
+    """What to measure on: generators, or NAME=FILE of problems."""
     beams: tuple[int, ...] = (1, 10)
     """Beam widths to measure; the widest is the hybrid's."""
     timeout: Annotated[float, Range(min=0, exclusive=True)] = 10.0
@@ -70,10 +85,11 @@ class Config:
 
 
 TINY: dict[str, Any] = {
-    "expressions": 100,
     "pairs": 300,
-    "operators": 3,
-    "pretrain.steps": 6,
+    "shares": {"plain": 1.0},
+    "sets": ("plain",),
+    "longest": (40, 16),
+    "pretrain.steps": 4,
     "pretrain.batch_size": 16,
     "finetune.steps": 30,
     "finetune.batch_size": 16,
@@ -89,101 +105,61 @@ TINY: dict[str, Any] = {
 }
 
 
-class Pairs(Sequence[tuple[list[int], list[int]]]):
-    """Rows of text as id pairs; the task decides what the source is."""
-
-    def __init__(self, rows: list[generate.Row], model: ModelConfig, mode: str) -> None:
-        self.mode = mode
-        self.rows: list[tuple[tuple[list[int], list[int]], str]] = []
-        for _, problem, answer in rows:
-            pair = _ids(problem, answer, model)
-            if pair is not None:
-                self.rows.append((pair, problem))
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def __getitem__(self, index: Any) -> Any:
-        (source, target), problem = self.rows[index]
-        if self.mode == "hidden":  # the expression back from one with hidden subtrees
-            return [vb.INDEX["<integrate>"], *hidden_subtrees(source[1:])], [*source[1:], vb.END]
-        if torch.rand(()) < 0.3:  # an equivalent form of the same problem
-            other = equivalent(parse(problem))
-            try:
-                source = [vb.INDEX["<integrate>"], *vb.ids(other)]
-            except ValueError:
-                pass
-        return source, target
-
-
-def _ids(problem: str, answer: str, model: ModelConfig) -> tuple[list[int], list[int]] | None:
-    try:
-        source = [vb.INDEX["<integrate>"], *vb.ids(parse(problem))]
-        target = [*vb.ids(parse(answer)), vb.END]
-    except ValueError:
-        return None
-    fits = len(source) <= model.max_source and len(target) <= model.max_answer
-    return (source, target) if fits else None
-
-
-def rows(config: Config, seed: int, count: int, exclude: set[int]) -> list[generate.Row]:
-    """Unseen pairs: the compiled generator for many, the plain one for few."""
-    if count > 20_000:
-        stream = generate.stream("bwd", seed, exclude=exclude)
-        return [next(stream) for _ in range(count)]
-    out: list[generate.Row] = []
-    seen, start = set(exclude), 0
-    while len(out) < count:
-        for row in generate.reference(seed, start, count, config.operators):
-            if row[0] not in seen and len(out) < count:
-                seen.add(row[0])
-                out.append(row)
-        start += count
-    return out
-
-
 def main(config: Config, out: Path) -> None:
-    """Run the recipe."""
+    """Run the recipe; the same call goes on where an interrupted one stopped."""
     torch.manual_seed(config.seed)
-    test = rows(config, config.seed + 1000, config.test, set())
-    held_out = {row[0] for row in test}
-    train = rows(config, config.seed, config.pairs, held_out)
-    model = Seq2Seq(_sized(config.model))
+    tests = {name: problems(name, config) for name in config.sets}
+    named = {name.partition("=")[0]: found for name, found in tests.items()}
+    compiled = bool(set(config.shares) - {"plain"})
+    held_out = pairs.keys((f for found in tests.values() for f in found), compiled)
+    for file in config.exclude:
+        held_out |= pairs.keys(pairs.read_problems(Path(file)), compiled)
+    model = Seq2Seq.load(config.start) if config.start else Seq2Seq(_sized(config.model))
     losses: dict[str, list[float]] = {}
+    learned: list[int] = []
+    if config.pretrain.steps or config.finetune.steps:
+        data = drawn(config, out / "pairs.npz", config.seed, config.pairs, held_out)
+        unseen = drawn(config, out / "validation.npz", config.seed + 2000,
+                       min(512, config.pairs), held_out | data.keys)  # fmt: skip
 
-    if config.pretrain.steps:
-        unlabelled = rows(config, config.seed + 1, config.expressions, held_out)
-        data = Pairs(unlabelled, model.config, "hidden")
-        result = fit(model, data, replace(config.pretrain, seed=config.seed),
-                     out=out / "pretrain", collate=collate, title="pretraining")  # fmt: skip
-        losses["pretraining"] = _losses(result)
-        model = cast(Seq2Seq, result.module)
-    data = Pairs(train, model.config, "pairs")
-    result = fit(model, data, replace(config.finetune, seed=config.seed), out=out / "finetune",
-                 collate=collate, title="fine-tuning")  # fmt: skip
-    losses["fine-tuning"] = _losses(result)
-    model = cast(Seq2Seq, result.module)
+        def validate(module: torch.nn.Module) -> dict[str, float]:
+            return validation_loss(cast(Seq2Seq, module), unseen)
 
-    learned = 0
-    if config.self_training:
-        problems = rows(config, config.seed + 2, config.self_training, held_out)
-        found = verified_answers(model, [(k, p) for k, p, _ in problems], max(config.beams))
-        learned = len(found)
-        if found:
+        if config.pretrain.steps:
+            data.hidden = True
+            result = fit(model, data, replace(config.pretrain, seed=config.seed),
+                         out=out / "pretrain", collate=collate, lengths=data.lengths,
+                         title="pretraining")  # fmt: skip
+            losses["pretraining"] = _losses(result)
+            model = cast(Seq2Seq, result.module)
+        data.hidden, data.equivalent = False, config.equivalent
+        if config.finetune.steps:
+            result = fit(model, data, replace(config.finetune, seed=config.seed),
+                         out=out / "finetune", collate=collate, lengths=data.lengths,
+                         validate=validate, title="fine-tuning")  # fmt: skip
+            losses["fine-tuning"] = _losses(result)
+            model = cast(Seq2Seq, result.module)
+        for turn in range(config.rounds if config.self_training else 0):
+            found = self_trained(config, model, turn, held_out, out / f"verified-{turn + 1}.npz")
+            learned.append(len(found))
+            data = Pairs.join([data, found])
             more = replace(config.finetune, steps=max(1, config.finetune.steps // 5),
-                           seed=config.seed + 1)  # fmt: skip
-            data = Pairs(train + found, model.config, "pairs")
-            result = fit(model, data, more, out=out / "selftrain", collate=collate,
+                           seed=config.seed + 1 + turn)  # fmt: skip
+            result = fit(model, data, more, out=out / f"selftrain-{turn + 1}", collate=collate,
+                         lengths=data.lengths, validate=validate,
                          title="self-training")  # fmt: skip
             model = cast(Seq2Seq, result.module)
     weights = model.save(out / "model")
 
-    table, gallery, curve = measure(config, model, test, str(weights))
+    measured = measure(config, model, named, str(weights))
     with atomic_write(out / "results.json") as path:
-        path.write_text(json.dumps({"table": table, "self_trained": learned}, indent=1))
+        path.write_text(json.dumps({**measured, "self_trained": learned}, indent=1))
     with atomic_write(out / "metrics.jsonl") as path:
-        path.write_text("".join(json.dumps(row) + "\n" for row in table))
-    report(config, out, losses, table, gallery, curve, learned)
+        path.write_text("".join(json.dumps(row) + "\n" for row in measured["table"]))
+    report(config, out, losses, measured, learned)
+
+
+# --- data ---------------------------------------------------------------------------------------
 
 
 def _sized(config: ModelConfig) -> ModelConfig:
@@ -194,84 +170,129 @@ def _sized(config: ModelConfig) -> ModelConfig:
     return replace(config, trunk=trunk)
 
 
+def problems(name: str, config: Config) -> list[Expr]:
+    """Test problems: evenly from a file (NAME=FILE), or a generator's with an unseen seed."""
+    kind, equals, file = name.partition("=")
+    if equals:
+        found = pairs.read_problems(Path(file))
+        return found[:: max(1, len(found) // config.test)][: config.test]
+    if kind not in KINDS:
+        raise InputError(f"a set is {', '.join(KINDS)} or NAME=FILE, got {name!r}")
+    rows = pairs.rows_of(kind, config.seed + 1000, ())
+    return [parse(next(rows)[1]) for _ in range(config.test)]
+
+
+def drawn(config: Config, file: Path, seed: int, count: int, exclude: set[int]) -> Pairs:
+    """Pairs from the generators; kept in `file`, so that an interrupted run need not make them."""
+    if not file.exists():
+        Pairs.draw(config.shares, count, seed, config.longest, exclude).save(file)
+    return Pairs.load(file)
+
+
+@torch.no_grad()
+def validation_loss(model: Seq2Seq, unseen: Pairs) -> dict[str, float]:
+    """Cross-entropy and accuracy of the tokens of unseen pairs."""
+    sums, count = {"loss": 0.0, "accuracy": 0.0}, 0.0
+    order = np.argsort(unseen.lengths, kind="stable")
+    for start in range(0, len(order), 64):
+        found = model(collate([unseen.pair(int(i)) for i in order[start : start + 64]]))
+        n = float(found["count"])
+        count += n
+        for name in sums:
+            sums[name] += float(found[name]) * n
+    return {name: value / count for name, value in sums.items()}
+
+
 def _losses(result: Any) -> list[float]:
-    return [float(row["loss"]) for row in result.history if "loss" in row]
+    return [float(row["loss"]) for row in result.history if row.get("split") == "train"]
 
 
-def verified_answers(
-    model: Seq2Seq, problems: list[tuple[int, str]], beam: int
-) -> list[generate.Row]:
-    """What the model solves of problems without answers, each answer verified."""
-    out: list[generate.Row] = []
-    for key, text in problems:
-        f = parse(text)
+def self_trained(config: Config, model: Seq2Seq, turn: int, exclude: set[int], file: Path) -> Pairs:
+    """Expert iteration: random functions without answers, with the model's verified answers."""
+    if not file.exists():
+        stream = pairs.unsolved(config.seed + 3000 + turn, config.longest[0], exclude,
+                                plain="plain" in config.shares)  # fmt: skip
+        asked = [next(stream) for _ in range(config.self_training)]
+        answers = solved(model, [f for _, f in asked], max(config.beams))
+        found = ((key, [vb.INDEX["<integrate>"], *vb.ids(f)], [*vb.ids(a), vb.END])
+                 for (key, f), a in zip(asked, answers, strict=True) if a is not None)  # fmt: skip
+        Pairs(row for row in found if len(row[2]) <= config.longest[1]).save(file)
+    return Pairs.load(file)
+
+
+def solved(model: Seq2Seq, asked: list[Expr], beam: int) -> list[Expr | None]:
+    """The first verified answer of the beam to each problem; None where there is none."""
+    out: list[Expr | None] = []
+    for f in asked:
         try:
             answers = model.propose([f], beam)[0]
-        except ValueError:
-            continue
-        for answer in answers:
-            if check(f, answer, "x").verified:
-                out.append((key, text, str(answer)))
-                break
+        except InputError:  # longer than the model reads
+            answers = []
+        out.append(next((a for a in answers if check(f, a, "x").verified), None))
     return out
 
 
+# --- measuring ----------------------------------------------------------------------------------
+
+
 def measure(
-    config: Config, model: Seq2Seq, test: list[generate.Row], weights: str
-) -> tuple[list[dict[str, Any]], list[dict[str, Any]], dict[str, list[float]]]:
+    config: Config, model: Seq2Seq, tests: dict[str, list[Expr]], weights: str
+) -> dict[str, Any]:
     """Every solver on the same problems: a table, a gallery and solved-against-time curves."""
-    table, curve = [], {}
-    solved: dict[str, list[bool]] = {}
-    for beam in config.beams:
-        name = f"neural only, beam {beam}"
-        solved[name], curve[name] = _neural(model, test, beam)
-    worker = Worker()
-    jobs: dict[str, dict[str, Any]] = {
-        "rules only": {"kind": "integrate", "model": None},
-        "hybrid": {"kind": "integrate", "model": weights, "beam": max(config.beams)},
-    }
+    beams = sorted(set(config.beams))
+    solvers: dict[str, dict[str, Any]] = {
+        f"neural only, beam {beam}": {"kind": "integrate", "model": weights, "beam": beam,
+                                      "rules": False}
+        for beam in beams
+    }  # fmt: skip
+    solvers["rules only"] = {"kind": "integrate", "model": None}
+    solvers["hybrid"] = {"kind": "integrate", "model": weights, "beam": beams[-1]}
     if config.sympy:
-        jobs["SymPy"] = {"kind": "sympy"}
+        solvers["SymPy"] = {"kind": "sympy"}
+    hits: dict[str, dict[str, list[bool]]] = {name: {} for name in tests}
+    curve: dict[str, list[float]] = {}
+    worker = Worker()
     try:
-        for name, job in jobs.items():
-            solved[name], curve[name] = _worked(worker, job, test, config.timeout)
+        for name, job in solvers.items():
+            _worked(worker, job, [parse("x")], config.timeout)  # starts the process
+            for kind, asked in tests.items():
+                hits[kind][name], times = _worked(worker, job, asked, config.timeout)
+                curve.setdefault(name, []).extend(
+                    t for t, hit in zip(times, hits[kind][name], strict=True) if hit
+                )
     finally:
         worker.close()
-    for name, hits in solved.items():
-        times = [t for t, hit in zip(curve[name], hits, strict=True) if hit]
-        table.append({
-            "solver": name, "solved": sum(hits), "of": len(hits),
-            "share": round(float(np.mean(hits)), 4),
-            "median seconds": round(float(np.median(times)), 4) if times else None,
-        })  # fmt: skip
-        curve[name] = sorted(times)
+    table = []
+    for name in solvers:
+        row: dict[str, Any] = {"solver": name}
+        row |= {kind: sum(hits[kind][name]) for kind in tests}
+        row["of"] = " + ".join(str(len(asked)) for asked in tests.values())
+        row["median seconds"] = round(float(np.median(curve[name])), 4) if curve[name] else None
+        table.append(row)
+        curve[name] = sorted(round(t, 4) for t in curve[name])
+    widest = f"neural only, beam {beams[-1]}"
+    added = [
+        {"set": kind, "left open by the rules": len(open_), "of these by the network":
+            sum(hits[kind][widest][i] for i in open_)}
+        for kind in tests
+        for open_ in [[i for i, hit in enumerate(hits[kind]["rules only"]) if not hit]]
+    ]  # fmt: skip
     gallery = [
-        {"problem": row[1], **{name: "yes" if hits[i] else "no" for name, hits in solved.items()}}
-        for i, row in enumerate(test[:40])
-    ]
-    return table, gallery, curve
-
-
-def _neural(model: Seq2Seq, test: list[generate.Row], beam: int) -> tuple[list[bool], list[float]]:
-    hits, times = [], []
-    for _, text, _ in test:
-        f, started = parse(text), time.perf_counter()
-        try:
-            answers = model.propose([f], beam)[0]
-        except ValueError:  # longer than the model reads
-            answers = []
-        hits.append(any(check(f, answer, "x").verified for answer in answers))
-        times.append(time.perf_counter() - started)
-    return hits, times
+        {"set": kind, "problem": str(f)[:100],
+         **{name: "yes" if hits[kind][name][i] else "no" for name in solvers}}
+        for kind, asked in tests.items() for i, f in enumerate(asked[:20])
+    ]  # fmt: skip
+    return {"table": table, "added": added, "gallery": gallery, "curve": curve,
+            "timeout": config.timeout}  # fmt: skip
 
 
 def _worked(
-    worker: Worker, job: dict[str, Any], test: list[generate.Row], timeout: float
+    worker: Worker, job: dict[str, Any], asked: list[Expr], timeout: float
 ) -> tuple[list[bool], list[float]]:
     hits, times = [], []
-    for _, text, _ in test:
+    for f in asked:
         started = time.perf_counter()
-        full = {**job, "f": dump(parse(text)), "variable": "x", "timeout": timeout}
+        full = {**job, "f": dump(f), "variable": "x", "timeout": timeout}
         message, before = worker.ask(full, timeout)
         last = message or (before[-1] if before else {})
         hits.append(last.get("status") == "verified")
@@ -280,27 +301,35 @@ def _worked(
 
 
 def report(
-    config: Config, out: Path, losses: dict[str, list[float]], table: list[dict[str, Any]],
-    gallery: list[dict[str, Any]], curve: dict[str, list[float]], learned: int,
+    config: Config, out: Path, losses: dict[str, list[float]], measured: dict[str, Any],
+    learned: list[int],
 ) -> None:  # fmt: skip
     """Write report.html."""
     import matplotlib.pyplot as plt
 
-    best = max(table, key=lambda row: row["solved"])
+    first = [
+        kind for kind in measured["table"][0] if kind not in ("solver", "of", "median seconds")
+    ]
+    best = max(measured["table"], key=lambda row: sum(row[kind] for kind in first))
     page = Page(
         "Symbolic mathematics",
-        lead=f"{best['solver']} solved {best['solved']} of {best['of']} unseen integrals; every "
-        "answer was verified in ball arithmetic. Problems are derivatives of random functions.",
+        lead=f"{best['solver']} solved {sum(best[kind] for kind in first)} of {best['of']} unseen "
+        f"integrals ({' + '.join(first)}); every answer was verified in ball arithmetic.",
     )
     page.heading("What each solver solved")
-    page.table(table, caption=f"The same {config.test} problems, {config.timeout:g} s each.")
-    page.text(f"Self-training added {learned} verified answers of {config.self_training} problems.")
+    page.table(measured["table"], caption=f"The same problems, {config.timeout:g} s each.")
+    page.heading("What the network adds to the rules")
+    page.table(measured["added"], caption="Problems that the rules left open.")
+    if learned:
+        page.text(f"Self-training added {sum(learned)} verified answers to "
+                  f"{config.self_training * len(learned)} problems without answers.")  # fmt: skip
     figure, axes = plt.subplots(1, 2, figsize=(9, 3.2))
     for name, values in losses.items():
         axes[0].plot(values, label=name)
     axes[0].set(xlabel="logged step", ylabel="cross-entropy [nats a token]")
-    axes[0].legend(fontsize=7)
-    for name, times in curve.items():
+    if losses:
+        axes[0].legend(fontsize=7)
+    for name, times in measured["curve"].items():
         if times:
             axes[1].step(times, np.arange(1, len(times) + 1), where="post", label=name)
     axes[1].set(xscale="log", xlabel="time a problem [s]", ylabel="problems solved")
@@ -309,7 +338,7 @@ def report(
     page.figure(figure, "Left: losses. Right: problems solved within a time.")
     plt.close(figure)
     page.heading("Gallery")
-    page.table(gallery, caption="The first problems and who solved them.")
+    page.table(measured["gallery"], caption="The first problems of each set and who solved them.")
     page.heading("Again")
     page.command(f"sciml run symbolic_math --config {out / 'config.yaml'} --out {out}-again")
     page.command("sciml symbolic integrate 'x*exp(x)'")

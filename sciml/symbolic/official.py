@@ -104,6 +104,7 @@ class SymbolicMathematics(nn.Module):
         super().__init__()
         if dim % heads:
             raise InputError(f"`dim` must be a multiple of `heads` ({heads}), got {dim}")
+        self.words = words
         self.encoder = _Side(words, dim, heads, encoder_layers, positions, False)
         self.decoder = _Side(words, dim, heads, decoder_layers, positions, True)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import itertools
 import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -153,11 +154,21 @@ class Pairs(Sequence[Any]):
         return source, target
 
 
+def rows_of(kind: str, seed: int, exclude: Collection[int]) -> Iterator[generate.Row]:
+    """Endless rows of a generator; "plain" is BWD of few operators without compilation, for tests
+    and first steps."""
+    if kind == "plain":
+        return itertools.chain.from_iterable(
+            generate.reference(seed, start, 16, 3) for start in itertools.count(0, 16)
+        )
+    return generate.stream(kind, seed, exclude=exclude)  # type: ignore[arg-type]
+
+
 def _kind(
     kind: str, wanted: int, seed: int, longest: tuple[int, int], seen: set[int]
 ) -> Iterator[tuple[int, Ids, Ids]]:
     tried, kept = 0, 0
-    for key, problem, answer in generate.stream(kind, seed, exclude=seen):  # type: ignore[arg-type]
+    for key, problem, answer in rows_of(kind, seed, seen):
         tried += 1
         pair = None if key in seen else encode(problem, answer, longest)
         if pair is not None:
@@ -170,21 +181,29 @@ def _kind(
             raise InputError(f"of {tried} {kind} pairs only {kept} are within {longest} tokens")
 
 
-def unsolved(seed: int, longest: int, exclude: Collection[int]) -> Iterator[tuple[int, Expr]]:
-    """Endless random functions of x, without answers, and their keys."""
-    from sciml.symbolic import sampling
+def unsolved(
+    seed: int, longest: int, exclude: Collection[int], plain: bool = False
+) -> Iterator[tuple[int, Expr]]:
+    """Endless random functions of x, without answers, and their keys (`plain`: see `rows_of`)."""
     from sciml.symbolic.parser import parse
 
-    seen, start, count = set(exclude), 0, 256
+    seen = set(exclude)
+    for key, shown, _ in rows_of("plain", seed, ()) if plain else _functions(seed):
+        f = parse(shown)
+        if key not in seen and "x" in f.free and len(vb.ids(f)) < longest:
+            seen.add(key)
+            yield key, f
+
+
+def _functions(seed: int) -> Iterator[generate.Row]:
+    from sciml.symbolic import sampling
+
+    start, count = 0, 256
     while True:
         text = np.empty(count * 2048 + 65536, np.uint8)
         ends, found = np.zeros((count, 2), np.int64), np.zeros(count, np.int64)
         made = sampling.forward(generate._arena(), seed, start, count, 8, text, ends, found)
-        for key, shown, _ in generate._rows(text, ends, found, made):
-            f = parse(shown)
-            if key not in seen and len(vb.ids(f)) < longest:
-                seen.add(key)
-                yield key, f
+        yield from generate._rows(text, ends, found, made)
         start += count
 
 
@@ -222,18 +241,25 @@ def read_problems(path: Path) -> list[Expr]:
     return out
 
 
-def keys(problems: Iterable[Expr]) -> set[int]:
-    """Structural keys by which the generators leave these problems out."""
-    from sciml.symbolic import arena, arena_text
-    from sciml.symbolic.tokens import to_prefix
-
-    a = generate._arena()
+def keys(problems: Iterable[Expr], compiled: bool = True) -> set[int]:
+    """Structural keys by which the generators leave these problems out; `compiled`: those of the
+    compiled generators, too."""
     out = set()
     for e in problems:
         out.add(e.key)
-        tokens = [arena_text.INDEX.get(t, -1) for t in to_prefix(e)]
-        if -1 not in tokens:  # the compiled generators' keys are those of their own arena
-            arena.begin(a)
-            node = arena_text.read(a, np.array(tokens, np.int64), len(tokens))
-            out.add(int(a[arena.A_KEY + node]))
+        if compiled:
+            out.add(_arena_key(e))
     return out
+
+
+def _arena_key(e: Expr) -> int:
+    from sciml.symbolic import arena, arena_text
+    from sciml.symbolic.tokens import to_prefix
+
+    tokens = [arena_text.INDEX.get(t, -1) for t in to_prefix(e)]
+    if -1 in tokens:  # nothing that the compiled generators could make
+        return e.key
+    a = generate._arena()
+    arena.begin(a)
+    node = arena_text.read(a, np.array(tokens, np.int64), len(tokens))
+    return int(a[arena.A_KEY + node])

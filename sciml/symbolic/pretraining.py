@@ -112,6 +112,10 @@ class TokenEmbedder(Embedder):
         """What hidden nodes should have been."""
         return {"token": torch.where(batch.mask, batch.node_token, -1)}
 
+    def choose(self, batch: Data, fraction: float) -> torch.Tensor:
+        """Whole subtrees of each expression (objective `masked`, shape `own`)."""
+        return subtree_mask(batch.node_token, fraction)
+
     def forward(self, batch: Data, hidden: torch.Tensor | None = None) -> Data:
         tokens = batch.node_token
         if hidden is not None:
@@ -120,12 +124,13 @@ class TokenEmbedder(Embedder):
 
 
 def subtree_mask(tokens: torch.Tensor, share: float = 0.3) -> torch.Tensor:
-    """[B, N] bool: whole random subtrees hidden, about `share` of the tokens (at least one).
+    """[B, N] bool: whole random subtrees hidden, about `share` of the tokens: at least one, and
+    never all of several.
 
     Drawn from torch's global random numbers.
     """
-    arity = vb.arities()
-    out = torch.zeros_like(tokens, dtype=torch.bool)
+    arity = vb.arities().tolist()
+    out = torch.zeros(tokens.shape, dtype=torch.bool)
     for i, row in enumerate(tokens.tolist()):
         length = sum(t > vb.MASK for t in row)
         if not length:
@@ -133,20 +138,25 @@ def subtree_mask(tokens: torch.Tensor, share: float = 0.3) -> torch.Tensor:
         wanted = max(1, int(share * length))
         for _ in range(20):
             at = int(torch.randint(length, ()))
-            while at and arity[row[at]] < 0:
+            while at and arity[row[at]] < 0:  # a digit: its number begins at the sign
                 at -= 1
             end, open_ = at, 1
             while end < length and open_ > 0:
-                a = int(arity[row[end]])
+                a = arity[row[end]]
                 open_ += a - 1 if a >= 0 else 0
                 end += 1
             while end < length and arity[row[end]] < 0:
                 end += 1
-            if end - at <= max(2, 2 * wanted):
+            if end - at <= max(2, 2 * wanted) and (at or end < length or length == 1):
                 out[i, at:end] = True
             if int(out[i].sum()) >= wanted:
                 break
-    return out
+        if not out[i].any():  # nothing that small was met: the last leaf
+            last = length - 1
+            while last and arity[row[last]] < 0:
+                last -= 1
+            out[i, last:length] = True
+    return out.to(tokens.device)
 
 
 def _settings(**settings: Any) -> dict[str, Any]:

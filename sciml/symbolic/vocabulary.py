@@ -1,8 +1,8 @@
 """Token ids of the model: special tokens, one a task, then a prefix vocabulary.
 
 It is the published one (`tokens`) made shorter: -9..9 are one token each, and so are the powers
--1, 2, 3, 4, 5. Terms and factors are written in an order that can be learned: numbers first, then the
-shorter, then by token; the order of `expression` is that of a hash, which no network can foresee.
+-1, 2, 3, 4, 5. Terms and factors are written in an order that can be learned: numbers first, then
+the shorter, then by token; the order of `expression` is that of a hash, which nobody can foresee.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def _written(node: Expr, memo: dict[Expr, bytes]) -> bytes:
     if node.op == "sym":
         return _word(str(node.value))
     if node.op in ("add", "mul"):
-        parts = sorted(((a.op != "num", len(memo[a]), memo[a]) for a in node.args))
+        parts = sorted((a.op != "num", len(memo[a]), memo[a]) for a in node.args)
         return _folded(_word(node.op), [part[-1] for part in parts])
     if node.op == "pow":
         base, exponent = node.args
