@@ -62,7 +62,7 @@ class _Steps:
     ) -> None:
         seen = torch.arange(source.shape[1], device=source.device) < lengths[:, None]
         memory = model.encoder(source, seen)
-        decoder = model.decoder
+        decoder: Any = model.decoder
         if decoder.encoder_attn is None or decoder.proj is None:
             raise InputError("the decoder has no attention to the source or no output layer")
         self.side: Any = for_few_rows(decoder)
@@ -84,9 +84,7 @@ class _Steps:
         """[S, N, dim] -> [S, H, N, d]."""
         return x.unflatten(-1, (self.heads, -1)).transpose(1, 2).contiguous()
 
-    def _attend(
-        self, layer: Any, x: Tensor, keys: Tensor, values: Tensor, bias: Tensor
-    ) -> Tensor:
+    def _attend(self, layer: Any, x: Tensor, keys: Tensor, values: Tensor, bias: Tensor) -> Tensor:
         q = layer.q_lin(x).unflatten(-1, (self.heads, -1)).transpose(1, 2)
         out = F.scaled_dot_product_attention(q, keys, values, attn_mask=bias)
         return layer.out_lin(out.transpose(1, 2).flatten(2))
