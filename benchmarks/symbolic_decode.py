@@ -6,8 +6,8 @@
 The published transformer (6 + 6 layers, 8 heads, random weights) is timed by its own code; this
 package decodes the very same weights (`from_symbolicmathematics`), its own trunk at the same layers
 and width, its trunk with the same number of parameters in a deep encoder and a shallow decoder, and
-the shipped model. All on one thread, taking turns, in CPU seconds, so that other work counts little.
- No hypothesis may end early: all write sources x beam x length tokens. Writes
+the shipped model. All on one thread, taking turns, in CPU seconds: other work counts little. No
+hypothesis may end early: all write sources x beam x length tokens. Writes
 benchmarks/results/symbolic_decode.json; a run adds its widths to what is there.
 """
 
