@@ -7,7 +7,7 @@ import dataclasses
 import torch
 from torch import Tensor
 
-WIDTH_STEP = 8
+WIDTH_STEP = 4
 """Lengths are rounded up to a multiple of this many particles."""
 ANY = 1 << 40
 
@@ -45,3 +45,16 @@ def group_by_length(
             groups.append(Group(rows, width, mask[rows, :width]))
             start = end
     return groups
+
+
+def runs(groups: list[Group], most: int) -> list[list[Group]]:
+    """Groups in order, as many at a time as have at most `most` places; one alone may have more."""
+    batches: list[list[Group]] = []
+    places = 0
+    for group in groups:
+        places += group.mask.numel()
+        if not batches or places > most:
+            batches.append([])
+            places = group.mask.numel()
+        batches[-1].append(group)
+    return batches

@@ -25,8 +25,13 @@ from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 from sciml.jets import fused
-from sciml.jets.grouping import ANY, Group, group_by_length
+from sciml.jets.grouping import Group, group_by_length, runs
 from sciml.jets.part_pairs import PairNetwork
+
+CHUNK = 4096
+"""Places (jets x longest) that go through the network at a time without gradients."""
+ROWS = 768
+"""Of these, rows that go through the feed-forward layers at a time: they stay in cache."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,39 +119,47 @@ class Block(nn.Module):
         self.norm_4 = nn.LayerNorm(dim * expansion)
         self.linear_2 = nn.Linear(dim * expansion, dim)
 
-    def forward(self, x: Tensor, groups: Sequence[Group], bias: Sequence[Tensor | None]) -> Tensor:
+    def forward(self, x: Tensor, groups: Sequence[Group], bias: Sequence[Tensor]) -> Tensor:
         """Particle attention within each group: [S, dim] -> [S, dim]."""
         qkv = apply(self.attention.qkv, self.norm_1(x))
         parts = qkv.split([group.mask.numel() for group in groups])
         heard = []
         for part, group, own in zip(parts, groups, bias, strict=True):
             jets, width = group.mask.shape
-            q, k, v = part.view(jets, width, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
-            if own is None:
-                own = blocked(group.mask, q.dtype)[:, None, None, :]
-            heard.append(self._attend(q, k, v, own).transpose(1, 2).reshape(jets * width, -1))
+            qkv = part.view(jets, width, 3, self.heads, -1).permute(2, 3, 0, 1, 4)
+            q, k, v = qkv.reshape(3, self.heads * jets, width, -1)
+            out = self._attend(q, k, v, own).view(self.heads, jets, width, -1)
+            heard.append(out.permute(1, 2, 0, 3).reshape(jets * width, -1))
         return self._rest(x, torch.cat(heard) if len(heard) > 1 else heard[0])
 
     def for_class(self, x: Tensor, token: Tensor, groups: Sequence[Group]) -> Tensor:
-        """The class token [B, dim] hears itself and the particles [S, dim]: -> [B, dim]."""
+        """The class token [B, dim] hears itself and the particles [S, dim]: -> [B, dim].
+
+        With one query a jet, projecting the query back (W^T q) and the weighted sum of particles
+        (W sum a x) replaces the keys and values of all particles: q (W x) = (W^T q) x.
+        """
         jets, dim = token.shape
-        weight, shift = self.attention.qkv.weight, self.attention.qkv.bias
-        queries = F.linear(token, weight[:dim], shift[:dim])  # not normalised, as published
-        own = F.linear(self.norm_1(token), weight[dim:], shift[dim:])
-        kv = fused.linear(self.norm_1(x), weight[dim:], shift[dim:])
-        heard = []
+        query, key, value = self.attention.qkv.weight.view(3, self.heads, -1, dim)
+        query_bias, key_bias, value_bias = self.attention.qkv.bias.view(3, self.heads, -1)
+        # the query is not normalised, as published
+        q = torch.einsum("bc,hdc->bhd", token, query) + query_bias
+        q = q * q.shape[-1] ** -0.5
+        back = torch.einsum("bhd,hdc->bhc", q, key)
+        constant = (q * key_bias).sum(-1, keepdim=True)
+        own, normed = self.norm_1(token), self.norm_1(x)
+        own_logits = back @ own[..., None] + constant
+        sums = []
         sizes = [len(group.rows) for group in groups]
-        parts = kv.split([group.mask.numel() for group in groups])
-        for q, mine, part, group in zip(
-            queries.split(sizes), own.split(sizes), parts, groups, strict=True
-        ):
-            jets, width = group.mask.shape
-            q = q.view(jets, 1, self.heads, -1).transpose(1, 2)
-            both = torch.cat([mine[:, None], part.view(jets, width, -1)], 1)
-            k, v = both.view(jets, width + 1, 2, self.heads, -1).permute(2, 0, 3, 1, 4)
-            bias = F.pad(blocked(group.mask, q.dtype), (1, 0))[:, None, None, :]
-            heard.append(self._attend(q, k, v, bias).reshape(jets, dim))
-        return self._rest(token, torch.cat(heard))
+        for asks, shift, mine, logit, part, group in zip(
+            back.split(sizes), constant.split(sizes), own.split(sizes), own_logits.split(sizes),
+            normed.split([group.mask.numel() for group in groups]), groups, strict=True,
+        ):  # fmt: skip
+            part = part.view(*group.mask.shape, dim)
+            logits = torch.baddbmm(shift + blocked(group.mask, x.dtype)[:, None], asks, part.mT)
+            weights = torch.cat([logit, logits], -1).softmax(-1)
+            sums.append(torch.baddbmm(weights[..., :1] * mine[:, None], weights[..., 1:], part))
+        heard = torch.einsum("bhc,hdc->bhd", torch.cat(sums), value) + value_bias
+        return self._rest(token, heard.flatten(1))
 
     def dense(self, query: Tensor, x: Tensor, bias: Tensor) -> Tensor:
         """Plain attention of `query` [B, Q, dim] to `x` [B, N, dim] (itself, or with it in front).
@@ -162,24 +175,31 @@ class Block(nn.Module):
                 (asks, normed, normed), weight.chunk(3), shift.chunk(3), strict=True
             )
         )
-        return self._rest(query, self._attend(q, k, v, bias).transpose(1, 2).flatten(2))
+        heard = F.scaled_dot_product_attention(q, k, v, bias)
+        return self._rest(query, heard.transpose(1, 2).flatten(2))
 
     def _attend(self, q: Tensor, k: Tensor, v: Tensor, bias: Tensor) -> Tensor:
-        if not torch.is_grad_enabled() or q.shape[-2] == 1:
-            return F.scaled_dot_product_attention(q, k, v, bias)
-        # with a gradient for the bias torch's kernel would fall back to this, and keep more of it
-        shape = (*q.shape[:-1], k.shape[-2])
-        q, k, v = (part.flatten(0, 1) for part in (q, k, v))
-        logits = torch.baddbmm(bias.expand(shape).flatten(0, 1), q, k.mT, alpha=q.shape[-1] ** -0.5)
+        """[heads x jets, N, d] each, bias [heads x jets, N, N]: heads so thin that products of
+        whole matrices are faster than torch's fused kernel, with and without a gradient."""
+        logits = torch.baddbmm(bias, q, k.mT, alpha=q.shape[-1] ** -0.5)
         weights = fused.dropout(logits.softmax(-1), self.dropout, self.training)
-        return torch.bmm(weights, v).view(*shape[:-1], -1)
+        return torch.bmm(weights, v)
 
     def _rest(self, x: Tensor, heard: Tensor) -> Tensor:
+        """What comes after attention, which is a particle's own affair: [S, dim] -> [S, dim]."""
         out = self.attention.out
         # as published, the gain comes after the projection: it scales the projection's rows
         gain = self.head_gain.repeat_interleave(x.shape[-1] // self.heads)
-        heard = fused.linear(heard, out.weight * gain[:, None], out.bias * gain)
-        x = x + self._drop(self.norm_2(heard))
+        weight, bias = out.weight * gain[:, None], out.bias * gain
+        if torch.is_grad_enabled() or x.ndim > 2:
+            return self._project(x, heard, weight, bias)
+        for start in range(0, len(x), ROWS):
+            rows = slice(start, start + ROWS)
+            heard[rows] = self._project(x[rows], heard[rows], weight, bias)
+        return heard
+
+    def _project(self, x: Tensor, heard: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        x = self._drop(self.norm_2(fused.linear(heard, weight, bias))) + x
         # made again in backward: half of a block's memory for a twentieth of its time
         again = self.training and torch.is_grad_enabled()
         update = (
@@ -187,7 +207,7 @@ class Block(nn.Module):
             if again
             else self._feed_forward(x)
         )
-        return x * self.residual_gain + self._drop(update)
+        return torch.addcmul(self._drop(update), x, self.residual_gain)
 
     def _feed_forward(self, x: Tensor) -> Tensor:
         hidden = self._drop(apply(self.linear_1, self.norm_3(x), gelu=True))
@@ -247,9 +267,11 @@ class ParticleTransformer(nn.Module):
         """
         if torch.jit.is_tracing():
             return self.reference(features, p4, mask)
-        whole = self.training or torch.is_grad_enabled()
-        groups = group_by_length(mask, most=ANY if whole else 1024)
-        batches = [groups] if whole else [[group] for group in groups]
+        if self.training or torch.is_grad_enabled():
+            batches = [group_by_length(mask)]
+        else:
+            batches = runs(group_by_length(mask, most=CHUNK), CHUNK)
+        groups = [group for batch in batches for group in batch]
         rows = torch.cat([group.rows for group in groups])
         logits = torch.cat([self._groups(features, p4, batch) for batch in batches])
         logits = logits.new_empty(logits.shape).index_copy(0, rows, logits)
@@ -293,34 +315,32 @@ class ParticleTransformer(nn.Module):
             token = cast(Block, block).for_class(x, token, groups)
         return self.head(self.norm(token))
 
-    def _bias(
-        self, p4: Tensor, groups: Sequence[Group], dtype: torch.dtype
-    ) -> list[Tensor] | list[None]:
-        """Attention bias [jets, heads, width, width] of every group."""
+    def _bias(self, p4: Tensor, groups: Sequence[Group], dtype: torch.dtype) -> list[Tensor]:
+        """Attention bias [heads x jets, width, width] of every group; padding is not heard."""
+        heads = self.config.heads
         if self.pairs is None:
-            return [None for _ in groups]
+            return [
+                blocked(g.mask, dtype)[:, None].expand(heads, -1, g.width, -1).flatten(0, 1)
+                for g in groups
+            ]
         lengths = torch.cat([group.mask.sum(1) for group in groups])
         particles = torch.cat([p4[group.rows, : group.width][group.mask] for group in groups])
-        first, second = lower_triangles(lengths)
-        per_pair = self.pairs(particles, first, second)
-        # one more row for pairs with a padded particle: nobody hears them
-        per_pair = torch.cat(
-            [per_pair, per_pair.new_full((1, per_pair.shape[1]), torch.finfo(dtype).min / 4)]
-        )
-        biases, start = [], 0
-        for group in groups:
-            own = group.mask.sum(1)
-            count = own * (own + 1) // 2
-            offset = start + count.cumsum(0) - count
-            start += int(count.sum())
-            i = torch.arange(group.width, device=group.mask.device)
-            low, high = torch.minimum(i[:, None], i), torch.maximum(i[:, None], i)
-            place = offset[:, None, None] + high * (high + 1) // 2 + low
-            place = place.masked_fill(high >= own[:, None, None], len(per_pair) - 1)
-            bias = per_pair[place.flatten()].view(*place.shape, -1).permute(0, 3, 1, 2)
+        per_pair = self.pairs(particles, *lower_triangles(lengths))
+        # one more column for pairs with a padded particle
+        per_pair = F.pad(per_pair, (0, 1), value=torch.finfo(dtype).min / 4)
+        count = lengths * (lengths + 1) // 2
+        offsets = (count.cumsum(0) - count).split([len(group.rows) for group in groups])
+        biases = []
+        for group, offset in zip(groups, offsets, strict=True):
+            i = torch.arange(group.width, device=lengths.device)
+            high = torch.maximum(i[:, None], i)
+            triangle = high * (high + 1) // 2 + torch.minimum(i[:, None], i)
+            real = group.mask[:, :, None] & group.mask[:, None, :]
+            place = torch.where(real, offset[:, None, None] + triangle, per_pair.shape[1] - 1)
+            bias = per_pair.index_select(1, place.flatten()).view(heads, *place.shape)
             if self.config.remove_self_pair:
-                bias = bias.masked_fill((low == high) & (high < own[:, None, None])[:, None], 0.0)
-            biases.append(bias.contiguous())
+                bias = bias.masked_fill(real & (i[:, None] == i), 0.0)
+            biases.append(bias.flatten(0, 1))
         return biases
 
 

@@ -9,10 +9,27 @@ import torch
 from torch import Tensor, nn
 
 from sciml.jets import fused, pair_training
-from sciml.jets.features import all_pairs, pair_features, with_kinematics
-from sciml.jets.particle_net import as_affine
+from sciml.jets.features import TINY, all_pairs, with_kinematics, wrap_angle
+from sciml.trunks.particle_net import as_affine
 
 CHUNK = 4096
+
+
+def packed_features(particles: Tensor, first: Tensor, second: Tensor) -> Tensor:
+    """`features.pair_features` of chosen pairs, a feature a row: [7, S] -> [4, P].
+
+    Args:
+        particles: `features.with_kinematics`, transposed.
+        first, second: [P] places of the two particles of each pair.
+    """
+    one, other = particles.index_select(1, first), particles.index_select(1, second)
+    px, py, pz, energy = (one[:4] + other[:4]).unbind()
+    mass2 = energy.square() - (px.square() + py.square() + pz.square())
+    dr2 = (one[5] - other[5]).square() + wrap_angle(one[6] - other[6]).square()
+    dr = dr2.clamp(min=1e-30).sqrt()  # the floor keeps the gradient of equal directions finite
+    softer = torch.minimum(one[4], other[4])
+    z = softer / (one[4] + other[4]).clamp(min=TINY)
+    return torch.stack([softer * dr, z, dr, mass2]).clamp(min=TINY).log()
 
 
 class LinearNorm(nn.Module):
@@ -45,23 +62,24 @@ class PairNetwork(nn.Module):
         )
 
     def forward(self, p4: Tensor, first: Tensor, second: Tensor) -> Tensor:
-        """Biases [P, heads] of the pairs (first[k], second[k]) of particles [S, 4]."""
-        p4 = with_kinematics(p4)
+        """Biases [heads, P] of the pairs (first[k], second[k]) of particles [S, 4]."""
+        particles = with_kinematics(p4).T.contiguous()
         if self.training:
-            features = pair_features(p4[first], p4[second])
+            features = packed_features(particles, first, second).T
             layers = [cast(LinearNorm, layer).parts() for layer in self.layers]
             out, statistics = pair_training.network(
                 features, (self.norm.weight, self.norm.bias), layers, self.last_gelu, self.norm.eps
             )
             self._note(statistics, len(features))
-            return out
+            return out.T
         folded = self.folded()
         if torch.is_grad_enabled():
-            return self._apply_folded(pair_features(p4[first], p4[second]), folded)
-        out = p4.new_empty(len(first), self.heads)
+            return self._apply_folded(packed_features(particles, first, second).T, folded).T
+        out = p4.new_empty(self.heads, len(first))
         for start in range(0, len(first), CHUNK):
             span = slice(start, start + CHUNK)
-            out[span] = self._apply_folded(pair_features(p4[first[span]], p4[second[span]]), folded)
+            features = packed_features(particles, first[span], second[span])
+            out[:, span] = self._apply_folded(features.T.contiguous(), folded).T
         return out
 
     @torch.no_grad()

@@ -45,15 +45,16 @@ _PART_NAMES = (
     ("pairs.norm.", "pair_embed.embed.0."),
 )
 
+_PARTICLE_NET_NAMES = ((".norms.", ".bns."), (".shortcut.", ".sc."), (".shortcut_norm.", ".sc_bn."))
+
 
 def weaver_name(name: str, model: nn.Module) -> str:
     """The name in weaver's state dict of one of our parameters or buffers."""
     if isinstance(model, ParticleNet):
-        name = re.sub(r"^norm\.", "bn_fts.", name)
-        name = re.sub(r"^convolutions\.(\d+)\.linears\.", r"edge_convs.\1.convs.", name)
-        name = re.sub(r"^convolutions\.(\d+)\.norms\.", r"edge_convs.\1.bns.", name)
-        name = re.sub(r"^convolutions\.(\d+)\.shortcut_norm\.", r"edge_convs.\1.sc_bn.", name)
-        name = re.sub(r"^convolutions\.(\d+)\.shortcut\.", r"edge_convs.\1.sc.", name)
+        name = re.sub(r"^trunk\.norm\.", "bn_fts.", name)
+        name = re.sub(r"^trunk\.blocks\.(\d+)\.", r"edge_convs.\1.", name)
+        for ours, theirs in _PARTICLE_NET_NAMES:
+            name = name.replace(ours, theirs)
         name = re.sub(r"^hidden\.(\d+)\.", r"fc.\1.0.", name)
         return re.sub(r"^head\.", f"fc.{len(model.hidden)}.", name)
     if found := re.match(r"embed\.layers\.(\d+)\.(norm|linear)\.(.*)", name):
@@ -228,7 +229,7 @@ def particle_net_config(state: Mapping[str, Tensor], neighbours: int) -> Particl
     return ParticleNetConfig(
         features=len(state["bn_fts.weight"]),
         classes=len(state[f"fc.{hidden}.weight"]),
-        neighbours=(neighbours,) * len(channels),
+        neighbours=neighbours,
         channels=tuple(channels),
         hidden=tuple(len(state[f"fc.{layer}.0.weight"]) for layer in range(hidden)),
     )

@@ -6,14 +6,17 @@ Qu and Gouskos 2020 (arXiv:1902.08570), after EdgeConv (Wang et al. 2019, arXiv:
     edge (i, j): (x_i, x_j - x_i) -> 3 x [linear, batch norm, ReLU] -> mean over j
     x_i <- ReLU(mean + shortcut(x_i)); graph = mean over real particles
 
-Padding is kept away as in the authors' code: it lies infinitely far from every particle, has
-features zero, and is a neighbour only where a graph has fewer than k + 1 particles.
+The variant is that of the authors' published weights: no fusion layer. Padding is kept away as in
+their code: it lies infinitely far from every particle, has features zero, and is a neighbour only
+where a graph has fewer than k + 1 particles; unlike there, batch norms in training see real
+particles only. Where the choice of a neighbour hangs on rounding, single precision would let the
+answer depend on the order of particles: such graphs are encoded again in double precision.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -22,13 +25,15 @@ from torch.nn import functional as F
 from sciml.config import Range
 from sciml.errors import InputError
 from sciml.graph import mean_nodes, optional
-from sciml.nn.neighbours import knn_dense
 from sciml.trunks.base import Encoded, Trunk, TrunkConfig
 
 if TYPE_CHECKING:
     from torch_geometric.data import Data
 else:
     Data = Any
+
+FAR = 1e18
+"""Squared distance to a padded particle: a neighbour only where real ones run out."""
 
 
 @dataclass(frozen=True)
@@ -37,49 +42,107 @@ class ParticleNetConfig(TrunkConfig):
 
     in_dim: Annotated[int, Range(min=0)] = 0
     """Width of node features, in; 0 = `dim`, the width of those that come out."""
-    channels: tuple[int, ...] = ()
-    """Width of every block, the last equal to `dim`; empty = dim/4, dim/2, dim."""
-    layers: Annotated[int, Range(min=1)] = 3
-    """Linear layers of a block."""
+    channels: tuple[tuple[int, ...], ...] = ()
+    """Widths of the layers of every block, the very last equal to `dim`; empty = three blocks of
+    three layers, dim/4, dim/2 and dim wide."""
     k: Annotated[int, Range(min=1)] = 16
     """Neighbours of a node."""
     coordinates: str = "pos"
     """Key of the batch among which block 1 looks for neighbours ("node_points": angles relative
     to the jet's axis); empty = among features, like the later blocks."""
+    settle: bool = True
+    """In evaluation, encode graphs whose neighbours hang on rounding in double precision."""
+
+
+def squared_distances(x: Tensor, mask: Tensor) -> Tensor:
+    """[B, N, D] -> [B, N, N]; a point is nearest to itself, padding `FAR` from everything."""
+    real = mask[..., None]
+    if x.shape[-1] <= 4:
+        distances = (x[:, :, None] - x[:, None, :]).square().sum(-1)
+    else:
+        # |a|^2 - 2ab + |b|^2: no [B, N, N, D] in memory. About the mean of the real points,
+        # coordinates are smaller and distances rounded less.
+        x = x - (x * real).sum(1, keepdim=True) / real.sum(1, keepdim=True).clamp(min=1)
+        square = x.square().sum(-1)
+        distances = square[:, :, None] - 2 * x @ x.mT + square[:, None, :]
+    distances = distances.clamp(min=0).masked_fill(~(real & real.mT), FAR)
+    itself = torch.eye(x.shape[1], dtype=torch.bool, device=x.device)
+    return distances.masked_fill(itself, -1.0)
+
+
+def nearest(distances: Tensor, count: int, mask: Tensor) -> tuple[Tensor, Tensor]:
+    """Neighbours of every particle, and whether rounding could have chosen others.
+
+    Args:
+        distances: [B, N, N] squared, padded particles far from all.
+        count: neighbours a particle; itself, the very nearest, does not count.
+        mask: [B, N] bool.
+
+    Returns:
+        indices [B, N, count], and [B] bool: the last neighbour and the next particle are as near
+        as the error of a distance in this precision.
+    """
+    more = min(count + 2, distances.shape[-1])
+    found = distances.topk(more, dim=-1, largest=False, sorted=True)
+    indices = found.indices[..., 1 : count + 1]
+    if more < count + 2:
+        return indices, mask.new_zeros(len(mask))
+    spread = distances.masked_fill(distances >= FAR, 0).amax(2)
+    gap = (found.values[..., -1] - found.values[..., -2]).masked_fill(~mask, torch.inf)
+    tied = gap < 16 * torch.finfo(distances.dtype).eps * spread
+    return indices, (tied & (found.values[..., -1] < FAR)).any(1)
+
+
+def normalised(norm: nn.BatchNorm1d, x: Tensor, real: Tensor) -> Tensor:
+    """Batch norm over the last axis; in training only `real` entries count."""
+    if norm.training:
+        return torch.zeros_like(x).masked_scatter(real[..., None], norm(x[real]))
+    scale, shift = as_affine(norm)
+    return x * scale + shift
+
+
+def as_affine(norm: nn.BatchNorm1d) -> tuple[Tensor, Tensor]:
+    """Scale and shift that a batch norm applies in evaluation."""
+    if norm.running_mean is None or norm.running_var is None:
+        raise ValueError("a batch norm without running statistics has no evaluation mode")
+    scale = norm.weight * (norm.running_var + norm.eps).rsqrt()
+    return scale, norm.bias - norm.running_mean * scale
 
 
 class EdgeConv(nn.Module):
-    """One block: [B, N, width_in] -> [B, N, width_out]."""
+    """One block: mean over neighbours of a small network on (x_i, x_j - x_i), plus a shortcut."""
 
-    def __init__(self, width_in: int, width_out: int, layers: int) -> None:
+    def __init__(self, width_in: int, widths: tuple[int, ...]) -> None:
         super().__init__()
-        widths = [2 * width_in] + [width_out] * layers
+        sizes = [2 * width_in, *widths]
         self.convs = nn.ModuleList(
-            nn.Linear(a, b, bias=False) for a, b in zip(widths[:-1], widths[1:])
+            nn.Linear(a, b, bias=False) for a, b in zip(sizes, sizes[1:], strict=False)
         )
-        self.norms = nn.ModuleList(nn.BatchNorm1d(width_out) for _ in range(layers))
-        if width_in != width_out:
-            self.shortcut: nn.Module = nn.Linear(width_in, width_out, bias=False)
-            self.shortcut_norm: nn.Module = nn.BatchNorm1d(width_out)
+        self.norms = nn.ModuleList(nn.BatchNorm1d(width) for width in widths)
+        if width_in != widths[-1]:
+            self.shortcut: nn.Module = nn.Linear(width_in, widths[-1], bias=False)
+            self.shortcut_norm: nn.Module = nn.BatchNorm1d(widths[-1])
         else:
             self.shortcut, self.shortcut_norm = nn.Identity(), nn.Identity()
 
-    def forward(self, x: Tensor, neighbours: Tensor) -> Tensor:
-        """x [B, N, width_in], neighbours [B, N, k] -> [B, N, width_out]."""
-        b, n, k = neighbours.shape
+    def forward(self, x: Tensor, neighbours: Tensor, mask: Tensor) -> Tensor:
+        """x [B, N, width_in], neighbours [B, N, k], mask [B, N] -> [B, N, width_out]."""
+        convs, norms = cast(list[nn.Linear], self.convs), cast(list[nn.BatchNorm1d], self.norms)
+        graphs, nodes, count = neighbours.shape
         # The first layer of (x_i, x_j - x_i) is one matrix on x_i plus one on x_j: k times less
         # work than on the edges themselves.
-        own, relative = self.convs[0].get_parameter("weight").chunk(2, dim=1)
-        first = F.linear(x, own - relative).flatten(0, 1)
-        second = F.linear(x, relative).flatten(0, 1)
-        rows = neighbours + n * torch.arange(b, device=x.device).view(b, 1, 1)
-        edges = first.unsqueeze(1) + second.index_select(0, rows.flatten()).view(b * n, k, -1)
-        edges = F.relu(self.norms[0](edges.flatten(0, 1)))
-        for conv, norm in zip(self.convs[1:], self.norms[1:]):
-            edges = F.relu(norm(conv(edges)))
-        mean = edges.view(b, n, k, -1).mean(2)
-        shortcut = self.shortcut_norm(self.shortcut(x).flatten(0, 1)).view_as(mean)
-        return F.relu(mean + shortcut)
+        own, relative = convs[0].weight.chunk(2, dim=1)
+        first, second = F.linear(x, own - relative), F.linear(x, relative)
+        rows = neighbours + nodes * torch.arange(graphs, device=x.device)[:, None, None]
+        edges = second.flatten(0, 1)[rows.flatten()].view(graphs, nodes, count, -1)
+        real = mask[:, :, None].expand(neighbours.shape)
+        edges = F.relu(normalised(norms[0], edges + first[:, :, None], real))
+        for conv, norm in zip(convs[1:], norms[1:], strict=True):
+            edges = F.relu(normalised(norm, conv(edges), real))
+        shortcut = self.shortcut(x)
+        if isinstance(self.shortcut_norm, nn.BatchNorm1d):
+            shortcut = normalised(self.shortcut_norm, shortcut, mask)
+        return F.relu(edges.mean(2) + shortcut)
 
 
 class ParticleNet(Trunk):
@@ -92,16 +155,18 @@ class ParticleNet(Trunk):
     def __init__(self, config: ParticleNetConfig | None = None) -> None:
         super().__init__(config)
         c = self.config
-        channels = c.channels or (max(1, c.dim // 4), max(1, c.dim // 2), c.dim)
-        if channels[-1] != c.dim:
+        thirds = (max(1, c.dim // 4), max(1, c.dim // 2), c.dim)
+        channels = c.channels or tuple((width,) * 3 for width in thirds)
+        if not all(channels) or channels[-1][-1] != c.dim:
             raise InputError(
-                f"the last of `channels` must be `dim` = {c.dim}, got {list(channels)}"
+                f"the last of `channels` must be `dim` = {c.dim}, got {list(map(list, channels))}"
             )
-        widths = [c.in_dim or c.dim, *channels]
-        self.norm = nn.BatchNorm1d(widths[0])
-        self.blocks = nn.ModuleList(
-            EdgeConv(a, b, c.layers) for a, b in zip(widths[:-1], widths[1:])
-        )
+        width = c.in_dim or c.dim
+        self.norm = nn.BatchNorm1d(width)
+        self.blocks = nn.ModuleList()
+        for widths in channels:
+            self.blocks.append(EdgeConv(width, widths))
+            width = widths[-1]
 
     def _check_widths(self, batch: Data) -> None:
         wanted = self.config.in_dim or self.dim
@@ -110,58 +175,65 @@ class ParticleNet(Trunk):
 
     def encode(self, batch: Data) -> Encoded:
         """x [B, N, in_dim], mask, coordinates [B, N, D] -> nodes [B, N, dim], graph [B, dim]."""
-        c = self.config
         points = None
-        if c.coordinates:
-            points = optional(batch, c.coordinates)
+        if self.config.coordinates:
+            points = optional(batch, self.config.coordinates)
             if points is None:
                 raise InputError(
-                    f"the batch has no {c.coordinates!r} for ParticleNet to find neighbours with",
+                    f"the batch has no {self.config.coordinates!r} for ParticleNet to find "
+                    "neighbours with",
                     hint='Name another key by `coordinates`, or "" for the features',
                 )
-        x, mask, columns = batch.x, batch.mask, batch.mask.shape[1]
-        missing = c.k + 1 - columns
-        if missing > 0:  # every node needs k others, if only padding
-            x = F.pad(x, (0, 0, 0, missing))
-            mask = F.pad(mask, (0, missing))
+        x, mask = batch.x, batch.mask
+        tracing = torch.jit.is_tracing()
+        # every node needs k others, if only padding; a traced graph must serve any length
+        missing = self.config.k + 1 - (0 if tracing else mask.shape[1])
+        if missing > 0:
+            x, mask = F.pad(x, (0, 0, 0, missing)), F.pad(mask, (0, missing))
             points = None if points is None else F.pad(points, (0, 0, 0, missing))
-        real = mask.unsqueeze(-1)
-        x = torch.where(real, x, 0.0)
-        x = torch.where(real, self.norm(x.flatten(0, 1)).view_as(x), 0.0)
+        nodes, tied = self.convolve(x, points, mask)
+        single = x.dtype == torch.float32 and x.device.type != "mps"
+        if self.config.settle and single and not (self.training or tracing) and bool(tied.any()):
+            nodes = self._settle(tied, nodes, x, points, mask)
+        nodes = nodes[:, : batch.mask.shape[1]]
+        return Encoded(nodes=nodes, graph=mean_nodes(batch, nodes))
+
+    def convolve(self, x: Tensor, points: Tensor | None, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """Nodes [B, N, dim] of at least k + 1 columns, and which graphs hang on rounding [B]."""
+        padded = ~mask[..., None]
+        x = normalised(self.norm, x.masked_fill(padded, 0.0), mask).masked_fill(padded, 0.0)
+        tied = mask.new_zeros(len(mask))
         for number, block in enumerate(self.blocks):
             where = points if number == 0 and points is not None else x
-            neighbours = knn_dense(where.detach(), c.k, mask)
-            x = torch.where(real, block(x, neighbours), 0.0)
-        x = x[:, :columns]
-        return Encoded(nodes=x, graph=mean_nodes(batch, x))
+            distances = squared_distances(where.detach(), mask)
+            neighbours, close = nearest(distances, self.config.k, mask)
+            tied = tied | close
+            x = block(x, neighbours, mask).masked_fill(padded, 0.0)
+        return x, tied
+
+    def _settle(
+        self, tied: Tensor, nodes: Tensor, x: Tensor, points: Tensor | None, mask: Tensor
+    ) -> Tensor:
+        """`nodes` with the tied graphs done again in double precision."""
+        rows = tied.nonzero()[:, 0]
+        double = {
+            name: value.double() if value.is_floating_point() else value
+            for name, value in (*self.named_parameters(), *self.named_buffers())
+        }
+        where = None if points is None else points[rows].double()
+        again, _ = torch.func.functional_call(
+            _Convolve(self), {f"trunk.{n}": v for n, v in double.items()},
+            (x[rows].double(), where, mask[rows]),
+        )  # fmt: skip
+        return nodes.index_copy(0, rows, again.to(nodes.dtype))
 
 
-def from_weaver(state: dict[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """Names and shapes of the authors' checkpoints -> this trunk's.
+class _Convolve(nn.Module):
+    """`ParticleNet.convolve` as a forward, for `functional_call`."""
 
-    Args:
-        state: a state dict of weaver-core's ParticleNet, keys with or without "mod." in front.
+    def __init__(self, trunk: ParticleNet) -> None:
+        super().__init__()
+        self.trunk = trunk
 
-    Returns:
-        (state dict of `ParticleNet`, the rest: "fc.0.0.weight", "fc.0.0.bias" of a linear layer
-        before ReLU, "fc.1.weight", "fc.1.bias" of the last).
-    """
-    renamed = {
-        "bn_fts.": "norm.",
-        "edge_convs.": "blocks.",
-        ".bns.": ".norms.",
-        ".sc.": ".shortcut.",
-        ".sc_bn.": ".shortcut_norm.",
-    }
-    trunk: dict[str, Tensor] = {}
-    rest: dict[str, Tensor] = {}
-    for key, value in state.items():
-        key = key.removeprefix("mod.")
-        if not key.startswith(("bn_fts.", "edge_convs.")):
-            rest[key] = value
-            continue
-        for theirs, ours in renamed.items():
-            key = key.replace(theirs, ours)
-        # Convolutions over 1 x 1 windows are linear layers.
-        trunk[key] = value.flatten(1) if value.dim() > 2 else value
-    return trunk, rest
+    def forward(self, *arguments: Any) -> tuple[Tensor, Tensor]:
+        return self.trunk.convolve(*arguments)

@@ -24,7 +24,7 @@ def taggers():
     yield JetTagger.build({"name": "pair_transformer", **sizes}, CLASSES)
     part = ParTConfig(layers=2, embed=(16, 16), heads=2, pair=(8,), classes=3, features=7)
     yield JetTagger(WeaverNetwork(ParticleTransformer(part)), CLASSES)
-    net = ParticleNetConfig(channels=((8, 8), (8, 8)), neighbours=(4, 4), hidden=(8,), classes=3)
+    net = ParticleNetConfig(channels=((8, 8), (8, 8)), neighbours=4, hidden=(8,), classes=3)
     yield JetTagger(WeaverNetwork(ParticleNet(net)), CLASSES)
 
 
