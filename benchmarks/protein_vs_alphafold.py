@@ -3,9 +3,10 @@
     python benchmarks/protein_vs_alphafold.py --reference-python VENV/bin/python --residues 64 128
 
 VENV holds alphafold-colabfold 2.3.6 and its pins (see tests/protein/fixtures/make.py). Each side
-runs in its own process, one after the other, `--rounds` times in turn; the first JAX run compiles
-and is reported apart. Times are of one pass [s], wall clock and CPU; memory is the peak of the
-process [GiB]. The largest relative difference of coordinates says that both did the same work.
+lives in its own process; after both are ready (JAX has compiled, which is reported apart) they run
+one pass in turn, `--rounds` times, so that other load on the machine meets both. Times are of one
+pass [s], wall clock and CPU; memory is the peak of the process [GiB]. With `--threads 1` both are
+held to one core. The largest relative difference of coordinates says that both did the same work.
 Without `--reference-python` only this package is measured; peak memory is fitted against length.
 """
 
@@ -18,7 +19,9 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -50,18 +53,17 @@ def peak_gib() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 
 
-def timed(run, rounds: int) -> list[dict[str, float]]:
-    """Wall-clock and CPU seconds of each call."""
-    found = []
-    for _ in range(rounds):
+def serve(run: Callable[[], None], **more: Any) -> None:
+    """One call of `run` for every line of standard input, answered by its seconds as JSON."""
+    for _ in sys.stdin:
         wall, cpu = time.perf_counter(), time.process_time()
         run()
-        found.append({"wall_s": time.perf_counter() - wall, "cpu_s": time.process_time() - cpu})
-    return found
+        found = {"wall_s": time.perf_counter() - wall, "cpu_s": time.process_time() - cpu}
+        print(json.dumps(found | {"peak_gib": peak_gib()} | more), flush=True)
 
 
-def ours(folder: Path, rounds: int, threads: int) -> dict:
-    """This package; the first call is reported like the others."""
+def ours(folder: Path, threads: int) -> None:
+    """This package."""
     import torch
 
     torch.set_num_threads(threads)
@@ -75,14 +77,12 @@ def ours(folder: Path, rounds: int, threads: int) -> dict:
 
     def run() -> None:
         result.update(predictor.predict_features(batch, 0))
+        np.save(folder / "ours.npy", result["pass0/structure_module/final_atom_positions"])
 
-    runs = timed(run, rounds)
-    atoms = result["pass0/structure_module/final_atom_positions"]
-    np.save(folder / "ours.npy", atoms)
-    return {"runs": runs, "load_s": loaded, "peak_gib": peak_gib()}
+    serve(run, load_s=loaded)
 
 
-def reference(folder: Path, rounds: int, blocks: int) -> dict:
+def reference(folder: Path, blocks: int) -> None:
     """The public JAX network; called in its own environment."""
     import haiku as hk
     import jax
@@ -144,30 +144,49 @@ def reference(folder: Path, rounds: int, blocks: int) -> dict:
         module, name = full.split("//")
         parameters.setdefault(module, {})[name] = value
     compiled = jax.jit(lambda p, b: network.apply(p, key, b))
-    out: dict = {}
 
     def run() -> None:
         found = compiled(parameters, {**batch, "prev": dict(batch["prev"])})
-        out["atoms"] = np.asarray(found["structure_module"]["final_atom_positions"])
+        atoms = np.asarray(found["structure_module"]["final_atom_positions"])
+        np.save(folder / "reference.npy", atoms)
 
-    runs = timed(run, rounds + 1)
-    np.save(folder / "reference.npy", out["atoms"])
-    return {"compile_and_first": runs[0], "runs": runs[1:], "peak_gib": peak_gib()}
+    serve(run)
 
 
-def call(python: str, side: str, folder: Path, arguments: argparse.Namespace) -> dict:
-    """Run one side in its own process and read its JSON."""
-    threads = str(arguments.threads)
-    environment = os.environ | {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
-    if side == "reference":
+class Side:
+    """One network in its own process."""
+
+    def __init__(self, python: str, side: str, folder: Path, arguments: argparse.Namespace) -> None:
+        threads = str(arguments.threads)
+        environment = os.environ | {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
         environment["JAX_PLATFORMS"] = "cpu"
-    command = [python, str(HERE), "--side", side, "--folder", str(folder)]
-    command += ["--rounds", str(arguments.rounds), "--threads", threads]
-    command += ["--blocks", str(arguments.blocks)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise SystemExit(f"{side} failed:\n{done.stderr[-2000:]}")
-    return json.loads(done.stdout.strip().splitlines()[-1])
+        command = [python, str(HERE), "--side", side, "--folder", str(folder)]
+        command += ["--threads", threads, "--blocks", str(arguments.blocks)]
+        self.process = subprocess.Popen(
+            command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        self.runs: list[dict[str, float]] = []
+
+    def run(self) -> dict[str, float]:
+        """One pass: its seconds, and the process's peak memory so far."""
+        assert self.process.stdin is not None and self.process.stdout is not None
+        self.process.stdin.write("run\n")
+        self.process.stdin.flush()
+        while not (line := self.process.stdout.readline()).startswith("{"):
+            if not line:
+                raise SystemExit("a side has ended: see its error above")
+        self.runs.append(json.loads(line))
+        return self.runs[-1]
+
+    def close(self) -> dict:
+        """End the process; all its runs, the first one apart."""
+        self.process.communicate()
+        return {"first": self.runs[0], "runs": self.runs[1:], "peak_gib": self.runs[-1]["peak_gib"]}
+
+
+def _shown(arguments: list[str]) -> list[str]:
+    """The command line without this machine's folders."""
+    return [Path(a).name if a.startswith("/") else a for a in arguments[1:]]
 
 
 def main() -> None:
@@ -184,11 +203,13 @@ def main() -> None:
     parser.add_argument("--side", default="")
     parser.add_argument("--folder", type=Path)
     arguments = parser.parse_args()
-    if arguments.side == "ours":
-        print(json.dumps(ours(arguments.folder, arguments.rounds, arguments.threads)))
-        return
-    if arguments.side == "reference":
-        print(json.dumps(reference(arguments.folder, arguments.rounds, arguments.blocks)))
+    if arguments.side:
+        if arguments.threads < (os.cpu_count() or 1):
+            os.sched_setaffinity(0, set(range(arguments.threads)))
+        if arguments.side == "ours":
+            ours(arguments.folder, arguments.threads)
+        else:
+            reference(arguments.folder, arguments.blocks)
         return
     rows = []
     with tempfile.TemporaryDirectory() as temporary:
@@ -196,27 +217,41 @@ def main() -> None:
         for n in arguments.residues:
             np.savez(folder / "batch.npz", **features(n, arguments.clusters, arguments.extra))
             row: dict = {"residues": n}
+            other = None
             if arguments.reference_python:
-                row["reference"] = call(arguments.reference_python, "reference", folder, arguments)
+                other = Side(arguments.reference_python, "reference", folder, arguments)
+                other.run()
             elif not (folder / "params.npz").exists():
                 from sciml.protein.alphafold_weights import write_alphafold
                 from sciml.protein.model import AlphaFold, AlphaFoldConfig
 
                 model = AlphaFold(AlphaFoldConfig(blocks=arguments.blocks, templates=None))
                 write_alphafold(model, folder / "params.npz")
-            row["ours"] = call(sys.executable, "ours", folder, arguments)
-            if arguments.reference_python:
-                one, other = np.load(folder / "ours.npy"), np.load(folder / "reference.npy")
-                row["relative_difference"] = float(np.abs(one - other).max() / np.abs(other).max())
+            here = Side(sys.executable, "ours", folder, arguments)
+            here.run()
+            for _ in range(arguments.rounds):
+                for side in (other, here):
+                    if side is not None:
+                        side.run()
+            row["load_average"] = os.getloadavg()[0]
+            row["ours"] = here.close()
+            if other is not None:
+                row["reference"] = other.close()
+                one, two = np.load(folder / "ours.npy"), np.load(folder / "reference.npy")
+                row["relative_difference"] = float(np.abs(one - two).max() / np.abs(two).max())
                 for key in ("wall_s", "cpu_s"):
-                    best = [min(run[key] for run in row[s]["runs"]) for s in ("reference", "ours")]
-                    row[f"speed_up_{key}"] = best[0] / best[1]
+                    pairs = zip(row["reference"]["runs"], row["ours"]["runs"], strict=True)
+                    ratios = sorted(theirs[key] / mine[key] for theirs, mine in pairs)
+                    row[f"speed_up_{key}"] = {
+                        "median": float(np.median(ratios)), "least": ratios[0], "most": ratios[-1],
+                    }  # fmt: skip
                 row["memory_ratio"] = row["ours"]["peak_gib"] / row["reference"]["peak_gib"]
             rows.append(row)
             print(json.dumps(row), flush=True)
     result = {
         "benchmark": "protein_vs_alphafold",
         "date": time.strftime("%Y-%m-%d"),
+        "command": "python " + " ".join(["benchmarks/protein_vs_alphafold.py", *_shown(sys.argv)]),
         "device": f"CPU, {arguments.threads} threads",
         "blocks": arguments.blocks,
         "clusters": arguments.clusters,

@@ -319,7 +319,11 @@ class Attention(nn.Module):
         out = pair_biased_attention(q, k, v, bias, mask, backend=self.backend)
         out = out.transpose(-3, -2).flatten(-2)
         if self.linear_g is not None:
-            out = out * torch.sigmoid(self.linear_g(x))
+            gate = self.linear_g(x)
+            if torch.is_grad_enabled():
+                out = out * gate.sigmoid()
+            else:  # both are this call's own
+                out.mul_(gate.sigmoid_())
         return self.linear_o(out)
 
     def _split(self, x: Tensor) -> Tensor:

@@ -188,7 +188,8 @@ class Transition(nn.Module):
 
     def forward(self, x: Float[Tensor, "*G dim"]) -> Float[Tensor, "*G dim"]:
         """[..., dim] -> the update, [..., dim]."""
-        return self.linear_2(F.relu(self.linear_1(self.layer_norm(x))))
+        hidden = F.relu(self.linear_1(self.layer_norm(x)), inplace=True)
+        return self.linear_2(hidden)
 
 
 class PairStack(nn.Module):

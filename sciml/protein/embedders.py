@@ -12,22 +12,13 @@ from torch import Tensor, nn
 
 from sciml.nn.attention import Attention
 from sciml.protein import residues
-from sciml.protein.evoformer import SLICE_BYTES, PairUpdate
+from sciml.protein.evoformer import PairUpdate, slices
 
 Features = dict[str, Tensor]
 TARGET_CLASSES, MSA_CLASSES, TEMPLATE_CLASSES = 22, 23, 22
 RELATIVE = 32
 """Residue separations beyond this share one class."""
 TEMPLATE_BINS = 39
-
-
-def row_slices(z: Tensor, width: int = 4) -> list[slice]:
-    """Slices of dimension 1 of [B, N, N, c] such that `width` copies of one stay small."""
-    if torch.is_grad_enabled():
-        return [slice(None)]
-    line = max(1, z.numel() // z.shape[1] * z.element_size() * width)
-    size = max(1, SLICE_BYTES // line)
-    return [slice(start, start + size) for start in range(0, z.shape[1], size)]
 
 
 def distance_bins(here: Tensor, there: Tensor, low: float, high: float, bins: int) -> Tensor:
@@ -155,7 +146,7 @@ class TemplateEmbedder(nn.Module):
         for b in range(len(z)):
             if not bool(mask[b].any()):
                 continue
-            for rows in row_slices(z[b : b + 1], 4 + len(used)):
+            for rows in slices(z[b : b + 1], 1, 4 + len(used)):
                 here = z[b, rows].flatten(0, 1)[:, None]
                 memory = stacked[b, rows].flatten(0, 1)
                 if not bool(mask[b].all()):
@@ -179,7 +170,7 @@ class TemplateEmbedder(nn.Module):
         n = types.shape[1]
         z = beta.new_empty((*types.shape, n, weight.shape[0]), dtype=weight.dtype)
         parts = []
-        for rows in row_slices(z):
+        for rows in slices(z, 1, 4):
             bins = distance_bins(beta[:, rows, None], beta[:, None], self.low, self.high, classes)
             part = by_distance[bins] + of_j[:, None] + of_i[:, rows, None]
             both = has_beta[:, rows, None] * has_beta[:, None]

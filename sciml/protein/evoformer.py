@@ -4,7 +4,9 @@ Jumper et al., Nature 596, 583 (2021), supplementary algorithms 6 to 19. The att
 blocks are the package's own (`sciml.nn`); what is here is the alignment's side and the order.
 
 With gradients off, every update is added in place, a slice of rows (or columns) at a time, so that
-memory grows with the representations and not with the intermediate results.
+memory grows with the representations and not with the intermediate results. On a CPU a slice is
+as small as its second-level cache, which also is what makes it fast: a large intermediate result
+costs page faults and trips to memory.
 """
 
 from __future__ import annotations
@@ -23,10 +25,13 @@ from sciml.nn.triangles import (
     TriangleAttention,
     TriangleMultiplication,
 )
+from sciml.nn.workers import for_each
 
 Update = Callable[[Tensor, Tensor | None], Tensor]
-SLICE_BYTES = 32 << 20
-"""Intermediate results of one slice aim at this size when gradients are off."""
+SLICE_BYTES = 2 << 20
+"""Intermediate results of one slice aim at this size on a CPU when gradients are off."""
+DEVICE_SLICE_BYTES = 64 << 20
+"""The same on a GPU."""
 
 
 @dataclass
@@ -51,6 +56,22 @@ def shared_dropout(x: Tensor, rate: float, dim: int, training: bool) -> Tensor:
     return x * F.dropout(x.new_ones(shape), rate, True)
 
 
+def slices(x: Tensor, dim: int, width: float) -> list[slice]:
+    """Slices of `x` along `dim` of which `width` copies stay within the budget; one with gradients.
+
+    Args:
+        x: what is worked on.
+        dim: along which slices do not depend on one another.
+        width: numbers held a number of `x`.
+    """
+    if torch.is_grad_enabled():
+        return [slice(None)]
+    budget = SLICE_BYTES if x.device.type == "cpu" else DEVICE_SLICE_BYTES
+    line = x.numel() // x.shape[dim] * x.element_size() * width
+    size = max(1, int(budget // max(line, 1)))
+    return [slice(start, start + size) for start in range(0, x.shape[dim], size)]
+
+
 def add_update(
     x: Tensor, mask: Tensor | None, update: Update, *, dim: int = 1, width: int = 1
 ) -> Tensor:
@@ -65,12 +86,13 @@ def add_update(
     """
     if torch.is_grad_enabled():
         return x + update(x, mask)
-    line = x.numel() // x.shape[dim] * x.element_size() * width
-    size = max(1, min(x.shape[dim], SLICE_BYTES // max(line, 1)))
-    for start in range(0, x.shape[dim], size):
-        part = x.narrow(dim, start, min(size, x.shape[dim] - start))
-        here = None if mask is None else mask.narrow(dim, start, part.shape[dim])
-        part += update(part, here)
+    before = (slice(None),) * dim
+
+    def work(part: slice) -> None:
+        here = x[(*before, part)]
+        here += update(here, None if mask is None else mask[(*before, part)])
+
+    for_each(slices(x, dim, width), work, x.device)
     return x
 
 
@@ -120,7 +142,7 @@ class MsaColumnAttention(nn.Module):
 
     def forward(self, m: Tensor, mask: Tensor | None) -> Tensor:
         """[B, S, N, c] -> its update."""
-        columns = self.layer_norm_m(m).transpose(1, 2)
+        columns = self.layer_norm_m(m.transpose(1, 2).contiguous())
         turned = None if mask is None else mask.transpose(1, 2)
         return attend(self.mha, columns, turned, None).transpose(1, 2)
 
@@ -165,27 +187,40 @@ def outer_product_mean(
     if torch.is_grad_enabled():
         real = m.new_ones(m.shape[:-1], dtype=torch.bool) if mask is None else mask
         return z + module(m, real)
-    m = module.layer_norm(m)
-    left, right = module.linear_1(m), module.linear_2(m)
+    batch, depth, n, _ = m.shape
+    c = module.linear_1.out_features
+    # For each i a product [j d, S] x [S, c]: its result is already in the order i, j, (d c).
+    left, right = m.new_empty(batch, n, depth, c), m.new_empty(batch, n, c, depth)
+
+    def project(rows: slice) -> None:
+        x = module.layer_norm(m[:, rows])
+        keep = None if mask is None else mask[:, rows, :, None].to(x.dtype)
+        for layer, place in (
+            (module.linear_1, left[:, :, rows].transpose(1, 2)),
+            (module.linear_2, right[..., rows].permute(0, 3, 1, 2)),
+        ):
+            place.copy_(layer(x) if keep is None else layer(x) * keep)
+
+    for_each(slices(m, 1, 2), project, m.device)
     count = None
     if mask is not None:
-        weight = mask[..., None].to(m.dtype)
-        left, right = left * weight, right * weight
-        count = torch.einsum("bsi,bsj->bij", weight[..., 0], weight[..., 0])[..., None]
-        count += module.epsilon
-    batch, depth, n, c = left.shape
-    # For each i a product [j d, S] x [S, c]: its result is already in the order i, j, (d c).
-    left = left.permute(0, 2, 1, 3).contiguous()
-    right = right.flatten(2).mT.contiguous()
+        cells = mask.to(m.dtype)
+        count = torch.einsum("bsi,bsj->bij", cells, cells)[..., None] + module.epsilon
     weight = module.linear_out.weight.view(-1, c, c).transpose(1, 2).flatten(1)
-    size = max(1, min(n, SLICE_BYTES // (n * c * c * m.element_size())))
-    for b in range(batch):
-        for start in range(0, n, size):
-            rows = slice(start, start + size)
+    bias: Tensor = module.linear_out.bias
+    if count is None:
+        weight, bias = weight / (depth + module.epsilon), bias / (depth + module.epsilon)
+
+    def work(rows: slice) -> None:
+        for b in range(batch):
             here = left[b, rows]
-            outer = torch.bmm(right[b].expand(len(here), -1, -1), here).view(len(here), n, -1)
-            update = F.linear(outer, weight, module.linear_out.bias)
-            z[b, rows] += update.div_(depth + module.epsilon if count is None else count[b, rows])
+            outer = torch.bmm(right[b].flatten(0, 1).expand(len(here), -1, -1), here).view(
+                len(here), n, -1
+            )
+            update = F.linear(outer, weight, bias)
+            z[b, rows] += update if count is None else update.div_(count[b, rows])
+
+    for_each(slices(left, 1, n * c / (batch * depth)), work, z.device)
     return z
 
 
@@ -196,41 +231,38 @@ def triangle_multiplication(
 
     Without gradients only the two factors, [B, C, N, N] each, are whole at any time.
     """
-    batch, n = z.shape[:2]
     if torch.is_grad_enabled():
         real = z.new_ones(z.shape[:-1], dtype=torch.bool) if mask is None else mask
         return z + shared_dropout(module(z, real), dropout, 1, module.training)
-    hidden = module.linear_a_p.out_features
-    a, b = (z.new_empty(batch, hidden, n, n) for _ in range(2))
-    size = max(1, min(n, SLICE_BYTES // (batch * n * z.element_size() * (z.shape[-1] + hidden))))
-    slices = [slice(start, start + size) for start in range(0, n, size)]
-    for rows in slices:
+    batch, n = z.shape[:2]
+    layers = (module.linear_a_p, module.linear_b_p, module.linear_a_g, module.linear_b_g)
+    weight = torch.cat([layer.weight for layer in layers]).expand(batch, -1, -1)
+    bias = torch.cat([layer.bias for layer in layers])[:, None]
+    factors = z.new_empty(batch, weight.shape[1] // 2, n, n)
+    a, b = factors.chunk(2, 1)
+
+    def project(rows: slice) -> None:
         x = module.layer_norm_in(z[:, rows])
-        keep = None if mask is None else mask[:, None, rows]
-        for factor, project, gate in (
-            (a, module.linear_a_p, module.linear_a_g),
-            (b, module.linear_b_p, module.linear_b_g),
-        ):
-            part = _channels_first(project, x).mul_(_channels_first(gate, x).sigmoid_())
-            factor[:, :, rows] = part if keep is None else part.masked_fill_(~keep, 0)
-    for rows in slices:
-        if module.direction == "outgoing":
-            edges = a[:, :, rows] @ b.mT
-        else:
-            edges = a[..., rows].mT @ b
-        edges = module.layer_norm_out(edges.permute(0, 2, 3, 1))
+        # Made with the channels in front, as the products over the third node want them.
+        both = torch.baddbmm(bias, weight, x.flatten(1, 2).mT).unflatten(2, x.shape[1:3])
+        value, gate = both.chunk(2, 1)
+        if mask is not None:
+            value.masked_fill_(~mask[:, None, rows], 0)
+        torch.mul(value, gate.sigmoid_(), out=factors[:, :, rows])
+
+    def multiply(channels: slice) -> None:
+        left, right = a[:, channels], b[:, channels]
+        left.copy_(left @ right.mT if module.direction == "outgoing" else left.mT @ right)
+
+    def update(rows: slice) -> None:
+        edges = module.linear_z(module.layer_norm_out(a[:, :, rows].permute(0, 2, 3, 1)))
         gate = module.linear_g(module.layer_norm_in(z[:, rows])).sigmoid_()
-        z[:, rows] += module.linear_z(edges).mul_(gate)
+        z[:, rows].addcmul_(edges, gate)
+
+    for_each(slices(z, 1, 1 + weight.shape[1] / z.shape[-1]), project, z.device)
+    for_each(slices(a, 1, 2), multiply, z.device)
+    for_each(slices(z, 1, 5), update, z.device)
     return z
-
-
-def _channels_first(linear: nn.Linear, x: Tensor) -> Tensor:
-    """linear(x) [B, R, N, c] with the channels in front, [B, C, R, N], made in that layout."""
-    flat = x.flatten(1, 2).mT
-    bias = linear.bias[:, None].expand(len(x), -1, flat.shape[-1])
-    return torch.baddbmm(bias, linear.weight.expand(len(x), -1, -1), flat).unflatten(
-        2, x.shape[1:3]
-    )
 
 
 def triangle_attention(
@@ -256,10 +288,11 @@ def pair_bias(norm: nn.LayerNorm, linear: nn.Linear, z: Tensor) -> Tensor:
     if torch.is_grad_enabled():
         return linear(norm(z)).permute(0, 3, 1, 2)
     bias = z.new_empty(z.shape[0], linear.out_features, *z.shape[1:3])
-    size = max(1, SLICE_BYTES // (z.shape[0] * z.shape[2] * z.shape[3] * z.element_size()))
-    for start in range(0, z.shape[1], size):
-        rows = slice(start, start + size)
+
+    def work(rows: slice) -> None:
         bias[:, :, rows] = linear(norm(z[:, rows])).permute(0, 3, 1, 2)
+
+    for_each(slices(z, 1, 2), work, z.device)
     return bias
 
 

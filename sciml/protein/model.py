@@ -22,9 +22,8 @@ from sciml.protein.embedders import (
     RecyclingEmbedder,
     TemplateEmbedder,
     pseudo_beta,
-    row_slices,
 )
-from sciml.protein.evoformer import EvoformerBlock, Masks
+from sciml.protein.evoformer import EvoformerBlock, Masks, slices
 from sciml.protein.structure_module import Structure, StructureModule, atom14_to_atom37
 
 Positive = Annotated[int, Range(min=1)]
@@ -288,7 +287,7 @@ class AlphaFold(nn.Module):
         beta = pseudo_beta(features["aatype"], previous.atoms)
         index = features["residue_index"]
         parts = []
-        for rows in row_slices(z):
+        for rows in slices(z, 1, 4):
             update = recycle.pairs(beta, previous.pair.to(z.dtype), rows)
             update = update + self.input_embedder.relative(index, rows)
             if torch.is_grad_enabled():

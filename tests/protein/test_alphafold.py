@@ -250,13 +250,12 @@ def test_batch_of_chains_equals_one_at_a_time() -> None:
 
 
 def test_slices_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    from sciml.protein import embedders, evoformer
+    from sciml.protein import evoformer
 
     predictor = StructurePredictor(random_small(), "cpu")
     batch = random_batch(templates=2)
     whole = predictor.predict_features(batch, 1)
-    for module in (embedders, evoformer):
-        monkeypatch.setattr(module, "SLICE_BYTES", 1 << 10)
+    monkeypatch.setattr(evoformer, "SLICE_BYTES", 1 << 10)
     sliced = predictor.predict_features(batch, 1)
     for key, want in whole.items():
         scale = max(1.0, np.abs(want).max())
