@@ -28,18 +28,22 @@ from sciml.placement.incremental import make_scratch, refresh
 from sciml.placement.legalise import spread_macros
 
 CHUNK = 2000
+KINDS = np.array([0.45, 0.3, 0.15, 0.1, 0.35, 0.4, 0.1, 0.15])
+"""How often each kind of move is tried at first: of the hard ones, then of the soft ones."""
 
 
 @dataclass(frozen=True)
 class AnnealingConfig:
     """How to anneal; temperatures are relative to the mean uphill move at the start."""
 
-    hot: Annotated[float, Range(min=0)] = 0.3
+    hot: Annotated[float, Range(min=0)] = 0.5
     """First temperature, in mean uphill moves at the start."""
     cold: Annotated[float, Range(min=0, exclusive=True)] = 0.0036
     """Last temperature, in the same unit."""
     hard_share: Annotated[float, Range(min=0, max=1)] = 0.3
     """Share of the moves that concern hard macros."""
+    least_tried: Annotated[float, Range(min=0, max=1, exclusive=True)] = 0.15
+    """A kind of move that is never accepted is still tried at this multiple of its share."""
     chains: Annotated[int, Range(min=1, max=256)] = 1
     """Independent searches that share the budget; the worst follow the best."""
     workers: Annotated[int, Range(min=1, max=256)] = 1
@@ -66,8 +70,7 @@ class Chain:
         self.hard = np.flatnonzero(free[: p.hard]).astype(np.int64)
         self.soft = (p.hard + np.flatnonzero(free[p.hard : p.macros])).astype(np.int64)
         self.random = seed_state(seed)
-        # share of hard moves; cumulative shift, swap, flip | soft shift, pull, snap
-        self.share = np.array([config.hard_share, 0.45, 0.75, 0.9, 0.35, 0.75, 0.85])
+        self.accepted = np.ones(8)  # running share of each kind of move that was done
         cell = max(p.cell_width, p.cell_height)
         size = max(p.cell_width * p.columns, p.cell_height * p.rows)
         self.limits = np.array([0.28 * size, 0.2 * size, 1.12 * size])
@@ -78,6 +81,16 @@ class Chain:
         self.smallest = 0.005 * cell
         self.best = np.inf
         self.keep()
+
+    @property
+    def share(self) -> np.ndarray:
+        """Share of hard moves; cumulative shift, swap, flip | soft shift, pull, snap.
+
+        Kinds that are hardly accepted any more are tried less: late swaps only cost time.
+        """
+        weight = KINDS * np.clip(self.accepted / 0.1, self.config.least_tried, 1.0)
+        hard, soft = weight[:4].cumsum() / weight[:4].sum(), weight[4:].cumsum() / weight[4:].sum()
+        return np.array([self.config.hard_share, *hard[:3], *soft[:3]])
 
     @property
     def cost(self) -> float:
@@ -113,6 +126,8 @@ class Chain:
             temperature, moves, counts,
         )  # fmt: skip
         self.counts += counts
+        done = counts[:, 1] / np.maximum(counts[:, 0], 1)
+        self.accepted += np.where(counts[:, 0] > 0, 0.05 * (done - self.accepted), 0.0)
         self.moves += moves
         for at, kind, goal, rate in ((0, SOFT_SHIFT, 0.3, 0.15), (1, SHIFT, 0.25, 0.3)):
             tried = counts[kind, 0]
@@ -126,7 +141,7 @@ class Chain:
         """Go on from the places of another chain."""
         for key in ("x", "y", "turned"):
             getattr(self.state, key)[:] = getattr(other.state, key)
-        self.window[:] = other.window
+        self.window[:], self.accepted[:] = other.window, other.accepted
         refresh(self.problem, self.state, self.scratch)
         self.keep()
 
@@ -166,6 +181,8 @@ class Annealer:
         self.stage, self.spent = 0, 0.0
         first = self.chains[0]
         self.idle = len(first.hard) + len(first.soft) == 0
+        if not self.idle:
+            first.step(0.0, 0.0, 0)  # compiled, or read from the cache, before time is counted
         self.scale = 0.0 if self.idle else float(np.mean([c.scale() for c in self.chains]))
         self.scale = self.scale or 1e-6
         self.history: list[dict[str, float]] = []
@@ -192,6 +209,8 @@ class Annealer:
             chain.step(self.temperature(progress), progress, moves)
             done = done + moves if self.by_moves else time.thread_time() - clock
         chain.seconds += time.thread_time() - clock
+        # Without rounding drift, as after `resume`.
+        refresh(chain.problem, chain.state, chain.scratch)
         chain.keep()
 
     def run(self, report: Callable[[dict[str, float]], None] | None = None) -> Chain:
@@ -268,7 +287,8 @@ class Annealer:
             x, y, turned = chain.best_places
             arrays |= {
                 f"x{k}": s.x, f"y{k}": s.y, f"t{k}": s.turned, f"r{k}": chain.random,
-                f"w{k}": chain.window, f"l{k}": s.level, f"bx{k}": x, f"by{k}": y, f"bt{k}": turned,
+                f"w{k}": chain.window, f"a{k}": chain.accepted, f"l{k}": s.level,
+                f"bx{k}": x, f"by{k}": y, f"bt{k}": turned,
                 f"n{k}": np.array([chain.moves, chain.seconds, chain.best]),
             }  # fmt: skip
         with atomic_write(path) as part, open(part, "wb") as stream:
@@ -292,6 +312,7 @@ class Annealer:
                 s = chain.state
                 s.x[:], s.y[:], s.turned[:] = arrays[f"x{k}"], arrays[f"y{k}"], arrays[f"t{k}"]
                 chain.random[:], chain.window[:] = arrays[f"r{k}"], arrays[f"w{k}"]
+                chain.accepted[:] = arrays[f"a{k}"]
                 refresh(chain.problem, s, chain.scratch)
                 s.level[:] = arrays[f"l{k}"]
                 chain.best_places = (arrays[f"bx{k}"], arrays[f"by{k}"], arrays[f"bt{k}"])

@@ -12,7 +12,7 @@ import numpy as np
 from numba import njit
 
 from sciml.placement.incremental import attempt, overlaps_hard
-from sciml.placement.topsum import FAST
+from sciml.placement.topsum import FAST, INLINE
 
 SHIFT, SWAP, FLIP, JUMP, SOFT_SHIFT, SOFT_PULL, SOFT_SNAP, SOFT_SWAP = range(8)
 MOVES = ("shift", "swap", "flip", "jump", "soft shift", "soft pull", "soft snap", "soft swap")
@@ -52,7 +52,7 @@ def pick(g: Any, n: int) -> int:
     return min(int(uniform(g) * n), n - 1)
 
 
-@njit(**FAST)
+@njit(**INLINE)
 def _clip(p: Any, m: Any, k: int) -> None:
     """Keep the proposed centre where the node is inside the canvas."""
     i = m.node[k]
@@ -62,7 +62,7 @@ def _clip(p: Any, m: Any, k: int) -> None:
     m.y[k] = min(max(m.y[k], h), p.rows * p.cell_height - h)
 
 
-@njit(**FAST)
+@njit(**INLINE)
 def _slide(p: Any, s: Any, m: Any) -> bool:
     """Make room: push the proposed place along the shorter way out of the first overlap."""
     i = m.node[0]
@@ -90,7 +90,7 @@ def _slide(p: Any, s: Any, m: Any) -> bool:
     return not overlaps_hard(p, s, i, m.x[0], m.y[0], -1)
 
 
-@njit(**FAST)
+@njit(**INLINE)
 def _pull(p: Any, s: Any, m: Any, g: Any, window: float) -> bool:
     """Propose a place towards a pin of one of the node's nets."""
     i = m.node[0]
@@ -108,7 +108,7 @@ def _pull(p: Any, s: Any, m: Any, g: Any, window: float) -> bool:
     return True
 
 
-@njit(**FAST)
+@njit(**INLINE)
 def propose(
     p: Any, s: Any, m: Any, g: Any, hard: Any, soft: Any, share: Any, window: Any, centred: int
 ) -> tuple[int, int]:

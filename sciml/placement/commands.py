@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json as json_module
 import math
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -35,6 +36,14 @@ def _read(
         found = replace(
             found,
             canvas=Canvas(origin.x0, origin.y0, origin.x0 + canvas[0], origin.y0 + canvas[1]),
+            canvas_from="given",
+        )
+    elif found.canvas_from == "derived":
+        print(
+            f"{design}: no .plc states the canvas; {found.canvas.width:g} x "
+            f"{found.canvas.height:g} was derived from the nodes. Do not compare this proxy with "
+            "one on the .plc's canvas (give --plc or --canvas).",
+            file=sys.stderr,
         )
     if grid is not None:
         if min(grid) < 1 or grid[0] * grid[1] > 1 << 22:

@@ -116,6 +116,8 @@ class Design:
     """Where each node stands in its netlist.pb.txt (a .plc file names nodes by it)."""
     unit_um: float = 1.0
     source: str = ""
+    canvas_from: str = "file"
+    """ "plc" or "file": stated there; "derived": guessed from the extent; "given": by the user."""
 
     @property
     def nodes(self) -> int:

@@ -19,7 +19,16 @@ from sciml.config import Range
 from sciml.errors import InputError
 from sciml.placement.cost import Evaluator
 from sciml.placement.design import MACRO, SOFT, Design
-from sciml.placement.masks import cheapest, extend, forbidden, macro_nets, order_of, wire_axis
+from sciml.placement.masks import (
+    cheapest,
+    cover,
+    extend,
+    forbidden,
+    macro_nets,
+    observe,
+    order_of,
+    wire_axis,
+)  # fmt: skip
 from sciml.placement.wirelength import hpwl
 
 
@@ -136,12 +145,8 @@ class PlacementEnv(gymnasium.Env[dict[str, np.ndarray], np.int64]):
         self._masks()
 
     def _fill(self, box: np.ndarray, sign: float) -> None:
-        c = self.config
         x0, y0, x1, y1 = box
-        columns, rows = np.arange(c.columns), np.arange(c.rows)
-        dx = np.minimum(x1 / self.gw, columns + 1) - np.maximum(x0 / self.gw, columns)
-        dy = np.minimum(y1 / self.gh, rows + 1) - np.maximum(y0 / self.gh, rows)
-        self.filled += np.float32(sign) * np.outer(dy.clip(0), dx.clip(0)).astype(np.float32)
+        cover(self.filled, x0 / self.gw, y0 / self.gh, x1 / self.gw, y1 / self.gh, sign)
 
     @property
     def current(self) -> int:
@@ -150,7 +155,7 @@ class PlacementEnv(gymnasium.Env[dict[str, np.ndarray], np.int64]):
         return self.placed if self.placed < n else (self.step_count - n) % n
 
     def _masks(self) -> None:
-        i, c = self.current, self.config
+        i = self.current
         n, m = self.placed, self.obstacles.shape[1]
         others = self.rectangles
         if n == len(self.nodes) and n:
@@ -160,14 +165,13 @@ class PlacementEnv(gymnasium.Env[dict[str, np.ndarray], np.int64]):
                 self._extents(skip=i)
         w, h = self.width[i], self.height[i]
         W, H = self.design.canvas.width, self.design.canvas.height
-        forbidden(n + m, *others, w, h, self.gw, self.gh, W, H, self.count)
+        self.free = forbidden(n + m, *others, w, h, self.gw, self.gh, W, H, self.count)
         t = self.nets
         a, b = t.start[i], t.start[i + 1]
         wire_axis(a, b, t.nets, self.low[0], self.high[0], t.weight, t.pin_low[0], t.pin_high[0],
                   self.gw, self.fx)  # fmt: skip
         wire_axis(a, b, t.nets, self.low[1], self.high[1], t.weight, t.pin_low[1], t.pin_high[1],
                   self.gh, self.fy)  # fmt: skip
-        assert len(self.fx) == c.columns
 
     def _extents(self, skip: int = -1) -> None:
         """Net extents from scratch, without macro `skip`."""
@@ -194,16 +198,17 @@ class PlacementEnv(gymnasium.Env[dict[str, np.ndarray], np.int64]):
 
     def observation(self) -> dict[str, np.ndarray]:
         canvas, n = self.design.canvas, len(self.nodes)
-        allowed = self.count == 0
-        wire = self.fx[None] + self.fy[:, None]
-        mean = wire[allowed].mean() if allowed.any() else 1.0
+        shape = self.count.shape
+        mask, wire = np.empty(shape, np.int8), np.empty(shape, np.float32)
+        filled = np.empty(shape, np.float32)
+        observe(self.count, self.fx, self.fy, self.filled, mask, wire, filled)
         size = np.stack([self.width, self.height], 1) / 2
         places = (self.corner + size) / [canvas.width, canvas.height]
         done = self.placed >= n and self.step_count >= n + self.config.refine
         return {
-            "mask": allowed.astype(np.int8),
-            "wire": np.where(allowed, wire / max(mean, 1e-12), 0).astype(np.float32),
-            "filled": np.maximum(self.filled, 0),
+            "mask": mask,
+            "wire": wire,
+            "filled": filled,
             "node": np.array([n if done else self.current], np.int32),
             "places": np.where(np.isnan(places), -1, places).astype(np.float32),
         }
@@ -213,15 +218,16 @@ class PlacementEnv(gymnasium.Env[dict[str, np.ndarray], np.int64]):
     ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         super().reset(seed=seed)
         self._clear()
-        return self.observation(), {"action_mask": self.action_mask()}
+        observation = self.observation()
+        return observation, {"action_mask": observation["mask"].view(np.bool_).ravel()}
 
     def greedy_action(self) -> int:
         """The allowed cell with the least wire; -1 if there is none."""
-        return int(cheapest(self.count, self.fx, self.fy)[0])
+        return int(cheapest(self.count, self.fx, self.fy, self.fx.view(np.int64))[0])
 
     def step(self, action: Any) -> tuple[dict[str, np.ndarray], float, bool, bool, dict[str, Any]]:
         c, n = self.config, len(self.nodes)
-        if self.step_count >= n + c.refine or (self.placed < n and (self.count != 0).all()):
+        if self.step_count >= n + c.refine or (self.placed < n and not self.free):
             raise InputError("the episode is over", hint="Call reset()")
         row, column = divmod(int(action), c.columns)
         reward = 0.0
@@ -242,16 +248,19 @@ class PlacementEnv(gymnasium.Env[dict[str, np.ndarray], np.int64]):
         dead = False
         if not terminated:
             self._masks()
-            dead = self.placed < n and bool((self.count != 0).all())
+            dead = self.placed < n and not self.free
         if dead:
             terminated = True
             reward -= 1.0
         elif terminated and c.reward == "proxy":
             reward -= self.proxy()
-        info: dict[str, Any] = {"action_mask": self.action_mask(), "replaced": replaced}
+        observation = self.observation()
+        info: dict[str, Any] = {
+            "action_mask": observation["mask"].view(np.bool_).ravel(), "replaced": replaced,
+        }  # fmt: skip
         if terminated:
             info |= {"dead_end": dead, "hpwl": None if dead else self.macro_hpwl()}
-        return self.observation(), float(reward), terminated, False, info
+        return observation, float(reward), terminated, False, info
 
     def _put(self, k: int, column: int, row: int) -> None:
         x, y = column * self.gw, row * self.gh

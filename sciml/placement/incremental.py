@@ -28,7 +28,7 @@ from sciml.placement.kernels import (
     net_length,
     route,
 )
-from sciml.placement.topsum import FAST, top_sum
+from sciml.placement.topsum import FAST, INLINE, top_sum
 
 
 class Scratch(NamedTuple):
@@ -292,7 +292,7 @@ def attempt(p: Any, s: Any, m: Any, count: int, limit: float) -> int:
     return result
 
 
-@njit(**FAST)
+@njit(**INLINE)
 def overlaps_hard(p: Any, s: Any, i: int, x: float, y: float, other: int) -> bool:
     """Would hard macro i at x, y overlap another one (but for `other`) by more than 1e-9?"""
     w = p.width[i]

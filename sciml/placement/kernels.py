@@ -15,7 +15,7 @@ import numpy as np
 from numba import njit
 
 from sciml.placement.design import ROTATION
-from sciml.placement.topsum import FAST, top_sum
+from sciml.placement.topsum import FAST, INLINE, top_sum
 
 ROT = ROTATION
 
@@ -85,24 +85,20 @@ class State(NamedTuple):
     cost: np.ndarray  # wirelength [units], density, congestion, proxy, undefined (0 or 1)
 
 
-@njit(**FAST)
+@njit(**INLINE)
 def add_h(s: Any, row: int, a: int, b: int, w: float) -> None:
     """Horizontal demand w in cells a .. b-1 (or b .. a-1) of one row."""
-    if a > b:
-        w = -w
-    s.diff_h[a, row] += w
-    s.diff_h[b, row] -= w
+    s.diff_h[np.uint32(min(a, b)), np.uint32(row)] += w
+    s.diff_h[np.uint32(max(a, b)), np.uint32(row)] -= w
 
 
-@njit(**FAST)
+@njit(**INLINE)
 def add_v(s: Any, column: int, a: int, b: int, w: float) -> None:
-    if a > b:
-        w = -w
-    s.diff_v[a, column] += w
-    s.diff_v[b, column] -= w
+    s.diff_v[np.uint32(min(a, b)), np.uint32(column)] += w
+    s.diff_v[np.uint32(max(a, b)), np.uint32(column)] -= w
 
 
-@njit(**FAST)
+@njit(**INLINE)
 def route(p: Any, s: Any, net: int, sign: float) -> None:
     """Add (sign 1) or remove (sign -1) the route of one net at its pins' present cells."""
     a = p.net_start[net]
@@ -123,13 +119,12 @@ def route(p: Any, s: Any, net: int, sign: float) -> None:
     s.clock[0] += 1
     key = s.clock[0]
     n = 0
-    for i in range(a, b):
-        c = s.pin_cell[i]
-        if s.stamp[c] != key:
-            s.stamp[c] = key
-            s.cells[n] = c
-            s.cell_rows[n] = s.pin_row[i]
-            n += 1
+    for i in range(a, b):  # without a branch, which no processor could foresee
+        c = np.uint32(s.pin_cell[i])
+        s.cells[n] = c
+        s.cell_rows[n] = s.pin_row[i]
+        n += s.stamp[c] != key
+        s.stamp[c] = key
     if n == 1:
         return
     if n != 3:
@@ -177,7 +172,7 @@ def route(p: Any, s: Any, net: int, sign: float) -> None:
         add_v(s, x3, y2, y3, w)
 
 
-@njit(**FAST)
+@njit(**INLINE)
 def add_density(p: Any, s: Any, i: int, x: float, y: float, sign: float) -> None:
     """Add the exact overlap of macro i, centred at x, y, to the density of every cell."""
     C = p.columns
@@ -198,7 +193,7 @@ def add_density(p: Any, s: Any, i: int, x: float, y: float, sign: float) -> None
             s.density[r * C + c] += dy * (min(x1, c + 1.0) - max(x0, float(c)))
 
 
-@njit(**FAST)
+@njit(**INLINE)
 def add_blockage(p: Any, s: Any, i: int, x: float, y: float, sign: float) -> None:
     """Add the routes that hard macro i takes from every cell.
 
@@ -277,7 +272,7 @@ def add_blockage(p: Any, s: Any, i: int, x: float, y: float, sign: float) -> Non
                 s.macro_h[c, r] += h * dy
 
 
-@njit(**FAST)
+@njit(**INLINE)
 def congestion_values(p: Any, s: Any) -> None:
     """Fill `s.value` from the difference arrays (and smooth the nets' part, if asked for)."""
     _accumulate(s.diff_h, s.macro_h, s.value_h, s.line, p.scale_h, p.smooth)
@@ -311,7 +306,7 @@ def _accumulate(diff: Any, macro: Any, value: Any, use: Any, scale: float, S: in
                 value[i, t] += share
 
 
-@njit(**FAST)
+@njit(**INLINE)
 def net_length(p: Any, s: Any, net: int) -> float:
     """Weighted half-perimeter of one net at its pins' present places."""
     a = p.net_start[net]
@@ -329,7 +324,7 @@ def net_length(p: Any, s: Any, net: int) -> float:
     return p.net_weight[net] * (x1 - x0 + y1 - y0)
 
 
-@njit(**FAST)
+@njit(**INLINE)
 def density_cost(p: Any, s: Any, limit: float) -> float:
     """Half the mean of the densest tenth of the cells; `limit` as in `top_sum`."""
     k = p.top_density

@@ -30,16 +30,15 @@ _FAST: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy"}
 def forbidden(
     n: int, left: Any, bottom: Any, right: Any, top: Any,
     w: float, h: float, gw: float, gh: float, W: float, H: float, out: Any,
-) -> None:  # fmt: skip
+) -> int:  # fmt: skip
     """out[r, c] = number of placed rectangles that a w x h macro at (c, r) would overlap.
 
     Places that stick out of the canvas count as one more. `out` is [rows, columns] int32.
+    Returns how many places are allowed.
     """
     R = out.shape[0]
     C = out.shape[1]
-    for r in range(R):
-        for c in range(C):
-            out[r, c] = 0
+    out[:] = 0
     # The last corner that keeps the macro inside.
     last_c = min(int(np.floor((W - w) / gw + 1e-7)), C - 1)
     last_r = min(int(np.floor((H - h) / gh + 1e-7)), R - 1)
@@ -51,22 +50,64 @@ def forbidden(
         r1 = min(int(np.ceil(top[j] / gh - 1e-7)) - 1, R - 1)
         if c0 > c1 or r0 > r1:
             continue
-        out[r0, c0] += 1
-        if c1 + 1 < C:
-            out[r0, c1 + 1] -= 1
+        for c in range(c0, c1 + 1):
+            out[r0, c] += 1
         if r1 + 1 < R:
-            out[r1 + 1, c0] -= 1
-            if c1 + 1 < C:
-                out[r1 + 1, c1 + 1] += 1
-    for r in range(R):
-        run = 0
+            for c in range(c0, c1 + 1):
+                out[r1 + 1, c] -= 1
+    for r in range(1, R):  # whole rows are added as vectors
         for c in range(C):
-            run += out[r, c]
-            out[r, c] = run + (out[r - 1, c] if r > 0 else 0)
+            out[r, c] += out[r - 1, c]
+    allowed = 0
     for r in range(R):
+        for c in range(last_c + 1 if r <= last_r else 0, C):
+            out[r, c] += 1
         for c in range(C):
-            if c > last_c or r > last_r:
-                out[r, c] += 1
+            allowed += out[r, c] == 0
+    return allowed
+
+
+@njit(**_FAST)
+def cover(filled: Any, x0: float, y0: float, x1: float, y1: float, sign: float) -> None:
+    """Add the share of every cell that a rectangle [cells] covers; `filled` is [rows, columns]."""
+    R = filled.shape[0]
+    C = filled.shape[1]
+    for r in range(max(int(np.floor(y0)), 0), min(int(np.ceil(y1)), R)):
+        dy = sign * (min(y1, r + 1.0) - max(y0, float(r)))
+        for c in range(max(int(np.floor(x0)), 0), min(int(np.ceil(x1)), C)):
+            filled[r, c] += np.float32(dy * (min(x1, c + 1.0) - max(x0, float(c))))
+
+
+@njit(fastmath={"contract", "nsz", "reassoc", "nnan"}, **_FAST)
+def observe(
+    count: Any, fx: Any, fy: Any, filled: Any, mask: Any, wire: Any, shown: Any
+) -> None:  # fmt: skip
+    """Maps of an observation in two passes.
+
+    mask int8: allowed; wire float32: f(c) + g(r) over its mean where allowed; shown: filled >= 0.
+    """
+    R = count.shape[0]
+    C = count.shape[1]
+    allowed = 0
+    total = 0.0
+    for r in range(R):
+        n = 0
+        for c in range(C):
+            mask[r, c] = count[r, c] == 0
+        for c in range(C):
+            n += mask[r, c]
+        part = 0.0
+        for c in range(C):
+            part += fx[c] * mask[r, c]
+        allowed += n
+        total += part + n * fy[r]
+    scale = np.float32(allowed / max(total, 1e-12 * allowed)) if allowed else np.float32(1.0)
+    for r in range(R):
+        g = np.float32(fy[r])
+        for c in range(C):
+            wire[r, c] = (np.float32(fx[c]) + g) * scale * np.float32(mask[r, c])
+        for c in range(C):
+            shown[r, c] = max(filled[r, c], np.float32(0.0))
 
 
 @njit(fastmath={"contract", "nsz", "reassoc", "nnan"}, **_FAST)
@@ -97,16 +138,31 @@ def wire_axis(
 
 
 @njit(**_FAST)
-def cheapest(count: Any, fx: Any, fy: Any) -> tuple[int, float]:
-    """(cell r * columns + c of the least f(c) + g(r) that is allowed, its value); -1 if none."""
+def cheapest(count: Any, fx: Any, fy: Any, bits: Any) -> tuple[int, float]:
+    """(cell r * columns + c of the least f(c) + g(r) that is allowed, its value); -1 if none.
+
+    `bits` is fx seen as int64: numbers >= 0 keep their order, and compilers vectorise minima of
+    integers only.
+    """
+    none = np.int64(9218868437227405311)  # the largest double
     best = np.inf
-    at = -1
+    row = -1
+    column = 0
     for r in range(count.shape[0]):
+        least = none
         for c in range(count.shape[1]):
-            if count[r, c] == 0 and fx[c] + fy[r] < best:
-                best = fx[c] + fy[r]
-                at = r * count.shape[1] + c
-    return at, best
+            least = min(least, bits[c] if count[r, c] == 0 else none)
+        if least != none:
+            at = column
+            if row < 0 or bits[column] != least or count[r, column] != 0:
+                at = 0
+                while bits[at] != least or count[r, at] != 0:
+                    at += 1
+            if fx[at] + fy[r] < best:
+                best = fx[at] + fy[r]
+                row = r
+                column = at
+    return (row * count.shape[1] + column if row >= 0 else -1), best
 
 
 @njit(**_FAST)

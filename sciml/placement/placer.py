@@ -43,7 +43,7 @@ def score(design: Design, reference: Design | None = None) -> dict[str, Any]:
     cost = proxy_cost(design).as_dict()
     values = {"hpwl": hpwl(design), **cost, "overlap_area": verdict.overlap_area}
     shown: dict[str, Any] = {k: float(v) if np.isfinite(v) else None for k, v in values.items()}
-    return {**shown, "legal": verdict.legal}
+    return {**shown, "legal": verdict.legal, "canvas": design.canvas_from}
 
 
 def place(

@@ -277,12 +277,14 @@ def _assemble(path: object, table: _Table, inputs: Names, owners: np.ndarray, pl
         references=table.string("ref_name", rows), plc_index=rows,
     )  # fmt: skip
     if plc is not None:
-        header = apply_plc(design_fields, plc)
-        design_fields["canvas"], design_fields["grid"] = header
+        canvas, grid, stated = apply_plc(design_fields, plc)
+        design_fields |= {"canvas": canvas, "grid": grid}
+        design_fields["canvas_from"] = "plc" if stated else "derived"
     else:
         unplaced = np.isnan(x) | np.isnan(y)
         x[unplaced], y[unplaced] = 0.0, 0.0
         design_fields["canvas"] = guess_canvas(design_fields)
+        design_fields["canvas_from"] = "derived"
     return build(path, **design_fields)
 
 
@@ -319,8 +321,11 @@ _HEADER = {
 }
 
 
-def apply_plc(fields: dict[str, Any], path: str | os.PathLike[str]) -> tuple[Canvas, Grid]:
-    """Put the places of a .plc into `fields` (x, y, orientation, fixed); returns its header.
+def apply_plc(fields: dict[str, Any], path: str | os.PathLike[str]) -> tuple[Canvas, Grid, bool]:
+    """Put the places of a .plc into `fields` (x, y, orientation, fixed).
+
+    Returns:
+        (canvas, grid, whether the header states the canvas; otherwise it is guessed).
 
     Raises:
         InputError: an index that the netlist does not have, or a pin's; a line that is not
@@ -362,7 +367,8 @@ def apply_plc(fields: dict[str, Any], path: str | os.PathLike[str]) -> tuple[Can
     for lost in np.flatnonzero(np.isnan(x) | np.isnan(y))[:1]:
         raise InputError(f"node {fields['names'][int(lost)]!r} has no place", where=path)
     canvas = guess_canvas(fields)
-    if header.get("width", 0) > 0 and header.get("height", 0) > 0:
+    stated = header.get("width", 0) > 0 and header.get("height", 0) > 0
+    if stated:
         canvas = Canvas(0.0, 0.0, header["width"], header["height"])
     grid = Grid()
     known = {k: v for k, v in header.items() if k not in ("width", "height")}
@@ -370,7 +376,7 @@ def apply_plc(fields: dict[str, Any], path: str | os.PathLike[str]) -> tuple[Can
         if key in known and known[key] != int(known[key]):
             raise InputError(f"{key} must be a whole number, got {known[key]:g}", where=path)
     whole = {k: int(known.pop(k)) for k in ("columns", "rows", "smooth") if k in known}
-    return canvas, replace(grid, **whole, **known)  # type: ignore[arg-type]
+    return canvas, replace(grid, **whole, **known), stated  # type: ignore[arg-type]
 
 
 def write_plc(design: Design, path: str | os.PathLike[str]) -> None:

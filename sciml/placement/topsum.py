@@ -20,6 +20,8 @@ FAST: dict[str, Any] = {
     "_nrt": False,
     "nogil": True,
 }
+INLINE = {**FAST, "forceinline": True}
+"""For small functions that take the two big tuples: passing those costs more than the work."""
 
 
 @njit(**FAST)

@@ -88,3 +88,15 @@ def test_interrupt_writes_the_best_and_resume_finishes(files, tmp_path, capsys, 
     code, said = run(capsys, "place", files / "n.pb.txt", "-o", out, "--budget", 0.3, "--resume")
     assert code == 0 and "stopped early" not in said.out
     assert not (tmp_path / ".p.plc.search.npz").exists()
+
+
+def test_a_derived_canvas_is_said_once_and_in_the_json(files, tmp_path, capsys):
+    plc = next(files.glob("*.plc"))
+    alone = tmp_path / "alone.pb.txt"
+    alone.write_text((files / "n.pb.txt").read_text())
+    code, said = run(capsys, "score", alone, "--json")
+    assert code == 0 and json.loads(said.out)["canvas"] == "derived"
+    assert "was derived from the nodes" in said.err and said.err.strip().count("\n") == 0
+    for words, expected in ((("--plc", plc), "plc"), (("--canvas", 900, 900), "given")):
+        code, said = run(capsys, "score", alone, *words, "--json")
+        assert code == 0 and json.loads(said.out)["canvas"] == expected and not said.err
