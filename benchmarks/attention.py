@@ -13,7 +13,6 @@ import argparse
 import json
 import os
 import platform
-import resource
 import statistics
 import subprocess
 import sys
@@ -38,6 +37,7 @@ SPEED = {
 MEMORY = {
     "B=2 H=8 N=2048 d=32": dict(batch=2, rows=0, heads=8, n=2048, d=32),
     "alignment: B=1 R=16 H=4 N=512 d=16": dict(batch=1, rows=16, heads=4, n=512, d=16),
+    "alignment: B=1 R=16 H=4 N=1024 d=16": dict(batch=1, rows=16, heads=4, n=1024, d=16),
 }
 
 
@@ -76,9 +76,13 @@ def inputs(batch: int, rows: int, heads: int, n: int, d: int) -> list[Tensor]:
     return [*(t.requires_grad_() for t in (q, k, v, bias)), mask, slope]
 
 
-def step(candidate: str, given: list[Tensor]) -> None:
-    """Forward and backward once."""
+def step(candidate: str, given: list[Tensor], training: bool = True) -> None:
+    """Forward, and backward in training, once."""
     *leaves, mask, slope = given
+    if not training:
+        with torch.no_grad():
+            CANDIDATES[candidate](*leaves, mask)
+        return
     CANDIDATES[candidate](*leaves, mask).backward(slope)
     for leaf in leaves:
         leaf.grad = None
@@ -101,32 +105,46 @@ def speed(settings: dict[str, int], repetitions: int) -> dict[str, dict[str, flo
     return found
 
 
-def peak(candidate: str, settings: dict[str, int]) -> float:
+def peak(candidate: str, settings: dict[str, int], training: bool) -> float:
     """MiB by which one step raises the peak of a fresh process above its inputs."""
     given = inputs(**settings)
-    step(candidate, inputs(1, 2 if settings["rows"] else 0, 2, 16, 8))  # libraries, code
+    small = inputs(1, 2 if settings["rows"] else 0, 2, 16, 8)
+    step(candidate, small, training)  # libraries, code
     del given[-1]
     slope = torch.ones(given[0].shape)
-    # What is resident now, not the peak so far: making the inputs took more for a moment.
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    before = pages * resource.getpagesize() / 2**20
-    step(candidate, [*given, slope])
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024 - before
+    Path("/proc/self/clear_refs").write_text("5")  # the peak starts again from what is resident
+    before = status("VmRSS")
+    step(candidate, [*given, slope], training)
+    return status("VmHWM") - before
 
 
-def memory_of(case: str, mib: dict[str, float]) -> dict:
-    """Peaks and their ratio, with and without the gradients, which every candidate gives out."""
+def status(key: str) -> float:
+    """MiB of an entry of the process's status (Linux)."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(float(line.split()[1]) / 1024 for line in lines if line.startswith(key + ":"))
+
+
+def memory_of(case: str, mib: dict[str, dict[str, float]]) -> dict:
+    """Peaks and their ratios.
+
+    In training the gradients, that of the bias above all, are given out by every candidate: the
+    naive formula holds three matrices of logits at its peak, one of which is that gradient, so
+    no method without rows can be more than three times as lean. Beyond the gradients stands what
+    a method needs for itself.
+    """
     s = MEMORY[case]
     rows = max(1, s["rows"])
     numbers = s["batch"] * s["heads"] * (3 * rows * s["n"] * s["d"] + s["n"] ** 2)
     gradients = 4 * numbers / 2**20
-    beyond = {name: max(value - gradients, 1.0) for name, value in mib.items()}
-    return {
-        "peak_MiB_above_inputs": mib,
-        "gradients_MiB": gradients,
-        "naive_over_sciml": mib["naive"] / mib["sciml"],
-        "naive_over_sciml_beyond_gradients": beyond["naive"] / beyond["sciml"],
-    }
+    found: dict = {"gradients_MiB": gradients}
+    for kind, peaks in mib.items():
+        found[kind] = {
+            "peak_MiB_above_inputs": peaks,
+            "naive_over_sciml": peaks["naive"] / max(peaks["sciml"], 1.0),
+        }
+    beyond = {name: max(value - gradients, 1.0) for name, value in mib["training"].items()}
+    found["training"]["naive_over_sciml_beyond_gradients"] = beyond["naive"] / beyond["sciml"]
+    return found
 
 
 def main() -> None:
@@ -135,11 +153,12 @@ def main() -> None:
     parser.add_argument("--repetitions", type=int, default=30)
     results = Path(__file__).parent / "results"
     parser.add_argument("--out", type=Path, default=results / "attention.json")
-    parser.add_argument("--peak", nargs=2, metavar=("CANDIDATE", "CASE"), help=argparse.SUPPRESS)
+    parser.add_argument("--peak", nargs=3, help=argparse.SUPPRESS)  # candidate, case, kind
     options = parser.parse_args()
     torch.set_num_threads(1)
     if options.peak:
-        print(peak(options.peak[0], MEMORY[options.peak[1]]))
+        candidate, case, kind = options.peak
+        print(peak(candidate, MEMORY[case], kind == "training"))
         return
     result: dict = {
         "what": "attention with a pair bias and its gradient, forward + backward, float32",
@@ -164,20 +183,16 @@ def main() -> None:
         print(f"{case}: {row}  (best peer / sciml {best / found['sciml']['ms']:.2f})", flush=True)
         write()
     for case in MEMORY:
-        mib = {}
-        for name in CANDIDATES:
-            if name == "compiled":
-                continue  # its peak is that of the compiler
-            command = [sys.executable, __file__, "--peak", name, case]
-            done = subprocess.run(command, capture_output=True, text=True, check=True)
-            mib[name] = float(done.stdout)
-        result["memory"][case] = found = memory_of(case, mib)
-        row = "  ".join(f"{name} {value:.0f} MiB" for name, value in mib.items())
-        print(
-            f"{case}: {row}  (naive / sciml {found['naive_over_sciml']:.2f}; beyond the gradients "
-            f"themselves {found['naive_over_sciml_beyond_gradients']:.1f})",
-            flush=True,
-        )
+        mib: dict[str, dict[str, float]] = {}
+        for kind in ("inference", "training"):
+            for name in CANDIDATES:
+                if name == "compiled":
+                    continue  # its peak is that of the compiler
+                command = [sys.executable, __file__, "--peak", name, case, kind]
+                done = subprocess.run(command, capture_output=True, text=True, check=True)
+                mib.setdefault(kind, {})[name] = float(done.stdout)
+        result["memory"][case] = memory_of(case, mib)
+        print(case, json.dumps(result["memory"][case]), flush=True)
         write()
 
 

@@ -14,6 +14,14 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 
+SLACK = 8
+"""Steps between two looks for entries that no hypothesis descends from."""
+
+
+WORTHWHILE = 0.8
+"""Share of the pool that is alive below which dropping the rest pays for the copy."""
+
+
 class BeamCache:
     """Keys and values of S sources x W hypotheses in L layers.
 
@@ -39,7 +47,7 @@ class BeamCache:
         self.ancestors = torch.zeros(sources, width, 0, dtype=torch.bool, device=device)
         self.time = torch.zeros(sources, 0, dtype=torch.int64, device=device)
         self.paths: Tensor | None = None
-        self.compact_at = 8 * width
+        self.compact_at = SLACK * width
         self.own = torch.eye(width, dtype=torch.bool, device=device)
 
     def begin_step(self, paths: Int[Tensor, "S W D"] | None = None) -> None:
@@ -50,7 +58,7 @@ class BeamCache:
         capacity = self.pool.shape[4]
         needed = self.length + self.width
         if needed > capacity:
-            more = max(needed, 2 * capacity, 8 * self.width)
+            more = max(needed, 2 * capacity, 32 * self.width)
             wider = self.pool.new_empty(*self.pool.shape[:4], more, self.pool.shape[5])
             wider[..., : self.length, :] = self.pool[..., : self.length, :]
             self.pool = wider
@@ -88,15 +96,18 @@ class BeamCache:
         """Drop the entries that no hypothesis descends from."""
         used: Bool[Tensor, "S P"] = self.ancestors.any(1)
         length = int(used.sum(1).max())
-        if length < self.length:
+        if length < WORTHWHILE * self.length:
             order = used.logical_not().long().argsort(dim=1, stable=True)[:, :length]
-            index = order[None, None, :, None, :, None]
-            shape = (*self.pool.shape[:4], length, self.pool.shape[5])
-            self.pool[..., :length, :] = self.pool.gather(4, index.expand(shape))
+            # Entries before the first gap stay where they are. Rows are copied source by source:
+            # a gather over all of them would go number by number.
+            stay = int((order == torch.arange(length, device=order.device)).all(0).long().argmin())
+            for source, index in enumerate(order[:, stay:]):
+                kept = self.pool[:, :, source].index_select(3, index)
+                self.pool[:, :, source, :, stay:length] = kept
             self.ancestors = self.ancestors.gather(2, order[:, None].expand(-1, self.width, -1))
             self.time = self.time.gather(1, order)
             if self.paths is not None:
                 depth = self.paths.shape[2]
                 self.paths = self.paths.gather(1, order[..., None].expand(-1, -1, depth))
             self.length = length
-        self.compact_at = 2 * self.length + 8 * self.width
+        self.compact_at = self.length + SLACK * self.width

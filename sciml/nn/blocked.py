@@ -180,10 +180,13 @@ def _setup(ctx, inputs, output):
     q, k, v, bias, mask, _ = inputs
     ctx.save_for_backward(q, k, v, bias, mask, output[1])
     ctx.mark_non_differentiable(output[1])
+    ctx.set_materialize_grads(False)  # else zeros as large as the weights would be made
     ctx.bias_gradient = bias is not None and bias.requires_grad
 
 
 def _backward(ctx, grad, _):
+    if grad is None:  # nothing depends on the result
+        return (None,) * 6
     q, k, v, bias, mask, kept = ctx.saved_tensors
     needed = ctx.bias_gradient
     dq, dk, dv, dbias = blocked_attention_backward(
