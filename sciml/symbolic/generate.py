@@ -128,22 +128,23 @@ def _by_parts(seed: int, start: int, count: int) -> list[Row]:
 def _forward(seed: int, start: int, count: int) -> list[Row]:
     """Random functions that the ansatz integrates; its work is bounded by size, not by the clock,
     so that the same samples come out on a slower machine."""
-
     from sciml.symbolic import ansatz, sampling
     from sciml.symbolic.checking import check
     from sciml.symbolic.clock import now
     from sciml.symbolic.parser import parse
+    from sciml.symbolic.tokens import to_prefix
 
     text = np.empty(count * 2048 + 65536, np.uint8)
     ends, keys = np.zeros((count, 2), np.int64), np.zeros(count, np.int64)
-    made = sampling.forward(_arena(), seed, start, count, 8, text, ends, keys)
+    made = sampling.forward(_arena(), seed, start, count, sampling.MAX_OPERATORS, text, ends, keys)
     out = []
     for key, problem, _ in _rows(text, ends, keys, made):
         f = parse(problem)
         end = now() + 20
-        for answer, _ in ansatz.candidates(f, "x", end, styles=1, specials=False):
+        for answer, _ in ansatz.candidates(f, "x", end, styles=1, supports=2, specials=False):
             if check(f, answer, "x"):
-                out.append((key, problem, str(answer)))
+                if ex.size(answer) < 400 and len(to_prefix(answer)) <= sampling.MAX_TOKENS:
+                    out.append((key, problem, str(answer)))
                 break
     return out
 

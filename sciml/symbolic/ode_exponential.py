@@ -16,42 +16,17 @@ from flint import fmpq, fmpq_mat, fmpq_poly
 
 from sciml.symbolic import expression as ex
 from sciml.symbolic.ansatz import field as fd
-from sciml.symbolic.ansatz.field import Failure
-from sciml.symbolic.ansatz.kernels import Tower
 from sciml.symbolic.expression import Expr
+from sciml.symbolic.rational_functions import as_rational, fraction
 
 _MOST_DEGREE = 5
 _MOST_TRIES = 200
 
 
-def _rational(e: Expr, x: str) -> tuple[fmpq_poly, fmpq_poly] | None:
-    """Numerator and denominator as polynomials in x with rational coefficients."""
-    if e.free - {x}:
-        return None
-    try:
-        tower = Tower(x)
-        q = tower.convert(e)
-    except (Failure, ex.TooLarge, ex.Undefined):
-        return None
-    if len(tower.kernels) > 1 or tower.root > 1:
-        return None
-    out = []
-    for p in (q.n, q.d):
-        coefficients = [0] * (fd.degrees(p)[0] + 1)
-        for monomial, c in p.terms():
-            coefficients[int(monomial[0])] = int(c)
-        out.append(fmpq_poly(coefficients))
-    return out[0], out[1]
-
-
-def _fraction(v: fmpq) -> Fraction:
-    return Fraction(int(v.p), int(v.q))
-
-
 def _roots(p: fmpq_poly) -> list[Fraction]:
     """Rational roots."""
     _, factors = p.factor()
-    return [_fraction(-fmpq(f[0]) / fmpq(f[1])) for f, _ in factors if f.degree() == 1]
+    return [fraction(-fmpq(f[0]) / fmpq(f[1])) for f, _ in factors if f.degree() == 1]
 
 
 def _solutions(b: Fraction, c: Fraction) -> list[Fraction]:
@@ -71,7 +46,7 @@ def _at_infinity(n: fmpq_poly, d: fmpq_poly, highest: int, count: int) -> list[F
     out = []
     for k in range(count):
         power = highest - k + max(shift, 0)
-        out.append(_fraction(fmpq(quotient[power])) if 0 <= power else Fraction(0))
+        out.append(fraction(fmpq(quotient[power])) if 0 <= power else Fraction(0))
     return out
 
 
@@ -103,13 +78,13 @@ def _exponents(p: tuple, q: tuple, s: Fraction) -> list[Fraction]:
         top, below = top // shared, d // shared
         if below(at) == 0:
             return [Fraction(0)]
-        values.append(_fraction(fmpq(top(at)) / fmpq(below(at))))
+        values.append(fraction(fmpq(top(at)) / fmpq(below(at))))
     return _solutions(values[0] - 1, values[1])
 
 
 def exponential_solutions(p: Expr, q: Expr, x: str) -> Iterator[Expr]:
     """Solutions of the form above, as far as they can be told apart from their singular points."""
-    rp, rq = _rational(p, x), _rational(q, x)
+    rp, rq = as_rational(p, x), as_rational(q, x)
     if rp is None or rq is None:
         return
     points = sorted({*_roots(rp[1]), *_roots(rq[1])})
@@ -145,8 +120,8 @@ def _polynomial(
         at = fmpq(x.numerator, x.denominator)
         if p[1](at) == 0 or q[1](at) == 0 or x in points:
             return None
-        pv = _fraction(fmpq(p[0](at)) / fmpq(p[1](at)))
-        qv = _fraction(fmpq(q[0](at)) / fmpq(q[1](at)))
+        pv = fraction(fmpq(p[0](at)) / fmpq(p[1](at)))
+        qv = fraction(fmpq(q[0](at)) / fmpq(q[1](at)))
         g1, g2 = 2 * m * x + growth, 2 * m
         for s, e in zip(points, exponents, strict=True):
             g1 += e / (x - s)
@@ -183,5 +158,5 @@ def _polynomial(
     out = [Fraction(0)] * width
     out[free] = Fraction(1)
     for i, j in enumerate(pivots):
-        out[j] = -_fraction(fmpq(reduced[i, free]))
+        out[j] = -fraction(fmpq(reduced[i, free]))
     return out

@@ -41,9 +41,11 @@ MAX_OPERATORS = 15
 MAX_TOKENS = 510
 MAX_INTEGER = 5
 FULL_LENGTH, THINNING = 26.0, 1.6
-"""An answer of n tokens is kept with probability (n / FULL_LENGTH) ** THINNING: the published sets
-have had their duplicates removed over 10**7 samples and more, which thins the short ones out; this
-gives a file of any size the same lengths."""
+FORWARD_LENGTH, FORWARD_THINNING = 18.0, 3.0
+FORWARD_LONGEST = 40
+"""A random function of n tokens is kept with probability (n / FULL_LENGTH) ** THINNING, one to be
+integrated with the other two: the published sets have had their duplicates removed over 10**7
+samples and more, which thins the short ones out; this gives a file of any size the same lengths."""
 UNARY = {
     "sqrt": 4, "pow2": 4, "ln": 4, "exp": 4, "sin": 4, "cos": 4, "tan": 4, "pow3": 2, "pow4": 1,
     "pow5": 1, "asin": 1, "acos": 1, "atan": 1, "sinh": 1, "cosh": 1, "tanh": 1, "asinh": 1,
@@ -246,13 +248,19 @@ def forward(
 ) -> int:
     """Random functions number start..start+count-1 as infix bytes; how many fitted."""
     tokens = np.empty(1024, np.int64)
+    shown = np.empty(MAX_TOKENS + 66, np.int64)
     at = 0
     for k in range(count):
         rng = seeded(seed, start + k)
         while True:
             begin(a)
             e = function(a, rng, most, tokens)
-            if e != 1:
+            if e == 1:
+                continue
+            n = prefix(a, e, shown)
+            if not 0 < n <= FORWARD_LONGEST:
+                continue
+            if _next(rng) <= (n / FORWARD_LENGTH) ** FORWARD_THINNING:
                 break
         if at > len(text) - 16384:
             return k

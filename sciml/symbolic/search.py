@@ -16,6 +16,7 @@ from sciml.symbolic.algebra import ex_expand, together
 from sciml.symbolic.checking import Check, check
 from sciml.symbolic.clock import now
 from sciml.symbolic.expression import Expr
+from sciml.symbolic.rational_functions import integrate_rational
 
 MAX_DEPTH = 4
 _ERRORS = (ex.TooLarge, ex.Undefined, RecursionError, OverflowError, ZeroDivisionError)
@@ -128,6 +129,10 @@ class Search:
     def _attempts(self, f: Expr, x: str, depth: int, end: float) -> Found | None:
         if x not in f.free:
             return self._accept(f, f * ex.symbol(x), x, "constant", depth)
+        whole = integrate_rational(f, x)
+        found = whole and self._accept(f, whole, x, "rational function", depth)
+        if found:
+            return found
         share = (end - now()) * (0.45 if depth == 0 else 0.5)
         stop = now() + share
         for answer, method in ansatz.candidates(f, x, stop, styles=99 if depth == 0 else 4):

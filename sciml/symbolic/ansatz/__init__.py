@@ -110,6 +110,8 @@ def candidates(
         except (Failure, ex.TooLarge, ex.Undefined, RecursionError, OverflowError):
             continue
         yield from _tries(problem, beside, rng, deadline, style, supports)
+    if styles >= len(_STYLES):
+        yield from _under_roots(integrand, variable, rng, deadline)
     for whole in (False, True) if specials else ():
         if now() > deadline:
             return
@@ -124,6 +126,19 @@ def candidates(
         except (Failure, ex.TooLarge, ex.Undefined, RecursionError, OverflowError):
             continue
         yield from _tries(problem, beside, rng, deadline, {"special": True}, supports)
+
+
+def _under_roots(
+    integrand: Expr, variable: str, rng: np.random.Generator, deadline: float
+) -> Iterator[tuple[Expr, str]]:
+    try:
+        problem = pose(Tower(variable), integrand, under_roots=True)
+        check_size(problem)
+        if any(k.kind == "radical" for k in problem.tower.kernels):
+            style = {"under roots": True}
+            yield from _tries(problem, columns(problem), rng, deadline, style, 2)
+    except (Failure, ex.TooLarge, ex.Undefined, RecursionError, OverflowError):
+        return
 
 
 def _tries(

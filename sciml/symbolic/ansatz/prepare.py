@@ -3,6 +3,7 @@ and which arguments are rational multiples of one another."""
 
 from __future__ import annotations
 
+import math
 from fractions import Fraction
 
 import numpy as np
@@ -73,6 +74,9 @@ def _logarithm(u: Expr) -> Expr:
             return u.args[1] * ex.call("log", base)
     if u.op == "exp":
         return u.args[0]
+    content, rest = _content(u)
+    if content != 1:
+        return _logarithm(ex.number(content)) + ex.call("log", rest)
     if u.op == "num" and u.value > 0:
         terms = []
         for part, sign in ((u.value.numerator, 1), (u.value.denominator, -1)):
@@ -80,6 +84,19 @@ def _logarithm(u: Expr) -> Expr:
                 terms.append(sign * times * ex.call("log", ex.number(prime)))
         return ex.add(terms)
     return ex.call("log", u)
+
+
+def _content(u: Expr) -> tuple[Fraction, Expr]:
+    """u = c v with a positive rational c with coprime integers in front of the terms of v."""
+    if u.op == "mul":
+        c, rest = ex.split_coefficient(u)
+        return (abs(c), rest if c > 0 else -rest) if abs(c) != 1 else (Fraction(1), u)
+    if u.op != "add":
+        return Fraction(1), u
+    numbers = [ex.split_coefficient(t)[0] for t in u.args]
+    below = math.lcm(*[c.denominator for c in numbers])
+    c = Fraction(math.gcd(*[int(v * below) for v in numbers]), below)
+    return (c, u * ex.number(1 / c)) if c != 1 else (c, u)
 
 
 def rational_ratio(a: Expr, b: Expr, variable: str) -> Fraction | None:

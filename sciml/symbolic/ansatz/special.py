@@ -102,6 +102,45 @@ def _fresnel(tower: Tower, i: int) -> list[Column]:
     ]
 
 
+def _linear_times_circular(tower: Tower, i: int) -> list[Column]:
+    """u tan(u), u cot(u), u sec(u), u csc(u) and the hyperbolic ones, by dilogarithms."""
+    kernel = tower.kernels[i]
+    u = kernel.expr.args[0]
+    argument = tower.memo.get(u)
+    if argument is None:
+        return []
+    circular = kernel.sign == 1
+    turn = ex.I if circular else ex.ONE
+    e = ex.call("exp", turn * u)
+    square = ex.call("exp", 2 * turn * u)
+    sign = -1 if circular else 1
+
+    def log(v: Expr) -> Expr:
+        return ex.call("log", v)
+
+    def li(v: Expr) -> Expr:
+        return ex.call("dilog", v)
+
+    by_tangent = sign * (u * log(1 + square) - turn * u**2 / 2) + turn * li(-square) / 2
+    by_cotangent = u * log(1 - square) - turn * (u**2 - sign * li(square)) / 2
+    if kernel.kind == "tan":
+        tangent = fd.generator(i)
+        slope = kernel.slope / Quotient(ONE + kernel.sign * GENERATORS[i] ** 2) * argument
+        pairs = [(tangent, by_tangent), (fd.Q1 / tangent, by_cotangent)]
+    else:
+        s, c = fd.generator(i), fd.generator(i + 1)
+        slope = kernel.slope / c * argument
+        across = turn * (li(-ex.I * e) - li(ex.I * e))
+        if circular:
+            by_secant = -2 * ex.I * u * ex.call("atan", e) + across
+        else:
+            by_secant = 2 * u * ex.call("atan", e) - ex.I * across
+        by_cosecant = u * log((1 - e) / (1 + e)) - sign * turn * (li(-e) - li(e))
+        pairs = [(s / c, by_tangent), (c / s, by_cotangent), (fd.Q1 / c, by_secant),
+                 (fd.Q1 / s, by_cosecant)]  # fmt: skip
+    return [_known(slope * q, lambda shown=shown: shown) for q, shown in pairs]  # type: ignore[misc]
+
+
 def special(problem: Problem) -> list[Column]:
     """Columns of erf, erfi, Ei, li, Si, Ci, Shi, Chi and dilogarithms of the tower's kernels."""
     tower, out = problem.tower, []
@@ -119,6 +158,7 @@ def special(problem: Problem) -> list[Column]:
                     out += _exponential_integrals(tower, i, u, argument, slope)
             elif kernel.kind == "sin" and kernel.expr.args[0] in tower.memo:
                 out += _fresnel(tower, i)
+                out += _linear_times_circular(tower, i)
                 u = kernel.expr.args[0]
                 argument = tower.memo[u]
                 slope = kernel.slope / fd.generator(i + 1)
@@ -130,6 +170,8 @@ def special(problem: Problem) -> list[Column]:
                             lambda n=name, u=u: ex.call(n, u),  # type: ignore[misc]
                         )
                     )
+            elif kernel.kind == "tan":
+                out += _linear_times_circular(tower, i)
             elif kernel.kind == "log":
                 out += _of_logarithm(tower, i)
         except Failure:

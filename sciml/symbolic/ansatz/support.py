@@ -37,8 +37,12 @@ class Problem:
     denominator: Poly
 
 
-def pose(tower: Tower, integrand: Expr) -> Problem:
-    """Convert the integrand and find its denominator's factors."""
+def pose(tower: Tower, integrand: Expr, *, under_roots: bool = False) -> Problem:
+    """Convert the integrand and find its denominator's factors.
+
+    With `under_roots`, what stands under square roots may also stand below the answer: the kernels'
+    polynomials need not hold every function without poles, such as cos(x)/sqrt(1 + sin(x)).
+    """
     f = tower.convert(integrand)
     top = tower.reduce(f.n)
     content, raw = f.d.factor()
@@ -64,6 +68,10 @@ def pose(tower: Tower, integrand: Expr) -> Problem:
             continue
         special = slope.n.gcd(q) in (q, -q)
         denominator = denominator * q ** (e if special else e - 1)
+    if under_roots:
+        for kernel in tower.kernels:
+            if kernel.kind == "radical" and kernel.radicand.d == ONE:
+                denominator = denominator * kernel.radicand.n
     return Problem(tower, integrand, Quotient(top, below, False), factors, denominator)
 
 
