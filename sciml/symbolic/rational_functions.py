@@ -66,9 +66,9 @@ def integrate_rational(e: Expr, x: str) -> Expr | None:
         return None
     symbol = ex.symbol(x)
     whole, rest = divmod(n, d)
-    terms = [_shown(whole.integral(), symbol)]
-    top, below, h, radical = _without_powers(rest, d)
-    terms.append(_shown(top, symbol) / _factored(below, symbol))
+    terms = [shown(whole.integral(), symbol)]
+    top, below, h, radical = without_powers(rest, d)
+    terms.append(shown(top, symbol) / _factored(below, symbol))
     if h:
         _, factors = radical.factor()
         for q, _ in factors:
@@ -81,7 +81,8 @@ def integrate_rational(e: Expr, x: str) -> Expr | None:
     return ex.add(terms)
 
 
-def _shown(p: fmpq_poly, x: Expr) -> Expr:
+def shown(p: fmpq_poly, x: Expr) -> Expr:
+    """The polynomial as an expression."""
     return ex.add([ex.number(fraction(c)) * x**k for k, c in enumerate(p.coeffs())])
 
 
@@ -89,13 +90,11 @@ def _factored(p: fmpq_poly, x: Expr) -> Expr:
     content, factors = p.factor()
     out: Expr = ex.number(fraction(content))
     for q, e in factors:
-        out = out * _shown(q, x) ** int(e)
+        out = out * shown(q, x) ** int(e)
     return out
 
 
-def _without_powers(
-    n: fmpq_poly, d: fmpq_poly
-) -> tuple[fmpq_poly, fmpq_poly, fmpq_poly, fmpq_poly]:
+def without_powers(n: fmpq_poly, d: fmpq_poly) -> tuple[fmpq_poly, fmpq_poly, fmpq_poly, fmpq_poly]:
     """(g, v, h, s) with n/d = (g/v)' + h/s and s square-free: linear equations for g and h."""
     v = d.gcd(d.derivative())
     s = d // v
@@ -124,7 +123,7 @@ def _logarithms(h: fmpq_poly, q: fmpq_poly, x: Expr) -> Expr | None:
         r = _residues(h, q)
         if r.degree() == 1:
             c = -fraction(fmpq(r[0]) / fmpq(r[1]))
-            return ex.number(c) * ex.call("log", _shown(q, x))
+            return ex.number(c) * ex.call("log", shown(q, x))
         if r.degree() < q.degree() or q.degree() == 2:
             return _by_residues(h, slope, q, r, x)
         closed = integrals([fraction(c) for c in q.coeffs()])
@@ -132,7 +131,7 @@ def _logarithms(h: fmpq_poly, q: fmpq_poly, x: Expr) -> Expr | None:
             parts = [ex.number(fraction(c)) * closed(k, x) for k, c in enumerate(h.coeffs())]
             return ex.add([p for p in parts if p is not ex.ZERO])
         return _by_residues(h, slope, q, r, x)
-    return ex.number(fraction(fmpq(h[0]) / fmpq(q[1]))) * ex.call("log", _shown(q, x))
+    return ex.number(fraction(fmpq(h[0]) / fmpq(q[1]))) * ex.call("log", shown(q, x))
 
 
 def _residues(h: fmpq_poly, q: fmpq_poly) -> fmpq_poly:
@@ -154,7 +153,7 @@ def _by_residues(
     h: fmpq_poly, slope: fmpq_poly, q: fmpq_poly, r: fmpq_poly, x: Expr
 ) -> Expr | None:
     """Sum over the roots c of r of c log gcd(h - c q', q)."""
-    found = _closed_roots(r)
+    found = closed_roots(r)
     if found is None:
         return None
     z = fmpq_poly([0, 1])
@@ -174,9 +173,11 @@ def _by_residues(
     return ex.add(terms)
 
 
-def _closed_roots(r: fmpq_poly) -> list[Root] | None:
-    """The real roots of r and the upper one of each complex pair."""
+def closed_roots(r: fmpq_poly) -> list[Root] | None:
+    """The real roots of r and the upper one of each complex pair, where they have closed forms."""
     coefficients = [fraction(c) for c in r.coeffs()]
+    if r.degree() == 1:
+        return [Complex(ex.number(-coefficients[0] / coefficients[1]), ex.ZERO)]
     if r.degree() > _MOST_RESIDUES:
         return None
     if r.degree() > 2:

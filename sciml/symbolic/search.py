@@ -15,6 +15,7 @@ from sciml.symbolic import expression as ex
 from sciml.symbolic.algebra import ex_expand, together
 from sciml.symbolic.checking import Check, check
 from sciml.symbolic.clock import now
+from sciml.symbolic.dilogarithms import integrate_with_logarithm
 from sciml.symbolic.expression import Expr
 from sciml.symbolic.rational_functions import integrate_rational
 
@@ -139,8 +140,10 @@ class Search:
             found = self._accept(f, answer, x, method, depth)
             if found is not None:
                 return found
-        if depth >= MAX_DEPTH or now() > end:
-            return None
+        whole = integrate_with_logarithm(f, x)
+        found = whole and self._accept(f, whole, x, "dilogarithms", depth)
+        if found or depth >= MAX_DEPTH or now() > end:
+            return found or None
         found = self._termwise(f, x, depth, end)
         if found is not None:
             return found

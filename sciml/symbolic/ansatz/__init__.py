@@ -29,6 +29,7 @@ from sciml.symbolic.ansatz.support import (
     pose,
     with_constants,
 )
+from sciml.symbolic.ansatz.torsion import torsion
 from sciml.symbolic.clock import now
 from sciml.symbolic.expression import Expr
 
@@ -111,7 +112,7 @@ def candidates(
             continue
         yield from _tries(problem, beside, rng, deadline, style, supports)
     if styles >= len(_STYLES):
-        yield from _under_roots(integrand, variable, rng, deadline)
+        yield from _beyond(integrand, variable, rng, deadline)
     for whole in (False, True) if specials else ():
         if now() > deadline:
             return
@@ -128,17 +129,22 @@ def candidates(
         yield from _tries(problem, beside, rng, deadline, {"special": True}, supports)
 
 
-def _under_roots(
+def _beyond(
     integrand: Expr, variable: str, rng: np.random.Generator, deadline: float
 ) -> Iterator[tuple[Expr, str]]:
-    try:
-        problem = pose(Tower(variable), integrand, under_roots=True)
-        check_size(problem)
-        if any(k.kind == "radical" for k in problem.tower.kernels):
-            style = {"under roots": True}
-            yield from _tries(problem, columns(problem), rng, deadline, style, 2)
-    except (Failure, ex.TooLarge, ex.Undefined, RecursionError, OverflowError):
-        return
+    """For radicals: with their radicands below the answer, and with logarithms on their curve."""
+    for under_roots, name in ((True, "under roots"), (False, "torsion")):
+        try:
+            problem = pose(Tower(variable), integrand, under_roots=under_roots)
+            check_size(problem)
+            if not any(k.kind == "radical" for k in problem.tower.kernels):
+                return
+            more = [] if under_roots else torsion(problem)
+            if under_roots or more:
+                beside = columns(problem) + more
+                yield from _tries(problem, beside, rng, deadline, {name: True}, 2)
+        except (Failure, ex.TooLarge, ex.Undefined, RecursionError, OverflowError):
+            continue
 
 
 def _tries(

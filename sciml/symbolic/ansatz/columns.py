@@ -27,7 +27,7 @@ def _log(tower: Tower, w: Quotient, build: Expr | None = None) -> Column:
     return Column(w, slope, lambda: ex.call("log", build or tower.to_expr(w)))
 
 
-def _arctangent(tower: Tower, w: Quotient, k: int) -> Column:
+def arctangent(tower: Tower, w: Quotient, k: int) -> Column:
     """atan(w / sqrt(k)) / sqrt(k), and atanh for negative k: derivative w' / (k + w**2)."""
 
     def slope(points: Points, value: Vector, change: Vector) -> Vector:
@@ -68,7 +68,7 @@ def _quadratics(tower: Tower, q: Poly) -> list[Column]:
         found = fd.square_root(discriminant)
         if found:
             w = Quotient(2 * a * GENERATORS[i] + b, found[1])
-            out.append(_arctangent(tower, w, found[0]))
+            out.append(arctangent(tower, w, found[0]))
         elif discriminant != 0 and tower.derivative(Quotient(discriminant)).is_zero:
             out.append(_constant_discriminant(tower, 2 * a * GENERATORS[i] + b, discriminant))
     return out
@@ -161,7 +161,7 @@ def _structural(problem: Problem, room: int) -> list[Column]:
         for sign in (1, -1):
             w = fd.quotient_root(fd.constant(sign) * (scaled - fd.Q1))
             if w is not None:
-                out.append(_arctangent(tower, w, sign))
+                out.append(arctangent(tower, w, sign))
     return out
 
 
@@ -214,7 +214,7 @@ def _of_kernels(problem: Problem) -> list[Column]:
                 offer(ONE + c)
             else:
                 offer(c - ONE)
-                out.append(_arctangent(tower, Quotient(g), 1))
+                out.append(arctangent(tower, Quotient(g), 1))
         elif kernel.kind == "tan":
             offer(g)
     return out
@@ -230,7 +230,7 @@ def columns(problem: Problem) -> list[Column]:
         out += _quadratics(tower, q)
         w = fd.quotient_root(Quotient(q - ONE))
         if w is not None:
-            out.append(_arctangent(tower, w, 1))
+            out.append(arctangent(tower, w, 1))
     try:
         out += _radical_columns(tower)
         out += _structural(problem, _MOST - len(out))
