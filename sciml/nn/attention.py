@@ -28,6 +28,8 @@ from sciml.nn import blocked
 log = logging.getLogger(__name__)
 
 Backend = Literal["auto", "reference", "sdpa", "chunked", "flex"]
+LARGE_BIAS = 64 << 20
+"""Bytes of a bias that is not copied only to put a mask into it."""
 BACKENDS = ("auto", "reference", "sdpa", "chunked", "flex")
 
 
@@ -88,6 +90,8 @@ def choose_backend(q: Tensor, k: Tensor, bias: Tensor | None) -> Choice:
             choice = Choice("chunked", "on a CPU, SDPA with a bias gradient makes whole matrices")
         elif rows > 1 and bias is not None:
             choice = Choice("chunked", "SDPA would repeat the bias for every row")
+        elif bias is not None and bias.numel() * bias.element_size() > LARGE_BIAS:
+            choice = Choice("chunked", "SDPA would need a masked copy of a large bias")
         else:
             choice = Choice("sdpa", "on a CPU without bias gradient, SDPA is fused")
     elif rows > 1 and numbers * q.element_size() > 1 << 30:
@@ -310,6 +314,17 @@ class Attention(nn.Module):
         Returns:
             [B, (R,) N, dim].
         """
+        return self.linear_o(self.mix(x, bias, mask, memory=memory))
+
+    def mix(
+        self,
+        x: Tensor,
+        bias: Tensor | None = None,
+        mask: Tensor | None = None,
+        *,
+        memory: Tensor | None = None,
+    ) -> Tensor:
+        """`forward` but for its last layer: the heads' gated outputs [B, (R,) N, heads * d]."""
         source = x if memory is None else memory
         q, k, v = (
             self._split(self.linear_q(x)),
@@ -318,13 +333,11 @@ class Attention(nn.Module):
         )
         out = pair_biased_attention(q, k, v, bias, mask, backend=self.backend)
         out = out.transpose(-3, -2).flatten(-2)
-        if self.linear_g is not None:
-            gate = self.linear_g(x)
-            if torch.is_grad_enabled():
-                out = out * gate.sigmoid()
-            else:  # both are this call's own
-                out.mul_(gate.sigmoid_())
-        return self.linear_o(out)
+        if self.linear_g is None:
+            return out
+        if torch.is_grad_enabled():
+            return out * self.linear_g(x).sigmoid()
+        return out.mul_(self.linear_g(x).sigmoid_())  # both are this call's own
 
     def _split(self, x: Tensor) -> Tensor:
         """[..., N, H d] -> [..., H, N, d]."""

@@ -188,8 +188,11 @@ class Transition(nn.Module):
 
     def forward(self, x: Float[Tensor, "*G dim"]) -> Float[Tensor, "*G dim"]:
         """[..., dim] -> the update, [..., dim]."""
-        hidden = F.relu(self.linear_1(self.layer_norm(x)), inplace=True)
-        return self.linear_2(hidden)
+        return self.linear_2(self.hidden(x))
+
+    def hidden(self, x: Tensor) -> Tensor:
+        """`forward` but for its last layer, [..., expansion * dim]."""
+        return F.relu(self.linear_1(self.layer_norm(x)), inplace=True)
 
 
 class PairStack(nn.Module):

@@ -73,47 +73,60 @@ def slices(x: Tensor, dim: int, width: float) -> list[slice]:
 
 
 def add_update(
-    x: Tensor, mask: Tensor | None, update: Update, *, dim: int = 1, width: int = 1
+    x: Tensor,
+    mask: Tensor | None,
+    hidden: Update,
+    last: nn.Linear,
+    *,
+    width: float = 1,
+    dropout: float = 0.0,
 ) -> Tensor:
-    """x + update(x, mask); in place and in slices along `dim` when gradients are off.
+    """x + last(hidden(x, mask)); in place and in slices of rows when gradients are off.
 
     Args:
-        x: [B, R, N, c]; slices along `dim` must not depend on one another.
+        x: [B, R, N, c]; rows must not depend on one another.
         mask: [B, R, N] or None.
-        update: takes a slice and its mask.
-        dim: 1 (rows) or 2 (columns).
-        width: numbers that the update holds a cell, over the channel count.
+        hidden: takes a slice and its mask.
+        last: the update's last layer, which then adds straight to `x`.
+        width: numbers that are held a number of `x`.
+        dropout: of the update, shared by all rows; with gradients only.
     """
     if torch.is_grad_enabled():
-        return x + update(x, mask)
-    before = (slice(None),) * dim
+        return x + shared_dropout(last(hidden(x, mask)), dropout, 1, dropout > 0)
+    weight, bias = last.weight, last.bias
+    lean = not torch.is_autocast_enabled(x.device.type)
 
     def work(part: slice) -> None:
-        here = x[(*before, part)]
-        here += update(here, None if mask is None else mask[(*before, part)])
+        here = x[:, part]
+        found = hidden(here, None if mask is None else mask[:, part])
+        if lean and here.is_contiguous():
+            here += bias
+            here.view(-1, x.shape[-1]).addmm_(found.flatten(0, -2), weight.T)
+        else:
+            here += last(found)
 
-    for_each(slices(x, dim, width), work, x.device)
+    for_each(slices(x, 1, width), work, x.device)
     return x
 
 
 def attend(attention: Attention, x: Tensor, mask: Tensor | None, bias: Tensor | None) -> Tensor:
-    """Attention along each row of [B, R, N, c], with the published network's habit in empty rows.
+    """Attention along each row of [B, R, N, c] without its last layer.
 
-    A row without any real key (padding) gets the plain mean of its values there, where this
-    package's attention gives zeros; no real cell depends on it.
+    A row without any real key (padding) gets the plain mean of its values there, as in the
+    published network, where this package's attention gives zeros; no real cell depends on it.
     """
     if mask is None:
         if len(x) == 1:  # rows as the batch: one bias for all rows is then never repeated
-            return attention(x[0], bias)[None]
-        return attention(x, None if bias is None else bias[:, None])
-    out = attention(x, None if bias is None else bias[:, None], mask)
+            return attention.mix(x[0], bias)[None]
+        return attention.mix(x, None if bias is None else bias[:, None])
+    out = attention.mix(x, None if bias is None else bias[:, None], mask)
     empty = ~mask.any(-1)
     if bool(empty.any()):
         cells = x[empty]
         value = attention.linear_v(cells).mean(1, keepdim=True)
         if attention.linear_g is not None:
             value = value * torch.sigmoid(attention.linear_g(cells))
-        out = out.index_put((empty,), attention.linear_o(value).expand(cells.shape))
+        out = out.index_put((empty,), value.expand(*cells.shape[:-1], -1).to(out.dtype))
     return out
 
 
@@ -127,9 +140,13 @@ class MsaRowAttention(nn.Module):
         self.linear_z = nn.Linear(pair_dim, heads, bias=False)
         self.mha = Attention(dim, heads)
 
-    def forward(self, m: Tensor, mask: Tensor | None, bias: Tensor) -> Tensor:
-        """[B, S, N, c] and the pairs' bias [B, H, N, N] -> its update."""
-        return attend(self.mha, self.layer_norm_m(m), mask, bias)
+    def forward(self, m: Tensor, mask: Tensor | None, bias: Tensor, dropout: float = 0.0) -> Tensor:
+        """[B, S, N, c] and the pairs' bias [B, H, N, N] -> m, updated."""
+
+        def hidden(x: Tensor, here: Tensor | None) -> Tensor:
+            return attend(self.mha, self.layer_norm_m(x), here, bias)
+
+        return add_update(m, mask, hidden, self.mha.linear_o, width=6, dropout=dropout)
 
 
 class MsaColumnAttention(nn.Module):
@@ -141,10 +158,14 @@ class MsaColumnAttention(nn.Module):
         self.mha = Attention(dim, heads)
 
     def forward(self, m: Tensor, mask: Tensor | None) -> Tensor:
-        """[B, S, N, c] -> its update."""
-        columns = self.layer_norm_m(m.transpose(1, 2).contiguous())
-        turned = None if mask is None else mask.transpose(1, 2)
-        return attend(self.mha, columns, turned, None).transpose(1, 2)
+        """[B, S, N, c] -> m, updated."""
+
+        def hidden(x: Tensor, here: Tensor | None) -> Tensor:
+            return attend(self.mha, self.layer_norm_m(x), here, None)
+
+        columns = None if mask is None else mask.transpose(1, 2)
+        out = add_update(m.transpose(1, 2), columns, hidden, self.mha.linear_o, width=6)
+        return out.transpose(1, 2)
 
 
 class MsaColumnGlobalAttention(nn.Module):
@@ -162,22 +183,26 @@ class MsaColumnGlobalAttention(nn.Module):
         self.linear_o = nn.Linear(dim, dim)
 
     def forward(self, m: Tensor, mask: Tensor | None) -> Tensor:
-        """[B, S, N, c] -> its update."""
+        """[B, S, N, c] -> m, updated."""
+        columns = None if mask is None else mask.transpose(1, 2)
+        out = add_update(m.transpose(1, 2), columns, self.mix, self.linear_o, width=5)
+        return out.transpose(1, 2)
+
+    def mix(self, m: Tensor, mask: Tensor | None) -> Tensor:
+        """Columns [B, N, S, c] -> the heads' gated outputs, the same shape."""
         m = self.layer_norm_m(m)
         if mask is None:
-            mean = m.mean(1)
+            mean = m.mean(2)
         else:
             weight = mask[..., None].to(m.dtype)
-            mean = (m * weight).sum(1) / (weight.sum(1) + 1e-10)
+            mean = (m * weight).sum(2) / (weight.sum(2) + 1e-10)
         # The heads are the queries of one attention whose keys they share: [B, N, 1, H, d].
         q = self.linear_q(mean).unflatten(-1, (self.heads, -1))[:, :, None]
-        k, v = (f(m).transpose(1, 2)[:, :, None] for f in (self.linear_k, self.linear_v))
-        columns = None if mask is None else mask.transpose(1, 2)
-        out = pair_biased_attention(q, k, v, None, columns)
-        if columns is not None:  # as in `attend`
-            out = torch.where(columns.any(-1)[..., None, None, None], out, v.mean(-2, keepdim=True))
-        gated = torch.sigmoid(self.linear_g(m)) * out.flatten(2)[:, None]
-        return self.linear_o(gated)
+        k, v = (layer(m)[:, :, None] for layer in (self.linear_k, self.linear_v))
+        out = pair_biased_attention(q, k, v, None, mask)
+        if mask is not None:  # as in `attend`
+            out = torch.where(mask.any(-1)[..., None, None, None], out, v.mean(-2, keepdim=True))
+        return torch.sigmoid(self.linear_g(m)) * out.flatten(2)[:, :, None]
 
 
 def outer_product_mean(
@@ -275,11 +300,10 @@ def triangle_attention(
         mask = mask.transpose(1, 2)
     bias = pair_bias(module.layer_norm, module.linear, turned)
 
-    def update(x: Tensor, here: Tensor | None) -> Tensor:
-        found = attend(module.mha, module.layer_norm(x), here, bias)
-        return shared_dropout(found, dropout, 1, module.training)
+    def hidden(x: Tensor, here: Tensor | None) -> Tensor:
+        return attend(module.mha, module.layer_norm(x), here, bias)
 
-    out = add_update(turned, mask, update, width=6)
+    out = add_update(turned, mask, hidden, module.mha.linear_o, width=6, dropout=dropout)
     return out.transpose(1, 2) if ending else out
 
 
@@ -335,8 +359,8 @@ class PairUpdate(nn.Module):
 
 def transition(module: Transition, x: Tensor) -> Tensor:
     """Algorithms 9 and 15, added to [B, R, N, c]."""
-    width = module.linear_1.out_features // module.linear_1.in_features + 2
-    return add_update(x, None, lambda part, _: module(part), width=width)
+    width = module.linear_1.out_features / module.linear_1.in_features + 1
+    return add_update(x, None, lambda part, _: module.hidden(part), module.linear_2, width=width)
 
 
 class EvoformerBlock(nn.Module):
@@ -373,13 +397,9 @@ class EvoformerBlock(nn.Module):
         """MSA [B, S, N, c] and pairs [B, N, N, p] -> both, updated (in place without gradients)."""
         bias = pair_bias(self.row_attention.layer_norm_z, self.row_attention.linear_z, z)
 
-        def rows(x: Tensor, mask: Tensor | None) -> Tensor:
-            update = self.row_attention(x, mask, bias)
-            return shared_dropout(update, self.msa_dropout, 1, self.training)
-
-        m = add_update(m, masks.msa, rows, width=6)
+        m = self.row_attention(m, masks.msa, bias, self.msa_dropout if self.training else 0.0)
         del bias
-        m = add_update(m, masks.msa, self.column_attention, dim=2, width=6)
+        m = self.column_attention(m, masks.msa)
         m = transition(self.msa_transition, m)
         z = outer_product_mean(self.outer_product_mean, m, masks.msa, z)
         return m, self.pair_update(z, masks.pair)
