@@ -204,18 +204,25 @@ def _loaded(path: str) -> Seq2Seq:
 
 
 def proposer(path: str, beam: int = 10) -> Any:
-    """A source of guesses for `search.Search`: the model's beam on the problem in `x`."""
+    """A source of guesses for `search.Search`: the model's beam on the problem in `x`, first as it
+    is written, then with the coefficients of its terms solved for (`refit`)."""
     from sciml.symbolic import expression as ex
+    from sciml.symbolic.refit import refitted
 
     def propose(f: Expr, x: str) -> Iterator[tuple[Expr, str]]:
         named = ex.symbol("x")
+
+        def back(answer: Expr) -> Expr:
+            return ex.substitute(answer, {named: ex.symbol(x)}) if x != "x" else answer
+
         try:
             problem = ex.substitute(f, {ex.symbol(x): named}) if x != "x" else f
             answers = _loaded(path).propose([problem], beam)[0]
         except (InputError, TooLarge, Undefined):
             return
         for rank, answer in enumerate(answers, 1):
-            back = ex.substitute(answer, {named: ex.symbol(x)}) if x != "x" else answer
-            yield back, f"neural, hypothesis {rank}"
+            yield back(answer), f"neural, hypothesis {rank}"
+        for answer, how in refitted(problem, answers, "x"):
+            yield back(answer), f"neural, {how}"
 
     return propose
