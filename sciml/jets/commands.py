@@ -40,7 +40,8 @@ def tag(
 ) -> None:
     """Write the class scores of every jet of a file, in order.
 
-    The output has `score_<class>` (float32, NaN for a faulty jet), `flag` (0 = good; bits: 1 empty,
+    The output has `score_<class>` (float32, NaN for a faulty jet; of a mass regression `mass` and
+    its quantiles, GeV), `flag` (0 = good; bits: 1 empty,
     2 NaN or infinity, 4 zero pT, 8 energy below momentum), and the columns to keep. The file is
     streamed: it may be larger than memory.
 
@@ -64,7 +65,7 @@ def tag(
     with open_jets(file, format=format) as reader:
         tagger = open_model(model)
         require(keep, reader.columns, file)
-        clash = set(keep) & {"flag", *(f"score_{name}" for name in tagger.classes)}
+        clash = set(keep) & {"flag", *tagger.outputs}
         if clash:
             raise InputError(f"`keep` names columns of the output: {', '.join(sorted(clash))}")
         require(tagger.columns_of(reader.columns), reader.columns, file)
@@ -73,8 +74,8 @@ def tag(
     with create(out) as writer, progress(total, "jets") as advance:
         for events, scores in tagger.stream(file, keep=keep, step=step, format=format):
             columns: dict[str, Any] = {name: events[name] for name in keep}
-            for place, name in enumerate(tagger.classes):
-                columns[f"score_{name}"] = np.ascontiguousarray(scores.probabilities[:, place])
+            for place, name in enumerate(tagger.outputs):
+                columns[name] = np.ascontiguousarray(scores.probabilities[:, place])
             columns["flag"] = scores.flags.astype(np.int32)
             writer.write(columns)
             jets += len(scores.flags)
@@ -84,7 +85,7 @@ def tag(
         if not jets:
             # A file without jets is a valid file: so is its answer.
             none = np.zeros(0, np.float32)
-            names = [*keep, *(f"score_{name}" for name in tagger.classes)]
+            names = [*keep, *tagger.outputs]
             writer.write({**dict.fromkeys(names, none), "flag": np.zeros(0, np.int32)})
     console.print(f"{out}: {jets} jets, {faulty} faulty (score NaN, see `flag`)", soft_wrap=True)
     if cut:
@@ -97,15 +98,18 @@ def evaluate(
     model: str = "jets-tiny",
     background: str = "QCD",
     out: Annotated[Path | None, tyro.conf.arg(aliases=["-o"])] = None,
+    calibrate: Path | None = None,
     format: str | None = None,
 ) -> None:
-    """Measure a model on labelled jets: accuracy, AUC and background rejection with errors.
+    """Measure a model on labelled jets: accuracy, AUC, background rejection and calibration.
 
     Args:
         file: Labelled jets (columns `label_<class>`).
         model: As for `tag`.
         background: The class the others are measured against.
         out: Also write the numbers as JSON.
+        calibrate: Fit the model's temperature to these jets and write the calibrated model here
+            (.safetensors); use jets that neither training nor a later test sees.
         format: Format of the input, where its content leaves doubts.
     """
     from sciml.jets import metrics
@@ -114,6 +118,8 @@ def evaluate(
     from sciml.paths import atomic_write
 
     tagger = open_model(model)
+    if tagger.answer != "classes":
+        raise InputError("gives masses, not classes", where=model)
     labels = [f"label_{name}" for name in tagger.classes]
     with open_jets(file, format=format) as reader:
         known = [name for name in labels if name in reader.columns]
@@ -134,6 +140,10 @@ def evaluate(
     if len(np.unique(classes)) < 2:
         raise InputError("needs labelled jets of at least two of the model's classes", where=file)
     found = metrics.evaluate(scores_of, classes, tagger.classes, background=background)
+    found["calibration_error"] = metrics.calibration(scores_of, classes).error
+    if calibrate is not None:
+        found["temperature"] = tagger.fit_temperature(scores_of, classes)
+        tagger.save(calibrate)
     print(f"{len(classes)} labelled jets of {len(labelled)}")
     for name, value in found.items():
         print(f"{name:<24} {value if isinstance(value, metrics.Rejection) else f'{value:.5f}'}")

@@ -85,6 +85,8 @@ def export(tagger: Any, path: str | Path) -> Path:
     path = Path(path)
     if path.suffix != ".onnx":
         raise InputError("must end in .onnx", where=path)
+    if tagger.answer != "classes":
+        raise InputError("only a tagger of classes can be exported, not one of masses", where=path)
     try:
         import onnx
         import onnxruntime  # noqa: F401

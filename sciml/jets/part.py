@@ -30,7 +30,7 @@ from sciml.jets.part_pairs import PairNetwork
 
 CHUNK = 4096
 """Places (jets x longest) that go through the network at a time without gradients."""
-ROWS = 768
+ROWS = 512
 """Of these, rows that go through the feed-forward layers at a time: they stay in cache."""
 
 

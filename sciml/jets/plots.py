@@ -156,3 +156,36 @@ def jet_images(jets: Jets, labels: np.ndarray, classes: Sequence[str], bins: int
     np.atleast_1d(panels)[0].set_ylabel("Δφ")
     figure.tight_layout()
     return figure
+
+
+def attribution(jet: Jets, values: np.ndarray, title: str = "") -> Figure:
+    """What each constituent of one jet adds to the log odds (`sciml.jets.attribution`).
+
+    The area of a disk is the transverse momentum, its colour the contribution.
+    """
+    figure, axis = axes()
+    real = jet.mask[0]
+    x = jet.particles[0][real].numpy()
+    pt = np.hypot(x[:, 0], x[:, 1])
+    most = float(np.abs(values).max()) or 1.0
+    shown = axis.scatter(
+        x[:, 4], x[:, 5], s=8 + 900 * pt / pt.sum(), c=values, cmap="coolwarm", vmin=-most,
+        vmax=most, edgecolors="0.3", linewidths=0.5,
+    )  # fmt: skip
+    figure.colorbar(shown, ax=axis, label="added log odds")
+    axis.set_xlabel("deta")
+    axis.set_ylabel("dphi")
+    axis.set_title(title)
+    return figure
+
+
+def mass_response(predicted: np.ndarray, truth: np.ndarray) -> Figure:
+    """Predicted against true mass [GeV], a density."""
+    figure, axis = axes()
+    high = float(np.quantile(truth, 0.99))
+    shown = axis.hist2d(truth, predicted, bins=60, range=[[0, high], [0, high]], cmin=1)
+    axis.plot([0, high], [0, high], color="0.5", lw=1)
+    figure.colorbar(shown[3], ax=axis, label="jets")
+    axis.set_xlabel("true mass [GeV]")
+    axis.set_ylabel("predicted mass [GeV]")
+    return figure

@@ -16,7 +16,7 @@ import os
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
@@ -34,6 +34,7 @@ from sciml.jets.features import (
 )
 from sciml.jets.networks import TrunkNetwork, WeaverNetwork
 from sciml.jets.processes import CLASSES
+from sciml.jets.regression import masses
 
 if TYPE_CHECKING:
     from torch_geometric.data import Data
@@ -50,7 +51,7 @@ PAIRS = 1 << 19
 class Scores:
     """What a tagger says of n jets, in input order.
 
-    probabilities: [n, classes] float32, NaN for a faulty jet.
+    probabilities: [n, classes] float32 (of a mass regression: GeV), NaN for a faulty jet.
     flags: [n] int64, `features.Flag` bits; 0 = a good jet.
     cut: [n] int64, constituents beyond the limit that were left out.
     """
@@ -67,20 +68,64 @@ class JetTagger(nn.Module):
         network: raw batch -> logits [B, classes], with `features` and `settings()`.
         classes: names of the classes, in the order of the logits.
         limit: constituents used of a jet, the leading ones in pT.
+        answer: "classes", or "mass" for a network that gives masses (`sciml.jets.regression`);
+            `classes` are then the names of its outputs.
     """
 
     temperature: Tensor
 
     def __init__(
-        self, network: nn.Module, classes: Sequence[str], limit: int = MAX_PARTICLES
+        self,
+        network: nn.Module,
+        classes: Sequence[str],
+        limit: int = MAX_PARTICLES,
+        answer: Literal["classes", "mass"] = "classes",
     ) -> None:
         super().__init__()
         self.network, self.classes, self.limit = network, tuple(classes), limit
+        self.answer = answer
         self.register_buffer("temperature", torch.ones(()))
 
     def forward(self, batch: Data) -> Tensor:
         """Raw batch -> calibrated logits [B, classes]; their softmax is what `predict` gives."""
         return self.network(batch) / self.temperature
+
+    def calibrate(self, sample: JetSample) -> float:
+        """Set the temperature that fits labelled jets best, which training has not seen.
+
+        One number divides all logits (Guo et al. 2017, arXiv:1706.04599): probabilities become as
+        sure as they are right, and which class is the likeliest stays as it was.
+
+        Args:
+            sample: jets labelled with this tagger's classes.
+
+        Returns:
+            the temperature.
+
+        Raises:
+            InputError: other classes, or a tagger of masses.
+        """
+        if self.answer != "classes" or tuple(sample.classes) != self.classes:
+            raise InputError(
+                f"the jets have the classes {list(sample.classes)}, the tagger {list(self.classes)}"
+            )
+        return self.fit_temperature(self.probabilities_of(sample), sample.y)
+
+    def fit_temperature(self, probabilities: np.ndarray, labels: np.ndarray) -> float:
+        """`calibrate` from probabilities [n, classes] that this tagger gave."""
+        from sciml.jets.metrics import best_temperature
+
+        good = np.isfinite(probabilities).all(1)
+        with np.errstate(divide="ignore"):
+            logits = np.log(np.maximum(probabilities[good].astype(np.float64), 1e-30))
+        self.temperature *= best_temperature(logits, labels[good])
+        return float(self.temperature)
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Names of the columns that `sciml jets tag` writes."""
+        classes = self.answer == "classes"
+        return tuple(f"score_{name}" if classes else name for name in self.classes)
 
     # ---- prediction -----------------------------------------------------------------------------
 
@@ -184,8 +229,9 @@ class JetTagger(nn.Module):
         with torch.inference_mode():
             for rows in self._passes(jets.lengths[good]):
                 picked = good[rows]
-                logits = self(self._batch(jets[picked]))
-                out[picked.numpy()] = logits.float().softmax(-1).cpu().numpy()
+                logits = self(self._batch(jets[picked])).float()
+                values = logits.softmax(-1) if self.answer == "classes" else masses(logits)
+                out[picked.numpy()] = values.cpu().numpy()
         self.train(was_training)
         return out
 
@@ -275,7 +321,8 @@ class JetTagger(nn.Module):
         try:
             kind = WeaverNetwork if description["kind"] == "weaver" else TrunkNetwork
             network = kind.build(description["network"], len(description["classes"]))
-            tagger = cls(network, description["classes"], description["limit"])
+            answer = description.get("answer", "classes")
+            tagger = cls(network, description["classes"], description["limit"], answer)
         except (KeyError, TypeError) as error:
             raise InputError(f"describes no jet tagger ({error})", where=path) from error
         load_state(tagger, tensors, where=path)
@@ -300,6 +347,7 @@ class JetTagger(nn.Module):
             "network": self.network.settings(),  # type: ignore[operator]
             "classes": list(self.classes),
             "limit": self.limit,
+            "answer": self.answer,
         }
         tensors = {name: value.detach().cpu().contiguous() for name, value in _own(self).items()}
         metadata = {"jet_tagger": json.dumps(description), **(notes or {})}
@@ -323,7 +371,9 @@ class JetTagger(nn.Module):
             path: .pt, .pth (read without running code) or .safetensors.
             classes: names of the outputs; JetClass's ten if there are ten.
             neighbours, use_pre_activation_pair, remove_self_pair: what shapes cannot tell; see
-                `sciml.jets.weaver.build`.
+                `sciml.jets.weaver.build`. The published JetClass checkpoints of the Particle
+                Transformer need `use_pre_activation_pair=False`: with weaver's own default (True)
+                they load without complaint and give other logits.
 
         Raises:
             InputError: an unreadable file; unknown, missing or misshapen keys, by name.

@@ -1,0 +1,86 @@
+"""DisCo: a tagger whose score tells nothing of the jet mass.
+
+Kasieczka and Shih 2020, "DisCo Fever: Robust Networks Through Distance Correlation",
+arXiv:2001.05310. The loss gets a multiple of the distance correlation (Szekely, Rizzo & Bakirov
+2007) between score and mass of the background jets, which is zero only where the two are
+independent; so a cut on the score does not carve a false peak into the background's mass.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from sciml.objectives.base import wide
+from sciml.objectives.supervised import Supervised, SupervisedConfig
+
+if TYPE_CHECKING:
+    from torch_geometric.data import Data
+
+    from sciml.objectives.base import Embedder
+    from sciml.trunks.base import Trunk
+
+LEAST = 4
+"""Fewest background jets in a batch that a distance correlation is taken of."""
+
+
+def distance_correlation(x: Tensor, y: Tensor) -> Tensor:
+    """Squared distance correlation of two samples [n], a number from 0 to 1 (eq. 4).
+
+    dCov^2(x, y) is the mean of A * B, where A and B are the matrices of distances |x_i - x_j| and
+    |y_i - y_j| with row means and column means taken off and the overall mean put back (eq. 2, 3).
+    Zero for a sample that does not vary.
+    """
+    a, b = (_centred(value) for value in (x, y))
+    both, of_x, of_y = ((u * v).mean() for u, v in ((a, b), (a, a), (b, b)))
+    tiny = torch.finfo(x.dtype).tiny
+    return both / (of_x * of_y).clamp(min=tiny).sqrt()
+
+
+def _centred(x: Tensor) -> Tensor:
+    distances = (x[:, None] - x[None, :]).abs()
+    rows = distances.mean(0, keepdim=True)
+    return distances - rows - rows.mT + rows.mean()
+
+
+def jet_mass(batch: Data) -> Tensor:
+    """Invariant mass [GeV] of each jet's constituents, from a raw batch: [B]."""
+    total = (batch.x[..., :4].double() * batch.mask[..., None]).sum(1)
+    mass2 = total[:, 3].square() - total[:, :3].square().sum(1)
+    return mass2.clamp(min=0).sqrt().to(batch.x.dtype)
+
+
+class Decorrelated(Supervised):
+    """Classification whose background score is decorrelated from the jet mass.
+
+    Args:
+        trunk, embedder, config: as for `Supervised`.
+        background: class whose jets must not be sculpted; the score is its probability.
+        strength: multiple of the distance correlation in the loss (lambda of eq. 1).
+    """
+
+    def __init__(
+        self,
+        trunk: Trunk,
+        embedder: Embedder,
+        config: SupervisedConfig,
+        *,
+        background: int,
+        strength: float,
+    ) -> None:
+        super().__init__(trunk, embedder, config)
+        self.background, self.strength = background, strength
+
+    def forward(self, batch: Data) -> dict[str, Tensor]:
+        """The losses of a labelled raw batch; `disco` is the distance correlation."""
+        outputs = wide(self.predict(batch))
+        found: dict[str, Any] = self.losses(outputs, batch.y, None)
+        background = batch.y == self.background
+        if int(background.sum()) >= LEAST:
+            score = outputs[background].softmax(-1)[:, self.background]
+            correlation = distance_correlation(score, jet_mass(batch)[background].to(score))
+            found["loss"] = found["loss"] + self.strength * correlation
+            found["disco"] = correlation.detach()
+        return found
