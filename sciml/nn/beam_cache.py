@@ -13,7 +13,6 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-
 SLACK = 8
 """Steps between two looks for entries that no hypothesis descends from."""
 
