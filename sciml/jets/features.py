@@ -6,7 +6,7 @@ published weights work on them unchanged. Everything is plain torch: batched, di
 the same on any device.
 
 A raw jet is 16 columns a particle (`COLUMNS`) and 2 a jet (`JET_COLUMNS`), energies and momenta in
-GeV, impact parameters in mm. `to_dense` turns awkward arrays into padded tensors.
+GeV, impact parameters in mm. `sciml.jets.ragged` makes both from awkward arrays.
 """
 
 from __future__ import annotations
@@ -16,11 +16,8 @@ import enum
 import math
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
-
-from sciml.errors import InputError, nearest
 
 MOMENTUM = ("part_px", "part_py", "part_pz", "part_energy")
 POSITION = ("part_deta", "part_dphi")
@@ -64,7 +61,6 @@ MAX_PARTICLES = 128
 """Constituents used of a jet: the leading ones in pT."""
 
 TINY = 1e-8
-_MASS_SHELL = 1e-4  # relative: single precision leaves E of a massless particle 1e-7 below |p|
 
 
 class Flag(enum.IntFlag):
@@ -210,166 +206,3 @@ def needed_columns(features: tuple[int, ...]) -> tuple[str, ...]:
             needed.append(column)
     needed += [column for column in IDENTITY if column.removeprefix("part_") in names]
     return (*needed, *JET_COLUMNS)
-
-
-def to_dense(
-    events: Any,
-    *,
-    features: tuple[int, ...] = FEATURE_SETS["full"],
-    limit: int = MAX_PARTICLES,
-    where: object = None,
-) -> Jets:
-    """Padded tensors from jagged columns, with the faults of every jet noted.
-
-    Jets with more than `limit` constituents keep the leading ones in pT. Missing `part_deta`,
-    `part_dphi` and jet columns are computed (from `jet_eta`, `jet_phi` where the file has them,
-    otherwise from the sum of the constituents).
-
-    Args:
-        events: awkward record array, or a mapping from column name to (jagged) array.
-        features: which of `FEATURES` the model reads; columns for others may be missing.
-        limit: constituents to keep.
-        where: the file, for messages.
-
-    Raises:
-        InputError: a missing column (the nearest ones are named), or columns of one jet that
-            differ in length.
-    """
-    import awkward as ak
-
-    fields = tuple(events.fields if isinstance(events, ak.Array) else events)
-    needed = needed_columns(features)
-    derivable = {*POSITION, *JET_COLUMNS}
-    for name in needed:
-        if name not in fields and name not in derivable:
-            close = nearest(name, fields)
-            hint = (
-                "The nearest columns are " + ", ".join(close)
-                if close
-                else ("It has " + ", ".join(fields[:20]) if fields else "It has no columns")
-            )
-            raise InputError(f"no column {name!r}", where=where, hint=hint)
-
-    counts, flat = _flatten(events, [n for n in needed if n in fields], where)
-    jets, width = len(counts), max(1, int(min(counts.max(initial=0), limit)))
-    row = np.repeat(np.arange(jets), counts)
-    _derive(events, fields, flat, row, jets)
-
-    rank = _ranks(flat, counts, limit)
-    keep = rank < limit
-    dense = np.zeros((jets, width, len(COLUMNS)), np.float32)
-    for index, name in enumerate(COLUMNS):
-        if name in flat:
-            dense[row[keep], rank[keep], index] = flat[name][keep]
-    mask = np.arange(width) < counts[:, None]
-    jet = np.stack([flat[name] for name in JET_COLUMNS], axis=1).astype(np.float32)
-    return Jets(
-        torch.from_numpy(dense),
-        torch.from_numpy(jet),
-        torch.from_numpy(mask),
-        torch.from_numpy(_flags(flat, row, counts, jet)),
-        torch.from_numpy(np.maximum(counts - limit, 0)),
-    )
-
-
-def _flatten(
-    events: Any, names: list[str], where: object
-) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """Constituents per jet, and every column as one flat float64 array."""
-    import awkward as ak
-
-    counts: np.ndarray | None = None
-    flat: dict[str, np.ndarray] = {}
-    for name in names:
-        column = events[name]
-        if not isinstance(column, ak.Array):
-            column = ak.Array(column)
-        try:
-            if name in JET_COLUMNS:
-                flat[name] = ak.to_numpy(column).astype(np.float64)
-                continue
-            sizes = ak.to_numpy(ak.num(column, axis=1)).astype(np.int64)
-            values = ak.to_numpy(ak.flatten(column, axis=1)).astype(np.float64)
-        except (TypeError, ValueError) as error:
-            raise InputError(
-                f"column {name!r} holds {column.type}, not numbers"
-                + ("" if name in JET_COLUMNS else " in one list per jet"),
-                where=where,
-            ) from error
-        if counts is None:
-            counts, first = sizes, name
-        elif len(sizes) != len(counts) or (sizes != counts).any():
-            jet = int(np.argmax(sizes != counts)) if len(sizes) == len(counts) else None
-            what = (
-                f"columns {first!r} and {name!r} differ in length"
-                if jet is None
-                else f"jet {jet} has {counts[jet]} values of {first!r} and {sizes[jet]} of {name!r}"
-            )
-            raise InputError(what, where=where, hint="Every particle column needs the same lengths")
-        flat[name] = values
-    if counts is None:
-        raise InputError("no particle columns", where=where)
-    return counts, flat
-
-
-def _derive(
-    events: Any, fields: tuple[str, ...], flat: dict[str, np.ndarray], row: np.ndarray, jets: int
-) -> None:
-    """Adds the columns that can be computed and the file lacks."""
-    missing = [n for n in (*POSITION, *JET_COLUMNS) if n not in flat]
-    if not missing:
-        return
-    total = [np.bincount(row, weights=flat[name], minlength=jets) for name in MOMENTUM]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        derived = {"jet_pt": np.hypot(total[0], total[1]), "jet_energy": total[3]}
-        if {"jet_eta", "jet_phi"} <= set(fields):
-            axis_eta = np.asarray(events["jet_eta"], np.float64)
-            axis_phi = np.asarray(events["jet_phi"], np.float64)
-        else:
-            axis_eta = np.arcsinh(total[2] / derived["jet_pt"])
-            axis_phi = np.arctan2(total[1], total[0])
-        pt = np.hypot(flat["part_px"], flat["part_py"])
-        eta = np.arcsinh(flat["part_pz"] / pt)
-        sign = np.where(axis_eta < 0, -1.0, 1.0)
-        derived["part_deta"] = (eta - axis_eta[row]) * sign[row]
-        dphi = np.arctan2(flat["part_py"], flat["part_px"]) - axis_phi[row]
-        derived["part_dphi"] = (dphi + np.pi) % (2 * np.pi) - np.pi
-    for name in missing:
-        flat[name] = derived[name]
-
-
-def _ranks(flat: dict[str, np.ndarray], counts: np.ndarray, limit: int) -> np.ndarray:
-    """The place of every particle: as it came, or by falling pT where the jet is too long."""
-    starts = np.concatenate([[0], np.cumsum(counts)])
-    rank = np.arange(starts[-1]) - np.repeat(starts[:-1], counts)
-    pt = np.nan_to_num(np.hypot(flat["part_px"], flat["part_py"]), nan=np.inf)
-    for jet in np.flatnonzero(counts > limit):
-        span = slice(starts[jet], starts[jet + 1])
-        rank[span][np.argsort(-pt[span], kind="stable")] = np.arange(counts[jet])
-    return rank
-
-
-def _flags(
-    flat: dict[str, np.ndarray], row: np.ndarray, counts: np.ndarray, jet: np.ndarray
-) -> np.ndarray:
-    """`Flag` bits of every jet."""
-    jets = len(counts)
-    px, py, pz, energy = (flat[name] for name in MOMENTUM)
-    flags = np.where(counts == 0, Flag.EMPTY, 0).astype(np.int64)
-
-    def mark(flag: Flag, particle: np.ndarray) -> None:
-        flags[np.bincount(row[particle], minlength=jets) > 0] |= flag
-
-    particles = np.stack([v for name, v in flat.items() if name not in JET_COLUMNS])
-    # float32 is what the model reads: squares beyond its range are as bad as an infinity
-    large = np.abs(np.stack([px, py, pz, energy])) > 1e18
-    mark(Flag.NOT_FINITE, (~np.isfinite(particles)).any(0) | large.any(0))
-    full = counts > 0
-    flags[full & ~np.isfinite(jet).all(1)] |= Flag.NOT_FINITE
-    pt2 = px**2 + py**2
-    mark(Flag.ZERO_PT, pt2 == 0)
-    flags[full & (jet[:, 0] <= 0)] |= Flag.ZERO_PT
-    with np.errstate(invalid="ignore"):
-        mark(Flag.ENERGY_BELOW_MOMENTUM, energy < np.sqrt(pt2 + pz**2) * (1 - _MASS_SHELL))
-    flags[full & (jet[:, 1] <= 0)] |= Flag.ENERGY_BELOW_MOMENTUM
-    return flags

@@ -25,10 +25,10 @@ from sciml.jets.features import (
     POSITION,
     Jets,
     needed_columns,
-    to_dense,
 )
 from sciml.jets.io import expand, open_jets
 from sciml.jets.processes import CLASSES
+from sciml.jets.ragged import to_ragged
 
 
 class JetSample(Sequence[Any]):
@@ -147,18 +147,16 @@ class JetSample(Sequence[Any]):
                 ask += [n for n in ("jet_eta", "jet_phi") if n in reader.columns]
                 stop = None if quota is None or classes is not None else quota
                 for events in reader.iterate([*ask, *labels, *columns], step=5000, stop=stop):
-                    dense = to_dense(events, limit=limit, where=path)
-                    good = (dense.flags == 0).numpy()
+                    packed = to_ragged(events, limit=limit, where=path)
+                    good = packed.flags == 0
                     table = np.full(len(events), -1)
                     for name in labels:
                         table[np.asarray(events[name]) > 0] = CLASSES.index(name[6:])
                     if classes is not None and labels:
                         good &= np.isin(table, [_index(name) for name in classes])
-                    rows = torch.from_numpy(good)
-                    mask = dense.mask[rows]
-                    parts.append(
-                        (dense.particles[rows][mask], mask.sum(1), dense.jets[rows], table[good])
-                    )
+                    particles = packed.particles[np.repeat(good, packed.counts)]
+                    arrays = particles, packed.counts[good], packed.jets[good]
+                    parts.append((*(torch.from_numpy(array) for array in arrays), table[good]))
                     for name in columns:
                         kept[name].append(np.asarray(events[name], np.float64)[good])
                     seen += int(good.sum())

@@ -30,10 +30,10 @@ from sciml.jets.features import (
     POSITION,
     Jets,
     needed_columns,
-    to_dense,
 )
 from sciml.jets.networks import TrunkNetwork, WeaverNetwork
 from sciml.jets.processes import CLASSES
+from sciml.jets.ragged import to_dense
 from sciml.jets.regression import masses
 
 if TYPE_CHECKING:

@@ -57,8 +57,8 @@ def peak_mb() -> int:
 
 def main(first: int, last: int, folder: Path) -> None:
     from sciml.errors import InputError
-    from sciml.jets.features import to_dense
     from sciml.jets.io import open_jets
+    from sciml.jets.ragged import to_dense
 
     warnings.simplefilter("ignore")
 

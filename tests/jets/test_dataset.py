@@ -9,7 +9,7 @@ from sciml.errors import InputError
 from sciml.jets import io
 from sciml.jets.dataset import JetDataset
 from sciml.jets.embedder import collate
-from sciml.jets.features import to_dense
+from sciml.jets.ragged import to_dense
 from sciml.jets.sample import shipped
 from sciml.train import TrainConfig, fit
 
@@ -104,3 +104,20 @@ def test_training_from_mapped_files_resumes_bitwise(tmp_path, files):
     whole = train("whole", 9)
     again = train("again", 9)
     assert all(torch.equal(a, b) for a, b in zip(whole, again, strict=True))
+
+
+def test_a_batch_at_once_is_what_collating_its_jets_gives(tmp_path):
+    from sciml.jets.embedder import collate
+    from sciml.jets.sample import shipped
+
+    dataset = JetDataset(
+        shipped("test"),
+        classes=("QCD", "Tbqq", "Hbb", "Hcc", "Hgg", "H4q", "Hqql", "Zqq", "Wqq", "Tbl"),
+        memory=1,
+        cache=tmp_path,
+    )
+    places = [5, 1999, 0, 5, 77]
+    one, other = dataset.batch(places), collate([dataset[i] for i in places])
+    assert set(one.keys()) == set(other.keys())
+    for key in one.keys():
+        assert torch.equal(one[key], other[key]), key

@@ -19,8 +19,8 @@ from sciml.jets.features import (
     needed_columns,
     pair_features,
     particle_features,
-    to_dense,
 )
+from sciml.jets.ragged import to_dense
 
 
 def toy_events(lengths, seed=0):

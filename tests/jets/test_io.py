@@ -10,7 +10,7 @@ import uproot
 
 from sciml.errors import InputError
 from sciml.jets import io
-from sciml.jets.features import to_dense
+from sciml.jets.ragged import to_dense
 from sciml.jets.readers.base import plain
 from sciml.jets.sample import shipped
 

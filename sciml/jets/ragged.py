@@ -1,0 +1,261 @@
+"""From the columns of a file to arrays for a model: checked, flagged, packed without padding.
+
+`to_ragged` puts the constituents of jets end to end, a row of `features.COLUMNS` each; `to_dense`
+pads the same. One compiled pass over the constituents copies, orders and checks them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numba as nb
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from sciml.errors import InputError, nearest
+from sciml.jets.features import (
+    COLUMNS,
+    FEATURE_SETS,
+    JET_COLUMNS,
+    MAX_PARTICLES,
+    MOMENTUM,
+    POSITION,
+    Flag,
+    Jets,
+    needed_columns,
+)
+
+MASS_SHELL = 1e-4  # relative: single precision leaves E of a massless particle 1e-7 below |p|
+LARGE = 1e18
+"""GeV: squares beyond this do not fit into single precision, which is as bad as an infinity."""
+
+
+@dataclass
+class Ragged:
+    """Jets end to end.
+
+    particles: [S, 16] float32, `features.COLUMNS`, at most `limit` a jet.
+    counts: [n] int64 constituents of each jet in `particles`.
+    jets: [n, 2] float32, `features.JET_COLUMNS`.
+    flags: [n] int64, `features.Flag` bits.
+    cut: [n] int64, constituents beyond the limit that were left out.
+    """
+
+    particles: NDArray[np.float32]
+    counts: NDArray[np.int64]
+    jets: NDArray[np.float32]
+    flags: NDArray[np.int64]
+    cut: NDArray[np.int64]
+
+
+def to_ragged(
+    events: Any,
+    *,
+    features: tuple[int, ...] = FEATURE_SETS["full"],
+    limit: int = MAX_PARTICLES,
+    where: object = None,
+) -> Ragged:
+    """Packed arrays from jagged columns, with the faults of every jet noted.
+
+    Jets with more than `limit` constituents keep the leading ones in pT. Missing `part_deta`,
+    `part_dphi` and jet columns are computed (from `jet_eta`, `jet_phi` where the file has them,
+    otherwise from the sum of the constituents).
+
+    Args:
+        events: awkward record array, or a mapping from column name to (jagged) array.
+        features: which of `features.FEATURES` the model reads; columns for others may be missing.
+        limit: constituents to keep.
+        where: the file, for messages.
+
+    Raises:
+        InputError: a missing column (the nearest ones are named), or columns of one jet that
+            differ in length.
+    """
+    import awkward as ak
+
+    fields = tuple(events.fields if isinstance(events, ak.Array) else events)
+    needed = needed_columns(features)
+    derivable = {*POSITION, *JET_COLUMNS}
+    for name in needed:
+        if name not in fields and name not in derivable:
+            close = nearest(name, fields)
+            hint = (
+                "The nearest columns are " + ", ".join(close)
+                if close
+                else ("It has " + ", ".join(fields[:20]) if fields else "It has no columns")
+            )
+            raise InputError(f"no column {name!r}", where=where, hint=hint)
+
+    with np.errstate(over="ignore", invalid="ignore"):
+        counts, flat = _flatten(events, [n for n in needed if n in fields], where)
+        _derive(events, fields, flat, counts)
+        jet = np.stack([flat.pop(name) for name in JET_COLUMNS], axis=1).astype(np.float32)
+    columns = np.zeros((len(COLUMNS), int(counts.sum())), np.float32)
+    present = np.zeros(len(COLUMNS), np.bool_)
+    for index, name in enumerate(COLUMNS):
+        if name in flat:
+            columns[index], present[index] = flat[name], True
+    kept = np.minimum(counts, limit)
+    particles = np.empty((int(kept.sum()), len(COLUMNS)), np.float32)
+    flags = np.where(counts == 0, int(Flag.EMPTY), 0).astype(np.int64)
+    faults = (int(Flag.NOT_FINITE), int(Flag.ZERO_PT), int(Flag.ENERGY_BELOW_MOMENTUM))
+    _pack(columns, present, counts, _ranks(columns, counts, limit), limit, faults, particles, flags)
+    full = counts > 0
+    flags[full & ~np.isfinite(jet).all(1)] |= Flag.NOT_FINITE
+    flags[full & (jet[:, 0] <= 0)] |= Flag.ZERO_PT
+    flags[full & (jet[:, 1] <= 0)] |= Flag.ENERGY_BELOW_MOMENTUM
+    return Ragged(particles, kept, jet, flags, counts - kept)
+
+
+def to_dense(
+    events: Any,
+    *,
+    features: tuple[int, ...] = FEATURE_SETS["full"],
+    limit: int = MAX_PARTICLES,
+    where: object = None,
+) -> Jets:
+    """`to_ragged` as padded tensors."""
+    packed = to_ragged(events, features=features, limit=limit, where=where)
+    starts = np.concatenate([[0], np.cumsum(packed.counts)])[:-1]
+    particles, mask = padded(packed.particles, starts, packed.counts)
+    return Jets(
+        torch.from_numpy(particles),
+        torch.from_numpy(packed.jets),
+        torch.from_numpy(mask),
+        torch.from_numpy(packed.flags),
+        torch.from_numpy(packed.cut),
+    )
+
+
+def padded(
+    particles: NDArray[np.float32], starts: NDArray[np.int64], counts: NDArray[np.int64]
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Jets that lie at `starts` of packed [S, 16] rows, as [B, N, 16] and their mask [B, N]."""
+    width = max(1, int(counts.max(initial=0)))
+    out = np.zeros((len(counts), width, particles.shape[1]), np.float32)
+    _gather(particles, starts, counts, out)
+    return out, np.arange(width) < counts[:, None]
+
+
+@nb.njit(cache=True)
+def _gather(particles, starts, counts, out):
+    for row in range(len(counts)):
+        for place in range(counts[row]):
+            out[row, place] = particles[starts[row] + place]
+
+
+@nb.njit(cache=True)
+def _pack(columns, present, counts, ranks, limit, faults, out, flags):
+    """Rows of constituents in their places, and each jet's faults; all constituents are checked."""
+    not_finite, zero_pt, below = faults
+    source = target = 0
+    for jet in range(len(counts)):
+        found = 0
+        for place in range(counts[jet]):
+            at = source + place
+            rank = ranks[at] if len(ranks) else place
+            for column in range(len(columns)):
+                value = columns[column, at]
+                if present[column] and not np.isfinite(value):
+                    found |= not_finite
+                if rank < limit:
+                    out[target + rank, column] = value
+            px, py = np.float64(columns[0, at]), np.float64(columns[1, at])
+            pz, energy = np.float64(columns[2, at]), np.float64(columns[3, at])
+            if max(max(abs(px), abs(py)), max(abs(pz), abs(energy))) > LARGE:
+                found |= not_finite
+            pt2 = px * px + py * py
+            if pt2 == 0:
+                found |= zero_pt
+            if energy < np.sqrt(pt2 + pz * pz) * (1 - MASS_SHELL):
+                found |= below
+        flags[jet] |= found
+        source += counts[jet]
+        target += min(counts[jet], limit)
+
+
+def _flatten(
+    events: Any, names: list[str], where: object
+) -> tuple[NDArray[np.int64], dict[str, NDArray[Any]]]:
+    """Constituents per jet, and every column as one flat array, float32 (of a jet: float64)."""
+    import awkward as ak
+
+    counts: np.ndarray | None = None
+    flat: dict[str, np.ndarray] = {}
+    for name in names:
+        column = events[name]
+        if not isinstance(column, ak.Array):
+            column = ak.Array(column)
+        try:
+            if name in JET_COLUMNS:
+                flat[name] = ak.to_numpy(column).astype(np.float64)
+                continue
+            sizes = ak.to_numpy(ak.num(column, axis=1)).astype(np.int64, copy=False)
+            values = ak.to_numpy(ak.flatten(column, axis=1)).astype(np.float32, copy=False)
+        except (TypeError, ValueError) as error:
+            raise InputError(
+                f"column {name!r} holds {column.type}, not numbers"
+                + ("" if name in JET_COLUMNS else " in one list per jet"),
+                where=where,
+            ) from error
+        if counts is None:
+            counts, first = sizes, name
+        elif len(sizes) != len(counts) or (sizes != counts).any():
+            jet = int(np.argmax(sizes != counts)) if len(sizes) == len(counts) else None
+            what = (
+                f"columns {first!r} and {name!r} differ in length"
+                if jet is None
+                else f"jet {jet} has {counts[jet]} values of {first!r} and {sizes[jet]} of {name!r}"
+            )
+            raise InputError(what, where=where, hint="Every particle column needs the same lengths")
+        flat[name] = values
+    if counts is None:
+        raise InputError("no particle columns", where=where)
+    return counts, flat
+
+
+def _derive(
+    events: Any, fields: tuple[str, ...], flat: dict[str, NDArray[Any]], counts: NDArray[np.int64]
+) -> None:
+    """Adds the columns that can be computed and the file lacks."""
+    missing = [n for n in (*POSITION, *JET_COLUMNS) if n not in flat]
+    if not missing:
+        return
+    row = np.repeat(np.arange(len(counts)), counts)
+    px, py, pz, energy = (flat[name].astype(np.float64) for name in MOMENTUM)
+    total = [np.bincount(row, weights=v, minlength=len(counts)) for v in (px, py, pz, energy)]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        derived = {"jet_pt": np.hypot(total[0], total[1]), "jet_energy": total[3]}
+        if {"jet_eta", "jet_phi"} <= set(fields):
+            axis_eta = np.asarray(events["jet_eta"], np.float64)
+            axis_phi = np.asarray(events["jet_phi"], np.float64)
+        else:
+            axis_eta = np.arcsinh(total[2] / derived["jet_pt"])
+            axis_phi = np.arctan2(total[1], total[0])
+        if set(POSITION) & set(missing):
+            eta = np.arcsinh(pz / np.hypot(px, py))
+            sign = np.where(axis_eta < 0, -1.0, 1.0)
+            derived["part_deta"] = (eta - axis_eta[row]) * sign[row]
+            dphi = np.arctan2(py, px) - axis_phi[row]
+            derived["part_dphi"] = (dphi + np.pi) % (2 * np.pi) - np.pi
+    for name in missing:
+        flat[name] = derived[name]
+
+
+def _ranks(
+    columns: NDArray[np.float32], counts: NDArray[np.int64], limit: int
+) -> NDArray[np.int64]:
+    """Places by falling pT in jets that are too long; empty if none is."""
+    if not (counts > limit).any():
+        return np.zeros(0, np.int64)
+    starts = np.concatenate([[0], np.cumsum(counts)])
+    rank = np.arange(starts[-1]) - np.repeat(starts[:-1], counts)
+    with np.errstate(over="ignore", invalid="ignore"):
+        px, py = columns[:2].astype(np.float64)
+        pt = np.nan_to_num(np.hypot(px, py), nan=np.inf)
+    for jet in np.flatnonzero(counts > limit):
+        span = slice(starts[jet], starts[jet + 1])
+        rank[span][np.argsort(-pt[span], kind="stable")] = np.arange(counts[jet])
+    return rank
