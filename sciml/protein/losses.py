@@ -64,9 +64,11 @@ class Truth:
 
 
 def masked_mean(value: Tensor, mask: Tensor) -> Tensor:
-    """Mean where `mask`, over all dimensions; 0 where there is nothing."""
-    mask = mask.to(value.dtype).expand(value.shape)
-    return (value * mask).sum() / mask.sum().clamp(min=1e-4)
+    """Mean where `mask` of each chain, then over the chains [B, ...] that have anything."""
+    mask = mask.to(value.dtype).expand(value.shape).flatten(1)
+    count = mask.sum(1)
+    each = (value.flatten(1) * mask).sum(1) / count.clamp(min=1e-4)
+    return each.sum() / (count > 0).sum().clamp(min=1)
 
 
 def true_groups(truth: Truth) -> tuple[Frames, Tensor, Tensor]:
@@ -140,7 +142,7 @@ def fape(
 
 def rename_symmetric(
     types: Tensor, predicted: Tensor, atoms: Tensor, mask: Tensor
-) -> tuple[Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor]:
     """Algorithm 26: the naming of symmetric side chains that agrees better with the prediction.
 
     Args:
@@ -165,42 +167,49 @@ def rename_symmetric(
     batch, n = types.shape
     fixed = (~moved & (mask > 0)).reshape(batch, 1, n * 14).to(atoms.dtype)
 
-    def disagreement(candidate: Tensor, there: Tensor) -> Tensor:
+    weight = fixed * (mask * moved).reshape(batch, n * 14, 1).to(atoms.dtype)
+
+    def disagreement(candidate: Tensor) -> Tensor:
         flat = candidate.reshape(batch, n * 14, 3)
         guess = predicted.reshape(batch, n * 14, 3)
         want = torch.cdist(candidate.reshape(batch, n * 14, 3), flat)
         have = torch.cdist(guess, guess)
-        weight = fixed * (there * moved).reshape(batch, n * 14, 1).to(atoms.dtype)
         return ((want - have).abs() * weight).view(batch, n, -1).sum(-1)
 
-    renamed = disagreement(swapped, swapped_mask) < disagreement(atoms, mask)
+    renamed = disagreement(swapped) < disagreement(atoms)
     chosen = torch.where(renamed[..., None, None], swapped, atoms)
-    return chosen, renamed
+    return chosen, torch.where(renamed[..., None], swapped_mask, mask), renamed
 
 
 def structure_loss(
-    output: Output, truth: Truth, weights: LossWeights, clamp: bool = True
+    output: Output, truth: Truth, real: Tensor, weights: LossWeights, clamp: bool = True
 ) -> dict[str, Tensor]:
-    """Backbone and side-chain FAPE, torsions, angle lengths; "structure" is their weighted sum."""
+    """Backbone and side-chain FAPE, torsions, angle lengths; "structure" is their weighted sum.
+
+    Args:
+        output: of the network.
+        truth: the known structure.
+        real: [B, N] residues that are no padding, resolved or not.
+        weights: of the terms.
+        clamp: of the backbone FAPE, at 10 A.
+    """
     types = truth.types.clamp(max=residues.UNKNOWN)
     found = output.structure
     true_frames, exists, turn = true_groups(truth)
     cut = 10.0 if clamp else None
-    ca, ca_mask = truth.atoms[:, :, 1], truth.mask[:, :, 1]
+    ca, known = true_frames.translation[:, :, 0], exists[:, :, 0]
     backbone = []
     from sciml.nn.frames import rotation_from_quaternion
 
     for layer in found.frames:
         frames = Frames(rotation_from_quaternion(layer[..., :4]), layer[..., 4:])
-        backbone.append(
-            fape(frames, true_frames[:, :, 0], exists[:, :, 0], layer[..., 4:], ca, ca_mask, cut)
-        )
+        backbone.append(fape(frames, true_frames[:, :, 0], known, layer[..., 4:], ca, known, cut))
     to37 = torch.as_tensor(residues.ATOM14_TO_37, device=types.device)[types]
     slots = torch.as_tensor(residues.ATOM14_MASK, device=types.device)[types]
     atoms = truth.atoms.gather(2, to37[..., None].expand(*to37.shape, 3))
     mask = truth.mask.gather(2, to37) * slots
     with torch.no_grad():
-        atoms, renamed = rename_symmetric(types, found.atoms[-1].detach(), atoms, mask)
+        atoms, mask, renamed = rename_symmetric(types, found.atoms[-1].detach(), atoms, mask)
         turned = true_frames.rotation @ turn
         rotation = torch.where(renamed[..., None, None, None], turned, true_frames.rotation)
     batch = len(types)
@@ -227,8 +236,8 @@ def structure_loss(
     terms = {
         "backbone_fape": torch.stack(backbone).mean(),
         "side_chain_fape": side.mean(),
-        "chi": masked_mean(error, chi_mask[None]),
-        "angle_norm": masked_mean((length - 1).abs(), ca_mask[None, ..., None]),
+        "chi": masked_mean(error.transpose(0, 1), chi_mask[:, None]),
+        "angle_norm": masked_mean((length - 1).abs().transpose(0, 1), real[:, None, :, None]),
     }
     terms["structure"] = (
         0.5 * terms["backbone_fape"]
@@ -264,17 +273,23 @@ def _lddt(predicted: Tensor, true: Tensor, mask: Tensor) -> Tensor:
     use = (want < 15) * mask[:, :, None] * mask[:, None] * (1 - eye)
     error = (want - have).abs()
     share = sum((error < limit).float() for limit in (0.5, 1, 2, 4)) / 4
-    return (share * use).sum(-1) / use.sum(-1).clamp(min=1e-10)
+    return (1e-10 + (share * use).sum(-1)) / (1e-10 + use.sum(-1))
+
+
+def _well_resolved(truth: Truth, mask: Tensor) -> Tensor:
+    """`mask` [B, ...] of the chains whose resolution says that the experiment can be trusted."""
+    if truth.resolution is None:
+        return mask
+    good = (truth.resolution >= 0.1) & (truth.resolution <= 3.0)
+    return mask * good.view(-1, *[1] * (mask.ndim - 1)).to(mask.dtype)
 
 
 def confidence_losses(output: Output, truth: Truth) -> dict[str, Tensor]:
     """Classes of the lDDT and aligned error that the prediction has (supplement 1.9.6, 1.9.7)."""
-    ca, mask = truth.atoms[:, :, 1], truth.mask[:, :, 1]
-    if truth.resolution is not None:
-        good = (truth.resolution >= 0.1) & (truth.resolution <= 3.0)
-        mask = mask * good[:, None].to(mask.dtype)
+    ca, seen = truth.atoms[:, :, 1], truth.mask[:, :, 1]
+    mask = _well_resolved(truth, seen)
     with torch.no_grad():
-        score = _lddt(output.atoms[:, :, 1], ca, mask)
+        score = _lddt(output.atoms[:, :, 1], ca, seen)
         bins = output.logits["plddt"].shape[-1]
         target = (score * bins).long().clamp(max=bins - 1)
     loss = F.cross_entropy(output.logits["plddt"].transpose(1, 2), target, reduction="none")
@@ -297,7 +312,7 @@ def confidence_losses(output: Output, truth: Truth) -> dict[str, Tensor]:
             edges = confidence.pae_breaks(logits.shape[-1]).to(square.device).square()
             target = torch.bucketize(square, edges)
         loss = F.cross_entropy(logits.permute(0, 3, 1, 2), target, reduction="none")
-        known = exists[:, :, 0] * mask
+        known = _well_resolved(truth, exists[:, :, 0])
         terms["pae"] = masked_mean(loss, known[:, :, None] * known[:, None])
     return terms
 
@@ -308,7 +323,7 @@ def resolved_loss(logits: Tensor, truth: Truth) -> Tensor:
         truth.types.clamp(max=residues.UNKNOWN)
     ]
     loss = F.binary_cross_entropy_with_logits(logits, truth.mask, reduction="none")
-    return masked_mean(loss, exists)
+    return masked_mean(loss, _well_resolved(truth, exists))
 
 
 def total_loss(
@@ -331,7 +346,7 @@ def total_loss(
     from sciml.protein.violations import violation_loss
 
     weights = weights or LossWeights()
-    terms = structure_loss(output, truth, weights, clamp)
+    terms = structure_loss(output, truth, features["seq_mask"], weights, clamp)
     terms["distogram"] = distogram_loss(output.logits["distogram"], truth)
     if "true_msa" in features:
         terms["masked_msa"] = masked_msa_loss(

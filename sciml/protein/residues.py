@@ -203,6 +203,53 @@ def _default_frames() -> np.ndarray:
 
 DEFAULT_FRAMES = _default_frames()
 
+
+def _bonded() -> list[np.ndarray]:
+    """Which atoms of each residue are bonded, [atoms, atoms]: by their distance at trans torsions.
+
+    Within a rigid group, and from a group to the atoms that its axis hangs on, ideal distances do
+    not depend on torsions; proline's ring closure does and is left out.
+    """
+    found = []
+    for kind, residue in enumerate(_ATOMS):
+        frames = [np.eye(4)] * 8
+        for group in range(1, 8):
+            above = frames[group - 1] if group > 4 else np.eye(4)
+            turn = np.diag([1.0, -1.0, -1.0, 1.0])  # the farthest turn of a side chain
+            frames[group] = above @ DEFAULT_FRAMES[kind, group] @ turn
+        xyz = np.array([(frames[group] @ [*at, 1.0])[:3] for _, group, at in residue])
+        gap = np.linalg.norm(xyz[:, None] - xyz, axis=-1)
+        bonds = (gap < 1.95) & ~np.eye(len(gap), dtype=bool)
+        found.append(bonds)
+    return found
+
+
+BONDED = _bonded()
+"""Of each of the twenty residues, which of its atoms are bonded [atoms, atoms]."""
+
+
+def _across(
+    one: tuple[float, float], other: tuple[float, float], angle: tuple[float, float]
+) -> tuple[float, float]:
+    """Distance over an angle [degrees] between two bonds [A], each (mean, standard deviation)."""
+    (a, da), (b, db), (gamma, dgamma) = one, other, np.deg2rad(angle)
+    length = np.sqrt(a * a + b * b - 2 * a * b * np.cos(gamma))
+    parts = (
+        (a - b * np.cos(gamma)) * da,
+        (b - a * np.cos(gamma)) * db,
+        a * b * np.sin(gamma) * dgamma,
+    )
+    return float(length), float(np.linalg.norm(parts) / length)
+
+
+_N_CD, _N_CA, _CG_CD = (1.474, 0.014), (1.468, 0.017), (1.502, 0.033)
+PROLINE_RING = (
+    ("N", "CD", *_N_CD),
+    ("N", "CG", *_across(_N_CD, _CG_CD, (103.2, 1.5))),
+    ("CA", "CD", *_across(_N_CD, _N_CA, (111.7, 1.4))),
+)
+"""Distances [A] that close proline's ring, with standard deviations (Engh and Huber, 2001)."""
+
 _NONSTANDARD = dict(
     zip(
         "MSE SEC PYL HYP SEP TPO PTR CME CSO CSD MLY M3L KCX LLP PCA CGU HID HIE HIP HSD HSE HSP "

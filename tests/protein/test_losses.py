@@ -1,10 +1,13 @@
 """Losses: zero for the truth, blind to motion and naming, with gradients; training goes down."""
 
+from pathlib import Path
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
 
-from sciml.nn.frames import Frames
+from sciml.nn.frames import Frames, rotation_from_quaternion
 from sciml.protein import residues
 from sciml.protein.embedders import torsion_angles
 from sciml.protein.losses import (
@@ -17,8 +20,14 @@ from sciml.protein.losses import (
     true_groups,
 )
 from sciml.protein.model import AlphaFold, AlphaFoldConfig
-from sciml.protein.structure_module import AtomBuilder, atom14_to_atom37
-from sciml.protein.violations import clashes, count_violations, violation_loss
+from sciml.protein.structure_module import AtomBuilder, Structure, atom14_to_atom37
+from sciml.protein.violations import (
+    bond_violations,
+    clashes,
+    count_violations,
+    violation_loss,
+    within_residues,
+)
 
 
 def built(sequence: str = "ARNDCQEGHILKMFPSTWYV", seed: int = 0):  # type: ignore[no-untyped-def]
@@ -33,6 +42,77 @@ def built(sequence: str = "ARNDCQEGHILKMFPSTWYV", seed: int = 0):  # type: ignor
     angles = torch.stack([turn.sin(), turn.cos()], -1)
     groups = AtomBuilder()(types, rotation, origin, angles)
     return types, rotation, origin, angles, groups
+
+
+@pytest.fixture(scope="module")
+def published() -> dict[str, torch.Tensor]:
+    """A random chain and its losses in the public JAX code (fixtures/make_losses.py)."""
+    with np.load(Path(__file__).parent / "fixtures" / "losses.npz") as file:
+        return {key: torch.as_tensor(value) for key, value in file.items()}
+
+
+def test_published_losses(published: dict[str, torch.Tensor]) -> None:
+    given = {k[6:]: v for k, v in published.items() if k.startswith("given/")}
+    want = {k[5:]: v for k, v in published.items() if k.startswith("loss/")}
+    types = given["aatype"].long()[None]
+    frames, raw = given["frames"][:, None], given["raw_angles"][:, None]
+    angles = raw / raw.norm(dim=-1, keepdim=True)
+    groups, origins, atoms = AtomBuilder()(
+        types, rotation_from_quaternion(frames[-1, ..., :4]), frames[-1, ..., 4:], angles[-1]
+    )
+    assert torch.allclose(atoms[0], given["atoms14"], atol=2e-5)
+    structure = Structure(frames[-1], frames, angles, raw, groups[None], origins[None], atoms[None])
+    logits = {k[7:]: v[None] for k, v in published.items() if k.startswith("logits/")}
+    output = SimpleNamespace(
+        structure=structure, logits=logits, atoms=atom14_to_atom37(atoms, types)[0]
+    )
+    truth = Truth(types, given["truth_atoms"][None], given["truth_mask"][None], torch.tensor([2.0]))
+    features = {
+        "seq_mask": torch.ones_like(types).float(),
+        "residue_index": given["residue_index"].long()[None],
+        "true_msa": given["true_msa"].long()[None],
+        "bert_mask": given["bert_mask"][None],
+    }
+    weights = LossWeights(resolved=0.01, violation=1.0)
+    terms = total_loss(output, truth, features, weights)  # type: ignore[arg-type]
+    for name in (
+        "backbone_fape", "side_chain_fape", "chi", "angle_norm", "distogram", "masked_msa",
+        "plddt", "pae", "resolved", "violation",
+    ):  # fmt: skip
+        assert float(terms[name]) == pytest.approx(float(want[name]), rel=2e-5), name
+    loose = total_loss(output, truth, features, weights, clamp=False)  # type: ignore[arg-type]
+    assert float(loose["backbone_fape"]) == pytest.approx(
+        float(want["backbone_fape_unclamped"]), rel=2e-5
+    )
+    structure_term = 0.5 * (want["backbone_fape"] + want["side_chain_fape"])
+    structure_term += 0.5 * want["chi"] + 0.01 * want["angle_norm"]
+    total = structure_term + 0.3 * want["distogram"] + 2 * want["masked_msa"] + want["violation"]
+    total += 0.01 * (want["plddt"] + want["resolved"]) + 0.1 * want["pae"]
+    assert float(terms["loss"]) == pytest.approx(float(total), rel=2e-5)
+
+    whole = features["seq_mask"]
+    bonds = bond_violations(types, atoms, whole, features["residue_index"])
+    count = bonds.pop("bonded").sum()
+    for name, fault in bonds.items():
+        assert float(fault.sum() / count) == pytest.approx(float(want[name]), rel=2e-5), name
+    overlap, _ = clashes(types, atoms, whole, features["residue_index"])
+    assert torch.allclose(overlap[0], want["clashes"], atol=2e-5) and want["clashes"].max() > 0.1
+    within = within_residues(types, atoms, whole)
+    assert torch.allclose(within[0], want["within"], atol=2e-5) and want["within"].max() > 0.1
+
+
+def test_renaming_as_published(published: dict[str, torch.Tensor]) -> None:
+    types = published["given/aatype"].long()[None]
+    to37 = torch.as_tensor(residues.ATOM14_TO_37)[types]
+    slots = torch.as_tensor(residues.ATOM14_MASK)[types]
+    truth, mask = published["given/truth_atoms"][None], published["given/truth_mask"][None]
+    atoms = truth.gather(2, to37[..., None].expand(*to37.shape, 3)) * slots[..., None]
+    mask = mask.gather(2, to37) * slots
+    predicted = published["given/atoms14"][None]
+    assert torch.equal(
+        rename_symmetric(types, predicted, atoms, mask)[2][0].float(), published["loss/renamed"]
+    )
+    assert published["loss/renamed"].sum() > 1
 
 
 def test_built_atoms_give_back_frames_and_torsions() -> None:
@@ -72,10 +152,10 @@ def test_symmetric_names_are_exchanged_where_that_fits_better() -> None:
         for one, other in residues.RENAMED[letter]:
             a, b = names.index(one), names.index(other)
             swapped[0, number, [a, b]] = atoms[0, number, [b, a]]
-    found, renamed = rename_symmetric(types, atoms, swapped, mask)
+    found, _, renamed = rename_symmetric(types, atoms, swapped, mask)
     assert renamed[0].tolist() == [True] * 4 + [False]
     assert torch.allclose(found, atoms)
-    assert not rename_symmetric(types, atoms, atoms, mask)[1].any()
+    assert not rename_symmetric(types, atoms, atoms, mask)[2].any()
 
 
 def test_distogram_loss_knows_the_right_class() -> None:
