@@ -11,11 +11,13 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from sciml.symbolic import expression as ex
+from sciml.symbolic.algebra import together
 from sciml.symbolic.clock import now
 from sciml.symbolic.expression import Expr
 from sciml.symbolic.ode_check import check_explicit, check_implicit
 from sciml.symbolic.ode_first import METHODS, Context, Proposal, exact, solve_for, tidy
 from sciml.symbolic.ode_second import METHODS_SECOND
+from sciml.symbolic.ode_substitution import transformed, transformed_second, transformed_swapped
 from sciml.symbolic.worker import dump, load
 
 _ERRORS = (ex.TooLarge, ex.Undefined, RecursionError, OverflowError, ZeroDivisionError)
@@ -36,6 +38,18 @@ def _isolated(residual: Expr, name: str) -> list[Expr]:
     if name not in tidied.free:
         return [tidy(-ex.substitute(tidy(residual), {top: ex.ZERO}) / tidied)]
     return [tidy(f) for f in solve_for(residual, top, ex.ZERO)]
+
+
+def _factors(residual: Expr, name: str) -> list[Expr]:
+    """The factors of the equation in which the highest derivative occurs."""
+    whole = together(residual)
+    parts = whole.args if whole.op == "mul" else (whole,)
+    found = [
+        part.args[0] if part.op == "pow" else part
+        for part in parts
+        if name in part.free and not (part.op == "pow" and ex.negative(part.args[1]))
+    ]
+    return found if len(found) > 1 else [residual]
 
 
 def _clairaut(residual: Expr, c: Context) -> Iterator[Proposal]:
@@ -75,9 +89,9 @@ def proposals(residual: Expr, c: Context, order: int) -> Iterator[Proposal]:
     """Solutions worth checking, in the order of the methods."""
     name = c.y + "'" * order
     methods = METHODS if order == 1 else METHODS_SECOND
-    forms = _isolated(residual, name)
+    forms = [F for factor in _factors(residual, name) for F in _isolated(factor, name)]
     for method in methods:
-        for F in forms[:2]:
+        for F in forms[:3]:
             if c.left() < 0:
                 return
             try:
@@ -102,7 +116,19 @@ def proposals(residual: Expr, c: Context, order: int) -> Iterator[Proposal]:
             if p.value in residual.diff(name).free:
                 yield from _clairaut(residual, c)
         except _ERRORS:
-            return
+            pass
+
+
+def substituted(residual: Expr, c: Context, order: int) -> Iterator[Proposal]:
+    """Further solutions, by a new unknown function."""
+    name = c.y + "'" * order
+    forms = [F for factor in _factors(residual, name) for F in _isolated(factor, name)]
+    for F in forms[:2]:
+        if order == 2:
+            yield from transformed_second(F, c, METHODS_SECOND[:4])
+            continue
+        yield from transformed(F, c)
+        yield from transformed_swapped(F, c)
 
 
 def solve_job(job: dict[str, Any], send: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
@@ -115,14 +141,17 @@ def solve_job(job: dict[str, Any], send: Callable[[dict[str, Any]], None]) -> di
     if job.get("rules", True) and order in (1, 2):
         share = 0.6 if job.get("sympy", True) else 0.95
         c = Context(x, y, started + share * job["timeout"])
-        for answer in _checked(residual, x, y, order, proposals(residual, c, order)):
-            if answer["status"] == "verified" and answer["kind"] == "explicit":
-                return answer
-            if best is None or (answer["status"] == "verified") > (best["status"] == "verified"):
-                best = answer
-                send(answer)
-            if now() > c.deadline:
-                break
+        for stage in (proposals, substituted):
+            for answer in _checked(residual, x, y, order, stage(residual, c, order)):
+                if _rank(answer) == 3:
+                    return answer
+                if best is None or _rank(answer) > _rank(best):
+                    best = answer
+                    send(answer)
+                if now() > c.deadline:
+                    break
+            if best is not None and _rank(best) == 2:
+                return best
     if best is not None and best["status"] == "verified":
         return best
     if job.get("sympy", True) and now() < end:
@@ -134,6 +163,15 @@ def solve_job(job: dict[str, Any], send: Callable[[dict[str, Any]], None]) -> di
         return best
     late = now() - started > 0.9 * job["timeout"]
     return {"status": "timeout" if late else "no_answer"}
+
+
+def _rank(answer: dict[str, Any]) -> int:
+    """3: verified, explicit and real; 2: verified and implicit; 1: verified with complex values."""
+    if answer["status"] != "verified":
+        return 0
+    if "complex" in answer["holds"]:
+        return 1
+    return 3 if answer["kind"] == "explicit" else 2
 
 
 def _checked(

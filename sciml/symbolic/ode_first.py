@@ -403,7 +403,11 @@ def swapped(F: Expr, c: Context) -> Iterator[Proposal]:
         return
     turned = tidy(1 / F)
     other = Context(c.y, c.x, c.deadline)
-    methods: tuple[Callable[[Expr, Context], Iterator[Proposal]], ...] = (linear, bernoulli)
+    methods: tuple[Callable[[Expr, Context], Iterator[Proposal]], ...] = (
+        linear,
+        bernoulli,
+        riccati,
+    )
     for method in methods:
         for _, found, name in method(turned, other):
             slope, rest = found.diff("c1"), at(found, C1, 0)

@@ -152,9 +152,17 @@ def _cubic(coefficients: list[Fraction]) -> list[Root]:
 def _palindromic(a: Fraction, b: Fraction, c: Fraction) -> list[Root] | None:
     """Roots of a t**4 + b t**3 + c t**2 + b t + a through s = t + 1/t."""
     discriminant = b * b - 4 * a * (c - 2 * a)
-    if discriminant < 0:
-        return None
     out = []
+    if discriminant < 0:
+        u, v = ex.number(-b / (2 * a)), ex.sqrt(ex.number(-discriminant)) / ex.number(2 * abs(a))
+        re, im = u**2 - v**2 - 4, 2 * u * v  # (t - 1/t)**2
+        root = _complex_square_root(re, im)
+        if _value(im) < 0:
+            root = Complex(root.re, -root.im)
+        for sign in (1, -1):
+            r = Complex((u + sign * root.re) / 2, (v + sign * root.im) / 2)
+            out.append(r if _value(r.im) > 0 else Complex(r.re, -r.im))
+        return out
     for sign in (1, -1):
         s = (ex.number(-b) + sign * ex.sqrt(ex.number(discriminant))) / ex.number(2 * a)
         inside = s**2 - 4
