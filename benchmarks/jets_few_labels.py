@@ -1,0 +1,292 @@
+"""Jets with few labels, and jets of another simulation: two tables over three seeds.
+
+    python benchmarks/jets_few_labels.py --table labels --data train.parquet --test test.parquet \
+        --related other_classes.parquet
+    python benchmarks/jets_few_labels.py --table shift --data source.parquet \
+        --target target.parquet --test target_test.parquet
+
+labels: 0.1, 1, 10 and 100 % of the labels; the same small network from scratch, after pretraining
+without labels (the better of two objectives on validation jets), and after supervised training on
+other classes (`--related`). shift: labels in the source (Pythia's shower, JetClass's detector) and
+none in the target (Vincia, a shifted detector: `sciml data make jets --shower vincia --detector
+shifted`); source only, source with random distortions, domain-adversarial, Noisy Student, and an
+oracle with the target's labels. Measured on jets that nothing saw; the mean AUC against QCD. Each
+row is written as it comes, and rows that are there are not made again. Writes FILE.json, FILE.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import json
+import tempfile
+import time
+from collections.abc import Callable
+from datetime import date
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from sciml import objectives, trunks
+from sciml.jets import metrics
+from sciml.jets.embedder import JetEmbedder, augment, collate
+from sciml.jets.networks import TrunkNetwork
+from sciml.jets.sample import JetSample
+from sciml.jets.tagger import JetTagger
+from sciml.objectives.adversarial import AdversarialConfig, DomainAdversarial
+from sciml.objectives.self_training import (
+    Joined,
+    NoisyStudentConfig,
+    collate_labelled,
+    noisy_student,
+)
+from sciml.objectives.supervised import Supervised, SupervisedConfig
+from sciml.train import TrainConfig, fit
+
+HERE = Path(__file__).parent
+TRUNK = {
+    "name": "pair_transformer", "dim": 32, "pair_dim": 4, "depth": 2, "heads": 4,
+    "bias_hidden": 16, "symmetric_pairs": True, "class_depth": 1,
+}  # fmt: skip
+FRACTIONS = {0.001: 60, 0.01: 150, 0.1: 300, 1.0: 600}
+"""Share of the labels, and the steps of 64 jets that are trained with them."""
+PRETRAIN, SHIFT = 900, 300
+CANDIDATES = ("masked", "simclr")
+
+
+def new_parts(seed: int, start: Any = None) -> tuple[Any, Any]:
+    """A trunk and its embedder: copies of trained ones, or fresh ones."""
+    torch.manual_seed(seed)
+    if start is not None:
+        return copy.deepcopy(start[0]), copy.deepcopy(start[1])
+    trunk = trunks.build(TRUNK)
+    return trunk, JetEmbedder(trunk.dim, trunk.pair_dim)
+
+
+def train(objective: nn.Module, data: Any, steps: int, seed: int, join: Any = collate) -> None:
+    """Train in place."""
+    settings = TrainConfig(
+        steps=steps, batch_size=64, lr=2e-3, warmup=0.1, weight_decay=0.01, seed=seed,
+        checkpoint_every=steps, log_every=steps,
+    )  # fmt: skip
+    with tempfile.TemporaryDirectory() as folder:
+        fit(objective, data, settings, out=Path(folder), collate=join)
+
+
+def supervised(data: JetSample, steps: int, seed: int, start: Any = None, noise: Any = None) -> Any:
+    """A classifier of the jets' classes."""
+    config = SupervisedConfig(outputs=len(data.classes))
+    model = Supervised(*new_parts(seed, start), config, augment=noise)
+    train(model, data, steps, seed)
+    return model
+
+
+def measure(model: Any, test: JetSample) -> dict[str, float]:
+    """Mean AUC against QCD, and accuracy."""
+    network = TrunkNetwork(model.embedder, model.trunk, model.head)
+    scores = JetTagger(network, test.classes).eval().probabilities_of(test)
+    found = metrics.evaluate(scores, test.y, test.classes, bootstraps=2)
+    areas = [float(found[f"auc_{n}"]) for n in test.classes if f"auc_{n}" in found]  # type: ignore[arg-type]
+    return {"mean_auc": float(np.mean(areas)), "accuracy": float(found["accuracy"])}  # type: ignore[arg-type]
+
+
+def shuffled(sample: JetSample, count: int, seed: int) -> JetSample:
+    """`count` jets of a sample."""
+    order = np.random.default_rng(seed).permutation(len(sample))
+    return sample.subset(order[:count])
+
+
+class Rows:
+    """Rows on disk; a row that is there is not made again."""
+
+    def __init__(self, path: Path, settings: dict[str, Any]) -> None:
+        self.path = path
+        old = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        self.content = {**settings, "rows": old.get("rows", [])}
+
+    def add(self, key: dict[str, Any], test: JetSample, make: Callable[[], Any]) -> None:
+        """Train, measure and write the row `key`, unless it is there."""
+        if any(key.items() <= row.items() for row in self.content["rows"]):
+            return
+        began = time.process_time()
+        row = key | measure(make(), test) | {"cpu_seconds": round(time.process_time() - began, 1)}
+        print(json.dumps(row), flush=True)
+        self.content["rows"].append(row)
+        self.content["date"] = date.today().isoformat()
+        self.path.write_text(json.dumps(self.content, indent=1) + "\n", encoding="utf-8")
+
+    def table(self, down: str, across: str) -> str:
+        """A Markdown table of the mean AUC, mean and standard deviation over seeds."""
+        rows = self.content["rows"]
+        heads = list(dict.fromkeys(row[across] for row in rows))
+        lines = [
+            f"| {down} | " + " | ".join(map(str, heads)) + " |",
+            "|---" * (len(heads) + 1) + "|",
+        ]
+        for name in dict.fromkeys(row[down] for row in rows):
+            cells = []
+            for head in heads:
+                found = [r["mean_auc"] for r in rows if (r[down], r[across]) == (name, head)]
+                spread = np.std(found, ddof=1) if len(found) > 1 else float("nan")
+                cells.append(f"{np.mean(found):.4f} ± {spread:.4f}" if found else "")
+            lines.append(f"| {name} | " + " | ".join(cells) + " |")
+        return "\n".join(lines) + "\n"
+
+
+def labels_table(options: argparse.Namespace, rows: Rows) -> None:
+    """Fractions of the labels."""
+    whole = shuffled(JetSample.read(options.data), options.jets + 2000, 0)
+    pool, validation = (
+        whole.subset(range(options.jets)),
+        whole.subset(range(options.jets, len(whole))),
+    )
+    test = shuffled(JetSample.read(options.test, classes=pool.classes), options.test_jets, 0)
+    related = shuffled(
+        JetSample.read(options.related, classes=options.related_classes), options.jets, 0
+    )
+    starts: dict[str, Any] = {"scratch": None}
+    candidates = {}
+    for name in CANDIDATES:
+        objective: Any = objectives.build(name)(*new_parts(0), augment=augment)
+        train(objective, pool, PRETRAIN, 0)
+        start = (objective.trunk, objective.embedder)
+        few = shuffled(pool, round(0.01 * len(pool)), 99)
+        score = measure(supervised(few, FRACTIONS[0.01], 99, start), validation)["mean_auc"]
+        candidates[name] = (score, start)
+    best = max(candidates, key=lambda name: candidates[name][0])
+    rows.content["validation"] = {name: score for name, (score, _) in candidates.items()}
+    starts[f"pretrained ({best})"] = candidates[best][1]
+    teacher = supervised(related, PRETRAIN, 0)
+    starts["supervised transfer"] = (teacher.trunk, teacher.embedder)
+    for fraction, steps in FRACTIONS.items():
+        for seed in range(options.seeds):
+            few = shuffled(pool, max(12, round(fraction * len(pool))), 1000 + seed)
+            for method, start in starts.items():
+                rows.add(
+                    {
+                        "labels": f"{100 * fraction:g} % ({len(few)})",
+                        "method": method,
+                        "seed": seed,
+                    },
+                    test,
+                    partial(supervised, few, steps, seed, start),
+                )
+
+
+class InDomain:
+    """Jets with their domain, and with their label or -1."""
+
+    def __init__(self, sample: JetSample, domain: int, labelled: bool) -> None:
+        self.sample, self.domain, self.labelled = sample, torch.tensor(domain), labelled
+
+    def __len__(self) -> int:
+        return len(self.sample)
+
+    def __getitem__(self, index: int) -> Any:
+        item = self.sample[index] | {"domain": self.domain}
+        return item if self.labelled else item | {"y": torch.tensor(-1)}
+
+
+def adversarial(source: JetSample, target: JetSample, seed: int) -> Any:
+    """Labels from the source, features that do not tell the two apart."""
+    config = AdversarialConfig(outputs=len(source.classes), ramp=2 * SHIFT, strength=0.3)
+    model = DomainAdversarial(*new_parts(seed), config)
+    both = Joined([InDomain(source, 0, True), InDomain(target, 1, False)])
+    train(model, both, 2 * SHIFT, seed)  # half of each batch has labels
+    return model
+
+
+def student(source: JetSample, target: JetSample, seed: int) -> Any:
+    """A teacher of the source labels the target; a student with noise learns from both."""
+    examples: Any = Joined([source, target])
+    truth = np.concatenate([source.y, np.full(len(target), -1)])
+
+    def model() -> Any:
+        config = SupervisedConfig(outputs=len(source.classes))
+        return Supervised(*new_parts(seed), config, augment=augment)
+
+    def learn(objective: Any, data: Any, generation: int) -> Any:
+        train(objective, data, SHIFT * (1 + generation), seed, collate_labelled(collate))
+        return objective
+
+    def predict(objective: Any, data: Any) -> Any:
+        objective.eval()
+        with torch.no_grad():
+            parts = [
+                objective.predict(collate([data[i] for i in range(s, min(s + 256, len(data)))]))
+                for s in range(0, len(data), 256)
+            ]
+        return torch.cat(parts).softmax(1)
+
+    return noisy_student(
+        examples, truth, len(source.classes), labelled=range(len(source)),
+        unlabelled=range(len(source), len(examples)), test=[], models=[model, model], train=learn,
+        predict=predict, config=NoisyStudentConfig(threshold=0.6),
+    )[-1].model  # fmt: skip
+
+
+def shift_table(options: argparse.Namespace, rows: Rows) -> None:
+    """From one simulation to another."""
+    source = shuffled(JetSample.read(options.data), options.jets, 0)
+    target = shuffled(JetSample.read(options.target, classes=source.classes), options.jets, 0)
+    test = shuffled(JetSample.read(options.test, classes=source.classes), options.test_jets, 0)
+    for seed in range(options.seeds):
+        methods: dict[str, Callable[[], Any]] = {
+            "source only": partial(supervised, source, SHIFT, seed),
+            "randomised": partial(supervised, source, SHIFT, seed, noise=augment),
+            "adversarial": partial(adversarial, source, target, seed),
+            "noisy student": partial(student, source, target, seed),
+            "oracle": partial(supervised, target, SHIFT, seed),
+        }
+        for method, make in methods.items():
+            rows.add(
+                {"method": method, "measured on": "target", "seed": seed},
+                test,
+                make,
+            )
+
+
+def main() -> None:
+    """Fill one of the two tables."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--table", choices=["labels", "shift"], required=True)
+    for name in ("--data", "--test"):
+        parser.add_argument(name, nargs="+", required=True)
+    for name in ("--related", "--target"):
+        parser.add_argument(name, nargs="+")
+    parser.add_argument("--related-classes", nargs="+", default=["Hcc", "H4q", "Hqql", "Tbl"])
+    parser.add_argument("--jets", type=int, default=20_000)
+    parser.add_argument("--test-jets", type=int, default=5_000)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--out", type=Path)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    out = options.out or HERE / "results" / f"jets_few_labels_{options.table}.json"
+    out.parent.mkdir(parents=True, exist_ok=True)
+    rows = Rows(
+        out,
+        {
+            "jets": options.jets, "test_jets": options.test_jets, "trunk": TRUNK,
+            "device": "CPU, one thread", "torch": torch.__version__,
+        },
+    )  # fmt: skip
+    if options.table == "labels":
+        if not options.related:
+            parser.error("--table labels needs --related: labelled jets of other classes")
+        labels_table(options, rows)
+        text = rows.table("labels", "method")
+    else:
+        if not options.target:
+            parser.error("--table shift needs --target: jets of the other simulation")
+        shift_table(options, rows)
+        text = rows.table("method", "measured on")
+    out.with_suffix(".md").write_text(text, encoding="utf-8")
+    print(text)
+
+
+if __name__ == "__main__":
+    main()
