@@ -284,6 +284,14 @@ class _Evolution:
         trees = [t for t in start + self.sparse_sums() if nodes(t) <= self.most]
         trees += [("x", i) for i in range(self.X.shape[1])]
         trees += [self.random(3) for _ in range(self.size - min(len(trees), self.size))]
+        for tree in start:  # constants of what was proposed are not yet fitted
+            spots = [at for at in self._places(tree) if self._get(tree, at)[0] == "c"]
+            for turn in range(5 if spots else 1):
+                if self.left() < 0 or nodes(tree) > self.most or self.solved():
+                    break
+                for at in spots if turn else ():
+                    tree = self._put(tree, at, ("c", float(self.rng.normal(0, 2))))
+                self.refine(self.score(tree))
         population = [self.score(t) for t in trees if nodes(t) <= self.most]
         turn = 0
         while self.left() > 0 and not self.solved():
@@ -351,7 +359,8 @@ class SymbolicRegressor(RegressorMixin, BaseEstimator):
         max_nodes: largest formula [nodes].
         population: trees a generation.
         parsimony: how much relative error a node must save to be kept in `best_` (0.01 = 1 %).
-        proposals: optional function (X, y) -> trees to start from, such as a trained model's.
+        proposals: optional function (X, y) -> trees to start from, such as a trained model's
+            (`skeletons.SkeletonModel.proposals`).
         random_state: seed.
 
     Attributes:

@@ -1,0 +1,235 @@
+"""Symbolic regression at equal CPU time: this package, gplearn and Operon (pyoperon).
+
+    python benchmarks/symbolic_regression.py --peer-python VENV/bin/python --set nguyen
+
+The peers live in an environment of their own. Every method has the same CPU seconds a problem on
+one thread, the same points and functions (+ - * / sin cos exp log sqrt square) and three seeds. A
+formula counts as recovered if it predicts clean values of 500 fresh points, from a domain an eighth
+wider at its ends than that of the training points, to a root mean square error of 1e-3 (with
+noise in the training values: 0.02) of their deviation: wrong formulas do not extrapolate. Nguyen:
+Uy et al. 2011 (doi 10.1007/s10710-010-9121-2), table 1; feynman: Udrescu & Tegmark 2020
+(arXiv:1905.11481), from their table of equations; noisy: some of both with 5 % Gaussian noise.
+Writes benchmarks/results/symbolic_regression.json; a run adds its set to what is there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import time
+import warnings
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+os.environ["OMP_NUM_THREADS"] = "1"
+os.environ["MKL_NUM_THREADS"] = "1"
+
+import numpy as np
+
+Array = np.ndarray
+Problem = tuple[Callable[..., Array], int, float, float, int, float]
+"""(function of the columns, columns, low, high, points, noise as a share of the deviation)."""
+s, c, e = np.sin, np.cos, np.exp
+NGUYEN: dict[str, Problem] = {
+    "1": (lambda x: x**3 + x**2 + x, 1, -1, 1, 20, 0),
+    "2": (lambda x: x**4 + x**3 + x**2 + x, 1, -1, 1, 20, 0),
+    "3": (lambda x: x**5 + x**4 + x**3 + x**2 + x, 1, -1, 1, 20, 0),
+    "4": (lambda x: x**6 + x**5 + x**4 + x**3 + x**2 + x, 1, -1, 1, 20, 0),
+    "5": (lambda x: s(x**2) * c(x) - 1, 1, -1, 1, 20, 0),
+    "6": (lambda x: s(x) + s(x + x**2), 1, -1, 1, 20, 0),
+    "7": (lambda x: np.log(x + 1) + np.log(x**2 + 1), 1, 0, 2, 20, 0),
+    "8": (lambda x: np.sqrt(x), 1, 0, 4, 20, 0),
+    "9": (lambda x, y: s(x) + s(y**2), 2, 0, 1, 100, 0),
+    "10": (lambda x, y: 2 * s(x) * c(y), 2, 0, 1, 100, 0),
+}
+FEYNMAN: dict[str, Problem] = {
+    "I.6.20a": (lambda t: e(-(t**2) / 2) / np.sqrt(2 * np.pi), 1, 1, 3, 200, 0),
+    "I.12.1": (lambda m, n: m * n, 2, 1, 5, 200, 0),
+    "I.12.4": (lambda q, eps, r: q / (4 * np.pi * eps * r**2), 3, 1, 5, 200, 0),
+    "I.14.4": (lambda k, x: k * x**2 / 2, 2, 1, 5, 200, 0),
+    "I.16.6": (lambda c_, v, u: (u + v) / (1 + u * v / c_**2), 3, 1, 5, 200, 0),
+    "I.25.13": (lambda q, cap: q / cap, 2, 1, 5, 200, 0),
+    "I.27.6": (lambda a, b, n: 1 / (1 / a + n / b), 3, 1, 5, 200, 0),
+    "I.39.1": (lambda p, v: 1.5 * p * v, 2, 1, 5, 200, 0),
+    "II.3.24": (lambda p, r: p / (4 * np.pi * r**2), 2, 1, 5, 200, 0),
+    "II.11.28": (lambda n, a: 1 + n * a / (1 - n * a / 3), 2, 0, 1, 200, 0),
+}
+NOISY: dict[str, Problem] = {
+    **{f"nguyen {k}": (*NGUYEN[k][:4], 100, 0.05) for k in ("1", "6", "7", "10")},
+    **{f"feynman {k}": (*FEYNMAN[k][:5], 0.05) for k in ("I.12.4", "I.14.4", "I.27.6", "II.3.24")},
+}
+SETS = {"nguyen": NGUYEN, "feynman": FEYNMAN, "noisy": NOISY}
+
+
+def points(problem: Problem, seed: int) -> tuple[Array, Array, Array, Array]:
+    """Training points and values, and fresh points of a wider domain with clean values."""
+    function, width, low, high, count, noise = problem
+    rng = np.random.default_rng(seed)
+    X = rng.uniform(low, high, (count, width))
+    y = function(*X.T)
+    y = y + noise * np.std(y) * rng.normal(size=count)
+    room = (high - low) / 8
+    # A formula with roots or logarithms need not be defined below its domain.
+    fresh = rng.uniform(low if low >= 0 else low - room, high + room, (500, width))
+    return X, y, fresh, function(*fresh.T)
+
+
+def with_sciml(X: Array, y: Array, seed: int, seconds: float) -> Callable[[Array], Array]:
+    from sciml.symbolic import SymbolicRegressor
+
+    return SymbolicRegressor(seconds=seconds, random_state=seed).fit(X, y).predict
+
+
+def with_operon(X: Array, y: Array, seed: int, seconds: float) -> Callable[[Array], Array]:
+    from pyoperon.sklearn import SymbolicRegressor
+
+    return (
+        SymbolicRegressor(
+            allowed_symbols="add,sub,mul,div,sin,cos,exp,log,sqrt,square,constant,variable",
+            max_time=round(seconds), generations=10**6, max_evaluations=10**9, n_threads=1,
+            optimizer_iterations=5, random_state=seed,
+        )
+        .fit(X, y)
+        .predict
+    )  # fmt: skip
+
+
+def with_gplearn(X: Array, y: Array, seed: int, seconds: float) -> Callable[[Array], Array]:
+    from gplearn.functions import make_function
+    from gplearn.genetic import SymbolicRegressor
+
+    def exponential(x: Array) -> Array:
+        return np.exp(np.clip(x, -50, 50))
+
+    def square(x: Array) -> Array:
+        return x * x
+
+    own = [make_function(function=f, name=f.__name__, arity=1) for f in (exponential, square)]
+    model = SymbolicRegressor(
+        population_size=1000, generations=1, metric="mse", const_range=(-5.0, 5.0),
+        parsimony_coefficient=0.0005, stopping_criteria=1e-12, random_state=seed, warm_start=True,
+        function_set=("add", "sub", "mul", "div", "sin", "cos", "log", "sqrt", *own),
+    )  # fmt: skip
+    end = time.process_time() + seconds
+    while True:  # generation by generation, until its time is over or it is exact
+        model.fit(X, y)
+        if time.process_time() > end or model._program.raw_fitness_ < 1e-12:
+            return model.predict
+        model.set_params(generations=model.generations + 1)
+
+
+SIDES: dict[str, dict[str, Callable[..., Callable[[Array], Array]]]] = {
+    "sciml": {"sciml": with_sciml},
+    "peer": {"Operon": with_operon, "gplearn": with_gplearn},
+}
+
+
+def measure(side: str, name: str, seeds: int, seconds: float) -> list[dict[str, Any]]:
+    """Every problem of a set with every method of a side."""
+    warnings.filterwarnings("ignore")
+    np.seterr(all="ignore")
+    rows = []
+    for fit in SIDES[side].values():  # imports are not timed
+        fit(np.linspace(0, 1, 20)[:, None], np.linspace(0, 1, 20), 0, 1.0)
+    for key, problem in SETS[name].items():
+        for seed in range(seeds):
+            X, y, fresh, clean = points(problem, 1000 + seed)
+            for method, fit in SIDES[side].items():
+                began = time.process_time()
+                try:
+                    predicted = fit(X, y, seed, seconds)(fresh)
+                    error = float(np.sqrt(np.mean((predicted - clean) ** 2)) / np.std(clean))
+                except (ValueError, RuntimeError, FloatingPointError):
+                    error = float("inf")
+                limit = 0.02 if problem[-1] else 1e-3
+                rows.append({
+                    "method": method, "problem": key, "seed": seed, "error": min(error, 1e9),
+                    "recovered": bool(error < limit),
+                    "cpu_seconds": round(time.process_time() - began, 3),
+                })  # fmt: skip
+                print(rows[-1], file=sys.stderr, flush=True)
+    return rows
+
+
+def versions(python: str) -> str:
+    code = (
+        "from importlib.metadata import version as v\n"
+        "for n in ('sciml','gplearn','pyoperon','scikit-learn','numpy'):\n"
+        "    try: print(n, v(n), end='; ')\n"
+        "    except Exception: pass\n"
+    )
+    return subprocess.run([python, "-c", code], capture_output=True, text=True).stdout.strip("; ")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--peer-python", help="python of an environment with gplearn and pyoperon")
+    parser.add_argument("--set", choices=list(SETS), required=True)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=3.0)
+    parser.add_argument("--side", choices=list(SIDES), help=argparse.SUPPRESS)
+    results = Path(__file__).parent / "results"
+    parser.add_argument("--out", type=Path, default=results / "symbolic_regression.json")
+    options = parser.parse_args()
+    if options.side:
+        print(json.dumps(measure(options.side, options.set, options.seeds, options.seconds)))
+        return
+    rows: list[dict[str, Any]] = []
+    pythons = {"sciml": sys.executable, "peer": options.peer_python}
+    for side, python in pythons.items():
+        if python is None:
+            continue
+        command = [python, __file__, "--side", side, "--set", options.set]
+        command += ["--seeds", str(options.seeds), "--seconds", str(options.seconds)]
+        run = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+        rows += json.loads(run.stdout.splitlines()[-1])
+    table = {}
+    for method in dict.fromkeys(row["method"] for row in rows):
+        own = [row for row in rows if row["method"] == method]
+        by_seed = [
+            statistics.mean(r["recovered"] for r in own if r["seed"] == seed)
+            for seed in range(options.seeds)
+        ]
+        table[method] = {
+            "recovery_rate": round(statistics.mean(by_seed), 4),
+            "by_seed": [round(v, 4) for v in by_seed],
+            "median_error": float(f"{statistics.median(r['error'] for r in own):.3g}"),
+            "median_cpu_seconds": round(statistics.median(r["cpu_seconds"] for r in own), 2),
+            "solved_by_no_seed": [
+                key for key in SETS[options.set]
+                if not any(r["recovered"] for r in own if r["problem"] == key)
+            ],
+        }  # fmt: skip
+        print(options.set, method, table[method], flush=True)
+    result = json.loads(options.out.read_text()) if options.out.exists() else {"sets": {}}
+    result |= {
+        "what": "formulas recovered from points at equal CPU seconds a problem, one thread",
+        "device": f"{processor()}, {os.cpu_count()} cores", "date": date.today().isoformat(),
+        "versions": "; ".join(versions(p) for p in pythons.values() if p),
+        "command": "python benchmarks/symbolic_regression.py --peer-python VENV/bin/python "
+        "--set nguyen|feynman|noisy",
+    }  # fmt: skip
+    result["sets"][options.set] = {
+        "problems": len(SETS[options.set]), "seeds": options.seeds,
+        "cpu_seconds_a_problem": options.seconds, "methods": table,
+    }  # fmt: skip
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    options.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+
+
+def processor() -> str:
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
+
+
+if __name__ == "__main__":
+    main()

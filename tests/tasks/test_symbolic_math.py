@@ -1,0 +1,61 @@
+"""Expert iteration of the recipe: verified answers are learned, and none to held-out problems."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from sciml import recipes
+from sciml.errors import InputError
+from sciml.symbolic import generate, pairs
+from sciml.symbolic import vocabulary as vb
+from sciml.symbolic.checking import check
+from sciml.symbolic.parser import parse
+
+
+class Oracle:
+    """Knows half of the answers; writes a wrong one first, and nothing but it to the rest."""
+
+    def __init__(self, seed: int) -> None:
+        rows = generate.reference(seed, 0, 16, 3)
+        self.known = {parse(p): parse(a) for _, p, a in rows[::2]}
+        self.asked: list = []
+
+    def propose(self, problems, beam):
+        self.asked += problems
+        wrong = parse("x^9 + 1/7")
+        return [[wrong, self.known[f]] if f in self.known else [wrong] for f in problems]
+
+
+def settings(**changes):
+    recipe = recipes.load("symbolic_math")
+    return recipe, dataclasses.replace(recipe.config(tiny=True), self_training=8, **changes)
+
+
+def test_only_verified_answers_are_learned(tmp_path) -> None:
+    recipe, config = settings(seed=4)
+    module = recipe.module
+    oracle = Oracle(config.seed + 3000)
+    some = sorted(pairs.keys(list(oracle.known)[:1], compiled=False))
+    found = module.self_trained(config, oracle, 0, set(some), tmp_path / "v.npz")
+    assert 0 < len(found) < len(oracle.asked) == 8
+    assert not found.keys & set(some)
+    for i in range(len(found)):
+        source, target = found[i]
+        assert len(target) <= config.longest[1] and target[-1] == vb.END
+        assert check(vb.expression(source), vb.expression(target), "x").verified
+    oracle.asked.clear()
+    again = module.self_trained(config, oracle, 0, set(some), tmp_path / "v.npz")
+    assert again.digest() == found.digest() and not oracle.asked  # an interrupted run goes on
+
+
+def test_sets_and_their_mistakes(tmp_path) -> None:
+    recipe, config = settings()
+    module = recipe.module
+    file = tmp_path / "mine.jsonl"
+    file.write_text("".join(f'{{"integrand": "cos({n}*x)"}}\n' for n in range(1, 20)))
+    named = module.problems(f"mine={file}", config)
+    assert len(named) == config.test and named[0] is parse("cos(x)")
+    with pytest.raises(InputError, match="NAME=FILE"):
+        module.problems("nothing", config)
