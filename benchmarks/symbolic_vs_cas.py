@@ -221,7 +221,7 @@ def right(problem: Expr, answer: Answer) -> bool:
 
 
 def second_look(f: Expr, answer: Answer) -> bool | None:
-    """Central differences of SymPy's 40-digit numbers at real points; None where it has none."""
+    """Central differences of SymPy's 70-digit numbers at real points; None where it has none."""
     import sympy as sp
 
     from sciml.symbolic.printing import to_sympy
@@ -229,11 +229,11 @@ def second_look(f: Expr, answer: Answer) -> bool | None:
     if not isinstance(answer, Expr):
         return None
     x, g, big = sp.Symbol("x"), to_sympy(f), to_sympy(answer)
-    h, seen = sp.Float("1e-12", 50), 0
+    h, seen = sp.Float("1e-25", 90), 0
     for point in ("0.3171", "1.2345", "2.7361", "-0.4379", "-1.8127", "5.4321"):
-        at = sp.Float(point, 50)
-        value = g.evalf(40, subs={x: at})
-        ends = [big.evalf(40, subs={x: at + s * h}) for s in (1, -1)]
+        at = sp.Float(point, 90)
+        value = g.evalf(70, subs={x: at})
+        ends = [big.evalf(70, subs={x: at + s * h}) for s in (1, -1)]
         if not all(v.is_number and v.is_finite for v in (value, *ends)):
             continue
         if abs(sp.im(value)) > 1e-20:

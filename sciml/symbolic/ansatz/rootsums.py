@@ -156,11 +156,10 @@ def _palindromic(a: Fraction, b: Fraction, c: Fraction) -> list[Root] | None:
     if discriminant < 0:
         u, v = ex.number(-b / (2 * a)), ex.sqrt(ex.number(-discriminant)) / ex.number(2 * abs(a))
         re, im = u**2 - v**2 - 4, 2 * u * v  # (t - 1/t)**2
-        root = _complex_square_root(re, im)
-        if _value(im) < 0:
-            root = Complex(root.re, -root.im)
+        w = _complex_square_root(re, im)
+        turn = 1 if _value(im) >= 0 else -1
         for sign in (1, -1):
-            r = Complex((u + sign * root.re) / 2, (v + sign * root.im) / 2)
+            r = Complex((u + sign * w.re) / 2, (v + sign * turn * w.im) / 2)
             out.append(r if _value(r.im) > 0 else Complex(r.re, -r.im))
         return out
     for sign in (1, -1):
