@@ -7,7 +7,7 @@ lives in its own process; after both are ready (JAX has compiled, which is repor
 one pass in turn, `--rounds` times, so that other load on the machine meets both. Times are of one
 pass [s], wall clock and CPU; memory is the peak of the process [GiB]. With `--threads 1` both are
 held to one core. The largest relative difference of coordinates says that both did the same work.
-Without `--reference-python` only this package is measured; peak memory is fitted against length.
+Without `--reference-python` only this package is measured. Rows of other lengths in `--out` stay.
 """
 
 from __future__ import annotations
@@ -216,7 +216,11 @@ def main() -> None:
         folder = Path(temporary)
         for n in arguments.residues:
             np.savez(folder / "batch.npz", **features(n, arguments.clusters, arguments.extra))
-            row: dict = {"residues": n}
+            row: dict = {
+                "residues": n,
+                "blocks": arguments.blocks,
+                "date": time.strftime("%Y-%m-%d"),
+            }
             other = None
             if arguments.reference_python:
                 other = Side(arguments.reference_python, "reference", folder, arguments)
@@ -250,18 +254,16 @@ def main() -> None:
             print(json.dumps(row), flush=True)
     result = {
         "benchmark": "protein_vs_alphafold",
-        "date": time.strftime("%Y-%m-%d"),
         "command": "python " + " ".join(["benchmarks/protein_vs_alphafold.py", *_shown(sys.argv)]),
         "device": f"CPU, {arguments.threads} threads",
-        "blocks": arguments.blocks,
         "clusters": arguments.clusters,
         "extra": arguments.extra,
-        "rows": rows,
     }
-    if len(rows) > 2:
-        lengths = np.log([row["residues"] for row in rows])
-        peaks = np.log([row["ours"]["peak_gib"] for row in rows])
-        result["memory_exponent"] = float(np.polyfit(lengths, peaks, 1)[0])
+    if arguments.out.exists():  # rows of other lengths stay
+        new = {(row["residues"], row["blocks"]) for row in rows}
+        old = json.loads(arguments.out.read_text(encoding="utf-8"))["rows"]
+        rows += [row for row in old if (row["residues"], row["blocks"]) not in new]
+    result["rows"] = sorted(rows, key=lambda row: (row["residues"], row["blocks"]))
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     arguments.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
 

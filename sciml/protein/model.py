@@ -235,7 +235,8 @@ class AlphaFold(nn.Module):
                 templates: template_aatype [B, T, N], template_mask [B, T],
                 template_all_atom_positions [B, T, N, 37, 3] [A], template_all_atom_masks
                 [B, T, N, 37], template_pseudo_beta [B, T, N, 3] [A], template_pseudo_beta_mask.
-            previous: of the pass before.
+            previous: of the pass before; without gradients its pairs are given up as soon as they
+                have been read, so that their memory is free.
             heads: whether to compute the heads' logits (passes before the last do not need them).
 
         Returns:
@@ -294,6 +295,8 @@ class AlphaFold(nn.Module):
                 parts.append(z[:, rows] + update)
             else:
                 z[:, rows] += update
+        if not torch.is_grad_enabled():
+            previous.pair = previous.pair.new_empty(0)
         return m, torch.cat(parts, 1) if parts else z
 
     def _extra(self, features: Features) -> Tensor:

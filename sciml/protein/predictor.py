@@ -140,6 +140,7 @@ class StructurePredictor:
                 if wanted:
                     for key, value in named_outputs(output, tensors, tol).items():
                         found[f"pass{number}/{key}"] = value
+                del output
         return found
 
     def _autocast(self) -> torch.autocast:

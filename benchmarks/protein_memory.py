@@ -1,0 +1,94 @@
+"""Peak memory of folding against chain length, beside what the estimate says.
+
+    python benchmarks/protein_memory.py --residues 128 256 512 1024
+
+One pass of the published sizes with few Evoformer blocks: blocks work in place and reuse memory, so
+that their number only adds parameters (8 MB each). Every length runs in its own process. The fit is
+peak = a + b n^c with the memory of the bare process as `a`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+HERE = Path(__file__).resolve()
+LETTERS = "ACDEFGHIKLMNPQRSTVWY"
+
+
+def measure(n: int, clusters: int, extra: int, blocks: int) -> dict[str, float]:
+    """Fold a random alignment of `n` columns; peaks [GiB] before and after, and the estimate."""
+    import resource
+
+    from sciml.protein import Alignment, StructurePredictor, memory
+    from sciml.protein.features import FeatureConfig
+    from sciml.protein.model import AlphaFold, AlphaFoldConfig
+
+    def peak() -> float:
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+
+    config = AlphaFoldConfig(blocks=blocks, extra_blocks=1)
+    predictor = StructurePredictor(AlphaFold(config), "cpu")
+    rng = np.random.default_rng(0)
+    rows = ["".join(rng.choice(list(LETTERS), n)) for _ in range(clusters + extra)]
+    alignment = Alignment.from_sequences(rows)
+    sizes = FeatureConfig(clusters=clusters, extra=extra)
+    before, started = peak(), time.process_time()
+    predictor.predict(alignment, config=sizes, recycles=1 if n <= 256 else 0)
+    return {
+        "residues": n,
+        "clusters": clusters,
+        "extra": extra,
+        "loaded_gib": before,
+        "peak_gib": peak(),
+        "estimate_gib": memory.estimate(config, n, sizes).bytes / 2**30,
+        "cpu_s": time.process_time() - started,
+    }
+
+
+def main() -> None:
+    """See the module's docstring."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--residues", type=int, nargs="+", default=[128, 256, 512, 1024])
+    parser.add_argument("--clusters", type=int, default=128)
+    parser.add_argument("--extra", type=int, default=256)
+    parser.add_argument("--blocks", type=int, default=1)
+    parser.add_argument("--out", type=Path, default=HERE.parent / "results" / "protein_memory.json")
+    parser.add_argument("--one", action="store_true", help="measure in this process")
+    arguments = parser.parse_args()
+    if arguments.one:
+        sizes = (arguments.clusters, arguments.extra, arguments.blocks)
+        print(json.dumps(measure(arguments.residues[0], *sizes)))
+        return
+    rows = []
+    for n in arguments.residues:
+        command = [sys.executable, str(HERE), "--one", "--residues", str(n)]
+        command += ["--clusters", str(arguments.clusters), "--extra", str(arguments.extra)]
+        command += ["--blocks", str(arguments.blocks)]
+        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+        rows.append(json.loads(done.stdout.splitlines()[-1]))
+        print(rows[-1], flush=True)
+    result = {
+        "benchmark": "protein_memory",
+        "command": "python benchmarks/protein_memory.py",
+        "date": time.strftime("%Y-%m-%d"),
+        "device": "CPU",
+        "blocks": arguments.blocks,
+        "rows": rows,
+    }
+    if len(rows) > 2:
+        lengths = np.log([row["residues"] for row in rows])
+        above = np.log([row["peak_gib"] - row["loaded_gib"] for row in rows])
+        result["exponent"] = float(np.polyfit(lengths, above, 1)[0])
+        result["exponent_of_the_longer_half"] = float(np.polyfit(lengths[-2:], above[-2:], 1)[0])
+    arguments.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
