@@ -1,22 +1,25 @@
 """Protein contacts from alignments: pretrain on generated families, test on real ones, fold.
 
-1. Families are generated (a fold, a Potts model on its contacts, sequences along a tree); no
-   experimental data goes in. Their column statistics are kept in OUT/features.
-2. A network on the shared pair transformer learns distance classes and hidden profiles from them.
-3. It is compared with mean-field couplings on generated families that it has not seen and, with
-   `data`, on families with known structures: as it is, and fine-tuned family by family. Controls:
-   columns shuffled, one sequence alone, the trunk left random, no pretraining.
+1. Families are generated: a fold (made, or one of `structures`), a Potts model on its contacts,
+   sequences along a tree. Their column statistics are kept in OUT/features.
+2. A network on the shared pair transformer learns distance classes and hidden profiles from them,
+   `members` times from different seeds.
+3. It is compared with couplings on generated families that it has not seen and, with `data`, on
+   families with known structures: as it is, and fine-tuned on the families of the other parts.
+   Controls: columns shuffled, profiles without couplings, one sequence alone, the trunk left
+   random, no pretraining.
 4. Chains are folded from the predicted distances.
 
-Writes model.safetensors (`sciml protein contacts MSA --model OUT -o contacts.tsv`), metrics.jsonl,
-scores.json and report.html.
+Writes model.safetensors (for `sciml protein contacts MSA -o FILE --model OUT/model.safetensors`),
+metrics.jsonl, scores.json and report.html. What is done is not done again.
 """
 
 from __future__ import annotations
 
 import copy
 import json
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -36,9 +39,11 @@ from sciml.protein.contacts import (
     ContactPredictor,
     as_example,
     collate,
+    contact_probability,
 )
 from sciml.protein.families import Family, controls, read_families
 from sciml.protein.folding import fold
+from sciml.protein.folds import read_folds
 from sciml.protein.generate import families
 from sciml.report import Page
 from sciml.report import plots as shared_plots
@@ -46,36 +51,47 @@ from sciml.train import TrainConfig, fit
 from sciml.train.log import Bar
 
 GROUP = 16
+PRECISIONS = ("P@L", "P@L/2", "P@L/5")
 
 
 @dataclass(frozen=True)
 class Config:
     """Settings of the recipe."""
 
-    families: Annotated[int, Range(min=2)] = 160
+    families: Annotated[int, Range(min=2)] = 144
     """Generated families to learn from [families]."""
     held_out: Annotated[int, Range(min=1)] = 16
     """Generated families to measure on [families]."""
     length: tuple[int, int] = (45, 105)
-    """Shortest and longest generated chain [residues]."""
+    """Shortest and longest chain of the generated families [residues]."""
+    depth: tuple[int, int] = (200, 1600)
+    """Fewest and most sequences of a generated family [sequences]."""
+    structures: Path | None = None
+    """Folder of structures to generate families on; without one, folds are made."""
+    without: Path | None = None
+    """File of names, one a line, of structures to leave out: homologues of test data."""
     seed: int = 1
     """Seed of families, of the first weights and of training."""
     data: Path | None = None
     """Folder of real families: one folder each with an alignment and a structure."""
     model: str = ""
     """Start from this contact model instead of training one (its training is skipped)."""
+    members: Annotated[int, Range(min=1)] = 1
+    """Networks to train from different seeds; the model is their mean [networks]."""
     net: ContactConfig = ContactConfig()
     """The network."""
-    train: TrainConfig = TrainConfig(steps=1500, batch_size=2, lr=3e-3, warmup=0.05, ema=0.98)
+    train: TrainConfig = TrainConfig(steps=900, batch_size=2, lr=2e-3, warmup=0.05, ema=0.98)
     """Training on generated families."""
-    crop: Annotated[int, Range(min=0)] = 68
+    crop: Annotated[int, Range(min=0)] = 72
     """Columns of the windows that training sees [residues]; 0 = whole chains."""
     folds: Annotated[int, Range(min=0)] = 5
     """Parts that the real families are split into for fine-tuning; 0 does not fine-tune."""
-    repeats: Annotated[int, Range(min=1)] = 1
-    """Repetitions of the fine-tuning with other splits and orders."""
-    finetune: TrainConfig = TrainConfig(steps=130, batch_size=2, lr=5e-4, warmup=0.1)
-    """Fine-tuning on the other parts' families."""
+    repeats: Annotated[int, Range(min=1)] = 3
+    """Repetitions of the fine-tuning with other splits and seeds."""
+    control_repeats: Annotated[int, Range(min=1)] = 3
+    """Repetitions of the controls that are trained."""
+    finetune: TrainConfig = TrainConfig(steps=60, batch_size=2, lr=5e-4, warmup=0.1)
+    """Fine-tuning on the other parts' families; untrained networks learn at `train.lr`."""
     controls: bool = True
     """Also measure what must do worse."""
     fold: Annotated[int, Range(min=0)] = 8
@@ -86,6 +102,7 @@ TINY = {
     "families": 4,
     "held_out": 2,
     "length": (40, 44),
+    "depth": (60, 100),
     "net": {
         "pair_dim": 8,
         "convolutions": 1,
@@ -100,13 +117,13 @@ TINY = {
 
 @dataclass
 class Item:
-    """Features, distances [C, C] [A] and, for real families, the mapping to residues."""
+    """A family: features, distances [C, C] [A], what should do worse, and the real family."""
 
     name: str
     features: ContactFeatures
     distances: np.ndarray
     family: Family | None = None
-    controls: dict[str, ContactFeatures] | None = None
+    controls: dict[str, ContactFeatures] = field(default_factory=dict)
 
     def precision(self, scores: np.ndarray) -> dict[str, float]:
         if self.family is not None:
@@ -117,46 +134,97 @@ class Item:
 def generated(config: Config, out: Path) -> list[Item]:
     """Features of the generated families, made where they are not there yet."""
     count = config.families + config.held_out
+    chains = None
+    if config.structures is not None:
+        names = config.without.read_text().split("\n") if config.without else []
+        chains = read_folds(
+            config.structures,
+            length=config.length,
+            without=[name.split("\t")[0].strip() for name in names],
+            contacts=0.4,
+            most=count,
+            seed=config.seed,
+        )
+    group = GROUP if chains is None else 1  # made folds are cheaper together
     items: list[Item] = []
     with Bar("families", count) as bar:
-        for group in range(0, count, GROUP):
-            size = min(GROUP, count - group)
-            paths = [out / f"{group // GROUP:03d}_{k:02d}.npz" for k in range(size)]
+        for start in range(0, count, group):
+            size = min(group, count - start)
+            paths = [out / f"{start + k:04d}.npz" for k in range(size)]
             if not all(path.exists() for path in paths):
-                seed = config.seed * 1000 + group // GROUP
-                made = families(size, seed, length=config.length, at_once=GROUP)
+                made = families(
+                    size,
+                    config.seed * 1000 + start,
+                    length=config.length,
+                    depth=config.depth,
+                    folds=None if chains is None else [chains[start % len(chains)]],
+                )
                 for path, family in zip(paths, made, strict=True):
-                    found = contact_features(family.alignment)
-                    with atomic_write(path) as temporary, open(temporary, "wb") as file:
-                        np.savez(
-                            file,
-                            nodes=found.nodes,
-                            pairs=found.pairs.astype(np.float16),
-                            dca=found.dca.astype(np.float32),
-                            cb=family.cb.astype(np.float32),
-                        )
+                    _keep(path, contact_features(family.alignment), family.cb)
             for path in paths:
-                with np.load(path) as file:
-                    features = ContactFeatures(
-                        file["nodes"], file["pairs"].astype(np.float32), file["dca"], 0.0
-                    )
-                    items.append(Item(path.stem, features, metrics.distances(file["cb"])))
+                features, cb = _kept(path)
+                items.append(Item(path.stem, features, metrics.distances(cb)))
             bar.update(len(items))
     return items
 
 
-def measured(items: list[Item], score: Any, what: str) -> dict[str, Any]:
-    """Mean long-range precision over families of `score(item)` [C, C]."""
-    found = [item.precision(score(item)) for item in items]
-    row: dict[str, Any] = {"method": what}
-    for name in ("P@L", "P@L/2", "P@L/5"):
-        row[name] = round(float(np.nanmean([f[name] for f in found])), 4)
-    row["families"] = len(items)
-    return row
+def real(config: Config, out: Path) -> list[Item]:
+    """Features of the real families and of their controls."""
+    assert config.data is not None
+    items: list[Item] = []
+    found = read_families(config.data)
+    with Bar("real families", len(found)) as bar:
+        for family in found:
+            paths = {"": out / f"{family.name}.npz"}
+            if config.controls:
+                paths |= {name: out / f"{family.name} {name}.npz" for name in controls}
+            thin = _thinned(family)
+            kinds: dict[str, ContactFeatures] = {}
+            for name, path in paths.items():
+                if not path.exists():
+                    alignment = controls[name](thin.alignment) if name else thin.alignment
+                    _keep(path, contact_features(alignment), np.zeros((0, 3)))
+                kinds[name] = _kept(path)[0]
+            features = kinds.pop("")
+            if config.controls:
+                kinds["profiles without couplings"] = features.without_scores()
+            items.append(Item(family.name, features, family.distances(), family, kinds))
+            bar.update(len(items))
+    return items
+
+
+def _keep(path: Path, found: ContactFeatures, cb: np.ndarray) -> None:
+    with atomic_write(path) as temporary, open(temporary, "wb") as file:
+        np.savez(
+            file,
+            nodes=found.nodes,
+            pairs=found.pairs.astype(np.float16),
+            dca=found.dca.astype(np.float32),
+            plm=found.plm.astype(np.float32),
+            neff=found.neff,
+            cb=cb.astype(np.float32),
+        )
+
+
+def _kept(path: Path) -> tuple[ContactFeatures, np.ndarray]:
+    with np.load(path) as file:
+        pairs = file["pairs"].astype(np.float32)
+        features = ContactFeatures(
+            file["nodes"], pairs, file["dca"], file["plm"], float(file["neff"])
+        )
+        return features, file["cb"]
+
+
+def _thinned(family: Family, most: int = 4000) -> Family:
+    """At most `most` rows: the statistics hardly change, the time does."""
+    if family.alignment.depth <= most:
+        return family
+    rows = np.linspace(0, family.alignment.depth - 1, most).astype(int)
+    return replace(family, alignment=family.alignment.select(rows))
 
 
 def train_on(
-    net: ContactNet, items: list[Item], config: TrainConfig, out: Path, crop: int = 0
+    net: ContactNet, items: list[Item], config: TrainConfig, out: Path, crop: int
 ) -> ContactNet:
     """Train a copy of `net` on families."""
     learner = ContactLearner(copy.deepcopy(net))
@@ -167,104 +235,196 @@ def train_on(
     return result.module.net  # type: ignore[return-value]
 
 
-def probability(net: ContactNet) -> Any:
-    """item -> contact probabilities [C, C] of the network."""
-    predictor = ContactPredictor(net)
-    return lambda item: predictor.from_features(item.features).probability
+def pretrained(config: Config, known: list[Item], out: Path) -> tuple[list[ContactNet], Any]:
+    """The networks, and untrained ones of the same size, enough for every repetition."""
+    untrained = []
+    for member in range(max(config.members, config.repeats)):
+        torch.manual_seed(config.seed + member)
+        untrained.append(ContactNet(config.net))
+    if config.model:
+        return ContactPredictor.from_pretrained(config.model).nets, untrained
+    nets = []
+    for member, net in enumerate(untrained[: config.members]):
+        settings = replace(config.train, seed=config.seed + member)
+        nets.append(train_on(net, known, settings, out / f"member_{member}", config.crop))
+    return nets, untrained
 
 
-def control_rows(items: list[Item], net: ContactNet) -> list[dict[str, Any]]:
-    """Precision with inputs that hold less."""
-    predictor = ContactPredictor(net)
-    rows = []
-    for name in ("columns shuffled", "one sequence"):
-        rows.append(
-            measured(
-                [item for item in items if item.controls],
-                lambda item, name=name: predictor.from_features(item.controls[name]).probability,
-                f"network, {name}",
-            )
-        )
-    return rows
+# Predictions of one run over families: kind of input -> family -> class probabilities [C, C, 16].
+Predictions = dict[str, dict[str, np.ndarray]]
+
+
+def predictions(nets: list[ContactNet] | ContactNet, items: list[Item]) -> Predictions:
+    """What networks say of families, and of their controls."""
+    predictor = ContactPredictor(nets)
+    found: Predictions = {}
+    for item in items:
+        for kind, features in {"": item.features, **item.controls}.items():
+            classes = predictor.from_features(features).distances
+            found.setdefault(kind, {})[item.name] = classes.astype(np.float32)
+    return found
 
 
 def cross_validated(
-    items: list[Item], net: ContactNet, config: Config, out: Path, frozen: bool = False
-) -> tuple[dict[str, list[dict[str, float]]], dict[str, ContactNet]]:
-    """Fine-tune on all parts but one, measure on that one; family-wise, for each repetition."""
-    scores: dict[str, list[dict[str, float]]] = {}
-    nets: dict[str, ContactNet] = {}
+    items: list[Item],
+    nets: list[ContactNet],
+    config: Config,
+    out: Path,
+    *,
+    lr: float = 0.0,
+    frozen: bool = False,
+) -> list[Predictions]:
+    """For each repetition: every family predicted by a network fine-tuned on other parts only."""
+    runs: list[Predictions] = []
     for repeat in range(config.repeats):
         order = np.random.default_rng([config.seed, repeat]).permutation(len(items))
+        run: Predictions = {}
         for part in range(config.folds):
             test = set(order[part :: config.folds].tolist())
-            start = copy.deepcopy(net)
+            start = copy.deepcopy(nets[repeat % len(nets)])
             if frozen:
                 start.trunk.requires_grad_(False)
             known = [item for i, item in enumerate(items) if i not in test]
-            tuned = train_on(
-                start,
-                known,
-                replace(config.finetune, seed=config.seed + repeat),
-                out / f"repeat_{repeat}_part_{part}",
-                config.crop,
+            settings = replace(
+                config.finetune, seed=config.seed + repeat, lr=lr or config.finetune.lr
             )
-            score = probability(tuned)
-            for i in test:
-                scores.setdefault(items[i].name, []).append(items[i].precision(score(items[i])))
-                nets[items[i].name] = tuned
-    return scores, nets
+            place = out / f"repeat_{repeat}_part_{part}"
+            tuned = train_on(start, known, settings, place, config.crop)
+            for kind, by_name in predictions(tuned, [items[i] for i in test]).items():
+                run.setdefault(kind, {}).update(by_name)
+        runs.append(run)
+    return runs
 
 
-def averaged(scores: dict[str, list[dict[str, float]]], what: str) -> dict[str, Any]:
-    """One row of a table, with the spread over repetitions."""
-    row: dict[str, Any] = {"method": what}
-    for name in ("P@L", "P@L/2", "P@L/5"):
-        runs = np.array([[found[name] for found in runs] for runs in scores.values()])
-        means = np.nanmean(runs, 0)
-        row[name] = round(float(means.mean()), 4)
-        if len(means) > 1:
-            row[f"{name} spread"] = round(float(means.std(ddof=1)), 4)
-    row["families"] = len(scores)
-    return row
+def row(items: list[Item], runs: list[Callable[[Item], np.ndarray]], what: str) -> dict[str, Any]:
+    """Mean long-range precision of scores [C, C], with the spread over runs (one deviation)."""
+    found: dict[str, Any] = {"method": what}
+    values = {name: [] for name in PRECISIONS}  # type: dict[str, list[float]]
+    for scores in runs:
+        each = [item.precision(scores(item)) for item in items]
+        for name in PRECISIONS:
+            values[name].append(float(np.nanmean([precision[name] for precision in each])))
+    for name in PRECISIONS:
+        found[name] = round(float(np.mean(values[name])), 4)
+        if len(runs) > 1:
+            found[f"{name} spread"] = round(float(np.std(values[name], ddof=1)), 4)
+    found["families"], found["runs"] = len(items), len(runs)
+    return found
 
 
-def folded(items: list[Item], nets: Any, count: int) -> list[dict[str, Any]]:
+def contacts_of(run: Predictions, kind: str = "") -> Callable[[Item], np.ndarray]:
+    """item -> contact probabilities [C, C]."""
+    return lambda item: contact_probability(run[kind][item.name])
+
+
+def mean_of(runs: list[Predictions]) -> Predictions:
+    """Class probabilities averaged over runs."""
+    return {
+        kind: {name: np.mean([run[kind][name] for run in runs], 0) for name in runs[0][kind]}
+        for kind in runs[0]
+    }
+
+
+def rows_of(
+    items: list[Item], runs: list[Predictions], what: str, *, with_controls: bool
+) -> list[dict[str, Any]]:
+    """The table's rows of one method: each run, their mean, and its controls."""
+    found = [row(items, [contacts_of(run) for run in runs], what)]
+    if len(runs) > 1:
+        found.append(row(items, [contacts_of(mean_of(runs))], f"{what}, mean of {len(runs)}"))
+    if with_controls:
+        for kind in runs[0]:
+            if kind:
+                found.append(row(items, [contacts_of(r, kind) for r in runs], f"{what}: {kind}"))
+    return found
+
+
+def couplings(items: list[Item]) -> list[dict[str, Any]]:
+    """What the couplings say by themselves."""
+    return [
+        row(items, [lambda item: item.features.dca], "mean-field couplings"),
+        row(items, [lambda item: item.features.plm], "pseudo-likelihood couplings"),
+    ]
+
+
+def real_families(
+    config: Config, nets: list[ContactNet], untrained: list[ContactNet], out: Path
+) -> tuple[list[Item], list[dict[str, Any]], Predictions]:
+    """Everything that is measured on real families; the predictions to fold."""
+    items = real(config, out / "features" / "real")
+    each = [predictions(net, items) for net in nets]
+    zero = mean_of(each)
+    rows = couplings(items)
+    rows += rows_of(items, each, "generated families only", with_controls=config.controls)
+    if not config.folds:
+        return items, rows, zero
+    tuned = cross_validated(items, nets, config, out / "finetuned")
+    rows += rows_of(items, tuned, "fine-tuned", with_controls=config.controls)
+    if config.controls:
+        lr, config = config.train.lr, replace(config, repeats=config.control_repeats)
+        scratch = cross_validated(items, untrained, config, out / "no_pretraining", lr=lr)
+        rows += rows_of(items, scratch, "no pretraining", with_controls=False)
+        frozen = cross_validated(items, untrained, config, out / "frozen", lr=lr, frozen=True)
+        rows += rows_of(items, frozen, "random frozen trunk", with_controls=False)
+    with atomic_write(out / "families.json") as temporary:
+        temporary.write_text(json.dumps(by_family(items, zero, mean_of(tuned)), indent=1))
+    return items, rows, mean_of(tuned)
+
+
+def by_family(items: list[Item], zero: Predictions, tuned: Predictions) -> list[dict[str, Any]]:
+    """Each family's precision by each method."""
+    methods: dict[str, Callable[[Item], np.ndarray]] = {
+        "mean-field couplings": lambda item: item.features.dca,
+        "pseudo-likelihood couplings": lambda item: item.features.plm,
+        "generated families only": contacts_of(zero),
+        "fine-tuned": contacts_of(tuned),
+    }
+    return [
+        {
+            "family": item.name,
+            "effective sequences": round(item.features.neff),
+            **{
+                method: {k: round(item.precision(score(item))[k], 4) for k in PRECISIONS}
+                for method, score in methods.items()
+            },
+        }
+        for item in items
+    ]
+
+
+def folded(items: list[Item], run: Predictions, count: int) -> list[dict[str, Any]]:
     """Fold chains and compare with the truth by TM-score."""
     rows = []
-    for item in items[:count]:
-        predicted = ContactPredictor(nets(item)).from_features(item.features)
-        if item.family is None:
-            model = fold(predicted.distances)
+    with Bar("folding", min(count, len(items))) as bar:
+        for item in items[:count]:
+            distances = run[""][item.name]
             tm = None
-        else:
-            order = np.argsort(item.family.column)
-            columns = item.family.column[order]
-            model = fold(predicted.distances[np.ix_(columns, columns)])
-            tm = round(metrics.tm_score(model.ca, item.family.ca[order]), 3)
-        rows.append({"family": item.name, "residues": len(model.ca), "TM-score": tm})
+            if item.family is None:
+                model = fold(distances, starts=2, steps=200)
+            else:
+                order = np.argsort(item.family.column)
+                columns = item.family.column[order]
+                model = fold(distances[np.ix_(columns, columns)], starts=2, steps=200)
+                tm = round(metrics.tm_score(model.ca, item.family.ca[order]), 3)
+            rows.append({"family": item.name, "residues": len(model.ca), "TM-score": tm})
+            bar.update(len(rows))
     return rows
 
 
 def main(config: Config, out: Path) -> None:
     if config.net.trunk.pair_update not in ("triangle", "attention", "outer"):
         raise InputError("`net.trunk.pair_update` must not be none: the head reads the pairs")
-    torch.manual_seed(config.seed)
-    items = generated(config, out / "features")
+    items = generated(config, out / "features" / "generated")
     known, unseen = items[config.held_out :], items[: config.held_out]
-    random_net = ContactNet(config.net)
-    if config.model:
-        net = ContactPredictor.from_pretrained(config.model).net
-    else:
-        settings = replace(config.train, seed=config.seed)
-        net = train_on(random_net, known, settings, out / "pretraining", config.crop)
-    ContactPredictor(net).save(out / "model.safetensors")
+    nets, untrained = pretrained(config, known, out / "pretraining")
+    ContactPredictor(nets).save(out / "model.safetensors")
 
-    rows = [
-        measured(unseen, lambda item: item.features.dca, "mean-field couplings"),
-        measured(unseen, probability(net), "network"),
-        measured(unseen, probability(random_net), "network, not trained"),
-    ]
+    chosen = predictions(nets, unseen)
+    rows = couplings(unseen)
+    rows += rows_of(unseen, [predictions(net, unseen) for net in nets], "network",
+                    with_controls=False)  # fmt: skip
+    rows += rows_of(unseen, [predictions(untrained[0], unseen)], "network, not trained",
+                    with_controls=False)  # fmt: skip
     scores: dict[str, Any] = {"generated": rows}
     page = Page(
         "Protein contacts from alignments",
@@ -273,7 +433,7 @@ def main(config: Config, out: Path) -> None:
     )
     page.heading("Generated families")
     page.table(rows, "Long-range contacts (24 residues apart or more, CB closer than 8 A)")
-    history = out / "pretraining" / "metrics.jsonl"
+    history = out / "pretraining" / "member_0" / "metrics.jsonl"
     if history.exists():
         records = [json.loads(line) for line in history.read_text().splitlines()]
         losses = [(r["step"], r["loss"]) for r in records if "loss" in r and "step" in r]
@@ -281,25 +441,22 @@ def main(config: Config, out: Path) -> None:
             page.figure(_curve(losses), "Training loss")
 
     tested = unseen
-    chosen: Any = lambda item: net  # noqa: E731
     if config.data is not None:
-        tested, real_rows, chosen = real_families(config, net, random_net, out)
-        scores["real"] = real_rows
+        tested, scores["real"], chosen = real_families(config, nets, untrained, out)
         page.heading("Real families")
-        page.table(real_rows, "Long-range contacts; every family measured by a model that has "
-                   "not seen it")  # fmt: skip
+        page.table(scores["real"], "Long-range contacts; every family measured by a network that "
+                   "has not seen it")  # fmt: skip
     if config.fold:
         scores["folded"] = folded(tested, chosen, config.fold)
         if config.data is not None:
-            mean = float(np.nanmean([row["TM-score"] for row in scores["folded"]]))
             page.heading("Coarse models")
-            page.text(f"Mean TM-score {mean:.3f}.")
+            found = [line["TM-score"] for line in scores["folded"]]
+            page.text(f"Mean TM-score {np.mean(found):.3f} ({min(found):.3f} to {max(found):.3f}).")
             page.table(scores["folded"])
     first = tested[0]
-    predicted = ContactPredictor(chosen(first)).from_features(first.features)
     page.heading(f"Example: {first.name}")
     truth = np.nan_to_num(first.distances, nan=99.0) < metrics.CONTACT_DISTANCE
-    page.figure(report.contact_figure(predicted.probability, truth), "Contacts of one family")
+    page.figure(report.contact_figure(contacts_of(chosen)(first), truth), "Contacts of one family")
     page.heading("Again")
     page.command(f"sciml run protein_structure --config {out / 'config.yaml'} --out {out}-again")
     page.command("sciml protein contacts MSA.a3m --model OUT/model.safetensors -o contacts.tsv")
@@ -307,46 +464,9 @@ def main(config: Config, out: Path) -> None:
         temporary.write_text(json.dumps(scores, indent=1), encoding="utf-8")
     with open(out / "metrics.jsonl", "a", encoding="utf-8") as file:
         for part in ("generated", "real"):
-            for row in scores.get(part, []):
-                file.write(json.dumps({"part": part, **row}) + "\n")
+            for line in scores.get(part, []):
+                file.write(json.dumps({"part": part, **line}) + "\n")
     page.write(out / "report.html")
-
-
-def real_families(
-    config: Config, net: ContactNet, random_net: ContactNet, out: Path
-) -> tuple[list[Item], list[dict[str, Any]], Any]:
-    """Everything that is measured on real families."""
-    assert config.data is not None
-    items = []
-    for family in read_families(config.data):
-        features = contact_features(_thinned(family).alignment)
-        extra = controls(_thinned(family)) if config.controls else None
-        items.append(Item(family.name, features, family.distances(), family, extra))
-    rows = [
-        measured(items, lambda item: item.features.dca, "mean-field couplings"),
-        measured(items, probability(net), "network, generated families only"),
-    ]
-    if config.controls:
-        rows += control_rows(items, net)
-    chosen: Any = lambda item: net  # noqa: E731
-    if config.folds:
-        found, nets = cross_validated(items, net, config, out / "finetuned")
-        rows.append(averaged(found, "network, fine-tuned"))
-        chosen = lambda item: nets[item.name]  # noqa: E731
-        if config.controls:
-            scratch, _ = cross_validated(items, random_net, config, out / "no_pretraining")
-            rows.append(averaged(scratch, "network, no pretraining"))
-            frozen, _ = cross_validated(items, random_net, config, out / "frozen", frozen=True)
-            rows.append(averaged(frozen, "network, random frozen trunk"))
-    return items, rows, chosen
-
-
-def _thinned(family: Family, most: int = 6000) -> Family:
-    """At most `most` rows: the statistics no longer change, the time does."""
-    if family.alignment.depth <= most:
-        return family
-    rows = np.linspace(0, family.alignment.depth - 1, most).astype(int)
-    return replace(family, alignment=family.alignment.select(rows))
 
 
 def _curve(losses: list[tuple[int, float]]) -> Any:

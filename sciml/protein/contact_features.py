@@ -1,8 +1,8 @@
 """What an alignment says about its columns and pairs of columns, as numbers a network can take.
 
-All of it comes from weighted frequencies: profiles and conservation for a column; mean-field
-couplings, mutual information, and how the couplings go with hydropathy, charge and volume, for a
-pair. Scores are divided by their own spread, so that shallow and deep alignments look alike.
+Profiles and conservation for a column; for a pair pseudo-likelihood and mean-field couplings,
+mutual information, and how the couplings go with hydropathy, charge and volume. Scores are divided
+by their own spread, so that shallow and deep alignments look alike.
 """
 
 from __future__ import annotations
@@ -14,11 +14,16 @@ import numpy as np
 from sciml.protein import dca
 from sciml.protein.alignment import Alignment
 from sciml.protein.generate import CHARGE, HYDROPATHY, VOLUME
+from sciml.protein.pseudolikelihood import WORK, pseudo_likelihood
 from sciml.protein.residues import GAP
 
 SEPARATIONS = np.array([1, 2, 3, 4, 5, 6, 8, 12, 16, 24, 48])
 NODE_FEATURES = 26
-PAIR_FEATURES = 9 + len(SEPARATIONS) + 1 + 2
+NOISY = 9
+"""The first so many pair features are scores; training adds noise to them."""
+PAIR_SCORES = NOISY + 2
+"""The first so many pair features come from the sequences; the others say where the pair is."""
+PAIR_FEATURES = PAIR_SCORES + len(SEPARATIONS) + 1 + 2
 
 
 @dataclass
@@ -28,16 +33,27 @@ class ContactFeatures:
     Attributes:
         nodes: [C, 26] float32: profile of 20 residues and the gap, entropy, mean coupling, place in
             the chain from either end, gap share of the neighbours.
-        pairs: [C, C, 23] float32: coupling scores, mutual information, physico-chemical parts,
-            joint gaps, separation classes, depth and length.
-        dca: [C, C] the corrected coupling scores themselves.
+        pairs: [C, C, 25] float32: pseudo-likelihood scores (corrected, not, ranks), mean-field
+            scores (corrected, not), mutual information, physico-chemical parts of the couplings,
+            joint gaps, gaps, separation classes, depth and length.
+        dca: [C, C] the corrected mean-field scores themselves.
+        plm: [C, C] the corrected pseudo-likelihood scores themselves.
         neff: effective number of sequences.
     """
 
     nodes: np.ndarray
     pairs: np.ndarray
     dca: np.ndarray
+    plm: np.ndarray
     neff: float
+
+    def without_scores(self) -> ContactFeatures:
+        """Profiles and places only: what pairs of columns say together is 0."""
+        pairs = self.pairs.copy()
+        pairs[..., :PAIR_SCORES] = 0
+        nodes = self.nodes.copy()
+        nodes[:, 22] = 0  # the mean coupling
+        return ContactFeatures(nodes, pairs, 0 * self.dca, 0 * self.plm, self.neff)
 
 
 def standardised(scores: np.ndarray) -> np.ndarray:
@@ -53,40 +69,51 @@ def standardised(scores: np.ndarray) -> np.ndarray:
     return found
 
 
+def cost(depth: int, columns: int) -> tuple[float, float]:
+    """About how long `contact_features` takes [s of a core] and its peak memory [bytes]."""
+    seconds = 8e-7 * columns**3 + 2.5e-7 * min(depth * columns**2, WORK)
+    return seconds, 17_000 * columns**2
+
+
 def contact_features(alignment: Alignment, separation: np.ndarray | None = None) -> ContactFeatures:
     """Features of every column and pair of columns.
 
     Args:
-        alignment: any depth; with one row the couplings are noise-free zeros.
+        alignment: any depth; one row has no couplings.
         separation: [C] residue number of each column; 0..C-1 if None.
     """
     single, pairs, neff = dca.pair_frequencies(alignment)
-    found = dca.couple(single, pairs, neff)
+    plain = dca.couple(single, pairs, neff)
     columns = len(single)
     information = dca.average_product_correction(dca.mutual_information(single, pairs))
     joint_gap = pairs.reshape(columns, 21, columns, 21)[:, -1, :, -1]
     gap = single[:, -1]
     gap_excess = joint_gap - np.outer(gap, gap)
+    couplings = pseudo_likelihood(alignment)
+    raw = dca.frobenius(couplings)
+    scores = dca.average_product_correction(raw)
     physics = []
-    spread = np.sqrt((found.couplings**2).mean()) + 1e-9
+    spread = np.sqrt((couplings**2).mean()) + 1e-9
     for scale in (HYDROPATHY, CHARGE, VOLUME):
         unit = (scale / np.linalg.norm(scale)).astype(np.float32)
-        physics.append(np.einsum("ijab,a,b->ij", found.couplings, unit, unit, optimize=True))
+        physics.append(np.einsum("ijab,a,b->ij", couplings, unit, unit, optimize=True))
     physics = [np.clip(part / spread, -15, 15) / 3 for part in physics]
 
     index = np.arange(columns) if separation is None else np.asarray(separation)
     away = np.abs(index[:, None] - index[None])
     classes = np.searchsorted(SEPARATIONS, away, side="right")
-    strong = standardised(found.scores)
+    strong = standardised(scores)
     features = np.zeros((columns, columns, PAIR_FEATURES), np.float32)
     features[..., 0] = strong
-    features[..., 1] = standardised(found.raw)
-    features[..., 2] = standardised(information)
-    features[..., 3] = _ranks(found.scores, columns)
-    features[..., 4:7] = np.stack(physics, -1)
-    features[..., 7] = gap_excess * 10
-    features[..., 8] = np.maximum(gap[:, None], gap[None])
-    features[..., 9:-2] = np.eye(len(SEPARATIONS) + 1)[classes]
+    features[..., 1] = standardised(raw)
+    features[..., 2] = _ranks(scores, columns)
+    features[..., 3] = standardised(plain.scores)
+    features[..., 4] = standardised(plain.raw)
+    features[..., 5] = standardised(information)
+    features[..., 6:9] = np.stack(physics, -1)
+    features[..., 9] = gap_excess * 10
+    features[..., 10] = np.maximum(gap[:, None], gap[None])
+    features[..., PAIR_SCORES:-2] = np.eye(len(SEPARATIONS) + 1)[classes]
     features[..., -2] = np.log(max(neff, 1.0)) / 4 - 1.5
     features[..., -1] = np.log(columns) / 2 - 2.2
 
@@ -98,7 +125,7 @@ def contact_features(alignment: Alignment, separation: np.ndarray | None = None)
     nodes[:, 23], nodes[:, 24] = ends[0] / 20, ends[1] / 20
     padded = np.pad(gap, 2, mode="edge")
     nodes[:, 25] = np.convolve(padded, np.ones(5) / 5, "valid")
-    return ContactFeatures(nodes, features, found.scores, neff)
+    return ContactFeatures(nodes, features, plain.scores, scores, neff)
 
 
 def _ranks(scores: np.ndarray, columns: int) -> np.ndarray:

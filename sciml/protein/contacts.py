@@ -9,6 +9,7 @@ CB distance. Residual networks on coupling maps: Wang et al., PLoS Comput. Biol.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
@@ -23,6 +24,7 @@ from sciml.errors import InputError, unknown
 from sciml.protein.alignment import Alignment
 from sciml.protein.contact_features import (
     NODE_FEATURES,
+    NOISY,
     PAIR_FEATURES,
     ContactFeatures,
     contact_features,
@@ -41,14 +43,14 @@ PROFILE = 21
 class ContactConfig:
     """Sizes of the contact network."""
 
-    pair_dim: Annotated[int, Range(min=8)] = 24
+    pair_dim: Annotated[int, Range(min=8)] = 32
     """Channels of the pair representation."""
-    convolutions: Annotated[int, Range(min=0)] = 6
+    convolutions: Annotated[int, Range(min=0)] = 12
     """Residual 3 x 3 convolutions of the embedder, dilated 1, 2, 4, 1, 2, 4, ..."""
     trunk: PairTransformerConfig = field(
         default_factory=lambda: PairTransformerConfig(
             dim=32,
-            pair_dim=24,
+            pair_dim=32,
             depth=1,
             heads=4,
             class_depth=0,
@@ -96,7 +98,7 @@ class ContactEmbedder(nn.Module):
         )
 
     def forward(self, batch: Any) -> Any:
-        """`node_profile` [B, N, 26], `pair_scores` [B, N, N, 23], `mask` [B, N] -> with x, pair."""
+        """`node_profile` [B, N, 26], `pair_scores` [B, N, N, 25], `mask` [B, N] -> with x, pair."""
         nodes, pairs, mask = batch["node_profile"], batch["pair_scores"], batch["mask"]
         side = self.linear_left(nodes)
         z = self.linear_pairs(pairs) + side[:, :, None] + side[:, None]
@@ -190,11 +192,11 @@ class ContactLearner(nn.Module):
         profile = nodes[..., :PROFILE]
         nodes = torch.cat([profile.masked_fill(hidden[..., None], 0.0), nodes[..., PROFILE:]], -1)
         if self.training and self.noise:
-            noise = torch.randn_like(scores[..., :8])
+            noise = torch.randn_like(scores[..., :NOISY])
             noise = 0.5**0.5 * (noise + noise.transpose(1, 2))
-            scale = torch.exp(0.2 * torch.randn(len(scores), 1, 1, 8, device=scores.device))
-            noisy = scores[..., :8] * scale + self.noise * noise
-            scores = torch.cat([noisy, scores[..., 8:]], -1)
+            scale = torch.exp(0.2 * torch.randn(len(scores), 1, 1, NOISY, device=scores.device))
+            noisy = scores[..., :NOISY] * scale + self.noise * noise
+            scores = torch.cat([noisy, scores[..., NOISY:]], -1)
         logits, guess = self.net({"node_profile": nodes, "pair_scores": scores, "mask": mask})
         found = -(profile * guess.log_softmax(-1)).sum(-1)
         profile_loss = (found * hidden).sum() / hidden.sum().clamp(min=1)
@@ -261,6 +263,13 @@ def as_example(features: ContactFeatures, distances: np.ndarray | None = None) -
     return example
 
 
+def contact_probability(distances: np.ndarray) -> np.ndarray:
+    """[C, C, 16] class probabilities -> [C, C] that two CB are within 8 A; 1 on the diagonal."""
+    probability = distances[..., :CONTACT_CLASSES].sum(-1)
+    np.fill_diagonal(probability, 1.0)
+    return probability
+
+
 @dataclass
 class ContactPrediction:
     """What the network says of an alignment's columns.
@@ -279,6 +288,11 @@ class ContactPrediction:
     neff: float
     query: str
 
+    @classmethod
+    def of(cls, distances: np.ndarray, features: ContactFeatures, query: str) -> ContactPrediction:
+        """From class probabilities and what they were predicted from."""
+        return cls(contact_probability(distances), distances, features.dca, features.neff, query)
+
     def table(self, separation: int = 6) -> list[tuple[int, int, float]]:
         """(i, j, probability) from 0, most probable first, for pairs at least that far apart."""
         row, column = np.triu_indices(len(self.probability), separation)
@@ -291,17 +305,26 @@ class ContactPrediction:
 class ContactPredictor:
     """Alignment in, contact probabilities out."""
 
-    def __init__(self, net: ContactNet, device: str = "auto") -> None:
+    def __init__(self, nets: ContactNet | Sequence[ContactNet], device: str = "auto") -> None:
+        """Args:
+        nets: one network, or several of one configuration whose probabilities are averaged.
+        device: auto, cpu, cuda, ...
+        """
         from sciml.device import choose
 
         self.device = choose(device, "fp32").device
-        self.net = net.eval().to(self.device)
+        members = [nets] if isinstance(nets, ContactNet) else list(nets)
+        self.nets = [net.eval().to(self.device) for net in members]
 
     @classmethod
     def from_pretrained(
         cls, name: str | Path = "contacts-small", device: str = "auto"
     ) -> ContactPredictor:
-        """A model that ships with the package, or a .safetensors file written by `save`."""
+        """A model that ships with the package, or a .safetensors file written by `save`.
+
+        Raises:
+            InputError: no such file, or it holds no contact network of this version.
+        """
         import json
 
         from safetensors import safe_open
@@ -315,9 +338,18 @@ class ContactPredictor:
         if "contact_config" not in meta:
             raise InputError("holds no contact network", where=path)
         config = from_dict(ContactConfig, json.loads(meta["contact_config"]), where=path)
-        net = ContactNet(config)
-        net.load_state_dict(state)
-        return cls(net, device)
+        nets = []
+        for number in range(len({key.split(".", 1)[0] for key in state})):
+            net = ContactNet(config)
+            part = {k.split(".", 1)[1]: v for k, v in state.items() if k.startswith(f"{number}.")}
+            try:
+                net.load_state_dict(part)
+            except RuntimeError as error:
+                raise InputError(
+                    "was written by another version of the contact network", where=path
+                ) from error
+            nets.append(net)
+        return cls(nets, device)
 
     def save(self, path: str | Path) -> None:
         """Write the weights (safetensors, with the configuration in its metadata)."""
@@ -327,9 +359,13 @@ class ContactPredictor:
 
         from sciml.paths import atomic_write
 
-        meta = {"contact_config": json.dumps(to_dict(self.net.config))}
+        meta = {"contact_config": json.dumps(to_dict(self.nets[0].config))}
+        state = {
+            f"{number}.{key}": value.detach().cpu().contiguous()
+            for number, net in enumerate(self.nets)
+            for key, value in net.state_dict().items()
+        }
         with atomic_write(path) as temporary:
-            state = {k: v.detach().cpu().contiguous() for k, v in self.net.state_dict().items()}
             save_file(state, temporary, metadata=meta)
 
     def predict(self, msa: Alignment | str | Path, columns: str = "all") -> np.ndarray:
@@ -375,9 +411,7 @@ class ContactPredictor:
             found = []
             for turned in (example, flip(example)):
                 batch = {key: value.to(self.device) for key, value in collate([turned]).items()}
-                found.append(self.net(batch)[0][0].softmax(-1))
+                logits = torch.stack([net(batch)[0][0] for net in self.nets])
+                found.append(logits.softmax(-1).mean(0))
             classes = 0.5 * (found[0] + found[1].flip(0, 1))
-        distances = classes.cpu().numpy()
-        probability = distances[..., :CONTACT_CLASSES].sum(-1)
-        np.fill_diagonal(probability, 1.0)
-        return ContactPrediction(probability, distances, features.dca, features.neff, query)
+        return ContactPrediction.of(classes.cpu().numpy(), features, query)

@@ -9,6 +9,7 @@ like them.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from sciml.errors import InputError
 from sciml.protein import metrics
 from sciml.protein.alignment import Alignment
 from sciml.protein.alignment_io import read_alignment
-from sciml.protein.contact_features import ContactFeatures, contact_features
+from sciml.protein.residues import GAP
 from sciml.protein.structure import Chain, read_chains
 
 ALIGNMENTS = (".a3m", ".fasta", ".fa", ".afa", ".sto", ".stk", ".aln")
@@ -140,11 +141,14 @@ def read_families(folder: str | Path) -> list[Family]:
     return [read_family(path) for path in parts]
 
 
-def controls(family: Family, seed: int = 0) -> dict[str, ContactFeatures]:
-    """Features of what should do worse: each column shuffled by itself, and one sequence alone."""
-    alignment = family.alignment
-    fullest = int((alignment.rows[: min(alignment.depth, 200)] != 21).sum(1).argmax())
-    return {
-        "columns shuffled": contact_features(alignment.shuffled_columns(seed)),
-        "one sequence": contact_features(alignment.select(np.array([fullest]))),
-    }
+def one_sequence(alignment: Alignment) -> Alignment:
+    """The fullest of the first 200 rows alone."""
+    fullest = int((alignment.rows[: min(alignment.depth, 200)] != GAP).sum(1).argmax())
+    return alignment.select(np.array([fullest]))
+
+
+controls: dict[str, Callable[[Alignment], Alignment]] = {
+    "columns shuffled": Alignment.shuffled_columns,
+    "one sequence": one_sequence,
+}
+"""Alignments with which a network should do worse: each column shuffled by itself, and one row."""

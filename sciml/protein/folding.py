@@ -1,9 +1,10 @@
 """A coarse model from predicted distances: CA positions that the network's classes make likely.
 
 Gradient descent on a smooth negative log-likelihood of CB distances, with chain geometry (CA-CA
-3.8 A, next neighbours 5.0 to 7.4 A, no overlap), from several random starts; both hands of each
-result are scored by how right-handed its helices are, because distances alone cannot tell mirror
-images apart (Vendruscolo et al., Folding and Design 2, 295, 1997, on contact maps).
+3.8 A, next neighbours 5.0 to 7.4 A, no overlap), from a scaled start, its mirror image and random
+chains. Distances alone cannot tell mirror images apart (Vendruscolo et al., Folding and Design 2,
+295, 1997, on contact maps): stretches whose local distances are a helix's or a strand's are held to
+the dihedral angles of L residues, and the hand that bears them with less energy is kept.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ def energy_table(distances: np.ndarray, reach: float = 30.0) -> Tensor:
         pairs = away == separation
         if pairs.any():
             mean = distances[pairs].mean(0)
-            logs[pairs] -= 0.5 * np.log(mean + 1e-4)
+            logs[pairs] -= np.log(mean + 1e-4)
     grid = np.arange(0, reach + PITCH, PITCH)
     kernel = np.exp(-0.5 * ((grid[:, None] - CENTERS[None]) / 0.8) ** 2) + 1e-9
     kernel /= kernel.sum(1, keepdims=True)
@@ -68,14 +69,37 @@ def side_chains(ca: Tensor) -> Tensor:
     return ca + 1.53 * (0.82 * out + 0.57 * side)
 
 
-def handedness(ca: np.ndarray) -> float:
-    """Right-handed minus left-handed turns among CA stretches as tight as helices, [N, 3]."""
-    step = np.diff(ca, axis=0)
-    if len(step) < 3:
-        return 0.0
-    volume = (np.cross(step[:-2], step[1:-1]) * step[2:]).sum(1)
-    tight = np.linalg.norm(ca[3:] - ca[:-3], axis=1) < 6.5
-    return float(np.sign(volume[tight]).sum())
+HELIX_ANGLE, STRAND_ANGLE = np.radians(50.0), np.radians(-170.0)
+"""CA dihedral angles of right-handed helices and of strands (Levitt, JMB 104, 59, 1976)."""
+
+
+def local_structure(distances: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """[N - 3] probabilities that residues i..i+3 are helical, and extended, from class [N, N, 16].
+
+    CB atoms three and four apart are 5 to 6.5 A from each other in a helix; in a strand those three
+    apart are more than 9 A from each other.
+    """
+    n = len(distances)
+    index = np.arange(n - 3)
+    third = distances[index, index + 3]
+    near = third[:, : EDGES.index(7.0) + 1].sum(1)
+    far = third[:, EDGES.index(9.0) + 1 :].sum(1)
+    fourth = np.zeros(n - 3)
+    after = distances[index[:-1], index[:-1] + 4][:, : EDGES.index(8.0) + 1].sum(1)
+    fourth[:-1] = after
+    fourth[1:] = np.maximum(fourth[1:], after)
+    return near * fourth, far
+
+
+def dihedrals(ca: Tensor) -> tuple[Tensor, Tensor]:
+    """Cosine and sine [S, N - 3] of the dihedral angles of CA positions [S, N, 3]."""
+    step = ca[:, 1:] - ca[:, :-1]
+    one = torch.linalg.cross(step[:, :-2], step[:, 1:-1])
+    two = torch.linalg.cross(step[:, 1:-1], step[:, 2:])
+    size = one.norm(dim=-1) * two.norm(dim=-1) + 0.1
+    along = F.normalize(step[:, 1:-1], dim=-1)
+    sine = (torch.linalg.cross(one, two) * along).sum(-1) / size
+    return (one * two).sum(-1) / size, sine
 
 
 def scaled_start(distances: np.ndarray) -> np.ndarray:
@@ -129,6 +153,12 @@ def fold(distances: np.ndarray, *, starts: int = 4, steps: int = 400, seed: int 
     scaled = torch.as_tensor(scaled_start(distances), dtype=torch.float32)
     for number, hand in enumerate((1.0, -1.0)[:starts]):
         ca[number] = scaled * torch.tensor([1.0, 1.0, hand])
+    # So much a residue is won by a dihedral angle of the right hand.
+    helical, extended = (
+        torch.as_tensor(p, dtype=torch.float32) for p in local_structure(distances)
+    )
+    wanted_cosine = 6 * helical * np.cos(HELIX_ANGLE) + 0.5 * extended * np.cos(STRAND_ANGLE)
+    wanted_sine = 6 * helical * np.sin(HELIX_ANGLE) + 0.5 * extended * np.sin(STRAND_ANGLE)
     ca.requires_grad_(True)
     optimizer = torch.optim.Adam([ca], lr=1.0)
     last = table.shape[1] - 2
@@ -147,6 +177,8 @@ def fold(distances: np.ndarray, *, starts: int = 4, steps: int = 400, seed: int 
         bond = (ca[:, 1:] - ca[:, :-1]).norm(dim=-1)
         angle = (ca[:, 2:] - ca[:, :-2]).norm(dim=-1)
         apart = (ca[:, row] - ca[:, column]).square().sum(-1).add(1e-3).sqrt()
+        cosine, sine = dihedrals(ca)
+        energy = energy - (cosine * wanted_cosine + sine * wanted_sine).sum(1)
         chain = 20 * (bond - 3.8).square().sum(1)
         chain = chain + 5 * (F.relu(5.0 - angle) + F.relu(angle - 7.4)).square().sum(1)
         clash = 5 * F.relu(4.0 - apart).square().sum(1) * min(1.0, 2 * share)
@@ -161,7 +193,5 @@ def fold(distances: np.ndarray, *, starts: int = 4, steps: int = 400, seed: int 
     models = ca.detach().numpy().astype(np.float64)
     best = int(energy.argmin())
     found = models[best] - models[best].mean(0)
-    if handedness(found) < 0:
-        found = found * np.array([1.0, 1.0, -1.0])
     beta = side_chains(torch.as_tensor(found)[None])[0].numpy()
     return Model(found, beta, float(energy[best].detach()))

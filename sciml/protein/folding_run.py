@@ -242,20 +242,28 @@ def _add(page: Page, run: FoldRun, found: Prediction) -> None:
 
 
 def _fold_coarse(run: FoldRun, jobs: list[Job], page: Page) -> list[dict[str, Any]]:
+    from sciml.protein.contact_features import cost
     from sciml.protein.contacts import MAX_COLUMNS, ContactPredictor
     from sciml.protein.folding import fold
 
+    free = memory.available()
     for job in jobs:
-        if job.alignment.columns > MAX_COLUMNS:
+        n = job.alignment.columns
+        seconds, size = cost(job.alignment.depth, n)
+        seconds += 3e-4 * n**2  # the network, and folding from its distances
+        if n > MAX_COLUMNS or size > free:
+            fits = min(MAX_COLUMNS, int((free / 17_000) ** 0.5))
             raise InputError(
-                f"{job.name!r} has {job.alignment.columns} residues; the contact network takes at "
-                f"most {MAX_COLUMNS}",
+                f"{job.name!r} has {n} residues, which need {size / 2**30:.1f} GiB; the contact "
+                f"network takes at most {fits} here",
                 where=run.input,
                 hint="Cut it into domains, or use --params",
             )
+        console.print(
+            f"{job.name}: {n} residues, {job.alignment.depth} sequences, about "
+            f"{size / 2**30:.1f} GiB and {seconds:.0f} s of a core"
+        )
     if run.dry_run:
-        for job in jobs:
-            print(f"{job.name}: {job.alignment.columns} residues, {job.alignment.depth} sequences")
         return []
     predictor = ContactPredictor.from_pretrained(run.model, run.device)
     rows = []

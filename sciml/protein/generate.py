@@ -1,15 +1,18 @@
 """Synthetic protein families: a fold, a Potts model on its contacts, sequences along a tree.
 
-No experimental data goes in. A chain of helices, strands and loops is folded by restraints
-(strand ladders, helix geometry, compactness); residues in contact get couplings with a
-physico-chemical and a random part, residues alone get fields of burial and secondary structure;
-sequences then evolve along a random tree by Gibbs moves of that Potts model, and gaps, fragments
-and misaligned pieces are added. Residue scales: Kyte and Doolittle, JMB 157, 105 (1982)
-(hydropathy); Zamyatnin (1972) (volume); Chou and Fasman (1978) (helix and strand propensity).
+Folds are made from nothing or read from structures (`folds`). Residues in contact get couplings
+with a physico-chemical and a random part; residues alone get fields of burial, secondary structure
+and, where the fold has a sequence, of what replaces its residue (BLOSUM62: Henikoff and Henikoff,
+PNAS 89, 10915, 1992). Sequences evolve along a random tree by Gibbs moves of that Potts model;
+losses of residues are inherited along the same tree, and fragments and misaligned pieces are added.
+Residue scales: Kyte and Doolittle, JMB 157, 105 (1982) (hydropathy); Zamyatnin (1972) (volume);
+Chou and Fasman (1978) (helix and strand propensity).
 """
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +21,7 @@ from numba import njit
 
 from sciml.errors import InputError
 from sciml.protein.alignment import Alignment
+from sciml.protein.folds import Fold, made_folds, read_folds
 from sciml.protein.residues import GAP, RESIDUES
 
 
@@ -70,179 +74,68 @@ class Family:
     secondary: str
 
 
-def layout(rng: np.random.Generator, length: int) -> tuple[str, list[tuple[int, int, bool]]]:
-    """Secondary structure of a chain and its strand pairs.
+@functools.cache
+def _replacement() -> np.ndarray:
+    """[20, 20] BLOSUM62 as logarithms of odds [nat], in the order of `RESIDUES`."""
+    from Bio.Align import substitution_matrices
 
-    Returns:
-        letters H, E, L; and (first residue, first residue, antiparallel) with the length implied
-        by the shorter strand: residue a + k pairs with b + k, or with b + size - 1 - k.
+    table = substitution_matrices.load("BLOSUM62")
+    return np.array([[table[a][b] for b in RESIDUES] for a in RESIDUES]) * (np.log(2) / 2)
+
+
+def potts(rng: np.random.Generator, fold: Fold) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Fields [L, 20], coupled partners [L, K] (-1: none) and their couplings [L, K, 20, 20].
+
+    The strengths that differ from family to family are drawn here, over wide ranges: a network
+    that learns from many families must not rely on one of them.
     """
-    helical = rng.choice([0.15, 0.5, 0.85], p=[0.4, 0.4, 0.2])
-    letters: list[str] = ["L"] * int(rng.integers(1, 5))
-    strands: list[tuple[int, int]] = []
-    while len(letters) < length - 4:
-        if rng.random() < helical:
-            letters += "H" * int(rng.integers(8, 19))
-        else:
-            size = int(rng.integers(4, 9))
-            strands.append((len(letters), size))
-            letters += "E" * size
-        letters += "L" * int(rng.integers(2, 8))
-    letters = (letters + ["L"] * length)[:length]
-    strands = [(start, size) for start, size in strands if start + size <= length - 1]
-    pairs = []
-    if len(strands) > 1:
-        # A sheet is an order of the strands; neighbours in the chain often are neighbours in it.
-        order = [0]
-        for strand in range(1, len(strands)):
-            end = order[-1] == strand - 1 or rng.random() < 0.5
-            order.insert(len(order) if end else 0, strand)
-        for one, other in zip(order[:-1], order[1:], strict=True):
-            near = abs(one - other) == 1
-            gap = strands[max(one, other)][0] - sum(strands[min(one, other)])
-            anti = bool(rng.random() < (0.95 if near and gap < 7 else 0.4))
-            pairs.append((one, other, anti))
-        if len(strands) > 4 and rng.random() < 0.4:  # a barrel closes
-            pairs.append((order[0], order[-1], bool(rng.random() < 0.6)))
-    return "".join(letters), [
-        (strands[one][0], strands[other][0], anti) for one, other, anti in pairs
-    ]
-
-
-def restraints(
-    letters: str, pairs: list[tuple[int, int, bool]]
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Lower and upper CA distance bounds [A] and their weights, [L, L] each, upper triangle."""
-    n = len(letters)
-    low, high, weight = np.full((n, n), 5.2), np.full((n, n), 1e3), np.ones((n, n))
-
-    def bound(i: int, j: int, least: float, most: float, strength: float = 5.0) -> None:
-        i, j = min(i, j), max(i, j)
-        if 0 <= i < j < n:
-            low[i, j], high[i, j], weight[i, j] = least, most, strength
-
-    for i in range(n):
-        bound(i, i + 1, 3.8, 3.8, 20)
-        bound(i, i + 2, 5.0, 7.2)
-        for kind, ideal in (("H", (5.5, 5.1, 6.2, 8.6)), ("E", (6.5, 9.9, 13.0))):
-            for step, distance in enumerate(ideal, 2):
-                if i + step < n and set(letters[i : i + step + 1]) == {kind}:
-                    slack = 0.2 if kind == "H" else 0.6
-                    bound(i, i + step, distance - slack, distance + slack)
-    size = {}
-    start = None
-    for i, letter in enumerate(letters + "L"):
-        if letter == "E" and start is None:
-            start = i
-        elif letter != "E" and start is not None:
-            size[start], start = i - start, None
-    for a, b, anti in pairs:
-        common = min(size.get(a, 0), size.get(b, 0))
-        for k in range(common):
-            partner = b + (common - 1 - k if anti else k)
-            bound(a + k, partner, 4.6, 5.4)
-    return low, high, weight
-
-
-def embed(
-    low: np.ndarray, high: np.ndarray, weight: np.ndarray, seed: int, steps: int = 400
-) -> np.ndarray:
-    """CA positions [F, L, 3] [A] that meet the bounds [F, L, L], compact as globular proteins are.
-
-    Residues beyond a chain's end have zero weight. Radius of gyration: 2.2 L^0.38 A
-    (Skolnick et al., JMB 265, 217, 1997).
-    """
-    import torch
-
-    generator = torch.Generator().manual_seed(seed)
-    folds, n, _ = low.shape
-    row, column = np.triu_indices(n, 1)
-    least, most, strength = (
-        torch.as_tensor(x[:, row, column], dtype=torch.float32) for x in (low, high, weight)
-    )
-    real = torch.as_tensor((weight.sum((1, 2)) > 0)[:, None] * np.ones(n), dtype=torch.float32)
-    used = torch.as_tensor((weight + weight.transpose(0, 2, 1)).sum(2) > 0, dtype=torch.float32)
-    real = real * used
-    count = real.sum(1)
-    target = 2.2 * count**0.38
-    walk = torch.nn.functional.normalize(torch.randn(folds, n, 3, generator=generator), dim=-1)
-    x = (3.8 * walk).cumsum(1).requires_grad_(True)
-    optimizer = torch.optim.Adam([x], lr=0.5)
-    for step in range(steps):
-        for group in optimizer.param_groups:
-            group["lr"] = 0.5 * (1 - step / steps) + 0.02
-        gap = (x[:, row] - x[:, column]).square().sum(-1).add(1e-4).sqrt()
-        fault = torch.relu(least - gap) + torch.relu(gap - most)
-        cost = torch.where(fault < 3, fault.square(), 6 * fault - 9)
-        center = (x * real[..., None]).sum(1) / count[:, None]
-        spread = ((x - center[:, None]).square().sum(-1) * real).sum(1) / count
-        # Chains first find their partners as ghosts that pass through one another.
-        ramp = torch.where(most < 1e3, strength, strength * min(1.0, 1.5 * step / steps))
-        loss = (cost * ramp).sum() + (count * torch.relu(spread.sqrt() - target).square()).sum()
-        optimizer.zero_grad()
-        loss.backward()
-        noise = 0.3 * max(0.0, 0.6 - step / steps)
-        optimizer.step()
-        if noise:
-            with torch.no_grad():
-                x += noise * torch.randn(x.shape, generator=generator)
-    return x.detach().numpy()
-
-
-def pseudo_cb(ca: np.ndarray) -> np.ndarray:
-    """Side-chain directions from a CA trace [L, 3]: CB 1.53 A from CA, away from its neighbours."""
-    before = ca - np.roll(ca, 1, 0)
-    after = np.roll(ca, -1, 0) - ca
-    before[0], after[-1] = after[0], before[-1]
-    out = before - after
-    side = np.cross(before, after)
-    out /= np.linalg.norm(out, axis=1, keepdims=True) + 1e-6
-    side /= np.linalg.norm(side, axis=1, keepdims=True) + 1e-6
-    return ca + 1.53 * (0.82 * out + 0.57 * side)
-
-
-def potts(
-    rng: np.random.Generator, cb: np.ndarray, letters: str
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Fields [L, 20], coupled partners [L, K] (-1: none) and their couplings [L, K, 20, 20]."""
-    n = len(cb)
-    gap = np.sqrt(((cb[:, None] - cb[None]) ** 2).sum(-1))
+    n = len(fold.cb)
+    gap = np.sqrt(((fold.cb[:, None] - fold.cb[None]) ** 2).sum(-1))
     burial = (gap < 10).sum(1).astype(float)
     burial = (burial - burial.mean()) / (burial.std() + 1e-6)
-    fields = np.tile(BACKGROUND, (n, 1)) + 0.35 * burial[:, None] * HYDROPATHY
-    for i, letter in enumerate(letters):
-        fields[i] += 0.35 * {"H": HELIX, "E": STRAND}.get(letter, -0.5 * (HELIX + STRAND))
-    fields += rng.normal(0, 0.5, (n, 20))
-    conserved = rng.random(n) < 0.12
-    fields[conserved] += rng.normal(0, 1.6, (conserved.sum(), 20))
+    fields = np.tile(BACKGROUND, (n, 1)) + rng.uniform(0.1, 0.45) * burial[:, None] * HYDROPATHY
+    secondary = rng.uniform(0.1, 0.45)
+    for i, letter in enumerate(fold.secondary):
+        fields[i] += secondary * {"H": HELIX, "E": STRAND}.get(letter, -0.5 * (HELIX + STRAND))
+    fields += rng.normal(0, 0.3, (n, 20))
+    conserved = rng.random(n) < rng.uniform(0.05, 0.2)
+    if fold.native is None:
+        fields[conserved] += rng.normal(0, 1.6, (conserved.sum(), 20))
+    else:
+        kept = rng.uniform(0.05, 0.45) * rng.lognormal(0, 0.5, n)
+        kept[conserved] += rng.uniform(0.5, 2.0)
+        fields += kept[:, None] * _replacement()[fold.native]
 
-    strength = rng.choice([0.35, 0.5, 0.65, 0.9]) * rng.lognormal(0, 0.5, (n, n))
-    close = (gap < 8) & (np.abs(np.subtract.outer(range(n), range(n))) >= 2)
-    coupled = close & (rng.random((n, n)) < 0.75)
-    stray = (rng.random((n, n)) < 0.012) & ~close  # contacts of other states and partners
-    coupled |= stray
+    # Contacts are coupled more often the nearer they are; a few pairs of other states and
+    # partners are, too.
+    chance = rng.uniform(0.25, 0.9) / (1 + np.exp((gap - rng.uniform(7, 9)) / rng.uniform(0.4, 1)))
+    chance = np.maximum(chance, rng.choice([0.0, 0.004, 0.012]))
+    coupled = np.triu(rng.random((n, n)) < chance, 2)
+    strength = rng.uniform(0.6, 2.0) * rng.lognormal(0, 0.5, (n, n))
+    parts = rng.uniform(0, 1, 4) * [0.5, 1.6, 0.5, 0.3] + [0, 0, 0, 0.4]
     partners = np.full((n, 40), -1)
     couplings = np.zeros((n, 40, 20, 20), np.float32)
     filled = np.zeros(n, int)
-    for i in range(n):
-        for j in range(i + 1, n):
-            if not coupled[i, j] or filled[i] == 40 or filled[j] == 40:
-                continue
-            matrix = (
-                0.25 * rng.random() * np.outer(HYDROPATHY, HYDROPATHY)
-                - 0.9 * rng.random() * np.outer(CHARGE, CHARGE)
-                - 0.25 * rng.random() * np.outer(VOLUME, VOLUME)
-                + 0.55 * rng.normal(0, 1, (20, 20))
-            ) * strength[i, j]
-            for one, other, values in ((i, j, matrix), (j, i, matrix.T)):
-                partners[one, filled[one]] = other
-                couplings[one, filled[one]] = values
-                filled[one] += 1
-    return fields.astype(np.float32), partners, couplings
+    for i, j in rng.permutation(np.argwhere(coupled)):
+        if filled[i] == 40 or filled[j] == 40:
+            continue
+        share = rng.random(3)
+        matrix = (
+            parts[0] * share[0] * np.outer(HYDROPATHY, HYDROPATHY)
+            - parts[1] * share[1] * np.outer(CHARGE, CHARGE)
+            - parts[2] * share[2] * np.outer(VOLUME, VOLUME)
+            + parts[3] * rng.normal(0, 1, (20, 20))
+        ) * strength[i, j]
+        for one, other, values in ((i, j, matrix), (j, i, matrix.T)):
+            partners[one, filled[one]] = other
+            couplings[one, filled[one]] = values
+            filled[one] += 1
+    return fields.astype(np.float32), partners[:, : filled.max()], couplings[:, : filled.max()]
 
 
 @njit(cache=True)
 def _evolve(
+    first: np.ndarray,
     fields: np.ndarray,
     partners: np.ndarray,
     couplings: np.ndarray,
@@ -250,15 +143,15 @@ def _evolve(
     moves: np.ndarray,
     seed: int,
 ) -> np.ndarray:
-    """[R, L] residues: row r starts as its parent (an earlier row) and makes `moves[r]` moves."""
+    """[R, L] residues: row r starts as its parent (an earlier row, the first as `first` [L]) and
+    makes `moves[r]` moves."""
     np.random.seed(seed)
     count, n = len(parents), len(fields)
     rows = np.zeros((count, n), np.uint8)
     energy = np.empty(20)
     for r in range(count):
         if r == 0:
-            for i in range(n):
-                rows[0, i] = np.random.randint(0, 20)
+            rows[0] = first
         else:
             rows[r] = rows[parents[r]]
         for _ in range(moves[r]):
@@ -286,87 +179,117 @@ def _evolve(
     return rows
 
 
-def sequences(rng: np.random.Generator, cb: np.ndarray, letters: str, depth: int) -> np.ndarray:
+def _losses(rng: np.random.Generator, fold: Fold, parents: np.ndarray) -> np.ndarray:
+    """[R, L] residues that a row lacks: its parent's and its own, mostly in loops and at the ends.
+
+    Nothing is lost in the first row.
+    """
+    n, depth = len(fold.secondary), len(parents)
+    loops = [i for i in range(2, n - 2) if fold.secondary[i] == "L"]
+    lacks = np.zeros((depth, n), bool)
+    rate, ends = rng.uniform(0, 0.12), rng.uniform(0.05, 0.6)
+    frayed = rng.uniform(0.08, 0.4)
+    own = rng.random(depth) < rate
+    for row in range(1, depth):
+        lacks[row] = lacks[parents[row]]
+        if own[row]:
+            start = int(rng.choice(loops)) if loops and rng.random() < 0.8 else int(rng.integers(n))
+            lacks[row, start : start + int(rng.geometric(0.35))] = True
+    for row in range(1, depth):  # fragments are the database's, not inherited
+        if rng.random() < ends:
+            lacks[row, : int(rng.geometric(frayed)) - 1] = True
+        if rng.random() < ends:
+            lacks[row, n - int(rng.geometric(frayed)) + 1 :] = True
+        if lacks[row].sum() > 0.6 * n:
+            lacks[row] = lacks[parents[row]] if lacks[parents[row]].sum() < 0.6 * n else False
+    return lacks
+
+
+def sequences(rng: np.random.Generator, fold: Fold, depth: int) -> np.ndarray:
     """[depth, L] rows with gaps (21); the first is whole."""
-    n = len(cb)
-    fields, partners, couplings = potts(rng, cb, letters)
+    n = len(fold.cb)
+    fields, partners, couplings = potts(rng, fold)
     # A few subfamilies, then members: each row descends from an earlier one of its branch.
     parents = np.array([0] + [int(rng.integers(max(0, r // 4), r)) for r in range(1, depth)])
-    parents[1:] = np.where(rng.random(depth - 1) < 0.25, 0, parents[1:])
-    moves = np.maximum(1, rng.gamma(1.5, 0.9, depth) * n).astype(np.int64)
+    parents[1:] = np.where(rng.random(depth - 1) < rng.uniform(0.05, 0.4), 0, parents[1:])
+    pace = np.exp(rng.uniform(np.log(0.3), np.log(2.0)))
+    moves = np.maximum(1, rng.gamma(1.5, pace / 1.5, depth) * n).astype(np.int64)
     moves[0] = 60 * n
-    rows = _evolve(fields, partners, couplings, parents, moves, int(rng.integers(2**31)))
-    loops = [i for i in range(2, n - 2) if letters[i] == "L"]
-    for _ in range(int(rng.integers(0, 4))):  # places where many members lack a loop
-        if loops:
-            start = int(rng.choice(loops))
-            lacking = np.flatnonzero(rng.random(depth) < rng.random() * 0.6)
-            rows[lacking, start : min(start + 3, n)] = GAP
-    for row in rows[1:]:
-        if rng.random() < 0.5:
-            row[: int(rng.geometric(0.2)) - 1] = GAP
-        if rng.random() < 0.5:
-            row[n - int(rng.geometric(0.2)) + 1 :] = GAP
-        if rng.random() < 0.15:
-            start = int(rng.integers(0, n))
-            row[start : start + int(rng.integers(1, 8))] = GAP
-        if rng.random() < 0.03:  # a piece aligned one residue off
-            start = int(rng.integers(0, n - 8))
-            row[start : start + 8] = np.roll(row[start : start + 8], 1)
-    whole = rows[0] == GAP
-    rows[0][whole] = rng.integers(0, 20, whole.sum())
+    first = rng.integers(0, 20, n) if fold.native is None else fold.native
+    rows = _evolve(
+        first.astype(np.uint8), fields, partners, couplings, parents, moves,
+        int(rng.integers(2**31)),
+    )  # fmt: skip
+    slipped = np.flatnonzero(rng.random(depth) < rng.uniform(0, 0.06))
+    for row in slipped[slipped > 0]:  # a piece aligned one residue off
+        start = int(rng.integers(0, max(1, n - 12)))
+        part = rows[row, start : start + int(rng.integers(5, 13))]
+        part[:] = np.roll(part, 1 if rng.random() < 0.5 else -1)
+    rows[_losses(rng, fold, parents)] = GAP
     return rows
 
 
 def families(
-    count: int, seed: int = 0, *, length: tuple[int, int] = (45, 105), at_once: int = 16
+    count: int,
+    seed: int = 0,
+    *,
+    length: tuple[int, int] = (45, 105),
+    depth: tuple[int, int] = (200, 2500),
+    folds: Sequence[Fold] | None = None,
+    at_once: int = 16,
 ) -> list[Family]:
     """Generate families.
 
     Args:
         count: how many.
-        seed: of every random choice; a family depends on its seed and number only through the
-            group of `at_once` that is folded together.
-        length: shortest and longest chain.
+        seed: of every random choice; a family on a made fold depends on its seed and number only
+            through the group of `at_once` that is folded together.
+        length: shortest and longest chain, where folds are made.
+        depth: fewest and most sequences; their logarithm is uniform.
+        folds: families on these folds, in this order and then again; None: on made ones.
         at_once: chains folded together.
+
+    Raises:
+        InputError: impossible numbers.
     """
-    if count < 1 or not 20 <= length[0] <= length[1]:
-        raise InputError(f"cannot make {count} families of {length[0]} to {length[1]} residues")
+    if count < 1 or not 20 <= length[0] <= length[1] or not 2 <= depth[0] <= depth[1]:
+        raise InputError(
+            f"cannot make {count} families of {length[0]} to {length[1]} residues and "
+            f"{depth[0]} to {depth[1]} sequences"
+        )
     made: list[Family] = []
     for group in range(0, count, at_once):
-        rng = np.random.default_rng([seed, group])
         size = min(at_once, count - group)
-        lengths = rng.integers(length[0], length[1] + 1, size)
-        plans = [layout(rng, int(n)) for n in lengths]
-        longest = int(lengths.max())
-        bounds = np.zeros((3, size, longest, longest))
-        for number, (letters, pairs) in enumerate(plans):
-            n = len(letters)
-            bounds[:, number, :n, :n] = restraints(letters, pairs)
-        low, high, weight = bounds
-        positions = embed(low, high, weight, seed=int(rng.integers(2**31)))
-        for number, (letters, _) in enumerate(plans):
-            ca = positions[number, : len(letters)].astype(np.float64)
-            cb = pseudo_cb(ca)
-            depth = int(np.exp(rng.uniform(np.log(300), np.log(2000))))
-            rows = sequences(rng, cb, letters, depth)
-            names = [f"member_{r}" for r in range(depth)]
+        rng = np.random.default_rng([seed, group])
+        if folds is None:
+            chosen = made_folds(rng, rng.integers(length[0], length[1] + 1, size))
+        else:
+            chosen = [folds[(group + k) % len(folds)] for k in range(size)]
+        for number, fold in enumerate(chosen):
+            rows_wanted = int(np.exp(rng.uniform(np.log(depth[0]), np.log(depth[1]))) + 1e-9)
+            rows = sequences(rng, fold, rows_wanted)
+            names = [f"member_{r}" for r in range(rows_wanted)]
             title = f"synthetic family {group + number}"
-            made.append(Family(Alignment(names, rows, source=title), ca, cb, letters))
+            made.append(
+                Family(Alignment(names, rows, source=title), fold.ca, fold.cb, fold.secondary)
+            )
     return made
 
 
-def make(out: Path, count: int = 32, seed: int = 0) -> None:
+def make(out: Path, count: int = 32, seed: int = 0, folds: Path | None = None) -> None:
     """Write families as NAME.a3m (sequences) and NAME.npz (ca, cb [A], secondary structure).
 
     Args:
         out: folder.
         count: how many families.
         seed: of every random choice.
+        folds: folder of structures whose folds are taken; None: folds are made, too.
     """
     from sciml.paths import atomic_write
 
-    for number, family in enumerate(families(count, seed)):
+    chains = None if folds is None else read_folds(folds, most=count, seed=seed)
+
+    for number, family in enumerate(families(count, seed, folds=chains)):
         name = f"family_{number:04d}"
         family.alignment.write(Path(out) / f"{name}.a3m")
         with atomic_write(Path(out) / f"{name}.npz") as temporary, open(temporary, "wb") as file:

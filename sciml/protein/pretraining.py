@@ -21,6 +21,7 @@ from sciml.objectives.corpus import Corpus
 from sciml.protein.contact_features import (
     NODE_FEATURES,
     PAIR_FEATURES,
+    PAIR_SCORES,
     SEPARATIONS,
     contact_features,
 )
@@ -34,7 +35,6 @@ else:
 ALIGNMENTS = (".a3m", ".sto", ".stk", ".aln", ".fasta", ".afa")
 STRUCTURES = (".pdb", ".cif", ".ent")
 PROFILE = 21
-SCORES = 9  # the pair features that come from the sequences; the others say where the pair is
 
 
 def _files(path: Path, suffixes: tuple[str, ...], what: str) -> list[Path]:
@@ -103,8 +103,8 @@ class AlignmentEmbedder(Embedder):
             pair = batch.pair
             if hidden is not None:
                 either = (hidden[:, :, None] | hidden[:, None])[..., None]
-                scores = pair[..., :SCORES].masked_fill(either, 0.0)
-                pair = torch.cat([scores, pair[..., SCORES:]], -1)
+                scores = pair[..., :PAIR_SCORES].masked_fill(either, 0.0)
+                pair = torch.cat([scores, pair[..., PAIR_SCORES:]], -1)
             values["pair"] = self.linear_pairs(pair)
         return changed(batch, **values)
 

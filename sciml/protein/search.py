@@ -1,8 +1,8 @@
 """Build an alignment by searching with profile hidden Markov models, without HMMER itself.
 
 pyhmmer (Larralde and Zeller, Bioinformatics 39, btad214, 2023) is HMMER's library in Python: the
-search is phmmer in the first round and hmmsearch with the hits' profile afterwards, as jackhmmer
-does (Johnson et al., BMC Bioinformatics 11, 431, 2010).
+rounds are jackhmmer's (Johnson et al., BMC Bioinformatics 11, 431, 2010), with its settings and its
+hits, but all threads work on one query.
 """
 
 from __future__ import annotations
@@ -114,55 +114,47 @@ def search(
         digital = text.digitize(alphabet)
     except ValueError as error:
         raise InputError(f"the query holds letters that are no residue ({error})") from error
-    builder = pyhmmer.plan7.Builder(alphabet)
+    # What follows is jackhmmer's loop, with all threads on one query.
+    builder = pyhmmer.plan7.Builder(alphabet, seed=42, architecture="hand")
     background = pyhmmer.plan7.Background(alphabet)
     hmm, _, _ = builder.build(digital, background)
-    seen: set[bytes] = set()
-    converged, rounds, top = False, 0, None
+    own = pyhmmer.plan7.Trace.from_sequence(digital)
+    before: set[bytes] = set()
+    rows_before, converged, rounds = 1, False, 0
+    top: Any = None
     aligned: Any = None
     for rounds in range(1, config.iterations + 1):
-        if rounds == 1:
-            results = pyhmmer.hmmer.phmmer(
-                digital, block, cpus=config.cores, incE=config.evalue, E=config.evalue
-            )
-        else:
-            results = pyhmmer.hmmer.hmmsearch(
-                hmm, block, cpus=config.cores, incE=config.evalue, E=config.evalue
-            )
+        results = pyhmmer.hmmer.hmmsearch(
+            hmm, block, cpus=config.cores, E=config.evalue, incE=config.evalue, incdomE=1e-3
+        )
         top = next(iter(results))
-        included = [hit for hit in top if hit.included][: config.most]
-        names = {_bytes(hit.name) for hit in included}
+        top.sort(by="key")
+        names = {_bytes(hit.name) for hit in top if hit.included}
         if progress is not None:
-            progress(rounds, len(included))
-        if not names:
-            break
-        aligned = _to_msa(top, alphabet, digital, pyhmmer, hmm)
-        if names <= seen:
+            progress(rounds, len(names))
+        aligned = top.to_msa(
+            alphabet, sequences=[digital], traces=[own], digitize=True, all_consensus_cols=True
+        )
+        if names <= before and len(aligned.sequences) <= rows_before:
             converged = True
             break
-        seen |= names
+        before = names
+        rows_before = len(aligned.sequences)
         if rounds < config.iterations:
-            aligned.name = name.encode()
+            aligned.name = name.encode() + f"-i{rounds}".encode()
             hmm, _, _ = builder.build_msa(aligned, background)
-    hits = (
-        []
-        if top is None
-        else [
-            (_bytes(hit.name).decode(), float(hit.evalue), float(hit.score))
-            for hit in top
-            if hit.included
-        ][: config.most]
+    hits = [
+        (_bytes(hit.name).decode(), float(hit.evalue), float(hit.score))
+        for hit in top
+        if hit.included
+    ][: config.most]
+    rows = aligned.textize()
+    alignment = Alignment.from_sequences(
+        [str(row).replace(".", "-").upper() for row in rows.alignment],
+        [_bytes(label).decode() for label in rows.names],
+        source=name,
     )
-    if aligned is None:
-        alignment = Alignment.from_sequences([query.upper()], [name], source=name)
-    else:
-        rows = aligned.textize()
-        alignment = Alignment.from_sequences(
-            [str(row).replace(".", "-").upper() for row in rows.alignment],
-            [_bytes(label).decode() for label in rows.names],
-            source=name,
-        )
-        alignment = alignment.with_query(alignment.find(name))
+    alignment = alignment.with_query(alignment.find(name))
     if alignment.depth > config.most + 1:
         alignment = alignment.select(np.arange(config.most + 1))
     return SearchResult(alignment.deduplicate(), hits, rounds, converged)
@@ -170,16 +162,6 @@ def search(
 
 def _bytes(value: Any) -> bytes:
     return value if isinstance(value, bytes) else str(value).encode()
-
-
-def _to_msa(top: Any, alphabet: Any, digital: Any, pyhmmer: Any, hmm: Any) -> Any:
-    """The hits' alignment with the query itself as a row."""
-    trace = pyhmmer.plan7.TraceAligner().compute_traces(
-        hmm, pyhmmer.easel.DigitalSequenceBlock(alphabet, [digital])
-    )
-    return top.to_msa(
-        alphabet, sequences=[digital], traces=list(trace), digitize=True, all_consensus_cols=True
-    )
 
 
 def queries(path: str | Path) -> list[tuple[str, str]]:

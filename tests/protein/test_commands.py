@@ -2,6 +2,7 @@
 
 import json
 import re
+import time
 from pathlib import Path
 
 import numpy as np
@@ -91,6 +92,28 @@ def test_coarse_folding_skips_what_is_done(tmp_path: Path, net: Path) -> None:
     assert main(arguments) == 0
     assert (out / "one.cif").stat().st_mtime_ns == before
     assert main(["protein", "score", str(out / "one.pdb"), str(out / "one.cif")]) == 0
+
+
+def test_coarse_folding_says_what_it_takes_and_refuses_at_once(
+    tmp_path: Path, net: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    alignment(folder, "one.a3m")
+    alignment(folder, "two.a3m")
+    out = tmp_path / "out"
+    arguments = ["protein", "fold", str(folder), "-o", str(out), "--model", str(net), "--dry-run"]
+    assert main(arguments) == 0 and not out.exists()
+    printed = capsys.readouterr()
+    said = " ".join((printed.out + printed.err).split())
+    for name in ("one", "two"):
+        assert re.search(rf"{name}: 30 residues, 20 sequences, about [\d.]+ GiB and \d+ s", said)
+    (folder / "long.fasta").write_text(">long\n" + "ACDEFGHIKL" * 500 + "\n")
+    start = time.process_time()
+    assert main(arguments[:-1]) == 2 and not out.exists()
+    assert time.process_time() - start < 1.0
+    error = " ".join(capsys.readouterr().err.split())
+    assert "'long' has 5000 residues, which need" in error and "at most 700" in error
 
 
 def test_folding_with_parameters(tmp_path: Path, params: Path) -> None:

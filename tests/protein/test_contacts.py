@@ -8,9 +8,13 @@ import torch
 
 from sciml.errors import InputError
 from sciml.protein import Alignment, ContactPredictor, metrics
-from sciml.protein.contact_features import NODE_FEATURES, PAIR_FEATURES, contact_features
+from sciml.protein.contact_features import (
+    NODE_FEATURES,
+    PAIR_FEATURES,
+    PAIR_SCORES,
+    contact_features,
+)
 from sciml.protein.contacts import (
-    EDGES,
     ContactConfig,
     ContactExamples,
     ContactLearner,
@@ -19,7 +23,6 @@ from sciml.protein.contacts import (
     collate,
     flip,
 )
-from sciml.protein.folding import CENTERS, fold
 from sciml.protein.generate import families
 from sciml.trunks.pair_transformer import PairTransformerConfig
 
@@ -130,15 +133,45 @@ def test_predictor_files_and_columns(made, tmp_path: Path) -> None:  # type: ign
         ContactPredictor.from_pretrained(tmp_path / "other.safetensors")
 
 
-def test_folding_recovers_a_fold_from_its_own_distances(made) -> None:  # type: ignore[no-untyped-def]
-    family = made[0]
+def test_several_networks_are_averaged(made, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    nets = [ContactNet(SMALL), ContactNet(SMALL)]
+    features = contact_features(made[0].alignment)
+    each = [ContactPredictor(net, "cpu").from_features(features).distances for net in nets]
+    path = tmp_path / "two.safetensors"
+    ContactPredictor(nets, "cpu").save(path)
+    both = ContactPredictor.from_pretrained(path, "cpu").from_features(features)
+    assert np.allclose(both.distances, np.mean(each, 0), atol=1e-6)
+    assert not np.allclose(each[0], each[1], atol=1e-3)
+
+
+def test_weights_of_another_version_are_refused(tmp_path: Path) -> None:
+    from safetensors import safe_open
+    from safetensors.torch import save_file
+
+    path = tmp_path / "net.safetensors"
+    ContactPredictor(ContactNet(SMALL), "cpu").save(path)
+    with safe_open(path, "pt") as file:
+        meta = file.metadata()
+        state = {key: file.get_tensor(key) for key in file.keys()}
+    state.pop(sorted(state)[0])
+    save_file(state, path, metadata=meta)
+    with pytest.raises(InputError, match="another version"):
+        ContactPredictor.from_pretrained(path)
+
+
+def test_profiles_alone_hold_no_couplings(made) -> None:  # type: ignore[no-untyped-def]
+    found = contact_features(made[0].alignment)
+    bare = found.without_scores()
+    assert not bare.pairs[..., :PAIR_SCORES].any() and not bare.plm.any()
+    assert np.array_equal(bare.pairs[..., PAIR_SCORES:], found.pairs[..., PAIR_SCORES:])
+    assert np.array_equal(bare.nodes[:, :22], found.nodes[:, :22])
+
+
+def test_shipped_model_finds_contacts_that_it_was_not_trained_on() -> None:
+    family = families(1, seed=77, length=(60, 60), depth=(800, 800), at_once=1)[0]
+    predicted = ContactPredictor.from_pretrained(device="cpu").predict_distances(family.alignment)
     truth = metrics.distances(family.cb)
-    classes = np.searchsorted(EDGES, truth, side="right")
-    known = 0.9 * np.eye(len(CENTERS))[classes] + 0.1 / len(CENTERS)
-    found = fold(known, starts=2, steps=150)
-    mirrored = found.ca * np.array([1, 1, -1])
-    score = max(metrics.tm_score(x, family.ca) for x in (found.ca, mirrored))
-    assert score > 0.5
-    assert np.abs(np.linalg.norm(np.diff(found.ca, axis=0), axis=1) - 3.8).mean() < 0.4
-    with pytest.raises(InputError, match="N >= 4"):
-        fold(known[:3, :3])
+    far = (6, None)
+    found = metrics.contact_precision(predicted.probability, truth, separation=far)
+    plain = metrics.contact_precision(predicted.dca, truth, separation=far)
+    assert found["P@L"] > plain["P@L"] > found["random"]

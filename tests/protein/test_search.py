@@ -1,0 +1,95 @@
+"""Search against HMMER's own iteration: hits, E-values, scores and alignments."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from sciml.errors import InputError
+from sciml.protein import read_alignment
+from sciml.protein import search as engine
+
+pyhmmer = pytest.importorskip("pyhmmer")
+LETTERS = list("ACDEFGHIKLMNPQRSTVWY")
+ALPHABET = pyhmmer.easel.Alphabet.amino()  # pyhmmer's alignments need it as long as they live
+
+
+def text(value: Any) -> str:
+    return value.decode() if isinstance(value, bytes) else str(value)
+
+
+def jackhmmer(query: str, block: Any, iterations: int) -> tuple[list[Any], Any]:
+    """HMMER's loop as pyhmmer runs it: the included hits and the last alignment."""
+    digital = pyhmmer.easel.TextSequence(name=b"query", sequence=query).digitize(ALPHABET)
+    last = next(
+        iter(
+            pyhmmer.hmmer.jackhmmer(
+                digital, block, max_iterations=iterations, cpus=1, incE=1e-3, E=1e-3
+            )
+        )
+    )
+    return [hit for hit in last.hits if hit.included], last
+
+
+def compare(query: str, database: Path, iterations: int) -> int:
+    block = engine.read_database(database)
+    config = engine.SearchConfig(iterations, 1e-3, 100_000, 2)
+    found = engine.search(query, block, config)
+    expected, last = jackhmmer(query, block, iterations)
+    assert {name: (e, s) for name, e, s in found.hits} == {
+        text(hit.name): (hit.evalue, hit.score) for hit in expected
+    }
+    assert found.converged == last.converged
+    rows = last.msa.textize()
+    plain = {text(n): str(r).upper() for n, r in zip(rows.names, rows.alignment, strict=True)}
+    here = [k for k, letter in enumerate(plain["query"]) if letter not in "-."]
+    for number, label in enumerate(found.alignment.names):
+        assert found.alignment.row(number) == "".join(plain[label][k] for k in here)
+    return len(found.hits)
+
+
+def test_three_rounds_equal_those_of_jackhmmer(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    query = "".join(rng.choice(LETTERS, 70))
+    generations = [query]
+    for _ in range(50):  # relatives of relatives, so that later rounds find more
+        parent = generations[int(rng.integers(len(generations)))]
+        row = [c if rng.random() < 0.6 else str(rng.choice(LETTERS)) for c in parent]
+        cut = int(rng.integers(10, 60))
+        generations.append("".join(row[:cut]) + "G" * int(rng.integers(0, 4)) + "".join(row[cut:]))
+    others = ["".join(rng.choice(LETTERS, 90)) for _ in range(150)]
+    database = tmp_path / "db.fasta"
+    database.write_text("".join(f">s{i}\n{s}\n" for i, s in enumerate(generations + others)))
+    counts = [compare(query, database, iterations) for iterations in (1, 2, 3)]
+    assert 5 < counts[0] < counts[1] <= counts[2] <= 60
+
+
+def test_nothing_found_is_the_query_alone(tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    database = tmp_path / "db.fasta"
+    database.write_text(">a\n" + "".join(rng.choice(LETTERS, 60)) + "\n")
+    query = "".join(rng.choice(LETTERS, 60))
+    found = engine.search(query, database)
+    assert found.hits == [] and found.converged
+    assert found.alignment.depth == 1 and found.alignment.row(0) == query
+
+
+def test_bad_queries_and_databases(tmp_path: Path) -> None:
+    database = tmp_path / "db.fasta"
+    database.write_text(">a\nACDEFG\n")
+    with pytest.raises(InputError, match="no residue"):
+        engine.search("AC1DE", database)
+    (tmp_path / "bad.fasta").write_text(">a\nAC1DE\n")
+    with pytest.raises(InputError, match="no residue"):
+        engine.read_database(tmp_path / "bad.fasta")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["1a3a_1_A", "1xcr_1_A"])
+def test_real_sequences(name: str, shared: Path, tmp_path: Path) -> None:
+    alignment = read_alignment(shared / "data/protein/esm_examples" / f"{name}.a3m.gz")
+    database = tmp_path / "db.fasta"
+    lines = [f">s{i}\n{alignment.sequence(i)}\n" for i in range(alignment.depth)]
+    database.write_text("".join(lines))
+    assert compare(alignment.sequence(0), database, 2) > 50
