@@ -142,7 +142,7 @@ def measure(folder: Path, dim: int, rounds: int, model: str) -> list[dict]:
         f"sciml, own trunk, {deep}+2 layers, 2 key heads": trunk(dim, deep, 2, 2),
     }
     if model in weights.names() or Path(model).exists():
-        cases[f"sciml, shipped {Path(model).stem}"] = shipped(model)
+        cases[f"sciml, {Path(model).stem}"] = shipped(model)
     seconds: dict[str, list[float]] = {case: [] for case in cases}
     for _ in range(rounds):
         for case, (decode, _) in cases.items():
