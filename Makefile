@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test test-slow check wheel benchmarks clean
+.PHONY: demo test test-slow check wheel docs benchmarks clean
 
 demo: $(VENV)/.demo
 	$(BIN)/sciml demo --out runs/demo
@@ -21,6 +21,10 @@ check: $(VENV)/.test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+docs: $(VENV)/.test
+	$(BIN)/python -m sphinx -q -W --keep-going -b html docs build/site
+	@echo "the pages: $(CURDIR)/build/site/index.html"
 
 wheel: $(VENV)/.test
 	rm -rf dist

@@ -5,8 +5,8 @@
 DATA is a file or folder that a science can read (its suffix says which; `jets:FOLDER` names the
 reader), the name of a data card, or a folder of .npz graphs. Nothing is read into memory as a
 whole unless the file format demands it, and under torchrun each process reads its own share. The
-trunk and the objective are named as in the package or by import path (`my_trunk.py:MyTrunk`,
-`my_package.objectives:Mine`).
+trunk and the objective are named as in the package, by import path (`my_package.objectives:Mine`)
+or by file (`my_trunk.py:MyTrunk`).
 
 Where examples have labels, a linear probe on held-out examples says every `train.validate_every`
 steps what the embeddings are worth; the objective itself never sees a label. Writes OUT/trunk
@@ -29,7 +29,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from sciml import objectives, trunks
+from sciml import objectives, own, trunks
 from sciml.config import Range, to_dict
 from sciml.errors import InputError
 from sciml.objectives import probe
@@ -54,7 +54,7 @@ class Config:
     data: str = "jets-sample/train.parquet"
     """File, folder, KIND:PATH, data card or CARD/FILE of a card."""
     reader: str = ""
-    """A reader of your own by import path, module:function (path -> Corpus)."""
+    """A reader of your own by import path or file, module:function (path -> Corpus)."""
     trunk: str = "pair_transformer"
     """Name of the trunk, or its import path."""
     dim: Annotated[int, Range(min=1)] = 64
@@ -156,7 +156,7 @@ def read(config: Config) -> Corpus:
     if not path.exists():
         path = of_card(data)
     if config.reader:
-        return own_reader(config.reader)(path)
+        return own.find("reader", config.reader)(path)
     if reader is None:
         held = suffixes(path)
         fitting = [s for s in held if s in known]
@@ -196,17 +196,6 @@ def of_card(data: str) -> Path:
             "has not been made on this machine", where=name, hint=f"{card.command} makes it"
         )
     return folder
-
-
-def own_reader(name: str) -> Any:
-    """A user's function path -> Corpus."""
-    module, colon, function = name.partition(":")
-    try:
-        return getattr(importlib.import_module(module), function or "read")
-    except (ImportError, AttributeError) as error:
-        raise InputError(
-            f"cannot import the reader: {error}", where=name, hint="Name it as module:function"
-        ) from error
 
 
 def split(size: int, config: Config) -> tuple[np.ndarray, np.ndarray]:

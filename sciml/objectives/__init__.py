@@ -25,16 +25,16 @@ functions around these, not objectives.
 
 An objective is a class with a frozen dataclass `Config`; its constructor takes
 `(trunk, embedder, config, *, augment=None)`. One of a user's own is named by import path,
-`my_module:MyObjective`.
+`my_module:MyObjective`, or by file, `my_objective.py:MyObjective`.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import importlib
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from sciml import own
 from sciml.errors import InputError, unknown
 
 if TYPE_CHECKING:
@@ -62,26 +62,20 @@ def names() -> list[str]:
 
 
 def find(name: str) -> Any:
-    """The class of an objective, by name or by import path `module:Class`.
+    """The class of an objective, by name, import path `module:Class` or file `path.py:Class`.
 
     Raises:
-        InputError: there is none.
+        InputError: there is none, or it has no `Config`.
     """
-    if ":" in name:
-        module, _, attribute = name.partition(":")
-        try:
-            found = getattr(importlib.import_module(module), attribute)
-        except (ImportError, AttributeError) as error:
-            raise InputError(f"cannot import the objective {name!r}: {error}") from error
-        if not dataclasses.is_dataclass(getattr(found, "Config", None)):
-            raise InputError(f"the objective {name!r} has no dataclass `Config`")
-        return found
-    if name not in _WHERE:
-        raise unknown(
-            "objective", name, names(), hint="Your own is named by import path, module:Class"
-        )
-    module, _, attribute = _WHERE[name].partition(":")
-    return getattr(importlib.import_module(f"{__name__}.{module}"), attribute)
+    if ":" not in name:
+        if name not in _WHERE:
+            hint = "Your own is named by import path, module:Class, or file, path.py:Class"
+            raise unknown("objective", name, names(), hint=hint)
+        name = f"{__name__}.{_WHERE[name]}"
+    found = own.find("objective", name)
+    if not dataclasses.is_dataclass(getattr(found, "Config", None)):
+        raise InputError(f"the objective {name!r} has no dataclass `Config`")
+    return found
 
 
 def config(name_or_config: Any) -> tuple[Any, Any]:

@@ -12,13 +12,11 @@ path, `my_package.module:MyTrunk`, or by file, `my_trunk.py:MyTrunk`; see `sciml
 from __future__ import annotations
 
 import dataclasses
-import importlib
-import importlib.util
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sciml import own
 from sciml.errors import InputError, unknown
 
 if TYPE_CHECKING:
@@ -52,11 +50,7 @@ def find(name: str) -> type[Trunk]:
             hint = "Your own is named by import path, module:Class, or file, path.py:Class"
             raise unknown("trunk", name, names(), hint=hint)
         name = f"{__name__}.{_WHERE[name]}"
-    place, _, attribute = name.rpartition(":")
-    try:
-        found = getattr(_module(place), attribute)
-    except (ImportError, AttributeError, OSError) as error:
-        raise InputError(f"cannot import the trunk {name!r}: {error}") from error
+    found = own.find("trunk", name)
     if not (isinstance(found, type) and issubclass(found, Trunk)):
         raise InputError(
             f"{name!r} is not a trunk", hint="It must be a subclass of sciml.trunks.base.Trunk"
@@ -64,39 +58,13 @@ def find(name: str) -> type[Trunk]:
     return found
 
 
-def _module(place: str) -> Any:
-    """The module named `place`, or the one in the file `place`."""
-    if not place.endswith(".py"):
-        return importlib.import_module(place)
-    path = Path(place).resolve()
-    name = path.stem
-    loaded = sys.modules.get(name)
-    if loaded is not None and getattr(loaded, "__file__", None) == str(path):
-        return loaded
-    if loaded is not None:  # another module has this name: keep both
-        name = f"{name}_{abs(hash(str(path))):x}"
-        if name in sys.modules:
-            return sys.modules[name]
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
-        raise ImportError(f"no module in {place}")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # dataclasses look their module up there
-    try:
-        spec.loader.exec_module(module)
-    except BaseException:
-        del sys.modules[name]
-        raise
-    return module
-
-
 def name_of(kind: type[Trunk]) -> str:
     """The name that `find` knows `kind` by: a registered one, or its import path."""
-    own = f"{kind.__module__}:{kind.__qualname__}"
+    path = f"{kind.__module__}:{kind.__qualname__}"
     for name, where in _WHERE.items():
-        if own == f"{__name__}.{where}":
+        if path == f"{__name__}.{where}":
             return name
-    return own
+    return path
 
 
 def resolve(

@@ -1,0 +1,58 @@
+"""Code of a user's own, named by import path `package.module:Name` or by file `path.py:Name`."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from sciml.errors import InputError
+
+
+def find(kind: str, name: str) -> Any:
+    """What `name` stands for.
+
+    Args:
+        kind: what it should be, for the message: "trunk", "objective", "reader".
+        name: `package.module:Name` or `path.py:Name`.
+
+    Raises:
+        InputError: no such module, file or name in it.
+    """
+    place, _, attribute = name.rpartition(":")
+    try:
+        return getattr(_module(place), attribute)
+    except (ImportError, AttributeError, OSError, ValueError) as error:
+        raise InputError(
+            f"cannot import the {kind} {name!r}: {error}",
+            hint="Name it by import path, module:Name, or by file, path.py:Name",
+        ) from error
+
+
+def _module(place: str) -> ModuleType:
+    """The module named `place`, or the one in the file `place`."""
+    if not place.endswith(".py"):
+        return importlib.import_module(place)
+    path = Path(place).resolve()
+    name = path.stem
+    loaded = sys.modules.get(name)
+    if loaded is not None and getattr(loaded, "__file__", None) == str(path):
+        return loaded
+    if loaded is not None:  # another module has this name: keep both
+        name = f"{name}_{abs(hash(str(path))):x}"
+        if name in sys.modules:
+            return sys.modules[name]
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise ImportError(f"no module in {place}")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # dataclasses look their module up there
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module

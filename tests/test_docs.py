@@ -1,0 +1,72 @@
+"""The pages of the documentation: their code and commands run, and the site builds cleanly."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+DOCS = ROOT / "docs"
+PAGES = sorted(p for folder in ("tutorials", "howto") for p in (DOCS / folder).glob("*.md"))
+MAIN = "import sys; from sciml.cli import main; sys.exit(main(sys.argv[1:]))"
+
+
+def steps(page: Path) -> list[list[str]]:
+    """Arguments to Python of each code block and of each `$ sciml ...` line, in the page's order."""
+    found = []
+    for language, block in re.findall(r"```(\w+)\n(.*?)```", page.read_text("utf-8"), re.S):
+        if language == "python":
+            found.append(["-c", block])
+        elif language == "console":
+            lines = [line[2:] for line in block.splitlines() if line.startswith("$ ")]
+            assert all(line.startswith("sciml ") for line in lines), lines
+            found += [["-c", MAIN, *shlex.split(line)[1:]] for line in lines]
+    return found
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: f"{page.parent.name}/{page.stem}")
+def test_every_block_of_a_page_runs(page, tmp_path):
+    for arguments in steps(page):
+        done = subprocess.run(
+            [sys.executable, *arguments],
+            cwd=tmp_path, capture_output=True, text=True, timeout=250,
+            env=os.environ | {"PYTHONPATH": str(ROOT)},
+        )  # fmt: skip
+        assert done.returncode == 0, (arguments, done.stderr[-2000:])
+
+
+def test_every_page_has_something_to_run():
+    without = {page.stem for page in PAGES if not steps(page)}
+    assert without == {"own-data"}  # its commands take the reader's files
+
+
+def test_commands_that_take_the_readers_files_have_flags_that_exist():
+    from sciml import recipes
+
+    for page in [*PAGES, DOCS / "index.md"]:
+        for line in re.findall(r"`?(sciml run [^`|\n]*)", page.read_text("utf-8")):
+            words = shlex.split(line)
+            if words[2:3] and re.fullmatch(r"[a-z_]+", words[2]):
+                recipe = recipes.load(words[2])
+                names = recipes._dotted(type(recipe.config()))
+                known = {f"--{name.replace('_', '-')}" for name in names}
+                flags = {word for word in words[3:] if word.startswith("--")}
+                assert flags <= known | {"--tiny", "--out", "--config", "--help"}, line
+
+
+def test_the_site_builds_without_a_warning(tmp_path):
+    pytest.importorskip("sphinx")
+    done = subprocess.run(
+        [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-E", str(DOCS), str(tmp_path)],
+        cwd=ROOT, capture_output=True, text=True, timeout=280,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    for page in ("index", "tutorials/jets", "reference/core", "cards/models", "cards/data"):
+        text = (tmp_path / f"{page}.html").read_text("utf-8")
+        loaded = re.findall(r"<(?:script|link)[^>]+(?:src|href)=\"(https?:[^\"]+)", text)
+        assert not loaded, loaded  # opens offline
+    assert "jets-tiny" in (tmp_path / "cards" / "models.html").read_text("utf-8")
