@@ -23,6 +23,9 @@ from sciml.symbolic.result import Result
 
 _PIECES = 4001
 _TOLERANCE = 1e-9
+_NOT_ANALYTIC = frozenset("abs sign asin acos atan acot asec acsc asinh acosh atanh acoth asech "
+                          "acsch Ei li Ci Chi dilog".split())  # fmt: skip
+"""Functions that are not analytic everywhere, but for logarithms and powers."""
 
 
 class Singular(InputError):
@@ -155,14 +158,21 @@ def _quadrature(f: Expr, x: str, a: float, b: float) -> float | None:
     """Arb's rigorous quadrature; None where it does not converge."""
     from flint import acb, ctx
 
-    program = Program(f)
+    cut = [n.args[0] for n in ex.subtrees(f) if x in n.free and _has_cut(n)]
+    program = Program(f, *cut)
+
+    def value_at(z: Any, analytic: bool) -> Any:
+        """Not a number where the quadrature asks for an analytic function and finds a cut."""
+        out, *arguments = program.balls({x: z})
+        if analytic and any(u.imag.contains(0) and not u.real > 0 for u in arguments):
+            return acb("nan")
+        return out
+
     before, ctx.prec = ctx.prec, 100
     try:
-        if any(n.op in ("abs", "sign") for n in ex.subtrees(f)):
+        if any(n.op in _NOT_ANALYTIC for n in ex.subtrees(f)):
             return _plain_quadrature(program, x, a, b)
-        value = acb.integral(
-            lambda z, _: program.balls({x: z})[0], acb(a), acb(b), eval_limit=20000
-        )
+        value = acb.integral(value_at, acb(a), acb(b), eval_limit=20000)
         if not value.is_finite() or float(value.real.rad()) > 1e-9:
             return _plain_quadrature(program, x, a, b)
         return float(value.real)
@@ -170,6 +180,13 @@ def _quadrature(f: Expr, x: str, a: float, b: float) -> float | None:
         return None
     finally:
         ctx.prec = before
+
+
+def _has_cut(n: Expr) -> bool:
+    """Whether the function is analytic but where its argument is a real number below 0."""
+    if n.op == "pow":
+        return n.args[1].op != "num" or n.args[1].value.denominator > 1
+    return n.op == "log"
 
 
 def _plain_quadrature(program: Program, x: str, a: float, b: float) -> float | None:

@@ -194,6 +194,15 @@ def _ball_abs(z: Any) -> Any:
     return acb(abs(z))
 
 
+def _ball_sign(z: Any) -> Any:
+    """z / |z|; for real numbers about 0 an enclosure of -1 .. 1."""
+    from flint import acb, arb
+
+    if z.imag == 0 and z.real.contains(0) and z.real.rad() > 0:
+        return acb(arb(0, 1))
+    return z / _ball_abs(z)
+
+
 BALLS: dict[str, Callable[[Any], Any]] = {
     "exp": lambda z: z.exp(), "log": lambda z: z.log(), "sin": lambda z: z.sin(),
     "cos": lambda z: z.cos(), "tan": lambda z: z.tan(), "cot": lambda z: z.cot(),
@@ -204,7 +213,7 @@ BALLS: dict[str, Callable[[Any], Any]] = {
     "coth": lambda z: z.coth(), "sech": lambda z: z.sech(), "csch": lambda z: z.csch(),
     "asinh": lambda z: z.asinh(), "acosh": lambda z: z.acosh(), "atanh": lambda z: z.atanh(),
     "acoth": lambda z: (1 / z).atanh(), "asech": lambda z: (1 / z).acosh(),
-    "acsch": lambda z: (1 / z).asinh(), "abs": _ball_abs, "sign": lambda z: z / _ball_abs(z),
+    "acsch": lambda z: (1 / z).asinh(), "abs": _ball_abs, "sign": _ball_sign,
     "erf": lambda z: z.erf(), "erfi": lambda z: z.erfi(), "Ei": lambda z: z.ei(),
     "li": lambda z: z.li(), "Si": lambda z: z.si(), "Ci": lambda z: z.ci(),
     "Shi": lambda z: z.shi(), "Chi": lambda z: z.chi(), "fresnels": lambda z: z.fresnel_s(),

@@ -32,6 +32,7 @@ ALIASES = {
     "Abs": "abs", "sgn": "sign",
 }  # fmt: skip
 _CONSTANTS = {"pi": ex.PI, "E": ex.E, "e": ex.E, "I": ex.I}
+_NO_NUMBERS = ("nan", "inf", "infinity", "oo", "zoo")
 _KNOWN = {*ex.FUNCTIONS, *ALIASES, "sqrt", "cbrt"}
 
 
@@ -250,6 +251,8 @@ class _Reader:
             raise self.fail(
                 f"{word} is not a function", f"Write {word}*(...) for a product.", back=1
             )
+        if word.lower() in _NO_NUMBERS:
+            raise self.fail(f"{word!r} is no number and no symbol", back=1)
         return _CONSTANTS[word] if word in _CONSTANTS else ex.symbol(word)
 
     def function(self, word: str) -> Expr:

@@ -41,7 +41,7 @@ MAX_OPERATORS = 15
 MAX_TOKENS = 510
 MAX_INTEGER = 5
 FULL_LENGTH, THINNING = 26.0, 1.6
-FORWARD_LENGTH, FORWARD_THINNING = 18.0, 3.0
+FORWARD_LENGTH, FORWARD_THINNING = 17.0, 3.0
 FORWARD_LONGEST = 40
 """A random function of n tokens is kept with probability (n / FULL_LENGTH) ** THINNING, one to be
 integrated with the other two: the published sets have had their duplicates removed over 10**7

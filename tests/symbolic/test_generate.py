@@ -13,6 +13,7 @@ from sciml.symbolic import generate
 from sciml.symbolic.checking import check
 from sciml.symbolic.ode_check import check_explicit
 from sciml.symbolic.parser import Unknown, parse
+from sciml.symbolic.tokens import to_prefix
 
 
 def _rows(kind: str, count: int, seed: int = 3) -> list[generate.Row]:
@@ -20,10 +21,53 @@ def _rows(kind: str, count: int, seed: int = 3) -> list[generate.Row]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["bwd", "ibp"])
+@pytest.mark.parametrize("kind", ["bwd", "ibp", "fwd"])
 def test_integrals_are_right(kind: str) -> None:
     for _, problem, answer in _rows(kind, 500):
         assert check(parse(problem), parse(answer), "x").verified, (problem, answer)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("kind", "order"), [("ode1", 1), ("ode2", 2)])
+def test_many_equations_are_right(kind: str, order: int) -> None:
+    """Of 500, in ball arithmetic (the generator's own check is one in floating point)."""
+    right = 0
+    for _, problem, answer in _rows(kind, 500):
+        residual = parse(problem, unknown=Unknown("y", "x"))
+        right += check_explicit(residual, parse(answer), "x", "y", order).verified
+    assert right >= 495
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("kind", "file", "count", "once"),
+    [("bwd", "prim_bwd.test.first3000.gz", 1500, True), ("fwd", "prim_fwd.valid.gz", 500, False)],
+)
+def test_lengths_are_the_published_ones(
+    shared: Path, kind: str, file: str, count: int, once: bool
+) -> None:
+    """Mean and quantiles of problem and answer within 15 % (or two tokens).
+
+    The published files are sorted by how often a pair was met, and of the BWD file only the front
+    is at hand: there the rows met once stand for the rest.
+    """
+    import gzip
+
+    lines = gzip.open(shared / "data" / "symbolic" / file, "rt").read().splitlines()
+    theirs = np.array([
+        [len(side.split()) for side in line.split("|")[1].removeprefix("sub Y' ").split("\t")]
+        for line in lines if line.startswith("1|") or not once
+    ])  # fmt: skip
+    ours = np.array([
+        [len(to_prefix(parse(problem))), len(to_prefix(parse(answer)))]
+        for _, problem, answer in _rows(kind, count)
+    ])  # fmt: skip
+    levels = [0.1, 0.25, 0.5, 0.75, 0.9]
+    for side in (0, 1):
+        a, b = theirs[:, side], ours[:, side]
+        expected = np.array([a.mean(), *np.quantile(a, levels)])
+        found = np.array([b.mean(), *np.quantile(b, levels)])
+        assert (np.abs(found - expected) <= np.maximum(0.15 * expected, 2)).all(), (expected, found)
 
 
 @pytest.mark.slow

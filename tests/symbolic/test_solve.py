@@ -63,6 +63,9 @@ def test_definite() -> None:
     assert result.verified and result.expression is parse("2*pi/sqrt(3)")
     assert integrate("abs(x)", limits=(-1, 2)).expression is parse("5/2")
     assert integrate("x", limits=(2, 2)).expression is parse("0")
+    assert integrate("sign(x)", limits=(-1, 2)).expression is parse("1")
+    root = integrate("sqrt(x)", limits=(0, 4))  # a branch point at the end of the interval
+    assert root.verified and root.expression is parse("16/3")
     for f, limits in (("1/x", (-1, 1)), ("1/(x-1)^2", (0, 3)), ("tan(x)", (0, 2))):
         with pytest.raises(InputError, match="singular"):
             integrate(f, limits=limits)
