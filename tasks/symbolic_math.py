@@ -1,7 +1,7 @@
 """Symbolic mathematics: pretrain on unlabelled expressions, fine-tune to integrate, measure.
 
 1. A sequence model learns from expressions without answers: whole subtrees are hidden in the source
-   and the expression is asked for (`pretrain.steps`; off by default, see the weights' card).
+   and the expression is asked for (`pretrain.steps`; off by default).
 2. It is fine-tuned on (function, antiderivative) pairs, some of them shown in equivalent forms.
 3. Expert iteration (`self_training`): answers to problems that came without answers join the
    training set once they are verified, and training goes on with them.
