@@ -77,7 +77,7 @@ class Decorrelated(Supervised):
         """The losses of a labelled raw batch; `disco` is the distance correlation."""
         outputs = wide(self.predict(batch))
         found: dict[str, Any] = self.losses(outputs, batch.y, None)
-        background = batch.y == self.background
+        background, found["disco"] = batch.y == self.background, outputs.new_zeros(())
         if int(background.sum()) >= LEAST:
             score = outputs[background].softmax(-1)[:, self.background]
             correlation = distance_correlation(score, jet_mass(batch)[background].to(score))
