@@ -15,7 +15,7 @@ import numpy as np
 
 from sciml.symbolic import expression as ex
 from sciml.symbolic.ansatz import field as fd
-from sciml.symbolic.ansatz.columns import columns
+from sciml.symbolic.ansatz.columns import columns, times_constants
 from sciml.symbolic.ansatz.field import Failure
 from sciml.symbolic.ansatz.kernels import Tower
 from sciml.symbolic.ansatz.linear import Column, Solution, solve
@@ -135,13 +135,13 @@ def _beyond(
     """For radicals: with their radicands below the answer, and with logarithms on their curve."""
     for under_roots, name in ((True, "under roots"), (False, "torsion")):
         try:
-            problem = pose(Tower(variable), integrand, under_roots=under_roots)
+            problem = pose(Tower(variable, signs=True), integrand, under_roots=under_roots)
             check_size(problem)
             if not any(k.kind == "radical" for k in problem.tower.kernels):
                 return
             more = [] if under_roots else torsion(problem)
             if under_roots or more:
-                beside = columns(problem) + more
+                beside = columns(problem) + more + times_constants(problem, more)
                 yield from _tries(problem, beside, rng, deadline, {name: True}, 2)
         except (Failure, ex.TooLarge, ex.Undefined, RecursionError, OverflowError):
             continue

@@ -165,7 +165,7 @@ def _structural(problem: Problem, room: int) -> list[Column]:
     return out
 
 
-def _with_constants(problem: Problem, base: list[Column]) -> list[Column]:
+def times_constants(problem: Problem, base: list[Column]) -> list[Column]:
     """The columns again, times the algebraic constants."""
     tower = problem.tower
     out: list[Column] = []
@@ -242,4 +242,4 @@ def columns(problem: Problem) -> list[Column]:
         if kernel.kind == "tan":
             w = Quotient(ONE + kernel.sign * GENERATORS[i] ** 2)
             out.append(_log(tower, w))
-    return out + _with_constants(problem, out)
+    return out + times_constants(problem, out)

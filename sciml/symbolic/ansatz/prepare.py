@@ -55,7 +55,7 @@ def prepare(e: Expr) -> Expr:
         elif node.op in _OF_RECIPROCAL:
             out = ex.call(_OF_RECIPROCAL[node.op], 1 / args[0])
         elif node.op == "pow" and args[1].op != "num":
-            out = ex.call("exp", args[1] * ex.call("log", args[0]))
+            out = ex.call("exp", args[1] * _logarithm(args[0]))
         elif node.op == "pow" and args[0].op == "exp":
             out = ex.call("exp", args[1] * args[0].args[0])
         elif node.op == "log":
@@ -76,7 +76,7 @@ def _logarithm(u: Expr) -> Expr:
         return u.args[0]
     content, rest = _content(u)
     if content != 1:
-        return _logarithm(ex.number(content)) + ex.call("log", rest)
+        return _logarithm(ex.number(content)) + _logarithm(rest)
     if u.op == "num" and u.value > 0:
         terms = []
         for part, sign in ((u.value.numerator, 1), (u.value.denominator, -1)):
