@@ -9,7 +9,9 @@
 The report shows the table with its spread, whichever wins, cost against CPU-seconds, the best
 placements and the search as an animation. The proxy is a proxy: it is not timing.
 
-Writes report.html, results.json, metrics.jsonl, policy.safetensors and placed.plc / netlist.pb.txt.
+Training and every measured run are kept as they are done: the same command goes on after an
+interruption. Writes report.html, results.json, metrics.jsonl, policy.safetensors, search.gif and
+the best placement of each design as DESIGN.pb.txt.gz and DESIGN.plc.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ import base64
 import copy
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -37,12 +39,12 @@ from sciml.placement.generate import netlist, randomised
 from sciml.placement.imitation import imitate
 from sciml.placement.io import read_design, write_design
 from sciml.placement.legality import check
-from sciml.placement.policy import GridPolicy, Player, PolicyConfig, save_policy
+from sciml.placement.policy import GridPolicy, Player, PolicyConfig, load_policy, save_policy
 from sciml.placement.pretraining import corpus
 from sciml.placement.search import search_macros
 from sciml.report import Page
-from sciml.rl.ppo import PPO, PPOConfig
-from sciml.rl.rollout import Rollout
+from sciml.rl.ppo import PPO, PPOConfig, load_state, state_dict
+from sciml.rl.rollout import Rollout, as_arrays, as_tensors
 from sciml.train import TrainConfig, fit
 
 
@@ -116,45 +118,76 @@ def main(config: Config, out: Path) -> None:
     note: Callable[[dict[str, Any]], None] = lambda row: print(  # noqa: E731
         json.dumps(row), file=log, flush=True
     )
-    pretrained = pretrain(config, train, out)
-    taught = [(d, teacher(config, d, k)) for k, d in enumerate(train)]
-    policies: dict[str, GridPolicy] = {}
-    for name in ("pretrained", "scratch", "random frozen trunk", "imitation only"):
-        policy = start_policy(config, None if name in ("scratch", "random frozen trunk")
-                              else pretrained, frozen=name == "random frozen trunk")  # fmt: skip
-        losses = imitate(policy, taught, config.env, config.imitation_epochs, 3 * config.lr)
-        note({"policy": name, "imitation": losses})
-        if name != "imitation only":
-            for row in reinforce(config, policy, train):
-                note({"policy": name, **row})
-        policies[name] = policy
+    policies = train_policies(config, train, out, note)
     save_policy(policies["pretrained"], out / "policy.safetensors")
 
-    rows: list[dict[str, Any]] = []
-    curves: dict[Any, Any] = {}
-    best: dict[Any, Any] = {}
+    rows = [json.loads(line) for line in lines(out / "runs.jsonl")]
+    best: dict[str, Any] = {}
     for design in tests:
         for seed in config.seeds:
             for method, run in methods(config, policies).items():
+                key = {"design": design.name, "method": method, "seed": seed}
+                if any(key.items() <= row.items() for row in rows):
+                    continue  # measured before an interruption
                 clock = time.process_time()
                 placed, history = run(design, seed)
                 cost = proxy_cost(placed)
-                row = {
-                    "design": design.name, "method": method, "seed": seed,
+                row = key | {
                     "proxy": cost.proxy, "robust_proxy": cost.robust_proxy,
                     "wirelength": cost.wirelength, "density": cost.density,
                     "congestion": cost.congestion, "legal": check(placed, design).legal,
                     "cpu_seconds": time.process_time() - clock,
                 }  # fmt: skip
                 note(row)
-                rows.append(row)
-                curves.setdefault((design.name, method), []).append(history)
-                if design.name not in best or cost.proxy < best[design.name][1]:
-                    best[design.name] = (placed, cost.proxy, method)
+                earlier = [r["proxy"] for r in rows if r["design"] == design.name]
+                if cost.proxy < min(earlier, default=np.inf):
+                    write_design(placed, out / f"{design.name}.pb.txt.gz")
+                rows.append(row | {"history": history})
+                with open(out / "runs.jsonl", "a", encoding="utf-8") as done:
+                    print(json.dumps(rows[-1]), file=done, flush=True)
+        found = min((r for r in rows if r["design"] == design.name), key=lambda r: r["proxy"])
+        placed = read_design(out / f"{design.name}.pb.txt.gz", plc=out / f"{design.name}.plc")
+        best[design.name] = (placed, found["proxy"], found["method"])
     log.close()
     with atomic_write(out / "results.json") as part:
-        part.write_text(json.dumps(rows, indent=1))
-    report(config, tests, rows, curves, best, out, time.monotonic() - began)
+        short = [{k: v for k, v in row.items() if k != "history"} for row in rows]
+        part.write_text(json.dumps(short, indent=1))
+    report(config, tests, rows, best, out, time.monotonic() - began)
+
+
+def lines(path: Path) -> list[str]:
+    """Whole lines of a file that may not be there or may end in half a line."""
+    text = path.read_text(encoding="utf-8") if path.exists() else ""
+    return text[: text.rfind("\n") + 1].splitlines()
+
+
+def train_policies(
+    config: Config, train: list[Design], out: Path, note: Callable[[dict[str, Any]], None]
+) -> dict[str, GridPolicy]:
+    """The policy and its three controls; what an interrupted run finished is read back."""
+    pretrained = pretrain(config, train, out)
+    taught = [(d, taught_by(config, d, k, out)) for k, d in enumerate(train)]
+    policies: dict[str, GridPolicy] = {}
+    for name in ("pretrained", "scratch", "random frozen trunk", "imitation only"):
+        path = out / "policies" / f"{name}.safetensors"
+        if path.exists():
+            policies[name] = load_policy(path)
+            continue
+        weights = None if name in ("scratch", "random frozen trunk") else pretrained
+        policy = start_policy(config, weights, frozen=name == "random frozen trunk")
+        state = out / "policies" / f"{name}.ppo.pt"
+        if not state.exists():
+            clock = time.process_time()
+            losses = imitate(policy, taught, config.env, config.imitation_epochs, 3 * config.lr)
+            seconds = time.process_time() - clock
+            note({"policy": name, "imitation": losses, "cpu_seconds": seconds})
+        if name != "imitation only":
+            for row in reinforce(config, policy, train, state):
+                note({"policy": name, **row})
+        path.parent.mkdir(exist_ok=True)
+        save_policy(policy, path)
+        policies[name] = policy
+    return policies
 
 
 def synthetic(config: Config, seed: int) -> Design:
@@ -186,13 +219,22 @@ def start_policy(config: Config, weights: dict[str, Any] | None, frozen: bool) -
     return policy
 
 
-def teacher(config: Config, design: Design, seed: int) -> Design:
-    """A placement to imitate: annealed from scratch."""
-    return Annealer(zero_start(design, seed), seed=seed, total=config.teacher).run().result()
+def taught_by(config: Config, design: Design, seed: int, out: Path) -> Design:
+    """A placement to imitate: annealed from scratch, and kept."""
+    path = out / "policies" / f"teacher_{seed}.npz"
+    if not path.exists():
+        found = Annealer(zero_start(design, seed), seed=seed, total=config.teacher).run().result()
+        path.parent.mkdir(exist_ok=True)
+        with atomic_write(path) as part, open(part, "wb") as stream:
+            np.savez(stream, x=found.x, y=found.y, turned=found.orientation)
+    with np.load(path, allow_pickle=False) as data:
+        return design.at(data["x"], data["y"], data["turned"])
 
 
-def reinforce(config: Config, policy: GridPolicy, designs: list[Design]) -> list[dict[str, Any]]:
-    """PPO on the training designs; one row an update."""
+def reinforce(
+    config: Config, policy: GridPolicy, designs: list[Design], state: Path
+) -> Iterator[dict[str, Any]]:
+    """PPO on the training designs, a row an update; saved after each, resumed bit by bit."""
     rng = np.random.default_rng(config.seed)
     chosen = [designs[k] for k in rng.choice(len(designs), config.environments)]
     envs = [PlacementEnv(d, config.env) for d in chosen]
@@ -200,14 +242,24 @@ def reinforce(config: Config, policy: GridPolicy, designs: list[Design]) -> list
     rollout = Rollout(envs, player, seed=config.seed)
     parameters = [p for p in policy.parameters() if p.requires_grad]
     trainer = PPO(policy, player.evaluate, torch.optim.Adam(parameters, config.lr), config.ppo)
-    rows = []
-    for k in range(config.updates):
+    first = 0
+    if state.exists():
+        saved = torch.load(state, weights_only=True)
+        load_state(trainer, saved)
+        rollout.restore(as_arrays(saved["rollout"]))
+        first = saved["updates"]
+    for k in range(first, config.updates):
+        clock = time.process_time()
         batch = rollout.collect(config.rollout, config.ppo.gamma, config.ppo.lmbda)
         losses = trainer.step(batch.experience)
         player.refresh()
         mean = float(np.mean(batch.returns)) if batch.returns else None
-        rows.append({"update": k, "return": mean, **losses})
-    return rows
+        kept = state_dict(trainer, rollout=as_tensors(rollout.state()), updates=k + 1)
+        state.parent.mkdir(exist_ok=True)
+        with atomic_write(state) as part:
+            torch.save(kept, part)
+        seconds = time.process_time() - clock
+        yield {"update": k, "return": mean, **losses, "cpu_seconds": seconds}
 
 
 Method = Callable[[Design, int], tuple[Design, list[dict[str, float]]]]
@@ -279,8 +331,8 @@ def verdict(rows: list[dict[str, Any]], design: str) -> str:
 
 
 def report(
-    config: Config, tests: list[Design], rows: list[dict[str, Any]], curves: dict[Any, Any],
-    best: dict[str, Any], out: Path, seconds: float,
+    config: Config, tests: list[Design], rows: list[dict[str, Any]], best: dict[str, Any],
+    out: Path, seconds: float,
 ) -> None:  # fmt: skip
     """report.html, the best placements and the animation."""
     from matplotlib.figure import Figure
@@ -303,19 +355,17 @@ def report(
         )
         chart = Figure(figsize=(7, 4), layout="constrained")
         axes = chart.subplots()
-        for (name, method), histories in curves.items():
-            if name != design.name:
-                continue
-            history = [h for h in histories[0] if "best" in h]
-            seconds_at = np.maximum([h["cpu_seconds"] for h in history], 1e-3)
-            axes.plot(seconds_at, [h["best"] for h in history], label=method)
-        axes.set_xlabel("CPU-seconds of annealing (seed 0)")
+        for method in dict.fromkeys(row["method"] for row in rows):
+            mine = [r for r in rows if r["method"] == method and r["design"] == design.name]
+            at, middle, low, high = spread([row["history"] for row in mine])
+            (line,) = axes.plot(at, middle, label=method)
+            axes.fill_between(at, low, high, color=line.get_color(), alpha=0.15)
+        axes.set_xlabel("CPU-seconds")
         axes.set_ylabel("best proxy so far")
         axes.legend(fontsize=7)
-        page.figure(chart, "Cost against CPU-seconds, first seed.")
+        page.figure(chart, "Cost against CPU-seconds: mean over seeds, and from best to worst.")
         placed, cost, method = best[design.name]
         page.figure(figure(placed), f"Best placement: {method}, proxy {cost:.4f}.")
-        write_design(placed, out / f"{design.name}.pb.txt.gz")
     film(config, tests[0], out)
     gif = base64.b64encode((out / "search.gif").read_bytes()).decode()
     page.heading("The search")
@@ -324,6 +374,15 @@ def report(
     page.heading("Again")
     page.command(f"sciml run circuit_placement --config {out / 'config.yaml'} --out {out}-again")
     page.write(out / "report.html")
+
+
+def spread(histories: list[list[dict[str, float]]]) -> tuple[np.ndarray, ...]:
+    """Best cost so far on common times: (CPU-seconds, mean, least, largest) over the runs."""
+    curves = [[(h["cpu_seconds"], h["best"]) for h in run if "best" in h] for run in histories]
+    first, last = max(c[0][0] for c in curves), max(c[-1][0] for c in curves)
+    at = np.linspace(first, max(last, first + 1e-3), 60)
+    values = np.array([np.interp(at, *np.array(curve).T) for curve in curves])
+    return at, values.mean(0), values.min(0), values.max(0)
 
 
 def film(config: Config, design: Design, out: Path) -> None:

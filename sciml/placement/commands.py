@@ -135,6 +135,7 @@ def place(
     seed: int = 0,
     start: Literal["file", "zero"] = "zero",
     method: Literal["auto", "sa", "search", "policy"] = "auto",
+    policy: str = "placer-small",
     movable: Literal["macros", "cells", "all"] = "macros",
     chains: int = 1,
     workers: int = 1,
@@ -156,6 +157,7 @@ def place(
         seed: Seed of every random choice.
         start: Forget the given places (zero) or start from them (file).
         method: Annealing (sa), search on the wire mask, a trained policy, or choose (auto).
+        policy: For --method policy: a policy.safetensors, or the name of a shipped one.
         movable: What may move: macros, standard cells, or all.
         chains: Annealing chains that share the budget.
         workers: Threads for the chains.
@@ -183,6 +185,7 @@ def place(
         seed=seed,
         start=start,
         method=method,
+        policy=policy,
         movable=movable,
         config=AnnealingConfig(chains=chains, workers=workers, centred=centred),
         state=state,

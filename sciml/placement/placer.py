@@ -55,6 +55,7 @@ def place(
     method: Method = "auto",
     movable: Movable = "macros",
     config: AnnealingConfig | None = None,
+    policy: str | Path = "placer-small",
     by_moves: bool = False,
     state: str | Path | None = None,
     report: Callable[[dict[str, float]], None] | None = None,
@@ -71,6 +72,8 @@ def place(
             places cells electrostatically.
         movable: "macros" (hard and soft), "cells" (standard cells only) or "all".
         config: of the annealing.
+        policy: for method "policy": a file that `save_policy` wrote, or the name of one that
+            comes with the package.
         state: a file to save the search to after every stage and to resume it from.
         report: called with a dictionary of progress after every stage.
 
@@ -100,7 +103,12 @@ def place(
     elif method in ("search", "policy"):
         from sciml.placement.search import search_macros
 
-        found = search_macros(design, budget, seed, policy=method == "policy", report=report)
+        chosen: Any = False
+        if method == "policy":
+            from sciml.placement.policy import load_policy
+
+            chosen = load_policy(policy)
+        found = search_macros(design, budget, seed, policy=chosen, report=report)
         result, history, stopped = found.design, found.history, found.stopped
         evaluations = found.evaluations
     else:

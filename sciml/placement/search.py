@@ -3,8 +3,9 @@
 Greedy puts every macro on the allowed cell that costs least wire (MaskPlace's heuristic). Beam
 search keeps several partial placements. Evolution (WireMask-EA, Shi et al. 2023) mutates the
 *wishes* of macros, and every wish is decoded by the greedy rule near it, so that every individual
-is legal. A trained policy may propose placements instead. The best by proxy starts an annealing
-that is cooler than one from scratch; the whole budget is shared and counted in CPU-seconds.
+is legal. A trained policy may propose placements instead, by sampling and by tree search. The best
+by proxy starts an annealing that is cooler than one from scratch; the whole budget is shared and
+counted in CPU-seconds.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from sciml.errors import InputError
 from sciml.placement.annealing import Annealer, AnnealingConfig
 from sciml.placement.design import Design
 from sciml.placement.env import EnvConfig, PlacementEnv
-from sciml.rl.search import beam_search
+from sciml.rl.search import Node, TreeSearch, beam_search
 
 FIRST_SHARE = 0.2
 """Share of the budget that looks for a start."""
@@ -151,6 +152,66 @@ def sample_policy(
     return best_cost, best, tried
 
 
+def tree(
+    env: PlacementEnv, policy: Any, seconds: float, simulations: int = 24, branches: int = 6
+) -> tuple[float, Design | None, int]:
+    """(proxy, placement, simulations): one placement by Monte Carlo tree search.
+
+    The policy's probabilities and values guide the tree; the move that was visited most is made
+    and its subtree kept. When `seconds` are over, the rest is placed by one simulation a macro.
+    """
+    import torch
+
+    from sciml.placement.policy import Player
+    from sciml.rl.ppo import MaskedCategorical
+
+    player = Player(policy, [env])
+    began = time.process_time()
+
+    def evaluate(state: _Position) -> tuple[list[tuple[int, float]], float]:
+        if state.ended:
+            return [], 0.0
+        with torch.no_grad():
+            logits, value, _ = player([0], [state.observation])
+        chances = MaskedCategorical(logits, torch.from_numpy(state.mask)[None]).log_probs[0].exp()
+        most = min(branches, int(state.mask.sum()))
+        chance, cell = chances.topk(most)
+        return list(zip(cell.tolist(), chance.tolist(), strict=True)), float(value)
+
+    def step(state: _Position, cell: int) -> tuple[float, _Position]:
+        env.restore(state.saved)
+        observation, reward, ended, _, info = env.step(cell)
+        return reward, _Position(env.state(), observation, info["action_mask"], ended, info)
+
+    observation, info = env.reset()
+    start = _Position(env.state(), observation, info["action_mask"], False, info)
+    root: Node[_Position, int] = Node(start)
+    search: TreeSearch[_Position, int] = TreeSearch(evaluate, step)
+    done = 0
+    while not root.state.ended:
+        n = simulations if time.process_time() - began < seconds else 1
+        cell = search.run(root, n)
+        done += n
+        if cell is None:
+            break
+        root = root.children[cell]
+    env.restore(root.state.saved)
+    if not root.state.ended or root.state.info["dead_end"]:
+        return np.inf, None, done
+    return env.proxy(), env.placement(), done
+
+
+@dataclass
+class _Position:
+    """A partial placement in the tree."""
+
+    saved: dict[str, np.ndarray]
+    observation: dict[str, np.ndarray]
+    mask: np.ndarray
+    ended: bool
+    info: dict[str, Any]
+
+
 def search_macros(
     design: Design,
     budget: float,
@@ -181,7 +242,11 @@ def search_macros(
     if policy is False:
         cost, best, tried = evolve(env, FIRST_SHARE * budget, rng)
     else:
-        cost, best, tried = sample_policy(env, policy, FIRST_SHARE * budget)
+        cost, best, tried = sample_policy(env, policy, 0.5 * FIRST_SHARE * budget)
+        other = tree(env, policy, 0.5 * FIRST_SHARE * budget)
+        tried += other[2]
+        if other[0] < cost:
+            cost, best = other[:2]
     if best is None:
         raise InputError("no legal placement was found on the grid", where=design.source,
                          hint="Use --method sa, or more --budget")  # fmt: skip

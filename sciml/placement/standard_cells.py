@@ -20,6 +20,11 @@ from sciml.placement.legalise import legalise_macros
 from sciml.placement.rows import legalise_cells
 from sciml.placement.wirelength import hpwl
 
+ROUGH = GlobalConfig(bins=128, target=0.85, overflow=0.03, calm=0.03)
+"""Where macros go: coarse bins, and white space between them so that little is left to legalise."""
+AROUND = GlobalConfig(first_weight=0.1)
+"""Cells anew around the legal macros, from where they were: the density begins strong."""
+
 
 @dataclass
 class CellPlacement:
@@ -58,7 +63,7 @@ def place_cells(
     placed = design
     for k, (begin, until) in enumerate(rounds):
         last = k == len(rounds) - 1
-        config = GlobalConfig() if last else GlobalConfig(overflow=0.12, iterations=500)
+        config = ROUGH if not last else AROUND if macros else GlobalConfig()
         placer = GlobalPlacer(placed, config, seed, begin)
         left = max(until * budget - (time.process_time() - began), 1.0)
         try:

@@ -125,3 +125,21 @@ class Rollout:
             self.observations[k] = env.observation()
             self.masks[k] = env.action_mask()
         self.running[:] = state["running"]
+
+
+def as_tensors(value: Any) -> Any:
+    """Nested dictionaries and lists with arrays as tensors, as `torch.load` reads them safely."""
+    if isinstance(value, dict):
+        return {key: as_tensors(v) for key, v in value.items()}
+    if isinstance(value, list):
+        return [as_tensors(v) for v in value]
+    return torch.from_numpy(value.copy()) if isinstance(value, np.ndarray) else value
+
+
+def as_arrays(value: Any) -> Any:
+    """The inverse of `as_tensors`."""
+    if isinstance(value, dict):
+        return {key: as_arrays(v) for key, v in value.items()}
+    if isinstance(value, list):
+        return [as_arrays(v) for v in value]
+    return value.numpy() if isinstance(value, Tensor) else value

@@ -13,7 +13,7 @@ from sciml.placement.imitation import imitate, replay
 from sciml.placement.legality import check
 from sciml.placement.policy import GridPolicy, Player, PolicyConfig, load_policy, save_policy
 from sciml.placement.pretraining import connected_part, corpus
-from sciml.placement.search import beam, evolve, greedy, sample_policy, search_macros
+from sciml.placement.search import beam, evolve, greedy, sample_policy, search_macros, tree
 from sciml.trunks.message_passing import MessagePassing, MessagePassingConfig
 
 TRUNK = MessagePassingConfig(dim=16, pair_dim=4, depth=1, heads=2, hypergraph=True, kinds=2)
@@ -153,3 +153,33 @@ def test_a_frozen_trunk_stays_as_it_is(designs):
     imitate(policy, [(designs[0], env.placement())], GRID, epochs=2)
     for a, b in zip(before, policy.trunk.parameters(), strict=True):
         assert torch.equal(a, b)
+
+
+def test_tree_search_beats_the_bare_policy_and_is_legal(designs):
+    """With the growth of wire as reward, looking ahead is worth something on the mean."""
+    torch.manual_seed(3)
+    policy = GridPolicy(SMALL)
+    torch.nn.init.zeros_(policy.critic[-1].weight)
+    torch.nn.init.zeros_(policy.critic[-1].bias)
+    gains = []
+    for design in designs:
+        env = PlacementEnv(design, GRID)
+        lengths = []
+        for simulations in (1, 200):
+            cost, best, done = tree(env, policy, 1e9, simulations)
+            assert np.isfinite(cost) and done == 5 * simulations
+            assert check(best).overlaps == 0
+            lengths.append(env.macro_hpwl())
+        gains.append(lengths[0] - lengths[1])
+    assert np.mean(gains) > 0
+
+
+def test_place_takes_a_policy_file(designs, tmp_path):
+    from sciml.placement.placer import place
+
+    torch.manual_seed(1)
+    save_policy(GridPolicy(SMALL), tmp_path / "mine.safetensors")
+    placed = place(designs[0], budget=0.6, method="policy", policy=tmp_path / "mine.safetensors")
+    assert placed.scores["legal"] and placed.scores["evaluations"] > 10
+    with pytest.raises(InputError):
+        place(designs[0], budget=0.1, method="policy", policy=tmp_path / "none.safetensors")
