@@ -386,20 +386,20 @@ class Record:
 
 def brittleness(record: Record, shared: Path, rows: int, end: float) -> None:
     """Of the integrals that this package solved, how many stay solved in each family."""
-    rng = np.random.default_rng(11)
-    solved: list[Expr] = []
+    by_set = []
     for kind in ("BWD", "FWD", "IBP", "Rubi"):
         bits = record.rows.get(kind, {}).get(OURS, {"solved": ""})["solved"]
         problems = load(kind, shared, len(bits))
-        solved += [f for f, bit in zip(problems, bits, strict=True) if bit == "1"][: rows // 4]
-    mixed = [solved[i] for i in rng.permutation(len(solved))]
-    near = [families(f, mixed[i - 1], rng) for i, f in enumerate(mixed)]
-    for family in ("k f", "f + g", "f(x + k)", "f(k x)"):
-        done = len(record.of(f"of solved: {family}", OURS)["solved"])
-        for problems in near[done:]:
+        by_set.append([f for f, bit in zip(problems, bits, strict=True) if bit == "1"])
+    in_turn = [f for group in zip(*by_set, strict=False) for f in group][:rows]
+    for i, f in enumerate(in_turn):
+        near = families(f, in_turn[i - 1], np.random.default_rng([11, i]))
+        for family, problem in near.items():
+            kind = f"of solved: {family}"
             if time.monotonic() > end:
                 return
-            record.add(f"of solved: {family}", OURS, in_process(OURS, ours, problems[family]))
+            if len(record.of(kind, OURS)["solved"]) <= i:
+                record.add(kind, OURS, in_process(OURS, ours, problem))
 
 
 def main() -> None:
