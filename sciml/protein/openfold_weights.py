@@ -101,8 +101,17 @@ def read_openfold(path: str | Path) -> AlphaFold:
     for key, value in state.items():
         name = openfold_name(str(key))
         if name is not None:
-            named[name] = value
+            named |= unfused(name, value)
     return from_state(named, path)
+
+
+def unfused(name: str, value: Tensor) -> dict[str, Tensor]:
+    """A triangle multiplication whose two projections are one layer (`linear_ab_p`), as two."""
+    match = re.fullmatch(r"(.*\.)linear_ab_([pg]\.(?:weight|bias))", name)
+    if match is None:
+        return {name: value}
+    a, b = value.chunk(2)
+    return {f"{match[1]}linear_a_{match[2]}": a, f"{match[1]}linear_b_{match[2]}": b}
 
 
 def from_state(state: Mapping[str, Tensor], where: object = "parameters") -> AlphaFold:

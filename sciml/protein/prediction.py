@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,7 @@ class Prediction:
         model: name of the parameters.
         recycles: passes after the first.
         seconds: that it took.
+        violations: counts of faults before and after relaxation, where there was one.
     """
 
     name: str
@@ -45,6 +46,19 @@ class Prediction:
     model: str = ""
     recycles: int = 0
     seconds: float = 0.0
+    violations: dict[str, dict[str, int]] | None = None
+
+    def relaxed(self, rounds: int = 3) -> Prediction:
+        """The same with its energy minimised; see `sciml.protein.relaxation.relax`."""
+        from sciml.protein.relaxation import relax
+
+        found = relax(self.types, self.coordinates, self.atom_mask, rounds=rounds)
+        return replace(
+            self,
+            coordinates=found.atoms,
+            atom_mask=found.mask.astype(np.float32),
+            violations={"before": found.before, "after": found.after},
+        )
 
     @property
     def sequence(self) -> str:
@@ -76,6 +90,8 @@ class Prediction:
             "recycles": self.recycles,
             "seconds": round(self.seconds, 2),
         }
+        if self.violations is not None:
+            row["violations"] = self.violations
         if self.alignment is not None:
             row["sequences"] = self.alignment.depth
         return row

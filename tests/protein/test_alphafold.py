@@ -218,6 +218,40 @@ def test_openfold_checkpoints(tmp_path: Path) -> None:
     )
 
 
+def test_openfold_checkpoints_with_fused_triangles(tmp_path: Path) -> None:
+    config = AlphaFoldConfig(
+        **{**SMALL.__dict__, "templates": TemplateConfig(8, 1, 2, 4, 5, 2, 4, 2)}
+    )
+    model = random_small(4, config)
+    state = openfold_state(model)
+    for key in [k for k in state if "linear_a_" in k]:
+        pair = state.pop(key), state.pop(key.replace("linear_a_", "linear_b_"))
+        state[key.replace("linear_a_", "linear_ab_")] = torch.cat(pair)
+    path = tmp_path / "fused.pt"
+    torch.save({"ema": {"params": {f"model.{k}": v for k, v in state.items()}}}, path)
+    again = StructurePredictor.from_openfold(path, device="cpu").model
+    assert all(
+        torch.equal(again.state_dict()[key], value) for key, value in model.state_dict().items()
+    )
+
+
+def test_bfloat16_runs_near_the_full_precision() -> None:
+    model = random_small()
+    tensors = StructurePredictor(model, "cpu").tensors(random_batch(templates=1))
+    with torch.no_grad():
+        want = model(tensors)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            found = model(tensors)
+    assert found.z.dtype in (torch.float32, torch.bfloat16) and found.atoms.isfinite().all()
+    difference = (found.z.float() - want.z).norm() / want.z.norm()
+    assert 1e-5 < float(difference) < 0.05  # lower precision is in use, and does no more harm
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        loss = model(tensors).z.float().square().mean()
+    loss.backward()
+    gradients = [p.grad for p in model.evoformer.parameters() if p.grad is not None]
+    assert gradients and all(g.isfinite().all() for g in gradients)
+
+
 def test_pickled_code_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "evil.pt"
     torch.save({"x": Path("a")}, path)
