@@ -303,11 +303,11 @@ def confidence_losses(output: Output, truth: Truth) -> dict[str, Tensor]:
             guess = Frames(rotation_from_quaternion(last[..., :4]), last[..., 4:])
             real = frames[:, :, 0]
 
-            def seen(f: Frames) -> Tensor:
+            def local(f: Frames) -> Tensor:
                 moved = f.translation[:, None] - f.translation[:, :, None]
                 return torch.einsum("bfji,bfpj->bfpi", f.rotation, moved)
 
-            square = (seen(guess) - seen(real)).square().sum(-1)
+            square = (local(guess) - local(real)).square().sum(-1)
             logits = output.logits["pae"]
             edges = confidence.pae_breaks(logits.shape[-1]).to(square.device).square()
             target = torch.bucketize(square, edges)

@@ -97,7 +97,7 @@ def read_openfold(path: str | Path) -> AlphaFold:
             state = state[key]
     if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
         raise InputError("holds no dictionary of tensors", where=path)
-    named = {}
+    named: dict[str, Tensor] = {}
     for key, value in state.items():
         name = openfold_name(str(key))
         if name is not None:

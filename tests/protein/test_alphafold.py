@@ -305,10 +305,18 @@ def test_gradient_path_equals_inference_path() -> None:
     training = model(tensors)
     assert torch.allclose(inference.atoms, training.atoms, atol=1e-3)
     assert torch.allclose(inference.z, training.z, atol=1e-4)
+    training.atoms.square().mean().backward()
+    want = {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
+    model.zero_grad()
     model.checkpoint_blocks = True
     again = model(tensors)
     again.atoms.square().mean().backward()
     assert torch.allclose(again.atoms, training.atoms, atol=1e-5)
+    found = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
+    assert set(found) == set(want) and len(want) > 150
+    largest = max(float(g.abs().max()) for g in want.values())
+    for name, gradient in want.items():
+        assert (found[name] - gradient).abs().max() <= 1e-5 * largest, name
 
 
 def test_rotating_a_template_changes_nothing() -> None:
