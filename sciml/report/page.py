@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sciml import __version__
+from sciml.errors import InputError
 from sciml.paths import atomic_write
 
 if TYPE_CHECKING:
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
 
 # An SVG above this size is slower to open than the same picture as PNG.
 LARGEST_SVG = 300_000
+# An id, and the ways in which our pages refer to one.
+REFERENCE = r'(\bid="|href="#|url\(#|getElementById\(")([^")]+)'
+# Around the content of a page, so that it can be read back.
+BEGIN, END = "<!--content-->", "<!--end of content-->"
 
 STYLE = """
 :root { --ink: #1c2330; --soft: #5a6577; --line: #dde3ea; --accent: #0b66c3; --back: #ffffff;
@@ -67,6 +72,13 @@ def _inline(text: str) -> str:
     return re.sub(r"(?<![\w*])\*([^*\s][^*]*)\*(?!\w)", r"<em>\1</em>", text)
 
 
+def _plain(markup: str) -> str:
+    """What `_inline` was given."""
+    for tag, mark in (("code", "`"), ("strong", "**"), ("em", "*")):
+        markup = re.sub(f"</?{tag}>", lambda m, mark=mark: mark, markup)
+    return html.unescape(markup)
+
+
 def _cell(value: Any) -> str:
     if value is None or (isinstance(value, float) and value != value):
         return "–"
@@ -94,6 +106,9 @@ class Page:
     def heading(self, text: str, level: int = 2) -> None:
         """A section heading; sections of level 2 are listed at the top of a long page."""
         anchor = re.sub(r"\W+", "-", text.lower()).strip("-")
+        known = [a for a, _ in self.sections]
+        if level == 2 and anchor in known:
+            anchor += f"-{len(known)}"
         if level == 2:
             self.sections.append((anchor, text))
         self.parts.append(f'<h{level} id="{anchor}">{_inline(text)}</h{level}>')
@@ -161,7 +176,36 @@ class Page:
         self.heading(other.title)
         if other.lead:
             self.text(other.lead)
-        self.parts += [re.sub(r"<(/?)h2", r"<\1h3", part) for part in other.parts]
+        # Ids of several pages must not meet on this one.
+        prefix = f"p{len(self.sections)}-"
+        names = {name for part in other.parts for name in re.findall(r'\bid="([^"]+)"', part)}
+
+        def own(match: re.Match[str]) -> str:
+            return match[1] + (prefix + match[2] if match[2] in names else match[2])
+
+        for part in other.parts:
+            part = re.sub(r"<(/?)h2", r"<\1h3", part)
+            self.parts.append(re.sub(REFERENCE, own, part))
+
+    @classmethod
+    def read(cls, path: str | Path) -> Page:
+        """A page that `write` wrote, to `extend` another one with.
+
+        Raises:
+            InputError: no such file, or another kind of page.
+        """
+        try:
+            text = Path(path).read_text(encoding="utf-8")
+        except OSError as error:
+            raise InputError(f"cannot be read ({error.strerror})", where=path) from error
+        title = re.search(r"<h1>(.*?)</h1>", text, re.S)
+        content = re.search(rf"{BEGIN}(.*){END}", text, re.S)
+        if title is None or content is None:
+            raise InputError("is not a page of this package", where=path)
+        lead = re.search(r'<p class="lead">(.*?)</p>', text, re.S)
+        page = cls(_plain(title[1]), _plain(lead[1]) if lead else "")
+        page.parts.append(content[1])
+        return page
 
     def __str__(self) -> str:
         links = "".join(f'<a href="#{a}">{_inline(t)}</a>' for a, t in self.sections)
@@ -171,7 +215,7 @@ class Page:
             '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
             '<meta name="viewport" content="width=device-width, initial-scale=1">'
             f"<title>{html.escape(self.title)}</title><style>{STYLE}</style></head><body><main>"
-            f"<h1>{_inline(self.title)}</h1>{lead}{nav}{''.join(self.parts)}"
+            f"<h1>{_inline(self.title)}</h1>{lead}{nav}{BEGIN}{''.join(self.parts)}{END}"
             f"<footer>Made by sciml {__version__}.</footer></main></body></html>\n"
         )
 

@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from sciml.errors import InputError
 from sciml.report import Page, plots
 
 
@@ -76,3 +77,38 @@ def test_spread():
 @pytest.mark.parametrize("width", [1280, 390])
 def test_it_opens_in_a_browser_without_errors(page, tmp_path, browse, width):
     assert "Two &lt;jets&gt;" in browse(page.write(tmp_path / "report.html"), width)
+
+
+def test_a_written_page_is_read_back_and_joined(tmp_path):
+    """Two pages with the same ids and anchors meet on one without a clash."""
+    from matplotlib.figure import Figure
+
+    for name in ("one", "two"):
+        page = Page(f"Page *{name}* & `more`", lead="What **was** asked <here>.")
+        page.heading("Numbers")
+        figure = Figure(figsize=(2, 2))
+        figure.subplots().plot([0, 1], label="a")
+        page.figure(figure, "A line.")
+        page.html('<canvas id="view"></canvas><script>document.getElementById("view")</script>')
+        page.write(tmp_path / f"{name}.html")
+    read = Page.read(tmp_path / "one.html")
+    assert read.title == "Page *one* & `more`" and read.lead == "What **was** asked <here>."
+    assert str(read).replace("<nav></nav>", "") == (tmp_path / "one.html").read_text()
+
+    both = Page("Both")
+    for name in ("one", "two"):
+        both.extend(Page.read(tmp_path / f"{name}.html"))
+    text = str(both)
+    ids = re.findall(r'\bid="([^"]+)"', text)
+    assert len(ids) == len(set(ids)) > 8
+    for reference in re.findall(r'(?:href="#|url\(#|getElementById\(")([^")]+)', text):
+        assert reference in ids, reference
+    assert text.count("<h1>") == 1 and text.count("<h2") == 2
+
+
+def test_another_page_is_refused(tmp_path):
+    (tmp_path / "other.html").write_text("<h1>Other</h1>")
+    with pytest.raises(InputError, match="not a page"):
+        Page.read(tmp_path / "other.html")
+    with pytest.raises(InputError, match="cannot be read"):
+        Page.read(tmp_path / "missing.html")
