@@ -1,7 +1,8 @@
 """How much memory and time a prediction will take, said before it starts.
 
-The terms are the arrays that are alive together at the peak of the Evoformer, of the structure
-module and of the heads; the constants are estimates, not yet fitted to measured peaks.
+The terms are the arrays that are alive together at the peaks: inside a triangle multiplication, in
+the structure module, in the heads and when their logits become probabilities. Beside measured
+peaks on a CPU: benchmarks/protein_memory.py.
 """
 
 from __future__ import annotations
@@ -10,15 +11,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sciml.errors import InputError
-from sciml.protein.evoformer import SLICE_BYTES
 from sciml.protein.features import DEFAULT_FEATURES, FeatureConfig
 from sciml.protein.model import AlphaFoldConfig
 
 if TYPE_CHECKING:
     from sciml.device import Placement
 
-RUNTIME = 450 << 20
-"""Interpreter, libraries and thread buffers [bytes]."""
+RUNTIME = 380 << 20
+"""Interpreter, libraries and thread buffers [bytes], measured."""
 
 
 @dataclass(frozen=True)
@@ -63,17 +63,22 @@ def estimate(
     """
     rows = features.clusters + templates
     pair = float(n) * n * batch
-    stack = pair * (2 * c.pair_dim + 2 * c.triangle_dim + 2 * c.pair_heads + c.msa_heads)
-    stack += rows * n * c.msa_dim * batch * 2.2
-    extra = features.extra * n * c.extra_dim * batch * 2.5 + rows * n * c.msa_dim * batch
-    extra += pair * (2 * c.pair_dim + 2 * c.triangle_dim)
+    alignment = rows * n * c.msa_dim * batch
+    given = (49 * rows + 4 * features.extra) * n * batch  # the features, beside everything
+    factors = pair * 2 * c.triangle_dim
+    stack = alignment * (1 + 2 * c.outer_dim / c.msa_dim) + factors + pair * c.pair_dim
+    extra = features.extra * n * c.extra_dim * batch + alignment + factors + pair * c.pair_dim
     if c.templates is not None and templates:
         t = c.templates
-        extra = max(extra, pair * (2 * c.pair_dim + t.dim * (templates + 1) + 2 * t.hidden))
-    structure = pair * (3 * c.pair_dim + 6 * c.ipa_heads) + rows * n * c.msa_dim * batch
-    heads = pair * (2 * c.pair_dim + 5 * max(c.distogram_bins, c.pae_bins))
-    peak = max(stack, extra, structure, heads) * width
-    total = peak + parameters(c) * 4 + RUNTIME + 4 * SLICE_BYTES
+        extra = max(extra, pair * (c.pair_dim + t.dim * (templates + 1) + 2 * t.hidden))
+    structure = pair * (2 * c.pair_dim + 7 * c.ipa_heads) + alignment
+    heads = pair * (c.pair_dim + 3 * c.distogram_bins + 3 * c.pae_bins) + alignment
+    total = (
+        max(max(stack, extra, structure) * width, heads * 4)
+        + given * 4
+        + parameters(c) * 4
+        + RUNTIME
+    )
     cells = rows * float(n) * batch
     block = cells * c.msa_dim**2 * 36 + cells * (rows + n) * c.msa_dim * 4
     block += pair * (rows * c.outer_dim**2 + c.outer_dim**2 * c.pair_dim) * 2

@@ -1,6 +1,8 @@
 """Relaxation: faults go, the fold stays; without OpenMM the user is told how to get it."""
 
 import builtins
+import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,6 +11,7 @@ import torch
 
 from sciml.errors import InputError
 from sciml.protein import residues
+from sciml.protein.prediction import Prediction
 from sciml.protein.relaxation import relax, violations
 from sciml.protein.structure_module import AtomBuilder, atom14_to_atom37
 
@@ -72,6 +75,18 @@ def test_unknown_residues_are_refused() -> None:
     types[1] = residues.UNKNOWN
     with pytest.raises(InputError, match="residue 2"):
         relax(types, atoms, mask)
+
+
+def test_predictions_report_their_faults(tmp_path: Path) -> None:
+    pytest.importorskip("openmm", reason="the extra packages of [relax] are not installed")
+    pytest.importorskip("pdbfixer", reason="the extra packages of [relax] are not installed")
+    types, atoms, mask = helix("ACDE")
+    plain = Prediction("x", types, atoms, mask, np.full(4, 80.0))
+    found = plain.relaxed(rounds=1)
+    assert plain.violations is None and found.coordinates.shape == atoms.shape
+    written = json.loads(found.write(tmp_path)["confidence"].read_text())
+    assert set(written["violations"]) == {"before", "after"}
+    assert "broken_bonds" in written["violations"]["after"]
 
 
 def test_faults_go_and_the_fold_stays() -> None:
