@@ -91,7 +91,8 @@ class Config:
     control_repeats: Annotated[int, Range(min=1)] = 3
     """Repetitions of the controls that are trained."""
     finetune: TrainConfig = TrainConfig(steps=60, batch_size=2, lr=5e-4, warmup=0.1)
-    """Fine-tuning on the other parts' families; untrained networks learn at `train.lr`."""
+    """Fine-tuning of the first network on the other parts' families; untrained networks learn at
+    `train.lr`."""
     controls: bool = True
     """Also measure what must do worse."""
     fold: Annotated[int, Range(min=0)] = 8
@@ -160,9 +161,9 @@ def generated(config: Config, out: Path) -> list[Item]:
                     folds=None if chains is None else [chains[start % len(chains)]],
                 )
                 for path, family in zip(paths, made, strict=True):
-                    _keep(path, contact_features(family.alignment), family.cb)
+                    contact_features(family.alignment).write(path, family.cb)
             for path in paths:
-                features, cb = _kept(path)
+                features, cb = ContactFeatures.read(path)
                 items.append(Item(path.stem, features, metrics.distances(cb)))
             bar.update(len(items))
     return items
@@ -183,36 +184,14 @@ def real(config: Config, out: Path) -> list[Item]:
             for name, path in paths.items():
                 if not path.exists():
                     alignment = controls[name](thin.alignment) if name else thin.alignment
-                    _keep(path, contact_features(alignment), np.zeros((0, 3)))
-                kinds[name] = _kept(path)[0]
+                    contact_features(alignment).write(path)
+                kinds[name] = ContactFeatures.read(path)[0]
             features = kinds.pop("")
             if config.controls:
                 kinds["profiles without couplings"] = features.without_scores()
             items.append(Item(family.name, features, family.distances(), family, kinds))
             bar.update(len(items))
     return items
-
-
-def _keep(path: Path, found: ContactFeatures, cb: np.ndarray) -> None:
-    with atomic_write(path) as temporary, open(temporary, "wb") as file:
-        np.savez(
-            file,
-            nodes=found.nodes,
-            pairs=found.pairs.astype(np.float16),
-            dca=found.dca.astype(np.float32),
-            plm=found.plm.astype(np.float32),
-            neff=found.neff,
-            cb=cb.astype(np.float32),
-        )
-
-
-def _kept(path: Path) -> tuple[ContactFeatures, np.ndarray]:
-    with np.load(path) as file:
-        pairs = file["pairs"].astype(np.float32)
-        features = ContactFeatures(
-            file["nodes"], pairs, file["dca"], file["plm"], float(file["neff"])
-        )
-        return features, file["cb"]
 
 
 def _thinned(family: Family, most: int = 4000) -> Family:
@@ -254,14 +233,31 @@ def pretrained(config: Config, known: list[Item], out: Path) -> tuple[list[Conta
 Predictions = dict[str, dict[str, np.ndarray]]
 
 
-def predictions(nets: list[ContactNet] | ContactNet, items: list[Item]) -> Predictions:
-    """What networks say of families, and of their controls."""
+def predictions(
+    nets: list[ContactNet] | ContactNet, items: list[Item], path: Path | None = None
+) -> Predictions:
+    """What networks say of families, and of their controls; kept in `path` (.npz) if given."""
+    if path is not None and path.exists():
+        with np.load(path) as file:
+            keys = [(name, *name.split("|")) for name in file.files]
+            found: Predictions = {kind: {} for _, kind, _ in keys}
+            for key, kind, family in keys:
+                found[kind][family] = file[key].astype(np.float32)
+        return found
     predictor = ContactPredictor(nets)
-    found: Predictions = {}
+    found = {}
     for item in items:
         for kind, features in {"": item.features, **item.controls}.items():
             classes = predictor.from_features(features).distances
             found.setdefault(kind, {})[item.name] = classes.astype(np.float32)
+    if path is not None:
+        with atomic_write(path) as temporary, open(temporary, "wb") as stream:
+            arrays = {
+                f"{kind}|{name}": classes.astype(np.float16)
+                for kind, by_name in found.items()
+                for name, classes in by_name.items()
+            }
+            np.savez(stream, **arrays)  # type: ignore[arg-type]
     return found
 
 
@@ -290,7 +286,8 @@ def cross_validated(
             )
             place = out / f"repeat_{repeat}_part_{part}"
             tuned = train_on(start, known, settings, place, config.crop)
-            for kind, by_name in predictions(tuned, [items[i] for i in test]).items():
+            tested = [items[i] for i in sorted(test)]
+            for kind, by_name in predictions(tuned, tested, place / "predictions.npz").items():
                 run.setdefault(kind, {}).update(by_name)
         runs.append(run)
     return runs
@@ -350,25 +347,29 @@ def couplings(items: list[Item]) -> list[dict[str, Any]]:
 def real_families(
     config: Config, nets: list[ContactNet], untrained: list[ContactNet], out: Path
 ) -> tuple[list[Item], list[dict[str, Any]], Predictions]:
-    """Everything that is measured on real families; the predictions to fold."""
+    """What is measured on real families, and the predictions without fine-tuning, to fold."""
     items = real(config, out / "features" / "real")
-    each = [predictions(net, items) for net in nets]
+    each = [
+        predictions(net, items, out / "predictions" / f"member_{member}.npz")
+        for member, net in enumerate(nets)
+    ]
     zero = mean_of(each)
     rows = couplings(items)
     rows += rows_of(items, each, "generated families only", with_controls=config.controls)
     if not config.folds:
         return items, rows, zero
-    tuned = cross_validated(items, nets, config, out / "finetuned")
+    tuned = cross_validated(items, nets[:1], config, out / "finetuned")
     rows += rows_of(items, tuned, "fine-tuned", with_controls=config.controls)
     if config.controls:
         lr, config = config.train.lr, replace(config, repeats=config.control_repeats)
-        scratch = cross_validated(items, untrained, config, out / "no_pretraining", lr=lr)
+        plain = [replace(item, controls={}) for item in items]
+        scratch = cross_validated(plain, untrained, config, out / "no_pretraining", lr=lr)
         rows += rows_of(items, scratch, "no pretraining", with_controls=False)
-        frozen = cross_validated(items, untrained, config, out / "frozen", lr=lr, frozen=True)
+        frozen = cross_validated(plain, untrained, config, out / "frozen", lr=lr, frozen=True)
         rows += rows_of(items, frozen, "random frozen trunk", with_controls=False)
     with atomic_write(out / "families.json") as temporary:
         temporary.write_text(json.dumps(by_family(items, zero, mean_of(tuned)), indent=1))
-    return items, rows, mean_of(tuned)
+    return items, rows, zero
 
 
 def by_family(items: list[Item], zero: Predictions, tuned: Predictions) -> list[dict[str, Any]]:
@@ -392,23 +393,36 @@ def by_family(items: list[Item], zero: Predictions, tuned: Predictions) -> list[
     ]
 
 
-def folded(items: list[Item], run: Predictions, count: int) -> list[dict[str, Any]]:
-    """Fold chains and compare with the truth by TM-score."""
+def folded(items: list[Item], run: Predictions, count: int, out: Path) -> list[dict[str, Any]]:
+    """Fold chains and compare with the truth by TM-score; a chain's row is kept in `out`."""
     rows = []
     with Bar("folding", min(count, len(items))) as bar:
         for item in items[:count]:
-            distances = run[""][item.name]
-            tm = None
-            if item.family is None:
-                model = fold(distances, starts=2, steps=200)
-            else:
-                order = np.argsort(item.family.column)
-                columns = item.family.column[order]
-                model = fold(distances[np.ix_(columns, columns)], starts=2, steps=200)
-                tm = round(metrics.tm_score(model.ca, item.family.ca[order]), 3)
-            rows.append({"family": item.name, "residues": len(model.ca), "TM-score": tm})
+            path = out / f"{item.name}.json"
+            if not path.exists():
+                with atomic_write(path) as temporary:
+                    temporary.write_text(json.dumps(_fold(item, run[""][item.name])))
+            rows.append(json.loads(path.read_text()))
             bar.update(len(rows))
     return rows
+
+
+def _fold(item: Item, distances: np.ndarray) -> dict[str, Any]:
+    """Fold one chain; scores of the model and of its mirror image, where the truth is known."""
+    if item.family is None:
+        model = fold(distances, starts=2, steps=200)
+        return {"family": item.name, "residues": len(model.ca), "TM-score": None}
+    order = np.argsort(item.family.column)
+    columns = item.family.column[order]
+    model = fold(distances[np.ix_(columns, columns)], starts=2, steps=200)
+    truth = item.family.ca[order]
+    mirrored = model.ca * np.array([1.0, 1.0, -1.0])
+    return {
+        "family": item.name,
+        "residues": len(model.ca),
+        "TM-score": round(metrics.tm_score(model.ca, truth), 3),
+        "mirror image": round(metrics.tm_score(mirrored, truth), 3),
+    }
 
 
 def main(config: Config, out: Path) -> None:
@@ -447,7 +461,7 @@ def main(config: Config, out: Path) -> None:
         page.table(scores["real"], "Long-range contacts; every family measured by a network that "
                    "has not seen it")  # fmt: skip
     if config.fold:
-        scores["folded"] = folded(tested, chosen, config.fold)
+        scores["folded"] = folded(tested, chosen, config.fold, out / "folded")
         if config.data is not None:
             page.heading("Coarse models")
             found = [line["TM-score"] for line in scores["folded"]]

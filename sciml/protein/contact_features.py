@@ -8,6 +8,7 @@ by their own spread, so that shallow and deep alignments look alike.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -46,6 +47,29 @@ class ContactFeatures:
     dca: np.ndarray
     plm: np.ndarray
     neff: float
+
+    def write(self, path: str | Path, cb: np.ndarray | None = None) -> None:
+        """Keep them (pair features in half precision), and CB positions [C, 3], in a .npz file."""
+        from sciml.paths import atomic_write
+
+        with atomic_write(path) as temporary, open(temporary, "wb") as file:
+            np.savez(
+                file,
+                nodes=self.nodes,
+                pairs=self.pairs.astype(np.float16),
+                dca=self.dca.astype(np.float32),
+                plm=self.plm.astype(np.float32),
+                neff=self.neff,
+                cb=np.zeros((0, 3), np.float32) if cb is None else cb.astype(np.float32),
+            )
+
+    @classmethod
+    def read(cls, path: str | Path) -> tuple[ContactFeatures, np.ndarray]:
+        """What `write` kept: the features, and the CB positions (none: [0, 3])."""
+        with np.load(path) as file:
+            pairs = file["pairs"].astype(np.float32)
+            found = cls(file["nodes"], pairs, file["dca"], file["plm"], float(file["neff"]))
+            return found, file["cb"]
 
     def without_scores(self) -> ContactFeatures:
         """Profiles and places only: what pairs of columns say together is 0."""

@@ -281,7 +281,8 @@ def made_folds(rng: np.random.Generator, lengths: np.ndarray) -> list[Fold]:
     for number, (letters, pairs) in enumerate(plans):
         n = len(letters)
         bounds[:, number, :n, :n] = restraints(letters, pairs)
-    positions = embed(*bounds, seed=int(rng.integers(2**31)))
+    low, high, weight = bounds
+    positions = embed(low, high, weight, seed=int(rng.integers(2**31)))
     folds = []
     for number, (letters, _) in enumerate(plans):
         ca = positions[number, : len(letters)].astype(np.float64)

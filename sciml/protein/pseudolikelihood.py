@@ -75,8 +75,8 @@ def _gradient(
 def _dot(a: np.ndarray, b: np.ndarray) -> float:
     total = 0.0
     for i in range(len(a)):
-        part = np.float32(0)
-        for k in range(a.shape[1]):
+        part = a[i, 0] * b[i, 0]  # in single precision, which is fast
+        for k in range(1, a.shape[1]):
             part += a[i, k] * b[i, k]
         total += part
     return total
@@ -85,10 +85,10 @@ def _dot(a: np.ndarray, b: np.ndarray) -> float:
 @njit(cache=True, fastmath=True, nogil=True)
 def _add(a: np.ndarray, factor: float, b: np.ndarray, out: np.ndarray) -> None:
     """out = a + factor b."""
-    factor = np.float32(factor)
+    share = np.float32(factor)
     for i in range(len(a)):
         for k in range(a.shape[1]):
-            out[i, k] = a[i, k] + factor * b[i, k]
+            out[i, k] = a[i, k] + share * b[i, k]
 
 
 @njit(cache=True, fastmath=True, nogil=True)
