@@ -37,7 +37,6 @@ _BINARY: dict[str, Callable[[Array, Array], Array]] = {
     "pow": np.power,
 }  # fmt: skip
 DEFAULT = ("add", "sub", "mul", "div", "sin", "cos", "exp", "log", "sqrt", "square")
-_MAX_NODES = 30
 _BAD = math.inf
 
 
@@ -227,11 +226,20 @@ class _Evolution:
         return min((population[i] for i in picks), key=lambda f: f.error * 1.01**f.complexity)
 
     def _powers(self, exponents: tuple[int, ...]) -> Tree:
-        factors = [("x", i) for i, e in enumerate(exponents) for _ in range(e)]
-        out: Tree = factors[0]
-        for factor in factors[1:]:
-            out = ("mul", out, factor)
-        return out
+        out: Tree | None = None
+        for i, e in enumerate(exponents):
+            if e:
+                power = self._power(("x", i), e)
+                out = power if out is None else ("mul", out, power)
+        return out or ("c", 1.0)
+
+    def _power(self, x: Tree, e: int) -> Tree:
+        """x to the e in as few nodes as squares allow."""
+        if e == 1:
+            return x
+        if e % 2 == 0 and "square" in self.unary:
+            return ("square", self._power(x, e // 2))
+        return ("mul", x, self._power(x, e - 1))
 
     def sparse_sums(self) -> list[Tree]:
         """Sums of few monomials and single functions, by least squares whose small terms are
@@ -281,7 +289,11 @@ class _Evolution:
         return tree
 
     def run(self, start: list[Tree]) -> None:
-        trees = [t for t in start + self.sparse_sums() if nodes(t) <= self.most]
+        """Search until the time is over or a formula is exact."""
+        from sciml.symbolic import dictionary
+
+        found = self.sparse_sums() + dictionary.seeds(self.X, self.y, self.unary, self.binary)
+        trees = [t for t in start + found if nodes(t) <= self.most]
         trees += [("x", i) for i in range(self.X.shape[1])]
         trees += [self.random(3) for _ in range(self.size - min(len(trees), self.size))]
         for tree in start:  # constants of what was proposed are not yet fitted
@@ -369,7 +381,7 @@ class SymbolicRegressor(RegressorMixin, BaseEstimator):
     """
 
     def __init__(
-        self, operators: Sequence[str] = DEFAULT, seconds: float = 10.0, max_nodes: int = 20,
+        self, operators: Sequence[str] = DEFAULT, seconds: float = 10.0, max_nodes: int = 30,
         population: int = 400, parsimony: float = 0.01,
         proposals: Callable[[Array, Array], list[Tree]] | None = None, random_state: int = 0,
     ) -> None:  # fmt: skip
