@@ -107,7 +107,8 @@ class InvariantPointAttention(nn.Module):
         for point in range(self.point_qk):
             for axis in range(3):
                 here, there = q_points[:, :, :, point, axis], k_points[:, :, :, point, axis]
-                square = square + (here[..., :, None] - there[..., None, :]).square()
+                apart = here[..., :, None] - there[..., None, :]
+                square = torch.addcmul(square, apart, apart)
         logits = torch.matmul(q * (1 / (3 * self.scalar_qk)) ** 0.5, k.mT)
         logits = logits - 0.5 * scale[:, None, None] * square + pair_logits
         both = mask[:, :, None] * mask[:, None, :]
