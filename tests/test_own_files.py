@@ -1,0 +1,81 @@
+"""A new user's files, one a science, with the commands that the demonstration's page shows.
+
+The files are real ones that no demonstration has seen; each command gives an answer, and a file of
+another kind one line that names the next step.
+"""
+
+import json
+import shlex
+from pathlib import Path
+
+import pytest
+
+from sciml.cli import main
+from sciml.demo import PARTS
+
+
+def run(command: str, *files: Path) -> int:
+    words = iter(files)
+    arguments = [str(next(words)) if word == "FILE" else word for word in shlex.split(command)]
+    return main(arguments)
+
+
+def test_the_page_shows_these_commands():
+    shown = [part.own.split()[1:3] for part in PARTS]
+    assert shown == [
+        ["jets", "tag"], ["protein", "contacts"], ["symbolic", "integrate"], ["placement", "place"]
+    ]  # fmt: skip
+
+
+def test_jets(shared, tmp_path):
+    from sciml.jets.io import read
+
+    file = shared / "data" / "jets" / "JetClassII_example.parquet"
+    assert run("jets tag FILE -o FILE", file, tmp_path / "scores.parquet") == 0
+    scores = read(tmp_path / "scores.parquet")
+    assert len(scores) == len(read(file)) and "score_QCD" in scores.fields
+
+
+def test_proteins(shared, tmp_path):
+    alignment = shared / "data" / "protein" / "pfam40" / "PF00013" / "msa.fasta.gz"
+    assert run("protein contacts FILE -o FILE", alignment, tmp_path / "contacts.tsv") == 0
+    first = (tmp_path / "contacts.tsv").read_text().splitlines()[1].split("\t")
+    assert 0.0 <= float(first[2]) <= 1.0
+
+
+def test_formulas(shared, tmp_path, capsys):
+    import gzip
+
+    rows = shared / "data" / "symbolic" / "rubi_independent_x_only.shared.jsonl.gz"
+    with gzip.open(rows, "rt") as lines:
+        problem = json.loads(next(lines))["integrand"]
+    assert run(f"symbolic integrate {shlex.quote(problem)} --json") == 0
+    assert json.loads(capsys.readouterr().out)["verified"]
+
+
+def test_circuits(shared, tmp_path, capsys):
+    folder = shared / "data" / "placement" / "ariane133-ng45"
+    files = (folder / "netlist.pb.txt.gz", folder / "initial.plc", tmp_path / "placed.plc")
+    assert run("placement place FILE --plc FILE -o FILE --budget 2s --json", *files) == 0
+    found = json.loads(capsys.readouterr().out.strip().splitlines()[-1])
+    assert found["legal"] and found["proxy"] < 2
+    assert run("placement check FILE --plc FILE", files[0], files[2]) == 0
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "jets tag FILE -o FILE.root",
+        "protein contacts FILE -o FILE.tsv",
+        "symbolic solve-file FILE -o FILE.jsonl",
+        "placement place FILE -o FILE.plc --budget 1s",
+    ],
+)
+def test_a_file_of_another_kind(command, tmp_path, capsys):
+    (tmp_path / "notes.txt").write_text("Dear diary,\n\n12 of 3\n")
+    words = command.replace("FILE", str(tmp_path / "notes.txt"), 1)
+    words = words.replace("FILE", str(tmp_path / "out"))
+    assert main(shlex.split(words)) == 2
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert lines[-1].startswith("sciml: error: ") and "notes.txt" in lines[-1]
+    assert not list(tmp_path.glob("out*"))
