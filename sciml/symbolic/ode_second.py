@@ -20,6 +20,7 @@ from sciml.symbolic.ode_first import (
     same,
     tidy,
 )  # fmt: skip
+from sciml.symbolic.ode_variable import NEW, in_new_variable
 
 C2 = ex.symbol("c2")
 
@@ -51,8 +52,8 @@ def as_linear(F: Expr, c: Context) -> Linear | None:
     return Linear(tidy(-coefficient_p), tidy(-coefficient_y), tidy(rest))
 
 
-def _homogeneous_pairs(e: Linear, c: Context) -> Iterator[tuple[Expr, Expr, str]]:
-    """Two independent solutions of y'' + p y' + q y = 0."""
+def _elementary_pairs(e: Linear, c: Context) -> Iterator[tuple[Expr, Expr, str]]:
+    """Constant coefficients, Euler's equation, exponential solutions."""
     x = c.sx
     p, q = freeze(e.p, c, c.x), freeze(e.q, c, c.x)
     if p is not None and q is not None:
@@ -64,10 +65,28 @@ def _homogeneous_pairs(e: Linear, c: Context) -> Iterator[tuple[Expr, Expr, str]
         a, b = _constant(px - 1, qx, log)
         yield a, b, "Euler"
         return
+    for first in exponential_solutions(e.p, e.q, c.x):
+        second = _second_solution(first, e.p, c)
+        if second is not None:
+            yield first, second, "exponential solution"
+            return
+
+
+def _homogeneous_pairs(e: Linear, c: Context) -> Iterator[tuple[Expr, Expr, str]]:
+    """Two independent solutions of y'' + p y' + q y = 0."""
+    for pair in _elementary_pairs(e, c):
+        yield pair
+        return
     for first, name in _particular(e, c):
         second = _second_solution(first, e.p, c)
         if second is not None:
             yield first, second, name
+            return
+    for P, Q, new in in_new_variable(e.p, e.q, c):
+        back = {ex.symbol(NEW): new}
+        inner = Context(NEW, c.y, c.deadline)
+        for u, v, name in _elementary_pairs(Linear(P, Q, ex.ZERO), inner):
+            yield ex.substitute(u, back), ex.substitute(v, back), f"{name} in {new}"
             return
     yield from _by_invariant(e, c)
     yield from _by_new_variable(e, c)
@@ -90,8 +109,6 @@ def _constant(p: Expr, q: Expr, x: Expr) -> tuple[Expr, Expr]:
 def _particular(e: Linear, c: Context) -> Iterator[tuple[Expr, str]]:
     """Simple functions that solve the homogeneous equation."""
     x = c.sx
-    for u in exponential_solutions(e.p, e.q, c.x):
-        yield u, "exponential solution"
     powers = [ex.power(x, ex.number(k)) for k in (1, 2, -1, Fraction(1, 2), 3, -2, Fraction(-1, 2))]
     growth = [ex.call("exp", k * x) for k in (1, -1, 2, -2)]
     bell = [ex.call("exp", k * x**2) for k in (ex.HALF, -ex.HALF, ex.ONE, ex.MINUS)]

@@ -171,7 +171,7 @@ def _circular(f: Expr, x: str, t: str) -> Iterator[Substitution | None]:
         if unit is None:
             continue
         s, c = ex.symbol("_s"), ex.symbol("_c")
-        mapping = _by_sine_cosine(nodes, unit, x, s, c, h)
+        mapping = by_sine_cosine(nodes, unit, x, s, c, h)
         if mapping is None:
             continue
         g = ex.substitute(f, mapping)
@@ -180,9 +180,17 @@ def _circular(f: Expr, x: str, t: str) -> Iterator[Substitution | None]:
         yield from _bioche(g, unit, unit.diff(x), t, h)
 
 
-def _by_sine_cosine(
+def circular_unit(nodes: list[Expr], x: str) -> Expr | None:
+    """The u of whose multiples every function is circular; None where there are others."""
+    if not all(n.op in _TRIG and _linear(n.args[0], x) for n in nodes):
+        return None
+    return _unit([n.args[0] for n in nodes], x)
+
+
+def by_sine_cosine(
     nodes: list[Expr], unit: Expr, x: str, s: Expr, c: Expr, h: str
 ) -> dict[Expr, Expr] | None:
+    """Every function in `nodes` by the symbols s and c for sine and cosine of `unit`."""
     sign = -1 if h else 1
     out = {}
     for n in nodes:

@@ -19,6 +19,8 @@ from sciml.symbolic.worker import dump
         ("x*y' = y - 5 + (y-5)*log((y-5)/x)*sin(x)", "for v"),
         ("y'*cos(y-x) = cos(y-x) + x*sin(y-x)", ""),
         ("(y'-1)*(y*y'+x) = 0", ""),
+        ("y*sin(x)^2 + y'' = y'*(cos(x) - sin(x)^2)/sin(x)", "in cos(x)"),
+        ("x^3*y'' + x*(x+1)*y' = 2*y", "in 1/x"),
         ("2*y*y''*x + 2*x*y'^2 = 2*y*y'", ""),
     ],
 )
