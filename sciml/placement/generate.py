@@ -18,7 +18,7 @@ import tyro
 
 from sciml.config import Range
 from sciml.errors import InputError
-from sciml.placement.design import MACRO, PORT, SOFT, Canvas, Design, Grid, build
+from sciml.placement.design import CELL, MACRO, PORT, SOFT, Canvas, Design, Grid, Rows, build
 from sciml.placement.tokens import Names
 
 
@@ -183,6 +183,51 @@ def _wire(
         "node": node, "dx": np.round(dx, 3), "dy": np.round(dy, 3), "output": output,
         "start": start, "weight": np.ones(len(members)),
     }  # fmt: skip
+
+
+def standard_cells(count: int, seed: int = 0, rent: float = 0.65, degree: float = 3.4) -> Design:
+    """A flat synthetic design of `count` standard cells on rows, ports around, 70 % full.
+
+    Nets follow the same hidden tree as those of `netlist`. One unit is a site, rows are 8 high.
+    """
+    if count < 2:
+        raise InputError(f"a design needs at least 2 cells, got {count}")
+    rng = np.random.default_rng([seed, 78])
+    position = rng.permutation(count)
+    leaf = np.argsort(position)
+    levels = max(int(np.ceil(np.log2(count))), 1)
+    chance = 2.0 ** (-(1 - rent) * np.arange(1, levels + 1))
+    driver = rng.permutation(count)
+    span = np.int64(1) << (1 + rng.choice(levels, count, p=chance / chance.sum()))
+    sinks = np.clip(rng.geometric(1 / (degree - 1), count), 1, 60)
+    start = np.concatenate([[0], np.cumsum(sinks + 1)])
+    low = position[driver] // span * span
+    high = np.minimum(low + span, count)
+    net = np.repeat(np.arange(count), sinks + 1)
+    pins = leaf[(low[net] + rng.random(len(net)) * (high - low)[net]).astype(np.int64)]
+    pins[start[:-1]] = driver
+    ports = max(int(np.sqrt(count)), 4)  # the last sink of some nets is a port
+    pins[start[1:][rng.choice(count, ports, replace=False)] - 1] = count + np.arange(ports)
+    width = rng.integers(2, 14, count).astype(np.float64)
+    rows = max(int(np.sqrt(width.sum() * 8 / 0.7) / 8), 1)
+    size = np.ceil(width.sum() / 0.7 / rows)
+    kind = np.repeat([CELL, PORT], [count, ports]).astype(np.int8)
+    zero = np.zeros(ports)
+    x = np.concatenate([np.full(count, size / 2), np.resize([0.0, size], ports)])
+    y = np.concatenate([np.full(count, rows * 4.0), rng.random(ports) * rows * 8])
+    output = np.zeros(len(pins), bool)
+    output[start[:-1]] = True
+    labels = [f"c{i}" for i in range(count)] + [f"p{i}" for i in range(ports)]
+    return build(
+        f"cells_{count}", name=f"cells_{count}", names=Names.of(labels), kind=kind,
+        width=np.concatenate([width, zero]), height=np.concatenate([np.full(count, 8.0), zero]),
+        x=x, y=y, orientation=np.zeros(count + ports, np.int8), fixed=kind == PORT,
+        pin_node=pins, pin_dx=np.zeros(len(pins)), pin_dy=np.zeros(len(pins)), pin_output=output,
+        net_start=start, net_weight=np.ones(count),
+        canvas=Canvas(0.0, 0.0, float(size), rows * 8.0),
+        rows=Rows(np.arange(rows) * 8.0, np.full(rows, 8.0), np.zeros(rows), np.full(rows, size),
+                  np.ones(rows), np.zeros(rows, np.int8)),
+    )  # fmt: skip
 
 
 def make(

@@ -48,6 +48,8 @@ class GlobalConfig:
     """First weight of the density, over the ratio of the two gradients."""
     calm: Annotated[float, Range(min=0, exclusive=True)] = 0.002
     """The density gains weight while wires grow by less than this share a step."""
+    device: str = ""
+    """A torch device such as "cuda" for the forces; empty: compiled code on the CPU."""
     most_pins: Annotated[int, Range(min=2)] = 400
     """Larger nets (clocks, resets) do not pull."""
 
@@ -249,6 +251,11 @@ class GlobalPlacer:
         self.y = np.concatenate([y, rng.uniform(0, bins, fillers)]).astype(f32)
         self._nets()
         self.field = Field(bins, bins)
+        self.forces = None
+        if c.device:
+            from sciml.placement.global_tensors import TensorForces
+
+            self.forces = TensorForces(self, c.device)
         self.history: list[dict[str, float]] = []
 
     def _nets(self) -> None:
@@ -284,6 +291,8 @@ class GlobalPlacer:
 
     def wire(self, x: np.ndarray, y: np.ndarray, gamma: float) -> tuple[float, np.ndarray]:
         """(half-perimeter in bins, gradient [2, count])."""
+        if self.forces is not None:
+            return self.forces.wire(x, y, gamma)
         ax = np.concatenate([x[: self.count], self.still_x])
         ay = np.concatenate([y[: self.count], self.still_y])
         g = np.zeros((2, len(ax)), np.float32)
@@ -296,6 +305,8 @@ class GlobalPlacer:
 
     def crowd(self, x: np.ndarray, y: np.ndarray) -> tuple[float, np.ndarray]:
         """(overflow, gradient of the density energy [2, nodes and fillers])."""
+        if self.forces is not None:
+            return self.forces.crowd(x, y)
         density = self.fixed_density * np.float32(self.target)
         args = (self.half_w, self.half_h, self.charge)
         n = self.count
