@@ -28,13 +28,14 @@ from sciml.config import Range
 from sciml.errors import InputError
 from sciml.paths import atomic_write
 from sciml.report import Page
-from sciml.symbolic import pairs
+from sciml.symbolic import integrate, pairs
 from sciml.symbolic import vocabulary as vb
 from sciml.symbolic.checking import check
 from sciml.symbolic.expression import Expr
 from sciml.symbolic.model import ModelConfig, Seq2Seq, collate
 from sciml.symbolic.pairs import Pairs
 from sciml.symbolic.parser import parse
+from sciml.symbolic.printing import latex
 from sciml.symbolic.worker import Worker, dump
 from sciml.train import TrainConfig, fit
 from sciml.trunks.sequence import SequenceConfig
@@ -317,10 +318,7 @@ def report(
     """Write report.html."""
     import matplotlib.pyplot as plt
 
-    first = [
-        kind for kind in measured["table"][0] if kind not in ("solver", "of", "median seconds")
-    ]
-    best = max(measured["table"], key=lambda row: sum(row[kind] for kind in first))
+    best = max(measured["table"], key=lambda row: row["all"])
     page = Page(
         "Symbolic mathematics",
         lead=f"{best['solver']} solved {best['all']} of {best['of']} unseen integrals; every "
@@ -349,11 +347,33 @@ def report(
     page.figure(figure, "Left: losses. Right: problems solved within a time.")
     plt.close(figure)
     page.heading("Gallery")
+    solved = [row["problem"] for row in measured["gallery"] if row["hybrid"] == "yes"]
+    page.figure(formulas(solved[:8], config.timeout), "Some that were solved and verified.")
     page.table(measured["gallery"], caption="The first problems of each set and who solved them.")
     page.heading("Again")
     page.command(f"sciml run symbolic_math --config {out / 'config.yaml'} --out {out}-again")
     page.command("sciml symbolic integrate 'x*exp(x)'")
     page.write(out / "report.html")
+
+
+def formulas(problems: list[str], timeout: float) -> Any:
+    """A figure of integrals and their antiderivatives, set as mathematics."""
+    from matplotlib.figure import Figure
+    from matplotlib.mathtext import MathTextParser
+
+    lines = []
+    for text in problems:
+        found = integrate(text, "x", timeout=timeout)
+        line = rf"$\int {latex(parse(text))}\,dx = {found.latex()}$"
+        try:
+            MathTextParser("path").parse(line)
+        except ValueError:  # a command that matplotlib does not set
+            line = f"{text}  ->  {found.expr}"
+        lines.append(line[:400])
+    figure = Figure(figsize=(9, 0.5 * max(1, len(lines))))
+    for i, line in enumerate(lines):
+        figure.text(0.01, 1 - (i + 0.7) / max(1, len(lines)), line, fontsize=11)
+    return figure
 
 
 if __name__ == "__main__":
