@@ -90,6 +90,24 @@ def test_evaluate(place, tmp_path, capsys):
     assert f"{found['auc_Hbb']:.5f}" in capsys.readouterr().out
 
 
+def test_evaluate_calibrates(place, tmp_path):
+    """The written model has the temperature that fits, which fitting again leaves alone."""
+    jets, model = place / "jets.root", place / "model.safetensors"
+    first, second = tmp_path / "1.safetensors", tmp_path / "2.safetensors"
+    assert run("evaluate", jets, "--model", model, "--calibrate", first) == 0
+    assert run("evaluate", jets, "--model", first, "--calibrate", second) == 0
+    before, once, twice = (JetTagger.from_pretrained(path) for path in (model, first, second))
+    assert before.temperature == 1 and once.temperature != 1
+    assert float(twice.temperature) == pytest.approx(float(once.temperature), rel=1e-2)
+    events = read(jets)
+    truth = np.stack([np.asarray(events[f"label_{name}"]) for name in CLASSES], 1).argmax(1)
+    scores = [tagger.predict(jets) for tagger in (before, once)]
+    good = np.isfinite(scores[0]).all(1)
+    losses = [-np.log(s[good, truth[good]]).mean() for s in scores]
+    assert losses[1] < losses[0]
+    assert (scores[0][good].argmax(1) == scores[1][good].argmax(1)).all()
+
+
 def faults(place, folder):
     """name -> (file, output, more arguments, words that the message must hold)."""
     whole = (place / "jets.root").read_bytes()
