@@ -3,8 +3,8 @@
     python benchmarks/protein_memory.py --residues 128 256 512 1024
 
 One pass of the published sizes with few Evoformer blocks: blocks work in place and reuse memory, so
-that their number only adds parameters (8 MB each). Every length runs in its own process. The fit is
-peak = a + b n^c with the memory of the bare process as `a`.
+that their number only adds parameters (8 MB each). Every length runs in its own process. The
+exponent is that of the peak above the memory of the process before the first prediction.
 """
 
 from __future__ import annotations
@@ -76,7 +76,8 @@ def main() -> None:
         print(rows[-1], flush=True)
     result = {
         "benchmark": "protein_memory",
-        "command": "python benchmarks/protein_memory.py",
+        "command": "python benchmarks/protein_memory.py --residues "
+        + " ".join(map(str, arguments.residues)),
         "date": time.strftime("%Y-%m-%d"),
         "device": "CPU",
         "blocks": arguments.blocks,
