@@ -1,4 +1,4 @@
-"""The command line: run, demo, recipes, data, models, doctor, and one word a science.
+"""The command line: general commands such as run and demo, and one word a science.
 
 Faults of the input end in one line on stderr and exit code 2; Ctrl-C in 130.
 """
@@ -25,16 +25,36 @@ DOMAINS = {
 }
 
 
-def _usage() -> str:
-    general = {
+def general() -> dict[str, str]:
+    """The commands that belong to no science, each with a line of help."""
+    return {
         "demo": "the main path on embedded data, no network: pretrain, fine-tune, report",
         "run": "run a recipe: sciml run jet_tagging --tiny",
         "recipes": "list the recipes, copy one to change it",
         "data": "list, show, get, make and check data sets",
         "models": "list and show the models that come with the package",
         "doctor": "what is installed, which device, what is missing and how to add it",
+        "completion": 'words for the Tab key: eval "$(sciml completion bash)"',
     }
-    rows = [*general.items(), *DOMAINS.items()]
+
+
+def own_commands(name: str) -> dict[str, Callable[..., Any]]:
+    """The second words of a general command; empty for one without."""
+    if name == "recipes":
+        return {"list": recipes_list, "copy": recipes_copy}
+    if name == "data":
+        from sciml.data.commands import COMMANDS
+
+        return COMMANDS
+    if name == "models":
+        from sciml.weights import COMMANDS
+
+        return COMMANDS
+    return {}
+
+
+def _usage() -> str:
+    rows = [*general().items(), *DOMAINS.items()]
     lines = "\n".join(f"  {name:<10} {text}" for name, text in rows)
     return (
         f"sciml {__version__}: deep learning for four sciences on shared, pretrainable trunks\n\n"
@@ -77,25 +97,21 @@ def _dispatch(arguments: list[str]) -> int:
         from sciml.demo import demo
 
         return run_function(demo, rest, "sciml demo")
-    if command == "recipes":
-        own: dict[str, Callable[..., Any]] = {"list": recipes_list, "copy": recipes_copy}
-        return run_commands("recipes", own, rest)
-    if command == "data":
+    if command == "data" and rest[:1] == ["make"]:
         from sciml.data import commands as data
 
-        if rest[:1] == ["make"]:
-            return data.make(rest[1:])
-        return run_commands("data", data.COMMANDS, rest)
-    if command == "models":
-        from sciml.weights import COMMANDS
-
-        return run_commands("models", COMMANDS, rest)
+        return data.make(rest[1:])
+    if own := own_commands(command):
+        return run_commands(command, own, rest)
     if command == "doctor":
         from sciml.doctor import doctor
 
         return run_function(doctor, rest, "sciml doctor")
-    known = ["run", "demo", "recipes", "data", "models", "doctor", *DOMAINS]
-    raise unknown("command", command, known, hint="`sciml --help` lists them")
+    if command == "completion":
+        from sciml.completion import completion
+
+        return run_function(completion, rest, "sciml completion")
+    raise unknown("command", command, [*general(), *DOMAINS], hint="`sciml --help` lists them")
 
 
 def _run(rest: list[str]) -> int:

@@ -1,0 +1,40 @@
+"""The Tab key knows the commands, their second words and their options."""
+
+import subprocess
+
+import pytest
+
+from sciml.completion import script
+
+
+@pytest.fixture(scope="module")
+def bash() -> str:
+    return script()
+
+
+def complete(script: str, *words: str) -> list[str]:
+    """What bash offers for the last of `words`."""
+    line = " ".join(f'"{word}"' for word in ("sciml", *words))
+    code = f"{script}\nCOMP_WORDS=({line}); COMP_CWORD={len(words)}; _sciml; echo ${{COMPREPLY[@]}}"
+    done = subprocess.run(["bash", "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0 and not done.stderr, done.stderr
+    return done.stdout.split()
+
+
+def test_commands(bash):
+    assert {"run", "jets", "doctor", "completion"} <= set(complete(bash, ""))
+    assert complete(bash, "jet") == ["jets"]
+
+
+def test_second_words(bash):
+    assert complete(bash, "run", "jet") == ["jet_tagging"]
+    assert set(complete(bash, "jets", "")) == {"tag", "evaluate", "export"}
+    assert "copy" in complete(bash, "recipes", "")
+
+
+def test_options(bash):
+    assert complete(bash, "run", "jet_tagging", "--finetune.st") == [
+        "--finetune.steps", "--finetune.strategy"
+    ]  # fmt: skip
+    assert complete(bash, "placement", "place", "--bud") == ["--budget"]
+    assert complete(bash, "nothing", "here", "--") == []
