@@ -75,7 +75,7 @@ def _inline(text: str) -> str:
 def _plain(markup: str) -> str:
     """What `_inline` was given."""
     for tag, mark in (("code", "`"), ("strong", "**"), ("em", "*")):
-        markup = re.sub(f"</?{tag}>", lambda m, mark=mark: mark, markup)
+        markup = re.sub(f"</?{tag}>", mark, markup)
     return html.unescape(markup)
 
 
