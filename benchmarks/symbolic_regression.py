@@ -249,10 +249,12 @@ def main() -> None:
     result |= {
         "what": "formulas recovered from points at equal CPU seconds a problem, one thread",
         "device": f"{processor()}, {os.cpu_count()} cores", "date": date.today().isoformat(),
-        "versions": "; ".join(versions(p) for p in pythons.values() if p),
         "command": "python benchmarks/symbolic_regression.py --peer-python VENV/bin/python "
         "--set nguyen|feynman|noisy|unseen",
     }  # fmt: skip
+    known = result.get("versions", {})
+    used = {side: versions(python) for side, python in pythons.items() if python}
+    result["versions"] = {**(known if isinstance(known, dict) else {}), **used}
     before = result["sets"].get(options.set, {})
     settings = {
         "problems": len(SETS[options.set]), "seeds": options.seeds,
