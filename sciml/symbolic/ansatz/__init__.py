@@ -41,6 +41,7 @@ _STYLES: tuple[dict[str, bool], ...] = (
     {"logarithmic": True},
     {"split": True},
     {"pair": True},
+    {"halves": True},
     {"normal": True, "split": True, "pair": True, "signs": True},
 )
 """Ways to set up the tower, in the order in which they are tried."""

@@ -33,12 +33,12 @@ class _Group:
     unit: Expr = ex.ONE
     index: int = -1
 
-    def finish(self) -> None:
-        """Choose the unit of which all arguments are integer multiples."""
+    def finish(self, parts: int) -> None:
+        """Choose the unit of which all arguments are integer multiples, over `parts`."""
         ratios = list(self.multiples.values())
         bottom = math.lcm(*[r.denominator for r in ratios])
         shared = math.gcd(*[int(r * bottom) for r in ratios]) or 1
-        scale = Fraction(shared, bottom)
+        scale = Fraction(shared, bottom * parts)
         self.unit = self.base * ex.number(scale)
         self.multiples = {a: r / scale for a, r in self.multiples.items()}
 
@@ -55,6 +55,7 @@ class Tower(Radicals):
         pair: write tangents by sine and cosine even where they stand alone.
         whole: keep exponentials of sums in one piece.
         signs: write |u| as s u with a constant s, s**2 = 1, instead of a radical.
+        halves: write circular and hyperbolic functions by those of half the angle.
     """
 
     def __init__(
@@ -67,10 +68,11 @@ class Tower(Radicals):
         pair: bool = False,
         signs: bool = False,
         whole: bool = False,
+        halves: bool = False,
     ) -> None:
         self.x, self.variable = ex.symbol(variable), variable
         self.split, self.logarithmic, self.normal, self.pair = split, logarithmic, normal, pair
-        self.signs, self.whole = signs, whole
+        self.signs, self.whole, self.halves = signs, whole, halves
         self.kernels: list[Kernel] = []
         self.memo: dict[Expr, Quotient] = {}
         self.root = 1
@@ -130,7 +132,7 @@ class Tower(Radicals):
                         self._register(family, node.op, u)
         for groups in self.groups.values():
             for group in groups:
-                group.finish()
+                group.finish(2 if self.halves and group.names != {"exp"} else 1)
 
     def _register(self, family: str, name: str, u: Expr) -> None:
         if (family, u) in self.where:
