@@ -64,10 +64,10 @@ def squared_distances(x: Tensor, mask: Tensor) -> Tensor:
         # coordinates are smaller and distances rounded less.
         x = x - (x * real).sum(1, keepdim=True) / real.sum(1, keepdim=True).clamp(min=1)
         square = x.square().sum(-1)
-        distances = square[:, :, None] - 2 * x @ x.mT + square[:, None, :]
-    distances = distances.clamp(min=0).masked_fill(~(real & real.mT), FAR)
-    itself = torch.eye(x.shape[1], dtype=torch.bool, device=x.device)
-    return distances.masked_fill(itself, -1.0)
+        distances = square[:, :, None] - 2 * x @ x.transpose(1, 2) + square[:, None, :]
+    distances = distances.clamp(min=0).masked_fill(~(real & real.transpose(1, 2)), FAR)
+    place = torch.arange(x.shape[1], device=x.device)
+    return distances.masked_fill(place[:, None] == place, -1.0)
 
 
 def nearest(distances: Tensor, count: int, mask: Tensor) -> tuple[Tensor, Tensor]:
