@@ -115,6 +115,7 @@ def contact_features(alignment: Alignment, separation: np.ndarray | None = None)
     gap_excess = joint_gap - np.outer(gap, gap)
     couplings = pseudo_likelihood(alignment)
     raw = dca.frobenius(couplings)
+    raw = 0.5 * (raw + raw.T)  # equal but for rounding, which the ranks would show
     scores = dca.average_product_correction(raw)
     physics = []
     spread = np.sqrt((couplings**2).mean()) + 1e-9
