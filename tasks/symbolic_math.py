@@ -342,7 +342,8 @@ def report(
         if times:
             axes[1].step(times, np.arange(1, len(times) + 1), where="post", label=name)
     axes[1].set(xscale="log", xlabel="time a problem [s]", ylabel="problems solved")
-    axes[1].legend(fontsize=7)
+    if any(measured["curve"].values()):
+        axes[1].legend(fontsize=7)
     figure.tight_layout()
     page.figure(figure, "Left: losses. Right: problems solved within a time.")
     plt.close(figure)
