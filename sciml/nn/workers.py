@@ -7,13 +7,37 @@ the cores wait for one another only at the end; a core that has other work just 
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import ContextVar
 
 import torch
+
+_cores: ContextVar[int] = ContextVar("cores", default=0)
+
+
+@contextlib.contextmanager
+def by_slices(device: torch.device) -> Iterator[None]:
+    """Within, on a CPU without gradients, only `for_each` uses several cores.
+
+    The small operations between slices would otherwise wake torch's own threads, which then wait
+    for more work at full speed and take the cores from the slices.
+    """
+    threads = torch.get_num_threads()
+    if device.type != "cpu" or threads == 1 or torch.is_grad_enabled():
+        yield
+        return
+    token = _cores.set(threads)
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+        _cores.reset(token)
 
 
 def for_each(parts: Sequence[slice], work: Callable[[slice], None], device: torch.device) -> None:
@@ -24,7 +48,8 @@ def for_each(parts: Sequence[slice], work: Callable[[slice], None], device: torc
         work: writes its result where it belongs.
         device: of the tensors.
     """
-    threads = min(torch.get_num_threads(), len(parts))
+    cores = _cores.get() or torch.get_num_threads()
+    threads = min(cores, len(parts))
     parallel = device.type == "cpu" and threads > 1 and not torch.is_grad_enabled()
     if not parallel or torch.is_autocast_enabled(device.type):
         for part in parts:
@@ -37,7 +62,7 @@ def for_each(parts: Sequence[slice], work: Callable[[slice], None], device: torc
             for part in queue:  # the next one that nobody has taken
                 work(part)
 
-    pool = _pool(torch.get_num_threads(), os.getpid())
+    pool = _pool(cores, os.getpid())
     for done in [pool.submit(run) for _ in range(threads)]:
         done.result()
 
@@ -45,6 +70,7 @@ def for_each(parts: Sequence[slice], work: Callable[[slice], None], device: torc
 @functools.lru_cache(maxsize=1)
 def _pool(threads: int, process: int) -> ThreadPoolExecutor:
     """Threads in which torch uses one core; a forked process makes its own."""
+    before = torch.get_num_threads()
     together = threading.Barrier(threads + 1)
 
     def start() -> None:
@@ -56,5 +82,5 @@ def _pool(threads: int, process: int) -> ThreadPoolExecutor:
     for _ in range(threads):
         pool.submit(int)
     together.wait()
-    torch.set_num_threads(threads)
+    torch.set_num_threads(before)
     return pool

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 from sciml.config import Range
+from sciml.nn.workers import by_slices
 from sciml.protein.embedders import (
     MSA_CLASSES,
     Features,
@@ -251,13 +252,15 @@ class AlphaFold(nn.Module):
         m, z = self.embed(features, previous)
         depth = m.shape[1]
         if self.template_embedder is not None and "template_mask" in features:
-            z = self.template_embedder(z, features, pair_mask)
+            with by_slices(z.device):
+                z = self.template_embedder(z, features, pair_mask)
 
         extra = features["extra_msa_mask"] > 0
         masks = Masks(None if bool(extra.all()) else extra, pair_mask)
         e = self._extra(features)
-        for block in self.extra_stack:
-            e, z = self._run(block, e, z, masks)
+        with by_slices(z.device):
+            for block in self.extra_stack:
+                e, z = self._run(block, e, z, masks)
         del e
 
         cells = features["msa_mask"] > 0
@@ -266,8 +269,9 @@ class AlphaFold(nn.Module):
             m = torch.cat([m, rows], 1)
             cells = torch.cat([cells, row_mask > 0], 1)
         masks = Masks(None if bool(cells.all()) else cells, pair_mask)
-        for block in self.evoformer:
-            m, z = self._run(block, m, z, masks)
+        with by_slices(z.device):
+            for block in self.evoformer:
+                m, z = self._run(block, m, z, masks)
         single = self.linear_single(m[:, 0])
         m = m[:, :depth]
 

@@ -5,7 +5,7 @@ import threading
 import pytest
 import torch
 
-from sciml.nn.workers import for_each
+from sciml.nn.workers import by_slices, for_each
 
 CPU = torch.device("cpu")
 
@@ -47,3 +47,19 @@ def test_errors_come_through(two_threads: None) -> None:
 
     with torch.no_grad(), pytest.raises(ValueError, match="slice"):
         for_each([slice(0, 1), slice(1, 2)], work, CPU)
+
+
+def test_only_slices_use_several_cores(two_threads: None) -> None:
+    names, both = set(), threading.Barrier(2, timeout=30)
+
+    def work(part: slice) -> None:
+        both.wait()
+        names.add(threading.current_thread().name)
+
+    with torch.no_grad(), by_slices(CPU):
+        assert torch.get_num_threads() == 1
+        for_each([slice(0, 1), slice(1, 2)], work, CPU)
+        assert torch.get_num_threads() == 1
+    assert len(names) == 2 and torch.get_num_threads() == 2
+    with by_slices(CPU):  # with gradients nothing changes
+        assert torch.get_num_threads() == 2
