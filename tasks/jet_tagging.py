@@ -91,8 +91,8 @@ class Config:
     )  # fmt: skip
     """The network of pretraining and tagging; `class_depth` 0 pools, > 0 asks a class token."""
     start: str = ""
-    """Instead of `trunk`: another one's name or import path (my_trunk.py:MyTrunk; with the `dim` and
-    `pair_dim` of `trunk`), or what `sciml run pretrain --out FOLDER` wrote, to fine-tune it."""
+    """Instead of `trunk`: another one's name or import path (my_trunk.py:MyTrunk), with `dim` and
+    `pair_dim` of `trunk`; or what `sciml run pretrain --out FOLDER` wrote, to fine-tune it."""
     masked: MaskedConfig = MaskedConfig(fraction=0.3)
     """The pretraining task."""
     pretrain: TrainConfig = TrainConfig(steps=900, batch_size=64, lr=1e-3, warmup=0.1)

@@ -16,7 +16,7 @@ MAIN = "import sys; from sciml.cli import main; sys.exit(main(sys.argv[1:]))"
 
 
 def steps(page: Path) -> list[list[str]]:
-    """Arguments to Python of each code block and of each `$ sciml ...` line, in the page's order."""
+    """Arguments to Python of each code block and each `$ sciml ...` line, in order."""
     found = []
     for language, block in re.findall(r"```(\w+)\n(.*?)```", page.read_text("utf-8"), re.S):
         if language == "python":
@@ -28,7 +28,14 @@ def steps(page: Path) -> list[list[str]]:
     return found
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: f"{page.parent.name}/{page.stem}")
+def marked(page: Path):
+    """A page that runs a whole recipe is a slow test."""
+    slow = any("run" in arguments[2:3] for arguments in steps(page))
+    name = f"{page.parent.name}/{page.stem}"
+    return pytest.param(page, id=name, marks=[pytest.mark.slow] if slow else [])
+
+
+@pytest.mark.parametrize("page", map(marked, PAGES))
 def test_every_block_of_a_page_runs(page, tmp_path):
     for arguments in steps(page):
         done = subprocess.run(
@@ -61,7 +68,7 @@ def test_commands_that_take_the_readers_files_have_flags_that_exist():
 def test_the_site_builds_without_a_warning(tmp_path):
     pytest.importorskip("sphinx")
     done = subprocess.run(
-        [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-E", str(DOCS), str(tmp_path)],
+        [sys.executable, "-m", "sphinx", "-qWE", "--keep-going", str(DOCS), str(tmp_path)],
         cwd=ROOT, capture_output=True, text=True, timeout=280,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
