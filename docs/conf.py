@@ -1,5 +1,6 @@
 """The documentation site: hand-written pages, the docstrings, and the cards of models and data."""
 
+import re
 from importlib import metadata
 from pathlib import Path
 
@@ -53,7 +54,7 @@ def plain(app, what, name, obj, options, lines):
             drawn += ["::", ""]
         if before and not bars:
             drawn.append("")
-        drawn.append("   " + line if bars else line.replace("*", "\\*"))
+        drawn.append("   " + line if bars else re.sub(r"[*|]", r"\\\g<0>", line))
     lines[:] = drawn
 
 
