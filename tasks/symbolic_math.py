@@ -40,6 +40,7 @@ from sciml.symbolic.worker import Worker, dump
 from sciml.train import TrainConfig, fit
 from sciml.trunks.sequence import SequenceConfig
 
+LONGEST_SHOWN = 100
 KINDS = ("bwd", "ibp", "fwd", "plain")
 
 
@@ -286,7 +287,7 @@ def measure(
         for open_ in [[i for i, hit in enumerate(hits[kind]["rules only"]) if not hit]]
     ]  # fmt: skip
     gallery = [
-        {"set": kind, "problem": str(f)[:100],
+        {"set": kind, "problem": str(f)[:LONGEST_SHOWN],
          **{name: "yes" if hits[kind][name][i] else "no" for name in solvers}}
         for kind, asked in tests.items() for i, f in enumerate(asked[:20])
     ]  # fmt: skip
@@ -348,7 +349,9 @@ def report(
     page.figure(figure, "Left: losses. Right: problems solved within a time.")
     plt.close(figure)
     page.heading("Gallery")
+    # The table cuts long problems off: those are shown there alone.
     solved = [row["problem"] for row in measured["gallery"] if row["hybrid"] == "yes"]
+    solved = [text for text in solved if len(text) < LONGEST_SHOWN]
     page.figure(formulas(solved[:8], config.timeout), "Some that were solved and verified.")
     page.table(measured["gallery"], caption="The first problems of each set and who solved them.")
     page.heading("Again")
