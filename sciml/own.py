@@ -5,23 +5,30 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from sciml.errors import InputError
+from sciml.errors import InputError, unknown
 
 
-def find(kind: str, name: str) -> Any:
+def find(kind: str, name: str, known: Mapping[str, str] | None = None) -> Any:
     """What `name` stands for.
 
     Args:
         kind: what it should be, for the message: "trunk", "objective", "reader".
-        name: `package.module:Name` or `path.py:Name`.
+        name: `package.module:Name` or `path.py:Name`, or one of `known`.
+        known: names of the package's own, each with its import path.
 
     Raises:
-        InputError: no such module, file or name in it.
+        InputError: no such name, module, file or name in it.
     """
+    if known is not None and ":" not in name:
+        if name not in known:
+            hint = "Your own is named by import path, module:Class, or file, path.py:Class"
+            raise unknown(kind, name, sorted(known), hint=hint)
+        name = known[name]
     place, _, attribute = name.rpartition(":")
     try:
         return getattr(_module(place), attribute)

@@ -35,24 +35,24 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from sciml import own
-from sciml.errors import InputError, unknown
+from sciml.errors import InputError
 
 if TYPE_CHECKING:
     from torch import nn
 
 _WHERE = {
-    "adversarial": "adversarial:DomainAdversarial",
-    "denoising": "denoising:Denoising",
-    "jepa": "jepa:JEPA",
-    "jigsaw": "pretext:Jigsaw",
-    "masked": "masked:Masked",
-    "missing_patch": "masked:MissingPatch",
-    "moco": "contrastive:MoCo",
-    "next_token": "next_token:NextToken",
-    "rotation": "pretext:Rotation",
-    "simclr": "contrastive:SimCLR",
-    "supervised": "supervised:Supervised",
-    "vicreg": "vicreg:VICReg",
+    "adversarial": f"{__name__}.adversarial:DomainAdversarial",
+    "denoising": f"{__name__}.denoising:Denoising",
+    "jepa": f"{__name__}.jepa:JEPA",
+    "jigsaw": f"{__name__}.pretext:Jigsaw",
+    "masked": f"{__name__}.masked:Masked",
+    "missing_patch": f"{__name__}.masked:MissingPatch",
+    "moco": f"{__name__}.contrastive:MoCo",
+    "next_token": f"{__name__}.next_token:NextToken",
+    "rotation": f"{__name__}.pretext:Rotation",
+    "simclr": f"{__name__}.contrastive:SimCLR",
+    "supervised": f"{__name__}.supervised:Supervised",
+    "vicreg": f"{__name__}.vicreg:VICReg",
 }
 
 
@@ -67,12 +67,7 @@ def find(name: str) -> Any:
     Raises:
         InputError: there is none, or it has no `Config`.
     """
-    if ":" not in name:
-        if name not in _WHERE:
-            hint = "Your own is named by import path, module:Class, or file, path.py:Class"
-            raise unknown("objective", name, names(), hint=hint)
-        name = f"{__name__}.{_WHERE[name]}"
-    found = own.find("objective", name)
+    found = own.find("objective", name, _WHERE)
     if not dataclasses.is_dataclass(getattr(found, "Config", None)):
         raise InputError(f"the objective {name!r} has no dataclass `Config`")
     return found

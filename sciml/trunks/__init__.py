@@ -17,18 +17,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sciml import own
-from sciml.errors import InputError, unknown
+from sciml.errors import InputError
 
 if TYPE_CHECKING:
     from sciml.trunks.base import Trunk, TrunkConfig
 
 _WHERE = {
-    "equivariant": "equivariant:Equivariant",
-    "lorentz": "lorentz:Lorentz",
-    "message_passing": "message_passing:MessagePassing",
-    "pair_transformer": "pair_transformer:PairTransformer",
-    "particle_net": "particle_net:ParticleNet",
-    "sequence": "sequence:Sequence",
+    "equivariant": f"{__name__}.equivariant:Equivariant",
+    "lorentz": f"{__name__}.lorentz:Lorentz",
+    "message_passing": f"{__name__}.message_passing:MessagePassing",
+    "pair_transformer": f"{__name__}.pair_transformer:PairTransformer",
+    "particle_net": f"{__name__}.particle_net:ParticleNet",
+    "sequence": f"{__name__}.sequence:Sequence",
 }
 
 
@@ -45,12 +45,7 @@ def find(name: str) -> type[Trunk]:
     """
     from sciml.trunks.base import Trunk
 
-    if ":" not in name:
-        if name not in _WHERE:
-            hint = "Your own is named by import path, module:Class, or file, path.py:Class"
-            raise unknown("trunk", name, names(), hint=hint)
-        name = f"{__name__}.{_WHERE[name]}"
-    found = own.find("trunk", name)
+    found = own.find("trunk", name, _WHERE)
     if not (isinstance(found, type) and issubclass(found, Trunk)):
         raise InputError(
             f"{name!r} is not a trunk", hint="It must be a subclass of sciml.trunks.base.Trunk"
@@ -62,7 +57,7 @@ def name_of(kind: type[Trunk]) -> str:
     """The name that `find` knows `kind` by: a registered one, or its import path."""
     path = f"{kind.__module__}:{kind.__qualname__}"
     for name, where in _WHERE.items():
-        if path == f"{__name__}.{where}":
+        if path == where:
             return name
     return path
 
