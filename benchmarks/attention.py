@@ -12,13 +12,14 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
 import time
 from datetime import date
 from pathlib import Path
+
+from machine import processor
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -164,7 +165,7 @@ def main() -> None:
         "what": "attention with a pair bias and its gradient, forward + backward, float32",
         "command": "python benchmarks/attention.py",
         "date": date.today().isoformat(),
-        "device": f"{_cpu()}, 1 thread",
+        "device": f"{processor()}, 1 thread",
         "torch": torch.__version__,
         "repetitions": options.repetitions,
         "speed": {},
@@ -194,13 +195,6 @@ def main() -> None:
         result["memory"][case] = memory_of(case, mib)
         print(case, json.dumps(result["memory"][case]), flush=True)
         write()
-
-
-def _cpu() -> str:
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            return line.partition(":")[2].strip()
-    return platform.processor()
 
 
 if __name__ == "__main__":

@@ -27,6 +27,7 @@ from statistics import median
 from typing import Any
 
 import torch
+from machine import processor
 
 NODES, EDGES, CHANNELS, RADIAL = 512, 8192, 64, [8, 64, 64]
 HERE = Path(__file__).parent
@@ -203,20 +204,12 @@ def main() -> None:
         "ours_compiled_over": {name: round(best / rate, 2) for name, rate in rates.items()},
         "ours_eager_over": {name: round(rates["ours"] / rate, 2) for name, rate in rates.items()},
         "torch": torch.__version__,
-        "device": device(),
+        "device": processor(),
         "date": date.today().isoformat(),
     }
     options.out.parent.mkdir(parents=True, exist_ok=True)
     options.out.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
     print(json.dumps(result, indent=2))
-
-
-def device() -> str:
-    """The processor's name."""
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            return line.split(":", 1)[1].strip()
-    return "CPU"
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ from pathlib import Path
 from statistics import median
 
 import torch
+from machine import processor
 from torch import Tensor
 
 WIDTH, HEADS, EDGE_DIM = 64, 4, 8
@@ -157,20 +158,12 @@ def main() -> None:
         else {name: round(peak_mib(name, nodes, edges)) for name in CONTESTANTS},
         "curve": curve,
         "torch": torch.__version__,
-        "device": device(),
+        "device": processor(),
         "date": date.today().isoformat(),
     }
     options.out.parent.mkdir(parents=True, exist_ok=True)
     options.out.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
     print(json.dumps(result, indent=2))
-
-
-def device() -> str:
-    """The processor's name."""
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            return line.split(":", 1)[1].strip()
-    return "CPU"
 
 
 if __name__ == "__main__":
