@@ -6,8 +6,11 @@
    the search on the wire mask, and the policy's proposals followed by annealing, with its trunk
    pretrained, from scratch, or random and frozen, and by imitation alone.
 
-The report shows the table with its spread, whichever wins, cost against CPU-seconds, the best
-placements and the search as an animation. The proxy is a proxy: it is not timing.
+With `--trainings 5`, learning itself is repeated: every seed then has policies, training designs
+and teachers of its own. The report shows one table a held-out design with its spread, the
+differences seed by seed between the pretrained policy and every control, whichever wins, cost
+against CPU-seconds, the best placements and the search as an animation. The proxy is a proxy: it
+is not timing.
 
 Training and every measured run are kept as they are done: the same command goes on after an
 interruption. Writes report.html, results.json, metrics.jsonl, policy.safetensors, search.gif and
@@ -56,10 +59,14 @@ class Config:
     """Designs to be measured on (.pb.txt with a .plc beside it, .aux, .def), never trained on."""
     held_out: Annotated[int, Range(min=0)] = 2
     """Synthetic designs to be measured on, besides; none has a seed of the training ones."""
-    train_designs: Annotated[int, Range(min=1)] = 24
+    held_out_scale: Annotated[float, Range(min=0.05, max=100)] = 1.0
+    """Size of those designs; 1 = 8 to 64 macros and 40 to 240 clusters."""
+    train_designs: Annotated[int, Range(min=1, max=1000)] = 24
     """Synthetic designs to train on."""
     scale: Annotated[float, Range(min=0.05, max=100)] = 0.5
-    """Size of synthetic designs; 1 = 8 to 64 macros and 40 to 240 clusters."""
+    """Size of those designs, in the same unit."""
+    trainings: Annotated[int, Range(min=1, max=100)] = 1
+    """Independent trainings; the k-th seed is measured with the policies of training k, in turn."""
     budget: Annotated[float, Range(min=0.05)] = 20.0
     """CPU-seconds of every method on every held-out design."""
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
@@ -84,14 +91,15 @@ class Config:
     """The network."""
     pretrain: TrainConfig = TrainConfig(steps=300, batch_size=4, lr=1e-3, warmup=0.1)
     """Pretraining of the trunk without labels."""
-    seed: int = 0
-    """Seed of the training designs and of training."""
+    seed: Annotated[int, Range(min=0, max=800)] = 0
+    """Seed of the training designs and of the first training; others count on from it."""
 
 
 TINY: dict[str, Any] = {
     "held_out": 1,
     "train_designs": 3,
     "scale": 0.2,
+    "held_out_scale": 0.2,
     "budget": 0.3,
     "seeds": (0, 1),
     "teacher": 0.1,
@@ -110,33 +118,35 @@ def main(config: Config, out: Path) -> None:
     """Run the recipe."""
     began = time.monotonic()
     torch.manual_seed(config.seed)
-    train = [synthetic(config, 1000 * config.seed + k) for k in range(config.train_designs)]
     tests = [read_design(path) for path in config.design]
-    tests += [synthetic(config, 900_000 + k) for k in range(config.held_out)]
+    tests += [
+        synthetic(900_000 + k, config.held_out_scale) for k in range(config.held_out)
+    ]  # fmt: skip
 
     log = open(out / "metrics.jsonl", "a", encoding="utf-8")
     note: Callable[[dict[str, Any]], None] = lambda row: print(  # noqa: E731
         json.dumps(row), file=log, flush=True
     )
-    policies = train_policies(config, train, out, note)
-    save_policy(policies["pretrained"], out / "policy.safetensors")
+    trained = [train_policies(config, k, out, note) for k in range(config.trainings)]
+    save_policy(trained[0]["pretrained"], out / "policy.safetensors")
 
     rows = [json.loads(line) for line in lines(out / "runs.jsonl")]
     best: dict[str, Any] = {}
     for design in tests:
-        for seed in config.seeds:
-            for method, run in methods(config, policies).items():
+        for k, seed in enumerate(config.seeds):
+            for method, run in methods(config, trained[k % config.trainings]).items():
                 key = {"design": design.name, "method": method, "seed": seed}
                 if any(key.items() <= row.items() for row in rows):
                     continue  # measured before an interruption
                 clock = time.process_time()
                 placed, history = run(design, seed)
+                seconds = time.process_time() - clock
                 cost = proxy_cost(placed)
                 row = key | {
                     "proxy": cost.proxy, "robust_proxy": cost.robust_proxy,
                     "wirelength": cost.wirelength, "density": cost.density,
                     "congestion": cost.congestion, "legal": check(placed, design).legal,
-                    "cpu_seconds": time.process_time() - clock,
+                    "cpu_seconds": seconds, "before_annealing": history[0]["proxy"],
                 }  # fmt: skip
                 note(row)
                 earlier = [r["proxy"] for r in rows if r["design"] == design.name]
@@ -151,7 +161,10 @@ def main(config: Config, out: Path) -> None:
     log.close()
     with atomic_write(out / "results.json") as part:
         short = [{k: v for k, v in row.items() if k != "history"} for row in rows]
-        part.write_text(json.dumps(short, indent=1))
+        found = {d.name: {"what": d.summary(), "table": summary(rows, d.name),
+                          "pretrained_against": against(rows, d.name),
+                          "verdict": verdict(rows, d.name)} for d in tests}  # fmt: skip
+        part.write_text(json.dumps({"designs": found, "runs": short}, indent=1))
     report(config, tests, rows, best, out, time.monotonic() - began)
 
 
@@ -162,50 +175,53 @@ def lines(path: Path) -> list[str]:
 
 
 def train_policies(
-    config: Config, train: list[Design], out: Path, note: Callable[[dict[str, Any]], None]
+    config: Config, number: int, out: Path, note: Callable[[dict[str, Any]], None]
 ) -> dict[str, GridPolicy]:
     """The policy and its three controls; what an interrupted run finished is read back."""
-    pretrained = pretrain(config, train, out)
-    taught = [(d, taught_by(config, d, k, out)) for k, d in enumerate(train)]
+    config = replace(config, seed=config.seed + number)
+    out = out / "policies" / str(number)
+    train = [synthetic(1000 * config.seed + k, config.scale) for k in range(config.train_designs)]
+    pretrained: dict[str, Any] | None = None
     policies: dict[str, GridPolicy] = {}
     for name in ("pretrained", "scratch", "random frozen trunk", "imitation only"):
-        path = out / "policies" / f"{name}.safetensors"
+        path = out / f"{name}.safetensors"
         if path.exists():
             policies[name] = load_policy(path)
             continue
+        if pretrained is None:
+            pretrained = pretrain(config, train, out)
+            taught = [(d, taught_by(config, d, k, out)) for k, d in enumerate(train)]
         weights = None if name in ("scratch", "random frozen trunk") else pretrained
         policy = start_policy(config, weights, frozen=name == "random frozen trunk")
-        state = out / "policies" / f"{name}.ppo.pt"
+        state = out / f"{name}.ppo.pt"
         if not state.exists():
             clock = time.process_time()
             losses = imitate(policy, taught, config.env, config.imitation_epochs, 3 * config.lr)
             seconds = time.process_time() - clock
-            note({"policy": name, "imitation": losses, "cpu_seconds": seconds})
+            note({"policy": name, "training": number, "imitation": losses, "cpu_seconds": seconds})
         if name != "imitation only":
             for row in reinforce(config, policy, train, state):
-                note({"policy": name, **row})
-        path.parent.mkdir(exist_ok=True)
+                note({"policy": name, "training": number, **row})
         save_policy(policy, path)
         policies[name] = policy
     return policies
 
 
-def synthetic(config: Config, seed: int) -> Design:
+def synthetic(seed: int, scale: float) -> Design:
     """A synthetic design with every property drawn anew."""
-    return netlist(randomised(np.random.default_rng([seed, 5]), config.scale), seed)
+    return netlist(randomised(np.random.default_rng([seed, 5]), scale), seed)
 
 
 def pretrain(config: Config, designs: list[Design], out: Path) -> dict[str, Any]:
     """Weights of trunk and embedder after masked modelling."""
     from sciml import objectives
 
+    torch.manual_seed(config.seed)
     policy = GridPolicy(config.policy)
     data = corpus(designs)
     objective = objectives.build({"name": "masked", "fraction": 0.3})(policy.trunk, policy.embedder)
-    result = fit(
-        objective, data.dataset, config.pretrain, out=out / "pretrain", collate=data.collate
-    )
-    del result
+    settings = replace(config.pretrain, seed=config.pretrain.seed + config.seed)
+    fit(objective, data.dataset, settings, out=out / "pretrain", collate=data.collate)
     return {"trunk": policy.trunk.state_dict(), "embedder": policy.embedder.state_dict()}
 
 
@@ -221,7 +237,7 @@ def start_policy(config: Config, weights: dict[str, Any] | None, frozen: bool) -
 
 def taught_by(config: Config, design: Design, seed: int, out: Path) -> Design:
     """A placement to imitate: annealed from scratch, and kept."""
-    path = out / "policies" / f"teacher_{seed}.npz"
+    path = out / f"teacher_{seed}.npz"
     if not path.exists():
         found = Annealer(zero_start(design, seed), seed=seed, total=config.teacher).run().result()
         path.parent.mkdir(exist_ok=True)
@@ -302,6 +318,7 @@ def summary(rows: list[dict[str, Any]], design: str) -> list[dict[str, Any]]:
                 "method": method,
                 "proxy": f"{values.mean():.4f} +- {spread:.4f}",
                 "robust proxy": f"{np.mean([r['robust_proxy'] for r in mine]):.4f}",
+                "first proxy": f"{np.mean([r['before_annealing'] for r in mine]):.4f}",
                 "CPU-seconds": f"{np.mean([r['cpu_seconds'] for r in mine]):.1f}",
                 "legal": f"{sum(r['legal'] for r in mine)}/{len(mine)}",
                 "_": values.mean(),
@@ -311,22 +328,51 @@ def summary(rows: list[dict[str, Any]], design: str) -> list[dict[str, Any]]:
     return [{k: v for k, v in row.items() if k != "_"} for row in found]
 
 
+CONTROLS = {
+    "annealing": "the whole method",
+    "wire-mask search": "the network",
+    "policy: scratch": "pretraining",
+    "policy: random frozen trunk": "a trunk that learns",
+    "policy: imitation only": "reinforcement after imitation",
+}
+"""method -> what the pretrained policy has and it has not."""
+
+
+def against(rows: list[dict[str, Any]], design: str) -> list[dict[str, Any]]:
+    """What the pretrained policy gains over each control, by differences seed by seed.
+
+    The interval is Student's, at 95 % for each comparison by itself.
+    """
+    from scipy.stats import t as student
+
+    proxy = {(r["method"], r["seed"]): r["proxy"] for r in rows if r["design"] == design}
+    seeds = [seed for method, seed in proxy if method == "policy: pretrained"]
+    found = []
+    for control, what in CONTROLS.items():
+        pairs = [(proxy[control, s], proxy["policy: pretrained", s]) for s in seeds]
+        gain = np.array([other - own for other, own in pairs])
+        error = gain.std(ddof=1) / np.sqrt(len(gain)) if len(gain) > 1 else np.inf
+        half = float(student.ppf(0.975, max(len(gain) - 1, 1)) * error)
+        mean = float(gain.mean())
+        real = "gain" if mean > half else "loss" if mean < -half else "no difference shown"
+        found.append({"control": control, "tests": what, "gain": mean, "half_interval": half,
+                      "better": f"{int((gain > 0).sum())}/{len(gain)}", "found": real})  # fmt: skip
+    return found
+
+
 def verdict(rows: list[dict[str, Any]], design: str) -> str:
-    """What the numbers say about learning on one design, in a sentence."""
-    by = {
-        m: np.array([r["proxy"] for r in rows if r["method"] == m and r["design"] == design])
-        for m in dict.fromkeys(r["method"] for r in rows)
-    }
-    base, learned = by["annealing"], by["policy: pretrained"]
-    gain = base.mean() - learned.mean()
-    error = np.sqrt(base.var() / max(len(base) - 1, 1) + learned.var() / max(len(learned) - 1, 1))
-    if gain > 2 * error:
-        return f"The pretrained policy gains {gain:.4f} over annealing at equal CPU-seconds."
-    if gain < -2 * error:
-        return f"Annealing alone is better by {-gain:.4f} at equal CPU-seconds: no learning gain."
+    """What the numbers say about learning on one design, in two sentences."""
+    found = against(rows, design)
+    shown = [
+        f"{r['tests']} ({r['found']} of {abs(r['gain']):.4f} over {r['control']})"
+        for r in found if r["found"] != "no difference shown"
+    ]  # fmt: skip
+    rest = [r["tests"] for r in found if r["found"] == "no difference shown"]
+    learned = [r for r in found if r["found"] == "gain" and r["control"] != "annealing"]
+    first = "A learning gain is real here" if learned else "No learning gain is shown here"
     return (
-        f"No learning gain: the difference to annealing ({gain:+.4f}) is within twice its error "
-        f"({error:.4f})."
+        f"{first}, at equal CPU-seconds of search. Beyond the spread: "
+        f"{', '.join(shown) or 'none'}. Within the spread: {', '.join(rest) or 'none'}."
     )
 
 
@@ -350,9 +396,18 @@ def report(
         page.text(f"**{verdict(rows, design.name)}**")
         page.table(
             summary(rows, design.name),
-            caption=f"{config.budget:g} CPU-seconds a run, {len(config.seeds)} seeds; "
-            "mean +- standard deviation. Training time is not in it.",
+            caption=f"{config.budget:g} CPU-seconds a run, {len(config.seeds)} seeds, "
+            f"{config.trainings} independent trainings; mean +- standard deviation. Training time "
+            "is not in it. First proxy: of what annealing started from, or after its first stage.",
         )
+        page.table(
+            [
+                {"the pretrained policy against": r["control"], "which tests": r["tests"],
+                 "gain": f"{r['gain']:+.4f} +- {r['half_interval']:.4f}", "better": r["better"],
+                 "found": r["found"]} for r in against(rows, design.name)
+            ],
+            caption="Differences seed by seed, with the 95 % interval of their mean.",
+        )  # fmt: skip
         chart = Figure(figsize=(7, 4), layout="constrained")
         axes = chart.subplots()
         for method in dict.fromkeys(row["method"] for row in rows):
