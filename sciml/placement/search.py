@@ -153,12 +153,13 @@ def sample_policy(
 
 
 def tree(
-    env: PlacementEnv, policy: Any, seconds: float, simulations: int = 24, branches: int = 6
+    env: PlacementEnv, policy: Any, seconds: float, simulations: int = 64, branches: int = 6
 ) -> tuple[float, Design | None, int]:
     """(proxy, placement, simulations): one placement by Monte Carlo tree search.
 
     The policy's probabilities and values guide the tree; the move that was visited most is made
-    and its subtree kept. When `seconds` are over, the rest is placed by one simulation a macro.
+    and its subtree kept. Every macro has an even share of the `seconds` that are left, but at least
+    one simulation, which is one call of the network.
     """
     import torch
 
@@ -185,16 +186,25 @@ def tree(
 
     observation, info = env.reset()
     start = _Position(env.state(), observation, info["action_mask"], False, info)
-    root: Node[_Position, int] = Node(start)
+    root: Node[int] = Node(start)
     search: TreeSearch[_Position, int] = TreeSearch(evaluate, step)
     done = 0
+    left = len(env.nodes) + env.config.refine
     while not root.state.ended:
-        n = simulations if time.process_time() - began < seconds else 1
-        cell = search.run(root, n)
-        done += n
+        now = time.process_time()
+        until = now + (began + seconds - now) / left
+        visits = root.visits
+        n = 0 if root.children and now >= until else simulations
+
+        def late(until: float = until) -> bool:
+            return time.process_time() >= until
+
+        cell = search.run(root, n, late)
+        done += root.visits - visits
         if cell is None:
             break
-        root = root.children[cell]
+        root = search.descend(root, cell)
+        left -= 1
     env.restore(root.state.saved)
     if not root.state.ended or root.state.info["dead_end"]:
         return np.inf, None, done

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 State = TypeVar("State")
 Action = TypeVar("Action", bound=Hashable)
@@ -41,15 +41,15 @@ def beam_search(
 
 
 @dataclass
-class Node(Generic[State, Action]):
-    """A position in the tree with its statistics."""
+class Node(Generic[Action]):
+    """A position in the tree with its statistics; the state is None until it is first visited."""
 
-    state: State
+    state: Any
     prior: float = 1.0
     visits: int = 0
     total: float = 0.0
     reward: float = 0.0
-    children: dict[Action, Node[State, Action]] = field(default_factory=dict)
+    children: dict[Action, Node[Action]] = field(default_factory=dict)
 
     @property
     def value(self) -> float:
@@ -74,32 +74,50 @@ class TreeSearch(Generic[State, Action]):
         self.evaluate, self.step, self.exploration = evaluate, step, exploration
         self.low, self.high = math.inf, -math.inf
 
-    def run(self, root: Node[State, Action], simulations: int) -> Action | None:
-        """Search from a node and return its most visited action (None at an end)."""
-        for _ in range(simulations):
+    def run(
+        self,
+        root: Node[Action],
+        simulations: int,
+        stop: Callable[[], bool] = lambda: False,
+    ) -> Action | None:
+        """Search from a node and return its most visited action (None at an end).
+
+        At `stop`, or without simulations, it is the likeliest action of a node not yet visited.
+        """
+        for k in range(simulations):
+            if k and stop():
+                break
             self._simulate(root)
         if not root.children:
             return None
-        return max(root.children, key=lambda a: (root.children[a].visits, root.children[a].value))
+        known = root.children
+        return max(known, key=lambda a: (known[a].visits, known[a].value, known[a].prior))
+
+    def descend(self, node: Node[Action], action: Action) -> Node[Action]:
+        """The child that an action leads to, with its state."""
+        child = node.children[action]
+        if child.state is None:
+            child.reward, child.state = self.step(node.state, action)
+        return child
 
     def _scaled(self, value: float) -> float:
         return (value - self.low) / (self.high - self.low) if self.high > self.low else 0.5
 
-    def _simulate(self, root: Node[State, Action]) -> None:
+    def _simulate(self, root: Node[Action]) -> None:
         path, node = [root], root
         while node.children:
             total = math.sqrt(max(node.visits, 1))
 
-            def worth(child: Node[State, Action], total: float = total) -> float:
+            def worth(child: Node[Action], total: float = total) -> float:
                 known = self._scaled(child.reward + child.value) if child.visits else 0.0
                 return known + self.exploration * child.prior * total / (1 + child.visits)
 
-            node = max(node.children.values(), key=worth)
+            children = node.children
+            node = self.descend(node, max(children, key=lambda a: worth(children[a])))
             path.append(node)
         actions, value = self.evaluate(node.state)
-        for action, prior in actions:
-            reward, state = self.step(node.state, action)
-            node.children[action] = Node(state, prior=prior, reward=reward)
+        for action, prior in actions:  # a step costs time: only when the child is visited
+            node.children[action] = Node(None, prior=prior)
         for visited in reversed(path):
             visited.visits += 1
             visited.total += value
