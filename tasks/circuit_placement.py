@@ -25,6 +25,7 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -42,10 +43,18 @@ from sciml.placement.generate import netlist, randomised
 from sciml.placement.imitation import imitate
 from sciml.placement.io import read_design, write_design
 from sciml.placement.legality import check
-from sciml.placement.policy import GridPolicy, Player, PolicyConfig, load_policy, save_policy
+from sciml.placement.policy import (
+    GridPolicy,
+    Player,
+    PolicyConfig,
+    load_policy,
+    save_policy,
+    shifted,
+)
 from sciml.placement.pretraining import corpus
 from sciml.placement.search import search_macros
 from sciml.report import Page
+from sciml.rl.curl import CURL, CURLConfig
 from sciml.rl.ppo import PPO, PPOConfig, load_state, state_dict
 from sciml.rl.rollout import Rollout, as_arrays, as_tensors
 from sciml.train import TrainConfig, fit
@@ -87,6 +96,8 @@ class Config:
     """The environment that the policy learns in."""
     ppo: PPOConfig = PPOConfig()
     """Settings of PPO."""
+    curl: CURLConfig = CURLConfig()
+    """A contrastive head beside PPO; weight 0 = none."""
     policy: PolicyConfig = field(default_factory=PolicyConfig)
     """The network."""
     pretrain: TrainConfig = TrainConfig(steps=300, batch_size=4, lr=1e-3, warmup=0.1)
@@ -256,8 +267,13 @@ def reinforce(
     envs = [PlacementEnv(d, config.env) for d in chosen]
     player = Player(policy, envs)
     rollout = Rollout(envs, player, seed=config.seed)
-    parameters = [p for p in policy.parameters() if p.requires_grad]
-    trainer = PPO(policy, player.evaluate, torch.optim.Adam(parameters, config.lr), config.ppo)
+    head: CURL | None = None
+    if config.curl.weight > 0:
+        views = partial(shifted, most=config.curl.shift)
+        head = CURL(policy, player.features, views, policy.config.channels, config.curl)
+    parameters = [p for p in (head or policy).parameters() if p.requires_grad]
+    optimizer = torch.optim.Adam(parameters, config.lr)
+    trainer = PPO(policy, player.evaluate, optimizer, config.ppo, head)
     first = 0
     if state.exists():
         saved = torch.load(state, weights_only=True)

@@ -47,15 +47,26 @@ class PolicyConfig:
 
 
 class GridPolicy(nn.Module):
-    """logits [B, rows * columns] and value [B] from observations; see the module."""
+    """logits [B, rows * columns] and value [B] from observations; see the module.
 
-    def __init__(self, config: PolicyConfig | None = None) -> None:
+    Args:
+        config: sizes.
+        trunk: one of another kind than `config.trunk`, or with weights.
+        embedder: with weights.
+    """
+
+    def __init__(
+        self,
+        config: PolicyConfig | None = None,
+        trunk: Trunk | None = None,
+        embedder: NetlistEmbedder | None = None,
+    ) -> None:
         super().__init__()
         self.config = config or PolicyConfig()
         c = self.config
-        self.trunk: Trunk = MessagePassing(c.trunk)
-        self.embedder = NetlistEmbedder(c.trunk.dim, c.trunk.pair_dim)
-        h, d = c.channels, c.trunk.dim
+        self.trunk: Trunk = MessagePassing(c.trunk) if trunk is None else trunk
+        h, d = c.channels, self.trunk.dim
+        self.embedder = embedder or NetlistEmbedder(d, self.trunk.pair_dim)
         self.first = nn.Conv2d(MAPS + 2, h, 5, padding=2)
         self.middle = nn.Conv2d(h, h, 5, padding=4, dilation=2)
         self.last = nn.Conv2d(h, 1, 1)
@@ -79,6 +90,15 @@ class GridPolicy(nn.Module):
         self, maps: Tensor, macro: Tensor, netlist: Tensor, progress: Tensor
     ) -> tuple[Tensor, Tensor]:
         """maps [B, 3, R, C], macro and netlist [B, dim], progress [B] -> logits, value."""
+        h, context = self.features(maps, macro, netlist, progress)
+        logits = self.last(h)[:, 0] - self.greedy * maps[:, 1]
+        pooled = torch.cat([h.mean((2, 3)), context, maps.mean((2, 3))], -1)
+        return logits.flatten(1), self.critic(pooled)[:, 0]
+
+    def features(
+        self, maps: Tensor, macro: Tensor, netlist: Tensor, progress: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """What the heads see: [B, channels, R, C] and the context [B, 2 dim + 1]."""
         R, C = maps.shape[-2:]
         y = torch.linspace(-1, 1, R, device=maps.device)[:, None].expand(R, C)
         x = torch.linspace(-1, 1, C, device=maps.device)[None].expand(R, C)
@@ -86,10 +106,7 @@ class GridPolicy(nn.Module):
         context = torch.cat([macro, netlist, progress[:, None]], -1)
         a, b, c, d = self.context(context)[..., None, None].chunk(4, 1)
         h = torch.relu(self.first(torch.cat([maps, place], 1)) * (1 + a) + b)
-        h = torch.relu(self.middle(h) * (1 + c) + d) + h
-        logits = self.last(h)[:, 0] - self.greedy * maps[:, 1]
-        pooled = torch.cat([h.mean((2, 3)), context, maps.mean((2, 3))], -1)
-        return logits.flatten(1), self.critic(pooled)[:, 0]
+        return torch.relu(self.middle(h) * (1 + c) + d) + h, context
 
 
 class Player:
@@ -149,6 +166,12 @@ class Player:
         """The same with gradients, through the trunk."""
         return self._head(inputs, *self.policy.encode(self.graph))
 
+    def features(self, policy: Any, inputs: dict[str, Tensor]) -> Tensor:
+        """[B, channels] what a policy, this one or a copy, sees of the grid, for `CURL`."""
+        nodes, graph = policy.encode(self.graph)
+        macro, netlist = nodes[inputs["row"]], graph[inputs["design"]]
+        return policy.features(inputs["maps"], macro, netlist, inputs["progress"])[0].mean((2, 3))
+
     def _head(
         self, inputs: dict[str, Tensor], nodes: Tensor, graph: Tensor
     ) -> tuple[Tensor, Tensor]:
@@ -156,6 +179,19 @@ class Player:
             inputs["maps"], nodes[inputs["row"]], graph[inputs["design"]], inputs["progress"]
         )
         return logits, value
+
+
+def shifted(inputs: dict[str, Tensor], most: int) -> dict[str, Tensor]:
+    """Another view of observations: maps moved by up to `most` cells each way, nothing beyond."""
+    maps = inputs["maps"]
+    B, _, R, C = maps.shape
+    by = torch.randint(0, 2 * most + 1, (2, B, 1), device=maps.device)
+    row = by[0] + torch.arange(R, device=maps.device)
+    column = by[1] + torch.arange(C, device=maps.device)
+    wide = nn.functional.pad(maps, (most, most, most, most))
+    each = torch.arange(B, device=maps.device)[:, None, None]
+    moved = wide.permute(0, 2, 3, 1)[each, row[:, :, None], column[:, None]]
+    return inputs | {"maps": moved.permute(0, 3, 1, 2)}
 
 
 def save_policy(policy: GridPolicy, path: str | Path) -> None:

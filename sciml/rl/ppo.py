@@ -146,7 +146,9 @@ class PPO:
     Args:
         module: holds the parameters.
         evaluate: (inputs) -> (logits [B, A], value [B]) with gradients.
-        optimizer: over the module's parameters.
+        optimizer: over the parameters of the module (and of `auxiliary`).
+        auxiliary: a further loss on the same inputs, such as `CURL`: its forward(inputs) returns a
+            dict whose "loss" is added; its `after_step` follows every gradient step.
     """
 
     def __init__(
@@ -155,9 +157,12 @@ class PPO:
         evaluate: Callable[[dict[str, Tensor]], tuple[Tensor, Tensor]],
         optimizer: torch.optim.Optimizer,
         config: PPOConfig | None = None,
+        auxiliary: Any = None,
     ) -> None:
         self.module, self.evaluate, self.optimizer = module, evaluate, optimizer
-        self.config = config or PPOConfig()
+        self.config, self.auxiliary = config or PPOConfig(), auxiliary
+        learning = nn.ModuleList([module] if auxiliary is None else [module, auxiliary])
+        self.parameters = [p for p in learning.parameters() if p.requires_grad]
 
     def losses(self, batch: Experience) -> dict[str, Tensor]:
         """The terms of one minibatch; "loss" is their weighted sum."""
@@ -175,9 +180,11 @@ class PPO:
             kl = (log_ratio.exp() - 1 - log_ratio).mean()
             clipped = ((log_ratio.exp() - 1).abs() > c.clip).float().mean()
         loss = policy + c.value_weight * critic - c.entropy_weight * entropy
+        more = {} if self.auxiliary is None else self.auxiliary(batch.inputs)
+        loss = loss + more.pop("loss", 0.0)
         return {
             "loss": loss, "policy": policy, "value": critic, "entropy": entropy, "kl": kl,
-            "clipped": clipped,
+            "clipped": clipped, **more,
         }  # fmt: skip
 
     def step(self, experience: Experience) -> dict[str, float]:
@@ -188,8 +195,10 @@ class PPO:
                 terms = self.losses(experience.at(index))
                 self.optimizer.zero_grad(set_to_none=True)
                 terms["loss"].backward()
-                nn.utils.clip_grad_norm_(self.module.parameters(), c.max_grad_norm)
+                nn.utils.clip_grad_norm_(self.parameters, c.max_grad_norm)
                 self.optimizer.step()
+                if self.auxiliary is not None:
+                    self.auxiliary.after_step()
                 seen.append({k: float(v.detach()) for k, v in terms.items()})
             if c.target_kl and seen[-1]["kl"] > c.target_kl:
                 break
@@ -198,6 +207,8 @@ class PPO:
 
 def state_dict(ppo: PPO, **more: Any) -> dict[str, Any]:
     """Module, optimizer and torch's random state, for a bitwise resume."""
+    if ppo.auxiliary is not None:
+        more["auxiliary"] = ppo.auxiliary.state_dict()
     return {
         "module": ppo.module.state_dict(),
         "optimizer": ppo.optimizer.state_dict(),
@@ -207,6 +218,8 @@ def state_dict(ppo: PPO, **more: Any) -> dict[str, Any]:
 
 
 def load_state(ppo: PPO, state: dict[str, Any]) -> None:
+    if ppo.auxiliary is not None:
+        ppo.auxiliary.load_state_dict(state["auxiliary"])
     ppo.module.load_state_dict(state["module"])
     ppo.optimizer.load_state_dict(state["optimizer"])
     torch.set_rng_state(state["random"])

@@ -11,7 +11,14 @@ from sciml.placement.env import EnvConfig, PlacementEnv
 from sciml.placement.generate import NetlistConfig, netlist
 from sciml.placement.imitation import imitate, replay
 from sciml.placement.legality import check
-from sciml.placement.policy import GridPolicy, Player, PolicyConfig, load_policy, save_policy
+from sciml.placement.policy import (
+    GridPolicy,
+    Player,
+    PolicyConfig,
+    load_policy,
+    save_policy,
+    shifted,
+)
 from sciml.placement.pretraining import connected_part, corpus
 from sciml.placement.search import beam, evolve, greedy, sample_policy, search_macros, tree
 from sciml.trunks.message_passing import MessagePassing, MessagePassingConfig
@@ -183,3 +190,24 @@ def test_place_takes_a_policy_file(designs, tmp_path):
     assert placed.scores["legal"] and placed.scores["evaluations"] > 10
     with pytest.raises(InputError):
         place(designs[0], budget=0.1, method="policy", policy=tmp_path / "none.safetensors")
+
+
+def test_a_shifted_view_is_the_same_maps_elsewhere():
+    torch.manual_seed(0)
+    maps = torch.rand(20, 3, 6, 7) + 1
+    view = shifted({"maps": maps, "row": torch.arange(20)}, 2)
+    assert torch.equal(view["row"], torch.arange(20))
+    seen = set()
+    for old, new in zip(maps, view["maps"], strict=True):
+        found = []
+        for dy in range(-2, 3):
+            for dx in range(-2, 3):
+                moved = torch.zeros_like(old)
+                moved[:, max(-dy, 0) : 6 - max(dy, 0), max(-dx, 0) : 7 - max(dx, 0)] = (
+                    old[:, max(dy, 0) : 6 + min(dy, 0), max(dx, 0) : 7 + min(dx, 0)]
+                )  # fmt: skip
+                if torch.equal(moved, new):
+                    found.append((dy, dx))
+        assert len(found) == 1
+        seen |= set(found)
+    assert len(seen) > 5

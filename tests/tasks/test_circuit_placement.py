@@ -27,8 +27,9 @@ def small():
     )  # fmt: skip
 
 
-def test_ppo_in_the_recipe_resumes_bit_by_bit(tmp_path):
-    config = small()
+@pytest.mark.parametrize("contrast", [0.0, 0.5])
+def test_ppo_in_the_recipe_resumes_bit_by_bit(tmp_path, contrast):
+    config = replace(small(), curl=recipe.CURLConfig(weight=contrast, width=8))
     designs = [recipe.synthetic(k, config.scale) for k in range(2)]
     whole = recipe.start_policy(config, None, frozen=False)
     rows = list(recipe.reinforce(config, whole, designs, tmp_path / "whole.pt"))
@@ -42,6 +43,7 @@ def test_ppo_in_the_recipe_resumes_bit_by_bit(tmp_path):
     again = recipe.start_policy(replace(config, seed=5), None, frozen=False)
     rest = list(recipe.reinforce(config, again, designs, tmp_path / "cut.pt"))
     assert [row["update"] for row in rest] == [1, 2]
+    assert ("contrastive" in rest[-1]) == (contrast > 0)
     for key in ("return", "loss", "kl"):
         assert rest[-1][key] == rows[-1][key]
     for a, b in zip(whole.parameters(), again.parameters(), strict=True):
