@@ -123,6 +123,18 @@ def particle_features(particles: Tensor, jets: Tensor, mask: Tensor) -> Tensor:
     Returns:
         [B, N, 17], `FEATURES`; the first five within [-5, 5], the errors within [0, 1].
     """
+    wanted = torch.is_grad_enabled() and (particles.requires_grad or jets.requires_grad)
+    recorded = torch.jit.is_tracing() or torch.compiler.is_compiling()
+    plain = particles.dtype == jets.dtype == torch.float32 and particles.device.type == "cpu"
+    if plain and not wanted and not recorded:
+        from sciml.jets.feature_kernel import compiled_features
+
+        return compiled_features(particles, jets, mask)
+    return reference_features(particles, jets, mask)
+
+
+def reference_features(particles: Tensor, jets: Tensor, mask: Tensor) -> Tensor:
+    """`particle_features`, as one writes it: any precision and device, with gradients."""
     px, py, _, energy, deta, dphi, d0, d0err, dz, dzerr = particles[..., :10].unbind(-1)
     jet_pt, jet_energy = jets[:, None, 0], jets[:, None, 1]
     one = torch.ones_like(px)

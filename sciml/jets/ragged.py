@@ -92,16 +92,14 @@ def to_ragged(
         counts, flat = _flatten(events, [n for n in needed if n in fields], where)
         _derive(events, fields, flat, counts)
         jet = np.stack([flat.pop(name) for name in JET_COLUMNS], axis=1).astype(np.float32)
-    columns = np.zeros((len(COLUMNS), int(counts.sum())), np.float32)
-    present = np.zeros(len(COLUMNS), np.bool_)
-    for index, name in enumerate(COLUMNS):
-        if name in flat:
-            columns[index], present[index] = flat[name], True
+    nothing = np.zeros(0, np.float32)
+    columns = tuple(np.ascontiguousarray(flat.get(n, nothing), np.float32) for n in COLUMNS)
     kept = np.minimum(counts, limit)
     particles = np.empty((int(kept.sum()), len(COLUMNS)), np.float32)
     flags = np.where(counts == 0, int(Flag.EMPTY), 0).astype(np.int64)
     faults = (int(Flag.NOT_FINITE), int(Flag.ZERO_PT), int(Flag.ENERGY_BELOW_MOMENTUM))
-    _pack(columns, present, counts, _ranks(columns, counts, limit), limit, faults, particles, flags)
+    ranks = _ranks(columns[0], columns[1], counts, limit)
+    _pack(columns, counts, ranks, limit, faults, particles, flags)
     full = counts > 0
     flags[full & ~np.isfinite(jet).all(1)] |= Flag.NOT_FINITE
     flags[full & (jet[:, 0] <= 0)] |= Flag.ZERO_PT
@@ -142,28 +140,44 @@ def padded(
 @nb.njit(cache=True)
 def _gather(particles, starts, counts, out):
     for row in range(len(counts)):
-        for place in range(counts[row]):
-            out[row, place] = particles[starts[row] + place]
+        out[row, : counts[row]] = particles[starts[row] : starts[row] + counts[row]]
 
 
 @nb.njit(cache=True)
-def _pack(columns, present, counts, ranks, limit, faults, out, flags):
-    """Rows of constituents in their places, and each jet's faults; all constituents are checked."""
+def _pack(columns, counts, ranks, limit, faults, out, flags):
+    """Rows of constituents in their places, and each jet's faults; all constituents are checked.
+
+    An empty column stands for zeros. Goes along each column of a jet, while the jet's rows are in
+    the processor's first cache.
+    """
     not_finite, zero_pt, below = faults
     source = target = 0
     for jet in range(len(counts)):
+        count = counts[jet]
+        kept = min(count, limit)
+        rows = out[target : target + kept]
         found = 0
-        for place in range(counts[jet]):
-            at = source + place
-            rank = ranks[at] if len(ranks) else place
-            for column in range(len(columns)):
-                value = columns[column, at]
-                if present[column] and not np.isfinite(value):
-                    found |= not_finite
-                if rank < limit:
-                    out[target + rank, column] = value
-            px, py = np.float64(columns[0, at]), np.float64(columns[1, at])
-            pz, energy = np.float64(columns[2, at]), np.float64(columns[3, at])
+        for column in range(16):
+            values = columns[column]
+            if len(values) == 0:
+                rows[:, column] = 0
+                continue
+            part = values[source : source + count]
+            nothing = np.float32(0)  # stays 0 unless a value is infinite or NaN
+            if kept == count:
+                for place in range(count):
+                    rows[place, column] = part[place]
+                    nothing += part[place] * np.float32(0)
+            else:
+                for place in range(count):
+                    if ranks[source + place] < limit:
+                        rows[ranks[source + place], column] = part[place]
+                    nothing += part[place] * np.float32(0)
+            if nothing != 0:
+                found |= not_finite
+        for place in range(source, source + count):
+            px, py = np.float64(columns[0][place]), np.float64(columns[1][place])
+            pz, energy = np.float64(columns[2][place]), np.float64(columns[3][place])
             if max(max(abs(px), abs(py)), max(abs(pz), abs(energy))) > LARGE:
                 found |= not_finite
             pt2 = px * px + py * py
@@ -172,8 +186,8 @@ def _pack(columns, present, counts, ranks, limit, faults, out, flags):
             if energy < np.sqrt(pt2 + pz * pz) * (1 - MASS_SHELL):
                 found |= below
         flags[jet] |= found
-        source += counts[jet]
-        target += min(counts[jet], limit)
+        source += count
+        target += kept
 
 
 def _flatten(
@@ -192,8 +206,8 @@ def _flatten(
             if name in JET_COLUMNS:
                 flat[name] = ak.to_numpy(column).astype(np.float64)
                 continue
-            sizes = ak.to_numpy(ak.num(column, axis=1)).astype(np.int64, copy=False)
-            values = ak.to_numpy(ak.flatten(column, axis=1)).astype(np.float32, copy=False)
+            sizes, values = lists(column)
+            values = values.astype(np.float32, copy=False)
         except (TypeError, ValueError) as error:
             raise InputError(
                 f"column {name!r} holds {column.type}, not numbers"
@@ -214,6 +228,24 @@ def _flatten(
     if counts is None:
         raise InputError("no particle columns", where=where)
     return counts, flat
+
+
+def lists(column: Any) -> tuple[NDArray[np.int64], NDArray[Any]]:
+    """Lengths and flat values of a jagged awkward array; without a copy where it lies compact.
+
+    Raises:
+        TypeError, ValueError: it is not a list of numbers a jet.
+    """
+    import awkward as ak
+
+    layout = column.layout
+    if layout.is_list:
+        packed = layout.to_ListOffsetArray64(True)
+        if packed.content.is_numpy and packed.content.purelist_depth == 1:
+            offsets = np.asarray(packed.offsets.data)
+            return np.diff(offsets), np.asarray(packed.content.data)[: offsets[-1]]
+    sizes = ak.to_numpy(ak.num(column, axis=1)).astype(np.int64, copy=False)
+    return sizes, ak.to_numpy(ak.flatten(column, axis=1))
 
 
 def _derive(
@@ -245,7 +277,7 @@ def _derive(
 
 
 def _ranks(
-    columns: NDArray[np.float32], counts: NDArray[np.int64], limit: int
+    px: NDArray[np.float32], py: NDArray[np.float32], counts: NDArray[np.int64], limit: int
 ) -> NDArray[np.int64]:
     """Places by falling pT in jets that are too long; empty if none is."""
     if not (counts > limit).any():
@@ -253,8 +285,7 @@ def _ranks(
     starts = np.concatenate([[0], np.cumsum(counts)])
     rank = np.arange(starts[-1]) - np.repeat(starts[:-1], counts)
     with np.errstate(over="ignore", invalid="ignore"):
-        px, py = columns[:2].astype(np.float64)
-        pt = np.nan_to_num(np.hypot(px, py), nan=np.inf)
+        pt = np.nan_to_num(np.hypot(px.astype(np.float64), py.astype(np.float64)), nan=np.inf)
     for jet in np.flatnonzero(counts > limit):
         span = slice(starts[jet], starts[jet + 1])
         rank[span][np.argsort(-pt[span], kind="stable")] = np.arange(counts[jet])
