@@ -132,7 +132,7 @@ def padded(
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     """Jets that lie at `starts` of packed [S, 16] rows, as [B, N, 16] and their mask [B, N]."""
     width = max(1, int(counts.max(initial=0)))
-    out = np.zeros((len(counts), width, particles.shape[1]), np.float32)
+    out = np.empty((len(counts), width, particles.shape[1]), np.float32)
     _gather(particles, starts, counts, out)
     return out, np.arange(width) < counts[:, None]
 
@@ -140,7 +140,9 @@ def padded(
 @nb.njit(cache=True)
 def _gather(particles, starts, counts, out):
     for row in range(len(counts)):
-        out[row, : counts[row]] = particles[starts[row] : starts[row] + counts[row]]
+        count = counts[row]
+        out[row, :count] = particles[starts[row] : starts[row] + count]
+        out[row, count:] = 0
 
 
 @nb.njit(cache=True)

@@ -19,6 +19,7 @@ from sciml.jets.features import (
     needed_columns,
     pair_features,
     particle_features,
+    reference_features,
 )
 from sciml.jets.ragged import to_dense
 
@@ -111,6 +112,31 @@ def test_padding_and_order_do_not_matter():
     assert alone.mask.shape == (1, 3)
     again = particle_features(alone.particles, alone.jets, alone.mask)
     assert torch.equal(features[1:, :3], again)
+
+
+def test_the_compiled_features_are_those_of_the_reference():
+    random = torch.Generator().manual_seed(0)
+    particles = torch.randn(6, 30, 16, generator=random)
+    particles[..., :3] *= 30
+    particles[..., 3] = particles[..., :3].norm(dim=-1) + 0.1
+    particles[..., 6:10] *= torch.logspace(-6, 2, 30)[:, None]
+    jets = torch.rand(6, 2, generator=random) * 900 + 100
+    mask = torch.rand(6, 30, generator=random) < 0.7  # holes, too
+    mask[5] = False
+    ours = particle_features(particles, jets, mask)
+    exact = reference_features(particles.double(), jets.double(), mask)
+    assert (ours - exact).abs().max() < 1e-6 and (ours[~mask] == 0).all()
+    assert (ours - reference_features(particles, jets, mask)).abs().max() < 2e-6
+    # of a faulty jet too: infinities at the same bounds, NaN in the same places
+    particles[0, :8] = 0
+    particles[1, :4] = torch.tensor([torch.nan, torch.inf, -torch.inf, -1.0])[:, None]
+    jets[2], jets[3] = 0, torch.nan
+    ours, theirs = (f(particles, jets, mask) for f in (particle_features, reference_features))
+    assert torch.allclose(ours, theirs, atol=2e-6, equal_nan=True) and ours.isnan().any()
+    # with a gradient it is the reference itself
+    inputs = particles[4:5].requires_grad_()
+    particle_features(inputs, jets[4:5], mask[4:5]).sum().backward()
+    assert inputs.grad is not None
 
 
 def test_faults_are_flagged_and_keep_their_place():
