@@ -135,7 +135,7 @@ def place(
     seed: int = 0,
     start: Literal["file", "zero"] = "zero",
     method: Literal["auto", "sa", "search", "policy"] = "auto",
-    policy: str = "placer-small",
+    policy: str | None = None,
     movable: Literal["macros", "cells", "all"] = "macros",
     chains: int = 1,
     workers: int = 1,
@@ -157,7 +157,7 @@ def place(
         seed: Seed of every random choice.
         start: Forget the given places (zero) or start from them (file).
         method: Annealing (sa), search on the wire mask, a trained policy, or choose (auto).
-        policy: For --method policy: a policy.safetensors, or the name of a shipped one.
+        policy: For --method policy: a policy.safetensors that `sciml run circuit_placement` wrote.
         movable: What may move: macros, standard cells, or all.
         chains: Annealing chains that share the budget.
         workers: Threads for the chains.
@@ -200,7 +200,8 @@ def place(
         _show(placed.scores, False)
         print("wrote " + ", ".join(map(str, files)))
         if placed.stopped:
-            print("stopped early; the same command with --resume goes on")
+            more = "; the same command with --resume goes on" if state.exists() else ""
+            print(f"stopped early{more}")
     return 0
 
 

@@ -55,7 +55,7 @@ def place(
     method: Method = "auto",
     movable: Movable = "macros",
     config: AnnealingConfig | None = None,
-    policy: str | Path = "placer-small",
+    policy: str | Path | None = None,
     by_moves: bool = False,
     state: str | Path | None = None,
     report: Callable[[dict[str, float]], None] | None = None,
@@ -72,8 +72,7 @@ def place(
             places cells electrostatically.
         movable: "macros" (hard and soft), "cells" (standard cells only) or "all".
         config: of the annealing.
-        policy: for method "policy": a file that `save_policy` wrote, or the name of one that
-            comes with the package.
+        policy: for method "policy": a file that `save_policy` wrote.
         state: a file to save the search to after every stage and to resume it from.
         report: called with a dictionary of progress after every stage.
 
@@ -103,10 +102,14 @@ def place(
     elif method in ("search", "policy"):
         from sciml.placement.search import search_macros
 
-        chosen: Any = False
+        chosen: Any = None
         if method == "policy":
             from sciml.placement.policy import load_policy
 
+            if policy is None:
+                raise InputError("method policy needs a trained policy; none comes with sciml",
+                                 hint="Give --policy FILE, the policy.safetensors of `sciml run "
+                                      "circuit_placement`, or use --method sa")  # fmt: skip
             chosen = load_policy(policy)
         found = search_macros(design, budget, seed, policy=chosen, report=report)
         result, history, stopped = found.design, found.history, found.stopped

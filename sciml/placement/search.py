@@ -30,6 +30,14 @@ WARM = 0.25
 synthetic designs, where 0.06 leaves macros in a poor start's order and 0.5 forgets it."""
 
 
+Keep = Callable[[float, Design], None]
+"""Told (proxy, placement) whenever a search has found a better one: what Ctrl-C leaves."""
+
+
+def _forget(cost: float, placed: Design) -> None:
+    """Whoever calls only wants the result."""
+
+
 @dataclass
 class Found:
     """The best placement of a search."""
@@ -97,7 +105,11 @@ def decode(env: PlacementEnv, wish: np.ndarray, pull: float) -> bool:
 
 
 def evolve(
-    env: PlacementEnv, seconds: float, rng: np.random.Generator, most: int = 10**9
+    env: PlacementEnv,
+    seconds: float,
+    rng: np.random.Generator,
+    most: int = 10**9,
+    keep: Keep = _forget,
 ) -> tuple[float, Design | None, int]:
     """(proxy, placement, evaluations) of a (1 + 1) evolution of wishes within `seconds`."""
     began = time.process_time()
@@ -105,6 +117,7 @@ def evolve(
     best_cost, best, tried = np.inf, None, 0
     if greedy(env) or beam(env):
         best_cost, best, tried = env.proxy(), env.placement(), 1
+        keep(best_cost, best)
     wish = np.clip(np.nan_to_num(env.corner, nan=0.5), 0, None)
     wish = wish / [env.design.canvas.width, env.design.canvas.height]
     while tried < most and time.process_time() - began < seconds:
@@ -120,11 +133,12 @@ def evolve(
             cost = env.proxy()
             if cost < best_cost:
                 best_cost, best, wish = cost, env.placement(), child
+                keep(best_cost, best)
     return best_cost, best, tried
 
 
 def sample_policy(
-    env: PlacementEnv, policy: Any, seconds: float, most: int = 10**9
+    env: PlacementEnv, policy: Any, seconds: float, most: int = 10**9, keep: Keep = _forget
 ) -> tuple[float, Design | None, int]:
     """(proxy, placement, episodes): the best of a policy's placements, its mode first."""
     import torch
@@ -150,6 +164,7 @@ def sample_policy(
                 cost = env.proxy()
                 if cost < best_cost:
                     best_cost, best = cost, env.placement()
+                    keep(best_cost, best)
     return best_cost, best, tried
 
 
@@ -227,37 +242,48 @@ def search_macros(
     design: Design,
     budget: float,
     seed: int = 0,
-    policy: Any = False,
+    policy: Any = None,
     report: Callable[[dict[str, float]], None] | None = None,
     config: EnvConfig | None = None,
 ) -> Found:
     """Search for a start, then anneal from it.
 
     Args:
-        budget: CPU-seconds in all. policy: a `GridPolicy` that proposes the start, True for the
-            one that comes with the package, False for evolution.
+        budget: CPU-seconds in all. Ctrl-C ends early and keeps the best.
+        policy: a `GridPolicy` that proposes the start; None = evolution.
 
     Raises:
-        InputError: no policy comes with the package, or no legal placement was found.
+        InputError: no legal placement was found.
     """
     import torch
 
-    if policy is True:
-        from sciml.placement.policy import load_policy
-
-        policy = load_policy("placer-small")
     rng = np.random.default_rng([seed, 9])
     torch.manual_seed(seed)
     began = time.process_time()
     env = PlacementEnv(design, config or EnvConfig(columns=48, rows=48, order="connected"))
-    if policy is False:
-        cost, best, tried = evolve(env, FIRST_SHARE * budget, rng)
-    else:
-        cost, best, tried = sample_policy(env, policy, 0.5 * FIRST_SHARE * budget)
-        other = tree(env, policy, 0.5 * FIRST_SHARE * budget)
-        tried += other[2]
-        if other[0] < cost:
-            cost, best = other[:2]
+    cost, tried, stopped = np.inf, 0, False
+    best: Design | None = None
+
+    def keep(better: float, placed: Design) -> None:
+        nonlocal cost, best
+        if better < cost:
+            cost, best = better, placed
+
+    try:
+        if policy is None:
+            tried = evolve(env, FIRST_SHARE * budget, rng, keep=keep)[2]
+        else:
+            tried = sample_policy(env, policy, 0.5 * FIRST_SHARE * budget, keep=keep)[2]
+            found = tree(env, policy, 0.5 * FIRST_SHARE * budget)
+            tried += found[2]
+            if found[1] is not None:
+                keep(found[0], found[1])
+            if best is None and (greedy(env) or beam(env)):  # all proposals were dead ends
+                keep(env.proxy(), env.placement())
+    except KeyboardInterrupt:
+        if best is None:
+            raise
+        stopped = True
     if best is None:
         raise InputError("no legal placement was found on the grid", where=design.source,
                          hint="Use --method sa, or more --budget")  # fmt: skip
@@ -265,10 +291,12 @@ def search_macros(
 
     start = draw_soft(best)
     spent = time.process_time() - began
+    history = [{"cpu_seconds": spent, "proxy": cost, "best": cost}]
+    if stopped:
+        return Found(start, cost, tried, True, history)
     left = max(budget - spent, 0.1)
     annealer = Annealer(start, AnnealingConfig(hot=WARM), seed, left)
     chain = annealer.run(report)
-    history = [{"cpu_seconds": spent, "proxy": cost, "best": cost}]
     history += [row | {"cpu_seconds": spent + row["cpu_seconds"]} for row in annealer.history]
     stopped = annealer.stage < annealer.config.stages
     return Found(chain.result(), chain.best, tried + annealer.moves, stopped, history)

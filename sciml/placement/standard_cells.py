@@ -84,6 +84,8 @@ def place_cells(
             placed = _snap_macros(legalise_macros(placed))
             fixed = placed.fixed | (placed.kind == MACRO) | (placed.kind == SOFT)
             placed = replace(placed, fixed=fixed)
+        if stopped:
+            break
     legal = legalise_cells(placed)
     history.append({"cpu_seconds": time.process_time() - began, "hpwl": hpwl(legal)})
     if not stopped:

@@ -131,7 +131,7 @@ def test_searches_return_legal_placements(designs):
     policy = GridPolicy(SMALL)
     cost, best, tried = sample_policy(env, policy, 1e9, most=3)
     assert tried == 3 and np.isfinite(cost) and check(best).overlaps == 0
-    for chosen in (False, policy):
+    for chosen in (None, policy):
         found = search_macros(designs[0], 0.5, 1, policy=chosen, config=GRID)
         assert check(found.design, designs[0]).legal
 
@@ -211,3 +211,36 @@ def test_a_shifted_view_is_the_same_maps_elsewhere():
         assert len(found) == 1
         seen |= set(found)
     assert len(seen) > 5
+
+
+@pytest.mark.parametrize("kind", ["search", "policy"])
+def test_ctrl_c_keeps_the_best_start_that_was_found(kind, monkeypatch):
+    """Interrupted before annealing: the start is returned; before any start: nothing to return."""
+    design = netlist(NetlistConfig(macros=6, clusters=10), 3)
+    config = EnvConfig(columns=12, rows=12)
+    policy = GridPolicy(PolicyConfig(trunk=TRUNK, channels=8)) if kind == "policy" else None
+    proxy, asked = PlacementEnv.proxy, []
+
+    def interrupted(env):
+        asked.append(1)
+        if len(asked) == after:
+            raise KeyboardInterrupt
+        return proxy(env)
+
+    monkeypatch.setattr(PlacementEnv, "proxy", interrupted)
+    after = 3
+    found = search_macros(design, 1e6, 0, policy=policy, config=config)
+    assert found.stopped and len(asked) == 3 and found.history[0]["best"] == found.cost
+    assert check(found.design, design).legal
+    after = len(asked) + 1
+    with pytest.raises(KeyboardInterrupt):
+        search_macros(design, 1e6, 0, policy=policy, config=config)
+
+
+def test_proposals_that_all_fail_fall_back_to_greedy(monkeypatch):
+    design = netlist(NetlistConfig(macros=6, clusters=10), 3)
+    policy = GridPolicy(PolicyConfig(trunk=TRUNK, channels=8))
+    monkeypatch.setattr("sciml.placement.search.sample_policy", lambda *a, **k: (np.inf, None, 1))
+    monkeypatch.setattr("sciml.placement.search.tree", lambda *a, **k: (np.inf, None, 1))
+    found = search_macros(design, 0.5, 0, policy=policy, config=EnvConfig(columns=12, rows=12))
+    assert check(found.design, design).legal
