@@ -40,6 +40,11 @@ def by_slices(device: torch.device) -> Iterator[None]:
         _cores.reset(token)
 
 
+def cores() -> int:
+    """How many cores `for_each` uses here."""
+    return _cores.get() or torch.get_num_threads()
+
+
 def for_each(parts: Sequence[slice], work: Callable[[slice], None], device: torch.device) -> None:
     """Call `work` on every part, in parallel on a CPU when gradients are off.
 
@@ -48,8 +53,7 @@ def for_each(parts: Sequence[slice], work: Callable[[slice], None], device: torc
         work: writes its result where it belongs.
         device: of the tensors.
     """
-    cores = _cores.get() or torch.get_num_threads()
-    threads = min(cores, len(parts))
+    threads = min(cores(), len(parts))
     parallel = device.type == "cpu" and threads > 1 and not torch.is_grad_enabled()
     if not parallel or torch.is_autocast_enabled(device.type):
         for part in parts:
@@ -62,7 +66,7 @@ def for_each(parts: Sequence[slice], work: Callable[[slice], None], device: torc
             for part in queue:  # the next one that nobody has taken
                 work(part)
 
-    pool = _pool(cores, os.getpid())
+    pool = _pool(cores(), os.getpid())
     for done in [pool.submit(run) for _ in range(threads)]:
         done.result()
 
