@@ -151,6 +151,8 @@ def fold(
     batch_residues: int = 600,
     truth: Path | None = None,
     templates: Path | None = None,
+    hhr: Path | None = None,
+    relax: bool = False,
     seed: int = 0,
     device: str = "auto",
     precision: Literal["auto", "fp32", "bf16"] = "fp32",
@@ -161,6 +163,10 @@ def fold(
     Chains that OUT already holds are skipped. With `--params` each chain gives mmCIF, PDB (pLDDT in
     the B-factor column), confidences, predicted aligned error and distances; without, contacts and
     a coarse CA/CB model from predicted distances. OUT/report.html shows them.
+
+    An alignment alone: sciml protein fold chain.a3m -o OUT. With everything AlphaFold takes: sciml
+    protein fold chain.a3m -o OUT --params params_model_1_ptm.npz --hhr chain.hhr --templates
+    mmcif_files --relax. What a run would take: the same with --dry-run.
 
     Args:
         input: FASTA (each sequence a chain), an alignment (A3M, Stockholm), or a folder of them.
@@ -175,7 +181,11 @@ def fold(
         batch_residues: Short chains share a batch up to this many residues [residues].
         truth: Folder with NAME.pdb or NAME.cif of chains whose structure is known.
         templates: Structure file, or folder of them, to use as templates (with `params` of a model
-            that takes templates).
+            that takes templates). Without `hhr` every chain in it is aligned by its sequence.
+        hhr: HHsearch result (.hhr), or a folder with NAME.hhr for each chain: which templates to
+            take and how they are aligned; their files, such as 4zey.cif, are in `templates`.
+        relax: Minimise the energy of the full model (needs sciml[relax]); NAME_unrelaxed.pdb keeps
+            the atoms of the network, NAME_confidence.json counts the faults before and after.
         seed: Of row choice, masking and random starts.
         device: auto, cpu, cuda, ...
         precision: fp32, or bf16 on a GPU.
@@ -187,8 +197,8 @@ def fold(
         FoldRun(
             input=input, out=out, params=params, model=model, db=db, clusters=clusters,
             extra=extra, recycles=recycles, tolerance=tolerance, batch_residues=batch_residues,
-            truth=truth, templates=templates, seed=seed, device=device, precision=precision,
-            dry_run=dry_run,
+            truth=truth, templates=templates, hhr=hhr, relax=relax, seed=seed, device=device,
+            precision=precision, dry_run=dry_run,
         )
     )  # fmt: skip
 

@@ -12,10 +12,11 @@ import numpy as np
 
 from sciml.errors import InputError
 from sciml.paths import atomic_write
-from sciml.protein import memory, metrics, report
+from sciml.protein import memory, metrics, relaxation, report, residues
 from sciml.protein.alignment import Alignment
 from sciml.protein.alignment_io import read_alignment, read_fasta
 from sciml.protein.features import FeatureConfig
+from sciml.protein.hhsearch import hhsearch_templates
 from sciml.protein.prediction import Prediction, write_ranking
 from sciml.protein.predictor import Job, StructurePredictor
 from sciml.protein.search import safe_name
@@ -44,6 +45,8 @@ class FoldRun:
     batch_residues: int = 600
     truth: Path | None = None
     templates: Path | None = None
+    hhr: Path | None = None
+    relax: bool = False
     seed: int = 0
     device: str = "auto"
     precision: str = "fp32"
@@ -53,6 +56,19 @@ class FoldRun:
     def __post_init__(self) -> None:
         if self.recycles < 0 or self.clusters < 1 or self.extra < 1:
             raise InputError("`recycles` must be >= 0, `clusters` and `extra` >= 1")
+        for name in ("templates", "hhr", "relax"):
+            if getattr(self, name) and self.params is None:
+                raise InputError(
+                    f"--{name} is for full models: the coarse one has neither templates nor side "
+                    "chains",
+                    hint="Give the parameters by --params",
+                )
+        if self.hhr is not None and self.templates is None:
+            raise InputError(
+                "--hhr says which templates there are, not where their atoms are",
+                where=self.hhr,
+                hint="Give the folder of their structure files, such as 4zey.cif, by --templates",
+            )
         object.__setattr__(self, "features", FeatureConfig(self.clusters, self.extra))
 
 
@@ -129,8 +145,16 @@ def run_fold(run: FoldRun) -> list[dict[str, Any]]:
         return [row for row in finished.values() if row is not None]
     if run.db is not None and not run.dry_run:
         left = [_searched(job, run.db) for job in left]
+    if run.relax:
+        _check_relaxable(left)
     if run.templates is not None:
-        left = [_templated(job, run.templates) for job in left]
+        if run.hhr is not None and len(jobs) > 1 and not run.hhr.is_dir():
+            raise InputError(
+                f"holds the hits of one chain, there are {len(jobs)} to fold",
+                where=run.hhr,
+                hint="Give a folder with NAME.hhr for each chain",
+            )
+        left = [_templated(job, run) for job in left]
     rows = [row for row in finished.values() if row is not None]
     page = Page(
         "Protein folding",
@@ -168,10 +192,39 @@ def _searched(job: Job, db: Path) -> Job:
     return Job(found.alignment, job.templates, job.name)
 
 
-def _templated(job: Job, path: Path) -> Job:
-    found = read_templates(path, job.alignment.with_query(0).row(0))
-    console.print(f"{job.name}: {len(found)} templates")
+def _templated(job: Job, run: FoldRun) -> Job:
+    """The chain with its templates: HHsearch's, or all structures that can be aligned to it."""
+    assert run.templates is not None
+    query = job.alignment.with_query(0).row(0)
+    if run.hhr is None:
+        found = read_templates(run.templates, query)
+    else:
+        hhr = run.hhr
+        if hhr.is_dir():
+            there = [hhr / f"{job.name}{end}" for end in (".hhr", ".hhr.gz")]
+            there = [path for path in there if path.exists()]
+            if not there:
+                console.print(f"{job.name}: {hhr} has no {job.name}.hhr; folded without templates")
+                return job
+            hhr = there[0]
+        found = hhsearch_templates(hhr, run.templates, query)
+    used = ", ".join(template.name for template in found[: run.features.templates])
+    console.print(f"{job.name}: {len(found)} templates" + (f", used: {used}" if used else ""))
     return Job(job.alignment, tuple(found), job.name)
+
+
+def _check_relaxable(jobs: list[Job]) -> None:
+    """Say before folding what would stop the relaxation after it."""
+    relaxation.require()
+    for job in jobs:
+        unknown = np.flatnonzero(job.alignment.with_query(0).rows[0] >= residues.UNKNOWN)
+        if len(unknown):
+            raise InputError(
+                f"residue {unknown[0] + 1} of {job.name!r} is of no known type and has no force "
+                "field",
+                where=job.alignment.source,
+                hint="Fold this chain without --relax",
+            )
 
 
 def _truth(run: FoldRun, name: str, n: int) -> np.ndarray | None:
@@ -195,10 +248,19 @@ def _fold_alphafold(run: FoldRun, jobs: list[Job], page: Page) -> list[dict[str,
         else StructurePredictor.from_alphafold
     )
     predictor = loader(run.params, run.device, precision=run.precision)
+    if run.templates is not None and predictor.model.config.templates is None:
+        raise InputError(
+            "these parameters are of a model without templates",
+            where=run.params,
+            hint="Models 1 and 2 take templates; or leave out --templates",
+        )
     groups = list(batches(jobs, run.batch_residues))
     for group in groups:
         n = group[-1].alignment.columns
-        needed = memory.estimate(predictor.model.config, n, run.features, batch=len(group))
+        templates = run.features.templates if any(job.templates for job in group) else 0
+        needed = memory.estimate(
+            predictor.model.config, n, run.features, batch=len(group), templates=templates
+        )
         work = needed.operations * (run.recycles + 1) * len(group) / 1e12
         console.print(
             f"{len(group)} chains of up to {n} residues: about {needed}, {work:.1f} Tflop"
@@ -217,11 +279,23 @@ def _fold_alphafold(run: FoldRun, jobs: list[Job], page: Page) -> list[dict[str,
                 tolerance=run.tolerance,
                 seed=run.seed,
             ):
+                if run.relax:
+                    for end in ("cif", "pdb"):
+                        found.write_structure(run.out / f"{found.name}_unrelaxed.{end}")
+                    found = found.relaxed()
+                    console.print(f"{found.name}: {_faults(found)}")
                 found.write(run.out)
                 rows.append(found.summary())
                 _add(page, run, found)
             bar.update(len(rows))
     return rows
+
+
+def _faults(found: Prediction) -> str:
+    """The violations before and after relaxation in words."""
+    assert found.violations is not None
+    before, after = found.violations["before"], found.violations["after"]
+    return ", ".join(f"{n.replace('_', ' ')} {before[n]} -> {after[n]}" for n in before)
 
 
 def _add(page: Page, run: FoldRun, found: Prediction) -> None:
@@ -237,7 +311,8 @@ def _add(page: Page, run: FoldRun, found: Prediction) -> None:
         truth=None if real is None else np.nan_to_num(real, nan=99.0) < 8,
         note=f"Mean pLDDT {found.mean_plddt:.1f}"
         + ("" if found.ptm is None else f", pTM {found.ptm:.3f}")
-        + f", {found.recycles} recycles, {found.seconds:.1f} s.",
+        + f", {found.recycles} recycles, {found.seconds:.1f} s."
+        + (f" Relaxed: {_faults(found)}." if found.violations else ""),
     )
 
 

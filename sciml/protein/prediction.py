@@ -96,6 +96,12 @@ class Prediction:
             row["sequences"] = self.alignment.depth
         return row
 
+    def write_structure(self, path: Path) -> None:
+        """The atoms as mmCIF or PDB (by the suffix), pLDDT in the B-factor column."""
+        write_structure(
+            path, self.types, self.coordinates, self.atom_mask, self.plddt, title=self.name
+        )
+
     def write(self, folder: str | Path) -> dict[str, Path]:
         """Write NAME.cif, NAME.pdb, NAME_confidence.json, NAME_pae.json, NAME_distances.npz.
 
@@ -106,14 +112,7 @@ class Prediction:
         files: dict[str, Path] = {}
         for suffix in ("cif", "pdb"):
             files[suffix] = folder / f"{self.name}.{suffix}"
-            write_structure(
-                files[suffix],
-                self.types,
-                self.coordinates,
-                self.atom_mask,
-                self.plddt,
-                title=self.name,
-            )
+            self.write_structure(files[suffix])
         files["confidence"] = folder / f"{self.name}_confidence.json"
         confidence = {**self.summary(), "plddt": [round(float(v), 2) for v in self.plddt]}
         _json(files["confidence"], confidence)

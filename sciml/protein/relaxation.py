@@ -56,8 +56,12 @@ class Relaxed:
     rounds: int
 
 
-def _openmm() -> tuple[Any, Any]:
-    """The two packages, or how to get them."""
+def require() -> tuple[Any, Any]:
+    """OpenMM and pdbfixer.
+
+    Raises:
+        InputError: one is missing, with how to get it.
+    """
     try:
         import openmm
         import pdbfixer
@@ -111,7 +115,7 @@ def relax(
     Raises:
         InputError: OpenMM or pdbfixer is missing, or a residue is unknown.
     """
-    openmm, pdbfixer = _openmm()
+    openmm, pdbfixer = require()
     from openmm import app, unit
 
     if (np.asarray(types) >= residues.UNKNOWN).any():

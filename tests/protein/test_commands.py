@@ -1,8 +1,10 @@
 """The commands, through the command line."""
 
+import importlib.util
 import json
 import re
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,11 +12,22 @@ import pytest
 import torch
 
 from sciml.cli import main
+from sciml.protein import relaxation
 from sciml.protein.alphafold_weights import write_alphafold
 from sciml.protein.contacts import ContactConfig, ContactNet, ContactPredictor
-from sciml.protein.model import AlphaFold, AlphaFoldConfig
+from sciml.protein.model import AlphaFold, AlphaFoldConfig, TemplateConfig
+from sciml.protein.residues import ATOM37_MASK, RESIDUES
+from sciml.protein.structure import read_chain, write_structure
 from sciml.trunks.pair_transformer import PairTransformerConfig
 
+TINY = AlphaFoldConfig(
+    msa_dim=8, pair_dim=8, extra_dim=8, single_dim=8, blocks=1, extra_blocks=1, msa_heads=1,
+    column_heads=1, pair_heads=1, outer_dim=2, triangle_dim=4, structure_dim=8, ipa_heads=1,
+    scalar_qk=2, scalar_v=2, point_qk=1, point_v=1, angle_dim=4, plddt_dim=4, templates=None,
+)  # fmt: skip
+TEMPLATES = TemplateConfig(
+    dim=4, blocks=1, heads=1, head_dim=4, hidden=4, attention_heads=1, attention_head_dim=4
+)
 CORPUS = Path(__file__).parents[1] / "corpus" / "protein"
 
 
@@ -33,13 +46,8 @@ def net(tmp_path_factory) -> Path:  # type: ignore[no-untyped-def]
 @pytest.fixture(scope="module")
 def params(tmp_path_factory) -> Path:  # type: ignore[no-untyped-def]
     torch.manual_seed(0)
-    config = AlphaFoldConfig(
-        msa_dim=8, pair_dim=8, extra_dim=8, single_dim=8, blocks=1, extra_blocks=1, msa_heads=1,
-        column_heads=1, pair_heads=1, outer_dim=2, triangle_dim=4, structure_dim=8, ipa_heads=1,
-        scalar_qk=2, scalar_v=2, point_qk=1, point_v=1, angle_dim=4, plddt_dim=4, templates=None,
-    )  # fmt: skip
     path = tmp_path_factory.mktemp("params") / "params_model_x.npz"
-    write_alphafold(AlphaFold(config), path)
+    write_alphafold(AlphaFold(TINY), path)
     return path
 
 
@@ -130,6 +138,98 @@ def test_folding_with_parameters(tmp_path: Path, params: Path) -> None:
     assert len(confidences["plddt"]) == 12 and 0 <= confidences["mean_plddt"] <= 100
     pae = json.loads((out / "a_pae.json").read_text())
     assert np.array(pae[0]["predicted_aligned_error"]).shape == (12, 12)
+
+
+def one_line(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
+    """The error of a command that must fail with code 2 and nothing but that line."""
+    assert main(arguments) == 2
+    error = capsys.readouterr().err.strip()
+    assert "Traceback" not in error
+    return " ".join(error.split())
+
+
+def test_templates_by_hhsearch(
+    tmp_path: Path, params: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    query = "MKVLAAGTREWQHNDCFYSPILKEEA"
+    found = query[4:12] + "W" + query[13:]
+    types = np.array([RESIDUES.index(c) for c in found])
+    files = tmp_path / "files"
+    atoms = np.random.default_rng(0).normal(0, 9, (len(types), 37, 3))
+    write_structure(files / "1abc.cif", types, atoms, ATOM37_MASK[types], chain="B")
+    (tmp_path / "q.hhr").write_text(
+        "Query q\n\nNo 1\n>1ABC_B x\nProbab=99 Sum_probs=20.0\n"
+        f"Q q 5 {query[4:]} 26 (26)\nT 1ABC_B 1 {found} 22 (22)\n"
+    )
+    (tmp_path / "q.fasta").write_text(f">q\n{query}\n")
+    out = tmp_path / "out"
+    fold = ["protein", "fold", str(tmp_path / "q.fasta"), "-o", str(out), "--recycles", "0"]
+    fold += ["--clusters", "4", "--extra", "4"]
+    hhr = ["--hhr", str(tmp_path / "q.hhr")]
+    assert "full models" in one_line([*fold, *hhr], capsys)
+    plain = [*fold, "--params", str(params)]
+    assert "--templates" in one_line([*plain, *hhr], capsys)
+    hhr += ["--templates", str(files)]
+    assert "a model without templates" in one_line([*plain, *hhr], capsys)
+    with_templates = tmp_path / "params_templates.npz"
+    model = AlphaFold(replace(TINY, templates=TEMPLATES))
+    for p in model.parameters():  # fresh last layers are zero, and nothing would show
+        if not p.any():
+            torch.nn.init.normal_(p, 0, 0.3)
+    write_alphafold(model, with_templates)
+    full = [*fold, "--params", str(with_templates)]
+    assert "no such HHsearch" in one_line(
+        [*full, "--hhr", "none.hhr", "--templates", str(files)], capsys
+    )
+    two = tmp_path / "two.fasta"
+    two.write_text(f">q\n{query}\n>other\n{found}\n")
+    folder = [*full[:2], str(two), *full[3:]]
+    assert "there are 2 to fold" in one_line([*folder, *hhr], capsys)
+    assert main([*full, *hhr]) == 0
+    said = capsys.readouterr()
+    assert "q: 1 templates, used: 1ABC_B" in said.out + said.err
+    alone = tmp_path / "alone"
+    assert main([*full[:4], str(alone), *full[5:]]) == 0
+    ours, theirs = (read_chain(path / "q.cif").atoms for path in (out, alone))
+    assert np.abs(ours - theirs).max() > 0.01  # the template has been read
+
+
+def test_relaxation_says_what_is_missing_before_folding(
+    tmp_path: Path, params: Path, capsys: pytest.CaptureFixture[str], monkeypatch
+) -> None:
+    (tmp_path / "q.fasta").write_text(">q\nACDEXGHIKLMN\n")
+    out = tmp_path / "out"
+    fold = ["protein", "fold", str(tmp_path / "q.fasta"), "-o", str(out), "--relax"]
+    assert "full models" in one_line(fold, capsys)
+    fold += ["--params", str(params), "--recycles", "0"]
+    if importlib.util.find_spec("openmm") is None:
+        assert 'pip install "sciml[relax]"' in one_line(fold, capsys)
+    monkeypatch.setattr(relaxation, "require", lambda: (None, None))
+    assert "residue 5 of 'q'" in one_line(fold, capsys) and not out.exists()
+
+
+def test_relaxed_chains_keep_the_unrelaxed_one(
+    tmp_path: Path, params: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def relax(types: np.ndarray, atoms: np.ndarray, mask: np.ndarray, *, rounds: int):  # type: ignore[no-untyped-def]
+        counts = {"broken_bonds": 3, "bad_angles": 1, "clashing_atoms": 2}
+        return relaxation.Relaxed(
+            atoms + np.float32(1), mask, counts, dict.fromkeys(counts, 0), 1, 0, 1, 1
+        )
+
+    monkeypatch.setattr(relaxation, "require", lambda: (None, None))
+    monkeypatch.setattr(relaxation, "relax", relax)
+    (tmp_path / "q.fasta").write_text(">q\nACDEFGHIKLMN\n")
+    out = tmp_path / "out"
+    fold = ["protein", "fold", str(tmp_path / "q.fasta"), "-o", str(out), "--relax"]
+    assert main([*fold, "--params", str(params), "--recycles", "0"]) == 0
+    row = json.loads((out / "q_confidence.json").read_text())
+    assert row["violations"]["before"]["broken_bonds"] == 3
+    assert row["violations"]["after"]["clashing_atoms"] == 0
+    before, after = (read_chain(out / f"q{x}.cif").atoms for x in ("_unrelaxed", ""))
+    shift = (after - before)[before.any(-1)]
+    assert np.allclose(shift, 1, atol=2e-3)
+    assert "broken bonds 3 -&gt; 0" in (out / "report.html").read_text()
 
 
 def test_search(tmp_path: Path) -> None:
