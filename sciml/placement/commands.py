@@ -194,6 +194,9 @@ def place(
     files = write_design(placed.design, target)
     if not placed.stopped:
         state.unlink(missing_ok=True)
+    if not placed.scores["legal"]:
+        print(f"the result is not legal: `sciml placement check {design}` with it says where",
+              file=sys.stderr)  # fmt: skip
     if json:
         print(json_module.dumps(placed.scores))
     else:

@@ -358,6 +358,7 @@ class GlobalPlacer:
             previous = (v, gradient)
             v = np.stack(self._inside(*(following + np.float32((a - 1) / b) * (following - u))))
             u, a = following, b
+            self.x, self.y = u  # what Ctrl-C leaves
             if last_length is not None:
                 change = (length - last_length) / (haste * c.calm * max(length, 1e-9))
                 mu = 1.05 if change < 0 else max(1.05 ** (1 - change), 0.95)

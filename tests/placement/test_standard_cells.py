@@ -193,3 +193,23 @@ def test_global_placement_on_tensors_ends_where_the_compiled_one_does():
         found.append(hpwl(design.at(x, y)))
     # Rounding grows over hundreds of steps: the same quality, not the same places.
     assert found[1] == pytest.approx(found[0], rel=0.05)
+
+
+def test_ctrl_c_while_macros_move_ends_at_once_and_legally(monkeypatch):
+    design = cells_design()
+    design = replace(design, fixed=design.kind == PORT)
+    steps, crowd = [], GlobalPlacer.crowd
+
+    def interrupted(self, x, y):
+        steps.append(1)
+        if len(steps) == 200:
+            raise KeyboardInterrupt
+        return crowd(self, x, y)
+
+    monkeypatch.setattr(GlobalPlacer, "crowd", interrupted)
+    placed = place(design, budget=100, movable="all", seed=1)
+    assert placed.stopped and len(steps) == 200
+    assert placed.scores["legal"], check(placed.design, design).problems
+    monkeypatch.setattr(GlobalPlacer, "crowd", crowd)
+    finished = place(design, budget=100, movable="all", seed=1)
+    assert placed.scores["hpwl"] < 1.5 * finished.scores["hpwl"]  # what was found is not thrown away
