@@ -211,10 +211,10 @@ def train_policies(
             clock = time.process_time()
             losses = imitate(policy, taught, config.env, config.imitation_epochs, 3 * config.lr)
             seconds = time.process_time() - clock
-            note({"policy": name, "training": number, "imitation": losses, "cpu_seconds": seconds})
+            note({"network": name, "training": number, "imitation": losses, "cpu_seconds": seconds})
         if name != "imitation only":
             for row in reinforce(config, policy, train, state):
-                note({"policy": name, "training": number, **row})
+                note({"network": name, "training": number, **row})
         save_policy(policy, path)
         policies[name] = policy
     return policies

@@ -1,0 +1,107 @@
+"""What learning adds to placing macros: the committed table of a run of the recipe.
+
+    sciml run circuit_placement --design netlist.pb.txt.gz --held-out 1 --held-out-scale 2 \\
+        --trainings 5 --train-designs 16 --budget 12 --teacher 1.5 --imitation-epochs 8 \\
+        --updates 14 --pretrain.steps 120 --out RUN
+    python benchmarks/placement_learning.py RUN
+
+The design is the clustered Ariane133 with the canvas and grid of its .plc. Writes
+benchmarks/results/placement_learning.json and .md.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+from machine import processor
+
+RESULTS = Path(__file__).parent / "results/placement_learning"
+SETTINGS = (
+    "budget", "seeds", "trainings", "train_designs", "scale", "held_out_scale", "teacher",
+    "imitation_epochs", "updates", "rollout", "environments",
+)  # fmt: skip
+
+
+def training(run: Path) -> dict[str, dict[str, float]]:
+    """What each policy learned with: CPU-seconds, and the first and last loss and return."""
+    rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    found: dict[str, dict[str, float]] = {}
+    for name in dict.fromkeys(row["network"] for row in rows if "network" in row):
+        mine = [row for row in rows if row.get("network") == name]
+        taught = [row["imitation"] for row in mine if "imitation" in row]
+        updates = [row for row in mine if "update" in row and row["return"] is not None]
+        last = max((row["update"] for row in updates), default=0)
+        early = [row["return"] for row in updates if row["update"] <= last // 3]
+        late = [row["return"] for row in updates if row["update"] > last - last // 3]
+        found[name] = {
+            "CPU-seconds a training": sum(row["cpu_seconds"] for row in mine) / max(len(taught), 1),
+            "imitation loss, first epoch": float(np.mean([losses[0] for losses in taught])),
+            "imitation loss, last epoch": float(np.mean([losses[-1] for losses in taught])),
+        }
+        if early and late:
+            found[name] |= {"return, first third": float(np.mean(early)),
+                            "return, last third": float(np.mean(late))}  # fmt: skip
+    return found
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """Rows as a table of Markdown."""
+    keys = list(dict.fromkeys(key for row in rows for key in row))
+    shown = [
+        [f"{v:.4g}" if isinstance(v := row.get(key, ""), float) else str(v) for key in keys]
+        for row in rows
+    ]
+    lines = [keys, ["---"] * len(keys), *shown]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def main() -> None:
+    if len(sys.argv) != 2:
+        raise SystemExit("usage: python benchmarks/placement_learning.py RUN")
+    run = Path(sys.argv[1])
+    found = json.loads((run / "results.json").read_text())
+    config = yaml.safe_load((run / "config.yaml").read_text())
+    learned = training(run)
+    out = {
+        "date": str(date.today()), "device": processor(), "threads": 1,
+        "settings": {key: config[key] for key in SETTINGS},
+        "training": learned, **found,
+    }  # fmt: skip
+    RESULTS.with_suffix(".json").write_text(json.dumps(out, indent=1) + "\n")
+    text = [
+        "# Does learning help to place macros?",
+        "",
+        f"{config['budget']:g} CPU-seconds a run, {len(config['seeds'])} seeds, "
+        f"{config['trainings']} independent trainings (designs, teachers and weights of their "
+        "own); no design below was seen in training. Lower proxy is better; the proxy is not "
+        "timing. Proxies are mean +- standard deviation over seeds; gains are of the pretrained "
+        "policy, seed by seed, with the 95 % interval of their mean, each comparison by itself. "
+        f"One thread of {processor()}, {date.today()}.",
+        "",
+        "```",
+        *__doc__.split("\n\n")[1].splitlines(),
+        "```",
+    ]
+    for name, design in found["designs"].items():
+        text += ["", f"## {name}", "", design["what"], "", f"**{design['verdict']}**", ""]
+        text += [table(design["table"]), ""]
+        rows = [
+            {"pretrained against": r["control"], "which tests": r["tests"],
+             "gain": f"{r['gain']:+.4f} +- {r['half_interval']:.4f}", "better": r["better"],
+             "found": r["found"]} for r in design["pretrained_against"]
+        ]  # fmt: skip
+        text += [table(rows)]
+    text += ["", "## Training, not in the budgets above", ""]
+    text += [table([{"policy": name, **values} for name, values in learned.items()]), ""]
+    RESULTS.with_suffix(".md").write_text("\n".join(text))
+    print("\n".join(text))
+
+
+if __name__ == "__main__":
+    main()
