@@ -19,7 +19,7 @@ import time
 from datetime import date
 from pathlib import Path
 
-from machine import processor
+from machine import forget_peak, processor, resident
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -113,16 +113,10 @@ def peak(candidate: str, settings: dict[str, int], training: bool) -> float:
     step(candidate, small, training)  # libraries, code
     del given[-1]
     slope = torch.ones(given[0].shape)
-    Path("/proc/self/clear_refs").write_text("5")  # the peak starts again from what is resident
-    before = status("VmRSS")
+    forget_peak()
+    before = resident()
     step(candidate, [*given, slope], training)
-    return status("VmHWM") - before
-
-
-def status(key: str) -> float:
-    """MiB of an entry of the process's status (Linux)."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(float(line.split()[1]) / 1024 for line in lines if line.startswith(key + ":"))
+    return resident("VmHWM") - before
 
 
 def memory_of(case: str, mib: dict[str, dict[str, float]]) -> dict:

@@ -12,3 +12,17 @@ def processor() -> str:
     lines = info.read_text().splitlines() if info.exists() else []
     names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.machine()
+
+
+def resident(key: str = "VmRSS") -> float:
+    """MiB this process holds now (VmRSS), or held at most since `forget_peak` (VmHWM); Linux.
+
+    Not `getrusage`: its peak begins with that of the process that started this one.
+    """
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(float(line.split()[1]) / 1024 for line in lines if line.startswith(key + ":"))
+
+
+def forget_peak() -> None:
+    """Let VmHWM start again from what is resident now."""
+    Path("/proc/self/clear_refs").write_text("5")

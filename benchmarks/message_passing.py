@@ -9,13 +9,16 @@ Peers are GATv2Conv, and GPSConv around GATv2Conv with Performer attention (full
 and feed-forward layer; also timed without the feed-forward layer, as GATv2Conv has none.
 Speed is edges per second of CPU time of the process, the median over rounds in turns; memory is
 the peak of the process while one contestant runs in it alone, less what it held before.
+
+The curve is drawn twice, with the exponent of seconds against nodes: on a random graph, whose rows
+come from all over the memory and stop fitting the cache as the graph grows, and on a local one,
+whose neighbours have near numbers, as in a mesh or a netlist in the order of its hierarchy.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 import time
@@ -24,8 +27,9 @@ from datetime import date
 from pathlib import Path
 from statistics import median
 
+import numpy as np
 import torch
-from machine import processor
+from machine import forget_peak, processor, resident
 from torch import Tensor
 
 WIDTH, HEADS, EDGE_DIM = 64, 4, 8
@@ -33,19 +37,25 @@ HERE = Path(__file__).parent
 Step = Callable[[], Tensor]
 
 
-def graph(nodes: int, edges: int) -> tuple[Tensor, Tensor, Tensor]:
-    """x [nodes, 64], edge_index [2, edges] in random order, edge_attr [edges, 8]."""
+REACH = 50  # how far apart the numbers of neighbours are in the local graph
+
+
+def graph(nodes: int, edges: int, local: bool = False) -> tuple[Tensor, Tensor, Tensor]:
+    """x [nodes, 64], edge_index [2, edges], edge_attr [edges, 8]."""
     torch.manual_seed(0)
     index = torch.randint(0, nodes, (2, edges))
+    if local:
+        index[1] = index[1].sort().values
+        index[0] = (index[1] + torch.randint(-REACH, REACH + 1, (edges,))) % nodes
     return torch.randn(nodes, WIDTH), index, torch.randn(edges, EDGE_DIM)
 
 
-def ours(nodes: int, edges: int, expansion: float = 2.0) -> Step:
+def ours(nodes: int, edges: int, expansion: float = 2.0, local: bool = False) -> Step:
     """A block of this package; the edges are sorted in every pass, as in a trunk of one layer."""
     from sciml.nn.scatter import Adjacency
     from sciml.trunks.message_passing import MessageBlock
 
-    x, index, attr = graph(nodes, edges)
+    x, index, attr = graph(nodes, edges, local)
     block = MessageBlock(WIDTH, HEADS, EDGE_DIM, expansion=expansion, dropout=0.0)
     x.requires_grad_()
     attr.requires_grad_()
@@ -101,9 +111,33 @@ def alone(name: str, nodes: int, edges: int) -> None:
     """Print the peak memory of one pass."""
     seconds(CONTESTANTS[name](100, 1000))  # libraries loaded, kernels compiled
     step = CONTESTANTS[name](nodes, edges)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    forget_peak()
+    before = resident()
     seconds(step)
-    print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
+    print(resident("VmHWM") - before)
+
+
+def curve(largest: int, local: bool) -> list[dict[str, float]]:
+    """Seconds of our block against the size, ten edges a node."""
+    rows = []
+    size = 1000
+    while size <= largest:
+        step = ours(size, 10 * size, local=local)
+        repeats = max(1, 100_000 // size)
+        times = [
+            sum(seconds(step) for _ in range(repeats)) / repeats
+            for _ in range(3 if size < 1_000_000 else 1)
+        ]
+        rows.append({"nodes": size, "edges": 10 * size, "seconds": round(min(times), 5),
+                     "edges_per_second": round(10 * size / min(times))})  # fmt: skip
+        size *= 10
+    return rows
+
+
+def exponent(rows: list[dict[str, float]]) -> float:
+    """Slope of log seconds against log nodes, by least squares."""
+    x, y = (np.log([row[key] for row in rows]) for key in ("nodes", "seconds"))
+    return round(float(np.polyfit(x, y, 1)[0]), 3)
 
 
 def main() -> None:
@@ -130,20 +164,7 @@ def main() -> None:
     del steps, step
     rates = {name: edges / median(times) for name, times in measured.items()}
 
-    curve = []
-    size = 1000
-    while size <= options.largest:
-        step = ours(size, 10 * size)
-        repeats = max(1, 100_000 // size)
-        times = [
-            sum(seconds(step) for _ in range(repeats)) / repeats
-            for _ in range(2 if size < 1_000_000 else 1)
-        ]
-        curve.append({"nodes": size, "edges": 10 * size, "seconds": round(min(times), 5),
-                      "edges_per_second": round(10 * size / min(times))})  # fmt: skip
-        size *= 10
-        del step
-
+    curves = {kind: curve(options.largest, kind == "local") for kind in ("random", "local")}
     result = {
         "what": f"one layer of width {WIDTH}, {nodes} nodes, {edges} edges, forward + backward",
         "unit": "edges per CPU second, one thread",
@@ -156,7 +177,9 @@ def main() -> None:
         "peak_mib": {}
         if options.no_memory
         else {name: round(peak_mib(name, nodes, edges)) for name in CONTESTANTS},
-        "curve": curve,
+        "curves": {
+            kind: {"exponent": exponent(rows), "rows": rows} for kind, rows in curves.items()
+        },
         "torch": torch.__version__,
         "device": processor(),
         "date": date.today().isoformat(),
