@@ -88,6 +88,9 @@ class Config:
     """PPO updates after imitation."""
     rollout: Annotated[int, Range(min=1)] = 32
     """Steps of every environment in an update."""
+    adapt: Annotated[int, Range(min=0)] = 0
+    """PPO updates of a copy of the pretrained policy on the held-out design itself, before its
+    search; their CPU-seconds come on top, as the table shows; 0 = no such method."""
     environments: Annotated[int, Range(min=1)] = 8
     """Environments side by side."""
     lr: Annotated[float, Range(min=0, exclusive=True)] = 3e-4
@@ -116,6 +119,7 @@ TINY: dict[str, Any] = {
     "teacher": 0.1,
     "imitation_epochs": 2,
     "updates": 1,
+    "adapt": 1,
     "rollout": 6,
     "environments": 2,
     "env": {"columns": 12, "rows": 12},
@@ -261,9 +265,9 @@ def taught_by(config: Config, design: Design, seed: int, out: Path) -> Design:
 
 
 def reinforce(
-    config: Config, policy: GridPolicy, designs: list[Design], state: Path
+    config: Config, policy: GridPolicy, designs: list[Design], state: Path | None = None
 ) -> Iterator[dict[str, Any]]:
-    """PPO on the training designs, a row an update; saved after each, resumed bit by bit."""
+    """PPO on designs, a row an update; saved to `state` after each, resumed bit by bit."""
     rng = np.random.default_rng(config.seed)
     chosen = [designs[k] for k in rng.choice(len(designs), config.environments)]
     envs = [PlacementEnv(d, config.env) for d in chosen]
@@ -277,7 +281,7 @@ def reinforce(
     optimizer = torch.optim.Adam(parameters, config.lr)
     trainer = PPO(policy, player.evaluate, optimizer, config.ppo, head)
     first = 0
-    if state.exists():
+    if state is not None and state.exists():
         saved = torch.load(state, weights_only=True)
         load_state(trainer, saved)
         rollout.restore(as_arrays(saved["rollout"]))
@@ -288,10 +292,11 @@ def reinforce(
         losses = trainer.step(batch.experience)
         player.refresh()
         mean = float(np.mean(batch.returns)) if batch.returns else None
-        kept = state_dict(trainer, rollout=as_tensors(rollout.state()), updates=k + 1)
-        state.parent.mkdir(exist_ok=True)
-        with atomic_write(state) as part:
-            torch.save(kept, part)
+        if state is not None:
+            kept = state_dict(trainer, rollout=as_tensors(rollout.state()), updates=k + 1)
+            state.parent.mkdir(exist_ok=True)
+            with atomic_write(state) as part:
+                torch.save(kept, part)
         seconds = time.process_time() - clock
         yield {"update": k, "return": mean, **losses, "cpu_seconds": seconds}
 
@@ -320,8 +325,18 @@ def methods(config: Config, policies: dict[str, GridPolicy]) -> dict[str, Method
 
         return run
 
+    def adapted(design: Design, seed: int) -> tuple[Design, list[dict[str, float]]]:
+        policy, clock = copy.deepcopy(policies["pretrained"]), time.process_time()
+        settings = replace(config, seed=seed, updates=config.adapt)
+        for _ in reinforce(settings, policy, [design]):
+            pass
+        spent = time.process_time() - clock
+        placed, history = guided(policy)(design, seed)
+        return placed, [row | {"cpu_seconds": spent + row["cpu_seconds"]} for row in history]
+
     table: dict[str, Method] = {"annealing": anneal, "wire-mask search": search}
-    return table | {f"policy: {name}": guided(policy) for name, policy in policies.items()}
+    table |= {f"policy: {name}": guided(policy) for name, policy in policies.items()}
+    return table | ({"policy: pretrained, adapted": adapted} if config.adapt else {})
 
 
 def summary(rows: list[dict[str, Any]], design: str) -> list[dict[str, Any]]:
