@@ -1,6 +1,6 @@
 """Circuit placement: learn to place macros on synthetic netlists, and be honest beside annealing.
 
-1. A graph trunk is pretrained without labels on synthetic netlists (masked sizes and pins).
+1. A graph trunk is pretrained without labels on synthetic netlists (`--objective`).
 2. A policy learns to place macros: by imitation of annealed placements, then by masked PPO.
 3. On designs that no step has seen, every method gets the same CPU-seconds: annealing from scratch,
    the search on the wire mask, and the policy's proposals followed by annealing, with its trunk
@@ -103,6 +103,9 @@ class Config:
     """A contrastive head beside PPO; weight 0 = none."""
     policy: PolicyConfig = field(default_factory=PolicyConfig)
     """The network."""
+    objective: str = "masked"
+    """What the trunk is pretrained by: masked, simclr, sciml.placement.objectives:MaskedPins or
+    :PlaceDenoising, or any other objective."""
     pretrain: TrainConfig = TrainConfig(steps=300, batch_size=4, lr=1e-3, warmup=0.1)
     """Pretraining of the trunk without labels."""
     seed: Annotated[int, Range(min=0, max=800)] = 0
@@ -230,13 +233,14 @@ def synthetic(seed: int, scale: float) -> Design:
 
 
 def pretrain(config: Config, designs: list[Design], out: Path) -> dict[str, Any]:
-    """Weights of trunk and embedder after masked modelling."""
+    """Weights of trunk and embedder after learning without labels."""
     from sciml import objectives
 
     torch.manual_seed(config.seed)
     policy = GridPolicy(config.policy)
     data = corpus(designs)
-    objective = objectives.build({"name": "masked", "fraction": 0.3})(policy.trunk, policy.embedder)
+    build = objectives.build(config.objective)
+    objective = build(policy.trunk, policy.embedder, augment=data.augment)
     settings = replace(config.pretrain, seed=config.pretrain.seed + config.seed)
     fit(objective, data.dataset, settings, out=out / "pretrain", collate=data.collate)
     return {"trunk": policy.trunk.state_dict(), "embedder": policy.embedder.state_dict()}

@@ -94,3 +94,20 @@ def test_only_gains_beyond_the_spread_count_as_learning():
     assert recipe.summary(rows, "d")[0]["method"] == "policy: random frozen trunk"
     one_seed = [r for r in rows if r["seed"] == 0]
     assert all(r["found"] == "no difference shown" for r in recipe.against(one_seed, "d"))
+
+
+@pytest.mark.parametrize("objective", [
+    "masked", "simclr", "sciml.placement.objectives:MaskedPins",
+    "sciml.placement.objectives:PlaceDenoising",
+])  # fmt: skip
+def test_the_trunk_is_pretrained_by_any_objective(tmp_path, objective):
+    config = replace(small(), objective=objective)
+    config = replace(config, pretrain=replace(config.pretrain, steps=2, batch_size=2, log_every=1))
+    designs = [recipe.synthetic(k, config.scale) for k in range(2)]
+    before = recipe.start_policy(config, None, frozen=False)
+    after = recipe.start_policy(config, recipe.pretrain(config, designs, tmp_path), frozen=False)
+    assert any(
+        not torch.equal(a, b)
+        for a, b in zip(before.trunk.parameters(), after.trunk.parameters(), strict=True)
+    )
+    assert torch.equal(before.first.weight, after.first.weight)
