@@ -2,6 +2,7 @@
 
     python benchmarks/symbolic_vs_cas.py --shared ../shared --rows 100 --minutes 4
 
+This package's rules, its shipped network's proposals (beam 1 and 10), and both (hybrid).
 Every answer, whoever gave it, is read by the whitelist parser and judged by the same verification;
 what it accepts is looked at once more without this package's derivatives and evaluator: SymPy's
 numbers of F(x + h) - F(x - h) beside the integrand. Each solver has 10 CPU seconds a problem in a
@@ -20,6 +21,7 @@ solver again. Writes benchmarks/results/symbolic_vs_cas.json and a table beside 
 from __future__ import annotations
 
 import argparse
+import functools
 import gzip
 import json
 import os
@@ -32,6 +34,7 @@ import sys
 import time
 from collections.abc import Callable
 from datetime import date
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -39,6 +42,7 @@ from typing import Any
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
+from machine import processor
 
 from sciml.errors import InputError
 from sciml.symbolic import clock
@@ -102,11 +106,23 @@ def load(name: str, shared: Path, rows: int) -> list[Expr]:
 
 
 # ---------------------------------------------------------------------- the solvers
-def ours(f: Expr) -> Expr | None:
+def ours(f: Expr, beam: int = 0, rules: bool = True) -> Expr | None:
+    """Rules alone, the shipped network's `beam` proposals alone, or both."""
     from sciml.symbolic.search import Search
 
-    found = Search(clock.now() + LIMIT).integrate(f, "x")
+    search = Search(clock.now() + LIMIT, _network(beam) if beam else None, use_rules=rules)
+    found = search.integrate(f, "x")
     return found.answer if found else None
+
+
+@functools.cache
+def _network(beam: int) -> Any:
+    import torch
+
+    from sciml.symbolic.model import proposer
+
+    torch.set_num_threads(1)  # a process with more could not be forked
+    return proposer("integrate-small", beam=beam)
 
 
 def with_sympy(f: Expr) -> Expr | None:
@@ -246,8 +262,10 @@ def second_look(f: Expr, answer: Answer) -> bool | None:
 
 
 INTEGRALS: dict[str, Callable[[Expr], Answer]] = {
-    OURS: ours, "SymPy": with_sympy, "Maxima": with_maxima, "Giac": with_giac,
-    "FriCAS": with_fricas,
+    OURS: ours, "hybrid": partial(ours, beam=10),
+    "network, beam 1": partial(ours, beam=1, rules=False),
+    "network, beam 10": partial(ours, beam=10, rules=False),
+    "SymPy": with_sympy, "Maxima": with_maxima, "Giac": with_giac, "FriCAS": with_fricas,
 }  # fmt: skip
 EQUATIONS = {OURS: _equation(True), "SymPy": _equation(False)}
 BINARIES = {"Maxima": "maxima", "Giac": "giac", "FriCAS": "fricas"}
@@ -333,11 +351,10 @@ class Record:
             self.save()
 
     def save(self) -> None:
-        model = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
         packages = ("sympy", "python-flint", "numpy")
         table = {kind: self._summary(kind) for kind in self.rows}
         self.data = {
-            "device": model.group(1) if model else "unknown", "cores": os.cpu_count(),
+            "device": processor(), "cores": os.cpu_count(),
             "versions": {name: version(name) for name in packages}, "date": str(date.today()),
             "limit_cpu_seconds": LIMIT, "table": table, "rows": self.rows,
         }  # fmt: skip
@@ -419,7 +436,9 @@ def main() -> None:
         for name in options.redo:
             solvers.pop(name, None)
     clock.count_processor_time()
-    ours(parse("x*exp(x)"))  # imports and tables, before the children are made
+    for solver in INTEGRALS.values():  # imports, tables and weights, before the children are made
+        if getattr(solver, "func", solver) is ours:
+            solver(parse("x*exp(x)"))
     import sympy  # noqa: F401
 
     for kind in (k for k in options.sets if k in SETS):

@@ -11,7 +11,6 @@ first) is converted at the surface.
 
 from __future__ import annotations
 
-import functools
 import re
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
@@ -91,31 +90,39 @@ def join(features: Sequence[Tensor]) -> Tensor:
     return torch.cat([feature.transpose(-1, -2).flatten(-2) for feature in features], dim=-1)
 
 
-@functools.cache
-def _computed_3j(l1: int, l2: int, l3: int) -> Tensor:
+_3J: dict[tuple[int, int, int], Tensor] = {}
+_NEXT: dict[int, Tensor] = {}
+"""Tables that have been computed. Dictionaries, so that a compiled caller looks them up: the
+functions that fill them call e3nn, which cannot be traced."""
+
+
+@torch.compiler.disable
+def _fill_3j(l1: int, l2: int, l3: int) -> None:
     from e3nn.o3 import wigner_3j
 
-    return wigner_3j(l1, l2, l3, dtype=torch.float64)
+    _3J[l1, l2, l3] = wigner_3j(l1, l2, l3, dtype=torch.float64)
 
 
-@functools.cache
-def _computed_next_degree(l: int) -> Tensor:
+@torch.compiler.disable
+def _fill_next(l: int) -> None:
     below = torch.zeros(2 * l - 1, dtype=torch.float64)
     below[l - 1] = (2 * l - 1) ** 0.5  # at the pole, y, only m = 0 lives
-    at_pole = torch.einsum("a,am->m", below, _computed_3j(l - 1, 1, l)[:, 1])[l]
-    return _computed_3j(l - 1, 1, l) * ((2 * l + 1) ** 0.5 / at_pole)
+    at_pole = torch.einsum("a,am->m", below, _wigner_3j(l - 1, 1, l)[:, 1])[l]
+    _NEXT[l] = _wigner_3j(l - 1, 1, l) * ((2 * l + 1) ** 0.5 / at_pole)
 
 
-@torch.compiler.assume_constant_result
 def _wigner_3j(l1: int, l2: int, l3: int) -> Tensor:
     """The real 3j symbols [2 l1 + 1, 2 l2 + 1, 2 l3 + 1], float64."""
-    return _computed_3j(l1, l2, l3)
+    if (l1, l2, l3) not in _3J:
+        _fill_3j(l1, l2, l3)
+    return _3J[l1, l2, l3]
 
 
-@torch.compiler.assume_constant_result
 def _next_degree(l: int) -> Tensor:
     """The table [2 l - 1, 3, 2 l + 1] that makes Y_l of Y_{l-1} and a unit vector, float64."""
-    return _computed_next_degree(l)
+    if l not in _NEXT:
+        _fill_next(l)
+    return _NEXT[l]
 
 
 def coupling(l1: int, l2: int, l3: int, like: Tensor | None = None) -> Tensor:

@@ -12,13 +12,20 @@ from torch.nn import functional as F
 
 from sciml.config import Range
 from sciml.errors import InputError
-from sciml.graph import optional
+from sciml.graph import layout, optional
 from sciml.objectives.base import Embedder, mlp, real, wide
 from sciml.trunks import lora
 from sciml.trunks.base import Trunk
 
 if TYPE_CHECKING:
     from torch_geometric.data import Data
+
+LABELS = {
+    "graph": ("y", "weight"),
+    "node": ("node_y", "node_weight"),
+    "pair": ("pair_y", "pair_weight"),
+}
+"""Level -> keys of the labels and their weights in a batch."""
 
 Loss = Literal["cross_entropy", "binary", "mse", "smooth_l1", "quantile"]
 
@@ -31,8 +38,8 @@ class SupervisedConfig:
     """Classes (`cross_entropy`), yes/no questions (`binary`), or values a graph (or node)."""
     loss: Loss = "cross_entropy"
     """What is minimised; `quantile` fits `quantiles` of each value."""
-    level: Literal["graph", "node"] = "graph"
-    """Whether labels are `y` (a row a graph) or `node_y` (a row a node)."""
+    level: Literal["graph", "node", "pair"] = "graph"
+    """What has labels: graphs (`y`), nodes (`node_y`), or pairs of nodes (`pair_y`)."""
     smoothing: Annotated[float, Range(min=0, max=1)] = 0.0
     """Label smoothing of `cross_entropy`."""
     quantiles: tuple[float, ...] = (0.16, 0.5, 0.84)
@@ -50,6 +57,8 @@ class Supervised(nn.Module):
 
     Labels: `y` [B] (or `node_y` [S] / [B, N]) int64 classes, negative where unknown; or soft
     classes [B, outputs] float that sum to 1; or values. Optional `weight` [B], `node_weight`.
+    Labels of pairs, `pair_y` [B, N, N] and `pair_weight`, are symmetric and of dense batches only;
+    their head reads the product and the sum of both nodes and, where there are pairs, those.
     The loss is the weighted mean over known labels and "count" the sum of their weights.
     """
 
@@ -67,10 +76,9 @@ class Supervised(nn.Module):
         self.trunk, self.embedder, self.config = trunk, embedder, config or self.Config()
         config = self.config
         outputs = config.outputs * (len(config.quantiles) if config.loss == "quantile" else 1)
+        width = trunk.dim if config.level != "pair" else 2 * trunk.dim + trunk.pair_dim
         self.head: nn.Module = (
-            mlp(trunk.dim, config.hidden, outputs)
-            if config.hidden
-            else nn.Linear(trunk.dim, outputs)
+            mlp(width, config.hidden, outputs) if config.hidden else nn.Linear(width, outputs)
         )
         # In training an augmentation, if there is one, makes the noise of a noised student.
         self.augment = augment if callable(augment) else None
@@ -89,11 +97,22 @@ class Supervised(nn.Module):
         return self
 
     def predict(self, batch: Data) -> Tensor:
-        """Head outputs: [B, outputs], or one row a real node [S, outputs]."""
-        encoded = self.trunk(self.embedder(batch))
+        """Head outputs: [B, outputs], or one row a real node [S, outputs], or one row a real pair
+        i < j in the order of `pairs_of`."""
+        embedded = self.embedder(batch)
+        encoded = self.trunk(embedded)
         if self.config.level == "graph":
             return self.head(encoded.graph)
-        return self.head(encoded.nodes[real(batch)])
+        if self.config.level == "node":
+            return self.head(encoded.nodes[real(batch)])
+        graph, i, j = pairs_of(batch)
+        one, other = encoded.nodes[graph, i], encoded.nodes[graph, j]
+        features = [one * other, one + other]
+        if self.trunk.pair_dim:
+            pairs = optional(embedded, "pair") if encoded.pairs is None else encoded.pairs
+            both = one.new_zeros(len(one), self.trunk.pair_dim)
+            features.append(both if pairs is None else pairs[graph, i, j] + pairs[graph, j, i])
+        return self.head(torch.cat(features, -1))
 
     def forward(self, batch: Data) -> dict[str, Tensor]:
         """The losses of a labelled raw batch.
@@ -101,9 +120,7 @@ class Supervised(nn.Module):
         Raises:
             InputError: the batch has no labels, or more classes than `outputs`.
         """
-        name, weight_name = (
-            ("y", "weight") if self.config.level == "graph" else ("node_y", "node_weight")
-        )
+        name, weight_name = LABELS[self.config.level]
         labels, weight = optional(batch, name), optional(batch, weight_name)
         if labels is None:
             raise InputError(
@@ -112,10 +129,10 @@ class Supervised(nn.Module):
             )
         if self.training and self.augment is not None:
             batch = self.augment(batch)
-        if self.config.level == "node":
-            nodes = real(batch)
-            labels = labels[nodes]
-            weight = None if weight is None else weight[nodes]
+        if self.config.level != "graph":
+            chosen = real(batch) if self.config.level == "node" else pairs_of(batch)
+            labels = labels[chosen]
+            weight = None if weight is None else weight[chosen]
         return self.losses(self.predict(batch), labels, weight)
 
     def losses(self, outputs: Tensor, labels: Tensor, weight: Tensor | None) -> dict[str, Tensor]:
@@ -129,6 +146,19 @@ class Supervised(nn.Module):
             key: (value * weight).sum() / count.clamp_min(1e-12) for key, value in metrics.items()
         }
         return {"loss": mean, "count": count, **{k: v.detach() for k, v in metrics.items()}}
+
+
+def pairs_of(batch: Data) -> tuple[Tensor, Tensor, Tensor]:
+    """(graph, i, j), each [K] int64: the pairs i < j of real nodes of a dense batch.
+
+    Raises:
+        InputError: the batch is ragged.
+    """
+    if layout(batch) != "dense":
+        raise InputError("pairs have labels in dense batches only")
+    both = real(batch)[:, :, None] & real(batch)[:, None]
+    graph, i, j = both.triu(1).nonzero(as_tuple=True)
+    return graph, i, j
 
 
 def _terms(

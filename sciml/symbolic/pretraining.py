@@ -17,6 +17,7 @@ import torch
 from torch import nn
 
 from sciml.errors import InputError
+from sciml.nn.tree import distance_bucket, prefix_paths, tree_bucket
 from sciml.objectives.base import Embedder, changed
 from sciml.objectives.corpus import Corpus
 from sciml.symbolic import vocabulary as vb
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 MAX_TOKENS = 256
 DEPTH = 12
+BUCKETS, REACH = 16, 3
+"""Distances, and steps up and down the tree, that pair features tell apart."""
 
 
 class Expressions:
@@ -82,8 +85,6 @@ def collate(items: list[list[int]]) -> Data:
     """Token id lists -> dense batch with ids, paths and relations in the tree."""
     from torch_geometric.data import Data
 
-    from sciml.nn.tree import prefix_paths
-
     n = max(len(item) for item in items)
     tokens = torch.full((len(items), n), vb.PAD)
     for i, item in enumerate(items):
@@ -98,12 +99,19 @@ def collate(items: list[list[int]]) -> Data:
 
 
 class TokenEmbedder(Embedder):
-    """Token ids to features of the trunk's width; hidden tokens become the mask token."""
+    """Token ids to features of the trunk's width; hidden tokens become the mask token.
+
+    The pair features say how far apart two tokens stand and how they are related in the tree, so
+    that a trunk without positions of its own does not see a bag of tokens. A hidden token keeps
+    its place.
+    """
 
     def __init__(self, dim: int, pair_dim: int = 0) -> None:
         super().__init__()
         self.tokens = nn.Embedding(len(vb.WORDS), dim)
         nn.init.normal_(self.tokens.weight, std=0.5)
+        self.distances = nn.Embedding(BUCKETS, pair_dim) if pair_dim else None
+        self.relations = nn.Embedding((REACH + 1) ** 2, pair_dim) if pair_dim else None
 
     def target_sizes(self) -> dict[str, int]:
         return {"token": len(vb.WORDS)}
@@ -120,7 +128,13 @@ class TokenEmbedder(Embedder):
         tokens = batch.node_token
         if hidden is not None:
             tokens = torch.where(hidden, vb.MASK, tokens)
-        return changed(batch, x=self.tokens(tokens))
+        values = {"x": self.tokens(tokens)}
+        if self.distances is not None and self.relations is not None:
+            index = torch.arange(tokens.shape[1], device=tokens.device)
+            away = distance_bucket(index - index[:, None], BUCKETS, MAX_TOKENS, causal=False)
+            related = tree_bucket(batch.node_path, batch.node_path, REACH)
+            values["pair"] = self.distances(away) + self.relations(related)
+        return changed(batch, **values)
 
 
 def subtree_mask(tokens: torch.Tensor, share: float = 0.3) -> torch.Tensor:

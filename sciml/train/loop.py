@@ -88,6 +88,7 @@ def fit(
     lengths: np.ndarray | None = None,
     validate: Callable[[nn.Module], dict[str, float]] | None = None,
     title: str = "training",
+    quiet: bool = False,
 ) -> FitResult:
     """Train `module` on `dataset`, or go on with the run that `out` holds.
 
@@ -100,6 +101,7 @@ def fit(
         collate: list of examples -> batch.
         lengths: [len(dataset)], cost of each example: similar lengths share a batch.
         validate: called with the module in eval mode; returns metrics, `config.monitor` among them.
+        quiet: no progress bar; for one of many short trainings.
 
     Raises:
         InputError: nothing to train on, an impossible setting, or `out` holds another run.
@@ -144,7 +146,7 @@ def fit(
         if rank == 0
         else None
     )
-    if rank == 0 and not state.notes["done"]:
+    if rank == 0 and not state.notes["done"] and not quiet:
         start = f"resumed at step {state.step} of {total}" if resumed else f"{total} steps"
         console.print(f"{title}: {start}, {_millions(module)} parameters, on {place}")
 
@@ -152,7 +154,7 @@ def fit(
     batches = read(dataset, collate, plan, state.step, config.workers, device.type == "cuda")
     autocast = torch.autocast(device.type, dtype, enabled=dtype != torch.float32)
     seen = 0
-    with _Signals() as signals, Bar(title, total, state.step, quiet=rank != 0) as bar:
+    with _Signals() as signals, Bar(title, total, state.step, quiet or rank != 0) as bar:
         while state.step < total and not state.notes["done"]:
             _set_lr(optimizer, config, state.step, total)
             metrics, count, stop = _step(

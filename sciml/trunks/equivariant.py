@@ -265,6 +265,9 @@ class Equivariant(Trunk):
         self.to_nodes = nn.Linear(sum(hidden[n].mul for n in self.heard), c.dim)
         width = sum(hidden[n].mul for n in self.turning)
         self.to_vectors = nn.Linear(width, c.vectors, bias=False) if width and c.vectors else None
+        # Their tables come from e3nn, which cannot be traced: computed before anybody compiles.
+        wigner_matrices(torch.eye(3), self.lmax)
+        spherical_harmonics(torch.zeros(3), self.lmax)
 
     @property
     def symmetries(self) -> tuple[str, ...]:

@@ -149,3 +149,48 @@ def test_adversary_grows_from_nothing(trunk, embedder, dense_batch):
 def test_builds_by_name(trunk, embedder, dense_batch):
     for name in ("supervised", "adversarial"):
         objectives.build({"name": name, "outputs": 3})(trunk, embedder)(dense_batch)
+
+
+def test_labels_of_pairs(trunk, embedder, dense_batch):
+    """Symmetric, of real pairs only, unknown ones left out; ragged batches are refused."""
+    config = SupervisedConfig(outputs=1, loss="binary", level="pair", hidden=8)
+    objective = Supervised(trunk, embedder, config)
+    mask = dense_batch.mask
+    n = mask.shape[1]
+    truth = torch.randint(0, 2, (len(mask), n, n)).float()
+    truth = torch.triu(truth, 1) + torch.triu(truth, 1).transpose(1, 2)
+    truth[0] = torch.nan
+    counts = mask.sum(1)
+    outputs = objective.predict(dense_batch)
+    assert outputs.shape == (int((counts * (counts - 1) // 2).sum()), 1)
+    result = objective(changed(dense_batch, pair_y=truth))
+    known = torch.cat(
+        [truth[k][torch.triu_indices(c, c, 1).unbind()] for k, c in enumerate(counts.tolist())]
+    )
+    first = int(counts[0] * (counts[0] - 1) // 2)
+    wanted = F.binary_cross_entropy_with_logits(outputs[first:, 0], known[first:])
+    torch.testing.assert_close(result["loss"], wanted)
+    assert float(result["count"]) == len(known) - first
+
+    def backwards(values: torch.Tensor, axes: int) -> torch.Tensor:
+        order = torch.arange(n).expand(len(mask), n).clone()
+        for k, c in enumerate(counts.tolist()):
+            order[k, :c] = torch.arange(c - 1, -1, -1)
+        rows = torch.stack([v[o] for v, o in zip(values, order)])
+        return torch.stack([v[:, o] for v, o in zip(rows, order)]) if axes == 2 else rows
+
+    turned = {
+        key: backwards(dense_batch[key], 2 if key == "pair" else 1)
+        for key in dense_batch.keys()
+        if key in ("x", "pos", "pair", "node_token")
+    }
+    again = objective(changed(dense_batch, **turned, pair_y=backwards(truth, 2)))
+    torch.testing.assert_close(again["loss"], result["loss"])
+
+
+def test_pairs_of_a_ragged_batch_are_refused(trunk, embedder, dense_batch):
+    from sciml.graph import ragged
+
+    config = SupervisedConfig(outputs=1, loss="binary", level="pair")
+    with pytest.raises(InputError, match="dense"):
+        Supervised(trunk, embedder, config).predict(ragged(dense_batch))

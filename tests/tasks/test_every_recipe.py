@@ -10,7 +10,9 @@ from sciml.cli import main
 from sciml.config import read_yaml, to_dict
 
 
-@pytest.mark.parametrize("name", ["circuit_placement", "protein_structure", "symbolic_math"])
+@pytest.mark.parametrize(
+    "name", ["circuit_placement", "protein_structure", "symbolic_math", "transfer"]
+)
 def test_a_tiny_run_leaves_report_metrics_and_settings(name, tmp_path):
     out = tmp_path / "run"
     assert main(["run", name, "--tiny", "--out", str(out)]) == 0
@@ -26,5 +28,6 @@ def test_a_tiny_run_leaves_report_metrics_and_settings(name, tmp_path):
 
 def test_every_recipe_is_covered():
     assert set(recipes.names()) == {
-        "circuit_placement", "jet_tagging", "pretrain", "protein_structure", "symbolic_math"
+        "circuit_placement", "jet_tagging", "pretrain", "protein_structure", "symbolic_math",
+        "transfer",
     }  # fmt: skip

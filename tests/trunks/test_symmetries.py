@@ -17,6 +17,7 @@ SETTINGS = {
     "particle_net": dict(dim=16),
     "equivariant": dict(dim=8, depth=2),
     "equivariant, chiral": dict(dim=8, depth=3, chiral=True),
+    "equivariant, l = 3": dict(dim=4, depth=2, irreps="4x0e+4x1o+4x2e+4x3o"),
     "lorentz": dict(dim=16, depth=2),
     "lorentz, beam": dict(dim=16, depth=2, beam=True),
     "sequence": dict(dim=16, heads=4, groups=2, encoder_layers=2, decoder_layers=1),

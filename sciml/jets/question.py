@@ -1,0 +1,70 @@
+"""What made a jet? The question of jets to a shared trunk (`sciml.objectives.question`)."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sciml.jets import metrics
+from sciml.jets.baselines import BoostedTrees, observables_of
+from sciml.jets.embedder import JetEmbedder, augment, collate
+from sciml.jets.sample import JetSample, shipped
+from sciml.objectives.corpus import Corpus
+from sciml.objectives.question import Labelled, Question, amounts
+from sciml.objectives.supervised import SupervisedConfig
+
+PARTICLES = 40
+"""Constituents of a jet, the hardest; enough for a comparison, and quick."""
+
+
+def question(size: float = 1.0) -> Question:
+    """The classes of the shipped jets, with this share of the training jets."""
+    train = JetSample.read(shipped("train"), limit=PARTICLES)
+    test = JetSample.read(shipped("test"), limit=PARTICLES, classes=train.classes)
+    order = np.random.default_rng(0).permutation(len(train))
+    train = train.subset(order[: max(8, round(size * len(train)))])
+    corpus = Corpus("jets", train, collate, partial(JetEmbedder, features="full"), augment,
+                    lengths=train.lengths)  # fmt: skip
+    order = _one_of_each_first(train.y)
+    labelled = Labelled(
+        train, test, collate, SupervisedConfig(outputs=len(train.classes)),
+        partial(mean_auc, classes=train.classes), order, augment, train.y,
+    )  # fmt: skip
+    trees = BoostedTrees(len(train.classes)).fit(observables_of(train), train.y)
+    return Question(
+        "jets", f"Which of {', '.join(train.classes)} made a jet?", corpus, amounts(len(train)),
+        "labelled jets", "mean AUC against QCD", 1, labelled.answer,
+        ("boosted trees, all labels", _mean_auc(trees.predict(observables_of(test)), test.y,
+                                                train.classes)),
+        labelled.student,
+    )  # fmt: skip
+
+
+def _one_of_each_first(labels: np.ndarray) -> np.ndarray:
+    """Indices in which the classes take turns, so that few labels hold every class."""
+    turn = np.empty(len(labels), np.int64)
+    for label in np.unique(labels):
+        mine = np.flatnonzero(labels == label)
+        turn[mine] = np.arange(len(mine))
+    return np.lexsort((labels, turn))
+
+
+def mean_auc(outputs: list[Tensor], batches: list[Any], classes: tuple[str, ...]) -> float:
+    """Mean over the other classes of the AUC against QCD."""
+    scores = torch.cat(outputs).softmax(-1).numpy()
+    return _mean_auc(scores, torch.cat([b.y for b in batches]).cpu().numpy(), classes)
+
+
+def _mean_auc(scores: np.ndarray, labels: np.ndarray, classes: tuple[str, ...]) -> float:
+    base = classes.index("QCD")
+    found = []
+    for place in range(len(classes)):
+        if place != base:
+            among = (labels == place) | (labels == base)
+            value = metrics.discriminant(scores[among], place, base)
+            found.append(metrics.auc(value, labels[among] == place))
+    return float(np.mean(found))

@@ -1,0 +1,212 @@
+"""What a science asks of a shared trunk: examples without labels, a task, and a score.
+
+`sciml run transfer` compares ways to start a trunk by the answers. Each domain has
+`sciml/<domain>/question.py` with `question(size) -> Question`. Three of the questions are
+supervised (`Labelled`); circuit placement is answered by reinforcement learning.
+"""
+
+from __future__ import annotations
+
+import copy
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sciml.objectives.base import Embedder, Examples
+from sciml.objectives.corpus import Corpus
+from sciml.objectives.self_training import (
+    Joined,
+    NoisyStudentConfig,
+    collate_labelled,
+    noisy_student,
+)
+from sciml.objectives.supervised import Supervised, SupervisedConfig
+from sciml.train import TrainConfig, fit
+from sciml.train.sampler import move
+from sciml.trunks.base import Trunk
+
+FRACTIONS = (0.001, 0.01, 0.1, 1.0)
+"""Shares of the labels (for a placer, of the environment steps) that are granted."""
+
+
+class Answer(Protocol):
+    """Fine-tune in place with `amount` labels; the score on examples that nothing has seen."""
+
+    def __call__(
+        self,
+        trunk: Trunk,
+        embedder: Embedder,
+        amount: int,
+        train: TrainConfig,
+        frozen: bool = False,
+    ) -> float: ...
+
+
+@dataclass(frozen=True)
+class Question:
+    """One science's question.
+
+    Attributes:
+        domain: its name.
+        asked: a sentence.
+        corpus: training examples for pretraining; objectives do not look at labels.
+        amounts: labels, or environment steps, for each of `FRACTIONS`.
+        unit: what `amounts` counts.
+        measure: name of the score.
+        better: +1 if a higher score is better, -1 if a lower one is.
+        answer: see `Answer`.
+        baseline: (name, score on the same test examples) of a method without a network.
+        student: Noisy Student instead of plain fine-tuning; None where there are no classes.
+    """
+
+    domain: str
+    asked: str
+    corpus: Corpus
+    amounts: tuple[int, ...]
+    unit: str
+    measure: str
+    better: int
+    answer: Answer
+    baseline: tuple[str, float]
+    student: Answer | None = None
+
+
+def amounts(count: int) -> tuple[int, ...]:
+    """`count` times each of `FRACTIONS`, at least one."""
+    return tuple(max(1, round(count * fraction)) for fraction in FRACTIONS)
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """A supervised question.
+
+    Attributes:
+        train, test: labelled examples; those that are learned from, and measured on.
+        collate: examples -> raw batch with labels.
+        config: the head and its loss.
+        score: (outputs of each batch of test examples, those raw batches) -> score.
+        order: [len(train)] the order in which labels are granted.
+        augment: noise of a student, raw batch -> raw batch.
+        classes: [len(train)] int64, for Noisy Student.
+    """
+
+    train: Examples
+    test: Examples
+    collate: Callable[[list[Any]], Any]
+    config: SupervisedConfig
+    score: Callable[[list[Tensor], list[Any]], float]
+    order: np.ndarray
+    augment: Callable[[Any], Any] | None = None
+    classes: np.ndarray | None = None
+
+    def answer(
+        self,
+        trunk: Trunk,
+        embedder: Embedder,
+        amount: int,
+        train: TrainConfig,
+        frozen: bool = False,
+    ) -> float:
+        """See `Answer`; a frozen trunk leaves embedder and head to be trained."""
+        model = Supervised(trunk, embedder, self.config)
+        trunk.requires_grad_(not frozen)
+        granted = Granted(self.train, self.order[:amount], train.batch_size)
+        self._fit(model, granted, train, self.collate)
+        return self.measure(model)
+
+    def student(
+        self,
+        trunk: Trunk,
+        embedder: Embedder,
+        amount: int,
+        train: TrainConfig,
+        frozen: bool = False,
+    ) -> float:
+        """Noisy Student: a teacher labels the rest; a noised student of the same start learns from
+        the surest quarter of each class beside the granted labels, with as many steps again."""
+        assert self.classes is not None
+        count = self.config.outputs
+        outputs: list[Tensor] = []
+
+        def make(noise: Any) -> Supervised:
+            parts = copy.deepcopy((trunk, embedder))
+            return Supervised(*parts, self.config, augment=noise)
+
+        def learn(model: Any, data: Joined, generation: int) -> Any:
+            filled = Granted(data, np.arange(len(data)), train.batch_size)
+            self._fit(model, filled, train, collate_labelled(self.collate))
+            return model
+
+        def predict(model: Any, data: Any) -> Tensor:
+            outputs.clear()
+            for batch in batches(data, self.collate, model):
+                outputs.append(model.predict(batch).float().softmax(-1).cpu())
+            return torch.cat(outputs)
+
+        rest = self.order[amount : amount + MOST_UNLABELLED]
+        rounds = noisy_student(
+            self.train,
+            self.classes,
+            count,
+            labelled=self.order[:amount],
+            unlabelled=rest,
+            test=[],
+            models=[partial(make, None), partial(make, self.augment)],
+            train=learn,
+            predict=predict,
+            config=NoisyStudentConfig(threshold=0.0, per_class=max(1, len(rest) // (4 * count))),
+        )
+        return self.measure(rounds[-1].model)  # type: ignore[arg-type]
+
+    def measure(self, model: Supervised) -> float:
+        """The score on the test examples."""
+        kept = list(batches(self.test, self.collate, model))
+        with torch.no_grad():
+            return self.score([model.predict(batch).float().cpu() for batch in kept], kept)
+
+    def _fit(
+        self,
+        model: Supervised,
+        examples: Any,
+        train: TrainConfig,
+        collate: Callable[[list[Any]], Any],
+    ) -> None:
+        settings = replace(train, checkpoint_every=train.steps, log_every=train.steps)
+        with tempfile.TemporaryDirectory() as folder:
+            fit(model, examples, settings, out=Path(folder), collate=collate, quiet=True)
+
+
+MOST_UNLABELLED = 2000
+
+
+class Granted(Sequence[Any]):
+    """The examples whose labels are granted, repeated until they fill a batch."""
+
+    def __init__(self, dataset: Examples, chosen: np.ndarray, batch_size: int) -> None:
+        self.dataset = dataset
+        self.indices = np.tile(chosen, -(-batch_size // len(chosen)))
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __getitem__(self, i: Any) -> Any:
+        return self.dataset[int(self.indices[i])]
+
+
+def batches(
+    examples: Examples, collate: Callable[[list[Any]], Any], model: torch.nn.Module, size: int = 64
+) -> Any:
+    """Raw batches of all examples in order, on the model's device; the model stops training."""
+    model.eval()
+    device = next(model.parameters()).device
+    with torch.no_grad():
+        for start in range(0, len(examples), size):
+            items = [examples[i] for i in range(start, min(start + size, len(examples)))]
+            yield move(collate(items), device)

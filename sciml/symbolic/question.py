@@ -1,0 +1,82 @@
+"""Which functions will the antiderivative hold? The question of symbolic mathematics to a shared
+trunk (`sciml.objectives.question`): what an ansatz for an integral has to guess."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sciml.objectives.corpus import Corpus
+from sciml.objectives.probe import auc
+from sciml.objectives.question import Labelled, Question, amounts
+from sciml.objectives.supervised import SupervisedConfig
+from sciml.symbolic import pretraining
+from sciml.symbolic import tokens as tk
+from sciml.symbolic import vocabulary as vb
+from sciml.symbolic.pairs import Pairs
+from sciml.symbolic.pretraining import TokenEmbedder
+
+LONGEST = (48, 32)
+RARE = 0.02
+"""Functions in a smaller share of the answers (or in all but that share) are not asked for."""
+
+
+class Integrands:
+    """Integrands as token ids, with `y` [F]: whether each function is in the answer."""
+
+    def __init__(self, pairs: Pairs, functions: list[int]) -> None:
+        self.pairs, self.functions = pairs, functions
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        source, target = self.pairs.pair(index)
+        held = [float(f in target) for f in self.functions]
+        return {"ids": [*source[1:], vb.END], "y": torch.tensor(held)}
+
+
+def collate(items: list[dict[str, Any]]) -> Any:
+    """Items -> raw batch with labels."""
+    batch = pretraining.collate([item["ids"] for item in items])
+    batch.y = torch.stack([item["y"] for item in items])
+    return batch
+
+
+def question(size: float = 1.0) -> Question:
+    """Generated integrals; those that are measured on are not among those learned from."""
+    shares = {"bwd": 0.6, "ibp": 0.4}
+    test = Pairs.draw(shares, max(50, round(600 * size)), 1000, LONGEST)
+    train = Pairs.draw(shares, max(100, round(10_000 * size)), 0, LONGEST, exclude=test.keys)
+    answers = [set(train.pair(i)[1]) for i in range(len(train))]
+    functions = [
+        vb.INDEX[name] for name in tk.UNARY
+        if RARE < np.mean([vb.INDEX[name] in answer for answer in answers]) < 1 - RARE
+    ]  # fmt: skip
+    learned, measured = Integrands(train, functions), Integrands(test, functions)
+    # The generators wrote kind after kind.
+    order = np.random.default_rng(0).permutation(len(train))
+    labelled = Labelled(
+        learned, measured, collate, SupervisedConfig(outputs=len(functions), loss="binary"),
+        lambda outputs, batches: mean_auc(torch.cat(outputs), torch.cat([b.y for b in batches])),
+        order,
+    )  # fmt: skip
+    there = torch.tensor([[float(f in test.pair(i)[0]) for f in functions]
+                          for i in range(len(test))])  # fmt: skip
+    truth = torch.stack([measured[i]["y"] for i in range(len(test))])
+    names = ", ".join(vb.WORDS[f] for f in functions)
+    return Question(
+        "symbolic", f"Which of {names} will the antiderivative hold?",
+        Corpus("integrands", learned, collate, TokenEmbedder, vocabulary=len(vb.WORDS)),
+        amounts(len(train)), "solved integrals", "mean AUC over functions", 1, labelled.answer,
+        ("those in the integrand", mean_auc(there, truth)),
+    )  # fmt: skip
+
+
+def mean_auc(scores: Tensor, truth: Tensor) -> float:
+    """Mean over functions of the AUC of [K, F] scores."""
+    found = [auc(scores[:, f], truth[:, f] > 0.5) for f in range(scores.shape[1])]
+    return float(np.nanmean(found))

@@ -1,0 +1,442 @@
+"""What does pretraining a shared trunk buy? One trunk, four sciences, every start measured alike.
+
+1. The trunk starts from scratch, frozen at random, pretrained without labels on the science's own
+   examples, on those of the *other* sciences, or jointly on all of them (`MultiHead`'s mixture by
+   temperature). Pretraining has the same number of steps and examples for every start.
+2. It is fine-tuned for each science's question with 0.1, 1, 10 and 100 % of its labels (for
+   circuit placement: of the environment steps of reinforcement learning), with the same settings
+   for every row, and measured on examples that neither training nor pretraining has seen.
+3. Beside: other objectives in pretraining, Noisy Student on top, and three sizes of the trunk with
+   a fitted curve.
+
+Where the trunk comes from other sciences, embedder and head are new. Differences are taken seed by
+seed against scratch; a loss is printed as plainly as a gain. Every row is kept as it comes: the
+same command goes on after an interruption. Writes results.json, table.md, metrics.jsonl and
+report.html.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import time
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import torch
+
+from sciml import objectives, trunks
+from sciml.config import Range
+from sciml.errors import InputError, unknown
+from sciml.objectives.question import FRACTIONS, Question
+from sciml.paths import atomic_write
+from sciml.report import Page
+from sciml.report.plots import COLOURS, axes
+from sciml.report.statistics import mean_and_spread, paired
+from sciml.train import TrainConfig, fit
+from sciml.train.log import console
+from sciml.trunks.multihead import MixedCollate, MixedDataset, Mixture
+
+SCIENCES = ("jets", "protein", "symbolic", "placement")
+STARTS = ("scratch", "random frozen", "own", "others", "joint")
+OBJECTIVES: dict[str, dict[str, Any]] = {
+    "masked": {"name": "masked", "fraction": 0.3},
+    "jepa": {"name": "jepa", "momentum": 0.99, "ramp": 1000},
+    "simclr": {"name": "simclr"},
+    "denoising": {"name": "denoising", "sigma": 0.2},
+}
+"""Next-token prediction is not among them: it needs a causal trunk, which would be another one."""
+MIDDLE = 0.1
+"""Share of the labels at which objectives and sizes are compared."""
+
+
+@dataclass(frozen=True)
+class Config:
+    """Settings of the recipe."""
+
+    sciences: tuple[str, ...] = SCIENCES
+    """Sciences that take part."""
+    seeds: tuple[int, ...] = (0, 1, 2)
+    """Of weights, order and environments; one row of everything a seed."""
+    size: Annotated[float, Range(min=0, exclusive=True)] = 1.0
+    """Share of each science's examples that are made, training and test."""
+    trunk: str = "pair_transformer"
+    """The shared trunk; all starts and sciences have the same."""
+    dims: tuple[int, ...] = (32, 16, 64)
+    """Widths of the trunk: the first for everything, all for the curve."""
+    pair_dim: Annotated[int, Range(min=0)] = 8
+    """Width of its pair or edge features."""
+    trunk_settings: dict[str, Any] = field(
+        default_factory=lambda: {"depth": 2, "heads": 4, "bias_hidden": 16, "class_depth": 0}
+    )
+    """Its other settings."""
+    objective: str = "masked"
+    """What all starts are pretrained with."""
+    objectives: tuple[str, ...] = ("masked", "jepa", "simclr", "denoising")
+    """Objectives to compare, where they apply."""
+    temperature: Annotated[float, Range(min=0, exclusive=True)] = 4.0
+    """Of the mixture of sciences: 1 = by number of examples, large = equally often."""
+    pretrain: TrainConfig = TrainConfig(steps=300, batch_size=16, lr=1e-3, warmup=0.1)
+    """Pretraining."""
+    finetune: TrainConfig = TrainConfig(steps=150, batch_size=16, lr=2e-3, warmup=0.1)
+    """Fine-tuning; its seed is each row's own."""
+
+
+TINY: dict[str, Any] = {
+    "sciences": ("symbolic", "placement"),
+    "seeds": (0, 1),
+    "size": 0.02,
+    "dims": (8, 16),
+    "objectives": ("masked", "jepa"),
+    "pretrain": {"steps": 3, "batch_size": 4},
+    "finetune": {"steps": 3, "batch_size": 4},
+}
+
+
+def main(config: Config, out: Path) -> None:
+    """Run the recipe; the same call goes on where an interrupted one stopped."""
+    for name in config.sciences:
+        if name not in SCIENCES:
+            raise unknown("science", name, SCIENCES)
+    for name in (config.objective, *config.objectives):
+        if name not in OBJECTIVES:
+            raise unknown("objective to compare", name, OBJECTIVES)
+    if len(config.sciences) < 2:
+        raise InputError("transfer needs at least two sciences", where="sciences")
+    began = time.monotonic()
+    questions = {}
+    for name in config.sciences:
+        console.print(f"examples of {name}")
+        questions[name] = importlib.import_module(f"sciml.{name}.question").question(config.size)
+    rows = Rows(out)
+    compare(config, questions, rows, out)
+    found = summary(config, questions, rows.found)
+    found["seconds"] = round(sum(row["cpu_seconds"] for row in rows.found))
+    with atomic_write(out / "results.json") as part:
+        part.write_text(json.dumps(found | {"rows": rows.found}, indent=1), encoding="utf-8")
+    with atomic_write(out / "table.md") as part:
+        part.write_text(markdown(config, questions, found), encoding="utf-8")
+    report(config, questions, found, out, time.monotonic() - began)
+
+
+class Rows:
+    """Measured rows, in metrics.jsonl as they come; one that is there is not measured again."""
+
+    def __init__(self, out: Path) -> None:
+        self.path = out / "metrics.jsonl"
+        text = self.path.read_text(encoding="utf-8") if self.path.exists() else ""
+        whole = text[: text.rfind("\n") + 1]
+        self.found: list[dict[str, Any]] = [json.loads(line) for line in whole.splitlines()]
+        if whole != text:
+            self.path.write_text(whole, encoding="utf-8")
+
+    def add(self, key: dict[str, Any], measure: Any) -> None:
+        """Measure and keep a row, unless it is there."""
+        if any(key.items() <= row.items() for row in self.found):
+            return
+        clock = time.process_time()
+        row = key | {"score": measure()}
+        row["cpu_seconds"] = round(time.process_time() - clock, 2)
+        self.found.append(row)
+        with open(self.path, "a", encoding="utf-8") as file:
+            print(json.dumps(row), file=file)
+        console.print("  ".join(f"{v:.4f}" if k == "score" else str(v) for k, v in row.items()))
+
+
+# --- starts -------------------------------------------------------------------------------------
+
+
+def compare(config: Config, questions: dict[str, Question], rows: Rows, out: Path) -> None:
+    """All rows; the starts of every seed first, then what stands beside."""
+
+    def add(part: str, domain: str, start: str, level: int, seed: int, dim: int = config.dims[0],
+            objective: str = config.objective) -> None:  # fmt: skip
+        question = questions[domain]
+        key = {"part": part, "domain": domain, "start": start, "objective": objective,
+               "dim": dim, "amount": question.amounts[level], "seed": seed}  # fmt: skip
+
+        def measure() -> float:
+            trunk, embedder = begin(config, questions, domain, start, objective, dim, seed, out)
+            torch.manual_seed(1000 + seed)  # heads alike for all starts
+            answer = question.student if part == "student" else question.answer
+            assert answer is not None
+            settings = replace(config.finetune, seed=seed)
+            return answer(trunk, embedder, question.amounts[level], settings,
+                          frozen=start == "random frozen")  # fmt: skip
+
+        rows.add(key, measure)
+
+    for seed in config.seeds:
+        for domain, question in questions.items():
+            for level in levels(question):
+                for start in STARTS:
+                    add("starts", domain, start, level, seed)
+    for seed in config.seeds:
+        for domain, question in questions.items():
+            middle = FRACTIONS.index(MIDDLE)
+            for level in levels(question)[:-1]:
+                if question.student is not None:
+                    add("student", domain, "own", level, seed)
+            for name in config.objectives:
+                if applies(name, question):
+                    add("objectives", domain, "own", middle, seed, objective=name)
+            for dim in config.dims:
+                for start in ("scratch", "own", "joint"):
+                    add("sizes", domain, start, middle, seed, dim=dim)
+
+
+def levels(question: Question) -> list[int]:
+    """Places in `FRACTIONS` without those that grant as few labels as one before."""
+    return [n for n, a in enumerate(question.amounts) if a not in question.amounts[:n]]
+
+
+def make_trunk(config: Config, dim: int) -> Any:
+    """A new trunk."""
+    return trunks.build({"name": config.trunk, "dim": dim, "pair_dim": config.pair_dim,
+                         **config.trunk_settings})  # fmt: skip
+
+
+def begin(
+    config: Config, questions: dict[str, Question], domain: str, start: str, objective: str,
+    dim: int, seed: int, out: Path,
+) -> tuple[Any, Any]:  # fmt: skip
+    """The trunk and the science's embedder as a start leaves them."""
+    torch.manual_seed(seed)
+    trunk = make_trunk(config, dim)
+    fresh = {name: q.corpus.embedder(dim, config.pair_dim) for name, q in questions.items()}
+    if start in ("scratch", "random frozen"):
+        return trunk, fresh[domain]
+    sources = {
+        "own": [domain],
+        "others": [name for name in questions if name != domain],
+        "joint": list(questions),
+    }[start]
+    name = f"{objective}-{'-'.join(sources)}-{dim}-{seed}"
+    weights = out / "pretrained" / f"{name}.pt"
+    if not weights.exists():
+        parts = {s: fresh[s] for s in sources}
+        pretrain(config, questions, trunk, parts, objective, seed, out / "pretrained" / name)
+        state = {"trunk": trunk.state_dict(), "embedders": {s: e.state_dict()
+                                                            for s, e in parts.items()}}  # fmt: skip
+        with atomic_write(weights) as temporary:
+            torch.save(state, temporary)
+    state = torch.load(weights, weights_only=True)
+    trunk.load_state_dict(state["trunk"])
+    if domain in sources:
+        fresh[domain].load_state_dict(state["embedders"][domain])
+    return trunk, fresh[domain]
+
+
+def pretrain(
+    config: Config, questions: dict[str, Question], trunk: Any, embedders: dict[str, Any],
+    objective: str, seed: int, folder: Path,
+) -> None:  # fmt: skip
+    """One trunk on the unlabelled examples of one or several sciences, in place."""
+    corpora = {name: questions[name].corpus for name in embedders}
+    build = objectives.build(OBJECTIVES[objective])
+    mixture = Mixture(
+        {name: build(trunk, embedders[name], augment=corpora[name].augment) for name in embedders}
+    )
+    data = MixedDataset({n: c.dataset for n, c in corpora.items()}, config.temperature)
+    settings = replace(config.pretrain, seed=seed, checkpoint_every=config.pretrain.steps,
+                       log_every=config.pretrain.steps)  # fmt: skip
+    fit(mixture, data, settings, out=folder,
+        collate=MixedCollate({n: c.collate for n, c in corpora.items()}),
+        title=f"{objective} on {', '.join(embedders)}", quiet=True)  # fmt: skip
+
+
+def applies(objective: str, question: Question) -> bool:
+    """Whether an objective has what it needs of a science's examples."""
+    if objective == "simclr":
+        return question.corpus.augment is not None
+    if objective == "denoising":
+        corpus = question.corpus
+        batch = corpus.collate([corpus.dataset[0], corpus.dataset[1]])
+        return corpus.embedder(8, 4).coordinates(batch) is not None and "pos" in batch
+    return True
+
+
+# --- what comes out -----------------------------------------------------------------------------
+
+
+def scores(rows: list[dict[str, Any]], **key: Any) -> list[float]:
+    """Scores of the rows with this key, by seed."""
+    found = [row for row in rows if key.items() <= row.items()]
+    return [row["score"] for row in sorted(found, key=lambda row: row["seed"])]
+
+
+def summary(
+    config: Config, questions: dict[str, Question], rows: list[dict[str, Any]]
+) -> dict[str, Any]:
+    """Means, spreads, differences from scratch and fitted curves, by science."""
+    out: dict[str, Any] = {}
+    for domain, q in questions.items():
+        table, against = [], []
+        for start in STARTS:
+            row: dict[str, Any] = {"start": start}
+            for n in levels(q):
+                key = {"domain": domain, "amount": q.amounts[n]}
+                mine = scores(rows, part="starts", start=start, **key)
+                row[f"{q.amounts[n]:,}"] = mean_and_spread(mine)
+                if start != "scratch":
+                    control = scores(rows, part="starts", start="scratch", **key)
+                    against.append({"start": start, q.unit: q.amounts[n]}
+                                   | paired(mine, control, q.better))  # fmt: skip
+            table.append(row)
+        by_name = {name: scores(rows, part="objectives", domain=domain, objective=name)
+                   for name in config.objectives}  # fmt: skip
+        compared = [{"objective": name, "score": mean_and_spread(found)}
+                    for name, found in by_name.items() if found]  # fmt: skip
+        students = []
+        for n in levels(q):
+            mine = scores(rows, part="student", domain=domain, amount=q.amounts[n])
+            if mine:
+                plain = scores(rows, part="starts", domain=domain, start="own",
+                               amount=q.amounts[n])  # fmt: skip
+                students.append({
+                    q.unit: q.amounts[n],
+                    "own, then fine-tuned": mean_and_spread(plain),
+                    "own, then Noisy Student": mean_and_spread(mine),
+                } | paired(mine, plain, q.better))  # fmt: skip
+        out[domain] = {
+            "asked": q.asked, "measure": q.measure, "better": "higher" if q.better > 0 else "lower",
+            "unit": q.unit, "baseline": {"method": q.baseline[0], "score": q.baseline[1]},
+            "starts": table, "against_scratch": against, "objectives": compared,
+            "student": students, "sizes": sizes(config, q, rows),
+        }  # fmt: skip
+    return {"settings": {"trunk": config.trunk, "dims": config.dims, **config.trunk_settings,
+                         "objective": config.objective, "pretrain_steps": config.pretrain.steps,
+                         "finetune_steps": config.finetune.steps,
+                         "batch_size": config.finetune.batch_size, "seeds": config.seeds,
+                         "size": config.size}, "sciences": out}  # fmt: skip
+
+
+def sizes(config: Config, q: Question, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Score against the trunk's parameters, and the power law error ~ parameters^-b by start.
+
+    The error is what is missing to a perfect score of 1, or the cost itself.
+    """
+    found = []
+    for start in ("scratch", "own", "joint"):
+        row: dict[str, Any] = {"start": start}
+        x, y = [], []
+        for dim in sorted(config.dims):
+            mine = scores(rows, part="sizes", domain=q.domain, start=start, dim=dim)
+            parameters = make_trunk(config, dim).count_parameters()
+            row[f"{parameters:,}"] = mean_and_spread(mine)
+            x += [np.log(parameters)] * len(mine)
+            y += [np.log(max(1 - s, 1e-6) if q.better > 0 else s) for s in mine]
+        if len(config.dims) > 1:
+            slope, _, _, _, error = regression(x, y)
+            row["exponent of the error"] = f"{slope:.3f} ± {error:.3f}"
+        found.append(row)
+    return found
+
+
+def regression(x: list[float], y: list[float]) -> tuple[float, ...]:
+    """slope, intercept, r, p and standard error of the slope."""
+    from scipy.stats import linregress
+
+    return tuple(float(value) for value in linregress(x, y))
+
+
+def verdicts(found: dict[str, Any]) -> list[str]:
+    """What the differences from scratch say of one science, gains and losses alike."""
+    lines = []
+    for start in STARTS[1:]:
+        mine = [row for row in found["against_scratch"] if row["start"] == start]
+        shown = [f"{row['found']} of {abs(row['gain']):.3f} with {row[found['unit']]:,}"
+                 for row in mine if row["found"] != "no difference shown"]  # fmt: skip
+        lines.append(f"{start}: {'; '.join(shown) or 'no difference from scratch shown'}")
+    return lines
+
+
+def markdown(config: Config, questions: dict[str, Question], found: dict[str, Any]) -> str:
+    """table.md."""
+    lines = [
+        "# What pretraining a shared trunk buys", "",
+        f"{config.trunk}, width {config.dims[0]}, {config.trunk_settings}; "
+        f"{config.pretrain.steps} steps of pretraining ({config.objective}) and "
+        f"{config.finetune.steps} of fine-tuning, {config.finetune.batch_size} examples each, for "
+        f"every row; {len(config.seeds)} seeds, mean ± standard deviation. Gains and losses are "
+        "those whose 95 % interval of the differences by seed leaves out zero.", "",
+    ]  # fmt: skip
+    for domain, part in found["sciences"].items():
+        base = part["baseline"]
+        lines += [f"## {domain}: {part['asked']}", "",
+                  f"{part['measure']} ({part['better']} is better) by {part['unit']}; "
+                  f"{base['method']}: {base['score']:.3f}.", ""]  # fmt: skip
+        for key in ("starts", "objectives", "student", "sizes"):
+            if part[key]:
+                lines += [*_table(part[key]), ""]
+        lines += [f"- {line}" for line in verdicts(part)] + [""]
+    lines.append("Made by `sciml run transfer`.")
+    return "\n".join(lines) + "\n"
+
+
+def _table(rows: list[dict[str, Any]]) -> list[str]:
+    heads = list(dict.fromkeys(key for row in rows for key in row))
+    cells = [[f"{v:.3f}" if isinstance(v := row.get(h, ""), float) else str(v) for h in heads]
+             for row in rows]  # fmt: skip
+    return ["| " + " | ".join(row) + " |" for row in [heads, ["---"] * len(heads), *cells]]
+
+
+def report(
+    config: Config, questions: dict[str, Question], found: dict[str, Any], out: Path,
+    seconds: float,
+) -> None:  # fmt: skip
+    """report.html."""
+    page = Page(
+        "What pretraining a shared trunk buys",
+        lead="One trunk, four sciences. Every start of the trunk has the same budget and the same "
+        "settings; negative transfer is printed as plainly as a gain.",
+    )
+    figure, panels = axes(4.2, 3.6, columns=len(questions))
+    for axis, (domain, q) in zip(panels, questions.items(), strict=True):
+        for number, start in enumerate(STARTS):
+            by_amount = [(a, scores(found_rows(out), part="starts", domain=domain, start=start,
+                                    amount=a)) for a in dict.fromkeys(q.amounts)]  # fmt: skip
+            x = [a for a, s in by_amount if s]
+            mean = [np.mean(s) for _, s in by_amount if s]
+            spread = [np.std(s) for _, s in by_amount if s]
+            axis.errorbar(x, mean, spread, label=start, color=COLOURS[number], capsize=2)
+        axis.axhline(q.baseline[1], color="0.5", linestyle=":", label=q.baseline[0])
+        axis.set_xscale("log")
+        axis.set_xlabel(q.unit)
+        axis.set_ylabel(q.measure)
+        axis.set_title(domain)
+        axis.legend(fontsize=7)
+    figure.tight_layout()
+    page.figure(figure, "Score against labels; bars are standard deviations over seeds.")
+    for domain, part in found["sciences"].items():
+        base = part["baseline"]
+        page.heading(domain)
+        page.text(f"{part['asked']} {part['measure']} by {part['unit']}; {part['better']} is "
+                  f"better. {base['method']}: {base['score']:.3f}.")  # fmt: skip
+        page.table(part["starts"], "Every start with every number of labels.")
+        page.text("Against scratch. " + ". ".join(f"**{line}**" for line in verdicts(part)) + ".")
+        if part["objectives"]:
+            page.table(
+                part["objectives"], f"Objectives of pretraining, {MIDDLE:.0%} of the labels."
+            )
+        if part["student"]:
+            page.table(part["student"], "Noisy Student on top of the science's own pretraining.")
+        page.table(part["sizes"], f"Parameters of the trunk, {MIDDLE:.0%} of the labels; the error "
+                   "falls as parameters to this power.")  # fmt: skip
+    page.heading("Again")
+    page.command(f"sciml run transfer --config {out / 'config.yaml'} --out {out}-again")
+    page.text(f"Took {found['seconds']:,} CPU-seconds in all, {seconds:,.0f} s in the last run.")
+    page.write(out / "report.html")
+
+
+def found_rows(out: Path) -> list[dict[str, Any]]:
+    """All measured rows."""
+    return Rows(out).found
+
+
+if __name__ == "__main__":
+    from sciml.cli import run_script
+
+    run_script(__file__)
