@@ -10,8 +10,8 @@ report.html.
 
 Further settings: `--trunk.class-depth 0` reads out the mean over particles instead of a class
 token; `--decorrelate 5` keeps the score from sculpting the background's mass (DisCo); `--calibrate
-0.1` keeps a tenth of the labelled jets to fit the temperature; `--task mass` regresses the mass
-in `--target` with its quantiles instead of telling classes apart.
+0.1` keeps a tenth of the labelled jets to fit the temperature. `sciml run jet_mass` learns the mass
+of a jet instead of its class.
 """
 
 from __future__ import annotations
@@ -21,24 +21,22 @@ import json
 import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import numpy as np
 import torch
-from safetensors.torch import load_model
 
-from sciml import objectives, trunks
-from sciml.config import Range, to_dict
+from sciml import objectives
+from sciml.config import Range
 from sciml.errors import InputError, unknown
-from sciml.jets import metrics, plots, regression
+from sciml.jets import metrics, plots, starts
 from sciml.jets.attribution import occlusion
 from sciml.jets.baselines import BoostedTrees, observables_of
 from sciml.jets.decorrelation import Decorrelated, jet_mass
-from sciml.jets.embedder import FeatureSet, JetEmbedder, collate, raw_batch
+from sciml.jets.embedder import FeatureSet, collate, raw_batch
 from sciml.jets.io import create
 from sciml.jets.networks import TrunkNetwork
-from sciml.jets.sample import JetSample, shipped
+from sciml.jets.sample import JetSample, train_and_test
 from sciml.jets.tagger import JetTagger
 from sciml.objectives.masked import MaskedConfig
 from sciml.objectives.supervised import Supervised, SupervisedConfig
@@ -53,8 +51,6 @@ from sciml.trunks.pair_transformer import PairTransformerConfig
 class Config:
     """Settings of the recipe."""
 
-    task: Literal["classes", "mass"] = "classes"
-    """Tell classes apart, or regress the jet's mass and its quantiles."""
     data: tuple[str, ...] = ()
     """Files of jets (ROOT, Parquet, ...; patterns allowed); none: the samples in the package."""
     test: tuple[str, ...] = ()
@@ -79,10 +75,6 @@ class Config:
     """Weight of the distance correlation between background score and jet mass; 0 = none."""
     calibrate: Annotated[float, Range(min=0, max=0.5)] = 0.0
     """Share of the labelled jets kept out of training to fit the temperature; 0 = no fit."""
-    target: str = "jet_sdmass"
-    """Column of the mass to regress [GeV]; jets without one (0) are left out. For task `mass`."""
-    quantiles: tuple[float, ...] = (0.16, 0.5, 0.84)
-    """Probabilities of the mass quantiles. For task `mass`."""
     trunk: PairTransformerConfig = field(
         default_factory=lambda: PairTransformerConfig(
             dim=64, pair_dim=4, depth=3, heads=4, bias_hidden=32, symmetric_pairs=True,
@@ -120,9 +112,6 @@ TINY: dict[str, Any] = {
 def main(config: Config, out: Path) -> None:
     """Run the recipe; the same call goes on where an interrupted one stopped."""
     began = time.monotonic()
-    if config.task == "mass":
-        regress(config, out)
-        return
     train, test = read(config)
     pretrained = pretrain(config, train, out) if config.pretraining else None
     methods = ["pretrained"] if pretrained else ["scratch"]
@@ -154,33 +143,26 @@ def main(config: Config, out: Path) -> None:
     report(config, results, train, test, out, time.monotonic() - began)
 
 
-def read(config: Config, columns: tuple[str, ...] = ()) -> tuple[JetSample, JetSample]:
-    """Jets to learn from and jets to measure on, with some columns beside them."""
-    files: Any = list(config.data) or [shipped("train")]
-    test_files: Any = list(config.test) or ([] if config.data else [shipped("test")])
-    most = config.most or None
-    everything = JetSample.read(files, classes=config.classes or None, most=most, columns=columns)
-    if columns:
-        config = replace(config, background=everything.classes[0])  # not asked for
-    elif len(everything.classes) < 2:
+def read(config: Config) -> tuple[JetSample, JetSample]:
+    """Jets to learn from and jets to measure on."""
+    train, test = train_and_test(
+        config.data, config.test, share=config.test_share, seed=config.seed, most=config.most,
+        classes=config.classes,
+    )  # fmt: skip
+    if len(train.classes) < 2:
         raise InputError(
-            f"needs jets of at least two classes, found {list(everything.classes)}",
-            where=", ".join(map(str, files)),
+            f"needs jets of at least two classes, found {list(train.classes)}",
+            where=", ".join(config.data) or None,
         )
-    if config.background not in everything.classes:
-        raise unknown("background class", config.background, everything.classes)
-    if test_files:
-        test = JetSample.read(test_files, classes=everything.classes, most=most, columns=columns)
-        return everything, test
-    order = np.random.default_rng(config.seed).permutation(len(everything))
-    kept = max(2, round(config.test_share * len(order)))
-    return everything.subset(order[kept:]), everything.subset(order[:kept])
+    if config.background not in train.classes:
+        raise unknown("background class", config.background, train.classes)
+    return train, test
 
 
 def pretrain(config: Config, train: JetSample, out: Path) -> Any:
     """The trunk and its embedder, trained on all jets to learn from, without their labels."""
-    if saved := saved_pretraining(config):
-        return load_pretraining(saved, config)
+    if folder := starts.saved(config.start):
+        return starts.load(folder, config.features)
     torch.manual_seed(config.seed)
     objective = objectives.build(config.masked)(*network_parts(config))
     settings = replace(config.pretrain, seed=config.seed)
@@ -232,88 +214,7 @@ def network_parts(config: Config, start: Any = None) -> tuple[Any, Any]:
     """A trunk and its embedder: fresh ones, or copies of the pretrained ones."""
     if start is not None:
         return copy.deepcopy(start.trunk), copy.deepcopy(start.embedder)
-    if not config.start:
-        trunk = trunks.build(config.trunk)
-    elif saved := saved_pretraining(config):
-        known = trunks.load(saved / "trunk")
-        trunk = trunks.build({"name": trunks.name_of(type(known)), **to_dict(known.config)})
-    else:
-        settings = {"dim": config.trunk.dim, "pair_dim": config.trunk.pair_dim}
-        trunk = trunks.build({"name": config.start, **settings})
-    return trunk, JetEmbedder(trunk.dim, trunk.pair_dim, config.features)
-
-
-def saved_pretraining(config: Config) -> Path | None:
-    """The folder of an earlier `sciml run pretrain`, if `start` is one."""
-    folder = Path(config.start)
-    return folder if config.start and (folder / "embedder.safetensors").exists() else None
-
-
-def load_pretraining(folder: Path, config: Config) -> Any:
-    """Trunk and embedder that `sciml run pretrain` left in `folder`.
-
-    Raises:
-        InputError: its embedder is not one of jets with these features.
-    """
-    trunk = trunks.load(folder / "trunk")
-    embedder = JetEmbedder(trunk.dim, trunk.pair_dim, config.features)
-    path = folder / "embedder.safetensors"
-    try:
-        load_model(embedder, path)
-    except RuntimeError as error:
-        raise InputError(
-            f"does not hold an embedder of jets with `features: {config.features}`", where=path,
-            hint="Pretrain on jets, with the same features",
-        ) from error  # fmt: skip
-    return SimpleNamespace(trunk=trunk, embedder=embedder)
-
-
-def regress(config: Config, out: Path) -> None:
-    """Task `mass`: point estimate and quantiles, measured on jets that training did not see."""
-    train, test = (
-        part.subset(np.flatnonzero(part.column(config.target) > 0))
-        for part in read(config, (config.target,))
-    )
-    if not len(train) or not len(test):
-        raise InputError(f"no jet has a {config.target} above 0")
-    rows, histories, predicted = [], [], np.zeros(0)
-    truth = test.column(config.target)
-    for seed in config.seeds:
-        torch.manual_seed(seed)
-        trunk, embedder = network_parts(config)
-        objective: Any = regression.MassRegression(trunk, embedder, config.quantiles)
-        data = regression.MassSample(train, train.column(config.target))
-        found = fit(
-            objective, data, replace(config.finetune, seed=seed), out=out / "runs" / f"mass-{seed}",
-            collate=collate, lengths=train.lengths, title=f"mass, seed {seed}",
-        )  # fmt: skip
-        names = regression.names(config.quantiles)
-        network = TrunkNetwork(embedder, trunk, objective.head)
-        tagger = JetTagger(network, names, answer="mass").cpu().eval()
-        values = tagger.probabilities_of(test)
-        rows.append({"seed": seed} | regression.quality(values, truth, config.quantiles))
-        histories.append(found.history)
-        if seed == config.seeds[0]:
-            predicted = values
-            tagger.save(out / "model.safetensors", {"data_sha256": train.sha256()})
-    with atomic_write(out / "metrics.jsonl") as temporary:
-        lines = [json.dumps(x, default=str) + "\n" for h in histories for x in h]
-        lines += [json.dumps({"event": "score"} | row) + "\n" for row in rows]
-        temporary.write_text("".join(lines))
-    with create(out / "predictions.parquet") as writer:
-        columns = {name: np.ascontiguousarray(predicted[:, i]) for i, name in enumerate(names)}
-        writer.write({"row": test.rows, config.target: truth, **columns})
-    page = Page(
-        "Jet mass with its uncertainty",
-        lead=f"{config.target} of {len(test)} jets from their constituents, learned from "
-        f"{len(train)} others; {len(config.seeds)} seeds.",
-    )
-    page.table(rows, "Resolution: half the central 68 % of predicted / true - 1. Coverage: share "
-               "of jets below each quantile, which should be the number in its name.")  # fmt: skip
-    page.figure(plots.mass_response(predicted[:, 0], truth), "Seed of the first row.")
-    page.heading("Again")
-    page.command(f"sciml run jet_tagging --config {out / 'config.yaml'} --out {out}-again")
-    page.write(out / "report.html")
+    return starts.fresh(config.trunk, config.start, config.features)
 
 
 @dataclass

@@ -190,6 +190,42 @@ def _index(name: str) -> int:
     return CLASSES.index(name)
 
 
+def train_and_test(
+    data: Sequence[str],
+    test: Sequence[str] = (),
+    *,
+    share: float,
+    seed: int,
+    most: int = 0,
+    classes: Sequence[str] = (),
+    columns: Sequence[str] = (),
+) -> tuple[JetSample, JetSample]:
+    """Jets to learn from and jets to measure on.
+
+    Args:
+        data, test: files; without `test`, `share` of `data` is kept for measuring; without both,
+            the samples in the package.
+        share: see `test`.
+        seed: of the split.
+        most: read at most about this many jets of each; 0 = all.
+        classes, columns: see `JetSample.read`.
+
+    Raises:
+        InputError: see `JetSample.read`.
+    """
+    files: Any = list(data) or [shipped("train")]
+    test_files: Any = list(test) or ([] if data else [shipped("test")])
+    everything = JetSample.read(files, classes=classes or None, most=most or None, columns=columns)
+    if test_files:
+        other = JetSample.read(
+            test_files, classes=everything.classes, most=most or None, columns=columns
+        )
+        return everything, other
+    order = np.random.default_rng(seed).permutation(len(everything))
+    kept = max(2, round(share * len(order)))
+    return everything.subset(order[kept:]), everything.subset(order[:kept])
+
+
 def shipped(part: str) -> Path:
     """The generated jets that come with the package: "train" or "test".
 

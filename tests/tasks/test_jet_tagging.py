@@ -117,24 +117,3 @@ def test_pooled_decorrelated_and_calibrated(tmp_path):
     assert tagger.temperature != 1
     trained = [line for line in lines(folder) if line.get("split") == "train"]
     assert trained and all(0 <= line["disco"] <= 1 for line in trained)
-
-
-def test_mass_regression(tmp_path, capsys):
-    folder = tmp_path / "run"
-    options = ("--task", "mass", "--quantiles", "0.1", "0.9", "--finetune.steps", "60")
-    assert main(["run", "jet_tagging", *QUICK, *options, "--out", str(folder)]) == 0
-    score = [line for line in lines(folder) if line.get("event") == "score"][0]
-    assert set(score) == {"event", "seed", "bias", "resolution", "coverage_10", "coverage_90"}
-    events = read(folder / "predictions.parquet")
-    table = {name: np.asarray(events[name]) for name in events.fields}
-    truth = table["jet_sdmass"]
-    assert (truth > 0).all() and (table["mass_10"] <= table["mass_90"]).all()
-    assert np.corrcoef(np.log(truth), np.log(table["mass"]))[0, 1] > 0.1
-    # the saved model tags files, and gives what the recipe wrote
-    scores = tmp_path / "masses.parquet"
-    model = str(folder / "model.safetensors")
-    assert main(["jets", "tag", str(shipped("test")), "-o", str(scores), "--model", model]) == 0
-    tagged = np.asarray(read(scores)["mass"])[table["row"].astype(int)]
-    np.testing.assert_allclose(tagged, table["mass"], rtol=1e-3)
-    assert main(["jets", "evaluate", str(shipped("test")), "--model", model]) == 2
-    assert "masses" in capsys.readouterr().err

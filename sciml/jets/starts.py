@@ -1,0 +1,61 @@
+"""Where a network of jets starts from: a fresh trunk, any other one, or a pretrained one.
+
+A recipe's `start` is empty (the trunk of its own settings), the name or import path of another
+trunk, or the folder that `sciml run pretrain --out FOLDER` wrote.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from sciml import trunks
+from sciml.config import to_dict
+from sciml.errors import InputError
+from sciml.jets.embedder import FeatureSet, JetEmbedder
+
+
+def saved(start: str) -> Path | None:
+    """The folder of an earlier `sciml run pretrain`, if `start` is one."""
+    folder = Path(start)
+    return folder if start and (folder / "embedder.safetensors").exists() else None
+
+
+def fresh(config: Any, start: str, features: FeatureSet) -> tuple[Any, JetEmbedder]:
+    """A trunk and its embedder without training.
+
+    Args:
+        config: settings of the trunk; another trunk takes its `dim` and `pair_dim`.
+        start: see the module; of a pretrained trunk the kind and the sizes are taken.
+        features: what the embedder reads.
+    """
+    if not start:
+        trunk = trunks.build(config)
+    elif folder := saved(start):
+        known = trunks.load(folder / "trunk")
+        trunk = trunks.build({"name": trunks.name_of(type(known)), **to_dict(known.config)})
+    else:
+        trunk = trunks.build({"name": start, "dim": config.dim, "pair_dim": config.pair_dim})
+    return trunk, JetEmbedder(trunk.dim, trunk.pair_dim, features)
+
+
+def load(folder: Path, features: FeatureSet) -> SimpleNamespace:
+    """`trunk` and `embedder` that `sciml run pretrain` left in `folder`.
+
+    Raises:
+        InputError: its embedder is not one of jets with these features.
+    """
+    from safetensors.torch import load_model
+
+    trunk = trunks.load(folder / "trunk")
+    embedder = JetEmbedder(trunk.dim, trunk.pair_dim, features)
+    path = folder / "embedder.safetensors"
+    try:
+        load_model(embedder, path)
+    except RuntimeError as error:
+        raise InputError(
+            f"does not hold an embedder of jets with `features: {features}`", where=path,
+            hint="Pretrain on jets, with the same features",
+        ) from error  # fmt: skip
+    return SimpleNamespace(trunk=trunk, embedder=embedder)

@@ -1,0 +1,153 @@
+"""Jet mass: a point estimate and its quantiles from the constituents of a jet.
+
+A network learns the mass in the column `--target` of jets that it sees, and is measured on others:
+bias and resolution of the point estimate, and how many jets lie below each quantile, which should
+be the number in its name.
+
+Writes model.safetensors (`sciml jets tag FILE --model OUT`), predictions.parquet, metrics.jsonl and
+report.html.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import torch
+
+from sciml.config import Range
+from sciml.errors import InputError
+from sciml.jets import plots, regression, starts
+from sciml.jets.embedder import FeatureSet, collate
+from sciml.jets.io import create
+from sciml.jets.networks import TrunkNetwork
+from sciml.jets.sample import JetSample, train_and_test
+from sciml.jets.tagger import JetTagger
+from sciml.paths import atomic_write
+from sciml.report import Page
+from sciml.train import TrainConfig, fit
+from sciml.trunks.pair_transformer import PairTransformerConfig
+
+
+@dataclass(frozen=True)
+class Config:
+    """Settings of the recipe."""
+
+    data: tuple[str, ...] = ()
+    """Files of jets (ROOT, Parquet, ...; patterns allowed); none: the samples in the package."""
+    test: tuple[str, ...] = ()
+    """Files of jets to measure on; none: `test_share` of `data`."""
+    test_share: Annotated[float, Range(min=0.01, max=0.9)] = 0.35
+    """Share of `data` kept for measuring, if there are no `test` files."""
+    most: Annotated[int, Range(min=0)] = 0
+    """Read at most this many jets [jets]; 0 = all."""
+    target: str = "jet_sdmass"
+    """Column of the mass to regress [GeV]; jets without one (0) are left out."""
+    quantiles: tuple[float, ...] = (0.16, 0.5, 0.84)
+    """Probabilities of the mass quantiles, ascending."""
+    seeds: tuple[int, ...] = (0, 1, 2)
+    """One set of initial weights and one training order a seed."""
+    features: FeatureSet = "full"
+    """Particle features: full (17), kinpid (without tracks) or kin (kinematics alone)."""
+    trunk: PairTransformerConfig = field(
+        default_factory=lambda: PairTransformerConfig(
+            dim=64, pair_dim=4, depth=3, heads=4, bias_hidden=32, symmetric_pairs=True,
+            class_depth=1, dropout=0.1,
+        )
+    )  # fmt: skip
+    """The network; `class_depth` 0 pools, > 0 asks a class token."""
+    start: str = ""
+    """Instead of `trunk`: another one's name or import path (my_trunk.py:MyTrunk), with `dim` and
+    `pair_dim` of `trunk`; or what `sciml run pretrain --out FOLDER` wrote, to fine-tune it."""
+    fit: TrainConfig = TrainConfig(steps=150, batch_size=64, lr=1e-3, warmup=0.1, weight_decay=0.05)
+    """Training."""
+    seed: int = 0
+    """Seed of the split into training and test jets."""
+
+
+TINY: dict[str, Any] = {
+    "most": 400,
+    "seeds": (0,),
+    "trunk": {"dim": 16, "depth": 1, "heads": 2, "bias_hidden": 8},
+    "fit": {"steps": 30, "batch_size": 16, "log_every": 5},
+}
+
+
+def main(config: Config, out: Path) -> None:
+    """Run the recipe; the same call goes on where an interrupted one stopped."""
+    train, test = (
+        part.subset(np.flatnonzero(part.column(config.target) > 0))
+        for part in train_and_test(
+            config.data, config.test, share=config.test_share, seed=config.seed, most=config.most,
+            columns=(config.target,),
+        )
+    )  # fmt: skip
+    if not len(train) or not len(test):
+        raise InputError(f"no jet has a {config.target} above 0")
+    truth = test.column(config.target)
+    rows, records, predicted = [], [], np.zeros(0)
+    for seed in config.seeds:
+        tagger, history = learn(config, train, seed, out / "runs" / f"mass-{seed}")
+        masses = tagger.probabilities_of(test)
+        rows.append({"seed": seed} | regression.quality(masses, truth, config.quantiles))
+        records += [{"run": f"mass-{seed}"} | record for record in history]
+        if seed == config.seeds[0]:
+            predicted = masses
+            tagger.save(out / "model.safetensors", {"data_sha256": train.sha256()})
+    records += [{"event": "score"} | row for row in rows]
+    with atomic_write(out / "metrics.jsonl") as temporary:
+        temporary.write_text("".join(json.dumps(x, default=str) + "\n" for x in records))
+    names = regression.names(config.quantiles)
+    with create(out / "predictions.parquet") as writer:
+        columns = {name: np.ascontiguousarray(predicted[:, i]) for i, name in enumerate(names)}
+        writer.write({"row": test.rows, config.target: truth, **columns})
+    report(config, rows, predicted[:, 0], truth, len(train), out)
+
+
+def learn(
+    config: Config, train: JetSample, seed: int, folder: Path
+) -> tuple[JetTagger, list[dict[str, Any]]]:
+    """A network trained on the masses of jets, and its training history."""
+    torch.manual_seed(seed)
+    if folder_of_start := starts.saved(config.start):
+        known = starts.load(folder_of_start, config.features)
+        trunk, embedder = known.trunk, known.embedder
+    else:
+        trunk, embedder = starts.fresh(config.trunk, config.start, config.features)
+    objective: Any = regression.MassRegression(trunk, embedder, config.quantiles)
+    data = regression.MassSample(train, train.column(config.target))
+    found = fit(
+        objective, data, replace(config.fit, seed=seed), out=folder, collate=collate,
+        lengths=train.lengths, title=f"mass, seed {seed}",
+    )  # fmt: skip
+    network = TrunkNetwork(embedder, trunk, objective.head)
+    tagger = JetTagger(network, regression.names(config.quantiles), answer="mass")
+    return tagger.cpu().eval(), found.history
+
+
+def report(
+    config: Config, rows: list[dict[str, Any]], predicted: np.ndarray, truth: np.ndarray,
+    learned: int, out: Path,
+) -> None:  # fmt: skip
+    """report.html: what was learned from what, and how well."""
+    page = Page(
+        "Jet mass with its uncertainty",
+        lead=f"{config.target} of {len(truth)} jets from their constituents, learned from "
+        f"{learned} others; {len(config.seeds)} seeds.",
+    )
+    page.table(rows, "Resolution: half the central 68 % of predicted / true - 1. Coverage: share "
+               "of jets below each quantile, which should be the number in its name.")  # fmt: skip
+    page.figure(plots.mass_response(predicted, truth), "Seed of the first row.")
+    page.heading("Again")
+    page.command(f"sciml run jet_mass --config {out / 'config.yaml'} --out {out}-again")
+    page.command(f"sciml jets tag FILE -o masses.root --model {out / 'model.safetensors'}")
+    page.write(out / "report.html")
+
+
+if __name__ == "__main__":
+    from sciml.cli import run_script
+
+    run_script(__file__)
