@@ -7,7 +7,6 @@ proposes is verified like everything else.
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator
 from collections.abc import Sequence as Items
@@ -26,6 +25,7 @@ from sciml.nn.tree import prefix_paths
 from sciml.symbolic import vocabulary as vb
 from sciml.symbolic.expression import Expr, TooLarge, Undefined
 from sciml.trunks.sequence import Sequence, SequenceConfig
+from sciml.weights import files
 
 
 def _trunk() -> SequenceConfig:
@@ -148,26 +148,13 @@ class Seq2Seq(nn.Module):
 
     # ------------------------------------------------------------------ disk
     def save(self, path: str | os.PathLike[str], *, half: bool = False) -> Path:
-        """Write `path` (safetensors) and the configuration beside it (JSON).
+        """Write `path` (safetensors) with the configuration in its header.
 
         Args:
             half: store bfloat16, half the size.
         """
-        from safetensors.torch import save_file
-
-        from sciml.paths import atomic_write
-
-        target = Path(path).with_suffix(".safetensors")
-        state = {
-            k: (v.detach().to(torch.bfloat16) if half and v.is_floating_point() else v.detach())
-            .contiguous()
-            .clone()
-            for k, v in self.state_dict().items()
-        }
-        settings = json.dumps({"kind": "symbolic", "config": to_dict(self.config)})
-        with atomic_write(target) as part:
-            save_file(state, part, metadata={"sciml": settings})
-        return target
+        described = {"kind": "symbolic", "config": to_dict(self.config)}
+        return files.write(path, self.state_dict(), "sciml", described, half=half)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Seq2Seq:
@@ -176,19 +163,10 @@ class Seq2Seq(nn.Module):
         Raises:
             InputError: for a file that is not such a model.
         """
-        from safetensors import SafetensorError, safe_open
-
-        from sciml import weights
-
-        file = weights.find(path)
-        try:
-            with safe_open(file, "pt") as data:
-                metadata = data.metadata() or {}
-                state = {k: data.get_tensor(k).float() for k in data.keys()}
-            settings = json.loads(metadata["sciml"])
-            config = from_dict(ModelConfig, settings["config"], where=str(file))
-        except (SafetensorError, KeyError, json.JSONDecodeError) as error:
-            raise InputError(f"is no symbolic model ({error})", where=file) from None
+        described, state, file = files.read(path, "sciml", "symbolic model")
+        if described.get("kind") != "symbolic":
+            raise InputError(f"holds no symbolic model but {described.get('kind')}", where=file)
+        config = from_dict(ModelConfig, described["config"], where=str(file))
         model = cls(config)
         missing, extra = model.load_state_dict(state, strict=False)
         if missing or extra:

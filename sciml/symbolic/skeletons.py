@@ -9,7 +9,6 @@ starts the search.
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -27,6 +26,7 @@ from sciml.nn.decoding import PrefixGrammar
 from sciml.symbolic.regression import Tree, evaluate
 from sciml.trunks import build
 from sciml.trunks.sequence import Memory, Sequence, SequenceConfig
+from sciml.weights import files
 
 COLUMNS = 3
 _ARITY = {"add": 2, "sub": 2, "mul": 2, "div": 2,
@@ -239,16 +239,8 @@ class SkeletonModel(nn.Module):
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write `path` (safetensors) with the configuration in its metadata."""
-        from safetensors.torch import save_file
-
-        from sciml.paths import atomic_write
-
-        target = Path(path).with_suffix(".safetensors")
-        state = {k: v.detach().contiguous().clone() for k, v in self.state_dict().items()}
-        settings = json.dumps({"kind": "skeletons", "config": to_dict(self.config)})
-        with atomic_write(target) as part:
-            save_file(state, part, metadata={"sciml": settings})
-        return target
+        described = {"kind": "skeletons", "config": to_dict(self.config)}
+        return files.write(path, self.state_dict(), "sciml", described)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> SkeletonModel:
@@ -257,18 +249,13 @@ class SkeletonModel(nn.Module):
         Raises:
             InputError: for a file that is not such a model.
         """
-        from safetensors import SafetensorError, safe_open
-
-        from sciml.paths import existing_file
-
-        file = existing_file(path, "weights file")
+        described, state, file = files.read(path, "sciml", "model of skeletons")
+        if described.get("kind") != "skeletons":
+            raise InputError(f"holds no model of skeletons but {described.get('kind')}", where=file)
+        model = cls(from_dict(SkeletonConfig, described["config"], where=str(file)))
         try:
-            with safe_open(file, "pt") as data:
-                settings = json.loads((data.metadata() or {})["sciml"])
-                state = {k: data.get_tensor(k) for k in data.keys()}
-            model = cls(from_dict(SkeletonConfig, settings["config"], where=str(file)))
             model.load_state_dict(state)
-        except (SafetensorError, KeyError, json.JSONDecodeError, RuntimeError) as error:
+        except RuntimeError as error:
             raise InputError(f"is no model of skeletons ({error})", where=file) from None
         return model.eval()
 

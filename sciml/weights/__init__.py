@@ -16,6 +16,9 @@ import tyro
 from sciml.errors import InputError, unknown
 from sciml.paths import existing_file, weights_dir
 
+SHOWN = 3
+"""Scores of a model that the list shows; the card has them all."""
+
 
 def names() -> list[str]:
     """Names of the shipped models."""
@@ -55,7 +58,7 @@ def card(name: str) -> dict[str, Any]:
 
 
 def models_list() -> None:
-    """List the shipped models with task, size and main score."""
+    """List the shipped models with task, size and main scores; `sciml models show NAME` has all."""
     from rich.table import Table
 
     from sciml.train.log import console
@@ -64,7 +67,9 @@ def models_list() -> None:
     for name in names():
         facts = card(name)
         size = (weights_dir() / f"{name}.safetensors").stat().st_size / 1e6
-        scores = ", ".join(f"{key} {value}" for key, value in facts.get("metrics", {}).items())
+        measured = list(facts.get("metrics", {}).items())
+        scores = ", ".join(f"{key} {value}" for key, value in measured[:SHOWN])
+        scores += f", {len(measured) - SHOWN} more" if len(measured) > SHOWN else ""
         table.add_row(name, str(facts.get("task", "")), f"{size:.1f} MB", scores)
     console.__class__(highlight=False).print(table)
 

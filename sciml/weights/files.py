@@ -1,0 +1,86 @@
+"""A model in one file: tensors as safetensors, and what rebuilds the model in its header.
+
+Every domain's models are written and read here; which entry of the header describes a model says
+what kind it is.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sciml.errors import InputError
+from sciml.paths import atomic_write
+from sciml.weights import find
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def write(
+    path: str | os.PathLike[str],
+    state: Mapping[str, Tensor],
+    entry: str,
+    description: Any,
+    *,
+    half: bool = False,
+    notes: Mapping[str, str] | None = None,
+) -> Path:
+    """Write tensors and the description of their model, whole or not at all.
+
+    Args:
+        path: gets the ending .safetensors.
+        state: tensors by name; they are copied to the CPU.
+        entry: of the header, which tells the kind of model.
+        description: plain values, as JSON.
+        half: store floats as bfloat16, half the size.
+        notes: further entries of the header.
+    """
+    import torch
+    from safetensors.torch import save_file
+
+    def stored(value: Tensor) -> Tensor:
+        value = value.detach().cpu()
+        if half and value.is_floating_point():
+            value = value.to(torch.bfloat16)
+        return value.contiguous().clone()  # clones: tied tensors are refused
+
+    target = Path(path).with_suffix(".safetensors")
+    metadata = {entry: json.dumps(description), **(notes or {})}
+    with atomic_write(target) as part:
+        save_file({name: stored(value) for name, value in state.items()}, part, metadata=metadata)
+    return target
+
+
+def read(
+    name_or_path: str | os.PathLike[str], entry: str, what: str
+) -> tuple[Any, dict[str, Tensor], Path]:
+    """(description, tensors with floats in single precision, the file).
+
+    Args:
+        name_or_path: a shipped model, a file, or a run's folder.
+        entry: of the header, see `write`.
+        what: the kind of model in words, for errors: "jet tagger".
+
+    Raises:
+        InputError: no such file, an unreadable one, or one that holds another kind of model.
+    """
+    import torch
+    from safetensors import SafetensorError, safe_open
+
+    path = find(name_or_path)
+    try:
+        with safe_open(str(path), "pt") as file:
+            metadata = file.metadata() or {}
+            state = {key: file.get_tensor(key) for key in file.keys()}
+        description = json.loads(metadata.get(entry, "null"))
+    except (SafetensorError, ValueError, OSError) as error:
+        raise InputError(f"is not a readable safetensors file ({error})", where=path) from None
+    if description is None:
+        held = f"; its header has {sorted(metadata)}" if metadata else ""
+        raise InputError(f"holds no {what}{held}", where=path)
+    half = (torch.bfloat16, torch.float16)
+    return description, {k: v.float() if v.dtype in half else v for k, v in state.items()}, path
