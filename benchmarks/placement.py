@@ -67,18 +67,23 @@ def cost(shared: Path, seeds: int) -> dict[str, Any]:
     step = rng.normal(0, 30, (n, 2))
     at_random = np.stack([rng.uniform(100, 1333, n), rng.uniform(100, 1333, n)], 1)
     rates: dict[str, float] = {}
-    for label, places, worse in (
-        ("30 um, always done, all three terms", None, np.inf),
-        ("30 um, done if no worse", None, 0.0),
-        ("anywhere, always done, all three terms", at_random, np.inf),
-        ("anywhere, done if no worse", at_random, 0.0),
+    exact, early = (np.inf, np.inf), (0.0006, 0.004)  # the latter as in the annealing
+    for label, places, worse, slack in (
+        ("30 um, always done, all three terms", None, np.inf, exact),
+        ("30 um, done if no worse, all three terms", None, 0.0, exact),
+        ("30 um, done if no worse, refused early", None, 0.0, early),
+        ("anywhere, always done, all three terms", at_random, np.inf, exact),
+        ("anywhere, done if no worse, refused early", at_random, 0.0, early),
     ):
-        for count in (10, n):  # compiled first
+        seconds = []
+        for count in (10, n, n, n, n):  # compiled first, then the best of four
             s.x[:], s.y[:] = first
             refresh(p, s, m)
+            m.slack[:] = slack
             clock = time.process_time()
             many(p, s, m, node[:count], step if places is None else places, places is None, worse)
-            rates[label] = count / (time.process_time() - clock)
+            seconds.append((time.process_time() - clock) / count)
+        rates[label] = 1 / min(seconds[1:])
     return {"milliseconds_per_evaluation": 1e3 * full, "moves_per_second": rates,
             "note": "one macro a move, hard or soft; places are not kept legal here"}  # fmt: skip
 
