@@ -7,12 +7,15 @@ left over or missing is an error, and writing back gives the same bits.
 
 from __future__ import annotations
 
+import zipfile
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.lib import format as form
 
 from sciml.errors import InputError
 from sciml.paths import atomic_write, existing_file
@@ -311,19 +314,29 @@ def _slice(array: Array, place: Place) -> Array:
     return part
 
 
-def from_arrays(arrays: Mapping[str, Array], where: object = "parameters") -> AlphaFold:
+def from_arrays(
+    arrays: Mapping[str, Array],
+    where: object = "parameters",
+    shapes: Mapping[str, tuple[int, ...]] | None = None,
+) -> AlphaFold:
     """The network that the official arrays make.
+
+    Args:
+        arrays: read once each, one after another: they may come from a file.
+        where: they are from, for messages.
+        shapes: theirs; looked up if None.
 
     Raises:
         InputError: names what is missing, left over or of the wrong shape.
     """
-    shapes = {name: tuple(array.shape) for name, array in arrays.items()}
+    if shapes is None:
+        shapes = {name: tuple(array.shape) for name, array in arrays.items()}
     config, fused = infer_config(shapes, where), is_fused(shapes)
     model = AlphaFold(config)
     model.fused_layout = fused
     wanted = places(config, fused)
     names = {place.array for place in wanted}
-    missing, unused = sorted(names - set(arrays)), sorted(set(arrays) - names)
+    missing, unused = sorted(names - set(shapes)), sorted(set(shapes) - names)
     if missing or unused:
         parts = [
             f"{len(group)} arrays are {what}, such as {group[0]!r}"
@@ -333,9 +346,12 @@ def from_arrays(arrays: Mapping[str, Array], where: object = "parameters") -> Al
         raise InputError("; ".join(parts), where=where)
     parameters = dict(model.named_parameters())
     filled = set()
+    name, array = "", np.empty(0)
     with torch.no_grad():
-        for place in wanted:
-            value = _TO[place.layout](_slice(np.asarray(arrays[place.array]), place))
+        for place in sorted(wanted, key=lambda place: place.array):
+            if place.array != name:
+                name, array = place.array, np.asarray(arrays[place.array])
+            value = _TO[place.layout](_slice(array, place))
             target = parameters[place.parameter]
             if value.shape != tuple(target.shape):
                 raise InputError(
@@ -351,14 +367,28 @@ def from_arrays(arrays: Mapping[str, Array], where: object = "parameters") -> Al
 
 
 def read_alphafold(path: str | Path) -> AlphaFold:
-    """The network of an official `params_model_*.npz`."""
+    """The network of an official `params_model_*.npz`, read an array at a time."""
     path = existing_file(path, "parameter file")
     try:
+        shapes = _shapes(path)
         with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-    except (ValueError, OSError, EOFError, KeyError) as error:
+            return from_arrays(file, path, shapes)
+    except InputError:
+        raise
+    except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
         raise InputError(f"is not a readable npz file ({error})", where=path) from error
-    return from_arrays(arrays, path)
+
+
+def _shapes(path: Path) -> dict[str, tuple[int, ...]]:
+    """Shapes of an npz file's arrays, by their headers alone."""
+    found = {}
+    with zipfile.ZipFile(path) as archive:
+        for member in archive.namelist():
+            with archive.open(member) as stream:
+                old = form.read_magic(stream) == (1, 0)
+                read = form.read_array_header_1_0 if old else form.read_array_header_2_0
+                found[member.removesuffix(".npy")] = read(stream)[0]
+    return found
 
 
 def to_arrays(model: AlphaFold, fused: bool | None = None) -> dict[str, Array]:
