@@ -61,9 +61,9 @@ TRUNK = {
     "name": "pair_transformer", "dim": 32, "pair_dim": 4, "depth": 2, "heads": 4,
     "bias_hidden": 16, "symmetric_pairs": True, "class_depth": 1,
 }  # fmt: skip
-FRACTIONS = {0.001: 100, 0.01: 200, 0.03: 300, 0.1: 400, 1.0: 700}
+FRACTIONS = {0.001: 60, 0.01: 150, 0.03: 200, 0.1: 300, 1.0: 450}
 """Share of the labels, and the steps of 64 jets that are trained with them."""
-PRETRAIN, SHIFT = 1300, 500
+PRETRAIN, SHIFT = 900, 300
 CANDIDATES = ("masked", "simclr")
 RATES = (5e-4, 2e-3, 5e-3)
 VALIDATION = 2000

@@ -1,7 +1,7 @@
 """A map-style data set of jets: any format, larger than memory, with lengths for bucketing.
 
 Files are read once, in order and in bounded memory, into flat arrays: 16 float32 a constituent
-(`sciml.jets.features.COLUMNS`), offsets, jet momenta, labels. Small sets stay in memory; large
+(`sciml.jets.columns.COLUMNS`), offsets, jet momenta, labels. Small sets stay in memory; large
 ones become memory-mapped files in a cache folder, made once for a set of files and reused. So one
 jet is one slice wherever it lies, any order of access is possible, and training that resumes from
 a sampler's state is exact, with any number of workers and ranks.
@@ -24,7 +24,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sciml.errors import InputError
-from sciml.jets.features import COLUMNS, FEATURE_SETS, MAX_PARTICLES, Jets
+from sciml.jets.columns import COLUMNS, JET_MOMENTUM
+from sciml.jets.features import FEATURE_SETS, MAX_PARTICLES, Jets
 from sciml.jets.io import expand, open_jets
 from sciml.jets.ragged import padded, to_ragged
 from sciml.paths import cache_dir, existing_file
@@ -43,7 +44,7 @@ class JetDataset:
     """Jets of one or more files as a sequence.
 
     `dataset[i]` is what `sciml.jets.embedder.collate` takes: x [n, 16] float32
-    (`sciml.jets.features.COLUMNS`; GeV, mm), jet [2] float32 (pT, energy; GeV), y int64.
+    (`sciml.jets.columns.COLUMNS`; GeV, mm), jet [2] float32 (pT, energy; GeV), y int64.
 
     Args:
         paths: a path, a glob pattern, or a list of them.
@@ -180,11 +181,7 @@ class JetDataset:
     ) -> Any:
         labels = [f"label_{name}" for name in self.classes]
         with open_jets(path, format=format, tree=tree) as reader:
-            wanted = [
-                name
-                for name in (*COLUMNS, "jet_pt", "jet_eta", "jet_phi", "jet_energy")
-                if name in reader.columns
-            ]
+            wanted = [name for name in (*COLUMNS, *JET_MOMENTUM) if name in reader.columns]
             first = 0
             for events in reader.iterate([*wanted, *labels], step=STEP):
                 jets = to_ragged(events, features=features, limit=limit, where=path)

@@ -6,8 +6,8 @@ the logarithm of a rounding error for collinear ones, and nothing depends on whe
 jet points. Models with published weights use `features.pair_features` instead.
 
 Raw batch, dense layout:
-    x     [B, N, 16] | GeV, mm | `features.COLUMNS`
-    jet   [B, 2]     | GeV     | `features.JET_COLUMNS`
+    x     [B, N, 16] | GeV, mm | `columns.COLUMNS`
+    jet   [B, 2]     | GeV     | `columns.JET_COLUMNS`
     mask  [B, N] bool
     y     [B] int64  | class, -1 = unknown (optional)
 """

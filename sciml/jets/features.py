@@ -5,8 +5,8 @@ The definitions are those of the JetClass data set and the Particle Transformer 
 published weights work on them unchanged. Everything is plain torch: batched, differentiable and
 the same on any device.
 
-A raw jet is 16 columns a particle (`COLUMNS`) and 2 a jet (`JET_COLUMNS`), energies and momenta in
-GeV, impact parameters in mm. `sciml.jets.ragged` makes both from awkward arrays.
+A raw jet is 16 columns a particle (`columns.COLUMNS`) and 2 a jet (`columns.JET_COLUMNS`), energies
+and momenta in GeV, impact parameters in mm. `sciml.jets.ragged` makes both from awkward arrays.
 """
 
 from __future__ import annotations
@@ -19,21 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-MOMENTUM = ("part_px", "part_py", "part_pz", "part_energy")
-POSITION = ("part_deta", "part_dphi")
-TRACK = ("part_d0val", "part_d0err", "part_dzval", "part_dzerr")
-IDENTITY = (
-    "part_charge",
-    "part_isChargedHadron",
-    "part_isNeutralHadron",
-    "part_isPhoton",
-    "part_isElectron",
-    "part_isMuon",
-)
-COLUMNS = (*MOMENTUM, *POSITION, *TRACK, *IDENTITY)
-"""Columns of the raw particle tensor, in order; one list per jet in the files."""
-JET_COLUMNS = ("jet_pt", "jet_energy")
-"""Columns of the raw jet tensor: transverse momentum and energy of the jet, GeV."""
+from sciml.jets.columns import IDENTITY, JET_COLUMNS, MOMENTUM, POSITION, TRACK
 
 FEATURES = (
     "log_pt",

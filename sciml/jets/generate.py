@@ -26,6 +26,7 @@ import tyro
 from numpy.typing import NDArray
 
 from sciml.errors import InputError
+from sciml.jets.columns import MOMENTUM, TRACK
 from sciml.jets.processes import CLASSES, process
 from sciml.jets.simulation import CHUNK, jets_of_chunk
 from sciml.jets.writers import create
@@ -235,15 +236,14 @@ def compacted(table: pa.Table) -> pa.Table:
     The energy is computed anew from the rounded momentum and the mass and stays exact, since
     E - |p| is what pair masses are made of.
     """
-    names = ("part_px", "part_py", "part_pz", "part_energy")
-    exact = [_values(table[name]).astype(np.float64) for name in names]
+    exact = [_values(table[name]).astype(np.float64) for name in MOMENTUM]
     rounded = [_round(x, 16) for x in exact[:3]]
     mass2 = np.maximum(exact[3] ** 2 - exact[0] ** 2 - exact[1] ** 2 - exact[2] ** 2, 0.0)
     # Single precision resolves no smaller mass than this; below it a particle is massless.
     mass2[mass2 < (2e-3 * exact[3]) ** 2] = 0.0
     energy = np.sqrt(mass2 + sum(x.astype(np.float64) ** 2 for x in rounded)).astype(np.float32)
-    new = dict(zip(names, [*rounded, energy], strict=True))
-    for name in ("part_d0val", "part_d0err", "part_dzval", "part_dzerr"):
+    new = dict(zip(MOMENTUM, [*rounded, energy], strict=True))
+    for name in TRACK:
         new[name] = _round(_values(table[name]), 12)
     for name, values in new.items():
         field = table.schema.field(name)

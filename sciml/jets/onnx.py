@@ -19,7 +19,8 @@ import torch
 from torch import Tensor, nn
 
 from sciml.errors import InputError, MissingExtra
-from sciml.jets.features import COLUMNS, JET_COLUMNS, Jets
+from sciml.jets.columns import COLUMNS, JET_COLUMNS
+from sciml.jets.features import Jets
 from sciml.paths import atomic_write
 
 INPUTS = ("particles", "jets", "mask")

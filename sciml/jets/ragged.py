@@ -1,6 +1,6 @@
 """From the columns of a file to arrays for a model: checked, flagged, packed without padding.
 
-`to_ragged` puts the constituents of jets end to end, a row of `features.COLUMNS` each; `to_dense`
+`to_ragged` puts the constituents of jets end to end, a row of `columns.COLUMNS` each; `to_dense`
 pads the same. One compiled pass over the constituents copies, orders and checks them.
 """
 
@@ -15,13 +15,15 @@ import torch
 from numpy.typing import NDArray
 
 from sciml.errors import InputError, nearest
-from sciml.jets.features import (
+from sciml.jets.columns import (
     COLUMNS,
-    FEATURE_SETS,
     JET_COLUMNS,
-    MAX_PARTICLES,
     MOMENTUM,
     POSITION,
+)
+from sciml.jets.features import (
+    FEATURE_SETS,
+    MAX_PARTICLES,
     Flag,
     Jets,
     needed_columns,
@@ -36,9 +38,9 @@ LARGE = 1e18
 class Ragged:
     """Jets end to end.
 
-    particles: [S, 16] float32, `features.COLUMNS`, at most `limit` a jet.
+    particles: [S, 16] float32, `columns.COLUMNS`, at most `limit` a jet.
     counts: [n] int64 constituents of each jet in `particles`.
-    jets: [n, 2] float32, `features.JET_COLUMNS`.
+    jets: [n, 2] float32, `columns.JET_COLUMNS`.
     flags: [n] int64, `features.Flag` bits.
     cut: [n] int64, constituents beyond the limit that were left out.
     """

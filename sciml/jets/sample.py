@@ -17,12 +17,10 @@ import torch
 from torch import Tensor
 
 from sciml.errors import InputError
+from sciml.jets.columns import COLUMNS, JET_COLUMNS, POSITION
 from sciml.jets.features import (
-    COLUMNS,
     FEATURE_SETS,
-    JET_COLUMNS,
     MAX_PARTICLES,
-    POSITION,
     Jets,
     needed_columns,
 )
@@ -35,9 +33,9 @@ class JetSample(Sequence[Any]):
     """Good jets of some files, flagged ones left out; `sample[i]` is what `collate` takes.
 
     Attributes:
-        particles: [S, 16] float32, `features.COLUMNS`, jets end to end.
+        particles: [S, 16] float32, `columns.COLUMNS`, jets end to end.
         ptr: [n + 1] int64, where each jet begins.
-        jets: [n, 2] float32, `features.JET_COLUMNS`.
+        jets: [n, 2] float32, `columns.JET_COLUMNS`.
         labels: [n] int64, index into `classes`, -1 where unknown.
         classes: names of the classes.
         columns: other columns asked for, name -> [n] float64.

@@ -16,6 +16,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from sciml.jets import cluster, processes
+from sciml.jets.columns import COLUMNS, JET_MOMENTUM
 from sciml.jets.detector import CANDIDATE, DETECTORS, simulate
 from sciml.jets.events import Collisions
 
@@ -26,30 +27,8 @@ BATCH = 64
 RADIUS, PT_MIN, PT_MAX, ETA_MAX = 0.8, 500.0, 1000.0, 2.0
 """JetClass's selection: anti-kT radius, jet pT [GeV], |eta|."""
 
-PARTICLE_COLUMNS = (
-    "part_px",
-    "part_py",
-    "part_pz",
-    "part_energy",
-    "part_deta",
-    "part_dphi",
-    "part_d0val",
-    "part_d0err",
-    "part_dzval",
-    "part_dzerr",
-    "part_charge",
-    "part_isChargedHadron",
-    "part_isNeutralHadron",
-    "part_isPhoton",
-    "part_isElectron",
-    "part_isMuon",
-)
-"""One list a jet: GeV, mm, charge in e, flags 0/1; sorted by falling pT."""
-JET_COLUMNS = (
-    "jet_pt",
-    "jet_eta",
-    "jet_phi",
-    "jet_energy",
+OBSERVABLES = (
+    *JET_MOMENTUM,
     "jet_nparticles",
     "jet_sdmass",
     "jet_tau1",
@@ -70,8 +49,8 @@ SCHEMA = pa.schema(
     [
         pa.field(name, dtype, nullable=False)
         for names, dtype in (
-            (PARTICLE_COLUMNS, _lists(pa.float32())),
-            (JET_COLUMNS, pa.float32()),
+            (COLUMNS, _lists(pa.float32())),
+            (OBSERVABLES, pa.float32()),
             (LABEL_COLUMNS, pa.int32()),
             (TRUTH_COLUMNS, pa.float32()),
             (("aux_truth_match",), pa.int32()),
@@ -240,7 +219,7 @@ def _table(rows: list[dict[str, Any]], name: str) -> pa.Table:
     values["aux_genpart_pid"] = np.array([t.pid if t else 0 for t in truths])
     values["aux_truth_match"] = np.array([t.code if t else 50 for t in truths])
     decays = np.array([len(t.products) if t else 0 for t in truths])
-    lists = {key: (counts, flat[key.removeprefix("part_")]) for key in PARTICLE_COLUMNS}
+    lists = {key: (counts, flat[key.removeprefix("part_")]) for key in COLUMNS}
     for k, key in enumerate(DECAY_COLUMNS):
         lists[key] = (decays, np.array([p[k] for t in truths if t for p in t.products]))
     pids = np.array([pid for t in truths if t for pid in t.product_pids])

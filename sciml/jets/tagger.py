@@ -23,11 +23,10 @@ import torch
 from torch import Tensor, nn
 
 from sciml.errors import InputError
+from sciml.jets.columns import JET_COLUMNS, POSITION
 from sciml.jets.features import (
     FEATURE_SETS,
-    JET_COLUMNS,
     MAX_PARTICLES,
-    POSITION,
     Jets,
     needed_columns,
 )

@@ -9,7 +9,7 @@ import torch
 
 from sciml.cli import main
 from sciml.jets import JetTagger
-from sciml.jets.features import COLUMNS
+from sciml.jets.columns import COLUMNS
 from sciml.jets.io import create, read
 
 CLASSES = ("QCD", "Hbb", "Tbqq")

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from sciml import objectives, trunks
 from sciml.graph import select
+from sciml.jets.columns import COLUMNS
 from sciml.jets.embedder import (
     JetEmbedder,
     augment,
@@ -17,7 +18,7 @@ from sciml.jets.embedder import (
     plane_pairs,
     raw_batch,
 )
-from sciml.jets.features import COLUMNS, Jets, particle_features
+from sciml.jets.features import Jets, particle_features
 
 
 def toy_jets(lengths=(7, 4, 1), seed=0):

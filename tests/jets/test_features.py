@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sciml.errors import InputError
+from sciml.jets.columns import COLUMNS
 from sciml.jets.features import (
-    COLUMNS,
     FEATURE_SETS,
     FEATURES,
     Flag,

@@ -10,7 +10,8 @@ import torch
 
 from sciml.errors import InputError
 from sciml.jets import JetTagger
-from sciml.jets.features import COLUMNS, Flag
+from sciml.jets.columns import COLUMNS
+from sciml.jets.features import Flag
 from sciml.jets.io import create
 
 TRUNK = {"name": "pair_transformer", "dim": 16, "depth": 2, "heads": 2, "pair_dim": 4}

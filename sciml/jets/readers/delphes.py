@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sciml.errors import InputError, unknown
+from sciml.jets.columns import TRACK
 from sciml.jets.readers.events import JETS, PARTICLES, PLACE, EventReader, assemble, identity
 from sciml.jets.readers.root import RootReader
 
@@ -102,9 +103,9 @@ class DelphesReader(EventReader):
             for key in ("pt", "eta", "phi", "mass", "charge", "d0", "d0e", "dz", "dze", "pid")
         }
         pid = flat.pop("pid").astype(np.int64)
-        names = ("part_charge", "part_d0val", "part_d0err", "part_dzval", "part_dzerr")
-        for new, old in zip(names, ("charge", "d0", "d0e", "dz", "dze"), strict=True):
+        for new, old in zip(TRACK, ("d0", "d0e", "dz", "dze"), strict=True):
             flat[new] = flat.pop(old)
+        flat["part_charge"] = flat.pop("charge")
         out: dict[str, Any] = assemble(owners, jets, flat | identity(pid))
         out["jet_nparticles"] = np.bincount(owners, minlength=jets).astype(np.float32)
         return out

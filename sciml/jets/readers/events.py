@@ -14,26 +14,12 @@ import awkward as ak
 import numpy as np
 from numpy.typing import NDArray
 
+from sciml.jets.columns import IDENTITY, JET_MOMENTUM, MOMENTUM, TRACK
 from sciml.jets.readers.base import Reader, guarded
 from sciml.jets.readers.root import RootReader
 
-PARTICLES = (
-    "part_px",
-    "part_py",
-    "part_pz",
-    "part_energy",
-    "part_d0val",
-    "part_d0err",
-    "part_dzval",
-    "part_dzerr",
-    "part_charge",
-    "part_isChargedHadron",
-    "part_isNeutralHadron",
-    "part_isPhoton",
-    "part_isElectron",
-    "part_isMuon",
-)
-JETS = ("jet_pt", "jet_eta", "jet_phi", "jet_energy", "jet_nparticles")
+PARTICLES = (*MOMENTUM, *TRACK, *IDENTITY)
+JETS = (*JET_MOMENTUM, "jet_nparticles")
 PLACE = ("event_index", "jet_index")
 
 

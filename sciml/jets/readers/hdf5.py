@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sciml.errors import InputError
+from sciml.jets.columns import JET_MOMENTUM, MOMENTUM, POSITION
 from sciml.jets.readers.base import Reader, guarded
 
 _NAME = re.compile(rb"(?:E|PX|PY|PZ)_\d+|truth(?:E|PX|PY|PZ)|is_signal_new|ttv")
@@ -136,8 +137,7 @@ class JetNetReader(_Hdf5Reader):
         self._label = kind
         labels = ("label_QCD", "label_Zqq", "label_Wqq", "label_Tbqq") if kind else ()
         self.columns = (
-            "part_px", "part_py", "part_pz", "part_energy", "part_deta", "part_dphi",
-            "jet_pt", "jet_eta", "jet_phi", "jet_energy", "jet_nparticles", "jet_mass", *labels,
+            *MOMENTUM, *POSITION, *JET_MOMENTUM, "jet_nparticles", "jet_mass", *labels,
         )  # fmt: skip
 
     def _batches(

@@ -1,0 +1,360 @@
+"""Taggers on one frozen split with one budget: ours, weaver's two networks, L-GATr-slim.
+
+    python benchmarks/jets_accuracy.py --data train.parquet --test test.parquet --size full \
+        --weaver-python WEAVER/bin/python --lgatr-python LGATR/bin/python --device cuda
+    python benchmarks/jets_accuracy.py --data train.parquet --test test.parquet --size small ...
+
+Opponents live in interpreters of their own (weaver-core==0.5.3; lgatr==2.0.0), which need torch and
+numpy and not this package. All see the same jets in the same batches, with the same optimiser
+(AdamW, warm-up, cosine) and peak rate; two budgets, equal epochs and equal time (CPU time of one
+thread, or wall time on a GPU), three seeds. `full`: published sizes, 150,000 jets to learn from and
+a test of 100,000 with at least 50,000 of QCD, meant for a GPU. `small`: networks of a tenth and a
+few thousand jets, which one core does in twenty minutes; it shows that the comparison runs and how
+the contestants start, not which is best. Each row is written as it comes, and rows that are there
+are not made again. Writes FILE.json and FILE.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import subprocess
+import sys
+import time
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from machine import processor
+from torch import Tensor, nn
+
+HERE = Path(__file__).parent
+CONTESTANTS = ("ours", "ParT", "ParticleNet", "L-GATr-slim")
+RATE, DECAY, WARMUP = 1e-3, 0.01, 0.05
+SIZES: dict[str, dict[str, Any]] = {
+    "small": {
+        "jets": 4000, "test_jets": 4000, "epochs": 2, "batch": 64, "seconds": 40.0,
+        "ours": {"dim": 32, "depth": 2, "heads": 4, "bias_hidden": 16, "class_depth": 1},
+        "ParT": {
+            "embed_dims": (32, 64, 32), "pair_embed_dims": (16, 16), "num_heads": 4,
+            "num_layers": 2, "num_cls_layers": 1,
+        },
+        "ParticleNet": {
+            "conv_params": [(7, (16, 16, 16)), (7, (32, 32, 32))], "fc_params": [(64, 0.1)],
+        },
+        "L-GATr-slim": {
+            "num_blocks": 2, "hidden_v_channels": 8, "hidden_s_channels": 32, "num_heads": 4,
+        },
+    },
+    "full": {
+        "jets": 150_000, "test_jets": 100_000, "epochs": 20, "batch": 512, "seconds": 1800.0,
+        "ours": {
+            "dim": 128, "depth": 8, "heads": 8, "bias_hidden": 64, "class_depth": 2, "dropout": 0.1,
+        },
+        "ParT": {},
+        "ParticleNet": {
+            "conv_params": [(16, (64,) * 3), (16, (128,) * 3), (16, (256,) * 3)],
+            "fc_params": [(256, 0.1)],
+        },
+        "L-GATr-slim": {
+            "num_blocks": 12, "hidden_v_channels": 32, "hidden_s_channels": 96, "num_heads": 8,
+        },
+    },
+}  # fmt: skip
+LEAST_QCD = 50_000
+"""QCD jets that the test of the full size must hold."""
+
+
+class Ours(nn.Module):
+    """The pair transformer behind this package's embedder, from the same raw jets."""
+
+    def __init__(self, classes: int, settings: dict[str, Any]) -> None:
+        super().__init__()
+        from sciml.jets.networks import TrunkNetwork
+
+        trunk = {"name": "pair_transformer", "pair_dim": 4, "symmetric_pairs": True, **settings}
+        self.network = TrunkNetwork.build({"trunk": trunk}, classes)
+
+    def forward(self, jets: dict[str, Tensor]) -> Tensor:
+        """Logits [B, classes]."""
+        from torch_geometric.data import Data
+
+        return self.network(Data(x=jets["particles"], jet=jets["jets"], mask=jets["mask"]))
+
+
+class Weaver(nn.Module):
+    """ParT or ParticleNet of weaver-core, with its own defaults where nothing else is said."""
+
+    def __init__(self, name: str, classes: int, settings: dict[str, Any]) -> None:
+        super().__init__()
+        self.points = name == "ParticleNet"
+        if self.points:
+            from weaver.nn.model.ParticleNet import ParticleNet
+
+            self.network = ParticleNet(input_dims=17, num_classes=classes, **settings)
+        else:
+            from weaver.nn.model.ParticleTransformer import ParticleTransformer
+
+            self.network = ParticleTransformer(input_dim=17, num_classes=classes, **settings)
+
+    def forward(self, jets: dict[str, Tensor]) -> Tensor:
+        """Logits [B, classes]."""
+        features = jets["features"].mT.contiguous()
+        mask = jets["mask"][:, None].float()
+        if self.points:
+            return self.network(features[:, 15:17], features, mask)
+        # weaver's forward asks its input whether to keep a graph
+        features.requires_grad_(self.training)
+        return self.network(features, jets["particles"][..., :4].mT.contiguous(), mask)
+
+
+class Slim(nn.Module):
+    """L-GATr-slim (lgatr 2.0): four-momenta [20 GeV], the beams and the time axis as vectors beside
+    them, which break Lorentz symmetry to what a detector leaves, and the 17 features as scalars;
+    the mean over particles answers."""
+
+    def __init__(self, classes: int, settings: dict[str, Any]) -> None:
+        super().__init__()
+        from lgatr import LGATrSlim
+
+        self.network = LGATrSlim(
+            in_v_channels=4, out_v_channels=1, in_s_channels=17, out_s_channels=classes, **settings
+        )
+        axes = [[1.0, 0, 0, 0], [1.0, 0, 0, 1.0], [1.0, 0, 0, -1.0]]
+        self.register_buffer("axes", torch.tensor(axes))
+
+    def forward(self, jets: dict[str, Tensor]) -> Tensor:
+        """Logits [B, classes]."""
+        mask = jets["mask"]
+        p4 = jets["particles"][..., [3, 0, 1, 2]] / 20.0
+        axes: Any = self.axes
+        vectors = torch.cat([p4[..., None, :], axes.expand(*mask.shape, 3, 4)], -2)
+        _, out = self.network(vectors, jets["features"], attn_mask=mask[:, None, None, :])
+        weight = mask[..., None].to(out.dtype)
+        return (out * weight).sum(1) / weight.sum(1)
+
+
+def build(name: str, classes: int, settings: dict[str, Any]) -> nn.Module:
+    """A contestant, freshly initialised."""
+    if name == "ours":
+        return Ours(classes, settings)
+    return Slim(classes, settings) if name == "L-GATr-slim" else Weaver(name, classes, settings)
+
+
+class Split:
+    """Jets that `prepare` left in a folder, memory-mapped."""
+
+    NAMES = ("particles", "features", "jets", "labels", "ptr")
+
+    def __init__(self, folder: Path, part: str) -> None:
+        self.arrays = {n: np.load(folder / f"{part}_{n}.npy", mmap_mode="r") for n in self.NAMES}
+        self.ptr = np.asarray(self.arrays["ptr"])
+        self.labels = np.asarray(self.arrays["labels"])
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def batch(self, index: np.ndarray, device: str) -> dict[str, Tensor]:
+        """particles [B, N, 16], features [B, N, 17], jets [B, 2], mask [B, N], labels [B]."""
+        counts = self.ptr[index + 1] - self.ptr[index]
+        mask = np.arange(counts.max()) < counts[:, None]
+        place = (self.ptr[index][:, None] + np.arange(counts.max()))[mask]
+        found = {"mask": torch.from_numpy(mask)}
+        for name in ("particles", "features"):
+            rows = self.arrays[name][place]
+            padded = np.zeros((*mask.shape, rows.shape[1]), np.float32)
+            padded[mask] = rows
+            found[name] = torch.from_numpy(padded)
+        found["jets"] = torch.from_numpy(self.arrays["jets"][index])
+        found["labels"] = torch.from_numpy(self.labels[index])
+        return {name: value.to(device) for name, value in found.items()}
+
+
+def prepare(sample: Any, folder: Path, part: str) -> None:
+    """Write a sample so that any interpreter can read it."""
+    from sciml.jets.features import particle_features
+
+    found: dict[str, list[np.ndarray]] = {name: [] for name in Split.NAMES}
+    for start in range(0, len(sample), 1000):
+        jets = sample.subset(range(start, min(start + 1000, len(sample)))).dense()
+        features = particle_features(jets.particles, jets.jets, jets.mask)
+        found["particles"].append(jets.particles[jets.mask].numpy())
+        found["features"].append(features[jets.mask].numpy())
+        found["jets"].append(jets.jets.numpy())
+    found["labels"] = [sample.y]
+    found["ptr"] = [np.concatenate([[0], np.cumsum(sample.lengths)])]
+    for name, arrays in found.items():
+        np.save(folder / f"{part}_{name}.npy", np.concatenate(arrays))
+
+
+def side(options: argparse.Namespace) -> None:
+    """One contestant, one seed, one budget, in its own process: prints a line of JSON."""
+    size, device = SIZES[options.size], options.device
+    torch.set_num_threads(1 if device == "cpu" else torch.get_num_threads())
+    torch.manual_seed(options.seed)
+    data, test = Split(options.work, "train"), Split(options.work, "test")
+    model = build(options.side, int(data.labels.max()) + 1, size[options.side]).to(device)
+    optimizer = torch.optim.AdamW(model.parameters(), RATE, weight_decay=DECAY)
+
+    def clock() -> float:
+        if device == "cpu":
+            return time.process_time()
+        torch.cuda.synchronize()
+        return time.perf_counter()
+
+    model.eval()
+    with torch.no_grad():  # imports, and kernels that are compiled once, are not training
+        model(data.batch(np.arange(2), device))
+    model.train()
+    random = np.random.default_rng(options.seed)
+    steps_an_epoch = len(data) // size["batch"]
+    began, step, order = clock(), 0, np.zeros(0, int)
+    while True:
+        passed = (
+            step / (steps_an_epoch * size["epochs"])
+            if options.budget == "epochs"
+            else (clock() - began) / size["seconds"]
+        )
+        if passed >= 1:
+            break
+        if len(order) < size["batch"]:
+            order = random.permutation(len(data))
+        index, order = np.sort(order[: size["batch"]]), order[size["batch"] :]
+        rate = RATE * min(1.0, passed / WARMUP + 1e-3) * 0.5 * (1 + math.cos(math.pi * passed))
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        jets = data.batch(index, device)
+        loss = nn.functional.cross_entropy(model(jets), jets["labels"])
+        optimizer.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        step += 1
+    seconds = clock() - began
+    model.eval()
+    scores = []
+    with torch.no_grad():
+        for start in range(0, len(test), 256):
+            jets = test.batch(np.arange(start, min(start + 256, len(test))), device)
+            scores.append(model(jets).softmax(1).cpu().numpy())
+    np.save(options.work / "scores.npy", np.concatenate(scores))
+    said = {
+        "steps": step,
+        "jets_seen": step * size["batch"],
+        "training_seconds": round(seconds, 1),
+        "parameters": sum(p.numel() for p in model.parameters()),
+    }
+    print(json.dumps(said))
+
+
+def measure(scores: np.ndarray, test: Any) -> dict[str, Any]:
+    """Mean AUC against QCD, accuracy, and rejection of QCD at half the top jets."""
+    from sciml.jets import metrics
+
+    found = metrics.evaluate(scores, test.y, test.classes, bootstraps=2)
+    areas = [float(found[f"auc_{n}"]) for n in test.classes if f"auc_{n}" in found]  # type: ignore[arg-type]
+    row = {"mean_auc": float(np.mean(areas)), "accuracy": float(found["accuracy"])}  # type: ignore[arg-type]
+    top = found.get("rejection_Tbqq_50")
+    return row | ({"rejection_Tbqq_50": str(top)} if top is not None else {})
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """Markdown: a line a contestant and budget."""
+    lines = [
+        "| budget | network | parameters | jets seen | mean AUC against QCD | accuracy |",
+        "|---|---|---|---|---|---|",
+    ]
+    for key in dict.fromkeys((row["budget"], row["network"]) for row in rows):
+        mine = [row for row in rows if (row["budget"], row["network"]) == key]
+        cells = [f"{mine[0]['parameters']:,}", f"{np.mean([r['jets_seen'] for r in mine]):,.0f}"]
+        for name in ("mean_auc", "accuracy"):
+            values = [row[name] for row in mine]
+            spread = np.std(values, ddof=1) if len(values) > 1 else math.nan
+            cells.append(f"{np.mean(values):.4f} ± {spread:.4f}")
+        lines.append(f"| {key[0]} | {key[1]} | " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    """Prepare the split, run what is missing, write the tables."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--size", choices=list(SIZES), default="small")
+    parser.add_argument("--data", nargs="+")
+    parser.add_argument("--test", nargs="+")
+    for name in ("--weaver-python", "--lgatr-python"):
+        parser.add_argument(name, type=Path, default=Path(sys.executable))
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--budgets", nargs="+", default=["epochs", "time"])
+    parser.add_argument("--networks", nargs="+", default=list(CONTESTANTS))
+    parser.add_argument("--work", type=Path, required=True, help="folder for the prepared jets")
+    parser.add_argument("--out", type=Path)
+    parser.add_argument("--side", choices=CONTESTANTS, help=argparse.SUPPRESS)
+    parser.add_argument("--seed", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--budget", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.side:
+        side(options)
+        return
+    if not options.data or not options.test:
+        parser.error("--data and --test are needed")
+    from sciml.jets.sample import JetSample
+
+    size = SIZES[options.size]
+    random = np.random.default_rng(0)
+    train = JetSample.read(options.data)
+    train = train.subset(random.permutation(len(train))[: size["jets"]])
+    test = JetSample.read(options.test, classes=train.classes)
+    test = test.subset(random.permutation(len(test))[: size["test_jets"]])
+    background = int((test.y == test.classes.index("QCD")).sum())
+    if options.size == "full" and (len(train) < size["jets"] or background < LEAST_QCD):
+        parser.error(f"{len(train)} jets and {background} QCD test jets are too few for `full`")
+    settings = {
+        "size": options.size, "device": options.device, "processor": processor(),
+        "torch": torch.__version__, "classes": list(train.classes), "jets": len(train),
+        "test_jets": len(test), "test_qcd_jets": background, "data_sha256": train.sha256(),
+        "test_sha256": test.sha256(), "epochs": size["epochs"], "seconds": size["seconds"],
+        "batch": size["batch"], "rate": RATE, "networks": {n: size[n] for n in CONTESTANTS},
+    }  # fmt: skip
+    options.work.mkdir(parents=True, exist_ok=True)
+    prepare(train, options.work, "train")
+    prepare(test, options.work, "test")
+    out = options.out or HERE / "results" / f"jets_accuracy_{options.size}.json"
+    old = json.loads(out.read_text(encoding="utf-8")) if out.exists() else {}
+    same = all(old.get(name) == settings[name] for name in ("data_sha256", "test_sha256"))
+    rows: list[dict[str, Any]] = old.get("rows", []) if same else []
+    pythons = {"ours": Path(sys.executable), "L-GATr-slim": options.lgatr_python}
+    for seed in range(options.seeds):
+        for budget in options.budgets:
+            for network in options.networks:
+                key = {"network": network, "budget": budget, "seed": seed}
+                if any(key.items() <= row.items() for row in rows):
+                    continue
+                command = [
+                    str(pythons.get(network, options.weaver_python)), __file__, "--side", network,
+                    "--size", options.size, "--device", options.device, "--seed", str(seed),
+                    "--budget", budget, "--work", str(options.work),
+                ]  # fmt: skip
+                done = subprocess.run(command, capture_output=True, text=True)
+                if done.returncode:
+                    sys.exit(f"{network} failed:\n{done.stderr[-2000:]}")
+                said = json.loads(done.stdout.strip().splitlines()[-1])
+                row = key | said | measure(np.load(options.work / "scores.npy"), test)
+                print(json.dumps(row), flush=True)
+                rows.append(row)
+                result = {**settings, "date": date.today().isoformat(), "rows": rows}
+                out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    text = (
+        f"{len(train)} jets to learn from, {len(test)} to measure on ({background} of QCD), size\n"
+        f"`{options.size}`, {options.device}; mean ± standard deviation over {options.seeds} seeds."
+        f"\n`benchmarks/jets_accuracy.py` says how.\n\n{table(rows)}"
+    )
+    out.with_suffix(".md").write_text(text, encoding="utf-8")
+    print(text)
+
+
+if __name__ == "__main__":
+    main()
