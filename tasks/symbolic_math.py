@@ -3,9 +3,9 @@
 1. A sequence model learns from expressions without answers: whole subtrees are hidden in the source
    and the expression is asked for (`pretrain.steps`; off by default).
 2. It is fine-tuned on (function, antiderivative) pairs, some of them shown in equivalent forms.
-3. Expert iteration (`self_training`): answers to problems that came without answers join the
+3. Expert iteration (`self_training`): answers to integrals that came without answers join the
    training set once they are verified, and training goes on with them.
-4. Neural only, rules only, both together and SymPy integrate the same unseen problems, every answer
+4. Neural only, rules only, both together and SymPy solve the same unseen problems, every answer
    verified alike, generator by generator; the report shows accuracy, time and what was not solved,
    and which of the problems that the rules leave open the network's proposals solve.
 
@@ -28,7 +28,7 @@ from sciml.config import Range
 from sciml.errors import InputError
 from sciml.paths import atomic_write
 from sciml.report import Page
-from sciml.symbolic import integrate, pairs
+from sciml.symbolic import dsolve, integrate, pairs
 from sciml.symbolic import vocabulary as vb
 from sciml.symbolic.checking import check
 from sciml.symbolic.expression import Expr
@@ -41,7 +41,7 @@ from sciml.train import TrainConfig, fit
 from sciml.trunks.sequence import SequenceConfig
 
 LONGEST_SHOWN = 100
-KINDS = ("bwd", "ibp", "fwd", "plain")
+KINDS = ("bwd", "ibp", "fwd", "ode1", "ode2", "plain")
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,8 @@ class Config:
     seed: int = 0
     """Seed of data and training; test problems use seed + 1000, validation seed + 2000."""
     shares: dict[str, float] = field(default_factory=lambda: {"bwd": 0.6, "ibp": 0.4})
-    """Generators of the pairs, and their shares: bwd, ibp, fwd; plain = bwd, not compiled."""
+    """Generators of the pairs, and their shares: bwd, ibp, fwd integrals; ode1, ode2 differential
+    equations of that order; plain = bwd, not compiled."""
     pairs: Annotated[int, Range(min=1)] = 1_000_000
     """Pairs (function, antiderivative) to train on, also the expressions to pretrain on."""
     longest: tuple[int, int] = (64, 32)
@@ -111,9 +112,10 @@ def main(config: Config, out: Path) -> None:
     """Run the recipe; the same call goes on where an interrupted one stopped."""
     torch.manual_seed(config.seed)
     tests = {name: problems(name, config) for name in config.sets}
-    named = {name.partition("=")[0]: found for name, found in tests.items()}
+    named = {name.partition("=")[0]: found for name, (found, _) in tests.items()}
     compiled = bool(set(config.shares) - {"plain"})
-    held_out = pairs.keys((f for found in tests.values() for f in found), compiled)
+    held_out = pairs.keys((f for found, _ in tests.values() for f in found), compiled)
+    held_out = held_out.union(*(known for _, known in tests.values()))
     for file in config.exclude:
         held_out |= pairs.keys(pairs.read_problems(Path(file)), compiled)
     model = Seq2Seq.load(config.start) if config.start else Seq2Seq(_sized(config.model))
@@ -141,7 +143,8 @@ def main(config: Config, out: Path) -> None:
                          validate=validate, title="fine-tuning")  # fmt: skip
             losses["fine-tuning"] = _losses(result)
             model = cast(Seq2Seq, result.module)
-        for turn in range(config.rounds if config.self_training else 0):
+        integrals = any(pairs.task_of(kind) == "integrate" for kind in config.shares)
+        for turn in range(config.rounds if config.self_training and integrals else 0):
             found = self_trained(config, model, turn, held_out, out / f"verified-{turn + 1}.npz")
             learned.append(len(found))
             data = Pairs.join([data, found])
@@ -172,16 +175,19 @@ def _sized(config: ModelConfig) -> ModelConfig:
     return replace(config, trunk=trunk)
 
 
-def problems(name: str, config: Config) -> list[Expr]:
-    """Test problems: evenly from a file (NAME=FILE), or a generator's with an unseen seed."""
+def problems(name: str, config: Config) -> tuple[list[Expr], set[int]]:
+    """Test problems, evenly from a file (NAME=FILE) or a generator's with an unseen seed, and the
+    generator's own keys of them."""
     kind, equals, file = name.partition("=")
     if equals:
         found = pairs.read_problems(Path(file))
-        return found[:: max(1, len(found) // config.test)][: config.test]
+        return found[:: max(1, len(found) // config.test)][: config.test], set()
     if kind not in KINDS:
         raise InputError(f"a set is {', '.join(KINDS)} or NAME=FILE, got {name!r}")
-    rows = pairs.rows_of(kind, config.seed + 1000, ())
-    return [parse(next(rows)[1]) for _ in range(config.test)]
+    stream = pairs.rows_of(kind, config.seed + 1000, ())
+    rows = [next(stream) for _ in range(config.test)]
+    unknown = None if pairs.task_of(kind) == "integrate" else pairs.UNKNOWN
+    return [parse(shown, unknown=unknown) for _, shown, _ in rows], {key for key, _, _ in rows}
 
 
 def drawn(config: Config, file: Path, seed: int, count: int, exclude: set[int]) -> Pairs:
@@ -257,10 +263,10 @@ def measure(
     worker = Worker()
     try:
         for name, job in solvers.items():
-            _worked(worker, job, [parse("x")], config.timeout)  # starts the process
+            _worked(worker, job, "", [parse("x")], config.timeout)  # starts the process
             written[name] = []
             for kind, asked in tests.items():
-                methods, times = _worked(worker, job, asked, config.timeout)
+                methods, times = _worked(worker, job, kind, asked, config.timeout)
                 hits[kind][name] = [method is not None for method in methods]
                 written[name] += [bool(m) and "solved for" not in str(m) for m in methods]
                 curve.setdefault(name, []).extend(
@@ -296,11 +302,15 @@ def measure(
 
 
 def _worked(
-    worker: Worker, job: dict[str, Any], asked: list[Expr], timeout: float
+    worker: Worker, job: dict[str, Any], kind: str, asked: list[Expr], timeout: float
 ) -> tuple[list[str | None], list[float]]:
     """The method by which each problem was solved (None: it was not), and the seconds taken."""
     methods: list[str | None] = []
     times = []
+    if pairs.task_of(kind) != "integrate":
+        by_sympy = job["kind"] == "sympy"
+        rules = job.get("rules", True) and not by_sympy
+        job = {**job, "kind": "dsolve", "function": "y", "rules": rules, "sympy": by_sympy}
     for f in asked:
         started = time.perf_counter()
         full = {**job, "f": dump(f), "variable": "x", "timeout": timeout}
@@ -322,7 +332,7 @@ def report(
     best = max(measured["table"], key=lambda row: row["all"])
     page = Page(
         "Symbolic mathematics",
-        lead=f"{best['solver']} solved {best['all']} of {best['of']} unseen integrals; every "
+        lead=f"{best['solver']} solved {best['all']} of {best['of']} unseen problems; every "
         "answer was verified in ball arithmetic.",
     )
     page.heading("What each solver solved")
@@ -350,8 +360,8 @@ def report(
     plt.close(figure)
     page.heading("Gallery")
     # The table cuts long problems off: those are shown there alone.
-    solved = [row["problem"] for row in measured["gallery"] if row["hybrid"] == "yes"]
-    solved = [text for text in solved if len(text) < LONGEST_SHOWN]
+    solved = [(row["set"], row["problem"]) for row in measured["gallery"]
+              if row["hybrid"] == "yes" and len(row["problem"]) < LONGEST_SHOWN]  # fmt: skip
     page.figure(formulas(solved[:8], config.timeout), "Some that were solved and verified.")
     page.table(measured["gallery"], caption="The first problems of each set and who solved them.")
     page.heading("Again")
@@ -360,15 +370,20 @@ def report(
     page.write(out / "report.html")
 
 
-def formulas(problems: list[str], timeout: float) -> Any:
-    """A figure of integrals and their antiderivatives, set as mathematics."""
+def formulas(problems: list[tuple[str, str]], timeout: float) -> Any:
+    """A figure of problems (set, text) and their solutions, set as mathematics."""
     from matplotlib.figure import Figure
     from matplotlib.mathtext import MathTextParser
 
     lines = []
-    for text in problems:
-        found = integrate(text, "x", timeout=timeout)
-        line = rf"$\int {latex(parse(text))}\,dx = {found.latex()}$"
+    for kind, text in problems:
+        if pairs.task_of(kind) == "integrate":
+            found = integrate(text, "x", timeout=timeout)
+            line = rf"$\int {latex(parse(text))}\,dx = {found.latex()}$"
+        else:
+            found = dsolve(text, timeout=timeout)
+            equation = latex(parse(text, unknown=pairs.UNKNOWN))
+            line = rf"${equation} = 0:\quad {found.latex()}$"
         try:
             MathTextParser("path").parse(line)
         except ValueError:  # a command that matplotlib does not set

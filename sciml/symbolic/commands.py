@@ -68,6 +68,7 @@ def dsolve(
     variable: Annotated[str, tyro.conf.arg(aliases=["-x"])] = "x",
     constants: tuple[str, ...] = (),
     timeout: float = 10.0,
+    model: str = "",
     json: Annotated[bool, tyro.conf.arg(name="json")] = False,
     latex: bool = False,
 ) -> int:
@@ -79,12 +80,15 @@ def dsolve(
         variable: What it is a function of.
         constants: Names of symbols that stand for constants.
         timeout: Seconds.
+        model: Weights of a network that proposes where the rules fail.
         json: Print one JSON object instead.
         latex: Print LaTeX instead.
     """
     from sciml.symbolic.ode_api import dsolve as solve
 
-    result = solve(ode, function, variable, constants=constants, timeout=timeout)
+    result = solve(
+        ode, function, variable, constants=constants, timeout=timeout, model=model or None
+    )
     return _print(result, json, latex)
 
 

@@ -22,6 +22,7 @@ from torch.nn import functional as F
 from sciml.config import Range, from_dict, to_dict
 from sciml.errors import InputError
 from sciml.nn.tree import prefix_paths
+from sciml.symbolic import expression as ex
 from sciml.symbolic import vocabulary as vb
 from sciml.symbolic.expression import Expr, TooLarge, Undefined
 from sciml.trunks.sequence import Sequence, SequenceConfig
@@ -181,10 +182,22 @@ def _loaded(path: str) -> Seq2Seq:
     return Seq2Seq.load(path)
 
 
+def solutions(path: str, residual: Expr, x: str, y: str, order: int, beam: int = 10) -> list[Expr]:
+    """The beam's solutions y(x; c1, c2) of residual = 0, best first; none of an equation that the
+    model cannot read."""
+    names = {x: "x", **{y + "'" * k: "y" + "'" * k for k in range(order + 1)}}
+    there = {ex.symbol(old): ex.symbol(new) for old, new in names.items()}
+    try:
+        asked = ex.substitute(residual, there)
+        found = _loaded(path).propose([asked], beam, f"ode{order}")[0]
+    except (InputError, TooLarge, Undefined):
+        return []
+    return [ex.substitute(answer, {ex.symbol("x"): ex.symbol(x)}) for answer in found]
+
+
 def proposer(path: str, beam: int = 10) -> Any:
     """A source of guesses for `search.Search`: the model's beam on the problem in `x`, first as it
     is written, then with the coefficients of its terms solved for (`refit`)."""
-    from sciml.symbolic import expression as ex
     from sciml.symbolic.refit import refitted
 
     def propose(f: Expr, x: str) -> Iterator[tuple[Expr, str]]:

@@ -154,6 +154,11 @@ def solve_job(job: dict[str, Any], send: Callable[[dict[str, Any]], None]) -> di
                 return best
     if best is not None and best["status"] == "verified":
         return best
+    if job.get("model") and order in (1, 2) and now() < end:
+        for answer in _checked(residual, x, y, order, _guesses(residual, x, y, order, job)):
+            if answer["status"] == "verified":
+                return answer
+            best = best or answer
     if job.get("sympy", True) and now() < end:
         for answer in _checked(residual, x, y, order, _sympy(residual, x, y, order)):
             if answer["status"] == "verified":
@@ -163,6 +168,15 @@ def solve_job(job: dict[str, Any], send: Callable[[dict[str, Any]], None]) -> di
         return best
     late = now() - started > 0.9 * job["timeout"]
     return {"status": "timeout" if late else "no_answer"}
+
+
+def _guesses(residual: Expr, x: str, y: str, order: int, job: dict[str, Any]) -> Iterator[Proposal]:
+    """Solutions that a network proposes."""
+    from sciml.symbolic.model import solutions  # torch is loaded only where the rules failed
+
+    found = solutions(job["model"], residual, x, y, order, job.get("beam", 10))
+    for number, answer in enumerate(found, 1):
+        yield "explicit", answer, f"neural, hypothesis {number}"
 
 
 def _rank(answer: dict[str, Any]) -> int:

@@ -14,6 +14,7 @@ from sciml.symbolic.parser import Unknown, parse
 from sciml.symbolic.result import Result
 from sciml.symbolic.solve import TIMEOUT, _constants, variable_name
 from sciml.symbolic.worker import Worker, dump, load, shared
+from sciml.weights import find
 
 
 @dataclass(frozen=True)
@@ -95,6 +96,7 @@ def dsolve(
     constants: Collection[Any] = (),
     timeout: float = TIMEOUT,
     rules: bool = True,
+    model: str | None = None,
     sympy: bool = True,
     worker: Worker | None = None,
 ) -> OdeResult:
@@ -107,7 +109,9 @@ def dsolve(
         constants: names of symbols that stand for constants; any other symbol is refused.
         timeout: seconds.
         rules: whether to use this package's own methods.
-        sympy: whether SymPy's dsolve may be asked when they fail.
+        model: weights of a network that proposes solutions when they fail (`sciml run
+            symbolic_math` with ode1 or ode2 among its `shares` trains one); none comes along.
+        sympy: whether SymPy's dsolve may be asked when both fail.
         worker: the process to work in.
 
     Raises:
@@ -129,7 +133,8 @@ def dsolve(
             f"unknown symbol {extra[0]!r}", hint=f"Name it as a constant: constants={extra!r}."
         )
     job = {"kind": "dsolve", "f": dump(residual), "variable": x, "function": name,
-           "timeout": timeout, "rules": rules, "sympy": sympy}  # fmt: skip
+           "timeout": timeout, "rules": rules, "sympy": sympy,
+           "model": None if model is None else str(find(model))}  # fmt: skip
     message, before = (worker or shared()).ask(job, timeout)
     if message is None:
         message = before[-1] if before else {"status": "timeout", "how": "the time ran out"}

@@ -22,22 +22,30 @@ from sciml.paths import atomic_write
 from sciml.symbolic import generate
 from sciml.symbolic import vocabulary as vb
 from sciml.symbolic.expression import Expr, TooLarge, Undefined
+from sciml.symbolic.parser import Unknown, parse
 
 Ids = list[int]
-_TASK = vb.INDEX["<integrate>"]
+UNKNOWN = Unknown("y", "x")
+"""The function that generated differential equations ask for."""
 _CHARACTERS = 3
 """A text of more than this many characters a token allowed is not even parsed."""
 
 
-def encode(problem: str, answer: str, longest: tuple[int, int]) -> tuple[Ids, Ids] | None:
+def task_of(kind: str) -> str:
+    """The task that a generator's problems pose."""
+    return kind if kind in vb.TASKS else "integrate"
+
+
+def encode(
+    problem: str, answer: str, longest: tuple[int, int], task: str = "integrate"
+) -> tuple[Ids, Ids] | None:
     """Ids of a pair (task token first, end token last); None where it is longer than `longest`
     (problem, answer) [tokens], or the vocabulary lacks something."""
-    from sciml.symbolic.parser import parse
-
     if len(problem) > _CHARACTERS * longest[0] or len(answer) > _CHARACTERS * longest[1]:
         return None
     try:
-        source = [_TASK, *vb.ids(parse(problem))]
+        unknown = None if task == "integrate" else UNKNOWN
+        source = [vb.INDEX[f"<{task}>"], *vb.ids(parse(problem, unknown=unknown))]
         if len(source) > longest[0]:
             return None
         target = [*vb.ids(parse(answer)), vb.END]
@@ -143,10 +151,10 @@ class Pairs(Sequence[Any]):
 
         source, target = self.pair(int(index))
         if self.hidden:
-            return [_TASK, *hidden_subtrees(source[1:])], [*source[1:], vb.END]
+            return [source[0], *hidden_subtrees(source[1:])], [*source[1:], vb.END]
         if self.equivalent and torch.rand(()) < self.equivalent:
             try:
-                other = [_TASK, *vb.ids(equivalent(vb.expression(source)))]
+                other = [source[0], *vb.ids(equivalent(vb.expression(source)))]
             except (InputError, TooLarge, Undefined):
                 return source, target
             if len(other) <= 2 * len(source):
@@ -170,7 +178,7 @@ def _kind(
     tried, kept = 0, 0
     for key, problem, answer in rows_of(kind, seed, seen):
         tried += 1
-        pair = None if key in seen else encode(problem, answer, longest)
+        pair = None if key in seen else encode(problem, answer, longest, task_of(kind))
         if pair is not None:
             seen.add(key)
             kept += 1
@@ -185,8 +193,6 @@ def unsolved(
     seed: int, longest: int, exclude: Collection[int], plain: bool = False
 ) -> Iterator[tuple[int, Expr]]:
     """Endless random functions of x, without answers, and their keys (`plain`: see `rows_of`)."""
-    from sciml.symbolic.parser import parse
-
     seen = set(exclude)
     for key, shown, _ in rows_of("plain", seed, ()) if plain else _functions(seed):
         f = parse(shown)
@@ -215,7 +221,6 @@ def read_problems(path: Path) -> list[Expr]:
         InputError: not one line could be read.
     """
     from sciml.paths import existing_file
-    from sciml.symbolic.parser import parse
     from sciml.symbolic.tokens import parse_prefix
 
     file = existing_file(path, "file of problems")

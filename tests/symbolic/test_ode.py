@@ -71,3 +71,28 @@ def test_exponential_solutions(p: str, q: str) -> None:
     for u in found:
         residual = u.diff("x").diff("x") + parse(p) * u.diff("x") + parse(q) * u
         assert same(residual, parse("0"))
+
+
+def test_a_network_proposes_where_the_rules_fail(monkeypatch):
+    """Its right answer is taken, its wrong ones are not, in the names of the equation."""
+    from sciml.symbolic import model
+    from sciml.symbolic import ode as solver
+    from sciml.symbolic.parser import Unknown
+    from sciml.symbolic.worker import dump, load
+
+    asked = []
+
+    class Network:
+        def propose(self, problems, beam, task):
+            asked.append((str(problems[0]), beam, task))
+            return [[parse("c1*exp(2*x)"), parse("c1*exp(x)")]]
+
+    monkeypatch.setattr(model, "_loaded", lambda path: Network())
+    job = {"kind": "dsolve", "f": dump(parse("u' - u", unknown=Unknown("u", "t"))),
+           "variable": "t", "function": "u", "timeout": 5.0, "rules": False, "sympy": False,
+           "model": "anything", "beam": 7}  # fmt: skip
+    found = solver.solve_job(job, lambda message: None)
+    assert asked == [("y' - y", 7, "ode1")]
+    assert found["status"] == "verified" and found["method"] == "neural, hypothesis 2"
+    assert load(found["answer"]) == parse("c1*exp(t)")
+    assert solver.solve_job(job | {"model": None}, print)["status"] == "no_answer"

@@ -98,3 +98,21 @@ def test_functions_without_answers() -> None:
     first = [next(stream) for _ in range(5)]
     assert len({key for key, _ in first}) == 5
     assert all(len(vb.ids(f)) < 30 and f.free == {"x"} for _, f in first)
+
+
+@pytest.mark.parametrize("kind", ["ode1", "ode2"])
+def test_differential_equations_carry_their_task_and_solutions(kind: str) -> None:
+    from sciml.symbolic.ode_check import check_explicit
+
+    order = int(kind[-1])
+    data = Pairs.draw({kind: 1.0}, 12, seed=3, longest=(40, 24))
+    checked = 0
+    for i in range(len(data)):
+        source, target = data[i]
+        assert source[0] == vb.INDEX[f"<{kind}>"]
+        found = check_explicit(vb.expression(source), vb.expression(target), "x", "y", order)
+        assert found.status != "unverified" or not found.points, i
+        checked += found.verified
+    assert checked >= 10
+    data.hidden = True
+    assert data[0][0][0] == vb.INDEX[f"<{kind}>"]

@@ -55,7 +55,10 @@ def test_sets_and_their_mistakes(tmp_path) -> None:
     module = recipe.module
     file = tmp_path / "mine.jsonl"
     file.write_text("".join(f'{{"integrand": "cos({n}*x)"}}\n' for n in range(1, 20)))
-    named = module.problems(f"mine={file}", config)
-    assert len(named) == config.test and named[0] is parse("cos(x)")
+    named, known = module.problems(f"mine={file}", config)
+    assert len(named) == config.test and named[0] is parse("cos(x)") and not known
+    equations, known = module.problems("ode1", config)
+    assert len(equations) == len(known) == config.test
+    assert all("y'" in residual.free for residual in equations)
     with pytest.raises(InputError, match="NAME=FILE"):
         module.problems("nothing", config)
