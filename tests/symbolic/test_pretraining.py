@@ -77,3 +77,16 @@ def test_a_choice_of_its_own_is_needed() -> None:
 
     with pytest.raises(InputError, match="no way of its own"):
         Embedder().choose(None, 0.3)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("pair_dim", [4, 0])
+def test_a_trunk_without_positions_reads_the_tree(pair_dim: int) -> None:
+    """By pair features it tells apart formulas of the same tokens; without them it cannot."""
+    texts = ("sin(x) + cos(x)^2", "cos(x) + sin(x)^2")
+    batch = pt.collate([[*vb.ids(parse(text)), vb.END] for text in texts])
+    tokens = batch.node_token.sort(1).values
+    assert torch.equal(tokens[0], tokens[1])
+    trunk = trunks.build({"name": "pair_transformer", "dim": 16, "pair_dim": pair_dim,
+                          "depth": 2, "heads": 2, "class_depth": 0}).eval()  # fmt: skip
+    first, second = trunk(pt.TokenEmbedder(16, pair_dim)(batch)).graph.detach()
+    assert (float((first - second).abs().max()) > 1e-3) == bool(pair_dim)
