@@ -297,6 +297,7 @@ def main() -> None:
     parser.add_argument("--jets", type=int, default=20_000)
     parser.add_argument("--test-jets", type=int, default=5_000)
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--about", default="", help="what the jets are, for the table's heading")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -305,7 +306,8 @@ def main() -> None:
     rows = Rows(
         out,
         {
-            "jets": options.jets, "test_jets": options.test_jets, "trunk": TRUNK,
+            "about": options.about, "jets": options.jets, "test_jets": options.test_jets,
+            "fractions": FRACTIONS, "pretrain": PRETRAIN, "shift": SHIFT, "trunk": TRUNK,
             "device": "CPU, one thread", "torch": torch.__version__,
         },
     )  # fmt: skip
@@ -323,7 +325,8 @@ def main() -> None:
     text = (
         f"Mean AUC against QCD on {tested} jets, mean ± standard deviation over {seeds} seeds; in\n"
         "brackets: whether Welch's t-test at 5 % tells it from the first column.\n"
-        f"At most {jets} jets to learn from; `benchmarks/jets_few_labels.py` says how.\n\n{text}"
+        f"At most {jets} jets to learn from; `benchmarks/jets_few_labels.py` says how.\n"
+        f"{options.about}\n\n{text}"
     )
     out.with_suffix(".md").write_text(text, encoding="utf-8")
     print(text)

@@ -218,6 +218,8 @@ def _flatten(
                 + ("" if name in JET_COLUMNS else " in one list per jet"),
                 where=where,
             ) from error
+        if sizes.min(initial=0) < 0 or int(sizes.sum()) != len(values):
+            raise InputError(f"the lists of column {name!r} do not add up", where=where)
         if counts is None:
             counts, first = sizes, name
         elif len(sizes) != len(counts) or (sizes != counts).any():

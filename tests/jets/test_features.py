@@ -21,7 +21,7 @@ from sciml.jets.features import (
     particle_features,
     reference_features,
 )
-from sciml.jets.ragged import to_dense
+from sciml.jets.ragged import to_dense, to_ragged
 
 
 def toy_events(lengths, seed=0):
@@ -137,6 +137,18 @@ def test_the_compiled_features_are_those_of_the_reference():
     inputs = particles[4:5].requires_grad_()
     particle_features(inputs, jets[4:5], mask[4:5]).sum().backward()
     assert inputs.grad is not None
+
+
+@pytest.mark.parametrize("offsets", [[0, 3, 1, 5], [0, 3, 5, 9]])
+def test_lists_that_do_not_add_up_are_refused(offsets):
+    """What a damaged file can hold must not reach compiled code, which does not look again."""
+    events = toy_events([3, 2, 4])
+    layout = ak.contents.ListOffsetArray(
+        ak.index.Index64(np.array(offsets)), ak.contents.NumpyArray(np.ones(5, np.float32))
+    )
+    columns = {name: events[name] for name in events.fields} | {"part_px": ak.Array(layout)}
+    with pytest.raises(InputError, match="part_px"):
+        to_ragged(columns)
 
 
 def test_faults_are_flagged_and_keep_their_place():
