@@ -119,7 +119,7 @@ def trunk(dim: int, encoder: int, decoder: int, groups: int) -> Case:
 
 
 def shipped(name: str) -> Case:
-    model = Seq2Seq.load(name)
+    model = Seq2Seq.from_pretrained(name)
     source = torch.randint(len(vb.SPECIAL), len(vb.WORDS), (SOURCES, SOURCE_LENGTH))
     grammar = NeverEnd(len(vb.WORDS), vb.END)
 

@@ -118,7 +118,7 @@ def main(config: Config, out: Path) -> None:
     held_out = held_out.union(*(known for _, known in tests.values()))
     for file in config.exclude:
         held_out |= pairs.keys(pairs.read_problems(Path(file)), compiled)
-    model = Seq2Seq.load(config.start) if config.start else Seq2Seq(_sized(config.model))
+    model = Seq2Seq.from_pretrained(config.start) if config.start else Seq2Seq(_sized(config.model))
     losses: dict[str, list[float]] = {}
     learned: list[int] = []
     if config.pretrain.steps or config.finetune.steps:

@@ -355,14 +355,18 @@ def verdicts(found: dict[str, Any]) -> list[str]:
 
 def markdown(config: Config, questions: dict[str, Question], found: dict[str, Any]) -> str:
     """table.md."""
+    other = ", ".join(f"{key} {value}" for key, value in config.trunk_settings.items())
     lines = [
-        "# What pretraining a shared trunk buys", "",
-        f"{config.trunk}, width {config.dims[0]}, {config.trunk_settings}; "
-        f"{config.pretrain.steps} steps of pretraining ({config.objective}) and "
-        f"{config.finetune.steps} of fine-tuning, {config.finetune.batch_size} examples each, for "
-        f"every row; {len(config.seeds)} seeds, mean ± standard deviation. Gains and losses are "
-        "those whose 95 % interval of the differences by seed leaves out zero.", "",
-    ]  # fmt: skip
+        "# What pretraining a shared trunk buys",
+        "",
+        f"Trunk `{config.trunk}`, width {config.dims[0]}, {other}; {config.pretrain.steps} steps of "
+        f"pretraining ({config.objective}) and {config.finetune.steps} of fine-tuning, "
+        f"{config.finetune.batch_size} examples each, for every row; {len(config.seeds)} seeds, "
+        "mean ± standard deviation. A gain or a loss is one whose 95 % interval of the differences "
+        "from scratch, seed by seed, leaves out zero; of many comparisons at that level one in "
+        "twenty does so by chance.",
+        "",
+    ]
     for domain, part in found["sciences"].items():
         base = part["baseline"]
         lines += [f"## {domain}: {part['asked']}", "",

@@ -158,7 +158,7 @@ class Seq2Seq(nn.Module):
         return files.write(path, self.state_dict(), "sciml", described, half=half)
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> Seq2Seq:
+    def from_pretrained(cls, path: str | os.PathLike[str]) -> Seq2Seq:
         """Read what `save` wrote, or a shipped model by its name.
 
         Raises:
@@ -179,7 +179,7 @@ class Seq2Seq(nn.Module):
 @lru_cache(maxsize=2)
 def _loaded(path: str) -> Seq2Seq:
     torch.set_num_threads(1)
-    return Seq2Seq.load(path)
+    return Seq2Seq.from_pretrained(path)
 
 
 def solutions(path: str, residual: Expr, x: str, y: str, order: int, beam: int = 10) -> list[Expr]:

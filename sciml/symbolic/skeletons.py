@@ -243,7 +243,7 @@ class SkeletonModel(nn.Module):
         return files.write(path, self.state_dict(), "sciml", described)
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> SkeletonModel:
+    def from_pretrained(cls, path: str | os.PathLike[str]) -> SkeletonModel:
         """Read what `save` wrote.
 
         Raises:

@@ -52,13 +52,13 @@ def test_it_learns_and_survives_the_disk(tmp_path: Path) -> None:
     assert float(loss) < 0.1
     assert parse("sin(x)") in model.propose([parse("cos(x)")], 2)[0]
     file = model.save(tmp_path / "m")
-    again = Seq2Seq.load(file)
+    again = Seq2Seq.from_pretrained(file)
     assert torch.equal(again.logits(batch), model.eval().logits(batch))
     answer, method = next(iter(proposer(str(file), 2)(parse("cos(t)"), "t")))
     assert answer is parse("sin(t)") and "neural" in method
     (tmp_path / "bad.safetensors").write_bytes(b"nothing")
     with pytest.raises(InputError):
-        Seq2Seq.load(tmp_path / "bad.safetensors")
+        Seq2Seq.from_pretrained(tmp_path / "bad.safetensors")
 
 
 def test_default_size() -> None:

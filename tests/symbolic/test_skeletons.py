@@ -78,11 +78,11 @@ def test_it_learns_and_starts_the_search(tmp_path: Path) -> None:
         loss.backward()
         optimiser.step()
     assert loss.item() < 0.1
-    again = sk.SkeletonModel.load(model.save(tmp_path / "m"))
+    again = sk.SkeletonModel.from_pretrained(model.save(tmp_path / "m"))
     first = again.propose(x, y, beam=2)[0]
     assert sk.ids(first) == sk.ids(wanted)
     found = SymbolicRegressor(seconds=30, population=10, proposals=lambda X, v: [first]).fit(x, y)
     assert found.score(x, y) > 1 - 1e-9  # the constant was fitted
     (tmp_path / "bad.safetensors").write_bytes(b"nothing")
     with pytest.raises(InputError):
-        sk.SkeletonModel.load(tmp_path / "bad.safetensors")
+        sk.SkeletonModel.from_pretrained(tmp_path / "bad.safetensors")
