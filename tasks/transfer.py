@@ -359,8 +359,8 @@ def markdown(config: Config, questions: dict[str, Question], found: dict[str, An
     lines = [
         "# What pretraining a shared trunk buys",
         "",
-        f"Trunk `{config.trunk}`, width {config.dims[0]}, {other}; {config.pretrain.steps} steps of "
-        f"pretraining ({config.objective}) and {config.finetune.steps} of fine-tuning, "
+        f"Trunk `{config.trunk}`, width {config.dims[0]}, {other}; {config.pretrain.steps} steps "
+        f"of pretraining ({config.objective}) and {config.finetune.steps} of fine-tuning, "
         f"{config.finetune.batch_size} examples each, for every row; {len(config.seeds)} seeds, "
         "mean ± standard deviation. A gain or a loss is one whose 95 % interval of the differences "
         "from scratch, seed by seed, leaves out zero; of many comparisons at that level one in "
