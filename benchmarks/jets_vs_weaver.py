@@ -28,10 +28,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from machine import processor
+from machine import processor, resident
 
 HERE = Path(__file__).parent
 LENGTH = 128
+GB_A_MIB = 1024**2 / 1e9
 
 
 def inputs(kind: str, batch: int) -> dict[str, np.ndarray]:
@@ -95,7 +96,7 @@ def side(options: argparse.Namespace) -> None:
     model.eval()
     with torch.no_grad():
         forward(slice(2))  # the code of the kernels is in memory from here on
-        base = memory("VmRSS")
+        base = resident("VmRSS") * GB_A_MIB
         logits = forward()
     if options.mode == "train":
         model.train()
@@ -123,17 +124,8 @@ def side(options: argparse.Namespace) -> None:
         seconds.append(clock() - began)
     np.save(options.logits, logits.numpy())
     rate = len(mask) / min(seconds)
-    most = memory("VmHWM")
+    most = resident("VmHWM") * GB_A_MIB
     print(json.dumps({"rate": rate, "peak_gb": most, "net_gb": most - base}))
-
-
-def memory(field: str) -> float:
-    """Of this process now (VmRSS) or at most so far (VmHWM), GB.
-
-    Not `getrusage`: that one counts the process that started this one, too.
-    """
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith(field)) * 1024 / 1e9
 
 
 def compare(options: argparse.Namespace, folder: Path, case: dict[str, Any]) -> dict[str, Any]:
