@@ -173,7 +173,7 @@ class Alignment:
             residues = (kept.rows != GAP).sum(1)
             residues[0] = kept.columns + 1
             order = np.argsort(-residues, kind="stable")
-            chosen = _greedy(np.ascontiguousarray(kept.rows[order]), max_identity)
+            chosen = _greedy(_planes(kept.rows[order]), max_identity)
             kept = kept.select(np.sort(order[chosen]))
         if most is not None and kept.depth > most:
             kept = kept.select(np.arange(max(most, 1)))
@@ -190,7 +190,7 @@ class Alignment:
         Their sum is the effective number of sequences (Morcos et al., PNAS 108, E1293, 2011).
         """
         needed = int(np.ceil(identity * self.columns - 1e-9))
-        return 1.0 / _neighbours(np.ascontiguousarray(self.rows), needed)
+        return 1.0 / _neighbours(_planes(self.rows), self.columns - needed)
 
     def neff(self, identity: float = 0.8) -> float:
         """The effective number of sequences."""
@@ -229,45 +229,74 @@ def decode(types: np.ndarray) -> str:
     return _LETTERS[np.minimum(types, GAP)].tobytes().decode()
 
 
-@njit(cache=True)
-def _neighbours(rows: np.ndarray, needed: int) -> np.ndarray:
-    """[R] how many rows (itself included) share at least `needed` cells with each row."""
+def _planes(rows: np.ndarray) -> np.ndarray:
+    """[R, W, 6] uint64: for 64 columns at a time the five bits of each residue type, and whether
+    it is a residue at all. Pairs of rows are then compared 64 columns at once."""
     depth, columns = rows.shape
+    words = -(-columns // 64)
+    found = np.zeros((depth, words * 8, 6), np.uint8)
+    for start in range(0, depth, 65536):
+        part = rows[start : start + 65536]
+        for plane in range(6):
+            bits = (part >> plane) & 1 if plane < 5 else part != GAP
+            packed = np.packbits(bits, axis=1)
+            found[start : start + len(part), : packed.shape[1], plane] = packed
+    wide = found.reshape(depth, words, 8, 6).transpose(0, 1, 3, 2)
+    return np.ascontiguousarray(wide).view(np.uint64)[..., 0]
+
+
+@njit(cache=True, inline="always")
+def _bits(x: np.uint64) -> np.uint64:
+    """How many bits of a word are set."""
+    x = x - ((x >> np.uint64(1)) & np.uint64(0x5555555555555555))
+    pairs = np.uint64(0x3333333333333333)
+    x = (x & pairs) + ((x >> np.uint64(2)) & pairs)
+    x = (x + (x >> np.uint64(4))) & np.uint64(0x0F0F0F0F0F0F0F0F)
+    return (x * np.uint64(0x0101010101010101)) >> np.uint64(56)
+
+
+@njit(cache=True, inline="always")
+def _differ(one: np.ndarray, other: np.ndarray) -> np.uint64:
+    """The columns of a word in which two rows differ."""
+    low = (one[0] ^ other[0]) | (one[1] ^ other[1]) | (one[2] ^ other[2])
+    return low | (one[3] ^ other[3]) | (one[4] ^ other[4])
+
+
+@njit(cache=True)
+def _neighbours(planes: np.ndarray, allowed: int) -> np.ndarray:
+    """[R] how many rows (itself included) differ from each row in at most `allowed` cells."""
+    depth, words, _ = planes.shape
     counts = np.ones(depth)
-    allowed = columns - needed
+    most = np.uint64(allowed)
     for i in range(depth):
         for j in range(i + 1, depth):
-            different = 0
-            start = 0
-            while start < columns and different <= allowed:
-                stop = min(start + 64, columns)
-                part = 0
-                for k in range(start, stop):
-                    part += rows[i, k] != rows[j, k]
-                different += part
-                start = stop
-            if different <= allowed:
+            different = np.uint64(0)
+            for w in range(words):
+                different += _bits(_differ(planes[i, w], planes[j, w]))
+                if different > most:
+                    break
+            if different <= most:
                 counts[i] += 1
                 counts[j] += 1
     return counts
 
 
 @njit(cache=True)
-def _greedy(rows: np.ndarray, limit: float) -> np.ndarray:
+def _greedy(planes: np.ndarray, limit: float) -> np.ndarray:
     """Indices of rows that are not more than `limit` identical to any row chosen before."""
-    depth, columns = rows.shape
+    depth, words, _ = planes.shape
     chosen = np.zeros(depth, np.int64)
     count = 0
     for i in range(depth):
         redundant = False
         for c in range(count):
             j = chosen[c]
-            both = 0
-            same = 0
-            for k in range(columns):
-                if rows[i, k] != GAP and rows[j, k] != GAP:
-                    both += 1
-                    same += rows[i, k] == rows[j, k]
+            both = np.uint64(0)
+            same = np.uint64(0)
+            for w in range(words):
+                here = planes[i, w, 5] & planes[j, w, 5]
+                both += _bits(here)
+                same += _bits(here & ~_differ(planes[i, w], planes[j, w]))
             if both > 0 and same > limit * both:
                 redundant = True
                 break

@@ -9,6 +9,7 @@ from __future__ import annotations
 import gzip
 import io
 import zlib
+from array import array
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, cast
@@ -22,6 +23,8 @@ from sciml.protein.residues import ALPHABET, GAP, RESIDUES
 
 FORMATS = ("a3m", "fasta", "stockholm", "aln", "clustal")
 MAX_COLUMNS = 100_000
+BLOCK = 4096
+"""Rows whose memory is taken at a time."""
 _SUFFIXES = {
     ".a3m": "a3m",
     ".a2m": "fasta",
@@ -61,15 +64,17 @@ class RowReader:
     def __init__(self, source: object, *, unique: bool = False, most: int | None = None) -> None:
         self.source = str(source)
         self.names: list[str] = []
-        self._rows: list[np.ndarray] = []
-        self._deletions: dict[int, np.ndarray] = {}
+        self._columns = 0
+        self._blocks: list[np.ndarray] = []  # of BLOCK rows
+        # Few cells have a deletion count: their flat indices, and the counts.
+        self._deleted, self._counts = array("q"), array("H")
         self._unique: set[bytes] | None = set() if unique else None
         self._most = most
 
     @property
     def full(self) -> bool:
         """As many rows as were asked for."""
-        return self._most is not None and len(self._rows) >= self._most
+        return self._most is not None and len(self.names) >= self._most
 
     def add(self, name: str, letters: bytes) -> None:
         """One row. Raises InputError for letters that are no residue and for ragged rows."""
@@ -87,10 +92,11 @@ class RowReader:
             codes = columns = np.frombuffer(raw.translate(_TABLE), np.uint8)
         if len(columns) > MAX_COLUMNS:
             raise InputError(f"more than {MAX_COLUMNS} columns", where=self.source)
-        if self._rows and len(columns) != len(self._rows[0]):
+        number = len(self.names)
+        if number and len(columns) != self._columns:
             raise InputError(
-                f"row {len(self.names) + 1} ({name[:60]!r}) has {len(columns)} columns, the first "
-                f"row has {len(self._rows[0])}",
+                f"row {number + 1} ({name[:60]!r}) has {len(columns)} columns, the first "
+                f"row has {self._columns}",
                 where=self.source,
                 hint="Are the sequences aligned? `sciml protein search` builds an alignment",
             )
@@ -103,21 +109,28 @@ class RowReader:
             solid = codes[codes != _DOT]
             at = np.flatnonzero(solid <= GAP)
             counts = np.diff(at, prepend=-1) - 1
-            if counts.any():
-                self._deletions[len(self._rows)] = np.minimum(counts, 65535).astype(np.uint16)
+            where = np.flatnonzero(counts)
+            self._deleted.extend((number * len(columns) + where).tolist())
+            self._counts.extend(np.minimum(counts[where], 65535).tolist())
+        self._columns = len(columns)
+        if number % BLOCK == 0:
+            self._blocks.append(np.empty((BLOCK, self._columns), np.uint8))
         self.names.append(name)
-        self._rows.append(columns)
+        self._blocks[-1][number % BLOCK] = columns
 
     def finish(self) -> Alignment:
         """The alignment. Raises InputError if there is no row or no column."""
-        if not self._rows or not len(self._rows[0]):
+        if not self.names or not self._columns:
             raise InputError("holds no sequences", where=self.source)
-        rows = np.stack(self._rows)
+        rows = np.empty((len(self.names), self._columns), np.uint8)
+        for start in range(0, len(rows), BLOCK):
+            part = rows[start : start + BLOCK]
+            part[:] = self._blocks[start // BLOCK][: len(part)]
+            self._blocks[start // BLOCK] = rows[:0]  # its memory is free
         deletions = None
-        if self._deletions:
+        if self._deleted:
             deletions = np.zeros(rows.shape, np.uint16)
-            for row, counts in self._deletions.items():
-                deletions[row] = counts
+            deletions.reshape(-1)[np.frombuffer(self._deleted, np.int64)] = self._counts
         return Alignment(self.names, rows, deletions, self.source)
 
 

@@ -1,6 +1,7 @@
 """Alignments: counts, filters, weights, queries, and files of every format, good and bad."""
 
 import gzip
+import json
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from sciml.errors import InputError
 from sciml.protein import Alignment, read_alignment
 from sciml.protein.alignment_io import read_fasta
+from sciml.protein.residues import GAP
 
 CORPUS = Path(__file__).parents[1] / "corpus" / "protein"
 GOOD = {
@@ -170,3 +172,50 @@ def test_effective_sequences_of_real_families(shared: Path) -> None:
     for row in lines[1:4]:
         alignment = read_alignment(root / row[0] / "msa.fasta.gz")
         assert alignment.neff() == pytest.approx(float(row[column]), abs=1)
+
+
+@pytest.mark.parametrize("columns", [1, 63, 64, 65, 130])
+def test_weights_and_filters_at_word_boundaries(columns: int) -> None:
+    rng = np.random.default_rng(columns)
+    rows = rng.integers(0, 22, (5, columns))[rng.integers(0, 5, 120)].astype(np.uint8)
+    changed = rng.random(rows.shape) < rng.uniform(0, 0.4, (120, 1))
+    rows[changed] = rng.integers(0, 22, int(changed.sum()))
+    alignment = Alignment([str(k) for k in range(120)], rows)
+    for identity in (0.5, 0.62, 0.8, 1.0):
+        needed = np.ceil(identity * columns - 1e-9)
+        counts = ((rows[:, None] == rows[None]).sum(-1) >= needed).sum(1)
+        assert np.array_equal(np.rint(1 / alignment.weights(identity)), counts)
+    size = (rows != GAP).sum(1)
+    size[0] = columns + 1
+    kept: list[int] = []
+    for i in np.argsort(-size, kind="stable"):
+        both = (rows[i] != GAP) & (rows[kept] != GAP)
+        same = ((rows[i] == rows[kept]) & both).sum(1)
+        if not ((both.sum(1) > 0) & (same > 0.7 * both.sum(1))).any():
+            kept.append(int(i))
+    assert alignment.filter(max_identity=0.7).names == [str(i) for i in sorted(kept)]
+
+
+@pytest.mark.slow
+def test_a_large_alignment_takes_little_more_than_its_cells(tmp_path: Path) -> None:
+    import importlib.util
+    import subprocess
+    import sys
+
+    script = Path(__file__).parents[2] / "benchmarks" / "protein_alignments.py"
+    specification = importlib.util.spec_from_file_location("protein_alignments", script)
+    assert specification is not None and specification.loader is not None
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    path = tmp_path / "made.a3m"
+    module.make(path, 100_000)
+    done = subprocess.run(
+        [sys.executable, str(script), "--one", str(path)],
+        stdout=subprocess.PIPE, text=True, check=True,
+    )  # fmt: skip
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert found["rows"] == 100_000 and found["weighted_rows"] == 16_384
+    # One byte a cell and two of a deletion count; dropping rows copies both once.
+    cells = 100_000 * module.COLUMNS / 2**30
+    assert found["peak_gib"] - found["loaded_gib"] < 8 * cells + 0.15
+    assert found["cpu_s"] < 60
