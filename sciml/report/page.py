@@ -48,7 +48,8 @@ p.lead { font-size: 1.12rem; color: var(--soft); margin-top: 0; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .93rem; }
 th, td { padding: .34rem .8rem .34rem 0; text-align: right; border-bottom: 1px solid var(--line);
          white-space: nowrap; }
-th:first-child, td:first-child { text-align: left; }
+th:first-child, td:first-child, .words { text-align: left; }
+td.words { min-width: 8rem; white-space: normal; }
 th { font-weight: 600; color: var(--soft); vertical-align: bottom; }
 caption, figcaption { color: var(--soft); font-size: .92rem; text-align: left; padding: .4rem 0; }
 caption { caption-side: bottom; white-space: normal; }
@@ -91,6 +92,12 @@ def _cell(value: Any) -> str:
     return _inline(str(value))
 
 
+def _words(values: list[Any]) -> bool:
+    """Whether a column holds text, which is read from the left, and not numbers."""
+    texts = [value for value in values if value is not None]
+    return bool(texts) and all(isinstance(v, str) and v[:1].isalpha() for v in texts)
+
+
 class Page:
     """A report, built from top to bottom, then written.
 
@@ -127,9 +134,11 @@ class Page:
         if not rows:
             return
         keys = list(dict.fromkeys(key for row in rows for key in row))
-        head = "".join(f"<th>{_inline(key)}</th>" for key in keys)
+        kind = {key: ' class="words"' if _words([row.get(key) for row in rows]) else ""
+                for key in keys}  # fmt: skip
+        head = "".join(f"<th{kind[key]}>{_inline(key)}</th>" for key in keys)
         body = "".join(
-            "<tr>" + "".join(f"<td>{_cell(row.get(key))}</td>" for key in keys) + "</tr>"
+            "<tr>" + "".join(f"<td{kind[key]}>{_cell(row.get(key))}</td>" for key in keys) + "</tr>"
             for row in rows
         )
         note = f"<caption>{_inline(caption)}</caption>" if caption else ""

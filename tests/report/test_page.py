@@ -112,3 +112,11 @@ def test_another_page_is_refused(tmp_path):
         Page.read(tmp_path / "other.html")
     with pytest.raises(InputError, match="cannot be read"):
         Page.read(tmp_path / "missing.html")
+
+
+def test_columns_of_words_are_read_from_the_left():
+    page = Page("p")
+    page.table([{"a": "x", "what": "Which one?", "score": "0.5 ± 0.1", "n": 3, "none": None}])
+    text = str(page)
+    assert '<th class="words">what</th>' in text and '<td class="words">Which one?</td>' in text
+    assert "<td>0.5 ± 0.1</td>" in text and "<td>3</td>" in text and "<td>–</td>" in text
