@@ -1,10 +1,16 @@
 """Scores against other implementations and against what they must do."""
 
+import importlib.util
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from sciml.errors import InputError
 from sciml.protein import metrics
+
+FIXTURES = Path(__file__).parent / "fixtures"
 
 
 def chain(n: int, seed: int = 0) -> np.ndarray:
@@ -102,3 +108,47 @@ def test_contact_precision_counts() -> None:
     assert metrics.contact_precision(scores, truth, index=index)["pairs"] == 38 * 39 / 2
     with pytest.raises(InputError, match=r"must be \[N, N\]"):
         metrics.contact_precision(scores[:5], truth)
+
+
+def test_against_openstructure() -> None:
+    """Numbers of Debian's OpenStructure for made pairs; see fixtures/openstructure.py."""
+    specification = importlib.util.spec_from_file_location(
+        "openstructure", FIXTURES / "openstructure.py"
+    )
+    assert specification is not None and specification.loader is not None
+    made = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(made)
+    expected = json.loads((FIXTURES / "openstructure.json").read_text())["pairs"]
+    pairs = made.pairs()
+    assert set(pairs) == set(expected) and {"mirrored", "permuted"} <= set(pairs)
+    for name, (truth, model) in pairs.items():
+        owner = np.repeat(np.arange(len(truth)), truth.shape[1])
+        flat = metrics.lddt(model.reshape(-1, 3), truth.reshape(-1, 3), owner=owner)
+        assert flat == pytest.approx(expected[name]["lddt"], abs=2e-4), name
+        ca = metrics.lddt(model[:, 1], truth[:, 1])
+        assert ca == pytest.approx(expected[name]["lddt_ca"], abs=2e-4), name
+        if "rmsd_ca" in expected[name]:
+            rmsd = metrics.rmsd(model[:, 1], truth[:, 1])
+            assert rmsd == pytest.approx(expected[name]["rmsd_ca"], abs=1e-3), name
+
+
+@pytest.mark.parametrize("case", ["mirrored", "permuted", "half"])
+def test_tm_score_against_tmtools_on_hard_pairs(case: str) -> None:
+    """TM-align may align other residues with each other, so that it is an upper bound only for
+    pairs that no residue-by-residue superposition fits."""
+    from tmtools import tm_align
+
+    truth = chain(90, 4)
+    model = {
+        "mirrored": truth * np.array([1, 1, -1]),
+        "permuted": truth[np.random.default_rng(0).permutation(90)],
+        "half": np.concatenate([truth[:45], truth[45:] @ rotation(8).T + 30]),
+    }[case]
+    ours = metrics.tm_score(model, truth)
+    theirs = tm_align(model, truth, "A" * 90, "A" * 90).tm_norm_chain2
+    assert ours <= theirs + 0.02
+    if case == "half":
+        assert ours == pytest.approx(theirs, abs=0.02)
+    # GDT-TS of what TM-score calls random stays low, that of half a chain is half.
+    gdt = metrics.gdt(model, truth)
+    assert 0.5 <= gdt < 0.7 if case == "half" else gdt < 0.4
