@@ -32,7 +32,7 @@ from sciml.errors import InputError, unknown
 from sciml.jets import metrics, plots, starts
 from sciml.jets.attribution import occlusion
 from sciml.jets.baselines import BoostedTrees, observables_of
-from sciml.jets.decorrelation import Decorrelated, jet_mass
+from sciml.jets.decorrelation import Decorrelated, invariant_mass
 from sciml.jets.embedder import FeatureSet, collate, raw_batch
 from sciml.jets.io import create
 from sciml.jets.networks import TrunkNetwork
@@ -336,7 +336,7 @@ def report(
     among = np.flatnonzero(test.y == background)
     page.figure(
         plots.mass_sculpting(
-            jet_mass(raw_batch(test.subset(among).dense())).numpy(),
+            invariant_mass(raw_batch(test.subset(among).dense())).numpy(),
             metrics.discriminant(scores[among], place, background),
         ),
         f"Mass of {plots.label(config.background)} jets that pass a cut on the score of "

@@ -45,7 +45,7 @@ def _centred(x: Tensor) -> Tensor:
     return distances - rows - rows.mT + rows.mean()
 
 
-def jet_mass(batch: Data) -> Tensor:
+def invariant_mass(batch: Data) -> Tensor:
     """Invariant mass [GeV] of each jet's constituents, from a raw batch: [B]."""
     total = (batch.x[..., :4].double() * batch.mask[..., None]).sum(1)
     mass2 = total[:, 3].square() - total[:, :3].square().sum(1)
@@ -80,7 +80,7 @@ class Decorrelated(Supervised):
         background, found["disco"] = batch.y == self.background, outputs.new_zeros(())
         if int(background.sum()) >= LEAST:
             score = outputs[background].softmax(-1)[:, self.background]
-            correlation = distance_correlation(score, jet_mass(batch)[background].to(score))
+            correlation = distance_correlation(score, invariant_mass(batch)[background].to(score))
             found["loss"] = found["loss"] + self.strength * correlation
             found["disco"] = correlation.detach()
         return found

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from sciml import trunks
-from sciml.jets.decorrelation import Decorrelated, distance_correlation, jet_mass
+from sciml.jets.decorrelation import Decorrelated, distance_correlation, invariant_mass
 from sciml.jets.embedder import JetEmbedder, raw_batch
 from sciml.jets.onnx import example
 from sciml.objectives.supervised import Supervised, SupervisedConfig
@@ -59,7 +59,9 @@ def test_jet_mass_is_that_of_the_sum():
     jets = example(3, 20, seed=1, ragged=True)
     total = (jets.particles[..., :4].double() * jets.mask[..., None]).sum(1)
     expected = (total[:, 3] ** 2 - (total[:, :3] ** 2).sum(1)).clamp(min=0).sqrt()
-    torch.testing.assert_close(jet_mass(raw_batch(jets)).double(), expected, rtol=1e-5, atol=1e-4)
+    torch.testing.assert_close(
+        invariant_mass(raw_batch(jets)).double(), expected, rtol=1e-5, atol=1e-4
+    )
 
 
 def test_training_lowers_the_correlation_of_background_score_and_mass():
