@@ -318,15 +318,12 @@ def size(shared: Path, seeds: int) -> dict[str, Any]:
 
 MEMORY = """
 import json, sys, time
-from pathlib import Path
+from machine import resident
 from sciml.placement import read_design
 clock = time.process_time()
 design = read_design(sys.argv[1])
-seconds = time.process_time() - clock
-status = Path("/proc/self/status").read_text()
-peak = int(status.split("VmHWM:")[1].split()[0]) / 1024  # of this program, not of who started it
 print(json.dumps({"cells": int((design.kind == 2).sum()), "pins": design.pins,
-    "cpu_seconds": seconds, "peak_megabytes": peak}))
+    "cpu_seconds": time.process_time() - clock, "peak_megabytes": resident("VmHWM")}))
 """
 
 
@@ -337,8 +334,9 @@ def memory(shared: Path, seeds: int) -> dict[str, Any]:
         write_design(standard_cells(1_000_000, seed=1), aux)
         text = sum(p.stat().st_size for p in Path(scratch).iterdir()) / 1e6
         said = subprocess.run(
-            [sys.executable, "-c", MEMORY, str(aux)], check=True, capture_output=True, text=True
-        ).stdout
+            [sys.executable, "-c", MEMORY, str(aux)],
+            check=True, capture_output=True, text=True, cwd=Path(__file__).parent,
+        ).stdout  # fmt: skip
     found = json.loads(said)
     return found | {"megabytes_of_text": text,
                     "megabytes_per_second": text / found["cpu_seconds"]}  # fmt: skip
