@@ -18,8 +18,7 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -39,7 +38,15 @@ from sciml.protein.contacts import (
     ContactPredictor,
     as_example,
     collate,
-    contact_probability,
+)
+from sciml.protein.evaluation import (
+    Item,
+    Predictions,
+    by_family,
+    contacts_of,
+    couplings,
+    mean_of,
+    rows_of,
 )
 from sciml.protein.families import Family, controls, read_families
 from sciml.protein.folding import fold
@@ -51,7 +58,6 @@ from sciml.train import TrainConfig, fit
 from sciml.train.log import Bar
 
 GROUP = 16
-PRECISIONS = ("P@L", "P@L/2", "P@L/5")
 
 
 @dataclass(frozen=True)
@@ -114,22 +120,6 @@ TINY = {
     "folds": 0,
     "fold": 1,
 }
-
-
-@dataclass
-class Item:
-    """A family: features, distances [C, C] [A], what should do worse, and the real family."""
-
-    name: str
-    features: ContactFeatures
-    distances: np.ndarray
-    family: Family | None = None
-    controls: dict[str, ContactFeatures] = field(default_factory=dict)
-
-    def precision(self, scores: np.ndarray) -> dict[str, float]:
-        if self.family is not None:
-            return self.family.precision(scores)
-        return metrics.contact_precision(scores, self.distances)
 
 
 def generated(config: Config, out: Path) -> list[Item]:
@@ -229,10 +219,6 @@ def pretrained(config: Config, known: list[Item], out: Path) -> tuple[list[Conta
     return nets, untrained
 
 
-# Predictions of one run over families: kind of input -> family -> class probabilities [C, C, 16].
-Predictions = dict[str, dict[str, np.ndarray]]
-
-
 def predictions(
     nets: list[ContactNet] | ContactNet, items: list[Item], path: Path | None = None
 ) -> Predictions:
@@ -293,57 +279,6 @@ def cross_validated(
     return runs
 
 
-def row(items: list[Item], runs: list[Callable[[Item], np.ndarray]], what: str) -> dict[str, Any]:
-    """Mean long-range precision of scores [C, C], with the spread over runs (one deviation)."""
-    found: dict[str, Any] = {"method": what}
-    values = {name: [] for name in PRECISIONS}  # type: dict[str, list[float]]
-    for scores in runs:
-        each = [item.precision(scores(item)) for item in items]
-        for name in PRECISIONS:
-            values[name].append(float(np.nanmean([precision[name] for precision in each])))
-    for name in PRECISIONS:
-        found[name] = round(float(np.mean(values[name])), 4)
-        if len(runs) > 1:
-            found[f"{name} spread"] = round(float(np.std(values[name], ddof=1)), 4)
-    found["families"], found["runs"] = len(items), len(runs)
-    return found
-
-
-def contacts_of(run: Predictions, kind: str = "") -> Callable[[Item], np.ndarray]:
-    """item -> contact probabilities [C, C]."""
-    return lambda item: contact_probability(run[kind][item.name])
-
-
-def mean_of(runs: list[Predictions]) -> Predictions:
-    """Class probabilities averaged over runs."""
-    return {
-        kind: {name: np.mean([run[kind][name] for run in runs], 0) for name in runs[0][kind]}
-        for kind in runs[0]
-    }
-
-
-def rows_of(
-    items: list[Item], runs: list[Predictions], what: str, *, with_controls: bool
-) -> list[dict[str, Any]]:
-    """The table's rows of one method: each run, their mean, and its controls."""
-    found = [row(items, [contacts_of(run) for run in runs], what)]
-    if len(runs) > 1:
-        found.append(row(items, [contacts_of(mean_of(runs))], f"{what}, mean of {len(runs)}"))
-    if with_controls:
-        for kind in runs[0]:
-            if kind:
-                found.append(row(items, [contacts_of(r, kind) for r in runs], f"{what}: {kind}"))
-    return found
-
-
-def couplings(items: list[Item]) -> list[dict[str, Any]]:
-    """What the couplings say by themselves."""
-    return [
-        row(items, [lambda item: item.features.dca], "mean-field couplings"),
-        row(items, [lambda item: item.features.plm], "pseudo-likelihood couplings"),
-    ]
-
-
 def real_families(
     config: Config, nets: list[ContactNet], untrained: list[ContactNet], out: Path
 ) -> tuple[list[Item], list[dict[str, Any]], Predictions]:
@@ -372,27 +307,6 @@ def real_families(
     return items, rows, zero
 
 
-def by_family(items: list[Item], zero: Predictions, tuned: Predictions) -> list[dict[str, Any]]:
-    """Each family's precision by each method."""
-    methods: dict[str, Callable[[Item], np.ndarray]] = {
-        "mean-field couplings": lambda item: item.features.dca,
-        "pseudo-likelihood couplings": lambda item: item.features.plm,
-        "generated families only": contacts_of(zero),
-        "fine-tuned": contacts_of(tuned),
-    }
-    return [
-        {
-            "family": item.name,
-            "effective sequences": round(item.features.neff),
-            **{
-                method: {k: round(item.precision(score(item))[k], 4) for k in PRECISIONS}
-                for method, score in methods.items()
-            },
-        }
-        for item in items
-    ]
-
-
 def folded(items: list[Item], run: Predictions, count: int, out: Path) -> list[dict[str, Any]]:
     """Fold chains and compare with the truth by TM-score; a chain's row is kept in `out`."""
     rows = []
@@ -411,7 +325,8 @@ def _fold(item: Item, distances: np.ndarray) -> dict[str, Any]:
     """Fold one chain; scores of the model and of its mirror image, where the truth is known."""
     if item.family is None:
         model = fold(distances, starts=2, steps=200)
-        return {"family": item.name, "residues": len(model.ca), "TM-score": None}
+        ca = np.round(model.ca, 2).tolist()
+        return {"family": item.name, "residues": len(ca), "TM-score": None, "ca": ca}
     order = np.argsort(item.family.column)
     columns = item.family.column[order]
     model = fold(distances[np.ix_(columns, columns)], starts=2, steps=200)
@@ -422,6 +337,7 @@ def _fold(item: Item, distances: np.ndarray) -> dict[str, Any]:
         "residues": len(model.ca),
         "TM-score": round(metrics.tm_score(model.ca, truth), 3),
         "mirror image": round(metrics.tm_score(mirrored, truth), 3),
+        "ca": np.round(model.ca, 2).tolist(),
     }
 
 
@@ -446,7 +362,12 @@ def main(config: Config, out: Path) -> None:
         f"measured on {len(unseen)} others" + (" and on real families." if config.data else "."),
     )
     page.heading("Generated families")
-    page.table(rows, "Long-range contacts (24 residues apart or more, CB closer than 8 A)")
+    page.table(
+        rows,
+        "Long-range contacts (24 residues apart or more, CB closer than 8 A); "
+        "spread: one standard deviation over networks; families: where the mean lies in 19 "
+        "of 20 draws of as many families",
+    )
     history = out / "pretraining" / "member_0" / "metrics.jsonl"
     if history.exists():
         records = [json.loads(line) for line in history.read_text().splitlines()]
@@ -461,14 +382,21 @@ def main(config: Config, out: Path) -> None:
         page.table(scores["real"], "Long-range contacts; every family measured by a network that "
                    "has not seen it")  # fmt: skip
     if config.fold:
-        scores["folded"] = folded(tested, chosen, config.fold, out / "folded")
+        models = folded(tested, chosen, config.fold, out / "folded")
+        traces = {line["family"]: line.pop("ca", None) for line in models}
+        scores["folded"] = models
         if config.data is not None:
             page.heading("Coarse models")
-            found = [line["TM-score"] for line in scores["folded"]]
+            found = [line["TM-score"] for line in models]
             page.text(f"Mean TM-score {np.mean(found):.3f} ({min(found):.3f} to {max(found):.3f}).")
-            page.table(scores["folded"])
+            page.table(models)
     first = tested[0]
     page.heading(f"Example: {first.name}")
+    if config.fold and traces[first.name] is not None:
+        page.text("A coarse model from the predicted distances (drag to turn it); its fold may be "
+                  "right, its details are not.")  # fmt: skip
+        ca = np.array(traces[first.name])
+        page.html(report.viewer(ca, report.chain_colours(len(ca)), first.name))
     truth = np.nan_to_num(first.distances, nan=99.0) < metrics.CONTACT_DISTANCE
     page.figure(report.contact_figure(contacts_of(chosen)(first), truth), "Contacts of one family")
     page.heading("Again")

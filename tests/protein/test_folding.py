@@ -7,7 +7,14 @@ import torch
 from sciml.errors import InputError
 from sciml.protein import metrics
 from sciml.protein.contacts import EDGES
-from sciml.protein.folding import CENTERS, dihedrals, fold, local_structure, side_chains
+from sciml.protein.folding import (
+    CENTERS,
+    dihedrals,
+    fold,
+    local_structure,
+    sheet_twist,
+    side_chains,
+)
 from sciml.protein.folds import made_folds
 
 
@@ -31,6 +38,42 @@ def bundle() -> np.ndarray:
         bow = np.sin(np.pi * share) * 5 * np.sign(start[2] - 11) * np.array([0, 0, 1])
         chain += [start + share * (stop - start) + bow, part]
     return np.concatenate(chain)
+
+
+def sheet(turn: float) -> np.ndarray:
+    """Four strands of nine residues, 4.8 A apart, up and down, each `turn` degrees on from the
+    one before about the way across them; loops of four."""
+    chain: list[np.ndarray] = []
+    for strand in range(4):
+        place = 3.3 * (np.arange(9) - 4.0) * (-1) ** strand
+        angle = np.radians(turn * strand)
+        pleat = 0.9 * (-1.0) ** np.arange(9)
+        points = np.stack(
+            [np.full(9, 4.8 * strand), place * np.cos(angle), place * np.sin(angle) + pleat], 1
+        )
+        if chain:
+            start, stop = chain[-1], points[0]
+            out = np.array([0, np.cos(angle), np.sin(angle)]) * (-1) ** (strand + 1)
+            for share in (0.2, 0.4, 0.6, 0.8):
+                bow = 6 * np.sin(np.pi * share) * out
+                chain.append(start + share * (stop - start) + bow)
+        chain += list(points)
+    return np.array(chain)
+
+
+def test_sheets_turn_as_in_nature() -> None:
+    left, right = sheet(-20), sheet(20)
+    assert sheet_twist(left, known(left)) < -5 and sheet_twist(right, known(right)) > 5
+    assert abs(sheet_twist(sheet(0), known(sheet(0)))) < 1
+    mirrored = left * np.array([1, 1, -1])
+    assert sheet_twist(mirrored, known(left)) == pytest.approx(-sheet_twist(left, known(left)))
+
+
+def test_the_hand_of_a_sheet_is_found() -> None:
+    chain = sheet(-25)
+    found = fold(known(chain), starts=2, steps=150)
+    mirrored = found.ca * np.array([1, 1, -1])
+    assert metrics.tm_score(found.ca, chain) > metrics.tm_score(mirrored, chain)
 
 
 def test_dihedral_angles() -> None:
