@@ -5,6 +5,7 @@
 VENV is the environment that tests/protein/fixtures/make.py names. 48 Evoformer and 4 extra blocks,
 published channels, odd sizes, padded residues, rows and templates. For every result of every pass:
 the largest difference over the largest value, where residues are real and in the padding apart.
+With `--only` the other cases of the results file stay.
 """
 
 from __future__ import annotations
@@ -107,7 +108,11 @@ def main() -> None:
     if arguments.case:
         reference(arguments.folder, arguments.case, arguments.blocks)
         return
-    cases = {}
+    cases: dict[str, dict] = {}
+    if arguments.out.exists():  # cases of an earlier run stay, if they were as deep
+        old = json.loads(arguments.out.read_text(encoding="utf-8"))
+        if old["blocks"] == arguments.blocks:
+            cases = {name: found for name, found in old["cases"].items() if "results" in found}
     for case, settings in CASES.items():
         if arguments.only and case not in arguments.only:
             continue
@@ -117,12 +122,12 @@ def main() -> None:
             subprocess.run(command, env=os.environ | {"JAX_PLATFORMS": "cpu"}, check=True)
             rows = compare(Path(temporary))
         worst = max(max(row.values()) for row in rows.values())
-        cases[case] = {"sizes": settings, "worst": worst, "results": rows}
+        date = time.strftime("%Y-%m-%d")
+        cases[case] = {"sizes": settings, "date": date, "worst": worst, "results": rows}
         print(case, f"worst relative difference {worst:.2e}", flush=True)
         result = {
             "benchmark": "protein_parity",
             "command": "python benchmarks/protein_parity.py --reference-python VENV/bin/python",
-            "date": time.strftime("%Y-%m-%d"),
             "device": "CPU",
             "blocks": arguments.blocks,
             "bound": BOUND,
