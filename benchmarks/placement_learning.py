@@ -6,7 +6,7 @@
     python benchmarks/placement_learning.py RUN
 
 The design is the clustered Ariane133 with the canvas and grid of its .plc. Writes
-benchmarks/results/placement_learning.json and .md.
+benchmarks/results/placement_learning.json and .md with the settings that the run had.
 """
 
 from __future__ import annotations
@@ -23,9 +23,19 @@ from machine import processor
 
 RESULTS = Path(__file__).parent / "results/placement_learning"
 SETTINGS = (
-    "budget", "seeds", "trainings", "train_designs", "scale", "held_out_scale", "teacher",
+    "held_out", "held_out_scale", "trainings", "train_designs", "scale", "budget", "teacher",
     "imitation_epochs", "updates", "rollout", "environments",
 )  # fmt: skip
+
+
+def command(config: dict[str, Any]) -> str:
+    """The command of the run, its designs without their folders."""
+    flags = [f"--design {' '.join(Path(d).name for d in config['design'])}"]
+    flags += [f"--{key.replace('_', '-')} {config[key]}" for key in SETTINGS]
+    flags += [f"--ppo.epochs {config['ppo']['epochs']}"]
+    flags += [f"--pretrain.steps {config['pretrain']['steps']}", "--out RUN"]
+    lines = [" ".join(flags[k : k + 4]) for k in range(0, len(flags), 4)]
+    return "sciml run circuit_placement " + " \\\n    ".join(lines)
 
 
 def training(run: Path) -> dict[str, dict[str, float]]:
@@ -70,7 +80,7 @@ def main() -> None:
     learned = training(run)
     out = {
         "date": str(date.today()), "device": processor(), "threads": 1,
-        "settings": {key: config[key] for key in SETTINGS},
+        "command": command(config), "seeds": config["seeds"],
         "training": learned, **found,
     }  # fmt: skip
     RESULTS.with_suffix(".json").write_text(json.dumps(out, indent=1) + "\n")
@@ -78,14 +88,15 @@ def main() -> None:
         "# Does learning help to place macros?",
         "",
         f"{config['budget']:g} CPU-seconds a run, {len(config['seeds'])} seeds, "
-        f"{config['trainings']} independent trainings (designs, teachers and weights of their "
+        f"{config['trainings']} independent training(s) (designs, teachers and weights of their "
         "own); no design below was seen in training. Lower proxy is better; the proxy is not "
         "timing. Proxies are mean +- standard deviation over seeds; gains are of the pretrained "
         "policy, seed by seed, with the 95 % interval of their mean, each comparison by itself. "
         f"One thread of {processor()}, {date.today()}.",
         "",
         "```",
-        *__doc__.split("\n\n")[1].splitlines(),
+        command(config),
+        "python benchmarks/placement_learning.py RUN",
         "```",
     ]
     for name, design in found["designs"].items():

@@ -85,12 +85,13 @@ def test_only_gains_beyond_the_spread_count_as_learning():
     assert [r["found"] for r in found.values()] == [
         "no difference shown", "gain", "no difference shown", "loss", "no difference shown"
     ]  # fmt: skip
-    said = recipe.verdict(rows, "d")
+    said = recipe.verdict(rows, "d", 5)
     assert said.startswith("A learning gain is real") and "the network (gain of 0.1000" in said
+    assert recipe.verdict(rows, "d", 1).startswith("These weights gain here, but 1 training")
     for row in rows:
         if row["method"] == "wire-mask search":
             row["proxy"] = 0.61
-    assert recipe.verdict(rows, "d").startswith("No learning gain")
+    assert recipe.verdict(rows, "d", 5).startswith("No learning gain")
     assert recipe.summary(rows, "d")[0]["method"] == "policy: random frozen trunk"
     one_seed = [r for r in rows if r["seed"] == 0]
     assert all(r["found"] == "no difference shown" for r in recipe.against(one_seed, "d"))
