@@ -182,9 +182,11 @@ def main(config: Config, out: Path) -> None:
     log.close()
     with atomic_write(out / "results.json") as part:
         short = [{k: v for k, v in row.items() if k != "history"} for row in rows]
-        found = {d.name: {"what": d.summary(), "table": summary(rows, d.name),
-                          "pretrained_against": against(rows, d.name),
-                          "verdict": verdict(rows, d.name, config.trainings)} for d in tests}  # fmt: skip
+        found = {
+            d.name: {"what": d.summary(), "table": summary(rows, d.name),
+                     "pretrained_against": against(rows, d.name),
+                     "verdict": verdict(rows, d.name, config.trainings)} for d in tests
+        }  # fmt: skip
         part.write_text(json.dumps({"designs": found, "runs": short}, indent=1))
     report(config, tests, rows, best, out, time.monotonic() - began)
 
