@@ -26,6 +26,10 @@ SETTINGS = (
     "held_out", "held_out_scale", "trainings", "train_designs", "scale", "budget", "teacher",
     "imitation_epochs", "updates", "rollout", "environments",
 )  # fmt: skip
+FEW = (
+    " The spread is that of the search: so few trainings, so short, say what these weights are "
+    "worth and not what longer learning could be."
+)
 
 
 def command(config: dict[str, Any]) -> str:
@@ -92,7 +96,7 @@ def main() -> None:
         "own); no design below was seen in training. Lower proxy is better; the proxy is not "
         "timing. Proxies are mean +- standard deviation over seeds; gains are of the pretrained "
         "policy, seed by seed, with the 95 % interval of their mean, each comparison by itself. "
-        f"One thread of {processor()}, {date.today()}.",
+        f"One thread of {processor()}, {date.today()}." + (FEW if config["trainings"] < 5 else ""),
         "",
         "```",
         command(config),
