@@ -212,4 +212,4 @@ def test_ctrl_c_while_macros_move_ends_at_once_and_legally(monkeypatch):
     assert placed.scores["legal"], check(placed.design, design).problems
     monkeypatch.setattr(GlobalPlacer, "crowd", crowd)
     finished = place(design, budget=100, movable="all", seed=1)
-    assert placed.scores["hpwl"] < 1.5 * finished.scores["hpwl"]  # what was found is not thrown away
+    assert placed.scores["hpwl"] < 1.5 * finished.scores["hpwl"]  # not thrown away
