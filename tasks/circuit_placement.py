@@ -47,8 +47,6 @@ from sciml.placement.policy import (
     GridPolicy,
     Player,
     PolicyConfig,
-    load_policy,
-    save_policy,
     shifted,
 )
 from sciml.placement.pretraining import corpus
@@ -147,7 +145,7 @@ def main(config: Config, out: Path) -> None:
         json.dumps(row), file=log, flush=True
     )
     trained = [train_policies(config, k, out, note) for k in range(config.trainings)]
-    save_policy(trained[0]["pretrained"], out / "policy.safetensors")
+    trained[0]["pretrained"].save(out / "policy.safetensors")
 
     for run in methods(replace(config, budget=0.05), trained[0]).values():
         run(synthetic(1000 * config.seed, config.scale), 0)  # compiled code is read before timing
@@ -209,7 +207,7 @@ def train_policies(
     for name in ("pretrained", "scratch", "random frozen trunk", "imitation only"):
         path = out / f"{name}.safetensors"
         if path.exists():
-            policies[name] = load_policy(path)
+            policies[name] = GridPolicy.from_pretrained(path)
             continue
         if pretrained is None:
             pretrained = pretrain(config, train, out)
@@ -225,7 +223,7 @@ def train_policies(
         if name != "imitation only":
             for row in reinforce(config, policy, train, state):
                 note({"network": name, "training": number, **row})
-        save_policy(policy, path)
+        policy.save(path)
         policies[name] = policy
     return policies
 

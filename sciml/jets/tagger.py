@@ -11,7 +11,6 @@ published networks with its own weights (`from_weaver`).
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -298,25 +297,13 @@ class JetTagger(nn.Module):
         Raises:
             InputError: no such model or file, or a file of something else.
         """
-        from safetensors import SafetensorError, safe_open
-
-        from sciml import weights
         from sciml.trunks.base import load_state
+        from sciml.weights import files
 
-        path = weights.find(name_or_path)
-        try:
-            with safe_open(path, "pt") as file:
-                metadata = file.metadata() or {}
-                tensors = {key: file.get_tensor(key) for key in file.keys()}
-            description = json.loads(metadata.get("jet_tagger", "null"))
-        except (SafetensorError, ValueError, OSError) as error:
-            raise InputError(f"is not a readable safetensors file ({error})", where=path) from error
-        if description is None:
-            raise InputError(
-                "holds no jet tagger",
-                where=path,
-                hint="Weights of weaver-core are read by JetTagger.from_weaver",
-            )
+        description, tensors, path = files.read(
+            name_or_path, "jet_tagger", "jet tagger",
+            hint="Weights of weaver-core are read by JetTagger.from_weaver",
+        )  # fmt: skip
         try:
             kind = WeaverNetwork if description["kind"] == "weaver" else TrunkNetwork
             network = kind.build(description["network"], len(description["classes"]))
@@ -334,12 +321,9 @@ class JetTagger(nn.Module):
             path: the file.
             notes: further text for the file's header (seed, data, command).
         """
-        from safetensors.torch import save_file
+        from sciml.weights import files
 
-        from sciml.paths import atomic_write
-
-        path = Path(path)
-        if path.suffix != ".safetensors":
+        if Path(path).suffix != ".safetensors":
             raise InputError("must end in .safetensors", where=path)
         description = {
             "kind": self.network.kind,
@@ -348,11 +332,7 @@ class JetTagger(nn.Module):
             "limit": self.limit,
             "answer": self.answer,
         }
-        tensors = {name: value.detach().cpu().contiguous() for name, value in _own(self).items()}
-        metadata = {"jet_tagger": json.dumps(description), **(notes or {})}
-        with atomic_write(path) as temporary:
-            save_file(tensors, temporary, metadata)
-        return path
+        return files.write(path, _own(self), "jet_tagger", description, notes=notes)
 
     @classmethod
     def from_weaver(

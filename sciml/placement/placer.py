@@ -72,7 +72,7 @@ def place(
             places cells electrostatically.
         movable: "macros" (hard and soft), "cells" (standard cells only) or "all".
         config: of the annealing.
-        policy: for method "policy": a file that `save_policy` wrote.
+        policy: for method "policy": a file that `GridPolicy.save` wrote.
         state: a file to save the search to after every stage and to resume it from.
         report: called with a dictionary of progress after every stage.
 
@@ -104,13 +104,13 @@ def place(
 
         chosen: Any = None
         if method == "policy":
-            from sciml.placement.policy import load_policy
+            from sciml.placement.policy import GridPolicy
 
             if policy is None:
                 raise InputError("method policy needs a trained policy; none comes with sciml",
                                  hint="Give --policy FILE, the policy.safetensors of `sciml run "
                                       "circuit_placement`, or use --method sa")  # fmt: skip
-            chosen = load_policy(policy)
+            chosen = GridPolicy.from_pretrained(policy)
         found = search_macros(design, budget, seed, policy=chosen, report=report)
         result, history, stopped = found.design, found.history, found.stopped
         evaluations = found.evaluations

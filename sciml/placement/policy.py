@@ -8,7 +8,6 @@ that an untrained head is a noisy greedy placer and training departs from it whe
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,12 +19,12 @@ from torch import Tensor, nn
 
 from sciml.config import Range, from_dict, to_dict
 from sciml.errors import InputError
-from sciml.paths import atomic_write
 from sciml.placement.design import Design
 from sciml.placement.embedder import NetlistEmbedder, collate, netlist_graph
 from sciml.placement.env import PlacementEnv
 from sciml.trunks.base import Trunk
 from sciml.trunks.message_passing import MessagePassing, MessagePassingConfig
+from sciml.weights import files
 
 MAPS = 3
 
@@ -79,6 +78,25 @@ class GridPolicy(nn.Module):
         if c.frozen:
             for part in (self.trunk, self.embedder):
                 part.requires_grad_(False)
+
+    @classmethod
+    def from_pretrained(cls, name_or_path: str | Path) -> GridPolicy:
+        """A policy that comes with the package, by name, or what `save` wrote, by path.
+
+        Raises:
+            InputError: there is none of that name, or the file is no policy.
+        """
+        described, state, path = files.read(name_or_path, "placement_policy", "placement policy")
+        policy = cls(from_dict(PolicyConfig, described, where=str(path)))
+        try:
+            policy.load_state_dict(state)
+        except RuntimeError as error:
+            raise InputError(f"is no placement policy: {error}", where=path) from None
+        return policy
+
+    def save(self, path: str | Path) -> Path:
+        """Write the weights with the configuration, as one .safetensors file."""
+        return files.write(path, self.state_dict(), "placement_policy", to_dict(self.config))
 
     def encode(self, graph: Any) -> tuple[Tensor, Tensor]:
         """(rows of all nodes and nets [S, dim], one vector a netlist [B, dim])."""
@@ -192,37 +210,3 @@ def shifted(inputs: dict[str, Tensor], most: int) -> dict[str, Tensor]:
     each = torch.arange(B, device=maps.device)[:, None, None]
     moved = wide.permute(0, 2, 3, 1)[each, row[:, :, None], column[:, None]]
     return inputs | {"maps": moved.permute(0, 3, 1, 2)}
-
-
-def save_policy(policy: GridPolicy, path: str | Path) -> None:
-    """Weights as safetensors with the configuration in their metadata."""
-    from safetensors.torch import save_file
-
-    with atomic_write(path) as part:
-        save_file(
-            {k: v.contiguous() for k, v in policy.state_dict().items()},
-            str(part),
-            metadata={"config": json.dumps(to_dict(policy.config))},
-        )
-
-
-def load_policy(name: str | Path) -> GridPolicy:
-    """A policy from a file, or one that comes with the package, by name.
-
-    Raises:
-        InputError: there is none of that name, or the file is no policy.
-    """
-    from safetensors import SafetensorError, safe_open
-
-    from sciml.weights import find
-
-    path = find(name)
-    try:
-        with safe_open(str(path), "pt") as file:
-            config = from_dict(PolicyConfig, json.loads((file.metadata() or {})["config"]))
-            state = {key: file.get_tensor(key) for key in file.keys()}
-        policy = GridPolicy(config)
-        policy.load_state_dict(state)
-    except (SafetensorError, KeyError, ValueError, RuntimeError, OSError) as error:
-        raise InputError(f"is no placement policy: {error}", where=path) from None
-    return policy

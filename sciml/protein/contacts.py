@@ -30,6 +30,7 @@ from sciml.protein.contact_features import (
     contact_features,
 )
 from sciml.trunks.pair_transformer import PairTransformer, PairTransformerConfig
+from sciml.weights import files
 
 EDGES = (4.0, 5.0, 6.0, 7.0, 8.0, 9.0, 10.0, 11.0, 12.0, 13.0, 14.0, 15.0, 16.0, 18.0, 20.0)
 """Upper edges [A] of the CB distance classes; the last class takes everything beyond."""
@@ -325,19 +326,8 @@ class ContactPredictor:
         Raises:
             InputError: no such file, or it holds no contact network of this version.
         """
-        import json
-
-        from safetensors import safe_open
-
-        from sciml.weights import find
-
-        path = find(name)
-        with safe_open(path, "pt") as file:
-            meta = file.metadata() or {}
-            state = {key: file.get_tensor(key) for key in file.keys()}
-        if "contact_config" not in meta:
-            raise InputError("holds no contact network", where=path)
-        config = from_dict(ContactConfig, json.loads(meta["contact_config"]), where=path)
+        described, state, path = files.read(name, "contact_config", "contact network")
+        config = from_dict(ContactConfig, described, where=path)
         nets = []
         for number in range(len({key.split(".", 1)[0] for key in state})):
             net = ContactNet(config)
@@ -353,20 +343,12 @@ class ContactPredictor:
 
     def save(self, path: str | Path) -> None:
         """Write the weights (safetensors, with the configuration in its metadata)."""
-        import json
-
-        from safetensors.torch import save_file
-
-        from sciml.paths import atomic_write
-
-        meta = {"contact_config": json.dumps(to_dict(self.nets[0].config))}
         state = {
-            f"{number}.{key}": value.detach().cpu().contiguous()
+            f"{number}.{key}": value
             for number, net in enumerate(self.nets)
             for key, value in net.state_dict().items()
         }
-        with atomic_write(path) as temporary:
-            save_file(state, temporary, metadata=meta)
+        files.write(path, state, "contact_config", to_dict(self.nets[0].config))
 
     def predict(self, msa: Alignment | str | Path, columns: str = "all") -> np.ndarray:
         """[C, C] contact probabilities over the alignment's columns; see `predict_distances`."""

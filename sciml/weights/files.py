@@ -56,7 +56,7 @@ def write(
 
 
 def read(
-    name_or_path: str | os.PathLike[str], entry: str, what: str
+    name_or_path: str | os.PathLike[str], entry: str, what: str, hint: str = ""
 ) -> tuple[Any, dict[str, Tensor], Path]:
     """(description, tensors with floats in single precision, the file).
 
@@ -64,6 +64,7 @@ def read(
         name_or_path: a shipped model, a file, or a run's folder.
         entry: of the header, see `write`.
         what: the kind of model in words, for errors: "jet tagger".
+        hint: what to do with a file of another kind.
 
     Raises:
         InputError: no such file, an unreadable one, or one that holds another kind of model.
@@ -81,6 +82,6 @@ def read(
         raise InputError(f"is not a readable safetensors file ({error})", where=path) from None
     if description is None:
         held = f"; its header has {sorted(metadata)}" if metadata else ""
-        raise InputError(f"holds no {what}{held}", where=path)
+        raise InputError(f"holds no {what}{held}", where=path, hint=hint)
     half = (torch.bfloat16, torch.float16)
     return description, {k: v.float() if v.dtype in half else v for k, v in state.items()}, path

@@ -15,8 +15,6 @@ from sciml.placement.policy import (
     GridPolicy,
     Player,
     PolicyConfig,
-    load_policy,
-    save_policy,
     shifted,
 )
 from sciml.placement.pretraining import connected_part, corpus
@@ -139,14 +137,14 @@ def test_searches_return_legal_placements(designs):
 def test_weights_go_to_disk_and_back(tmp_path):
     torch.manual_seed(1)
     policy = GridPolicy(SMALL)
-    save_policy(policy, tmp_path / "p.safetensors")
-    again = load_policy(tmp_path / "p.safetensors")
+    policy.save(tmp_path / "p.safetensors")
+    again = GridPolicy.from_pretrained(tmp_path / "p.safetensors")
     assert again.config == policy.config
     for a, b in zip(policy.parameters(), again.parameters(), strict=True):
         assert torch.equal(a, b)
     (tmp_path / "bad.safetensors").write_bytes(b"no weights")
-    with pytest.raises(InputError, match="no placement policy"):
-        load_policy(tmp_path / "bad.safetensors")
+    with pytest.raises(InputError, match="not a readable"):
+        GridPolicy.from_pretrained(tmp_path / "bad.safetensors")
 
 
 def test_a_frozen_trunk_stays_as_it_is(designs):
@@ -185,7 +183,7 @@ def test_place_takes_a_policy_file(designs, tmp_path):
     from sciml.placement.placer import place
 
     torch.manual_seed(1)
-    save_policy(GridPolicy(SMALL), tmp_path / "mine.safetensors")
+    GridPolicy(SMALL).save(tmp_path / "mine.safetensors")
     placed = place(designs[0], budget=0.6, method="policy", policy=tmp_path / "mine.safetensors")
     assert placed.scores["legal"] and placed.scores["evaluations"] > 10
     with pytest.raises(InputError):
