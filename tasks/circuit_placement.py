@@ -57,6 +57,7 @@ from sciml.rl.curl import CURL, CURLConfig
 from sciml.rl.ppo import PPO, PPOConfig, load_state, state_dict
 from sciml.rl.rollout import Rollout, as_arrays, as_tensors
 from sciml.train import TrainConfig, fit
+from sciml.train.log import kept_rows
 
 
 @dataclass(frozen=True)
@@ -149,7 +150,7 @@ def main(config: Config, out: Path) -> None:
 
     for run in methods(replace(config, budget=0.05), trained[0]).values():
         run(synthetic(1000 * config.seed, config.scale), 0)  # compiled code is read before timing
-    rows = [json.loads(line) for line in lines(out / "runs.jsonl")]
+    rows = kept_rows(out / "runs.jsonl")
     best: dict[str, Any] = {}
     for design in tests:
         for k, seed in enumerate(config.seeds):
@@ -187,12 +188,6 @@ def main(config: Config, out: Path) -> None:
         }  # fmt: skip
         part.write_text(json.dumps({"designs": found, "runs": short}, indent=1))
     report(config, tests, rows, best, out, time.monotonic() - began)
-
-
-def lines(path: Path) -> list[str]:
-    """Whole lines of a file that may not be there or may end in half a line."""
-    text = path.read_text(encoding="utf-8") if path.exists() else ""
-    return text[: text.rfind("\n") + 1].splitlines()
 
 
 def train_policies(

@@ -36,7 +36,7 @@ from sciml.report import Page
 from sciml.report.plots import COLOURS, axes
 from sciml.report.statistics import mean_and_spread, paired
 from sciml.train import TrainConfig, fit
-from sciml.train.log import console
+from sciml.train.log import console, kept_rows
 from sciml.trunks.multihead import MixedCollate, MixedDataset, Mixture
 
 SCIENCES = ("jets", "protein", "symbolic", "placement")
@@ -118,7 +118,7 @@ def main(config: Config, out: Path) -> None:
         part.write_text(json.dumps(found | {"rows": rows.found}, indent=1), encoding="utf-8")
     with atomic_write(out / "table.md") as part:
         part.write_text(markdown(config, questions, found), encoding="utf-8")
-    report(config, questions, found, out, time.monotonic() - began)
+    report(config, questions, found, rows.found, out, time.monotonic() - began)
 
 
 class Rows:
@@ -126,11 +126,7 @@ class Rows:
 
     def __init__(self, out: Path) -> None:
         self.path = out / "metrics.jsonl"
-        text = self.path.read_text(encoding="utf-8") if self.path.exists() else ""
-        whole = text[: text.rfind("\n") + 1]
-        self.found: list[dict[str, Any]] = [json.loads(line) for line in whole.splitlines()]
-        if whole != text:
-            self.path.write_text(whole, encoding="utf-8")
+        self.found = kept_rows(self.path)
 
     def add(self, key: dict[str, Any], measure: Any) -> None:
         """Measure and keep a row, unless it is there."""
@@ -163,8 +159,8 @@ def compare(config: Config, questions: dict[str, Question], rows: Rows, out: Pat
             answer = question.student if part == "student" else question.answer
             assert answer is not None
             settings = replace(config.finetune, seed=seed)
-            return answer(trunk, embedder, question.amounts[level], settings,
-                          frozen=start == "random frozen")  # fmt: skip
+            trunk.requires_grad_(start != "random frozen")
+            return answer(trunk, embedder, question.amounts[level], settings)
 
         rows.add(key, measure)
 
@@ -388,8 +384,8 @@ def _table(rows: list[dict[str, Any]]) -> list[str]:
 
 
 def report(
-    config: Config, questions: dict[str, Question], found: dict[str, Any], out: Path,
-    seconds: float,
+    config: Config, questions: dict[str, Question], found: dict[str, Any],
+    rows: list[dict[str, Any]], out: Path, seconds: float,
 ) -> None:  # fmt: skip
     """report.html."""
     page = Page(
@@ -400,7 +396,7 @@ def report(
     figure, panels = axes(4.2, 3.6, columns=len(questions))
     for axis, (domain, q) in zip(panels, questions.items(), strict=True):
         for number, start in enumerate(STARTS):
-            by_amount = [(a, scores(found_rows(out), part="starts", domain=domain, start=start,
+            by_amount = [(a, scores(rows, part="starts", domain=domain, start=start,
                                     amount=a)) for a in dict.fromkeys(q.amounts)]  # fmt: skip
             x = [a for a, s in by_amount if s]
             mean = [np.mean(s) for _, s in by_amount if s]
@@ -433,11 +429,6 @@ def report(
     page.command(f"sciml run transfer --config {out / 'config.yaml'} --out {out}-again")
     page.text(f"Took {found['seconds']:,} CPU-seconds in all, {seconds:,.0f} s in the last run.")
     page.write(out / "report.html")
-
-
-def found_rows(out: Path) -> list[dict[str, Any]]:
-    """All measured rows."""
-    return Rows(out).found
 
 
 if __name__ == "__main__":

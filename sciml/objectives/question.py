@@ -37,15 +37,11 @@ FRACTIONS = (0.001, 0.01, 0.1, 1.0)
 
 
 class Answer(Protocol):
-    """Fine-tune in place with `amount` labels; the score on examples that nothing has seen."""
+    """Fine-tune in place with `amount` labels; the score on examples that nothing has seen. A
+    trunk without gradients stays as it is: embedder and head alone are trained."""
 
     def __call__(
-        self,
-        trunk: Trunk,
-        embedder: Embedder,
-        amount: int,
-        train: TrainConfig,
-        frozen: bool = False,
+        self, trunk: Trunk, embedder: Embedder, amount: int, train: TrainConfig
     ) -> float: ...
 
 
@@ -78,6 +74,12 @@ class Question:
     student: Answer | None = None
 
 
+MOST_UNLABELLED = 2000
+"""Examples that a teacher labels."""
+AT_ONCE = 64
+"""Examples of a batch that is measured."""
+
+
 def amounts(count: int) -> tuple[int, ...]:
     """`count` times each of `FRACTIONS`, at least one."""
     return tuple(max(1, round(count * fraction)) for fraction in FRACTIONS)
@@ -106,34 +108,18 @@ class Labelled:
     augment: Callable[[Any], Any] | None = None
     classes: np.ndarray | None = None
 
-    def answer(
-        self,
-        trunk: Trunk,
-        embedder: Embedder,
-        amount: int,
-        train: TrainConfig,
-        frozen: bool = False,
-    ) -> float:
-        """See `Answer`; a frozen trunk leaves embedder and head to be trained."""
+    def answer(self, trunk: Trunk, embedder: Embedder, amount: int, train: TrainConfig) -> float:
+        """See `Answer`."""
         model = Supervised(trunk, embedder, self.config)
-        trunk.requires_grad_(not frozen)
         granted = Granted(self.train, self.order[:amount], train.batch_size)
         self._fit(model, granted, train, self.collate)
         return self.measure(model)
 
-    def student(
-        self,
-        trunk: Trunk,
-        embedder: Embedder,
-        amount: int,
-        train: TrainConfig,
-        frozen: bool = False,
-    ) -> float:
+    def student(self, trunk: Trunk, embedder: Embedder, amount: int, train: TrainConfig) -> float:
         """Noisy Student: a teacher labels the rest; a noised student of the same start learns from
         the surest quarter of each class beside the granted labels, with as many steps again."""
         assert self.classes is not None
         count = self.config.outputs
-        outputs: list[Tensor] = []
 
         def make(noise: Any) -> Supervised:
             parts = copy.deepcopy((trunk, embedder))
@@ -145,10 +131,7 @@ class Labelled:
             return model
 
         def predict(model: Any, data: Any) -> Tensor:
-            outputs.clear()
-            for batch in batches(data, self.collate, model):
-                outputs.append(model.predict(batch).float().softmax(-1).cpu())
-            return torch.cat(outputs)
+            return torch.cat(self._outputs(model, data)[0]).softmax(-1)
 
         rest = self.order[amount : amount + MOST_UNLABELLED]
         rounds = noisy_student(
@@ -167,9 +150,20 @@ class Labelled:
 
     def measure(self, model: Supervised) -> float:
         """The score on the test examples."""
-        kept = list(batches(self.test, self.collate, model))
-        with torch.no_grad():
-            return self.score([model.predict(batch).float().cpu() for batch in kept], kept)
+        return self.score(*self._outputs(model, self.test))
+
+    @torch.no_grad()
+    def _outputs(self, model: Supervised, examples: Examples) -> tuple[list[Tensor], list[Any]]:
+        """The model's outputs for all examples in order, batch by batch, and those raw batches."""
+        model.eval()
+        device = next(model.parameters()).device
+        outputs, batches = [], []
+        for start in range(0, len(examples), AT_ONCE):
+            places = range(start, min(start + AT_ONCE, len(examples)))
+            batch = move(self.collate([examples[i] for i in places]), device)
+            outputs.append(model.predict(batch).float().cpu())
+            batches.append(batch)
+        return outputs, batches
 
     def _fit(
         self,
@@ -181,9 +175,6 @@ class Labelled:
         settings = replace(train, checkpoint_every=train.steps, log_every=train.steps)
         with tempfile.TemporaryDirectory() as folder:
             fit(model, examples, settings, out=Path(folder), collate=collate, quiet=True)
-
-
-MOST_UNLABELLED = 2000
 
 
 class Granted(Sequence[Any]):
@@ -198,15 +189,3 @@ class Granted(Sequence[Any]):
 
     def __getitem__(self, i: Any) -> Any:
         return self.dataset[int(self.indices[i])]
-
-
-def batches(
-    examples: Examples, collate: Callable[[list[Any]], Any], model: torch.nn.Module, size: int = 64
-) -> Any:
-    """Raw batches of all examples in order, on the model's device; the model stops training."""
-    model.eval()
-    device = next(model.parameters()).device
-    with torch.no_grad():
-        for start in range(0, len(examples), size):
-            items = [examples[i] for i in range(start, min(start + size, len(examples)))]
-            yield move(collate(items), device)

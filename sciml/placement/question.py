@@ -43,12 +43,8 @@ def question(size: float = 1.0) -> Question:
     designs = [design(k) for k in range(max(ENVIRONMENTS, round(64 * size)))]
     test = [design(900_000 + k) for k in range(max(2, round(16 * size)))]
 
-    def answer(
-        trunk: Trunk, embedder: Embedder, amount: int, train: TrainConfig,
-        frozen: bool = False,
-    ) -> float:  # fmt: skip
+    def answer(trunk: Trunk, embedder: Embedder, amount: int, train: TrainConfig) -> float:
         assert isinstance(embedder, NetlistEmbedder)
-        trunk.requires_grad_(not frozen)
         policy = GridPolicy(PolicyConfig(), trunk, embedder)
         reinforce(policy, designs, amount, train)
         return float(np.mean([placed(policy, d) for d in test]))

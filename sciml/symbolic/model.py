@@ -167,7 +167,7 @@ class Seq2Seq(nn.Module):
         described, state, file = files.read(path, "sciml", "symbolic model")
         if described.get("kind") != "symbolic":
             raise InputError(f"holds no symbolic model but {described.get('kind')}", where=file)
-        config = from_dict(ModelConfig, described["config"], where=str(file))
+        config = from_dict(ModelConfig, described.get("config", {}), where=str(file))
         model = cls(config)
         missing, extra = model.load_state_dict(state, strict=False)
         if missing or extra:

@@ -252,7 +252,7 @@ class SkeletonModel(nn.Module):
         described, state, file = files.read(path, "sciml", "model of skeletons")
         if described.get("kind") != "skeletons":
             raise InputError(f"holds no model of skeletons but {described.get('kind')}", where=file)
-        model = cls(from_dict(SkeletonConfig, described["config"], where=str(file)))
+        model = cls(from_dict(SkeletonConfig, described.get("config", {}), where=str(file)))
         try:
             model.load_state_dict(state)
         except RuntimeError as error:

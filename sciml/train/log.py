@@ -20,6 +20,8 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from sciml.paths import atomic_write
+
 # Everything for people goes to stderr, so that stdout stays free for results.
 console = Console(stderr=True, highlight=False)
 
@@ -88,6 +90,19 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
         if isinstance(record, dict) and "step" in record:
             records.append(record)
     return records
+
+
+def kept_rows(path: Path) -> list[dict[str, Any]]:
+    """The whole rows of a file that a recipe appends to, one JSON object a line; none without it.
+
+    Half a line that an interruption left is cut off, so that the next row begins a line of its own.
+    """
+    text = path.read_text(encoding="utf-8") if path.exists() else ""
+    whole = text[: text.rfind("\n") + 1]
+    if whole != text:
+        with atomic_write(path) as part:
+            part.write_text(whole, encoding="utf-8")
+    return [json.loads(line) for line in whole.splitlines()]
 
 
 class _Rate(ProgressColumn):

@@ -24,7 +24,7 @@ def write(
     path: str | os.PathLike[str],
     state: Mapping[str, Tensor],
     entry: str,
-    description: Any,
+    description: Mapping[str, Any],
     *,
     half: bool = False,
     notes: Mapping[str, str] | None = None,
@@ -57,7 +57,7 @@ def write(
 
 def read(
     name_or_path: str | os.PathLike[str], entry: str, what: str, hint: str = ""
-) -> tuple[Any, dict[str, Tensor], Path]:
+) -> tuple[dict[str, Any], dict[str, Tensor], Path]:
     """(description, tensors with floats in single precision, the file).
 
     Args:
@@ -83,5 +83,7 @@ def read(
     if description is None:
         held = f"; its header has {sorted(metadata)}" if metadata else ""
         raise InputError(f"holds no {what}{held}", where=path, hint=hint)
+    if not isinstance(description, dict):
+        raise InputError(f"does not describe its {what}", where=path)
     half = (torch.bfloat16, torch.float16)
     return description, {k: v.float() if v.dtype in half else v for k, v in state.items()}, path

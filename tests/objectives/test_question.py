@@ -99,7 +99,8 @@ def test_only_granted_labels_are_learned_from(labelled):
 def test_a_frozen_trunk_stays_as_it_is(labelled):
     trunk, embedder = small()
     before = {k: v.clone() for k, v in trunk.state_dict().items()}
-    labelled.answer(trunk, embedder, 6, SHORT, frozen=True)
+    trunk.requires_grad_(False)
+    labelled.answer(trunk, embedder, 6, SHORT)
     for key, value in trunk.state_dict().items():
         torch.testing.assert_close(value, before[key], rtol=0, atol=0)
 

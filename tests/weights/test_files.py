@@ -28,8 +28,8 @@ def test_what_is_written_comes_back(state, tmp_path):
 
 def test_half_is_half_the_size_and_comes_back_as_single(state, tmp_path):
     big = state | {"a": torch.randn(100, 100)}
-    whole = files.write(tmp_path / "whole", big, "k", 0)
-    half = files.write(tmp_path / "half", big, "k", 0, half=True)
+    whole = files.write(tmp_path / "whole", big, "k", {})
+    half = files.write(tmp_path / "half", big, "k", {}, half=True)
     assert half.stat().st_size < 0.55 * whole.stat().st_size
     _, found, _ = files.read(half, "k", "model")
     assert found["a"].dtype == torch.float32 and found["count"].dtype == torch.int64
@@ -52,6 +52,10 @@ def test_other_files_are_named(state, tmp_path):
     save_file({"a": state["a"]}, broken, metadata={"placer": "{not json"})
     with pytest.raises(InputError, match="not a readable"):
         files.read(broken, "placer", "placer")
+    odd = tmp_path / "odd.safetensors"
+    save_file({"a": state["a"]}, odd, metadata={"placer": "[1, 2]"})
+    with pytest.raises(InputError, match="does not describe its placer"):
+        files.read(odd, "placer", "placer")
 
 
 def test_a_failed_write_leaves_what_was_there(state, tmp_path):
