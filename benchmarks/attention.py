@@ -13,13 +13,12 @@ import argparse
 import json
 import os
 import statistics
-import subprocess
 import sys
 import time
 from datetime import date
 from pathlib import Path
 
-from machine import forget_peak, processor, resident
+from machine import forget_peak, processor, resident, told
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -183,9 +182,8 @@ def main() -> None:
             for name in CANDIDATES:
                 if name == "compiled":
                     continue  # its peak is that of the compiler
-                command = [sys.executable, __file__, "--peak", name, case, kind]
-                done = subprocess.run(command, capture_output=True, text=True, check=True)
-                mib.setdefault(kind, {})[name] = float(done.stdout)
+                said = told(sys.executable, __file__, "--peak", name, case, kind)
+                mib.setdefault(kind, {})[name] = said
         result["memory"][case] = memory_of(case, mib)
         print(case, json.dumps(result["memory"][case]), flush=True)
         write()

@@ -18,13 +18,12 @@ import argparse
 import json
 import os
 import statistics
-import subprocess
 import sys
 import time
 from datetime import date
 from pathlib import Path
 
-from machine import processor
+from machine import processor, told
 
 for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ[name] = "1"
@@ -169,10 +168,7 @@ def main() -> None:
     measured: dict[tuple[int, str], list[dict]] = {}
     for _ in range(arguments.rounds):  # taking turns, so that drift hits all alike
         for side, python in (("sciml", sys.executable), ("peer", arguments.peer_python)):
-            run = subprocess.run([python, __file__, "--side", side], capture_output=True, text=True)
-            if run.returncode:
-                sys.exit(f"{side} failed:\n{run.stderr}")
-            for row in json.loads(run.stdout.splitlines()[-1]):
+            for row in told(python, __file__, "--side", side):
                 measured.setdefault((row["dim"], row["model"]), []).append(row)
     tokens = SOURCES * BEAM * LENGTH
     speed = {key: [tokens / row["seconds"] for row in found] for key, found in measured.items()}

@@ -19,7 +19,6 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import subprocess
 import sys
 import time
 from datetime import date
@@ -28,8 +27,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from machine import processor
+from machine import processor, told
 from torch import Tensor, nn
+
+from sciml.report import markdown
+from sciml.report.statistics import mean_and_spread
 
 HERE = Path(__file__).parent
 CONTESTANTS = ("ours", "ParT", "ParticleNet", "L-GATr-slim")
@@ -263,19 +265,15 @@ def measure(scores: np.ndarray, test: Any) -> dict[str, Any]:
 
 def table(rows: list[dict[str, Any]]) -> str:
     """Markdown: a line a contestant and budget."""
-    lines = [
-        "| budget | network | parameters | jets seen | mean AUC against QCD | accuracy |",
-        "|---|---|---|---|---|---|",
-    ]
+    heads = ["budget", "network", "parameters", "jets seen", "mean AUC against QCD", "accuracy"]
+    lines = []
     for key in dict.fromkeys((row["budget"], row["network"]) for row in rows):
         mine = [row for row in rows if (row["budget"], row["network"]) == key]
         cells = [f"{mine[0]['parameters']:,}", f"{np.mean([r['jets_seen'] for r in mine]):,.0f}"]
         for name in ("mean_auc", "accuracy"):
-            values = [row[name] for row in mine]
-            spread = np.std(values, ddof=1) if len(values) > 1 else math.nan
-            cells.append(f"{np.mean(values):.4f} ± {spread:.4f}")
-        lines.append(f"| {key[0]} | {key[1]} | " + " | ".join(cells) + " |")
-    return "\n".join(lines) + "\n"
+            cells.append(mean_and_spread([row[name] for row in mine], 4))
+        lines.append([*key, *cells])
+    return markdown.table(heads, lines)
 
 
 def main() -> None:
@@ -333,15 +331,11 @@ def main() -> None:
                 key = {"network": network, "budget": budget, "seed": seed}
                 if any(key.items() <= row.items() for row in rows):
                     continue
-                command = [
-                    str(pythons.get(network, options.weaver_python)), __file__, "--side", network,
-                    "--size", options.size, "--device", options.device, "--seed", str(seed),
-                    "--budget", budget, "--work", str(options.work),
-                ]  # fmt: skip
-                done = subprocess.run(command, capture_output=True, text=True)
-                if done.returncode:
-                    sys.exit(f"{network} failed:\n{done.stderr[-2000:]}")
-                said = json.loads(done.stdout.strip().splitlines()[-1])
+                said = told(
+                    pythons.get(network, options.weaver_python), __file__, "--side", network,
+                    "--size", options.size, "--device", options.device, "--seed", seed,
+                    "--budget", budget, "--work", options.work,
+                )  # fmt: skip
                 row = key | said | measure(np.load(options.work / "scores.npy"), test)
                 print(json.dumps(row), flush=True)
                 rows.append(row)

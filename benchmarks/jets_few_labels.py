@@ -54,6 +54,7 @@ from sciml.objectives.self_training import (
     noisy_student,
 )
 from sciml.objectives.supervised import Supervised, SupervisedConfig
+from sciml.report import markdown
 from sciml.train import TrainConfig, fit
 
 HERE = Path(__file__).parent
@@ -145,7 +146,7 @@ class Rows:
         Welch's t-test tells it from the first method at 5 %."""
         rows = self.content["rows"]
         heads = list(dict.fromkeys(row["method"] for row in rows))
-        lines = [f"| {down} | " + " | ".join(heads) + " |", "|---" * (len(heads) + 1) + "|"]
+        lines = []
         for name in dict.fromkeys(row[down] for row in rows):
             first, cells = self.scores(down, name, heads[0]), []
             for head in heads:
@@ -156,8 +157,8 @@ class Rows:
                     better = "better" if found.mean() > first.mean() else "worse"
                     text += f" ({better})" if sure else " (no difference)"
                 cells.append(text)
-            lines.append(f"| {name} | " + " | ".join(cells) + " |")
-        return "\n".join(lines) + "\n"
+            lines.append([name, *cells])
+        return markdown.table([down, *heads], lines)
 
 
 def labels_table(options: argparse.Namespace, rows: Rows) -> None:

@@ -17,7 +17,6 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
@@ -26,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from machine import told
 
 HERE = Path(__file__).parent
 BATCH = 512
@@ -211,9 +211,7 @@ def main() -> None:
             for who in ("weaver", "ours", "mapped", "stream"):
                 python = options.weaver_python if who == "weaver" else sys.executable
                 shutil.rmtree(folder / "cache", ignore_errors=True)
-                command = [str(python), __file__, "--side", who, "--folder", name]
-                done = subprocess.run(command, capture_output=True, text=True, check=True)
-                found = json.loads(done.stdout.strip().splitlines()[-1])
+                found = told(python, __file__, "--side", who, "--folder", name)
                 old = best.setdefault(who, found)
                 best[who] = {key: max(old[key], found[key]) for key in found}
         size, apart = (folder / "jets.root").stat().st_size, difference(folder)

@@ -18,7 +18,6 @@ from __future__ import annotations
 import argparse
 import importlib.metadata
 import json
-import subprocess
 import sys
 import tempfile
 import time
@@ -28,7 +27,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from machine import processor, resident
+from machine import processor, resident, told
 
 HERE = Path(__file__).parent
 LENGTH = 128
@@ -134,16 +133,12 @@ def compare(options: argparse.Namespace, folder: Path, case: dict[str, Any]) -> 
     best: dict[str, dict[str, float]] = {}
     for _ in range(options.rounds):
         for name, python in (("weaver", options.weaver_python), ("ours", sys.executable)):
-            line = subprocess.run(
-                [
-                    str(python), __file__, "--side", name, "--mode", case["mode"],
-                    "--threads", str(case["threads"]), "--repeats", str(options.repeats),
-                    "--inputs", str(folder / "inputs.npz"), "--weights", str(folder / "w.pt"),
-                    "--logits", str(folder / f"{name}.npy"),
-                ],
-                capture_output=True, text=True, check=True,
-            ).stdout.strip().splitlines()[-1]  # fmt: skip
-            found = json.loads(line)
+            found = told(
+                python, __file__, "--side", name, "--mode", case["mode"],
+                "--threads", case["threads"], "--repeats", options.repeats,
+                "--inputs", folder / "inputs.npz", "--weights", folder / "w.pt",
+                "--logits", folder / f"{name}.npy",
+            )  # fmt: skip
             old = best.get(name, found)
             best[name] = {
                 "rate": max(found["rate"], old["rate"]),

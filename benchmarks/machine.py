@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import platform
+import subprocess
 from pathlib import Path
+from typing import Any
 
 
 def processor() -> str:
@@ -12,6 +15,14 @@ def processor() -> str:
     lines = info.read_text().splitlines() if info.exists() else []
     names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.machine()
+
+
+def told(*command: object) -> Any:
+    """What a process of its own prints as JSON in its last line; its failure ends this one."""
+    done = subprocess.run([str(word) for word in command], stdout=subprocess.PIPE, text=True)
+    if done.returncode:
+        raise SystemExit(f"failed with exit code {done.returncode}: {' '.join(map(str, command))}")
+    return json.loads(done.stdout.strip().splitlines()[-1])
 
 
 def resident(key: str = "VmRSS") -> float:

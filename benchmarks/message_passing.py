@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -29,7 +28,7 @@ from statistics import median
 
 import numpy as np
 import torch
-from machine import forget_peak, processor, resident
+from machine import forget_peak, processor, resident, told
 from torch import Tensor
 
 WIDTH, HEADS, EDGE_DIM = 64, 4, 8
@@ -103,8 +102,7 @@ def seconds(step: Step) -> float:
 
 def peak_mib(name: str, nodes: int, edges: int) -> float:
     """Peak memory of a pass in a process of its own, less what graph and layer take, MiB."""
-    command = [sys.executable, __file__, "--alone", name, str(nodes), str(edges)]
-    return float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    return told(sys.executable, __file__, "--alone", name, nodes, edges)
 
 
 def alone(name: str, nodes: int, edges: int) -> None:

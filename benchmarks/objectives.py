@@ -37,6 +37,7 @@ from sciml.data import fetch
 from sciml.jets.embedder import JetEmbedder, augment, collate
 from sciml.jets.sample import JetSample
 from sciml.objectives import probe
+from sciml.report.markdown import table as markdown_table
 from sciml.train import TrainConfig, fit
 
 OBJECTIVES: dict[str, dict[str, Any]] = {
@@ -162,23 +163,23 @@ def summary(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def markdown(table: list[dict[str, Any]], head: dict[str, Any]) -> str:
     """The table as people read it."""
+    heads = ["objective", "seeds", "linear probe", "kNN probe", "fine-tuned, 1 % labels"]
     lines = [
         "# Pretraining objectives on jets", "",
         f"{head['train']} unlabelled jets, {head['steps']} steps of 32; linear and kNN probe with "
         f"1,000 labels, fine-tuning with 1 % of the labels; {head['test']} test jets; mean "
         "one-against-rest AUC, mean and standard deviation over seeds. `none`: random weights "
         "(probes) and training from scratch (fine-tuned).", "",
-        "| objective | seeds | linear probe | kNN probe | fine-tuned, 1 % labels |",
-        "|---|---|---|---|---|",
+        markdown_table(heads, [
+            [e["objective"], e["seeds"], *(
+                f"{e[k]:.4f} ± {e[f'{k}_spread']:.4f}"
+                for k in ("linear_auc", "knn_auc", "finetuned_auc")
+            )]
+            for e in table
+        ]),
     ]  # fmt: skip
-    for e in table:
-        cells = " | ".join(
-            f"{e[k]:.4f} ± {e[f'{k}_spread']:.4f}"
-            for k in ("linear_auc", "knn_auc", "finetuned_auc")
-        )
-        lines.append(f"| {e['objective']} | {e['seeds']} | {cells} |")
     return "\n".join(
-        [*lines, "", f"Made by `{head['command']}`, {head['date']}, {head['device']}.", ""]
+        [*lines, f"Made by `{head['command']}`, {head['date']}, {head['device']}.", ""]
     )
 
 

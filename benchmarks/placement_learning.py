@@ -11,8 +11,8 @@ benchmarks/results/placement_learning.json and .md with the settings that the ru
 
 from __future__ import annotations
 
+import argparse
 import json
-import sys
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,8 @@ from typing import Any
 import numpy as np
 import yaml
 from machine import processor
+
+from sciml.report import markdown
 
 RESULTS = Path(__file__).parent / "results/placement_learning"
 SETTINGS = (
@@ -64,21 +66,12 @@ def training(run: Path) -> dict[str, dict[str, float]]:
     return found
 
 
-def table(rows: list[dict[str, Any]]) -> str:
-    """Rows as a table of Markdown."""
-    keys = list(dict.fromkeys(key for row in rows for key in row))
-    shown = [
-        [f"{v:.4g}" if isinstance(v := row.get(key, ""), float) else str(v) for key in keys]
-        for row in rows
-    ]
-    lines = [keys, ["---"] * len(keys), *shown]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-
-
 def main() -> None:
-    if len(sys.argv) != 2:
-        raise SystemExit("usage: python benchmarks/placement_learning.py RUN")
-    run = Path(sys.argv[1])
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("run", type=Path, help="the folder that the recipe wrote")
+    run = parser.parse_args().run
     found = json.loads((run / "results.json").read_text())
     config = yaml.safe_load((run / "config.yaml").read_text())
     learned = training(run)
@@ -105,15 +98,15 @@ def main() -> None:
     ]
     for name, design in found["designs"].items():
         text += ["", f"## {name}", "", design["what"], "", f"**{design['verdict']}**", ""]
-        text += [table(design["table"]), ""]
+        text += [markdown.of_records(design["table"], ".4g")]
         rows = [
             {"pretrained against": r["control"], "which tests": r["tests"],
              "gain": f"{r['gain']:+.4f} +- {r['half_interval']:.4f}", "better": r["better"],
              "found": r["found"]} for r in design["pretrained_against"]
         ]  # fmt: skip
-        text += [table(rows)]
+        text += [markdown.of_records(rows, ".4g")]
     text += ["", "## Training, not in the budgets above", ""]
-    text += [table([{"policy": name, **values} for name, values in learned.items()]), ""]
+    text += [markdown.of_records([{"policy": n, **values} for n, values in learned.items()], ".4g")]
     RESULTS.with_suffix(".md").write_text("\n".join(text))
     print("\n".join(text))
 

@@ -11,8 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
-import subprocess
 import sys
 import tempfile
 import time
@@ -20,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from machine import resident, told
 
 HERE = Path(__file__).resolve()
 COLUMNS = 200
@@ -56,7 +55,7 @@ def measure(path: Path) -> dict[str, Any]:
     Alignment.from_sequences(["ACD", "ACE"]).neff()  # compiled before the clock starts
 
     def peak() -> float:
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+        return resident("VmHWM") / 1024
 
     steps: dict[str, dict[str, float]] = {}
     before = started = time.process_time()
@@ -110,9 +109,7 @@ def main() -> None:
         path = Path(folder) / "made.a3m"
         for rows in arguments.rows:
             make(path, rows)
-            command = [sys.executable, str(HERE), "--one", str(path)]
-            done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-            found.append(json.loads(done.stdout.splitlines()[-1]))
+            found.append(told(sys.executable, HERE, "--one", path))
             print(found[-1], flush=True)
     result = {
         "benchmark": "protein_alignments",

@@ -21,11 +21,20 @@ from typing import Any
 
 import numpy as np
 
+from sciml.report.markdown import table
+
 COLUMNS = ("P@L", "P@L/2", "P@L/5")
 
 
 def markdown(result: dict[str, Any]) -> str:
     """The tables as Markdown."""
+    rows = []
+    for row in result["real"]:
+        cells = []
+        for name in COLUMNS:
+            spread = row.get(f"{name} spread")
+            cells.append(f"{row[name]:.3f}" + (f" ± {spread:.3f}" if spread is not None else ""))
+        rows.append([row["method"], *cells, row["runs"]])
     lines = [
         f"# {result['what']}",
         "",
@@ -33,15 +42,8 @@ def markdown(result: dict[str, Any]) -> str:
         "more residues apart (CB within 8 A; L: residues with a column); spread: one standard "
         "deviation over seeds.",
         "",
-        "| method | P@L | P@L/2 | P@L/5 | seeds |",
-        "|---|---|---|---|---|",
+        table(["method", "P@L", "P@L/2", "P@L/5", "seeds"], rows).rstrip(),
     ]
-    for row in result["real"]:
-        cells = []
-        for name in COLUMNS:
-            spread = row.get(f"{name} spread")
-            cells.append(f"{row[name]:.3f}" + (f" ± {spread:.3f}" if spread is not None else ""))
-        lines.append(f"| {row['method']} | {' | '.join(cells)} | {row['runs']} |")
     coarse = result["coarse models"]
     lines += [
         "",

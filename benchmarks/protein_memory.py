@@ -11,12 +11,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
 import sys
 import time
 from pathlib import Path
 
 import numpy as np
+from machine import resident, told
 
 HERE = Path(__file__).resolve()
 LETTERS = "ACDEFGHIKLMNPQRSTVWY"
@@ -24,14 +24,9 @@ LETTERS = "ACDEFGHIKLMNPQRSTVWY"
 
 def measure(n: int, clusters: int, extra: int, blocks: int) -> dict[str, float]:
     """Fold a random alignment of `n` columns; peaks [GiB] before and after, and the estimate."""
-    import resource
-
     from sciml.protein import Alignment, StructurePredictor, memory
     from sciml.protein.features import FeatureConfig
     from sciml.protein.model import AlphaFold, AlphaFoldConfig
-
-    def peak() -> float:
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 
     config = AlphaFoldConfig(blocks=blocks, extra_blocks=1)
     predictor = StructurePredictor(AlphaFold(config), "cpu")
@@ -39,14 +34,14 @@ def measure(n: int, clusters: int, extra: int, blocks: int) -> dict[str, float]:
     rows = ["".join(rng.choice(list(LETTERS), n)) for _ in range(clusters + extra)]
     alignment = Alignment.from_sequences(rows)
     sizes = FeatureConfig(clusters=clusters, extra=extra)
-    before, started = peak(), time.process_time()
+    before, started = resident("VmHWM") / 1024, time.process_time()
     predictor.predict(alignment, config=sizes, recycles=0)
     return {
         "residues": n,
         "clusters": clusters,
         "extra": extra,
         "loaded_gib": before,
-        "peak_gib": peak(),
+        "peak_gib": resident("VmHWM") / 1024,
         "estimate_gib": memory.estimate(config, n, sizes).bytes / 2**30,
         "cpu_s": time.process_time() - started,
     }
@@ -68,11 +63,10 @@ def main() -> None:
         return
     rows = []
     for n in arguments.residues:
-        command = [sys.executable, str(HERE), "--one", "--residues", str(n)]
-        command += ["--clusters", str(arguments.clusters), "--extra", str(arguments.extra)]
-        command += ["--blocks", str(arguments.blocks)]
-        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-        rows.append(json.loads(done.stdout.splitlines()[-1]))
+        rows.append(told(
+            sys.executable, HERE, "--one", "--residues", n, "--clusters", arguments.clusters,
+            "--extra", arguments.extra, "--blocks", arguments.blocks,
+        ))  # fmt: skip
         print(rows[-1], flush=True)
     result = {
         "benchmark": "protein_memory",

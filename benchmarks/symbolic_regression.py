@@ -29,7 +29,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from machine import processor
+from machine import processor, told
 
 os.environ["OMP_NUM_THREADS"] = "1"
 os.environ["MKL_NUM_THREADS"] = "1"
@@ -223,11 +223,10 @@ def main() -> None:
     for side, python in pythons.items():
         if python is None or not set(SIDES[side]) & set(options.methods):
             continue
-        command = [python, __file__, "--side", side, "--set", options.set]
-        command += ["--seeds", str(options.seeds), "--seconds", str(options.seconds)]
-        command += ["--methods", *options.methods]
-        run = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-        rows += json.loads(run.stdout.splitlines()[-1])
+        rows += told(
+            python, __file__, "--side", side, "--set", options.set, "--seeds", options.seeds,
+            "--seconds", options.seconds, "--methods", *options.methods,
+        )  # fmt: skip
     table = {}
     for method in dict.fromkeys(row["method"] for row in rows):
         own = [row for row in rows if row["method"] == method]

@@ -45,6 +45,7 @@ import numpy as np
 from machine import processor
 
 from sciml.errors import InputError
+from sciml.report import markdown
 from sciml.symbolic import clock
 from sciml.symbolic import expression as ex
 from sciml.symbolic.checking import check
@@ -385,11 +386,7 @@ class Record:
     @staticmethod
     def _markdown(table: dict) -> str:
         names = list(INTEGRALS)
-        lines = [
-            f"Solved within {LIMIT:.0f} CPU seconds, verified. In brackets: this package on the"
-            " very same rows.", "",
-            "| rows | " + " | ".join(names) + " |", "|---" * (len(names) + 1) + "|",
-        ]  # fmt: skip
+        lines = []
         for kind, solvers in table.items():
             cells = []
             for name in names:
@@ -397,8 +394,10 @@ class Record:
                 cell = "" if s is None else f"{s['solved']} of {s['of']}"
                 both = (s or {}).get("on_shared_rows")
                 cells.append(cell + (f" ({both[OURS]} of {both['rows']})" if both else ""))
-            lines.append(f"| {kind} | " + " | ".join(cells) + " |")
-        return "\n".join(lines) + "\n"
+            lines.append([kind, *cells])
+        head = (f"Solved within {LIMIT:.0f} CPU seconds, verified. In brackets: this package on the"
+                " very same rows.\n\n")  # fmt: skip
+        return head + markdown.table(["rows", *names], lines)
 
 
 def brittleness(record: Record, shared: Path, rows: int, end: float) -> None:

@@ -33,6 +33,7 @@ from sciml.errors import InputError, unknown
 from sciml.objectives.question import FRACTIONS, Question
 from sciml.paths import atomic_write
 from sciml.report import Page
+from sciml.report.markdown import of_records
 from sciml.report.plots import COLOURS, axes
 from sciml.report.statistics import mean_and_spread, paired
 from sciml.train import TrainConfig, fit
@@ -370,17 +371,10 @@ def markdown(config: Config, questions: dict[str, Question], found: dict[str, An
                   f"{base['method']}: {base['score']:.3f}.", ""]  # fmt: skip
         for key in ("starts", "objectives", "student", "sizes"):
             if part[key]:
-                lines += [*_table(part[key]), ""]
+                lines += [of_records(part[key])]
         lines += [f"- {line}" for line in verdicts(part)] + [""]
     lines.append("Made by `sciml run transfer`.")
     return "\n".join(lines) + "\n"
-
-
-def _table(rows: list[dict[str, Any]]) -> list[str]:
-    heads = list(dict.fromkeys(key for row in rows for key in row))
-    cells = [[f"{v:.3f}" if isinstance(v := row.get(h, ""), float) else str(v) for h in heads]
-             for row in rows]  # fmt: skip
-    return ["| " + " | ".join(row) + " |" for row in [heads, ["---"] * len(heads), *cells]]
 
 
 def report(

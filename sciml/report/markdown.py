@@ -1,0 +1,29 @@
+"""Tables in Markdown, for the files that stand beside results."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+
+def table(heads: Sequence[Any], rows: Iterable[Sequence[Any]]) -> str:
+    """A table, ending in a line break. Cells are printed as they are; `|` in them is escaped.
+
+    Raises:
+        ValueError: a row has another number of cells than there are heads.
+    """
+    lines = [[str(cell).replace("|", "\\|") for cell in row] for row in (heads, *rows)]
+    for row in lines:
+        if len(row) != len(heads):
+            raise ValueError(f"a row of {len(row)} cells under {len(heads)} heads: {row}")
+    lines.insert(1, ["---"] * len(heads))
+    return "".join("| " + " | ".join(row) + " |\n" for row in lines)
+
+
+def of_records(records: Sequence[Mapping[str, Any]], form: str = ".3f") -> str:
+    """A table with a column for every key that occurs; `form` prints floats, gaps are empty."""
+    heads = list(dict.fromkeys(key for record in records for key in record))
+    return table(heads, (
+        [format(v, form) if isinstance(v := record.get(head, ""), float) else v for head in heads]
+        for record in records
+    ))  # fmt: skip
