@@ -30,9 +30,6 @@ import torch
 from machine import processor, told
 from torch import Tensor, nn
 
-from sciml.report import markdown
-from sciml.report.statistics import mean_and_spread
-
 HERE = Path(__file__).parent
 CONTESTANTS = ("ours", "ParT", "ParticleNet", "L-GATr-slim")
 RATE, DECAY, WARMUP = 1e-3, 0.01, 0.05
@@ -265,6 +262,9 @@ def measure(scores: np.ndarray, test: Any) -> dict[str, Any]:
 
 def table(rows: list[dict[str, Any]]) -> str:
     """Markdown: a line a contestant and budget."""
+    from sciml.report import markdown
+    from sciml.report.statistics import mean_and_spread
+
     heads = ["budget", "network", "parameters", "jets seen", "mean AUC against QCD", "accuracy"]
     lines = []
     for key in dict.fromkeys((row["budget"], row["network"]) for row in rows):
