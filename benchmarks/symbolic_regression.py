@@ -11,12 +11,14 @@ Uy et al. 2011 (doi 10.1007/s10710-010-9121-2), table 1; feynman: Udrescu & Tegm
 (arXiv:1905.11481), from their table of equations; noisy: some of both with 5 % Gaussian noise;
 unseen: Livermore formulas (Mundhenk et al. 2021, arXiv:2111.00053) and further ones of Feynman's
 (two of them reduced), chosen after this package's search was written, with the others in sight.
-Writes benchmarks/results/symbolic_regression.json; a run adds its set and methods to what is there.
+Writes benchmarks/results/symbolic_regression.json fit by fit: the same command goes on where it was
+stopped, and other sets and methods stay as they are.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import statistics
@@ -162,34 +164,75 @@ SIDES: dict[str, dict[str, Callable[..., Callable[[Array], Array]]]] = {
 }
 
 
-def measure(
-    side: str, name: str, seeds: int, seconds: float, methods: list[str]
-) -> list[dict[str, Any]]:
-    """Every problem of a set with the methods of a side."""
+def read(out: Path) -> dict[str, Any]:
+    """The results so far."""
+    return json.loads(out.read_text()) if out.exists() else {"sets": {}}
+
+
+def write(out: Path, result: dict[str, Any]) -> None:
+    """Replace the file at once, so that a stopped run leaves a whole one."""
+    part = out.with_suffix(".part")
+    part.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    part.replace(out)
+
+
+def of_set(result: dict[str, Any], name: str, settings: dict[str, Any]) -> dict[str, Any]:
+    """What is known of a set with these settings; measurements with others are dropped."""
+    known: dict[str, Any] = result["sets"].get(name, {})
+    if {key: known.get(key) for key in settings} != settings:
+        known = {**settings, "methods": {}}
+    known.setdefault("rows", {})
+    result["sets"][name] = known
+    return known
+
+
+def measure(side: str, name: str, settings: dict[str, Any], methods: list[str], out: Path) -> None:
+    """Every problem of a set with the methods of a side; what is in the file is not tried again."""
     warnings.filterwarnings("ignore")
     np.seterr(all="ignore")
-    rows = []
+    seeds, seconds = settings["seeds"], settings["cpu_seconds_a_problem"]
     chosen = {method: fit for method, fit in SIDES[side].items() if method in methods}
     for fit in chosen.values():  # imports are not timed
         fit(np.linspace(0, 1, 20)[:, None], np.linspace(0, 1, 20), 0, 1.0)
-    for key, problem in SETS[name].items():
-        for seed in range(seeds):
-            X, y, fresh, clean = points(problem, 1000 + seed)
-            for method, fit in chosen.items():
-                began, CLOCK["uncounted"] = time.process_time(), 0.0
-                try:
-                    predicted = fit(X, y, seed, seconds)(fresh)
-                    error = float(np.sqrt(np.mean((predicted - clean) ** 2)) / np.std(clean))
-                except (ValueError, RuntimeError, FloatingPointError):
-                    error = float("inf")
-                limit = 0.02 if problem[-1] else 1e-3
-                spent = time.process_time() - began - CLOCK["uncounted"]
-                rows.append({
-                    "method": method, "problem": key, "seed": seed, "cpu_seconds": round(spent, 3),
-                    "error": error if error < 1e9 else 1e9, "recovered": bool(error < limit),
-                })  # fmt: skip
-                print(rows[-1], file=sys.stderr, flush=True)
-    return rows
+    for (key, problem), seed, (method, fit) in itertools.product(
+        SETS[name].items(), range(seeds), chosen.items()
+    ):
+        result = read(out)
+        rows = of_set(result, name, settings)["rows"].setdefault(method, {}).setdefault(key, {})
+        if str(seed) in rows:
+            continue
+        X, y, fresh, clean = points(problem, 1000 + seed)
+        began, CLOCK["uncounted"] = time.process_time(), 0.0
+        try:
+            predicted = fit(X, y, seed, seconds)(fresh)
+            error = float(np.sqrt(np.mean((predicted - clean) ** 2)) / np.std(clean))
+        except (ValueError, RuntimeError, FloatingPointError):
+            error = float("inf")
+        spent = time.process_time() - began - CLOCK["uncounted"]
+        rows[str(seed)] = {
+            "cpu_seconds": round(spent, 3), "error": error if error < 1e9 else 1e9,
+            "recovered": bool(error < (0.02 if problem[-1] else 1e-3)),
+        }  # fmt: skip
+        write(out, result)
+        print(name, method, key, seed, rows[str(seed)], file=sys.stderr, flush=True)
+
+
+def summary(rows: dict[str, dict[str, dict]], seeds: int) -> dict[str, Any]:
+    """What a method recovered of a set."""
+    own = [fits[str(seed)] for fits in rows.values() for seed in range(seeds)]
+    by_seed = [
+        statistics.mean(fits[str(seed)]["recovered"] for fits in rows.values())
+        for seed in range(seeds)
+    ]
+    return {
+        "recovery_rate": round(statistics.mean(by_seed), 4),
+        "by_seed": [round(v, 4) for v in by_seed],
+        "median_error": float(f"{statistics.median(r['error'] for r in own):.3g}"),
+        "median_cpu_seconds": round(statistics.median(r["cpu_seconds"] for r in own), 2),
+        "solved_by_no_seed": [
+            key for key, fits in rows.items() if not any(f["recovered"] for f in fits.values())
+        ],
+    }  # fmt: skip
 
 
 def versions(python: str) -> str:
@@ -214,57 +257,40 @@ def main() -> None:
     results = Path(__file__).parent / "results"
     parser.add_argument("--out", type=Path, default=results / "symbolic_regression.json")
     options = parser.parse_args()
+    name, out = options.set, options.out
+    settings = {
+        "problems": len(SETS[name]), "seeds": options.seeds,
+        "cpu_seconds_a_problem": options.seconds,
+    }  # fmt: skip
     if options.side:
-        found = measure(options.side, options.set, options.seeds, options.seconds, options.methods)
-        print(json.dumps(found))
+        measure(options.side, name, settings, options.methods, out)
+        print(json.dumps("done"))
         return
-    rows: list[dict[str, Any]] = []
+    out.parent.mkdir(parents=True, exist_ok=True)
     pythons = {"sciml": sys.executable, "peer": options.peer_python}
     for side, python in pythons.items():
         if python is None or not set(SIDES[side]) & set(options.methods):
             continue
-        rows += told(
-            python, __file__, "--side", side, "--set", options.set, "--seeds", options.seeds,
-            "--seconds", options.seconds, "--methods", *options.methods,
+        told(
+            python, __file__, "--side", side, "--set", name, "--seeds", options.seeds,
+            "--seconds", options.seconds, "--out", out, "--methods", *options.methods,
         )  # fmt: skip
-    table = {}
-    for method in dict.fromkeys(row["method"] for row in rows):
-        own = [row for row in rows if row["method"] == method]
-        by_seed = [
-            statistics.mean(r["recovered"] for r in own if r["seed"] == seed)
-            for seed in range(options.seeds)
-        ]
-        table[method] = {
-            "recovery_rate": round(statistics.mean(by_seed), 4),
-            "by_seed": [round(v, 4) for v in by_seed],
-            "median_error": float(f"{statistics.median(r['error'] for r in own):.3g}"),
-            "median_cpu_seconds": round(statistics.median(r["cpu_seconds"] for r in own), 2),
-            "solved_by_no_seed": [
-                key for key in SETS[options.set]
-                if not any(r["recovered"] for r in own if r["problem"] == key)
-            ],
-        }  # fmt: skip
-        print(options.set, method, table[method], flush=True)
-    result = json.loads(options.out.read_text()) if options.out.exists() else {"sets": {}}
+    result = read(out)
+    known = of_set(result, name, settings)
+    for method, rows in known["rows"].items():
+        if sum(len(fits) for fits in rows.values()) == len(SETS[name]) * options.seeds:
+            known["methods"][method] = summary(rows, options.seeds)
+            print(name, method, known["methods"][method], flush=True)
     result |= {
         "what": "formulas recovered from points at equal CPU seconds a problem, one thread",
         "device": f"{processor()}, {os.cpu_count()} cores", "date": date.today().isoformat(),
         "command": "python benchmarks/symbolic_regression.py --peer-python VENV/bin/python "
         "--set nguyen|feynman|noisy|unseen",
     }  # fmt: skip
-    known = result.get("versions", {})
     used = {side: versions(python) for side, python in pythons.items() if python}
-    result["versions"] = {**(known if isinstance(known, dict) else {}), **used}
-    before = result["sets"].get(options.set, {})
-    settings = {
-        "problems": len(SETS[options.set]), "seeds": options.seeds,
-        "cpu_seconds_a_problem": options.seconds,
-    }  # fmt: skip
-    if {key: before.get(key) for key in settings} == settings:
-        table = {**before["methods"], **table}
-    result["sets"][options.set] = {**settings, "methods": table}  # fmt: skip
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    before = result.get("versions", {})
+    result["versions"] = {**(before if isinstance(before, dict) else {}), **used}
+    write(out, result)
 
 
 if __name__ == "__main__":

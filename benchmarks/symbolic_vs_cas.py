@@ -2,7 +2,10 @@
 
     python benchmarks/symbolic_vs_cas.py --shared ../shared --rows 100 --minutes 4
 
-This package's rules, its shipped network's proposals (beam 1 and 10), and both (hybrid).
+This package's rules, its network's proposals (beam 1 and 10), and both (hybrid: the rules, then the
+network in what is left of the time). What the rules solve within a second is the hybrid's, too: the
+network was not reached, so the row is taken over with its time; on every other row the hybrid is
+run from the beginning.
 Every answer, whoever gave it, is read by the whitelist parser and judged by the same verification;
 what it accepts is looked at once more without this package's derivatives and evaluator: SymPy's
 numbers of F(x + h) - F(x - h) beside the integrand. Each solver has 10 CPU seconds a problem in a
@@ -11,7 +14,8 @@ system is not counted. Systems that are not installed are left out (Debian: maxi
 fricas xcas).
 
 Sets: published BWD and FWD rows, own IBP rows with an unseen seed, independent Rubi problems; own
-first- and second-order equations with an unseen seed and Kamke's equations (beside SymPy's dsolve);
+first- and second-order equations with an unseen seed and Kamke's equations (beside SymPy's dsolve;
+`--ode-model` names the weights that propose solutions of these);
 the families k f, f + g, f(x + k), f(k x) of what this package solved. The rows of a set are in one
 fixed shuffled order and every solver goes from the front, so that any two can be compared on the
 rows that both have tried. The same command goes on where it was stopped; `--redo NAME` starts a
@@ -25,11 +29,9 @@ import functools
 import gzip
 import json
 import os
-import re
 import resource
 import shutil
 import statistics
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -43,6 +45,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 from machine import processor
+from symbolic_systems import BINARIES, LIMIT, START, SYSTEMS
 
 from sciml.errors import InputError
 from sciml.report import markdown
@@ -53,11 +56,10 @@ from sciml.symbolic.expression import Expr
 from sciml.symbolic.parser import Unknown, parse
 from sciml.symbolic.tokens import parse_prefix
 
-LIMIT = 10.0
-SLACK = 6.0
-START = {"Maxima": 0.5, "Giac": 0.5, "FriCAS": 0.5}
 UNSEEN = 990_001
-OURS = "sciml (rules)"
+OURS, HYBRID = "sciml (rules)", "hybrid"
+AT_ONCE = 1.0
+"""CPU seconds within which the rules' solution is the hybrid's, too."""
 Answer = Expr | tuple[str, Expr] | None
 
 
@@ -126,100 +128,19 @@ def _network(beam: int) -> Any:
     return proposer("integrate-small", beam=beam)
 
 
-def with_sympy(f: Expr) -> Expr | None:
-    import sympy as sp
+def equation(
+    residual: Expr, model: str | None, beam: int = 0, rules: bool = True, sympy: bool = False
+) -> Answer:
+    """A differential equation by this package's methods, by a network's `beam` proposals, by both,
+    or by SymPy's dsolve."""
+    from sciml.symbolic.ode import solve_job
+    from sciml.symbolic.worker import dump
+    from sciml.symbolic.worker import load as loaded
 
-    from sciml.symbolic.printing import from_sympy, to_sympy
-
-    found = sp.integrate(to_sympy(f), sp.Symbol("x"))
-    return None if found.has(sp.Integral) else from_sympy(found)
-
-
-def _run(command: list[str], text: str, seconds: float) -> str:
-    def limit() -> None:
-        resource.setrlimit(resource.RLIMIT_CPU, (int(seconds + 1), int(seconds + 1)))
-
-    try:
-        return subprocess.run(
-            command, input=text, capture_output=True, text=True, timeout=seconds * SLACK,
-            preexec_fn=limit, check=False,
-        ).stdout  # fmt: skip
-    except subprocess.TimeoutExpired:
-        return ""
-
-
-def _read(text: str) -> Expr | None:
-    try:
-        return parse(text)
-    except InputError:
-        return None
-
-
-def with_maxima(f: Expr) -> Expr | None:
-    shown = str(f).replace("E", "%e").replace("pi", "%pi").replace("I", "%i")
-    shown = shown.replace("sign(", "signum(")
-    program = f'display2d:false$\nlinel:100000$\nprint("@@", integrate({shown},x), "@@")$\n'
-    out = _run(["maxima", "--very-quiet"], program, LIMIT + START["Maxima"])
-    found = re.search(r"@@(.*?)@@", out.replace("\\\n", "").replace("\n", " "))
-    if not found or "integrate" in found.group(1):
-        return None
-    text = found.group(1).replace("%e", "E").replace("%pi", "pi").replace("%i", "I")
-    for theirs, name in (("signum(", "sign("), ("expintegral_", ""), ("ei(", "Ei("),
-                         ("si(", "Si("), ("ci(", "Ci("), ("shi(", "Shi("), ("chi(", "Chi("),
-                         ("li[2](", "dilog("), ("fresnel_", "fresnel")):  # fmt: skip
-        text = text.replace(theirs, name)
-    return _read(text)
-
-
-def with_giac(f: Expr) -> Expr | None:
-    shown = str(f).replace("E", "e").replace("I", "i")
-    out = _run(["giac", f"integrate({shown},x)"], "", LIMIT + START["Giac"])
-    lines = [line for line in out.splitlines() if line.strip() and not line.startswith("//")]
-    if not lines or "integrate" in lines[-1]:
-        return None
-    text = re.sub(r"\bi\b", "I", lines[-1].strip('" '))
-    return _read(text.replace("ln(", "log(").replace("surd", "root"))
-
-
-def with_fricas(f: Expr) -> Expr | None:
-    shown = str(f).replace("E", "%e").replace("pi", "%pi").replace("I", "%i").replace("**", "^")
-    program = (
-        ")set messages autoload off\n)set output length 245\n"
-        f"unparse((integrate({shown},x))::InputForm)\n"
-    )
-    out = _run(["fricas", "-nosman"], program, LIMIT + START["FriCAS"])
-    found = re.search(r'"(.*)"', out, re.S)
-    if not found:
-        return None
-    text = re.sub(r"\n\s*", "", found.group(1)).replace("pi()", "pi").replace("%i", "I")
-    text = re.sub(r"%e\b|exp\(1\)", "E", text)
-    if text.startswith("["):
-        text = text[1:].split(",")[0]
-    text = text.replace("fresnelS", "fresnels").replace("fresnelC", "fresnelc")
-    found_in = _read(text)
-    return None if found_in is None else _other_dilogarithm(found_in)
-
-
-def _other_dilogarithm(e: Expr) -> Expr:
-    """FriCAS's dilog(u) is Li2(1 - u), this package's dilog(u) is Li2(u)."""
-    mapping = {n: ex.call("dilog", 1 - n.args[0]) for n in ex.subtrees(e) if n.op == "dilog"}
-    return ex.substitute(e, mapping)
-
-
-def _equation(rules: bool) -> Callable[[Expr], Answer]:
-    """A solver of equations: this package's methods alone, or SymPy's dsolve alone."""
-
-    def solve(residual: Expr) -> Answer:
-        from sciml.symbolic.ode import solve_job
-        from sciml.symbolic.worker import dump
-        from sciml.symbolic.worker import load as loaded
-
-        job = {"f": dump(residual), "variable": "x", "function": "y", "timeout": LIMIT,
-               "rules": rules, "sympy": not rules}  # fmt: skip
-        found = solve_job(job, lambda message: None)
-        return (found["kind"], loaded(found["answer"])) if found.get("answer") else None
-
-    return solve
+    job = {"f": dump(residual), "variable": "x", "function": "y", "timeout": LIMIT, "rules": rules,
+           "sympy": sympy, "model": model if beam else None, "beam": beam}  # fmt: skip
+    found = solve_job(job, lambda message: None)
+    return (found["kind"], loaded(found["answer"])) if found.get("answer") else None
 
 
 def right(problem: Expr, answer: Answer) -> bool:
@@ -263,16 +184,27 @@ def second_look(f: Expr, answer: Answer) -> bool | None:
 
 
 INTEGRALS: dict[str, Callable[[Expr], Answer]] = {
-    OURS: ours, "hybrid": partial(ours, beam=10),
+    OURS: ours, HYBRID: partial(ours, beam=10),
     "network, beam 1": partial(ours, beam=1, rules=False),
     "network, beam 10": partial(ours, beam=10, rules=False),
-    "SymPy": with_sympy, "Maxima": with_maxima, "Giac": with_giac, "FriCAS": with_fricas,
+    **SYSTEMS,
 }  # fmt: skip
-EQUATIONS = {OURS: _equation(True), "SymPy": _equation(False)}
-BINARIES = {"Maxima": "maxima", "Giac": "giac", "FriCAS": "fricas"}
-SETS = {name: INTEGRALS for name in ("BWD", "FWD", "IBP", "Rubi")} | {
-    name: EQUATIONS for name in ("ODE1", "ODE2", "Kamke")
-}
+INTEGRAL_SETS = ("BWD", "FWD", "IBP", "Rubi")
+EQUATION_SETS = ("ODE1", "ODE2", "Kamke")
+
+
+def equations(model: str | None) -> dict[str, Callable[[Expr], Answer]]:
+    """The solvers of differential equations; those with a network where there is one."""
+    solver = partial(equation, model=model)
+    learned = {
+        HYBRID: partial(solver, beam=10),
+        "network, beam 1": partial(solver, beam=1, rules=False),
+        "network, beam 10": partial(solver, beam=10, rules=False),
+    }  # fmt: skip
+    by_sympy = partial(solver, rules=False, sympy=True)
+    return {OURS: solver, **(learned if model else {}), "SymPy": by_sympy}
+
+
 _ERRORS = (InputError, RecursionError, ArithmeticError, ValueError, AttributeError, TypeError,
            NotImplementedError, IndexError, KeyError, MemoryError)  # fmt: skip
 
@@ -344,6 +276,13 @@ class Record:
     def of(self, kind: str, solver: str) -> dict:
         return self.rows.setdefault(kind, {}).setdefault(solver, {"solved": "", "seconds": []})
 
+    def at_once(self, kind: str, row: int) -> tuple[bool, float, bool] | None:
+        """The rules' result where they solved this row so soon that it is the hybrid's, too."""
+        mine = self.of(kind, OURS)
+        if mine["solved"][row : row + 1] == "1" and mine["seconds"][row] <= AT_ONCE:
+            return True, mine["seconds"][row], False
+        return None
+
     def add(self, kind: str, solver: str, found: tuple[bool, float, bool]) -> None:
         entry = self.of(kind, solver)
         entry["solved"] += "!" if found[2] else str(int(found[0]))
@@ -403,7 +342,7 @@ class Record:
 def brittleness(record: Record, shared: Path, rows: int, end: float) -> None:
     """Of the integrals that this package solved, how many stay solved in each family."""
     by_set = []
-    for kind in ("BWD", "FWD", "IBP", "Rubi"):
+    for kind in INTEGRAL_SETS:
         bits = record.rows.get(kind, {}).get(OURS, {"solved": ""})["solved"]
         problems = load(kind, shared, len(bits))
         by_set.append([f for f, bit in zip(problems, bits, strict=True) if bit == "1"])
@@ -423,7 +362,8 @@ def main() -> None:
     parser.add_argument("--shared", type=Path, default=Path("../shared"))
     parser.add_argument("--rows", type=int, default=100)
     parser.add_argument("--solvers", nargs="*", default=list(INTEGRALS))
-    parser.add_argument("--sets", nargs="*", default=[*SETS, "brittle"])
+    parser.add_argument("--sets", nargs="*", default=[*INTEGRAL_SETS, *EQUATION_SETS, "brittle"])
+    parser.add_argument("--ode-model", help="weights of a network for differential equations")
     parser.add_argument("--redo", nargs="*", default=[], help="solvers to start again")
     parser.add_argument("--minutes", type=float, default=1e9, help="stop after this time")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
@@ -434,16 +374,20 @@ def main() -> None:
     for solvers in record.rows.values():
         for name in options.redo:
             solvers.pop(name, None)
+    solvers_of = dict.fromkeys(INTEGRAL_SETS, INTEGRALS)
+    solvers_of |= dict.fromkeys(EQUATION_SETS, equations(options.ode_model))
     clock.count_processor_time()
     for solver in INTEGRALS.values():  # imports, tables and weights, before the children are made
         if getattr(solver, "func", solver) is ours:
             solver(parse("x*exp(x)"))
+    if options.ode_model:
+        equation(parse("y' - y", unknown=Unknown("y", "x")), options.ode_model, 1, rules=False)
     import sympy  # noqa: F401
 
-    for kind in (k for k in options.sets if k in SETS):
+    for kind in (k for k in options.sets if k in solvers_of):
         problems = load(kind, options.shared, options.rows)
         for name in options.solvers:
-            if name not in SETS[kind]:
+            if name not in solvers_of[kind]:
                 continue
             if name in BINARIES and shutil.which(BINARIES[name]) is None:
                 print(f"{name} is not installed", file=sys.stderr)
@@ -451,7 +395,9 @@ def main() -> None:
             for f in problems[len(record.of(kind, name)["solved"]) :]:
                 if time.monotonic() > end:
                     break
-                record.add(kind, name, in_process(name, SETS[kind][name], f))
+                row = len(record.of(kind, name)["solved"])
+                known = record.at_once(kind, row) if name == HYBRID else None
+                record.add(kind, name, known or in_process(name, solvers_of[kind][name], f))
             print(kind, name, record.of(kind, name)["solved"].count("1"),
                   "of", len(record.of(kind, name)["solved"]), flush=True)  # fmt: skip
     if "brittle" in options.sets and OURS in options.solvers:

@@ -369,10 +369,24 @@ def from_arrays(
 def read_alphafold(path: str | Path) -> AlphaFold:
     """The network of an official `params_model_*.npz`, read an array at a time."""
     path = existing_file(path, "parameter file")
-    try:
+    with _readable(path):
         shapes = _shapes(path)
         with np.load(path, allow_pickle=False) as file:
             return from_arrays(file, path, shapes)
+
+
+def read_config(path: str | Path) -> AlphaFoldConfig:
+    """The sizes of a network by its file's headers alone, which takes no time."""
+    path = existing_file(path, "parameter file")
+    with _readable(path):
+        return infer_config(_shapes(path), path)
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """What a damaged npz file raises is the user's error."""
+    try:
+        yield
     except InputError:
         raise
     except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:

@@ -144,8 +144,8 @@ def fold(
     params: Path | None = None,
     model: str = "contacts-small",
     db: Path | None = None,
-    clusters: int = 512,
-    extra: int = 1024,
+    clusters: int = 0,
+    extra: int = 0,
     recycles: int = 3,
     tolerance: float = 0.0,
     batch_residues: int = 600,
@@ -174,8 +174,8 @@ def fold(
         params: params_model_*.npz of AlphaFold 2, or an OpenFold checkpoint (.pt).
         model: Contact model to use without `params`.
         db: FASTA to search for relatives of sequences that come without an alignment.
-        clusters: Rows of the main alignment.
-        extra: Extra sequences.
+        clusters: Rows of the main alignment; 0 = as many as the published model takes.
+        extra: Extra sequences; 0 = as many as the published model takes.
         recycles: Most recycling passes.
         tolerance: Stop recycling when CA distances change by less than this [A].
         batch_residues: Short chains share a batch up to this many residues [residues].

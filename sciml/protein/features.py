@@ -1,12 +1,13 @@
 """AlphaFold's input features from an alignment, and from templates.
 
-Jumper et al., Nature 596, 583 (2021), supplement 1.2.6 (masked MSA), 1.2.7 (clustering) and 1.2.9
+Jumper et al., Nature 596, 583 (2021), supplement 1.2.7 (masking and clustering) and 1.2.9
 (features): the query and random rows become cluster centres, the other rows are counted into the
 nearest centre and some of them kept as extra sequences. All randomness comes from one seed.
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -40,6 +41,18 @@ class FeatureConfig:
 DEFAULT_FEATURES = FeatureConfig()
 
 
+def published(name: str, templates: bool) -> FeatureConfig:
+    """The sizes that a published model was trained with (supplement, tables 4 and 5).
+
+    Args:
+        name: of the parameters, such as params_model_1_ptm of AlphaFold or finetuning_ptm_2 of
+            OpenFold; others get the smaller sizes.
+        templates: whether the model takes templates, whose rows then replace four clusters.
+    """
+    many = re.search(r"model_[134](?!\d)|finetuning", name) is not None
+    return FeatureConfig(clusters=508 if templates else 512, extra=5120 if many else 1024)
+
+
 def sequence_features(types: np.ndarray, index: np.ndarray | None = None) -> Features:
     """Features of the sequence alone: types [N] 0..20, residue numbers [N]."""
     n = len(types)
@@ -71,50 +84,54 @@ def msa_features(
         seed: of the choice of rows and of masked cells; use another one for each recycle.
     """
     rng = np.random.default_rng(seed)
-    depth, n = alignment.rows.shape
+    rows = alignment.rows
+    depth, n = rows.shape
     order = np.r_[0, 1 + rng.permutation(depth - 1)] if depth > 1 else np.zeros(1, int)
     centre, rest = order[: config.clusters], order[config.clusters :]
-    rows = alignment.rows.astype(np.int64)
-    deletions = np.zeros(rows.shape, np.float32)
-    if alignment.deletions is not None:
-        deletions[:] = alignment.deletions
-    true = rows[centre]
+
+    def deletions(chosen: np.ndarray) -> np.ndarray:
+        if alignment.deletions is None:
+            return np.zeros((len(chosen), n), np.float32)
+        return alignment.deletions[chosen].astype(np.float32)
+
+    true, own = rows[centre].astype(np.int64), deletions(centre)
     shown, hidden = mask_cells(true, profile(rows), config.masked, rng)
 
-    extra = rest[: config.extra]
-    assigned = nearest_centre(shown, rows[extra]) if len(extra) else np.zeros(0, int)
-    counts = np.ones((len(centre), n), np.float32)
-    summary = np.eye(23, dtype=np.float32)[shown]
-    removed = deletions[centre].copy()
-    for kind in range(22):
-        np.add.at(summary[..., kind], assigned, (rows[extra] == kind).astype(np.float32))
-    np.add.at(counts, assigned, 1.0)
-    np.add.at(removed, assigned, deletions[extra])
+    # All other rows are counted into their nearest centres; only then some of them are kept.
+    summary, removed = np.eye(23, dtype=np.float32)[shown], own.copy()
+    counts = np.ones((len(centre), 1), np.float32)
+    centres = centre_planes(shown)
+    for start in range(0, len(rest), 2048):
+        part = rest[start : start + 2048]
+        nearest = nearest_centre(centres, rows[part])
+        counts[:, 0] += np.bincount(nearest, minlength=len(centre))
+        cells = (nearest[:, None] * n + np.arange(n)) * 23 + rows[part]
+        summary += np.bincount(cells.ravel(), minlength=summary.size).reshape(summary.shape)
+        if alignment.deletions is not None:
+            np.add.at(removed, nearest, deletions(part))
     summary /= counts[..., None]
 
+    extra = rest[: config.extra]
     feature = np.concatenate(
         [
             np.eye(23, dtype=np.float32)[shown],
-            np.minimum(deletions[centre], 1)[..., None],
-            deletion_value(deletions[centre])[..., None],
+            np.minimum(own, 1)[..., None],
+            deletion_value(own)[..., None],
             summary,
             deletion_value(removed / counts)[..., None],
         ],
         -1,
     )
-    if not len(extra):  # one masked row keeps every shape valid
-        blank = np.zeros((1, n), np.int64)
-        extra_rows, extra_mask, extra_deletions = blank, blank.astype(np.float32), blank * 0.0
-    else:
-        extra_rows, extra_deletions = rows[extra], deletions[extra]
-        extra_mask = np.ones(extra_rows.shape, np.float32)
+    # One masked row where there are none keeps every shape valid.
+    extra_rows = rows[extra].astype(np.int64) if len(extra) else np.zeros((1, n), np.int64)
+    extra_deletions = deletions(extra) if len(extra) else np.zeros((1, n), np.float32)
     return {
         "msa_feat": feature.astype(np.float32),
         "msa_mask": np.ones(true.shape, np.float32),
         "true_msa": true,
         "bert_mask": hidden.astype(np.float32),
         "extra_msa": extra_rows,
-        "extra_msa_mask": extra_mask,
+        "extra_msa_mask": np.full(extra_rows.shape, float(len(extra) > 0), np.float32),
         "extra_has_deletion": np.minimum(extra_deletions, 1).astype(np.float32),
         "extra_deletion_value": deletion_value(extra_deletions),
     }
@@ -148,22 +165,25 @@ def mask_cells(
     return np.where(chosen, np.minimum(drawn, MASK), rows), chosen
 
 
-def nearest_centre(centres: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """[E] the centre that agrees with each row in most residues (gaps and masks do not count)."""
-    classes = 21
-    flat = np.zeros((len(centres), centres.shape[1] * classes), np.float32)
-    at = np.arange(centres.shape[1]) * classes
-    for number, row in enumerate(centres):
-        known = row < classes
-        flat[number, at[known] + row[known]] = 1
-    best = np.empty(len(rows), np.int64)
-    for start in range(0, len(rows), 512):
-        part = rows[start : start + 512]
-        onehot = np.zeros((len(part), flat.shape[1]), np.float32)
-        r, c = np.nonzero(part < classes)
-        onehot[r, at[c] + part[r, c]] = 1
-        best[start : start + 512] = (onehot @ flat.T).argmax(1)
-    return best
+RESIDUE_CLASSES = 21
+"""Classes whose agreement counts; gaps and masked cells do not."""
+
+
+def centre_planes(centres: np.ndarray) -> np.ndarray:
+    """Cluster centres [S, N] as `nearest_centre` wants them: one-hot, [N * 21, S]."""
+    size, n = centres.shape
+    flat = np.zeros((size, n * RESIDUE_CLASSES), np.float32)
+    row, column = np.nonzero(centres < RESIDUE_CLASSES)
+    flat[row, column * RESIDUE_CLASSES + centres[row, column]] = 1
+    return np.ascontiguousarray(flat.T)
+
+
+def nearest_centre(planes: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """[E] the centre that agrees with each row [E, N] in most residues."""
+    onehot = np.zeros((len(rows), len(planes)), np.float32)
+    row, column = np.nonzero(rows < RESIDUE_CLASSES)
+    onehot[row, column * RESIDUE_CLASSES + rows[row, column]] = 1
+    return (onehot @ planes).argmax(1)
 
 
 @dataclass

@@ -4,29 +4,33 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from sciml.device import choose
 from sciml.errors import InputError
 from sciml.paths import atomic_write
 from sciml.protein import memory, metrics, relaxation, report, residues
 from sciml.protein.alignment import Alignment
 from sciml.protein.alignment_io import read_alignment, read_fasta
-from sciml.protein.features import FeatureConfig
+from sciml.protein.features import DEFAULT_FEATURES, FeatureConfig, published
 from sciml.protein.hhsearch import hhsearch_templates
-from sciml.protein.prediction import Prediction, write_ranking
-from sciml.protein.predictor import Job, StructurePredictor
+from sciml.protein.model import AlphaFoldConfig
+from sciml.protein.prediction import write_ranking
+from sciml.protein.predictor import Job, StructurePredictor, read_config
 from sciml.protein.search import safe_name
-from sciml.protein.structure import read_chains, write_structure
+from sciml.protein.structure import read_chain, read_chains, write_structure
 from sciml.protein.templates import read_templates
 from sciml.report import Page
 from sciml.train.log import Bar, console
 
 ALIGNMENTS = (".a3m", ".a2m", ".sto", ".stk", ".stockholm", ".aln", ".afa")
 SEQUENCES = (".fasta", ".fa", ".faa", ".fas")
+PICTURES = 50
+"""So many chains, the best, have pictures on the report page; all have a row in its table."""
 
 
 @dataclass(frozen=True)
@@ -38,8 +42,8 @@ class FoldRun:
     params: Path | None = None
     model: str = "contacts-small"
     db: Path | None = None
-    clusters: int = 512
-    extra: int = 1024
+    clusters: int = 0
+    extra: int = 0
     recycles: int = 3
     tolerance: float = 0.0
     batch_residues: int = 600
@@ -51,11 +55,10 @@ class FoldRun:
     device: str = "auto"
     precision: str = "fp32"
     dry_run: bool = False
-    features: FeatureConfig = field(init=False)
 
     def __post_init__(self) -> None:
-        if self.recycles < 0 or self.clusters < 1 or self.extra < 1:
-            raise InputError("`recycles` must be >= 0, `clusters` and `extra` >= 1")
+        if self.recycles < 0 or self.clusters < 0 or self.extra < 0:
+            raise InputError("`recycles`, `clusters` and `extra` must be >= 0")
         for name in ("templates", "hhr", "relax"):
             if getattr(self, name) and self.params is None:
                 raise InputError(
@@ -69,7 +72,17 @@ class FoldRun:
                 where=self.hhr,
                 hint="Give the folder of their structure files, such as 4zey.cif, by --templates",
             )
-        object.__setattr__(self, "features", FeatureConfig(self.clusters, self.extra))
+
+    @property
+    def parameters(self) -> str:
+        """Name of what folds."""
+        return self.model if self.params is None else self.params.stem
+
+    def sizes(self, config: AlphaFoldConfig) -> FeatureConfig:
+        """Of the features: as asked for, else those of the published model."""
+        usual = published(self.parameters, config.templates is not None)
+        return replace(usual, clusters=self.clusters or usual.clusters,
+                       extra=self.extra or usual.extra)  # fmt: skip
 
 
 def _suffix(path: Path) -> str:
@@ -123,28 +136,39 @@ def batches(jobs: list[Job], residues: int) -> Iterator[list[Job]]:
         yield waiting
 
 
-def _done(job: Job, out: Path) -> dict[str, Any] | None:
-    """What a finished chain's confidence file says, if the chain is the same."""
-    path = out / f"{job.name}_confidence.json"
+def _done(job: Job, run: FoldRun) -> dict[str, Any] | None:
+    """The ranking's row of a chain that `run.out` holds already.
+
+    Raises:
+        InputError: what it holds under this name is another chain, or of other parameters.
+    """
+    path = run.out / f"{job.name}_confidence.json"
     if not path.exists():
         return None
     try:
-        row = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:
+        row = dict(json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, TypeError):
         return None
-    return row if row.get("residues") == job.alignment.with_query(0).columns else None
+    row.pop("plddt", None)
+    same = row.pop("sequence", None) == job.alignment.row(0).replace("-", "")
+    if same and row.get("model") == run.parameters:
+        return row
+    other = f"this chain folded with {row.get('model')}" if same else "another chain of this name"
+    raise InputError(f"holds {other}", where=path, hint="Choose another folder by -o")
 
 
 def run_fold(run: FoldRun) -> list[dict[str, Any]]:
     """Fold everything in `run.input` into `run.out`; rows of the ranking."""
     jobs = find_jobs(run.input)
-    finished = {job.name: _done(job, run.out) for job in jobs}
+    finished = {job.name: _done(job, run) for job in jobs}
     left = [job for job in jobs if finished[job.name] is None]
     console.print(f"{len(jobs)} chains, {len(jobs) - len(left)} of them done already")
+    rows = [row for row in finished.values() if row is not None]
     if not left and (run.out / "report.html").exists():
-        return [row for row in finished.values() if row is not None]
+        return rows
     if run.db is not None and not run.dry_run:
-        left = [_searched(job, run.db) for job in left]
+        jobs = [_searched(job, run.db, run.out) for job in jobs]
+        left = [job for job in jobs if finished[job.name] is None]
     if run.relax:
         _check_relaxable(left)
     if run.templates is not None:
@@ -155,41 +179,86 @@ def run_fold(run: FoldRun) -> list[dict[str, Any]]:
                 hint="Give a folder with NAME.hhr for each chain",
             )
         left = [_templated(job, run) for job in left]
-    rows = [row for row in finished.values() if row is not None]
-    page = Page(
-        "Protein folding",
-        lead=f"{len(jobs)} chains from {run.input.name}, "
-        + (f"parameters {run.params.name}." if run.params else f"contact model {run.model}."),
-    )
-    if run.params is not None:
-        rows += _fold_alphafold(run, left, page)
-    else:
-        rows += _fold_coarse(run, left, page)
-    if run.dry_run:
-        return rows
-    run.out.mkdir(parents=True, exist_ok=True)
-    write_ranking(rows, run.out / "ranking.json")
-    shown = [
-        {k: v for k, v in row.items() if k not in ("plddt", "model", "seconds")} for row in rows
-    ]
-    summary = Page(page.title, page.lead)
-    summary.heading("Ranking")
-    summary.table(shown, "All chains of this folder, those of earlier runs included")
-    summary.parts += page.parts
-    summary.sections += page.sections
-    summary.write(run.out / "report.html")
-    console.print(f"{run.out / 'report.html'}")
+    rows += _fold_coarse(run, left) if run.params is None else _fold_alphafold(run, left)
+    if not run.dry_run:
+        write_ranking(rows, run.out / "ranking.json")
+        _write_page(run, jobs, rows)
     return rows
 
 
-def _searched(job: Job, db: Path) -> Job:
+def _write_page(run: FoldRun, jobs: list[Job], rows: list[dict[str, Any]]) -> None:
+    """The report of all chains, from the files that each one has in `run.out`."""
+    kind = "contact model" if run.params is None else "parameters"
+    lead = f"{len(jobs)} chains from {run.input.name}, {kind} {run.parameters}."
+    page = Page("Protein folding", lead=lead)
+    page.heading("Ranking")
+    rows = sorted(rows, key=lambda row: -(row.get("mean_plddt") or 0))
+    hidden = ("model", "seconds", "violations")
+    page.table([{k: v for k, v in row.items() if k not in hidden} for row in rows])
+    if len(rows) > PICTURES:
+        page.text(f"Pictures of the first {PICTURES}; the others have their files.")
+    alignments = {job.name: job.alignment for job in jobs}
+    for row in rows[:PICTURES]:
+        _add(page, run, row, alignments[row["name"]])
+    page.write(run.out / "report.html")
+    console.print(f"{run.out / 'report.html'}")
+
+
+def _add(page: Page, run: FoldRun, row: dict[str, Any], alignment: Alignment) -> None:
+    """One chain's section."""
+    name = row["name"]
+    chain = read_chain(run.out / f"{name}.cif")
+    with np.load(run.out / f"{name}_distances.npz") as file:
+        contacts = np.asarray(file["contacts"], np.float32)
+    confidence = json.loads((run.out / f"{name}_confidence.json").read_text(encoding="utf-8"))
+    plddt, pae = confidence.get("plddt"), None
+    if (run.out / f"{name}_pae.json").exists():
+        errors = json.loads((run.out / f"{name}_pae.json").read_text(encoding="utf-8"))
+        pae = np.asarray(errors[0]["predicted_aligned_error"])
+    if plddt is None:
+        note = (
+            "A coarse model from predicted distances: its fold may be right, its details are not. "
+            f"{row['effective_sequences']:.0f} effective sequences."
+        )
+        colours = report.chain_colours(len(chain))
+    else:
+        note = (
+            f"Mean pLDDT {row['mean_plddt']:.1f}"
+            + ("" if row["ptm"] is None else f", pTM {row['ptm']:.3f}")
+            + f", {row['recycles']} recycles, {row['seconds']:.1f} s."
+            + (f" Relaxed: {_faults(row['violations'])}." if "violations" in row else "")
+        )
+        colours = report.confidence_colours(chain.bfactors[:, 1])
+    real = _truth(run, name, len(contacts))
+    report.add_chain(
+        page,
+        name,
+        ca=chain.points(),
+        colours=colours,
+        alignment=alignment.with_query(0),
+        plddt=None if plddt is None else np.asarray(plddt),
+        pae=pae,
+        contacts=contacts,
+        truth=None if real is None else np.nan_to_num(real, nan=99.0) < metrics.CONTACT_DISTANCE,
+        note=note,
+    )
+
+
+def _searched(job: Job, db: Path, out: Path) -> Job:
+    """The chain with its relatives, which are kept in `out` and not searched for again."""
     from sciml.protein.search import search
 
     if job.alignment.depth > 1:
         return job
-    found = search(job.alignment.sequence(), db, name=job.name)
-    console.print(f"{job.name}: {found.alignment.depth} sequences found")
-    return Job(found.alignment, job.templates, job.name)
+    kept = out / f"{job.name}.a3m"
+    if kept.exists():
+        found = read_alignment(kept)
+        if found.row(0) == job.alignment.row(0):
+            return replace(job, alignment=found)
+    alignment = search(job.alignment.sequence(), db, name=job.name).alignment
+    alignment.write(kept)
+    console.print(f"{kept}: {alignment.depth} sequences found")
+    return replace(job, alignment=alignment)
 
 
 def _templated(job: Job, run: FoldRun) -> Job:
@@ -208,9 +277,9 @@ def _templated(job: Job, run: FoldRun) -> Job:
                 return job
             hhr = there[0]
         found = hhsearch_templates(hhr, run.templates, query)
-    used = ", ".join(template.name for template in found[: run.features.templates])
+    used = ", ".join(template.name for template in found[: DEFAULT_FEATURES.templates])
     console.print(f"{job.name}: {len(found)} templates" + (f", used: {used}" if used else ""))
-    return Job(job.alignment, tuple(found), job.name)
+    return replace(job, templates=tuple(found))
 
 
 def _check_relaxable(jobs: list[Job]) -> None:
@@ -227,6 +296,12 @@ def _check_relaxable(jobs: list[Job]) -> None:
             )
 
 
+def _faults(violations: dict[str, dict[str, int]]) -> str:
+    """The violations before and after relaxation in words."""
+    before, after = violations["before"], violations["after"]
+    return ", ".join(f"{n.replace('_', ' ')} {before[n]} -> {after[n]}" for n in before)
+
+
 def _truth(run: FoldRun, name: str, n: int) -> np.ndarray | None:
     """CB distances [N, N] of a known structure, if there is one of the same length."""
     if run.truth is None:
@@ -240,41 +315,43 @@ def _truth(run: FoldRun, name: str, n: int) -> np.ndarray | None:
     return None
 
 
-def _fold_alphafold(run: FoldRun, jobs: list[Job], page: Page) -> list[dict[str, Any]]:
+def _fold_alphafold(run: FoldRun, jobs: list[Job]) -> list[dict[str, Any]]:
     assert run.params is not None
-    loader = (
-        StructurePredictor.from_openfold
-        if run.params.suffix in (".pt", ".pth", ".ckpt")
-        else StructurePredictor.from_alphafold
-    )
-    predictor = loader(run.params, run.device, precision=run.precision)
-    if run.templates is not None and predictor.model.config.templates is None:
+    config = read_config(run.params)
+    if run.templates is not None and config.templates is None:
         raise InputError(
             "these parameters are of a model without templates",
             where=run.params,
             hint="Models 1 and 2 take templates; or leave out --templates",
         )
+    sizes, placement = run.sizes(config), choose(run.device, run.precision)
     groups = list(batches(jobs, run.batch_residues))
-    for group in groups:
+    speed = memory.speed(placement)
+    for group in groups:  # before the parameters are read
         n = group[-1].alignment.columns
-        templates = run.features.templates if any(job.templates for job in group) else 0
         needed = memory.estimate(
-            predictor.model.config, n, run.features, batch=len(group), templates=templates
+            config,
+            n,
+            sizes,
+            batch=len(group),
+            templates=sizes.templates if any(job.templates for job in group) else 0,
+            width=placement.dtype.itemsize,
         )
-        work = needed.operations * (run.recycles + 1) * len(group) / 1e12
+        memory.check(needed, config, n, sizes, None, placement)
+        seconds = needed.operations * (run.recycles + 1) / speed
         console.print(
-            f"{len(group)} chains of up to {n} residues: about {needed}, {work:.1f} Tflop"
+            f"{len(group)} chains of up to {n} residues: about {needed} and {seconds:.0f} s"
         )
-        memory.check(needed, predictor.model.config, n, run.features, None, predictor.placement)
-    if run.dry_run:
+    if run.dry_run or not jobs:
         return []
-    console.print(f"computing on {predictor.placement}")
+    predictor = StructurePredictor.from_file(run.params, run.device, precision=run.precision)
+    console.print(f"computing on {placement}")
     rows = []
     with Bar("folding", len(jobs)) as bar:
         for group in groups:
             for found in predictor.predict_many(
                 group,
-                config=run.features,
+                config=sizes,
                 recycles=run.recycles,
                 tolerance=run.tolerance,
                 seed=run.seed,
@@ -283,40 +360,14 @@ def _fold_alphafold(run: FoldRun, jobs: list[Job], page: Page) -> list[dict[str,
                     for end in ("cif", "pdb"):
                         found.write_structure(run.out / f"{found.name}_unrelaxed.{end}")
                     found = found.relaxed()
-                    console.print(f"{found.name}: {_faults(found)}")
+                    console.print(f"{found.name}: {_faults(found.violations or {})}")
                 found.write(run.out)
                 rows.append(found.summary())
-                _add(page, run, found)
             bar.update(len(rows))
     return rows
 
 
-def _faults(found: Prediction) -> str:
-    """The violations before and after relaxation in words."""
-    assert found.violations is not None
-    before, after = found.violations["before"], found.violations["after"]
-    return ", ".join(f"{n.replace('_', ' ')} {before[n]} -> {after[n]}" for n in before)
-
-
-def _add(page: Page, run: FoldRun, found: Prediction) -> None:
-    real = _truth(run, found.name, len(found.types))
-    report.add_chain(
-        page,
-        found.name,
-        ca=found.coordinates[:, 1],
-        alignment=found.alignment,
-        plddt=found.plddt,
-        pae=found.pae,
-        contacts=found.contacts(),
-        truth=None if real is None else np.nan_to_num(real, nan=99.0) < 8,
-        note=f"Mean pLDDT {found.mean_plddt:.1f}"
-        + ("" if found.ptm is None else f", pTM {found.ptm:.3f}")
-        + f", {found.recycles} recycles, {found.seconds:.1f} s."
-        + (f" Relaxed: {_faults(found)}." if found.violations else ""),
-    )
-
-
-def _fold_coarse(run: FoldRun, jobs: list[Job], page: Page) -> list[dict[str, Any]]:
+def _fold_coarse(run: FoldRun, jobs: list[Job]) -> list[dict[str, Any]]:
     from sciml.protein.contact_features import cost
     from sciml.protein.contacts import MAX_COLUMNS, ContactPredictor
     from sciml.protein.folding import fold
@@ -338,7 +389,7 @@ def _fold_coarse(run: FoldRun, jobs: list[Job], page: Page) -> list[dict[str, An
             f"{job.name}: {n} residues, {job.alignment.depth} sequences, about "
             f"{size / 2**30:.1f} GiB and {seconds:.0f} s of a core"
         )
-    if run.dry_run:
+    if run.dry_run or not jobs:
         return []
     predictor = ContactPredictor.from_pretrained(run.model, run.device)
     rows = []
@@ -376,17 +427,8 @@ def _fold_coarse(run: FoldRun, jobs: list[Job], page: Page) -> list[dict[str, An
                 scores = metrics.contact_precision(predicted.probability, real)
                 row["long-range P@L/5"] = round(scores["P@L/5"], 4)
             with atomic_write(run.out / f"{job.name}_confidence.json") as temporary:
-                temporary.write_text(json.dumps(row), encoding="utf-8")
+                kept = row | {"sequence": alignment.row(0)}
+                temporary.write_text(json.dumps(kept), encoding="utf-8")
             rows.append(row)
-            report.add_chain(
-                page,
-                job.name,
-                ca=found.ca,
-                alignment=alignment,
-                contacts=predicted.probability,
-                truth=None if real is None else np.nan_to_num(real, nan=99.0) < 8,
-                note="A coarse model from predicted distances: its fold may be right, its details "
-                "are not. " + f"{predicted.neff:.0f} effective sequences.",
-            )
             bar.update(len(rows))
     return rows

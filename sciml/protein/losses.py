@@ -1,7 +1,7 @@
 """AlphaFold's losses: FAPE, torsions, distogram, masked MSA, confidences, violations.
 
 Jumper et al., Nature 596, 583 (2021), supplement 1.9, algorithms 26 to 28. Shapes have a leading
-batch dimension; each loss is a mean over the chains that can say something.
+batch dimension; a loss has one value a chain [B], 0 for a chain that says nothing about it.
 """
 
 from __future__ import annotations
@@ -64,11 +64,9 @@ class Truth:
 
 
 def masked_mean(value: Tensor, mask: Tensor) -> Tensor:
-    """Mean where `mask` of each chain, then over the chains [B, ...] that have anything."""
+    """Mean of each chain's values [B, ...] where `mask`, [B]; 0 where there are none."""
     mask = mask.to(value.dtype).expand(value.shape).flatten(1)
-    count = mask.sum(1)
-    each = (value.flatten(1) * mask).sum(1) / count.clamp(min=1e-4)
-    return each.sum() / (count > 0).sum().clamp(min=1)
+    return (value.flatten(1) * mask).sum(1) / mask.sum(1).clamp(min=1e-4)
 
 
 def true_groups(truth: Truth) -> tuple[Frames, Tensor, Tensor]:
@@ -234,8 +232,8 @@ def structure_loss(
     )  # [L, B, N, 4]
     length = (found.raw_angles.square().sum(-1) + 1e-6).sqrt()
     terms = {
-        "backbone_fape": torch.stack(backbone).mean(),
-        "side_chain_fape": side.mean(),
+        "backbone_fape": torch.stack(backbone).mean(0),
+        "side_chain_fape": side,
         "chi": masked_mean(error.transpose(0, 1), chi_mask[:, None]),
         "angle_norm": masked_mean((length - 1).abs().transpose(0, 1), real[:, None, :, None]),
     }
@@ -334,7 +332,7 @@ def total_loss(
     *,
     clamp: bool = True,
 ) -> dict[str, Tensor]:
-    """All terms and their weighted sum, "loss".
+    """All terms and their weighted sum, "loss", each [B].
 
     Args:
         output: of `AlphaFold.forward`.
@@ -343,9 +341,15 @@ def total_loss(
         weights: of the terms.
         clamp: clamp the backbone FAPE (in nine of ten training examples).
     """
+    with torch.autocast(truth.atoms.device.type, enabled=False):  # lengths need every digit
+        return _terms(output, truth, features, weights or LossWeights(), clamp)
+
+
+def _terms(
+    output: Output, truth: Truth, features: dict[str, Tensor], weights: LossWeights, clamp: bool
+) -> dict[str, Tensor]:
     from sciml.protein.violations import violation_loss
 
-    weights = weights or LossWeights()
     terms = structure_loss(output, truth, features["seq_mask"], weights, clamp)
     terms["distogram"] = distogram_loss(output.logits["distogram"], truth)
     if "true_msa" in features:

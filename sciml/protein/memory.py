@@ -71,10 +71,11 @@ def estimate(
     if c.templates is not None and templates:
         t = c.templates
         extra = max(extra, pair * (c.pair_dim + t.dim * (templates + 1) + 2 * t.hidden))
+    # What follows the Evoformer has full precision whatever its blocks have.
     structure = pair * (2 * c.pair_dim + 7 * c.ipa_heads) + alignment
     heads = pair * (c.pair_dim + 3 * c.distogram_bins + 3 * c.pae_bins) + alignment
     total = (
-        max(max(stack, extra, structure) * width, heads * 4)
+        max(max(stack, extra) * width, max(structure, heads) * 4)
         + given * 4
         + parameters(c) * 4
         + RUNTIME
@@ -85,6 +86,26 @@ def estimate(
     block += pair * c.pair_dim * (24 * c.triangle_dim + 36 * c.pair_dim)
     block += pair * n * (4 * c.triangle_dim + 8 * c.pair_dim)
     return Estimate(total, block * (c.blocks + 0.5 * c.extra_blocks))
+
+
+SHARE = 0.5
+"""Share of a matrix product's speed that the network reaches, measured on a CPU."""
+
+
+def speed(placement: Placement) -> float:
+    """Floating point operations a second to expect of the network: a quick trial."""
+    import time
+
+    import torch
+
+    size = 768 if placement.device.type == "cpu" else 4096
+    one = torch.ones(size, size, device=placement.device, dtype=placement.dtype)
+    best = float("inf")
+    for _ in range(3):
+        began = time.perf_counter()
+        float((one @ one)[0, 0])  # waits for the device
+        best = min(best, time.perf_counter() - began)
+    return SHARE * 2 * size**3 / best
 
 
 def available(placement: Placement | None = None) -> float:

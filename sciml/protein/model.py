@@ -272,16 +272,22 @@ class AlphaFold(nn.Module):
         with by_slices(z.device):
             for block in self.evoformer:
                 m, z = self._run(block, m, z, masks)
-        single = self.linear_single(m[:, 0])
-        m = m[:, :depth]
-
-        types = features["aatype"]
-        structure = self.structure_module(single, z, types, real)
-        atoms, atom_mask = atom14_to_atom37(structure.atoms[-1], types)
-        seen = real[..., None].to(atoms.dtype)
-        atoms, atom_mask = atoms * seen[..., None], atom_mask * seen
-        logits = self.logits(m, z, single, structure) if heads else {}
+        # Coordinates and confidences need the full precision, as in the published network.
+        with torch.autocast(z.device.type, enabled=False):
+            m, z = m[:, :depth].to(self.exact), z.to(self.exact)
+            single = self.linear_single(m[:, 0])
+            types = features["aatype"]
+            structure = self.structure_module(single, z, types, real)
+            atoms, atom_mask = atom14_to_atom37(structure.atoms[-1], types)
+            seen = real[..., None].to(atoms.dtype)
+            atoms, atom_mask = atoms * seen[..., None], atom_mask * seen
+            logits = self.logits(m, z, single, structure) if heads else {}
         return Output(m, z, single, structure, atoms, atom_mask, logits)
+
+    @property
+    def exact(self) -> torch.dtype:
+        """That of the parameters, which autocast does not change."""
+        return self.linear_single.weight.dtype
 
     def embed(self, features: Features, previous: Recycled) -> tuple[Tensor, Tensor]:
         """Algorithm 2, lines 5 and 6."""

@@ -8,6 +8,7 @@ modules inside `template_embedder` or beside it) are both read.
 from __future__ import annotations
 
 import re
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -84,9 +85,20 @@ def read_openfold(path: str | Path) -> AlphaFold:
     Raises:
         InputError: the file is none, or its parameters do not fit.
     """
+    return from_state(read_state(path), path)
+
+
+def read_config(path: str | Path) -> AlphaFoldConfig:
+    """The sizes of a checkpoint's network."""
+    return _config_of_state(read_state(path), path)
+
+
+def read_state(path: str | Path) -> dict[str, Tensor]:
+    """A checkpoint's tensors under this package's names; they stay in the file until used."""
     path = existing_file(path, "checkpoint")
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        zipped = zipfile.is_zipfile(path)  # torch's form since version 1.6
+        state = torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
     except Exception as error:
         first = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(
@@ -102,7 +114,7 @@ def read_openfold(path: str | Path) -> AlphaFold:
         name = openfold_name(str(key))
         if name is not None:
             named |= unfused(name, value)
-    return from_state(named, path)
+    return named
 
 
 def unfused(name: str, value: Tensor) -> dict[str, Tensor]:

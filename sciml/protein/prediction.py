@@ -113,9 +113,6 @@ class Prediction:
         for suffix in ("cif", "pdb"):
             files[suffix] = folder / f"{self.name}.{suffix}"
             self.write_structure(files[suffix])
-        files["confidence"] = folder / f"{self.name}_confidence.json"
-        confidence = {**self.summary(), "plddt": [round(float(v), 2) for v in self.plddt]}
-        _json(files["confidence"], confidence)
         if self.pae is not None:
             files["pae"] = folder / f"{self.name}_pae.json"
             pae = {
@@ -131,6 +128,14 @@ class Prediction:
                     distogram=self.distogram.astype(np.float16),
                     contacts=np.asarray(self.contacts(), np.float32),
                 )
+        # The last file: a chain that has it is done.
+        files["confidence"] = folder / f"{self.name}_confidence.json"
+        confidence = {
+            **self.summary(),
+            "plddt": [round(float(v), 2) for v in self.plddt],
+            "sequence": self.sequence,
+        }
+        _json(files["confidence"], confidence)
         return files
 
 

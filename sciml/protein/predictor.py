@@ -15,8 +15,8 @@ from torch import Tensor
 from sciml.errors import InputError
 from sciml.protein import confidence, memory
 from sciml.protein.alignment import Alignment
-from sciml.protein.features import DEFAULT_FEATURES, FeatureConfig, Template, features
-from sciml.protein.model import AlphaFold, Output
+from sciml.protein.features import FeatureConfig, Template, features, published
+from sciml.protein.model import AlphaFold, AlphaFoldConfig, Output
 from sciml.protein.prediction import Prediction
 
 Arrays = dict[str, np.ndarray]
@@ -29,6 +29,19 @@ _TEMPLATE = (
     "template_aatype template_mask template_all_atom_positions template_all_atom_masks "
     "template_pseudo_beta template_pseudo_beta_mask"
 ).split()
+
+
+OPENFOLD = (".pt", ".pth", ".ckpt")
+"""Suffixes of OpenFold's checkpoints; other parameter files are AlphaFold's."""
+
+
+def read_config(path: str | Path) -> AlphaFoldConfig:
+    """The sizes of the network in a parameter file, without reading the parameters."""
+    from sciml.protein import alphafold_weights, openfold_weights
+
+    return (openfold_weights if Path(path).suffix in OPENFOLD else alphafold_weights).read_config(
+        path
+    )
 
 
 @dataclass(frozen=True)
@@ -47,7 +60,8 @@ class StructurePredictor:
         model: the network.
         device: "auto", "cpu", "cuda", ...
         precision: "fp32", or "bf16" for matrix products on a GPU.
-        name: of the parameters, for reports.
+        name: of the parameters, for reports; by it a published model gets its own feature sizes
+            (`sizes`).
     """
 
     def __init__(
@@ -62,6 +76,13 @@ class StructurePredictor:
         self.placement = choose(device, precision)
         self.model = model.eval().to(self.placement.device)
         self.name = name
+        self.sizes = published(name, model.config.templates is not None)
+
+    @classmethod
+    def from_file(cls, path: str | Path, device: str = "auto", **kwargs: Any) -> StructurePredictor:
+        """From AlphaFold's or OpenFold's parameters, told by the suffix."""
+        read = cls.from_openfold if Path(path).suffix in OPENFOLD else cls.from_alphafold
+        return read(path, device, **kwargs)
 
     @classmethod
     def from_alphafold(
@@ -157,7 +178,7 @@ class StructurePredictor:
         msa: Alignment | str | Path,
         templates: Sequence[Template] | None = None,
         *,
-        config: FeatureConfig = DEFAULT_FEATURES,
+        config: FeatureConfig | None = None,
         recycles: int = 3,
         tolerance: float = 0.0,
         seed: int = 0,
@@ -169,7 +190,7 @@ class StructurePredictor:
         Args:
             msa: an alignment whose first row is the query, or a file.
             templates: aligned structures.
-            config: sizes of the features.
+            config: sizes of the features; those of the published model if None.
             recycles: most passes after the first.
             tolerance: stop earlier when CA distances change by less than this [A].
             seed: of the choice of rows and the masking; each pass draws anew.
@@ -192,7 +213,7 @@ class StructurePredictor:
         self,
         jobs: Sequence[Job],
         *,
-        config: FeatureConfig = DEFAULT_FEATURES,
+        config: FeatureConfig | None = None,
         recycles: int = 3,
         tolerance: float = 0.0,
         seed: int = 0,
@@ -206,6 +227,7 @@ class StructurePredictor:
         """
         if recycles < 0:
             raise InputError(f"recycles must be >= 0, got {recycles}")
+        config = config or self.sizes
         alignments = [job.alignment.with_query(0).deduplicate() for job in jobs]
         use_templates = self.model.config.templates is not None and any(j.templates for j in jobs)
         longest = max(alignment.columns for alignment in alignments)

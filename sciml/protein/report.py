@@ -128,6 +128,7 @@ def add_chain(
     name: str,
     *,
     ca: np.ndarray,
+    colours: list[str],
     alignment: Alignment | None = None,
     plddt: np.ndarray | None = None,
     pae: np.ndarray | None = None,
@@ -139,7 +140,6 @@ def add_chain(
     page.heading(name)
     if note:
         page.text(note)
-    colours = chain_colours(len(ca)) if plddt is None else confidence_colours(plddt)
     page.html(viewer(ca, colours, name))
     if alignment is not None:
         page.figure(coverage_figure(alignment), "Sequences of the alignment")

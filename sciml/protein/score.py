@@ -8,7 +8,19 @@ import numpy as np
 
 from sciml.errors import InputError
 from sciml.protein import metrics
+from sciml.protein.residues import ATOM37_INDEX, RESIDUES
 from sciml.protein.structure import Chain
+
+AMBIGUOUS = {
+    "D": ("OD1 OD2",),
+    "E": ("OE1 OE2",),
+    "F": ("CD1 CD2", "CE1 CE2"),
+    "L": ("CD1 CD2",),
+    "R": ("NH1 NH2",),
+    "V": ("CG1 CG2",),
+    "Y": ("CD1 CD2", "CE1 CE2"),
+}
+"""Atoms whose names may be exchanged in lDDT."""
 
 
 def pair_residues(model: Chain, truth: Chain) -> np.ndarray:
@@ -38,6 +50,45 @@ def pair_residues(model: Chain, truth: Chain) -> np.ndarray:
     return np.array(pairs)
 
 
+def best_names(types: np.ndarray, model: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """The model's atoms under those names of ambiguous atoms that give the higher lDDT.
+
+    As lDDT is defined (Mariani et al., Bioinformatics 29, 2722, 2013): of each such residue both
+    namings are scored by the distances to all atoms that are not ambiguous.
+
+    Args:
+        types: [N] residue types.
+        model, truth: [N, 37, 3] [A], NaN where there is no atom.
+    """
+    pairs = {
+        RESIDUES.index(letter): np.array([[ATOM37_INDEX[n] for n in p.split()] for p in names])
+        for letter, names in AMBIGUOUS.items()
+    }
+    fixed = np.isfinite(truth).all(-1)
+    for kind, swap in pairs.items():
+        fixed[np.ix_(types == kind, swap.ravel())] = False
+    owner = np.nonzero(fixed)[0]
+    there, here = truth[fixed], model[fixed]
+
+    def agreement(names: np.ndarray, atoms: np.ndarray, k: int) -> float:
+        want = np.linalg.norm(truth[k, names.ravel(), None] - there, axis=-1)
+        have = np.linalg.norm(atoms[:, None] - here, axis=-1)
+        use = (want < 15) & (owner != k)
+        error = np.where(np.isfinite(have), np.abs(want - have), np.inf)[use]
+        return sum(float((error < limit).sum()) for limit in (0.5, 1, 2, 4))
+
+    found = model.copy()
+    with np.errstate(invalid="ignore"):
+        for k, kind in enumerate(types):
+            if kind not in pairs:
+                continue
+            names = pairs[kind]
+            other = names[:, ::-1].ravel()
+            if agreement(names, model[k, other], k) > agreement(names, model[k, names.ravel()], k):
+                found[k, names.ravel()] = model[k, other]
+    return found
+
+
 def score_chains(model: Chain, truth: Chain) -> dict[str, float | int]:
     """lDDT (all atoms and CA), GDT-TS, GDT-HA, TM-score, RMSD [A] and contact precision.
 
@@ -45,21 +96,23 @@ def score_chains(model: Chain, truth: Chain) -> dict[str, float | int]:
     """
     pairs = pair_residues(model, truth)
     n = len(truth)
-    atoms, mask = np.full((n, 37, 3), np.nan), np.zeros((n, 37))
+    atoms = np.full((n, 37, 3), np.nan)
     atoms[pairs[:, 1]] = np.where(
         model.mask[pairs[:, 0], :, None] > 0, model.atoms[pairs[:, 0]], np.nan
     )
-    mask[pairs[:, 1]] = model.mask[pairs[:, 0]]
     known = truth.mask > 0
     want = np.where(known[..., None], truth.atoms, np.nan)
     owner = np.repeat(np.arange(n), 37)
     use = known.reshape(-1)
+    same = np.full(n, -1)
+    same[pairs[:, 1]] = model.types[pairs[:, 0]]
+    named = best_names(np.where(same == truth.types, truth.types, -1), atoms, want)
     ca_model, ca_truth = atoms[:, 1], want[:, 1]
     result: dict[str, float | int] = {
         "residues": n,
         "residues_compared": len(pairs),
         "lddt": float(
-            metrics.lddt(atoms.reshape(-1, 3)[use], want.reshape(-1, 3)[use], owner=owner[use])
+            metrics.lddt(named.reshape(-1, 3)[use], want.reshape(-1, 3)[use], owner=owner[use])
         ),
         "lddt_ca": float(metrics.lddt(ca_model, ca_truth)),
         "gdt_ts": metrics.gdt(ca_model, ca_truth),

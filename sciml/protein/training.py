@@ -1,8 +1,9 @@
 """Train the AlphaFold network: crops, random recycling, losses; and on its own predictions.
 
-Jumper et al., Nature 596, 583 (2021), supplement 1.2.8 (crops), 1.10 (recycling) and 1.3
-(self-distillation: predict unlabelled sequences, keep what is confident, train with noise).
-`sciml.train.fit` runs it: small configurations on a CPU, the full one with bf16 and FSDP on GPUs.
+Jumper et al., Nature 596, 583 (2021), supplement 1.2.6 (algorithm 1), 1.2.8 (crops), 1.9 (weight of
+a chain), 1.10 (recycling) and 1.3 (self-distillation: predict unlabelled sequences, keep what is
+confident, train with noise). `sciml.train.fit` runs it: small configurations on a CPU, the full one
+with bf16 and FSDP on GPUs.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from sciml.protein.features import FeatureConfig, Template, features
 from sciml.protein.losses import LossWeights, Truth, total_loss
 from sciml.protein.model import AlphaFold
 from sciml.protein.predictor import Job, StructurePredictor
+from sciml.train.parallel import agreed
 
 _CELLS = ("msa_feat", "msa_mask", "true_msa", "bert_mask")
 _EXTRA = ("extra_msa", "extra_msa_mask", "extra_has_deletion", "extra_deletion_value")
@@ -41,6 +43,14 @@ class ChainTrainConfig:
     """Most recycling passes; each step draws how many."""
     unclamped: Annotated[float, Range(min=0, max=1)] = 0.1
     """Share of steps whose backbone FAPE is not clamped."""
+    deleted_blocks: Annotated[int, Range(min=0)] = 5
+    """Blocks of neighbouring rows taken out of each alignment."""
+    deleted_share: Annotated[float, Range(min=0, max=1)] = 0.3
+    """Share of the rows in one of them."""
+    distilled_rows: Annotated[int, Range(min=1)] = 1000
+    """Rows that are left of a self-distilled chain's alignment, drawn at random."""
+    distilled_share: Annotated[float, Range(min=0, max=1)] = 0.75
+    """Share of self-distilled chains among the examples, where there are any."""
 
 
 @dataclass
@@ -52,6 +62,7 @@ class TrainingChain:
         atoms, mask: [N, 37, 3] [A] and [N, 37].
         resolution: of the structure [A].
         templates: aligned structures.
+        distilled: the structure is a prediction.
     """
 
     alignment: Alignment
@@ -59,10 +70,15 @@ class TrainingChain:
     mask: np.ndarray
     resolution: float = 1.0
     templates: tuple[Template, ...] = ()
+    distilled: bool = False
 
 
 class ChainExamples:
-    """A map-style data set of cropped chains; all randomness is torch's, so that runs resume."""
+    """A map-style data set of cropped chains; all randomness is torch's, so that runs resume.
+
+    An epoch has as many examples as there are chains. Where some are self-distilled, each example
+    is one of those with the probability `distilled_share`.
+    """
 
     def __init__(self, chains: Sequence[TrainingChain], config: ChainTrainConfig) -> None:
         for chain in chains:
@@ -72,15 +88,29 @@ class ChainExamples:
                     where=chain.alignment.source,
                 )
         self.chains, self.config = list(chains), config
+        self.kinds = [
+            [k for k, chain in enumerate(chains) if chain.distilled is kind]
+            for kind in (False, True)
+        ]
 
     def __len__(self) -> int:
         return len(self.chains)
 
     def __getitem__(self, index: int) -> dict[str, np.ndarray]:
-        chain, config = self.chains[index], self.config
+        config = self.config
+        if all(self.kinds):
+            kind = self.kinds[float(torch.rand(())) < config.distilled_share]
+            index = kind[index % len(kind)]
+        chain = self.chains[index]
         seed = int(torch.randint(0, 2**31 - 1, ()))
+        alignment = chain.alignment
+        rng = np.random.default_rng(seed)
+        if chain.distilled and alignment.depth > config.distilled_rows:
+            rest = 1 + rng.choice(alignment.depth - 1, config.distilled_rows - 1, replace=False)
+            alignment = alignment.select(np.r_[0, np.sort(rest)])
+        alignment = delete_blocks(alignment, config.deleted_blocks, config.deleted_share, rng)
         found = features(
-            chain.alignment,
+            alignment,
             FeatureConfig(config.clusters, config.extra),
             seed=seed,
             templates=list(chain.templates),
@@ -90,11 +120,24 @@ class ChainExamples:
             "truth_atoms": np.asarray(chain.atoms, np.float32),
             "truth_mask": np.asarray(chain.mask, np.float32),
         }
-        n = chain.alignment.columns
+        n = alignment.columns
         start = int(torch.randint(0, max(1, n - config.crop + 1), ()))
         return crop(found, start, min(config.crop, n)) | {
             "resolution": np.array(chain.resolution, np.float32)
         }
+
+
+def delete_blocks(
+    alignment: Alignment, blocks: int, share: float, rng: np.random.Generator
+) -> Alignment:
+    """Algorithm 1: without some blocks of neighbouring rows, which are often of one subfamily."""
+    size = int(share * alignment.depth)
+    if alignment.depth < 2 or not size or not blocks:
+        return alignment
+    keep = np.ones(alignment.depth, bool)
+    for start in rng.integers(1, alignment.depth, blocks):
+        keep[start : start + size] = False
+    return alignment.select(keep)
 
 
 def crop(found: dict[str, np.ndarray], start: int, size: int) -> dict[str, np.ndarray]:
@@ -148,7 +191,11 @@ class StructureLearner(nn.Module):
 
     def forward(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         """Batch of `collate` -> loss and its terms; earlier passes run without gradient."""
-        passes = int(torch.randint(0, self.config.recycles + 1, ())) if self.training else 0
+        passes, clamp = 0, True
+        if self.training:  # the same in all processes, which wait for each other in every pass
+            cycle, loose = agreed(torch.rand(2, device=batch["aatype"].device)).tolist()
+            passes = int(cycle * (self.config.recycles + 1))
+            clamp = loose >= self.config.unclamped
         previous = None
         for _ in range(passes):
             with torch.no_grad():
@@ -157,10 +204,12 @@ class StructureLearner(nn.Module):
         truth = Truth(
             batch["aatype"], batch["truth_atoms"], batch["truth_mask"], batch["resolution"]
         )
-        clamp = not self.training or float(torch.rand(())) >= self.config.unclamped
         terms = total_loss(output, truth, batch, self.weights, clamp=clamp)
-        count = torch.tensor(float(len(batch["aatype"])))
-        return {k: v if k == "loss" else v.detach() for k, v in terms.items()} | {"count": count}
+        # Short chains count less: by the square root of their residues.
+        length = batch["seq_mask"].sum(1).sqrt()
+        found = {name: value.detach().mean() for name, value in terms.items()}
+        found |= {"loss": (length * terms["loss"]).mean(), "loss_a_chain": found["loss"]}
+        return found | {"count": torch.tensor(float(len(length)))}
 
 
 def self_distillation(
@@ -173,7 +222,9 @@ def self_distillation(
 ) -> list[TrainingChain]:
     """Training chains from the network's own predictions of alignments without structures.
 
-    Train on them with `ChainExamples`, whose crops, row choice and masking are the noise.
+    Train on them with `ChainExamples`, whose crops, thinned alignments, choice of rows and masking
+    are the noise. AlphaFold, which had no pLDDT when it did this, filtered by how far predicted
+    distances are from those of any pair as far along the chain.
 
     Args:
         predictor: the teacher.
@@ -189,5 +240,6 @@ def self_distillation(
         if predicted.mean_plddt < least_plddt:
             continue
         mask = predicted.atom_mask * (predicted.plddt >= keep_residues)[:, None]
-        found.append(TrainingChain(whole.deduplicate(), predicted.coordinates, mask))
+        chain = TrainingChain(whole.deduplicate(), predicted.coordinates, mask, distilled=True)
+        found.append(chain)
     return found

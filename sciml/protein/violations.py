@@ -138,14 +138,14 @@ def within_residues(types: Tensor, atoms: Tensor, mask: Tensor) -> Tensor:
 
 
 def violation_loss(types: Tensor, atoms: Tensor, mask: Tensor, index: Tensor) -> Tensor:
-    """Mean over chains of bond, angle and clash faults, between residues and within them."""
+    """Bond, angle and clash faults of each chain [B], between residues and within them."""
     mask = mask.to(atoms.dtype)
     bonds = bond_violations(types, atoms, mask, index)
     count = bonds.pop("bonded").sum(1).clamp(min=1e-6)
     loss = sum(fault.sum(1) / count for fault in bonds.values())
     overlap, atoms_there = clashes(types, atoms, mask, index)
     overlap = overlap + within_residues(types, atoms, mask)
-    return (torch.as_tensor(loss) + overlap.sum((1, 2)) / (1e-6 + atoms_there)).mean()
+    return torch.as_tensor(loss) + overlap.sum((1, 2)) / (1e-6 + atoms_there)
 
 
 def count_violations(types: Tensor, atoms: Tensor, mask: Tensor, index: Tensor) -> dict[str, int]:

@@ -32,6 +32,7 @@ DIGITS = 40
 _PRECISIONS = (192, 512, 1536)
 _NEEDED = 3
 _SPREAD = 9
+_HIDDEN = 12
 
 
 @dataclass(frozen=True)
@@ -71,25 +72,74 @@ def grid(seed: int) -> np.ndarray:
     return np.sort(np.concatenate([near, unit, far]))
 
 
-def _breaks(parts: Iterable[Expr], name: str, values: dict[str, Any], points: np.ndarray) -> list:
-    """Points between neighbouring sign changes of radicands and arguments of abs and sign."""
-    found: set[Expr] = set()
+def _beyond(points: np.ndarray) -> np.ndarray:
+    """The points and some as far as 1e12."""
+    far = 10 ** np.linspace(6.1, 12, 24)
+    return np.concatenate([-far[::-1], points, far])
+
+
+def _branching(parts: Iterable[Expr], name: str) -> list[Expr]:
+    """Radicands and the arguments of functions with branches: where they change sign, the
+    expressions may change their form."""
+    found: dict[Expr, None] = {}
     for e in parts:
         for node in ex.subtrees(e):
             if name not in node.free:
                 continue
             if node.op in ("abs", "sign", "log", "asin", "acos", "acosh", "atanh", "asech"):
-                found.add(node.args[0])
+                found[node.args[0]] = None
             elif node.op == "pow" and node.args[1].op == "num":
                 if node.args[1].value.denominator % 2 == 0:
-                    found.add(node.args[0])
-    if not found:
-        return []
+                    found[node.args[0]] = None
+    return list(found)
+
+
+def _arguments(found: list[Expr], name: str, values: dict, points: np.ndarray) -> np.ndarray:
+    """[arguments, points] real parts; 0 where there is no value."""
+    out = Program(*found).complex({**values, name: points})
+    return np.stack([np.nan_to_num(np.broadcast_to(z.real, points.shape)) for z in out])
+
+
+def _hidden(found: list[Expr], name: str, values: dict, points: np.ndarray) -> list[float]:
+    """Points of branches that the grid would miss: beyond it, between two sign changes in one step,
+    and where an argument dips below zero and comes back within a step."""
+    z = _arguments(found, name, values, points)
+    out: list[float] = []
+    changed = (z[:, :-1] > 0) != (z[:, 1:] > 0)
+    ends = np.stack([points[:-1], points[1:]])
+    outer = ends[np.abs(ends).argmax(0), np.arange(len(points) - 1)]
+    out += outer[changed.any(0) & (np.abs(outer) > 1e6)][:_HIDDEN].tolist()
+    for i in np.nonzero(changed.sum(0) > 1)[0][:_HIDDEN]:
+        rows = [found[k] for k in np.nonzero(changed[:, i])[0]]
+        low, high = np.full(len(rows), points[i]), np.full(len(rows), points[i + 1])
+        before = _arguments(rows, name, values, low).diagonal() > 0
+        for _ in range(50):
+            middle = (low + high) / 2
+            same = (_arguments(rows, name, values, middle).diagonal() > 0) == before
+            low, high = np.where(same, middle, low), np.where(same, high, middle)
+        roots = np.sort(high)
+        apart = np.diff(roots) > 1e-9 * (1e-9 + np.abs(roots[:-1]))
+        out += ((roots[:-1] + roots[1:]) / 2)[apart].tolist()
+    # The vertex of the parabola through three neighbours, where it is beyond zero.
+    a, b, c = points[:-2], points[1:-1], points[2:]
+    with np.errstate(all="ignore"):
+        left, right = (z[:, 1:-1] - z[:, :-2]) / (b - a), (z[:, 2:] - z[:, 1:-1]) / (c - b)
+        bend = (right - left) / (c - a)
+        slope = left + bend * (b - a)
+        vertex = z[:, 1:-1] - slope**2 / (4 * bend)
+        at = b - slope / (2 * bend)
+        dips = (z[:, :-2] > 0) == (z[:, 1:-1] > 0)
+        dips &= (z[:, 1:-1] > 0) == (z[:, 2:] > 0)
+        dips &= (vertex > 0) != (z[:, 1:-1] > 0)
+        dips &= (at > a) & (at < c) & np.isfinite(vertex) & (vertex != 0)
+    return out + at[dips][:_HIDDEN].tolist()
+
+
+def _breaks(found: list[Expr], name: str, values: dict, points: np.ndarray) -> list[int]:
+    """Points between neighbouring sign changes of the arguments."""
     signs = np.zeros(len(points), dtype=np.int64)
-    for z in Program(*found).complex({**values, name: points}):
-        with np.errstate(invalid="ignore"):
-            signs = signs * 3 + np.sign(np.broadcast_to(np.nan_to_num(z.real), points.shape)) + 1
-        signs %= 1_000_003
+    for z in _arguments(found, name, values, points):
+        signs = (signs * 3 + np.sign(z).astype(np.int64) + 1) % 1_000_003
     edges = np.nonzero(np.diff(signs))[0]
     picks = np.concatenate([[0], edges + 1, [len(points)]])
     return [int((a + b) // 2) for a, b in zip(picks[:-1], picks[1:], strict=True) if b > a][:40]
@@ -147,15 +197,15 @@ def _complex_balls(program: Program, name: str, z: complex, values: dict) -> boo
 
 
 def _constant_values(names: list[str], seed: int) -> list[dict[str, Fraction]]:
-    """Generic rational values of the named constants, of both signs."""
+    """Generic rational values of the named constants, of both signs and several sizes."""
     if not names:
         return [{}]
     rng = np.random.default_rng(seed & 0xFFFF)
     out = []
-    for round_ in range(3):
+    for round_, scale in enumerate((1, 10, Fraction(1, 10), 10)):
         sample = {}
         for i, name in enumerate(names):
-            value = Fraction(int(rng.integers(40, 260)), 97)
+            value = scale * Fraction(int(rng.integers(40, 260)), 97)
             sample[name] = -value if round_ == 1 and i % 2 == 0 else value
             if round_ == 2 and i % 2 == 1:
                 sample[name] = -value
@@ -197,13 +247,17 @@ def _compare(
 ) -> tuple[str, int, str]:
     points = grid(f.key)
     numbers = {k: float(v) for k, v in sample.items()}
+    branching = _branching((f, g, *avoid), name)
+    hidden: list[float] = _hidden(branching, name, numbers, _beyond(points)) if branching else []
+    points = np.sort(np.concatenate([points, hidden]))
     a, b = (np.broadcast_to(z, points.shape) for z in program.complex({**numbers, name: points}))
     with np.errstate(all="ignore"):
         finite = np.isfinite(a)
         real = finite & (np.abs(a.imag) <= 1e-9 * (1e-9 + np.abs(a.real)))
         gap = np.abs(a - b) / (np.abs(a) + np.abs(b) + 1e-12)
         suspect = ~(gap < 1e-7)
-    middle = _breaks((f, g, *avoid), name, numbers, points)
+    middle = _breaks(branching, name, numbers, points) if branching else []
+    middle += np.searchsorted(points, np.sort(hidden)).tolist()
     for domain, only_real, kind in (
         (real, True, "where the integrand is real"),
         (finite, False, "on the real line, with complex values"),

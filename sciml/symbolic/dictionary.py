@@ -15,7 +15,7 @@ from fractions import Fraction
 
 import numpy as np
 
-from sciml.symbolic.regression import Array, Tree, evaluate
+from sciml.symbolic.formula import Array, Tree, evaluate
 
 MOST_TERMS = 900
 _BEST = 6

@@ -1,4 +1,5 @@
-"""A subset of LaTeX to infix text: fractions, roots, powers, functions, \\left( \\right), |x|.
+"""A subset of LaTeX to infix text: fractions, roots, powers, functions, \\left( \\right), |x|,
+derivatives as y', y^{\\prime} and \\frac{dy}{dx}, and the parts of an integral.
 
 The result is text for the whitelist parser, never code.
 """
@@ -6,12 +7,16 @@ The result is text for the whitelist parser, never code.
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
 from sciml.symbolic.expression import FUNCTIONS
 
+if TYPE_CHECKING:
+    from sciml.symbolic.parser import Unknown
+
 _TOKEN = re.compile(r"\s+|\\([A-Za-z]+)\*?|\\(.)|(\d+\.?\d*|\.\d+)|(.)", re.S)
 _NAMES = {
-    **{f: f for f in FUNCTIONS}, "ln": "log", "lg": "log", "arcsin": "asin", "arccos": "acos",
+    **{f: f for f in FUNCTIONS}, "ln": "log", "arcsin": "asin", "arccos": "acos",
     "arctan": "atan", "arccot": "acot", "arcsinh": "asinh", "arccosh": "acosh",
     "arctanh": "atanh", "arsinh": "asinh", "arcosh": "acosh", "artanh": "atanh",
 }  # fmt: skip
@@ -20,20 +25,77 @@ _SIGNS = {"cdot": "*", "times": "*", "div": "/", "lvert": "|", "rvert": "|", "ve
 _INVERSE = {"sin": "asin", "cos": "acos", "tan": "atan", "cot": "acot", "sec": "asec",
             "csc": "acsc", "sinh": "asinh", "cosh": "acosh", "tanh": "atanh"}  # fmt: skip
 MAX_DEPTH = 120
+_D = r"(?:\\mathrm\s*\{\s*d\s*\}|d)"
+_TIMES = r"\s*(?:\^\s*\{?\s*(\d)\s*\}?)?\s*"
+_INTEGRAL = re.compile(r"[\s$]*\\int\b(?P<rest>.*?)" + _D + r"\s*(?P<name>[A-Za-z])[\s$]*", re.S)
 
 
-def to_infix(text: str) -> str:
+def to_infix(text: str, unknown: Unknown | None = None) -> str:
     """Infix text that means the same.
+
+    Args:
+        text: LaTeX.
+        unknown: the unknown function of a differential equation.
 
     Raises:
         ExpressionError: at the character that is not understood.
     """
-    return _Latex(text).whole()
+    return _Latex(text, unknown).whole()
+
+
+def whole_integral(text: str) -> tuple[str, str, tuple[str, str] | None] | None:
+    """Integrand, variable and limits of ``\\int_a^b ... \\,dx``; None for text that is none.
+
+    Raises:
+        ExpressionError: for a lower limit without an upper one.
+    """
+    from sciml.symbolic.parser import MAX_LENGTH, ExpressionError
+
+    match = _INTEGRAL.fullmatch(text) if len(text) <= MAX_LENGTH else None
+    if match is None:
+        return None
+    rest = match["rest"].strip().removeprefix(r"\limits").strip()
+    limits: dict[str, str] = {}
+    while rest[:1] in ("_", "^"):
+        sign, rest = rest[0], rest[1:].lstrip()
+        end = _group(rest)
+        limits[sign], rest = rest[:end].removeprefix("{").removesuffix("}"), rest[end:].strip()
+    if len(limits) == 1:
+        raise ExpressionError("an integral has two limits or none", text, match.start("rest"))
+    return rest or "1", match["name"], (limits["_"], limits["^"]) if limits else None
+
+
+def _group(text: str) -> int:
+    """Where the first argument ends: braces, a command, or one character."""
+    if not text.startswith("{"):
+        command = re.match(r"\\[A-Za-z]+", text)
+        return command.end() if command else 1
+    depth = 0
+    for i, char in enumerate(text):
+        depth += (char == "{") - (char == "}")
+        if depth == 0:
+            return i + 1
+    return len(text)
+
+
+def _primed(text: str, unknown: Unknown) -> str:
+    """\\frac{d^2 y}{dx^2} as y'', in the same places of the text."""
+    y, x = re.escape(unknown.name), re.escape(unknown.variable)
+    pattern = (rf"\\[dt]?frac\s*\{{\s*{_D}{_TIMES}{y}\s*\}}\s*"
+               rf"\{{\s*{_D}\s*{x}{_TIMES}\}}")  # fmt: skip
+
+    def short(match: re.Match[str]) -> str:
+        if match[1] != match[2]:
+            return match[0]
+        return (unknown.name + "'" * int(match[1] or 1)).ljust(len(match[0]))
+
+    return re.sub(pattern, short, text)
 
 
 class _Latex:
-    def __init__(self, text: str) -> None:
-        self.text, self.i, self.depth = text, 0, 0
+    def __init__(self, text: str, unknown: Unknown | None = None) -> None:
+        text = _primed(text, unknown) if unknown else text
+        self.text, self.unknown, self.i, self.depth = text, unknown, 0, 0
         self.tokens: list[tuple[str, str, int]] = []
         for match in _TOKEN.finditer(text.strip().strip("$")):
             command, sign, number, char = match.groups()
@@ -189,6 +251,8 @@ class _Latex:
             return self.bars("|")
         if value.isascii() and value.isalpha():
             self.i += 1
+            if self.unknown is not None and value == self.unknown.name:
+                return self.function_sought(self.unknown)
             if self.peek() == "_":
                 self.i += 1
                 sub = self.braces_raw() if self.peek() == "{" else self.peek()
@@ -196,6 +260,24 @@ class _Latex:
                 return f"{value}_{sub}" if sub.isalnum() else value
             return value
         raise self.fail(f"unexpected {value!r}")
+
+    def function_sought(self, unknown: Unknown) -> str:
+        """y with its primes, y' or y^{\\prime}; y(x) is the same as y."""
+        primes = 0
+        while self.peek() == "'":
+            primes += 1
+            self.i += 1
+        shown = [token[1] for token in self.tokens[self.i : self.i + 10]]
+        if shown[:2] == ["^", "prime"]:
+            primes, self.i = 1, self.i + 2
+        elif shown[:3] == ["^", "{", "prime"] and "}" in shown:
+            end = shown.index("}")
+            if set(shown[2:end]) != {"prime"}:
+                raise self.fail("a derivative is written with primes only")
+            primes, self.i = end - 2, self.i + end + 1
+        if [token[1] for token in self.tokens[self.i : self.i + 3]] == ["(", unknown.variable, ")"]:
+            self.i += 3
+        return unknown.name + "'" * primes
 
     def bars(self, close: str) -> str:
         inner = self.run((close,))

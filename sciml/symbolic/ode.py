@@ -139,7 +139,7 @@ def solve_job(job: dict[str, Any], send: Callable[[dict[str, Any]], None]) -> di
     end = started + job["timeout"]
     best: dict[str, Any] | None = None
     if job.get("rules", True) and order in (1, 2):
-        share = 0.6 if job.get("sympy", True) else 0.95
+        share = 0.6 if job.get("sympy", True) else 0.85 if job.get("model") else 0.95
         c = Context(x, y, started + share * job["timeout"])
         for stage in (proposals, substituted):
             for answer in _checked(residual, x, y, order, stage(residual, c, order)):

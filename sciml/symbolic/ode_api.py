@@ -11,6 +11,7 @@ from sciml.errors import InputError
 from sciml.symbolic.expression import Expr
 from sciml.symbolic.ode import order_of
 from sciml.symbolic.parser import Unknown, parse
+from sciml.symbolic.printing import symbols_of
 from sciml.symbolic.result import Result
 from sciml.symbolic.solve import TIMEOUT, _constants, variable_name
 from sciml.symbolic.worker import Worker, dump, load, shared
@@ -40,7 +41,8 @@ class OdeResult(Result):
         plain = plain.xreplace(names)
         if not self.implicit:
             return plain
-        x, f = sp.Symbol(self.variable), sp.Function(self.function)
+        x = self.symbols.get(self.variable) or sp.Symbol(self.variable)
+        f = sp.Function(self.function)
         return sp.Eq(plain.xreplace({sp.Symbol(self.function): f(x)}), sp.Symbol("C1"))
 
     def __str__(self) -> str:
@@ -62,6 +64,22 @@ class OdeResult(Result):
         return out
 
 
+def _sought(problem: Any, function: Any, variable: Any) -> tuple[str, str]:
+    """The names of the function sought and of its variable; those left out are the only function
+    of an equation in SymPy, or y of x."""
+    applied = function
+    if function is None and hasattr(problem, "atoms"):
+        from sympy.core.function import AppliedUndef
+
+        there = problem.atoms(AppliedUndef)
+        if len({f.func for f in there}) == 1:
+            applied = min(there, key=lambda f: not getattr(f.args[0], "is_Symbol", False))
+    if variable is None and len(getattr(applied, "args", ())) == 1:
+        variable = applied.args[0]
+    named = getattr(getattr(applied, "func", applied), "__name__", applied)
+    return variable_name(named) or "y", variable_name(variable) or "x"
+
+
 def read_ode(problem: Any, function: str, variable: str) -> Expr:
     """The residual of an equation given as text or as SymPy's Eq or expression.
 
@@ -79,19 +97,20 @@ def read_ode(problem: Any, function: str, variable: str) -> Expr:
         problem = problem.lhs - problem.rhs
     if not isinstance(problem, sp.Expr):
         raise InputError(f"an equation must be text or SymPy, got {type(problem).__name__}")
-    f, x = sp.Function(function), sp.Symbol(variable)
-    mapping = {}
-    for d in problem.atoms(sp.Derivative):
-        if d.expr == f(x):
-            mapping[d] = sp.Symbol(function + "'" * int(d.derivative_count))
-    plain = problem.xreplace(mapping).xreplace({f(x): sp.Symbol(function)})
-    return from_sympy(plain)
+    from sympy.core.function import AppliedUndef
+
+    x = symbols_of(problem).get(variable, sp.Symbol(variable))
+    found = {f: sp.Symbol(function) for f in problem.atoms(AppliedUndef)
+             if f.func.__name__ == function and f.args == (x,)}  # fmt: skip
+    slopes = {d: sp.Symbol(function + "'" * int(d.derivative_count))
+              for d in problem.atoms(sp.Derivative) if d.expr in found}  # fmt: skip
+    return from_sympy(problem.xreplace(slopes).xreplace(found))
 
 
 def dsolve(
     ode: Any,
-    function: Any = "y",
-    variable: Any = "x",
+    function: Any = None,
+    variable: Any = None,
     *,
     constants: Collection[Any] = (),
     timeout: float = TIMEOUT,
@@ -104,9 +123,11 @@ def dsolve(
 
     Args:
         ode: ``"y'' + y = x"``, ``"Derivative(y(x), x) - y(x)"``, SymPy's Eq or expression.
-        function: the name of the function sought.
-        variable: the name of its variable.
-        constants: names of symbols that stand for constants; any other symbol is refused.
+        function: the name of the function sought, or SymPy's f(t); left out, it is y, or the only
+            function of an equation in SymPy.
+        variable: the name of its variable; left out, it is x, or the t of f(t).
+        constants: names of symbols that stand for constants; any other symbol is refused. c1 and
+            c2 are the solution's own.
         timeout: seconds.
         rules: whether to use this package's own methods.
         model: weights of a network that proposes solutions when they fail (`sciml run
@@ -118,12 +139,13 @@ def dsolve(
         InputError: for text that is no equation, unknown symbols, an order other than 1 or 2.
     """
     started = time.perf_counter()
-    y = getattr(getattr(function, "func", function), "__name__", function)
-    name, x = variable_name(y) or "y", variable_name(variable) or "x"
+    name, x = _sought(ode, function, variable)
     if not 0 < timeout <= 86_400:
         raise InputError(f"timeout must be positive seconds, at most a day, got {timeout}")
-    residual = read_ode(ode, name, x)
-    allowed = {x, name, name + "'", name + "''", *_constants(constants)}
+    residual, named = read_ode(ode, name, x), _constants(constants)
+    if {"c1", "c2"} & {x, name, *residual.free, *named}:
+        raise InputError("c1 and c2 are the solution's constants: rename those of the equation")
+    allowed = {x, name, name + "'", name + "''", *named}
     extra = sorted(residual.free - allowed)
     order = order_of(residual, name)
     if order not in (1, 2):
@@ -142,5 +164,5 @@ def dsolve(
     return OdeResult(
         str(residual), answer, message["status"], message.get("method", ""),
         message.get("how", ""), message.get("holds", ""), time.perf_counter() - started,
-        name, x, message.get("kind") == "implicit",
+        symbols_of(ode, variable), name, x, message.get("kind") == "implicit",
     )  # fmt: skip

@@ -214,8 +214,9 @@ def _functions(seed: int) -> Iterator[generate.Row]:
 
 
 def read_problems(path: Path) -> list[Expr]:
-    """The integrands of a file: JSON lines with "integrand" or "problem", or the published prefix
-    format (see `tokens`); plain or gzip. Lines that this package's notation lacks are left out.
+    """The problems of a file: JSON lines with "integrand", "ode" or "problem", or the published
+    prefix format (see `tokens`); plain or gzip. Lines that this package's notation lacks are left
+    out.
 
     Raises:
         InputError: not one line could be read.
@@ -235,7 +236,8 @@ def read_problems(path: Path) -> list[Expr]:
         try:
             if line.lstrip().startswith("{"):
                 row = json.loads(line)
-                out.append(parse(str(row.get("integrand") or row.get("problem"))))
+                asked = str(row.get("integrand") or row.get("ode") or row.get("problem"))
+                out.append(parse(asked, unknown=UNKNOWN if "y" in asked else None))
             else:
                 shown = line.split("|", 1)[-1].split("\t")[0].split()
                 out.append(parse_prefix(shown[2:] if shown[:2] == ["sub", "Y'"] else shown))

@@ -79,7 +79,7 @@ def parse(text: str, *, unknown: Unknown | None = None) -> Expr:
     if "\\" in text or "{" in text:
         from sciml.symbolic.latex import to_infix
 
-        text = to_infix(text)
+        text = to_infix(text, unknown)
     for i, char in enumerate(text):
         if not (char.isascii() and (char.isprintable() or char in " \t\r\n")):
             name = f"U+{ord(char):04X}"

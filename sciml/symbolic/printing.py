@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from fractions import Fraction
 from typing import Any
 
@@ -98,15 +99,30 @@ def _product(node: Expr, show: Any) -> tuple[str, int]:
     return ("-" + text, _ADD) if c < 0 else (text, _MUL)
 
 
-def to_sympy(e: Expr, variable: str | None = None) -> Any:
+def symbols_of(*problems: Any) -> dict[str, Any]:
+    """The symbols of what is given in SymPy, by name: with their assumptions, for the answer.
+
+    Raises:
+        InputError: two symbols of the same name with different assumptions.
+    """
+    out: dict[str, Any] = {}
+    for problem in problems:
+        for symbol in getattr(problem, "free_symbols", ()):
+            if out.setdefault(symbol.name, symbol) != symbol:
+                raise InputError(f"two different symbols have the name {symbol.name!r}")
+    return out
+
+
+def to_sympy(e: Expr, symbols: Mapping[str, Any] | None = None) -> Any:
     """The SymPy expression, made with SymPy's constructors from the tree (no text is read).
 
     Args:
         e: the expression.
-        variable: made a plain `Symbol`, as are all the others.
+        symbols: SymPy's symbols for names; the others become plain ones.
     """
     import sympy as sp
 
+    known = symbols or {}
     heads = {name: getattr(sp, name) for name in ex.FUNCTIONS if hasattr(sp, name)}
     heads["abs"] = sp.Abs
     heads["dilog"] = lambda u: sp.polylog(2, u)
@@ -116,7 +132,7 @@ def to_sympy(e: Expr, variable: str | None = None) -> Any:
         if node.op == "num":
             memo[node] = sp.Rational(node.value.numerator, node.value.denominator)
         elif node.op == "sym":
-            memo[node] = sp.Symbol(node.value)
+            memo[node] = known.get(node.value) or sp.Symbol(node.value)
         elif node.op in ("pi", "I"):
             memo[node] = getattr(sp, node.op)
         elif node.op == "add":

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from sciml.symbolic.expression import Expr
@@ -23,6 +24,7 @@ class Result:
         how: ``numeric`` or ``symbolic`` for a verified answer, else why it is not verified.
         holds: where the answer was seen to hold.
         seconds: wall-clock time.
+        symbols: the symbols of a problem given in SymPy, which `expr` uses again.
     """
 
     problem: str
@@ -32,6 +34,7 @@ class Result:
     how: str = ""
     holds: str = ""
     seconds: float = 0.0
+    symbols: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def verified(self) -> bool:
@@ -45,7 +48,7 @@ class Result:
             return None
         from sciml.symbolic.printing import to_sympy
 
-        return to_sympy(self.expression)
+        return to_sympy(self.expression, self.symbols)
 
     def __bool__(self) -> bool:
         return self.verified

@@ -20,6 +20,8 @@ from sciml.symbolic.expression import Expr
 from sciml.symbolic.rational_functions import integrate_rational
 
 MAX_DEPTH = 4
+RULES_SHARE = 0.85
+"""Of the time, what the rules may use where a source of guesses comes after them."""
 _ERRORS = (ex.TooLarge, ex.Undefined, RecursionError, OverflowError, ZeroDivisionError)
 Propose = Callable[[Expr, str], Iterator[tuple[Expr, str]]]
 """A source of guessed antiderivatives: (integrand, variable) -> (answer, method), ..."""
@@ -57,7 +59,8 @@ class Search:
         """A verified antiderivative, or None (then `best` may hold an unverified one)."""
         scale, core = constant_factor(f, x)
         if self.use_rules:
-            found = self._solve(core, x, 0, self.left())
+            share = 1.0 if self.propose is None else RULES_SHARE
+            found = self._solve(core, x, 0, share * self.left())
             if found is not None:
                 answer = scale * found.answer
                 checked = check(f, answer, x)

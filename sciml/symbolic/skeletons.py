@@ -3,7 +3,7 @@
 The points (x_1, ..., y), y standardised, go through a transformer without positions, so that their
 order does not matter; the decoder of the `Sequence` trunk writes formulas in prefix tokens with one
 token for "some constant" (Biggio et al. 2021, arXiv:2106.06427). Offset and slope need not be
-written: the search solves for them (see `regression`). Trained on random trees; what it proposes
+written: the search solves for them (see `formula`). Trained on random trees; what it proposes
 starts the search.
 """
 
@@ -23,7 +23,7 @@ from torch.nn import functional as F
 from sciml.config import Range, from_dict, to_dict
 from sciml.errors import InputError
 from sciml.nn.decoding import PrefixGrammar
-from sciml.symbolic.regression import Tree, evaluate
+from sciml.symbolic.formula import Tree, evaluate
 from sciml.trunks import build
 from sciml.trunks.sequence import Memory, Sequence, SequenceConfig
 from sciml.weights import files

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Collection
+from fractions import Fraction
 from typing import Any
 
 from sciml.errors import InputError
 from sciml.symbolic import expression as ex
 from sciml.symbolic.checking import Check
 from sciml.symbolic.expression import Expr
+from sciml.symbolic.latex import whole_integral
 from sciml.symbolic.parser import check_symbols, parse
+from sciml.symbolic.printing import symbols_of
 from sciml.symbolic.result import Result
 from sciml.symbolic.worker import Worker, dump, load, shared
+from sciml.weights import find
 
 TIMEOUT = 10.0
 
@@ -24,8 +29,8 @@ def read(problem: Any) -> Expr:
     if isinstance(problem, str):
         return parse(problem)
     if isinstance(problem, (int, float)):
-        from fractions import Fraction
-
+        if isinstance(problem, bool) or not math.isfinite(problem):
+            raise InputError(f"a number must be finite, got {problem}")
         return ex.number(Fraction(str(problem)))
     from sciml.symbolic.printing import from_sympy
 
@@ -62,7 +67,8 @@ def integrate(
     """An antiderivative, verified where that is possible; or a definite integral.
 
     Args:
-        f: the integrand: text such as ``"x*exp(x)"``, LaTeX, or a SymPy expression.
+        f: the integrand: text such as ``"x*exp(x)"``, LaTeX (``\\int x e^{x}\\,dx`` may bring its
+            variable and limits along), or a SymPy expression, whose symbols the answer uses again.
         variable: its variable; may be left out where the integrand has only one symbol.
         limits: (a, b) for a definite integral: numbers or expressions without variables. Where the
             integrand or the antiderivative is singular between them the result is split or refused.
@@ -81,6 +87,9 @@ def integrate(
         InputError: for text that is no expression, unknown symbols, a timeout that is not positive.
     """
     started = time.perf_counter()
+    symbols = symbols_of(f, variable)
+    if isinstance(f, str):
+        f, variable, limits = _without_sign(f, variable_name(variable), limits)
     e = read(f)
     if not 0 < timeout <= 86_400:
         raise InputError(f"timeout must be positive seconds, at most a day, got {timeout}")
@@ -98,7 +107,7 @@ def integrate(
         status = "no_answer"
     result = Result(
         str(e), answer, status, message.get("method", ""), message.get("how", ""),
-        message.get("holds", ""), time.perf_counter() - started,
+        message.get("holds", ""), time.perf_counter() - started, symbols,
     )  # fmt: skip
     if limits is None:
         return result
@@ -107,9 +116,26 @@ def integrate(
     return between(e, x, result, read(limits[0]), read(limits[1]), started)
 
 
+def _without_sign(
+    text: str, variable: str | None, limits: tuple[Any, Any] | None
+) -> tuple[str, str | None, tuple[Any, Any] | None]:
+    """Integrand, variable and limits, where the text may be a whole integral in LaTeX."""
+    found = whole_integral(text)
+    if found is None:
+        return text, variable, limits
+    inner, name, between = found
+    if variable not in (None, name):
+        raise InputError(f"the integral is over {name!r}, the variable given is {variable!r}")
+    if between and limits:
+        raise InputError("the integral has limits already")
+    return inner, name, between or limits
+
+
 def _model(model: str | None) -> str | None:
+    if model is None:
+        return None
     if model != "auto":
-        return model
+        return str(find(model))
     from sciml.symbolic.shipped import default_model
 
     return default_model()

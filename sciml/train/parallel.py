@@ -70,10 +70,12 @@ def wrap(module: nn.Module, strategy: str, device: torch.device) -> nn.Module:
         from torch.distributed.fsdp import fully_shard
 
         mesh = init_device_mesh(device.type, (world,))
-        for child in module.modules():
+        # From the inside out; a list of lists is no block, and has no forward to shard by.
+        for child in reversed(list(module.modules())):
             if isinstance(child, nn.ModuleList):
                 for block in child:
-                    fully_shard(block, mesh=mesh)
+                    if not isinstance(block, nn.ModuleList):
+                        fully_shard(block, mesh=mesh)
         fully_shard(module, mesh=mesh)
         return module
     raise InputError(f"`strategy` must be 'ddp' or 'fsdp', got {strategy!r}")
@@ -95,6 +97,14 @@ def sum_over_processes(values: torch.Tensor) -> torch.Tensor:
     values = values.clone()
     if dist.is_initialized() and dist.get_world_size() > 1:
         dist.all_reduce(values)
+    return values
+
+
+def agreed(values: torch.Tensor) -> torch.Tensor:
+    """The first process's values in all processes: for choices that they must make together."""
+    values = values.clone()
+    if dist.is_initialized() and dist.get_world_size() > 1:
+        dist.broadcast(values, src=0)
     return values
 
 

@@ -22,6 +22,7 @@ from sciml.protein.alphafold_weights import (
 )
 from sciml.protein.model import AlphaFold, AlphaFoldConfig, TemplateConfig
 from sciml.protein.openfold_weights import openfold_name
+from sciml.protein.residues import ATOM14_LOCAL
 
 FIXTURES = Path(__file__).parent / "fixtures"
 SMALL = AlphaFoldConfig(
@@ -245,6 +246,11 @@ def test_bfloat16_runs_near_the_full_precision() -> None:
     assert found.z.dtype in (torch.float32, torch.bfloat16) and found.atoms.isfinite().all()
     difference = (found.z.float() - want.z).norm() / want.z.norm()
     assert 1e-5 < float(difference) < 0.05  # lower precision is in use, and does no more harm
+    # Atoms are built in full precision: rigid groups keep their shape.
+    assert found.atoms.dtype == torch.float32
+    step = found.structure.atoms[-1, 0, :, 1] - found.structure.atoms[-1, 0, :, 0]  # N to CA
+    local = torch.as_tensor(ATOM14_LOCAL)[tensors["aatype"][0]]
+    assert torch.allclose(step.norm(dim=-1), (local[:, 1] - local[:, 0]).norm(dim=-1), atol=1e-4)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         loss = model(tensors).z.float().square().mean()
     loss.backward()

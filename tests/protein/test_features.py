@@ -1,15 +1,18 @@
 """AlphaFold's features: shapes, masking, clustering, deletions."""
 
 import numpy as np
+import pytest
 
 from sciml.protein import Alignment
 from sciml.protein.features import (
     MASK,
     FeatureConfig,
+    centre_planes,
     features,
     mask_cells,
     nearest_centre,
     profile,
+    published,
 )
 
 
@@ -53,7 +56,46 @@ def test_masking_has_the_published_shares() -> None:
 def test_rows_join_the_most_similar_centre() -> None:
     centres = np.array([[0, 1, 2, 3], [4, 5, 6, 7]])
     rows = np.array([[0, 1, 9, 9], [4, 9, 6, 7], [21, 5, 21, 21]])
-    assert nearest_centre(centres, rows).tolist() == [0, 1, 1]
+    assert nearest_centre(centre_planes(centres), rows).tolist() == [0, 1, 1]
+
+
+def test_every_other_row_counts_into_the_clusters() -> None:
+    """The cluster profiles are made before the extra sequences are cut, as published."""
+    alignment = random_alignment(depth=60)
+    config = FeatureConfig(clusters=6, extra=4, masked=0.0)
+    found = features(alignment, config, seed=3)
+    order = np.r_[0, 1 + np.random.default_rng(3).permutation(59)]
+    centre, rest = order[:6], order[6:]
+    rows, deletions = alignment.rows.astype(int), alignment.deletions.astype(float)
+    members = {int(c): [int(c)] for c in centre}
+    for row in rest:
+        agree = [(rows[row] == rows[c])[rows[c] < 21].sum() for c in centre]
+        members[int(centre[int(np.argmax(agree))])].append(int(row))
+    assert found["extra_msa"].shape[0] == 4 and max(map(len, members.values())) > 5
+    for k, group in enumerate(members.values()):
+        share = np.eye(23)[rows[group]].mean(0)
+        assert np.allclose(found["msa_feat"][k, :, 25:48], share, atol=1e-6)
+        mean = np.arctan(deletions[group].mean(0) / 3) * 2 / np.pi
+        assert np.allclose(found["msa_feat"][k, :, 48], mean, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("name", "templates", "clusters", "extra"),
+    [
+        ("params_model_1", True, 508, 5120),
+        ("params_model_2_ptm", True, 508, 1024),
+        ("params_model_3_ptm", False, 512, 5120),
+        ("params_model_4", False, 512, 5120),
+        ("params_model_5_ptm", False, 512, 1024),
+        ("finetuning_ptm_2", True, 508, 5120),
+        ("alphafold", False, 512, 1024),
+    ],
+)
+def test_sizes_of_the_published_models(
+    name: str, templates: bool, clusters: int, extra: int
+) -> None:
+    found = published(name, templates)
+    assert (found.clusters, found.extra) == (clusters, extra)
 
 
 def test_deletions_reach_the_features() -> None:

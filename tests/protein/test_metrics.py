@@ -2,6 +2,8 @@
 
 import importlib.util
 import json
+import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -152,3 +154,51 @@ def test_tm_score_against_tmtools_on_hard_pairs(case: str) -> None:
     # GDT-TS of what TM-score calls random stays low, that of half a chain is half.
     gdt = metrics.gdt(model, truth)
     assert 0.5 <= gdt < 0.7 if case == "half" else gdt < 0.4
+
+
+@pytest.fixture(scope="module")
+def beside():  # type: ignore[no-untyped-def]
+    """benchmarks/protein_metrics.py, which measures real pairs by other programs."""
+    path = Path(__file__).parents[2] / "benchmarks" / "protein_metrics.py"
+    specification = importlib.util.spec_from_file_location("protein_metrics", path)
+    assert specification is not None and specification.loader is not None
+    module = importlib.util.module_from_spec(specification)
+    sys.modules["protein_metrics"] = module
+    specification.loader.exec_module(module)
+    return module
+
+
+LIMITS = {
+    "tm_score": 0.01, "gdt_ts": 0.015, "gdt_ha": 0.015, "rmsd_ca": 2e-3, "lddt": 2e-3,
+    "lddt_ca": 2e-4, "contact_precision_L5": 1e-9,
+}  # fmt: skip
+"""The searches for superpositions differ: TMscore's and this one find the better one in turn."""
+
+
+@pytest.mark.slow
+def test_real_pairs_against_other_programs(shared: Path, beside) -> None:  # type: ignore[no-untyped-def]
+    data = shared / "data/protein"
+    pairs = beside.pairs(data / "openfold_tests/mmcifs", data / "pfam40", most=2)
+    assert {"mirrored", "permuted"} <= {pair.name.split()[-1] for pair in pairs}
+    compared = 0
+    for pair in pairs:
+        found = beside.measured(pair)
+        ours = found.pop("sciml")
+        for program, scores in found.items():
+            for name, value in scores.items():
+                if name in ours and np.isfinite(value):
+                    assert ours[name] == pytest.approx(value, abs=LIMITS[name]), (
+                        pair.name,
+                        program,
+                        name,
+                    )
+                    compared += 1
+            if "tm_score_at_most" in scores:
+                assert ours["tm_score"] <= scores["tm_score_at_most"] + 0.02, pair.name
+    assert compared >= 2 * len(pairs)
+    missing = [name for name in ("TMscore", "lddt") if not shutil.which(name)]
+    if missing:
+        pytest.skip(
+            f"compared with tmtools and Biopython only: {', '.join(missing)} not installed "
+            "(Debian: apt-get install tm-align openstructure)"
+        )

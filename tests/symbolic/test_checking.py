@@ -36,6 +36,11 @@ WRONG = [
     ("1/(a^2+x^2)", "atan(x/a)"),
     ("sqrt(a^2)*x", "a*x^2/2"),
     ("x", "x^2/2 + 3*sign(x)*x/10^9"),
+    # Right but on an interval of 1/2000, beyond 10^9, for a > 5.
+    ("1", "x + abs(x - 3) - abs(x - 3 - 1/2000)"),
+    ("1", "x + abs((x - 3)*(x - 3 - 1/2000)) - (x - 3)*(x - 3 - 1/2000)"),
+    ("x", "x^2/2 + abs(x - 10^9) + x"),
+    ("x", "x^2/2 + (abs(a - 5) + a - 5)*x"),
 ]
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from sciml.symbolic import dictionary
-from sciml.symbolic.regression import DEFAULT, _scaled, evaluate
+from sciml.symbolic.formula import DEFAULT, evaluate, scaled
 
 UNARY = [name for name in DEFAULT if name not in ("add", "sub", "mul", "div")]
 BINARY = ["add", "sub", "mul", "div"]
@@ -15,7 +15,7 @@ BINARY = ["add", "sub", "mul", "div"]
 def best(X: np.ndarray, y: np.ndarray, unary=UNARY, binary=BINARY) -> float:
     """The smallest share of the variance that a seed leaves."""
     with np.errstate(all="ignore"):
-        errors = [_scaled(t, X, y).error for t in dictionary.seeds(X, y, unary, binary)]
+        errors = [scaled(t, X, y).error for t in dictionary.seeds(X, y, unary, binary)]
     return min(errors, default=np.inf) / np.var(y)
 
 

@@ -49,11 +49,39 @@ def test_sympy_input() -> None:
     assert sp.simplify(result.expr.diff(x) - 2 * result.expr) == 0
 
 
+def test_sympy_symbols_and_functions_are_found() -> None:
+    import sympy as sp
+
+    t, f = sp.Symbol("t", positive=True), sp.Function("f")
+    result = dsolve(sp.Eq(f(t).diff(t), 2 * f(t)), timeout=40, sympy=False)
+    assert result.verified and sp.simplify(result.expr.diff(t) - 2 * result.expr) == 0
+    again = dsolve(f(t).diff(t) - 2 * f(t), f(t), timeout=40, sympy=False)
+    assert again.expression is result.expression
+
+
+@pytest.mark.parametrize(
+    ("latex", "plain"),
+    [
+        (r"\frac{dy}{dx} = \frac{y}{x}", "y' = y/x"),
+        (r"\frac{d^2 y}{d x^{2}} + y(x) = \sin x", "y'' + y = sin(x)"),
+        (r"y'' + 2 y' = {x}^2", "y'' + 2*y' = x^2"),
+        (r"y^{\prime\prime} = \sqrt{y^{\prime}(x)}", "y'' = sqrt(y')"),
+        (r"(y')^2 = \ln y^2", "y'^2 = log(y^2)"),
+    ],
+)
+def test_latex(latex: str, plain: str) -> None:
+    assert _read(latex) is _read(plain)
+
+
 def test_refused() -> None:
     with pytest.raises(InputError, match="order"):
         dsolve("y''' = y")
     with pytest.raises(InputError, match="unknown symbol"):
         dsolve("y' = a*y")
+    with pytest.raises(InputError, match="c1 and c2"):
+        dsolve("y' = c1*y", constants=["c1"])
+    with pytest.raises(InputError):
+        dsolve(r"\frac{d^2 y}{dx} = y")
     assert dsolve("y' = a*y", constants=["a"], timeout=40).verified
 
 

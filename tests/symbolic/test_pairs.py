@@ -84,8 +84,10 @@ def test_problems_of_files(tmp_path: Path) -> None:
     file.write_bytes(gzip.compress(b"7|sub Y' mul INT+ 2 x\tpow x INT+ 2\n3|sub Y' oops x\tx\n"))
     assert pairs.read_problems(file) == [parse("2*x")]
     lines = tmp_path / "some.jsonl"
-    lines.write_text('{"integrand": "cos(x)"}\n\n{"problem": "x*exp(x)"}\n')
-    assert pairs.read_problems(lines) == [parse("cos(x)"), parse("x*exp(x)")]
+    rows = ('{"integrand": "cos(x)"}', "", '{"problem": "x*exp(x)"}', '{"ode": "y\'(x) = y"}')
+    lines.write_text("\n".join(rows) + "\n")
+    slope = parse("y' - y", unknown=pairs.UNKNOWN)
+    assert pairs.read_problems(lines) == [parse("cos(x)"), parse("x*exp(x)"), slope]
     lines.write_text("nothing here\n")
     with pytest.raises(InputError, match="no problem"):
         pairs.read_problems(lines)

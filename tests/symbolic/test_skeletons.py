@@ -11,7 +11,7 @@ import torch
 from sciml.errors import InputError
 from sciml.symbolic import SymbolicRegressor
 from sciml.symbolic import skeletons as sk
-from sciml.symbolic.regression import evaluate, nodes
+from sciml.symbolic.formula import evaluate, nodes
 
 
 def small() -> sk.SkeletonModel:

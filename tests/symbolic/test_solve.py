@@ -43,6 +43,52 @@ def test_result_object() -> None:
     assert keys <= set(result.as_dict())
 
 
+def test_symbols_of_sympy_come_back() -> None:
+    import sympy as sp
+
+    x, t = sp.Symbol("x", real=True), sp.Symbol("t", positive=True)
+    assert sp.simplify(integrate(x * sp.exp(x), x).expr.diff(x) - x * sp.exp(x)) == 0
+    assert integrate("cos(t)", t).expr == sp.sin(t)
+    with pytest.raises(InputError, match="two different symbols"):
+        integrate(x * sp.Symbol("x"), x)
+    for value in (float("nan"), float("inf"), True):
+        with pytest.raises(InputError, match="finite"):
+            integrate(value)
+
+
+def test_whole_integrals_in_latex() -> None:
+    assert integrate(r"\int 2 t \, dt").expression is parse("t^2")
+    assert integrate(r"$\int_0^{\frac{\pi}{2}} \sin x \,\mathrm{d}x$").expression is parse("1")
+    with pytest.raises(InputError, match="over 't'"):
+        integrate(r"\int t\,dt", "x")
+    with pytest.raises(InputError, match="limits already"):
+        integrate(r"\int_0^1 t\,dt", limits=(0, 2))
+    with pytest.raises(InputError, match="two limits"):
+        integrate(r"\int_0 t\,dt")
+
+
+def test_unknown_model_is_named() -> None:
+    with pytest.raises(InputError, match="integrate-small"):
+        integrate("x", model="integrate-smal")
+
+
+def test_a_network_has_time_left() -> None:
+    """Where the rules use up their time, what is guessed after them still comes in time."""
+    from collections.abc import Iterator
+
+    class Slow(Search):
+        def _solve(self, f, x, depth, budget):
+            time.sleep(budget)
+            return None
+
+    def guess(f, x: str) -> Iterator:
+        yield parse("sin(x)"), "guess"
+
+    end = time.perf_counter() + 0.5
+    found = Slow(end, guess).integrate(parse("cos(x)"), "x")
+    assert found is not None and found.check.verified and time.perf_counter() < end
+
+
 def test_constants_and_variables() -> None:
     assert integrate("1/(a+x^2)", "x", constants=["a"]).verified
     with pytest.raises(InputError):
@@ -69,6 +115,19 @@ def test_definite() -> None:
     for f, limits in (("1/x", (-1, 1)), ("1/(x-1)^2", (0, 3)), ("tan(x)", (0, 2))):
         with pytest.raises(InputError, match="singular"):
             integrate(f, limits=limits)
+
+
+def test_quadrature_alone_needs_many_digits() -> None:
+    """An antiderivative that was not verified gives a value only where 20 digits agree."""
+    from sciml.symbolic.definite import between
+    from sciml.symbolic.result import Result
+
+    def value(text: str) -> Result:
+        found = Result("x", parse(text), "unverified")
+        return between(parse("x"), "x", found, parse("0"), parse("pi"), time.perf_counter())
+
+    assert value("x^2/2").verified
+    assert not value("x^2/2 + x/10^12").verified
 
 
 def test_worker_is_killed_and_restarted() -> None:

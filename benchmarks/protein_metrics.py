@@ -1,0 +1,251 @@
+"""Scores of structures beside independent programs, on real pairs.
+
+    python benchmarks/protein_metrics.py --structures FOLDER --families FOLDER
+
+FOLDER of structures: mmCIF or PDB files; every two chains or models of one sequence in a file are a
+pair. FOLDER of families: sub-folders with a structure.pdb; the two that `RELATED` names are pairs,
+their residues matched by TM-align. Of the first pairs also the mirror image and a permutation.
+
+Beside: TMscore (Debian: tm-align) for TM-score, GDT-TS, GDT-HA and RMSD; lddt (Debian:
+openstructure) for lDDT; tmtools and Biopython from PyPI for TM-score and RMSD; contact precision
+counted pair by pair in plain Python.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import re
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sciml.errors import InputError
+from sciml.protein import metrics
+from sciml.protein.score import score_chains
+from sciml.protein.structure import Chain, read_chain, read_chains, write_structure
+
+HERE = Path(__file__).resolve()
+RELATED = (("PF07679", "PF07686"), ("PF00041", "PF01833"), ("PF00111", "PF00240"))
+LONGEST = 600
+MIRROR = np.array([1, 1, -1], np.float32)
+
+
+@dataclass
+class Pair:
+    """Two chains whose residues correspond one by one, numbered alike."""
+
+    name: str
+    model: Chain
+    truth: Chain
+
+
+def numbered(chain: Chain, rows: np.ndarray) -> Chain:
+    """Some residues of a chain, numbered from 1."""
+    numbers = [str(k + 1) for k in range(len(rows))]
+    return Chain(
+        "A", chain.types[rows], chain.atoms[rows], chain.mask[rows], chain.bfactors[rows],
+        numbers, list(range(1, len(rows) + 1)),
+    )  # fmt: skip
+
+
+def paired(one: Chain, other: Chain) -> tuple[Chain, Chain] | None:
+    """Two chains of one sequence: the residues that both have, by number and type."""
+    here = {number: k for k, number in enumerate(one.numbers)}
+    both = [(here[n], k) for k, n in enumerate(other.numbers) if n in here]
+    if len(both) < 20 or len(both) > LONGEST:
+        return None
+    i, j = np.array(both).T
+    if (one.types[i] != other.types[j]).any():
+        return None
+    return numbered(one, i), numbered(other, j)
+
+
+def models_in(path: Path) -> Iterator[tuple[str, Chain]]:
+    """Chains of all models of a file."""
+    for model in itertools.count(1):
+        try:
+            chains = read_chains(path, model=model)
+        except InputError:
+            return
+        for chain in chains:
+            yield f"{model}{chain.name}", chain
+
+
+def related(one: Chain, other: Chain) -> tuple[Chain, Chain]:
+    """Two chains of one fold: the residues that TM-align lays onto each other."""
+    from tmtools import tm_align
+
+    found = tm_align(one.points(), other.points(), one.sequence, other.sequence)
+    i = j = 0
+    both = []
+    for a, b in zip(found.seqxA, found.seqyA, strict=True):
+        if a != "-" and b != "-":
+            both.append((i, j))
+        i, j = i + (a != "-"), j + (b != "-")
+    here, there = np.array(both).T
+    return numbered(one, here), numbered(other, there)
+
+
+def pairs(structures: Path, families: Path, most: int = 4) -> list[Pair]:
+    """All pairs: at most `most` of each file."""
+    found: list[Pair] = []
+    for path in sorted(p for p in structures.iterdir() if ".cif" in p.suffixes):
+        count = 0
+        for (a, one), (b, other) in itertools.combinations(models_in(path), 2):
+            both = paired(one, other)
+            if both is not None and count < most:
+                found.append(Pair(f"{path.name.split('.')[0]} {a} {b}", *both))
+                count += 1
+    for one, other in RELATED:
+        files = [families / name / "structure.pdb" for name in (one, other)]
+        if all(file.exists() for file in files):
+            found.append(Pair(f"{one} {other}", *related(*map(read_chain, files))))
+    for pair in found[:1] + found[-1:]:
+        turned = numbered(pair.model, np.arange(len(pair.model)))
+        turned.atoms = turned.atoms * MIRROR
+        found.append(Pair(f"{pair.name} mirrored", turned, pair.truth))
+        order = np.random.default_rng(0).permutation(len(pair.model))
+        mixed = numbered(pair.model, np.arange(len(pair.model)))
+        mixed.atoms, mixed.mask = np.zeros_like(mixed.atoms), np.zeros_like(mixed.mask)
+        slots = [1]  # CA: side chains of other residues would not fit
+        mixed.atoms[:, slots], mixed.mask[:, slots] = (
+            pair.model.atoms[order][:, slots],
+            pair.model.mask[order][:, slots],
+        )
+        found.append(Pair(f"{pair.name} permuted", mixed, pair.truth))
+    return found
+
+
+def tmscore(model: Path, truth: Path) -> dict[str, float]:
+    """What the program TMscore prints of two files numbered alike."""
+    text = subprocess.run(["TMscore", model, truth], capture_output=True, text=True).stdout
+    found = {}
+    for key, pattern in (
+        ("tm_score", r"^TM-score\s*=\s*([\d.]+)"),
+        ("gdt_ts", r"^GDT-TS-score\s*=\s*([\d.]+)"),
+        ("gdt_ha", r"^GDT-HA-score\s*=\s*([\d.]+)"),
+        ("rmsd_ca", r"^RMSD of\s+the common residues\s*=\s*([\d.]+)"),
+    ):
+        match = re.search(pattern, text, re.MULTILINE)
+        if match:
+            found[key] = float(match[1])
+    return found
+
+
+def openstructure(model: Path, truth: Path) -> dict[str, float]:
+    """What the program lddt prints, over all atoms and over CA."""
+    found = {}
+    for key, chosen in (("lddt", []), ("lddt_ca", ["-s", "aname=CA"])):
+        text = subprocess.run(
+            ["lddt", "-x", *chosen, model, truth], capture_output=True, text=True
+        ).stdout
+        match = re.search(r"^Global LDDT score:\s*([\d.]+)", text, re.MULTILINE)
+        if match:
+            found[key] = float(match[1])
+    return found
+
+
+def python_packages(pair: Pair) -> dict[str, float]:
+    """RMSD by Biopython; the best TM-score of any alignment by tmtools; contacts by counting."""
+    from Bio.SVDSuperimposer import SVDSuperimposer
+    from tmtools import tm_align
+
+    model, truth = pair.model.points(), pair.truth.points()
+    fit = SVDSuperimposer()
+    fit.set(truth, model)
+    fit.run()
+    letters = ("A" * len(model), "A" * len(truth))
+    return {
+        "rmsd_ca": float(fit.get_rms()),
+        "tm_score_at_most": float(tm_align(model, truth, *letters).tm_norm_chain2),
+        "contact_precision_L5": precision(pair.model.beta(), pair.truth.beta()),
+    }
+
+
+def precision(model: np.ndarray, truth: np.ndarray) -> float:
+    """P@L/5, counted: of the L/5 nearest pairs 24 or more apart those that are contacts."""
+    n = len(model)
+    ranked = sorted(
+        (sum((a - b) ** 2 for a, b in zip(model[i], model[j], strict=True)), i, j)
+        for i in range(n)
+        for j in range(i + 24, n)
+    )[: max(1, n // 5)]
+    hits = sum(
+        sum((a - b) ** 2 for a, b in zip(truth[i], truth[j], strict=True)) < 64
+        for _, i, j in ranked
+    )
+    return hits / len(ranked) if ranked else float("nan")
+
+
+def measured(pair: Pair) -> dict[str, dict[str, float]]:
+    """Ours and theirs of one pair."""
+    with tempfile.TemporaryDirectory() as temporary:
+        files = [Path(temporary) / f"{name}.pdb" for name in ("model", "truth")]
+        for file, chain in zip(files, (pair.model, pair.truth), strict=True):
+            write_structure(file, chain.types, chain.atoms, chain.mask)
+        # Read again: a PDB file keeps three decimals.
+        pair = Pair(pair.name, *(read_chain(file) for file in files))
+        found: dict[str, dict[str, float]] = {"sciml": dict(score_chains(pair.model, pair.truth))}
+        if shutil.which("TMscore"):
+            found["TMscore"] = tmscore(*files)
+        if shutil.which("lddt"):
+            found["OpenStructure"] = openstructure(*files)
+        found["Biopython, tmtools, counting"] = python_packages(pair)
+    return found
+
+
+def differences(rows: dict[str, dict[str, dict[str, float]]]) -> dict[str, dict[str, float]]:
+    """Of each score of each program: largest and mean difference, and over how many pairs."""
+    found: dict[str, dict[str, float]] = {}
+    for other in next(iter(rows.values())):
+        for key in next(iter(rows.values()))[other] if other != "sciml" else ():
+            gaps = [
+                abs(row["sciml"][key] - row[other][key])
+                for row in rows.values()
+                if key in row["sciml"] and key in row[other]
+            ]
+            if gaps:
+                found[f"{key} ({other})"] = {
+                    "largest": max(gaps), "mean": float(np.mean(gaps)), "pairs": len(gaps)
+                }  # fmt: skip
+    return found
+
+
+def main() -> None:
+    """See the module's docstring."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--structures", type=Path, required=True)
+    parser.add_argument("--families", type=Path, required=True)
+    parser.add_argument(
+        "--out", type=Path, default=HERE.parent / "results" / "protein_metrics.json"
+    )
+    arguments = parser.parse_args()
+    rows: dict[str, Any] = {}
+    for pair in pairs(arguments.structures, arguments.families):
+        rows[pair.name] = measured(pair)
+        print(pair.name, json.dumps(rows[pair.name]), flush=True)
+    result = {
+        "benchmark": "protein_metrics",
+        "command": "python benchmarks/protein_metrics.py --structures FOLDER --families FOLDER",
+        "date": time.strftime("%Y-%m-%d"),
+        "versions": "TMscore of Debian's tm-align 20190822, lddt of OpenStructure 2.3.1, "
+        "tmtools 0.3.0, Biopython 1.88",
+        "differences": differences(rows),
+        "rows": rows,
+    }
+    arguments.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    for name, row in result["differences"].items():
+        print(f"{name:<50} {row}")
+
+
+if __name__ == "__main__":
+    main()
