@@ -11,6 +11,29 @@ INVERSES = {
     "sin": "asin", "cos": "acos", "cosh": "acosh",
 }  # fmt: skip
 
+_COLLAPSING = ("asin", "acos", "atan", "asinh", "acosh", "atanh")
+
+
+def collapsed(e: Expr) -> Expr:
+    """cos(acos(u)) as u, sin(acos(u)) as a root, and the like; each holds for every complex u."""
+    memo: dict[Expr, Expr] = {}
+    for node in ex.subtrees(e):
+        args = tuple(memo[a] for a in node.args)
+        out = node if args == node.args else ex.rebuild(node, args)
+        inner = out.args[0] if len(out.args) == 1 else out
+        if inner is not out and inner.op in _COLLAPSING:
+            u = inner.args[0]
+            if INVERSES[inner.op] == out.op:
+                out = u
+            elif (out.op, inner.op) in (("sin", "acos"), ("cos", "asin")):
+                out = ex.sqrt(1 - u**2)
+            elif (out.op, inner.op) == ("cosh", "asinh"):
+                out = ex.sqrt(1 + u**2)
+            elif inner.op == "atan" and out.op in ("sin", "cos"):
+                out = (u if out.op == "sin" else ex.ONE) / ex.sqrt(1 + u**2)
+        memo[node] = out
+    return memo[e]
+
 
 def smooth(e: Expr, t: str) -> Expr:
     """The form of `e` for a positive t: (t**2)**(1/2) is t, log(t**k) is k log(t)."""

@@ -119,15 +119,16 @@ def _hidden(found: list[Expr], name: str, values: dict, points: np.ndarray) -> l
             low, high = np.where(same, middle, low), np.where(same, high, middle)
         roots = np.sort(high)
         apart = np.diff(roots) > 1e-9 * (1e-9 + np.abs(roots[:-1]))
-        out += ((roots[:-1] + roots[1:]) / 2)[apart].tolist()
-    # The vertex of the parabola through three neighbours, where it is beyond zero.
+        out += (0.57 * roots[:-1] + 0.43 * roots[1:])[apart].tolist()
+    # The parabola through three neighbours whose vertex is beyond zero: a point off the middle,
+    # where a difference might vanish by symmetry.
     a, b, c = points[:-2], points[1:-1], points[2:]
     with np.errstate(all="ignore"):
         left, right = (z[:, 1:-1] - z[:, :-2]) / (b - a), (z[:, 2:] - z[:, 1:-1]) / (c - b)
         bend = (right - left) / (c - a)
         slope = left + bend * (b - a)
         vertex = z[:, 1:-1] - slope**2 / (4 * bend)
-        at = b - slope / (2 * bend)
+        at = b - slope / (2 * bend) + 0.4 * np.sqrt(np.abs(vertex / bend))
         dips = (z[:, :-2] > 0) == (z[:, 1:-1] > 0)
         dips &= (z[:, 1:-1] > 0) == (z[:, 2:] > 0)
         dips &= (vertex > 0) != (z[:, 1:-1] > 0)
@@ -202,7 +203,7 @@ def _constant_values(names: list[str], seed: int) -> list[dict[str, Fraction]]:
         return [{}]
     rng = np.random.default_rng(seed & 0xFFFF)
     out = []
-    for round_, scale in enumerate((1, 10, Fraction(1, 10), 10)):
+    for round_, scale in enumerate(map(Fraction, ("1", "10", "1/10", "10"))):
         sample = {}
         for i, name in enumerate(names):
             value = scale * Fraction(int(rng.integers(40, 260)), 97)

@@ -60,6 +60,7 @@ def between(f: Expr, x: str, found: Result, low: Expr, high: Expr, started: floa
         return replace(found, problem=shown, expression=None, status="no_answer",
                        how="the antiderivative jumps at a place that could not be located exactly",
                        seconds=time.perf_counter() - started)  # fmt: skip
+    value = _plain_number(value)
     shown_value = complex(Program(value).complex({})[0])
     status = "unverified"
     if number is None:
@@ -157,6 +158,16 @@ def _without_jump(plain: Expr, big: Expr, total: complex) -> Expr | None:
             if near and abs(float(near) - ratio.real) < 2e-3:
                 return plain - ex.number(near) * c * ex.PI
     return None
+
+
+def _plain_number(value: Expr) -> Expr:
+    """With the values that SymPy knows of functions at simple numbers: cos(pi/2) is 0."""
+    from sciml.symbolic.printing import from_sympy, to_sympy
+
+    try:
+        return from_sympy(to_sympy(value))
+    except InputError:
+        return value
 
 
 def _agree(value: Expr, number: Any, error: float, verified: bool) -> bool:

@@ -27,7 +27,9 @@ _INVERSE = {"sin": "asin", "cos": "acos", "tan": "atan", "cot": "acot", "sec": "
 MAX_DEPTH = 120
 _D = r"(?:\\mathrm\s*\{\s*d\s*\}|d)"
 _TIMES = r"\s*(?:\^\s*\{?\s*(\d)\s*\}?)?\s*"
-_INTEGRAL = re.compile(r"[\s$]*\\int\b(?P<rest>.*?)" + _D + r"\s*(?P<name>[A-Za-z])[\s$]*", re.S)
+_INTEGRAL = re.compile(
+    r"[\s$]*\\int(?![A-Za-z])(?P<rest>.*?)" + _D + r"\s*(?P<name>[A-Za-z])[\s$]*", re.S
+)
 
 
 def to_infix(text: str, unknown: Unknown | None = None) -> str:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from sciml.symbolic import ansatz, rules
 from sciml.symbolic import expression as ex
-from sciml.symbolic.algebra import ex_expand, together
+from sciml.symbolic.algebra import collapsed, ex_expand, together
 from sciml.symbolic.checking import Check, check
 from sciml.symbolic.clock import now
 from sciml.symbolic.dilogarithms import integrate_with_logarithm
@@ -199,7 +199,8 @@ class Search:
         if inner is None:
             return None
         try:
-            answer = scale * ex.substitute(inner.answer, {ex.symbol(s.variable): s.stands_for})
+            back = {ex.symbol(s.variable): s.stands_for}
+            answer = collapsed(scale * ex.substitute(inner.answer, back))
         except _ERRORS:
             return None
         return self._accept(f, answer, x, f"{s.name}; {inner.method}", depth)
