@@ -7,7 +7,8 @@ TM-score Zhang and Skolnick, Proteins 57, 702 (2004); superposition Kabsch, Acta
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -145,36 +146,111 @@ def lddt(
     return float(kept.sum() / total.sum()) if total.sum() else float("nan")
 
 
-def _best_share(
-    model: np.ndarray,
-    truth: np.ndarray,
-    score: Callable[[np.ndarray], float],
-    seeds: Iterable[int],
-) -> float:
-    """Largest mean of score(distances) over superpositions grown from fragments.
+SEARCH_STARTS = 400
+"""Fragments of each length that a search for superpositions begins with, at most."""
+LIMITS = (0.5, 1.0, 2.0, 4.0, 8.0)
+"""Distances [A] of GDT-HA (all but the last) and GDT-TS (all but the first)."""
 
-    Every fragment of the given lengths is superposed, then the fit is repeated on the atoms that
-    come within a growing radius, as in the LGA and TM-score programs.
+
+@dataclass
+class Superposed:
+    """Best scores over many superpositions of a model on a structure, 0 to 1.
+
+    Attributes:
+        tm_score: normalised by the truth's resolved length.
+        within: share of the residues that some superposition brings within each of `LIMITS`.
     """
+
+    tm_score: float
+    within: np.ndarray
+
+    @property
+    def gdt_ts(self) -> float:
+        """GDT-TS: the mean of 1, 2, 4 and 8 A."""
+        return float(self.within[1:].mean())
+
+    @property
+    def gdt_ha(self) -> float:
+        """GDT-HA: the mean of 0.5, 1, 2 and 4 A."""
+        return float(self.within[:-1].mean())
+
+
+def superposed(model: np.ndarray, truth: np.ndarray) -> Superposed:
+    """TM-score and GDT of CA atoms [N, 3]; residue i of one is residue i of the other.
+
+    As in the TM-score and LGA programs every fragment of several lengths is superposed, then the
+    atoms that come within a radius, again and again; all scores are the best of all superpositions
+    seen. Residues that the model (NaN) lacks count as wrong.
+    """
+    resolved = int(np.isfinite(np.asarray(truth, np.float64)).all(1).sum())
+    model, truth = _pair(model, truth)
+    model, truth = model - model.mean(0), truth - truth.mean(0)  # digits of the moments below
     count = len(model)
-    best = 0.0
-    for length in sorted({min(seed, count) for seed in seeds}, reverse=True):
-        for start in range(0, count - length + 1, max(1, length // 2)):
-            weights = np.zeros(count)
-            weights[start : start + length] = 1
-            last = None
-            for cut in (8.0, 5.0, 4.0, 3.5, 3.0, 2.5, 2.0) * 2:
-                rotation, shift = superpose(model, truth, weights)
-                error = np.sqrt(((model @ rotation.T + shift - truth) ** 2).sum(1))
-                best = max(best, float(score(error)))
-                near = error < cut
-                while near.sum() < 3 and cut < 1e3:
-                    cut += 0.5
-                    near = error < cut
-                if near.sum() < 3 or (last is not None and (near == last).all()):
-                    continue
-                last, weights = near, near.astype(np.float64)
-    return best
+    scale = max(1.24 * np.cbrt(max(resolved, 16) - 15) - 1.8, 0.5)
+    best_tm, best = 0.0, np.zeros(len(LIMITS))
+
+    def errors(chosen: np.ndarray) -> np.ndarray:
+        """[F, N] distances after superposing the atoms chosen [F, N]; keeps the best scores."""
+        nonlocal best_tm
+        found = np.empty(chosen.shape)
+        for start in range(0, len(chosen), max(1, 1_000_000 // count)):
+            part = slice(start, start + max(1, 1_000_000 // count))
+            rotation, shift = _superpose_many(model, truth, chosen[part].astype(np.float64))
+            moved = np.einsum("fij,nj->fni", rotation, model) + shift[:, None]
+            found[part] = np.sqrt(((moved - truth) ** 2).sum(-1))
+        best_tm = max(best_tm, float((1 / (1 + (found / scale) ** 2)).sum(1).max()) / resolved)
+        for k, limit in enumerate(LIMITS):
+            best[k] = max(best[k], (found <= limit).sum(1).max() / resolved)
+        return found
+
+    first = np.unique(np.concatenate(list(_fragments(count))), axis=0)
+    apart = errors(first)
+    middle = float(np.clip(scale, 4.5, 8.0))
+    for radius in sorted({*LIMITS, middle, middle + 1}):
+        seen: set[bytes] = set()
+        found = apart
+        for _ in range(20):
+            # At least three atoms: a wider radius where there are fewer.
+            third = np.partition(found, min(2, count - 1), axis=1)[:, min(2, count - 1)]
+            chosen = found <= np.maximum(radius, third)[:, None]
+            fresh = {}
+            for row, key in zip(chosen, np.packbits(chosen, axis=1), strict=True):
+                if (name := key.tobytes()) not in seen:
+                    seen.add(name)
+                    fresh[name] = row
+            if not fresh:
+                break
+            found = errors(np.stack(list(fresh.values())))
+    return Superposed(best_tm, best)
+
+
+def _fragments(count: int) -> Iterator[np.ndarray]:
+    """Masks [F, N] of stretches of N, N/2, N/4 ... 4 residues at all places."""
+    length = count
+    while True:
+        places = count - length + 1
+        starts = np.arange(0, places, max(1, places // SEARCH_STARTS))
+        index = np.arange(count)
+        yield (index >= starts[:, None]) & (index < starts[:, None] + length)
+        if length <= 4:
+            return
+        length = max(4, length // 2)
+
+
+def _superpose_many(
+    moving: np.ndarray, fixed: np.ndarray, weights: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """`superpose` for every row of weights [F, N]: rotations [F, 3, 3], translations [F, 3]."""
+    total = weights.sum(1, keepdims=True)
+    here, there = weights @ moving / total, weights @ fixed / total
+    outer = (moving[:, :, None] * fixed[:, None, :]).reshape(len(moving), 9)
+    covariance = (weights @ outer).reshape(-1, 3, 3)
+    covariance -= total[:, :, None] * here[:, :, None] * there[:, None, :]
+    left, _, right = np.linalg.svd(covariance)
+    sign = np.sign(np.linalg.det(left @ right))
+    left[:, :, 2] *= np.where(sign == 0, 1.0, sign)[:, None]
+    rotation = (left @ right).transpose(0, 2, 1)
+    return rotation, there - np.einsum("fij,fj->fi", rotation, here)
 
 
 def gdt(model: np.ndarray, truth: np.ndarray, *, high_accuracy: bool = False) -> float:
@@ -182,16 +258,8 @@ def gdt(model: np.ndarray, truth: np.ndarray, *, high_accuracy: bool = False) ->
 
     Each cut-off has its own superposition. Atoms missing in the model count as wrong.
     """
-    resolved = int(np.isfinite(np.asarray(truth)).all(1).sum())
-    model, truth = _pair(model, truth)
-    limits = (0.5, 1.0, 2.0, 4.0) if high_accuracy else (1.0, 2.0, 4.0, 8.0)
-    starts = (len(model), len(model) // 2, len(model) // 4, 12, 5, 3)
-    seeds = [max(3, start) for start in starts]
-
-    def within(cut: float) -> Callable[[np.ndarray], float]:
-        return lambda error: float((error <= cut).sum()) / resolved
-
-    return float(np.mean([_best_share(model, truth, within(cut), seeds) for cut in limits]))
+    found = superposed(model, truth)
+    return found.gdt_ha if high_accuracy else found.gdt_ts
 
 
 def tm_score(model: np.ndarray, truth: np.ndarray, *, aligned: bool = True) -> float:
@@ -203,17 +271,11 @@ def tm_score(model: np.ndarray, truth: np.ndarray, *, aligned: bool = True) -> f
         aligned: residue i of one is residue i of the other; otherwise TM-align (tmtools) finds
             the alignment.
     """
-    truth = np.asarray(truth, np.float64)
-    resolved = int(np.isfinite(truth).all(1).sum())
-    if not aligned:
-        from tmtools import tm_align
+    if aligned:
+        return superposed(model, truth).tm_score
+    from tmtools import tm_align
 
-        model = np.asarray(model, np.float64)
-        model = model[np.isfinite(model).all(1)]
-        truth = truth[np.isfinite(truth).all(1)]
-        letters = ("A" * len(model), "A" * len(truth))
-        return float(tm_align(model, truth, *letters).tm_norm_chain2)
-    model, truth = _pair(model, truth)
-    scale = max(1.24 * np.cbrt(max(resolved, 16) - 15) - 1.8, 0.5)
-    seeds = tuple(max(4, len(model) // part) for part in (1, 2, 4, 8)) + (4,)
-    return _best_share(model, truth, lambda e: (1 / (1 + (e / scale) ** 2)).sum() / resolved, seeds)
+    model, truth = (np.asarray(points, np.float64) for points in (model, truth))
+    model, truth = (points[np.isfinite(points).all(1)] for points in (model, truth))
+    letters = ("A" * len(model), "A" * len(truth))
+    return float(tm_align(model, truth, *letters).tm_norm_chain2)

@@ -57,7 +57,7 @@ def best_names(types: np.ndarray, model: np.ndarray, truth: np.ndarray) -> np.nd
     namings are scored by the distances to all atoms that are not ambiguous.
 
     Args:
-        types: [N] residue types.
+        types: [N] residue types of the truth.
         model, truth: [N, 37, 3] [A], NaN where there is no atom.
     """
     pairs = {
@@ -89,12 +89,18 @@ def best_names(types: np.ndarray, model: np.ndarray, truth: np.ndarray) -> np.nd
     return found
 
 
-def score_chains(model: Chain, truth: Chain) -> dict[str, float | int]:
+def score_chains(
+    model: Chain, truth: Chain, pairs: np.ndarray | None = None
+) -> dict[str, float | int]:
     """lDDT (all atoms and CA), GDT-TS, GDT-HA, TM-score, RMSD [A] and contact precision.
 
     All are over the truth's residues: what the model lacks counts as wrong.
+
+    Args:
+        model, truth: the chains.
+        pairs: [M, 2] residues that are the same one; by `pair_residues` if None.
     """
-    pairs = pair_residues(model, truth)
+    pairs = pair_residues(model, truth) if pairs is None else np.asarray(pairs)
     n = len(truth)
     atoms = np.full((n, 37, 3), np.nan)
     atoms[pairs[:, 1]] = np.where(
@@ -104,10 +110,9 @@ def score_chains(model: Chain, truth: Chain) -> dict[str, float | int]:
     want = np.where(known[..., None], truth.atoms, np.nan)
     owner = np.repeat(np.arange(n), 37)
     use = known.reshape(-1)
-    same = np.full(n, -1)
-    same[pairs[:, 1]] = model.types[pairs[:, 0]]
-    named = best_names(np.where(same == truth.types, truth.types, -1), atoms, want)
+    named = best_names(truth.types, atoms, want)
     ca_model, ca_truth = atoms[:, 1], want[:, 1]
+    best = metrics.superposed(ca_model, ca_truth)
     result: dict[str, float | int] = {
         "residues": n,
         "residues_compared": len(pairs),
@@ -115,9 +120,9 @@ def score_chains(model: Chain, truth: Chain) -> dict[str, float | int]:
             metrics.lddt(named.reshape(-1, 3)[use], want.reshape(-1, 3)[use], owner=owner[use])
         ),
         "lddt_ca": float(metrics.lddt(ca_model, ca_truth)),
-        "gdt_ts": metrics.gdt(ca_model, ca_truth),
-        "gdt_ha": metrics.gdt(ca_model, ca_truth, high_accuracy=True),
-        "tm_score": metrics.tm_score(ca_model, ca_truth),
+        "gdt_ts": best.gdt_ts,
+        "gdt_ha": best.gdt_ha,
+        "tm_score": best.tm_score,
         "rmsd_ca": metrics.rmsd(ca_model, ca_truth),
     }
     beta = np.full((n, 3), np.nan)

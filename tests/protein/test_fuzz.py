@@ -100,9 +100,7 @@ def seeds(tmp_path: Path, suffixes: tuple[str, ...]) -> list[bytes]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("suffixes", "use"), [(ALIGNMENTS, alignments), (STRUCTURES, structures)]
-)
+@pytest.mark.parametrize(("suffixes", "use"), [(ALIGNMENTS, alignments), (STRUCTURES, structures)])
 def test_more_than_a_thousand_damaged_files_of_each_kind(
     tmp_path: Path, suffixes: tuple[str, ...], use: Any
 ) -> None:

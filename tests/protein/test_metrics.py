@@ -169,10 +169,10 @@ def beside():  # type: ignore[no-untyped-def]
 
 
 LIMITS = {
-    "tm_score": 0.01, "gdt_ts": 0.015, "gdt_ha": 0.015, "rmsd_ca": 2e-3, "lddt": 2e-3,
-    "lddt_ca": 2e-4, "contact_precision_L5": 1e-9,
+    "tm_score": 0.01, "gdt_ts": 0.02, "gdt_ha": 0.02, "rmsd_ca": 1e-3, "lddt": 2e-3,
+    "lddt_ca": 1e-6, "contact_precision_L5": 1e-9,
 }  # fmt: skip
-"""The searches for superpositions differ: TMscore's and this one find the better one in turn."""
+"""TM-score and GDT are searched for: this search must not find less by more than one residue."""
 
 
 @pytest.mark.slow
@@ -187,16 +187,15 @@ def test_real_pairs_against_other_programs(shared: Path, beside) -> None:  # typ
         for program, scores in found.items():
             for name, value in scores.items():
                 if name in ours and np.isfinite(value):
-                    assert ours[name] == pytest.approx(value, abs=LIMITS[name]), (
-                        pair.name,
-                        program,
-                        name,
-                    )
+                    where = (pair.name, program, name, ours[name], value)
+                    assert ours[name] == pytest.approx(value, abs=LIMITS[name]), where
+                    if program == "TMscore" and name != "rmsd_ca":
+                        assert ours[name] >= value - 1.01 / len(pair.truth), where
                     compared += 1
             if "tm_score_at_most" in scores:
                 assert ours["tm_score"] <= scores["tm_score_at_most"] + 0.02, pair.name
     assert compared >= 2 * len(pairs)
-    missing = [name for name in ("TMscore", "lddt") if not shutil.which(name)]
+    missing = [name for name in ("TMscore", "ost") if not shutil.which(name)]
     if missing:
         pytest.skip(
             f"compared with tmtools and Biopython only: {', '.join(missing)} not installed "

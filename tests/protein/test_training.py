@@ -105,8 +105,8 @@ def torchrun(out: Path, *arguments: str, processes: int = 1) -> list[float]:
     """Losses of `sharded_run.py`, on one process or many."""
     program = [sys.executable]
     if processes > 1:
-        program += ["-m", "torch.distributed.run", f"--nproc-per-node={processes}",
-                    "--master-port=0", "--rdzv-backend=c10d", "--rdzv-endpoint=localhost:0"]  # fmt: skip
+        program += ["-m", "torch.distributed.run", f"--nproc-per-node={processes}"]
+        program += ["--master-port=0", "--rdzv-backend=c10d", "--rdzv-endpoint=localhost:0"]
     done = subprocess.run(
         [*program, Path(__file__).parent / "sharded_run.py", out, *arguments],
         capture_output=True,
@@ -160,7 +160,8 @@ def test_a_noisy_student_learns_from_its_teacher(tmp_path: Path) -> None:
     assert 0.65 < share < 0.85  # three in four are predictions
     assert max(len(e["true_msa"]) + int(e["extra_msa_mask"][:, 0].sum()) for e in drawn) <= 5
     student = StructureLearner(AlphaFold(SMALL), config=config)
-    train = TrainConfig(steps=30, batch_size=2, lr=3e-3, warmup=0, log_every=1, device="cpu")
-    result = fit(student, data, train, out=tmp_path, collate=collate, quiet=True)
-    losses = [record["loss_a_chain"] for record in result.history]
-    assert np.mean(losses[-5:]) < 0.9 * np.mean(losses[:5])
+    fixed = collate([data[0], data[1], data[2]])
+    before = float(student.eval()(fixed)["loss_a_chain"])
+    train = TrainConfig(steps=30, batch_size=2, lr=5e-3, warmup=0, log_every=1, device="cpu")
+    fit(student, data, train, out=tmp_path, collate=collate, quiet=True)
+    assert float(student.eval()(fixed)["loss_a_chain"]) < 0.95 * before
