@@ -31,7 +31,6 @@ import gzip
 import json
 import os
 import resource
-import shutil
 import statistics
 import sys
 import time
@@ -46,17 +45,20 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 from machine import processor
-from symbolic_systems import BINARIES, LIMIT, START, SYSTEMS
 
 from sciml.errors import InputError
 from sciml.report import markdown
-from sciml.symbolic import clock
+from sciml.symbolic import clock, systems
 from sciml.symbolic import expression as ex
 from sciml.symbolic.checking import check
 from sciml.symbolic.expression import Expr
 from sciml.symbolic.parser import Unknown, parse
 from sciml.symbolic.tokens import parse_prefix
 
+LIMIT = 10.0
+"""CPU seconds a problem."""
+SLACK = 6.0
+"""Times as many seconds of the wall's clock."""
 UNSEEN = 990_001
 OURS, HYBRID = "sciml (rules)", "hybrid"
 AT_ONCE = 1.0
@@ -129,6 +131,15 @@ def _network(beam: int) -> Any:
     return proposer("integrate-small", beam=beam)
 
 
+def by_sympy(f: Expr) -> Expr | None:
+    import sympy as sp
+
+    from sciml.symbolic.printing import from_sympy, to_sympy
+
+    found = sp.integrate(to_sympy(f), sp.Symbol("x"))
+    return None if found.has(sp.Integral) else from_sympy(found)
+
+
 def equation(
     residual: Expr, model: str | None, beam: int = 0, rules: bool = True, sympy: bool = False
 ) -> Answer:
@@ -189,7 +200,9 @@ INTEGRALS: dict[str, Callable[[Expr], Answer]] = {
     OURS: ours, HYBRID: partial(ours, beam=10),
     "network, beam 1": partial(ours, beam=1, rules=False),
     "network, beam 10": partial(ours, beam=10, rules=False),
-    **SYSTEMS,
+    "SymPy": by_sympy,
+    **{name: partial(ask, seconds=LIMIT, wall=SLACK * LIMIT)
+       for name, ask in systems.SYSTEMS.items()},
 }  # fmt: skip
 INTEGRAL_SETS = ("BWD", "FWD", "IBP", "Rubi")
 EQUATION_SETS = ("ODE1", "ODE2", "Kamke")
@@ -203,8 +216,8 @@ def equations(model: str | None) -> dict[str, Callable[[Expr], Answer]]:
         "network, beam 1": partial(solver, beam=1, rules=False),
         "network, beam 10": partial(solver, beam=10, rules=False),
     }  # fmt: skip
-    by_sympy = partial(solver, rules=False, sympy=True)
-    return {OURS: solver, **(learned if model else {}), "SymPy": by_sympy}
+    dsolve = partial(solver, rules=False, sympy=True)
+    return {OURS: solver, **(learned if model else {}), "SymPy": dsolve}
 
 
 _ERRORS = (InputError, RecursionError, ArithmeticError, ValueError, AttributeError, TypeError,
@@ -234,7 +247,8 @@ def in_process(name: str, solver: Callable[[Expr], Answer], f: Expr) -> tuple[bo
         resource.setrlimit(resource.RLIMIT_CPU, (int(LIMIT) + 61, int(LIMIT) + 61))
         used = resource.getrusage(resource.RUSAGE_CHILDREN)
         seconds = time.process_time() - started
-        seconds += max(0.0, used.ru_utime + used.ru_stime - START.get(name, 0.0))
+        start = systems.START if name in systems.SYSTEMS else 0.0
+        seconds += max(0.0, used.ru_utime + used.ru_stime - start)
         if seconds <= LIMIT:
             try:
                 good = right(f, answer)
@@ -397,7 +411,7 @@ def main() -> None:
         for name in options.solvers:
             if name not in solvers_of[kind]:
                 continue
-            if name in BINARIES and shutil.which(BINARIES[name]) is None:
+            if name in systems.SYSTEMS and name not in systems.installed():
                 print(f"{name} is not installed", file=sys.stderr)
                 continue
             for row in record.todo(kind, name, len(problems)):

@@ -5,9 +5,10 @@
 2. It is fine-tuned on (function, antiderivative) pairs, some of them shown in equivalent forms.
 3. Expert iteration (`self_training`): answers to integrals that came without answers join the
    training set once they are verified, and training goes on with them.
-4. Neural only, rules only, both together and SymPy solve the same unseen problems, every answer
-   verified alike, generator by generator; the report shows accuracy, time and what was not solved,
-   and which of the problems that the rules leave open the network's proposals solve.
+4. Neural only, rules only, both together, SymPy and those installed of Maxima, Giac and FriCAS
+   solve the same unseen problems, every answer verified alike, generator by generator; the report
+   shows accuracy, time and what was not solved, and which of the problems that the rules leave
+   open the network's proposals solve.
 
 Writes model.safetensors (`sciml symbolic integrate ... --model OUT`), results.json, metrics.jsonl
 and report.html.
@@ -19,7 +20,7 @@ import json
 import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import Annotated, Any, Literal, cast
 
 import numpy as np
 import torch
@@ -28,7 +29,7 @@ from sciml.config import Range
 from sciml.errors import InputError
 from sciml.paths import atomic_write
 from sciml.report import Page
-from sciml.symbolic import dsolve, integrate, pairs
+from sciml.symbolic import dsolve, integrate, pairs, systems
 from sciml.symbolic import vocabulary as vb
 from sciml.symbolic.checking import check
 from sciml.symbolic.expression import Expr
@@ -83,8 +84,10 @@ class Config:
     """Beam widths to measure; the widest is the hybrid's."""
     timeout: Annotated[float, Range(min=0, exclusive=True)] = 10.0
     """Time a problem for each solver [s]."""
-    sympy: bool = True
-    """Whether SymPy's integrate is measured beside."""
+    others: tuple[Literal["SymPy", "Maxima", "Giac", "FriCAS"], ...] = (
+        "SymPy", "Maxima", "Giac", "FriCAS")  # fmt: skip
+    """Computer algebra systems measured beside, those of them that are installed; differential
+    equations are given to SymPy only."""
 
 
 TINY: dict[str, Any] = {
@@ -105,6 +108,7 @@ TINY: dict[str, Any] = {
     "test": 4,
     "beams": (1, 2),
     "timeout": 2.0,
+    "others": ("SymPy",),
 }
 
 
@@ -255,18 +259,26 @@ def measure(
     }  # fmt: skip
     solvers["rules only"] = {"kind": "integrate", "model": None}
     solvers["hybrid"] = {"kind": "integrate", "model": weights, "beam": beams[-1]}
-    if config.sympy:
-        solvers["SymPy"] = {"kind": "sympy"}
+    integrals = all(pairs.task_of(kind) == "integrate" for kind in tests)
+    for name in config.others:
+        if name == "SymPy":
+            solvers[name] = {"kind": "sympy"}
+        elif integrals and name in systems.installed():
+            solvers[name] = {"system": name}
     hits: dict[str, dict[str, list[bool]]] = {name: {} for name in tests}
     written: dict[str, list[bool]] = {}
     curve: dict[str, list[float]] = {}
     worker = Worker()
     try:
         for name, job in solvers.items():
-            _worked(worker, job, "", [parse("x")], config.timeout)  # starts the process
+            if "system" not in job:
+                _worked(worker, job, "", [parse("x")], config.timeout)  # starts the process
             written[name] = []
             for kind, asked in tests.items():
-                methods, times = _worked(worker, job, kind, asked, config.timeout)
+                methods, times = (
+                    _asked(worker, job["system"], asked, config.timeout) if "system" in job
+                    else _worked(worker, job, kind, asked, config.timeout)
+                )  # fmt: skip
                 hits[kind][name] = [method is not None for method in methods]
                 written[name] += [bool(m) and "solved for" not in str(m) for m in methods]
                 curve.setdefault(name, []).extend(
@@ -319,6 +331,25 @@ def _worked(
         good = last.get("status") == "verified"
         methods.append(str(last.get("method", "")) if good else None)
         times.append(time.perf_counter() - started)
+    return methods, times
+
+
+def _asked(
+    worker: Worker, system: str, asked: list[Expr], timeout: float
+) -> tuple[list[str | None], list[float]]:
+    """The same of another computer algebra system, without the time of its start."""
+    methods: list[str | None] = []
+    times = []
+    for f in asked:
+        started = time.perf_counter()
+        answer = systems.SYSTEMS[system](f, timeout, timeout)
+        times.append(max(time.perf_counter() - started - systems.START, 1e-3))
+        good = False
+        if answer is not None and times[-1] <= timeout:
+            job = {"kind": "verify", "f": dump(f), "answer": dump(answer), "variable": "x"}
+            message, _ = worker.ask(job, timeout)
+            good = message is not None and message["status"] == "verified"
+        methods.append(system if good else None)
     return methods, times
 
 

@@ -318,8 +318,8 @@ def check_symbols(e: Expr, variable: str | None, constants: Collection[str] = ()
     if variable is None:
         if len(others) > 1:
             raise InputError(
-                f"several variables ({', '.join(others)}): which one is the variable?",
-                hint="Name it, and name the others as constants.",
+                f"several variables ({', '.join(others)})",
+                hint="Name the one to integrate over, and name the others as constants.",
             )
         return others[0] if others else "x"
     extra = [name for name in others if name != variable]

@@ -1,13 +1,14 @@
-"""Computer algebra systems, each as a function from an integrand in x to an antiderivative.
+"""Computer algebra systems to compare with: each a function from an integrand in x to an answer.
 
-What a system prints is read by the whitelist parser; an answer in functions that this package lacks
-counts as none. Debian has them as maxima maxima-share, xcas (giac) and fricas.
+Nothing here is used to solve: recipes and benchmarks put these beside this package where they are
+installed (Debian: maxima maxima-share, xcas for giac, fricas). What a system prints is read by the
+whitelist parser; an answer in functions that this package lacks counts as none.
 """
 
 from __future__ import annotations
 
 import re
-import resource
+import shutil
 import subprocess
 from collections.abc import Callable
 
@@ -16,35 +17,32 @@ from sciml.symbolic import expression as ex
 from sciml.symbolic.expression import Expr
 from sciml.symbolic.parser import parse
 
-LIMIT = 10.0
-"""CPU seconds a problem."""
-SLACK = 6.0
-"""Times as many seconds of the wall's clock."""
-START = {"Maxima": 0.5, "Giac": 0.5, "FriCAS": 0.5}
-"""CPU seconds that a system needs to start, which are not counted."""
-BINARIES = {"Maxima": "maxima", "Giac": "giac", "FriCAS": "fricas"}
+START = 0.5
+"""Seconds that a system may need to start, beside the time of the problem."""
 
 
-def with_sympy(f: Expr) -> Expr | None:
-    import sympy as sp
+def _run(command: list[str], text: str, seconds: float, wall: float) -> str:
+    """What a command prints within its CPU seconds (those of its start are added) and those of the
+    wall's clock."""
 
-    from sciml.symbolic.printing import from_sympy, to_sympy
-
-    found = sp.integrate(to_sympy(f), sp.Symbol("x"))
-    return None if found.has(sp.Integral) else from_sympy(found)
-
-
-def _run(command: list[str], text: str, seconds: float) -> str:
     def limit() -> None:
-        resource.setrlimit(resource.RLIMIT_CPU, (int(seconds + 1), int(seconds + 1)))
+        import resource
+
+        most = int(seconds + START + 1)
+        resource.setrlimit(resource.RLIMIT_CPU, (most, most))
 
     try:
         return subprocess.run(
-            command, input=text, capture_output=True, text=True, timeout=seconds * SLACK,
+            command, input=text, capture_output=True, text=True, timeout=wall + START,
             preexec_fn=limit, check=False,
         ).stdout  # fmt: skip
     except subprocess.TimeoutExpired:
         return ""
+
+
+def _named(f: Expr, **names: str) -> str:
+    """The integrand's text with a system's own names."""
+    return re.sub(r"\b[A-Za-z]+\b", lambda word: names.get(word[0], word[0]), str(f))
 
 
 def _read(text: str) -> Expr | None:
@@ -54,11 +52,10 @@ def _read(text: str) -> Expr | None:
         return None
 
 
-def with_maxima(f: Expr) -> Expr | None:
-    shown = str(f).replace("E", "%e").replace("pi", "%pi").replace("I", "%i")
-    shown = shown.replace("sign(", "signum(")
+def maxima(f: Expr, seconds: float, wall: float) -> Expr | None:
+    shown = _named(f, E="%e", pi="%pi", I="%i", sign="signum")
     program = f'display2d:false$\nlinel:100000$\nprint("@@", integrate({shown},x), "@@")$\n'
-    out = _run(["maxima", "--very-quiet"], program, LIMIT + START["Maxima"])
+    out = _run(["maxima", "--very-quiet"], program, seconds, wall)
     found = re.search(r"@@(.*?)@@", out.replace("\\\n", "").replace("\n", " "))
     if not found or "integrate" in found.group(1):
         return None
@@ -70,9 +67,9 @@ def with_maxima(f: Expr) -> Expr | None:
     return _read(text)
 
 
-def with_giac(f: Expr) -> Expr | None:
-    shown = str(f).replace("E", "e").replace("I", "i")
-    out = _run(["giac", f"integrate({shown},x)"], "", LIMIT + START["Giac"])
+def giac(f: Expr, seconds: float, wall: float) -> Expr | None:
+    shown = _named(f, E="e", I="i")
+    out = _run(["giac", f"integrate({shown},x)"], "", seconds, wall)
     lines = [line for line in out.splitlines() if line.strip() and not line.startswith("//")]
     if not lines or "integrate" in lines[-1]:
         return None
@@ -80,13 +77,13 @@ def with_giac(f: Expr) -> Expr | None:
     return _read(text.replace("ln(", "log(").replace("surd", "root"))
 
 
-def with_fricas(f: Expr) -> Expr | None:
-    shown = str(f).replace("E", "%e").replace("pi", "%pi").replace("I", "%i").replace("**", "^")
+def fricas(f: Expr, seconds: float, wall: float) -> Expr | None:
+    shown = _named(f, E="%e", pi="%pi", I="%i").replace("**", "^")
     program = (
         ")set messages autoload off\n)set output length 245\n"
         f"unparse((integrate({shown},x))::InputForm)\n"
     )
-    out = _run(["fricas", "-nosman"], program, LIMIT + START["FriCAS"])
+    out = _run(["fricas", "-nosman"], program, seconds, wall)
     found = re.search(r'"(.*)"', out, re.S)
     if not found:
         return None
@@ -105,6 +102,12 @@ def _other_dilogarithm(e: Expr) -> Expr:
     return ex.substitute(e, mapping)
 
 
-SYSTEMS: dict[str, Callable[[Expr], Expr | None]] = {
-    "SymPy": with_sympy, "Maxima": with_maxima, "Giac": with_giac, "FriCAS": with_fricas,
+SYSTEMS: dict[str, Callable[[Expr, float, float], Expr | None]] = {
+    "Maxima": maxima, "Giac": giac, "FriCAS": fricas,
 }  # fmt: skip
+"""(integrand, CPU seconds, seconds of the wall's clock) -> antiderivative or None."""
+
+
+def installed() -> list[str]:
+    """The systems found on this machine."""
+    return [name for name, solve in SYSTEMS.items() if shutil.which(solve.__name__)]
