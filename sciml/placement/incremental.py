@@ -26,7 +26,7 @@ from sciml.placement.kernels import (
     congestion_values,
     density_cost,
     net_length,
-    route,
+    reroute,
 )
 from sciml.placement.topsum import FAST, INLINE, top_sum
 
@@ -46,7 +46,6 @@ class Scratch(NamedTuple):
     net: np.ndarray
     net_length: np.ndarray
     net_seen: np.ndarray
-    net_routed: np.ndarray
     clock: np.ndarray
     node: np.ndarray
     x: np.ndarray
@@ -74,7 +73,6 @@ def make_scratch(p: Problem, s: State) -> Scratch:
         net=np.zeros(most_nets, np.int32),
         net_length=np.zeros(most_nets),
         net_seen=np.zeros(nets, np.int64),
-        net_routed=np.zeros(nets, np.int64),
         clock=np.zeros(1, np.int64),
         node=np.zeros(2, np.int64),
         x=np.zeros(2),
@@ -192,7 +190,6 @@ def attempt(p: Any, s: Any, m: Any, count: int, limit: float) -> int:
     if cheap + best_congestion <= limit:
         routed = True
         n = 0
-        inside = True
         for k in range(count):
             i = m.node[k]
             for q in range(p.node_pin_start[i], p.node_pin_start[i + 1]):
@@ -202,38 +199,24 @@ def attempt(p: Any, s: Any, m: Any, count: int, limit: float) -> int:
                 c = int(x / p.cell_width)
                 r = int(y / p.cell_height)
                 if x < 0 or y < 0 or c >= p.columns or r >= p.rows:
-                    inside = False
-                    c = 0
-                    r = 0
-                cell = r * p.columns + c
-                m.pin_cell[n] = cell
+                    result = -1
+                m.pin_cell[n] = r * p.columns + c
                 m.pin_row[n] = r
                 n += 1
-                if cell != s.pin_cell[pin]:
-                    net = p.pin_net[pin]
-                    if m.net_routed[net] != key:
-                        m.net_routed[net] = key
-                        route(p, s, net, -1.0)
-                        touched = True
-        if not inside:
-            result = -1
         n = 0
         for k in range(count):
             i = m.node[k]
             for q in range(p.node_pin_start[i], p.node_pin_start[i + 1]):
                 pin = p.node_pins[q]
                 old_cell = s.pin_cell[pin]
-                s.pin_cell[pin] = m.pin_cell[n]
-                m.pin_cell[n] = old_cell
                 old_row = s.pin_row[pin]
-                s.pin_row[pin] = m.pin_row[n]
+                if result == 0 and m.pin_cell[n] != old_cell:
+                    reroute(p, s, pin, m.pin_cell[n], m.pin_row[n])
+                    touched = True
+                m.pin_cell[n] = old_cell  # from here on what to put back
                 m.pin_row[n] = old_row
                 n += 1
         if result == 0:
-            for q in range(nets):
-                net = m.net[q]
-                if m.net_routed[net] == key:
-                    route(p, s, net, 1.0)
             if resized:
                 for k in range(count):
                     i = m.node[k]

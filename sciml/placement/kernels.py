@@ -173,6 +173,65 @@ def route(p: Any, s: Any, net: int, sign: float) -> None:
 
 
 @njit(**INLINE)
+def reroute(p: Any, s: Any, pin: int, cell: int, row: int) -> None:
+    """Let the route of a pin's net follow the pin to a cell that it is not in, and note the cell.
+
+    A net of four and more cells is a star around its first pin's, so that only this pin's ray
+    changes, if no other pin shares it; smaller nets are routed anew.
+    """
+    net = p.pin_net[pin]
+    a = p.net_start[net]
+    b = p.net_start[net + 1]
+    old = s.pin_cell[pin]
+    if b - a > 3 and pin != a:
+        left = 0  # other pins in the cell that is left, and in the one that is entered
+        entered = 0
+        for i in range(a, b):
+            c = s.pin_cell[i]
+            left += c == old
+            entered += c == cell
+        left -= 1
+        # Different cells of the others, of which four are enough.
+        one = s.pin_cell[a]
+        two = one
+        three = one
+        found = 1
+        for i in range(a + 1, b):
+            c = s.pin_cell[i]
+            if i == pin or c == one or c == two or c == three:
+                continue
+            found += 1
+            if found == 2:
+                two = c
+                three = c
+            elif found == 3:
+                three = c
+            else:
+                break
+        if found == 4 or (found == 3 and left == 0 and entered == 0):
+            C = p.columns
+            w = p.net_demand[net]
+            sr = s.pin_row[a]
+            sc = one - sr * C
+            if left == 0:
+                tr = s.pin_row[pin]
+                tc = old - tr * C
+                add_h(s, sr, sc, tc, -w)
+                add_v(s, tc, sr, tr, -w)
+            if entered == 0:
+                tc = cell - row * C
+                add_h(s, sr, sc, tc, w)
+                add_v(s, tc, sr, row, w)
+            s.pin_cell[pin] = cell
+            s.pin_row[pin] = row
+            return
+    route(p, s, net, -1.0)
+    s.pin_cell[pin] = cell
+    s.pin_row[pin] = row
+    route(p, s, net, 1.0)
+
+
+@njit(**INLINE)
 def add_density(p: Any, s: Any, i: int, x: float, y: float, sign: float) -> None:
     """Add the exact overlap of macro i, centred at x, y, to the density of every cell."""
     C = p.columns
@@ -285,23 +344,21 @@ def _accumulate(diff: Any, macro: Any, value: Any, use: Any, scale: float, S: in
     A = macro.shape[0]
     B = macro.shape[1]
     for j in range(B):
-        value[0, j] = scale * diff[0, j]
-    for i in range(1, A):
-        for j in range(B):
-            value[i, j] = value[i - 1, j] + scale * diff[i, j]
-    if S == 0:
-        for i in range(A):
-            for j in range(B):
-                value[i, j] += macro[i, j]
-        return
+        use[j] = 0.0
     for i in range(A):
+        if S == 0:
+            for j in range(B):
+                u = use[j] + diff[i, j]
+                use[j] = u
+                value[i, j] = macro[i, j] + scale * u
+            continue
         for j in range(B):
-            use[j] = value[i, j]
+            use[j] += diff[i, j]
             value[i, j] = macro[i, j]
         for j in range(B):
             a = max(j - S, 0)
             b = min(j + S, B - 1)
-            share = use[j] / (b - a + 1)
+            share = scale * use[j] / (b - a + 1)
             for t in range(a, b + 1):
                 value[i, t] += share
 

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from sciml.placement.cost import Evaluator
+from sciml.placement.generate import NetlistConfig, netlist
 from sciml.placement.incremental import Incremental
+from sciml.placement.kernels import reroute, route
 
 
 @pytest.mark.parametrize("smooth", [0, 2])
@@ -55,3 +57,31 @@ def test_a_pin_outside_the_grid_is_refused(small):
     before = moves.proxy
     assert moves.move(0, -1e6, 0.0) == before
     assert moves.design().x[0] == small.x[0]
+
+
+@pytest.mark.parametrize("grid", [(3, 2), (4, 4), (11, 9)])
+def test_a_ray_at_a_time_equals_whole_nets(grid):
+    """Few cells, so that pins of large nets share them; all sizes of nets, their first pin too."""
+    design = netlist(NetlistConfig(macros=12, clusters=30, ports=10, degree=6.0), 4)
+    design = replace(design, grid=replace(design.grid, columns=grid[0], rows=grid[1]))
+    evaluator = Evaluator(design)
+    p, state = evaluator.problem, evaluator.load(design)
+    assert np.diff(p.net_start).max() >= 8 and np.diff(p.net_start).min() == 2
+    rng = np.random.default_rng(3)
+    by_rays = 0
+    for pin in rng.integers(0, len(p.pin_net), 400):
+        cell = int(rng.integers(0, p.columns * p.rows))
+        if cell == state.pin_cell[pin]:
+            continue
+        clock = int(state.clock[0])  # only whole nets are looked through for equal cells
+        reroute(p, state, int(pin), cell, cell // p.columns)
+        large = np.diff(p.net_start)[p.pin_net[pin]] > 2
+        by_rays += large and int(state.clock[0]) == clock
+        state_h, state_v = state.diff_h.copy(), state.diff_v.copy()
+        state.diff_h[:], state.diff_v[:] = 0, 0
+        for net in range(len(p.net_weight)):
+            route(p, state, net, 1.0)
+        # what is beyond the last cell of an interval does not count
+        np.testing.assert_allclose(state_h.cumsum(0)[:-1], state.diff_h.cumsum(0)[:-1], atol=1e-9)
+        np.testing.assert_allclose(state_v.cumsum(0)[:-1], state.diff_v.cumsum(0)[:-1], atol=1e-9)
+    assert by_rays > 10
