@@ -90,6 +90,8 @@ def integrate(
     symbols = symbols_of(f, variable)
     if isinstance(f, str):
         f, variable, limits = _without_sign(f, variable_name(variable), limits)
+    if limits is not None:
+        limits = _limit(limits[0]), _limit(limits[1])
     e = read(f)
     if not 0 < timeout <= 86_400:
         raise InputError(f"timeout must be positive seconds, at most a day, got {timeout}")
@@ -113,7 +115,17 @@ def integrate(
         return result
     from sciml.symbolic.definite import between
 
-    return between(e, x, result, read(limits[0]), read(limits[1]), started)
+    return between(e, x, result, *limits, started)
+
+
+def _limit(value: Any) -> Expr:
+    """An end of the interval; infinite ones are named before the parser meets them."""
+    if str(value).strip().lstrip("+-").lower() in ("oo", "inf", "infinity", r"\infty"):
+        raise InputError(
+            f"the limits must be finite, got {value}",
+            hint="Take the limit of the antiderivative, or of the value for growing limits.",
+        )
+    return read(value)
 
 
 def _without_sign(

@@ -61,9 +61,20 @@ def test_it_learns_and_survives_the_disk(tmp_path: Path) -> None:
         Seq2Seq.from_pretrained(tmp_path / "bad.safetensors")
 
 
-def test_default_size() -> None:
-    parameters = sum(p.numel() for p in Seq2Seq().parameters())
-    assert 15e6 <= parameters <= 20e6
+def test_default_size_and_a_step() -> None:
+    torch.manual_seed(0)
+    model = Seq2Seq()
+    assert 15e6 <= sum(p.numel() for p in model.parameters()) <= 20e6
+    pair = ([vb.INDEX["<integrate>"], *vb.ids(parse("cos(x)"))], [*vb.ids(parse("sin(x)")), vb.END])
+    optimiser = torch.optim.AdamW(model.parameters(), 1e-3)
+    losses = []
+    for _ in range(3):
+        loss = model(collate([pair]))["loss"]
+        losses.append(loss.item())
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    assert losses[-1] < losses[0]
 
 
 def _plain_logits(state: dict, heads: int, layers: int, source, target) -> torch.Tensor:

@@ -125,6 +125,9 @@ def test_definite() -> None:
     assert integrate("sign(x)", limits=(-1, 2)).expression is parse("1")
     root = integrate("sqrt(x)", limits=(0, 4))  # a branch point at the end of the interval
     assert root.verified and root.expression is parse("16/3")
+    for infinite in ("oo", float("-inf"), r"\infty"):
+        with pytest.raises(InputError, match="finite"):
+            integrate("exp(-x)", limits=(0, infinite))
     for f, limits in (("1/x", (-1, 1)), ("1/(x-1)^2", (0, 3)), ("tan(x)", (0, 2))):
         with pytest.raises(InputError, match="singular"):
             integrate(f, limits=limits)
