@@ -146,8 +146,8 @@ def equation(
     """A differential equation by this package's methods, by a network's `beam` proposals, by both,
     or by SymPy's dsolve."""
     from sciml.symbolic.ode import solve_job
-    from sciml.symbolic.worker import dump
-    from sciml.symbolic.worker import load as loaded
+    from sciml.symbolic.wire import dump
+    from sciml.symbolic.wire import load as loaded
 
     job = {"f": dump(residual), "variable": "x", "function": "y", "timeout": LIMIT, "rules": rules,
            "sympy": sympy, "model": model if beam else None, "beam": beam}  # fmt: skip

@@ -9,7 +9,7 @@ import importlib
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import tyro
 
@@ -53,6 +53,11 @@ def own_commands(name: str) -> dict[str, Callable[..., Any]]:
     return {}
 
 
+def of_domain(name: str) -> dict[str, Callable[..., Any]]:
+    """The commands of a science."""
+    return importlib.import_module(f"sciml.{name}.commands").COMMANDS
+
+
 def _usage() -> str:
     rows = [*general().items(), *DOMAINS.items()]
     lines = "\n".join(f"  {name:<10} {text}" for name, text in rows)
@@ -89,8 +94,7 @@ def _dispatch(arguments: list[str]) -> int:
         print(f"sciml {__version__}")
         return 0
     if command in DOMAINS:
-        commands = importlib.import_module(f"sciml.{command}.commands").COMMANDS
-        return run_commands(command, commands, rest)
+        return run_commands(command, of_domain(command), rest)
     if command == "run":
         return _run(rest)
     if command == "demo":
@@ -108,10 +112,21 @@ def _dispatch(arguments: list[str]) -> int:
 
         return run_function(doctor, rest, "sciml doctor")
     if command == "completion":
-        from sciml.completion import completion
-
         return run_function(completion, rest, "sciml completion")
     raise unknown("command", command, [*general(), *DOMAINS], hint="`sciml --help` lists them")
+
+
+def completion(shell: Literal["bash", "zsh"] = "bash") -> None:
+    """Print a completion script: eval "$(sciml completion bash)" in ~/.bashrc.
+
+    Args:
+        shell: The shell it is for; zsh reads the script of bash.
+    """
+    from sciml.completion import ZSH, script
+
+    commands = {name: own for name in general() if (own := own_commands(name))}
+    commands |= {name: of_domain(name) for name in DOMAINS}
+    print((ZSH if shell == "zsh" else "") + script([*general(), *DOMAINS], commands), end="")
 
 
 def _run(rest: list[str]) -> int:

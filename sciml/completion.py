@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import importlib
 import inspect
-from collections.abc import Callable
-from typing import Literal
+from collections.abc import Callable, Iterable, Mapping
+
+from sciml import recipes
 
 BASH = """\
 _sciml() {{
@@ -26,39 +26,30 @@ complete -o default -F _sciml sciml
 """
 
 
-def completion(shell: Literal["bash", "zsh"] = "bash") -> None:
-    """Print a completion script: eval "$(sciml completion bash)" in ~/.bashrc.
+ZSH = "autoload -U +X bashcompinit && bashcompinit\n"
+"""What lets zsh read the script of bash."""
+
+
+def script(
+    first: Iterable[str], commands: Mapping[str, Mapping[str, Callable[..., object]]]
+) -> str:
+    """The script for bash.
 
     Args:
-        shell: The shell it is for; zsh reads the script of bash.
+        first: the first words.
+        commands: of some of them, the second words and their functions.
     """
-    if shell == "zsh":
-        print("autoload -U +X bashcompinit && bashcompinit")
-    print(script(), end="")
-
-
-def script() -> str:
-    """The script for bash."""
-    from sciml import recipes
-    from sciml.cli import DOMAINS, general, own_commands
-
     second: dict[str, list[str]] = {"run": recipes.names()}
     third: dict[str, list[str]] = {}
     for name in recipes.names():
         fields = recipes._dotted(type(recipes.load(name).config()))
         flags = [f"--{field.replace('_', '-')}" for field in fields]
         third[f"run {name}"] = [*flags, "--out", "--config", "--tiny"]
-    commands = {name: own_commands(name) for name in general() if own_commands(name)}
-    for name in DOMAINS:
-        commands[name] = importlib.import_module(f"sciml.{name}.commands").COMMANDS
     for name, functions in commands.items():
         second[name] = list(functions)
         for word, function in functions.items():
             third[f"{name} {word}"] = flags_of(function)
-    return BASH.format(
-        first=" ".join([*general(), *DOMAINS]),
-        second=_cases(second), third=_cases(third),
-    )  # fmt: skip
+    return BASH.format(first=" ".join(first), second=_cases(second), third=_cases(third))
 
 
 def flags_of(function: Callable[..., object]) -> list[str]:

@@ -52,12 +52,7 @@ class Config:
     """One set of initial weights and one training order a seed."""
     features: FeatureSet = "full"
     """Particle features: full (17), kinpid (without tracks) or kin (kinematics alone)."""
-    trunk: PairTransformerConfig = field(
-        default_factory=lambda: PairTransformerConfig(
-            dim=64, pair_dim=4, depth=3, heads=4, bias_hidden=32, symmetric_pairs=True,
-            class_depth=1, dropout=0.1,
-        )
-    )  # fmt: skip
+    trunk: PairTransformerConfig = field(default_factory=starts.usual)
     """The network; `class_depth` 0 pools, > 0 asks a class token."""
     start: str = ""
     """Instead of `trunk`: another one's name or import path (my_trunk.py:MyTrunk), with `dim` and

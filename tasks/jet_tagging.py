@@ -75,12 +75,7 @@ class Config:
     """Weight of the distance correlation between background score and jet mass; 0 = none."""
     calibrate: Annotated[float, Range(min=0, max=0.5)] = 0.0
     """Share of the labelled jets kept out of training to fit the temperature; 0 = no fit."""
-    trunk: PairTransformerConfig = field(
-        default_factory=lambda: PairTransformerConfig(
-            dim=64, pair_dim=4, depth=3, heads=4, bias_hidden=32, symmetric_pairs=True,
-            class_depth=1, dropout=0.1,
-        )
-    )  # fmt: skip
+    trunk: PairTransformerConfig = field(default_factory=starts.usual)
     """The network of pretraining and tagging; `class_depth` 0 pools, > 0 asks a class token."""
     start: str = ""
     """Instead of `trunk`: another one's name or import path (my_trunk.py:MyTrunk), with `dim` and

@@ -37,7 +37,8 @@ from sciml.symbolic.model import ModelConfig, Seq2Seq, collate
 from sciml.symbolic.pairs import Pairs
 from sciml.symbolic.parser import parse
 from sciml.symbolic.printing import latex
-from sciml.symbolic.worker import Worker, dump
+from sciml.symbolic.wire import dump
+from sciml.symbolic.worker import Worker
 from sciml.train import TrainConfig, fit
 from sciml.trunks.sequence import SequenceConfig
 

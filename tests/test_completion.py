@@ -1,15 +1,19 @@
 """The Tab key knows the commands, their second words and their options."""
 
+import contextlib
+import io
 import subprocess
 
 import pytest
 
-from sciml.completion import script
+from sciml.cli import completion
 
 
 @pytest.fixture(scope="module")
 def bash() -> str:
-    return script()
+    with contextlib.redirect_stdout(io.StringIO()) as said:
+        completion()
+    return said.getvalue()
 
 
 def complete(script: str, *words: str) -> list[str]:

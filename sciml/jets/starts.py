@@ -14,6 +14,15 @@ from sciml import trunks
 from sciml.config import to_dict
 from sciml.errors import InputError
 from sciml.jets.embedder import FeatureSet, JetEmbedder
+from sciml.trunks.pair_transformer import PairTransformerConfig
+
+
+def usual() -> PairTransformerConfig:
+    """The trunk that recipes of jets take where nothing else is said: 0.2M parameters."""
+    return PairTransformerConfig(
+        dim=64, pair_dim=4, depth=3, heads=4, bias_hidden=32, symmetric_pairs=True,
+        class_depth=1, dropout=0.1,
+    )  # fmt: skip
 
 
 def saved(start: str) -> Path | None:

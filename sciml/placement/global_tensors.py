@@ -7,25 +7,23 @@ with cosine and sine matrices; wires are scatters over nets.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-if TYPE_CHECKING:
-    from sciml.placement.global_placement import GlobalPlacer
-
 
 class TensorForces:
-    """Wire and density gradients of a `GlobalPlacer` on a torch device, single precision.
+    """Wire and density gradients of a global placer on a torch device, single precision.
 
     Args:
-        placer: its nets, sizes and bins. device: where to compute. chunk: nodes in one product;
-            bounds the memory at 2 x chunk x bins numbers.
+        placer: a `GlobalPlacer`, for its nets, sizes and bins.
+        device: where to compute.
+        chunk: nodes in one product; bounds the memory at 2 x chunk x bins numbers.
     """
 
-    def __init__(self, placer: GlobalPlacer, device: str, chunk: int = 16384) -> None:
+    def __init__(self, placer: Any, device: str, chunk: int = 16384) -> None:
         self.device, self.chunk, self.count = torch.device(device), chunk, placer.count
         self.bins, self.target, self.aspect = placer.bins, placer.target, placer.aspect
         self.half_w, self.half_h = self._tensor(placer.half_w), self._tensor(placer.half_h)

@@ -8,7 +8,7 @@ from typing import Any
 from sciml.symbolic.checking import Check, check
 from sciml.symbolic.clock import now
 from sciml.symbolic.expression import Expr
-from sciml.symbolic.worker import dump, load
+from sciml.symbolic.wire import dump, load
 
 Send = Callable[[dict[str, Any]], None]
 

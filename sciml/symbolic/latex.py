@@ -7,12 +7,9 @@ The result is text for the whitelist parser, never code.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
 
 from sciml.symbolic.expression import FUNCTIONS
-
-if TYPE_CHECKING:
-    from sciml.symbolic.parser import Unknown
+from sciml.symbolic.reading import MAX_LENGTH, ExpressionError, Unknown
 
 _TOKEN = re.compile(r"\s+|\\([A-Za-z]+)\*?|\\(.)|(\d+\.?\d*|\.\d+)|(.)", re.S)
 _NAMES = {
@@ -51,8 +48,6 @@ def whole_integral(text: str) -> tuple[str, str, tuple[str, str] | None] | None:
     Raises:
         ExpressionError: for a lower limit without an upper one.
     """
-    from sciml.symbolic.parser import MAX_LENGTH, ExpressionError
-
     match = _INTEGRAL.fullmatch(text) if len(text) <= MAX_LENGTH else None
     if match is None:
         return None
@@ -115,8 +110,6 @@ class _Latex:
                 self.tokens.append(("char", char, match.start()))
 
     def fail(self, what: str) -> Exception:
-        from sciml.symbolic.parser import ExpressionError
-
         at = self.tokens[self.i][2] if self.i < len(self.tokens) else len(self.text)
         return ExpressionError(what, self.text, at)
 

@@ -18,7 +18,7 @@ from sciml.symbolic.ode_check import check_explicit, check_implicit
 from sciml.symbolic.ode_first import METHODS, Context, Proposal, exact, solve_for, tidy
 from sciml.symbolic.ode_second import METHODS_SECOND
 from sciml.symbolic.ode_substitution import transformed, transformed_second, transformed_swapped
-from sciml.symbolic.worker import dump, load
+from sciml.symbolic.wire import dump, load
 
 _ERRORS = (ex.TooLarge, ex.Undefined, RecursionError, OverflowError, ZeroDivisionError)
 

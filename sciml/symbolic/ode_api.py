@@ -14,7 +14,8 @@ from sciml.symbolic.parser import Unknown, parse
 from sciml.symbolic.printing import symbols_of
 from sciml.symbolic.result import Result
 from sciml.symbolic.solve import TIMEOUT, _constants, variable_name
-from sciml.symbolic.worker import Worker, dump, load, shared
+from sciml.symbolic.wire import dump, load
+from sciml.symbolic.worker import Worker, shared
 from sciml.weights import find
 
 

@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
 from fractions import Fraction
 
 from sciml.errors import InputError, nearest
 from sciml.symbolic import expression as ex
 from sciml.symbolic.expression import Expr
+from sciml.symbolic.latex import to_infix
+from sciml.symbolic.reading import MAX_LENGTH, ExpressionError, Unknown
 
-MAX_LENGTH = 10_000
-"""Characters of one expression."""
 MAX_DEPTH = 120
 """Nested brackets, functions and powers."""
 MAX_DIGITS = 100
@@ -34,25 +33,6 @@ ALIASES = {
 _CONSTANTS = {"pi": ex.PI, "E": ex.E, "e": ex.E, "I": ex.I}
 _NO_NUMBERS = ("nan", "inf", "infinity", "oo", "zoo")
 _KNOWN = {*ex.FUNCTIONS, *ALIASES, "sqrt", "cbrt"}
-
-
-class ExpressionError(InputError):
-    """Text that is not an expression; `position` is the character (from 0) where it was noticed."""
-
-    def __init__(self, what: str, text: str, position: int, hint: str | None = None) -> None:
-        self.position = position
-        start = max(0, position - 12)
-        shown = "".join(c if c.isprintable() else "?" for c in text[start : position + 12])
-        near = f" near {shown!r}" if shown else ""
-        super().__init__(f"{what} at character {position + 1}{near}", hint=hint)
-
-
-@dataclass(frozen=True)
-class Unknown:
-    """The unknown function of a differential equation: y, y', y(x), Derivative(y(x), x, x)."""
-
-    name: str
-    variable: str
 
 
 _TOKEN = re.compile(
@@ -77,8 +57,6 @@ def parse(text: str, *, unknown: Unknown | None = None) -> Expr:
     if len(text) > MAX_LENGTH:
         raise InputError(f"the expression has {len(text)} characters, the limit is {MAX_LENGTH}")
     if "\\" in text or "{" in text:
-        from sciml.symbolic.latex import to_infix
-
         text = to_infix(text, unknown)
     for i, char in enumerate(text):
         if not (char.isascii() and (char.isprintable() or char in " \t\r\n")):

@@ -16,7 +16,8 @@ from sciml.symbolic.latex import whole_integral
 from sciml.symbolic.parser import check_symbols, parse
 from sciml.symbolic.printing import symbols_of
 from sciml.symbolic.result import Result
-from sciml.symbolic.worker import Worker, dump, load, shared
+from sciml.symbolic.wire import dump, load
+from sciml.symbolic.worker import Worker, shared
 from sciml.weights import find
 
 TIMEOUT = 10.0

@@ -1,7 +1,7 @@
 """A process that can be killed: solving and verifying run in it, with time and memory limits.
 
 The parent sends one JSON line a problem and reads one a message back; expressions travel as lists
-of nodes, never as code. A signal handler could not do this (it fails off the main thread and inside
+of nodes (`wire`), never as code. A signal handler could not do this (it fails off the main thread and inside
 a long call into C); a process can always be ended.
 """
 
@@ -17,46 +17,15 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from fractions import Fraction
 from typing import Any
 
 from sciml.errors import InputError
-from sciml.symbolic import expression as ex
-from sciml.symbolic.expression import Expr
+from sciml.symbolic import jobs
 
 MEMORY = 1_900_000_000
 """Bytes of data that a worker may hold."""
 GRACE = 0.5
 """Seconds over the limit after which a worker is killed."""
-
-
-def dump(e: Expr) -> list[list[Any]]:
-    """The nodes of an expression, operands first: [op, value, operand indices]."""
-    index: dict[Expr, int] = {}
-    out: list[list[Any]] = []
-    for node in ex.subtrees(e):
-        index[node] = len(out)
-        value = str(node.value) if node.value is not None else None
-        out.append([node.op, value, [index[a] for a in node.args]])
-    return out
-
-
-def load(nodes: list[list[Any]]) -> Expr:
-    """The expression of `dump`."""
-    done: list[Expr] = []
-    for op, value, args in nodes:
-        inside = tuple(done[i] for i in args)
-        if op == "num":
-            done.append(ex.number(Fraction(value)))
-        elif op == "sym":
-            done.append(ex.symbol(value))
-        elif op in ("pi", "I"):
-            done.append(ex.PI if op == "pi" else ex.I)
-        elif op in ("add", "mul", "pow") or op in ex.FUNCTIONS:
-            done.append(ex._node(op, inside))
-        else:
-            raise InputError(f"unknown node {op!r}")
-    return done[-1]
 
 
 class Worker:
@@ -151,8 +120,6 @@ def _limit() -> None:
 
 def main() -> None:
     """Read problems from standard input until it closes."""
-    from sciml.symbolic import jobs
-
     out = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)  # whatever a library prints must not get between the messages
     sys.setrecursionlimit(6000)

@@ -106,7 +106,7 @@ def test_a_network_proposes_where_the_rules_fail(monkeypatch):
     from sciml.symbolic import model
     from sciml.symbolic import ode as solver
     from sciml.symbolic.parser import Unknown
-    from sciml.symbolic.worker import dump, load
+    from sciml.symbolic.wire import dump, load
 
     asked = []
 

@@ -10,7 +10,7 @@ from sciml.symbolic.ode_first import Context
 from sciml.symbolic.ode_substitution import transformations
 from sciml.symbolic.parser import Unknown, parse
 from sciml.symbolic.result import STATUSES
-from sciml.symbolic.worker import dump
+from sciml.symbolic.wire import dump
 
 
 @pytest.mark.parametrize(

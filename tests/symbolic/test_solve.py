@@ -15,7 +15,8 @@ from sciml.symbolic import integrate
 from sciml.symbolic.parser import parse
 from sciml.symbolic.search import Search
 from sciml.symbolic.tokens import parse_prefix
-from sciml.symbolic.worker import Worker, dump, load
+from sciml.symbolic.wire import dump, load
+from sciml.symbolic.worker import Worker
 
 SOLVED = [
     "x*exp(x)", "1/(1+x^4)", "1/(x^3-2)", "sin(x)^2*cos(x)^3", "1/(2+cos(x))", "x^2*atan(x)",
