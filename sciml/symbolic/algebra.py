@@ -73,7 +73,7 @@ def _smooth_power(base: Expr, exponent: Expr, t: str) -> Expr:
 
 def together(e: Expr) -> Expr:
     """A sum of fractions over one denominator, multiplied out and cancelled; also factored."""
-    from sciml.symbolic.ansatz.field import Failure, Quotient
+    from sciml.symbolic.ansatz.field import Failure, Quotient, factor
     from sciml.symbolic.ansatz.kernels import Tower
 
     names = sorted(e.free)
@@ -84,7 +84,7 @@ def together(e: Expr) -> Expr:
         q: Quotient = tower.convert(e)
         out = ex.ONE
         for p, side in ((tower.reduce(q.n), 1), (tower.reduce(q.d), -1)):
-            content, factors = p.factor()
+            content, factors = factor(p)
             out = out * ex.number(int(content)) ** side
             for g, k in factors:
                 out = out * tower.poly_expr(g) ** (int(k) * side)

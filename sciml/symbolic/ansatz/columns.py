@@ -201,7 +201,7 @@ def _of_kernels(problem: Problem) -> list[Column]:
     for i, kernel in enumerate(list(tower.kernels)):
         if kernel.slope.is_zero:
             continue
-        for q, _ in kernel.slope.d.factor()[1]:
+        for q, _ in fd.factor(kernel.slope.d)[1]:
             if len(q) < 40:
                 offer(q)
         g = GENERATORS[i]

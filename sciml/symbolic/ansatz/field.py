@@ -9,12 +9,13 @@ import math
 from fractions import Fraction
 from typing import Any
 
-from flint import Ordering, fmpz_mpoly_ctx
+from flint import Ordering, fmpq_mpoly_ctx, fmpz_mpoly_ctx
 
 VARIABLES = 24
 _MAX_NUMERATOR, _MAX_DENOMINATOR = 20_000, 5_000
 
 RING = fmpz_mpoly_ctx.get([f"v{i}" for i in range(VARIABLES)], Ordering.lex)
+_RATIONAL = fmpq_mpoly_ctx.get([f"v{i}" for i in range(VARIABLES)], Ordering.lex)
 GENERATORS = RING.gens()
 ONE = RING.from_dict({(0,) * VARIABLES: 1})
 ZERO = RING.from_dict({})
@@ -111,11 +112,23 @@ def lcm(a: Poly, b: Poly) -> Poly:
     return a * (b // a.gcd(b))
 
 
+def factor(p: Poly) -> tuple[Any, list[tuple[Poly, Any]]]:
+    """The content and the irreducible factors with their multiplicities."""
+    try:
+        content, factors = p.factor()
+    except OverflowError:  # python-flint 0.9 sorts factors by their coefficients as C integers
+        content, over_q = _RATIONAL.from_dict(p.to_dict()).factor()
+        factors = [(RING.from_dict({m: c.p for m, c in q.to_dict().items()}), e)
+                   for q, e in over_q]  # fmt: skip
+        content = content.p
+    return content, factors
+
+
 def square_root(p: Poly) -> tuple[int, Poly] | None:
     """(k, s) with p = k * s**2, k an integer, or None."""
     if p == 0:
         return None
-    content, factors = p.factor()
+    content, factors = factor(p)
     root = ONE
     for q, e in factors:
         if int(e) % 2:

@@ -118,7 +118,7 @@ class Radicals:
 
     def _square_part(self, u: Quotient) -> tuple[Quotient, Quotient]:
         """u = outside**2 * inside with a square-free polynomial inside."""
-        content, factors = (u.n * u.d).factor()
+        content, factors = fd.factor(u.n * u.d)
         outside, inside = Quotient(ONE, u.d), ONE * int(content)
         for g, e in factors:
             outside = outside * Quotient(g ** (int(e) // 2))
@@ -132,7 +132,7 @@ class Radicals:
         """|w|, with even powers, constants and positive kernels pulled out."""
         out = Q1
         for p, inverted in ((w.n, False), (w.d, True)):
-            content, factors = p.factor()
+            content, factors = fd.factor(p)
             part = fd.constant(abs(int(content)))
             for g, e in factors:
                 e = int(e)

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from sciml.symbolic.ansatz import field as fd
-from sciml.symbolic.ansatz.field import GENERATORS, ONE, Failure, Poly, Quotient
+from sciml.symbolic.ansatz.field import GENERATORS, ONE, Failure, Poly, Quotient, factor
 from sciml.symbolic.ansatz.kernels import Tower
 from sciml.symbolic.expression import Expr
 
@@ -45,7 +45,7 @@ def pose(tower: Tower, integrand: Expr, *, under_roots: bool = False) -> Problem
     """
     f = tower.convert(integrand)
     top = tower.reduce(f.n)
-    content, raw = f.d.factor()
+    content, raw = factor(f.d)
     below = ONE * int(content)
     counted: dict[str, tuple[Poly, int]] = {}
     for q, e in raw:
