@@ -312,9 +312,13 @@ class AlphaFold(nn.Module):
     def _extra(self, features: Features) -> Tensor:
         """One-hot classes, deletion flag and value through one linear layer, [B, E, N, c]."""
         weight = self.linear_extra.weight.T
-        e = weight[features["extra_msa"]] + self.linear_extra.bias
+        e = (weight[:MSA_CLASSES] + self.linear_extra.bias)[features["extra_msa"]]
         for number, key in enumerate(("extra_has_deletion", "extra_deletion_value")):
-            e = e + features[key][..., None].to(e.dtype) * weight[MSA_CLASSES + number]
+            value, channel = features[key][..., None].to(e.dtype), weight[MSA_CLASSES + number]
+            if torch.is_grad_enabled():
+                e = torch.addcmul(e, value, channel)
+            else:
+                e.addcmul_(value, channel)
         return e
 
     def _run(self, block: nn.Module, m: Tensor, z: Tensor, masks: Masks) -> tuple[Tensor, Tensor]:

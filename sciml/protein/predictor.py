@@ -255,6 +255,7 @@ class StructurePredictor:
                 for job, alignment in zip(jobs, alignments, strict=True)
             ]
             batch = self._stack(arrays)
+            del arrays
             if previous is None:
                 previous = self.model.initial(batch)
             with torch.no_grad(), self._autocast():

@@ -197,7 +197,9 @@ def test_weights_and_filters_at_word_boundaries(columns: int) -> None:
 
 
 @pytest.mark.slow
-def test_a_large_alignment_takes_little_more_than_its_cells(tmp_path: Path) -> None:
+def test_a_large_alignment_takes_little_more_than_its_cells(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import importlib.util
     import subprocess
     import sys
@@ -205,6 +207,7 @@ def test_a_large_alignment_takes_little_more_than_its_cells(tmp_path: Path) -> N
     script = Path(__file__).parents[2] / "benchmarks" / "protein_alignments.py"
     specification = importlib.util.spec_from_file_location("protein_alignments", script)
     assert specification is not None and specification.loader is not None
+    monkeypatch.syspath_prepend(script.parent)
     module = importlib.util.module_from_spec(specification)
     specification.loader.exec_module(module)
     path = tmp_path / "made.a3m"

@@ -124,6 +124,47 @@ def test_coarse_folding_says_what_it_takes_and_refuses_at_once(
     assert "'long' has 5000 residues, which need" in error and "at most 700" in error
 
 
+def test_a_chain_too_long_for_the_full_network_is_refused_at_once(
+    tmp_path: Path, params: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fasta = tmp_path / "long.fasta"
+    fasta.write_text(">long\n" + "ACDEFGHIKL" * 500 + "\n")
+    out = tmp_path / "out"
+    start = time.process_time()
+    error = one_line(
+        ["protein", "fold", str(fasta), "-o", str(out), "--params", str(params)], capsys
+    )
+    assert time.process_time() - start < 1.0 and not out.exists()
+    assert re.search(r"5000 residues need about [\d.]+ GiB", error)
+    assert re.search(r"Chains of up to \d+ residues fit here", error)
+
+
+def test_what_is_done_stays_and_what_differs_is_refused(
+    tmp_path: Path, params: Path, net: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, out = tmp_path / "in", tmp_path / "out"
+    folder.mkdir()
+    alignment(folder, "one.a3m")
+    fold = ["protein", "fold", str(folder), "-o", str(out), "--recycles", "0"]
+    fold += ["--params", str(params)]
+    assert main(fold) == 0
+    one = {path: path.stat().st_mtime_ns for path in out.glob("one*")}
+    (folder / "two.a3m").write_text(">q\nMKVLAAGTREWQ\n")
+    assert main(fold) == 0
+    assert {path: path.stat().st_mtime_ns for path in out.glob("one*")} == one
+    page = (out / "report.html").read_text()
+    assert page.count("<canvas") == 2 and page.count(">Predicted aligned error<") == 2
+    ranking = json.loads((out / "ranking.json").read_text())
+    assert {row["name"] for row in ranking["predictions"]} == {"one", "two"}
+    assert all("plddt" not in row for row in ranking["predictions"])
+    # The same name with another sequence, or other parameters: nothing is lost or mixed up.
+    (folder / "two.a3m").write_text(">q\nMKVLAAGTREWC\n")
+    assert "holds another chain of this name" in one_line(fold, capsys)
+    (folder / "two.a3m").write_text(">q\nMKVLAAGTREWQ\n")
+    other = [*fold[:-2], "--model", str(net)]
+    assert "folded with params_model_x" in one_line(other, capsys)
+
+
 def test_folding_with_parameters(tmp_path: Path, params: Path) -> None:
     fasta = tmp_path / "chains.fasta"
     fasta.write_text(">a first\nACDEFGHIKLMN\n>b\nMKVLAAGTRE\n>../../c\nWWYYPP\n")
@@ -255,3 +296,22 @@ def test_search(tmp_path: Path) -> None:
     names = {name.split("/")[0] for name in found.names[1:]}
     assert {f"s{i}" for i in range(12)} <= names and len(found.names) <= 15
     assert found.deletions is not None and found.deletions.max() == 2
+
+
+def test_relatives_are_kept_and_not_searched_for_again(
+    tmp_path: Path, params: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("pyhmmer")
+    query = "".join(np.random.default_rng(0).choice(list("ACDEFGHIKLMNPQRSTVWY"), 40))
+    (tmp_path / "q.fasta").write_text(f">q\n{query}\n")
+    (tmp_path / "db.fasta").write_text(f">a\n{query[:30]}{query[5:10]}\n>b\nM{query[:36]}\n")
+    out = tmp_path / "out"
+    fold = ["protein", "fold", str(tmp_path / "q.fasta"), "-o", str(out), "--recycles", "0"]
+    fold += ["--params", str(params), "--db", str(tmp_path / "db.fasta")]
+    assert main(fold) == 0
+    assert (out / "q.a3m").read_text().startswith(f">q\n{query}\n")
+    assert json.loads((out / "q_confidence.json").read_text())["sequences"] == 3
+    (out / "q_confidence.json").unlink()  # as if stopped after the search
+    monkeypatch.setattr("sciml.protein.search.search", None)
+    assert main(fold) == 0
+    assert json.loads((out / "q_confidence.json").read_text())["sequences"] == 3

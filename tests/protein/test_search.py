@@ -1,5 +1,7 @@
 """Search against HMMER's own iteration: hits, E-values, scores and alignments."""
 
+import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +51,8 @@ def compare(query: str, database: Path, iterations: int) -> int:
     return len(found.hits)
 
 
-def test_three_rounds_equal_those_of_jackhmmer(tmp_path: Path) -> None:
+def family(tmp_path: Path) -> tuple[str, Path]:
+    """A query, and a database of its relatives and others."""
     rng = np.random.default_rng(0)
     query = "".join(rng.choice(LETTERS, 70))
     generations = [query]
@@ -61,8 +64,38 @@ def test_three_rounds_equal_those_of_jackhmmer(tmp_path: Path) -> None:
     others = ["".join(rng.choice(LETTERS, 90)) for _ in range(150)]
     database = tmp_path / "db.fasta"
     database.write_text("".join(f">s{i}\n{s}\n" for i, s in enumerate(generations + others)))
+    return query, database
+
+
+def test_three_rounds_equal_those_of_jackhmmer(tmp_path: Path) -> None:
+    query, database = family(tmp_path)
     counts = [compare(query, database, iterations) for iterations in (1, 2, 3)]
     assert 5 < counts[0] < counts[1] <= counts[2] <= 60
+
+
+def test_two_rounds_equal_those_of_the_program(tmp_path: Path) -> None:
+    """HMMER's own jackhmmer: the same hits, E-values, scores and aligned rows."""
+    if not shutil.which("jackhmmer"):
+        pytest.skip("the program jackhmmer is not installed (Debian: apt-get install hmmer)")
+    query, database = family(tmp_path)
+    (tmp_path / "q.fasta").write_text(f">query\n{query}\n")
+    table, rows = tmp_path / "hits.txt", tmp_path / "rows.sto"
+    subprocess.run(
+        ["jackhmmer", "-N", "2", "-E", "1e-3", "--incE", "1e-3", "--cpu", "1", "--noali",
+         "--tblout", table, "-A", rows, "-o", "/dev/null", tmp_path / "q.fasta", database],
+        check=True,
+    )  # fmt: skip
+    words = [line.split() for line in table.read_text().splitlines() if line[0] != "#"]
+    expected = {word[0]: (float(word[4]), float(word[5])) for word in words}
+    found = engine.search(query, database, engine.SearchConfig(2, 1e-3, 100_000, 1))
+    assert {name for name, _, _ in found.hits} == set(expected) and len(expected) > 10
+    for name, evalue, score in found.hits:  # the table has two digits of the one, one of the other
+        assert evalue == pytest.approx(expected[name][0], rel=0.06)
+        assert score == pytest.approx(expected[name][1], abs=0.051)
+    theirs = read_alignment(rows, query="query")
+    aligned = {name: theirs.row(k) for k, name in enumerate(theirs.names)}
+    for k, name in enumerate(found.alignment.names):
+        assert found.alignment.row(k) == aligned[name], name
 
 
 def test_nothing_found_is_the_query_alone(tmp_path: Path) -> None:
