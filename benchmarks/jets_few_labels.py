@@ -7,7 +7,7 @@
 
 labels: 0.1, 1, 3, 10 and 100 % of the labels of 20,000 jets; the same small network from scratch,
 after pretraining on all of these jets without labels, and after supervised training on other
-classes (`--related`). Of two pretraining objectives the better one is taken, and for each start the
+classes (`--related`). Of three pretraining objectives the best one is taken, and for each start the
 best of three learning rates: by 2,000 further labelled jets (validation) after training with 1 %.
 Pretraining is done once; the spread over seeds is that of labels, weights and order afterwards.
 
@@ -65,7 +65,9 @@ TRUNK = {
 FRACTIONS = {0.001: 60, 0.01: 150, 0.03: 200, 0.1: 300, 1.0: 450}
 """Share of the labels, and the steps of 64 jets that are trained with them."""
 PRETRAIN, SHIFT = 900, 300
-CANDIDATES = ("masked", "simclr")
+CANDIDATES = {
+    "masked": "masked", "simclr": "simclr", "observables": "sciml.jets.objectives:JetObservables",
+}  # fmt: skip
 RATES = (5e-4, 2e-3, 5e-3)
 VALIDATION = 2000
 
@@ -184,8 +186,8 @@ def labels_table(options: argparse.Namespace, rows: Rows) -> None:
 
     tried: dict[str, tuple[float, float]] = {"scratch": best_rate(None)}
     starts: dict[str, Any] = {"scratch": None}
-    for name in CANDIDATES:
-        objective: Any = objectives.build(name)(*new_parts(0), augment=augment)
+    for name, path in CANDIDATES.items():
+        objective: Any = objectives.build(path)(*new_parts(0), augment=augment)
         train(objective, pool, pool.lengths, PRETRAIN, 0)
         starts[name] = (objective.trunk, objective.embedder)
         tried[name] = best_rate(starts[name])

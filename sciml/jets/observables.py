@@ -1,0 +1,52 @@
+"""Numbers of a whole jet that physicists know it by, from its particles.
+
+Mass, multiplicity, width, momentum sharing, energy correlation ratios C2 and D2 (Larkoski, Salam,
+Thaler arXiv:1305.0007; Larkoski, Moult, Neill arXiv:1409.6298), particle types, jet charge and
+displaced tracks.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+OBSERVABLES = (
+    "pt", "mass", "multiplicity", "width", "pt_dispersion", "leading_share", "five_share",
+    "c2", "d2", "e2", "charge", "charged_share", "neutral_share", "photon_share",
+    "electron_share", "muon_share", "electrons", "muons", "displaced_d0", "displaced_dz",
+    "largest_d0", "second_d0", "third_d0",
+)  # fmt: skip
+
+
+def observables(particles: Tensor, mask: Tensor) -> Tensor:
+    """[B, len(OBSERVABLES)] float64 of jets [B, N, 16] with mask [B, N]; energies in GeV."""
+    x = particles.double()
+    px, py, pz, energy = (x[..., i] * mask for i in range(4))
+    pt = torch.hypot(px, py)
+    total = pt.sum(1, keepdim=True).clamp(min=1e-9)
+    z = pt / total
+    angles = x[..., 4:6]
+    # angles from the pT-weighted axis, so that the width does not depend on how the axis was found
+    angles = angles - (z[..., None] * angles).sum(1, keepdim=True)
+    r = angles.norm(dim=-1) * mask
+    apart = torch.cdist(angles, angles)
+    flow = (z[:, :, None] * z[:, None, :]).sqrt() * apart
+    e2 = 0.5 * (flow * (z[:, :, None] * z[:, None, :]).sqrt()).sum((1, 2))
+    e3 = (flow @ flow @ flow).diagonal(dim1=1, dim2=2).sum(1) / 6
+    mass2 = energy.sum(1) ** 2 - px.sum(1) ** 2 - py.sum(1) ** 2 - pz.sum(1) ** 2
+    ordered = z.sort(1, descending=True).values
+    d0, d0_error = x[..., 6].abs(), x[..., 7].clamp(min=1e-4)
+    dz, dz_error = x[..., 8].abs(), x[..., 9].clamp(min=1e-4)
+    track = mask & (x[..., 10] != 0)
+    significance = (d0 / d0_error * track).clamp(max=1e3)
+    largest = torch.nn.functional.pad(significance, (0, 3)).sort(1, descending=True).values
+    kinds = [(z * x[..., column]).sum(1) for column in range(11, 16)]
+    rows = [
+        total[:, 0], mass2.clamp(min=0).sqrt(), mask.sum(1).double(), (z * r).sum(1),
+        z.square().sum(1).sqrt(), ordered[:, 0], ordered[:, :5].sum(1),
+        e3 / e2.square().clamp(min=1e-12), e3 / e2.pow(3).clamp(min=1e-12), e2,
+        (z.sqrt() * x[..., 10]).sum(1), *kinds, (x[..., 14] * mask).sum(1),
+        (x[..., 15] * mask).sum(1), (significance > 3).sum(1).double(),
+        ((dz / dz_error > 3) & track).sum(1).double(), *largest[:, :3].unbind(1),
+    ]  # fmt: skip
+    return torch.stack(rows, dim=1)

@@ -1,0 +1,60 @@
+"""Pretraining by a jet's observables: they are learned, and labels are not looked at."""
+
+import numpy as np
+import pytest
+import torch
+
+from sciml import objectives, trunks
+from sciml.jets.embedder import JetEmbedder, collate
+from sciml.jets.observables import OBSERVABLES
+from sciml.jets.sample import JetSample, shipped
+
+NAME = "sciml.jets.objectives:JetObservables"
+
+
+def new():
+    torch.manual_seed(0)
+    trunk = trunks.build("pair_transformer", dim=16, depth=1, heads=2, pair_dim=4)
+    return objectives.build(NAME)(trunk, JetEmbedder(trunk.dim, trunk.pair_dim))
+
+
+@pytest.fixture(scope="module")
+def jets():
+    sample = JetSample.read(shipped("test"))
+    return [sample[k] for k in range(600)]
+
+
+def test_unseen_jets_are_known_better_than_by_their_mean(jets):
+    module = new()
+    optimizer = torch.optim.Adam(module.parameters(), 5e-3)
+    for step in range(60):
+        batch = collate([jets[k] for k in np.random.default_rng(step).integers(0, 500, 32)])
+        loss = module(batch)["loss"]
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    module.eval()
+    unseen = collate(jets[500:])
+    with torch.no_grad():
+        found = module.head(module.trunk(module.embedder(unseen)).graph)
+        true = module.targets(unseen)
+    assert true.std(0).median() == pytest.approx(1, abs=0.3)  # in their own deviations
+    explained = 1 - (found - true).square().mean(0) / true.var(0)
+    assert explained[OBSERVABLES.index("multiplicity")] > 0.5
+    assert explained.median() > 0.15
+
+
+def test_labels_change_nothing(jets):
+    with_labels = collate(jets[:8])
+    without = collate([{k: v for k, v in item.items() if k != "y"} for item in jets[:8]])
+    assert "y" in with_labels and "y" not in without
+    assert torch.equal(new()(with_labels)["loss"], new()(without)["loss"])
+
+
+def test_targets_stay_when_not_training(jets):
+    module = new()
+    module(collate(jets[:64]))
+    seen = module.scale.count.clone()
+    module.eval()
+    module(collate(jets[64:128]))
+    assert module.scale.count == seen == 64
