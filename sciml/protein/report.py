@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from sciml.protein.alignment import Alignment
+from sciml.protein.alignment import GAP, Alignment
 from sciml.report import Page
 from sciml.report.plots import axes
 
@@ -62,28 +62,28 @@ def chain_colours(count: int) -> list[str]:
     return [f"hsl({240 - 240 * i / max(count - 1, 1):.0f} 80% 45%)" for i in range(count)]
 
 
-def coverage_figure(alignment: Alignment) -> Any:
-    """How many sequences cover each column, rows sorted by identity to the query."""
+def coverage_figure(alignment: Alignment, most: int = 2000) -> Any:
+    """Rows sorted by identity to the query (every k-th of many), and how many cover each column."""
     figure, axis = axes(6.0, 3.0)
-    order = np.argsort(alignment.identity_to())[-2000:]
-    rows = alignment.rows[order]
-    identity = alignment.identity_to()[order]
-    image = np.where(rows != 21, identity[:, None], np.nan)
+    identity = alignment.identity_to()
+    order = np.argsort(identity)[:: -(-alignment.depth // most)]
+    image = np.where(alignment.rows[order] != GAP, identity[order][:, None], np.nan)
     shown = axis.imshow(
         image,
         aspect="auto",
         origin="lower",
+        extent=(0.5, alignment.columns + 0.5, 0, alignment.depth),
         cmap="viridis",
         vmin=0,
         vmax=1,
         interpolation="nearest",
     )
     figure.colorbar(shown, ax=axis, label="identity to the query")
-    twin = axis.twinx()
-    twin.plot((alignment.rows != 21).sum(0), color="black", linewidth=1)
-    twin.set_ylabel("sequences that cover")
-    axis.set_xlabel("column")
-    axis.set_ylabel("sequence")
+    covered = (alignment.rows != GAP).sum(0)
+    axis.plot(np.arange(1, alignment.columns + 1), covered, color="black", linewidth=1)
+    axis.set_ylim(0, 1.04 * alignment.depth)
+    axis.set_xlabel("residue")
+    axis.set_ylabel("sequences (line: that cover)")
     return figure
 
 
@@ -97,10 +97,15 @@ def plddt_figure(plddt: np.ndarray) -> Any:
     return figure
 
 
+def _residues(count: int) -> tuple[float, float, float, float]:
+    """Extent of a picture of pairs, so that residues count from 1."""
+    return 0.5, count + 0.5, count + 0.5, 0.5
+
+
 def pae_figure(pae: np.ndarray) -> Any:
     """Predicted aligned error."""
     figure, axis = axes(4.2, 3.6)
-    shown = axis.imshow(pae, cmap="Greens_r", vmin=0, vmax=31.75)
+    shown = axis.imshow(pae, cmap="Greens_r", vmin=0, vmax=31.75, extent=_residues(len(pae)))
     figure.colorbar(shown, ax=axis, label="expected error [A]")
     axis.set_xlabel("scored residue")
     axis.set_ylabel("aligned residue")
@@ -115,10 +120,10 @@ def contact_figure(
     image = np.triu(probability, 1)
     lower = truth if truth is not None else probability if other is None else other
     image = image + np.tril(np.asarray(lower, float), -1)
-    shown = axis.imshow(image, cmap="magma_r", vmin=0, vmax=1)
+    shown = axis.imshow(image, cmap="magma_r", vmin=0, vmax=1, extent=_residues(len(image)))
     figure.colorbar(shown, ax=axis, label="probability of a contact")
-    label = "structure" if truth is not None else "prediction"
-    axis.set_xlabel(f"residue (above: prediction, below: {label})")
+    below = "structure" if truth is not None else None if other is None else "other scores"
+    axis.set_xlabel("residue" + (f" (above: prediction, below: {below})" if below else ""))
     axis.set_ylabel("residue")
     return figure
 

@@ -48,6 +48,16 @@ def test_models_and_chains() -> None:
         read_chain(CORPUS / "models.pdb", "B")
 
 
+def test_author_and_label_numbers_of_two_chains() -> None:
+    """Chains go by the author's names, as in the paper; label numbers count the whole sequence."""
+    one, two = read_chains(CORPUS / "two_chains.cif")
+    assert (one.name, one.sequence, two.name, two.sequence) == ("X", "AGS", "Y", "WA")
+    assert one.numbers == ["101", "102", "104"] and one.labels == [2, 3, 4]
+    assert two.numbers == ["-1", "5"] and two.labels == [1, 2]
+    with pytest.raises(InputError, match="unknown chain 'A'"):
+        read_chain(CORPUS / "two_chains.cif", "A")
+
+
 @pytest.mark.parametrize(
     "name",
     "empty.pdb no_atoms.pdb water.pdb garbage.pdb binary.cif cut_off.cif no_atom_site.cif "
