@@ -68,17 +68,18 @@ class OdeResult(Result):
 def _sought(problem: Any, function: Any, variable: Any) -> tuple[str, str]:
     """The names of the function sought and of its variable; those left out are the only function
     of an equation in SymPy, or y of x."""
-    applied = function
-    if function is None and hasattr(problem, "atoms"):
+    name = getattr(getattr(function, "func", function), "__name__", function)
+    applied = [function] if hasattr(function, "args") else []
+    if not applied and hasattr(problem, "atoms"):
         from sympy.core.function import AppliedUndef
 
-        there = problem.atoms(AppliedUndef)
-        if len({f.func for f in there}) == 1:
-            applied = min(there, key=lambda f: not getattr(f.args[0], "is_Symbol", False))
-    if variable is None and len(getattr(applied, "args", ())) == 1:
-        variable = applied.args[0]
-    named = getattr(getattr(applied, "func", applied), "__name__", applied)
-    return variable_name(named) or "y", variable_name(variable) or "x"
+        applied = [f for f in problem.atoms(AppliedUndef) if name in (None, f.func.__name__)]
+    if name is None and len({f.func for f in applied}) == 1:
+        name = applied[0].func.__name__
+    variables = {f.args[0] for f in applied if getattr(f.args[0], "is_Symbol", False)}
+    if variable is None and len(variables) == 1:
+        (variable,) = variables
+    return variable_name(name) or "y", variable_name(variable) or "x"
 
 
 def read_ode(problem: Any, function: str, variable: str) -> Expr:

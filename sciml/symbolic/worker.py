@@ -1,8 +1,8 @@
 """A process that can be killed: solving and verifying run in it, with time and memory limits.
 
 The parent sends one JSON line a problem and reads one a message back; expressions travel as lists
-of nodes (`wire`), never as code. A signal handler could not do this (it fails off the main thread and inside
-a long call into C); a process can always be ended.
+of nodes (`wire`), never as code. A signal handler could not do this (it fails off the main thread
+and inside a long call into C); a process can always be ended.
 """
 
 from __future__ import annotations

@@ -57,6 +57,10 @@ def test_sympy_symbols_and_functions_are_found() -> None:
     assert result.verified and sp.simplify(result.expr.diff(t) - 2 * result.expr) == 0
     again = dsolve(f(t).diff(t) - 2 * f(t), f(t), timeout=40, sympy=False)
     assert again.expression is result.expression
+    named = dsolve(f(t).diff(t) - 2 * f(t), "f", timeout=40, sympy=False)
+    assert named.expression is result.expression
+    with pytest.raises(InputError):
+        dsolve(f(t).diff(t) - 2 * f(t), "g")
 
 
 @pytest.mark.parametrize(
