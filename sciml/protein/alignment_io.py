@@ -137,8 +137,8 @@ class RowReader:
 class _Guarded(io.RawIOBase):
     """A binary stream whose decompression errors are the user's, with the file's name."""
 
-    def __init__(self, stream: BinaryIO, path: Path) -> None:
-        self.stream, self.path = stream, path
+    def __init__(self, stream: BinaryIO, path: Path, raw: BinaryIO) -> None:
+        self.stream, self.path, self.raw = stream, path, raw
 
     def readable(self) -> bool:
         return True
@@ -153,6 +153,7 @@ class _Guarded(io.RawIOBase):
 
     def close(self) -> None:
         self.stream.close()
+        self.raw.close()  # gzip leaves it open
         super().close()
 
 
@@ -163,7 +164,7 @@ def open_binary(path: str | Path) -> io.BufferedReader:
     magic = raw.read(2)
     raw.seek(0)
     stream = cast(BinaryIO, gzip.GzipFile(fileobj=raw)) if magic == b"\x1f\x8b" else raw
-    return io.BufferedReader(_Guarded(stream, path), 1 << 20)
+    return io.BufferedReader(_Guarded(stream, path, raw), 1 << 20)
 
 
 def _lines(stream: io.BufferedReader, where: object) -> Iterator[bytes]:

@@ -19,6 +19,8 @@ from sciml.paths import atomic_write, existing_file
 from sciml.protein import residues
 
 MAX_BYTES = 512 << 20
+FAR = 1e5
+"""No structure is as large [A]."""
 
 
 @dataclass
@@ -157,8 +159,8 @@ def _chain(part: Any) -> Chain | None:
             if residue.name == "MSE" and name == "SE":
                 name = "SD"
             place = (atom.pos.x, atom.pos.y, atom.pos.z)
-            if name not in residues.ATOM37_INDEX or not np.isfinite(place).all():
-                continue
+            if name not in residues.ATOM37_INDEX or not all(abs(x) < FAR for x in place):
+                continue  # NaN and impossible places: no coordinates
             best = atoms.get(name)
             if best is None or atom.occ > best.occ:  # the first of equals, as written
                 atoms[name] = atom

@@ -88,6 +88,7 @@ class ChainExamples:
                     where=chain.alignment.source,
                 )
         self.chains, self.config = list(chains), config
+        self.templates = any(chain.templates for chain in chains)
         self.kinds = [
             [k for k, chain in enumerate(chains) if chain.distilled is kind]
             for kind in (False, True)
@@ -114,7 +115,7 @@ class ChainExamples:
             FeatureConfig(config.clusters, config.extra),
             seed=seed,
             templates=list(chain.templates),
-            use_templates=bool(chain.templates),
+            use_templates=self.templates,
         )
         found |= {
             "truth_atoms": np.asarray(chain.atoms, np.float32),

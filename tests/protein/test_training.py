@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +12,9 @@ import pytest
 import torch
 
 from sciml.protein import Alignment, StructurePredictor
-from sciml.protein.features import FeatureConfig
-from sciml.protein.model import AlphaFold, AlphaFoldConfig
+from sciml.protein.features import FeatureConfig, Template
+from sciml.protein.losses import LossWeights
+from sciml.protein.model import AlphaFold, AlphaFoldConfig, TemplateConfig
 from sciml.protein.residues import ATOM37_MASK
 from sciml.protein.training import (
     ChainExamples,
@@ -84,6 +86,52 @@ def test_a_batch_is_the_mean_of_its_chains_and_short_ones_count_less() -> None:
         if name != "count":
             mean = 0.5 * sum(float(found[name].detach()) for found in each)
             assert float(value.detach()) == pytest.approx(mean, rel=2e-4, abs=1e-6), name
+
+
+def test_chains_with_and_without_templates_share_a_batch() -> None:
+    given = chains()
+    n = given[0].alignment.columns
+    types, mask = given[0].alignment.rows[0].astype(np.int64), np.ones((n, 37), np.float32)
+    atoms = np.random.default_rng(0).normal(0, 9, (n, 37, 3)).astype(np.float32)
+    given[0].templates = (Template(types, atoms, mask),)
+    config = ChainTrainConfig(crop=12, clusters=2, extra=2, recycles=0)
+    data = ChainExamples(given, config)
+    batch = collate([data[0], data[1]])
+    assert batch["template_mask"].tolist() == [[1, 0, 0, 0], [0, 0, 0, 0]]
+    templates = TemplateConfig(
+        dim=4, blocks=1, heads=1, head_dim=4, hidden=4, attention_heads=1, attention_head_dim=4
+    )
+    learner = StructureLearner(AlphaFold(replace(SMALL, templates=templates)), config=config)
+    learner.train()(batch)["loss"].backward()
+    gradients = [p.grad for p in learner.model.template_embedder.parameters()]
+    assert sum(g is not None and bool(g.any()) for g in gradients) > 5
+
+
+def test_training_in_bfloat16(tmp_path: Path) -> None:
+    """Matrix products of the blocks in bf16; losses, frames and atoms in full precision."""
+    config = ChainTrainConfig(crop=12, clusters=2, extra=2, recycles=1, unclamped=0.0)
+    torch.manual_seed(0)
+    data = ChainExamples(chains(), config)
+    examples = [data[k % 2] for k in range(4)]
+    losses = {}
+    for precision in ("fp32", "bf16"):
+        torch.manual_seed(0)
+        model = AlphaFold(SMALL)
+        for module in model.modules():  # the same in both: nothing dropped
+            if hasattr(module, "msa_dropout"):
+                module.msa_dropout = 0.0
+            if isinstance(module, torch.nn.Dropout):
+                module.p = 0.0
+            elif isinstance(getattr(module, "dropout", None), float):
+                module.dropout = 0.0
+        learner = StructureLearner(model, LossWeights(violation=0.1), config)
+        train = TrainConfig(steps=4, batch_size=2, lr=1e-3, warmup=0, log_every=1, device="cpu",
+                            precision=precision)  # fmt: skip
+        out = tmp_path / precision
+        history = fit(learner, examples, train, out=out, collate=collate, quiet=True).history
+        losses[precision] = [record["loss_a_chain"] for record in history]
+    assert losses["bf16"] == pytest.approx(losses["fp32"], rel=0.02)
+    assert losses["bf16"] != losses["fp32"]  # lower precision is in use
 
 
 def test_blocks_of_rows_go_and_the_query_stays() -> None:
