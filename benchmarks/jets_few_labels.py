@@ -7,9 +7,10 @@
 
 labels: 0.1, 1, 3, 10 and 100 % of the labels of 20,000 jets; the same small network from scratch,
 after pretraining on all of these jets without labels, and after supervised training on other
-classes (`--related`). Of three pretraining objectives the best one is taken, and for each start the
-best of three learning rates: by 2,000 further labelled jets (validation) after training with 1 %.
-Pretraining is done once; the spread over seeds is that of labels, weights and order afterwards.
+classes (`--related`); boosted trees on observables of the jet stand beside them. Of three
+pretraining objectives the best one is taken, and for each start the best of three learning rates:
+by 2,000 further labelled jets (validation) after training with 1 %. Pretraining is done once; the
+spread over seeds is that of labels, weights and order afterwards.
 
 shift: labels in the source (Pythia's shower, JetClass's detector) and none in the target (Vincia, a
 shifted detector: `sciml data make jets --shower vincia --detector shifted`), with the same mix of
@@ -29,7 +30,7 @@ import copy
 import json
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import date
 from functools import partial
 from pathlib import Path
@@ -42,6 +43,7 @@ from torch import nn
 
 from sciml import objectives, trunks
 from sciml.jets import metrics
+from sciml.jets.baselines import BoostedTrees, observables_of
 from sciml.jets.embedder import JetEmbedder, augment, collate, other_detector
 from sciml.jets.networks import TrunkNetwork
 from sciml.jets.sample import JetSample
@@ -104,10 +106,13 @@ def supervised(
     return model
 
 
-def measure(model: Any, test: JetSample) -> dict[str, float]:
-    """Mean AUC against QCD, and accuracy."""
-    network = TrunkNetwork(model.embedder, model.trunk, model.head)
-    scores = JetTagger(network, test.classes).eval().probabilities_of(test)
+def measure(made: Any, test: JetSample) -> dict[str, float]:
+    """Mean AUC against QCD, and accuracy, of a model or of scores [n, classes]."""
+    if isinstance(made, np.ndarray):
+        scores = made
+    else:
+        network = TrunkNetwork(made.embedder, made.trunk, made.head)
+        scores = JetTagger(network, test.classes).eval().probabilities_of(test)
     found = metrics.evaluate(scores, test.y, test.classes, bootstraps=2)
     areas = [float(found[f"auc_{n}"]) for n in test.classes if f"auc_{n}" in found]  # type: ignore[arg-type]
     return {"mean_auc": float(np.mean(areas)), "accuracy": float(found["accuracy"])}  # type: ignore[arg-type]
@@ -163,6 +168,26 @@ class Rows:
         return markdown.table([down, *heads], lines)
 
 
+def draws(pool: JetSample, seeds: int) -> Iterator[tuple[str, int, int, JetSample]]:
+    """(name of the share, steps, seed, labelled jets) of every row."""
+    for fraction, steps in FRACTIONS.items():
+        for seed in range(seeds):
+            chosen = shuffled(pool, max(12, round(fraction * len(pool))), 1000 + seed)
+            yield f"{100 * fraction:g} % ({len(chosen)})", steps, seed, chosen
+
+
+def tree_rows(pool: JetSample, test: JetSample, seeds: int, rows: Rows) -> None:
+    """Boosted trees on the same observables, with the same labels."""
+    values = observables_of(test)
+    for labels, _, seed, chosen in draws(pool, seeds):
+
+        def scores(chosen: JetSample = chosen, seed: int = seed) -> np.ndarray:
+            trees = BoostedTrees(len(pool.classes), seed).fit(observables_of(chosen), chosen.y)
+            return trees.predict(values)
+
+        rows.add({"labels": labels, "method": "boosted trees", "seed": seed}, test, scores)
+
+
 def labels_table(options: argparse.Namespace, rows: Rows) -> None:
     """Fractions of the labels."""
     whole = shuffled(JetSample.read(options.data), options.jets + VALIDATION, 0)
@@ -200,16 +225,14 @@ def labels_table(options: argparse.Namespace, rows: Rows) -> None:
     best = max(CANDIDATES, key=lambda name: tried[name][0])
     methods = {"scratch": "scratch", f"pretrained ({best})": best}
     methods["supervised transfer"] = "supervised transfer"
-    for fraction, steps in FRACTIONS.items():
-        for seed in range(options.seeds):
-            chosen = shuffled(pool, max(12, round(fraction * len(pool))), 1000 + seed)
-            labels = f"{100 * fraction:g} % ({len(chosen)})"
-            for method, name in methods.items():
-                rows.add(
-                    {"labels": labels, "method": method, "seed": seed},
-                    test,
-                    partial(supervised, chosen, steps, seed, starts[name], tried[name][1]),
-                )
+    for labels, steps, seed, chosen in draws(pool, options.seeds):
+        for method, name in methods.items():
+            rows.add(
+                {"labels": labels, "method": method, "seed": seed},
+                test,
+                partial(supervised, chosen, steps, seed, starts[name], tried[name][1]),
+            )
+    tree_rows(pool, test, options.seeds, rows)
 
 
 class InDomain:

@@ -2,7 +2,7 @@
 
     sciml run circuit_placement --design netlist.pb.txt.gz --held-out 1 --held-out-scale 2 \\
         --trainings 5 --train-designs 16 --budget 12 --teacher 1.5 --imitation-epochs 8 \\
-        --updates 14 --pretrain.steps 120 --out RUN
+        --updates 14 --adapt 6 --pretrain.steps 120 --out RUN
     python benchmarks/placement_learning.py RUN
 
 The design is the clustered Ariane133 with the canvas and grid of its .plc. Writes
@@ -26,7 +26,7 @@ from sciml.report import markdown
 RESULTS = Path(__file__).parent / "results/placement_learning"
 SETTINGS = (
     "held_out", "held_out_scale", "trainings", "train_designs", "scale", "budget", "teacher",
-    "imitation_epochs", "updates", "rollout", "environments",
+    "imitation_epochs", "updates", "rollout", "environments", "adapt",
 )  # fmt: skip
 FEW = (
     " The spread is that of the search: so few trainings, so short, say what these weights are "
@@ -104,7 +104,7 @@ def main() -> None:
              "gain": f"{r['gain']:+.4f} +- {r['half_interval']:.4f}", "better": r["better"],
              "found": r["found"]} for r in design["pretrained_against"]
         ]  # fmt: skip
-        text += [markdown.of_records(rows, ".4g")]
+        text += [markdown.of_records(rows, ".4g").rstrip()]
     text += ["", "## Training, not in the budgets above", ""]
     text += [markdown.of_records([{"policy": n, **values} for n, values in learned.items()], ".4g")]
     RESULTS.with_suffix(".md").write_text("\n".join(text))
