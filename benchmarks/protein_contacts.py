@@ -51,7 +51,8 @@ def markdown(result: dict[str, Any]) -> str:
         "mean TM-score "
         f"{coarse['mean']:.3f}, standard deviation {coarse['deviation']:.3f}, "
         f"{coarse['least']:.3f} to {coarse['most']:.3f}; {coarse['above 0.5']} of "
-        f"{coarse['families']} above 0.5.",
+        f"{coarse['families']} above 0.5. As TM-align (tmtools) matches residues: mean "
+        f"{coarse['mean by TM-align']:.3f}, {coarse['above 0.5 by TM-align']} above 0.5.",
         "",
         f"Made by `{result['command']}`, {result['date']}, {result['device']}.",
         "",
@@ -86,7 +87,7 @@ def main() -> None:
     if code:
         raise SystemExit(code)
     scores = json.loads((a.work / "scores.json").read_text())
-    tm = np.array([row["TM-score"] for row in scores["folded"]])
+    tm, aligned = (np.array([row[k] for row in scores["folded"]]) for k in ("TM-score", "TM-align"))
     result = {
         "what": "Long-range contacts from alignments, held-out families",
         "families": len(tm),
@@ -101,6 +102,8 @@ def main() -> None:
             "least": float(tm.min()),
             "most": float(tm.max()),
             "above 0.5": int((tm > 0.5).sum()),
+            "mean by TM-align": round(float(aligned.mean()), 4),
+            "above 0.5 by TM-align": int((aligned > 0.5).sum()),
             "mirror image better": sum(r["mirror image"] > r["TM-score"] for r in scores["folded"]),
         },
         "by family": json.loads((a.work / "families.json").read_text()),
