@@ -171,7 +171,9 @@ def fold(
     Args:
         input: FASTA (each sequence a chain), an alignment (A3M, Stockholm), or a folder of them.
         out: Folder for the results.
-        params: params_model_*.npz of AlphaFold 2, or an OpenFold checkpoint (.pt).
+        params: params_model_*.npz of AlphaFold 2, or an OpenFold checkpoint (.pt); or a folder of
+            such files, as the five models: each folds every chain into OUT/NAME_OF_THE_FILE, and
+            OUT/ranking.json orders all results.
         model: Contact model to use without `params`.
         db: FASTA to search for relatives of sequences that come without an alignment.
         clusters: Rows of the main alignment; 0 = as many as the published model takes.

@@ -20,7 +20,7 @@ from sciml.protein.features import DEFAULT_FEATURES, FeatureConfig, published
 from sciml.protein.hhsearch import hhsearch_templates
 from sciml.protein.model import AlphaFoldConfig
 from sciml.protein.prediction import write_ranking
-from sciml.protein.predictor import Job, StructurePredictor, read_config
+from sciml.protein.predictor import OPENFOLD, Job, StructurePredictor, read_config
 from sciml.protein.search import safe_name
 from sciml.protein.structure import read_chain, read_chains, write_structure
 from sciml.protein.templates import read_templates
@@ -55,6 +55,8 @@ class FoldRun:
     device: str = "auto"
     precision: str = "fp32"
     dry_run: bool = False
+    relatives: Path | None = None
+    """Folder of alignments found in `db`; `out` if None."""
 
     def __post_init__(self) -> None:
         if self.recycles < 0 or self.clusters < 0 or self.extra < 0:
@@ -159,6 +161,8 @@ def _done(job: Job, run: FoldRun) -> dict[str, Any] | None:
 
 def run_fold(run: FoldRun) -> list[dict[str, Any]]:
     """Fold everything in `run.input` into `run.out`; rows of the ranking."""
+    if run.params is not None and run.params.is_dir():
+        return _fold_by_each(run)
     jobs = find_jobs(run.input)
     finished = {job.name: _done(job, run) for job in jobs}
     left = [job for job in jobs if finished[job.name] is None]
@@ -167,7 +171,7 @@ def run_fold(run: FoldRun) -> list[dict[str, Any]]:
     if not left and (run.out / "report.html").exists():
         return rows
     if run.db is not None and not run.dry_run:
-        jobs = [_searched(job, run.db, run.out) for job in jobs]
+        jobs = [_searched(job, run.db, run.relatives or run.out) for job in jobs]
         left = [job for job in jobs if finished[job.name] is None]
     if run.relax:
         _check_relaxable(left)
@@ -186,8 +190,38 @@ def run_fold(run: FoldRun) -> list[dict[str, Any]]:
     return rows
 
 
+def _fold_by_each(run: FoldRun) -> list[dict[str, Any]]:
+    """By each parameter file of a folder, into a folder of its name; a ranking of all results."""
+    assert run.params is not None
+    files = sorted(path for path in run.params.iterdir() if path.suffix in (".npz", *OPENFOLD))
+    if not files:
+        raise InputError(
+            f"holds no parameter files (.npz, {', '.join(OPENFOLD)})", where=run.params
+        )
+    rows = []
+    for file in files:
+        part = replace(run, params=file, out=run.out / file.stem, relatives=run.out)
+        without = run.templates is not None and read_config(file).templates is None
+        console.print(f"{file.stem}" + (", which takes no templates" if without else ""))
+        if without:
+            part = replace(part, templates=None, hhr=None)
+        rows += [row | {"name": f"{file.stem}/{row['name']}"} for row in run_fold(part)]
+    if not run.dry_run:
+        write_ranking(rows, run.out / "ranking.json")
+        jobs = find_jobs(run.input)
+        if run.db is not None:
+            jobs = [_searched(job, run.db, run.out) for job in jobs]
+        _write_page(run, jobs, rows)
+    return rows
+
+
+def _chain_of(row: dict[str, Any]) -> str:
+    """A result's chain: its name without the folder of its parameters."""
+    return str(row["name"]).rpartition("/")[2]
+
+
 def _write_page(run: FoldRun, jobs: list[Job], rows: list[dict[str, Any]]) -> None:
-    """The report of all chains, from the files that each one has in `run.out`."""
+    """The report of all chains, from the files that the best result of each has in `run.out`."""
     kind = "contact model" if run.params is None else "parameters"
     lead = f"{len(jobs)} chains from {run.input.name}, {kind} {run.parameters}."
     page = Page("Protein folding", lead=lead)
@@ -195,11 +229,15 @@ def _write_page(run: FoldRun, jobs: list[Job], rows: list[dict[str, Any]]) -> No
     rows = sorted(rows, key=lambda row: -(row.get("mean_plddt") or 0))
     hidden = ("model", "seconds", "violations")
     page.table([{k: v for k, v in row.items() if k not in hidden} for row in rows])
-    if len(rows) > PICTURES:
-        page.text(f"Pictures of the first {PICTURES}; the others have their files.")
+    best: dict[str, dict[str, Any]] = {}
+    for row in rows:
+        best.setdefault(_chain_of(row), row)
+    pictures = list(best.values())[:PICTURES]
+    if len(rows) > len(pictures):
+        page.text(f"Pictures of the best of each chain, {PICTURES} at most; all have their files.")
     alignments = {job.name: job.alignment for job in jobs}
-    for row in rows[:PICTURES]:
-        _add(page, run, row, alignments[row["name"]])
+    for row in pictures:
+        _add(page, run, row, alignments[_chain_of(row)])
     page.write(run.out / "report.html")
     console.print(f"{run.out / 'report.html'}")
 
@@ -229,7 +267,7 @@ def _add(page: Page, run: FoldRun, row: dict[str, Any], alignment: Alignment) ->
             + (f" Relaxed: {_faults(row['violations'])}." if "violations" in row else "")
         )
         colours = report.confidence_colours(chain.bfactors[:, 1])
-    real = _truth(run, name, len(contacts))
+    real = _truth(run, _chain_of(row), len(contacts))
     report.add_chain(
         page,
         name,

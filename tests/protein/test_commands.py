@@ -165,6 +165,41 @@ def test_what_is_done_stays_and_what_differs_is_refused(
     assert "folded with params_model_x" in one_line(other, capsys)
 
 
+def test_several_models_are_ranked(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("pyhmmer")
+    folder, out = tmp_path / "models", tmp_path / "out"
+    folder.mkdir()
+    fasta = tmp_path / "two.fasta"
+    query = "".join(np.random.default_rng(0).choice(list("ACDEFGHIKLMNPQRSTVWY"), 40))
+    fasta.write_text(f">a\n{query}\n>b\nMKVLAAGTRE\n")
+    (tmp_path / "db.fasta").write_text(f">r\nM{query[:36]}\n")
+    fold = ["protein", "fold", str(fasta), "-o", str(out), "--params", str(folder)]
+    fold += ["--recycles", "0", "--db", str(tmp_path / "db.fasta")]
+    assert "holds no parameter files" in one_line(fold, capsys)
+    for seed, templates in ((1, TEMPLATES), (3, None)):
+        torch.manual_seed(seed)
+        model = AlphaFold(replace(TINY, templates=templates))
+        for parameter in model.parameters():
+            parameter.data.normal_(0, 0.3)
+        write_alphafold(model, folder / f"params_model_{seed}.npz")
+    assert main(fold) == 0
+    ranking = json.loads((out / "ranking.json").read_text())
+    names = {f"params_model_{m}/{chain}" for m in (1, 3) for chain in "ab"}
+    assert set(ranking["order"]) == names
+    scores = [row["mean_plddt"] for row in ranking["predictions"]]
+    assert scores == sorted(scores, reverse=True) and len(set(scores)) > 1
+    assert all((out / f"{name}.cif").exists() for name in names)
+    assert (out / "report.html").read_text().count("<canvas") == 2  # the best of each chain
+    assert (out / "a.a3m").exists() and not (out / "params_model_1" / "a.a3m").exists()
+    monkeypatch.setattr("sciml.protein.predictor.StructurePredictor.from_file", None)
+    capsys.readouterr()
+    assert main(fold) == 0  # everything is done
+    said = capsys.readouterr()
+    assert (said.out + said.err).count("2 of them done already") == 2
+
+
 def test_folding_with_parameters(tmp_path: Path, params: Path) -> None:
     fasta = tmp_path / "chains.fasta"
     fasta.write_text(">a first\nACDEFGHIKLMN\n>b\nMKVLAAGTRE\n>../../c\nWWYYPP\n")
