@@ -372,8 +372,9 @@ class Record:
             f"Solved within {LIMIT:.0f} CPU seconds, verified. In brackets: the rules on the very"
             " same rows, where they are not all. Hybrid: the rules, then the network; rows that"
             f" the rules solve within {AT_ONCE:g} s are taken over from their column. Kamke, ODE1"
-            " and ODE2 are differential equations; of solved: variants of integrals that the rules"
-            " solved.\n\n"
+            " and ODE2 are differential equations, with a network that is not shipped (the tutorial"
+            " says how it was trained); of solved: variants of integrals that the rules solved."
+            "\n\n"
         )
         return head + markdown.table(["rows", *names], lines)
 
