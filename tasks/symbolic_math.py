@@ -261,11 +261,11 @@ def measure(
     solvers["rules only"] = {"kind": "integrate", "model": None}
     solvers["hybrid"] = {"kind": "integrate", "model": weights, "beam": beams[-1]}
     integrals = all(pairs.task_of(kind) == "integrate" for kind in tests)
-    for name in config.others:
-        if name == "SymPy":
-            solvers[name] = {"kind": "sympy"}
-        elif integrals and name in systems.installed():
-            solvers[name] = {"system": name}
+    for other in config.others:
+        if other == "SymPy":
+            solvers[other] = {"kind": "sympy"}
+        elif integrals and other in systems.installed():
+            solvers[other] = {"system": other}
     hits: dict[str, dict[str, list[bool]]] = {name: {} for name in tests}
     written: dict[str, list[bool]] = {}
     curve: dict[str, list[float]] = {}
