@@ -1,6 +1,7 @@
 """Jet tagging: pretrain without labels, fine-tune on few, compare with scratch and boosted trees.
 
-1. A trunk learns from jets without labels: some particles are hidden, their content is predicted.
+1. A trunk learns from jets without labels, by saying what a physicist would compute of each: mass,
+   multiplicity, energy correlations, displaced tracks (`--objective masked` hides particles).
 2. With a few labelled jets the same network is trained twice, from the pretrained weights and from
    scratch, and boosted trees are fitted to jet-level observables: the same labels for all three.
 3. All are measured on jets that none of them saw; the report shows what came out, whichever wins.
@@ -33,12 +34,11 @@ from sciml.jets import metrics, plots, starts
 from sciml.jets.attribution import occlusion
 from sciml.jets.baselines import BoostedTrees, observables_of
 from sciml.jets.decorrelation import Decorrelated, invariant_mass
-from sciml.jets.embedder import FeatureSet, collate, raw_batch
+from sciml.jets.embedder import FeatureSet, augment, collate, raw_batch
 from sciml.jets.io import create
 from sciml.jets.networks import TrunkNetwork
 from sciml.jets.sample import JetSample, train_and_test
 from sciml.jets.tagger import JetTagger
-from sciml.objectives.masked import MaskedConfig
 from sciml.objectives.supervised import Supervised, SupervisedConfig
 from sciml.paths import atomic_write
 from sciml.report import Page
@@ -80,8 +80,9 @@ class Config:
     start: str = ""
     """Instead of `trunk`: another one's name or import path (my_trunk.py:MyTrunk), with `dim` and
     `pair_dim` of `trunk`; or what `sciml run pretrain --out FOLDER` wrote, to fine-tune it."""
-    masked: MaskedConfig = MaskedConfig(fraction=0.3)
-    """The pretraining task."""
+    objective: str = "sciml.jets.objectives:JetObservables"
+    """What pretraining without labels asks: the observables of a jet, or masked, simclr, jepa, ...,
+    or the import path of your own."""
     pretrain: TrainConfig = TrainConfig(steps=900, batch_size=64, lr=1e-3, warmup=0.1)
     """Training without labels, once for all seeds."""
     finetune: TrainConfig = TrainConfig(
@@ -159,7 +160,7 @@ def pretrain(config: Config, train: JetSample, out: Path) -> Any:
     if folder := starts.saved(config.start):
         return starts.load(folder, config.features)
     torch.manual_seed(config.seed)
-    objective = objectives.build(config.masked)(*network_parts(config))
+    objective = objectives.build(config.objective)(*network_parts(config), augment=augment)
     settings = replace(config.pretrain, seed=config.seed)
     fit(
         objective, train, settings, out=out / "pretrain", collate=collate, lengths=train.lengths,
