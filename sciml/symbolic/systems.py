@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Callable
 
 from sciml.errors import InputError
@@ -23,7 +24,7 @@ START = 0.5
 
 def _run(command: list[str], text: str, seconds: float, wall: float) -> str:
     """What a command prints within its CPU seconds (those of its start are added) and those of the
-    wall's clock."""
+    wall's clock. It works in a folder of its own: some systems leave files where they stand."""
 
     def limit() -> None:
         import resource
@@ -31,13 +32,14 @@ def _run(command: list[str], text: str, seconds: float, wall: float) -> str:
         most = int(seconds + START + 1)
         resource.setrlimit(resource.RLIMIT_CPU, (most, most))
 
-    try:
-        return subprocess.run(
-            command, input=text, capture_output=True, text=True, timeout=wall + START,
-            preexec_fn=limit, check=False,
-        ).stdout  # fmt: skip
-    except subprocess.TimeoutExpired:
-        return ""
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            return subprocess.run(
+                command, input=text, capture_output=True, text=True, timeout=wall + START,
+                preexec_fn=limit, check=False, cwd=folder,
+            ).stdout  # fmt: skip
+        except subprocess.TimeoutExpired:
+            return ""
 
 
 def _named(f: Expr, **names: str) -> str:
