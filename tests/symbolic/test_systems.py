@@ -1,4 +1,4 @@
-"""Other computer algebra systems, where they are installed: answers that hold, and no files left."""
+"""Other computer algebra systems, where they are installed: their answers hold, no file is left."""
 
 import pytest
 
