@@ -223,13 +223,19 @@ class Part(Sequence):
 # --- network ------------------------------------------------------------------------------------
 
 
+CAUSAL: dict[str, dict[str, Any]] = {
+    "sequence": {"kind": "decoder"}, "pair_transformer": {"causal": True},
+}  # fmt: skip
+"""Settings with which a trunk does not look ahead."""
+
+
 def make_trunk(config: Config) -> Any:
     """A new trunk, or the one to go on from."""
     if config.start:
         return trunks.load(config.start)
     settings = {"dim": config.dim, "pair_dim": config.pair_dim, **config.trunk_settings}
-    if config.trunk == "sequence" and config.objective == "next_token":
-        settings.setdefault("kind", "decoder")  # anything else would look ahead
+    if config.objective == "next_token":  # anything else would look ahead
+        settings = CAUSAL.get(config.trunk, {}) | settings
     return trunks.build({"name": config.trunk, **settings})
 
 

@@ -44,11 +44,12 @@ SCIENCES = ("jets", "protein", "symbolic", "placement")
 STARTS = ("scratch", "random frozen", "own", "others", "joint")
 OBJECTIVES: dict[str, dict[str, Any]] = {
     "masked": {"name": "masked", "fraction": 0.3},
+    "next_token": {"name": "next_token"},
     "jepa": {"name": "jepa", "momentum": 0.99, "ramp": 1000},
     "simclr": {"name": "simclr"},
     "denoising": {"name": "denoising", "sigma": 0.2},
 }
-"""Next-token prediction is not among them: it needs a causal trunk, which would be another one."""
+"""`next_token` pretrains a causal trunk, and fine-tunes the same parameters looking both ways."""
 MIDDLE = 0.1
 """Share of the labels at which objectives and sizes are compared."""
 
@@ -75,7 +76,7 @@ class Config:
     """Its other settings."""
     objective: str = "masked"
     """What all starts are pretrained with."""
-    objectives: tuple[str, ...] = ("masked", "jepa", "simclr", "denoising")
+    objectives: tuple[str, ...] = ("masked", "next_token", "jepa", "simclr", "denoising")
     """Objectives to compare, where they apply."""
     temperature: Annotated[float, Range(min=0, exclusive=True)] = 4.0
     """Of the mixture of sciences: 1 = by number of examples, large = equally often."""
@@ -90,7 +91,7 @@ TINY: dict[str, Any] = {
     "seeds": (0, 1),
     "size": 0.02,
     "dims": (8, 16),
-    "objectives": ("masked", "jepa"),
+    "objectives": ("masked", "next_token", "jepa"),
     "pretrain": {"steps": 3, "batch_size": 4},
     "finetune": {"steps": 3, "batch_size": 4},
 }
@@ -177,7 +178,7 @@ def compare(config: Config, questions: dict[str, Question], rows: Rows, out: Pat
                 if question.student is not None:
                     add("student", domain, "own", level, seed)
             for name in config.objectives:
-                if applies(name, question):
+                if applies(name, question, config):
                     add("objectives", domain, "own", middle, seed, objective=name)
             for dim in config.dims:
                 for start in ("scratch", "own", "joint"):
@@ -189,10 +190,10 @@ def levels(question: Question) -> list[int]:
     return [n for n, a in enumerate(question.amounts) if a not in question.amounts[:n]]
 
 
-def make_trunk(config: Config, dim: int) -> Any:
+def make_trunk(config: Config, dim: int, **more: Any) -> Any:
     """A new trunk."""
     return trunks.build({"name": config.trunk, "dim": dim, "pair_dim": config.pair_dim,
-                         **config.trunk_settings})  # fmt: skip
+                         **config.trunk_settings, **more})  # fmt: skip
 
 
 def begin(
@@ -214,8 +215,12 @@ def begin(
     weights = out / "pretrained" / f"{name}.pt"
     if not weights.exists():
         parts = {s: fresh[s] for s in sources}
-        pretrain(config, questions, trunk, parts, objective, seed, out / "pretrained" / name)
-        state = {"trunk": trunk.state_dict(), "embedders": {s: e.state_dict()
+        learner = trunk
+        if objective == "next_token":
+            learner = make_trunk(config, dim, causal=True)
+            learner.load_state_dict(trunk.state_dict())
+        pretrain(config, questions, learner, parts, objective, seed, out / "pretrained" / name)
+        state = {"trunk": learner.state_dict(), "embedders": {s: e.state_dict()
                                                             for s, e in parts.items()}}  # fmt: skip
         with atomic_write(weights) as temporary:
             torch.save(state, temporary)
@@ -244,8 +249,10 @@ def pretrain(
         title=f"{objective} on {', '.join(embedders)}", quiet=True)  # fmt: skip
 
 
-def applies(objective: str, question: Question) -> bool:
-    """Whether an objective has what it needs of a science's examples."""
+def applies(objective: str, question: Question, config: Config) -> bool:
+    """Whether an objective has what it needs of a science's examples and of the trunk."""
+    if objective == "next_token":
+        return hasattr(make_trunk(config, config.dims[0]).config, "causal")
     if objective == "simclr":
         return question.corpus.augment is not None
     if objective == "denoising":

@@ -9,7 +9,7 @@
     name           learns by                                         needs
     masked         predicting hidden nodes' content                  -
     missing_patch  the same for one compact patch                    positions or edges
-    next_token     predicting each token from those before           node_token, a causal trunk
+    next_token     predicting each node from those before            a causal trunk
     denoising      saying which way shaken nodes were moved          positions
     simclr         telling views of one example from others          augment, large batches
     moco           the same against a queue of earlier examples      augment

@@ -8,27 +8,16 @@ compact neighbourhoods in space or along edges.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Literal, cast
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from sciml.config import Range
 from sciml.errors import InputError
 from sciml.graph import optional, sizes
-from sciml.objectives.base import (
-    Embedder,
-    Standardise,
-    changed,
-    mean_of,
-    mlp,
-    per_node,
-    place,
-    ranks,
-    real,
-    wide,
-)
+from sciml.objectives.base import Embedder, changed, per_node, place, ranks, real
+from sciml.objectives.content import Content
 from sciml.trunks.base import Trunk
 
 if TYPE_CHECKING:
@@ -59,11 +48,7 @@ class MaskedConfig:
 
 
 class Masked(nn.Module):
-    """Predict hidden nodes: regression of each float target, classification of each integer one.
-
-    The loss is the mean over predicted nodes of the sum over targets of the cross-entropy, or of
-    the smooth L1 distance between standardised features (mean over features).
-    """
+    """Predict the content of hidden nodes; see `Content` for the loss."""
 
     Config = MaskedConfig
 
@@ -77,11 +62,7 @@ class Masked(nn.Module):
     ) -> None:
         super().__init__()
         self.trunk, self.embedder, self.config = trunk, embedder, config or self.Config()
-        widths = embedder.target_sizes()
-        self.heads = nn.ModuleDict(
-            {name: mlp(trunk.dim, trunk.dim, width) for name, width in widths.items()}
-        )
-        self.scales = nn.ModuleDict({name: Standardise(width) for name, width in widths.items()})
+        self.content = Content(embedder, trunk.dim)
 
     def forward(self, batch: Data) -> dict[str, Tensor]:
         """The losses of a raw batch with freshly drawn hidden nodes."""
@@ -89,32 +70,9 @@ class Masked(nn.Module):
 
     def losses(self, batch: Data, chosen: Tensor) -> dict[str, Tensor]:
         """The losses with `chosen` (bool, one a node) the nodes to predict."""
-        targets = {
-            name: value[chosen].detach() for name, value in self.embedder.targets(batch).items()
-        }
+        targets = {name: value[chosen] for name, value in self.embedder.targets(batch).items()}
         batch, hidden = corrupt(batch, chosen, self.config)
-        encoded = self.trunk(self.embedder(batch, hidden)).nodes[chosen]
-        result: dict[str, Tensor] = {}
-        total = encoded.new_zeros(len(encoded))
-        for name, head in self.heads.items():
-            prediction, target = head(encoded), targets[name]
-            if target.is_floating_point():
-                scale = cast(Standardise, self.scales[name])
-                if self.training:
-                    scale.update(target)
-                target = scale(target)
-                term = F.smooth_l1_loss(wide(prediction), wide(target), reduction="none")
-                term = term.mean(-1)
-            else:
-                known = target >= 0
-                logits = wide(prediction)
-                term = F.cross_entropy(logits, target.clamp_min(0), reduction="none") * known
-                hits = ((logits.argmax(-1) == target) & known).sum() / known.sum().clamp_min(1)
-                result[f"{name}_accuracy"] = hits.detach()
-            result[f"{name}_loss"] = mean_of(term)[0].detach()
-            total = total + term
-        loss, count = mean_of(total)
-        return {"loss": loss, "count": count, **result}
+        return self.content(self.trunk(self.embedder(batch, hidden)).nodes[chosen], targets)
 
 
 class MissingPatch(Masked):

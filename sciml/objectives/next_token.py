@@ -1,4 +1,9 @@
-"""Next-token prediction (GPT-2, Radford et al. 2019), and its conditional form, translation."""
+"""Predicting each node from those before it: GPT's objective (Radford et al. 2019), on any nodes.
+
+Tokens of an expression in prefix order, the columns of an alignment, a jet's particles by falling
+momentum (as OmniJet-alpha orders them, arXiv:2403.05618). The head that predicts node i + 1 hears
+what the trunk says of node i, so the trunk must be causal.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +16,9 @@ from torch.nn import functional as F
 
 from sciml.config import Range
 from sciml.errors import InputError
-from sciml.graph import dense, optional
-from sciml.objectives.base import Embedder, changed, mean_of, wide
+from sciml.graph import optional, sizes
+from sciml.objectives.base import Embedder, changed, per_node, place, real
+from sciml.objectives.content import Content
 from sciml.trunks.base import Trunk
 
 if TYPE_CHECKING:
@@ -24,32 +30,14 @@ class NextTokenConfig:
     """Settings of the cross-entropy."""
 
     smoothing: Annotated[float, Range(min=0, max=1)] = 0.0
-    """Label smoothing: probability spread evenly over the vocabulary."""
-
-
-def token_losses(
-    logits: Tensor, tokens: Tensor, known: Tensor, smoothing: float = 0.0
-) -> dict[str, Tensor]:
-    """Mean cross-entropy over the known tokens.
-
-    Args:
-        logits: [B, T, V].
-        tokens: [B, T] int64, what each row of `logits` should have predicted.
-        known: [B, T] bool, False on padding.
-        smoothing: label smoothing.
-    """
-    logits, tokens = wide(logits[known]), tokens[known]
-    terms = F.cross_entropy(logits, tokens, reduction="none", label_smoothing=smoothing)
-    loss, count = mean_of(terms)
-    hits = (logits.argmax(-1) == tokens).float()
-    return {"loss": loss, "count": count, "accuracy": mean_of(hits)[0].detach()}
+    """Label smoothing: probability spread evenly over the classes of a target."""
 
 
 class NextToken(nn.Module):
-    """Predict `node_token` [B, N] from the tokens before it; the trunk must be causal.
+    """Predict the content of each node from the nodes before it; the trunk must be causal.
 
-    Whether it is, is checked on the first batch: the last tokens must not change what the trunk
-    says of the ones before.
+    Whether it is, is checked on the first batch: other content in the later half must not change
+    what the trunk says of the earlier one.
     """
 
     Config = NextTokenConfig
@@ -64,55 +52,55 @@ class NextToken(nn.Module):
     ) -> None:
         super().__init__()
         self.trunk, self.embedder, self.config = trunk, embedder, config or self.Config()
-        widths = embedder.target_sizes()
-        if "token" not in widths:
-            raise InputError(
-                f"next-token prediction needs an embedder with a target `token`, got {list(widths)}"
-            )
-        self.vocabulary = widths["token"]
-        self.head = nn.Linear(trunk.dim, self.vocabulary, bias=False)
+        self.content = Content(embedder, trunk.dim, self.config.smoothing)
         self.checked = False
 
     def forward(self, batch: Data) -> dict[str, Tensor]:
-        """The losses of a raw batch of token sequences.
+        """The losses of a raw batch whose nodes are in an order that means something.
 
         Raises:
-            InputError: the batch has no `node_token`, or the trunk looks ahead.
+            InputError: the trunk looks ahead.
         """
-        batch = dense(batch)
-        if optional(batch, "node_token") is None:
-            raise InputError(
-                "next-token prediction needs `node_token` in the batch",
-                hint=f"It holds {sorted(batch.keys())}",
-            )
         if not self.checked:
             self._check_causal(batch)
             self.checked = True
-        nodes = self.trunk(self.embedder(batch)).nodes
-        mask = batch.mask
-        known = mask[:, 1:] & mask[:, :-1]
-        return token_losses(
-            self.head(nodes[:, :-1]), batch.node_token[:, 1:], known, self.config.smoothing
-        )
+        before, after = neighbours(batch)
+        targets = {name: value[after] for name, value in self.embedder.targets(batch).items()}
+        return self.content(self.trunk(self.embedder(batch)).nodes[before], targets)
 
     @torch.no_grad()
     def _check_causal(self, batch: Data) -> None:
-        half = batch.mask.shape[1] // 2
-        if half == 0:
-            return
-        tokens = batch.node_token.clone()
-        tokens[:, half:] = (tokens[:, half:] + 1) % self.vocabulary
+        nodes = real(batch)
+        later = nodes & (2 * place(batch) >= per_node(sizes(batch), batch))
+        other = {"x": torch.where(later.unsqueeze(-1), 2 * batch.x, batch.x)}
+        tokens = optional(batch, "node_token")
+        if tokens is not None:
+            other["node_token"] = tokens.clone()
+            other["node_token"][later] = tokens[later].roll(1)
         training = self.training
         self.eval()
         seen = [
-            self.trunk(self.embedder(b)).nodes[:, :half][batch.mask[:, :half]]
-            for b in (batch, changed(batch, node_token=tokens))
+            self.trunk(self.embedder(b)).nodes[nodes & ~later]
+            for b in (batch, changed(batch, **other))
         ]
         self.train(training)
+        if not seen[0].numel():
+            return
         scale = seen[0].abs().max().clamp_min(1e-6)
         if (seen[0] - seen[1]).abs().max() > 1e-3 * scale:
             raise InputError(
-                f"the trunk {type(self.trunk).__name__} looks ahead: what it says of a token "
+                f"the trunk {type(self.trunk).__name__} looks ahead: what it says of a node "
                 "depends on later ones, so it could copy the answer",
-                hint="Use the trunk 'sequence' with kind 'decoder', or the objective 'masked'",
+                hint="Use 'pair_transformer' with `causal`, 'sequence' with kind 'decoder', or "
+                "the objective 'masked'",
             )
+
+
+def neighbours(batch: Data) -> tuple[Tensor, Tensor]:
+    """bool, one a node, twice: nodes that one follows, and those that follow, in the same order."""
+    nodes = real(batch)
+    if nodes.dim() == 2:
+        following = nodes[:, 1:] & nodes[:, :-1]
+    else:
+        following = batch.batch[1:] == batch.batch[:-1]
+    return F.pad(following, (0, 1)), F.pad(following, (1, 0))

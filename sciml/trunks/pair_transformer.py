@@ -70,6 +70,8 @@ class PairTransformerConfig(TrunkConfig):
     """Probability of dropping a number after attention and feed-forward, in training."""
     drop_path: Annotated[float, Range(min=0, max=0.95)] = 0.0
     """Stochastic depth: probability of skipping the last block for a graph, linear in depth."""
+    causal: bool = False
+    """A node hears only of itself and the nodes before it; the graph's vector of all of them."""
     backend: Literal["auto", "reference", "sdpa", "chunked", "flex"] = "auto"
     """Attention backend; see `sciml.nn.attention`."""
 
@@ -78,6 +80,11 @@ class PairTransformerConfig(TrunkConfig):
             raise InputError(f"`dim` must be a multiple of `heads` ({self.heads}), got {self.dim}")
         if self.pair_update != "none" and self.pair_dim < 2:
             raise InputError(f"`pair_update` needs `pair_dim` >= 2, got {self.pair_dim}")
+        if self.causal and self.pair_update in ("triangle", "attention"):
+            raise InputError(
+                f"with `causal`, triangles must not tell of later nodes, got {self.pair_update!r}",
+                hint="`pair_update` must be 'none' or 'outer'",
+            )
 
 
 class PairBias(nn.Module):
@@ -109,6 +116,16 @@ class PairBias(nn.Module):
             return packed_bias(pair, mask, self.net, self.symmetric)
         bias = self.net(self.norm(pair)).permute(0, 3, 1, 2)
         return bias.masked_fill(~mask[:, None, None, :], hide(bias.dtype))
+
+
+def hide_later(n: int, like: Tensor) -> Float[Tensor, "N N"]:
+    """A bias under which node i (row) does not hear of node j > i."""
+    return like.new_full((n, n), hide(like.dtype)).triu(1)
+
+
+def added(bias: Tensor, more: Tensor | None) -> Tensor:
+    """The sum of two biases, of which the second may be absent."""
+    return bias if more is None else bias + more
 
 
 class SelfAttention(nn.Module):
@@ -305,6 +322,11 @@ class PairTransformer(Trunk):
             self.class_token = nn.Parameter(torch.randn(config.dim) * 0.02)
             self.class_norm = nn.LayerNorm(config.dim)
 
+    @property
+    def symmetries(self) -> tuple[str, ...]:
+        """Permutation, unless the nodes' order says who hears whom."""
+        return () if self.config.causal else ("permutation",)
+
     def encode(self, batch: Data) -> Encoded:
         """A dense batch -> `Encoded`; `pairs` are the updated ones, or those that came in."""
         mask = batch.mask
@@ -313,16 +335,17 @@ class PairTransformer(Trunk):
             return Encoded(batch.x, batch.x.new_zeros(len(mask), self.dim), pair)
         packed = Packed.of(mask)
         x = pack(zero_padding(batch.x, mask), packed)
-        bias = None
+        later = hide_later(mask.shape[1], x) if self.config.causal else None
+        # A bias of pairs hides the padding, too.
+        bias, padding = later, mask if pair is None else None
         if pair is not None and not self.pair_updates:
-            bias = self.pair_biases[0](pair, mask)
+            bias = added(self.pair_biases[0](pair, mask), later)
         elif pair is not None:
             pair = zero_padding(pair, pair_mask(mask))
         for i, block in enumerate(self.blocks):
             if pair is not None and self.pair_updates:
-                bias = self.pair_biases[i](pair, mask)
-            # Where there is a bias, it already hides the padding.
-            x = block(x, packed, bias, mask if bias is None else None)
+                bias = added(self.pair_biases[i](pair, mask), later)
+            x = block(x, packed, bias, padding)
             if pair is not None and self.pair_updates:
                 pair = self.pair_updates[i](pair, unpack(x, packed), mask)
         if self.pair_updates and pair is not None:

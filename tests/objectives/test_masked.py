@@ -26,7 +26,7 @@ class Classifying(FeatureEmbedder):
 @pytest.mark.parametrize("shape", ["nodes", "patch"])
 def test_masked_positions_alone_carry_loss(trunk, batch, shape):
     objective = Masked(trunk, Classifying(4, 16), MaskedConfig(shape=shape)).eval()
-    objective.scales["x"].update(torch.randn(100, 4))
+    objective.content.scales["x"].update(torch.randn(100, 4))
     torch.manual_seed(0)
     chosen = choose(batch, objective.config, batch.pos)
     result = objective.losses(batch, chosen)

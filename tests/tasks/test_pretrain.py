@@ -188,13 +188,21 @@ def test_shipped_jets_pretrain_each_trunk_by_one_word(tmp_path, trunk, objective
     assert trunks.name_of(type(trunks.load(out / "trunk"))) == trunk
 
 
+def test_next_token_asks_for_a_trunk_that_does_not_look_ahead(graphs, tmp_path):
+    assert run(graphs, tmp_path / "out", *PAIR, "--objective", "next_token") == 0
+    assert trunks.load(tmp_path / "out" / "trunk").config.causal
+
+
 @pytest.mark.parametrize(
     "arguments, said",
     [
         (["--objective", "maskd"], "Did you mean 'masked'"),
         (["--trunk", "pair_transfomer"], "Did you mean 'pair_transformer'"),
         (["--objective-settings", "{fractoin: 1}"], "did you mean `fraction`"),
-        (["--objective", "next_token"], "target `token`"),
+        (
+            ["--objective", "next_token", "--trunk", "message_passing", "--trunk-settings", "{}"],
+            "looks ahead",
+        ),
         (["--reader", "nowhere:read"], "cannot import the reader"),
         (["--objective", "moco", "--objective-settings", "{queue: 0}"], "`queue` must be >= 1"),
         (["--trunk-settings", "{depht: 1}"], "did you mean `depth`"),

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from sciml import testing
+from sciml.errors import InputError
 from sciml.nn import packing
 from sciml.trunks.pair_transformer import PairTransformer, PairTransformerConfig
 
@@ -218,3 +219,23 @@ def test_it_learns_whom_to_hear_from_pairs_alone(pair_dim):
     reached = sum(losses[-20:]) / 20
     # Without pairs the best guess is the graph's mean, which leaves 5/6 of the variance.
     assert reached < 0.5 if pair_dim else reached > 0.7, reached
+
+
+@pytest.mark.parametrize("settings", [{}, {"pair_dim": 3}, {"pair_dim": 4, "pair_update": "outer"}])
+def test_a_causal_node_hears_only_of_those_before(settings):
+    for causal in (True, False):
+        trunk = build(**settings, causal=causal).double()
+        batch = testing.batch_for(trunk, sizes=(7, 4))
+        whole, short = trunk(copy.copy(batch)), copy.copy(batch)
+        short.x, short.mask = batch.x[:, :3], batch.mask[:, :3]
+        if settings:
+            short.pair = batch.pair[:, :3, :3]
+        start = trunk(short)
+        same = torch.allclose(whole.nodes[:, :3], start.nodes, rtol=0, atol=1e-12)
+        assert same == causal
+        assert not torch.allclose(whole.graph, start.graph, rtol=0, atol=1e-3)
+
+
+def test_causal_refuses_triangles_which_would_tell_of_later_nodes():
+    with pytest.raises(InputError, match="triangles must not tell of later nodes"):
+        build(pair_dim=4, pair_update="triangle", causal=True)

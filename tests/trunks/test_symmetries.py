@@ -13,6 +13,7 @@ SETTINGS = {
     "pair_transformer, triangles": dict(
         dim=16, depth=2, heads=2, pair_dim=4, pair_update="attention", pair_hidden=4, pair_heads=2
     ),
+    "pair_transformer, causal": dict(dim=16, depth=2, heads=2, pair_dim=3, causal=True),
     "message_passing": dict(dim=16, depth=2, pair_dim=3),
     "particle_net": dict(dim=16),
     "equivariant": dict(dim=8, depth=2),
