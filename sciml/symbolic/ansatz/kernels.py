@@ -109,9 +109,15 @@ class Tower(Radicals):
 
     def _scan(self, items: list[Expr]) -> None:
         found: dict[Expr, None] = {}
-        for e in items:
-            for node in ex.subtrees(e):
+        waiting = list(items)
+        while waiting:
+            for node in ex.subtrees(waiting.pop(0)):
+                if node in found:
+                    continue
                 found[node] = None
+                if node.op in _FAMILY and self.variable in node.free:
+                    # Multiplied out, an argument may hold other functions: exp(x)^2 is exp(2x).
+                    waiting += [prepare(u) for u in self._arguments(node)]
         angles: dict[Expr, set[str]] = {}
         for node in found:
             if self.variable not in node.free and node.op in ("sin", "cos", "tan"):
@@ -148,6 +154,12 @@ class Tower(Radicals):
         group.multiples[u] = ratio
         group.names.add(name)
         self.where[family, u] = group
+
+    def _group(self, family: str, u: Expr) -> _Group:
+        """The group that holds an argument."""
+        if (family, u) not in self.where:
+            raise Failure(f"an argument that the scan did not meet: {u}")
+        return self.where[family, u]
 
     def _convert(self, e: Expr) -> Quotient:
         known = self.memo.get(e)
@@ -213,6 +225,8 @@ class Tower(Radicals):
             return fd.generator(0) ** int(exponent * self.root)
         if self.variable not in base.free and base.op != "num":
             return fd.generator(self._constant(ex.power(base, ex.number(exponent))))
+        if base not in self.radicals:
+            raise Failure(f"a root that the scan did not meet: {base}")
         q = self.radicals[base]
         e = ex.power(base, ex.number(Fraction(1, q)))
         return self.radical(self._convert(base), q, e) ** int(exponent * q)
@@ -226,7 +240,7 @@ class Tower(Radicals):
                 else:
                     out = out * fd.generator(self._constant(ex.call("exp", u)))
                 continue
-            group = self.where["exp", u]
+            group = self._group("exp", u)
             if group.index < 0:
                 slope = self.derivative(self._convert(prepare(group.unit)))
                 i = self.new(Kernel("exp", ex.call("exp", group.unit)))
@@ -252,7 +266,7 @@ class Tower(Radicals):
         return c if e.op in ("cos", "cosh") else s / c
 
     def _sine_cosine(self, family: str, u: Expr) -> Quotient | tuple[Quotient, Quotient]:
-        group = self.where[family, u]
+        group = self._group(family, u)
         sign = 1 if family == "trig" else -1
         h = "" if sign == 1 else "h"
         tangent = group.names == {"tan" + h} and not self.pair
