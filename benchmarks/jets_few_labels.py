@@ -5,12 +5,12 @@
     python benchmarks/jets_few_labels.py --table shift --data source.parquet \
         --target target.parquet --test target_test.parquet
 
-labels: 0.1, 1, 3, 10 and 100 % of the labels of 20,000 jets; the same small network from scratch,
+labels: 0.1, 1, 3, 10 and 100 % of the labels of `--jets` jets; the same small network from scratch,
 after pretraining on all of these jets without labels, and after supervised training on other
 classes (`--related`); boosted trees on observables of the jet stand beside them. Of three
-pretraining objectives the best one is taken, and for each start the best of three learning rates:
-by 2,000 further labelled jets (validation) after training with 1 %. Pretraining is done once; the
-spread over seeds is that of labels, weights and order afterwards.
+pretraining objectives (`--candidates`) the best one is taken, and for each start the best of three
+learning rates: by 2,000 further labelled jets (validation) after training with 1 %. A seed is one
+of everything: pretraining, labels, weights and order.
 
 shift: labels in the source (Pythia's shower, JetClass's detector) and none in the target (Vincia, a
 shifted detector: `sciml data make jets --shower vincia --detector shifted`), with the same mix of
@@ -64,9 +64,11 @@ TRUNK = {
     "name": "pair_transformer", "dim": 32, "pair_dim": 4, "depth": 2, "heads": 4,
     "bias_hidden": 16, "symmetric_pairs": True, "class_depth": 1,
 }  # fmt: skip
-FRACTIONS = {0.001: 60, 0.01: 150, 0.03: 200, 0.1: 300, 1.0: 450}
-"""Share of the labels, and the steps of 64 jets that are trained with them."""
-PRETRAIN, SHIFT = 900, 300
+FRACTIONS = (0.001, 0.01, 0.03, 0.1, 1.0)
+"""Shares of the labels."""
+STEPS = {20: 60, 200: 150, 600: 200, 2_000: 300, 20_000: 450}
+"""Labelled jets, and the steps of 64 jets that are trained with them; `--longer` times as many."""
+SHIFT = 300
 CANDIDATES = {
     "masked": "masked", "simclr": "simclr", "observables": "sciml.jets.objectives:JetObservables",
 }  # fmt: skip
@@ -130,7 +132,8 @@ class Rows:
     def __init__(self, path: Path, settings: dict[str, Any]) -> None:
         self.path = path
         old = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-        self.content = {**settings, "rows": old.get("rows", [])}
+        kept = {"validation": old.get("validation", {}), "rows": old.get("rows", [])}
+        self.content = {**settings, **kept}
 
     def add(self, key: dict[str, Any], test: JetSample, make: Callable[[], Any]) -> None:
         """Train, measure and write the row `key`, unless it is there."""
@@ -168,20 +171,24 @@ class Rows:
         return markdown.table([down, *heads], lines)
 
 
-def draws(pool: JetSample, seeds: int) -> Iterator[tuple[str, int, int, JetSample]]:
-    """(name of the share, steps, seed, labelled jets) of every row."""
-    for fraction, steps in FRACTIONS.items():
-        for seed in range(seeds):
-            chosen = shuffled(pool, max(12, round(fraction * len(pool))), 1000 + seed)
-            yield f"{100 * fraction:g} % ({len(chosen)})", steps, seed, chosen
+def steps_with(labels: int, longer: float) -> int:
+    """Steps of training with so many labels: between those of `STEPS`, by the logarithm."""
+    return round(longer * np.interp(np.log(labels), np.log(list(STEPS)), list(STEPS.values())))
 
 
-def tree_rows(pool: JetSample, test: JetSample, seeds: int, rows: Rows) -> None:
+def draws(pool: JetSample, seed: int) -> Iterator[tuple[str, JetSample]]:
+    """(name of the share, labelled jets) of every row of a seed."""
+    for fraction in FRACTIONS:
+        chosen = shuffled(pool, max(12, round(fraction * len(pool))), 1000 + seed)
+        yield f"{100 * fraction:g} % ({len(chosen)})", chosen
+
+
+def tree_rows(pool: JetSample, test: JetSample, seed: int, rows: Rows) -> None:
     """Boosted trees on the same observables, with the same labels."""
     values = observables_of(test)
-    for labels, _, seed, chosen in draws(pool, seeds):
+    for labels, chosen in draws(pool, seed):
 
-        def scores(chosen: JetSample = chosen, seed: int = seed) -> np.ndarray:
+        def scores(chosen: JetSample = chosen) -> np.ndarray:
             trees = BoostedTrees(len(pool.classes), seed).fit(observables_of(chosen), chosen.y)
             return trees.predict(values)
 
@@ -198,41 +205,46 @@ def labels_table(options: argparse.Namespace, rows: Rows) -> None:
         JetSample.read(options.related, classes=options.related_classes), options.jets, 0
     )
     few = shuffled(pool, round(0.01 * len(pool)), 99)
+    made: dict[tuple[str, int], Any] = {}
 
-    def best_rate(start: Any) -> tuple[float, float]:
-        """(mean AUC on the validation jets, the learning rate that gives it)."""
-        return max(
-            (
-                measure(supervised(few, FRACTIONS[0.01], 99, start, rate), validation)["mean_auc"],
-                rate,
-            )
-            for rate in RATES
-        )
+    def start(name: str, seed: int) -> Any:
+        """The trunk and embedder that a way to start gives."""
+        if name != "scratch" and (name, seed) not in made:
+            if name == "supervised transfer":
+                model = supervised(related, options.pretrain, seed)
+            else:
+                model = objectives.build(CANDIDATES[name])(*new_parts(seed), augment=augment)
+                train(model, pool, pool.lengths, options.pretrain, seed)
+            made[name, seed] = (model.trunk, model.embedder)
+        return made.get((name, seed))
 
-    tried: dict[str, tuple[float, float]] = {"scratch": best_rate(None)}
-    starts: dict[str, Any] = {"scratch": None}
-    for name, path in CANDIDATES.items():
-        objective: Any = objectives.build(path)(*new_parts(0), augment=augment)
-        train(objective, pool, pool.lengths, PRETRAIN, 0)
-        starts[name] = (objective.trunk, objective.embedder)
-        tried[name] = best_rate(starts[name])
-    teacher = supervised(related, PRETRAIN, 0)
-    starts["supervised transfer"] = (teacher.trunk, teacher.embedder)
-    tried["supervised transfer"] = best_rate(starts["supervised transfer"])
-    rows.content["validation"] = {
-        name: {"mean_auc": score, "rate": rate} for name, (score, rate) in tried.items()
-    }
-    best = max(CANDIDATES, key=lambda name: tried[name][0])
-    methods = {"scratch": "scratch", f"pretrained ({best})": best}
-    methods["supervised transfer"] = "supervised transfer"
-    for labels, steps, seed, chosen in draws(pool, options.seeds):
-        for method, name in methods.items():
-            rows.add(
-                {"labels": labels, "method": method, "seed": seed},
-                test,
-                partial(supervised, chosen, steps, seed, starts[name], tried[name][1]),
-            )
-    tree_rows(pool, test, options.seeds, rows)
+    def tried(name: str) -> dict[str, float]:
+        """The mean AUC on the validation jets and the learning rate that gives it."""
+        if name not in rows.content["validation"]:
+            steps = steps_with(len(few), options.longer)
+            found = [
+                (measure(supervised(few, steps, 99, start(name, 0), rate), validation), rate)
+                for rate in RATES
+            ]
+            score, rate = max((made["mean_auc"], rate) for made, rate in found)
+            rows.content["validation"][name] = {"mean_auc": score, "rate": rate}
+        return rows.content["validation"][name]
+
+    best = max(options.candidates, key=lambda name: tried(name)["mean_auc"])
+    methods = {
+        "scratch": "scratch", f"pretrained ({best})": best,
+        "supervised transfer": "supervised transfer",
+    }  # fmt: skip
+    for seed in range(options.seeds):
+        for labels, chosen in draws(pool, seed):
+            for method, name in methods.items():
+
+                def make(chosen: JetSample = chosen, seed: int = seed, name: str = name) -> Any:
+                    steps = steps_with(len(chosen), options.longer)
+                    return supervised(chosen, steps, seed, start(name, seed), tried(name)["rate"])
+
+                rows.add({"labels": labels, "method": method, "seed": seed}, test, make)
+        tree_rows(pool, test, seed, rows)
 
 
 class InDomain:
@@ -320,6 +332,9 @@ def main() -> None:
     for name in ("--related", "--target"):
         parser.add_argument(name, nargs="+")
     parser.add_argument("--related-classes", nargs="+", default=["Hcc", "H4q", "Hqql", "Tbl"])
+    parser.add_argument("--candidates", nargs="+", choices=CANDIDATES, default=list(CANDIDATES))
+    parser.add_argument("--pretrain", type=int, default=900, help="steps before the few labels")
+    parser.add_argument("--longer", type=float, default=1.0, help="times the steps with labels")
     parser.add_argument("--jets", type=int, default=20_000)
     parser.add_argument("--test-jets", type=int, default=5_000)
     parser.add_argument("--seeds", type=int, default=3)
@@ -333,7 +348,8 @@ def main() -> None:
         out,
         {
             "about": options.about, "jets": options.jets, "test_jets": options.test_jets,
-            "fractions": FRACTIONS, "pretrain": PRETRAIN, "shift": SHIFT, "trunk": TRUNK,
+            "steps": STEPS, "longer": options.longer, "pretrain": options.pretrain, "shift": SHIFT,
+            "trunk": TRUNK,
             "device": "CPU, one thread", "torch": torch.__version__,
         },
     )  # fmt: skip
