@@ -54,7 +54,7 @@ th { font-weight: 600; color: var(--soft); vertical-align: bottom; }
 caption, figcaption { color: var(--soft); font-size: .92rem; text-align: left; padding: .4rem 0; }
 caption { caption-side: bottom; white-space: normal; }
 figure { margin: 1.2rem 0; }
-figure svg, figure img { max-width: 100%; height: auto; }
+img, figure svg { max-width: 100%; height: auto; }
 code, pre { font-family: ui-monospace, "SF Mono", Menlo, Consolas, monospace; font-size: .88em; }
 code { background: var(--code); padding: .1em .3em; border-radius: 4px; }
 pre { background: var(--code); padding: .8rem 1rem; border-radius: 6px; overflow-x: auto; }
