@@ -261,17 +261,17 @@ class InDomain:
         return item if self.labelled else item | {"y": torch.tensor(-1)}
 
 
-def adversarial(source: JetSample, target: JetSample, seed: int) -> Any:
+def adversarial(source: JetSample, target: JetSample, steps: int, seed: int) -> Any:
     """Labels from the source, features that do not tell the two apart."""
-    config = AdversarialConfig(outputs=len(source.classes), ramp=SHIFT, strength=0.3)
+    config = AdversarialConfig(outputs=len(source.classes), ramp=steps, strength=0.3)
     model = DomainAdversarial(*new_parts(seed), config)
     both = Joined([InDomain(source, 0, True), InDomain(target, 1, False)])
     lengths = np.concatenate([source.lengths, target.lengths])
-    train(model, both, lengths, SHIFT, seed)  # half of each batch has labels
+    train(model, both, lengths, steps, seed)  # half of each batch has labels
     return model
 
 
-def student(source: JetSample, target: JetSample, seed: int) -> Any:
+def student(source: JetSample, target: JetSample, steps: int, seed: int) -> Any:
     """A teacher of the source labels the target; a student with noise learns from both."""
     examples: Any = Joined([source, target])
     truth = np.concatenate([source.y, np.full(len(target), -1)])
@@ -282,7 +282,7 @@ def student(source: JetSample, target: JetSample, seed: int) -> Any:
 
     def learn(objective: Any, data: Any, generation: int) -> Any:
         lengths = np.array([len(example["x"]) for example, _ in data])
-        train(objective, data, lengths, SHIFT, seed, collate_labelled(collate))
+        train(objective, data, lengths, steps, seed, collate_labelled(collate))
         return objective
 
     def predict(objective: Any, data: Any) -> Any:
@@ -307,13 +307,14 @@ def shift_table(options: argparse.Namespace, rows: Rows) -> None:
     target = shuffled(JetSample.read(options.target), options.jets, 0)
     source = shuffled(JetSample.read(options.data, classes=target.classes), options.jets, 0)
     test = shuffled(JetSample.read(options.test, classes=source.classes), options.test_jets, 0)
+    steps = round(options.longer * SHIFT)
     for seed in range(options.seeds):
         methods: dict[str, Callable[[], Any]] = {
-            "source only": partial(supervised, source, SHIFT, seed),
-            "randomised": partial(supervised, source, SHIFT, seed, noise=other_detector),
-            "adversarial": partial(adversarial, source, target, seed),
-            "noisy student": partial(student, source, target, seed),
-            "oracle": partial(supervised, target, SHIFT, seed),
+            "source only": partial(supervised, source, steps, seed),
+            "randomised": partial(supervised, source, steps, seed, noise=other_detector),
+            "adversarial": partial(adversarial, source, target, steps, seed),
+            "noisy student": partial(student, source, target, steps, seed),
+            "oracle": partial(supervised, target, steps, seed),
         }
         for method, make in methods.items():
             rows.add(
@@ -334,7 +335,7 @@ def main() -> None:
     parser.add_argument("--related-classes", nargs="+", default=["Hcc", "H4q", "Hqql", "Tbl"])
     parser.add_argument("--candidates", nargs="+", choices=CANDIDATES, default=list(CANDIDATES))
     parser.add_argument("--pretrain", type=int, default=900, help="steps before the few labels")
-    parser.add_argument("--longer", type=float, default=1.0, help="times the steps with labels")
+    parser.add_argument("--longer", type=float, default=1.0, help="times the steps of training")
     parser.add_argument("--jets", type=int, default=20_000)
     parser.add_argument("--test-jets", type=int, default=5_000)
     parser.add_argument("--seeds", type=int, default=3)
