@@ -9,8 +9,9 @@ labels: 0.1, 1, 3, 10 and 100 % of the labels of `--jets` jets; the same small n
 after pretraining on all of these jets without labels, and after supervised training on other
 classes (`--related`); boosted trees on observables of the jet stand beside them. Of three
 pretraining objectives (`--candidates`) the best one is taken, and for each start the best of three
-learning rates: by 2,000 further labelled jets (validation) after training with 1 %. A seed is one
-of everything: pretraining, labels, weights and order.
+learning rates (`--rates`), with turned and smeared views of the jets or without: by 2,000 further
+labelled jets (validation) after training with 1 %. A seed is one of everything: pretraining,
+labels, weights and order.
 
 shift: labels in the source (Pythia's shower, JetClass's detector) and none in the target (Vincia, a
 shifted detector: `sciml data make jets --shower vincia --detector shifted`), with the same mix of
@@ -27,10 +28,11 @@ from __future__ import annotations
 
 import argparse
 import copy
+import itertools
 import json
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import date
 from functools import partial
 from pathlib import Path
@@ -193,17 +195,21 @@ def steps_with(labels: int, longer: float) -> int:
     return round(longer * np.interp(np.log(labels), np.log(list(STEPS)), list(STEPS.values())))
 
 
-def draws(pool: JetSample, seed: int) -> Iterator[tuple[str, JetSample]]:
+def draws(
+    pool: JetSample, seed: int, fractions: Sequence[float]
+) -> Iterator[tuple[str, JetSample]]:
     """(name of the share, labelled jets) of every row of a seed."""
-    for fraction in FRACTIONS:
+    for fraction in fractions:
         chosen = shuffled(pool, max(12, round(fraction * len(pool))), 1000 + seed)
         yield f"{100 * fraction:g} % ({len(chosen)})", chosen
 
 
-def tree_rows(pool: JetSample, test: JetSample, seed: int, rows: Rows) -> None:
+def tree_rows(
+    pool: JetSample, test: JetSample, seed: int, fractions: Sequence[float], rows: Rows
+) -> None:
     """Boosted trees on the same observables, with the same labels."""
     values = observables_of(test)
-    for labels, chosen in draws(pool, seed):
+    for labels, chosen in draws(pool, seed, fractions):
 
         def scores(chosen: JetSample = chosen) -> np.ndarray:
             trees = BoostedTrees(len(pool.classes), seed).fit(observables_of(chosen), chosen.y)
@@ -212,15 +218,49 @@ def tree_rows(pool: JetSample, test: JetSample, seed: int, rows: Rows) -> None:
         rows.add({"labels": labels, "method": "boosted trees", "seed": seed}, test, scores)
 
 
+def student(
+    labelled: JetSample, unlabelled: JetSample, steps: tuple[int, int], seed: int, start: Any = None,
+    rate: float = 2e-3, noises: tuple[Any, Any] = (None, other_detector), per_class: int = 0,
+) -> Any:  # fmt: skip
+    """A teacher of the labels labels the rest; a student with noise learns from both.
+
+    `steps` and `noises` are those of teacher and student, `per_class` is `noisy_student`'s.
+    """
+    examples: Any = Joined([labelled, unlabelled])
+    truth = np.concatenate([labelled.y, np.full(len(unlabelled), -1)])
+
+    def model(noise: Any) -> Any:
+        config = SupervisedConfig(outputs=len(labelled.classes))
+        return Supervised(*new_parts(seed, start), config, augment=noise)
+
+    def learn(objective: Any, data: Any, generation: int) -> Any:
+        lengths = np.array([len(example["x"]) for example, _ in data])
+        train(objective, data, lengths, steps[generation], seed, collate_labelled(collate), rate)
+        return objective
+
+    def predict(objective: Any, data: Any) -> Any:
+        objective.eval()
+        with torch.no_grad():
+            parts = [
+                objective.predict(collate([data[i] for i in range(s, min(s + 256, len(data)))]))
+                for s in range(0, len(data), 256)
+            ]
+        return torch.cat(parts).softmax(1)
+
+    return noisy_student(
+        examples, truth, len(labelled.classes), labelled=range(len(labelled)),
+        unlabelled=range(len(labelled), len(examples)), test=[],
+        models=[partial(model, noise) for noise in noises], train=learn, predict=predict,
+        config=NoisyStudentConfig(threshold=0, per_class=per_class),
+    )[-1].model  # fmt: skip
+
+
 def labels_table(options: argparse.Namespace, rows: Rows) -> None:
     """Fractions of the labels."""
     whole = shuffled(JetSample.read(options.data), options.jets + VALIDATION, 0)
     pool = whole.subset(range(options.jets))
     validation = whole.subset(range(options.jets, len(whole)))
     test = shuffled(JetSample.read(options.test, classes=pool.classes), options.test_jets, 0)
-    related = shuffled(
-        JetSample.read(options.related, classes=options.related_classes), options.jets, 0
-    )
     few = shuffled(pool, round(0.01 * len(pool)), 99)
     made: dict[tuple[str, int], Any] = {}
 
@@ -228,40 +268,50 @@ def labels_table(options: argparse.Namespace, rows: Rows) -> None:
         """The trunk and embedder that a way to start gives."""
         if name != "scratch" and (name, seed) not in made:
             if name == "supervised transfer":
-                model = supervised(related, options.pretrain, seed)
+                related = JetSample.read(options.related, classes=options.related_classes)
+                model = supervised(shuffled(related, options.jets, 0), options.pretrain, seed)
             else:
                 model = objectives.build(CANDIDATES[name])(*new_parts(seed), augment=augment)
                 train(model, pool, pool.lengths, options.pretrain, seed)
             made[name, seed] = (model.trunk, model.embedder)
         return made.get((name, seed))
 
-    def tried(name: str) -> dict[str, float]:
-        """The mean AUC on the validation jets and the learning rate that gives it."""
+    def tried(name: str) -> dict[str, Any]:
+        """The mean AUC on the validation jets, and the settings that give it."""
         if name not in rows.content["validation"]:
-            steps = steps_with(len(few), options.longer)
-            found = [
-                (measure(supervised(few, steps, 99, start(name, 0), rate), validation), rate)
-                for rate in RATES
-            ]
-            score, rate = max((made["mean_auc"], rate) for made, rate in found)
-            rows.content["validation"][name] = {"mean_auc": score, "rate": rate}
+            steps, found = steps_with(len(few), options.longer), []
+            for rate, view in itertools.product(options.rates, (False, True)):
+                noise = augment if view else None
+                model = supervised(few, steps, 99, start(name, 0), rate, noise)
+                score = measure(model, validation)["mean_auc"]
+                found.append({"mean_auc": score, "rate": rate, "augmented": view})
+            rows.content["validation"][name] = max(found, key=lambda one: one["mean_auc"])
         return rows.content["validation"][name]
 
     best = max(options.candidates, key=lambda name: tried(name)["mean_auc"])
-    methods = {
-        "scratch": "scratch", f"pretrained ({best})": best,
-        "supervised transfer": "supervised transfer",
-    }  # fmt: skip
+    methods = {"scratch": "scratch", f"pretrained ({best})": best}
+    taught = f"pretrained ({best}), then Noisy Student"
+    if options.student:
+        methods[taught] = best
+    if options.related:
+        methods["supervised transfer"] = "supervised transfer"
+
+    def make(method: str, chosen: JetSample, seed: int) -> Any:
+        name = methods[method]
+        settings, steps = tried(name), steps_with(len(chosen), options.longer)
+        noise = augment if settings["augmented"] else None
+        if method == taught:
+            rest = shuffled(pool, options.student, 2000 + seed)
+            return student(chosen, rest, (steps, 2 * steps), seed, start(name, seed),
+                           settings["rate"], (noise, augment))  # fmt: skip
+        return supervised(chosen, steps, seed, start(name, seed), settings["rate"], noise)
+
     for seed in range(options.seeds):
-        for labels, chosen in draws(pool, seed):
-            for method, name in methods.items():
-
-                def make(chosen: JetSample = chosen, seed: int = seed, name: str = name) -> Any:
-                    steps = steps_with(len(chosen), options.longer)
-                    return supervised(chosen, steps, seed, start(name, seed), tried(name)["rate"])
-
-                rows.add({"labels": labels, "method": method, "seed": seed}, test, make)
-        tree_rows(pool, test, seed, rows)
+        for labels, chosen in draws(pool, seed, options.fractions):
+            for method in methods:
+                key = {"labels": labels, "method": method, "seed": seed}
+                rows.add(key, test, partial(make, method, chosen, seed))
+        tree_rows(pool, test, seed, options.fractions, rows)
 
 
 class InDomain:
@@ -288,49 +338,18 @@ def adversarial(source: JetSample, target: JetSample, steps: int, seed: int) -> 
     return model
 
 
-def student(source: JetSample, target: JetSample, steps: int, seed: int) -> Any:
-    """A teacher of the source labels the target; a student with noise learns from both."""
-    examples: Any = Joined([source, target])
-    truth = np.concatenate([source.y, np.full(len(target), -1)])
-
-    def model() -> Any:
-        config = SupervisedConfig(outputs=len(source.classes))
-        return Supervised(*new_parts(seed), config, augment=other_detector)
-
-    def learn(objective: Any, data: Any, generation: int) -> Any:
-        lengths = np.array([len(example["x"]) for example, _ in data])
-        train(objective, data, lengths, steps, seed, collate_labelled(collate))
-        return objective
-
-    def predict(objective: Any, data: Any) -> Any:
-        objective.eval()
-        with torch.no_grad():
-            parts = [
-                objective.predict(collate([data[i] for i in range(s, min(s + 256, len(data)))]))
-                for s in range(0, len(data), 256)
-            ]
-        return torch.cat(parts).softmax(1)
-
-    half = len(target) // (2 * len(source.classes))
-    return noisy_student(
-        examples, truth, len(source.classes), labelled=range(len(source)),
-        unlabelled=range(len(source), len(examples)), test=[], models=[model, model], train=learn,
-        predict=predict, config=NoisyStudentConfig(threshold=0, per_class=half),
-    )[-1].model  # fmt: skip
-
-
 def shift_table(options: argparse.Namespace, rows: Rows) -> None:
     """From one simulation to another."""
     target = shuffled(JetSample.read(options.target), options.jets, 0)
     source = shuffled(JetSample.read(options.data, classes=target.classes), options.jets, 0)
     test = shuffled(JetSample.read(options.test, classes=source.classes), options.test_jets, 0)
-    steps = round(options.longer * SHIFT)
+    steps, half = round(options.longer * SHIFT), len(target) // (2 * len(source.classes))
     for seed in range(options.seeds):
         methods: dict[str, Callable[[], Any]] = {
             "source only": partial(supervised, source, steps, seed),
             "randomised": partial(supervised, source, steps, seed, noise=other_detector),
             "adversarial": partial(adversarial, source, target, steps, seed),
-            "noisy student": partial(student, source, target, steps, seed),
+            "noisy student": partial(student, source, target, (steps, steps), seed, per_class=half),
             "oracle": partial(supervised, target, steps, seed),
         }
         for method, make in methods.items():
@@ -351,6 +370,10 @@ def main() -> None:
         parser.add_argument(name, nargs="+")
     parser.add_argument("--related-classes", nargs="+", default=["Hcc", "H4q", "Hqql", "Tbl"])
     parser.add_argument("--candidates", nargs="+", choices=CANDIDATES, default=list(CANDIDATES))
+    parser.add_argument("--fractions", nargs="+", type=float, default=list(FRACTIONS))
+    parser.add_argument("--rates", nargs="+", type=float, default=list(RATES))
+    parser.add_argument("--student", type=int, default=0,
+                        help="jets that a Noisy Student is shown; 0 = none")  # fmt: skip
     parser.add_argument("--pretrain", type=int, default=900, help="steps before the few labels")
     parser.add_argument("--longer", type=float, default=1.0, help="times the steps of training")
     parser.add_argument("--jets", type=int, default=20_000)
@@ -372,8 +395,6 @@ def main() -> None:
         },
     )  # fmt: skip
     if options.table == "labels":
-        if not options.related:
-            parser.error("--table labels needs --related: labelled jets of other classes")
         labels_table(options, rows)
         text = f"{rows.table('labels')}\n{worth(rows)}\n"
     else:
