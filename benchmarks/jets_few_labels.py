@@ -219,8 +219,9 @@ def tree_rows(
 
 
 def student(
-    labelled: JetSample, unlabelled: JetSample, steps: tuple[int, int], seed: int, start: Any = None,
-    rate: float = 2e-3, noises: tuple[Any, Any] = (None, other_detector), per_class: int = 0,
+    labelled: JetSample, unlabelled: JetSample, steps: tuple[int, int], seed: int,
+    start: Any = None, rate: float = 2e-3, noises: tuple[Any, Any] = (None, other_detector),
+    per_class: int = 0,
 ) -> Any:  # fmt: skip
     """A teacher of the labels labels the rest; a student with noise learns from both.
 
