@@ -148,12 +148,10 @@ class Rows:
         self.content["date"] = date.today().isoformat()
         self.path.write_text(json.dumps(self.content, indent=1) + "\n", encoding="utf-8")
 
-    def scores(self, name: str, method: str) -> np.ndarray:
+    def scores(self, down: str, name: str, method: str) -> np.ndarray:
         """Mean AUC of one cell, a seed each."""
         rows = self.content["rows"]
-        return np.array(
-            [r["mean_auc"] for r in rows if name in r.values() and r["method"] == method]
-        )
+        return np.array([r["mean_auc"] for r in rows if r[down] == name and r["method"] == method])
 
     def table(self, down: str) -> str:
         """A Markdown table of the mean AUC: mean and standard deviation over seeds, and whether
@@ -162,9 +160,9 @@ class Rows:
         heads = list(dict.fromkeys(row["method"] for row in rows))
         lines = []
         for name in dict.fromkeys(row[down] for row in rows):
-            first, cells = self.scores(name, heads[0]), []
+            first, cells = self.scores(down, name, heads[0]), []
             for head in heads:
-                found = self.scores(name, head)
+                found = self.scores(down, name, head)
                 text = f"{found.mean():.4f} ± {found.std(ddof=min(1, len(found) - 1)):.4f}"
                 if head != heads[0] and min(len(found), len(first)) > 1:
                     sure = ttest_ind(found, first, equal_var=False).pvalue < 0.05
@@ -179,14 +177,15 @@ def worth(rows: Rows, share: str = "1 %") -> str:
     """How many labels scratch needs for what pretraining reaches with few of them."""
     names = list(dict.fromkeys(row["labels"] for row in rows.content["rows"]))
     methods = dict.fromkeys(row["method"] for row in rows.content["rows"])
-    few = next(name for name in names if name.startswith(f"{share} "))
-    reached = max(rows.scores(few, m).mean() for m in methods if m.startswith("pretrained"))
-    below = [name for name in names if rows.scores(name, "scratch").mean() < reached]
+    few = next((name for name in names if name.startswith(f"{share} ")), names[0])
+    ways = [method for method in methods if method.startswith("pretrained")]
+    reached = max(rows.scores("labels", few, way).mean() for way in ways)
+    below = [name for name in names if rows.scores("labels", name, "scratch").mean() < reached]
     above = [name for name in names if name not in below]
-    at_most = f" and at most {above[0]}" if above else ""
+    bounds = [f"more than {name}" for name in below[-1:]] + [f"at most {n}" for n in above[:1]]
     return (
-        f"What pretraining reaches with {few} of the labels, scratch needs more than {below[-1]}"
-        f"{at_most} for."
+        f"What pretraining reaches with {few} of the labels, scratch needs {' and '.join(bounds)}"
+        " for."
     )
 
 

@@ -59,8 +59,13 @@ class NextToken(nn.Module):
         """The losses of a raw batch whose nodes are in an order that means something.
 
         Raises:
-            InputError: the trunk looks ahead.
+            InputError: tokens are to be said and the batch has none, or the trunk looks ahead.
         """
+        if "token" in self.content.heads and optional(batch, "node_token") is None:
+            raise InputError(
+                "next-token prediction needs `node_token` in the batch",
+                hint=f"It holds {sorted(batch.keys())}",
+            )
         if not self.checked:
             self._check_causal(batch)
             self.checked = True

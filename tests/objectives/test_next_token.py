@@ -95,6 +95,11 @@ def test_features_are_predicted_as_tokens_are():
     assert float(objective(ragged(batch))["loss"]) == pytest.approx(float(expected), abs=1e-5)
 
 
+def test_needs_tokens():
+    with pytest.raises(InputError, match="needs `node_token`"):
+        NextToken(decoder(), Tokens(5, 16))(make_dense([{"x": torch.zeros(3, 0)}]))
+
+
 def test_refuses_features_that_are_seen_before_they_are_said():
     bidirectional = trunks.build("pair_transformer", dim=16, heads=4, depth=2)
     with pytest.raises(InputError, match="looks ahead"):
