@@ -2,7 +2,9 @@
 
 oneDNN's kernel applies the activation while the product is still in cache. It has no gradient and
 is reached through an internal operator of torch, so there is a plain path beside it, and a test
-holds them equal. Dropout cuts each 64-bit word of the generator into four numbers.
+holds them equal. Every number of rows compiles a kernel of its own there, so only blocks of `ROWS`
+go that way: otherwise each batch of new lengths would wait for kernels, and keep them. Dropout cuts
+each 64-bit word of the generator into four numbers.
 """
 
 from __future__ import annotations
@@ -13,6 +15,10 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+
+ROWS = 512
+"""The fused product takes multiples of this many rows."""
 
 
 @functools.cache
@@ -26,10 +32,11 @@ def available() -> bool:
         return False
 
 
-def linear(x: Tensor, weight: Tensor, bias: Tensor, *, gelu: bool = False) -> Tensor:
-    """`F.gelu(F.linear(x, weight, bias))`, or without the GELU."""
+def linear_gelu(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """`F.gelu(F.linear(x, weight, bias))`."""
     plain = (
-        torch.is_grad_enabled()
+        x.shape[:-1].numel() % ROWS
+        or torch.is_grad_enabled()
         or x.device.type != "cpu"
         or x.dtype != torch.float32
         or torch.is_autocast_enabled("cpu")
@@ -38,10 +45,8 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor, *, gelu: bool = False) -> Te
         or not available()
     )
     if plain:
-        out = F.linear(x, weight, bias)
-        return F.gelu(out) if gelu else out
-    kind, algorithm = ("gelu", "none") if gelu else ("none", "")
-    return torch.ops.mkldnn._linear_pointwise(x, weight, bias, kind, [], algorithm)
+        return F.gelu(F.linear(x, weight, bias))
+    return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "gelu", [], "none")
 
 
 class _Dropout(torch.autograd.Function):

@@ -30,7 +30,7 @@ from sciml.jets.part_pairs import PairNetwork
 
 CHUNK = 4096
 """Places (jets x longest) that go through the network at a time without gradients."""
-ROWS = 512
+ROWS = fused.ROWS
 """Of these, rows that go through the feed-forward layers at a time: they stay in cache."""
 
 
@@ -72,7 +72,7 @@ class NormedLinear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[..., inputs] -> [..., width]."""
-        return fused.linear(self.norm(x), self.linear.weight, self.linear.bias, gelu=True)
+        return fused.linear_gelu(self.norm(x), self.linear.weight, self.linear.bias)
 
 
 class Embedding(nn.Module):
@@ -89,6 +89,11 @@ class Embedding(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """[S, features] -> [S, dim]."""
         x = self.norm(x)
+        if torch.is_grad_enabled() or torch.jit.is_tracing():
+            return self._layers(x)
+        return torch.cat([self._layers(rows) for rows in x.split(ROWS)])
+
+    def _layers(self, x: Tensor) -> Tensor:
         for layer in self.layers:
             x = layer(x)
         return x
@@ -121,7 +126,7 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor, groups: Sequence[Group], bias: Sequence[Tensor]) -> Tensor:
         """Particle attention within each group: [S, dim] -> [S, dim]."""
-        qkv = apply(self.attention.qkv, self.norm_1(x))
+        qkv = self.attention.qkv(self.norm_1(x))
         parts = qkv.split([group.mask.numel() for group in groups])
         heard = []
         for part, group, own in zip(parts, groups, bias, strict=True):
@@ -195,12 +200,12 @@ class Block(nn.Module):
             return self._project(x, heard, weight, bias)
         # the same without a gradient, in place: `heard` becomes the answer
         for own, before in zip(heard.split(ROWS), x.split(ROWS), strict=True):
-            mixed = self.norm_2(fused.linear(own, weight, bias)).add_(before)
+            mixed = self.norm_2(F.linear(own, weight, bias)).add_(before)
             torch.addcmul(self._feed_forward(mixed), mixed, self.residual_gain, out=own)
         return heard
 
     def _project(self, x: Tensor, heard: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        x = self._drop(self.norm_2(fused.linear(heard, weight, bias))) + x
+        x = self._drop(self.norm_2(F.linear(heard, weight, bias))) + x
         # made again in backward: half of a block's memory for a twentieth of its time
         again = self.training and torch.is_grad_enabled()
         update = (
@@ -211,16 +216,12 @@ class Block(nn.Module):
         return torch.addcmul(self._drop(update), x, self.residual_gain)
 
     def _feed_forward(self, x: Tensor) -> Tensor:
-        hidden = self._drop(apply(self.linear_1, self.norm_3(x), gelu=True))
-        return apply(self.linear_2, self.norm_4(hidden))
+        wide = self.linear_1
+        hidden = self._drop(fused.linear_gelu(self.norm_3(x), wide.weight, wide.bias))
+        return self.linear_2(self.norm_4(hidden))
 
     def _drop(self, x: Tensor) -> Tensor:
         return fused.dropout(x, self.dropout, self.training)
-
-
-def apply(layer: nn.Linear, x: Tensor, *, gelu: bool = False) -> Tensor:
-    """A linear layer, with GELU in the same pass where it can be."""
-    return fused.linear(x, layer.weight, layer.bias, gelu=gelu)
 
 
 def blocked(mask: Tensor, dtype: torch.dtype) -> Tensor:

@@ -7,6 +7,7 @@ from typing import cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from sciml.jets import fused, pair_training
 from sciml.jets.features import TINY, all_pairs, with_kinematics, wrap_angle
@@ -100,7 +101,7 @@ class PairNetwork(nn.Module):
     def _apply_folded(self, x: Tensor, folded: list[tuple[Tensor, Tensor]]) -> Tensor:
         for number, (weight, bias) in enumerate(folded):
             gelu = number + 1 < len(folded) or self.last_gelu
-            x = fused.linear(x, weight, bias, gelu=gelu)
+            x = (fused.linear_gelu if gelu else F.linear)(x, weight, bias)
         return x
 
     def folded(self) -> list[tuple[Tensor, Tensor]]:
