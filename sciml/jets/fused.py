@@ -16,7 +16,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-
 ROWS = 512
 """The fused product takes multiples of this many rows."""
 
