@@ -36,7 +36,7 @@ HERE = Path(__file__).parent
 CONTESTANTS = ("ours", "ParT", "ParticleNet", "L-GATr-slim")
 RATE, DECAY, WARMUP = 1e-3, 0.01, 0.05
 NARROW: dict[str, dict[str, Any]] = {
-    "ours": {"dim": 32, "depth": 2, "heads": 4, "bias_hidden": 16, "class_depth": 1},
+    "ours": {"dim": 32, "depth": 2, "heads": 4, "bias_hidden": 32, "class_depth": 1},
     "ParT": {
         "embed_dims": (32, 64, 32), "pair_embed_dims": (16, 16), "num_heads": 4,
         "num_layers": 2, "num_cls_layers": 1,
@@ -53,7 +53,7 @@ SIZES: dict[str, dict[str, Any]] = {
         "jets": 4000, "test_jets": 4000, "epochs": 2, "batch": 64, "seconds": 40.0, **NARROW,
     },
     "narrow": {
-        "jets": 130_000, "test_jets": 90_000, "epochs": 1, "batch": 64, "seconds": 480.0, **NARROW,
+        "jets": 130_000, "test_jets": 90_000, "epochs": 1, "batch": 64, "seconds": 360.0, **NARROW,
     },
     "full": {
         "jets": 130_000, "test_jets": 90_000, "epochs": 20, "batch": 512, "seconds": 1800.0,
