@@ -389,7 +389,8 @@ def main() -> None:
         out,
         {
             "about": options.about, "jets": options.jets, "test_jets": options.test_jets,
-            "steps": STEPS, "longer": options.longer, "pretrain": options.pretrain, "shift": SHIFT,
+            "steps": STEPS, "longer": options.longer, "pretrain": options.pretrain,
+            "student": options.student, "rates": options.rates, "shift": SHIFT,
             "trunk": TRUNK,
             "device": "CPU, one thread", "torch": torch.__version__,
         },

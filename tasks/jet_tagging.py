@@ -11,8 +11,8 @@ report.html.
 
 Further settings: `--trunk.class-depth 0` reads out the mean over particles instead of a class
 token; `--decorrelate 5` keeps the score from sculpting the background's mass (DisCo); `--calibrate
-0.1` keeps a tenth of the labelled jets to fit the temperature. `sciml run jet_mass` learns the mass
-of a jet instead of its class.
+0.1` keeps a tenth of the labelled jets to fit the temperature; `--views` trains with labels on
+turned and smeared jets. `sciml run jet_mass` learns the mass of a jet instead of its class.
 """
 
 from __future__ import annotations
@@ -69,6 +69,9 @@ class Config:
     """One set of labelled jets, of initial weights and of training order a seed."""
     compare: bool = True
     """Also train from scratch and fit boosted trees; False trains the final model alone."""
+    views: bool = False
+    """Train with labels on jets turned and mirrored about their axis and smeared, anew each time;
+    worth a try where labels are few and training is long."""
     features: FeatureSet = "full"
     """Particle features: full (17), kinpid (without tracks) or kin (kinematics alone)."""
     decorrelate: Annotated[float, Range(min=0)] = 0.0
@@ -187,10 +190,11 @@ def finetune(
     torch.manual_seed(seed)
     trunk, embedder = network_parts(config, start)
     settings = SupervisedConfig(outputs=len(chosen.classes))
-    objective: Any = Supervised(trunk, embedder, settings)
+    noise = augment if config.views else None
+    objective: Any = Supervised(trunk, embedder, settings, augment=noise)
     if config.decorrelate:
         objective = Decorrelated(
-            trunk, embedder, settings, strength=config.decorrelate,
+            trunk, embedder, settings, strength=config.decorrelate, augment=noise,
             background=chosen.classes.index(config.background),
         )  # fmt: skip
     kept = round(config.calibrate * len(chosen))

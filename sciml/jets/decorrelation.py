@@ -69,13 +69,14 @@ class Decorrelated(Supervised):
         *,
         background: int,
         strength: float,
+        augment: object = None,
     ) -> None:
-        super().__init__(trunk, embedder, config)
+        super().__init__(trunk, embedder, config, augment=augment)
         self.background, self.strength = background, strength
 
     def forward(self, batch: Data) -> dict[str, Tensor]:
         """The losses of a labelled raw batch; `disco` is the distance correlation."""
-        outputs = wide(self.predict(batch))
+        outputs = wide(self.predict(self.noised(batch)))
         found: dict[str, Any] = self.losses(outputs, batch.y, None)
         background, found["disco"] = batch.y == self.background, outputs.new_zeros(())
         if int(background.sum()) >= LEAST:

@@ -117,6 +117,9 @@ class JetEmbedder(Embedder):
         features: which of the 17 features are used.
     """
 
+    mean: Tensor
+    scale: Tensor
+
     def __init__(self, dim: int, pair_dim: int = 0, features: FeatureSet = "full") -> None:
         super().__init__()
         if features not in FEATURE_SETS:

@@ -127,13 +127,16 @@ class Supervised(nn.Module):
                 f"supervised training needs the label `{name}` in the batch",
                 hint=f"It holds {sorted(batch.keys())}",
             )
-        if self.training and self.augment is not None:
-            batch = self.augment(batch)
+        batch = self.noised(batch)
         if self.config.level != "graph":
             chosen = real(batch) if self.config.level == "node" else pairs_of(batch)
             labels = labels[chosen]
             weight = None if weight is None else weight[chosen]
         return self.losses(self.predict(batch), labels, weight)
+
+    def noised(self, batch: Data) -> Data:
+        """The batch as training sees it: through the augmentation, if there is one."""
+        return self.augment(batch) if self.training and self.augment is not None else batch
 
     def losses(self, outputs: Tensor, labels: Tensor, weight: Tensor | None) -> dict[str, Tensor]:
         """Weighted mean loss of [K, outputs] head outputs against K labels."""

@@ -9,6 +9,7 @@ from sciml import trunks
 from sciml.jets.decorrelation import Decorrelated, distance_correlation, invariant_mass
 from sciml.jets.embedder import JetEmbedder, raw_batch
 from sciml.jets.onnx import example
+from sciml.objectives.base import changed
 from sciml.objectives.supervised import Supervised, SupervisedConfig
 
 
@@ -90,3 +91,32 @@ def test_without_strength_it_is_the_plain_loss():
     none.head = plain.head
     batch = raw_batch(example(8, 12), torch.arange(8) % 2)
     torch.testing.assert_close(none.eval()(batch)["loss"], plain(batch)["loss"])
+
+
+def test_training_sees_views_and_the_true_mass():
+    """The augmentation is between the jets and the network alone, and in training alone."""
+    torch.manual_seed(0)
+    trunk = trunks.build("pair_transformer", dim=16, depth=1, heads=2, pair_dim=4)
+    seen = []
+
+    def stretched(batch):
+        seen.append(batch)
+        return changed(batch, x=batch.x * torch.linspace(0.1, 3, 40)[:, None, None])
+
+    model = Decorrelated(
+        trunk, JetEmbedder(16, 4), SupervisedConfig(), background=0, strength=1.0, augment=stretched
+    )
+    batch = raw_batch(example(40, 8), torch.arange(40) % 2)
+    found = model.train()(batch)
+    assert len(seen) == 1
+    background = batch.y == 0
+    score = model.predict(stretched(batch))[background].softmax(-1)[:, 0]
+    expected, wrong = (
+        distance_correlation(score, invariant_mass(of)[background])
+        for of in (batch, stretched(batch))
+    )
+    torch.testing.assert_close(found["disco"], expected.detach())
+    assert (expected - wrong).abs() > 1e-3
+    count = len(seen)
+    model.eval()(batch)
+    assert len(seen) == count
