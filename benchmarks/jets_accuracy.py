@@ -8,7 +8,7 @@ Opponents live in interpreters of their own (weaver-core==0.5.3; lgatr==2.0.0), 
 numpy and not this package. All see the same jets in the same batches, with the same optimiser
 (AdamW, warm-up, cosine) and peak rate; two budgets, equal epochs and equal time (CPU time of one
 thread, or wall time on a GPU), three seeds. `full`: published sizes, 20 passes, meant for a GPU.
-`narrow`: the same jets for networks a fiftieth of that size, which two cores do in two hours.
+`narrow`: the same jets for networks of 20,000 to 45,000 parameters, two hours of two cores.
 `small`: those networks and a few thousand jets, twenty minutes of a core; it shows that the
 comparison runs and how the contestants start, not which is best. Each row is written as it comes,
 and rows that are there are not made again. Writes FILE.json and FILE.md.
