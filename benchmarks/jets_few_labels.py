@@ -46,10 +46,11 @@ from torch import nn
 from sciml import objectives, trunks
 from sciml.jets import metrics
 from sciml.jets.baselines import BoostedTrees, observables_of
-from sciml.jets.embedder import JetEmbedder, augment, collate, other_detector
+from sciml.jets.embedder import JetEmbedder, collate
 from sciml.jets.networks import TrunkNetwork
 from sciml.jets.sample import JetSample
 from sciml.jets.tagger import JetTagger
+from sciml.jets.views import augment, other_detector
 from sciml.objectives.adversarial import AdversarialConfig, DomainAdversarial
 from sciml.objectives.self_training import (
     Joined,

@@ -34,11 +34,12 @@ from sciml.jets import metrics, plots, starts
 from sciml.jets.attribution import occlusion
 from sciml.jets.baselines import BoostedTrees, observables_of
 from sciml.jets.decorrelation import Decorrelated, invariant_mass
-from sciml.jets.embedder import FeatureSet, augment, collate, raw_batch
+from sciml.jets.embedder import FeatureSet, collate, raw_batch
 from sciml.jets.io import create
 from sciml.jets.networks import TrunkNetwork
 from sciml.jets.sample import JetSample, train_and_test
 from sciml.jets.tagger import JetTagger
+from sciml.jets.views import augment
 from sciml.objectives.supervised import Supervised, SupervisedConfig
 from sciml.paths import atomic_write
 from sciml.report import Page

@@ -22,3 +22,5 @@ JET_COLUMNS = ("jet_pt", "jet_energy")
 """Columns of the raw jet tensor: transverse momentum and energy of the jet, GeV."""
 JET_MOMENTUM = ("jet_pt", "jet_eta", "jet_phi", "jet_energy")
 """Four-momentum of the jet, of which the positions of particles are measured from the axis."""
+COLLISION = "aux_collision"
+"""The number of a jet's hard collision, in files of several views of each (`sciml.jets.views`)."""

@@ -96,10 +96,11 @@ class JetDataset:
         counts, all_labels = np.asarray(arrays["counts"]), np.asarray(arrays["labels"])
         self._offsets = np.concatenate([[0], np.cumsum(counts)])
         flags = np.asarray(arrays["flags"])
-        self._rows = np.flatnonzero(flags == 0) if good else np.arange(len(counts))
-        self.lengths: NDArray[np.int64] = counts[self._rows]
+        self.rows = np.flatnonzero(flags == 0) if good else np.arange(len(counts))
+        """Place of every jet in the files, read one after the other [len(self)]."""
+        self.lengths: NDArray[np.int64] = counts[self.rows]
         """Number of constituents of every jet [len(self)]."""
-        self.y: NDArray[np.int64] = all_labels[self._rows]
+        self.y: NDArray[np.int64] = all_labels[self.rows]
         """Class of every jet [len(self)], -1 without labels."""
         # Tensors over the same memory: an item is then three views, without a copy.
         self._x, self._jet, self._y = (
@@ -107,10 +108,10 @@ class JetDataset:
         )
 
     def __len__(self) -> int:
-        return len(self._rows)
+        return len(self.rows)
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
-        row = self._rows[index]
+        row = self.rows[index]
         return {
             "x": self._x[self._offsets[row] : self._offsets[row + 1]],
             "jet": self._jet[row],
@@ -125,7 +126,7 @@ class JetDataset:
         from sciml.jets.embedder import raw_batch
 
         places = np.asarray(indices, np.int64)
-        rows = self._rows[places]
+        rows = self.rows[places]
         starts = self._offsets[rows]
         particles, mask = padded(self._particles, starts, self._offsets[rows + 1] - starts)
         zeros = torch.zeros(len(rows), dtype=torch.int64)

@@ -189,76 +189,26 @@ class JetEmbedder(Embedder):
         return batch.x[..., 4:6]
 
     def displaced(self, batch: Data, pos: Tensor) -> Data:
-        """The jets with their particles at the angles `pos`, at the same pT and mass."""
-        x = batch.x
-        p4, old = x[..., :4], x[..., 4:6]
-        pt = torch.hypot(p4[..., 0], p4[..., 1]).clamp(min=1e-9)
-        axis = (p4[..., 2] * batch.mask).sum(1, keepdim=True)
-        sign = torch.where(axis < 0, -1.0, 1.0)  # deta was flipped by the sign of the jet's eta
-        shift = pos - old
-        eta = torch.asinh(p4[..., 2] / pt) + sign * shift[..., 0]
-        phi = torch.atan2(p4[..., 1], p4[..., 0]) + shift[..., 1]
-        p2 = p4[..., :3].square().sum(-1)
-        mass2 = (p4[..., 3].square() - p2).clamp(min=0)
-        pz = pt * torch.sinh(eta)
-        energy = (pt.square() + pz.square() + mass2).sqrt()
-        moved = torch.stack([pt * phi.cos(), pt * phi.sin(), pz, energy], dim=-1)
-        return changed(batch, x=torch.cat([moved, pos, x[..., 6:]], dim=-1))
+        """See the function."""
+        return displaced(batch, pos)
 
 
-def augment(batch: Data) -> Data:
-    """Another view of the jets: turned and mirrored about their axis, soft particles lost.
-
-    The plane is (deta, dphi); a tenth of the particles below 5 GeV are dropped, momenta are smeared
-    by 5 %. All random numbers come from torch's global generator.
-    """
-    batch = dense(batch)
-    x, mask = batch.x, batch.mask
-    angle = torch.rand(len(x), device=x.device) * (2 * math.pi)
-    mirror = torch.where(torch.rand(len(x), device=x.device) < 0.5, -1.0, 1.0)
-    cos, sin = angle.cos(), angle.sin()
-    turn = torch.stack([torch.stack([cos, -sin], 1), torch.stack([sin, cos], 1)], 1)
-    turn = turn * torch.stack([torch.ones_like(mirror), mirror], 1)[:, None, :]
-    pos = torch.einsum("bij,bnj->bni", turn, x[..., 4:6])
-    view = JetEmbedder.displaced(None, batch, pos)  # type: ignore[arg-type]
-    pt = torch.hypot(x[..., 0], x[..., 1])
-    lost = (torch.rand(pt.shape, device=x.device) < 0.1) & (pt < 5.0)
-    keep = mask & ~lost
-    keep = torch.where(keep.any(1, keepdim=True), keep, mask)
-    smear = torch.exp(0.05 * torch.randn(pt.shape, device=x.device))[..., None]
-    p4 = view.x[..., :4] * smear
-    return changed(view, x=torch.cat([p4, view.x[..., 4:]], -1), mask=keep)
+def displaced(batch: Data, angles: Tensor) -> Data:
+    """The jets with their particles at `angles` [B, N, 2] from the axis; pT and masses stay."""
+    x = batch.x
+    p4, old = x[..., :4], x[..., 4:6]
+    pt = torch.hypot(p4[..., 0], p4[..., 1]).clamp(min=1e-9)
+    axis = (p4[..., 2] * batch.mask).sum(1, keepdim=True)
+    sign = torch.where(axis < 0, -1.0, 1.0)  # deta was flipped by the sign of the jet's eta
+    shift = angles - old
+    eta = torch.asinh(p4[..., 2] / pt) + sign * shift[..., 0]
+    phi = torch.atan2(p4[..., 1], p4[..., 0]) + shift[..., 1]
+    p2 = p4[..., :3].square().sum(-1)
+    mass2 = (p4[..., 3].square() - p2).clamp(min=0)
+    pz = pt * torch.sinh(eta)
+    energy = (pt.square() + pz.square() + mass2).sqrt()
+    moved = torch.stack([pt * phi.cos(), pt * phi.sin(), pz, energy], dim=-1)
+    return changed(batch, x=torch.cat([moved, angles, x[..., 6:]], dim=-1))
 
 
-def other_detector(batch: Data) -> Data:
-    """The jets as a detector drawn at random for each of them would see them.
-
-    For training that shall carry over to other detectors. A detector has energy scales of photons
-    and electrons, and of neutral hadrons (within 10 %), of tracks (within 2 %), a further smearing
-    of momenta (up to 15 %; a fifth of it for tracks) and of impact parameters (up to 1.5 of their
-    errors, 0.05 mm at most), and loses up to 15 % of its particles. Directions stay. All random
-    numbers come from torch's global generator.
-    """
-    batch = dense(batch)
-    x, mask = batch.x, batch.mask
-
-    def uniform(low: float, high: float) -> Tensor:
-        return low + (high - low) * torch.rand(len(x), 1, device=x.device)
-
-    noise = torch.randn(*mask.shape, 3, device=x.device)
-    electromagnetic = (x[..., 13] + x[..., 14]) > 0
-    track = (x[..., 10] != 0) & ~electromagnetic
-    scale = torch.where(track, uniform(0.98, 1.02), uniform(0.9, 1.1))
-    scale = torch.where(electromagnetic, uniform(0.9, 1.1), scale)
-    spread = uniform(0.0, 0.15) * torch.where(track, 0.2, 1.0)
-    p4 = x[..., :4] * (scale * torch.exp(spread * noise[..., 0]))[..., None]
-    blur = uniform(0.0, 1.5)
-    d0 = x[..., 6] + noise[..., 1] * blur * x[..., 7].clamp(0.0, 0.05)
-    dz = x[..., 8] + noise[..., 2] * blur * x[..., 9].clamp(0.0, 0.05)
-    seen = mask & (torch.rand(mask.shape, device=x.device) >= uniform(0.0, 0.15))
-    seen = torch.where(seen.any(1, keepdim=True), seen, mask)
-    parts = [p4, x[..., 4:6], d0[..., None], x[..., 7:8], dz[..., None], x[..., 9:]]
-    return changed(batch, x=torch.cat(parts, -1), mask=seen)
-
-
-__all__ = ["FeatureSet", "JetEmbedder", "augment", "collate", "other_detector", "raw_batch"]
+__all__ = ["FeatureSet", "JetEmbedder", "collate", "displaced", "raw_batch"]

@@ -4,6 +4,10 @@ Most of the time goes into multiparton interactions. So an event is given up whe
 already known: after the hard process if no resonance decays narrowly enough to fit into one jet,
 and once the shower has come down to `STOP_SCALE` if no resonance has nearly the pT of a jet of the
 selection. The margins cost less than one per cent of the jets (measured for W and top jets).
+
+With several views, one hard collision is showered, hadronised and decayed several times: what the
+views share is the physics of the hard process (re-simulation: Harris, Kagan, Krupa, Maier, Woodward
+2024, arXiv:2403.07066).
 """
 
 from __future__ import annotations
@@ -42,7 +46,7 @@ def pythia_module() -> Any:
 
 
 class Collisions:
-    """Endless iterator over (stable visible particles, resonances) of events that pass.
+    """Endless iterator over collisions that pass: of each view, (visible particles, resonances).
 
     Args:
         name: a key of `processes.PROCESSES`.
@@ -50,47 +54,108 @@ class Collisions:
         variant: which alternative of the process.
         shower: "pythia" or "vincia".
         veto: give up early on events that cannot give a jet of the selection.
+        views: how often each hard collision is showered.
     """
 
     def __init__(
-        self, name: str, seed: int, *, variant: int = 0, shower: str = "pythia", veto: bool = True
-    ) -> None:
-        module = pythia_module()
+        self, name: str, seed: int, *, variant: int = 0, shower: str = "pythia", veto: bool = True,
+        views: int = 1,
+    ) -> None:  # fmt: skip
         self.process = processes.process(name)
-        self.name = name
-        self.pythia = module.Pythia("", False)
-        for line in processes.settings(name, seed, variant=variant, shower=shower):
-            if not self.pythia.readString(line):
-                raise RuntimeError(f"Pythia refused the setting {line!r}")
-        if veto:
-            # Held here, because Pythia's C++ side does not keep the Python object alive.
-            self._hook = _hook(module, name, shower)
-            self.pythia.setUserHooksPtr(self._hook)
-        if not self.pythia.init():
-            raise RuntimeError(f"Pythia could not be started for {name!r}")
+        self.name, self.views = name, views
         self._charges: dict[int, float] = {}
+        # Vincia calls the pT veto with its own event layout; there only the hard process is judged.
+        early, late = veto, veto and shower == "pythia"
+        lines = processes.settings(name, seed, variant=variant, shower=shower)
+        if views == 1:
+            self.hard = None
+            self.pythia = _Pythia(name, lines, early, late)
+        else:
+            self.hard = _HardCollisions(name, lines, early)
+            again = processes.shower_settings(seed % 900_000_000 + 1, shower=shower)
+            self.pythia = _Pythia(name, again, False, late, self.hard.source)
 
     def __iter__(self) -> Collisions:
         return self
 
-    def __next__(self) -> tuple[Particles, list[processes.Truth]]:
+    def __next__(self) -> list[tuple[Particles, list[processes.Truth]]]:
         while True:
-            if not self.pythia.next():
-                continue
-            truth = processes.truths(self.pythia.event, self.name)
-            if truth or self.process.parent is None:
-                return stable(self.pythia.event, self._charges), truth
+            if self.hard is not None:
+                self.hard.next()
+            found: list[tuple[Particles, list[processes.Truth]]] = []
+            while len(found) < self.views and self.pythia.next():
+                event = self.pythia.event
+                truth = processes.truths(event, self.name)
+                if not truth and self.process.parent is not None:
+                    break
+                found.append((stable(event, self._charges), truth))
+            if len(found) == self.views:
+                return found
 
 
-def _hook(module: Any, name: str, shower: str) -> Any:
+class _Pythia:
+    """Pythia, started, with the early rejection of events."""
+
+    def __init__(
+        self, name: str, lines: list[str], early: bool, late: bool, source: Any = None
+    ) -> None:
+        module = pythia_module()
+        self.pythia = module.Pythia("", False)
+        for line in lines:
+            if not self.pythia.readString(line):
+                raise RuntimeError(f"Pythia refused the setting {line!r}")
+        # Held here, because Pythia's C++ side does not keep the Python objects alive.
+        self._held = [source]
+        if source is not None:
+            self.pythia.setLHAupPtr(source)
+        if early or late:
+            self._held.append(_hook(module, name, early, late))
+            self.pythia.setUserHooksPtr(self._held[-1])
+        if not self.pythia.init():
+            raise RuntimeError(f"Pythia could not be started for {name!r}")
+        self.next = self.pythia.next
+
+    @property
+    def event(self) -> Any:
+        """The complete record of the event."""
+        return self.pythia.event
+
+
+class _HardCollisions:
+    """Hard processes without showers, as a `source` of events for another Pythia.
+
+    That one takes the present collision, as often as it asks.
+    """
+
+    def __init__(self, name: str, lines: list[str], early: bool) -> None:
+        maker = _Pythia(name, [*lines, "PartonLevel:all = off"], early, False)
+        self.pythia = maker.pythia
+        self._maker = maker
+        self.pythia.next()
+        self._info = self.pythia.infoPython()
+        self.source = pythia_module().LHAupFromPYTHIA8(self.pythia.process, self._info)
+
+    def next(self) -> None:
+        """The next collision."""
+        while not self.pythia.next():
+            pass
+        # Python is given a copy of Pythia's notes; the scales of this collision, from which showers
+        # start, are put into the copy that `source` reads.
+        now = self.pythia.infoPython()
+        self._info.setPDFalpha(
+            0, now.id1(), now.id2(), now.x1(), now.x2(), now.pdf1(), now.pdf2(), now.Q2Fac(),
+            now.alphaEM(), now.alphaS(), now.Q2Ren(), now.scalup(),
+        )  # fmt: skip
+
+
+def _hook(module: Any, name: str, early: bool, late: bool) -> Any:
     wanted = processes.process(name)
-    # Vincia calls the pT veto with its own event layout; there only the hard process is judged.
-    at_scale = shower == "pythia"
+    heavy = wanted.parent is not None
     low, high = PT_MARGINS
 
     class EarlyRejection(module.UserHooks):
         def canVetoProcessLevel(self) -> bool:
-            return wanted.parent is not None
+            return early and heavy
 
         def doVetoProcessLevel(self, process: Any) -> bool:
             return not any(
@@ -98,7 +163,7 @@ def _hook(module: Any, name: str, shower: str) -> Any:
             )
 
         def canVetoPT(self) -> bool:
-            return at_scale and wanted.parent is not None
+            return late and heavy
 
         def scaleVetoPT(self) -> float:
             return STOP_SCALE

@@ -100,6 +100,7 @@ def make(
     out: Annotated[Path, tyro.conf.arg(aliases=["-o"])] = Path("jets.parquet"),
     detector: Literal["jetclass", "measured", "shifted"] = "jetclass",
     shower: Literal["pythia", "vincia"] = "pythia",
+    views: int = 1,
     compact: bool = False,
     keep_chunks: bool = False,
 ) -> None:
@@ -114,6 +115,8 @@ def make(
         detector: jetclass: as JetClass; measured: tracks weighted by their resolution;
             shifted: worse tracks and calorimeters, for studies of domain shift.
         shower: Parton shower: Pythia's own, or Vincia for a second opinion on the physics.
+        views: Shower each hard collision so often. Jets of one collision have the same number in
+            the column aux_collision; the objective jets.resimulated learns from what they share.
         compact: Write a third of the bytes: momenta rounded to 16 significant bits, track
             parameters to 12, and without the columns that follow from the others.
         keep_chunks: Keep the folder OUT.chunks with one file for every 1000 jets.
@@ -124,9 +127,13 @@ def make(
         raise InputError(f"must be >= 0, got {seed}", where="--seed")
     if workers < 0:
         raise InputError(f"must be >= 0, got {workers}", where="--workers")
+    if views < 1:
+        raise InputError(f"must be >= 1, got {views}", where="--views")
     workers = workers or os.cpu_count() or 1
     tasks = plan(classes, jets)
     options = {"seed": seed, "detector": detector, "shower": shower}
+    if views > 1:
+        options["views"] = views
     folder = _chunk_folder(out, options)
     missing = [task for task in tasks if not (folder / task.file).exists()]
     _make_chunks(missing, len(tasks), folder, options, workers)

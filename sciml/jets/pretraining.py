@@ -6,11 +6,16 @@ import functools
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from sciml.errors import InputError
+from sciml.jets import embedder, views
+from sciml.jets.columns import COLLISION
 from sciml.jets.dataset import JetDataset
-from sciml.jets.embedder import JetEmbedder, augment, collate
 from sciml.jets.io import open_jets
 from sciml.jets.processes import CLASSES
+from sciml.objectives.base import Examples
 from sciml.objectives.corpus import Corpus
 
 ENDINGS = (".root", ".parquet", ".h5", ".hdf5", ".npz")
@@ -19,7 +24,8 @@ ENDINGS = (".root", ".parquet", ".h5", ".hdf5", ".npz")
 def read_jets(path: Path) -> Corpus:
     """Jets from a file, or from all files of a folder; larger than memory if need be.
 
-    Labels, if all files have them, are for probes only.
+    Labels, if all files have them, are for probes only. Jets that are views of one collision, in
+    all files, come in pairs (`sciml.jets.views`).
 
     Raises:
         InputError: no readable jets.
@@ -27,10 +33,11 @@ def read_jets(path: Path) -> Corpus:
     files: list[Path] = [path]
     if path.is_dir():
         files = sorted(p for p in path.rglob("*") if p.suffix.lower() in ENDINGS) or [path]
-    known = set(CLASSES)
+    known, paired = set(CLASSES), True
     for file in files:
         with open_jets(file) as reader:
             known &= {name.removeprefix("label_") for name in reader.columns}
+            paired = paired and COLLISION in reader.columns
     classes = tuple(name for name in CLASSES if name in known)
     try:
         dataset = JetDataset(files, classes=classes)
@@ -39,17 +46,33 @@ def read_jets(path: Path) -> Corpus:
             raise
         # jets without a label, or with several: they can still be learned from
         classes, dataset = (), JetDataset(files)
+    examples: Examples = dataset
+    join = embedder.collate
+    if paired:
+        examples, join = views.Views(dataset, _collisions(files)[dataset.rows]), views.collate
     return Corpus(
         name=path.name,
-        dataset=dataset,
-        collate=collate,
-        embedder=functools.partial(JetEmbedder, features="full"),
-        augment=augment,
+        dataset=examples,
+        collate=join,
+        embedder=functools.partial(embedder.JetEmbedder, features="full"),
+        augment=views.augment,
         labels=dataset.y if classes else None,
         classes=classes,
         lengths=dataset.lengths,
         settings={"domain": "jets", "features": "full"},
     )
+
+
+def _collisions(files: list[Path]) -> NDArray[np.int64]:
+    """The collision of every jet in the files; no two files share one."""
+    parts, first = [], 0
+    for file in files:
+        with open_jets(file) as reader:
+            numbers = [np.asarray(events[COLLISION]) for events in reader.iterate([COLLISION])]
+        found, group = np.unique(np.concatenate(numbers), return_inverse=True)
+        parts.append(first + group)
+        first += len(found)
+    return np.concatenate(parts)
 
 
 READERS: dict[str, Callable[[Path], Corpus]] = {

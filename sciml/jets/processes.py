@@ -112,18 +112,29 @@ def settings(name: str, seed: int, *, variant: int = 0, shower: str = "pythia") 
         variant: which of the alternative settings, modulo their number.
         shower: "pythia" or "vincia".
     """
-    if shower not in SHOWERS:
-        raise unknown("parton shower", shower, SHOWERS)
     alternatives = process(name).settings
     return [
-        "Print:quiet = on",
+        *_common(seed, shower),
         "Beams:eCM = 13000",
-        "Random:setSeed = on",
-        f"Random:seed = {seed}",
         "PhaseSpace:pTHatMin = 450",
         "PhaseSpace:pTHatMax = 1300",
-        f"PartonShowers:model = {SHOWERS[shower]}",
         *alternatives[variant % len(alternatives)],
+    ]
+
+
+def shower_settings(seed: int, *, shower: str = "pythia") -> list[str]:
+    """Pythia settings for showering hard collisions of another source, once each."""
+    return [*_common(seed, shower), "Beams:frameType = 5", "Check:abortIfVeto = on"]
+
+
+def _common(seed: int, shower: str) -> list[str]:
+    if shower not in SHOWERS:
+        raise unknown("parton shower", shower, SHOWERS)
+    return [
+        "Print:quiet = on",
+        "Random:setSeed = on",
+        f"Random:seed = {seed}",
+        f"PartonShowers:model = {SHOWERS[shower]}",
     ]
 
 

@@ -11,8 +11,9 @@ from torch import Tensor
 
 from sciml.jets import metrics
 from sciml.jets.baselines import BoostedTrees, observables_of
-from sciml.jets.embedder import JetEmbedder, augment, collate
+from sciml.jets.embedder import JetEmbedder, collate
 from sciml.jets.sample import JetSample, shipped
+from sciml.jets.views import augment
 from sciml.objectives.corpus import Corpus
 from sciml.objectives.question import Labelled, Question, amounts
 from sciml.objectives.supervised import SupervisedConfig

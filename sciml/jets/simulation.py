@@ -16,7 +16,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from sciml.jets import cluster, processes
-from sciml.jets.columns import COLUMNS, JET_MOMENTUM
+from sciml.jets.columns import COLLISION, COLUMNS, JET_MOMENTUM
 from sciml.jets.detector import CANDIDATE, DETECTORS, simulate
 from sciml.jets.events import Collisions
 
@@ -26,6 +26,8 @@ BATCH = 64
 """Events that are clustered together."""
 RADIUS, PT_MIN, PT_MAX, ETA_MAX = 0.8, 500.0, 1000.0, 2.0
 """JetClass's selection: anti-kT radius, jet pT [GeV], |eta|."""
+SAME_AXIS = RADIUS / 2
+"""Largest angle between the axes of a jet in two showers of one collision."""
 
 OBSERVABLES = (
     *JET_MOMENTUM,
@@ -81,6 +83,7 @@ def jets_of_chunk(
     detector: str = "jetclass",
     shower: str = "pythia",
     veto: bool = True,
+    views: int = 1,
 ) -> pa.Table:
     """The first `count` jets of one chunk.
 
@@ -92,24 +95,31 @@ def jets_of_chunk(
         detector: a key of `detector.DETECTORS`.
         shower: a key of `processes.SHOWERS`.
         veto: reject hopeless events early (off only to test that it changes nothing).
+        views: how often each hard collision is showered; if more than once, only jets that every
+            view has are kept, side by side, and `aux_collision` tells which belong together.
 
     Returns:
         Table with `SCHEMA`; its metadata says how it was made and how many events it took.
     """
     pythia_seed, rng = chunk_seeds(name, chunk, seed)
-    collisions = Collisions(name, pythia_seed, variant=chunk, shower=shower, veto=veto)
+    collisions = Collisions(name, pythia_seed, variant=chunk, shower=shower, veto=veto, views=views)
     constants = DETECTORS[detector]
     rows: list[dict[str, Any]] = []
     events = 0
     while len(rows) < count:
-        batch, truths = [], []
-        for _ in range(BATCH):
-            particles, truth = next(collisions)
-            batch.append(simulate(particles, constants, rng))
-            truths.append(truth)
-        events += BATCH
-        rows += _select(batch, truths, name)
+        batch: list[NDArray[np.float64]] = []
+        truths: list[list[processes.Truth]] = []
+        while len(batch) < BATCH:
+            for particles, truth in next(collisions):
+                batch.append(simulate(particles, constants, rng))
+                truths.append(truth)
+        events += len(batch)
+        found = _select(batch, truths, name)
+        rows += found if views == 1 else _in_every_view(found, views)
     table = _table(rows[:count], name)
+    if views > 1:
+        numbers = first_collision(name, chunk) + np.arange(count) // views
+        table = table.append_column(COLLISION, pa.array(numbers))
     made = {
         "class": name,
         "chunk": chunk,
@@ -118,6 +128,8 @@ def jets_of_chunk(
         "shower": shower,
         "events": events,
     }
+    if views > 1:
+        made["views"] = views
     return table.replace_schema_metadata({"sciml.jets": json.dumps(made, sort_keys=True)})
 
 
@@ -150,12 +162,41 @@ def _select(
             particles = table[offsets[event] + ak.to_numpy(members)]
             rows.append(
                 {
+                    "event": int(event),
                     "jet": (pt, eta, phi, jet["E"]),
                     "truth": truth,
                     "particles": _constituents(particles),
                 }
             )
     return rows
+
+
+def _in_every_view(rows: list[dict[str, Any]], views: int) -> list[dict[str, Any]]:
+    """Those jets that each view of their collision has, at nearly the same place; side by side."""
+    of_event: dict[int, list[dict[str, Any]]] = {}
+    for row in rows:
+        of_event.setdefault(row["event"], []).append(row)
+    kept = []
+    for row in rows:
+        if row["event"] % views == 0:
+            same = [row]
+            for other in range(row["event"] + 1, row["event"] + views):
+                near = [one for one in of_event.get(other, []) if _apart(row, one) < SAME_AXIS]
+                same += sorted(near, key=lambda one: _apart(row, one))[:1]
+            if len(same) == views:
+                kept += same
+    return kept
+
+
+def _apart(one: dict[str, Any], other: dict[str, Any]) -> float:
+    """Angle between the axes of two jets."""
+    (_, eta, phi, _), (_, eta2, phi2, _) = one["jet"], other["jet"]
+    return math.hypot(eta - eta2, math.remainder(phi - phi2, 2 * math.pi))
+
+
+def first_collision(name: str, chunk: int) -> int:
+    """The number of a chunk's first collision: no other chunk of a data set has it."""
+    return (list(processes.PROCESSES).index(name) << 40) + chunk * CHUNK
 
 
 def _match(truths: list[processes.Truth], eta: float, phi: float) -> processes.Truth | None:

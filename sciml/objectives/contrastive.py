@@ -1,7 +1,8 @@
 """Contrastive learning: two views of one example are alike, views of different ones are not.
 
 SimCLR with the NT-Xent loss (Chen et al. 2020, arXiv:2002.05709, eq. 1) and MoCo with a queue and a
-slowly moving key encoder (He et al. 2019, arXiv:1911.05722, algorithm 1).
+slowly moving key encoder (He et al. 2019, arXiv:1911.05722, algorithm 1). Where the data bring
+views of their own (`batch.other`), those are compared, augmented, too.
 """
 
 from __future__ import annotations
@@ -35,6 +36,11 @@ def needs_views(augment: Augment | None, name: str) -> Augment:
             hint="Give a function raw batch -> raw batch; a corpus without one can use 'masked'",
         )
     return augment
+
+
+def two_views(batch: Data, augment: Augment) -> list[Data]:
+    """Two random views: of each example, or of it and of its row in the batch `batch.other`."""
+    return [augment(batch), augment(batch.other if "other" in batch else batch)]
 
 
 def nt_xent(first: Tensor, second: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
@@ -116,7 +122,7 @@ class SimCLR(nn.Module):
 
     def forward(self, batch: Data) -> dict[str, Tensor]:
         """Losses of a raw batch of at least two graphs."""
-        views = [self.augment(batch), self.augment(batch)]
+        views = two_views(batch, self.augment)
         first, second = (self.projector(self.trunk(self.embedder(view)).graph) for view in views)
         loss, accuracy = nt_xent(first, second, self.config.temperature)
         count = torch.tensor(2.0 * len(first), device=first.device)
@@ -163,7 +169,7 @@ class MoCo(nn.Module):
 
     def forward(self, batch: Data) -> dict[str, Tensor]:
         """Losses of a raw batch; in training mode its keys join the queue."""
-        view, other = self.augment(batch), self.augment(batch)
+        view, other = two_views(batch, self.augment)
         query = F.normalize(wide(self.projector(self.trunk(self.embedder(view)).graph)), dim=-1)
         with torch.no_grad():
             trunk, embedder, projector = self.key.children()

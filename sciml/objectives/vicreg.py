@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from sciml.config import Range
 from sciml.errors import InputError
 from sciml.objectives.base import Embedder, mlp, wide
-from sciml.objectives.contrastive import Augment, needs_views
+from sciml.objectives.contrastive import Augment, needs_views, two_views
 from sciml.trunks.base import Trunk
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ class VICReg(nn.Module):
         Raises:
             InputError: a batch of one graph has no variance.
         """
-        views = [self.augment(batch), self.augment(batch)]
+        views = two_views(batch, self.augment)
         first, second = (
             wide(self.expander(self.trunk(self.embedder(view)).graph)) for view in views
         )
