@@ -85,13 +85,12 @@ def boosted(batch: Data) -> Data:
     x = embedder.displaced(batch, batch.x[..., 4:6] / faster[..., None]).x
     p4 = x[..., :4] * faster[..., None]
     shift = torch.where(eta < 0, -1.0, 1.0) * eta[another].abs() - eta
-    cosh, sinh = shift.cosh()[:, None], shift.sinh()[:, None]
-    energy = p4[..., 3] * cosh + p4[..., 2] * sinh
-    along = p4[..., 2] * cosh + p4[..., 3] * sinh
+    along = p4[..., 2] * shift.cosh()[:, None] + p4[..., 3] * shift.sinh()[:, None]
+    mass2 = (p4[..., 3].square() - p4[..., :3].square().sum(-1)).clamp(min=0)
+    energy = (mass2 + p4[..., :2].square().sum(-1) + along.square()).sqrt()
     moved = torch.stack([p4[..., 0], p4[..., 1], along, energy], -1)
-    whole = jet * faster
-    pz = (p4[..., 2] * mask).sum(1, keepdim=True)
-    whole = torch.cat([whole[:, :1], whole[:, 1:] * cosh + pz * sinh], 1)
+    before, after = ((e * mask).sum(1) for e in (batch.x[..., 3], energy))
+    whole = torch.stack([jet[:, 0] * faster[:, 0], jet[:, 1] * after / before.clamp(min=1e-9)], 1)
     return changed(batch, x=torch.cat([moved, x[..., 4:]], -1), jet=whole)
 
 

@@ -3,7 +3,8 @@
 Xie et al. 2019, arXiv:1911.04252, algorithm 1: train a teacher on labelled examples; let it label
 the unlabelled ones without noise; keep the confident ones, balanced over classes; train a student
 that is at least as large, with noise (dropout, stochastic depth, augmentation), on both; make the
-student the teacher and repeat.
+student the teacher and repeat. Unlabelled examples that are views of one thing share a label on
+which the teacher's answers to all of them agree.
 
 Training and prediction are the caller's functions, so that any model, engine or device does.
 """
@@ -140,6 +141,20 @@ def select(scores: Tensor, config: NoisyStudentConfig) -> tuple[np.ndarray, Tens
     return sure.numpy(), labels
 
 
+def agreed(scores: Tensor, views: np.ndarray) -> Tensor:
+    """Probabilities [M, classes] of one thing from those of its views.
+
+    The normalised geometric mean over all rows with the same number in `views` [M]: independent
+    answers taken together (Hinton 2002, products of experts), no surer than they are on average.
+    """
+    _, group = np.unique(views, return_inverse=True)
+    place = torch.from_numpy(group)
+    logs = scores.double().clamp(min=1e-12).log()
+    sums = logs.new_zeros(int(place.max()) + 1, logs.shape[1]).index_add_(0, place, logs)
+    counts = torch.bincount(place)[:, None]
+    return (sums / counts).softmax(1)[place].to(scores)
+
+
 def noisy_student(
     dataset: Examples,
     labels: np.ndarray,
@@ -152,6 +167,7 @@ def noisy_student(
     train: Callable[[nn.Module, Joined, int], nn.Module],
     predict: Callable[[nn.Module, Unlabelled], Tensor],
     config: NoisyStudentConfig | None = None,
+    views: np.ndarray | None = None,
 ) -> list[Round]:
     """Teacher and students, one a generation.
 
@@ -166,6 +182,8 @@ def noisy_student(
             noise is the model's and this function's business; `collate_labelled` makes batches.
         predict: (model, examples) -> [M, classes] probabilities, without noise.
         config: which pseudo-labels are kept.
+        views: [len(unlabelled)]; unlabelled examples with the same number are views of one thing
+            and share a label (`agreed`).
 
     Raises:
         InputError: overlapping indices, no model, a label out of range, or no confident
@@ -198,7 +216,7 @@ def noisy_student(
                 f"`predict` must give [{len(pool)}, {classes}] probabilities, "
                 f"got {tuple(scores.shape)}"
             )
-        kept, soft = select(scores, config)
+        kept, soft = select(scores if views is None else agreed(scores, views), config)
         if not len(kept):
             raise InputError(
                 f"no pseudo-label of generation {generation} reaches {config.threshold:g} "

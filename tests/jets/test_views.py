@@ -107,6 +107,7 @@ def test_features_of_any_view_are_finite(lengths, seed):
     torch.manual_seed(seed)
     view = augment(of_lengths(lengths, seed))
     assert view.mask.any(1).all()
+    assert (view.jet > 0).all()
     assert particle_features(view.x, view.jet, view.mask).isfinite().all()
 
 

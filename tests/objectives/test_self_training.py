@@ -15,6 +15,7 @@ from sciml.objectives.self_training import (
     Labelled,
     NoisyStudentConfig,
     Unlabelled,
+    agreed,
     collate_labelled,
     noisy_student,
     select,
@@ -166,3 +167,35 @@ def test_data_sets_of_graphs():
     assert "y" not in Unlabelled(items, [1])[0]
     with pytest.raises(InputError, match="as many labels"):
         Labelled(items, [1, 2], soft)
+
+
+def test_views_agree_by_the_geometric_mean():
+    scores = torch.tensor([[0.9, 0.1], [0.2, 0.8], [0.5, 0.5], [1.0, 0.0]])
+    found = agreed(scores, np.array([7, 3, 7, 5]))
+    torch.testing.assert_close(found[[0, 2]], torch.tensor([[0.75, 0.25]] * 2))  # 3 : 1
+    torch.testing.assert_close(found[[1, 3]], scores[[1, 3]])
+
+
+def test_labels_that_views_agree_on_are_better():
+    """Two noisy looks at each point: what both say together is right more often than each alone,
+    which labels of unrelated points together are not."""
+    torch.manual_seed(0)
+    x, y = moons(600)
+    noisy = x.repeat_interleave(2, 0) + 0.5 * torch.randn(1200, 2)
+    dataset = [{"x": row} for row in torch.cat([x[:40], noisy[80:]])]
+    labels = np.concatenate([y[:40], np.full(1120, -1)])
+    truth = y.repeat_interleave(2)[80:]
+    places = np.arange(1120)
+
+    def right(views):
+        rounds = noisy_student(
+            dataset, labels, 2, labelled=range(40), unlabelled=range(40, 1160), test=[],
+            models=[make_model(16), make_model(16)], train=train, predict=predict,
+            config=NoisyStudentConfig(threshold=0), views=views,
+        )  # fmt: skip
+        return float((rounds[1].labels.argmax(1) == truth[rounds[1].kept]).float().mean())
+
+    alone = right(None)
+    assert right(places // 2) > alone + 0.03
+    shuffled = np.random.default_rng(0).permutation(places // 2)
+    assert right(shuffled) < alone - 0.03
