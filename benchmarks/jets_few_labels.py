@@ -6,12 +6,17 @@
         --target target.parquet --test target_test.parquet
 
 labels: 0.1, 1, 3, 10 and 100 % of the labels of `--jets` jets; the same small network from scratch,
-after pretraining on all of these jets without labels, and after supervised training on other
-classes (`--related`); boosted trees on observables of the jet stand beside them. Of three
-pretraining objectives (`--candidates`) the best one is taken, and for each start the best of three
-learning rates (`--rates`), with turned and smeared views of the jets or without: by 2,000 further
-labelled jets (validation) after training with 1 %. A seed is one of everything: pretraining,
-labels, weights and order.
+after pretraining on jets without labels, and after supervised training on other classes
+(`--related`); boosted trees on observables of the jet stand beside them. Of the pretraining
+objectives (`--candidates`) the best one is taken, and for each start the best of the learning rates
+(`--rates`), with other views of the jets or without: by 2,000 further labelled jets (validation)
+after training with 1 %. A seed is one of everything: pretraining, labels, weights and order.
+
+With `--views` (`sciml data make jets --views 2`, never with labels) SimCLR compares the jets of a
+collision, or observables are those of the other jet. At the shares of `--taught` Noisy Student is
+beside: three networks from scratch and boosted trees label those jets together, the jets of a
+collision share the label on which the answers to all of them agree, and a student learns from these
+and from the labels. As a control, a student whose jets are labelled each on its own.
 
 shift: labels in the source (Pythia's shower, JetClass's detector) and none in the target (Vincia, a
 shifted detector: `sciml data make jets --shower vincia --detector shifted`), with the same mix of
@@ -28,6 +33,7 @@ from __future__ import annotations
 
 import argparse
 import copy
+import functools
 import itertools
 import json
 import tempfile
@@ -46,11 +52,13 @@ from torch import nn
 from sciml import objectives, trunks
 from sciml.jets import metrics
 from sciml.jets.baselines import BoostedTrees, observables_of
+from sciml.jets.columns import COLLISION
 from sciml.jets.embedder import JetEmbedder, collate
 from sciml.jets.networks import TrunkNetwork
 from sciml.jets.sample import JetSample
 from sciml.jets.tagger import JetTagger
-from sciml.jets.views import augment, other_detector
+from sciml.jets.views import Views, augment, other_detector
+from sciml.jets.views import collate as collate_views
 from sciml.objectives.adversarial import AdversarialConfig, DomainAdversarial
 from sciml.objectives.self_training import (
     Joined,
@@ -74,7 +82,11 @@ STEPS = {20: 60, 200: 150, 600: 200, 2_000: 300, 20_000: 450}
 SHIFT = 300
 CANDIDATES = {
     "masked": "masked", "simclr": "simclr", "observables": "sciml.jets.objectives:JetObservables",
+    "simclr of views": {"name": "simclr", "temperature": 0.1},
+    "observables of views": "sciml.jets.objectives:JetObservables",
 }  # fmt: skip
+TEACHERS = 3
+"""Networks of a committee."""
 RATES = (5e-4, 2e-3, 5e-3)
 VALIDATION = 2000
 
@@ -113,14 +125,10 @@ def supervised(
 
 def measure(made: Any, test: JetSample) -> dict[str, float]:
     """Mean AUC against QCD, and accuracy, of a model or of scores [n, classes]."""
-    if isinstance(made, np.ndarray):
-        scores = made
-    else:
-        network = TrunkNetwork(made.embedder, made.trunk, made.head)
-        scores = JetTagger(network, test.classes).eval().probabilities_of(test)
+    scores = made if isinstance(made, np.ndarray) else answers(made, test)
     found = metrics.evaluate(scores, test.y, test.classes, bootstraps=2)
-    areas = [float(found[f"auc_{n}"]) for n in test.classes if f"auc_{n}" in found]  # type: ignore[arg-type]
-    return {"mean_auc": float(np.mean(areas)), "accuracy": float(found["accuracy"])}  # type: ignore[arg-type]
+    areas = [float(found[f"auc_{n}"]) for n in test.classes if f"auc_{n}" in found]
+    return {"mean_auc": float(np.mean(areas)), "accuracy": float(found["accuracy"])}
 
 
 def shuffled(sample: JetSample, count: int, seed: int) -> JetSample:
@@ -160,10 +168,13 @@ class Rows:
         rows = self.content["rows"]
         heads = list(dict.fromkeys(row["method"] for row in rows))
         lines = []
-        for name in dict.fromkeys(row[down] for row in rows):
+        for name in sorted({row[down] for row in rows}, key=share_of):
             first, cells = self.scores(down, name, heads[0]), []
             for head in heads:
                 found = self.scores(down, name, head)
+                if not len(found):
+                    cells.append("")
+                    continue
                 text = f"{found.mean():.4f} ± {found.std(ddof=min(1, len(found) - 1)):.4f}"
                 if head != heads[0] and min(len(found), len(first)) > 1:
                     sure = ttest_ind(found, first, equal_var=False).pvalue < 0.05
@@ -174,19 +185,29 @@ class Rows:
         return markdown.table([down, *heads], lines)
 
 
+def share_of(name: str) -> float:
+    """Its number, of a name like "1 % (980)"; 0 of another."""
+    number = name.split(" %")[0]
+    return float(number) if number.replace(".", "").isdigit() else 0.0
+
+
 def worth(rows: Rows, share: str = "1 %") -> str:
-    """How many labels scratch needs for what pretraining reaches with few of them."""
-    names = list(dict.fromkeys(row["labels"] for row in rows.content["rows"]))
+    """How many labels scratch needs for what the other ways reach with few of them."""
+    names = sorted({row["labels"] for row in rows.content["rows"]}, key=share_of)
     methods = dict.fromkeys(row["method"] for row in rows.content["rows"])
     few = next((name for name in names if name.startswith(f"{share} ")), names[0])
-    ways = [method for method in methods if method.startswith("pretrained")]
-    reached = max(rows.scores("labels", few, way).mean() for way in ways)
-    below = [name for name in names if rows.scores("labels", name, "scratch").mean() < reached]
-    above = [name for name in names if name not in below]
-    bounds = [f"more than {name}" for name in below[-1:]] + [f"at most {n}" for n in above[:1]]
+    lines = []
+    for way in methods:
+        found = rows.scores("labels", few, way)
+        if way == "scratch" or not len(found):
+            continue
+        below = [n for n in names if rows.scores("labels", n, "scratch").mean() < found.mean()]
+        above = [name for name in names if name not in below]
+        bounds = [f"more than {n}" for n in below[-1:]] + [f"at most {n}" for n in above[:1]]
+        lines.append(f"- {way}: {' and '.join(bounds)}")
     return (
-        f"What pretraining reaches with {few} of the labels, scratch needs {' and '.join(bounds)}"
-        " for."
+        f"What each reaches with {few} of the labels, scratch needs so many for:\n\n"
+        + "\n".join(lines)
     )
 
 
@@ -218,41 +239,40 @@ def tree_rows(
         rows.add({"labels": labels, "method": "boosted trees", "seed": seed}, test, scores)
 
 
-def student(
-    labelled: JetSample, unlabelled: JetSample, steps: tuple[int, int], seed: int,
-    start: Any = None, rate: float = 2e-3, noises: tuple[Any, Any] = (None, other_detector),
-    per_class: int = 0,
-) -> Any:  # fmt: skip
-    """A teacher of the labels labels the rest; a student with noise learns from both.
+def answers(model: Any, jets: JetSample) -> np.ndarray:
+    """Probabilities [n, classes] of a classifier, without noise."""
+    network = TrunkNetwork(model.embedder, model.trunk, model.head)
+    return JetTagger(network, jets.classes).eval().probabilities_of(jets)
 
-    `steps` and `noises` are those of teacher and student, `per_class` is `noisy_student`'s.
+
+def student(
+    labelled: JetSample, unlabelled: JetSample, steps: int, seed: int, teacher: Callable[[], Any],
+    *, start: Any = None, rate: float = 2e-3, noise: Any = other_detector, per_class: int = 0,
+    views: np.ndarray | None = None,
+) -> Any:  # fmt: skip
+    """What learns, with noise, from the labels and from what a teacher calls the rest.
+
+    `teacher` gives the teacher's probabilities of the unlabelled jets; `per_class` and `views` are
+    `noisy_student`'s.
     """
     examples: Any = Joined([labelled, unlabelled])
     truth = np.concatenate([labelled.y, np.full(len(unlabelled), -1)])
 
-    def model(noise: Any) -> Any:
+    def model() -> Any:
         config = SupervisedConfig(outputs=len(labelled.classes))
         return Supervised(*new_parts(seed, start), config, augment=noise)
 
     def learn(objective: Any, data: Any, generation: int) -> Any:
-        lengths = np.array([len(example["x"]) for example, _ in data])
-        train(objective, data, lengths, steps[generation], seed, collate_labelled(collate), rate)
+        if generation:
+            lengths = np.array([len(example["x"]) for example, _ in data])
+            train(objective, data, lengths, steps, seed, collate_labelled(collate), rate)
         return objective
-
-    def predict(objective: Any, data: Any) -> Any:
-        objective.eval()
-        with torch.no_grad():
-            parts = [
-                objective.predict(collate([data[i] for i in range(s, min(s + 256, len(data)))]))
-                for s in range(0, len(data), 256)
-            ]
-        return torch.cat(parts).softmax(1)
 
     return noisy_student(
         examples, truth, len(labelled.classes), labelled=range(len(labelled)),
-        unlabelled=range(len(labelled), len(examples)), test=[],
-        models=[partial(model, noise) for noise in noises], train=learn, predict=predict,
-        config=NoisyStudentConfig(threshold=0, per_class=per_class),
+        unlabelled=range(len(labelled), len(examples)), test=[], models=[nn.Identity, model],
+        train=learn, predict=lambda *_: torch.from_numpy(teacher()),
+        config=NoisyStudentConfig(threshold=0, per_class=per_class), views=views,
     )[-1].model  # fmt: skip
 
 
@@ -263,6 +283,10 @@ def labels_table(options: argparse.Namespace, rows: Rows) -> None:
     validation = whole.subset(range(options.jets, len(whole)))
     test = shuffled(JetSample.read(options.test, classes=pool.classes), options.test_jets, 0)
     few = shuffled(pool, round(0.01 * len(pool)), 99)
+    pairs, collisions = None, np.zeros(0)
+    if options.views:
+        pairs = JetSample.read(options.views, classes=pool.classes, columns=[COLLISION])
+        collisions = pairs.column(COLLISION)
     made: dict[tuple[str, int], Any] = {}
 
     def start(name: str, seed: int) -> Any:
@@ -273,7 +297,11 @@ def labels_table(options: argparse.Namespace, rows: Rows) -> None:
                 model = supervised(shuffled(related, options.jets, 0), options.pretrain, seed)
             else:
                 model = objectives.build(CANDIDATES[name])(*new_parts(seed), augment=augment)
-                train(model, pool, pool.lengths, options.pretrain, seed)
+                if name.endswith("of views"):
+                    data: Any = Views(pairs, collisions)
+                    train(model, data, pairs.lengths, options.pretrain, seed, collate_views)
+                else:
+                    train(model, pool, pool.lengths, options.pretrain, seed)
             made[name, seed] = (model.trunk, model.embedder)
         return made.get((name, seed))
 
@@ -289,29 +317,52 @@ def labels_table(options: argparse.Namespace, rows: Rows) -> None:
             rows.content["validation"][name] = max(found, key=lambda one: one["mean_auc"])
         return rows.content["validation"][name]
 
-    best = max(options.candidates, key=lambda name: tried(name)["mean_auc"])
-    methods = {"scratch": "scratch", f"pretrained ({best})": best}
-    taught = f"pretrained ({best}), then Noisy Student"
-    if options.student:
-        methods[taught] = best
-    if options.related:
-        methods["supervised transfer"] = "supervised transfer"
-
-    def make(method: str, chosen: JetSample, seed: int) -> Any:
-        name = methods[method]
+    def learned(name: str, chosen: JetSample, seed: int) -> Any:
+        """A classifier that starts in this way."""
         settings, steps = tried(name), steps_with(len(chosen), options.longer)
         noise = augment if settings["augmented"] else None
-        if method == taught:
-            rest = shuffled(pool, options.student, 2000 + seed)
-            return student(chosen, rest, (steps, 2 * steps), seed, start(name, seed),
-                           settings["rate"], (noise, augment))  # fmt: skip
         return supervised(chosen, steps, seed, start(name, seed), settings["rate"], noise)
 
-    for seed in range(options.seeds):
+    @functools.cache
+    def observed() -> np.ndarray:
+        return observables_of(pairs)
+
+    @functools.lru_cache(1)
+    def committee(labels: str, seed: int) -> np.ndarray:
+        """What networks from scratch and trees say of the jets of `--views`: mean probabilities."""
+        chosen = dict(draws(pool, seed, options.fractions))[labels]
+        trees = BoostedTrees(len(pool.classes), seed).fit(observables_of(chosen), chosen.y)
+        votes = [trees.predict(observed())]
+        for member in range(TEACHERS):
+            votes.append(answers(learned("scratch", chosen, seed + 1000 * member), pairs))
+        return np.mean(votes, 0)
+
+    def taught(name: str, labels: str, chosen: JetSample, seed: int, agree: bool) -> Any:
+        """A student of the committee that starts in this way."""
+        return student(
+            chosen, pairs, options.student, seed, lambda: committee(labels, seed),
+            start=start(name, seed), rate=tried(name)["rate"], noise=augment,
+            views=collisions if agree else None,
+        )  # fmt: skip
+
+    best = max(options.candidates, key=lambda name: tried(name)["mean_auc"])
+    starts = {"scratch": "scratch", f"pretrained ({best})": best}
+    if options.related:
+        starts["supervised transfer"] = "supervised transfer"
+    for seed in options.seeds:
         for labels, chosen in draws(pool, seed, options.fractions):
-            for method in methods:
+            for method, name in starts.items():
                 key = {"labels": labels, "method": method, "seed": seed}
-                rows.add(key, test, partial(make, method, chosen, seed))
+                rows.add(key, test, partial(learned, name, chosen, seed))
+            if labels.split(" %")[0] not in {f"{100 * share:g}" for share in options.taught}:
+                continue
+            for method, name, agree in (
+                ("scratch, Noisy Student", "scratch", True),
+                (f"pretrained ({best}), Noisy Student", best, True),
+                ("scratch, Noisy Student of single jets", "scratch", False),
+            ):
+                key = {"labels": labels, "method": method, "seed": seed}
+                rows.add(key, test, partial(taught, name, labels, chosen, seed, agree))
         tree_rows(pool, test, seed, options.fractions, rows)
 
 
@@ -345,12 +396,20 @@ def shift_table(options: argparse.Namespace, rows: Rows) -> None:
     source = shuffled(JetSample.read(options.data, classes=target.classes), options.jets, 0)
     test = shuffled(JetSample.read(options.test, classes=source.classes), options.test_jets, 0)
     steps, half = round(options.longer * SHIFT), len(target) // (2 * len(source.classes))
-    for seed in range(options.seeds):
+    for seed in options.seeds:
         methods: dict[str, Callable[[], Any]] = {
             "source only": partial(supervised, source, steps, seed),
             "randomised": partial(supervised, source, steps, seed, noise=other_detector),
             "adversarial": partial(adversarial, source, target, steps, seed),
-            "noisy student": partial(student, source, target, (steps, steps), seed, per_class=half),
+            "noisy student": partial(
+                student,
+                source,
+                target,
+                steps,
+                seed,
+                lambda seed=seed: answers(supervised(source, steps, seed), target),
+                per_class=half,
+            ),
             "oracle": partial(supervised, target, steps, seed),
         }
         for method, make in methods.items():
@@ -373,13 +432,20 @@ def main() -> None:
     parser.add_argument("--candidates", nargs="+", choices=CANDIDATES, default=list(CANDIDATES))
     parser.add_argument("--fractions", nargs="+", type=float, default=list(FRACTIONS))
     parser.add_argument("--rates", nargs="+", type=float, default=list(RATES))
-    parser.add_argument("--student", type=int, default=0,
-                        help="jets that a Noisy Student is shown; 0 = none")  # fmt: skip
+    parser.add_argument("--views", nargs="+", help="unlabelled jets, several of each collision")
+    parser.add_argument(
+        "--taught",
+        nargs="*",
+        type=float,
+        default=[],
+        help="shares of the labels with which a committee teaches a student",
+    )
+    parser.add_argument("--student", type=int, default=3000, help="steps of a student")
     parser.add_argument("--pretrain", type=int, default=900, help="steps before the few labels")
     parser.add_argument("--longer", type=float, default=1.0, help="times the steps of training")
     parser.add_argument("--jets", type=int, default=20_000)
     parser.add_argument("--test-jets", type=int, default=5_000)
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--about", default="", help="what the jets are, for the table's heading")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
@@ -396,6 +462,8 @@ def main() -> None:
             "device": "CPU, one thread", "torch": torch.__version__,
         },
     )  # fmt: skip
+    if options.taught and not options.views:
+        parser.error("--taught needs --views: unlabelled jets of collisions showered twice")
     if options.table == "labels":
         labels_table(options, rows)
         text = f"{rows.table('labels')}\n{worth(rows)}\n"
@@ -404,7 +472,7 @@ def main() -> None:
             parser.error("--table shift needs --target: jets of the other simulation")
         shift_table(options, rows)
         text = rows.table("measured on")
-    seeds, jets, tested = options.seeds, options.jets, options.test_jets
+    seeds, jets, tested = len(options.seeds), options.jets, options.test_jets
     text = (
         f"Mean AUC against QCD on {tested} jets, mean ± standard deviation over {seeds} seeds; in\n"
         "brackets: whether Welch's t-test at 5 % tells it from the first column.\n"

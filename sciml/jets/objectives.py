@@ -6,6 +6,10 @@ The targets need no simulation truth, only the particles: mass, width, energy co
 displaced tracks and the others of `sciml.jets.observables`. A trunk that gives them has learned to
 add momenta and to weigh tracks, which few labels cannot teach (multi-task pretexts: Doersch and
 Zisserman 2017, arXiv:1708.07860).
+
+Of jets with views (`sciml.jets.views`) it says what a physicist would compute of the *other* jet of
+the collision. The best answer is the mean over all showers: what the hard process decides, without
+what the shower does by chance.
 """
 
 from __future__ import annotations
@@ -34,7 +38,10 @@ class JetObservablesConfig:
 
 
 class JetObservables(nn.Module):
-    """What are the observables of this jet? Logarithms of the large ones, in their deviations."""
+    """What are the observables of this jet, or of the other one of its collision?
+
+    Logarithms of the large ones, in their deviations.
+    """
 
     Config = JetObservablesConfig
 
@@ -59,6 +66,7 @@ class JetObservables(nn.Module):
 
     def forward(self, batch: Data) -> dict[str, Tensor]:
         found = wide(self.head(self.trunk(self.embedder(batch)).graph))
-        error = nn.functional.smooth_l1_loss(found, self.targets(batch), reduction="none")
+        target = self.targets(batch.other if "other" in batch else batch)
+        error = nn.functional.smooth_l1_loss(found, target, reduction="none")
         loss, count = mean_of(error.mean(-1))
         return {"loss": loss, "count": count}

@@ -58,3 +58,18 @@ def test_targets_stay_when_not_training(jets):
     module.eval()
     module(collate(jets[64:128]))
     assert module.scale.count == seen == 64
+
+
+def test_of_jets_with_views_the_other_one_is_described(jets):
+    """Nothing but the observables of the other jet is asked for: those of the jet itself are the
+    targets where it is its own view, and shuffled partners cannot be told."""
+    alone = collate(jets[:64])
+    itself, another = (collate(jets[:64]) for _ in range(2))
+    itself.other, another.other = collate(jets[:64]), collate(jets[64:128])
+    losses = [float(new()(batch)["loss"]) for batch in (alone, itself, another)]
+    assert losses[0] == losses[1] != losses[2]
+    module = new()
+    expected = torch.nn.functional.smooth_l1_loss(
+        module.head(module.trunk(module.embedder(another)).graph), module.targets(another.other)
+    )
+    assert losses[2] == pytest.approx(float(expected), rel=1e-5)
