@@ -6,11 +6,13 @@
         --target target.parquet --test target_test.parquet
 
 labels: 0.1, 1, 3, 10 and 100 % of the labels of `--jets` jets; the same small network from scratch,
-after pretraining on jets without labels, and after supervised training on other classes
-(`--related`); boosted trees on observables of the jet stand beside them. Of the pretraining
-objectives (`--candidates`) the best one is taken, and for each start the best of the learning rates
-(`--rates`), with other views of the jets or without: by 2,000 further labelled jets (validation)
-after training with 1 %. A seed is one of everything: pretraining, labels, weights and order.
+after pretraining on jets without labels (`--candidates`), and after supervised training on other
+classes (`--related`); boosted trees on observables of the jet stand beside them. For each start the
+best of the learning rates (`--rates`) and times (`--longer`) is taken: by 2,000 further labelled
+jets (validation) after training with 1 %. All train on other views of the jets. What was pretrained
+trains its head alone before the whole network follows (Kumar et al. 2022, arXiv:2202.10054). A seed
+is one of everything: pretraining, labels, weights, order. What pretraining gave is kept in
+FILE.starts/.
 
 With `--views` (`sciml data make jets --views 2`, never with labels) SimCLR compares the jets of a
 collision, or observables are those of the other jet. At the shares of `--taught` Noisy Student is
@@ -67,6 +69,7 @@ from sciml.objectives.self_training import (
     noisy_student,
 )
 from sciml.objectives.supervised import Supervised, SupervisedConfig
+from sciml.paths import atomic_write
 from sciml.report import markdown
 from sciml.train import TrainConfig, fit
 
@@ -87,8 +90,10 @@ CANDIDATES = {
 }  # fmt: skip
 TEACHERS = 3
 """Networks of a committee."""
-RATES = (5e-4, 2e-3, 5e-3)
+RATES = (1e-3, 2e-3)
 VALIDATION = 2000
+HEAD_STEPS, HEAD_RATE = 150, 5e-3
+"""Training of the head alone, before the pretrained network under it changes."""
 
 
 def new_parts(seed: int, start: Any = None) -> tuple[Any, Any]:
@@ -119,6 +124,10 @@ def supervised(
     """A classifier of the jets' classes."""
     config = SupervisedConfig(outputs=len(data.classes))
     model = Supervised(*new_parts(seed, start), config, augment=noise)
+    if start is not None:
+        below = nn.ModuleList([model.trunk, model.embedder]).requires_grad_(False)
+        train(model, data, data.lengths, HEAD_STEPS, seed, rate=HEAD_RATE)
+        below.requires_grad_(True)
     train(model, data, data.lengths, steps, seed, rate=rate)
     return model
 
@@ -292,36 +301,50 @@ def labels_table(options: argparse.Namespace, rows: Rows) -> None:
     def start(name: str, seed: int) -> Any:
         """The trunk and embedder that a way to start gives."""
         if name != "scratch" and (name, seed) not in made:
-            if name == "supervised transfer":
-                related = JetSample.read(options.related, classes=options.related_classes)
-                model = supervised(shuffled(related, options.jets, 0), options.pretrain, seed)
+            kept = rows.path.with_suffix(".starts") / f"{name.replace(' ', '-')}-{seed}.pt"
+            parts = nn.ModuleList(new_parts(seed))
+            if kept.exists():
+                parts.load_state_dict(torch.load(kept, weights_only=True))
             else:
-                model = objectives.build(CANDIDATES[name])(*new_parts(seed), augment=augment)
-                if name.endswith("of views"):
-                    data: Any = Views(pairs, collisions)
-                    train(model, data, pairs.lengths, options.pretrain, seed, collate_views)
-                else:
-                    train(model, pool, pool.lengths, options.pretrain, seed)
-            made[name, seed] = (model.trunk, model.embedder)
+                pretrain(name, parts, seed)
+                kept.parent.mkdir(exist_ok=True)
+                with atomic_write(kept) as temporary:
+                    torch.save(parts.state_dict(), temporary)
+            made[name, seed] = tuple(parts)
         return made.get((name, seed))
+
+    def pretrain(name: str, parts: nn.ModuleList, seed: int) -> None:
+        """Train a trunk and its embedder in place."""
+        if name == "supervised transfer":
+            related = JetSample.read(options.related, classes=options.related_classes)
+            related = shuffled(related, options.jets, 0)
+            model = Supervised(*parts, SupervisedConfig(outputs=len(related.classes)))
+            train(model, related, related.lengths, options.pretrain, seed)
+            return
+        model = objectives.build(CANDIDATES[name])(*parts, augment=augment)
+        if name.endswith("of views"):
+            data = Views(pairs, collisions)
+            train(model, data, pairs.lengths, options.pretrain, seed, collate_views)
+        else:
+            train(model, pool, pool.lengths, options.pretrain, seed)
 
     def tried(name: str) -> dict[str, Any]:
         """The mean AUC on the validation jets, and the settings that give it."""
         if name not in rows.content["validation"]:
-            steps, found = steps_with(len(few), options.longer), []
-            for rate, view in itertools.product(options.rates, (False, True)):
-                noise = augment if view else None
-                model = supervised(few, steps, 99, start(name, 0), rate, noise)
+            found = []
+            for rate, longer in itertools.product(options.rates, options.longer):
+                steps = steps_with(len(few), longer)
+                model = supervised(few, steps, 99, start(name, 0), rate, augment)
                 score = measure(model, validation)["mean_auc"]
-                found.append({"mean_auc": score, "rate": rate, "augmented": view})
+                found.append({"mean_auc": score, "rate": rate, "longer": longer})
             rows.content["validation"][name] = max(found, key=lambda one: one["mean_auc"])
         return rows.content["validation"][name]
 
     def learned(name: str, chosen: JetSample, seed: int) -> Any:
         """A classifier that starts in this way."""
-        settings, steps = tried(name), steps_with(len(chosen), options.longer)
-        noise = augment if settings["augmented"] else None
-        return supervised(chosen, steps, seed, start(name, seed), settings["rate"], noise)
+        settings = tried(name)
+        steps = steps_with(len(chosen), settings["longer"])
+        return supervised(chosen, steps, seed, start(name, seed), settings["rate"], augment)
 
     @functools.cache
     def observed() -> np.ndarray:
@@ -346,7 +369,7 @@ def labels_table(options: argparse.Namespace, rows: Rows) -> None:
         )  # fmt: skip
 
     best = max(options.candidates, key=lambda name: tried(name)["mean_auc"])
-    starts = {"scratch": "scratch", f"pretrained ({best})": best}
+    starts = {"scratch": "scratch"} | {f"pretrained ({n})": n for n in options.candidates}
     if options.related:
         starts["supervised transfer"] = "supervised transfer"
     for seed in options.seeds:
@@ -395,7 +418,7 @@ def shift_table(options: argparse.Namespace, rows: Rows) -> None:
     target = shuffled(JetSample.read(options.target), options.jets, 0)
     source = shuffled(JetSample.read(options.data, classes=target.classes), options.jets, 0)
     test = shuffled(JetSample.read(options.test, classes=source.classes), options.test_jets, 0)
-    steps, half = round(options.longer * SHIFT), len(target) // (2 * len(source.classes))
+    steps, half = round(options.longer[0] * SHIFT), len(target) // (2 * len(source.classes))
     for seed in options.seeds:
         methods: dict[str, Callable[[], Any]] = {
             "source only": partial(supervised, source, steps, seed),
@@ -442,7 +465,8 @@ def main() -> None:
     )
     parser.add_argument("--student", type=int, default=3000, help="steps of a student")
     parser.add_argument("--pretrain", type=int, default=900, help="steps before the few labels")
-    parser.add_argument("--longer", type=float, default=1.0, help="times the steps of training")
+    parser.add_argument("--longer", nargs="+", type=float, default=[1.0, 2.0],
+                        help="times the steps of training")  # fmt: skip
     parser.add_argument("--jets", type=int, default=20_000)
     parser.add_argument("--test-jets", type=int, default=5_000)
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
@@ -457,7 +481,8 @@ def main() -> None:
         {
             "about": options.about, "jets": options.jets, "test_jets": options.test_jets,
             "steps": STEPS, "longer": options.longer, "pretrain": options.pretrain,
-            "student": options.student, "rates": options.rates, "shift": SHIFT,
+            "student": options.student, "rates": options.rates,
+            "head": [HEAD_STEPS, HEAD_RATE], "shift": SHIFT,
             "trunk": TRUNK,
             "device": "CPU, one thread", "torch": torch.__version__,
         },
