@@ -10,9 +10,8 @@ after pretraining on jets without labels (`--candidates`), and after supervised 
 classes (`--related`); boosted trees on observables of the jet stand beside them. For each start the
 best of the learning rates (`--rates`) and times (`--longer`) is taken: by 2,000 further labelled
 jets (validation) after training with 1 %. All train on other views of the jets. What was pretrained
-trains its head alone before the whole network follows (Kumar et al. 2022, arXiv:2202.10054). A seed
-is one of everything: pretraining, labels, weights, order. What pretraining gave is kept in
-FILE.starts/.
+starts with a linear probe as its head (`fit_head`). A seed is one of everything: pretraining,
+labels, weights, order. What pretraining gave is kept in FILE.starts/.
 
 With `--views` (`sciml data make jets --views 2`, never with labels) SimCLR compares the jets of a
 collision, or observables are those of the other jet. At the shares of `--taught` Noisy Student is
@@ -62,6 +61,7 @@ from sciml.jets.tagger import JetTagger
 from sciml.jets.views import Views, augment, other_detector
 from sciml.jets.views import collate as collate_views
 from sciml.objectives.adversarial import AdversarialConfig, DomainAdversarial
+from sciml.objectives.probe import fit_head
 from sciml.objectives.self_training import (
     Joined,
     NoisyStudentConfig,
@@ -92,8 +92,6 @@ TEACHERS = 3
 """Networks of a committee."""
 RATES = (1e-3, 2e-3)
 VALIDATION = 2000
-HEAD_STEPS, HEAD_RATE = 150, 5e-3
-"""Training of the head alone, before the pretrained network under it changes."""
 
 
 def new_parts(seed: int, start: Any = None) -> tuple[Any, Any]:
@@ -125,9 +123,7 @@ def supervised(
     config = SupervisedConfig(outputs=len(data.classes))
     model = Supervised(*new_parts(seed, start), config, augment=noise)
     if start is not None:
-        below = nn.ModuleList([model.trunk, model.embedder]).requires_grad_(False)
-        train(model, data, data.lengths, HEAD_STEPS, seed, rate=HEAD_RATE)
-        below.requires_grad_(True)
+        fit_head(model, data, collate, torch.from_numpy(data.y))
     train(model, data, data.lengths, steps, seed, rate=rate)
     return model
 
@@ -482,8 +478,7 @@ def main() -> None:
             "about": options.about, "jets": options.jets, "test_jets": options.test_jets,
             "steps": STEPS, "longer": options.longer, "pretrain": options.pretrain,
             "student": options.student, "rates": options.rates,
-            "head": [HEAD_STEPS, HEAD_RATE], "shift": SHIFT,
-            "trunk": TRUNK,
+            "shift": SHIFT, "trunk": TRUNK,
             "device": "CPU, one thread", "torch": torch.__version__,
         },
     )  # fmt: skip

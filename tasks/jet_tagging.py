@@ -12,7 +12,8 @@ report.html.
 Further settings: `--trunk.class-depth 0` reads out the mean over particles instead of a class
 token; `--decorrelate 5` keeps the score from sculpting the background's mass (DisCo); `--calibrate
 0.1` keeps a tenth of the labelled jets to fit the temperature; `--views` trains with labels on
-turned and smeared jets. `sciml run jet_mass` learns the mass of a jet instead of its class.
+boosted, turned and smeared jets. `sciml run jet_mass` learns the mass of a jet instead of its
+class.
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ from sciml.jets.networks import TrunkNetwork
 from sciml.jets.sample import JetSample, train_and_test
 from sciml.jets.tagger import JetTagger
 from sciml.jets.views import augment
+from sciml.objectives.probe import fit_head
 from sciml.objectives.supervised import Supervised, SupervisedConfig
 from sciml.paths import atomic_write
 from sciml.report import Page
@@ -71,8 +73,10 @@ class Config:
     compare: bool = True
     """Also train from scratch and fit boosted trees; False trains the final model alone."""
     views: bool = False
-    """Train with labels on jets turned and mirrored about their axis and smeared, anew each time;
+    """Train with labels on jets boosted, turned about their axis and smeared, anew each time;
     worth a try where labels are few and training is long."""
+    head_first: bool = True
+    """Start fine-tuning of pretrained weights with a linear probe as the head, not a random one."""
     features: FeatureSet = "full"
     """Particle features: full (17), kinpid (without tracks) or kin (kinematics alone)."""
     decorrelate: Annotated[float, Range(min=0)] = 0.0
@@ -201,6 +205,8 @@ def finetune(
     kept = round(config.calibrate * len(chosen))
     order = np.random.default_rng(seed).permutation(len(chosen))
     learned = chosen.subset(np.sort(order[kept:]))
+    if start is not None and config.head_first:
+        fit_head(objective, learned, collate, torch.from_numpy(learned.y))
     result = fit(
         objective, learned, replace(config.finetune, seed=seed), out=folder, collate=collate,
         lengths=learned.lengths, title=folder.name,

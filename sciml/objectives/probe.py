@@ -2,7 +2,8 @@
 
 The linear probe is multinomial logistic regression on standardised features; the penalty is chosen
 on a held-out part of the training examples. The kNN probe votes with weights exp(cosine / 0.07)
-(Wu et al. 2018, arXiv:1805.01978, section 3.4).
+(Wu et al. 2018, arXiv:1805.01978, section 3.4). A linear probe is also the head to start from when
+a pretrained trunk is trained further (`fit_head`).
 """
 
 from __future__ import annotations
@@ -136,6 +137,37 @@ def _fit(features: Tensor, labels: Tensor, classes: int, penalty: float) -> Line
     ).x  # fmt: skip
     weight = torch.from_numpy(found[:-classes].reshape(classes, -1).copy())
     return LinearProbe(mean, deviation, weight, torch.from_numpy(found[-classes:].copy()), penalty)
+
+
+def fit_head(
+    objective: nn.Module, dataset: Examples, collate: Callable[[list[Any]], Any], labels: Tensor
+) -> None:
+    """Make the linear head of a classifier of graphs what a linear probe of its trunk is.
+
+    Training the whole network from there distorts what pretraining gave less than from a random
+    head (linear probing, then fine-tuning: Kumar et al. 2022, arXiv:2202.10054).
+
+    Args:
+        objective: a `Supervised` (or alike) with `trunk`, `embedder` and a linear `head`.
+        dataset: labelled examples, few enough to embed at once.
+        collate: examples -> raw batch.
+        labels: [len(dataset)] int64 classes, negative where unknown.
+
+    Raises:
+        InputError: the head is not one linear layer, or labels of fewer than two classes.
+    """
+    head = objective.head
+    if not isinstance(head, nn.Linear):
+        raise InputError(
+            "only a linear head can start as a probe", hint="Leave the head's `hidden` at 0"
+        )
+    known = (labels >= 0).nonzero()[:, 0]
+    features = embed(objective.trunk, objective.embedder, dataset, collate, indices=known.numpy())  # type: ignore[arg-type]
+    found = fit_linear(features, labels[known], classes=head.out_features)
+    weight = found.weight / found.deviation
+    with torch.no_grad():
+        head.weight.copy_(weight)
+        head.bias.copy_(found.bias - weight @ found.mean)
 
 
 def knn_scores(

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from sciml.errors import InputError
-from sciml.objectives.probe import auc, embed, fit_linear, knn_scores, metrics, probe
+from sciml.objectives.probe import auc, embed, fit_head, fit_linear, knn_scores, metrics, probe
+from sciml.objectives.supervised import Supervised, SupervisedConfig
 
 
 def clusters(number: int = 300, seed: int = 0, dim: int = 5):
@@ -92,3 +93,31 @@ def test_probe_reports_both_and_embed_keeps_modes(trunk, embedder, make_batch):
 def test_one_class_cannot_be_probed():
     with pytest.raises(InputError, match="two classes"):
         fit_linear(torch.randn(5, 2), torch.zeros(5, dtype=torch.long))
+
+
+def test_a_head_starts_as_the_linear_probe(trunk, embedder, make_batch):
+    """In units of the embeddings themselves, on known labels alone; nothing below it changes."""
+    whole = make_batch(40)
+    dataset = [{key: whole[key][i] for key in whole.keys() if key != "y"} for i in range(40)]
+
+    def collate(items):
+        batch = make_batch(1)
+        for key in items[0]:
+            batch[key] = torch.stack([item[key] for item in items])
+        return batch
+
+    labels = torch.arange(40) % 3
+    labels[5] = -1
+    model = Supervised(trunk, embedder, SupervisedConfig(outputs=4))
+    before = [p.clone() for p in trunk.parameters()]
+    fit_head(model, dataset, collate, labels)
+    assert all(torch.equal(a, b) for a, b in zip(before, trunk.parameters(), strict=True))
+    features = embed(trunk, embedder, dataset, collate)
+    known = labels >= 0
+    expected = fit_linear(features[known], labels[known], classes=4).scores(features)
+    found = model.predict(collate(dataset)).softmax(-1)
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+    assert found[:, 3].max() < 0.1  # a class without an example
+    with pytest.raises(InputError, match="linear head"):
+        deep = SupervisedConfig(outputs=3, hidden=8)
+        fit_head(Supervised(trunk, embedder, deep), dataset, collate, labels)
