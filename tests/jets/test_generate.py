@@ -98,6 +98,43 @@ def test_a_chunk_is_a_pure_function_and_prefixes_agree():
     assert not other.column("jet_pt").equals(few.column("jet_pt"))
 
 
+def test_views_share_the_hard_process_and_nothing_else():
+    table = simulation.jets_of_chunk("Tbqq", 0, 40, 5, views=2)
+    events = ak.from_arrow(table)
+    collision = ak.to_numpy(events.aux_collision)
+    assert np.array_equal(collision[::2], collision[1::2]) and len(set(collision)) == 20
+    # the same top: its decay to the same quarks, at nearly the same momentum
+    first, second = events[::2], events[1::2]
+    assert ak.all(first.aux_decay_pid == second.aux_decay_pid)
+    pt = ak.to_numpy(events.aux_genpart_pt)
+    assert np.corrcoef(pt[::2], pt[1::2])[0, 1] > 0.8
+    assert np.corrcoef(pt[::2], np.roll(pt[1::2], 1))[0, 1] < 0.6  # of other collisions
+    shift = first.jet_phi - second.jet_phi
+    angle = np.hypot(first.jet_eta - second.jet_eta, (shift + np.pi) % (2 * np.pi) - np.pi)
+    assert ak.all(angle < simulation.SAME_AXIS)
+    # another shower: other particles
+    assert np.mean(ak.to_numpy(first.jet_nparticles == second.jet_nparticles)) < 0.5
+    assert table.slice(0, 10).equals(simulation.jets_of_chunk("Tbqq", 0, 10, 5, views=2))
+    assert "aux_collision" not in simulation.SCHEMA.names
+    numbers = {simulation.first_collision(n, c) for n in processes.PROCESSES for c in range(50)}
+    assert len(numbers) == 50 * len(processes.PROCESSES)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["QCD", "Hbb", "Hqql"])
+def test_a_collision_showered_again_is_like_one_showered_once(name):
+    """Shower, multiparton interactions and hadronisation start from the same scales."""
+    from sciml.jets.events import Collisions
+
+    mean, error = [], []
+    for views in (1, 2):
+        collisions = Collisions(name, 77, veto=False, views=views)
+        sizes = [np.mean([len(p.px) for p, _ in next(collisions)]) for _ in range(300)]
+        mean.append(np.mean(sizes))
+        error.append(np.std(sizes) / np.sqrt(len(sizes)))
+    assert abs(mean[0] - mean[1]) < 4 * np.hypot(*error)
+
+
 def test_plan_counts_and_interleaves():
     tasks = generate.plan(("QCD:3", "Tbqq", "Hbb"), 10_001)
     counts = {n: sum(t.jets for t in tasks if t.name == n) for n in ("QCD", "Tbqq", "Hbb")}
