@@ -57,17 +57,13 @@ from sciml.jets.columns import COLLISION
 from sciml.jets.embedder import JetEmbedder, collate
 from sciml.jets.networks import TrunkNetwork
 from sciml.jets.sample import JetSample
+from sciml.jets.student import student
 from sciml.jets.tagger import JetTagger
 from sciml.jets.views import Views, augment, other_detector
 from sciml.jets.views import collate as collate_views
 from sciml.objectives.adversarial import AdversarialConfig, DomainAdversarial
 from sciml.objectives.probe import fit_head
-from sciml.objectives.self_training import (
-    Joined,
-    NoisyStudentConfig,
-    collate_labelled,
-    noisy_student,
-)
+from sciml.objectives.self_training import Joined
 from sciml.objectives.supervised import Supervised, SupervisedConfig
 from sciml.paths import atomic_write
 from sciml.report import markdown
@@ -250,35 +246,18 @@ def answers(model: Any, jets: JetSample) -> np.ndarray:
     return JetTagger(network, jets.classes).eval().probabilities_of(jets)
 
 
-def student(
-    labelled: JetSample, unlabelled: JetSample, steps: int, seed: int, teacher: Callable[[], Any],
-    *, start: Any = None, rate: float = 2e-3, noise: Any = other_detector, per_class: int = 0,
-    views: np.ndarray | None = None,
+def taught(
+    labelled: JetSample, unlabelled: JetSample, scores: np.ndarray, steps: int, seed: int, *,
+    start: Any = None, rate: float = 2e-3, noise: Any = other_detector, **choice: Any,
 ) -> Any:  # fmt: skip
-    """What learns, with noise, from the labels and from what a teacher calls the rest.
+    """A student that starts in some way; see `student` for `choice`."""
+    config = SupervisedConfig(outputs=len(labelled.classes))
+    network = Supervised(*new_parts(seed, start), config, augment=noise)
 
-    `teacher` gives the teacher's probabilities of the unlabelled jets; `per_class` and `views` are
-    `noisy_student`'s.
-    """
-    examples: Any = Joined([labelled, unlabelled])
-    truth = np.concatenate([labelled.y, np.full(len(unlabelled), -1)])
+    def learn(model: Any, data: Any, lengths: np.ndarray, join: Any) -> None:
+        train(model, data, lengths, steps, seed, join, rate)
 
-    def model() -> Any:
-        config = SupervisedConfig(outputs=len(labelled.classes))
-        return Supervised(*new_parts(seed, start), config, augment=noise)
-
-    def learn(objective: Any, data: Any, generation: int) -> Any:
-        if generation:
-            lengths = np.array([len(example["x"]) for example, _ in data])
-            train(objective, data, lengths, steps, seed, collate_labelled(collate), rate)
-        return objective
-
-    return noisy_student(
-        examples, truth, len(labelled.classes), labelled=range(len(labelled)),
-        unlabelled=range(len(labelled), len(examples)), test=[], models=[nn.Identity, model],
-        train=learn, predict=lambda *_: torch.from_numpy(teacher()),
-        config=NoisyStudentConfig(threshold=0, per_class=per_class), views=views,
-    )[-1].model  # fmt: skip
+    return student(network, labelled, unlabelled, scores, learn, **choice)
 
 
 def labels_table(options: argparse.Namespace, rows: Rows) -> None:
@@ -356,12 +335,11 @@ def labels_table(options: argparse.Namespace, rows: Rows) -> None:
             votes.append(answers(learned("scratch", chosen, seed + 1000 * member), pairs))
         return np.mean(votes, 0)
 
-    def taught(name: str, labels: str, chosen: JetSample, seed: int, agree: bool) -> Any:
+    def pupil(name: str, labels: str, chosen: JetSample, seed: int, agree: bool) -> Any:
         """A student of the committee that starts in this way."""
-        return student(
-            chosen, pairs, options.student, seed, lambda: committee(labels, seed),
-            start=start(name, seed), rate=tried(name)["rate"], noise=augment,
-            views=collisions if agree else None,
+        return taught(
+            chosen, pairs, committee(labels, seed), options.student, seed, start=start(name, seed),
+            rate=tried(name)["rate"], noise=augment, views=collisions if agree else None,
         )  # fmt: skip
 
     best = max(options.candidates, key=lambda name: tried(name)["mean_auc"])
@@ -381,7 +359,7 @@ def labels_table(options: argparse.Namespace, rows: Rows) -> None:
                 ("scratch, Noisy Student of single jets", "scratch", False),
             ):
                 key = {"labels": labels, "method": method, "seed": seed}
-                rows.add(key, test, partial(taught, name, labels, chosen, seed, agree))
+                rows.add(key, test, partial(pupil, name, labels, chosen, seed, agree))
         tree_rows(pool, test, seed, options.fractions, rows)
 
 
@@ -420,13 +398,12 @@ def shift_table(options: argparse.Namespace, rows: Rows) -> None:
             "source only": partial(supervised, source, steps, seed),
             "randomised": partial(supervised, source, steps, seed, noise=other_detector),
             "adversarial": partial(adversarial, source, target, steps, seed),
-            "noisy student": partial(
-                student,
+            "noisy student": lambda seed=seed: taught(
                 source,
                 target,
+                answers(supervised(source, steps, seed), target),
                 steps,
                 seed,
-                lambda seed=seed: answers(supervised(source, steps, seed), target),
                 per_class=half,
             ),
             "oracle": partial(supervised, target, steps, seed),

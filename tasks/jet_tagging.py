@@ -12,8 +12,10 @@ report.html.
 Further settings: `--trunk.class-depth 0` reads out the mean over particles instead of a class
 token; `--decorrelate 5` keeps the score from sculpting the background's mass (DisCo); `--calibrate
 0.1` keeps a tenth of the labelled jets to fit the temperature; `--views` trains with labels on
-boosted, turned and smeared jets. `sciml run jet_mass` learns the mass of a jet instead of its
-class.
+boosted, turned and smeared jets. `--unlabelled FILES` are further jets: they are pretrained on, and
+all that was trained with the labels names them together for one more network, a student. Best are
+jets of collisions showered twice (`sciml data make jets --views 2`): what the two jets of one share
+is what both learn. `sciml run jet_mass` learns the mass of a jet instead of its class.
 """
 
 from __future__ import annotations
@@ -31,16 +33,17 @@ import torch
 from sciml import objectives
 from sciml.config import Range
 from sciml.errors import InputError, unknown
-from sciml.jets import metrics, plots, starts
+from sciml.jets import metrics, plots, starts, views
 from sciml.jets.attribution import occlusion
 from sciml.jets.baselines import BoostedTrees, observables_of
+from sciml.jets.columns import COLLISION
 from sciml.jets.decorrelation import Decorrelated, invariant_mass
 from sciml.jets.embedder import FeatureSet, collate, raw_batch
-from sciml.jets.io import create
+from sciml.jets.io import create, expand, open_jets
 from sciml.jets.networks import TrunkNetwork
 from sciml.jets.sample import JetSample, train_and_test
+from sciml.jets.student import student
 from sciml.jets.tagger import JetTagger
-from sciml.jets.views import augment
 from sciml.objectives.probe import fit_head
 from sciml.objectives.supervised import Supervised, SupervisedConfig
 from sciml.paths import atomic_write
@@ -60,6 +63,9 @@ class Config:
     """Files of jets to measure on; none: `test_share` of `data`."""
     test_share: Annotated[float, Range(min=0.01, max=0.9)] = 0.35
     """Share of `data` kept for measuring, if there are no `test` files."""
+    unlabelled: tuple[str, ...] = ()
+    """Files of further jets, whose labels are not read: for pretraining instead of `data`, and for
+    a student; best with several jets of each collision (`sciml data make jets --views 2`)."""
     classes: tuple[str, ...] = ()
     """Classes to tell apart, in this order; none: all that occur."""
     background: str = "QCD"
@@ -97,6 +103,10 @@ class Config:
         steps=150, batch_size=64, lr=1e-3, warmup=0.1, weight_decay=0.05
     )
     """Training with labels, the same from pretrained weights and from scratch."""
+    student: TrainConfig = TrainConfig(
+        steps=1500, batch_size=64, lr=2e-3, warmup=0.1, weight_decay=0.01
+    )
+    """Training of the student, where there are `unlabelled` jets."""
     pretraining: bool = True
     """False: none; the final model is trained from scratch."""
     seed: int = 0
@@ -110,6 +120,7 @@ TINY: dict[str, Any] = {
     "trunk": {"dim": 16, "depth": 1, "heads": 2, "bias_hidden": 8},
     "pretrain": {"steps": 12, "batch_size": 16, "log_every": 4},
     "finetune": {"steps": 10, "batch_size": 16, "log_every": 5},
+    "student": {"steps": 10, "batch_size": 16, "log_every": 5},
 }
 
 
@@ -117,30 +128,43 @@ def main(config: Config, out: Path) -> None:
     """Run the recipe; the same call goes on where an interrupted one stopped."""
     began = time.monotonic()
     train, test = read(config)
-    pretrained = pretrain(config, train, out) if config.pretraining else None
+    further = Further.read(config, train)
+    pretrained = pretrain(config, train, further, out) if config.pretraining else None
     methods = ["pretrained"] if pretrained else ["scratch"]
     if config.compare:
         methods = (
             [*methods, "scratch", "boosted trees"] if pretrained else [*methods, "boosted trees"]
         )
+    if further:
+        methods = [*methods, "student"]
+    shipped = "student" if further else methods[0]
     observed = (observables_of(train), observables_of(test)) if config.compare else None
+    observed_further = observables_of(further.jets) if further and config.compare else None
 
     results = Results()
     for count in config.labels:
         for seed in config.seeds:
             index = draw_labels(train, count, seed)
             chosen = train.subset(index)
+            votes: list[np.ndarray] = []
             for method in methods:
                 if method == "boosted trees" and observed:
                     trees = BoostedTrees(len(train.classes), seed).fit(observed[0][index], chosen.y)
                     results.add(config, method, len(index), seed, trees.predict(observed[1]), test)
+                    if observed_further is not None:
+                        votes.append(trees.predict(observed_further))
                     continue
-                start = pretrained if method == "pretrained" else None
+                start = None if method == "scratch" else pretrained
                 folder = out / "runs" / f"{method}-{len(index)}-{seed}"
-                tagger, history = finetune(config, chosen, start, seed, folder)
+                if further and method == "student":
+                    tagger, history = teach(config, chosen, further, votes, start, seed, folder)
+                else:
+                    tagger, history = finetune(config, chosen, start, seed, folder)
+                    if further:
+                        votes.append(tagger.probabilities_of(further.jets))
                 scores = tagger.probabilities_of(test)
                 results.add(config, method, len(index), seed, scores, test, history)
-                if method == methods[0] and seed == config.seeds[0]:
+                if method == shipped and seed == config.seeds[0]:
                     # the last one stays: that of the largest number of labels
                     tagger.save(out / "model.safetensors", {"data_sha256": train.sha256()})
     results.write(out, test)
@@ -163,15 +187,46 @@ def read(config: Config) -> tuple[JetSample, JetSample]:
     return train, test
 
 
-def pretrain(config: Config, train: JetSample, out: Path) -> Any:
+@dataclass(frozen=True)
+class Further:
+    """Jets without labels.
+
+    Attributes:
+        jets: the jets.
+        collisions: [len(jets)] the number of each jet's collision, if the files tell.
+    """
+
+    jets: JetSample
+    collisions: np.ndarray | None
+
+    @classmethod
+    def read(cls, config: Config, train: JetSample) -> Further | None:
+        """The `unlabelled` jets, if there are any."""
+        if not config.unlabelled:
+            return None
+        paired = True
+        for file in expand(config.unlabelled):
+            with open_jets(file) as reader:
+                paired = paired and COLLISION in reader.columns
+        most = config.most or None
+        jets = JetSample.read(config.unlabelled, most=most, columns=[COLLISION] if paired else [])
+        return cls(jets, jets.column(COLLISION) if paired else None)
+
+
+def pretrain(config: Config, train: JetSample, further: Further | None, out: Path) -> Any:
     """The trunk and its embedder, trained on all jets to learn from, without their labels."""
     if folder := starts.saved(config.start):
         return starts.load(folder, config.features)
     torch.manual_seed(config.seed)
-    objective = objectives.build(config.objective)(*network_parts(config), augment=augment)
+    objective = objectives.build(config.objective)(*network_parts(config), augment=views.augment)
     settings = replace(config.pretrain, seed=config.seed)
+    jets = further.jets if further else train
+    examples: Any = jets
+    join = collate
+    if further and further.collisions is not None:
+        examples, join = views.Views(jets, further.collisions), views.collate
     fit(
-        objective, train, settings, out=out / "pretrain", collate=collate, lengths=train.lengths,
+        objective, examples, settings, out=out / "pretrain", collate=join, lengths=jets.lengths,
         title="pretraining",
     )  # fmt: skip
     return objective
@@ -195,7 +250,7 @@ def finetune(
     torch.manual_seed(seed)
     trunk, embedder = network_parts(config, start)
     settings = SupervisedConfig(outputs=len(chosen.classes))
-    noise = augment if config.views else None
+    noise = views.augment if config.views else None
     objective: Any = Supervised(trunk, embedder, settings, augment=noise)
     if config.decorrelate:
         objective = Decorrelated(
@@ -215,6 +270,30 @@ def finetune(
     if kept:
         tagger.calibrate(chosen.subset(np.sort(order[:kept])))
     return tagger, result.history
+
+
+def teach(
+    config: Config, chosen: JetSample, further: Further, votes: list[np.ndarray], start: Any,
+    seed: int, folder: Path,
+) -> tuple[JetTagger, list[dict[str, Any]]]:  # fmt: skip
+    """A student of the labels and of what all others, together, say of the further jets."""
+    torch.manual_seed(seed)
+    trunk, embedder = network_parts(config, start)
+    settings = SupervisedConfig(outputs=len(chosen.classes))
+    network = Supervised(trunk, embedder, settings, augment=views.augment)
+    history: list[dict[str, Any]] = []
+
+    def learn(model: Supervised, data: Any, lengths: np.ndarray, join: Any) -> None:
+        result = fit(
+            model, data, replace(config.student, seed=seed), out=folder, collate=join,
+            lengths=lengths, title=folder.name,
+        )  # fmt: skip
+        history.extend(result.history)
+
+    scores = np.mean(votes, axis=0)
+    student(network, chosen, further.jets, scores, learn, views=further.collisions)
+    tagger = JetTagger(TrunkNetwork(embedder, trunk, network.head), chosen.classes)
+    return tagger.cpu().eval(), history
 
 
 def network_parts(config: Config, start: Any = None) -> tuple[Any, Any]:

@@ -116,7 +116,7 @@ def make(
             shifted: worse tracks and calorimeters, for studies of domain shift.
         shower: Parton shower: Pythia's own, or Vincia for a second opinion on the physics.
         views: Shower each hard collision so often. Jets of one collision have the same number in
-            the column aux_collision; the objective jets.resimulated learns from what they share.
+            the column aux_collision: `sciml run pretrain` learns from what they share.
         compact: Write a third of the bytes: momenta rounded to 16 significant bits, track
             parameters to 12, and without the columns that follow from the others.
         keep_chunks: Keep the folder OUT.chunks with one file for every 1000 jets.

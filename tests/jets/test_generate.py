@@ -171,6 +171,10 @@ def test_resumed_file_is_the_same_and_foreign_chunks_are_refused(tmp_path):
     (folder / "Zqq-00000-7.parquet").unlink()
     with pytest.raises(InputError, match="seed"):
         generate.make(("QCD", "Zqq"), 14, 6, 1, out)
+    with pytest.raises(InputError, match="views"):
+        generate.make(("QCD", "Zqq"), 14, 5, 1, out, views=2)
+    with pytest.raises(InputError, match="--views"):
+        generate.make(("QCD", "Zqq"), 14, 5, 1, tmp_path / "other.parquet", views=0)
     kept = (folder / "QCD-00000-7.parquet").stat().st_mtime_ns
     generate.make(("QCD", "Zqq"), 14, 5, 1, out, keep_chunks=True)
     assert digest(out) == whole

@@ -3,6 +3,8 @@
 import json
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from sciml.cli import main
@@ -118,3 +120,43 @@ def test_pooled_decorrelated_and_calibrated(tmp_path):
     assert tagger.temperature != 1
     trained = [line for line in lines(folder) if line.get("split") == "train"]
     assert trained and all(0 <= line["disco"] <= 1 for line in trained)
+
+
+def further_jets(path, labels=True):
+    """Jets of the sample, in pairs as of one collision; perhaps without their labels."""
+    table = pq.read_table(shipped("test")).slice(0, 300)
+    table = table.append_column("aux_collision", pa.array(np.arange(300) // 2))
+    if not labels:
+        table = table.drop_columns([n for n in table.column_names if n.startswith("label_")])
+    pq.write_table(table, path)
+    return path
+
+
+def test_a_student_learns_from_what_the_others_say_of_further_jets(tmp_path):
+    """It is one more method and the model that is kept; labels of the further jets are not read."""
+    losses = []
+    for labels in (True, False):
+        file = further_jets(tmp_path / f"{labels}.parquet", labels)
+        folder = tmp_path / str(labels)
+        command = ["run", "jet_tagging", "--tiny", "--seeds", "0", "--unlabelled", str(file)]
+        assert main([*command, "--out", str(folder)]) == 0
+        found = lines(folder)
+        methods = [line["method"] for line in found if line.get("event") == "score"]
+        assert methods == ["pretrained", "scratch", "boosted trees", "student"]
+        losses.append([x["loss"] for x in found if x.get("run") == "student-60-0" and "loss" in x])
+        predictions = read(folder / "predictions.parquet")
+        tagger = JetTagger.from_pretrained(folder)
+        table = np.stack([np.asarray(predictions[f"student_{n}"]) for n in tagger.classes], 1)
+        again = tagger.predict(read(shipped("test")))[np.asarray(predictions.row)]
+        assert np.abs(table - again).max() < 1e-5
+        assert "student" in (folder / "report.html").read_text()
+    assert len(losses[0]) == 2 and losses[0] == losses[1]
+    # the two jets of a pair share a label: with other partners there are other labels
+    table = pq.read_table(tmp_path / "True.parquet")
+    place = table.column_names.index("aux_collision")
+    table = table.set_column(place, "aux_collision", pa.array(np.arange(300) % 150))
+    pq.write_table(table, tmp_path / "apart.parquet")
+    command[-1] = str(tmp_path / "apart.parquet")
+    assert main([*command, "--out", str(tmp_path / "apart")]) == 0
+    other = [x["loss"] for x in lines(tmp_path / "apart") if x.get("run") == "student-60-0"]
+    assert other[:2] != losses[0]
