@@ -128,7 +128,7 @@ def main(config: Config, out: Path) -> None:
     """Run the recipe; the same call goes on where an interrupted one stopped."""
     began = time.monotonic()
     train, test = read(config)
-    further = Further.read(config, train)
+    further = Further.read(config)
     pretrained = pretrain(config, train, further, out) if config.pretraining else None
     methods = ["pretrained"] if pretrained else ["scratch"]
     if config.compare:
@@ -137,7 +137,7 @@ def main(config: Config, out: Path) -> None:
         )
     if further:
         methods = [*methods, "student"]
-    shipped = "student" if further else methods[0]
+    kept = "student" if further else methods[0]
     observed = (observables_of(train), observables_of(test)) if config.compare else None
     observed_further = observables_of(further.jets) if further and config.compare else None
 
@@ -164,7 +164,7 @@ def main(config: Config, out: Path) -> None:
                         votes.append(tagger.probabilities_of(further.jets))
                 scores = tagger.probabilities_of(test)
                 results.add(config, method, len(index), seed, scores, test, history)
-                if method == shipped and seed == config.seeds[0]:
+                if method == kept and seed == config.seeds[0]:
                     # the last one stays: that of the largest number of labels
                     tagger.save(out / "model.safetensors", {"data_sha256": train.sha256()})
     results.write(out, test)
@@ -200,7 +200,7 @@ class Further:
     collisions: np.ndarray | None
 
     @classmethod
-    def read(cls, config: Config, train: JetSample) -> Further | None:
+    def read(cls, config: Config) -> Further | None:
         """The `unlabelled` jets, if there are any."""
         if not config.unlabelled:
             return None

@@ -23,4 +23,5 @@ JET_COLUMNS = ("jet_pt", "jet_energy")
 JET_MOMENTUM = ("jet_pt", "jet_eta", "jet_phi", "jet_energy")
 """Four-momentum of the jet, of which the positions of particles are measured from the axis."""
 COLLISION = "aux_collision"
-"""The number of a jet's hard collision, in files of several views of each (`sciml.jets.views`)."""
+"""The number of a jet's hard collision, in files of several views of each (`sciml.jets.views`);
+files may be read together."""

@@ -64,14 +64,11 @@ def read_jets(path: Path) -> Corpus:
 
 
 def _collisions(files: list[Path]) -> NDArray[np.int64]:
-    """The collision of every jet in the files; no two files share one."""
-    parts, first = [], 0
+    """The number of the collision of every jet in the files."""
+    parts = [np.zeros(0, np.int64)]
     for file in files:
         with open_jets(file) as reader:
-            numbers = [np.asarray(events[COLLISION]) for events in reader.iterate([COLLISION])]
-        found, group = np.unique(np.concatenate(numbers), return_inverse=True)
-        parts.append(first + group)
-        first += len(found)
+            parts += [np.asarray(events[COLLISION]) for events in reader.iterate([COLLISION])]
     return np.concatenate(parts)
 
 
