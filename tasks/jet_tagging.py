@@ -23,6 +23,7 @@ from __future__ import annotations
 import copy
 import json
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -39,7 +40,7 @@ from sciml.jets.baselines import BoostedTrees, observables_of
 from sciml.jets.columns import COLLISION
 from sciml.jets.decorrelation import Decorrelated, invariant_mass
 from sciml.jets.embedder import FeatureSet, collate, raw_batch
-from sciml.jets.io import create, expand, open_jets
+from sciml.jets.io import common_columns, create, expand
 from sciml.jets.networks import TrunkNetwork
 from sciml.jets.sample import JetSample, train_and_test
 from sciml.jets.student import student
@@ -156,12 +157,10 @@ def main(config: Config, out: Path) -> None:
                     continue
                 start = None if method == "scratch" else pretrained
                 folder = out / "runs" / f"{method}-{len(index)}-{seed}"
-                if further and method == "student":
-                    tagger, history = teach(config, chosen, further, votes, start, seed, folder)
-                else:
-                    tagger, history = finetune(config, chosen, start, seed, folder)
-                    if further:
-                        votes.append(tagger.probabilities_of(further.jets))
+                heard = votes if method == "student" else []
+                tagger, history = finetune(config, chosen, start, seed, folder, further, heard)
+                if further and method != "student":
+                    votes.append(tagger.probabilities_of(further.jets))
                 scores = tagger.probabilities_of(test)
                 results.add(config, method, len(index), seed, scores, test, history)
                 if method == kept and seed == config.seeds[0]:
@@ -204,10 +203,7 @@ class Further:
         """The `unlabelled` jets, if there are any."""
         if not config.unlabelled:
             return None
-        paired = True
-        for file in expand(config.unlabelled):
-            with open_jets(file) as reader:
-                paired = paired and COLLISION in reader.columns
+        paired = COLLISION in common_columns(expand(config.unlabelled))
         most = config.most or None
         jets = JetSample.read(config.unlabelled, most=most, columns=[COLLISION] if paired else [])
         return cls(jets, jets.column(COLLISION) if paired else None)
@@ -244,13 +240,17 @@ def draw_labels(train: JetSample, count: int, seed: int) -> np.ndarray:
 
 
 def finetune(
-    config: Config, chosen: JetSample, start: Any, seed: int, folder: Path
-) -> tuple[JetTagger, list[dict[str, Any]]]:
-    """A tagger trained on labelled jets, from pretrained weights or (None) from scratch."""
+    config: Config, chosen: JetSample, start: Any, seed: int, folder: Path,
+    further: Further | None = None, votes: Sequence[np.ndarray] = (),
+) -> tuple[JetTagger, list[dict[str, Any]]]:  # fmt: skip
+    """A tagger trained on labelled jets, from pretrained weights or (None) from scratch.
+
+    With `votes`, what others say of the `further` jets, it is a student of both.
+    """
     torch.manual_seed(seed)
     trunk, embedder = network_parts(config, start)
     settings = SupervisedConfig(outputs=len(chosen.classes))
-    noise = views.augment if config.views else None
+    noise = views.augment if config.views or votes else None
     objective: Any = Supervised(trunk, embedder, settings, augment=noise)
     if config.decorrelate:
         objective = Decorrelated(
@@ -260,40 +260,26 @@ def finetune(
     kept = round(config.calibrate * len(chosen))
     order = np.random.default_rng(seed).permutation(len(chosen))
     learned = chosen.subset(np.sort(order[kept:]))
-    if start is not None and config.head_first:
-        fit_head(objective, learned, collate, torch.from_numpy(learned.y))
-    result = fit(
-        objective, learned, replace(config.finetune, seed=seed), out=folder, collate=collate,
-        lengths=learned.lengths, title=folder.name,
-    )  # fmt: skip
-    tagger = JetTagger(TrunkNetwork(embedder, trunk, objective.head), chosen.classes).cpu().eval()
-    if kept:
-        tagger.calibrate(chosen.subset(np.sort(order[:kept])))
-    return tagger, result.history
-
-
-def teach(
-    config: Config, chosen: JetSample, further: Further, votes: list[np.ndarray], start: Any,
-    seed: int, folder: Path,
-) -> tuple[JetTagger, list[dict[str, Any]]]:  # fmt: skip
-    """A student of the labels and of what all others, together, say of the further jets."""
-    torch.manual_seed(seed)
-    trunk, embedder = network_parts(config, start)
-    settings = SupervisedConfig(outputs=len(chosen.classes))
-    network = Supervised(trunk, embedder, settings, augment=views.augment)
     history: list[dict[str, Any]] = []
 
     def learn(model: Supervised, data: Any, lengths: np.ndarray, join: Any) -> None:
+        settings = replace(config.student if votes else config.finetune, seed=seed)
         result = fit(
-            model, data, replace(config.student, seed=seed), out=folder, collate=join,
-            lengths=lengths, title=folder.name,
-        )  # fmt: skip
+            model, data, settings, out=folder, collate=join, lengths=lengths, title=folder.name
+        )
         history.extend(result.history)
 
-    scores = np.mean(votes, axis=0)
-    student(network, chosen, further.jets, scores, learn, views=further.collisions)
-    tagger = JetTagger(TrunkNetwork(embedder, trunk, network.head), chosen.classes)
-    return tagger.cpu().eval(), history
+    if further and votes:
+        scores = np.mean(votes, axis=0)
+        student(objective, learned, further.jets, scores, learn, views=further.collisions)
+    else:
+        if start is not None and config.head_first:
+            fit_head(objective, learned, collate, torch.from_numpy(learned.y))
+        learn(objective, learned, learned.lengths, collate)
+    tagger = JetTagger(TrunkNetwork(embedder, trunk, objective.head), chosen.classes).cpu().eval()
+    if kept:
+        tagger.calibrate(chosen.subset(np.sort(order[:kept])))
+    return tagger, history
 
 
 def network_parts(config: Config, start: Any = None) -> tuple[Any, Any]:

@@ -78,7 +78,8 @@ class Decorrelated(Supervised):
         """The losses of a labelled raw batch; `disco` is the distance correlation."""
         outputs = wide(self.predict(self.noised(batch)))
         found: dict[str, Any] = self.losses(outputs, batch.y, None)
-        background, found["disco"] = batch.y == self.background, outputs.new_zeros(())
+        known = batch.y if batch.y.dim() == 1 else batch.y.argmax(-1)  # classes, or soft ones
+        background, found["disco"] = known == self.background, outputs.new_zeros(())
         if int(background.sum()) >= LEAST:
             score = outputs[background].softmax(-1)[:, self.background]
             correlation = distance_correlation(score, invariant_mass(batch)[background].to(score))

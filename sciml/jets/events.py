@@ -128,20 +128,18 @@ class _HardCollisions:
     """
 
     def __init__(self, name: str, lines: list[str], early: bool) -> None:
-        maker = _Pythia(name, [*lines, "PartonLevel:all = off"], early, False)
-        self.pythia = maker.pythia
-        self._maker = maker
-        self.pythia.next()
-        self._info = self.pythia.infoPython()
-        self.source = pythia_module().LHAupFromPYTHIA8(self.pythia.process, self._info)
+        self.maker = _Pythia(name, [*lines, "PartonLevel:all = off"], early, False)
+        self.maker.next()
+        self._info = self.maker.pythia.infoPython()
+        self.source = pythia_module().LHAupFromPYTHIA8(self.maker.pythia.process, self._info)
 
     def next(self) -> None:
         """The next collision."""
-        while not self.pythia.next():
+        while not self.maker.next():
             pass
         # Python is given a copy of Pythia's notes; the scales of this collision, from which showers
         # start, are put into the copy that `source` reads.
-        now = self.pythia.infoPython()
+        now = self.maker.pythia.infoPython()
         self._info.setPDFalpha(
             0, now.id1(), now.id2(), now.x1(), now.x2(), now.pdf1(), now.pdf2(), now.Q2Fac(),
             now.alphaEM(), now.alphaS(), now.Q2Ren(), now.scalup(),

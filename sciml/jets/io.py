@@ -116,6 +116,19 @@ def _open_root(path: Path, format: str | None, tree: str | None, collection: str
     return reader
 
 
+def common_columns(files: Sequence[Path]) -> set[str]:
+    """The columns that each of these files has.
+
+    Raises:
+        InputError: see `open_jets`.
+    """
+    found = []
+    for file in files:
+        with open_jets(file) as reader:
+            found.append(set(reader.columns))
+    return set.intersection(*found)
+
+
 def expand(paths: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> list[Path]:
     """Files for a path, a glob pattern, or a list of them, sorted within each pattern.
 

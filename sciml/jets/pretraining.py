@@ -13,7 +13,7 @@ from sciml.errors import InputError
 from sciml.jets import embedder, views
 from sciml.jets.columns import COLLISION
 from sciml.jets.dataset import JetDataset
-from sciml.jets.io import open_jets
+from sciml.jets.io import common_columns, open_jets
 from sciml.jets.processes import CLASSES
 from sciml.objectives.base import Examples
 from sciml.objectives.corpus import Corpus
@@ -33,12 +33,8 @@ def read_jets(path: Path) -> Corpus:
     files: list[Path] = [path]
     if path.is_dir():
         files = sorted(p for p in path.rglob("*") if p.suffix.lower() in ENDINGS) or [path]
-    known, paired = set(CLASSES), True
-    for file in files:
-        with open_jets(file) as reader:
-            known &= {name.removeprefix("label_") for name in reader.columns}
-            paired = paired and COLLISION in reader.columns
-    classes = tuple(name for name in CLASSES if name in known)
+    columns = common_columns(files)
+    classes = tuple(name for name in CLASSES if f"label_{name}" in columns)
     try:
         dataset = JetDataset(files, classes=classes)
     except InputError:
@@ -48,7 +44,7 @@ def read_jets(path: Path) -> Corpus:
         classes, dataset = (), JetDataset(files)
     examples: Examples = dataset
     join = embedder.collate
-    if paired:
+    if COLLISION in columns:
         examples, join = views.Views(dataset, _collisions(files)[dataset.rows]), views.collate
     return Corpus(
         name=path.name,

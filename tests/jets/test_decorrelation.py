@@ -120,3 +120,16 @@ def test_training_sees_views_and_the_true_mass():
     count = len(seen)
     model.eval()(batch)
     assert len(seen) == count
+
+
+def test_soft_labels_count_as_their_likeliest_class():
+    torch.manual_seed(0)
+    trunk = trunks.build("pair_transformer", dim=16, depth=1, heads=2, pair_dim=4).eval()
+    model = Decorrelated(trunk, JetEmbedder(16, 4), SupervisedConfig(), background=0, strength=5.0)
+    jets, labels = example(40, 8), torch.arange(40) % 2
+    hard = model.eval()(raw_batch(jets, labels))
+    certain = torch.nn.functional.one_hot(labels, 2).float()
+    soft = model(raw_batch(jets, certain))
+    torch.testing.assert_close(soft["loss"], hard["loss"])
+    unsure = model(raw_batch(jets, 0.6 * certain + 0.2))
+    assert hard["disco"] > 0 and torch.equal(unsure["disco"], hard["disco"])

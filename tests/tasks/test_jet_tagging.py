@@ -160,3 +160,13 @@ def test_a_student_learns_from_what_the_others_say_of_further_jets(tmp_path):
     assert main([*command, "--out", str(tmp_path / "apart")]) == 0
     other = [x["loss"] for x in lines(tmp_path / "apart") if x.get("run") == "student-60-0"]
     assert other[:2] != losses[0]
+
+
+def test_a_student_is_decorrelated_and_calibrated_like_the_others(tmp_path):
+    file = further_jets(tmp_path / "further.parquet")
+    folder = tmp_path / "run"
+    options = ("--unlabelled", str(file), "--decorrelate", "3", "--calibrate", "0.3")
+    assert main(["run", "jet_tagging", *QUICK, *options, "--out", str(folder)]) == 0
+    assert JetTagger.from_pretrained(folder / "model.safetensors").temperature != 1
+    trained = [x for x in lines(folder) if x.get("run") == "student-60-0" and "loss" in x]
+    assert trained and all(0 <= line["disco"] <= 1 for line in trained)
