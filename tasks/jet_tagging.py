@@ -138,7 +138,6 @@ def main(config: Config, out: Path) -> None:
         )
     if further:
         methods = [*methods, "student"]
-    kept = "student" if further else methods[0]
     observed = (observables_of(train), observables_of(test)) if config.compare else None
     observed_further = observables_of(further.jets) if further and config.compare else None
 
@@ -163,11 +162,16 @@ def main(config: Config, out: Path) -> None:
                     votes.append(tagger.probabilities_of(further.jets))
                 scores = tagger.probabilities_of(test)
                 results.add(config, method, len(index), seed, scores, test, history)
-                if method == kept and seed == config.seeds[0]:
+                if method == kept_of(methods) and seed == config.seeds[0]:
                     # the last one stays: that of the largest number of labels
                     tagger.save(out / "model.safetensors", {"data_sha256": train.sha256()})
     results.write(out, test)
     report(config, results, train, test, out, time.monotonic() - began)
+
+
+def kept_of(methods: list[str]) -> str:
+    """The method whose model is kept and shown: the student, or the first one."""
+    return "student" if "student" in methods else methods[0]
 
 
 def read(config: Config) -> tuple[JetSample, JetSample]:
@@ -397,7 +401,7 @@ def report(
         ],
         "Error: bootstrap. Where no background jet passes, a lower limit at 95 % confidence.",
     )
-    best = methods[0]
+    best = kept_of(methods)
     page.heading("Confusion, scores, calibration")
     scores = results.scores[best]
     page.figure(plots.confusion(scores, test.y, classes), f"Rows sum to one; {best}.")
