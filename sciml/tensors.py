@@ -95,7 +95,7 @@ def write(
                 digest.update(piece)
             for name in order:
                 flat = tensors[name].detach().cpu().contiguous().reshape(-1)
-                data = flat.view(torch.uint8).numpy()
+                data = flat.view(torch.uint8).numpy().data
                 file.write(data)
                 digest.update(data)
     except OSError as error:
@@ -156,7 +156,7 @@ def read(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[str, str
     try:
         tensors = load_file(path)
     except (SafetensorError, OSError) as error:
-        raise _damaged(path, str(error)) from None
+        raise _damaged(Path(path), str(error)) from None
     return {name: tensors[name] for name in entries}, metadata
 
 

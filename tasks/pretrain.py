@@ -31,7 +31,7 @@ from torch import nn
 
 from sciml import objectives, own, trunks
 from sciml.config import Range, to_dict
-from sciml.errors import InputError
+from sciml.errors import InputError, unknown
 from sciml.objectives import probe
 from sciml.objectives.base import Examples
 from sciml.objectives.corpus import Corpus, suffixes
