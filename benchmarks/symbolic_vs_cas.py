@@ -160,14 +160,14 @@ def right(problem: Expr, answer: Answer) -> bool:
     if answer is None:
         return False
     if isinstance(answer, Expr):
-        return check(problem, answer, "x").verified
+        return check(problem, answer, "x").agrees
     from sciml.symbolic.ode import order_of
     from sciml.symbolic.ode_check import check_explicit, check_implicit
 
     kind, e = answer
     if kind == "explicit":
-        return check_explicit(problem, e, "x", "y", order_of(problem, "y")).verified
-    return check_implicit(problem, e, "x", "y").verified
+        return check_explicit(problem, e, "x", "y", order_of(problem, "y")).agrees
+    return check_implicit(problem, e, "x", "y").agrees
 
 
 def second_look(f: Expr, answer: Answer) -> bool | None:

@@ -37,6 +37,7 @@ from sciml.symbolic.model import ModelConfig, Seq2Seq, collate
 from sciml.symbolic.pairs import Pairs
 from sciml.symbolic.parser import parse
 from sciml.symbolic.printing import latex
+from sciml.symbolic.result import PROOFS
 from sciml.symbolic.wire import dump
 from sciml.symbolic.worker import Worker
 from sciml.train import TrainConfig, fit
@@ -241,7 +242,7 @@ def solved(model: Seq2Seq, asked: list[Expr], beam: int) -> list[Expr | None]:
             answers = model.propose([f], beam)[0]
         except InputError:  # longer than the model reads
             answers = []
-        out.append(next((a for a in answers if check(f, a, "x").verified), None))
+        out.append(next((a for a in answers if check(f, a, "x").agrees), None))
     return out
 
 
@@ -329,7 +330,7 @@ def _worked(
         full = {**job, "f": dump(f), "variable": "x", "timeout": timeout}
         message, before = worker.ask(full, timeout)
         last = message or (before[-1] if before else {})
-        good = last.get("status") == "verified"
+        good = last.get("status") in PROOFS
         methods.append(str(last.get("method", "")) if good else None)
         times.append(time.perf_counter() - started)
     return methods, times
@@ -349,7 +350,7 @@ def _asked(
         if answer is not None and times[-1] <= timeout:
             job = {"kind": "verify", "f": dump(f), "answer": dump(answer), "variable": "x"}
             message, _ = worker.ask(job, timeout)
-            good = message is not None and message["status"] == "verified"
+            good = message is not None and message["status"] in PROOFS
         methods.append(system if good else None)
     return methods, times
 

@@ -27,6 +27,7 @@ import numpy as np
 from sciml.symbolic import expression as ex
 from sciml.symbolic.evaluate import Program
 from sciml.symbolic.expression import Expr
+from sciml.symbolic.result import PROOFS
 
 DIGITS = 40
 _PRECISIONS = (192, 512, 1536)
@@ -40,11 +41,14 @@ class Check:
     """The outcome of a verification.
 
     Attributes:
-        status: ``verified``, ``unverified`` or ``timeout``.
-        how: ``numeric``, ``symbolic`` (numeric and then proved), or why it is not verified.
+        status: ``verified`` (proved), ``sampled`` (agrees at every point tried), ``unverified``
+            (refuted, or not confirmed) or ``timeout``.
+        how: in words: what proved it, what was compared, or why it is not verified.
         holds: where the identity was seen to hold.
         points: the number of points that agree to 40 digits.
         seconds: wall-clock time.
+        continuous: whether the answer is continuous where the integrand is; None: unknown.
+        note: where it jumps.
     """
 
     status: str
@@ -52,10 +56,23 @@ class Check:
     holds: str = ""
     points: int = 0
     seconds: float = 0.0
+    continuous: bool | None = None
+    note: str = ""
 
     @property
     def verified(self) -> bool:
+        """Whether it is proved."""
         return self.status == "verified"
+
+    @property
+    def agrees(self) -> bool:
+        """Whether it is proved, or agrees at every point tried."""
+        return self.status in PROOFS
+
+    @property
+    def proof(self) -> str:
+        """``proved``, ``sampled``, or empty."""
+        return PROOFS.get(self.status, "")
 
     def __bool__(self) -> bool:
         return self.verified
@@ -233,10 +250,10 @@ def identity(f: Expr, g: Expr, name: str, *, avoid: tuple[Expr, ...] = ()) -> Ch
         status, count, place = _compare(program, f, g, name, sample, avoid)
         total += count
         where.append(place)
-        if status != "verified":
+        if status != "agrees":
             note = f"{place} (constants {_shown(sample)})" if sample else place
             return Check("unverified", status, note, total, time.perf_counter() - started)
-    return Check("verified", "numeric", where[0], total, time.perf_counter() - started)
+    return Check("sampled", "numeric", where[0], total, time.perf_counter() - started)
 
 
 def _shown(sample: dict[str, Fraction]) -> str:
@@ -267,7 +284,7 @@ def _compare(
             continue
         found = _on_line(program, name, sample, points, domain, suspect, middle, only_real)
         if found[0] != "too few points could be decided":
-            return found[0], found[1], kind if found[0] == "verified" else found[2]
+            return found[0], found[1], kind if found[0] == "agrees" else found[2]
     if finite.any():
         return "too few points could be decided", 0, "unknown"
     return _compare_complex(program, name, sample, f)
@@ -307,7 +324,7 @@ def _on_line(
         return "differs on part of the domain", len(agreeing), _part(agreeing, differing)
     if len(agreeing) < _NEEDED:
         return "too few points could be decided", len(agreeing), "unknown"
-    return "verified", len(agreeing), ""
+    return "agrees", len(agreeing), ""
 
 
 def _part(good: list[float], bad: list[float]) -> str:
@@ -337,7 +354,7 @@ def _compare_complex(program: Program, name: str, sample: dict, f: Expr) -> tupl
         return "differs at complex points", agreeing, "nowhere" if not agreeing else "in part"
     if agreeing < _NEEDED:
         return "too few points could be decided", agreeing, "unknown"
-    return "verified", agreeing, "in the complex plane"
+    return "agrees", agreeing, "in the complex plane"
 
 
 def check(integrand: Expr, answer: Expr, name: str, *, symbolic: bool = False) -> Check:
@@ -345,10 +362,10 @@ def check(integrand: Expr, answer: Expr, name: str, *, symbolic: bool = False) -
     started = time.perf_counter()
     slope = answer.diff(name)
     found = identity(integrand, slope, name, avoid=(answer,))
-    how = found.how
-    if found.verified and symbolic and how == "numeric" and _proved(integrand, slope, name):
-        how = "symbolic"
-    return Check(found.status, how, found.holds, found.points, time.perf_counter() - started)
+    status, how = found.status, found.how
+    if symbolic and status == "sampled" and _proved(integrand, slope, name):
+        status, how = "verified", "symbolic"
+    return Check(status, how, found.holds, found.points, time.perf_counter() - started)
 
 
 def _proved(f: Expr, g: Expr, name: str) -> bool:

@@ -20,15 +20,22 @@ def _print(result: Any, as_json: bool, as_latex: bool) -> int:
     if as_json:
         print(json.dumps(result.as_dict()))
     elif result.expression is None:
-        print(f"no answer: {result.status} {result.how}".rstrip())
+        print(f"no answer: {result.status} {_reason(result)}".rstrip())
     else:
         print(result.latex() if as_latex else str(result))
-        where = f", {result.holds}" if result.holds else ""
+        where = ", ".join(part for part in (result.how, result.holds, result.remarks()) if part)
         print(
-            f"  {result.status} ({result.how}{where}); {result.method}; {result.seconds:.2f} s",
+            f"  {result.status} ({where}); {result.method}; {result.seconds:.2f} s",
             file=sys.stderr,
         )
     return 0 if result.expression is not None else 1
+
+
+def _reason(result: Any) -> str:
+    """Why there is no answer; what was refuted is named in `--json` alone."""
+    if result.candidate is None:
+        return str(result.how)
+    return f"a candidate was not confirmed: {result.how} (see --json)"
 
 
 def integrate(
@@ -99,7 +106,10 @@ def verify(
     constants: tuple[str, ...] = (),
     timeout: float = 10.0,
 ) -> int:
-    """Check an antiderivative: exit code 0 when it is verified, 1 when not.
+    """Check an antiderivative: exit code 0 when it is verified or sampled, 1 when not.
+
+    Verified: proved by an algebraic identity that minds the branches. Sampled: it agrees at every
+    point tried, near and far, for constants of all signs.
 
     Args:
         integrand: The function.
@@ -112,7 +122,9 @@ def verify(
 
     found = check(integrand, answer, variable, constants=constants, timeout=timeout)
     print(f"{found.status}: {found.how} {found.holds}".rstrip())
-    return 0 if found.verified else 1
+    if found.note:
+        print(found.note)
+    return 0 if found.agrees else 1
 
 
 def solve_file(
@@ -233,7 +245,9 @@ def _solve_one(row: dict[str, Any], timeout: float, model: str | None, worker: A
                 "error": str(error)}  # fmt: skip
     answer = None if found.expression is None else str(found)  # G(x, y) = c1 where implicit
     return {**row, "answer": answer, "status": found.status, "method": found.method,
-            "seconds": round(found.seconds, 4), "how": found.how, "holds": found.holds}  # fmt: skip
+            "seconds": round(found.seconds, 4), "how": found.how, "holds": found.holds,
+            "proof": found.proof, "note": found.remarks(),
+            "candidate": None if found.candidate is None else str(found.candidate)}  # fmt: skip
 
 
 def _solve_all(

@@ -27,7 +27,8 @@ def run(job: dict[str, Any], send: Send) -> dict[str, Any]:
 
 
 def _check_dict(c: Check) -> dict[str, Any]:
-    return {"status": c.status, "how": c.how, "holds": c.holds, "points": c.points}
+    return {"status": c.status, "how": c.how, "holds": c.holds, "points": c.points,
+            "continuous": c.continuous, "note": c.note}  # fmt: skip
 
 
 def _integrate(job: dict[str, Any], send: Send) -> dict[str, Any]:
@@ -53,10 +54,11 @@ def _integrate(job: dict[str, Any], send: Send) -> dict[str, Any]:
     if best is None:
         return {"status": "no_answer"}
     how = best.check
-    if found is not None and how.how == "numeric":
+    if found is None:  # refuted or not confirmed: a candidate, not an answer
+        return {"candidate": dump(best.answer), "method": best.method, **_check_dict(how)}
+    if not how.verified:
         send({"answer": dump(best.answer), "method": best.method, **_check_dict(how)})
-        if search.left() > 0.2 * job["timeout"] and len(dump(best.answer)) < 120:
-            how = check(f, best.answer, x, symbolic=True)
+        how = check(f, best.answer, x, symbolic=True)
     return {"answer": dump(best.answer), "method": best.method, **_check_dict(how)}
 
 

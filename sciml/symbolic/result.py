@@ -8,23 +8,32 @@ from typing import Any
 
 from sciml.symbolic.expression import Expr
 
-STATUSES = ("verified", "unverified", "timeout", "no_answer")
+STATUSES = ("verified", "sampled", "no_answer", "timeout", "diverges")
+PROOFS = {"verified": "proved", "sampled": "sampled"}
+"""What stands behind a status; every other status has no answer."""
+NOT_PROVED = "agrees at every point tried, not proved"
 
 
 @dataclass(frozen=True)
 class Result:
-    """An answer with its credentials.
+    """An answer with its credentials, or the reason why there is none.
+
+    What was refuted or not confirmed is never the answer: given as `expression` with any other
+    status, it becomes the `candidate`, and ``unverified`` becomes ``no_answer``.
 
     Attributes:
         problem: the problem as text.
-        expression: the answer in this package's own type; None where there is none.
-        status: ``verified``, ``unverified`` (an answer that was not confirmed), ``timeout`` (no
-            answer, the time ran out) or ``no_answer``.
+        expression: the answer in this package's own type; None unless it is verified or sampled.
+        status: ``verified`` (proved), ``sampled`` (agrees at every point tried), ``no_answer``,
+            ``timeout`` (no answer, the time ran out) or ``diverges`` (a definite integral).
         method: by which method it was found.
-        how: ``numeric`` or ``symbolic`` for a verified answer, else why it is not verified.
+        how: what the verification was, or why there is no answer.
         holds: where the answer was seen to hold.
         seconds: wall-clock time.
         symbols: the symbols of a problem given in SymPy, which `expr` uses again.
+        candidate: what was found and then refuted or not confirmed.
+        continuous: whether an antiderivative is continuous where the integrand is; None: unknown.
+        note: what to know about the answer, such as where it jumps.
     """
 
     problem: str
@@ -35,10 +44,28 @@ class Result:
     holds: str = ""
     seconds: float = 0.0
     symbols: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
+    candidate: Expr | None = field(default=None, kw_only=True)
+    continuous: bool | None = field(default=None, kw_only=True)
+    note: str = field(default="", kw_only=True)
+
+    def __post_init__(self) -> None:
+        if self.status not in STATUSES:
+            object.__setattr__(self, "status", "no_answer")
+        if self.expression is not None and self.status not in PROOFS:
+            if self.candidate is None:
+                object.__setattr__(self, "candidate", self.expression)
+            object.__setattr__(self, "expression", None)
+        if self.expression is None and self.status in PROOFS:
+            object.__setattr__(self, "status", "no_answer")
+
+    @property
+    def proof(self) -> str:
+        """``proved``, ``sampled``, or empty where there is no answer."""
+        return PROOFS.get(self.status, "")
 
     @property
     def verified(self) -> bool:
-        """Whether the answer passed verification."""
+        """Whether the answer is proved."""
         return self.status == "verified"
 
     @property
@@ -66,16 +93,31 @@ class Result:
 
         return latex(self.expression)
 
+    def remarks(self) -> str:
+        """What stands beside the answer: that it is not proved, where it jumps."""
+        first = NOT_PROVED if self.status == "sampled" else ""
+        return "; ".join(part for part in (first, self.note) if part)
+
     def _repr_latex_(self) -> str:
-        return f"$\\displaystyle {self.latex()}$" if self.expression is not None else str(self)
+        if self.expression is None:
+            return str(self)
+        remarks = self.remarks()
+        beside = f" \\quad \\text{{({remarks})}}" if remarks else ""
+        return f"$\\displaystyle {self.latex()}{beside}$"
 
     def as_dict(self) -> dict[str, Any]:
-        """What `--json` prints."""
+        """What `--json` prints; ``answer`` and ``expr`` are the same."""
+        answer = None if self.expression is None else str(self)
         return {
             "problem": self.problem,
-            "expr": None if self.expression is None else str(self.expression),
+            "answer": answer,
+            "expr": answer,
             "verified": self.verified,
             "status": self.status,
+            "proof": self.proof,
+            "candidate": None if self.candidate is None else str(self.candidate),
+            "continuous": self.continuous,
+            "note": self.note,
             "method": self.method,
             "how": self.how,
             "holds": self.holds,

@@ -1,6 +1,6 @@
 """The order of attempts: ansatz first, then sums term by term, substitutions, parts, recursion.
 
-Every answer that is returned as verified has passed `checking.check` against the problem as posed;
+Every answer that is returned has passed `checking.check` against the problem as posed;
 answers of sub-problems only have to hold somewhere, since a substitution lives on one branch.
 """
 
@@ -43,7 +43,7 @@ class Search:
     Attributes:
         deadline: value of the clock to stop at.
         propose: guesses asked for after the rules at depth 0, such as a trained model's.
-        best: the best answer so far that is not verified, for reporting.
+        best: the best answer so far that was not confirmed, for repair and for reporting as such.
     """
 
     deadline: float
@@ -56,7 +56,7 @@ class Search:
         return self.deadline - now()
 
     def integrate(self, f: Expr, x: str) -> Found | None:
-        """A verified antiderivative, or None (then `best` may hold an unverified one)."""
+        """An antiderivative that passed, or None (then `best` may hold one that did not)."""
         scale, core = constant_factor(f, x)
         if self.use_rules:
             share = 1.0 if self.propose is None else RULES_SHARE
@@ -65,7 +65,7 @@ class Search:
                 answer = scale * found.answer
                 checked = check(f, answer, x)
                 final = Found(answer, found.method, checked)
-                if checked.verified:
+                if checked.agrees:
                     return final
                 self._remember(final)
             found = self._repaired(f, x)
@@ -74,7 +74,7 @@ class Search:
         if self.propose is not None:
             for answer, method in self.propose(f, x):
                 checked = check(f, answer, x)
-                if checked.verified:
+                if checked.agrees:
                     return Found(answer, method, checked)
                 self._remember(Found(answer, method, checked))
                 if self.left() < 0:
@@ -98,7 +98,7 @@ class Search:
                 checked = check(f, tried, x)
             except _ERRORS:
                 continue
-            if checked.verified:
+            if checked.agrees:
                 return Found(tried, self.best.method + ", sign repaired", checked)
         return None
 
@@ -122,7 +122,7 @@ class Search:
         except _ERRORS:
             return None
         found = Found(answer, method, checked)
-        if checked.verified:
+        if checked.agrees:
             return found
         if depth == 0:
             if checked.points:

@@ -15,7 +15,7 @@ from sciml.symbolic.expression import Expr
 from sciml.symbolic.latex import whole_integral
 from sciml.symbolic.parser import check_symbols, parse
 from sciml.symbolic.printing import symbols_of
-from sciml.symbolic.result import Result
+from sciml.symbolic.result import PROOFS, Result
 from sciml.symbolic.wire import dump, load
 from sciml.symbolic.worker import Worker, shared
 from sciml.weights import find
@@ -65,7 +65,8 @@ def integrate(
     beam: int = 10,
     worker: Worker | None = None,
 ) -> Result:
-    """An antiderivative, verified where that is possible; or a definite integral.
+    """An antiderivative that is proved, or agrees with f at every point tried; or a definite
+    integral.
 
     Args:
         f: the integrand: text such as ``"x*exp(x)"``, LaTeX (``\\int x e^{x}\\,dx`` may bring its
@@ -104,13 +105,12 @@ def integrate(
     message, before = (worker or shared()).ask(job, timeout)
     if message is None:
         message = before[-1] if before else {"status": "timeout", "how": "the time ran out"}
-    answer = load(message["answer"]) if message.get("answer") else None
-    status = message["status"]
-    if answer is None and status == "unverified":
-        status = "no_answer"
+    answer, candidate = (load(message[key]) if message.get(key) else None
+                         for key in ("answer", "candidate"))  # fmt: skip
     result = Result(
-        str(e), answer, status, message.get("method", ""), message.get("how", ""),
-        message.get("holds", ""), time.perf_counter() - started, symbols,
+        str(e), answer, message["status"], message.get("method", ""), message.get("how", ""),
+        message.get("holds", ""), time.perf_counter() - started, symbols, candidate=candidate,
+        continuous=message.get("continuous"), note=message.get("note", ""),
     )  # fmt: skip
     if limits is None:
         return result
@@ -162,7 +162,8 @@ def verify(
     is ended when the time is up.
 
     Returns:
-        A `Check` with ``.verified``, ``.status``, ``.how``, ``.holds``; true when verified.
+        A `Check` with ``.verified`` (proved), ``.proof``, ``.status``, ``.continuous``, ``.how``,
+        ``.holds``; true when it is proved.
     """
     started = time.perf_counter()
     f, candidate = read(integrand), read(answer)
@@ -172,11 +173,15 @@ def verify(
     for e in (f, candidate):
         check_symbols(e, x, names)
     job = {"kind": "verify", "f": dump(f), "answer": dump(candidate), "variable": x}
-    message, _ = shared().ask(job, timeout)
+    message, before = shared().ask(job, timeout)
     seconds = time.perf_counter() - started
+    if message is None and before:
+        message = before[-1]  # what sampling said, where the time ran out over the proof
     if message is None:
         return Check("timeout", "the time ran out", "", 0, seconds)
-    status = message["status"] if message["status"] in ("verified", "timeout") else "unverified"
+    known = (*PROOFS, "timeout")
     return Check(
-        status, message.get("how", ""), message.get("holds", ""), message.get("points", 0), seconds
-    )
+        message["status"] if message["status"] in known else "unverified", message.get("how", ""),
+        message.get("holds", ""), message.get("points", 0), seconds, message.get("continuous"),
+        message.get("note", ""),
+    )  # fmt: skip

@@ -25,7 +25,7 @@ def test_solved(text: str) -> None:
     f = parse(text)
     answer = integrate_rational(f, "x")
     assert answer is not None
-    assert check(f, answer, "x").verified, answer
+    assert check(f, answer, "x").agrees, answer
 
 
 @pytest.mark.parametrize("text", ["1/(x^5-x+1)", "sqrt(x)", "exp(x)", "a*x", "x^pi"])

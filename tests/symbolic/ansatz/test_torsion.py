@@ -13,7 +13,7 @@ from sciml.symbolic.parser import parse
 def _solved(text: str) -> str | None:
     f = parse(text)
     for answer, method in ansatz.candidates(f, "x", now() + 60):
-        if check(f, answer, "x").verified:
+        if check(f, answer, "x").agrees:
             return method
     return None
 
