@@ -4,7 +4,8 @@ The format is a length (8 bytes, little-endian), a JSON header of that length, t
 bytes without gaps (github.com/huggingface/safetensors, "Format"). The library's own writer orders
 the metadata at random, so that two equal models have different digests; here the header has one
 canonical form. Reading goes through the library, after the header's claims were compared with what
-the file holds.
+the file holds. A file that was written here carries a digest of its content, so that a changed bit
+is noticed wherever the file is read.
 """
 
 from __future__ import annotations
@@ -31,6 +32,8 @@ DTYPES = {
 }  # fmt: skip
 """Types of tensors that are read and written."""
 _NAMES = {dtype: name for name, dtype in DTYPES.items()}
+SEAL = "sha256"
+"""Entry of the metadata with the digest of everything else in the file."""
 MAX_HEADER = 1 << 24
 """Longest header [bytes]: 100,000 tensors and their description fit."""
 
@@ -67,9 +70,7 @@ def write(
         InputError: the file cannot be written (a full disk, a missing right), or a tensor is of
             a type that `DTYPES` lacks.
     """
-    header: dict[str, Any] = {}
-    if metadata:
-        header["__metadata__"] = dict(sorted(metadata.items()))
+    entries: dict[str, Any] = {}
     for name, tensor in tensors.items():
         if tensor.dtype not in _NAMES or tensor.layout != torch.strided:
             raise InputError(f"{name!r} is a {tensor.layout} tensor of {tensor.dtype}", where=path)
@@ -79,13 +80,18 @@ def write(
     for name in order:
         tensor = tensors[name]
         stop = start + tensor.numel() * tensor.dtype.itemsize
-        header[name] = {
+        entries[name] = {
             "dtype": _NAMES[tensor.dtype],
             "shape": list(tensor.shape),
             "data_offsets": [start, stop],
         }
         start = stop
-    text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
+    notes = {k: v for k, v in sorted((metadata or {}).items()) if k != SEAL}
+    seal = _seal(notes, entries)
+    for name in order:
+        seal.update(_bytes(tensors[name]))
+    content = {"__metadata__": notes | {SEAL: seal.hexdigest()}, **entries}
+    text = json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
     digest = hashlib.sha256()
     try:
@@ -94,13 +100,23 @@ def write(
                 file.write(piece)
                 digest.update(piece)
             for name in order:
-                flat = tensors[name].detach().cpu().contiguous().reshape(-1)
-                data = flat.view(torch.uint8).numpy().data
+                data = _bytes(tensors[name])
                 file.write(data)
                 digest.update(data)
     except OSError as error:
         raise InputError(f"cannot be written ({error.strerror})", where=path) from error
     return digest.hexdigest()
+
+
+def _bytes(tensor: Tensor) -> Any:
+    """The bytes of a tensor, copied only where they do not lie in order on the CPU."""
+    return tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data
+
+
+def _seal(metadata: Mapping[str, str], entries: Mapping[str, Any]) -> Any:
+    """The digest of a header, to go on with the tensors' bytes."""
+    text = json.dumps([metadata, entries], sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode())
 
 
 def header(path: str | os.PathLike[str]) -> tuple[dict[str, Entry], dict[str, str]]:
@@ -147,17 +163,32 @@ def read(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[str, str
     """(tensors by name, metadata), on the CPU.
 
     Raises:
-        InputError: see `header`.
+        InputError: see `header`; or the content is not what was written (a file by another
+            program carries no digest and is not checked for that).
     """
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     entries, metadata = header(path)
+    if SEAL in metadata:
+        _check_seal(Path(path), metadata.pop(SEAL), metadata)
     try:
         tensors = load_file(path)
     except (SafetensorError, OSError) as error:
         raise _damaged(Path(path), str(error)) from None
     return {name: tensors[name] for name in entries}, metadata
+
+
+def _check_seal(path: Path, expected: str, metadata: Mapping[str, str]) -> None:
+    """Compare the digest in the metadata with the content of the file."""
+    with open(path, "rb") as file:
+        content = json.loads(file.read(int.from_bytes(file.read(8), "little")))
+        content.pop("__metadata__")
+        seal = _seal(metadata, content)
+        while piece := file.read(1 << 20):
+            seal.update(piece)
+    if seal.hexdigest() != expected:
+        raise _damaged(path, "its content was changed after it was written (sha256 differs)")
 
 
 def _entry(path: Path, name: str, entry: Any) -> tuple[Entry, tuple[int, int]]:
