@@ -51,7 +51,7 @@ from sciml.placement.policy import (
 )
 from sciml.placement.pretraining import corpus
 from sciml.placement.search import search_macros
-from sciml.report import Page
+from sciml.report import Page, literal
 from sciml.report.statistics import mean_and_spread, paired
 from sciml.rl.curl import CURL, CURLConfig
 from sciml.rl.ppo import PPO, PPOConfig, load_state, state_dict
@@ -422,7 +422,7 @@ def report(
     )
     for design in tests:
         page.heading(design.name)
-        page.text(design.summary())
+        page.text(literal(design.summary()))
         page.text(f"**{verdict(rows, design.name, config.trainings)}**")
         page.table(
             summary(rows, design.name),

@@ -27,7 +27,7 @@ from sciml.jets.networks import TrunkNetwork
 from sciml.jets.sample import JetSample, train_and_test
 from sciml.jets.tagger import JetTagger
 from sciml.paths import atomic_write
-from sciml.report import Page
+from sciml.report import Page, literal
 from sciml.train import TrainConfig, fit
 from sciml.trunks.pair_transformer import PairTransformerConfig
 
@@ -130,7 +130,7 @@ def report(
     """report.html: what was learned from what, and how well."""
     page = Page(
         "Jet mass with its uncertainty",
-        lead=f"{config.target} of {len(truth)} jets from their constituents, learned from "
+        lead=f"{literal(config.target)} of {len(truth)} jets from their constituents, learned from "
         f"{learned} others; {len(config.seeds)} seeds.",
     )
     page.table(rows, "Resolution: half the central 68 % of predicted / true - 1. Coverage: share "

@@ -48,7 +48,7 @@ from sciml.jets.tagger import JetTagger
 from sciml.objectives.probe import fit_head
 from sciml.objectives.supervised import Supervised, SupervisedConfig
 from sciml.paths import atomic_write
-from sciml.report import Page
+from sciml.report import Page, literal
 from sciml.report import plots as shared_plots
 from sciml.train import TrainConfig, fit
 from sciml.trunks.pair_transformer import PairTransformerConfig
@@ -349,7 +349,7 @@ def report(
     page = Page(
         "Jet tagging with few labels",
         lead=f"{len(train)} jets to learn from, {len(test)} others to measure on, classes: "
-        f"{', '.join(map(plots.label, classes))}. Spread: standard deviation over "
+        f"{literal(', '.join(map(plots.label, classes)))}. Spread: standard deviation over "
         f"{len(config.seeds)} seeds (labels drawn, weights, order).",
     )
     page.text(verdict(rows, sizes, methods))
@@ -359,7 +359,7 @@ def report(
         by_method = {m: [values(rows, m, n, "mean_auc") for n in sizes] for m in methods}
         shared_plots.efficiency(axis, sizes, by_method)
         axis.set_xlabel("labelled jets")
-        axis.set_ylabel(f"mean AUC against {plots.label(config.background)}")
+        axis.set_ylabel(shared_plots.literal(f"mean AUC against {plots.label(config.background)}"))
         page.figure(figure, "Mean over seeds; the bars reach from the worst to the best seed.")
     page.heading("Label efficiency")
     table = []
@@ -373,7 +373,7 @@ def report(
                     found = values(rows, method, size, f"auc_{name}")
                     row[f"AUC {plots.label(name)}"] = shared_plots.spread(found)
             table.append(row)
-    page.table(table, f"AUC of each class against {plots.label(config.background)}.")
+    page.table(table, f"AUC of each class against {literal(plots.label(config.background))}.")
 
     background = classes.index(config.background)
     signal = max(
@@ -415,8 +415,8 @@ def report(
             invariant_mass(raw_batch(test.subset(among).dense())).numpy(),
             metrics.discriminant(scores[among], place, background),
         ),
-        f"Mass of {plots.label(config.background)} jets that pass a cut on the score of "
-        f"{plots.label(signal)}; `--decorrelate` flattens what a cut carves.",
+        f"Mass of {literal(plots.label(config.background))} jets that pass a cut on the score of "
+        f"{literal(plots.label(signal))}; `--decorrelate` flattens what a cut carves.",
     )
     page.heading("One jet")
     chosen = int(np.argmax(np.where(test.y == place, scores[:, place], -1)))
@@ -425,8 +425,9 @@ def report(
     if int(jet.lengths[0]) > 1:
         page.figure(
             plots.attribution(jet, occlusion(tagger, jet, signal, config.background)),
-            f"The {plots.label(signal)} jet with the highest score: what each constituent adds to "
-            f"the log odds against {plots.label(config.background)}, found by leaving it out.",
+            f"The {literal(plots.label(signal))} jet with the highest score: what each constituent "
+            f"adds to the log odds against {literal(plots.label(config.background))}, found by "
+            "leaving it out.",
         )
     page.heading("The jets")
     images = test.subset(np.arange(min(2000, len(test))))

@@ -9,7 +9,7 @@ import numpy as np
 
 from sciml.jets import metrics
 from sciml.jets.features import Jets
-from sciml.report.plots import axes
+from sciml.report.plots import axes, literal
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -43,13 +43,13 @@ def rejection_curves(
             scores, truth, efficiencies, bootstraps=bootstraps
         )
         area = metrics.auc(scores, truth)
-        (line,) = axis.plot(efficiencies, value, label=f"{name} (AUC {area:.4f})")
+        (line,) = axis.plot(efficiencies, value, label=f"{literal(name)} (AUC {area:.4f})")
         axis.fill_between(efficiencies, low, high, color=line.get_color(), alpha=0.18, lw=0)
     axis.set_yscale("log")
     axis.set_xlabel("signal efficiency")
     axis.set_ylabel("background rejection 1/ε")
     axis.set_xlim(0, 1)
-    axis.set_title(title)
+    axis.set_title(literal(title))
     axis.legend(frameon=False)
     return figure
 
@@ -61,8 +61,8 @@ def confusion(probabilities: np.ndarray, labels: np.ndarray, classes: Sequence[s
     axis.grid(False)
     axis.imshow(matrix, cmap="Blues", vmin=0, vmax=1, aspect="auto")
     ticks = range(len(classes))
-    axis.set_xticks(ticks, [label(name) for name in classes], rotation=45, ha="right")
-    axis.set_yticks(ticks, [label(name) for name in classes])
+    axis.set_xticks(ticks, [literal(label(name)) for name in classes], rotation=45, ha="right")
+    axis.set_yticks(ticks, [literal(label(name)) for name in classes])
     for row in ticks:
         for column in ticks:
             value = matrix[row, column]
@@ -84,9 +84,11 @@ def score_distributions(
         values = probabilities[labels == index, place]
         values = values[np.isfinite(values)]
         if len(values):
-            axis.hist(values, bins, density=True, histtype="step", lw=1.6, label=label(name))
+            axis.hist(
+                values, bins, density=True, histtype="step", lw=1.6, label=literal(label(name))
+            )
     axis.set_yscale("log")
-    axis.set_xlabel(f"p({label(signal)})")
+    axis.set_xlabel(f"p({literal(label(signal))})")
     axis.set_ylabel("jets, normalised")
     axis.legend(frameon=False, ncols=2)
     return figure
@@ -101,7 +103,7 @@ def calibration(curves: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Figure:
         good = found.jets > 0
         axis.plot(
             found.confidence[good], found.accuracy[good], marker="o", ms=4,
-            label=f"{name} (error {found.error:.3f})",
+            label=f"{literal(name)} (error {found.error:.3f})",
         )  # fmt: skip
     axis.set_xlabel("confidence")
     axis.set_ylabel("accuracy")
@@ -151,7 +153,7 @@ def jet_images(jets: Jets, labels: np.ndarray, classes: Sequence[str], bins: int
             image.T, origin="lower", extent=(-0.8, 0.8, -0.8, 0.8), cmap="viridis",
             norm=LogNorm(vmin=1e-2, vmax=max(image.max(), 1e-1)),
         )  # fmt: skip
-        axis.set_title(label(name))
+        axis.set_title(literal(label(name)))
         axis.set_xlabel("Δη")
     np.atleast_1d(panels)[0].set_ylabel("Δφ")
     figure.tight_layout()
@@ -175,7 +177,7 @@ def attribution(jet: Jets, values: np.ndarray, title: str = "") -> Figure:
     figure.colorbar(shown, ax=axis, label="added log odds")
     axis.set_xlabel("deta")
     axis.set_ylabel("dphi")
-    axis.set_title(title)
+    axis.set_title(literal(title))
     return figure
 
 

@@ -15,6 +15,7 @@ from sciml.paths import atomic_write
 from sciml.placement.cost import Evaluator, proxy_cost
 from sciml.placement.design import CELL, MACRO, PORT, SOFT, Design
 from sciml.placement.wirelength import hpwl, rudy
+from sciml.report.plots import literal
 
 _COLOURS = {MACRO: "#c8553d", SOFT: "#588b8b", CELL: "#2d5d7b", PORT: "#222222"}
 
@@ -60,7 +61,7 @@ def figure(design: Design, title: str = "") -> Any:
     figure = Figure(figsize=(11, 10), layout="constrained")
     axes = figure.subplots(2, 2)
     layout(axes[0, 0], design)
-    axes[0, 0].set_title(title or design.name)
+    axes[0, 0].set_title(literal(title or design.name))
     evaluator = Evaluator(design)
     state, p = evaluator.load(design), evaluator.problem
     box = (design.canvas.x0, design.canvas.x1, design.canvas.y0, design.canvas.y1)

@@ -1,5 +1,5 @@
 """Reports: one self-contained HTML page a run, and the plots that domains share."""
 
-from sciml.report.page import Page
+from sciml.report.page import Page, literal
 
-__all__ = ["Page"]
+__all__ = ["Page", "literal"]

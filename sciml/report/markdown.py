@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 
+def escape(value: Any) -> str:
+    """Text that Markdown shows as it is, in one line."""
+    # An underscore inside a word is none of Markdown's marks.
+    return re.sub(r"([\\`*\[\]<&|~$]|(?<!\w)_|_(?!\w))", r"\\\1", " ".join(str(value).split()))
+
+
 def table(heads: Sequence[Any], rows: Iterable[Sequence[Any]]) -> str:
-    """A table, ending in a line break. Cells are printed as they are; `|` in them is escaped.
+    """A table, ending in a line break. Cells are data: what a reader sees is the cell's own text.
 
     Raises:
         ValueError: a row has another number of cells than there are heads.
     """
-    lines = [[str(cell).replace("|", "\\|") for cell in row] for row in (heads, *rows)]
+    lines = [[escape(cell) for cell in row] for row in (heads, *rows)]
     for row in lines:
         if len(row) != len(heads):
             raise ValueError(f"a row of {len(row)} cells under {len(heads)} heads: {row}")

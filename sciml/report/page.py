@@ -65,22 +65,48 @@ footer { margin-top: 3rem; color: var(--soft); font-size: .85rem; }
 """
 
 
+# A kept mark, code, bold, emphasis. What a backslash keeps does not end a mark.
+_MARKS = re.compile(
+    r"\\([\\`*])|`([^`]+)`|\*\*((?:[^*\\]|\\.)+)\*\*|(?<![\w*])\*((?!\s)(?:[^*\\]|\\.)+)\*(?!\w)"
+)
+
+
 def _inline(text: str) -> str:
-    """Escaped text with **bold**, *emphasis* and `code`."""
-    text = html.escape(text, quote=False)
-    text = re.sub(r"`([^`]+)`", r"<code>\1</code>", text)
-    text = re.sub(r"\*\*([^*]+)\*\*", r"<strong>\1</strong>", text)
-    return re.sub(r"(?<![\w*])\*([^*\s][^*]*)\*(?!\w)", r"<em>\1</em>", text)
+    """Escaped text with **bold**, *emphasis* and `code`; a backslash before a mark keeps it."""
+
+    def made(match: re.Match[str]) -> str:
+        kept, code, strong, emphasis = match.groups()
+        if kept is not None:
+            return kept
+        if code is not None:
+            return f"<code>{code}</code>"
+        tag, inner = ("strong", strong) if strong is not None else ("em", emphasis)
+        return f"<{tag}>{_MARKS.sub(made, inner)}</{tag}>"
+
+    return _MARKS.sub(made, html.escape(text, quote=False))
+
+
+def literal(value: Any) -> str:
+    """Data in a text with marks: `page.text(f"From **{literal(name)}**.")` shows it as it is."""
+    return re.sub(r"([\\`*])", r"\\\1", str(value))
 
 
 def _plain(markup: str) -> str:
-    """What `_inline` was given."""
-    for tag, mark in (("code", "`"), ("strong", "**"), ("em", "*")):
-        markup = re.sub(f"</?{tag}>", mark, markup)
-    return html.unescape(markup)
+    """What `_inline` was given, or what is shown the same."""
+    marks = {"code": "`", "strong": "**", "em": "*"}
+    found, code = "", False
+    for part in re.split(r"(</?(?:code|strong|em)>)", markup):
+        if (tag := part.strip("</>")) in marks and part.startswith("<"):
+            found += marks[tag]
+            code = part == "<code>"
+        else:
+            text = html.unescape(part)
+            found += text if code else literal(text)
+    return found
 
 
 def _cell(value: Any) -> str:
+    """A table shows data: text stands in it as it is."""
     if value is None or (isinstance(value, float) and value != value):
         return "–"
     if isinstance(value, bool):
@@ -89,7 +115,7 @@ def _cell(value: Any) -> str:
         return f"{value:.4g}"
     if isinstance(value, int):
         return f"{value:,}"
-    return _inline(str(value))
+    return html.escape(str(value), quote=False)
 
 
 def _words(values: list[Any]) -> bool:
@@ -111,17 +137,20 @@ class Page:
         self.sections: list[tuple[str, str]] = []
 
     def heading(self, text: str, level: int = 2) -> None:
-        """A section heading; sections of level 2 are listed at the top of a long page."""
+        """A section heading, as it is; sections of level 2 are listed at the top of a long page."""
         anchor = re.sub(r"\W+", "-", text.lower()).strip("-")
         known = [a for a, _ in self.sections]
         if level == 2 and anchor in known:
             anchor += f"-{len(known)}"
         if level == 2:
             self.sections.append((anchor, text))
-        self.parts.append(f'<h{level} id="{anchor}">{_inline(text)}</h{level}>')
+        self.parts.append(f'<h{level} id="{anchor}">{html.escape(text, quote=False)}</h{level}>')
 
     def text(self, text: str) -> None:
-        """Paragraphs, separated by empty lines; **bold**, *emphasis* and `code` are known."""
+        """Paragraphs, separated by empty lines; **bold**, *emphasis* and `code` are known.
+
+        Data that goes in passes through `literal` first.
+        """
         for paragraph in re.split(r"\n\s*\n", text.strip()):
             self.parts.append(f"<p>{_inline(' '.join(paragraph.split()))}</p>")
 
@@ -130,13 +159,16 @@ class Page:
         self.parts.append(f"<pre><code>{html.escape(text)}</code></pre>")
 
     def table(self, rows: Sequence[Mapping[str, Any]], caption: str = "") -> None:
-        """Rows of equal keys, the keys being the header; missing values show as a dash."""
+        """Rows of equal keys, the keys being the header; missing values show as a dash.
+
+        Keys and values are data and shown as they are; the caption may have marks, see `text`.
+        """
         if not rows:
             return
         keys = list(dict.fromkeys(key for row in rows for key in row))
         kind = {key: ' class="words"' if _words([row.get(key) for row in rows]) else ""
                 for key in keys}  # fmt: skip
-        head = "".join(f"<th{kind[key]}>{_inline(key)}</th>" for key in keys)
+        head = "".join(f"<th{kind[key]}>{html.escape(key, quote=False)}</th>" for key in keys)
         body = "".join(
             "<tr>" + "".join(f"<td{kind[key]}>{_cell(row.get(key))}</td>" for key in keys) + "</tr>"
             for row in rows
@@ -212,19 +244,23 @@ class Page:
         if title is None or content is None:
             raise InputError("is not a page of this package", where=path)
         lead = re.search(r'<p class="lead">(.*?)</p>', text, re.S)
-        page = cls(_plain(title[1]), _plain(lead[1]) if lead else "")
+        page = cls(html.unescape(title[1]), _plain(lead[1]) if lead else "")
         page.parts.append(content[1])
         return page
 
     def __str__(self) -> str:
-        links = "".join(f'<a href="#{a}">{_inline(t)}</a>' for a, t in self.sections)
+        links = "".join(
+            f'<a href="#{anchor}">{html.escape(title, quote=False)}</a>'
+            for anchor, title in self.sections
+        )
+        title = html.escape(self.title, quote=False)
         nav = f"<nav>{links}</nav>" if len(self.sections) > 2 else ""
         lead = f'<p class="lead">{_inline(self.lead)}</p>' if self.lead else ""
         return (
             '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
             '<meta name="viewport" content="width=device-width, initial-scale=1">'
-            f"<title>{html.escape(self.title)}</title><style>{STYLE}</style></head><body><main>"
-            f"<h1>{_inline(self.title)}</h1>{lead}{nav}{BEGIN}{''.join(self.parts)}{END}"
+            f"<title>{title}</title><style>{STYLE}</style></head><body><main>"
+            f"<h1>{title}</h1>{lead}{nav}{BEGIN}{''.join(self.parts)}{END}"
             f"<footer>Made by sciml {__version__}.</footer></main></body></html>\n"
         )
 

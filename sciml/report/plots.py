@@ -30,6 +30,11 @@ def axes(width: float = 6.0, height: float = 4.0, columns: int = 1) -> tuple[Fig
     return figure, found[0][0] if columns == 1 else found[0]
 
 
+def literal(name: object) -> str:
+    """Data as a label: matplotlib would set what stands between two dollar signs as mathematics."""
+    return str(name).replace("$", r"\$")
+
+
 def learning_curves(
     runs: Mapping[str, Sequence[Sequence[Mapping[str, Any]]]],
     key: str = "loss",
@@ -53,7 +58,7 @@ def learning_curves(
             continue
         values = np.array([value[:length] for _, value in curves], float)
         steps = curves[0][0][:length]
-        (line,) = axis.plot(steps, values.mean(0), label=label)
+        (line,) = axis.plot(steps, values.mean(0), label=literal(label))
         axis.fill_between(steps, values.min(0), values.max(0), color=line.get_color(), alpha=0.18)
     if logy:
         axis.set_yscale("log")
@@ -77,7 +82,7 @@ def efficiency(
         mean = [float(np.mean(row)) for row in rows]
         low = [m - float(np.min(row)) for m, row in zip(mean, rows)]
         high = [float(np.max(row)) - m for m, row in zip(mean, rows)]
-        axis.errorbar(sizes, mean, yerr=[low, high], label=label, marker="o", capsize=3)
+        axis.errorbar(sizes, mean, yerr=[low, high], label=literal(label), marker="o", capsize=3)
     axis.set_xscale("log")
     axis.legend(frameon=False)
 

@@ -23,7 +23,8 @@ from rich.text import Text
 from sciml.paths import atomic_write
 
 # Everything for people goes to stderr, so that stdout stays free for results.
-console = Console(stderr=True, highlight=False)
+# File names hold brackets: what is printed is data, no markup.
+console = Console(stderr=True, highlight=False, markup=False)
 
 
 class MetricsLog:
@@ -122,14 +123,14 @@ class Bar:
         self.note = ""
         if self.live:
             self.progress = Progress(
-                TextColumn("{task.description}"),
+                TextColumn("{task.description}", markup=False),
                 BarColumn(),
                 MofNCompleteColumn(),
                 _Rate(),
                 TimeElapsedColumn(),
                 TextColumn("left"),
                 TimeRemainingColumn(),
-                TextColumn("{task.fields[note]}"),
+                TextColumn("{task.fields[note]}", markup=False),
                 console=console,
             )
             self.task = self.progress.add_task(title, total=total, completed=done, note="")

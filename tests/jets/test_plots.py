@@ -1,5 +1,7 @@
 """Every plot is drawn, from scores with NaN in them, too."""
 
+import io
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
@@ -43,3 +45,17 @@ def test_confusion_says_what_metrics_say(scored):
     shown = [text.get_text() for text in figure.axes[0].texts]
     assert shown == [f"{value:.2f}" for value in confusion(*scored).flatten()]
     plt.close(figure)
+
+
+def test_names_are_no_mathematics(scored):
+    probabilities, labels = scored
+    names = ("$\\frac$", "a$b$", "$")
+    figures = [
+        plots.confusion(probabilities, labels, names),
+        plots.score_distributions(probabilities, labels, names, "a$b$"),
+        plots.calibration({"$x_{$": (probabilities, labels)}),
+    ]
+    for figure in figures:
+        figure.savefig(io.BytesIO(), format="svg")
+    axis = figures[0].axes[0]
+    assert [t.get_text().replace("\\$", "$") for t in axis.get_xticklabels()] == list(names)

@@ -1,11 +1,15 @@
 """A report is one file that opens offline and cannot be broken by what it shows."""
 
+import random
 import re
+from html.parser import HTMLParser
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from sciml.errors import InputError
-from sciml.report import Page, plots
+from sciml.report import Page, literal, plots
 
 
 @pytest.fixture
@@ -120,3 +124,64 @@ def test_columns_of_words_are_read_from_the_left():
     text = str(page)
     assert '<th class="words">what</th>' in text and '<td class="words">Which one?</td>' in text
     assert "<td>0.5 ± 0.1</td>" in text and "<td>3</td>" in text and "<td>–</td>" in text
+
+
+class _Cells(HTMLParser):
+    """The text of every table cell, of headings and paragraphs, as a browser would show it."""
+
+    def __init__(self, page: Page) -> None:
+        super().__init__(convert_charrefs=True)
+        self.found: dict[str, list[str]] = {}
+        self.tag = ""
+        self.feed(str(page))
+
+    def handle_starttag(self, tag, attributes):
+        if tag in ("td", "th", "p", "h1", "h2", "figcaption", "caption"):
+            self.tag = tag
+            self.found.setdefault(tag, []).append("")
+
+    def handle_endtag(self, tag):
+        if tag == self.tag:
+            self.tag = ""
+
+    def handle_data(self, data):
+        if self.tag:
+            self.found[self.tag][-1] += data
+
+
+def _expression(rng: random.Random, depth: int = 4) -> str:
+    if depth == 0 or rng.random() < 0.2:
+        return rng.choice(["x", "y_1", "2", "a*b", "10**-3"])
+    one, other = _expression(rng, depth - 1), _expression(rng, depth - 1)
+    return rng.choice([f"({one} + {other})", f"{one}*{other}", f"{one}**2", f"abs({one})",
+                       f"{one}<{other}", f"-{one}**{other}*3", f"`{one}`", f"|{one}|"])  # fmt: skip
+
+
+def test_cells_show_expressions_as_they_are():
+    rng = random.Random(0)
+    texts = ["x**2*cos(x)*3 + y**2*z", *(_expression(rng) for _ in range(1000))]
+    page = Page("x")
+    page.table([{"problem": text} for text in texts])
+    assert _Cells(page).found["td"] == texts
+
+
+@settings(
+    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    texts=st.lists(st.text(st.characters(exclude_categories=("Cs", "Cc")), min_size=1), min_size=1)
+)
+def test_data_is_shown_as_it_is(texts, tmp_path):
+    page = Page(texts[0], lead=literal(texts[0]))
+    page.heading(texts[0])
+    page.table([{text: text for text in texts}], caption=f"**{literal(texts[0])}**")
+    page.text(f"of {literal(texts[0])}, **{literal(texts[0])}**")
+    shown = _Cells(page).found
+    assert shown["h1"] == shown["h2"] == [texts[0]]
+    assert shown["th"] == shown["td"] == list(dict.fromkeys(texts))
+    line = "".join(texts[0].split())
+    assert "".join(shown["caption"][0].split()) == line
+    assert ["".join(text.split()) for text in shown["p"]] == [line, f"of{line},{line}"]
+    again = Page.read(page.write(tmp_path / "page.html"))
+    assert (again.title, literal(again.title)) == (page.title, literal(page.title))
+    assert _Cells(again).found["p"][0].split() == shown["p"][0].split()
