@@ -1,5 +1,7 @@
 """Alignments in and out: FASTA, A3M, A2M, Stockholm, Clustal and plain rows, gzipped or not.
 
+An alignment is about one chain: every form of complex is refused (`query_forms`).
+
 Letters that are no standard residue follow HHblits: B -> D, Z -> E, U -> C; J, O, X, * -> unknown.
 Files are read row by row, so that a million rows need little more than their own bytes.
 """
@@ -8,23 +10,28 @@ from __future__ import annotations
 
 import gzip
 import io
-import zlib
+import itertools
 from array import array
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import cast
 
 import numpy as np
 
 from sciml.errors import InputError, unknown
-from sciml.paths import atomic_write, existing_file
+from sciml.paths import atomic_write
+from sciml.protein import query_forms
 from sciml.protein.alignment import Alignment
+from sciml.protein.query_forms import END, Header
 from sciml.protein.residues import ALPHABET, GAP, RESIDUES
+from sciml.unpack import open_binary
 
 FORMATS = ("a3m", "fasta", "stockholm", "aln", "clustal")
 MAX_COLUMNS = 100_000
 BLOCK = 4096
 """Rows whose memory is taken at a time."""
+MAX_TABLE = 64 << 20
+"""Most bytes of a table of sequences or a JSON file."""
 _SUFFIXES = {
     ".a3m": "a3m",
     ".a2m": "fasta",
@@ -38,6 +45,7 @@ _SUFFIXES = {
     ".stk": "stockholm",
     ".aln": "aln",
 }
+_ANNOTATIONS = ("ss_dssp", "ss_pred", "ss_conf", "sa_dssp")
 _INSERTED, _DOT, _BAD = 100, 101, 255
 
 
@@ -80,12 +88,10 @@ class RowReader:
         """One row. Raises InputError for letters that are no residue and for ragged rows."""
         codes = np.frombuffer(letters.translate(_TABLE, b" \t\r\n"), np.uint8)
         if (codes == _BAD).any():
+            query_forms.check_letters(name, letters, self.source)
             raw = letters.translate(None, b" \t\r\n")
             bad = chr(raw[int(np.argmax(codes == _BAD))])
-            raise InputError(
-                f"row {len(self.names) + 1} ({name[:60]!r}) holds {bad!r}, which is no residue",
-                where=self.source,
-            )
+            raise _no_residue(f"row {len(self.names) + 1} ({name[:60]!r})", bad, self.source)
         columns = codes[codes <= GAP]
         if not len(columns) and not self.names and (codes == _INSERTED).any():
             raw = letters.translate(_UPPER, b" \t\r\n.")  # a query written in lower case throughout
@@ -134,49 +140,31 @@ class RowReader:
         return Alignment(self.names, rows, deletions, self.source)
 
 
-class _Guarded(io.RawIOBase):
-    """A binary stream whose decompression errors are the user's, with the file's name."""
-
-    def __init__(self, stream: BinaryIO, path: Path, raw: BinaryIO) -> None:
-        self.stream, self.path, self.raw = stream, path, raw
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        try:
-            data = self.stream.read(len(buffer))
-        except (OSError, EOFError, zlib.error) as error:
-            raise InputError(f"cannot be read ({error})", where=self.path) from error
-        buffer[: len(data)] = data
-        return len(data)
-
-    def close(self) -> None:
-        self.stream.close()
-        self.raw.close()  # gzip leaves it open
-        super().close()
-
-
-def open_binary(path: str | Path) -> io.BufferedReader:
-    """The file's bytes, unzipped if it is gzip (told by its first bytes, not its name)."""
-    path = existing_file(path)
-    raw: BinaryIO = open(path, "rb")
-    magic = raw.read(2)
-    raw.seek(0)
-    stream = cast(BinaryIO, gzip.GzipFile(fileobj=raw)) if magic == b"\x1f\x8b" else raw
-    return io.BufferedReader(_Guarded(stream, path, raw), 1 << 20)
+def _no_residue(what: str, letter: str, where: object) -> InputError:
+    hint = (
+        "Write modified residues as their parents, such as K for (M3L)" if letter in "()" else None
+    )
+    return InputError(f"{what} holds {letter!r}, which is no residue", where=where, hint=hint)
 
 
 def _lines(stream: io.BufferedReader, where: object) -> Iterator[bytes]:
-    """Lines without their ends (LF, CRLF or CR), byte-order mark removed."""
+    """Lines without their ends (LF, CRLF or CR), byte-order mark removed.
+
+    A NUL byte ends a block (`END`) where the next one, if any, begins as one does; elsewhere it
+    tells a binary file.
+    """
     first = True
     while line := stream.readline(MAX_COLUMNS * 64):
-        if b"\0" in line:
-            raise InputError("is a binary file, not text", where=where)
         if first:
             line = line.removeprefix(b"\xef\xbb\xbf")
             first = False
-        yield from line.rstrip(b"\r\n").split(b"\r")
+        for number, part in enumerate(line.split(b"\0")):
+            if number:
+                if part.strip() and not part.lstrip().startswith((b">", b"#")):
+                    raise InputError("is a binary file, not text", where=where)
+                yield END
+            if part or not number:
+                yield from part.rstrip(b"\r\n").split(b"\r")
 
 
 def _fasta(lines: Iterator[bytes], where: object) -> Iterator[tuple[str, bytes]]:
@@ -202,20 +190,69 @@ def _fasta(lines: Iterator[bytes], where: object) -> Iterator[tuple[str, bytes]]
         yield name, b"".join(parts)
 
 
+def read_records(stream: io.BufferedReader, path: str | Path) -> Iterator[tuple[str, bytes]]:
+    """(header, letters as written) of each chain of a FASTA file, an `id,sequence` table or an
+    AlphaFold 3 job.
+
+    Raises:
+        InputError: another file.
+        ComplexGiven: a record is a complex.
+    """
+    first, lines = _head(query_forms.one_query(_lines(stream, path), path, []), path)
+    if _is_structured(first):
+        for name, letters in query_forms.single_records(_text(lines, path), path):
+            yield name, letters.encode("latin-1", "replace")
+        return
+    query_forms.check_other(first.decode("utf-8", "replace"), path)
+    for name, letters in _fasta(lines, path):
+        query_forms.check_name(name, path)
+        query_forms.check_letters(name, letters, path)
+        yield name, letters
+
+
+def _head(lines: Iterator[bytes], where: object) -> tuple[bytes, Iterator[bytes]]:
+    """The first line that is neither blank nor a comment, and the lines from there on."""
+    for line in lines:
+        text = line.lstrip()
+        if text and (not text.startswith((b"#", b";")) or text.startswith(b"# STOCKHOLM")):
+            return line, itertools.chain([line], lines)
+    return b"", iter(())
+
+
+def _is_structured(first: bytes) -> bool:
+    """Whether a first line is that of a table of sequences or of JSON."""
+    text = first.decode("utf-8", "replace").strip()
+    return text.startswith(("{", "[")) or query_forms.is_table(text)
+
+
+def _text(lines: Iterator[bytes], where: object) -> str:
+    """A table or JSON as text."""
+    parts, size = [], 0
+    for line in lines:
+        parts.append(line)
+        size += len(line)
+        if size > MAX_TABLE:
+            raise InputError(f"is larger than {MAX_TABLE >> 20} MiB", where=where)
+    return b"\n".join(parts).decode("utf-8", "replace")
+
+
 def read_fasta(path: str | Path) -> list[tuple[str, str]]:
     """Plain sequences, not aligned: (header, upper-case letters without gaps).
 
+    Tables with the columns `id,sequence` and AlphaFold 3's JSON are read, too.
+
     Raises:
         InputError: no sequence, or a letter that is no residue.
+        ComplexGiven: several chains in one record.
     """
     found = []
     with open_binary(path) as stream:
-        for name, letters in _fasta(_lines(stream, path), path):
+        for name, letters in read_records(stream, path):
             text = letters.translate(_UPPER, b" \t-.*")
             codes = np.frombuffer(text.translate(_TABLE), np.uint8)
             if (codes > GAP).any():
                 bad = chr(text[int(np.argmax(codes > GAP))])
-                raise InputError(f"{name[:60]!r} holds {bad!r}, which is no residue", where=path)
+                raise _no_residue(f"{name[:60]!r}", bad, path)
             if not text:
                 raise InputError(f"the sequence {name[:60]!r} is empty", where=path)
             found.append((name, text.decode("ascii")))
@@ -243,32 +280,72 @@ def read_alignment(
 
     Raises:
         InputError: the file is empty, binary, ragged, or holds letters that are no residue.
+        ComplexGiven: it is about several chains; `sciml.protein.complexes` reads it.
     """
     if format is not None and format not in FORMATS:
         raise unknown("alignment format", format, FORMATS)
-    reader = RowReader(path, unique=unique, most=most)
     with open_binary(path) as stream:
-        lines = _lines(stream, path)
-        head: list[bytes] = []
-        for line in lines:
-            if line.strip() and not (line.startswith(b"#") and b"STOCKHOLM" not in line):
-                head.append(line)
-                break
-        if not head:
-            raise InputError("is empty", where=path)
-        kind = format or _guess(head[0], Path(path))
-        rows = _records(kind, _chain(head, lines), path)
-        for name, letters in rows:
-            reader.add(name, letters)
-            if reader.full:
-                break
-    alignment = reader.finish()
+        alignment = alignment_of(_lines(stream, path), path, format, unique=unique, most=most)
     return alignment.with_query(query) if query is not None else alignment
 
 
-def _chain(head: list[bytes], rest: Iterator[bytes]) -> Iterator[bytes]:
-    yield from head
-    yield from rest
+def alignment_of(
+    lines: Iterator[bytes],
+    path: str | Path,
+    format: str | None = None,
+    *,
+    unique: bool = False,
+    most: int | None = None,
+) -> Alignment:
+    """The alignment that lines of a file hold; see `read_alignment`."""
+    headers: list[Header] = []
+    first, lines = _head(query_forms.one_query(lines, path, headers), path)
+    if not first:
+        raise InputError("is empty", where=path)
+    reader = RowReader(path, unique=unique, most=most)
+    if format is None and _is_structured(first):
+        found = query_forms.single_records(_text(lines, path), path)
+        if len(found) > 1:
+            raise InputError(f"holds {len(found)} sequences, not an alignment", where=path)
+        rows = iter(
+            [(name, letters.upper().encode("latin-1", "replace")) for name, letters in found]
+        )
+    else:
+        if format is None:
+            query_forms.check_other(first.decode("utf-8", "replace"), path)
+        rows = _records(format or _guess(first, Path(path)), lines, path)
+    for name, letters in rows:
+        query_forms.check_name(name, path)
+        reader.add(name, letters)
+        if reader.full:
+            break
+    alignment = reader.finish()
+    query_forms.check_columns(headers, alignment.columns, path)
+    _check_blocks(alignment)
+    return alignment
+
+
+def _check_blocks(alignment: Alignment) -> None:
+    """Refuse ColabFold's rows of a complex without its header: below the query 101 of one chain
+    that of another, 102, in the columns beside it.
+
+    Raises:
+        ComplexGiven: with the number of chains.
+    """
+    taken = alignment.rows[0] != GAP
+    if alignment.names[0].split(" ")[0] != "101" or taken.all():
+        return
+    names = {name.split(" ")[0]: row for row, name in reversed(list(enumerate(alignment.names)))}
+    chains = 1
+    while (row := names.get(str(101 + chains))) is not None:
+        if (taken & (alignment.rows[row] != GAP)).any():
+            break
+        taken = taken | (alignment.rows[row] != GAP)
+        chains += 1
+    if chains > 1:
+        raise query_forms.ComplexGiven(
+            chains, "queries 101 and 102 stand in columns of their own", alignment.source
+        )
 
 
 def _guess(first: bytes, path: Path) -> str:
@@ -285,9 +362,9 @@ def _guess(first: bytes, path: Path) -> str:
 def _records(kind: str, lines: Iterator[bytes], where: object) -> Iterator[tuple[str, bytes]]:
     """(name, letters of A3M form) of each row."""
     if kind == "a3m":
-        yield from _fasta(lines, where)
+        yield from _sequences(_fasta(lines, where))
     elif kind == "fasta":
-        yield from _aligned(_fasta(lines, where))
+        yield from _aligned(_sequences(_fasta(lines, where)))
     elif kind == "aln":
         for number, line in enumerate(lines):
             if line.strip():
@@ -296,6 +373,13 @@ def _records(kind: str, lines: Iterator[bytes], where: object) -> Iterator[tuple
         rows = _interleaved(lines, kind, where)
         for name, letters in rows.items():
             yield name, b"".join(letters).upper().translate(None, b" ").replace(b".", b"-")
+
+
+def _sequences(records: Iterator[tuple[str, bytes]]) -> Iterator[tuple[str, bytes]]:
+    """Without the rows of secondary structure and solvent accessibility that HH-suite writes."""
+    for name, letters in records:
+        if not name.startswith(_ANNOTATIONS):
+            yield name, letters
 
 
 def _aligned(records: Iterator[tuple[str, bytes]]) -> Iterator[tuple[str, bytes]]:

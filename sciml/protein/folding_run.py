@@ -21,6 +21,7 @@ from sciml.protein.hhsearch import hhsearch_templates
 from sciml.protein.model import AlphaFoldConfig
 from sciml.protein.prediction import write_ranking
 from sciml.protein.predictor import OPENFOLD, Job, StructurePredictor, read_config
+from sciml.protein.query_forms import is_job
 from sciml.protein.search import safe_name
 from sciml.protein.structure import read_chain, read_chains, write_structure
 from sciml.protein.templates import read_templates
@@ -28,7 +29,7 @@ from sciml.report import Page
 from sciml.train.log import Bar, console
 
 ALIGNMENTS = (".a3m", ".a2m", ".sto", ".stk", ".stockholm", ".aln", ".afa")
-SEQUENCES = (".fasta", ".fa", ".faa", ".fas")
+SEQUENCES = (".fasta", ".fa", ".faa", ".fas", ".csv", ".tsv")
 PICTURES = 50
 """So many chains, the best, have pictures on the report page; all have a row in its table."""
 
@@ -95,11 +96,16 @@ def _suffix(path: Path) -> str:
 def find_jobs(path: Path) -> list[Job]:
     """The chains of a file or folder.
 
-    FASTA holds sequences to fold, one or many; other formats hold one chain's alignment, whose
-    first row is the query. Names are those of the sequences or files, made unique.
+    FASTA, `id,sequence` tables and AlphaFold 3's JSON hold sequences to fold, one or many; other
+    formats hold one chain's alignment, whose first row is the query. Names are those of the
+    sequences or files, made unique.
+
+    Raises:
+        InputError: a file is damaged, or holds a complex.
     """
     if path.is_dir():
         files = [p for p in sorted(path.iterdir()) if _suffix(p) in ALIGNMENTS + SEQUENCES]
+        files += [p for p in sorted(path.glob("*.json")) if is_job(p)]
         if not files:
             raise InputError("holds no FASTA or alignment files", where=path)
     else:
@@ -107,7 +113,7 @@ def find_jobs(path: Path) -> list[Job]:
     jobs, used = [], set()
     for file in files:
         stem = file.name.split(".")[0] or "chain"
-        if _suffix(file) in SEQUENCES:
+        if _suffix(file) in (*SEQUENCES, ".json"):
             records = read_fasta(file)
             found = [
                 (safe_name(head.split(" ")[0]) if len(records) > 1 or head else stem,

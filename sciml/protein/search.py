@@ -18,7 +18,9 @@ from sciml.config import Range
 from sciml.errors import InputError, MissingExtra
 from sciml.paths import existing_file
 from sciml.protein.alignment import Alignment
-from sciml.protein.alignment_io import open_binary, read_fasta
+from sciml.protein.alignment_io import read_fasta, read_records
+from sciml.protein.query_forms import check_letters
+from sciml.unpack import open_binary
 
 
 @dataclass(frozen=True)
@@ -64,9 +66,7 @@ def read_database(path: str | Path) -> Any:
     alphabet = pyhmmer.easel.Alphabet.amino()
     block = pyhmmer.easel.TextSequenceBlock()
     with open_binary(path) as stream:
-        from sciml.protein.alignment_io import _fasta, _lines
-
-        for number, (name, letters) in enumerate(_fasta(_lines(stream, path), path)):
+        for number, (name, letters) in enumerate(read_records(stream, path)):
             head, _, description = name.partition(" ")
             text = letters.decode("ascii", "replace").replace("-", "").replace(".", "").upper()
             if not text:
@@ -107,6 +107,7 @@ def search(
     """
     pyhmmer = _library()
     config = config or SearchConfig()
+    check_letters(name, query.encode("latin-1", "replace"), "query")
     block = read_database(database) if isinstance(database, str | Path) else database
     alphabet = pyhmmer.easel.Alphabet.amino()
     text = pyhmmer.easel.TextSequence(name=name.encode(), sequence=query.upper())
