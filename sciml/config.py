@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import reprlib
 import types
 import typing
 from collections.abc import Mapping
@@ -23,6 +24,8 @@ from typing import Any, TypeVar, Union, get_args, get_origin
 from sciml.errors import InputError, nearest
 
 T = TypeVar("T")
+SHOWN = 20
+"""Most problems that one error names."""
 
 
 @dataclass(frozen=True)
@@ -75,20 +78,24 @@ def from_dict(cls: type[T], mapping: Mapping[str, Any], *, where: object = None)
     value = _build(cls, mapping, "", problems)
     if problems:
         count = f"{len(problems)} problems: " if len(problems) > 1 else ""
-        raise InputError(count + "; ".join(problems), where=where)
+        more = "; ..." if len(problems) > SHOWN else ""
+        raise InputError(count + "; ".join(problems[:SHOWN]) + more, where=where)
     return value
 
 
 def _build(cls: type[T], mapping: Any, path: str, problems: list[str]) -> T:
     if not isinstance(mapping, Mapping):
-        problems.append(f"`{path or 'the file'}` must be a mapping of settings, got {mapping!r}")
+        shown = _shown(mapping)
+        problems.append(f"`{path or 'the file'}` must be a mapping of settings, got {shown}")
         return typing.cast(T, None)
     hints = field_types(cls)
     values = {}
     for key, raw in mapping.items():
-        name = f"{path}{key}"
+        name = f"{path}{str(key)[:60]}"
+        if len(problems) > SHOWN:
+            break
         if key not in hints:
-            close = nearest(str(key), hints)
+            close = nearest(str(key)[:60], hints)
             proposal = f", did you mean `{path}{close[0]}`?" if close else f" ({', '.join(hints)})"
             problems.append(f"unknown setting `{name}`{proposal}")
             continue
@@ -108,6 +115,11 @@ def _build(cls: type[T], mapping: Any, path: str, problems: list[str]) -> T:
     except (TypeError, ValueError) as error:
         problems.append(f"`{path.rstrip('.') or cls.__name__}`: {error}")
     return typing.cast(T, None)
+
+
+def _shown(value: Any) -> str:
+    """`repr`, short: a file may hold a megabyte, or lists within lists, where a number is due."""
+    return reprlib.repr(value)
 
 
 def _describe(hint: Any) -> str:
@@ -135,9 +147,9 @@ def _convert(hint: Any, raw: Any, name: str, problems: list[str]) -> Any:
     if origin is typing.Literal:
         if raw in args and type(raw) in {type(a) for a in args}:
             return raw
-        close = nearest(str(raw), map(str, args))
+        close = nearest(_shown(raw), map(str, args))
         proposal = f", did you mean {close[0]!r}?" if close else ""
-        problems.append(f"`{name}` must be {_describe(hint)}, got {raw!r}{proposal}")
+        problems.append(f"`{name}` must be {_describe(hint)}, got {_shown(raw)}{proposal}")
         return None
     if dataclasses.is_dataclass(hint):
         if isinstance(raw, typing.cast(type, hint)):
@@ -166,7 +178,7 @@ def _convert(hint: Any, raw: Any, name: str, problems: list[str]) -> Any:
         pass
     elif isinstance(hint, type) and isinstance(raw, hint):
         return raw
-    problems.append(f"`{name}` must be {_describe(hint)}, got {raw!r}")
+    problems.append(f"`{name}` must be {_describe(hint)}, got {_shown(raw)}")
     return None
 
 
@@ -190,7 +202,7 @@ def _convert_sequence(
     hint: Any, origin: Any, args: tuple[Any, ...], raw: Any, name: str, problems: list[str]
 ) -> Any:
     if not isinstance(raw, list | tuple):
-        problems.append(f"`{name}` must be a list, got {raw!r}")
+        problems.append(f"`{name}` must be a list, got {_shown(raw)}")
         return None
     if origin is tuple and args and args[-1] is not Ellipsis:
         if len(raw) != len(args):
@@ -282,7 +294,8 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
     path = existing_file(path, "YAML file")
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError, TypeError, OverflowError, RecursionError) as error:
+        # safe_load raises more than its own kind: dates without a day, lists within lists
         raise InputError(f"is not valid YAML ({error})", where=path) from error
     if content is None:
         return {}

@@ -223,4 +223,4 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _damaged(path: Path, why: str) -> InputError:
-    return InputError(f"is not a whole safetensors file: {why}", where=path)
+    return InputError(f"is not a readable safetensors file: {why}", where=path)

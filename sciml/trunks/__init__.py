@@ -6,7 +6,8 @@
     64
 
 All take one batch (`sciml.graph`) and return `Encoded`. A trunk of a user's own is named by import
-path, `my_package.module:MyTrunk`, or by file, `my_trunk.py:MyTrunk`; see `sciml.trunks.base`.
+path, `my_package.module:MyTrunk`, or by file, `my_trunk.py:MyTrunk`, which runs that code; see
+`sciml.trunks.base`.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sciml import own
-from sciml.errors import InputError
+from sciml.errors import InputError, unknown
 
 if TYPE_CHECKING:
     from sciml.trunks.base import Trunk, TrunkConfig
@@ -53,6 +54,50 @@ def find(name: str) -> type[Trunk]:
     return found
 
 
+def named_in_file(
+    name: str, own_kind: str | type[Trunk] | None = None, *, where: object = None
+) -> type[Trunk]:
+    """The class of a trunk that a file names. A file brings no code: nothing is imported but the
+    package's own trunks and what the caller names.
+
+    Args:
+        name: as `name_of` gave it.
+        own_kind: a class, or its name as for `find`, that the caller names for this file; without
+            it, a class of that name which has been imported already is taken.
+        where: the file, for messages.
+
+    Raises:
+        InputError: the name is of another trunk, or of one that is not known.
+    """
+    from sciml.trunks.base import Trunk
+
+    if own_kind is not None:
+        kind = find(own_kind) if isinstance(own_kind, str) else own_kind
+        if name_of(kind).rpartition(":")[2] != name.rpartition(":")[2]:
+            raise InputError(f"holds the trunk {name[:120]!r}, not {name_of(kind)!r}", where=where)
+        return kind
+    if name in _WHERE:
+        return find(name)
+    for kind in reversed(_subclasses(Trunk)):  # of two with one name, the newer
+        if name_of(kind) == name:
+            return kind
+    if ":" not in name:
+        raise unknown("trunk", name[:120], names(), where=where)
+    raise InputError(
+        f"names the trunk {name[:120]!r}, whose code is not run from a settings file or a header",
+        where=where,
+        hint="Name your own trunk in the call (which runs it), or import its module first",
+    )
+
+
+def _subclasses(kind: type[Trunk]) -> list[type[Trunk]]:
+    """All classes that exist in this process below `kind`."""
+    found = []
+    for sub in kind.__subclasses__():
+        found += [sub, *_subclasses(sub)]
+    return found
+
+
 def name_of(kind: type[Trunk]) -> str:
     """The name that `find` knows `kind` by: a registered one, or its import path."""
     path = f"{kind.__module__}:{kind.__qualname__}"
@@ -76,6 +121,8 @@ def resolve(
     if isinstance(name_or_config, str):
         name_or_config = {"name": name_or_config}
     if isinstance(name_or_config, Mapping):
+        if "name" in overrides:
+            raise InputError("`name` is no setting of a trunk, but which trunk it is")
         settings = {**name_or_config, **overrides}
         if "name" not in settings:
             raise InputError("a trunk's settings need a `name`", hint=", ".join(names()))
@@ -112,8 +159,8 @@ def save(trunk: Trunk, path: str | Path) -> Path:
     return base.save(trunk, path)
 
 
-def load(path: str | Path) -> Trunk:
+def load(path: str | Path, kind: str | type[Trunk] | None = None) -> Trunk:
     """See `sciml.trunks.base.load`."""
     from sciml.trunks import base
 
-    return base.load(path)
+    return base.load(path, kind)

@@ -26,13 +26,12 @@ A trunk of one's own is a config and a class with `encode`:
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, cast
 
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -40,11 +39,16 @@ from sciml.config import Range, check, from_dict, read_yaml, to_dict
 from sciml.errors import InputError, unknown
 from sciml.graph import Layout, layout, optional, spread, to_layout
 from sciml.nn.layers import count_parameters
+from sciml.weights.loading import build, check_fit, load_state, once
 
 if TYPE_CHECKING:
     from torch_geometric.data import Data
 else:
     Data = Any
+
+__all__ = ["Encoded", "Trunk", "TrunkConfig", "check_fit", "load", "load_state", "save"]
+MAX_SETTINGS = 1 << 13
+"""Longest settings file of a saved trunk [bytes]."""
 
 
 @dataclass(frozen=True)
@@ -284,8 +288,8 @@ def save(trunk: Trunk, path: str | Path) -> Path:
         InputError: the trunk still has adapters, or the folder cannot be written.
     """
     import yaml
-    from safetensors.torch import save_model
 
+    from sciml import tensors
     from sciml.paths import atomic_write
     from sciml.trunks import name_of
 
@@ -296,92 +300,40 @@ def save(trunk: Trunk, path: str | Path) -> Path:
         )
     weights, settings = _paths(path)
     content = {"trunk": name_of(type(trunk)), "config": to_dict(trunk.config)}
-    with atomic_write(weights) as temporary:
-        save_model(trunk, str(temporary))
+    tensors.write(weights, once(trunk.state_dict()))
     with atomic_write(settings) as temporary:
         temporary.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
     return weights
 
 
-def load(path: str | Path) -> Trunk:
+def load(path: str | Path, kind: str | type[Trunk] | None = None) -> Trunk:
     """A trunk that `save` wrote, on the CPU, in the precision it was saved in.
 
     Args:
         path: the folder, or the .safetensors or .yaml file.
+        kind: a trunk of your own, as `sciml.trunks.find` takes it: a file does not bring code.
+            Not needed for one whose module has been imported.
 
     Raises:
-        InputError: a file is missing or damaged, or the weights do not fit the settings.
+        InputError: a file is missing or damaged, names a trunk that neither comes with the package
+            nor is `kind`, or the weights do not fit the settings.
     """
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
+    from sciml import tensors
     from sciml.paths import existing_file
-    from sciml.trunks import find
+    from sciml.trunks import named_in_file
 
     weights, settings = _paths(path)
+    if existing_file(settings, "YAML file").stat().st_size > MAX_SETTINGS:
+        raise InputError(f"has more than {MAX_SETTINGS} bytes of settings", where=settings)
     content = read_yaml(settings)
     if not isinstance(content.get("trunk"), str):
         raise InputError("must name its `trunk`", where=settings)
-    if ".py:" in content["trunk"]:
-        # A settings file may come from anywhere: it names code, it does not bring any.
-        raise InputError(
-            f"names the program {content['trunk']!r}, which is not run from a settings file",
-            where=settings,
-            hint="Import the trunk's module yourself, then load",
-        )
-    kind = find(content["trunk"])
-    trunk = kind(from_dict(kind.Config, content.get("config", {}), where=settings))
-    try:
-        tensors = load_file(existing_file(weights, "weights file"))
-    except SafetensorError as error:
-        raise InputError(f"is not a readable safetensors file ({error})", where=weights) from error
-    floating = [t.dtype for t in tensors.values() if t.is_floating_point()]
+    found = named_in_file(content["trunk"], kind, where=settings)
+    config = from_dict(found.Config, content.get("config") or {}, where=settings)
+    state, _ = tensors.read(existing_file(weights, "weights file"))
+    trunk = build(lambda: found(config), state, where=settings)
+    floating = [t.dtype for t in state.values() if t.is_floating_point()]
     if floating:
         trunk.to(floating[0])
-    load_state(trunk, tensors, where=weights)
+    load_state(trunk, state, where=weights)
     return trunk
-
-
-def load_state(module: nn.Module, tensors: dict[str, Tensor], *, where: object = None) -> None:
-    """`load_state_dict` with an error that a person can act on; shared tensors may be left out.
-
-    Raises:
-        InputError: names that are missing or too many, or shapes that differ.
-    """
-    expected = module.state_dict()
-    twins: dict[tuple[int, tuple[int, ...]], list[str]] = {}
-    for name, value in expected.items():
-        if value.numel():
-            twins.setdefault((value.data_ptr(), tuple(value.shape)), []).append(name)
-    saved_by_twin = {n for group in twins.values() if set(group) & set(tensors) for n in group}
-    wanted = {n: v for n, v in expected.items() if n in tensors or n not in saved_by_twin}
-    check_fit(wanted, tensors, where=where)
-    with torch.no_grad():
-        module.load_state_dict(tensors, strict=False)
-
-
-def check_fit(
-    expected: Mapping[str, Tensor], tensors: Mapping[str, Tensor], *, where: object = None
-) -> None:
-    """The two hold the same names with the same shapes.
-
-    Raises:
-        InputError: they do not; says which are missing, surplus or of another shape.
-    """
-    differing = [
-        f"{name} {list(tensors[name].shape)} instead of {list(value.shape)}"
-        for name, value in expected.items()
-        if name in tensors and tensors[name].shape != value.shape
-    ]
-    faults = {
-        "missing": [name for name in expected if name not in tensors],
-        "surplus": [name for name in tensors if name not in expected],
-        "wrong shape": differing,
-    }
-    problems = [
-        f"{kind}: {', '.join(found[:4])}{', ...' if len(found) > 4 else ''}"
-        for kind, found in faults.items()
-        if found
-    ]
-    if problems:
-        raise InputError("the weights do not fit the settings; " + "; ".join(problems), where=where)

@@ -13,11 +13,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sciml.errors import InputError
-from sciml.paths import atomic_write
 from sciml.weights import find
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+MAX_DESCRIPTION = 1 << 20
+"""Longest description of a model [characters]."""
 
 
 def write(
@@ -40,18 +42,18 @@ def write(
         notes: further entries of the header.
     """
     import torch
-    from safetensors.torch import save_file
+
+    from sciml import tensors
 
     def stored(value: Tensor) -> Tensor:
         value = value.detach().cpu()
         if half and value.is_floating_point():
             value = value.to(torch.bfloat16)
-        return value.contiguous().clone()  # clones: tied tensors are refused
+        return value
 
     target = Path(path).with_suffix(".safetensors")
     metadata = {entry: json.dumps(description), **(notes or {})}
-    with atomic_write(target) as part:
-        save_file({name: stored(value) for name, value in state.items()}, part, metadata=metadata)
+    tensors.write(target, {name: stored(value) for name, value in state.items()}, metadata)
     return target
 
 
@@ -70,19 +72,24 @@ def read(
         InputError: no such file, an unreadable one, or one that holds another kind of model.
     """
     import torch
-    from safetensors import SafetensorError, safe_open
+
+    from sciml import tensors
 
     path = find(name_or_path)
-    try:
-        with safe_open(str(path), "pt") as file:
-            metadata = file.metadata() or {}
-            state = {key: file.get_tensor(key) for key in file.keys()}
-        description = json.loads(metadata.get(entry, "null"))
-    except (SafetensorError, ValueError, OSError) as error:
-        raise InputError(f"is not a readable safetensors file ({error})", where=path) from None
-    if description is None:
-        held = f"; its header has {sorted(metadata)}" if metadata else ""
+    state, metadata = tensors.read(path)
+    text = metadata.get(entry)
+    if text is None:
+        held = f"; its header has {sorted(metadata)}"[:200] if metadata else ""
         raise InputError(f"holds no {what}{held}", where=path, hint=hint)
+    try:
+        if len(text) > MAX_DESCRIPTION:
+            raise ValueError(f"{len(text)} characters")
+        description = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InputError(
+            f"does not describe its {what}: its header is not a readable text ({error})"[:300],
+            where=path,
+        ) from None
     if not isinstance(description, dict):
         raise InputError(f"does not describe its {what}", where=path)
     half = (torch.bfloat16, torch.float16)

@@ -1,0 +1,198 @@
+"""From a file's tensors to a module, without asking for more than the file holds.
+
+Settings come with a file and cannot be trusted: a depth of a billion is built for minutes, a width
+of a billion asks for terabytes. So modules are built under watch: every tensor that a constructor
+makes is measured before it is made, and there are only as many steps as a module with that many
+tensors takes. Then names, shapes, types and values are compared with the file's.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from sciml.errors import InputError
+
+M = TypeVar("M", bound=nn.Module)
+
+SPARE_NUMBERS = 1 << 24
+"""Numbers that a constructor may make beyond those of the file: tables, temporary tensors."""
+TIMES = 4
+"""Numbers that it may make for each of the file (twins that a file holds once, temporaries)."""
+SPARE_TENSORS, TENSORS = 4_000, 4
+"""Tensors that it may make, and those for each of the file."""
+SPARE_STEPS, STEPS = 60_000, 200
+"""Operations that it may take (tables of tensor products take many), and those for each tensor."""
+SET = torch.ops.aten.set_.source_Storage_storage_offset
+
+
+class Watch(TorchDispatchMode):
+    """Stops tensors that are larger than what there is before they are made.
+
+    Args:
+        numbers: that may be made in all.
+        tensors: that may be made in all.
+        steps: operations that may be taken in all.
+    """
+
+    def __init__(self, numbers: int, tensors: int, steps: int) -> None:
+        super().__init__()
+        self.numbers, self.tensors, self.steps = numbers, tensors, steps
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        """An operation, if there is room for what it makes."""
+        kwargs = kwargs or {}
+        self.steps -= 1
+        if func is SET:
+            within_storage(args[0].dtype.itemsize, *args[1:])
+        elif not any(isinstance(value, Tensor) for value in (*args, *kwargs.values())):
+            self.tensors -= 1
+            self.numbers -= _numbers_made(func, args, kwargs)
+        if min(self.numbers, self.tensors, self.steps) < 0:
+            raise InputError("describes a network that is larger than the file")
+        return func(*args, **kwargs)
+
+
+def _numbers_made(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> int:
+    """Numbers in what a function makes of plain values, without making it."""
+    if args and isinstance(args[0], list | tuple) and all(type(n) is int for n in args[0]):
+        return math.prod(args[0])  # empty, zeros, randn, ...: the first argument is the shape
+    if not any(argument.name == "device" for argument in func._schema.arguments):
+        return 0
+    made = func(*args, **{**kwargs, "device": torch.device("meta"), "pin_memory": None})
+    return made.numel() if isinstance(made, Tensor) else 0
+
+
+def within_storage(
+    width: int, storage: torch.UntypedStorage, offset: int, size: list[int], stride: list[int]
+) -> None:
+    """A tensor read from a file lies within its bytes, and no number of it counts twice.
+
+    Args:
+        width: bytes a number.
+        storage, offset, size, stride: as `Tensor.set_` takes them.
+
+    Raises:
+        InputError: it does not: torch would make the missing bytes up.
+    """
+    there, count = storage.nbytes() // width, math.prod(size)
+    reach = offset + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
+    if count and (min(stride, default=0) < 0 or reach >= there or count > there):
+        raise InputError(f"claims a tensor of {list(size)} numbers where {there} are there")
+
+
+def build(make: Callable[[], M], tensors: Mapping[str, Tensor], *, where: object = None) -> M:
+    """The module that settings describe, with fresh weights, if it is no larger than `tensors`.
+
+    Args:
+        make: builds it; what it raises is the settings' fault.
+        tensors: what the file holds for it.
+        where: the file, for messages.
+
+    Raises:
+        InputError: the settings describe no module, or one larger than the file.
+    """
+    numbers = {value.data_ptr(): value.numel() for value in tensors.values()}
+    count = len(tensors)
+    watch = Watch(
+        TIMES * sum(numbers.values()) + SPARE_NUMBERS,
+        TENSORS * count + SPARE_TENSORS,
+        STEPS * count + SPARE_STEPS,
+    )
+    try:
+        with watch:
+            return make()
+    except InputError as error:
+        if error.where is not None:
+            raise
+        raise InputError(error.what, where=where, hint=error.hint) from error
+    except Exception as error:  # whatever a constructor says to settings that make no sense
+        said = (str(error).splitlines() or [""])[0][:120]
+        raise InputError(
+            f"describes no network that can be built ({type(error).__name__}: {said})", where=where
+        ) from error
+
+
+def once(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """A state dict with tensors that several names share under the first of them alone."""
+    kept: dict[Any, str] = {}
+    for name, value in state.items():
+        place = (value.data_ptr(), tuple(value.shape), value.stride()) if value.numel() else name
+        kept.setdefault(place, name)
+    return {name: state[name] for name in kept.values()}
+
+
+def load_state(module: nn.Module, tensors: Mapping[str, Tensor], *, where: object = None) -> None:
+    """`load_state_dict` with an error that a person can act on; shared tensors may be left out.
+
+    Raises:
+        InputError: names that are missing or too many, shapes or types that differ, NaN.
+    """
+    expected = module.state_dict()
+    twins: dict[tuple[int, tuple[int, ...]], list[str]] = {}
+    for name, value in expected.items():
+        if value.numel():
+            twins.setdefault((value.data_ptr(), tuple(value.shape)), []).append(name)
+    saved_by_twin = {n for group in twins.values() if set(group) & set(tensors) for n in group}
+    wanted = {n: v for n, v in expected.items() if n in tensors or n not in saved_by_twin}
+    check_fit(wanted, tensors, where=where)
+    check_numbers(tensors, where=where)
+    with torch.no_grad():
+        module.load_state_dict(dict(tensors), strict=False)
+
+
+def check_fit(
+    expected: Mapping[str, Tensor], tensors: Mapping[str, Tensor], *, where: object = None
+) -> None:
+    """The two hold the same names with the same shapes and kinds of numbers.
+
+    Raises:
+        InputError: they do not; says which are missing, surplus or of another shape or type.
+    """
+    differing, mistyped = [], []
+    for name, value in expected.items():
+        if name not in tensors:
+            continue
+        given = tensors[name]
+        if given.shape != value.shape:
+            differing.append(f"{name} {list(given.shape)} instead of {list(value.shape)}")
+        elif given.is_floating_point() != value.is_floating_point() or given.is_complex():
+            mistyped.append(f"{name} {_type(given)} instead of {_type(value)}")
+    faults = {
+        "missing": [name for name in expected if name not in tensors],
+        "surplus": [name for name in tensors if name not in expected],
+        "wrong shape": differing,
+        "wrong type": mistyped,
+    }
+    problems = [
+        f"{kind}: {', '.join(n[:120] for n in found[:4])}{', ...' if len(found) > 4 else ''}"
+        for kind, found in faults.items()
+        if found
+    ]
+    if problems:
+        raise InputError("the weights do not fit the settings; " + "; ".join(problems), where=where)
+
+
+def check_numbers(tensors: Mapping[str, Tensor], *, where: object = None) -> None:
+    """All numbers are finite.
+
+    Raises:
+        InputError: names the first tensor that holds NaN or infinity.
+    """
+    for name, value in tensors.items():
+        if not value.is_floating_point():
+            continue
+        # A sum tells at the speed of memory; only one that overflows needs a closer look.
+        if not bool(value.sum().isfinite()) and not bool(value.isfinite().all()):
+            raise InputError(f"{name[:120]!r} holds NaN or infinity", where=where)
+
+
+def _type(value: Tensor) -> str:
+    return str(value.dtype).removeprefix("torch.")
