@@ -5,6 +5,7 @@ A wheel carries `tasks/` and `data_cards/` inside the package; a checkout has th
 
 from __future__ import annotations
 
+import errno
 import os
 import tempfile
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from sciml.errors import InputError
+from sciml.locks import make_folder, remove_empty, token
 
 PACKAGE = Path(__file__).resolve().parent
 
@@ -66,35 +68,62 @@ def existing_file(path: str | os.PathLike[str], what: str = "file") -> Path:
     return path
 
 
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+"""The system's words for a full disk, a full quota and a file that may grow no further."""
+
+
+def unwritable(path: object, error: OSError) -> InputError:
+    """What could not be written, why, and what helps."""
+    full = error.errno in FULL
+    return InputError(
+        f"cannot be written ({error.strerror or error})",
+        where=path,
+        hint="Free disk space, then run the same command again" if full else None,
+    )
+
+
 @contextmanager
 def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
     """A temporary path in the same folder that becomes `path` only when the block succeeds.
 
     The file is flushed to the disk before the rename, so that a crash, a kill or a full disk
-    leaves either the old file or the new one, never a half of it.
+    leaves either the old file or the new one, never a half of it. The temporary name says which
+    process it belongs to (`locks.remove_leftovers`).
 
     Raises:
-        InputError: the folder cannot be created or written.
+        InputError: the folder cannot be created or written, or the disk is full.
     """
     path = Path(path)
+    made = make_folder(path.parent)
+    temporary: Path | None = None
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(
-            prefix=f".{path.stem}-", suffix=f".part{path.suffix}", dir=path.parent
-        )
-        os.close(handle)
-    except OSError as error:
-        raise InputError(f"cannot be written ({error.strerror})", where=path) from error
-    temporary = Path(name)
-    try:
+        try:
+            handle, name = tempfile.mkstemp(
+                prefix=f".{path.stem[:40]}-{token()}-",
+                suffix=f".part{path.suffix}",
+                dir=path.parent,
+            )
+            os.close(handle)
+            temporary = Path(name)
+        except OSError as error:
+            raise unwritable(path, error) from error
         yield temporary
         with open(temporary, "rb") as file:
             os.fsync(file.fileno())
         os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, path)
+        try:
+            os.replace(temporary, path)
+        except OSError as error:  # a folder of this name
+            raise unwritable(path, error) from error
         _sync_folder(path.parent)
+    except OSError as error:
+        if error.errno in FULL or error.errno == errno.EROFS:
+            raise unwritable(path, error) from error
+        raise
     finally:
-        temporary.unlink(missing_ok=True)
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+        remove_empty(made)
 
 
 def _umask() -> int:

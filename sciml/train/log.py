@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-import os
 import time
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,8 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from sciml.paths import atomic_write
+from sciml.kept import Rows, append, warn
+from sciml.paths import atomic_write, unwritable
 
 # Everything for people goes to stderr, so that stdout stays free for results.
 # File names hold brackets: what is printed is data, no markup.
@@ -28,32 +29,70 @@ console = Console(stderr=True, highlight=False, markup=False)
 
 
 class MetricsLog:
-    """`metrics.jsonl`: one record a line, each with its `step`; a resumed run repeats none."""
+    """`metrics.jsonl`: one record a line, each with its `step`; a resumed run repeats none.
+
+    Args:
+        path: the file.
+        keep_up_to: the step that a run goes on from; None begins anew.
+        mark: what `mark` said at that step; without it, records up to that step are kept.
+        tensorboard: also write TensorBoard files.
+    """
 
     def __init__(
-        self, path: Path, keep_up_to: int | None = None, tensorboard: bool = False
+        self,
+        path: Path,
+        keep_up_to: int | None = None,
+        mark: dict[str, Any] | None = None,
+        tensorboard: bool = False,
     ) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
         self.path = path
-        kept = [r for r in read_metrics(path) if keep_up_to is not None and r["step"] <= keep_up_to]
-        text = "".join(json.dumps(record) + "\n" for record in kept)
-        temporary = path.with_suffix(".part")
-        temporary.write_text(text, encoding="utf-8")
-        os.replace(temporary, path)
-        self.file = open(path, "a", encoding="utf-8", buffering=1)
-        self.records = kept
+        content = path.read_bytes() if path.exists() else b""
+        whole = b""
+        if keep_up_to is not None:
+            whole = content[: mark["bytes"]] if mark else b""
+            if mark is None or hashlib.sha256(whole).hexdigest() != mark["sha256"]:
+                lines = content.splitlines(keepends=True)
+                early = [line for line in lines if -1 < _step(line) <= keep_up_to]
+                whole = b"".join(early)
+                if mark is not None:
+                    warn(f"{path} was changed or cut; {len(early)} whole records are kept")
+        if content != whole:
+            with atomic_write(path) as part:
+                part.write_bytes(whole)
+        self.records = _records(whole)
+        self._digest, self._bytes = hashlib.sha256(whole), len(whole)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self.file = open(path, "ab", buffering=0)
+        except OSError as error:
+            raise unwritable(path, error) from error
         self.board = _tensorboard(path.parent) if tensorboard else None
 
+    @property
+    def mark(self) -> dict[str, Any]:
+        """How much was written, for a checkpoint: the rest is cut off where the run goes on."""
+        return {"bytes": self._bytes, "sha256": self._digest.hexdigest()}
+
     def write(self, step: int, **values: Any) -> None:
+        """Append a record.
+
+        Raises:
+            InputError: the disk is full; the file is as before.
+        """
         record = {"step": step, **{key: _plain(value) for key, value in values.items()}}
         self.records.append(record)
-        self.file.write(json.dumps(record) + "\n")
+        line = append(self.file, json.dumps(record))
+        self._digest.update(line)
+        self._bytes += len(line)
         if self.board is not None:
             for key, value in record.items():
                 if isinstance(value, float):
                     self.board.add_scalar(key, value, step)
 
-    def close(self) -> None:
+    def __enter__(self) -> MetricsLog:
+        return self
+
+    def __exit__(self, *_: object) -> None:
         self.file.close()
         if self.board is not None:
             self.board.close()
@@ -79,31 +118,27 @@ def _tensorboard(folder: Path) -> Any:
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """The whole records of a metrics file; a last line cut short by a crash is left out."""
-    if not path.exists():
-        return []
-    records = []
-    for line in path.read_text(encoding="utf-8").splitlines():
-        try:
-            record = json.loads(line)
-        except json.JSONDecodeError:
-            break
-        if isinstance(record, dict) and "step" in record:
-            records.append(record)
-    return records
+    """The whole records of a metrics file; what is no record, as a line cut short, is left out."""
+    return _records(path.read_bytes()) if path.exists() else []
+
+
+def _records(content: bytes) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in content.splitlines() if _step(line) >= 0]
+
+
+def _step(line: bytes) -> int:
+    """The step of a record; -1 for what is none."""
+    try:
+        record = json.loads(line)
+    except ValueError:
+        return -1
+    step = record.get("step") if isinstance(record, dict) else None
+    return step if type(step) is int else -1
 
 
 def kept_rows(path: Path) -> list[dict[str, Any]]:
-    """The whole rows of a file that a recipe appends to, one JSON object a line; none without it.
-
-    Half a line that an interruption left is cut off, so that the next row begins a line of its own.
-    """
-    text = path.read_text(encoding="utf-8") if path.exists() else ""
-    whole = text[: text.rfind("\n") + 1]
-    if whole != text:
-        with atomic_write(path) as part:
-            part.write_text(whole, encoding="utf-8")
-    return [json.loads(line) for line in whole.splitlines()]
+    """The whole rows of a file that a recipe appends to: `sciml.kept.Rows`, to read alone."""
+    return Rows(path).found
 
 
 class _Rate(ProgressColumn):

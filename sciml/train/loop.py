@@ -12,24 +12,25 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
 from torch import nn
 
+from sciml import tensors
 from sciml.device import choose
 from sciml.errors import InputError
-from sciml.paths import atomic_write
+from sciml.locks import locked, remove_leftovers
 from sciml.train import parallel
 from sciml.train.config import TrainConfig
 from sciml.train.log import Bar, MetricsLog, console
 from sciml.train.optim import Average, adamw, lr_factor
 from sciml.train.sampler import Examples, Plan, move, read
-from sciml.train.state import TrainState
+from sciml.train.state import BEST, RESTART, TrainState, read_best, write_best
 
 
 class TrainingDiverged(InputError):
@@ -89,6 +90,7 @@ def fit(
     validate: Callable[[nn.Module], dict[str, float]] | None = None,
     title: str = "training",
     quiet: bool = False,
+    restart: bool | None = None,
 ) -> FitResult:
     """Train `module` on `dataset`, or go on with the run that `out` holds.
 
@@ -102,15 +104,38 @@ def fit(
         lengths: [len(dataset)], cost of each example: similar lengths share a batch.
         validate: called with the module in eval mode; returns metrics, `config.monitor` among them.
         quiet: no progress bar; for one of many short trainings.
+        restart: begin anew where no checkpoint that is there can be loaded; None: what the
+            command line says (`sciml run ... --restart`), which is no.
 
     Raises:
-        InputError: nothing to train on, an impossible setting, or `out` holds another run.
+        InputError: nothing to train on, an impossible setting, `out` holds another run, another
+            process works there, a full disk, or checkpoints of which none is whole.
         TrainingDiverged: the loss or gradient is not finite; the batch is saved.
         Interrupted: stopped by a signal, after a checkpoint.
     """
-    rank, world = parallel.rank_and_world()
     if len(dataset) == 0:
         raise InputError("there is nothing to train on: the data set is empty", where=out)
+    parallel.rank_and_world()  # joins the group, of which the first process takes the lock
+    with locked(out):
+        return _fit(
+            module, dataset, config, out, collate, lengths, validate, title, quiet,
+            RESTART.get() if restart is None else restart,
+        )  # fmt: skip
+
+
+def _fit(
+    module: nn.Module,
+    dataset: Examples,
+    config: TrainConfig,
+    out: Path,
+    collate: Callable[[list[Any]], Any] | None,
+    lengths: np.ndarray | None,
+    validate: Callable[[nn.Module], dict[str, float]] | None,
+    title: str,
+    quiet: bool,
+    restart: bool,
+) -> FitResult:
+    rank, world = parallel.rank_and_world()
     place = choose(config.device, "bf16" if config.precision == "fp16" else config.precision)
     dtype = torch.float16 if config.precision == "fp16" else place.dtype
     device = place.device
@@ -134,27 +159,23 @@ def fit(
         notes={"settings": _fixed(config, plan, total), "best": None, "bad": 0, "done": False},
     )
     if rank == 0:
-        folder.mkdir(parents=True, exist_ok=True)
-        for leftover in folder.glob(".*.part*"):
-            leftover.unlink()
+        remove_leftovers(folder)
     parallel.meet()
-    wanted = state.notes["settings"]
-    resumed = state.restore(folder)
-    _same_run(state.notes["settings"], wanted, out)
-    log = (
-        MetricsLog(out / "metrics.jsonl", state.step if resumed else None, config.tensorboard)
-        if rank == 0
-        else None
-    )
+    resumed = state.restore(folder, state.notes["settings"], restart, say=rank == 0)
+    log = None
+    if rank == 0:
+        start, mark = (state.step, resumed.get("metrics")) if resumed else (None, None)
+        log = MetricsLog(out / "metrics.jsonl", start, mark, config.tensorboard)
     if rank == 0 and not state.notes["done"] and not quiet:
-        start = f"resumed at step {state.step} of {total}" if resumed else f"{total} steps"
-        console.print(f"{title}: {start}, {_millions(module)} parameters, on {place}")
+        begin = f"resumed at step {state.step} of {total}" if resumed else f"{total} steps"
+        console.print(f"{title}: {begin}, {_millions(module)} parameters, on {place}")
 
     began = time.monotonic()
     batches = read(dataset, collate, plan, state.step, config.workers, device.type == "cuda")
     autocast = torch.autocast(device.type, dtype, enabled=dtype != torch.float32)
     seen = 0
-    with _Signals() as signals, Bar(title, total, state.step, quiet or rank != 0) as bar:
+    bar = Bar(title, total, state.step, quiet or rank != 0)
+    with log or nullcontext(), _Signals() as signals, bar:
         while state.step < total and not state.notes["done"]:
             _set_lr(optimizer, config, state.step, total)
             metrics, count, stop = _step(
@@ -175,13 +196,11 @@ def fit(
                 _validate(state, validate, config, out, log, rank)
             state.notes["done"] = bool(state.notes["done"] or state.step == total)
             if stop or state.notes["done"] or state.step % config.checkpoint_every == 0:
-                state.save(folder, config.keep, write=rank == 0)
+                state.save(folder, config.keep, rank == 0, log.mark if log else None)
             if stop and not state.notes["done"]:
                 raise Interrupted(stop, state.step)
-    if log:
-        log.close()
     parallel.meet()
-    _load_result(state, out)
+    _load_result(state, folder, say=rank == 0)
     module.eval()
     history = log.records if log else []
     return FitResult(module, state.step, history, time.monotonic() - began, state.notes["best"])
@@ -204,20 +223,6 @@ def _fixed(config: TrainConfig, plan: Plan, total: int) -> dict[str, Any]:
     }
     shared = {k: v for k, v in asdict(config).items() if k not in free}
     return {**shared, "steps": total, "examples": plan.size}
-
-
-def _same_run(saved: dict[str, Any], wanted: dict[str, Any], out: Path) -> None:
-    changed = [
-        f"{key} was {saved.get(key)!r}, is {value!r}"
-        for key, value in wanted.items()
-        if saved.get(key) != value
-    ]
-    if changed:
-        raise InputError(
-            f"this folder holds a run with other settings: {'; '.join(changed)}",
-            where=out,
-            hint="Choose another --out, or delete the folder to start anew",
-        )
 
 
 def _set_lr(optimizer: torch.optim.Optimizer, config: TrainConfig, step: int, total: int) -> None:
@@ -299,7 +304,8 @@ def _size(batch: Any) -> int:
 
 def _tensors_in(batch: Any, name: str = "batch") -> dict[str, torch.Tensor]:
     if torch.is_tensor(batch):
-        return {name: batch.detach().cpu().contiguous().clone()}
+        storable = batch.dtype in tensors.DTYPES.values() and batch.layout == torch.strided
+        return {name: batch} if storable else {}
     if hasattr(batch, "to_dict"):
         batch = batch.to_dict()
     found: dict[str, torch.Tensor] = {}
@@ -312,8 +318,7 @@ def _tensors_in(batch: Any, name: str = "batch") -> dict[str, torch.Tensor]:
 
 def _diverged(what: str, batch: Any, state: TrainState, out: Path) -> None:
     path = out / "failed-batch.safetensors"
-    with atomic_write(path) as temporary:
-        save_file(_tensors_in(batch), temporary)
+    tensors.write(path, _tensors_in(batch))
     raise TrainingDiverged(
         f"the {what} of step {state.step} is not finite; its batch is in {path}",
         where=out,
@@ -345,13 +350,11 @@ def _validate(
     score = -metrics[name] if config.monitor.startswith("-") else metrics[name]
     if state.notes["best"] is None or score < state.notes["best"]:
         state.notes |= {"best": score, "bad": 0}
-        weights = {
-            k: parallel.whole(v.detach()).cpu().contiguous().clone()
-            for k, v in module.state_dict().items()
-        }
+        weights = {k: parallel.whole(v.detach()).cpu() for k, v in module.state_dict().items()}
         if rank == 0:
-            with atomic_write(out / "checkpoints" / "best.safetensors") as temporary:
-                save_file(weights, temporary)
+            write_best(out / "checkpoints", weights, state.notes)
+        else:
+            state.notes.pop("best_sha256", None)  # only the first process knows it
     else:
         state.notes["bad"] += 1
         if config.patience and state.notes["bad"] >= config.patience:
@@ -364,12 +367,14 @@ def _validate(
         log.write(state.step, split="valid", **metrics)
 
 
-def _load_result(state: TrainState, out: Path) -> None:
+def _load_result(state: TrainState, folder: Path, say: bool) -> None:
     """The weights to use: the best validated ones, else the average, else the last."""
-    best = out / "checkpoints" / "best.safetensors"
-    if state.notes["best"] is not None and best.exists():
+    if state.notes["best"] is not None:
         current = state.module.state_dict()
-        saved = load_file(best)
+        saved = read_best(folder, state.notes, say)
+        misfit = [n for n, t in current.items() if n not in saved or saved[n].shape != t.shape]
+        if misfit:
+            raise InputError(f"lacks {misfit[0]!r} as the model has it", where=folder / BEST)
         state.module.load_state_dict(
             {name: parallel.like(saved[name], tensor) for name, tensor in current.items()}
         )

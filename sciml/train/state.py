@@ -1,31 +1,32 @@
 """Everything a run is: saved in one atomic, checksummed file, restored bit for bit.
 
 A checkpoint is `step-00000100.safetensors` (all tensors) and, written after it, a manifest
-`step-00000100.json` with its sha256. A checkpoint without a matching manifest does not exist.
+`step-00000100.json` with its sha256. A checkpoint without a matching manifest is not loaded, and
+that it is passed over is said; a run of which no checkpoint is whole is not begun anew by itself.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
+import re
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
 from torch import nn
 
+from sciml import kept, tensors
 from sciml.errors import InputError
-from sciml.paths import atomic_write
+from sciml.kept import sha256
 from sciml.train.optim import Average
 from sciml.train.parallel import like, whole
 
-
-def sha256(path: Path) -> str:
-    """Hex digest of a file's content."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+RESTART: ContextVar[bool] = ContextVar("restart", default=False)
+"""Whether a run whose checkpoints are all damaged begins anew: what `--restart` says."""
+ANEW = "Bring the file back from a copy, or begin this training anew: --restart, fit(restart=True)"
+BEST = "best.safetensors"
+"""The weights of the best validation, beside the checkpoints."""
 
 
 @dataclass
@@ -57,64 +58,124 @@ class TrainState:
         found["rng.cpu"] = torch.get_rng_state()
         if torch.cuda.is_available():
             found["rng.cuda"] = torch.cuda.get_rng_state()
-        # Clones: safetensors refuses tensors that share memory (tied weights).
+        # Clones: the values of this step, whatever is done with the tensors afterwards.
         return {k: whole(v.detach()).cpu().contiguous().clone() for k, v in found.items()}
 
-    def save(self, folder: Path, keep: int = 2, write: bool = True) -> None:
+    def save(
+        self,
+        folder: Path,
+        keep: int = 2,
+        write: bool = True,
+        metrics: dict[str, Any] | None = None,
+    ) -> None:
         """Write a checkpoint and delete all but the last `keep`.
+
+        Args:
+            folder: of the checkpoints.
+            keep: so many are left.
+            write: False in all processes of a group but the first.
+            metrics: `MetricsLog.mark`: what the log held at this step.
 
         Raises:
             InputError: the disk is full or the folder cannot be written; the checkpoints
                 before this one stay as they are.
         """
-        tensors = self.tensors()
+        found = self.tensors()
         if not write:
             return
         path = folder / f"step-{self.step:08d}.safetensors"
+        before = checkpoints(folder)
         try:
-            with atomic_write(path) as temporary:
-                save_file(tensors, temporary)
-                digest = sha256(temporary)
+            digest = tensors.write(path, found)
             manifest = {
                 "step": self.step,
                 "sha256": digest,
                 "notes": self.notes,
                 "scaler": self.scaler.state_dict(),
+                "metrics": metrics,
             }
-            with atomic_write(path.with_suffix(".json")) as temporary:
-                temporary.write_text(json.dumps(manifest), encoding="utf-8")
-        except (OSError, RuntimeError) as error:
-            # safetensors reports a full disk as a RuntimeError of its own.
-            path.unlink(missing_ok=True)
-            last = checkpoints(folder)
-            kept = f"The one of step {last[-1][0]} is intact" if last else "There is none yet"
+            kept.write(path.with_suffix(".json"), manifest)
+        except InputError as error:
+            last = [step for step, old in before if old != path]
+            intact = f"The one of step {last[-1]} is intact" if last else "There is none yet"
             raise InputError(
-                f"the checkpoint of step {self.step} could not be written ({error})",
+                f"the checkpoint of step {self.step} could not be written ({error.what})",
                 where=folder,
-                hint=f"{kept}; free disk space and run the same command again",
+                hint=f"{intact}; free disk space and run the same command again",
             ) from error
-        for _, old in checkpoints(folder)[:-keep]:
-            old.with_suffix(".json").unlink(missing_ok=True)
-            old.unlink(missing_ok=True)
+        # A later one is left from before this run went back to an earlier one.
+        current = [old for step, old in before if step < self.step][-keep + 1 :] if keep > 1 else []
+        for old in _files(folder):
+            if old != path and old not in current:
+                old.with_suffix(".json").unlink(missing_ok=True)
+                old.unlink(missing_ok=True)
 
-    def restore(self, folder: Path) -> bool:
-        """Load the newest intact checkpoint; False if there is none. Call it last: it sets RNG."""
-        for _, path in reversed(checkpoints(folder)):
-            manifest = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
-            if sha256(path) == manifest["sha256"]:
-                self._load(load_file(path), manifest)
-                return True
-        return False
+    def restore(
+        self,
+        folder: Path,
+        settings: dict[str, Any] | None = None,
+        restart: bool = False,
+        say: bool = True,
+    ) -> dict[str, Any] | None:
+        """Load the newest whole checkpoint. Call it last: it sets RNG.
 
-    def _load(self, saved: dict[str, torch.Tensor], manifest: dict[str, Any]) -> None:
+        Args:
+            folder: of the checkpoints.
+            settings: those that the run must have been begun with.
+            restart: where the run cannot go on, begin anew.
+            say: warn of what is passed over.
+
+        Returns:
+            its manifest; None if there is nothing to go on with.
+
+        Raises:
+            InputError: there are checkpoints, and none is whole; the best weights are damaged; or
+                they are of another model or of other settings.
+        """
+        skipped: list[str] = []
+        lost = False
+        for path in reversed(_files(folder)):
+            try:
+                saved, manifest = _read(path)
+            except InputError as error:
+                skipped.append(f"{path.name} ({error.what})")
+                # Weights alone are what a crash between two files leaves: no result is lost.
+                lost = lost or path.with_suffix(".json").exists()
+                continue
+            if settings is not None:
+                same_settings(manifest["notes"]["settings"], settings, folder.parent)
+            fault = _fault_of_best(folder, manifest["notes"])
+            if fault:
+                skipped, lost = [*skipped, fault], True
+                break
+            if skipped and say:
+                kept.warn(f"{folder}: passed over {'; '.join(skipped)}; goes on from {path.name}")
+            self._load(saved, manifest, folder.parent)
+            return manifest
+        if skipped:
+            what = f"the training cannot go on: {'; '.join(skipped)}"
+            if lost and not restart:
+                raise InputError(what, where=folder, hint=ANEW)
+            if say:
+                kept.warn(f"{folder}: {what}; it begins anew")
+        return None
+
+    def _load(self, saved: dict[str, torch.Tensor], manifest: dict[str, Any], out: Path) -> None:
         current = self.module.state_dict()
-        wanted = {f"model.{name}" for name in current}
-        present = {name for name in saved if name.startswith("model.")}
-        if wanted != present:
-            differing = sorted(wanted ^ present)
+        wanted = {f"model.{name}": tensor for name, tensor in current.items()}
+        if self.average is not None:
+            wanted |= {f"average.{name}": t for name, t in self.average.weights.items()}
+        differing = [name for name in saved if name.startswith("model.") and name not in wanted]
+        differing += [
+            name
+            for name, tensor in wanted.items()
+            if name not in saved or saved[name].shape != tensor.shape
+        ]
+        if differing:
             raise InputError(
                 f"the checkpoint belongs to another model: {len(differing)} tensors differ, "
-                f"first {differing[0].removeprefix('model.')!r}",
+                f"first {sorted(differing)[0].partition('.')[2]!r}",
+                where=out,
                 hint="Choose another --out or delete the old run",
             )
         self.module.load_state_dict(
@@ -133,17 +194,127 @@ class TrainState:
         if self.average is not None:
             for name, tensor in self.average.weights.items():
                 tensor.copy_(like(saved[f"average.{name}"], tensor))
-        self.scaler.load_state_dict(manifest["scaler"])
+        if manifest["scaler"] and self.scaler.is_enabled():  # the precision may change
+            self.scaler.load_state_dict(manifest["scaler"])
         self.step, self.notes = manifest["step"], manifest["notes"]
         torch.set_rng_state(saved["rng.cpu"])
         if "rng.cuda" in saved and torch.cuda.is_available():
             torch.cuda.set_rng_state(saved["rng.cuda"])
 
 
+def same_settings(saved: dict[str, Any], wanted: dict[str, Any], out: Path) -> None:
+    """Refuse to go on with a run that was begun with other settings."""
+    changed = [
+        f"{key} was {saved.get(key)!r}, is {value!r}"
+        for key, value in wanted.items()
+        if saved.get(key) != value
+    ]
+    if changed:
+        raise InputError(
+            f"this folder holds a run with other settings: {'; '.join(changed)}",
+            where=out,
+            hint="Choose another --out, or delete the folder to start anew",
+        )
+
+
+def write_best(folder: Path, weights: dict[str, torch.Tensor], notes: dict[str, Any]) -> None:
+    """Write the best weights; their digest goes into the notes, and so into the manifest."""
+    notes["best_sha256"] = tensors.write(folder / BEST, weights)
+
+
+def read_best(folder: Path, notes: dict[str, Any], say: bool = True) -> dict[str, torch.Tensor]:
+    """The best weights, as `write_best` wrote them.
+
+    Raises:
+        InputError: they are missing, damaged, or of another training.
+    """
+    path = folder / BEST
+    found, _ = tensors.read(path)
+    if "best_sha256" not in notes:
+        if say:
+            kept.warn(f"{path} was written by version 0.1, without a digest: taken as it is")
+    elif sha256(path) != notes["best_sha256"]:
+        raise InputError("is not what this training wrote (sha256 differs)", where=path, hint=ANEW)
+    return found
+
+
+def _fault_of_best(folder: Path, notes: dict[str, Any]) -> str | None:
+    """Why the best weights that a run noted cannot be its result, if so."""
+    if notes.get("best") is None:
+        return None
+    try:
+        if notes.get("done"):
+            read_best(folder, notes, say=False)
+        else:  # may be newer than the checkpoint, and is then written again
+            tensors.read(folder / BEST)
+    except InputError as error:
+        return f"{BEST} ({error.what})"
+    return None
+
+
+def _read(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    """The tensors and the manifest of a checkpoint.
+
+    Raises:
+        InputError: one of the two is missing or damaged, or they do not belong together.
+    """
+    beside = path.with_suffix(".json")
+    try:
+        manifest = kept.unseal(beside.read_bytes())
+    except FileNotFoundError:
+        raise InputError("its manifest is missing") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(f"its manifest is damaged: {str(error)[:100]}") from None
+    forms = {"step": int, "sha256": str, "notes": dict, "scaler": dict}
+    for key, form in forms.items():
+        if not isinstance(manifest.get(key), form):
+            raise InputError(f"its manifest lacks `{key}`")
+    if manifest["step"] != _step(path):
+        raise InputError(f"its manifest is of step {manifest['step']}")
+    notes = manifest["notes"]
+    usable = (
+        isinstance(notes.get("settings"), dict)
+        and isinstance(notes.get("best", ""), float | int | None)
+        and isinstance(notes.get("bad"), int)
+        and isinstance(notes.get("done"), bool)
+    )
+    if not usable:
+        raise InputError("the notes of its manifest are not complete")
+    try:
+        if sha256(path) != manifest["sha256"]:
+            raise InputError("sha256 differs from its manifest's")
+    except FileNotFoundError:
+        raise InputError("is missing") from None
+    except OSError as error:
+        raise InputError(f"cannot be read: {error.strerror}") from None
+    mark = manifest.get("metrics")
+    forms = {"bytes": int, "sha256": str}
+    if not (isinstance(mark, dict) and all(isinstance(mark.get(k), f) for k, f in forms.items())):
+        manifest["metrics"] = None
+    saved, _ = tensors.read(path)
+    if "rng.cpu" not in saved:
+        raise InputError("lacks the random state")
+    return saved, manifest
+
+
+def _step(path: Path) -> int | None:
+    found = re.fullmatch(r"step-(\d{1,18})", path.stem)
+    return int(found[1]) if found else None
+
+
+def _files(folder: Path) -> list[Path]:
+    """The checkpoints of which there is anything, oldest first: by weights or by manifest."""
+    found = {}
+    for path in (*folder.glob("step-*.safetensors"), *folder.glob("step-*.json")):
+        if (step := _step(path)) is not None:
+            found[step, path.stem] = path.with_suffix(".safetensors")
+    return [found[key] for key in sorted(found)]
+
+
 def checkpoints(folder: Path) -> list[tuple[int, Path]]:
     """(step, file) of the finished checkpoints in `folder`, oldest first."""
-    found = []
-    for path in sorted(folder.glob("step-*.safetensors")):
-        if path.with_suffix(".json").exists():
-            found.append((int(path.stem.removeprefix("step-")), path))
-    return found
+    return [
+        (int(_step(path) or 0), path)
+        for path in _files(folder)
+        if path.exists() and path.with_suffix(".json").exists()
+    ]

@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from sciml.errors import InputError
+from sciml.paths import atomic_write
 from sciml.train import TrainConfig, TrainingDiverged, fit
 from sciml.train.log import read_metrics
 from sciml.train.state import checkpoints
@@ -208,15 +209,16 @@ def test_a_full_disk_leaves_the_last_checkpoint_loadable(tmp_path, monkeypatch):
     with pytest.raises(InputError, match="free disk space"):
         import sciml.train.state as state
 
-        real = state.save_file
+        real = state.tensors.write
 
-        def full_after_two(tensors, path):
+        def full_after_two(path, tensors):
             if len(checkpoints(tmp_path / "checkpoints")) == 2:
-                Path(path).write_bytes(b"half")
-                raise OSError(28, "No space left on device")
-            real(tensors, path)
+                with atomic_write(path) as temporary:
+                    temporary.write_bytes(b"half")
+                    raise OSError(28, "No space left on device")
+            return real(path, tensors)
 
-        monkeypatch.setattr(state, "save_file", full_after_two)
+        monkeypatch.setattr(state.tensors, "write", full_after_two)
         fit(Line(), torch.ones(64, 1), TrainConfig(steps=40, **config), out=tmp_path)
     monkeypatch.undo()
     assert [step for step, _ in checkpoints(tmp_path / "checkpoints")] == [4, 8]

@@ -1,0 +1,146 @@
+"""What a run keeps to go on with: JSON that carries a digest, rows that are appended whole.
+
+A file that is read back decides what a rerun does, so that one changed byte must not pass for a
+result: the text of each object is followed by a digest of it, under the key `check`. What was
+written without one (by version 0.1) is taken as it is.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable
+from io import FileIO
+from pathlib import Path
+from typing import Any, TypeVar
+
+from sciml.errors import InputError
+from sciml.paths import atomic_write, unwritable
+
+CHECK = "check"
+T = TypeVar("T")
+
+
+def sha256(path: str | os.PathLike[str]) -> str:
+    """Hex digest of a file's content."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def seal(values: dict[str, Any], **style: Any) -> str:
+    """The JSON text of `values` with their digest; `style` is for `json.dumps`."""
+    return json.dumps(values | {CHECK: _check(values)}, **style)
+
+
+def unseal(text: str | bytes) -> dict[str, Any]:
+    """What `seal` was given; an object without a digest as it is.
+
+    Raises:
+        ValueError: it is no JSON object, or not what was sealed.
+    """
+    values = json.loads(text)
+    if not isinstance(values, dict):
+        raise ValueError("is no JSON object")
+    if CHECK in values and values.pop(CHECK) != _check(values):
+        raise ValueError("was changed after it was written")
+    return values
+
+
+def _check(values: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(values).encode()).hexdigest()[:16]
+
+
+def write(path: Path, values: dict[str, Any], **style: Any) -> None:
+    """Write one sealed object as a file.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
+    with atomic_write(path) as temporary:
+        temporary.write_text(seal(values, **style), encoding="utf-8")
+
+
+def warn(text: str) -> None:
+    """A line of warning on stderr, whole however narrow the terminal is."""
+    from sciml.train.log import console
+
+    console.print(f"warning: {text}", soft_wrap=True, markup=False)
+
+
+def kept(path: Path, read: Callable[[Path], T], make: Callable[[Path], object]) -> T:
+    """What `read` finds in a file, which `make` makes where it is missing or damaged.
+
+    For what can be made again from the settings alone. That a file was damaged is said.
+    """
+    if path.exists():
+        try:
+            return read(path)
+        except Exception as error:  # whatever a reader makes of bytes that are not its format
+            what = error.what if isinstance(error, InputError) else str(error)
+            warn(f"{path} is damaged ({what[:200] or type(error).__name__}) and is made again")
+    make(path)
+    return read(path)
+
+
+def append(file: FileIO, line: str) -> bytes:
+    """Append a line to a file opened with "ab" and no buffer, whole or not at all; its bytes.
+
+    Raises:
+        InputError: it cannot be written; the file is as long as before.
+    """
+    data = (line + "\n").encode()
+    before = os.fstat(file.fileno()).st_size
+    left = memoryview(data)
+    try:
+        while left:
+            left = left[file.write(left) :]
+    except OSError as error:
+        os.ftruncate(file.fileno(), before)
+        raise unwritable(file.name, error) from error
+    return data
+
+
+class Rows:
+    """Rows of a file that is appended to as they are found, one sealed JSON object a line.
+
+    Rows that a run of before has kept are in `found`. Half a line that an interruption left is cut
+    off; rows that were changed are left out, with a warning, to be measured again.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.found: list[dict[str, Any]] = []
+        content = path.read_bytes() if path.exists() else b""
+        whole, _, half = content.rpartition(b"\n")
+        damaged, lines = [], []
+        for number, line in enumerate(whole.split(b"\n") if whole else [], 1):
+            try:
+                self.found.append(unseal(line))
+                lines.append(line)
+            except ValueError:  # which undecodable text raises, too
+                damaged.append(number)
+        if damaged:
+            shown = ", ".join(map(str, damaged[:5])) + (", ..." if len(damaged) > 5 else "")
+            warn(f"{path}: line {shown} is damaged and left out; what it said is done again")
+        if damaged or half:
+            with atomic_write(path) as part:
+                part.write_bytes(b"".join(line + b"\n" for line in lines))
+
+    def has(self, key: dict[str, Any]) -> bool:
+        """Whether there is a row with these values."""
+        return any(key.items() <= row.items() for row in self.found)
+
+    def add(self, row: dict[str, Any]) -> None:
+        """Append a row.
+
+        Raises:
+            InputError: it cannot be written.
+        """
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with open(self.path, "ab", buffering=0) as file:
+                append(file, seal(row))
+        except OSError as error:
+            raise unwritable(self.path, error) from error
+        self.found.append(row)
