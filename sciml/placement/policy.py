@@ -18,13 +18,12 @@ import torch
 from torch import Tensor, nn
 
 from sciml.config import Range, from_dict, to_dict
-from sciml.errors import InputError
 from sciml.placement.design import Design
 from sciml.placement.embedder import NetlistEmbedder, collate, netlist_graph
 from sciml.placement.env import PlacementEnv
 from sciml.trunks.base import Trunk
 from sciml.trunks.message_passing import MessagePassing, MessagePassingConfig
-from sciml.weights import files
+from sciml.weights import files, loading
 
 MAPS = 3
 
@@ -87,11 +86,9 @@ class GridPolicy(nn.Module):
             InputError: there is none of that name, or the file is no policy.
         """
         described, state, path = files.read(name_or_path, "placement_policy", "placement policy")
-        policy = cls(from_dict(PolicyConfig, described, where=str(path)))
-        try:
-            policy.load_state_dict(state)
-        except RuntimeError as error:
-            raise InputError(f"is no placement policy: {error}", where=path) from None
+        config = from_dict(PolicyConfig, described, where=str(path))
+        policy = loading.build(lambda: cls(config), state, where=path)
+        loading.load_state(policy, state, where=path)
         return policy
 
     def save(self, path: str | Path) -> Path:

@@ -7,20 +7,20 @@ left over or missing is an error, and writing back gives the same bits.
 
 from __future__ import annotations
 
-import zipfile
-import zlib
+import math
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.lib import format as form
 
+from sciml.config import check
 from sciml.errors import InputError
 from sciml.paths import atomic_write, existing_file
 from sciml.protein.model import AlphaFold, AlphaFoldConfig, TemplateConfig
+from sciml.weights import loading
+from sciml.weights.arrays import numbers, read_shapes, readable
 
 ROOT = "alphafold/alphafold_iteration/"
 EVOFORMER = ROOT + "evoformer/"
@@ -240,9 +240,22 @@ def infer_config(
     """The sizes of the network that arrays of these shapes belong to.
 
     Raises:
-        InputError: an array that every such network has is missing.
+        InputError: an array that every such network has is missing, or its shape has too few axes.
     """
+    try:
+        return check(_sizes(shapes, where), where=where)
+    except (IndexError, ValueError, ZeroDivisionError) as error:
+        raise unfit(error, where) from None
 
+
+def unfit(error: Exception, where: object) -> InputError:
+    """The error of shapes that no network has."""
+    if isinstance(error, InputError):
+        return error
+    return InputError(f"holds parameters of shapes that fit no network ({error})", where=where)
+
+
+def _sizes(shapes: Mapping[str, tuple[int, ...]], where: object) -> AlphaFoldConfig:
     def shape(name: str) -> tuple[int, ...]:
         if name not in shapes:
             raise InputError(
@@ -316,14 +329,14 @@ def _slice(array: Array, place: Place) -> Array:
 
 
 def from_arrays(
-    arrays: Mapping[str, Array],
+    given: Mapping[str, Array],
     where: object = "parameters",
     shapes: Mapping[str, tuple[int, ...]] | None = None,
 ) -> AlphaFold:
     """The network that the official arrays make.
 
     Args:
-        arrays: read once each, one after another: they may come from a file.
+        given: the arrays, read once each, one after another: they may come from a file.
         where: they are from, for messages.
         shapes: theirs; looked up if None.
 
@@ -331,9 +344,10 @@ def from_arrays(
         InputError: names what is missing, left over or of the wrong shape.
     """
     if shapes is None:
-        shapes = {name: tuple(array.shape) for name, array in arrays.items()}
+        shapes = {name: tuple(array.shape) for name, array in given.items()}
     config, fused = infer_config(shapes, where), is_fused(shapes)
-    model = AlphaFold(config)
+    held = sum(math.prod(shape) for shape in shapes.values())
+    model = loading.build_within(lambda: AlphaFold(config), held, where=where)
     model.fused_layout = fused
     wanted = places(config, fused)
     names = {place.array for place in wanted}
@@ -348,12 +362,17 @@ def from_arrays(
     parameters = dict(model.named_parameters())
     filled = set()
     name, array = "", np.empty(0)
+    left_over = dict.fromkeys(names, 0)
     with torch.no_grad():
         for place in sorted(wanted, key=lambda place: place.array):
             if place.array != name:
-                name, array = place.array, np.asarray(arrays[place.array])
-            value = _TO[place.layout](_slice(array, place))
+                name, array = place.array, numbers(where, place.array, given[place.array])
+                left_over[name] = array.size
             target = parameters[place.parameter]
+            try:
+                value = _TO[place.layout](_slice(array, place))
+            except (IndexError, ValueError):  # too few axes
+                value = array
             if value.shape != tuple(target.shape):
                 raise InputError(
                     f"{place.array!r} gives {value.shape}, {tuple(target.shape)} is needed",
@@ -361,6 +380,9 @@ def from_arrays(
                 )
             target.copy_(torch.from_numpy(np.ascontiguousarray(value)))
             filled.add(place.parameter)
+            left_over[name] -= value.size
+    if surplus := [name for name, count in left_over.items() if count]:
+        raise InputError(f"{surplus[0]!r} has more blocks than the other arrays", where=where)
     left = sorted(set(parameters) - filled)
     if left:  # a parameter without a place would keep random numbers
         raise InputError(f"nothing fills the parameter {left[0]!r}", where=where)
@@ -370,40 +392,15 @@ def from_arrays(
 def read_alphafold(path: str | Path) -> AlphaFold:
     """The network of an official `params_model_*.npz`, read an array at a time."""
     path = existing_file(path, "parameter file")
-    with _readable(path):
-        shapes = _shapes(path)
-        with np.load(path, allow_pickle=False) as file:
-            return from_arrays(file, path, shapes)
+    shapes = read_shapes(path)
+    with readable(path), np.load(path, allow_pickle=False) as file:
+        return from_arrays(file, path, shapes)
 
 
 def read_config(path: str | Path) -> AlphaFoldConfig:
     """The sizes of a network by its file's headers alone, which takes no time."""
     path = existing_file(path, "parameter file")
-    with _readable(path):
-        return infer_config(_shapes(path), path)
-
-
-@contextmanager
-def _readable(path: Path) -> Iterator[None]:
-    """What a damaged npz file raises is the user's error."""
-    try:
-        yield
-    except InputError:
-        raise
-    except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
-        raise InputError(f"is not a readable npz file ({error})", where=path) from error
-
-
-def _shapes(path: Path) -> dict[str, tuple[int, ...]]:
-    """Shapes of an npz file's arrays, by their headers alone."""
-    found = {}
-    with zipfile.ZipFile(path) as archive:
-        for member in archive.namelist():
-            with archive.open(member) as stream:
-                old = form.read_magic(stream) == (1, 0)
-                read = form.read_array_header_1_0 if old else form.read_array_header_2_0
-                found[member.removesuffix(".npy")] = read(stream)[0]
-    return found
+    return infer_config(read_shapes(path), path)
 
 
 def to_arrays(model: AlphaFold, fused: bool | None = None) -> dict[str, Array]:

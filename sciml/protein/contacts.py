@@ -30,7 +30,7 @@ from sciml.protein.contact_features import (
     contact_features,
 )
 from sciml.trunks.pair_transformer import PairTransformer, PairTransformerConfig
-from sciml.weights import files
+from sciml.weights import files, loading
 
 EDGES = (4.0, 5.0, 6.0, 7.0, 8.0, 9.0, 10.0, 11.0, 12.0, 13.0, 14.0, 15.0, 16.0, 18.0, 20.0)
 """Upper edges [A] of the CB distance classes; the last class takes everything beyond."""
@@ -328,15 +328,24 @@ class ContactPredictor:
         """
         described, state, path = files.read(name, "contact_config", "contact network")
         config = from_dict(ContactConfig, described, where=path)
+        parts: dict[str, dict[str, Tensor]] = {}
+        for key, value in state.items():
+            number, _, name = key.partition(".")
+            parts.setdefault(number, {})[name] = value
+        if set(parts) != {str(number) for number in range(max(len(parts), 1))}:
+            raise InputError(
+                f"numbers its networks {', '.join(sorted(parts))[:60]!r}, not from 0 on", where=path
+            )
         nets = []
-        for number in range(len({key.split(".", 1)[0] for key in state})):
-            net = ContactNet(config)
-            part = {k.split(".", 1)[1]: v for k, v in state.items() if k.startswith(f"{number}.")}
+        for number in range(len(parts)):
+            part = parts[str(number)]
+            net = loading.build(lambda: ContactNet(config), part, where=path)
             try:
-                net.load_state_dict(part)
-            except RuntimeError as error:
+                loading.load_state(net, part)
+            except InputError as error:
                 raise InputError(
-                    "was written by another version of the contact network", where=path
+                    f"was damaged, or written by another version of the contact network: {error}",
+                    where=path,
                 ) from error
             nets.append(net)
         return cls(nets, device)

@@ -8,16 +8,16 @@ modules inside `template_embedder` or beside it) are both read.
 from __future__ import annotations
 
 import re
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
+from sciml.config import check
 from sciml.errors import InputError
-from sciml.paths import existing_file
+from sciml.protein.alphafold_weights import unfit
 from sciml.protein.model import AlphaFold, AlphaFoldConfig, TemplateConfig
+from sciml.weights import loading, pickles
 
 # OpenFold's names, in the order they are tried on each key -> ours.
 _OPENFOLD: list[tuple[str, str]] = [
@@ -58,6 +58,8 @@ _OPENFOLD: list[tuple[str, str]] = [
     (r"^aux_heads\.tm\.linear\.", "head_pae."),
     (r"^aux_heads\.plddt\.", "head_plddt."),
 ]
+_WITHIN = ("ema", "params", "state_dict", "module")
+"""Where the parameters may lie in a checkpoint."""
 _BUFFERS = re.compile(r"^structure_module\.(default_frames|group_idx|atom_mask|lit_positions)$")
 
 
@@ -95,32 +97,19 @@ def read_config(path: str | Path) -> AlphaFoldConfig:
 
 def read_state(path: str | Path) -> dict[str, Tensor]:
     """A checkpoint's tensors under this package's names; they stay in the file until used."""
-    path = existing_file(path, "checkpoint")
-    try:
-        zipped = zipfile.is_zipfile(path)  # torch's form since version 1.6
-        state = torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
-    except Exception as error:
-        first = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise InputError(
-            f"is not a checkpoint of plain tensors ({first[:120]})", where=path
-        ) from error
-    for key in ("ema", "params", "state_dict", "module"):
-        if isinstance(state, dict) and isinstance(state.get(key), dict):
-            state = state[key]
-    if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
-        raise InputError("holds no dictionary of tensors", where=path)
+    content = pickles.read(path, "checkpoint")
     named: dict[str, Tensor] = {}
-    for key, value in state.items():
-        name = openfold_name(str(key))
+    for key, value in pickles.state_dict(content, _WITHIN, path).items():
+        name = openfold_name(key)
         if name is not None:
-            named |= unfused(name, value)
+            named.update(unfused(name, value))
     return named
 
 
 def unfused(name: str, value: Tensor) -> dict[str, Tensor]:
     """A triangle multiplication whose two projections are one layer (`linear_ab_p`), as two."""
     match = re.fullmatch(r"(.*\.)linear_ab_([pg]\.(?:weight|bias))", name)
-    if match is None:
+    if match is None or value.ndim == 0:
         return {name: value}
     a, b = value.chunk(2)
     return {f"{match[1]}linear_a_{match[2]}": a, f"{match[1]}linear_b_{match[2]}": b}
@@ -128,29 +117,28 @@ def unfused(name: str, value: Tensor) -> dict[str, Tensor]:
 
 def from_state(state: Mapping[str, Tensor], where: object = "parameters") -> AlphaFold:
     """The network of a state dictionary under this package's names."""
-    model = AlphaFold(_config_of_state(state, where))
-    missing, unknown = model.load_state_dict(dict(state), strict=False)
-    if missing or unknown:
-        parts = [
-            f"{len(group)} parameters are {what}, such as {group[0]!r}"
-            for group, what in ((missing, "missing"), (unknown, "not known"))
-            if group
-        ]
-        raise InputError("; ".join(parts), where=where)
+    config = _config_of_state(state, where)
+    model = loading.build(lambda: AlphaFold(config), state, where=where)
+    loading.load_state(model, state, where=where)
     return model.eval()
 
 
 def _config_of_state(state: Mapping[str, Tensor], where: object) -> AlphaFoldConfig:
     """Sizes by way of the official arrays; head counts from the pair bias layers."""
+    try:
+        return check(_sizes(state, where), where=where)
+    except (IndexError, ValueError, ZeroDivisionError) as error:
+        raise unfit(error, where) from None
 
+
+def _sizes(state: Mapping[str, Tensor], where: object) -> AlphaFoldConfig:
     def shape(name: str) -> tuple[int, ...]:
         if name not in state:
             raise InputError(f"lacks the parameter {name!r}", where=where)
         return tuple(state[name].shape)
 
     def count(prefix: str) -> int:
-        pattern = re.compile(re.escape(prefix) + r"\.(\d+)\.")
-        return 1 + max((int(m[1]) for m in map(pattern.match, state) if m), default=-1)
+        return loading.layers(state, prefix + ".")
 
     block = "evoformer.0."
     msa_dim = shape(block + "row_attention.layer_norm_m.weight")[0]

@@ -26,7 +26,7 @@ from sciml.symbolic import expression as ex
 from sciml.symbolic import vocabulary as vb
 from sciml.symbolic.expression import Expr, TooLarge, Undefined
 from sciml.trunks.sequence import Sequence, SequenceConfig
-from sciml.weights import files
+from sciml.weights import files, loading
 
 
 def _trunk() -> SequenceConfig:
@@ -42,11 +42,11 @@ class ModelConfig:
 
     trunk: SequenceConfig = field(default_factory=_trunk)
     """The encoder-decoder."""
-    depth: Annotated[int, Range(min=1)] = 12
+    depth: Annotated[int, Range(min=1, max=256)] = 12
     """Levels of the tree that positions tell apart."""
-    max_source: Annotated[int, Range(min=8)] = 256
+    max_source: Annotated[int, Range(min=8, max=8192)] = 256
     """Longest problem [tokens]."""
-    max_answer: Annotated[int, Range(min=8)] = 128
+    max_answer: Annotated[int, Range(min=8, max=8192)] = 128
     """Longest answer [tokens]."""
     smoothing: Annotated[float, Range(min=0, max=1)] = 0.0
     """Label smoothing."""
@@ -166,13 +166,11 @@ class Seq2Seq(nn.Module):
         """
         described, state, file = files.read(path, "sciml", "symbolic model")
         if described.get("kind") != "symbolic":
-            raise InputError(f"holds no symbolic model but {described.get('kind')}", where=file)
+            held = str(described.get("kind"))[:60]
+            raise InputError(f"holds no symbolic model but {held}", where=file)
         config = from_dict(ModelConfig, described.get("config", {}), where=str(file))
-        model = cls(config)
-        missing, extra = model.load_state_dict(state, strict=False)
-        if missing or extra:
-            raise InputError(f"does not fit its configuration: {(missing + extra)[0]!r}",
-                             where=file)  # fmt: skip
+        model = loading.build(lambda: cls(config), state, where=file)
+        loading.load_state(model, state, where=file)
         return model.eval()
 
 

@@ -9,15 +9,14 @@ decoder's output layer; it is read with torch's safe loader only.
 from __future__ import annotations
 
 import os
-import re
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sciml.errors import InputError
-from sciml.paths import existing_file
+from sciml.weights import loading, pickles
+from sciml.weights.loading import layers
 
 _EPS = 1e-12
 
@@ -127,15 +126,6 @@ class SymbolicMathematics(nn.Module):
         return self.decoder.proj(out)
 
 
-def _plain(state: dict[str, Any], where: object) -> dict[str, Tensor]:
-    out = {}
-    for name, value in state.items():
-        if not isinstance(value, Tensor):
-            raise InputError(f"{name!r} is no tensor", where=where)
-        out[name.removeprefix("module.")] = value
-    return out
-
-
 def from_symbolicmathematics(path: str | os.PathLike[str], heads: int = 8) -> SymbolicMathematics:
     """The published model from a checkpoint of its layout.
 
@@ -147,39 +137,26 @@ def from_symbolicmathematics(path: str | os.PathLike[str], heads: int = 8) -> Sy
     Raises:
         InputError: for a file of another layout, or one that could run code when loaded.
     """
-    import pickle
-
-    file = existing_file(path, "checkpoint")
-    try:
-        data = torch.load(file, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise InputError(
-            f"holds more than tensors and plain values ({str(error).splitlines()[0][:120]})",
-            where=file,
-            hint="Save only its encoder and decoder state dicts, on a machine you trust it on.",
-        ) from None
-    except (RuntimeError, EOFError, ValueError, KeyError) as error:
-        raise InputError(f"is no checkpoint ({error})", where=file) from None
+    data = pickles.read(path, "checkpoint")
     if not isinstance(data, dict) or not {"encoder", "decoder"} <= set(data):
-        raise InputError("lacks the state dicts `encoder` and `decoder`", where=file)
-    encoder, decoder = (_plain(data[side], file) for side in ("encoder", "decoder"))
+        raise InputError("lacks the state dicts `encoder` and `decoder`", where=path)
+    encoder, decoder = (
+        {name.removeprefix("module."): value for name, value in state.items()}
+        for state in (pickles.state_dict(data[side], (), path) for side in ("encoder", "decoder"))
+    )
     try:
         words, dim = encoder["embeddings.weight"].shape
-        positions = encoder["position_embeddings.weight"].shape[0]
-    except KeyError as error:
-        raise InputError(f"lacks {error}", where=file) from None
+        positions, _ = encoder["position_embeddings.weight"].shape
+    except (KeyError, ValueError) as error:
+        raise InputError(f"lacks a table of embeddings ({error})", where=path) from None
+    state = {f"decoder.{name}": value for name, value in decoder.items()}
+    # The encoder of a checkpoint has an output layer, too, which nothing uses.
+    state |= {f"encoder.{name}": value for name, value in encoder.items() if "proj" not in name}
 
-    def layers(state: dict[str, Tensor]) -> int:
-        found = [re.match(r"attentions\.(\d+)\.q_lin\.weight", name) for name in state]
-        return 1 + max((int(m.group(1)) for m in found if m), default=-1)
+    def make() -> SymbolicMathematics:
+        depths = (layers(state, f"{side}.attentions.") for side in ("encoder", "decoder"))
+        return SymbolicMathematics(words, dim, heads, *depths, positions=positions)
 
-    model = SymbolicMathematics(
-        words, dim, heads, layers(encoder), layers(decoder), positions=positions
-    )
-    for side, state in ((model.encoder, encoder), (model.decoder, decoder)):
-        kept = {k: v for k, v in state.items() if not (side is model.encoder and "proj" in k)}
-        missing, extra = side.load_state_dict(kept, strict=False)
-        if missing or extra:
-            first = (list(missing) + list(extra))[0]
-            raise InputError(f"does not fit the published layout: {first!r}", where=file)
+    model = loading.build(make, state, where=path)
+    loading.load_state(model, state, where=path)
     return model.eval()

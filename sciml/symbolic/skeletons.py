@@ -26,7 +26,7 @@ from sciml.nn.decoding import PrefixGrammar
 from sciml.symbolic.formula import Tree, evaluate
 from sciml.trunks import build
 from sciml.trunks.sequence import Memory, Sequence, SequenceConfig
-from sciml.weights import files
+from sciml.weights import files, loading
 
 COLUMNS = 3
 _ARITY = {"add": 2, "sub": 2, "mul": 2, "div": 2,
@@ -49,11 +49,11 @@ class SkeletonConfig:
     """Blocks of the decoder."""
     heads: Annotated[int, Range(min=1)] = 4
     """Attention heads."""
-    points: Annotated[int, Range(min=4)] = 48
+    points: Annotated[int, Range(min=4, max=4096)] = 48
     """Points that the encoder sees; others are left out evenly."""
-    operators: Annotated[int, Range(min=1)] = 6
+    operators: Annotated[int, Range(min=1, max=256)] = 6
     """Most operators of a formula to train on."""
-    longest: Annotated[int, Range(min=2)] = 24
+    longest: Annotated[int, Range(min=2, max=4096)] = 24
     """Longest skeleton to write [tokens]."""
     trunk: SequenceConfig = field(default_factory=SequenceConfig)
     """Positions of the decoder; its sizes come from the fields above."""
@@ -251,12 +251,11 @@ class SkeletonModel(nn.Module):
         """
         described, state, file = files.read(path, "sciml", "model of skeletons")
         if described.get("kind") != "skeletons":
-            raise InputError(f"holds no model of skeletons but {described.get('kind')}", where=file)
-        model = cls(from_dict(SkeletonConfig, described.get("config", {}), where=str(file)))
-        try:
-            model.load_state_dict(state)
-        except RuntimeError as error:
-            raise InputError(f"is no model of skeletons ({error})", where=file) from None
+            held = str(described.get("kind"))[:60]
+            raise InputError(f"holds no model of skeletons but {held}", where=file)
+        config = from_dict(SkeletonConfig, described.get("config", {}), where=str(file))
+        model = loading.build(lambda: cls(config), state, where=file)
+        loading.load_state(model, state, where=file)
         return model.eval()
 
 

@@ -42,7 +42,7 @@ def readable(path: Path) -> Iterator[None]:
         raise InputError(f"is not a readable npz file ({said})", where=path) from None
 
 
-def shapes(path: Path) -> dict[str, tuple[int, ...]]:
+def read_shapes(path: Path) -> dict[str, tuple[int, ...]]:
     """Shapes of the arrays of an npz file, checked, by their headers alone.
 
     Raises:

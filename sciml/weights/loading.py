@@ -9,7 +9,7 @@ tensors takes. Then names, shapes, types and values are compared with the file's
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
 import torch
@@ -26,7 +26,9 @@ TIMES = 4
 """Numbers that it may make for each of the file (twins that a file holds once, temporaries)."""
 SPARE_TENSORS, TENSORS = 4_000, 4
 """Tensors that it may make, and those for each of the file."""
-SPARE_STEPS, STEPS = 60_000, 200
+MAX_TENSORS = 50_000
+"""Tensors of the largest network that is built from a file."""
+SPARE_STEPS, STEPS = 80_000, 20
 """Operations that it may take (tables of tensor products take many), and those for each tensor."""
 SET = torch.ops.aten.set_.source_Storage_storage_offset
 
@@ -99,13 +101,16 @@ def build(make: Callable[[], M], tensors: Mapping[str, Tensor], *, where: object
     Raises:
         InputError: the settings describe no module, or one larger than the file.
     """
-    numbers = {value.data_ptr(): value.numel() for value in tensors.values()}
-    count = len(tensors)
-    watch = Watch(
-        TIMES * sum(numbers.values()) + SPARE_NUMBERS,
-        TENSORS * count + SPARE_TENSORS,
-        STEPS * count + SPARE_STEPS,
-    )
+    held = {value.data_ptr() or name: value.numel() for name, value in tensors.items()}
+    return build_within(make, sum(held.values()), len(tensors), where=where)
+
+
+def build_within(
+    make: Callable[[], M], numbers: int, tensors: int = MAX_TENSORS, *, where: object = None
+) -> M:
+    """`build`, where the file holds so many numbers in so many tensors."""
+    limit = min(TENSORS * tensors + SPARE_TENSORS, MAX_TENSORS)
+    watch = Watch(TIMES * numbers + SPARE_NUMBERS, limit, STEPS * tensors + SPARE_STEPS)
     try:
         with watch:
             return make()
@@ -118,6 +123,25 @@ def build(make: Callable[[], M], tensors: Mapping[str, Tensor], *, where: object
         raise InputError(
             f"describes no network that can be built ({type(error).__name__}: {said})", where=where
         ) from error
+
+
+def layers(state: Iterable[str], prefix: str) -> int:
+    """How many layers names such as `prefix0.weight`, `prefix1.weight` are of.
+
+    Raises:
+        InputError: their numbers have gaps: a layer's number alone is no reason to build as many.
+    """
+    found = set()
+    for name in state:
+        if name.startswith(prefix):
+            number = name[len(prefix) :].partition(".")[0]
+            if number.isascii() and number.isdigit():
+                found.add(number if len(number) < 9 else "")
+    if found != {str(number) for number in range(len(found))}:
+        raise InputError(
+            f"numbers the {len(found)} layers of {prefix + '*'!r} otherwise than from 0 on"
+        )
+    return len(found)
 
 
 def once(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -126,7 +126,8 @@ def _check_pickle(file: IO[bytes]) -> None:
         ):
             named = str(argument or code.name).replace(" ", ".")[:80]
             raise InputError(
-                f"calls {named}: only dense tensors and plain values are read",
+                f"holds more than tensors: it calls {named}, and only plain tensors, numbers, "
+                "text and containers are read",
                 hint="Save its state dict alone, on a machine you trust it on",
             )
 
