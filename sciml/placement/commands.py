@@ -95,7 +95,10 @@ def check(
     lef: Files = (),
     json: bool = False,
 ) -> int:
-    """Check a placement: overlaps, canvas, rows, sites, fixed nodes. Exit code 0 legal, 1 not.
+    """Check a placement against every rule of its files. Exit code 0 legal, 1 not.
+
+    A line names each object that overlaps, is outside the die, off its row or site, turned as its
+    row or SYMMETRY does not allow, in a blockage or a halo, or on the wrong side of a fence.
 
     Args:
         design: The netlist; the places it names itself say where fixed nodes belong.
@@ -112,15 +115,12 @@ def check(
         reference = _read(design, None, None, lef)
     verdict = check_design(placed, reference)
     if json:
-        counts = {
-            key: getattr(verdict, key)
-            for key in ("legal", "overlaps", "overlap_area", "outside", "moved", "off_row",
-                        "off_site", "problems")
-        }  # fmt: skip
-        print(json_module.dumps(counts))
+        print(json_module.dumps(verdict.as_dict()))
     else:
         for line in verdict.problems:
             print(line)
+        for line in verdict.notes:
+            print(f"note: {line}", file=sys.stderr)
         print("legal" if verdict.legal else "not legal")
     return 0 if verdict.legal else 1
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from sciml.errors import InputError
+from sciml.placement.constraints import Constraints
 from sciml.placement.tokens import Names
 
 MACRO, SOFT, CELL, PORT = 0, 1, 2, 3
@@ -67,7 +68,11 @@ class Grid:
 
 @dataclass(frozen=True)
 class Rows:
-    """Standard-cell rows, one entry a subrow: y and x0..x1 [units], height, site pitch."""
+    """Standard-cell rows, one entry a subrow: y and x0..x1 [units], height, site pitch.
+
+    A cell stands as its row's `orientation` says, but for a mirror in y; where `any_turn` is set,
+    the file does not say how. `sites` names each row's site, where the format has names.
+    """
 
     y: np.ndarray
     height: np.ndarray
@@ -75,6 +80,8 @@ class Rows:
     x1: np.ndarray
     site: np.ndarray
     orientation: np.ndarray
+    any_turn: np.ndarray | None = None
+    sites: tuple[str, ...] | None = None
 
     def __len__(self) -> int:
         return len(self.y)
@@ -118,6 +125,8 @@ class Design:
     source: str = ""
     canvas_from: str = "file"
     """ "plc" or "file": stated there; "derived": guessed from the extent; "given": by the user."""
+    constraints: Constraints | None = None
+    """What the files say about where and how nodes may stand; None: nothing but rows."""
 
     @property
     def nodes(self) -> int:

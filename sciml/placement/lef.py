@@ -19,22 +19,36 @@ _TABLE = character_table(quote='"')
 
 @dataclass
 class LefPin:
-    """Offset from the macro's lower-left corner [um] and whether the pin drives its net."""
+    """Offset from the macro's lower-left corner [um] and whether the pin drives its net.
+
+    bottom is the lower end of its shapes, use its USE ("POWER", "GROUND", ...).
+    """
 
     x: float
     y: float
     output: bool
+    bottom: float = 0.0
+    use: str = "SIGNAL"
 
 
 @dataclass
 class LefMacro:
-    """A library cell: its LEF class, size [um] and pins."""
+    """A library cell: its LEF class, size [um], pins, SYMMETRY and SITE."""
 
     name: str
     kind: str = "CORE"
     width: float = 0.0
     height: float = 0.0
     pins: dict[str, LefPin] = field(default_factory=dict)
+    symmetry: set[str] = field(default_factory=set)
+    site: str = ""
+
+    def lowest_supply(self) -> str:
+        """ "POWER" or "GROUND": the supply at the bottom; "" where the pins do not say."""
+        supplies = [p for p in self.pins.values() if p.use in ("POWER", "GROUND")]
+        low = min((p.bottom for p in supplies), default=math.inf)
+        uses = {p.use for p in supplies if p.bottom == low}
+        return uses.pop() if len(uses) == 1 and len({p.use for p in supplies}) == 2 else ""
 
 
 @dataclass
@@ -43,6 +57,8 @@ class Library:
 
     macros: dict[str, LefMacro] = field(default_factory=dict)
     sites: dict[str, tuple[float, float]] = field(default_factory=dict)
+    grid: float = 0.0
+    """MANUFACTURINGGRID [um], 0 where none is stated."""
 
 
 def read_lef(paths: Iterable[str | os.PathLike[str]]) -> Library:
@@ -94,6 +110,8 @@ class _Reader:
                 self.macro()
             elif word == "SITE":
                 self.site()
+            elif word == "MANUFACTURINGGRID":
+                self.library.grid = self.number()
             elif word == "PROPERTYDEFINITIONS":
                 while self.word() != "END":
                     pass
@@ -103,13 +121,15 @@ class _Reader:
 
     def site(self) -> None:
         name = self.word()
+        if self.word() == ";":
+            return  # a reference to a site, not its definition
+        self.at -= 1
         while (word := self.word()) != "END":
             if word == "SIZE":
                 width = self.number()
                 self.word()
                 self.library.sites[name] = (width, self.number())
-            elif word == ";":
-                return  # a reference to a site, not its definition
+            self.skip_statement()
         self.word()
 
     def macro(self) -> None:
@@ -135,6 +155,12 @@ class _Reader:
                     raise self.error(f"the size of macro {macro.name!r} must be >= 0")
             elif word == "ORIGIN":
                 origin = [self.number(), self.number()]
+            elif word == "SYMMETRY":
+                while (part := self.word()) != ";":
+                    macro.symmetry.add(part)
+            elif word == "SITE":
+                macro.site = self.word()
+                self.skip_statement()
             elif word == "PIN":
                 self.pin(macro)
             elif word == "OBS":
@@ -147,11 +173,12 @@ class _Reader:
                 self.skip_statement()
         for pin in macro.pins.values():
             pin.x, pin.y = pin.x + origin[0], pin.y + origin[1]
+            pin.bottom += origin[1]
         self.library.macros[macro.name] = macro
 
     def pin(self, macro: LefMacro) -> None:
         name = self.word()
-        output = False
+        output, use = False, "SIGNAL"
         box = [math.inf, math.inf, -math.inf, -math.inf]
         while True:
             word = self.word()
@@ -163,11 +190,13 @@ class _Reader:
                 break
             if word == "DIRECTION":
                 output = self.word() == "OUTPUT"
+            elif word == "USE":
+                use = self.word()
             elif word == "PORT":
                 self.shapes(box)
         x = (box[0] + box[2]) / 2 if box[0] <= box[2] else macro.width / 2
         y = (box[1] + box[3]) / 2 if box[1] <= box[3] else macro.height / 2
-        macro.pins[name] = LefPin(x, y, output)
+        macro.pins[name] = LefPin(x, y, output, box[1] if box[1] <= box[3] else y, use)
 
     def shapes(self, box: list[float]) -> None:
         while (word := self.word()) != "END":

@@ -3,7 +3,9 @@
 A design read from DEF is in micrometres. Placed components keep their orientation; FIXED and
 COVER ones do not move, UNPLACED ones start at the die's corner. Blocks (`CLASS BLOCK`) are hard
 macros, `CLASS BLOCK SOFT` soft ones, `CLASS COVER` takes no room, everything else is a cell.
-Special nets, routing and vias are passed over. Format: LEF/DEF 5.8 language reference.
+What says where objects may stand (blockages, halos, regions, SYMMETRY, the die's polygon) becomes
+`constraints`; see `def_rules`. Special nets, routing and vias are passed over. Format: LEF/DEF 5.8
+language reference.
 """
 
 from __future__ import annotations
@@ -17,6 +19,8 @@ import numpy as np
 from numba import njit
 
 from sciml.errors import InputError, unknown
+from sciml.placement.constraints import inside_polygon
+from sciml.placement.def_rules import read_rules
 from sciml.placement.design import (
     CELL,
     MACRO,
@@ -35,7 +39,7 @@ _TABLE = character_table(quote='"')
 _WORDS = (
     "-", ";", "(", ")", "+", "PLACED", "FIXED", "COVER", "UNPLACED", "END", "DESIGN", "UNITS",
     "DIEAREA", "ROW", "COMPONENTS", "PINS", "NETS", "PIN", "WEIGHT", "DIRECTION", "NET", "*",
-    "SPECIALNETS",
+    "SPECIALNETS", "BLOCKAGES", "REGIONS", "GROUPS", "HALO", "REGION", "SOURCE",
 )  # fmt: skip
 _CODE = {word: i + 1 for i, word in enumerate(_WORDS)}
 
@@ -149,7 +153,7 @@ def read_def(path: str | os.PathLike[str], lef: Sequence[str | os.PathLike[str]]
         again = own[own.first_repeated()]
         raise InputError(f"component {again!r} is defined twice", where=path)
     nets = _nets(file, library, own, Names.of(ports), first_port, fields, port_net_fields["drives"])
-    die = _die(file, units)
+    die, polygon = _die(file, units)
     rows = _rows(file, library, units)
     kind, width, height = fields["kind"], fields["width"], fields["height"]
     turned = fields["orientation"] >= 4
@@ -160,6 +164,7 @@ def read_def(path: str | os.PathLike[str], lef: Sequence[str | os.PathLike[str]]
         right, top = (low_x + w).max(initial=0.0), (low_y + h).max(initial=0.0)
         die = Canvas(0.0, 0.0, float(right) or 1.0, float(top) or 1.0)
     fields["kind"] = kind
+    fields["constraints"] = read_rules(file, library, units, own, fields, rows, polygon)
     words = file.statement("DESIGN")
     name = text[int(words[0]) + 1] if len(words) and words[0] + 1 < len(text) else "design"
     return build(path, name=name, names=all_names, canvas=die, rows=rows, **fields, **nets)
@@ -172,10 +177,11 @@ def _first_number(file: _Def, word: str, at: int, what: str, default: float) -> 
     return float(file.text.numbers(np.array([min(found[0] + at, len(file.text) - 1)]), what)[0])
 
 
-def _die(file: _Def, units: float) -> Canvas | None:
+def _die(file: _Def, units: float) -> tuple[Canvas | None, np.ndarray | None]:
+    """The extent of DIEAREA and, if it is no rectangle, its corners [V, 2]."""
     found = file.statement("DIEAREA")
     if not len(found):
-        return None
+        return None, None
     a, b = int(found[0]) + 1, file.end_of(int(found[0]))
     inner = np.arange(a, b)
     inner = inner[(file.code[a:b] != _CODE["("]) & (file.code[a:b] != _CODE[")"])]
@@ -183,13 +189,19 @@ def _die(file: _Def, units: float) -> Canvas | None:
     if len(values) < 4 or len(values) % 2:
         raise file.text.error("DIEAREA needs at least two points", int(found[0]))
     x, y = values[::2], values[1::2]
-    return Canvas(float(x.min()), float(y.min()), float(x.max()), float(y.max()))
+    die = Canvas(float(x.min()), float(y.min()), float(x.max()), float(y.max()))
+    if len(values) == 4 or die.width <= 0 or die.height <= 0:
+        return die, None
+    points = values.reshape(-1, 2)
+    boxes = inside_polygon(points, where=f"{file.path}, DIEAREA")
+    return die, None if len(boxes) == 1 else points
 
 
 def _rows(file: _Def, library: Library, units: float) -> Rows | None:
     text = file.text
     out = []
     sites = []
+    site_names = []
     for at in file.statement("ROW"):
         words = [text[i] for i in range(int(at), file.end_of(int(at)))]
         try:  # ROW name site x y orientation [DO n BY m [STEP dx dy]]
@@ -204,6 +216,7 @@ def _rows(file: _Def, library: Library, units: float) -> Rows | None:
         if pitch <= 0 or n < 1:
             raise text.error("the row's sites have no width", int(at))
         out.append((y, x, x + n * pitch, pitch, turned))
+        site_names.append(words[2])
         sites.append(library.sites.get(words[2], (0.0, 0.0))[1])
     if not out:
         return None
@@ -216,8 +229,9 @@ def _rows(file: _Def, library: Library, units: float) -> Rows | None:
                              hint="Give the LEF that defines its SITE")  # fmt: skip
         height[height == 0] = steps.min()
     return Rows(
-        table[0], height, table[1], table[2], table[3], orientation=table[4].astype(np.int8)
-    )
+        table[0], height, table[1], table[2], table[3],
+        orientation=table[4].astype(np.int8), sites=tuple(site_names),
+    )  # fmt: skip
 
 
 def _placed(file: _Def, dash: np.ndarray, units: float, fields: dict[str, np.ndarray]) -> None:
