@@ -6,6 +6,7 @@ Faults of the input end in one line on stderr and exit code 2; Ctrl-C in 130.
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -16,6 +17,7 @@ import tyro
 from sciml import __version__
 from sciml.commands import run_commands, run_function
 from sciml.errors import InputError, unknown
+from sciml.paths import FULL, unwritable
 
 DOMAINS = {
     "jets": "tag, export and evaluate jets",
@@ -71,7 +73,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; the exit code."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        return _dispatch(arguments)
+        code = _dispatch(arguments)
+        sys.stdout.flush()
+        return code
     except InputError as error:
         print(f"sciml: error: {error}", file=sys.stderr)
         return error.exit_code
@@ -79,6 +83,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # The reader of our output has left (`sciml data list | head`).
         sys.stderr.close()
         return 0
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        # What was printed does not fit: nothing more is, or the interpreter's end would fail, too.
+        sys.stdout = open(os.devnull, "w")
+        print(f"sciml: error: {unwritable(error.filename or 'the output', error)}", file=sys.stderr)
+        return InputError.exit_code
     except KeyboardInterrupt as error:
         message = str(error) or "interrupted"
         print(f"sciml: {message}", file=sys.stderr)

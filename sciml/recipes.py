@@ -12,21 +12,23 @@ import importlib.util
 import shlex
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Union, get_args, get_origin
 
+from sciml import claims, locks
 from sciml import config as settings
 from sciml.errors import InputError, nearest, unknown
-from sciml.paths import existing_file, tasks_dir
+from sciml.paths import atomic_write, existing_file, tasks_dir
 
 COMMON = """
 options of every recipe:
   --out DIR      where everything goes (default: runs/NAME); the same command resumes there
   --config FILE  settings as YAML, in place of the recipe's own
   --tiny         the whole recipe in about a minute, to see that it runs
+  --restart      train anew where the checkpoints in OUT are damaged, instead of refusing
 """
 
 
@@ -88,20 +90,15 @@ def copy(name: str, target: Path) -> list[Path]:
     """Copy a recipe and its YAML to `target`, where they run unchanged; never overwrites."""
     recipe = load(name)
     target = target if target.suffix == ".py" else target / f"{recipe.name}.py"
-    written = []
-    for source in (recipe.path, recipe.path.with_suffix(".yaml")):
-        goal = target.with_suffix(source.suffix)
-        if not source.exists():
-            continue
+    sources = [path for path in (recipe.path, recipe.path.with_suffix(".yaml")) if path.exists()]
+    goals = [target.with_suffix(source.suffix) for source in sources]
+    for goal in goals:
         if goal.exists():
             raise InputError("is there already", where=goal, hint="Choose another name")
-        try:
-            goal.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(source, goal)
-        except OSError as error:
-            raise InputError(f"cannot be written ({error.strerror})", where=goal) from error
-        written.append(goal)
-    return written
+    for source, goal in zip(sources, goals, strict=True):
+        with atomic_write(goal) as temporary:
+            shutil.copyfile(source, temporary)
+    return goals
 
 
 def parse_flags(cls: type, flags: Sequence[str]) -> dict[str, Any]:
@@ -138,16 +135,18 @@ def parse_flags(cls: type, flags: Sequence[str]) -> dict[str, Any]:
             shown = f", did you mean --{_flag(close[0])}?" if close else ""
             problems.append(f"unknown option --{_flag(name)}{shown}")
             continue
-        if not words:
-            values[name] = True
-        elif known[name] is str:
-            values[name] = " ".join(words)
-        elif get_origin(known[name]) in (tuple, list):
-            parsed = [yaml.safe_load(word) for word in words]
-            single = len(parsed) == 1 and isinstance(parsed[0], list)
-            values[name] = parsed[0] if single else parsed
-        else:
-            values[name] = yaml.safe_load(" ".join(words))
+        if not words or known[name] is str:
+            values[name] = " ".join(words) if words else True
+            continue
+        try:
+            if get_origin(known[name]) in (tuple, list):
+                parsed = [yaml.safe_load(word) for word in words]
+                single = len(parsed) == 1 and isinstance(parsed[0], list)
+                values[name] = parsed[0] if single else parsed
+            else:
+                values[name] = yaml.safe_load(" ".join(words))
+        except (yaml.YAMLError, ValueError, RecursionError):
+            problems.append(f"--{_flag(name)} {' '.join(words)!r} is not valid YAML")
     if problems:
         raise InputError("; ".join(problems), hint="`--help` shows every setting")
     return values
@@ -175,11 +174,17 @@ def _dotted(cls: type, prefix: str = "") -> dict[str, Any]:
 
 
 def run(recipe: Recipe, arguments: Sequence[str]) -> None:
-    """Run a recipe with command line arguments; writes `OUT/config.yaml` before anything else."""
+    """Run a recipe with command line arguments; claims OUT before anything is written there.
+
+    Raises:
+        InputError: a wrong argument or input, OUT is in use or holds another run. A run that is
+            refused before it has kept a result leaves OUT as it was.
+    """
     import argparse
 
     common = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     common.add_argument("--tiny", action="store_true")
+    common.add_argument("--restart", action="store_true")
     common.add_argument("--config", type=Path)
     common.add_argument("--out", type=Path)
     common.add_argument("--help", "-h", action="store_true")
@@ -193,16 +198,40 @@ def run(recipe: Recipe, arguments: Sequence[str]) -> None:
         return
     overrides = parse_flags(type(config), flags)
     config = settings.replace(config, overrides)
+    _check_devices(config)
     out = chosen.out or Path("runs") / (recipe.name + ("-tiny" if chosen.tiny else ""))
-    _claim(out, recipe, config, arguments)
-    try:
+    _run(recipe, config, out, shlex.join(["sciml", "run", recipe.name, *arguments]), chosen.restart)
+
+
+def _run(recipe: Recipe, config: Any, out: Path, command: str, restart: bool) -> None:
+    from sciml.train.parallel import rank_and_world
+    from sciml.train.state import RESTART
+
+    if rank_and_world()[0] != 0:  # the first process has the lock and writes the claim
         recipe.module.main(config, out)
-    except InputError:
-        # A run refused before it began leaves no claim on the folder.
-        if out.is_dir() and {path.name for path in out.iterdir()} <= {"config.yaml"}:
-            (out / "config.yaml").unlink(missing_ok=True)
-            out.rmdir()
-        raise
+        return
+    before = RESTART.set(restart)
+    try:
+        with locks.locked(out):
+            with claims.unless_refused(out):
+                claims.claim(out, recipe.name, config, command)
+                recipe.module.main(config, out)
+            locks.remove_leftovers(out)
+    finally:
+        RESTART.reset(before)
+
+
+def _check_devices(config: Any) -> None:
+    """Refuse a device or precision that is not there before anything is done, not when its turn
+    comes."""
+    from sciml.device import choose
+    from sciml.train import TrainConfig
+
+    if isinstance(config, TrainConfig):
+        choose(config.device, "bf16" if config.precision == "fp16" else config.precision)
+    elif dataclasses.is_dataclass(config):
+        for field in dataclasses.fields(config):
+            _check_devices(getattr(config, field.name))
 
 
 def _print_help(recipe: Recipe, config: Any) -> None:
@@ -216,34 +245,3 @@ def _print_help(recipe: Recipe, config: Any) -> None:
             prog=f"sciml run {recipe.name}",
             description=f"{(recipe.module.__doc__ or '').strip()}\n{COMMON}",
         )
-
-
-def _claim(out: Path, recipe: Recipe, config: Any, arguments: Sequence[str]) -> None:
-    """Make `out` this run's folder; a folder with other settings is refused, the same resumes."""
-    from sciml.train.parallel import rank_and_world
-
-    if rank_and_world()[0] != 0:
-        return
-    path = out / "config.yaml"
-    if path.exists():
-        before = settings.read_yaml(path)
-        changed = _differences(before, settings.to_dict(config))
-        if changed:
-            raise InputError(
-                f"this folder holds a run with other settings: {'; '.join(changed[:5])}",
-                where=out,
-                hint="Choose another --out, or delete the folder to start anew",
-            )
-    else:
-        command = shlex.join(["sciml", "run", recipe.name, *arguments])
-        settings.save_yaml(config, path, comment=command)
-
-
-def _differences(before: Any, now: Any, name: str = "") -> list[str]:
-    if isinstance(before, Mapping) and isinstance(now, Mapping):
-        found = []
-        for key in [*now, *(k for k in before if k not in now)]:
-            dotted = f"{name}.{key}" if name else str(key)
-            found += _differences(before.get(key), now.get(key), dotted)
-        return found
-    return [] if before == now else [f"{name} was {before!r}, is {now!r}"]
