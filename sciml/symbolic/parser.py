@@ -14,7 +14,17 @@ from sciml.errors import InputError, nearest
 from sciml.symbolic import expression as ex
 from sciml.symbolic.expression import Expr
 from sciml.symbolic.latex import to_infix
-from sciml.symbolic.reading import MAX_LENGTH, ExpressionError, Unknown
+from sciml.symbolic.reading import (
+    INVERSE,
+    MAX_LENGTH,
+    NAMES,
+    ExpressionError,
+    Unknown,
+    doubtful,
+    plain,
+    reserved,
+    sign_hint,
+)  # fmt: skip
 
 MAX_DEPTH = 120
 """Nested brackets, functions and powers."""
@@ -23,16 +33,9 @@ MAX_DIGITS = 100
 MAX_EXPONENT = 1000
 """Largest absolute value of an integer exponent that is written out."""
 
-ALIASES = {
-    "ln": "log", "arcsin": "asin", "arccos": "acos", "arctan": "atan", "arccot": "acot",
-    "arcsec": "asec", "arccsc": "acsc", "arcsinh": "asinh", "arccosh": "acosh",
-    "arctanh": "atanh", "arccoth": "acoth", "arcsech": "asech", "arccsch": "acsch",
-    "arsinh": "asinh", "arcosh": "acosh", "artanh": "atanh", "tg": "tan", "ctg": "cot",
-    "Abs": "abs", "sgn": "sign",
-}  # fmt: skip
 _CONSTANTS = {"pi": ex.PI, "E": ex.E, "e": ex.E, "I": ex.I}
 _NO_NUMBERS = ("nan", "inf", "infinity", "oo", "zoo")
-_KNOWN = {*ex.FUNCTIONS, *ALIASES, "sqrt", "cbrt"}
+_KNOWN = {*NAMES, "sqrt", "cbrt", "root", "log2", "log10", "Rational"}
 
 
 _TOKEN = re.compile(
@@ -56,12 +59,13 @@ def parse(text: str, *, unknown: Unknown | None = None) -> Expr:
         raise InputError(f"an expression must be text, got {type(text).__name__}")
     if len(text) > MAX_LENGTH:
         raise InputError(f"the expression has {len(text)} characters, the limit is {MAX_LENGTH}")
+    text = plain(text)
+    for i, char in enumerate(text):
+        if not (char.isprintable() or char in " \t\r\n"):
+            name = f"U+{ord(char):04X}"
+            raise ExpressionError(f"character {name} is not allowed", text, i)
     if "\\" in text or "{" in text:
         text = to_infix(text, unknown)
-    for i, char in enumerate(text):
-        if not (char.isascii() and (char.isprintable() or char in " \t\r\n")):
-            name = f"U+{ord(char):04X}"
-            raise ExpressionError(f"character {name} is not allowed", text, i, "Use plain ASCII.")
     reader = _Reader(text, unknown)
     return reader.whole()
 
@@ -79,18 +83,44 @@ class _Reader:
             if match is None or match.end() == at:
                 while text[at].isspace():
                     at += 1
-                raise ExpressionError(f"unexpected character {text[at]!r}", text, at)
+                raise ExpressionError(
+                    f"unexpected character {text[at]!r}", text, at, sign_hint(text[at])
+                )
             kind = match.lastgroup or ""
             kind = "name" if kind == "prime" else kind
             value = match.group(kind) + (match.group("prime") or "" if kind == "name" else "")
             self.tokens.append((kind, value, match.start(kind)))
             at = match.end()
         self.i = 0
+        self._look_for_glued_numbers()
 
     def fail(self, what: str, hint: str | None = None, back: int = 0) -> ExpressionError:
         i = self.i - back
         at = self.tokens[i][2] if i < len(self.tokens) else len(self.text.rstrip())
         return ExpressionError(what, self.text, at, hint)
+
+    def _look_for_glued_numbers(self) -> None:
+        """0x10, 0b11, 1e5x, 2x3 and log(1,5*x) mean different things to different readers."""
+        for i in range(1, len(self.tokens)):
+            before, here = self.tokens[i - 1], self.tokens[i]
+            if before[0] == "num" and here[0] == "name" and before[2] + len(before[1]) == here[2]:
+                number, name = before[1], here[1]
+                what = hint = ""
+                if set(number) <= set("0."):
+                    what, hint = "a name follows a zero", "Other bases than ten are not read."
+                elif "e" in number.lower() or re.match(r"[eE]\d", name):
+                    what, hint = "a name follows a power of ten", "Write * between them."
+                elif any(c.isdigit() for c in name):
+                    what = "digits stand on both sides of a letter"
+                    hint = f"Write {number}*{name} or {number}*{name[0]}**{name[1:]}."
+                if what:
+                    raise ExpressionError(what, self.text, here[2], hint)
+            if i > 1 and self.tokens[i - 2][0] == here[0] == "num" and before[1] == ",":
+                if i > 3 and self.tokens[i - 4][1] in ("Rational", "root"):
+                    continue
+                if self.text[before[2] - 1 : before[2] + 2].replace(",", "").isdigit():
+                    hint = "Decimals have a point; a space follows a comma between arguments."
+                    raise ExpressionError("a comma stands in a number", self.text, before[2], hint)
 
     def peek(self) -> str:
         return self.tokens[self.i][1] if self.i < len(self.tokens) else ""
@@ -109,7 +139,8 @@ class _Reader:
             self.i += 1
             out = out - self.sum()
         if self.i < len(self.tokens):
-            raise self.fail(f"unexpected {self.peek()!r}")
+            hint = "Only a differential equation has two sides." if self.peek() == "=" else None
+            raise self.fail(f"unexpected {self.peek()!r}", hint)
         return out
 
     def guarded(self, make: Callable[[], Expr], back: int = 1) -> Expr:
@@ -142,9 +173,11 @@ class _Reader:
 
     def product(self) -> Expr:
         factors = [self.power()]
+        below = False  # after a division: 1/2x is x/2 for some and 1/(2*x) for others
         while True:
             nxt = self.peek()
             if nxt in ("*", "/"):
+                below = nxt == "/"
                 self.i += 1
                 sign = self.sign()
                 factor = self.power()
@@ -157,15 +190,36 @@ class _Reader:
             ):
                 if self.tokens[self.i][0] == "num":
                     raise self.fail("a number cannot follow directly", "Write * between them.")
+                if below:
+                    hint = "Write * for a product, or brackets round what is below the line."
+                    raise self.fail("a factor without a sign follows a division", hint)
+                self.tell_power_from_product()
                 factors.append(self.power())
             else:
                 return self.guarded(lambda all_=factors: ex.mul(all_))  # type: ignore[misc]
+
+    def tell_power_from_product(self) -> None:
+        """e^2x is refused: x**2*y may be written x^2y, but few mean exp(2)*x."""
+        i = self.i - 1
+        if i < 2 or self.tokens[i][0] != "num":
+            return
+        raised = i - (self.tokens[i - 1][1] in ("+", "-"))
+        at = self.tokens[i][2] + len(self.tokens[i][1])
+        if self.tokens[raised - 1][1] not in ("^", "**") or at != self.tokens[self.i][2]:
+            return
+        base = self.tokens[raised - 2]
+        if raised < i or base[0] == "num" or base[1] in ("e", "E"):
+            hint = "Write * between them, or brackets round the exponent."
+            raise self.fail("where the exponent ends is not clear", hint)
 
     def power(self) -> Expr:
         base = self.atom()
         if self.peek() not in ("^", "**"):
             return base
         self.i += 1
+        if [token[1] for token in self.tokens[self.i : self.i + 2]] == ["1", "/"]:
+            hint = "Write brackets round the exponent: x^(1/2)."
+            raise self.fail("an exponent 1 is followed by a division", hint)
         self.depth += 1
         if self.depth > MAX_DEPTH:
             raise self.fail(f"powers nest deeper than {MAX_DEPTH}")
@@ -218,6 +272,8 @@ class _Reader:
             return ex.symbol(word + "'" * primes)
         if primes:
             raise self.fail(f"{word} has no derivative here", back=1)
+        if word in ("Rational", "root", "log2", "log10"):
+            return self.special(word)
         if word in _KNOWN:
             return self.function(word)
         if self.peek() == "(":
@@ -225,6 +281,7 @@ class _Reader:
             if after == self.tokens[self.i][2] and len(word) > 1:
                 near = nearest(word, _KNOWN)
                 hint = f"Did you mean {near[0]!r}?" if near else f"Known: {', '.join(_SHOWN)}."
+                hint = _OTHERS.get(word, hint)
                 raise self.fail(f"unknown function {word!r}", hint, back=1)
             raise self.fail(
                 f"{word} is not a function", f"Write {word}*(...) for a product.", back=1
@@ -237,7 +294,15 @@ class _Reader:
         exponent: Expr | None = None
         if self.peek() in ("^", "**"):  # sin^2(x)
             self.i += 1
+            minus = self.peek() == "-"
+            self.i += minus
             exponent = self.atom()
+            exponent = -exponent if minus else exponent
+            if exponent is ex.MINUS:  # sin^(-1)(x) is asin(x), as everyone writes it
+                if NAMES.get(word) not in INVERSE:
+                    hint = f"Write 1/{word}(x), or the name of the inverse."
+                    raise self.fail(f"{word} to the power -1 before its argument", hint, back=1)
+                word, exponent = INVERSE[NAMES[word]], None
         if self.peek() != "(":
             raise self.fail(f"{word} needs its argument in brackets", f"Write {word}(x).")
         self.i += 1
@@ -248,12 +313,29 @@ class _Reader:
             self.expect(")")
             return self.guarded(lambda: ex.call("log", u) / ex.call("log", base))
         self.expect(")")
-        name = ALIASES.get(word, word)
+        name = NAMES.get(word, word)
         if name == "cbrt":
             out = ex.power(u, ex.number(Fraction(1, 3)))
         else:
             out = self.guarded(lambda: ex.call(name, u), back=2)
         return out if exponent is None else self.guarded(lambda: out**exponent)
+
+    def special(self, word: str) -> Expr:
+        """Rational(1, 3), root(x, 3), log2(x), log10(x)."""
+        self.expect("(")
+        first = self.sum()
+        second = ex.number(2 if word == "log2" else 10)
+        if word in ("Rational", "root"):
+            self.expect(",")
+            second = self.sum()
+        self.expect(")")
+        if word == "Rational":
+            if not (first.op == second.op == "num"):
+                raise self.fail("Rational holds two numbers", back=1)
+            return self.guarded(lambda: first / second)
+        if word == "root":
+            return self.guarded(lambda: first ** (1 / second))
+        return self.guarded(lambda: ex.call("log", first) / ex.call("log", second))
 
     def derivative(self, unknown: Unknown) -> Expr:
         """Derivative(y(x), x), Derivative(y(x), x, x), Derivative(y(x), (x, 2))."""
@@ -287,23 +369,58 @@ class _Reader:
 
 
 _SHOWN = [name for name in ex.FUNCTIONS[:12]]
+_OTHERS = {
+    **dict.fromkeys(("Derivative", "diff", "D"), "Derivatives are not taken: write the result."),
+    **dict.fromkeys(("Integral", "integrate", "int"), "Give the integrand alone."),
+    **dict.fromkeys(("Sum", "Product", "Limit", "limit"), "Sums and limits are not read."),
+    **dict.fromkeys(("Piecewise", "Heaviside", "Max", "Min", "max", "min", "floor", "ceiling"),
+                    "Functions in pieces are not read; abs and sign are."),
+    "lg": "Write log10(x) or log2(x).", "lb": "Write log2(x).", "ld": "Write log2(x).",
+}  # fmt: skip
 
 
-def check_symbols(e: Expr, variable: str | None, constants: Collection[str] = ()) -> str:
+def check_symbols(
+    e: Expr,
+    variable: str | None,
+    constants: Collection[str] = (),
+    declared: Collection[str] = (),
+) -> str:
     """The variable of `e`: the one named, or the only symbol there is; other symbols are refused
-    unless they are among `constants`."""
+    unless they are among `constants`.
+
+    Args:
+        e: the expression.
+        variable: its variable, where it is named.
+        constants: the names that stand for constants.
+        declared: names that are symbols beyond doubt, because they came as SymPy's.
+
+    Raises:
+        InputError: for several variables, a symbol that is neither, a name that means a function
+            or a number, and for a lone name that nobody declared and that may be a product.
+    """
+    for name in (*constants, *([variable] if variable else [])):
+        if reserved(name):
+            raise InputError(f"{name!r} cannot be a symbol: it is a function or a number here")
     others = sorted(e.free - set(constants))
     if variable is None:
         if len(others) > 1:
+            said = [hint for name in others if name not in declared and (hint := doubtful(name))]
             raise InputError(
                 f"several variables ({', '.join(others)})",
-                hint="Name the one to integrate over, and name the others as constants.",
+                hint=" ".join(
+                    ["Name the one to integrate over, and name the others as constants.", *said[:1]]
+                ),
+            )
+        if others and others[0] not in declared and doubtful(others[0]):
+            raise InputError(
+                f"{others[0]!r} may not be meant as one variable",
+                hint=f"{doubtful(others[0])} Else name it as the variable.",
             )
         return others[0] if others else "x"
     extra = [name for name in others if name != variable]
     if extra:
         raise InputError(
             f"unknown symbol {extra[0]!r} beside the variable {variable!r}",
-            hint=f"Name it as a constant: constants={extra!r}.",
+            hint=f"{doubtful(extra[0]) or ''} Name it as a constant: constants={extra!r}.".strip(),
         )
     return variable

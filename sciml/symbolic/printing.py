@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from fractions import Fraction
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from sciml.errors import InputError
 from sciml.symbolic import expression as ex
 from sciml.symbolic.expression import Expr
+from sciml.symbolic.reading import GREEK, reserved
 
 _ADD, _MUL, _UNARY, _POW, _ATOM = 1, 2, 3, 4, 5
 
@@ -99,6 +101,22 @@ def _product(node: Expr, show: Any) -> tuple[str, int]:
     return ("-" + text, _ADD) if c < 0 else (text, _MUL)
 
 
+def symbol_name(symbol: Any) -> str:
+    """The name by which a symbol of SymPy is known here: \\theta is theta, x_{1} is x_1.
+
+    Raises:
+        InputError: for a name that no text can hold, or that means a function or a number.
+    """
+    name = re.sub(r"\\([A-Za-z]+)", r"\1", str(symbol.name))
+    name = re.sub(r"_\{([A-Za-z0-9]+)\}", r"_\1", name)
+    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]{0,39}", name):
+        raise InputError(f"the symbol {symbol.name!r} has no plain name", hint="Rename it.")
+    if reserved(name):
+        raise InputError(f"the symbol {symbol.name!r} has the name of a function or a number",
+                         hint="Rename it.")  # fmt: skip
+    return name
+
+
 def symbols_of(*problems: Any) -> dict[str, Any]:
     """The symbols of what is given in SymPy, by name: with their assumptions, for the answer.
 
@@ -108,17 +126,21 @@ def symbols_of(*problems: Any) -> dict[str, Any]:
     out: dict[str, Any] = {}
     for problem in problems:
         for symbol in getattr(problem, "free_symbols", ()):
-            if out.setdefault(symbol.name, symbol) != symbol:
-                raise InputError(f"two different symbols have the name {symbol.name!r}")
+            name = symbol_name(symbol)
+            if out.setdefault(name, symbol) != symbol:
+                raise InputError(f"two different symbols have the name {name!r}")
     return out
 
 
-def to_sympy(e: Expr, symbols: Mapping[str, Any] | None = None) -> Any:
+def to_sympy(
+    e: Expr, symbols: Mapping[str, Any] | None = None, functions: Mapping[str, Any] | None = None
+) -> Any:
     """The SymPy expression, made with SymPy's constructors from the tree (no text is read).
 
     Args:
         e: the expression.
         symbols: SymPy's symbols for names; the others become plain ones.
+        functions: SymPy's functions for some of the names of functions here.
     """
     import sympy as sp
 
@@ -126,6 +148,7 @@ def to_sympy(e: Expr, symbols: Mapping[str, Any] | None = None) -> Any:
     heads = {name: getattr(sp, name) for name in ex.FUNCTIONS if hasattr(sp, name)}
     heads["abs"] = sp.Abs
     heads["dilog"] = lambda u: sp.polylog(2, u)
+    heads.update(functions or {})
     memo: dict[Expr, Any] = {}
     for node in ex.subtrees(e):
         args = [memo[a] for a in node.args]
@@ -144,6 +167,24 @@ def to_sympy(e: Expr, symbols: Mapping[str, Any] | None = None) -> Any:
         else:
             memo[node] = heads[node.op](*args)
     return memo[e]
+
+
+def integral_parts(
+    integral: Any, variable: Any, limits: tuple[Any, Any] | None
+) -> tuple[Any, Any, tuple[Any, Any] | None]:
+    """Integrand, variable and limits of SymPy's Integral.
+
+    Raises:
+        InputError: for several variables, one limit, or another variable or limits beside it.
+    """
+    if len(integral.limits) != 1 or len(integral.limits[0]) == 2:
+        raise InputError("an Integral must have one variable, and two limits or none")
+    inner, *between = integral.limits[0]
+    if variable is not None and str(getattr(variable, "name", variable)) != inner.name:
+        raise InputError(f"the integral is over {inner.name!r}, the variable given is {variable!r}")
+    if between and limits:
+        raise InputError("the integral has limits already")
+    return integral.function, inner, tuple(between) or limits
 
 
 _FROM = {"Abs": "abs"}
@@ -176,6 +217,8 @@ def from_sympy(e: Any, limit: int = 20_000) -> Expr:
         if isinstance(node, sp.Float):
             return ex.number(Fraction(str(node)))
         if isinstance(node, sp.Symbol):
+            if not re.fullmatch(r"[A-Za-z]\w*'+", node.name):  # y' of an equation
+                return ex.symbol(symbol_name(node))
             return ex.symbol(node.name)
         constant = {sp.pi: ex.PI, sp.E: ex.E, sp.I: ex.I}.get(node)
         if constant is not None:
@@ -192,13 +235,67 @@ def from_sympy(e: Any, limit: int = 20_000) -> Expr:
         name = _FROM.get(name, name)
         if name in ex.FUNCTIONS and len(node.args) == 1:
             return ex.call(name, walk(node.args[0]))
-        raise InputError(f"SymPy's {type(node).__name__} is not among the functions known here")
+        raise InputError(_unknown(node, sp))
 
-    return walk(sp.sympify(e) if isinstance(e, (int, float)) else e)
+    e = sp.sympify(e) if isinstance(e, (int, float)) else e
+    if not isinstance(e, sp.Expr):
+        raise InputError(_unknown(e, sp))
+    return walk(e)
 
 
-def latex(e: Expr) -> str:
-    """LaTeX text, by SymPy's printer."""
+_HINTS = {
+    "Integral": "Give its integrand, and its limits as limits=(a, b).",
+    "Derivative": "Take it first: .doit().",
+    "Equality": "Give one side of it.",
+    "Piecewise": "Give one of its pieces.", "Heaviside": "Write (1 + sign(x))/2.",
+    "Max": "Write (a + b + abs(a - b))/2.", "Min": "Write (a + b - abs(a - b))/2.",
+}  # fmt: skip
+
+
+def _unknown(node: Any, sp: Any) -> str:
+    name = getattr(getattr(node, "func", None), "__name__", type(node).__name__)
+    if not isinstance(node, sp.Basic):
+        return f"an expression must be text, SymPy or a number, got {type(node).__name__}"
+    hint = _HINTS.get(name, "")
+    return f"SymPy's {name} is not among the functions known here. {hint}".rstrip()
+
+
+def latex(e: Expr, symbols: Mapping[str, Any] | None = None) -> str:
+    """LaTeX text, by SymPy's printer, that the reader of this package reads back: the imaginary
+    unit is upright, and no function is called by a letter."""
     import sympy as sp
 
-    return str(sp.latex(to_sympy(e)))
+    plain = {name: (symbols or {}).get(name) or sp.Symbol(name) for name in e.free}
+    names = {symbol: text for name, symbol in plain.items() if (text := _latex_name(name))}
+    heads = {f: sp.Function(f) for f in ("fresnels", "fresnelc", "dilog")}
+    try:
+        made = to_sympy(e, plain, heads)
+        folded = made.has(sp.zoo, sp.nan, sp.oo, -sp.oo)
+    except RecursionError:
+        folded = True
+    if folded:  # what SymPy cannot hold is written as it stands
+        with sp.evaluate(False):
+            made = to_sympy(e, plain, heads)
+    text = str(sp.latex(made, imaginary_unit="ri", symbol_names=names))
+    # What may be a function stands in braces before a bracket.
+    return _BEFORE_BRACKET.sub(r"{\1}\2 \\left(", text)
+
+
+_BEFORE_BRACKET = re.compile(
+    r"(?<![A-Za-z\\])((?:[A-Za-z]|\\[A-Za-z]+)_\{\w+\}|[A-Zfgh]|\\math(?:rm|it)\{\w+\}"
+    r"|\\(?:Gamma|zeta|psi|theta|delta|eta|chi|Pi|Psi|Phi))(\^\{(?:[^{}]|\{(?:[^{}]|\{[^{}]*\})*\})*\})?"
+    r" \\left\("
+)
+
+
+def _latex_name(name: str) -> str | None:
+    """How a name is written where SymPy would write a product of letters."""
+    if name in ("i", "j", "d"):
+        return rf"\mathit{{{name}}}"
+    bare = name.rstrip("'")
+    if re.fullmatch(r"[A-Za-z]|[A-Za-z]\d+|[A-Za-z]_[A-Za-z0-9]+", bare) or bare in GREEK:
+        return None
+    head, _, sub = bare.partition("_")
+    if head in GREEK and sub.isalnum() or bare.removeprefix("var") in GREEK:
+        return None
+    return rf"\mathrm{{{bare}}}" + name[len(bare) :]

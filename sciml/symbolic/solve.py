@@ -12,9 +12,9 @@ from sciml.errors import InputError
 from sciml.symbolic import expression as ex
 from sciml.symbolic.checking import Check
 from sciml.symbolic.expression import Expr
-from sciml.symbolic.latex import whole_integral
+from sciml.symbolic.latex_integral import whole_integral
 from sciml.symbolic.parser import check_symbols, parse
-from sciml.symbolic.printing import symbols_of
+from sciml.symbolic.printing import integral_parts, symbol_name, symbols_of
 from sciml.symbolic.result import PROOFS, Result
 from sciml.symbolic.wire import dump, load
 from sciml.symbolic.worker import Worker, shared
@@ -42,7 +42,8 @@ def variable_name(variable: Any) -> str | None:
     """The name of a variable given as text or as a SymPy symbol."""
     if variable is None:
         return None
-    name = variable if isinstance(variable, str) else getattr(variable, "name", None)
+    named = getattr(variable, "is_Symbol", False)
+    name = symbol_name(variable) if named else getattr(variable, "name", variable)
     if not isinstance(name, str) or not name.isidentifier() or len(name) > 40:
         raise InputError(f"a variable must be a name, got {variable!r}")
     return name
@@ -92,12 +93,14 @@ def integrate(
     symbols = symbols_of(f, variable)
     if isinstance(f, str):
         f, variable, limits = _without_sign(f, variable_name(variable), limits)
+    elif type(f).__name__ == "Integral":
+        f, variable, limits = integral_parts(f, variable, limits)
     if limits is not None:
         limits = _limit(limits[0]), _limit(limits[1])
     e = read(f)
     if not 0 < timeout <= 86_400:
         raise InputError(f"timeout must be positive seconds, at most a day, got {timeout}")
-    x = check_symbols(e, variable_name(variable), _constants(constants))
+    x = check_symbols(e, variable_name(variable), _constants(constants), symbols)
     job = {
         "kind": "integrate", "f": dump(e), "variable": x, "timeout": timeout,
         "model": _model(model), "rules": rules, "beam": beam,
@@ -169,9 +172,10 @@ def verify(
     f, candidate = read(integrand), read(answer)
     names = _constants(constants)
     chosen = variable_name(variable)
-    x = check_symbols(ex.add((f, candidate)), chosen, names) if chosen is None else chosen
+    symbols = symbols_of(integrand, answer, variable)
+    x = chosen or check_symbols(ex.add((f, candidate)), chosen, names, symbols)
     for e in (f, candidate):
-        check_symbols(e, x, names)
+        check_symbols(e, x, names, symbols)
     job = {"kind": "verify", "f": dump(f), "answer": dump(candidate), "variable": x}
     message, before = shared().ask(job, timeout)
     seconds = time.perf_counter() - started
