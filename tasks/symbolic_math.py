@@ -117,13 +117,14 @@ TINY: dict[str, Any] = {
 def main(config: Config, out: Path) -> None:
     """Run the recipe; the same call goes on where an interrupted one stopped."""
     torch.manual_seed(config.seed)
+    excluded = [pairs.read_problems(Path(file)) for file in config.exclude]
     tests = {name: problems(name, config) for name in config.sets}
     named = {name.partition("=")[0]: found for name, (found, _) in tests.items()}
     compiled = bool(set(config.shares) - {"plain"})
     held_out = pairs.keys((f for found, _ in tests.values() for f in found), compiled)
     held_out = held_out.union(*(known for _, known in tests.values()))
-    for file in config.exclude:
-        held_out |= pairs.keys(pairs.read_problems(Path(file)), compiled)
+    for known_problems in excluded:
+        held_out |= pairs.keys(known_problems, compiled)
     model = Seq2Seq.from_pretrained(config.start) if config.start else Seq2Seq(_sized(config.model))
     losses: dict[str, list[float]] = {}
     learned: list[int] = []

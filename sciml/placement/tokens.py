@@ -9,18 +9,14 @@ exact in double precision; everything else goes through Python's own `float`.
 
 from __future__ import annotations
 
-import bz2
-import gzip
-import lzma
 import os
-import zlib
 from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numba import njit
 
+from sciml import unpack
 from sciml.errors import InputError
 
 WORD, SPACE, SINGLE, COMMENT, QUOTE = 0, 1, 2, 3, 4
@@ -40,24 +36,9 @@ def read_bytes(path: str | os.PathLike[str]) -> np.ndarray:
     """The bytes of a file, unpacked if it is gzip, xz or bzip2 (told by its first bytes).
 
     Raises:
-        InputError: the file is missing, a directory, or a broken archive.
+        InputError: see `sciml.unpack.open_binary`.
     """
-    path = Path(path)
-    try:
-        raw = path.read_bytes()
-        if raw[:2] == b"\x1f\x8b":
-            raw = gzip.decompress(raw)
-        elif raw[:6] == b"\xfd7zXZ\x00":
-            raw = lzma.decompress(raw)
-        elif raw[:3] == b"BZh":
-            raw = bz2.decompress(raw)
-    except FileNotFoundError:
-        raise InputError("no such file", where=path) from None
-    except IsADirectoryError:
-        raise InputError("is a directory, expected a file", where=path) from None
-    except (EOFError, OSError, zlib.error, lzma.LZMAError, ValueError) as error:
-        raise InputError(f"cannot be read: {error}", where=path) from None
-    return np.frombuffer(raw, np.uint8)
+    return np.frombuffer(unpack.read_bytes(path), np.uint8)
 
 
 @njit(cache=True)

@@ -6,7 +6,6 @@ set of held-out problems (compared by structural key). A quarter of a million pa
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import itertools
 import json
@@ -17,6 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from sciml import unpack
 from sciml.errors import InputError
 from sciml.paths import atomic_write
 from sciml.symbolic import generate
@@ -224,10 +224,7 @@ def read_problems(path: Path) -> list[Expr]:
     from sciml.paths import existing_file
     from sciml.symbolic.tokens import parse_prefix
 
-    file = existing_file(path, "file of problems")
-    raw = file.read_bytes()
-    if raw[:2] == b"\x1f\x8b":
-        raw = gzip.decompress(raw)
+    raw = unpack.read_bytes(existing_file(path, "file of problems"))
     out: list[Expr] = []
     first: Exception | None = None
     for line in raw.decode("utf-8", "replace").splitlines():
