@@ -9,7 +9,7 @@ tensors takes. Then names, shapes, types and values are compared with the file's
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import torch
@@ -73,7 +73,11 @@ def _numbers_made(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> i
 
 
 def within_storage(
-    width: int, storage: torch.UntypedStorage, offset: int, size: list[int], stride: list[int]
+    width: int,
+    storage: torch.UntypedStorage,
+    offset: int,
+    size: Sequence[int],
+    stride: Sequence[int] = (),  # that of a single number
 ) -> None:
     """A tensor read from a file lies within its bytes, and no number of it counts twice.
 
