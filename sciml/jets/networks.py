@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
 
-from sciml.errors import InputError
+from sciml.errors import InputError, unknown
 from sciml.jets.features import FEATURE_SETS, particle_features
 
 if TYPE_CHECKING:
@@ -46,14 +46,25 @@ class TrunkNetwork(nn.Module):
         }
 
     @classmethod
-    def build(cls, settings: Mapping[str, Any], classes: int) -> TrunkNetwork:
-        """A freshly initialised network."""
+    def build(
+        cls, settings: Mapping[str, Any], classes: int, trunk: str | type[Trunk] | None = None
+    ) -> TrunkNetwork:
+        """A freshly initialised network.
+
+        Args:
+            settings: what `settings()` gave; they come from a file, which brings no code.
+            classes: outputs of the head.
+            trunk: the class, or its name, of a trunk of the caller's own that they are of.
+        """
         from sciml import trunks
+        from sciml.config import from_dict
         from sciml.jets.embedder import JetEmbedder
 
-        trunk = trunks.build(settings["trunk"])
-        embedder = JetEmbedder(trunk.dim, trunk.pair_dim, settings.get("features", "full"))
-        return cls(embedder, trunk, nn.Linear(trunk.dim, classes))
+        described = dict(settings["trunk"])
+        kind = trunks.named_in_file(str(described.pop("name")), trunk)
+        built = kind(from_dict(kind.Config, described))
+        embedder = JetEmbedder(built.dim, built.pair_dim, settings.get("features", "full"))
+        return cls(embedder, built, nn.Linear(built.dim, classes))
 
 
 class WeaverNetwork(nn.Module):
@@ -106,10 +117,17 @@ class WeaverNetwork(nn.Module):
         from sciml.config import from_dict
         from sciml.jets import part, particle_net
 
+        config: Any
         if settings["network"] == "ParticleNet":
-            return cls(
-                particle_net.ParticleNet(
-                    from_dict(particle_net.ParticleNetConfig, settings["config"])
-                )
+            config = from_dict(particle_net.ParticleNetConfig, settings["config"])
+            network: nn.Module = particle_net.ParticleNet(config)
+        elif settings["network"] == "ParticleTransformer":
+            config = from_dict(part.ParTConfig, settings["config"])
+            network = part.ParticleTransformer(config)
+        else:
+            raise unknown(
+                "network", str(settings["network"])[:60], ("ParticleNet", "ParticleTransformer")
             )
-        return cls(part.ParticleTransformer(from_dict(part.ParTConfig, settings["config"])))
+        if config.classes != classes:
+            raise InputError(f"names {classes} classes for {config.classes} outputs")
+        return cls(network)

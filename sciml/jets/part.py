@@ -17,13 +17,15 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import cast
+from typing import Annotated, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
+from sciml.config import Range
+from sciml.errors import InputError
 from sciml.jets import fused
 from sciml.jets.grouping import Group, group_by_length, runs
 from sciml.jets.part_pairs import PairNetwork
@@ -34,32 +36,42 @@ ROWS = fused.ROWS
 """Of these, rows that go through the feed-forward layers at a time: they stay in cache."""
 
 
+Positive = Annotated[int, Range(min=1)]
+
+
 @dataclasses.dataclass(frozen=True)
 class ParTConfig:
     """Sizes of a Particle Transformer; the defaults are the published ones."""
 
-    features: int = 17
+    features: Positive = 17
     """Features a particle."""
-    classes: int = 10
+    classes: Positive = 10
     """Classes."""
-    embed: tuple[int, ...] = (128, 512, 128)
+    embed: tuple[Positive, ...] = (128, 512, 128)
     """Widths of the particle embedding; the last is the width of the model."""
-    pair: tuple[int, ...] = (64, 64, 64)
+    pair: tuple[Positive, ...] = (64, 64, 64)
     """Hidden widths of the pair embedding; empty for no pair bias."""
-    heads: int = 8
+    heads: Positive = 8
     """Attention heads."""
-    layers: int = 8
+    layers: Annotated[int, Range(min=0)] = 8
     """Particle attention blocks."""
-    class_layers: int = 2
+    class_layers: Annotated[int, Range(min=0)] = 2
     """Class attention blocks."""
-    expansion: int = 4
+    expansion: Positive = 4
     """Hidden width of a block's feed-forward layer over the width of the model."""
-    dropout: float = 0.1
+    dropout: Annotated[float, Range(min=0, max=1)] = 0.1
     """Probability of dropping in particle blocks (residual, attention, activation)."""
     use_pre_activation_pair: bool = True
     """False: GELU also after the last pair layer, as in the published JetClass weights."""
     remove_self_pair: bool = False
     """True: no bias from a particle on itself."""
+
+    def __post_init__(self) -> None:
+        if not self.embed or self.embed[-1] % self.heads:
+            raise InputError(
+                f"the last of `embed` must be a multiple of `heads` ({self.heads}), "
+                f"got {list(self.embed)}"
+            )
 
 
 class NormedLinear(nn.Module):

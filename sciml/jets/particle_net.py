@@ -7,11 +7,14 @@ Qu, Gouskos, "ParticleNet: Jet Tagging via Particle Clouds", arXiv:1902.08570. T
 from __future__ import annotations
 
 import dataclasses
+from typing import Annotated
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from sciml.config import Range
+from sciml.errors import InputError
 from sciml.jets.grouping import group_by_length
 from sciml.trunks import particle_net
 
@@ -19,22 +22,29 @@ PLACES = 1024
 """Places (jets x longest) of a pass without training: its edges stay in cache."""
 
 
+Positive = Annotated[int, Range(min=1)]
+
+
 @dataclasses.dataclass(frozen=True)
 class ParticleNetConfig:
     """Sizes of a ParticleNet; the defaults are those of the published JetClass weights."""
 
-    features: int = 17
+    features: Positive = 17
     """Features a particle."""
-    classes: int = 10
+    classes: Positive = 10
     """Classes."""
-    neighbours: int = 16
+    neighbours: Annotated[int, Range(min=1, max=4096)] = 16
     """Neighbours a particle."""
-    channels: tuple[tuple[int, ...], ...] = ((64, 64, 64), (128, 128, 128), (256, 256, 256))
+    channels: tuple[tuple[Positive, ...], ...] = ((64, 64, 64), (128, 128, 128), (256, 256, 256))
     """Widths of the layers of each edge convolution."""
-    hidden: tuple[int, ...] = (256,)
+    hidden: tuple[Positive, ...] = (256,)
     """Hidden widths of the classifier."""
-    dropout: float = 0.1
+    dropout: Annotated[float, Range(min=0, max=1)] = 0.1
     """Probability of dropping a hidden unit of the classifier."""
+
+    def __post_init__(self) -> None:
+        if not self.channels or not all(self.channels):
+            raise InputError("`channels` must have at least one layer in every block")
 
     def trunk(self) -> particle_net.ParticleNetConfig:
         """Settings of the convolutions."""

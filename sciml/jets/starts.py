@@ -1,7 +1,8 @@
 """Where a network of jets starts from: a fresh trunk, any other one, or a pretrained one.
 
 A recipe's `start` is empty (the trunk of its own settings), the name or import path of another
-trunk, or the folder that `sciml run pretrain --out FOLDER` wrote.
+trunk, or the folder that `sciml run pretrain --out FOLDER` wrote. A folder brings no code: where
+its trunk is one of your own, `own_trunk` names that again.
 """
 
 from __future__ import annotations
@@ -10,10 +11,10 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from sciml import trunks
-from sciml.config import to_dict
+from sciml import tensors, trunks
 from sciml.errors import InputError
 from sciml.jets.embedder import FeatureSet, JetEmbedder
+from sciml.trunks.base import load_state
 from sciml.trunks.pair_transformer import PairTransformerConfig
 
 
@@ -31,40 +32,42 @@ def saved(start: str) -> Path | None:
     return folder if start and (folder / "embedder.safetensors").exists() else None
 
 
-def fresh(config: Any, start: str, features: FeatureSet) -> tuple[Any, JetEmbedder]:
+def fresh(
+    config: Any, start: str, features: FeatureSet, own_trunk: str = ""
+) -> tuple[Any, JetEmbedder]:
     """A trunk and its embedder without training.
 
     Args:
         config: settings of the trunk; another trunk takes its `dim` and `pair_dim`.
         start: see the module; of a pretrained trunk the kind and the sizes are taken.
         features: what the embedder reads.
+        own_trunk: the trunk of your own in the folder `start`.
     """
     if not start:
         trunk = trunks.build(config)
     elif folder := saved(start):
-        known = trunks.load(folder / "trunk")
-        trunk = trunks.build({"name": trunks.name_of(type(known)), **to_dict(known.config)})
+        known = trunks.load(folder / "trunk", own_trunk or None)
+        trunk = type(known)(known.config)
     else:
         trunk = trunks.build({"name": start, "dim": config.dim, "pair_dim": config.pair_dim})
     return trunk, JetEmbedder(trunk.dim, trunk.pair_dim, features)
 
 
-def load(folder: Path, features: FeatureSet) -> SimpleNamespace:
-    """`trunk` and `embedder` that `sciml run pretrain` left in `folder`.
+def load(folder: Path, features: FeatureSet, own_trunk: str = "") -> SimpleNamespace:
+    """`trunk` and `embedder` that `sciml run pretrain` left in `folder`; see `fresh`.
 
     Raises:
         InputError: its embedder is not one of jets with these features.
     """
-    from safetensors.torch import load_model
-
-    trunk = trunks.load(folder / "trunk")
+    trunk = trunks.load(folder / "trunk", own_trunk or None)
     embedder = JetEmbedder(trunk.dim, trunk.pair_dim, features)
     path = folder / "embedder.safetensors"
+    state, _ = tensors.read(path)
     try:
-        load_model(embedder, path)
-    except RuntimeError as error:
+        load_state(embedder, state)
+    except InputError as error:
         raise InputError(
-            f"does not hold an embedder of jets with `features: {features}`", where=path,
+            f"does not hold an embedder of jets with `features: {features}` ({error})", where=path,
             hint="Pretrain on jets, with the same features",
         ) from error  # fmt: skip
     return SimpleNamespace(trunk=trunk, embedder=embedder)

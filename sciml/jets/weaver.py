@@ -13,17 +13,20 @@ from __future__ import annotations
 import dataclasses
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from sciml import tensors
+from sciml.config import check
 from sciml.errors import InputError, nearest
 from sciml.jets.part import ParTConfig, ParticleTransformer
 from sciml.jets.particle_net import ParticleNet, ParticleNetConfig
 from sciml.paths import atomic_write
+from sciml.weights import loading, pickles
+from sciml.weights.loading import layers
 
 PREFIXES = ("_orig_mod.", "module.", "mod.")
 
@@ -85,26 +88,10 @@ def read_state(path: str | os.PathLike[str]) -> dict[str, Tensor]:
     Nothing is unpickled but tensors and plain containers.
     """
     path = Path(path)
-    if not path.is_file():
-        raise InputError("no such file", where=path)
-    try:
-        if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
-            return load_file(path)
-        loaded: Any = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch and safetensors raise a dozen kinds for a damaged file
-        raise InputError(
-            "not a file of weights that can be read safely",
-            where=path,
-            hint=f"({type(error).__name__}: {str(error)[:120]})",
-        ) from error
-    for key in ("state_dict", "model_state_dict", "model"):
-        if isinstance(loaded, Mapping) and isinstance(loaded.get(key), Mapping):
-            loaded = loaded[key]
-    if not isinstance(loaded, Mapping) or not all(isinstance(v, Tensor) for v in loaded.values()):
-        raise InputError("holds no state dict (a mapping from names to tensors)", where=path)
-    return dict(loaded)
+    if path.suffix == ".safetensors":
+        return tensors.read(path)[0]
+    loaded = pickles.read(path)
+    return pickles.state_dict(loaded, ("state_dict", "model_state_dict", "model"), path)
 
 
 def plain_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -139,27 +126,34 @@ def build(
         InputError: keys that are missing, unknown or of another shape, by weaver's names.
     """
     state = plain_names(state)
-    model: ParticleTransformer | ParticleNet
+    make: Callable[[], ParticleTransformer | ParticleNet]
     try:
         if "cls_token" in state:
-            config = part_config(state)
-            model = ParticleTransformer(
+            part = check(
                 dataclasses.replace(
-                    config,
+                    part_config(state),
                     use_pre_activation_pair=use_pre_activation_pair,
                     remove_self_pair=remove_self_pair,
                 )
             )
+            make = lambda: ParticleTransformer(part)  # noqa: E731
         elif any(name.startswith("edge_convs.") for name in state):
-            model = ParticleNet(particle_net_config(state, neighbours))
+            net = check(particle_net_config(state, neighbours))
+            make = lambda: ParticleNet(net)  # noqa: E731
         else:
             raise InputError(
                 "neither a ParticleNet (edge_convs.*) nor a Particle Transformer (cls_token)",
-                where=where,
-                hint="Its first keys are " + ", ".join(list(state)[:3]),
+                hint="Its first keys are " + ", ".join(name[:60] for name in list(state)[:3]),
             )
-    except (KeyError, IndexError) as error:
+    except KeyError as error:
         raise InputError(f"the state dict lacks the key {error.args[0]!r}", where=where) from error
+    except InputError as error:
+        raise InputError(error.what, where=where, hint=error.hint) from error
+    except (IndexError, TypeError, ZeroDivisionError) as error:
+        raise InputError(
+            f"the state dict has tensors of shapes that no network has ({error})", where=where
+        ) from error
+    model = loading.build(make, state, where=where)
     load(model, state, where=where)
     return model.eval()
 
@@ -182,8 +176,13 @@ def load(model: nn.Module, state: Mapping[str, Tensor], *, where: object = None)
         if theirs in state and tuple(state[theirs].shape) != expected:
             found = tuple(state[theirs].shape)
             faults.append(f"{theirs!r} has shape {found}, not {expected}")
+        elif theirs in state:
+            number = state[theirs].dtype
+            if number.is_floating_point != ours[name].dtype.is_floating_point:
+                faults.append(f"{theirs!r} is of the type {number}, not {ours[name].dtype}")
     if faults:
-        raise InputError("; ".join(faults), where=where)
+        raise InputError("; ".join(faults[:8]) + _more(faults), where=where)
+    loading.check_numbers(state, where=where)
     model.load_state_dict(
         {name: state[theirs].reshape(ours[name].shape) for theirs, name in wanted.items()}
     )
@@ -212,8 +211,8 @@ def part_config(state: Mapping[str, Tensor]) -> ParTConfig:
         embed=tuple(shape[0] for _, shape in linear),
         pair=tuple(shape[0] for _, shape in pair[:-1]),
         heads=len(state["blocks.0.c_attn"]),
-        layers=_count(state, "blocks."),
-        class_layers=_count(state, "cls_blocks."),
+        layers=layers(state, "blocks."),
+        class_layers=layers(state, "cls_blocks."),
         expansion=len(state["blocks.0.fc1.weight"]) // dim,
     )
 
@@ -221,11 +220,11 @@ def part_config(state: Mapping[str, Tensor]) -> ParTConfig:
 def particle_net_config(state: Mapping[str, Tensor], neighbours: int) -> ParticleNetConfig:
     """Sizes of a ParticleNet, from the shapes of its weights."""
     channels = []
-    for block in range(_count(state, "edge_convs.")):
+    for block in range(layers(state, "edge_convs.")):
         prefix = f"edge_convs.{block}.convs."
-        layers = range(_count(state, prefix))
-        channels.append(tuple(len(state[f"{prefix}{layer}.weight"]) for layer in layers))
-    hidden = _count(state, "fc.") - 1
+        widths = [f"{prefix}{layer}.weight" for layer in range(layers(state, prefix))]
+        channels.append(tuple(len(state[name]) for name in widths))
+    hidden = layers(state, "fc.") - 1
     return ParticleNetConfig(
         features=len(state["bn_fts.weight"]),
         classes=len(state[f"fc.{hidden}.weight"]),
@@ -233,13 +232,6 @@ def particle_net_config(state: Mapping[str, Tensor], neighbours: int) -> Particl
         channels=tuple(channels),
         hidden=tuple(len(state[f"fc.{layer}.0.weight"]) for layer in range(hidden)),
     )
-
-
-def _count(state: Mapping[str, Tensor], prefix: str) -> int:
-    numbers = {
-        int(name.removeprefix(prefix).split(".")[0]) for name in state if name.startswith(prefix)
-    }
-    return max(numbers, default=-1) + 1
 
 
 def write(model: nn.Module, path: str | os.PathLike[str]) -> None:
@@ -256,13 +248,11 @@ def write(model: nn.Module, path: str | os.PathLike[str]) -> None:
     for name, value in model.state_dict().items():
         theirs = weaver_name(name, model)
         state[theirs] = value.detach().cpu().reshape(weaver_shape(theirs, value)).contiguous()
+    if Path(path).suffix == ".safetensors":
+        tensors.write(path, state)
+        return
     with atomic_write(Path(path)) as temporary:
-        if Path(path).suffix == ".safetensors":
-            from safetensors.torch import save_file
-
-            save_file(state, temporary)
-        else:
-            torch.save(state, temporary)
+        torch.save(state, temporary)
 
 
 def logits(

@@ -43,6 +43,10 @@ else:
     Data = Any
 
 
+MAX_DEGREE = 11
+"""Highest degree of features, as in e3nn: tables of higher ones take minutes."""
+
+
 @dataclass(frozen=True)
 class EquivariantConfig(TrunkConfig):
     """Settings of `Equivariant`."""
@@ -54,7 +58,7 @@ class EquivariantConfig(TrunkConfig):
     """Number of layers; three before mirror images can be told apart."""
     edges: EdgeRule = "auto"
     """Who hears whom: "given", "knn", "radius", "all"; "auto" = the first of given, knn."""
-    k: Annotated[int, Range(min=1)] = 16
+    k: Annotated[int, Range(min=1, max=4096)] = 16
     """Neighbours of a node, for "knn"."""
     cutoff: Annotated[float, Range(min=0, exclusive=True)] = 5.0
     """Length in the unit of `pos`: the radius of "radius", and the scale of the radial basis."""
@@ -70,6 +74,11 @@ class EquivariantConfig(TrunkConfig):
     """Let `nodes` hear pseudoscalars: mirror images differ, the symmetry is SE(3), not E(3)."""
     vectors: Annotated[int, Range(min=0)] = 1
     """Vectors a node gives out."""
+
+    def __post_init__(self) -> None:
+        highest = max((ir.l for ir in self.hidden()), default=0)
+        if highest > MAX_DEGREE:
+            raise InputError(f"`irreps` must have degrees up to {MAX_DEGREE}, got {highest}")
 
     def hidden(self) -> tuple[Irrep, ...]:
         """The irreps of the hidden layers, each (l, p) once."""

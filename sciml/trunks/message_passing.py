@@ -54,7 +54,7 @@ class MessagePassingConfig(TrunkConfig):
     are coordinates), all."""
     coordinates: str = "pos"
     """Key of the batch among which neighbours are sought."""
-    k: Annotated[int, Range(min=1)] = 16
+    k: Annotated[int, Range(min=1, max=4096)] = 16
     """Neighbours of a node, for "knn"."""
     radius: Annotated[float, Range(min=0, exclusive=True)] = 1.0
     """Cut-off in the unit of the coordinates, for "radius"."""

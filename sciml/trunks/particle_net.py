@@ -42,10 +42,10 @@ class ParticleNetConfig(TrunkConfig):
 
     in_dim: Annotated[int, Range(min=0)] = 0
     """Width of node features, in; 0 = `dim`, the width of those that come out."""
-    channels: tuple[tuple[int, ...], ...] = ()
+    channels: tuple[tuple[Annotated[int, Range(min=1)], ...], ...] = ()
     """Widths of the layers of every block, the very last equal to `dim`; empty = three blocks of
     three layers, dim/4, dim/2 and dim wide."""
-    k: Annotated[int, Range(min=1)] = 16
+    k: Annotated[int, Range(min=1, max=4096)] = 16
     """Neighbours of a node."""
     coordinates: str = "pos"
     """Key of the batch among which block 1 looks for neighbours ("node_points": angles relative
