@@ -17,15 +17,17 @@ from sciml.errors import InputError
 Out = Annotated[Path, tyro.conf.arg(aliases=["-o"])]
 
 
-def open_model(model: str) -> Any:
-    """A tagger by shipped name, by path of our weights, or of a weaver state dict (.pt, .pth)."""
+def open_model(model: str, trunk: str | None = None) -> Any:
+    """A tagger by shipped name, by path of our weights, or of a weaver state dict (.pt, .pth).
+
+    `trunk`: of a model on a trunk of one's own, its name."""
     from sciml.device import choose
     from sciml.jets.tagger import JetTagger
 
     if Path(model).suffix in (".pt", ".pth"):
         tagger = JetTagger.from_weaver(model)
     else:
-        tagger = JetTagger.from_pretrained(model)
+        tagger = JetTagger.from_pretrained(model, trunk)
     return tagger.to(choose("auto").device)
 
 
@@ -34,6 +36,7 @@ def tag(
     out: Out,
     *,
     model: str = "jets-tiny",
+    trunk: str | None = None,
     keep: tuple[str, ...] = (),
     format: str | None = None,
     step: int = 2000,
@@ -50,6 +53,8 @@ def tag(
         out: Where the scores go: .root or .parquet.
         model: Name of a shipped model (`sciml models list`), a .safetensors file or run folder, or
             a weaver state dict (.pt).
+        trunk: Of a model on a trunk of your own, that trunk: my_trunk.py:MyTrunk or module:MyTrunk.
+            This runs the code; the model's file names it, but does not bring it.
         keep: Columns of the input to copy beside the scores.
         format: Format of the input, where its content leaves doubts.
         step: Jets read at a time.
@@ -63,7 +68,7 @@ def tag(
     if out.exists() and file.exists() and out.samefile(file):
         raise InputError("the output would replace the input", where=out)
     with open_jets(file, format=format) as reader:
-        tagger = open_model(model)
+        tagger = open_model(model, trunk)
         require(keep, reader.columns, file)
         clash = set(keep) & {"flag", *tagger.outputs}
         if clash:
@@ -96,6 +101,7 @@ def evaluate(
     file: tyro.conf.Positional[Path],
     *,
     model: str = "jets-tiny",
+    trunk: str | None = None,
     background: str = "QCD",
     out: Annotated[Path | None, tyro.conf.arg(aliases=["-o"])] = None,
     calibrate: Path | None = None,
@@ -106,6 +112,7 @@ def evaluate(
     Args:
         file: Labelled jets (columns `label_<class>`).
         model: As for `tag`.
+        trunk: As for `tag`.
         background: The class the others are measured against.
         out: Also write the numbers as JSON.
         calibrate: Fit the model's temperature to these jets and write the calibrated model here
@@ -117,7 +124,7 @@ def evaluate(
     from sciml.jets.readers.base import require
     from sciml.paths import atomic_write
 
-    tagger = open_model(model)
+    tagger = open_model(model, trunk)
     if tagger.answer != "classes":
         raise InputError("gives masses, not classes", where=model)
     labels = [f"label_{name}" for name in tagger.classes]
@@ -160,14 +167,16 @@ def export(
     out: tyro.conf.Positional[Path],
     *,
     model: str = "jets-tiny",
+    trunk: str | None = None,
 ) -> None:
     """Write a model as ONNX (dynamic number of jets and particles) with preprocess.json beside it.
 
     Args:
         out: The .onnx file; a .pt file is written in weaver's layout instead (weaver models only).
         model: As for `tag`.
+        trunk: As for `tag`.
     """
-    tagger = open_model(model)
+    tagger = open_model(model, trunk)
     if out.suffix in (".pt", ".pth"):
         tagger.to_weaver(out)
     else:

@@ -15,12 +15,13 @@ import os
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from sciml.config import Range, from_dict
 from sciml.errors import InputError
 from sciml.jets.columns import JET_COLUMNS, POSITION
 from sciml.jets.features import (
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from torch_geometric.data import Data
 
     from sciml.jets.sample import JetSample
+    from sciml.trunks.base import Trunk
 
 STEP = 2000
 """Jets read at a time."""
@@ -57,6 +59,26 @@ class Scores:
     probabilities: np.ndarray
     flags: np.ndarray
     cut: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True)
+class Description:
+    """What the header of a tagger's file says of it."""
+
+    kind: Literal["trunk", "weaver"]
+    """On a trunk, or a published network."""
+    network: dict[str, Any]
+    """What its `settings()` gave."""
+    classes: tuple[str, ...]
+    """Names of the outputs."""
+    limit: Annotated[int, Range(min=1, max=100_000)]
+    """Constituents used of a jet."""
+    answer: Literal["classes", "mass"] = "classes"
+    """Probabilities of classes, or masses."""
+
+    def __post_init__(self) -> None:
+        if not self.classes or len(set(self.classes)) < len(self.classes):
+            raise InputError("`classes` must be names, each once")
 
 
 class JetTagger(nn.Module):
@@ -291,27 +313,40 @@ class JetTagger(nn.Module):
         return cls(network, classes, limit)
 
     @classmethod
-    def from_pretrained(cls, name_or_path: str | os.PathLike[str]) -> JetTagger:
+    def from_pretrained(
+        cls, name_or_path: str | os.PathLike[str], trunk: str | type[Trunk] | None = None
+    ) -> JetTagger:
         """A shipped model by name, or what `save` wrote, by path; in eval mode on the CPU.
 
+        Args:
+            name_or_path: the model.
+            trunk: of a model on a trunk of your own, its class or its name (`my_trunk.py:MyTrunk`
+                runs that file): the model's file brings no code.
+
         Raises:
-            InputError: no such model or file, or a file of something else.
+            InputError: no such model or file, or a file of something else, damaged, or larger in
+                its description than in its tensors.
         """
-        from sciml.trunks.base import load_state
-        from sciml.weights import files
+        from sciml.weights import files, loading
 
         description, tensors, path = files.read(
             name_or_path, "jet_tagger", "jet tagger",
             hint="Weights of weaver-core are read by JetTagger.from_weaver",
         )  # fmt: skip
-        try:
-            kind = WeaverNetwork if description["kind"] == "weaver" else TrunkNetwork
-            network = kind.build(description["network"], len(description["classes"]))
-            answer = description.get("answer", "classes")
-            tagger = cls(network, description["classes"], description["limit"], answer)
-        except (KeyError, TypeError) as error:
-            raise InputError(f"describes no jet tagger ({error})", where=path) from error
-        load_state(tagger, tensors, where=path)
+        described = from_dict(Description, description, where=path)
+
+        def make() -> JetTagger:
+            names = described.classes
+            if described.kind == "weaver":
+                network: nn.Module = WeaverNetwork.build(described.network, len(names))
+            else:
+                network = TrunkNetwork.build(described.network, len(names), trunk)
+            return cls(network, names, described.limit, described.answer)
+
+        tagger = loading.build(make, tensors, where=path)
+        loading.load_state(tagger, tensors, where=path)
+        if not float(tagger.temperature) > 0:
+            raise InputError(f"has the temperature {float(tagger.temperature)}", where=path)
         return tagger.eval()
 
     def save(self, path: str | os.PathLike[str], notes: Mapping[str, str] | None = None) -> Path:
