@@ -7,14 +7,15 @@ of HHsearch's column probabilities.
 
 from __future__ import annotations
 
-import gzip
+import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from sciml import unpack
 from sciml.errors import InputError
 from sciml.paths import existing_file
 from sciml.protein import residues
@@ -37,12 +38,14 @@ class Hit:
         pairs: [(query residue, template residue)], both from 0, in the sequences searched.
         letters: template residue -> its letter.
         sum_probs: sum of the aligned columns' probabilities.
+        asked: query residue -> its letter, where the file says so.
     """
 
     name: str
     pairs: list[tuple[int, int]]
     letters: dict[int, str]
     sum_probs: float
+    asked: dict[int, str] = field(default_factory=dict)
 
 
 def read_hhr(path: str | Path) -> list[Hit]:
@@ -52,11 +55,7 @@ def read_hhr(path: str | Path) -> list[Hit]:
         InputError: the file is none, or an alignment in it is broken.
     """
     path = existing_file(path, "HHsearch result file")
-    raw = path.read_bytes()
-    try:
-        text = (gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw).decode("utf-8", "replace")
-    except (OSError, EOFError, ValueError) as error:
-        raise InputError(f"cannot be unzipped ({error})", where=path) from error
+    text = unpack.read_bytes(path).decode("utf-8", "replace")
     if not text.startswith("Query "):
         raise InputError("is no HHsearch result file (it does not begin with 'Query')", where=path)
     hits = []
@@ -64,27 +63,53 @@ def read_hhr(path: str | Path) -> list[Hit]:
         lines = [line for line in part.splitlines() if line.strip()]
         if not lines or not lines[0].startswith(">"):
             raise InputError(f"has an alignment without a name near {part[:40]!r}", where=path)
-        name = lines[0][1:].split()[0]
-        score = re.search(r"Sum_probs=([\d.]+)", part)
+        name = (lines[0][1:].split() or ["?"])[0]
+        score = _sum_probs(part, f"{path}: {name}")
         rows: dict[str, tuple[list[str], list[int]]] = {"Q": ([], []), "T": ([], [])}
         for line in lines:
             match = _ROW.match(line)
             if match and match[2] not in _NOT_SEQUENCES:
-                rows[match[1]][0].append(match[4])
-                rows[match[1]][1].append(int(match[3]))
+                found, starts = rows[match[1]]
+                start = int(match[3][:9])
+                before = sum(c not in "-." for row in found for c in row)
+                if start < 1 or (starts and start != starts[0] + before):
+                    raise InputError(
+                        f"numbers the row {match[4][:20]!r} from {start}", where=f"{path}: {name}"
+                    )
+                found.append(match[4])
+                starts.append(start)
         query, template = ("".join(rows[side][0]) for side in "QT")
         if len(query) != len(template) or not query:
             raise InputError("has an alignment of unequal rows", where=f"{path}: {name}")
         i, j = rows["Q"][1][0] - 1, rows["T"][1][0] - 1
-        pairs, letters = [], {}
+        pairs, letters, asked = [], {}, {}
         for one, other in zip(query, template, strict=True):
             if one not in "-." and other not in "-.":
                 pairs.append((i, j))
             if other not in "-.":
                 letters[j] = other.upper()
+            if one not in "-.":
+                asked[i] = one.upper()
             i, j = i + (one not in "-."), j + (other not in "-.")
-        hits.append(Hit(name, pairs, letters, float(score[1]) if score else 0.0))
+        hits.append(Hit(name, pairs, letters, score, asked))
     return hits
+
+
+def _sum_probs(part: str, where: object) -> float:
+    """The sum of a hit's column probabilities.
+
+    Raises:
+        InputError: it is missing, or no number from 0 to what a row can have.
+    """
+    found = re.search(r"Sum_probs=(\S*)", part)
+    try:
+        value = float(found[1]) if found else math.nan
+    except ValueError:
+        value = math.nan
+    if not 0 <= value < 1e6:
+        given = f"Sum_probs={found[1][:20]}" if found else "no Sum_probs"
+        raise InputError(f"has {given} where a number is needed", where=where)
+    return value
 
 
 def template_of(hit: Hit, chain: Chain, query: str) -> Template:
@@ -143,6 +168,21 @@ def usable(hit: Hit, query: str) -> bool:
     return not (template in query and len(template) > 0.95 * len(query))
 
 
+def _asks(hit: Hit, query: str) -> bool:
+    """Whether a hit was found for this query."""
+    same = sum(query[i : i + 1] in ("X", letter) for i, letter in hit.asked.items())
+    return same >= SAME * len(hit.asked)
+
+
+def _file_of(name: str, files: dict[str, Path]) -> tuple[Path | None, str | None]:
+    """A hit's structure file and chain: names are CODE_CHAIN, and codes may hold "_" themselves,
+    such as AF-P00750-F1-model_v4_A."""
+    code, _, chain = name.rpartition("_")
+    if code.lower() in files:
+        return files[code.lower()], chain or None
+    return files.get(name.lower()), None
+
+
 def hhsearch_templates(
     hhr: str | Path, folder: str | Path, query: str, most: int = 20
 ) -> list[Template]:
@@ -161,16 +201,20 @@ def hhsearch_templates(
     files: dict[str, Path] = {}
     for file in sorted(folder.glob("*")):
         if {".cif", ".pdb", ".ent"} & {suffix.lower() for suffix in file.suffixes}:
-            files.setdefault(file.name.split(".")[0].lower(), file)
+            stem = re.sub(r"\.(cif|pdb|ent)(\.\w+)?$", "", file.name, flags=re.IGNORECASE)
+            files.setdefault(stem.lower(), file)
     found: list[Template] = []
     refused = ""
-    hits = [hit for hit in read_hhr(hhr) if usable(hit, query)]
+    hits = read_hhr(hhr)
+    if hits and not any(_asks(hit, query) for hit in hits):
+        raise InputError("its query is another sequence than the one to fold", where=hhr)
+    hits = [hit for hit in hits if usable(hit, query)]
     for hit in sorted(hits, key=lambda hit: -hit.sum_probs):
-        code, _, name = hit.name.partition("_")
-        if code.lower() not in files or len(found) == most:
+        file, name = _file_of(hit.name, files)
+        if file is None or len(found) == most:
             continue
         try:
-            chain = read_chain(files[code.lower()], name or None)
+            chain = read_chain(file, name)
             found.append(template_of(hit, chain, query))
         except InputError as error:
             refused = str(error)

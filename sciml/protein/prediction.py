@@ -11,7 +11,8 @@ import numpy as np
 
 from sciml.paths import atomic_write
 from sciml.protein.alignment import Alignment, decode
-from sciml.protein.structure import write_structure
+from sciml.protein.conformers import FAR
+from sciml.protein.structure import check_finite, write_structure
 
 
 @dataclass
@@ -97,9 +98,9 @@ class Prediction:
         return row
 
     def write_structure(self, path: Path) -> None:
-        """The atoms as mmCIF or PDB (by the suffix), pLDDT in the B-factor column."""
+        """The atoms as mmCIF or PDB (by the suffix), with pLDDT."""
         write_structure(
-            path, self.types, self.coordinates, self.atom_mask, self.plddt, title=self.name
+            path, self.types, self.coordinates, self.atom_mask, plddt=self.plddt, title=self.name
         )
 
     def write(self, folder: str | Path) -> dict[str, Path]:
@@ -107,8 +108,19 @@ class Prediction:
 
         The PAE file has AlphaFold's form: a list with one object of `predicted_aligned_error` and
         `max_predicted_aligned_error`.
+
+        Raises:
+            InputError: a number is not finite; nothing is written.
         """
         folder = Path(folder)
+        for what, values in (
+            ("coordinates", self.coordinates[self.atom_mask > 0]),
+            ("confidences", self.plddt),
+            ("aligned errors", self.pae),
+            ("distance probabilities", self.distogram),
+        ):
+            if values is not None:
+                check_finite(folder / self.name, values, FAR, what)
         files: dict[str, Path] = {}
         for suffix in ("cif", "pdb"):
             files[suffix] = folder / f"{self.name}.{suffix}"
@@ -147,4 +159,4 @@ def write_ranking(predictions: list[dict[str, Any]], path: str | Path) -> None:
 
 def _json(path: Path, value: Any) -> None:
     with atomic_write(path) as temporary:
-        temporary.write_text(json.dumps(value), encoding="utf-8")
+        temporary.write_text(json.dumps(value, allow_nan=False), encoding="utf-8")

@@ -8,6 +8,8 @@ positions of each atom in its rigid group [A]. Source of the numbers: Jumper et 
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 
 RESIDUES = "ARNDCQEGHILKMFPSTWYV"
@@ -250,21 +252,33 @@ PROLINE_RING = (
 )
 """Distances [A] that close proline's ring, with standard deviations (Engh and Huber, 2001)."""
 
-_NONSTANDARD = dict(
+_OTHER_NAMES = dict(
     zip(
-        "MSE SEC PYL HYP SEP TPO PTR CME CSO CSD MLY M3L KCX LLP PCA CGU HID HIE HIP HSD HSE HSP "
-        "CYX ASH GLH LYN DAL".split(),
-        "MCKPSTYCCCKKKKQEHHHHHHCDEKA",
+        "CYX CYM HID HIE HIP HSD HSE HSP ASH GLH LYN ARN TYM".split(),
+        "CCHHHHHHDEKRY",
         strict=True,
     )
 )
+"""What force fields call residues in other states of protonation or bonding."""
 
 
+@lru_cache(maxsize=4096)
 def one_letter(name: str) -> str:
-    """One-letter code of a residue name; modified residues give their parent (MSE -> M), others X.
+    """One-letter code of a residue name; modified residues give their parent, others X.
 
-    >>> one_letter("MSE"), one_letter("TRP"), one_letter("LIG")
-    ('M', 'W', 'X')
+    Parents are those of the Chemical Component Dictionary as gemmi lists them; selenocysteine
+    counts as cysteine, pyrrolysine as lysine, ambiguous residues as unknown.
+
+    >>> one_letter("MSE"), one_letter("TRP"), one_letter("CSS"), one_letter("LIG")
+    ('M', 'W', 'C', 'X')
     """
+    import gemmi
+
     name = name.strip().upper()
-    return ONE_LETTER.get(name) or _NONSTANDARD.get(name, "X")
+    known = ONE_LETTER.get(name) or _OTHER_NAMES.get(name)
+    if known:
+        return known
+    found = gemmi.find_tabulated_residue(name)
+    letter = found.one_letter_code.upper() if found.is_amino_acid() else "X"
+    letter = {"U": "C", "O": "K"}.get(letter, letter)
+    return letter if letter in RESIDUES else "X"

@@ -1,26 +1,26 @@
 """Protein structures in and out: mmCIF and PDB, one chain as arrays.
 
-gemmi reads; what real files hold is resolved here: alternate locations (the most occupied),
-insertion codes, missing atoms, modified residues (MSE as MET), several models and chains, author
-and label numbering. Written files carry pLDDT (0 to 100) in the B-factor column.
+gemmi reads; what real files hold is resolved here: alternate locations and residues (the most
+occupied, one conformer a residue), insertion codes, missing atoms, modified residues (as their
+parents), several models and chains, author and label numbering. Written files carry pLDDT (0 to
+100) in the B-factor column, mmCIF also in ModelCIF's tables, by which viewers colour.
 """
 
 from __future__ import annotations
 
-import gzip
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from sciml import unpack
 from sciml.errors import InputError, unknown
 from sciml.paths import atomic_write, existing_file
-from sciml.protein import residues
+from sciml.protein import conformers, residues
 
 MAX_BYTES = 512 << 20
-FAR = 1e5
-"""No structure is as large [A]."""
 
 
 @dataclass
@@ -72,15 +72,7 @@ def _document(path: Path) -> Any:
     """gemmi's structure of a file, gzipped or not; mmCIF or PDB told by the content."""
     import gemmi
 
-    raw = path.read_bytes()
-    if raw[:2] == b"\x1f\x8b":
-        try:
-            with gzip.open(path) as file:
-                raw = file.read(MAX_BYTES + 1)
-        except (OSError, EOFError, ValueError) as error:
-            raise InputError(f"cannot be unzipped ({error})", where=path) from error
-        except Exception as error:  # zlib.error is not an OSError
-            raise InputError(f"cannot be unzipped ({error})", where=path) from error
+    raw = unpack.read_bytes(path)
     if len(raw) > MAX_BYTES:
         raise InputError("is larger than any structure file", where=path)
     if b"\0" in raw:
@@ -97,7 +89,7 @@ def _document(path: Path) -> Any:
             if not blocks:
                 raise InputError("holds no atoms (no _atom_site table)", where=path)
             return gemmi.make_structure_from_block(blocks[0])
-        return gemmi.read_pdb_string(text)
+        return gemmi.read_pdb_string(conformers.with_ends(text), split_chain_on_ter=True)
     except InputError:
         raise
     except Exception as error:  # gemmi raises ValueError, RuntimeError and its own
@@ -128,10 +120,13 @@ def read_chains(path: str | Path, *, model: int = 1) -> list[Chain]:
         raise InputError("holds no atoms", where=path)
     if not 1 <= model <= len(structure):
         raise InputError(f"has {len(structure)} models, not {model}", where=path)
-    found = []
-    for part in structure[model - 1]:
-        chain = _chain(part)
+    parents = {change.res_id.name: change.parent_comp_id for change in structure.mod_residues}
+    found: list[Chain] = []
+    for name, part in conformers.chains_of(structure[model - 1]):
+        chain = _chain(name, part, parents)
         if chain is not None:
+            count = sum(other.name == name or other.name.startswith(f"{name}_") for other in found)
+            chain.name = f"{name}_{count + 1}" if count else name
             found.append(chain)
     if not found:
         raise InputError("holds no protein residues", where=path)
@@ -149,50 +144,23 @@ def read_chain(path: str | Path, chain: str | None = None, *, model: int = 1) ->
     raise unknown("chain", chain, [c.name for c in chains], where=path)
 
 
-def _chain(part: Any) -> Chain | None:
-    rows: list[tuple[Any, dict[str, Any]]] = []
-    seen: dict[tuple[int, str], int] = {}
-    for residue in part:
-        atoms: dict[str, Any] = {}
-        for atom in residue:
-            name = atom.name.strip()
-            if residue.name == "MSE" and name == "SE":
-                name = "SD"
-            place = (atom.pos.x, atom.pos.y, atom.pos.z)
-            if name not in residues.ATOM37_INDEX or not all(abs(x) < FAR for x in place):
-                continue  # NaN and impossible places: no coordinates
-            best = atoms.get(name)
-            if best is None or atom.occ > best.occ:  # the first of equals, as written
-                atoms[name] = atom
-        letter = residues.one_letter(residue.name)
-        if letter == "X" and "CA" not in atoms:
-            continue  # ligands, water, nucleotides
-        if "CA" in atoms and atoms["CA"].element.name not in ("C", "X"):
-            continue  # a calcium ion
-        if not atoms:
-            continue
-        key = (residue.seqid.num or 0, residue.seqid.icode)
-        if key in seen:  # a second residue type at the same place: keep the more complete
-            old = seen[key]
-            if len(atoms) > len(rows[old][1]):
-                rows[old] = (residue, atoms)
-            continue
-        seen[key] = len(rows)
-        rows.append((residue, atoms))
+def _chain(chain: str, part: list[Any], parents: dict[str, str]) -> Chain | None:
+    rows = conformers.residues_of(part, parents)
     if not rows:
         return None
     n = len(rows)
     types = np.zeros(n, np.int64)
     xyz, mask, bfactors = np.zeros((n, 37, 3), np.float32), np.zeros((n, 37)), np.zeros((n, 37))
     numbers, labels = [], []
-    for i, (residue, atoms) in enumerate(rows):
-        types[i] = residues.ALPHABET.index(residues.one_letter(residue.name))
-        for name, atom in atoms.items():
+    for i, (residue, letter, chosen) in enumerate(rows):
+        types[i] = residues.ALPHABET.index(letter)
+        for name, atom in chosen.items():
             at = residues.ATOM37_INDEX[name]
             xyz[i, at] = (atom.pos.x, atom.pos.y, atom.pos.z)
             mask[i, at] = 1
-            bfactors[i, at] = atom.b_iso
-        numbers.append(f"{residue.seqid.num}{residue.seqid.icode.strip()}")
+            bfactors[i, at] = atom.b_iso if math.isfinite(atom.b_iso) else 0.0
+        number = residue.seqid.num if residue.seqid.num is not None else residue.label_seq or ""
+        numbers.append(f"{number}{residue.seqid.icode.strip()}")
         labels.append(int(residue.label_seq or 0))
     # A bond is broken where the peptide C-N (or, without them, CA-CA) is too long.
     gaps = np.zeros(n, bool)
@@ -202,7 +170,7 @@ def _chain(part: Any) -> Chain | None:
                 gaps[i] = np.linalg.norm(xyz[i, other] - xyz[i - 1, one]) > most
                 break
     return Chain(
-        part.name, types, xyz, mask.astype(np.float32), bfactors.astype(np.float32),
+        chain, types, xyz, mask.astype(np.float32), bfactors.astype(np.float32),
         numbers, labels, gaps,
     )  # fmt: skip
 
@@ -214,6 +182,7 @@ def write_structure(
     mask: np.ndarray,
     bfactors: np.ndarray | None = None,
     *,
+    plddt: np.ndarray | None = None,
     chain: str = "A",
     title: str = "model",
 ) -> None:
@@ -224,13 +193,24 @@ def write_structure(
         types: [N] residue types.
         atoms: [N, 37, 3] [A].
         mask: [N, 37].
-        bfactors: [N] or [N, 37], such as pLDDT from 0 to 100.
+        bfactors: [N] or [N, 37].
+        plddt: [N] confidence of a model, 0 to 100: the B-factors, and in mmCIF ModelCIF's
+            `_ma_qa_metric` tables.
         chain: its name.
         title: of the file.
+
+    Raises:
+        InputError: a coordinate or confidence is not a finite number; nothing is written.
     """
     import gemmi
 
     path = Path(path)
+    check_finite(path, atoms[mask > 0], conformers.FAR, "coordinates")
+    if plddt is not None:
+        check_finite(path, plddt, 100.5, "confidences")
+        bfactors = plddt
+    if bfactors is not None:
+        check_finite(path, bfactors, conformers.FAR, "B-factors")
     if path.suffix not in (".cif", ".pdb"):
         raise unknown("structure format", path.suffix, (".cif", ".pdb"), where=path)
     structure = gemmi.Structure()
@@ -271,8 +251,63 @@ def write_structure(
     structure.entities = gemmi.EntityList([entity])
     structure.assign_serial_numbers()
     if path.suffix == ".cif":
-        text = structure.make_mmcif_document().as_string()
+        document = structure.make_mmcif_document()
+        if plddt is not None:
+            _add_confidence(document.sole_block(), structure[0][0], np.asarray(plddt), title)
+        text = document.as_string()
     else:
         text = structure.make_pdb_string()
     with atomic_write(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def check_finite(path: Path, values: np.ndarray, most: float, what: str) -> None:
+    """Refuse to write numbers that are none.
+
+    Raises:
+        InputError: a value is not finite, or as large as `most`.
+    """
+    values = np.asarray(values)
+    bad = int((~(np.abs(values) < most)).sum())
+    if bad:
+        raise InputError(
+            f"not written: {bad} of {values.size} {what} are not finite or beyond {most:g}",
+            where=path,
+            hint="Are the parameters damaged?",
+        )
+
+
+def _quoted(text: str) -> str:
+    from gemmi import cif
+
+    return str(cif.quote(text or "model"))
+
+
+def _add_confidence(block: Any, chain: Any, plddt: np.ndarray, title: str) -> None:
+    """ModelCIF's tables of a model's pLDDT, for the chain and for each of its residues.
+
+    mmcif.wwpdb.org/dictionaries/mmcif_ma.dic; Mol* and others colour by them.
+    """
+    data = block.init_loop("_ma_data.", ["id", "name", "content_type"])
+    data.add_row(["1", "model", "'model coordinates'"])
+    models = block.init_loop(
+        "_ma_model_list.", ["ordinal_id", "model_id", "model_name", "data_id", "model_type"]
+    )
+    models.add_row(["1", "1", _quoted(title), "1", "'Ab initio model'"])
+    metrics = block.init_loop("_ma_qa_metric.", ["id", "name", "type", "mode", "description"])
+    metrics.add_row(["1", "pLDDT", "pLDDT", "global", "'Mean of the local values'"])
+    metrics.add_row(["2", "pLDDT", "pLDDT", "local", "'Predicted lDDT-CA, 0 to 100'"])
+    whole = block.init_loop(
+        "_ma_qa_metric_global.", ["ordinal_id", "model_id", "metric_id", "metric_value"]
+    )
+    whole.add_row(["1", "1", "1", f"{plddt.mean():.2f}"])
+    local = block.init_loop(
+        "_ma_qa_metric_local.",
+        (
+            "ordinal_id model_id label_asym_id label_seq_id label_comp_id metric_id metric_value"
+        ).split(),
+    )
+    for number, residue in enumerate(chain, 1):
+        place = residue.label_seq
+        value = f"{plddt[place - 1]:.2f}"
+        local.add_row([str(number), "1", chain.name, str(place), residue.name, "2", value])

@@ -1,5 +1,6 @@
 """HHsearch's hits and structure files become templates."""
 
+import gzip
 from pathlib import Path
 
 import numpy as np
@@ -108,3 +109,53 @@ def test_real_hits(shared: Path) -> None:
         step = np.linalg.norm(np.diff(template.atoms[:, 1], axis=0), axis=-1)
         both = seen[1:] & seen[:-1]
         assert np.median(step[both]) == pytest.approx(3.8, abs=0.1)
+
+
+@pytest.mark.parametrize("value", ["", "nan", "inf", "-inf", "1e999", "-3", "1.2.3", "x", "0x10"])
+def test_odd_sums_of_probabilities_are_refused(tmp_path: Path, value: str) -> None:
+    path = tmp_path / "x.hhr"
+    path.write_text(HHR.replace("Sum_probs=18.5", f"Sum_probs={value}"))
+    with pytest.raises(InputError, match=f"Sum_probs={value} where a number") as caught:
+        read_hhr(path)
+    assert "1ABC_B" in str(caught.value) and "\n" not in str(caught.value)
+    path.write_text(HHR.replace("Sum_probs=18.5", ""))
+    with pytest.raises(InputError, match="no Sum_probs"):
+        read_hhr(path)
+
+
+@pytest.mark.parametrize("start", ["0", "22", "99999999999999999999"])
+def test_rows_that_do_not_follow_each_other_are_refused(tmp_path: Path, start: str) -> None:
+    path = tmp_path / "x.hhr"
+    path.write_text(HHR.replace("Q query            21", f"Q query            {start}"))
+    with pytest.raises(InputError, match="numbers the row 'ILKEEA'"):
+        read_hhr(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "file"),
+    [
+        ("AF-P00750-F1-model_v4_B", "AF-P00750-F1-model_v4.cif"),
+        ("my_own_model_B", "MY_own_model.pdb"),
+        ("1ABC_B", "1abc.cif.gz"),
+        ("1abc", "1abc.cif"),
+        ("1abc_B", "1abc_B.cif"),
+    ],
+)
+def test_names_are_split_at_their_last_underscore(tmp_path: Path, name: str, file: str) -> None:
+    whole = chain(TEMPLATE)
+    plain = tmp_path / file.removesuffix(".gz")
+    write_structure(plain, whole.types, whole.atoms, whole.mask, chain="B")
+    if file.endswith(".gz"):
+        (tmp_path / file).write_bytes(gzip.compress(plain.read_bytes()))
+        plain.unlink()
+    path = tmp_path / "x.hhr"
+    path.write_text(HHR.replace("1ABC_B", name))
+    found = hhsearch_templates(path, tmp_path, QUERY)
+    assert [template.name for template in found] == [name]
+
+
+def test_hits_of_another_query_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "x.hhr"
+    path.write_text(HHR)
+    with pytest.raises(InputError, match="its query is another sequence"):
+        hhsearch_templates(path, tmp_path, QUERY[::-1])
