@@ -61,6 +61,15 @@ def write(path: Path, values: dict[str, Any], **style: Any) -> None:
         temporary.write_text(seal(values, **style), encoding="utf-8")
 
 
+def read(path: Path) -> dict[str, Any]:
+    """What `write` wrote.
+
+    Raises:
+        ValueError, OSError: there is no such object, or not as it was written.
+    """
+    return unseal(path.read_bytes())
+
+
 def warn(text: str) -> None:
     """A line of warning on stderr, whole however narrow the terminal is."""
     from sciml.train.log import console
@@ -68,7 +77,23 @@ def warn(text: str) -> None:
     console.print(f"warning: {text}", soft_wrap=True, markup=False)
 
 
-def kept(path: Path, read: Callable[[Path], T], make: Callable[[Path], object]) -> T:
+def digests(folder: Path, *files: Path) -> dict[str, str]:
+    """Names and sha256 of finished files below a folder, for `whole`."""
+    return {str(path.relative_to(folder)): sha256(path) for path in files}
+
+
+def whole(folder: Path, files: dict[str, str]) -> bool:
+    """Whether files are as `digests` found them; says which one is not."""
+    for name, digest in files.items():
+        path = folder / name
+        if not path.is_file() or sha256(path) != digest:
+            fault = "damaged" if path.exists() else "missing"
+            warn(f"{path} is {fault}: what it holds is made again")
+            return False
+    return True
+
+
+def once(path: Path, read: Callable[[Path], T], make: Callable[[Path], object]) -> T:
     """What `read` finds in a file, which `make` makes where it is missing or damaged.
 
     For what can be made again from the settings alone. That a file was damaged is said.

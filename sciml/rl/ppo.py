@@ -7,14 +7,21 @@ only stops the sum of advantages. Masked actions have probability zero and no gr
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
+from pickle import UnpicklingError
 from typing import Annotated, Any
+from zipfile import is_zipfile
 
 import torch
 from torch import Tensor, nn
 
+from sciml import kept, tensors
 from sciml.config import Range
+from sciml.errors import InputError
+from sciml.train.state import ANEW, RESTART
 
 
 @dataclass(frozen=True)
@@ -215,6 +222,38 @@ def state_dict(ppo: PPO, **more: Any) -> dict[str, Any]:
         "random": torch.get_rng_state(),
         **more,
     }
+
+
+def write_state(path: Path, state: dict[str, Any]) -> None:
+    """Keep a state, whole or not at all and with its digest.
+
+    Raises:
+        InputError: it cannot be written.
+    """
+    file = io.BytesIO()
+    torch.save(state, file)
+    tensors.write(path, {"state": torch.frombuffer(file.getbuffer(), dtype=torch.uint8)})
+
+
+def read_state(path: Path) -> dict[str, Any] | None:
+    """What `write_state` kept; None without a file, or where a damaged one may be left out.
+
+    Raises:
+        InputError: it is damaged, and `--restart` was not said.
+    """
+    if not path.exists():
+        return None
+    try:
+        if is_zipfile(path):  # version 0.1
+            return dict(torch.load(path, weights_only=True))
+        data = tensors.read(path)[0]["state"].numpy().tobytes()
+        return dict(torch.load(io.BytesIO(data), weights_only=True))
+    except (InputError, OSError, RuntimeError, LookupError, ValueError, UnpicklingError) as error:
+        what = f"the training cannot go on from {path.name}: {str(error)[:200]}"
+        if not RESTART.get():
+            raise InputError(what, where=path.parent, hint=ANEW) from None
+        kept.warn(f"{what}; it begins anew")
+        return None
 
 
 def load_state(ppo: PPO, state: dict[str, Any]) -> None:
