@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
-from sciml.symbolic.checking import Check, check
+from sciml.symbolic.checking import Check, check, prove
 from sciml.symbolic.clock import now
 from sciml.symbolic.expression import Expr
 from sciml.symbolic.wire import dump, load
@@ -17,13 +18,22 @@ def run(job: dict[str, Any], send: Send) -> dict[str, Any]:
     """Do one job; `send` passes on what is known before the end."""
     if job["kind"] == "integrate":
         return _integrate(job, send)
+    if job["kind"] == "definite":
+        from sciml.symbolic.definite import definite_job
+
+        return definite_job(job, lambda g, seconds: _integrate(
+            {**job, "f": dump(g), "timeout": seconds}, lambda _: None))  # fmt: skip
     if job["kind"] == "dsolve":
         from sciml.symbolic.ode import solve_job
 
         return solve_job(job, send)
     if job["kind"] == "sympy":
         return _sympy(job)
-    return _check_dict(check(load(job["f"]), load(job["answer"]), job["variable"], symbolic=True))
+    f, answer, x, seed = load(job["f"]), load(job["answer"]), job["variable"], job.get("seed")
+    found = check(f, answer, x, seed=seed)
+    if found.agrees:
+        send(_check_dict(found))  # where the time runs out over the proof
+    return _check_dict(prove(found, f, answer, x))
 
 
 def _check_dict(c: Check) -> dict[str, Any]:
@@ -46,20 +56,22 @@ def _integrate(job: dict[str, Any], send: Send) -> dict[str, Any]:
         started + job["timeout"], propose if job.get("model") else None,
         use_rules=job.get("rules", True),
     )  # fmt: skip
-    found = search.integrate(f, x)
-    if found is None and search.best is None:
-        late = now() - started >= 0.95 * job["timeout"]
-        return {"status": "timeout" if late else "no_answer"}
-    best = found or search.best
+    while (found := search.integrate(f, x)) is not None:
+        send({"answer": dump(found.answer), "method": found.method, **_check_dict(found.check)})
+        checked = prove(found.check, f, found.answer, x)
+        if checked.agrees:
+            return {"answer": dump(found.answer), "method": found.method, **_check_dict(checked)}
+        send({"status": "no_answer"})
+        search.refuse(replace(found, check=checked))
+        if search.left() < 0:
+            break
+    late = now() - started >= 0.95 * job["timeout"]
+    status = {"status": "timeout" if late else "no_answer"}
+    best = search.best
     if best is None:
-        return {"status": "no_answer"}
-    how = best.check
-    if found is None:  # refuted or not confirmed: a candidate, not an answer
-        return {"candidate": dump(best.answer), "method": best.method, **_check_dict(how)}
-    if not how.verified:
-        send({"answer": dump(best.answer), "method": best.method, **_check_dict(how)})
-        how = check(f, best.answer, x, symbolic=True)
-    return {"answer": dump(best.answer), "method": best.method, **_check_dict(how)}
+        return status
+    return {"candidate": dump(best.answer), "method": best.method, **_check_dict(best.check),
+            **status}  # fmt: skip
 
 
 def _sympy(job: dict[str, Any]) -> dict[str, Any]:
