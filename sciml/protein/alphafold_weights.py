@@ -29,6 +29,9 @@ STACK = TEMPLATE + "single_template_embedding/template_pair_stack/__layer_stack_
 STRUCTURE = ROOT + "structure_module/"
 FOLD = STRUCTURE + "fold_iteration/"
 
+_MULTIMER = ("/~_relative_encoding/", "/template_embedding_iteration/", "/quat_rigid/")
+"""Modules that AlphaFold-Multimer alone has."""
+
 Array = np.ndarray
 
 
@@ -234,6 +237,18 @@ def is_fused(shapes: Mapping[str, tuple[int, ...]]) -> bool:
     )
 
 
+class MultimerGiven(InputError):
+    """Parameters of AlphaFold-Multimer, which folds complexes, where single chains are folded."""
+
+    def __init__(self, where: object) -> None:
+        super().__init__(
+            "holds parameters of AlphaFold-Multimer, whose network is another one; complexes "
+            "cannot be folded yet",
+            where=where,
+            hint="Single chains are folded by a monomer's, such as params_model_1_ptm.npz",
+        )
+
+
 def infer_config(
     shapes: Mapping[str, tuple[int, ...]], where: object = "parameters"
 ) -> AlphaFoldConfig:
@@ -241,7 +256,10 @@ def infer_config(
 
     Raises:
         InputError: an array that every such network has is missing, or its shape has too few axes.
+        MultimerGiven: they are AlphaFold-Multimer's.
     """
+    if any(mark in name for name in shapes for mark in _MULTIMER):
+        raise MultimerGiven(where)
     try:
         return check(_sizes(shapes, where), where=where)
     except (IndexError, ValueError, ZeroDivisionError) as error:
@@ -251,7 +269,7 @@ def infer_config(
 def unfit(error: Exception, where: object) -> InputError:
     """The error of shapes that no network has."""
     if isinstance(error, InputError):
-        return error
+        return InputError(error.what, where=error.where or where, hint=error.hint)
     return InputError(f"holds parameters of shapes that fit no network ({error})", where=where)
 
 

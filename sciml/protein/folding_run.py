@@ -16,10 +16,11 @@ from sciml.paths import atomic_write
 from sciml.protein import memory, metrics, relaxation, report, residues
 from sciml.protein.alignment import Alignment
 from sciml.protein.alignment_io import read_alignment, read_fasta
+from sciml.protein.alphafold_weights import MultimerGiven
 from sciml.protein.features import DEFAULT_FEATURES, FeatureConfig, published
 from sciml.protein.hhsearch import hhsearch_templates
 from sciml.protein.model import AlphaFoldConfig
-from sciml.protein.prediction import write_ranking
+from sciml.protein.prediction import read_done, write_done, write_ranking
 from sciml.protein.predictor import OPENFOLD, Job, StructurePredictor, read_config
 from sciml.protein.query_forms import is_job
 from sciml.protein.search import safe_name
@@ -151,11 +152,8 @@ def _done(job: Job, run: FoldRun) -> dict[str, Any] | None:
         InputError: what it holds under this name is another chain, or of other parameters.
     """
     path = run.out / f"{job.name}_confidence.json"
-    if not path.exists():
-        return None
-    try:
-        row = dict(json.loads(path.read_text(encoding="utf-8")))
-    except (ValueError, TypeError):
+    row = read_done(run.out, job.name)
+    if row is None:
         return None
     row.pop("plddt", None)
     same = row.pop("sequence", None) == job.alignment.row(0).replace("-", "")
@@ -174,7 +172,8 @@ def run_fold(run: FoldRun) -> list[dict[str, Any]]:
     left = [job for job in jobs if finished[job.name] is None]
     console.print(f"{len(jobs)} chains, {len(jobs) - len(left)} of them done already")
     rows = [row for row in finished.values() if row is not None]
-    if not left and (run.out / "report.html").exists():
+    written = [run.out / name for name in ("report.html", "ranking.json")]
+    if not left and all(path.is_file() and path.stat().st_size for path in written):
         return rows
     if run.db is not None and not run.dry_run:
         jobs = [_searched(job, run.db, run.relatives or run.out) for job in jobs]
@@ -204,10 +203,20 @@ def _fold_by_each(run: FoldRun) -> list[dict[str, Any]]:
         raise InputError(
             f"holds no parameter files (.npz, {', '.join(OPENFOLD)})", where=run.params
         )
+    configs: dict[Path, AlphaFoldConfig] = {}
+    multimer: MultimerGiven | None = None
+    for file in files:  # the headers of all, before anything is folded
+        try:
+            configs[file] = read_config(file)
+        except MultimerGiven as error:
+            console.print(f"{file.name} is left out: AlphaFold-Multimer's, for complexes")
+            multimer = error
+    if multimer is not None and not configs:
+        raise multimer
     rows = []
-    for file in files:
+    for file, config in configs.items():
         part = replace(run, params=file, out=run.out / file.stem, relatives=run.out)
-        without = run.templates is not None and read_config(file).templates is None
+        without = run.templates is not None and config.templates is None
         console.print(f"{file.stem}" + (", which takes no templates" if without else ""))
         if without:
             part = replace(part, templates=None, hhr=None)
@@ -447,10 +456,12 @@ def _fold_coarse(run: FoldRun, jobs: list[Job]) -> list[dict[str, Any]]:
             atoms[:, 1], atoms[:, 3] = found.ca, found.cb
             mask[:, 1] = 1
             mask[:, 3] = types != 7  # glycine has no CB
-            for suffix in (".cif", ".pdb"):
-                write_structure(run.out / f"{job.name}{suffix}", types, atoms, mask, title=job.name)
+            files = {end: run.out / f"{job.name}{end}" for end in (".cif", ".pdb")}
+            for path in files.values():
+                write_structure(path, types, atoms, mask, title=job.name)
+            files["distances"] = run.out / f"{job.name}_distances.npz"
             with (
-                atomic_write(run.out / f"{job.name}_distances.npz") as temporary,
+                atomic_write(files["distances"]) as temporary,
                 open(temporary, "wb") as file,
             ):
                 np.savez_compressed(
@@ -470,9 +481,7 @@ def _fold_coarse(run: FoldRun, jobs: list[Job]) -> list[dict[str, Any]]:
             if real is not None:
                 scores = metrics.contact_precision(predicted.probability, real)
                 row["long-range P@L/5"] = round(scores["P@L/5"], 4)
-            with atomic_write(run.out / f"{job.name}_confidence.json") as temporary:
-                kept = row | {"sequence": alignment.row(0)}
-                temporary.write_text(json.dumps(kept), encoding="utf-8")
+            write_done(run.out, job.name, alignment.row(0), row, files)
             rows.append(row)
             bar.update(len(rows))
     return rows

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from sciml.config import check
 from sciml.errors import InputError
-from sciml.protein.alphafold_weights import unfit
+from sciml.protein.alphafold_weights import MultimerGiven, unfit
 from sciml.protein.model import AlphaFold, AlphaFoldConfig, TemplateConfig
 from sciml.weights import loading, pickles
 
@@ -60,6 +60,8 @@ _OPENFOLD: list[tuple[str, str]] = [
 ]
 _WITHIN = ("ema", "params", "state_dict", "module")
 """Where the parameters may lie in a checkpoint."""
+_MULTIMER = ("structure_module.ipa.linear_k.", "structure_module.ipa.linear_v.")
+"""The multimer's keys and values of point attention; a monomer has `linear_kv`."""
 _BUFFERS = re.compile(r"^structure_module\.(default_frames|group_idx|atom_mask|lit_positions)$")
 
 
@@ -125,6 +127,8 @@ def from_state(state: Mapping[str, Tensor], where: object = "parameters") -> Alp
 
 def _config_of_state(state: Mapping[str, Tensor], where: object) -> AlphaFoldConfig:
     """Sizes by way of the official arrays; head counts from the pair bias layers."""
+    if any(name.startswith(_MULTIMER) for name in state):
+        raise MultimerGiven(where)
     try:
         return check(_sizes(state, where), where=where)
     except (IndexError, ValueError, ZeroDivisionError) as error:

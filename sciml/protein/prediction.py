@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from sciml import kept
 from sciml.paths import atomic_write
 from sciml.protein.alignment import Alignment, decode
 from sciml.protein.conformers import FAR
@@ -140,15 +141,37 @@ class Prediction:
                     distogram=self.distogram.astype(np.float16),
                     contacts=np.asarray(self.contacts(), np.float32),
                 )
-        # The last file: a chain that has it is done.
-        files["confidence"] = folder / f"{self.name}_confidence.json"
-        confidence = {
-            **self.summary(),
-            "plddt": [round(float(v), 2) for v in self.plddt],
-            "sequence": self.sequence,
-        }
-        _json(files["confidence"], confidence)
+        confidence = self.summary() | {"plddt": [round(float(v), 2) for v in self.plddt]}
+        files["confidence"] = write_done(folder, self.name, self.sequence, confidence, files)
         return files
+
+
+def write_done(
+    folder: Path, name: str, sequence: str, row: dict[str, Any], files: dict[str, Path]
+) -> Path:
+    """Write NAME_confidence.json, the last file of a chain, with digests of the others."""
+    path = folder / f"{name}_confidence.json"
+    digests = kept.digests(folder, *files.values())
+    kept.write(path, row | {"sequence": sequence, "files": digests})
+    return path
+
+
+def read_done(folder: Path, name: str) -> dict[str, Any] | None:
+    """What `write_done` wrote, if the chain's files are as they were written; else None, with a
+    warning where they were there."""
+    path = folder / f"{name}_confidence.json"
+    try:
+        row = kept.read(path)
+    except FileNotFoundError:
+        return None
+    except (ValueError, OSError) as error:
+        kept.warn(f"{path} is damaged ({error}): the chain is folded again")
+        return None
+    files = row.pop("files", None)
+    if isinstance(files, dict):
+        return row if kept.whole(folder, files) else None
+    found = [folder / f"{name}{end}" for end in (".cif", ".pdb")]  # of version 0.1
+    return row if all(file.is_file() and file.stat().st_size for file in found) else None
 
 
 def write_ranking(predictions: list[dict[str, Any]], path: str | Path) -> None:

@@ -12,10 +12,12 @@ import pytest
 import torch
 
 from sciml.cli import main
+from sciml.errors import InputError
 from sciml.protein import relaxation
 from sciml.protein.alphafold_weights import write_alphafold
 from sciml.protein.contacts import ContactConfig, ContactNet, ContactPredictor
 from sciml.protein.model import AlphaFold, AlphaFoldConfig, TemplateConfig
+from sciml.protein.predictor import StructurePredictor
 from sciml.protein.residues import ATOM37_MASK, RESIDUES
 from sciml.protein.structure import read_chain, write_structure
 from sciml.trunks.pair_transformer import PairTransformerConfig
@@ -184,7 +186,9 @@ def test_several_models_are_ranked(
         for parameter in model.parameters():
             parameter.data.normal_(0, 0.3)
         write_alphafold(model, folder / f"params_model_{seed}.npz")
+    np.savez(folder / "params_model_1_multimer_v3.npz", **{MULTIMER: np.ones((73, 8))})
     assert main(fold) == 0
+    assert "params_model_1_multimer_v3.npz is left out" in capsys.readouterr().err
     ranking = json.loads((out / "ranking.json").read_text())
     names = {f"params_model_{m}/{chain}" for m in (1, 3) for chain in "ab"}
     assert set(ranking["order"]) == names
@@ -350,3 +354,48 @@ def test_relatives_are_kept_and_not_searched_for_again(
     monkeypatch.setattr("sciml.protein.search.search", None)
     assert main(fold) == 0
     assert json.loads((out / "q_confidence.json").read_text())["sequences"] == 3
+
+
+MULTIMER = (
+    "alphafold/alphafold_iteration/evoformer/~_relative_encoding/position_activations//weights"
+)
+
+
+def test_multimer_parameters_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    fasta = tmp_path / "x.fasta"
+    fasta.write_text(">a\nMKVLAAGTRE\n")
+    np.savez(tmp_path / "params_model_1.npz", **{MULTIMER: np.ones((73, 8), np.float32)})
+    name = "module.model.structure_module.ipa.linear_k.weight"
+    torch.save(
+        {"params": {name.removeprefix("module.model."): torch.ones(3, 3)}}, tmp_path / "m.pt"
+    )
+    for file in ("params_model_1.npz", "m.pt"):
+        fold = ["protein", "fold", str(fasta), "-o", str(tmp_path / "out"), "--params"]
+        assert "parameters of AlphaFold-Multimer" in one_line([*fold, str(tmp_path / file)], capsys)
+    with pytest.raises(InputError, match="AlphaFold-Multimer"):
+        StructurePredictor.from_alphafold(tmp_path / "params_model_1.npz")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("end", [".pdb", ".cif", "_distances.npz", "_confidence.json"])
+def test_a_damaged_result_is_made_again(
+    tmp_path: Path, params: Path, capsys: pytest.CaptureFixture[str], end: str
+) -> None:
+    fasta, out = tmp_path / "x.fasta", tmp_path / "out"
+    fasta.write_text(">a\nMKVLAAGTRE\n")
+    fold = ["protein", "fold", str(fasta), "-o", str(out), "--params", str(params)]
+    fold += ["--recycles", "0"]
+    assert main(fold) == 0
+    path = out / f"a{end}"
+    before = path.read_bytes()
+    for damaged in (b"", before[: len(before) // 2], bytes([before[40] ^ 1]).join(
+        (before[:40], before[41:])
+    )):  # fmt: skip
+        path.write_bytes(damaged)
+        capsys.readouterr()
+        assert main(fold) == 0
+        said = capsys.readouterr()
+        assert "0 of them done already" in said.out + said.err and f"a{end} is" in said.err
+        if end != "_confidence.json" and end != "_distances.npz":
+            assert path.read_bytes() == before
+    assert main(fold) == 0 and "1 of them done already" in "".join(capsys.readouterr())
