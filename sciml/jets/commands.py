@@ -39,6 +39,8 @@ def tag(
     trunk: str | None = None,
     keep: tuple[str, ...] = (),
     format: str | None = None,
+    tree: str | None = None,
+    collection: str | None = None,
     step: int = 2000,
 ) -> None:
     """Write the class scores of every jet of a file, in order.
@@ -57,27 +59,30 @@ def tag(
             This runs the code; the model's file names it, but does not bring it.
         keep: Columns of the input to copy beside the scores.
         format: Format of the input, where its content leaves doubts.
+        tree: Name of the TTree or RNTuple, if a ROOT file has several.
+        collection: Name of the jets in a file of events (nanoAOD: Jet, FatJet; Delphes: JetAK8).
         step: Jets read at a time.
     """
     from sciml.jets.io import create, open_jets
-    from sciml.jets.readers.base import require
     from sciml.train.log import console
 
     if step < 1:
         raise InputError(f"`step` must be >= 1, got {step}")
     if out.exists() and file.exists() and out.samefile(file):
         raise InputError("the output would replace the input", where=out)
-    with open_jets(file, format=format) as reader:
+    where = {"format": format, "tree": tree, "collection": collection}
+    with open_jets(file, **where) as reader:
         tagger = open_model(model, trunk)
-        require(keep, reader.columns, file)
+        reader.require(keep)
         clash = set(keep) & {"flag", *tagger.outputs}
         if clash:
             raise InputError(f"`keep` names columns of the output: {', '.join(sorted(clash))}")
-        require(tagger.columns_of(reader.columns), reader.columns, file)
+        reader.require(tagger.columns_of(reader.columns))
         total = len(reader)
-    jets = faulty = cut = 0
+    jets = faulty = 0
+    seen: list[Any] = []
     with create(out) as writer, progress(total, "jets") as advance:
-        for events, scores in tagger.stream(file, keep=keep, step=step, format=format):
+        for events, scores in tagger.stream(file, keep=keep, step=step, **where):
             columns: dict[str, Any] = {name: events[name] for name in keep}
             for place, name in enumerate(tagger.outputs):
                 columns[name] = np.ascontiguousarray(scores.probabilities[:, place])
@@ -85,16 +90,11 @@ def tag(
             writer.write(columns)
             jets += len(scores.flags)
             faulty += int((scores.flags != 0).sum())
-            cut += int((scores.cut > 0).sum())
+            seen.append(dataclasses.replace(scores, probabilities=np.zeros(0)))
             advance(len(scores.flags))
-        if not jets:
-            # A file without jets is a valid file: so is its answer.
-            none = np.zeros(0, np.float32)
-            names = [*keep, *tagger.outputs]
-            writer.write({**dict.fromkeys(names, none), "flag": np.zeros(0, np.int32)})
     console.print(f"{out}: {jets} jets, {faulty} faulty (score NaN, see `flag`)", soft_wrap=True)
-    if cut:
-        console.print(tagger.cut_message(cut, jets), soft_wrap=True)
+    for remark in tagger.remarks(seen):
+        console.print(remark, soft_wrap=True)
 
 
 def evaluate(
@@ -106,6 +106,8 @@ def evaluate(
     out: Annotated[Path | None, tyro.conf.arg(aliases=["-o"])] = None,
     calibrate: Path | None = None,
     format: str | None = None,
+    tree: str | None = None,
+    collection: str | None = None,
 ) -> None:
     """Measure a model on labelled jets: accuracy, AUC, background rejection and calibration.
 
@@ -118,24 +120,26 @@ def evaluate(
         calibrate: Fit the model's temperature to these jets and write the calibrated model here
             (.safetensors); use jets that neither training nor a later test sees.
         format: Format of the input, where its content leaves doubts.
+        tree: As for `tag`.
+        collection: As for `tag`.
     """
     from sciml.jets import metrics
     from sciml.jets.io import open_jets
-    from sciml.jets.readers.base import require
     from sciml.paths import atomic_write
 
     tagger = open_model(model, trunk)
     if tagger.answer != "classes":
         raise InputError("gives masses, not classes", where=model)
     labels = [f"label_{name}" for name in tagger.classes]
-    with open_jets(file, format=format) as reader:
+    where = {"format": format, "tree": tree, "collection": collection}
+    with open_jets(file, **where) as reader:
         known = [name for name in labels if name in reader.columns]
         if not known:
-            require(labels[:1], reader.columns, file)
+            reader.require(labels[:1])
         total = len(reader)
     probabilities, truth = [], []
     with progress(total, "jets") as advance:
-        for events, scores in tagger.stream(file, keep=known, format=format):
+        for events, scores in tagger.stream(file, keep=known, **where):
             hot = np.stack([np.asarray(events[name]) > 0 for name in known], axis=1)
             place = np.array([labels.index(name) for name in known])[hot.argmax(1)]
             truth.append(np.where(hot.any(1), place, -1))

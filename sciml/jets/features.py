@@ -55,9 +55,9 @@ class Flag(enum.IntFlag):
     EMPTY = 1
     """No constituents."""
     NOT_FINITE = 2
-    """NaN or infinity in a column that the model reads."""
+    """NaN in a column that the model reads, or infinity in one but impact parameters."""
     ZERO_PT = 4
-    """A constituent, or the jet, with zero transverse momentum."""
+    """A constituent along the beam, or a jet, with zero transverse momentum."""
     ENERGY_BELOW_MOMENTUM = 8
     """A constituent with E < |p| by more than rounding."""
 

@@ -17,6 +17,7 @@ import glob
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import awkward as ak
 import numpy as np
@@ -61,7 +62,8 @@ def open_jets(
 
     Args:
         path: Parquet; ROOT (JetClass trees, nanoAOD particle-flow candidates, Delphes); HDF5 (top
-            tagging, JetNet); npz (energyflow quark/gluon).
+            tagging, JetNet); npz (energyflow quark/gluon). Or a folder of such files, which is one
+            data set; its subfolders `key=value` are columns.
         format: one of `FORMATS`; found from the content if None.
         tree: name of the TTree or RNTuple in a ROOT file, if it has several.
         collection: name of the jets in a file of events (nanoAOD: FatJet, Delphes: JetAK8).
@@ -69,9 +71,16 @@ def open_jets(
     Raises:
         InputError: missing, unreadable, empty, damaged, of no known format, or without jets.
     """
-    path = existing_file(path)
     if format is not None and format not in FORMATS:
         raise unknown("format", format, FORMATS)
+    if os.fspath(path) and Path(path).is_dir():
+        from sciml.jets.readers.folder import FolderReader
+
+        return FolderReader(
+            Path(path),
+            lambda file: open_jets(file, format=format, tree=tree, collection=collection),
+        )
+    path = existing_file(path)
     try:
         with open(path, "rb") as file:
             magic = file.read(8)
@@ -80,11 +89,11 @@ def open_jets(
     if not magic:
         raise InputError("is empty", where=path)
     if magic[:4] == b"PAR1":
-        from sciml.jets.readers.parquet import ParquetReader
+        from sciml.jets.readers.parquet import open_parquet
 
-        return ParquetReader(path)
+        return open_parquet(path)
     if magic[:4] == b"root":
-        return _open_root(path, format, tree, collection)
+        return open_root(path, format, tree, collection)
     if magic == b"\x89HDF\r\n\x1a\n":
         from sciml.jets.readers.hdf5 import open_hdf5
 
@@ -96,12 +105,14 @@ def open_jets(
     raise InputError("is not a ROOT, Parquet, HDF5 or npz file", where=path)
 
 
-def _open_root(path: Path, format: str | None, tree: str | None, collection: str | None) -> Reader:
-    from sciml.jets.readers.root import RootReader
+def open_root(path: Path, format: str | None, tree: Any, collection: str | None) -> Reader:
+    """The reader of jets of a ROOT file: of a tree by name, the only one, or one that is open."""
+    from sciml.jets.readers.nanoaod import links
+    from sciml.jets.readers.root import RootReader, by_jet_of
 
     reader = RootReader(path, tree)
     names = set(reader.columns)
-    if format is None and "PFCands_pt" in names:
+    if format is None and "part_px" not in names and links(reader.columns):
         format = "nanoaod"
     if format is None and ("ParticleFlowCandidate" in names or "EFlowTrack" in names):
         format = "delphes"
@@ -113,7 +124,11 @@ def _open_root(path: Path, format: str | None, tree: str | None, collection: str
         from sciml.jets.readers.delphes import DelphesReader
 
         return DelphesReader(reader, collection)
-    return reader
+    if collection is not None:
+        raise InputError(
+            f"holds jets, not events with a collection {collection!r} to choose", where=path
+        )
+    return by_jet_of(reader)
 
 
 def common_columns(files: Sequence[Path]) -> set[str]:

@@ -28,8 +28,8 @@ from sciml.jets.features import (
     Jets,
     needed_columns,
 )
+from sciml.jets.tidy import MASS_SHELL, tidy
 
-MASS_SHELL = 1e-4  # relative: single precision leaves E of a massless particle 1e-7 below |p|
 LARGE = 1e18
 """GeV: squares beyond this do not fit into single precision, which is as bad as an infinity."""
 
@@ -43,6 +43,7 @@ class Ragged:
     jets: [n, 2] float32, `columns.JET_COLUMNS`.
     flags: [n] int64, `features.Flag` bits.
     cut: [n] int64, constituents beyond the limit that were left out.
+    dropped, repaired: [n] int64, see `sciml.jets.tidy`.
     """
 
     particles: NDArray[np.float32]
@@ -50,6 +51,8 @@ class Ragged:
     jets: NDArray[np.float32]
     flags: NDArray[np.int64]
     cut: NDArray[np.int64]
+    dropped: NDArray[np.int64]
+    repaired: NDArray[np.int64]
 
 
 def to_ragged(
@@ -61,9 +64,10 @@ def to_ragged(
 ) -> Ragged:
     """Packed arrays from jagged columns, with the faults of every jet noted.
 
-    Jets with more than `limit` constituents keep the leading ones in pT. Missing `part_deta`,
-    `part_dphi` and jet columns are computed (from `jet_eta`, `jet_phi` where the file has them,
-    otherwise from the sum of the constituents).
+    Padding and candidates without momentum are left out and rounding is repaired
+    (`sciml.jets.tidy`). Jets with more than `limit` constituents keep the leading ones in pT.
+    Missing `part_deta`, `part_dphi` and jet columns are computed (from `jet_eta`, `jet_phi` where
+    the file has them, otherwise from the sum of the constituents).
 
     Args:
         events: awkward record array, or a mapping from column name to (jagged) array.
@@ -92,10 +96,12 @@ def to_ragged(
 
     with np.errstate(over="ignore", invalid="ignore"):
         counts, flat = _flatten(events, [n for n in needed if n in fields], where)
+        tidied = tidy(counts, flat, COLUMNS)
+        counts, flat = tidied.counts, tidied.flat
         _derive(events, fields, flat, counts)
         jet = np.stack([flat.pop(name) for name in JET_COLUMNS], axis=1).astype(np.float32)
     nothing = np.zeros(0, np.float32)
-    columns = tuple(np.ascontiguousarray(flat.get(n, nothing), np.float32) for n in COLUMNS)
+    columns = tuple(_read_only(flat.get(n, nothing)) for n in COLUMNS)
     kept = np.minimum(counts, limit)
     particles = np.empty((int(kept.sum()), len(COLUMNS)), np.float32)
     flags = np.where(counts == 0, int(Flag.EMPTY), 0).astype(np.int64)
@@ -106,7 +112,7 @@ def to_ragged(
     flags[full & ~np.isfinite(jet).all(1)] |= Flag.NOT_FINITE
     flags[full & (jet[:, 0] <= 0)] |= Flag.ZERO_PT
     flags[full & (jet[:, 1] <= 0)] |= Flag.ENERGY_BELOW_MOMENTUM
-    return Ragged(particles, kept, jet, flags, counts - kept)
+    return Ragged(particles, kept, jet, flags, counts - kept, tidied.dropped, tidied.repaired)
 
 
 def to_dense(
@@ -117,7 +123,11 @@ def to_dense(
     where: object = None,
 ) -> Jets:
     """`to_ragged` as padded tensors."""
-    packed = to_ragged(events, features=features, limit=limit, where=where)
+    return dense(to_ragged(events, features=features, limit=limit, where=where))
+
+
+def dense(packed: Ragged) -> Jets:
+    """Packed jets as padded tensors."""
     starts = np.concatenate([[0], np.cumsum(packed.counts)])[:-1]
     particles, mask = padded(packed.particles, starts, packed.counts)
     return Jets(
@@ -145,6 +155,13 @@ def _gather(particles, starts, counts, out):
         count = counts[row]
         out[row, :count] = particles[starts[row] : starts[row] + count]
         out[row, count:] = 0
+
+
+def _read_only(values: NDArray[Any]) -> NDArray[np.float32]:
+    """float32 without leave to write: some come so from files, and compiled code wants one type."""
+    view = np.ascontiguousarray(values, np.float32).view()
+    view.flags.writeable = False
+    return view
 
 
 @nb.njit(cache=True)

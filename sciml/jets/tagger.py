@@ -32,7 +32,7 @@ from sciml.jets.features import (
 )
 from sciml.jets.networks import TrunkNetwork, WeaverNetwork
 from sciml.jets.processes import CLASSES
-from sciml.jets.ragged import to_dense
+from sciml.jets.ragged import dense, to_ragged
 from sciml.jets.regression import masses
 
 if TYPE_CHECKING:
@@ -54,11 +54,15 @@ class Scores:
     probabilities: [n, classes] float32 (of a mass regression: GeV), NaN for a faulty jet.
     flags: [n] int64, `features.Flag` bits; 0 = a good jet.
     cut: [n] int64, constituents beyond the limit that were left out.
+    dropped: [n] int64, candidates without momentum that were left out.
+    repaired: [n] int64, values made usable (`sciml.jets.tidy`).
     """
 
     probabilities: np.ndarray
     flags: np.ndarray
     cut: np.ndarray
+    dropped: np.ndarray
+    repaired: np.ndarray
 
 
 @dataclasses.dataclass(frozen=True)
@@ -149,45 +153,81 @@ class JetTagger(nn.Module):
 
     # ---- prediction -----------------------------------------------------------------------------
 
-    def predict(self, events: Any, *, format: str | None = None) -> np.ndarray:
+    def predict(
+        self,
+        events: Any,
+        *,
+        format: str | None = None,
+        tree: str | None = None,
+        collection: str | None = None,
+    ) -> np.ndarray:
         """Class probabilities of jets.
 
         Args:
-            events: awkward record array or mapping of columns (JetClass names), or the path of a
-                file that `sciml.jets.io.open_jets` reads.
+            events: awkward record array or mapping of columns (JetClass names), the path of a file
+                or folder that `sciml.jets.io.open_jets` reads, or an open TTree or RNTuple.
             format: of the file, where its content leaves doubts.
+            tree: of the file, if it has several.
+            collection: of jets in a file of events (nanoAOD: Jet, Delphes: JetAK8).
 
         Returns:
             float32 [jets, classes], in input order; NaN for faulty jets (`tag` says which fault).
-            Jets with more than `limit` constituents are counted in a warning.
+            A warning counts jets with more than `limit` constituents, candidates without momentum
+            that were left out, and values that were repaired (`sciml.jets.tidy`).
 
         Raises:
-            InputError: an unreadable file, a missing column, or lists of different lengths.
+            InputError: an unreadable file, something that holds no jets, a missing column, or lists
+                of different lengths.
         """
-        return self.tag(events, format=format).probabilities
+        return self.tag(events, format=format, tree=tree, collection=collection).probabilities
 
-    def tag(self, events: Any, *, format: str | None = None) -> Scores:
+    def tag(
+        self,
+        events: Any,
+        *,
+        format: str | None = None,
+        tree: str | None = None,
+        collection: str | None = None,
+    ) -> Scores:
         """`predict` with the flags and the number of constituents left out."""
-        parts = [scores for _, scores in self.stream(events, format=format)]
-        if not parts:
-            empty = np.zeros(0, np.int64)
-            return Scores(np.zeros((0, len(self.classes)), np.float32), empty, empty)
+        where = {"format": format, "tree": tree, "collection": collection}
+        parts = [scores for _, scores in self.stream(events, **where)]
         merged = Scores(
             *(
                 np.concatenate([getattr(part, field.name) for part in parts])
                 for field in dataclasses.fields(Scores)
             )
         )
-        if long := int((merged.cut > 0).sum()):
-            warnings.warn(self.cut_message(long, len(merged.cut)), stacklevel=2)
+        for message in self.remarks([merged]):
+            warnings.warn(message, stacklevel=2)
         return merged
 
-    def cut_message(self, long: int, jets: int) -> str:
-        """What to say of jets that are longer than the limit."""
-        return (
-            f"{long} of {jets} jets have more than {self.limit} constituents: "
-            f"the leading {self.limit} in pT were used"
-        )
+    def remarks(self, parts: Sequence[Scores]) -> list[str]:
+        """What to say of constituents that were left out and values that were repaired."""
+        jets = sum(len(part.flags) for part in parts)
+
+        def count(name: str) -> tuple[int, int]:
+            columns = [getattr(part, name) for part in parts]
+            return sum(int((c > 0).sum()) for c in columns), sum(int(c.sum()) for c in columns)
+
+        remarks = []
+        if long := count("cut")[0]:
+            remarks.append(
+                f"{long} of {jets} jets have more than {self.limit} constituents: "
+                f"the leading {self.limit} in pT were used"
+            )
+        some, candidates = count("dropped")
+        if some:
+            remarks.append(
+                f"{candidates} candidates without momentum were left out of {some} of {jets} jets"
+            )
+        some, values = count("repaired")
+        if some:
+            remarks.append(
+                f"{values} values of {some} of {jets} jets were repaired (energy below momentum by "
+                "rounding, infinite impact parameter)"
+            )
+        return remarks
 
     def stream(
         self,
@@ -196,34 +236,24 @@ class JetTagger(nn.Module):
         keep: Sequence[str] = (),
         step: int = STEP,
         format: str | None = None,
+        tree: str | None = None,
+        collection: str | None = None,
     ) -> Iterator[tuple[Any, Scores]]:
         """Scores in pieces of at most `step` jets, each with its events (columns read and `keep`).
+
+        Where there are no jets, one piece without rows has the columns and their types.
 
         Raises:
             InputError: as for `predict`.
         """
-        if isinstance(events, str | os.PathLike):
-            from sciml.jets.io import open_jets
+        from sciml.jets.given import batches
 
-            with open_jets(events, format=format) as reader:
-                columns = [*self.columns_of(reader.columns), *keep]
-                for array in reader.iterate(columns, step=step):
-                    yield array, self.tag_array(array, where=events)
-            return
-        import awkward as ak
-
-        if not isinstance(events, ak.Array):
-            if not isinstance(events, Mapping):
-                raise InputError(
-                    f"events must be an awkward record array, a mapping of columns or a path, "
-                    f"got {type(events).__name__}"
-                )
-            from sciml.jets.readers.base import record
-
-            events = record(dict(events))
-        for start in range(0, len(events), step):
-            array = events[start : start + step]
-            yield array, self.tag_array(array)
+        where = events if isinstance(events, str | os.PathLike) else None
+        for array in batches(
+            events, self.columns_of,
+            keep=keep, step=step, format=format, tree=tree, collection=collection,
+        ):  # fmt: skip
+            yield array, self.tag_array(array, where=where)
 
     def columns_of(self, available: Sequence[str]) -> list[str]:
         """The columns to read from a file that has `available`."""
@@ -237,8 +267,9 @@ class JetTagger(nn.Module):
     def tag_array(self, events: Any, where: object = None) -> Scores:
         """Scores of an awkward array of jets that fits into memory."""
         columns = FEATURE_SETS[self._features()]
-        jets = to_dense(events, features=columns, limit=self.limit, where=where)
-        return Scores(self.probabilities(jets), jets.flags.numpy(), jets.cut.numpy())
+        packed = to_ragged(events, features=columns, limit=self.limit, where=where)
+        probabilities = self.probabilities(dense(packed))
+        return Scores(probabilities, packed.flags, packed.cut, packed.dropped, packed.repaired)
 
     def probabilities(self, jets: Jets) -> np.ndarray:
         """[B, classes] float32 of padded jets; NaN where a jet is flagged."""

@@ -123,7 +123,7 @@ def faults(place, folder):
     parquet = (place / "jets.parquet").read_bytes()
     cases = {
         "missing": (folder / "no.root", "o.root", [], "no such file"),
-        "folder": (folder, "o.root", [], "folder"),
+        "folder": (folder / "none", "o.root", [], "folder"),
         "empty": (folder / "empty.root", "o.root", [], "empty"),
         "garbage": (folder / "garbage.root", "o.root", [], "not a ROOT"),
         "truncated root": (folder / "cut.root", "o.root", [], "cut.root"),
@@ -143,6 +143,7 @@ def faults(place, folder):
         "step": (place / "jets.root", "o.root", ["--step", "0"], "step"),
         "option": (place / "jets.root", "o.root", ["--modle", "x"], "modle"),
     }
+    (folder / "none").mkdir()
     (folder / "empty.root").write_bytes(b"")
     (folder / "garbage.root").write_bytes(b"these are not jets" * 100)
     (folder / "cut.root").write_bytes(whole[: len(whole) // 2])

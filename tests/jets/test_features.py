@@ -171,7 +171,7 @@ def test_faults_are_flagged_and_keep_their_place():
 
 def test_a_fault_in_a_column_the_model_does_not_read_is_no_fault():
     events = toy_events([3, 3])
-    events = replaced(events, "part_d0val", [np.inf, 0, 0, 0, 0, 0])
+    events = replaced(events, "part_d0val", [np.nan, 0, 0, 0, 0, 0])
     assert to_dense(events).flags.tolist() == [Flag.NOT_FINITE, 0]
     assert to_dense(events, features=FEATURE_SETS["kin"]).flags.tolist() == [0, 0]
 

@@ -25,6 +25,8 @@ class Reader(ABC):
     """Name of the format, for people."""
     path: Path
     columns: tuple[str, ...]
+    hint: str | None = None
+    """What to say where a column is missing; None: which columns there are."""
 
     @abstractmethod
     def __len__(self) -> int:
@@ -56,7 +58,7 @@ class Reader(ABC):
                 in length, or the file turns out to be damaged.
         """
         names = list(self.columns) if columns is None else list(dict.fromkeys(columns))
-        require(names, self.columns, self.path)
+        self.require(names)
         size = len(self)
         start = max(0, start)
         stop = size if stop is None else min(stop, size)
@@ -78,6 +80,16 @@ class Reader(ABC):
                 f"is damaged: it promises {size} jets and holds {seen}", where=self.path
             )
 
+    def require(self, columns: Sequence[str]) -> None:
+        """Raises an `InputError` that names every column of these that the file lacks."""
+        require(columns, self.columns, self.path, self.hint)
+
+    def empty(self, columns: list[str]) -> ak.Array:
+        """No jets, with these columns in the types that they have."""
+        lists = ak.Array([[np.float32(0)]])[:0]
+        number = np.zeros(0, np.float32)
+        return ak.Array({n: lists if n.startswith("part_") else number for n in columns})
+
     def close(self) -> None:  # noqa: B027  (most readers hold nothing)
         """Give the file back."""
 
@@ -88,7 +100,9 @@ class Reader(ABC):
         self.close()
 
 
-def require(wanted: Sequence[str], available: Sequence[str], where: object) -> None:
+def require(
+    wanted: Sequence[str], available: Sequence[str], where: object, hint: str | None = None
+) -> None:
     """Raises an `InputError` that names every missing column and the nearest one to each."""
     missing = [name for name in wanted if name not in available]
     if not missing:
@@ -101,7 +115,9 @@ def require(wanted: Sequence[str], available: Sequence[str], where: object) -> N
         parts.append(f"{len(missing) - 6} more")
     shown = ", ".join(list(available)[:12]) + (", ..." if len(available) > 12 else "")
     raise InputError(
-        f"has no column {', '.join(parts)}", where=where, hint=f"It has {shown or 'no columns'}"
+        f"has no column {', '.join(parts)}",
+        where=where,
+        hint=hint or f"It has {shown or 'no columns'}",
     )
 
 
@@ -111,7 +127,7 @@ def record(columns: dict[str, Any], where: object = None, first: int = 0) -> ak.
     Raises:
         InputError: columns of different length; `part_*` lists of one jet that differ in length.
     """
-    arrays = {name: ak.Array(column) for name, column in columns.items()}
+    arrays = {name: array_of(column) for name, column in columns.items()}
     sizes = {len(array) for array in arrays.values()}
     if len(sizes) > 1:
         raise InputError(f"columns hold different numbers of jets: {sorted(sizes)}", where=where)
@@ -131,6 +147,13 @@ def record(columns: dict[str, Any], where: object = None, first: int = 0) -> ak.
                 hint="Columns of particles must have one length a jet",
             )
     return ak.zip(arrays, depth_limit=1)
+
+
+def array_of(column: Any) -> ak.Array:
+    """An awkward array of a column; numbers in this machine's byte order, others cannot be used."""
+    if isinstance(column, np.ndarray) and not column.dtype.isnative:
+        column = column.astype(column.dtype.newbyteorder("="))
+    return column if isinstance(column, ak.Array) else ak.Array(column)
 
 
 def lengths(array: ak.Array) -> Any:

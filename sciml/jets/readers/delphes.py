@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from sciml.errors import InputError, unknown
 from sciml.jets.columns import TRACK
+from sciml.jets.readers.base import guarded
 from sciml.jets.readers.events import JETS, PARTICLES, PLACE, EventReader, assemble, identity
 from sciml.jets.readers.root import RootReader
 
@@ -43,8 +44,10 @@ class DelphesReader(EventReader):
         self._flow = [name for name in flow if name in names]
         if not self._flow:
             raise InputError("holds no particle-flow candidates", where=root.path)
-        super().__init__(root, f"{collection}_size")
-        self._keys = keys
+        with guarded(root.path, self.format):
+            counts = root.sizes(f"{collection}_size")
+        super().__init__(root, counts)
+        self._root, self._keys = root, keys
         taus = [f"jet_tau{i}" for i in (1, 2, 3, 4)] if self._has("Tau[5]") else []
         groomed = ["jet_sdmass"] if self._has("SoftDroppedP4[5]") else []
         self.columns = (*PARTICLES, *JETS, *groomed, *taus, *PLACE)

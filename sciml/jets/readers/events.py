@@ -14,9 +14,9 @@ import awkward as ak
 import numpy as np
 from numpy.typing import NDArray
 
+from sciml.errors import InputError
 from sciml.jets.columns import IDENTITY, JET_MOMENTUM, MOMENTUM, TRACK
 from sciml.jets.readers.base import Reader, guarded
-from sciml.jets.readers.root import RootReader
 
 PARTICLES = (*MOMENTUM, *TRACK, *IDENTITY)
 JETS = (*JET_MOMENTUM, "jet_nparticles")
@@ -24,16 +24,17 @@ PLACE = ("event_index", "jet_index")
 
 
 class EventReader(Reader):
-    """Jets of a tree of events."""
+    """Jets of a file of events.
 
-    def __init__(self, root: RootReader, jet_counts: str) -> None:
-        self.path, self._root = root.path, root
-        with guarded(self.path, self.format):
-            counts = np.asarray(root._tree[jet_counts].array(library="np"))
-            if counts.dtype == object:  # a jagged branch of the jets: its lengths
-                counts = np.array([len(jets) for jets in counts])
-            if (counts < 0).any():
-                raise ValueError("a negative number of jets")
+    Args:
+        inner: the reader whose rows are the events.
+        counts: jets of each event.
+    """
+
+    def __init__(self, inner: Reader, counts: NDArray[np.int64]) -> None:
+        self.path, self._inner = inner.path, inner
+        if (counts < 0).any():
+            raise InputError("is damaged: it has a negative number of jets", where=self.path)
         self._offsets = np.concatenate([[0], np.cumsum(counts.astype(np.int64))])
 
     def __len__(self) -> int:
@@ -69,8 +70,17 @@ class EventReader(Reader):
             - np.repeat(self._offsets[first:last], counts),
         }
 
+    def empty(self, columns: list[str]) -> ak.Array:
+        """See `Reader`."""
+        if not len(self._offsets) - 1:
+            return super().empty(columns)
+        with guarded(self.path, self.format):
+            rows = self._rows(columns, 0, 1)
+        return ak.Array({name: ak.Array(values)[:0] for name, values in rows.items()})
+
     def close(self) -> None:
-        self._root.close()
+        """Give the file back."""
+        self._inner.close()
 
 
 def assemble(
@@ -86,8 +96,11 @@ def assemble(
     pt, eta = columns.pop("pt"), columns.pop("eta")
     phi, mass = columns.pop("phi"), columns.pop("mass")
     columns["part_px"], columns["part_py"] = pt * np.cos(phi), pt * np.sin(phi)
-    columns["part_pz"] = pt * np.sinh(eta)
-    columns["part_energy"] = np.sqrt((pt * np.cosh(eta)) ** 2 + mass**2)
+    with np.errstate(over="ignore", invalid="ignore"):
+        # A candidate without momentum has no direction: Delphes gives it the eta 999.9.
+        pz = np.where(pt == 0, 0.0, pt * np.sinh(eta))
+    columns["part_pz"] = pz
+    columns["part_energy"] = np.sqrt(pt**2 + pz**2 + mass**2)
     order = np.lexsort((-pt, jet_of))
     counts = np.bincount(jet_of, minlength=jets)
     return {

@@ -95,7 +95,8 @@ class TopTaggingReader(_Hdf5Reader):
 
             def value(name: str, rows: Any = rows) -> NDArray[Any]:
                 block, k = self._where[name]
-                return rows[block].reshape(len(rows), -1)[:, k]
+                values = rows[block].reshape(len(rows), -1)[:, k]
+                return values.astype(values.dtype.newbyteorder("="), copy=False)
 
             out: dict[str, Any] = {}
             padded = {

@@ -1,18 +1,21 @@
 """CMS nanoAOD with particle-flow candidates (PFNano): `PFCands_*` and `FatJetPFCands_*`.
 
+BTVNano writes `PFCand_*` and `JetPFCand_*` instead; an RNTuple has structures of these names.
+
 The link table says which candidate belongs to which jet. CMS measures impact parameters in cm and
 signs d0 the other way round (dxy = (y px - x py) / pT); here they become mm and JetClass's sign.
 """
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import awkward as ak
 import numpy as np
 
-from sciml.errors import InputError
-from sciml.jets.readers.base import plain, require
+from sciml.errors import InputError, unknown
+from sciml.jets.readers.base import guarded, plain, require
 from sciml.jets.readers.events import JETS, PARTICLES, PLACE, EventReader, assemble, identity
 from sciml.jets.readers.root import RootReader
 
@@ -24,6 +27,20 @@ _TRACK = {
 }
 
 
+_LINK = re.compile(r"(\w+?)(PFCands?)_(?:pFCandsIdx|pFCandIdx|pfCandsIdx|pfCandIdx|candIdx)")
+"""A column of a table of links: collection, candidates."""
+
+
+def links(columns: tuple[str, ...]) -> dict[str, tuple[str, str]]:
+    """The jet collections that candidates are linked to: name -> candidates, column of links."""
+    found = [(match, name) for name in columns if (match := _LINK.fullmatch(name))]
+    return {
+        match[1]: (match[2], name)
+        for match, name in found
+        if f"{match[2]}_pt" in columns and f"{match[1]}{match[2]}_jetIdx" in columns
+    }
+
+
 class NanoAODReader(EventReader):
     """Jets of a nanoAOD file.
 
@@ -32,29 +49,41 @@ class NanoAODReader(EventReader):
 
     Args:
         root: the opened `Events` tree.
-        collection: name of the jet collection.
+        collection: name of the jet collection; if None the only one with links, or FatJet.
     """
 
     format = "nanoAOD"
 
     def __init__(self, root: RootReader, collection: str | None = None) -> None:
-        self._jets = jets = collection or "FatJet"
         names = set(root.columns)
-        link = f"{jets}PFCands"
-        indices = [n for n in (f"{link}_pFCandsIdx", f"{link}_candIdx") if n in names]
-        self._index = indices[0] if indices else f"{link}_pFCandsIdx"
-        self._owner = f"{link}_jetIdx"
-        kinematics = [f"{c}_{k}" for c in ("PFCands", jets) for k in ("pt", "eta", "phi", "mass")]
+        known = links(root.columns)
+        if collection is None:
+            collection = "FatJet" if "FatJet" in known or not known else next(iter(known))
+            if "FatJet" not in known and len(known) > 1:
+                raise InputError(
+                    f"links candidates to several jet collections: {', '.join(known)}",
+                    where=root.path,
+                    hint="Say which one (`--collection`)",
+                )
+        elif known and collection not in known:
+            raise unknown("jet collection", collection, known, where=root.path)
+        self._jets = jets = collection
+        self._table, self._index = known.get(jets, ("PFCands", f"{jets}PFCands_pFCandsIdx"))
+        self._owner = f"{jets}{self._table}_jetIdx"
+        kinematics = [f"{c}_{k}" for c in (self._table, jets) for k in ("pt", "eta", "phi", "mass")]
         require([self._index, self._owner, *kinematics], root.columns, root.path)
-        super().__init__(root, f"n{jets}" if f"n{jets}" in names else f"{jets}_pt")
+        with guarded(root.path, self.format):
+            counts = root.sizes(f"n{jets}" if f"n{jets}" in names else f"{jets}_pt")
+        super().__init__(root, counts)
+        self._root = root
         self._own = tuple(n for n in root.columns if n.startswith(f"{jets}_"))
         self._scalars = tuple(n for n in ("run", "luminosityBlock", "event") if n in names)
         particles = [
             n
             for n in PARTICLES
-            if n not in _TRACK or f"PFCands_{_TRACK[n][0]}" in names
-            if not (n.startswith("part_is") and "PFCands_pdgId" not in names)
-            if n != "part_charge" or "PFCands_charge" in names
+            if n not in _TRACK or f"{self._table}_{_TRACK[n][0]}" in names
+            if not (n.startswith("part_is") and f"{self._table}_pdgId" not in names)
+            if n != "part_charge" or f"{self._table}_charge" in names
         ]
         self._extra = {
             f"jet_{new}": f"{jets}_{old}"
@@ -64,18 +93,18 @@ class NanoAODReader(EventReader):
         self.columns = (*particles, *JETS, *self._extra, *PLACE, *self._own, *self._scalars)
 
     def _rows(self, columns: list[str], first: int, last: int) -> dict[str, Any]:
-        tree, jets = self._root._tree, self._jets
+        jets, table = self._jets, self._table
         wanted = {f"{jets}_{k}" for k in ("pt", "eta", "phi", "mass")}
         lists = any(name.startswith("part_") or name == "jet_nparticles" for name in columns)
         if lists:
             wanted |= {self._index, self._owner}
-            wanted |= {f"PFCands_{k}" for k in ("pt", "eta", "phi", "mass")}
-        wanted |= {f"PFCands_{_TRACK[n][0]}" for n in columns if n in _TRACK}
-        wanted |= {"PFCands_pdgId" for n in columns if n.startswith("part_is")}
-        wanted |= {"PFCands_charge"} & {f"PFCands_{n[5:]}" for n in columns}
+            wanted |= {f"{table}_{k}" for k in ("pt", "eta", "phi", "mass")}
+        wanted |= {f"{table}_{_TRACK[n][0]}" for n in columns if n in _TRACK}
+        wanted |= {f"{table}_pdgId" for n in columns if n.startswith("part_is")}
+        wanted |= {f"{table}_charge" for n in columns if n == "part_charge"}
         wanted |= {self._extra[n] for n in columns if n in self._extra}
         wanted |= {n for n in columns if n in self._own or n in self._scalars}
-        events = tree.arrays(sorted(wanted), entry_start=first, entry_stop=last)
+        events = self._root.arrays(sorted(wanted), first, last)
         counts = np.diff(self._offsets[first : last + 1])
         out: dict[str, Any] = dict(self._place(first, last))
         for name in columns:
@@ -96,13 +125,13 @@ class NanoAODReader(EventReader):
         return {name: out[name] for name in columns}
 
     def _constituents(
-        self, events: ak.Array, columns: list[str], counts: Any, first: int
+        self, events: dict[str, ak.Array], columns: list[str], counts: Any, first: int
     ) -> dict[str, Any]:
-        candidates = ak.to_numpy(ak.num(events["PFCands_pt"]))
+        candidates = ak.to_numpy(ak.num(events[f"{self._table}_pt"]))
         start = np.concatenate([[0], np.cumsum(candidates)])[:-1]
         jet_start = np.concatenate([[0], np.cumsum(counts)])[:-1]
         links = ak.to_numpy(ak.num(events[self._index]))
-        event = np.repeat(np.arange(len(events)), links)
+        event = np.repeat(np.arange(len(links)), links)
         index = ak.to_numpy(ak.flatten(events[self._index])).astype(np.int64)
         owner = ak.to_numpy(ak.flatten(events[self._owner])).astype(np.int64)
         used = owner >= 0
@@ -118,7 +147,7 @@ class NanoAODReader(EventReader):
         chosen = start[event] + index
 
         def candidate(key: str) -> Any:
-            flat = ak.to_numpy(ak.flatten(events[f"PFCands_{key}"]))
+            flat = ak.to_numpy(ak.flatten(events[f"{self._table}_{key}"]))
             return flat[chosen].astype(np.float64)
 
         flat = {key: candidate(key) for key in ("pt", "eta", "phi", "mass")}

@@ -1,4 +1,4 @@
-"""Jets in Parquet: one row a jet, particle columns as lists."""
+"""Jets in Parquet: one row a jet or an event; columns are lists, or structures of them."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import awkward as ak
 import pyarrow.parquet as pq
 
 from sciml.jets.readers.base import Reader, guarded, plain
+from sciml.jets.readers.nested import by_jet, leaves
 
 LIMIT = 64 << 20
 """Largest string [bytes] and container in the metadata: damage there must not cost gigabytes."""
@@ -30,7 +31,12 @@ class ParquetReader(Reader):
                 page_checksum_verification=True,
             )
             self._rows = int(self._file.metadata.num_rows)
-            self.columns = tuple(self._file.schema_arrow.names)
+            self._none = ak.from_arrow(self._file.schema_arrow.empty_table(), highlevel=True)
+            if not self._none.fields or "" in self._file.schema_arrow.names:
+                # rows that are no records have a column without a name
+                self._none = ak.Array({"": self._none})
+            self._leaves = leaves(self._none)
+            self.columns = tuple(self._leaves)
 
     def __len__(self) -> int:
         return self._rows
@@ -46,8 +52,12 @@ class ParquetReader(Reader):
                 skip = start - first if skip is None else skip
             first += rows
         left, skip = stop - start, skip or 0
+        sources = list(dict.fromkeys(self._leaves[name].source for name in columns))
         for batch in self._file.iter_batches(
-            batch_size=step, row_groups=groups, columns=columns, use_threads=False
+            batch_size=step,
+            row_groups=groups,
+            columns=None if "" in sources else sources,
+            use_threads=False,
         ):
             if skip >= batch.num_rows:
                 skip -= batch.num_rows
@@ -55,12 +65,23 @@ class ParquetReader(Reader):
             batch = batch.slice(skip, left)
             skip = 0
             left -= batch.num_rows
-            yield {
-                name: plain(ak.from_arrow(batch.column(batch.schema.get_field_index(name))))
-                for name in columns
+            rows = {
+                name: ak.from_arrow(batch.column(batch.schema.get_field_index(name)))
+                for name in sources
             }
+            yield {name: plain(self._leaves[name].of(rows)) for name in columns}
             if left <= 0:
                 return
 
+    def empty(self, columns: list[str]) -> ak.Array:
+        """See `Reader`."""
+        return ak.Array({name: plain(self._leaves[name].of(self._none)) for name in columns})
+
     def close(self) -> None:
         self._file.close()
+
+
+def open_parquet(path: Path) -> Reader:
+    """The reader of jets of a Parquet file, whose rows may be events."""
+    reader = ParquetReader(path)
+    return by_jet(reader, reader._leaves)
