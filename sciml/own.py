@@ -1,20 +1,57 @@
-"""Code of a user's own, named by import path `package.module:Name` or by file `path.py:Name`."""
+"""Code of a user's own, named by import path `package.module:Name` or by file `path.py:Name`.
+
+To name code is to run it. So it is named in a call or on a command line only: a file (weights,
+settings) may have come from anywhere, and names the package's own parts alone.
+"""
 
 from __future__ import annotations
 
 import importlib
 import importlib.util
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from sciml.config import field_types
 from sciml.errors import InputError, unknown
+
+CODE = "may name code of a user's own"
+"""Marks a setting of a recipe, `Annotated[str, CODE]`."""
+
+
+def is_own(name: str) -> bool:
+    """Whether a name stands for code that does not come with the package."""
+    place, colon, attribute = name.rpartition(":")
+    shipped = place.split(".")[0] == "sciml" and all(p.isidentifier() for p in place.split("."))
+    return bool(colon) and not shipped
+
+
+def refuse_from_file(config: Any, named: Collection[str], where: object) -> None:
+    """Settings of a file name no code but the package's.
+
+    Args:
+        config: all settings.
+        named: dotted names of those that the command line gave.
+        where: the file.
+
+    Raises:
+        InputError: a setting marked `CODE` that the command line did not give names other code.
+    """
+    for name, hint in field_types(type(config)).items():
+        value = getattr(config, name)
+        if CODE in getattr(hint, "__metadata__", ()) and name not in named and is_own(value):
+            flag = name.replace("_", "-")
+            raise InputError(
+                f"`{name}` names the code {value!r}, which is not run from a settings file",
+                where=where,
+                hint=f"To run it, name it in the command: --{flag} {value}",
+            )
 
 
 def find(kind: str, name: str, known: Mapping[str, str] | None = None) -> Any:
-    """What `name` stands for.
+    """What `name` stands for; its module is imported, which runs it.
 
     Args:
         kind: what it should be, for the message: "trunk", "objective", "reader".

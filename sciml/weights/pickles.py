@@ -9,6 +9,7 @@ writes them.
 
 from __future__ import annotations
 
+import io
 import pickle
 import pickletools
 import re
@@ -110,8 +111,9 @@ def _check_archive(path: Path, size: int) -> None:
         pickles = [m for m in members if m.filename.endswith("data.pkl")]
         if len(pickles) != 1:
             raise InputError("is no file of torch.save: a zip file without its data.pkl")
-        with archive.open(pickles[0]) as file:
-            _check_pickle(file)
+        if pickles[0].file_size > MAX_PICKLE:
+            raise InputError(f"holds a pickle of more than {MAX_PICKLE} bytes")
+        _check_pickle(io.BytesIO(archive.read(pickles[0])))
 
 
 def _check_pickle(file: IO[bytes]) -> None:
