@@ -6,7 +6,8 @@ DATA is a file or folder that a science can read (its suffix says which; `jets:F
 reader), the name of a data card, or a folder of .npz graphs. Nothing is read into memory as a
 whole unless the file format demands it, and under torchrun each process reads its own share. The
 trunk and the objective are named as in the package, by import path (`my_package.objectives:Mine`)
-or by file (`my_trunk.py:MyTrunk`).
+or by file (`my_trunk.py:MyTrunk`): your own code runs where you name it in the command, never where
+a settings file or a saved trunk does.
 
 Where examples have labels, a linear probe on held-out examples says every `train.validate_every`
 steps what the embeddings are worth; the objective itself never sees a label. Writes OUT/trunk
@@ -53,10 +54,10 @@ class Config:
 
     data: str = "jets-sample/train.parquet"
     """File, folder, KIND:PATH, data card or CARD/FILE of a card."""
-    reader: str = ""
-    """A reader of your own by import path or file, module:function (path -> Corpus)."""
-    trunk: str = "pair_transformer"
-    """Name of the trunk, or its import path."""
+    reader: Annotated[str, own.CODE] = ""
+    """A reader of your own by import path or file, module:function (path -> Corpus), which runs."""
+    trunk: Annotated[str, own.CODE] = "pair_transformer"
+    """Name of the trunk; or your own by import path or file, my_trunk.py:MyTrunk, which runs it."""
     dim: Annotated[int, Range(min=1)] = 64
     """Width of the trunk."""
     pair_dim: Annotated[int, Range(min=0)] = 4
@@ -64,9 +65,9 @@ class Config:
     trunk_settings: dict[str, Any] = field(default_factory=dict)
     """Other settings of the trunk, as YAML: '{depth: 4, heads: 4}'."""
     start: str = ""
-    """A saved trunk to go on from, instead of a new one."""
-    objective: str = "masked"
-    """Name of the objective, or its import path."""
+    """A saved trunk to go on from, not a new one; where it is your own, `trunk` names it again."""
+    objective: Annotated[str, own.CODE] = "masked"
+    """Name of the objective; or your own by import path or file, which runs it."""
     objective_settings: dict[str, Any] = field(default_factory=dict)
     """Settings of the objective, as YAML: '{fraction: 0.4}'."""
     held_out: Annotated[float, Range(min=0, max=0.5, exclusive=True)] = 0.1
@@ -97,7 +98,7 @@ def main(config: Config, out: Path) -> None:
     torch.manual_seed(config.seed)
     trunk = make_trunk(config)
     embedder = corpus.embedder(trunk.dim, trunk.pair_dim)
-    settings = {"name": config.objective, **config.objective_settings}
+    settings = {**config.objective_settings, "name": config.objective}
     objective = objectives.build(settings)(trunk, embedder, augment=corpus.augment)
     probes = Probes(config, corpus, training, held_out)
     before = probes.measure(trunk, embedder)
@@ -232,11 +233,11 @@ CAUSAL: dict[str, dict[str, Any]] = {
 def make_trunk(config: Config) -> Any:
     """A new trunk, or the one to go on from."""
     if config.start:
-        return trunks.load(config.start)
+        return trunks.load(config.start, config.trunk if own.is_own(config.trunk) else None)
     settings = {"dim": config.dim, "pair_dim": config.pair_dim, **config.trunk_settings}
     if config.objective == "next_token":  # anything else would look ahead
         settings = CAUSAL.get(config.trunk, {}) | settings
-    return trunks.build({"name": config.trunk, **settings})
+    return trunks.build(config.trunk, **settings)
 
 
 @torch.no_grad()
