@@ -32,6 +32,7 @@ from typing import Annotated, Any
 import numpy as np
 import torch
 
+from sciml import own
 from sciml.config import Range
 from sciml.paths import atomic_write
 from sciml.placement.annealing import Annealer, AnnealingConfig, zero_start
@@ -103,9 +104,9 @@ class Config:
     """A contrastive head beside PPO; weight 0 = none."""
     policy: PolicyConfig = field(default_factory=PolicyConfig)
     """The network."""
-    objective: str = "masked"
+    objective: Annotated[str, own.CODE] = "masked"
     """What the trunk is pretrained by: masked, simclr, sciml.placement.objectives:MaskedPins or
-    :PlaceDenoising, or any other objective."""
+    :PlaceDenoising, or any other objective; your own by import path or file, which runs it."""
     pretrain: TrainConfig = TrainConfig(steps=300, batch_size=4, lr=1e-3, warmup=0.1)
     """Pretraining of the trunk without labels."""
     seed: Annotated[int, Range(min=0, max=800)] = 0

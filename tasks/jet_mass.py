@@ -18,6 +18,7 @@ from typing import Annotated, Any
 import numpy as np
 import torch
 
+from sciml import own
 from sciml.config import Range
 from sciml.errors import InputError
 from sciml.jets import plots, regression, starts
@@ -54,9 +55,13 @@ class Config:
     """Particle features: full (17), kinpid (without tracks) or kin (kinematics alone)."""
     trunk: PairTransformerConfig = field(default_factory=starts.usual)
     """The network; `class_depth` 0 pools, > 0 asks a class token."""
-    start: str = ""
-    """Instead of `trunk`: another one's name or import path (my_trunk.py:MyTrunk), with `dim` and
-    `pair_dim` of `trunk`; or what `sciml run pretrain --out FOLDER` wrote, to fine-tune it."""
+    start: Annotated[str, own.CODE] = ""
+    """Instead of `trunk`: another one's name or your own (my_trunk.py:MyTrunk, which runs that
+    file), with `dim` and `pair_dim` of `trunk`; or what `sciml run pretrain --out FOLDER` wrote, to
+    fine-tune it."""
+    own_trunk: Annotated[str, own.CODE] = ""
+    """Your own trunk (my_trunk.py:MyTrunk, which runs that file) where folder `start` holds one:
+    a folder brings no code."""
     fit: TrainConfig = TrainConfig(steps=150, batch_size=64, lr=1e-3, warmup=0.1, weight_decay=0.05)
     """Training."""
     seed: int = 0
@@ -108,10 +113,11 @@ def learn(
     """A network trained on the masses of jets, and its training history."""
     torch.manual_seed(seed)
     if folder_of_start := starts.saved(config.start):
-        known = starts.load(folder_of_start, config.features)
+        known = starts.load(folder_of_start, config.features, config.own_trunk)
         trunk, embedder = known.trunk, known.embedder
     else:
-        trunk, embedder = starts.fresh(config.trunk, config.start, config.features)
+        start = (config.start, config.features, config.own_trunk)
+        trunk, embedder = starts.fresh(config.trunk, *start)
     objective: Any = regression.MassRegression(trunk, embedder, config.quantiles)
     data = regression.MassSample(train, train.column(config.target))
     found = fit(

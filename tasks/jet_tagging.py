@@ -31,7 +31,7 @@ from typing import Annotated, Any
 import numpy as np
 import torch
 
-from sciml import objectives
+from sciml import objectives, own
 from sciml.config import Range
 from sciml.errors import InputError, unknown
 from sciml.jets import metrics, plots, starts, views
@@ -92,12 +92,16 @@ class Config:
     """Share of the labelled jets kept out of training to fit the temperature; 0 = no fit."""
     trunk: PairTransformerConfig = field(default_factory=starts.usual)
     """The network of pretraining and tagging; `class_depth` 0 pools, > 0 asks a class token."""
-    start: str = ""
-    """Instead of `trunk`: another one's name or import path (my_trunk.py:MyTrunk), with `dim` and
-    `pair_dim` of `trunk`; or what `sciml run pretrain --out FOLDER` wrote, to fine-tune it."""
-    objective: str = "sciml.jets.objectives:JetObservables"
+    start: Annotated[str, own.CODE] = ""
+    """Instead of `trunk`: another one's name or your own (my_trunk.py:MyTrunk, which runs that
+    file), with `dim` and `pair_dim` of `trunk`; or what `sciml run pretrain --out FOLDER` wrote, to
+    fine-tune it."""
+    own_trunk: Annotated[str, own.CODE] = ""
+    """Your own trunk (my_trunk.py:MyTrunk, which runs that file) where folder `start` holds one:
+    a folder brings no code."""
+    objective: Annotated[str, own.CODE] = "sciml.jets.objectives:JetObservables"
     """What pretraining without labels asks: the observables of a jet, or masked, simclr, jepa, ...,
-    or the import path of your own."""
+    or your own by import path or file, which runs it."""
     pretrain: TrainConfig = TrainConfig(steps=900, batch_size=64, lr=1e-3, warmup=0.1)
     """Training without labels, once for all seeds."""
     finetune: TrainConfig = TrainConfig(
@@ -216,7 +220,7 @@ class Further:
 def pretrain(config: Config, train: JetSample, further: Further | None, out: Path) -> Any:
     """The trunk and its embedder, trained on all jets to learn from, without their labels."""
     if folder := starts.saved(config.start):
-        return starts.load(folder, config.features)
+        return starts.load(folder, config.features, config.own_trunk)
     torch.manual_seed(config.seed)
     objective = objectives.build(config.objective)(*network_parts(config), augment=views.augment)
     settings = replace(config.pretrain, seed=config.seed)
@@ -290,7 +294,7 @@ def network_parts(config: Config, start: Any = None) -> tuple[Any, Any]:
     """A trunk and its embedder: fresh ones, or copies of the pretrained ones."""
     if start is not None:
         return copy.deepcopy(start.trunk), copy.deepcopy(start.embedder)
-    return starts.fresh(config.trunk, config.start, config.features)
+    return starts.fresh(config.trunk, config.start, config.features, config.own_trunk)
 
 
 @dataclass

@@ -27,7 +27,7 @@ from typing import Annotated, Any
 import numpy as np
 import torch
 
-from sciml import objectives, trunks
+from sciml import objectives, own, trunks
 from sciml.config import Range
 from sciml.errors import InputError, unknown
 from sciml.objectives.question import FRACTIONS, Question
@@ -64,8 +64,8 @@ class Config:
     """Of weights, order and environments; one row of everything a seed."""
     size: Annotated[float, Range(min=0, exclusive=True)] = 1.0
     """Share of each science's examples that are made, training and test."""
-    trunk: str = "pair_transformer"
-    """The shared trunk; all starts and sciences have the same."""
+    trunk: Annotated[str, own.CODE] = "pair_transformer"
+    """The shared trunk, or your own by import path or file, which runs it; all have the same."""
     dims: tuple[int, ...] = (32, 16, 64)
     """Widths of the trunk: the first for everything, all for the curve."""
     pair_dim: Annotated[int, Range(min=0)] = 8
@@ -192,8 +192,8 @@ def levels(question: Question) -> list[int]:
 
 def make_trunk(config: Config, dim: int, **more: Any) -> Any:
     """A new trunk."""
-    return trunks.build({"name": config.trunk, "dim": dim, "pair_dim": config.pair_dim,
-                         **config.trunk_settings, **more})  # fmt: skip
+    settings = {"dim": dim, "pair_dim": config.pair_dim, **config.trunk_settings, **more}
+    return trunks.build(config.trunk, **settings)
 
 
 def begin(
