@@ -18,7 +18,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Union, get_args, get_origin
 
-from sciml import claims, locks
+from sciml import claims, locks, own
 from sciml import config as settings
 from sciml.errors import InputError, nearest, unknown
 from sciml.paths import atomic_write, existing_file, tasks_dir
@@ -198,6 +198,8 @@ def run(recipe: Recipe, arguments: Sequence[str]) -> None:
         return
     overrides = parse_flags(type(config), flags)
     config = settings.replace(config, overrides)
+    if chosen.config:
+        own.refuse_from_file(config, overrides, chosen.config)
     _check_devices(config)
     out = chosen.out or Path("runs") / (recipe.name + ("-tiny" if chosen.tiny else ""))
     _run(recipe, config, out, shlex.join(["sciml", "run", recipe.name, *arguments]), chosen.restart)
