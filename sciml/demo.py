@@ -6,18 +6,16 @@ a folder of its own: what is done is not done again, what was interrupted goes o
 
 from __future__ import annotations
 
-import json
 import shlex
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import tyro
 
-from sciml import recipes
-from sciml.errors import unknown
-from sciml.paths import atomic_write
+from sciml import kept, locks, recipes
+from sciml.errors import InputError, unknown
 from sciml.report import Page
 from sciml.train.log import console
 
@@ -36,6 +34,8 @@ class Part:
     """The command for a file of one's own."""
 
 
+NOTE = "demo.json"
+"""What a finished part says of itself, in its folder."""
 PARTS = (
     Part(
         "jet_tagging",
@@ -79,35 +79,53 @@ def demo(
         tiny: A minute or two, to see that it runs.
         only: Recipes to run; all four if none is named.
     """
-    parts = [part for part in PARTS if not only or part.recipe in only]
-    known = [part.recipe for part in PARTS]
     for name in only:
-        if name not in known:
+        if name not in (known := [part.recipe for part in PARTS]):
             raise unknown("part of the demonstration", name, known)
+    parts = [part for part in PARTS if not only or part.recipe in only]
     minutes = {}
-    for number, part in enumerate(parts, 1):
-        console.rule(f"{number} of {len(parts)}: {part.recipe.replace('_', ' ')}")
-        console.print(part.asked)
-        minutes[part.recipe] = run(part, out / part.recipe, tiny) / 60
-    joined(parts, minutes, out).write(out / "report.html")
-    console.print(f"the report: {out / 'report.html'}")
+    with locks.locked(out):
+        page = out / "report.html"
+        if page.exists() and not any((out / p.recipe / NOTE).exists() for p in PARTS):
+            raise InputError("is there, and not of a demonstration", where=page,
+                             hint="Choose another --out")  # fmt: skip
+        for number, part in enumerate(parts, 1):
+            console.rule(f"{number} of {len(parts)}: {part.recipe.replace('_', ' ')}")
+            console.print(part.asked)
+            minutes[part.recipe] = run(part, out / part.recipe, tiny) / 60
+        joined(parts, minutes, out).write(page)
+        locks.remove_leftovers(out)
+    console.print(f"the report: {page}")
 
 
 def run(part: Part, folder: Path, tiny: bool) -> float:
     """Run a part unless it is done; the seconds that its last run took."""
     arguments = ["--tiny"] if tiny else shlex.split(part.settings)
-    note = folder / "demo.json"
-    if note.exists() and (folder / "report.html").exists():
-        done = json.loads(note.read_text())
-        if done["arguments"] == arguments:
-            console.print(f"{folder}: done already, in {done['seconds']:.0f} s")
-            return done["seconds"]
+    done = _done(folder)
+    if done.get("arguments") == arguments:
+        console.print(f"{folder}: done already, in {done['seconds']:.0f} s")
+        return float(done["seconds"])
     began = time.monotonic()
     recipes.run(recipes.load(part.recipe), [*arguments, "--out", str(folder)])
     seconds = time.monotonic() - began
-    with atomic_write(note) as temporary:
-        temporary.write_text(json.dumps({"arguments": arguments, "seconds": seconds}))
+    files = kept.digests(folder, folder / "report.html")
+    kept.write(folder / NOTE, {"arguments": arguments, "seconds": seconds, "files": files})
     return seconds
+
+
+def _done(folder: Path) -> dict[str, Any]:
+    """What a finished part says of itself, if its report is as it was written; else nothing."""
+    if not (folder / NOTE).exists():
+        return {}
+    try:
+        done = kept.read(folder / NOTE)
+        files = done.get("files")
+        if files is None:  # of version 0.1
+            Page.read(folder / "report.html")
+        return done if kept.whole(folder, files or {}) else {}
+    except (OSError, ValueError) as error:
+        kept.warn(f"{folder / NOTE} or its report is damaged ({error}); this part runs again")
+        return {}
 
 
 def joined(parts: list[Part], minutes: dict[str, float], out: Path) -> Page:

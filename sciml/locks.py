@@ -258,15 +258,17 @@ def token() -> str:
     return f"{zlib.crc32(_host().encode()):08x}-{os.getpid()}-{_start(os.getpid()) or 0}"
 
 
-_LEFT = re.compile(r"\..*-([0-9a-f]{8})-(\d+)-(\w+)-[^-]*\.part(\.[^.]*)?")
+def left_by_the_dead(path: Path) -> bool:
+    """Whether the process whose `token` a file's name holds ran on this machine and is gone."""
+    found = re.search(r"([0-9a-f]{8})-(\d+)-(\d+|[A-Za-z]\w+)[-.]", path.name)
+    if found is None or found[1] != f"{zlib.crc32(_host().encode()):08x}":
+        return False
+    return Owner(_host(), int(found[2]), "" if found[3] == "0" else found[3]).is_dead()
 
 
 def remove_leftovers(folder: Path) -> None:
     """Remove half-written files (`paths.atomic_write`) of dead processes of this machine."""
-    for path in folder.rglob(".*.part*"):
-        found = _LEFT.fullmatch(path.name)
-        if found is None or found[1] != f"{zlib.crc32(_host().encode()):08x}":
-            continue
-        if Owner(_host(), int(found[2]), "" if found[3] == "0" else found[3]).is_dead():
+    for path in folder.rglob(".*-*-*-*.part*"):
+        if path.is_file() and left_by_the_dead(path):
             with suppress(OSError):
                 path.unlink()

@@ -10,9 +10,10 @@ from pathlib import Path
 
 from sciml.data.card import DataCard, File
 from sciml.errors import InputError
+from sciml.kept import sha256
+from sciml.locks import locked_file
 from sciml.paths import PACKAGE, cache_dir
 from sciml.train.log import Bar, console
-from sciml.train.state import sha256
 
 CHUNK = 1 << 20
 
@@ -52,11 +53,12 @@ def fetch(file: File, path: Path) -> Path:
         return path
     if "://" not in file.contentUrl:
         raise InputError(f"the embedded file {file.contentUrl!r} is missing; reinstall sciml")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
-    _download(file, part)
-    _verify(file, part, delete=True)
-    os.replace(part, path)
+    with locked_file(path, wait=True):  # several processes may want the same file
+        if not path.exists():
+            part = path.with_name(path.name + ".part")
+            _download(file, part)
+            _verify(file, part, delete=True)
+            os.replace(part, path)
     return path
 
 
@@ -105,6 +107,10 @@ def _download(file: File, part: Path) -> None:
 
 
 def _verify(file: File, path: Path, delete: bool) -> None:
+    size = path.stat().st_size
+    if not file.sha256 and file.contentSize and size != file.contentSize:
+        raise InputError(f"has {size:,} bytes, must have {file.contentSize:,}", where=path,
+                         hint="Delete it and get it again")  # fmt: skip
     if not file.sha256:
         console.print(f"{file.name}: no sha256 is published, the content is not verified")
         return

@@ -23,11 +23,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from sciml import kept
 from sciml.errors import InputError
 from sciml.jets.columns import COLUMNS, JET_MOMENTUM
 from sciml.jets.features import FEATURE_SETS, MAX_PARTICLES, Jets
 from sciml.jets.io import expand, open_jets
 from sciml.jets.ragged import padded, to_ragged
+from sciml.locks import left_by_the_dead, token
 from sciml.paths import cache_dir, existing_file
 
 if TYPE_CHECKING:
@@ -88,7 +90,7 @@ class JetDataset:
         }
         key = hashlib.sha256(json.dumps(self._options, sort_keys=True).encode()).hexdigest()[:20]
         folder = Path(cache or cache_dir() / "jets") / key
-        if (folder / "done").exists():
+        if _is_whole(folder):
             arrays = {name: _mapped(folder / f"{name}.bin", name) for name in _ARRAYS}
         else:
             arrays = self._pack(folder, features, limit, memory, format, tree)
@@ -209,6 +211,24 @@ def _labels(events: ak.Array, names: list[str], path: Path, first: int) -> NDArr
     return table.argmax(1).astype(np.int64)
 
 
+def _is_whole(folder: Path) -> bool:
+    """Whether a store is there and as long as it was written; one that is not is removed."""
+    if not (folder / "done").exists():
+        return False
+    try:
+        sizes = kept.read(folder / "done").get("sizes")
+        wanted = {f"{name}.bin" for name in _ARRAYS}
+        if sizes is None and all((folder / name).exists() for name in wanted):
+            return True  # of version 0.1
+        if sizes == {name: (folder / name).stat().st_size for name in wanted}:
+            return True
+    except (OSError, ValueError):
+        pass
+    kept.warn(f"{folder} is damaged and is made again")
+    shutil.rmtree(folder, ignore_errors=True)
+    return False
+
+
 def _identity(path: Path) -> list[Any]:
     status = existing_file(path).stat()
     return [str(path.resolve()), status.st_size, status.st_mtime_ns]
@@ -229,7 +249,10 @@ class _Store:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.temporary = folder.with_name(f"{folder.name}.{os.getpid()}.part")
+        for old in folder.parent.glob(f"{folder.name}.*.part"):
+            if left_by_the_dead(old):
+                shutil.rmtree(old, ignore_errors=True)
+        self.temporary = folder.with_name(f"{folder.name}.{token()}.part")
         try:
             self.temporary.mkdir(parents=True)
             self.files = {name: open(self.temporary / f"{name}.bin", "wb") for name in _ARRAYS}
@@ -255,7 +278,8 @@ class _Store:
             file.flush()
             os.fsync(file.fileno())
             file.close()
-        (self.temporary / "done").write_text(json.dumps(options))
+        sizes = {f"{n}.bin": (self.temporary / f"{n}.bin").stat().st_size for n in self.files}
+        kept.write(self.temporary / "done", options | {"sizes": sizes})
         try:
             self.temporary.rename(self.folder)
         except OSError:  # another process was faster with the same data

@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
-import shutil
 from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
@@ -30,8 +29,12 @@ from sciml.jets.columns import MOMENTUM, TRACK
 from sciml.jets.processes import CLASSES, process
 from sciml.jets.simulation import CHUNK, jets_of_chunk
 from sciml.jets.writers import create
+from sciml.kept import warn
+from sciml.locks import locked_file, remove_empty, remove_leftovers
 from sciml.paths import atomic_write
 
+NOTE = "options.json"
+"""What the chunks of a folder were made with."""
 GROUP = 4096
 """Jets that are shuffled together, and rows in a row group."""
 
@@ -134,28 +137,37 @@ def make(
     options = {"seed": seed, "detector": detector, "shower": shower}
     if views > 1:
         options["views"] = views
-    folder = _chunk_folder(out, options)
-    missing = [task for task in tasks if not (folder / task.file).exists()]
-    _make_chunks(missing, len(tasks), folder, options, workers)
-    files = [folder / task.file for task in tasks]
-    made = {"classes": list(classes), "jets": jets, **options}
-    groups = _woven(files, seed)
-    if compact:
-        groups = map(compacted, groups)
-    with create(out, {"sciml.jets": json.dumps(made, sort_keys=True)}) as writer:
-        for table in groups:
-            writer.write(ak.from_arrow(table))
-    if not keep_chunks:
-        shutil.rmtree(folder)
+    with locked_file(out):
+        folder = _chunk_folder(out, options)
+        missing = [task for task in tasks if not _is_whole(folder / task.file, task.jets)]
+        _make_chunks(missing, len(tasks), folder, options, workers)
+        files = [folder / task.file for task in tasks]
+        made = {"classes": list(classes), "jets": jets, **options}
+        groups = _woven(files, seed)
+        if compact:
+            groups = map(compacted, groups)
+        with create(out, {"sciml.jets": json.dumps(made, sort_keys=True)}) as writer:
+            for table in groups:
+                writer.write(ak.from_arrow(table))
+        if not keep_chunks:
+            for file in (*files, folder / NOTE):
+                file.unlink(missing_ok=True)
+            remove_leftovers(folder)
+            remove_empty([folder])
     print(f"{out}: {jets} jets")
 
 
 def _chunk_folder(out: Path, options: dict) -> Path:
     """OUT.chunks, with a note of the options; refuses one that was made with others."""
     folder = out.with_name(out.name + ".chunks")
-    note = folder / "options.json"
+    note = folder / NOTE
     text = json.dumps(options, sort_keys=True)
-    if note.exists() and note.read_text() != text:
+    if folder.is_dir() and not note.exists() and any(folder.iterdir()):
+        raise InputError("is there, and holds no chunks of jets", where=folder,
+                         hint="Move it away or write to another file")  # fmt: skip
+    if note.exists() and note.read_text() == text:
+        return folder
+    if note.exists():
         raise InputError(
             f"holds chunks made with {note.read_text()}, this command asks for {text}",
             where=folder,
@@ -169,8 +181,19 @@ def _chunk_folder(out: Path, options: dict) -> Path:
 def _make_chunk(task: Task, folder: Path, options: dict) -> int:
     table = jets_of_chunk(task.name, task.chunk, task.jets, **options)
     with atomic_write(folder / task.file) as temporary:
-        pq.write_table(table, temporary, compression="zstd")
+        pq.write_table(table, temporary, compression="zstd", write_page_checksum=True)
     return task.jets
+
+
+def _is_whole(path: Path, jets: int) -> bool:
+    """Whether a chunk is there as it was written."""
+    try:
+        return bool(pq.read_table(path, page_checksum_verification=True).num_rows == jets)
+    except FileNotFoundError:
+        return False
+    except (OSError, pa.ArrowException) as error:
+        warn(f"{path} is damaged ({str(error)[:100]}) and is made again")
+        return False
 
 
 def _make_chunks(
