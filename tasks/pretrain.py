@@ -98,6 +98,8 @@ def main(config: Config, out: Path) -> None:
     torch.manual_seed(config.seed)
     trunk = make_trunk(config)
     embedder = corpus.embedder(trunk.dim, trunk.pair_dim)
+    if "name" in config.objective_settings:
+        raise InputError("`objective_settings` must not hold `name`: `objective` says which it is")
     settings = {**config.objective_settings, "name": config.objective}
     objective = objectives.build(settings)(trunk, embedder, augment=corpus.augment)
     probes = Probes(config, corpus, training, held_out)
