@@ -1,10 +1,11 @@
 """Simulated annealing on the exact proxy cost, with go-with-the-winners, anytime and resumable.
 
 Hard macros shift (sliding along what they hit), swap, flip and jump towards their nets and stay
-legal throughout; soft macros shift, move towards their nets, snap to grid columns and swap. The
-temperature falls geometrically between two multiples of the mean uphill move that the design
-itself shows at the start; step widths follow the acceptance. With several chains the worst half
-takes over the places of the best half between stages (Aldous and Vazirani 1994).
+legal throughout (also by halos, blockages, fences, SYMMETRY and the die: `macro_limits`); soft
+macros shift, move towards their nets, snap to grid columns and swap. The temperature falls
+geometrically between two multiples of the mean uphill move that the design itself shows at the
+start; step widths follow the acceptance. With several chains the worst half takes over the places
+of the best half between stages (Aldous and Vazirani 1994).
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -26,6 +28,7 @@ from sciml.placement.cost import Evaluator
 from sciml.placement.design import MACRO, Design
 from sciml.placement.incremental import make_scratch, refresh
 from sciml.placement.legalise import spread_macros
+from sciml.placement.macro_limits import limits_of
 
 CHUNK = 2000
 KINDS = np.array([0.45, 0.3, 0.15, 0.1, 0.35, 0.4, 0.1, 0.15])
@@ -67,6 +70,7 @@ class Chain:
         self.scratch = make_scratch(p, self.state)
         refresh(p, self.state, self.scratch)
         free = ~design.fixed[self.evaluator.order]
+        self.limits_of_macros = limits_of(design, self.evaluator.order[: p.hard])
         self.hard = np.flatnonzero(free[: p.hard]).astype(np.int64)
         self.soft = (p.hard + np.flatnonzero(free[p.hard : p.macros])).astype(np.int64)
         self.random = seed_state(seed)
@@ -109,7 +113,7 @@ class Chain:
         p = self.problem
         window = np.array([p.cell_width, p.cell_width, self.limits[2]])
         args = (p, self.state, self.scratch, self.random, self.hard, self.soft, self.share)
-        value = uphill(*args, window, int(self.config.centred), 1000)
+        value = uphill(*args, window, int(self.config.centred), self.limits_of_macros, 1000)
         refresh(p, self.state, self.scratch)
         return value
 
@@ -123,7 +127,7 @@ class Chain:
         centred = int(self.config.centred)
         anneal(
             p, s, m, self.random, self.hard, self.soft, self.share, self.window, centred,
-            temperature, moves, counts,
+            self.limits_of_macros, temperature, moves, counts,
         )  # fmt: skip
         self.counts += counts
         done = counts[:, 1] / np.maximum(counts[:, 0], 1)
@@ -319,7 +323,7 @@ class Annealer:
                 moves, chain.seconds, chain.best = (float(v) for v in arrays[f"n{k}"])
                 chain.moves = int(moves)
             self.stage, self.scale = int(stage), float(scale)
-        except (OSError, KeyError, ValueError) as error:
+        except (OSError, EOFError, KeyError, ValueError, BadZipFile) as error:
             if isinstance(error, InputError):
                 raise
             raise InputError(f"cannot be resumed from: {error}", where=path) from None

@@ -12,6 +12,7 @@ import numpy as np
 from numba import njit
 
 from sciml.placement.incremental import attempt, overlaps_hard
+from sciml.placement.macro_limits import apart, clear, clip, slide
 from sciml.placement.topsum import FAST, INLINE
 
 SHIFT, SWAP, FLIP, JUMP, SOFT_SHIFT, SOFT_PULL, SOFT_SNAP, SOFT_SWAP = range(8)
@@ -110,12 +111,14 @@ def _pull(p: Any, s: Any, m: Any, g: Any, window: float) -> bool:
 
 @njit(**INLINE)
 def propose(
-    p: Any, s: Any, m: Any, g: Any, hard: Any, soft: Any, share: Any, window: Any, centred: int
-) -> tuple[int, int]:
+    p: Any, s: Any, m: Any, g: Any, hard: Any, soft: Any, share: Any, window: Any, centred: int,
+    c: Any,
+) -> tuple[int, int]:  # fmt: skip
     """Draw one move into m. Returns (kind, number of nodes), 0 nodes if it is not legal.
 
     hard, soft: movable nodes; share: cumulative probabilities of hard moves, then of each kind;
-    window: soft and hard step, swap radius; centred: macros only at centres of grid cells.
+    window: soft and hard step, swap radius; centred: macros only at centres of grid cells; c: the
+    `Limits` of hard macros.
     """
     gw = p.cell_width
     gh = p.cell_height
@@ -148,7 +151,16 @@ def propose(
             m.x[1] = s.x[i]
             m.y[1] = s.y[i]
             m.turned[1] = s.turned[j]
-            if p.width[i] != p.width[j] or p.height[i] != p.height[j]:
+            if c.active:
+                clip(c, m, 0)
+                clip(c, m, 1)
+                if not (
+                    clear(p, s, c, i, m.x[0], m.y[0], m.turned[0], j)
+                    and clear(p, s, c, j, m.x[1], m.y[1], m.turned[1], i)
+                    and apart(c, i, m.x[0], m.y[0], m.turned[0], j, m.x[1], m.y[1], m.turned[1])
+                ):
+                    return SWAP, 0
+            elif p.width[i] != p.width[j] or p.height[i] != p.height[j]:
                 _clip(p, m, 0)
                 _clip(p, m, 1)
                 if overlaps_hard(p, s, i, m.x[0], m.y[0], j):
@@ -163,6 +175,12 @@ def propose(
             return SWAP, 2
         elif u < share[3]:
             m.turned[0] = (s.turned[i] + 1 + pick(g, 3)) % 4
+            if c.active:
+                m.turned[0] |= s.turned[i] & 4  # what lies on its side stays so
+                if not c.turns[i] >> m.turned[0] & 1:
+                    return FLIP, 0
+                if not clear(p, s, c, i, s.x[i], s.y[i], m.turned[0], -1):
+                    return FLIP, 0
             return FLIP, 1
         else:
             kind = JUMP
@@ -170,9 +188,19 @@ def propose(
                 return JUMP, 0
             if uniform(g) < 0.5:
                 m.turned[0] = pick(g, 4)
+                if c.active:
+                    m.turned[0] |= s.turned[i] & 4
+                    if not c.turns[i] >> m.turned[0] & 1:
+                        m.turned[0] = s.turned[i]
         if centred:
             m.x[0] = (np.floor(m.x[0] / gw) + 0.5) * gw
             m.y[0] = (np.floor(m.y[0] / gh) + 0.5) * gh
+            if c.active:
+                x = m.x[0]
+                y = m.y[0]
+                clip(c, m, 0)
+                inside = x == m.x[0] and y == m.y[0]
+                return kind, 1 if inside and clear(p, s, c, i, x, y, m.turned[0], -1) else 0
             w = p.width[i] / 2
             h = p.height[i] / 2
             if m.x[0] < w or m.y[0] < h:
@@ -180,6 +208,8 @@ def propose(
             if m.x[0] + w > p.columns * gw or m.y[0] + h > p.rows * gh:
                 return kind, 0
             return kind, 0 if overlaps_hard(p, s, i, m.x[0], m.y[0], -1) else 1
+        if c.active:
+            return kind, 1 if slide(p, s, c, m) else 0
         _clip(p, m, 0)
         return kind, 1 if _slide(p, s, m) else 0
     i = soft[pick(g, len(soft))]
@@ -228,11 +258,11 @@ def propose(
 @njit(**FAST)
 def anneal(
     p: Any, s: Any, m: Any, g: Any, hard: Any, soft: Any, share: Any, window: Any,
-    centred: int, temperature: float, moves: int, counts: Any,
+    centred: int, c: Any, temperature: float, moves: int, counts: Any,
 ) -> None:  # fmt: skip
     """`moves` Metropolis steps at one temperature. counts[kind] += (tried, done, not legal)."""
     for _ in range(moves):
-        kind, n = propose(p, s, m, g, hard, soft, share, window, centred)
+        kind, n = propose(p, s, m, g, hard, soft, share, window, centred, c)
         if n == 0:
             counts[kind, 2] += 1
             continue
@@ -245,13 +275,13 @@ def anneal(
 @njit(**FAST)
 def uphill(
     p: Any, s: Any, m: Any, g: Any, hard: Any, soft: Any, share: Any, window: Any,
-    centred: int, moves: int,
+    centred: int, c: Any, moves: int,
 ) -> float:  # fmt: skip
     """The mean increase of the moves that cost something: the scale of temperatures."""
     total = 0.0
     n = 0
     for _ in range(moves):
-        _, count = propose(p, s, m, g, hard, soft, share, window, centred)
+        _, count = propose(p, s, m, g, hard, soft, share, window, centred, c)
         if count == 0:
             continue
         before = s.cost[3]

@@ -13,8 +13,12 @@ from typing import Any
 import numpy as np
 from numba import njit
 
+from sciml.placement.constraints import UPRIGHT
 from sciml.placement.design import CELL, Design
-from sciml.placement.rows import stretches
+from sciml.placement.stretches import groups, stretches, suits
+
+IN_Y = np.array([0, 1, 1, 0, 0, 1, 1, 0])
+"""1: left and right have changed places in this orientation."""
 
 _FAST: dict[str, Any] = {
     "cache": True, "nogil": True, "error_model": "numpy",
@@ -23,15 +27,17 @@ _FAST: dict[str, Any] = {
 
 
 @njit(**_FAST)
-def _cost(net: int, start: Any, node: Any, dx: Any, dy: Any, x: Any, y: Any) -> float:
+def _cost(
+    net: int, start: Any, node: Any, dx: Any, dy: Any, up: Any, x: Any, y: Any
+) -> float:  # fmt: skip
     a = start[net]
     x0 = x[node[a]] + dx[a]
     x1 = x0
-    y0 = y[node[a]] + dy[a]
+    y0 = y[node[a]] + dy[a] * up[node[a]]
     y1 = y0
     for p in range(a + 1, start[net + 1]):
         px = x[node[p]] + dx[p]
-        py = y[node[p]] + dy[p]
+        py = y[node[p]] + dy[p] * up[node[p]]
         x0 = min(x0, px)
         x1 = max(x1, px)
         y0 = min(y0, py)
@@ -42,7 +48,7 @@ def _cost(net: int, start: Any, node: Any, dx: Any, dy: Any, x: Any, y: Any) -> 
 @njit(**_FAST)
 def _nets_cost(
     cells: Any, n: int, nets: Any, nets_start: Any, stamp: Any, clock: Any,
-    start: Any, node: Any, dx: Any, dy: Any, x: Any, y: Any,
+    start: Any, node: Any, dx: Any, dy: Any, up: Any, x: Any, y: Any,
 ) -> float:  # fmt: skip
     """Half-perimeter of all nets of some cells, each counted once."""
     clock[0] += 1
@@ -53,14 +59,14 @@ def _nets_cost(
             net = nets[q]
             if stamp[net] != clock[0]:
                 stamp[net] = clock[0]
-                total += _cost(net, start, node, dx, dy, x, y)
+                total += _cost(net, start, node, dx, dy, up, x, y)
     return total
 
 
 @njit(**_FAST)
 def _median_box(
-    i: int, nets: Any, nets_start: Any, start: Any, node: Any, dx: Any, dy: Any, x: Any, y: Any,
-    work: Any, out: Any,
+    i: int, nets: Any, nets_start: Any, start: Any, node: Any, dx: Any, dy: Any, up: Any, x: Any,
+    y: Any, work: Any, out: Any,
 ) -> bool:  # fmt: skip
     """The box of places where cell i costs least: medians of its nets' extents without it."""
     n = 0
@@ -76,7 +82,7 @@ def _median_box(
             if node[p] == i:
                 continue
             px = x[node[p]] + dx[p]
-            py = y[node[p]] + dy[p]
+            py = y[node[p]] + dy[p] * up[node[p]]
             x0 = min(x0, px)
             x1 = max(x1, px)
             y0 = min(y0, py)
@@ -117,10 +123,15 @@ def _find(slots: Any, a: int, b: int, value: float, left: Any) -> int:
 @njit(**_FAST)
 def improve(
     cells: Any, width: Any, slots: Any, first: Any, where: Any, row_y: Any, row_x: Any,
-    row_end: Any, half: Any, half_h: Any, pitch: float, nets: Any, nets_start: Any,
-    start: Any, node: Any, dx: Any, dy: Any, x: Any, y: Any, left: Any, stamp: Any, clock: Any,
+    row_end: Any, half: Any, half_h: Any, pitch: float, sort: Any, place: Any, side: Any,
+    nets: Any, nets_start: Any, start: Any, node: Any, dx: Any, dy: Any, up: Any, x: Any, y: Any,
+    left: Any, stamp: Any, clock: Any,
 ) -> tuple[float, int]:  # fmt: skip
-    """One pass of swaps with equal cells near each cell's best place. Returns (gain, swaps)."""
+    """One pass of swaps with equal cells near each cell's best place. Returns (gain, swaps).
+
+    side[sort, stretch]: +1 or -1, how a cell of this sort is turned there, 0: it may not stand
+    there; up: how every node is turned now.
+    """
     gain = 0.0
     done = 0
     work = np.empty((2, 128))
@@ -128,7 +139,7 @@ def improve(
     pair = np.empty(2, np.int64)
     rows = row_y.shape[0]
     for i in cells:
-        if not _median_box(i, nets, nets_start, start, node, dx, dy, x, y, work, box):
+        if not _median_box(i, nets, nets_start, start, node, dx, dy, up, x, y, work, box):
             continue
         tx = min(max(x[i], box[0]), box[1])
         ty = min(max(y[i], box[2]), box[3])
@@ -138,25 +149,31 @@ def improve(
         best = -1e-6
         partner = -1
         for s in range(max(middle - 4, 0), min(middle + 4, rows)):
-            if row_x[s] > tx or row_end[s] < tx:
+            if row_x[s] > tx or row_end[s] < tx or side[sort[i], s] == 0:
                 continue
             k = _find(slots, first[s], first[s + 1], tx - half[i], left)
             for q in range(max(k - 3, first[s]), min(k + 3, first[s + 1])):
                 j = slots[q]
-                if half[j] != half[i] or j == i:
+                if half[j] != half[i] or j == i or side[sort[j], place[i]] == 0:
                     continue
                 pair[0] = i
                 pair[1] = j
                 before = _nets_cost(
-                    pair, 2, nets, nets_start, stamp, clock, start, node, dx, dy, x, y
+                    pair, 2, nets, nets_start, stamp, clock, start, node, dx, dy, up, x, y
                 )
+                up_i = up[i]
+                up_j = up[j]
                 x[i], x[j] = x[j], x[i]
                 y[i], y[j] = y[j], y[i]
+                up[i] = side[sort[i], s]
+                up[j] = side[sort[j], place[i]]
                 after = _nets_cost(
-                    pair, 2, nets, nets_start, stamp, clock, start, node, dx, dy, x, y
+                    pair, 2, nets, nets_start, stamp, clock, start, node, dx, dy, up, x, y
                 )
                 x[i], x[j] = x[j], x[i]
                 y[i], y[j] = y[j], y[i]
+                up[i] = up_i
+                up[j] = up_j
                 if after - before < best:
                     best = after - before
                     partner = j
@@ -165,6 +182,9 @@ def improve(
             x[i], x[j] = x[j], x[i]
             y[i], y[j] = y[j], y[i]
             left[i], left[j] = left[j], left[i]
+            place[i], place[j] = place[j], place[i]
+            up[i] = side[sort[i], place[i]]
+            up[j] = side[sort[j], place[j]]
             slots[where[i]], slots[where[j]] = j, i
             where[i], where[j] = where[j], where[i]
             gain -= best
@@ -175,7 +195,7 @@ def improve(
 @njit(**_FAST)
 def reorder(
     width: Any, slots: Any, first: Any, where: Any, half: Any, pitch: float, nets: Any,
-    nets_start: Any, start: Any, node: Any, dx: Any, dy: Any, x: Any, y: Any, left: Any,
+    nets_start: Any, start: Any, node: Any, dx: Any, dy: Any, up: Any, x: Any, y: Any, left: Any,
     stamp: Any, clock: Any, row_x: Any, row_end: Any,
 ) -> tuple[float, int]:  # fmt: skip
     """One pass over runs of three neighbours: the best order, packed to the left or right.
@@ -196,7 +216,9 @@ def reorder(
                 was[t] = left[run[t]]
             low = row_x[s] if k == first[s] else left[slots[k - 1]] + width[slots[k - 1]] * pitch
             high = row_end[s] if k + n >= first[s + 1] else left[slots[k + n]]
-            before = _nets_cost(run, n, nets, nets_start, stamp, clock, start, node, dx, dy, x, y)
+            before = _nets_cost(
+                run, n, nets, nets_start, stamp, clock, start, node, dx, dy, up, x, y
+            )
             best = before - 1e-6
             choice = -1
             for o in range(6 if n == 3 else 1):
@@ -216,7 +238,7 @@ def reorder(
                         x[i] = edge + half[i]
                         edge += width[i] * pitch
                     after = _nets_cost(
-                        run, n, nets, nets_start, stamp, clock, start, node, dx, dy, x, y
+                        run, n, nets, nets_start, stamp, clock, start, node, dx, dy, up, x, y
                     )
                     if after < best:
                         best = after
@@ -242,18 +264,31 @@ def reorder(
 
 
 def improve_cells(design: Design, seconds: float = 20.0, passes: int = 8) -> Design:
-    """Shorten a legal placement without making it illegal, for at most `seconds` of CPU time."""
-    rows = design.rows
+    """Shorten a legal placement without making it illegal, for at most `seconds` of CPU time.
+
+    Cells of one row's height move; those of several rows stay.
+    """
     movable = (design.kind == CELL) & ~design.fixed
-    cells = np.flatnonzero(movable)
-    if rows is None or len(cells) < 2:
+    if design.rows is None or movable.sum() < 2:
+        return design
+    group = groups(design)[-1]
+    cells = group.cells
+    if group.levels > 1 or len(cells) < 2:
         return design
     began = time.process_time()
-    row_y, row_x, sites, pitches, _ = stretches(design, rows, movable)
-    pitch = float(pitches[0])
-    row_end = row_x + sites * pitch
+    absent = np.zeros(design.nodes, bool)
+    absent[cells] = True
+    free = stretches(design, group.rows, absent)
+    row_y, row_x = free.y, free.x
+    pitch = float(free.pitch[0])
+    row_end = row_x + free.sites * pitch
+    sort, fits, turns = suits(design, group, free)
+    # Pin offsets as of an upright cell; `up` says which of them stand on their head.
+    up = np.ones(design.nodes)
+    up[cells] = UPRIGHT[design.orientation[cells]]
     xy = design.pin_xy()
     dx, dy = xy[:, 0] - design.x[design.pin_node], xy[:, 1] - design.y[design.pin_node]
+    dy *= up[design.pin_node]
     degree = np.diff(design.net_start)
     keep = (degree >= 2)[np.repeat(np.arange(design.nets), degree)]
     start = np.concatenate([[0], np.cumsum(degree[degree >= 2])])
@@ -273,22 +308,49 @@ def improve_cells(design: Design, seconds: float = 20.0, passes: int = 8) -> Des
     level, level_start = np.unique(row_y, return_index=True)
     level_end = np.append(level_start[1:], len(row_y))
     at = np.clip(np.searchsorted(level, bottom[cells] - 1e-6), 0, len(level) - 1)
-    place = np.empty(len(cells), np.int64)
+    stretch = np.empty(len(cells), np.int64)
     for k, (r, value) in enumerate(zip(at.tolist(), (left[cells] + 1e-6).tolist(), strict=True)):
         a, b = level_start[r], level_end[r]
-        place[k] = a + max(int(np.searchsorted(row_x[a:b], value, side="right")) - 1, 0)
-    order = np.lexsort((left[cells], place))
+        stretch[k] = a + max(int(np.searchsorted(row_x[a:b], value, side="right")) - 1, 0)
+    order = np.lexsort((left[cells], stretch))
     slots = cells[order].astype(np.int64)
-    first = np.searchsorted(place[order], np.arange(len(row_y) + 1))
-    where = np.zeros(design.nodes, np.int64)
+    first = np.searchsorted(stretch[order], np.arange(len(row_y) + 1))
+    where, place = np.zeros(design.nodes, np.int64), np.zeros(design.nodes, np.int64)
     where[slots] = np.arange(len(slots))
+    place[cells] = stretch
+    mirror, head = IN_Y[design.orientation[cells]], (up[cells] < 0).astype(np.int64)
+    sort_of = np.zeros(design.nodes, np.int64)
+    sort_of[cells], side = _sides(sort, fits, turns, mirror, head)
     stamp, clock = np.zeros(len(start), np.int64), np.zeros(1, np.int64)
     half_h = float(design.height[cells[0]] / 2)
-    shared = (nets, nets_start, start, node, dx, dy, x, y, left, stamp, clock)
+    shared = (nets, nets_start, start, node, dx, dy, up, x, y, left, stamp, clock)
     for _ in range(passes):
         swapped, _ = improve(cells, width, slots, first, where, row_y, row_x, row_end, half,
-                             half_h, pitch, *shared)  # fmt: skip
+                             half_h, pitch, sort_of, place, side, *shared)  # fmt: skip
         slid, _ = reorder(width, slots, first, where, half, pitch, *shared, row_x, row_end)
         if time.process_time() - began > seconds or swapped + slid < pitch:
             break
-    return design.at(x, y)
+    turned = design.orientation.copy()
+    upright = turned[cells] < 4
+    turned[cells] = np.where(upright, TURN[mirror, (up[cells] < 0).astype(int)], turned[cells])
+    return design.at(x, y, turned)
+
+
+TURN = np.array([[0, 3], [2, 1]])
+"""The orientation by (mirrored in y, on its head)."""
+
+
+def _sides(
+    sort: np.ndarray, fits: np.ndarray, turns: np.ndarray, mirror: np.ndarray, head: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """(sort, side): the +-1 that each sort has in each stretch; 0 where it may not go.
+
+    Sorts are split by how a cell stands now: it is never mirrored in y on the way, and where rows
+    do not say how cells are turned, it stays as it is.
+    """
+    parts = []
+    for mirrored in (0, 1):
+        for on_head in (0, 1):
+            up = np.where(turns < 0, 1 - 2 * on_head, UPRIGHT[turns])
+            parts.append(np.where(fits & ((turns < 0) | (IN_Y[turns] == mirrored)), up, 0))
+    return sort + len(fits) * (2 * mirror + head), np.concatenate(parts).astype(np.float64)

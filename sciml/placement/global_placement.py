@@ -20,6 +20,7 @@ import scipy.fft
 from numba import njit
 
 from sciml.config import Range
+from sciml.placement.constraints import PARTIAL, keep_out, turned_halo
 from sciml.placement.design import MACRO, PORT, Design
 
 _FAST: dict[str, Any] = {
@@ -216,6 +217,7 @@ class GlobalPlacer:
             (width[fixed] / self.bw / 2).astype(f32), (height[fixed] / self.bh / 2).astype(f32),
             np.ones(len(fixed), f32), self.fixed_density,
         )  # fmt: skip
+        self._keep_out(fixed)
         np.minimum(self.fixed_density, 1.0, out=self.fixed_density)
         free = float((1 - self.fixed_density).sum()) * self.bw * self.bh
         w, h = width[self.movable], height[self.movable]
@@ -241,6 +243,8 @@ class GlobalPlacer:
         self.charge[hard] *= self.target
         self.low_x = np.minimum(all_w / 2, bins / 2).astype(f32)
         self.low_y = np.minimum(all_h / 2, bins / 2).astype(f32)
+        self.high_x, self.high_y = f32(bins) - self.low_x, f32(bins) - self.low_y
+        self._members()
         if start == "zero":
             x = rng.normal(bins / 2, 0.01 * bins, count)
             y = rng.normal(bins / 2, 0.01 * bins, count)
@@ -257,6 +261,48 @@ class GlobalPlacer:
 
             self.forces = TensorForces(self, c.device)
         self.history: list[dict[str, float]] = []
+
+    def _keep_out(self, fixed: np.ndarray) -> None:
+        """Halos, blockages and what is off the die are full, PARTIAL blockages in part."""
+        design, f32 = self.design, np.float32
+        rules = design.constraints
+        if rules is None:
+            return
+        width, height = design.size()
+        halo = turned_halo(rules.halo, design.orientation)[fixed]
+        x, y, w, h = design.x[fixed], design.y[fixed], width[fixed] / 2, height[fixed] / 2
+        around = np.stack([x - w, y - h, x + w, y + h], 1) + halo * [-1, -1, 1, 1]
+        partial = rules.blockages.kind == PARTIAL
+        parts = [around[halo.any(1)], keep_out(design, ~design.fixed),
+                 rules.blockages.boxes[partial]]  # fmt: skip
+        charge = np.ones(sum(map(len, parts)), f32)
+        charge[len(charge) - int(partial.sum()) :] = 1 - rules.blockages.density[partial]
+        boxes = np.concatenate(parts)
+        canvas = design.canvas
+        deposit(
+            ((boxes[:, 0] + boxes[:, 2] - 2 * canvas.x0) / self.bw / 2).astype(f32),
+            ((boxes[:, 1] + boxes[:, 3] - 2 * canvas.y0) / self.bh / 2).astype(f32),
+            ((boxes[:, 2] - boxes[:, 0]) / self.bw / 2).astype(f32),
+            ((boxes[:, 3] - boxes[:, 1]) / self.bh / 2).astype(f32), charge, self.fixed_density,
+        )  # fmt: skip
+
+    def _members(self) -> None:
+        """Members of a region stay within its extent."""
+        rules, canvas = self.design.constraints, self.design.canvas
+        if rules is None or not rules.regions:
+            return
+        region = rules.bound_to()[self.movable]
+        for k in np.unique(region[region >= 0]).tolist():
+            i = np.flatnonzero(region == k)
+            box = rules.regions[k].boxes
+            for low, high, first, size, step in (
+                (self.low_x, self.high_x, 0, canvas.x0, self.bw),
+                (self.low_y, self.high_y, 1, canvas.y0, self.bh),
+            ):
+                a, b = (box[:, first].min() - size) / step, (box[:, first + 2].max() - size) / step
+                half = np.minimum(low[i], (b - a) / 2)
+                high[i] = np.clip(b, 0, self.bins) - half
+                low[i] = np.minimum(np.clip(a, 0, self.bins) + half, high[i])
 
     def _nets(self) -> None:
         """Wires in bin units; nodes that do not move are added behind the movable ones."""
@@ -385,8 +431,4 @@ class GlobalPlacer:
         return out_x, out_y
 
     def _inside(self, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        high = np.float32(self.bins)
-        return (
-            np.clip(x, self.low_x, high - self.low_x),
-            np.clip(y, self.low_y, high - self.low_y),
-        )
+        return np.clip(x, self.low_x, self.high_x), np.clip(y, self.low_y, self.high_y)

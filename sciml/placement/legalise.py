@@ -1,7 +1,8 @@
 """Legal places for hard macros: the nearest free one, largest macro first.
 
 Candidates are the wish itself, a raster over the canvas, and the places where the macro touches
-an edge of what is already placed; each is tested exactly.
+an edge of what is already placed (or keeps the distance that halos demand); each is tested exactly.
+Where a macro may not stand (`macro_limits`) counts as placed.
 """
 
 from __future__ import annotations
@@ -12,27 +13,52 @@ import numpy as np
 from numba import njit
 
 from sciml.errors import InputError
+from sciml.placement.constraints import turned_halo
 from sciml.placement.design import MACRO, Design
+from sciml.placement.macro_limits import GAP, limits_of
 
-GAP = 1e-9
+
+@njit(cache=True, nogil=True)
+def _need(halo: Any, other: Any, solid: int, axis: int, after: bool) -> float:
+    """Distance along an axis (0 x, 1 y) from what is placed; after: right of it, above it."""
+    if solid == 0:
+        return 0.0
+    return max(halo[axis], other[axis + 2]) if after else max(halo[axis + 2], other[axis])
 
 
 @njit(cache=True, nogil=True)
 def _free(
-    x: float, y: float, w: float, h: float, px: Any, py: Any, pw: Any, ph: Any, n: int
+    x: float, y: float, w: float, h: float, halo: Any, placed: Any, halos: Any, solid: Any
 ) -> bool:
-    for j in range(n):
-        if abs(px[j] - x) < (w + pw[j]) * 0.5 - GAP and abs(py[j] - y) < (h + ph[j]) * 0.5 - GAP:
+    for j in range(placed.shape[0]):
+        dx = x - placed[j, 0]
+        dy = y - placed[j, 1]
+        if abs(dx) >= (w + placed[j, 2]) * 0.5 + _need(halo, halos[j], solid[j], 0, dx > 0) - GAP:
+            continue
+        if abs(dy) < (h + placed[j, 3]) * 0.5 + _need(halo, halos[j], solid[j], 1, dy > 0) - GAP:
             return False
     return True
 
 
 @njit(cache=True, nogil=True)
+def _beside(
+    j: int, size: float, axis: int, after: bool, halo: Any, placed: Any, halos: Any, solid: Any
+) -> float:
+    """Where a macro of this size just does not disturb j, on one side of it."""
+    way = (placed[j, axis + 2] + size) * 0.5 + _need(halo, halos[j], solid[j], axis, after)
+    return placed[j, axis] + way if after else placed[j, axis] - way
+
+
+@njit(cache=True, nogil=True)
 def _nearest(
-    wx: float, wy: float, w: float, h: float, box: Any, raster: int,
-    px: Any, py: Any, pw: Any, ph: Any, n: int,
+    wx: float, wy: float, w: float, h: float, halo: Any, box: Any, raster: int,
+    placed: Any, halos: Any, solid: Any,
 ) -> tuple[float, float, float]:  # fmt: skip
-    """(distance, x, y) of the best free candidate; distance inf if there is none."""
+    """(distance, x, y) of the best free candidate; distance inf if there is none.
+
+    placed [n, 4]: x y width height of what is there, halos [n, 4] of it, solid [n]: 0 if it is a
+    place to keep out of, which needs no distance.
+    """
     lx = box[0] + w / 2
     hx = box[2] - w / 2
     ly = box[1] + h / 2
@@ -40,23 +66,24 @@ def _nearest(
     best = np.inf
     bx = 0.0
     by = 0.0
+    n = placed.shape[0]
     if hx < lx - GAP or hy < ly - GAP:
         return best, bx, by
     wx = min(max(wx, lx), hx)
     wy = min(max(wy, ly), hy)
-    if _free(wx, wy, w, h, px, py, pw, ph, n):
+    if _free(wx, wy, w, h, halo, placed, halos, solid):
         return 0.0, wx, wy
     for j in range(n):  # touching what is placed, at the wished other coordinate
         for side in range(4):
             x = wx
             y = wy
             if side < 2:
-                x = px[j] + (pw[j] + w) * (0.5 if side == 0 else -0.5)
+                x = _beside(j, w, 0, side == 0, halo, placed, halos, solid)
             else:
-                y = py[j] + (ph[j] + h) * (0.5 if side == 2 else -0.5)
+                y = _beside(j, h, 1, side == 2, halo, placed, halos, solid)
             d = abs(x - wx) + abs(y - wy)
             if d < best and lx - GAP <= x <= hx + GAP and ly - GAP <= y <= hy + GAP:
-                if _free(x, y, w, h, px, py, pw, ph, n):
+                if _free(x, y, w, h, halo, placed, halos, solid):
                     best = d
                     bx = x
                     by = y
@@ -67,38 +94,40 @@ def _nearest(
         for b in range(raster + 1):
             y = ly + (hy - ly) * b / raster
             d = abs(x - wx) + abs(y - wy)
-            if d < best and _free(x, y, w, h, px, py, pw, ph, n):
+            if d < best and _free(x, y, w, h, halo, placed, halos, solid):
                 best = d
                 bx = x
                 by = y
     for i in range(n):  # in the corners that two placed rectangles make
         for si in range(2):
-            x = px[i] + (pw[i] + w) * (0.5 if si == 0 else -0.5)
+            x = _beside(i, w, 0, si == 0, halo, placed, halos, solid)
             if x < lx - GAP or x > hx + GAP or abs(x - wx) >= best:
                 continue
             for j in range(n):
                 for sj in range(2):
-                    y = py[j] + (ph[j] + h) * (0.5 if sj == 0 else -0.5)
+                    y = _beside(j, h, 1, sj == 0, halo, placed, halos, solid)
                     d = abs(x - wx) + abs(y - wy)
                     if d < best and ly - GAP <= y <= hy + GAP:
-                        if _free(x, y, w, h, px, py, pw, ph, n):
+                        if _free(x, y, w, h, halo, placed, halos, solid):
                             best = d
                             bx = x
                             by = y
     return best, bx, by
 
 
-def legalise_macros(design: Design, raster: int = 96, grid: float = 0.0) -> Design:
+def legalise_macros(design: Design, raster: int = 96) -> Design:
     """The design with its movable hard macros at free places near where they were.
 
+    Turns that SYMMETRY forbids become N. Fixed macros stay and are obstacles.
+
     Args:
-        design: wished places; fixed macros stay and are obstacles.
+        design: wished places.
         raster: number of raster steps in each direction.
-        grid: snap lower-left corners to multiples of this (0: anywhere).
 
     Raises:
         InputError: no free place was found for a macro.
     """
+    design = _with_allowed_turns(design)
     width, height = design.size()
     macros = design.where(MACRO)
     fixed = macros[design.fixed[macros]]
@@ -106,37 +135,36 @@ def legalise_macros(design: Design, raster: int = 96, grid: float = 0.0) -> Desi
     canvas = design.canvas
     box = np.array([canvas.x0, canvas.y0, canvas.x1, canvas.y1])
     area = (width * height)[movable]
+    limits = limits_of(design, macros)
+    low, high = limits.boxes[:, :2], limits.boxes[:, 2:]
+    boxes = np.concatenate([(low + high) / 2 + box[:2], high - low], 1)
+    rank = np.zeros(design.nodes, np.int64)
+    rank[macros] = np.arange(len(macros))
+    around = np.zeros((design.nodes, 4))
+    around[macros] = turned_halo(limits.halo, design.orientation[macros])
     x, y = design.x.copy(), design.y.copy()
     for order in (
         movable[np.argsort(-area, kind="stable")],
         movable[np.lexsort((x[movable], -height[movable]))],
     ):
-        total = len(macros)
-        placed = np.zeros((4, max(total, 1)))
-        n = len(fixed)
-        for row, values in enumerate((design.x, design.y, width, height)):
-            placed[row, :n] = values[fixed]
+        placed = [np.stack([design.x, design.y, width, height], 1)[fixed]]
+        halos = [around[fixed]]
         failed = -1
         for i in order:
+            k = int(rank[i])
+            part = boxes[limits.start[k] : limits.stop[k]]
             d, px, py = _nearest(
-                design.x[i],
-                design.y[i],
-                width[i],
-                height[i],
-                box,
-                raster,
-                placed[0],
-                placed[1],
-                placed[2],
-                placed[3],
-                n,
-            )
+                design.x[i], design.y[i], width[i], height[i], around[i], box, raster,
+                np.concatenate([part, *placed]),
+                np.concatenate([np.zeros((len(part), 4)), *halos]),
+                np.repeat([0, 1], [len(part), sum(map(len, placed))]),
+            )  # fmt: skip
             if not np.isfinite(d):
                 failed = int(i)
                 break
             x[i], y[i] = px, py
-            placed[:, n] = px, py, width[i], height[i]
-            n += 1
+            placed.append(np.array([[px, py, width[i], height[i]]]))
+            halos.append(around[i : i + 1])
         if failed < 0:
             return design.at(x, y)
         design = design.at(*_shelves(design, movable, width, height))
@@ -146,6 +174,39 @@ def legalise_macros(design: Design, raster: int = 96, grid: float = 0.0) -> Desi
         where=design.source,
         hint="The macros fill the canvas too tightly: enlarge it or free some fixed blocks",
     )
+
+
+def stands_free(design: Design, i: int, others: np.ndarray, x: float, y: float) -> bool:
+    """May macro i stand at x, y beside these other macros where they are?"""
+    width, height = design.size()
+    limits = limits_of(design, np.append(others, i))
+    canvas, eps = design.canvas, 1e-9
+    if not (canvas.x0 <= x - width[i] / 2 and x + width[i] / 2 <= canvas.x1 + eps):
+        return False
+    if not (canvas.y0 <= y - height[i] / 2 and y + height[i] / 2 <= canvas.y1 + eps):
+        return False
+    part = limits.boxes[limits.start[-1] : limits.stop[-1]]
+    part = part + [canvas.x0, canvas.y0, canvas.x0, canvas.y0]
+    low, high = part[:, :2], part[:, 2:]
+    halos = turned_halo(limits.halo, design.orientation[np.append(others, i)])
+    return bool(_free(
+        x, y, width[i], height[i], halos[-1],
+        np.concatenate([
+            np.concatenate([(low + high) / 2, high - low], 1),
+            np.stack([design.x, design.y, width, height], 1)[others],
+        ]),
+        np.concatenate([np.zeros((len(part), 4)), halos[:-1]]),
+        np.repeat([0, 1], [len(part), len(others)]),
+    ))  # fmt: skip
+
+
+def _with_allowed_turns(design: Design) -> Design:
+    rules = design.constraints
+    if rules is None:
+        return design
+    wrong = (rules.allowed >> design.orientation & 1) == 0
+    wrong &= (design.kind == MACRO) & ~design.fixed
+    return design.at(design.x, design.y, np.where(wrong, 0, design.orientation))
 
 
 def _shelves(

@@ -350,13 +350,12 @@ def _check_rows(design: Design, verdict: Verdict, tolerance: float) -> None:
         wrong = np.where(even, (turn >= 4) | (UPRIGHT[of_row] != rail), wrong)
     wrong = (wrong | supply) & (row >= 0) & ~free[np.maximum(row, 0)]
     for k in np.flatnonzero(wrong):
-        name, turned = names[int(cells[k])], ORIENTATIONS[turn[k]]
-        needed = ORIENTATIONS[of_row[k]]
+        name, needed = names[int(cells[k])], ORIENTATIONS[of_row[k]]
+        line = f"cell {name!r} is turned {ORIENTATIONS[turn[k]]} in a row {needed}"
         if even[k] or supply[k]:
-            verdict.add("turned", f"cell {name!r} has the wrong supply below: it is of "
-                                  f"{levels[k]} rows' height and starts in a row {needed}")  # fmt: skip
-        else:
-            verdict.add("turned", f"cell {name!r} is turned {turned} in a row {needed}")
+            line = (f"cell {name!r} of {levels[k]} rows' height has the wrong supply below: "
+                    f"it starts in a row {needed}")  # fmt: skip
+        verdict.add("turned", line)
 
 
 def _usable(design: Design, cells: np.ndarray, high: np.ndarray) -> np.ndarray:

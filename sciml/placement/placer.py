@@ -12,10 +12,12 @@ import numpy as np
 
 from sciml.errors import InputError
 from sciml.placement.annealing import Annealer, AnnealingConfig, zero_start
+from sciml.placement.constraints import HARD, Blockages
 from sciml.placement.cost import proxy_cost
 from sciml.placement.design import CELL, MACRO, Design
 from sciml.placement.legalise import legalise_macros
 from sciml.placement.legality import check
+from sciml.placement.macro_limits import on_grid
 from sciml.placement.wirelength import hpwl
 
 Method = Literal["auto", "sa", "search", "policy"]
@@ -58,6 +60,7 @@ def place(
     policy: str | Path | None = None,
     by_moves: bool = False,
     state: str | Path | None = None,
+    resume: bool = True,
     report: Callable[[dict[str, float]], None] | None = None,
 ) -> Placed:
     """Find a good legal placement within a budget of CPU-seconds.
@@ -76,8 +79,11 @@ def place(
         state: a file to save the search to after every stage and to resume it from.
         report: called with a dictionary of progress after every stage.
 
+    Rules of the files (`constraints`) are kept. Cells that do not move are no obstacle to macros,
+    unless the file fixes them.
+
     Raises:
-        InputError: no legal start exists, or the design has nothing to move.
+        InputError: no legal start exists, the design has nothing to move, or a rule cannot be kept.
     """
     began = time.process_time()
     original = design
@@ -85,6 +91,7 @@ def place(
         raise InputError(f"movable must be macros, cells or all, got {movable!r}")
     has_cells = bool(((design.kind == CELL) & ~design.fixed).any())
     if movable == "macros":
+        design = _with_fixed_cells(design)
         design = replace(design, fixed=design.fixed | (design.kind == CELL))
     elif movable == "cells":
         design = replace(design, fixed=design.fixed | (design.kind != CELL))
@@ -102,6 +109,7 @@ def place(
     elif method in ("search", "policy"):
         from sciml.placement.search import search_macros
 
+        _refuse_rules(design, method)
         chosen: Any = None
         if method == "policy":
             from sciml.placement.policy import GridPolicy
@@ -121,7 +129,7 @@ def place(
         else:
             starts = [legalise_macros(design)] * config.chains
         annealer = Annealer(starts[0], config, seed, budget, by_moves, starts)
-        if state is not None and Path(state).exists():
+        if resume and state is not None and Path(state).exists():
             annealer.resume(state)
 
         def after_stage(row: dict[str, float]) -> None:
@@ -133,10 +141,41 @@ def place(
         best = annealer.run(after_stage)
         stopped = annealer.stage < config.stages and not annealer.idle
         result, history, evaluations = best.result(), annealer.history, annealer.moves
-    result = replace(result, fixed=original.fixed)
+    result = replace(result, fixed=original.fixed, constraints=original.constraints)
+    if not (has_cells and movable != "macros"):
+        snapped = on_grid(result)
+        if len(check(snapped).problems) <= len(check(result).problems):
+            result = snapped  # else sizes or distances are no whole steps of the grid
     scores = score(result, original)
     scores |= {"cpu_seconds": time.process_time() - began, "evaluations": evaluations}
     return Placed(result, scores, history, stopped)
+
+
+def _with_fixed_cells(design: Design) -> Design:
+    """What a LEF/DEF fixes is in the way of macros also if it is a cell."""
+    rules = design.constraints
+    i = np.flatnonzero(design.fixed & (design.kind == CELL) & (design.width * design.height > 0))
+    if rules is None or not len(i):
+        return design
+    w, h = (size[i] / 2 for size in design.size())
+    x, y, blocks = design.x[i], design.y[i], rules.blockages
+    more = Blockages(
+        np.concatenate([blocks.boxes, np.stack([x - w, y - h, x + w, y + h], 1)]),
+        np.append(blocks.kind, np.full(len(i), HARD, np.int8)),
+        np.append(blocks.density, np.ones(len(i))), np.append(blocks.owner, np.full(len(i), -1)),
+    )  # fmt: skip
+    return replace(design, constraints=replace(rules, blockages=more))
+
+
+def _refuse_rules(design: Design, method: str) -> None:
+    """The searches on the wire mask know overlap and the canvas, and nothing else."""
+    rules = design.constraints
+    if rules is None:
+        return
+    found = [rule for rule in rules.named() if rule != "SYMMETRY"]  # macros start as N
+    if found:
+        raise InputError(f"--method {method} does not yet honour {', '.join(found)}",
+                         where=design.source, hint="Use --method sa")  # fmt: skip
 
 
 def macros_of(design: Design) -> np.ndarray:

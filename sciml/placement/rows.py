@@ -3,9 +3,9 @@
 Abacus (Spindler, Schlichtmann and Johannes, ISPD 2008): cells from left to right, each tried in the
 rows near it; within a stretch of a row the cells keep their order and the cost, the squared way
 weighted by width, is minimal: clusters of touching cells are merged and moved as one. Stretches are
-what fixed blocks and macros leave of a row. Positions are whole sites throughout. Afterwards
-detailed placement: cells move or swap to where their nets want them, and neighbours are reordered,
-only if the half-perimeter falls; every state in between is legal.
+what fixed blocks, macros, halos and blockages leave of a row, cut where fences and PARTIAL
+blockages begin and end (`stretches`). Positions are whole sites throughout. Cells of several rows'
+height come first, on rows of that height, and stay where they are for the others.
 """
 
 from __future__ import annotations
@@ -16,51 +16,19 @@ import numpy as np
 from numba import njit
 
 from sciml.errors import InputError
-from sciml.placement.design import CELL, PORT, Design, Rows
+from sciml.placement.design import CELL, Design
+from sciml.placement.stretches import Group, groups, stretches, suits
 
 _FAST: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy"}
 
 
-def stretches(design: Design, rows: Rows, movable: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Free parts of rows: (y, first site x, sites, site width), sorted by y then x.
-
-    Everything that has an area and is not in `movable` (a mask) blocks the sites it touches.
-    """
-    width, height = design.size()
-    solid = np.flatnonzero(~movable & (design.kind != PORT) & (width * height > 0))
-    x0, x1 = design.x[solid] - width[solid] / 2, design.x[solid] + width[solid] / 2
-    y0, y1 = design.y[solid] - height[solid] / 2, design.y[solid] + height[solid] / 2
-    out: list[tuple[float, float, int, float, float]] = []
-    eps = 1e-6
-    for k in range(len(rows)):
-        site, left = float(rows.site[k]), float(rows.x0[k])
-        bottom, top = float(rows.y[k]), float(rows.y[k] + rows.height[k])
-        total = int(np.floor((rows.x1[k] - left) / site + eps))
-        hit = np.flatnonzero(
-            (y0 < top - eps) & (y1 > bottom + eps) & (x1 > left + eps) & (x0 < rows.x1[k] - eps)
-        )
-        at = 0
-        for j in hit[np.argsort(x0[hit], kind="stable")]:
-            first = int(np.floor((x0[j] - left) / site + eps))
-            if first > at:
-                out.append((bottom, left + at * site, min(first, total) - at, site, top - bottom))
-            at = max(at, int(np.ceil((x1[j] - left) / site - eps)))
-        if at < total:
-            out.append((bottom, left + at * site, total - at, site, top - bottom))
-    if not out:
-        raise InputError("no free row is left for cells", where=design.source)
-    out.sort()
-    y, x, sites, pitch, high = (np.array(column) for column in zip(*out, strict=True))
-    return y, x, sites.astype(np.int64), pitch, high
-
-
 @njit(**_FAST)
 def _try_row(
-    s: int, want: float, w: int, sites: Any, used: Any, tail: Any,
+    s: int, want: float, w: int, sites: Any, room: Any, used: Any, tail: Any,
     c_x: Any, c_w: Any, c_q: Any, c_e: Any, c_prev: Any,
 ) -> float:  # fmt: skip
     """Where the cell would start [sites from the stretch's left] if appended; -1: no room."""
-    if used[s] + w > sites[s]:
+    if used[s] + w > room[s]:
         return -1.0
     want = min(max(want, 0.0), float(sites[s] - w))
     k = tail[s]
@@ -82,8 +50,8 @@ def _try_row(
 
 @njit(**_FAST)
 def _abacus(
-    order: Any, x: Any, y: Any, width: Any, row_y: Any, row_x: Any, sites: Any, pitch: float,
-    level_y: Any, level_start: Any, used: Any, tail: Any,
+    order: Any, x: Any, y: Any, width: Any, sort: Any, fits: Any, row_y: Any, row_x: Any,
+    sites: Any, room: Any, pitch: float, level_y: Any, level_start: Any, used: Any, tail: Any,
     c_x: Any, c_w: Any, c_q: Any, c_e: Any, c_prev: Any, place: Any, cell_prev: Any, last: Any,
     c_last: Any,
 ) -> int:  # fmt: skip
@@ -115,9 +83,9 @@ def _abacus(
                 want = (x[i] - row_x[s]) / pitch
                 # The least way to this stretch, before anything is computed.
                 least = max(-want, want + w - sites[s], 0.0) * pitch
-                if least + dy >= best:
+                if least + dy >= best or not fits[sort[i], s]:
                     continue
-                at = _try_row(s, want, w, sites, used, tail, c_x, c_w, c_q, c_e, c_prev)
+                at = _try_row(s, want, w, sites, room, used, tail, c_x, c_w, c_q, c_e, c_prev)
                 if at >= 0:
                     cost = abs(at - want) * pitch + dy
                     if cost < best:
@@ -198,57 +166,69 @@ def _repack(order: Any, first: Any, width: Any, sites: Any, start: Any) -> None:
 
 
 def legalise_cells(design: Design) -> Design:
-    """All movable cells on rows and sites, without overlap, near where they were.
+    """All movable cells on rows and sites, turned as these are, without overlap, near their places.
 
     Raises:
-        InputError: no rows, unequal sites, a cell that is not one row high, or no room left.
+        InputError: no rows, rows on their side or with unequal sites, a cell whose height is no
+            whole number of rows, or no room left.
     """
-    rows = design.rows
-    if rows is None or not len(rows):
-        raise InputError("has no rows to put cells on", where=design.source,
-                         hint="A Bookshelf design needs a .scl, a DEF needs ROW")  # fmt: skip
     movable = (design.kind == CELL) & ~design.fixed
-    cells = np.flatnonzero(movable)
-    if not len(cells):
-        return design
-    y, x, sites, pitch, high = stretches(design, rows, movable)
-    if np.ptp(pitch) > 1e-9 or np.ptp(high) > 1e-9:
-        raise InputError("rows of unequal heights or sites are not supported", where=design.source)
-    tall = np.flatnonzero(np.abs(design.height[cells] - high[0]) > 1e-6)
-    if len(tall):
-        i = int(cells[tall[0]])
-        raise InputError(
-            f"cell {design.names[i]!r} is {design.height[i]:g} high, rows are {high[0]:g}",
-            where=design.source,
-        )
-    site = float(pitch[0])
+    placed, left = design, movable
+    for group in groups(design):
+        members = np.zeros(design.nodes, bool)
+        members[group.cells] = True
+        # Cells of later groups are not there yet; those of earlier ones stay.
+        placed = _legalise_group(placed, group, left)
+        left = left & ~members
+    return placed
+
+
+def _legalise_group(design: Design, group: Group, absent: np.ndarray) -> Design:
+    cells = group.cells
+    free = stretches(design, group.rows, absent)
+    if not len(free):
+        raise InputError("no free row is left for cells", where=design.source)
+    if np.ptp(free.pitch) > 1e-9:
+        raise InputError("rows of unequal sites are not supported", where=design.source)
+    site = float(free.pitch[0])
+    y, x, sites = free.y, free.x, free.sites
     width = np.maximum(np.ceil(design.width[cells] / site - 1e-6), 1).astype(np.int64)
-    if width.sum() > sites.sum():
+    if width.sum() > free.room.sum():
         raise InputError("the cells are wider than all free sites", where=design.source)
+    sort, fits, turns = suits(design, group, free)
     left = design.x[cells] - design.width[cells] / 2
     bottom = design.y[cells] - design.height[cells] / 2
     level_y, level_start = np.unique(y, return_index=True)
     level_start = np.append(level_start, len(y))
     n, m = len(cells), len(y)
     order = np.argsort(left, kind="stable")
-    ints = [np.full(k, -1, np.int64) for k in (m, n, n, n, m, n)]
-    tail, c_prev, place, cell_prev, last, c_last = ints
-    c_x, c_q, c_e = np.zeros(n), np.zeros(n), np.zeros(n)
-    c_w, used, start = np.zeros(n, np.int64), np.zeros(m, np.int64), np.zeros(n, np.int64)
-    failed = _abacus(
-        order, left, bottom, width, y, x, sites, site, level_y, level_start, used, tail,
-        c_x, c_w, c_q, c_e, c_prev, place, cell_prev, last, c_last,
-    )  # fmt: skip
+    orders = [order]
+    if len(fits) > 1:  # if that fails: first those that few sites suit
+        choice = np.array([free.room[row].sum() for row in fits])
+        orders.append(order[np.argsort(choice[sort[order]], kind="stable")])
+    for order in orders:
+        ints = [np.full(k, -1, np.int64) for k in (m, n, n, n, m, n)]
+        tail, c_prev, place, cell_prev, last, c_last = ints
+        c_x, c_q, c_e = np.zeros(n), np.zeros(n), np.zeros(n)
+        c_w, used, start = np.zeros(n, np.int64), np.zeros(m, np.int64), np.zeros(n, np.int64)
+        failed = _abacus(
+            order, left, bottom, width, sort, fits, y, x, sites, free.room, site, level_y,
+            level_start, used, tail, c_x, c_w, c_q, c_e, c_prev, place, cell_prev, last, c_last,
+        )  # fmt: skip
+        if failed < 0:
+            break
     if failed >= 0:
         raise InputError(
             f"no room for cell {design.names[int(cells[failed])]!r}", where=design.source,
-            hint="The free stretches of the rows are too full",
+            hint="The free stretches of the rows that it may stand in are too full",
         )  # fmt: skip
     _settle(m, tail, c_x, c_w, c_prev, c_last, cell_prev, last, width, sites, start)
     in_order = np.lexsort((np.argsort(order), place))
     first = np.searchsorted(place[in_order], np.arange(m + 1))
     _repack(in_order, first, width, sites, start)
-    new_x, new_y = design.x.copy(), design.y.copy()
+    new_x, new_y, turned = design.x.copy(), design.y.copy(), design.orientation.copy()
     new_x[cells] = x[place] + start * site + design.width[cells] / 2
     new_y[cells] = y[place] + design.height[cells] / 2
-    return design.at(new_x, new_y)
+    wanted = turns[sort, place]
+    turned[cells] = np.where(wanted >= 0, wanted, turned[cells])
+    return design.at(new_x, new_y, turned)

@@ -12,12 +12,14 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from sciml.errors import InputError
+from sciml.placement.constraints import keep_out
 from sciml.placement.design import CELL, MACRO, SOFT, Design
 from sciml.placement.detailed import improve_cells
 from sciml.placement.global_placement import GlobalConfig, GlobalPlacer
-from sciml.placement.legalise import legalise_macros
+from sciml.placement.legalise import legalise_macros, stands_free
+from sciml.placement.macro_limits import on_grid
 from sciml.placement.rows import legalise_cells
+from sciml.placement.stretches import groups
 from sciml.placement.wirelength import hpwl
 
 ROUGH = GlobalConfig(bins=128, target=0.85, overflow=0.03, calm=0.03)
@@ -50,9 +52,8 @@ def place_cells(
     Raises:
         InputError: no rows, no room, or a macro without a legal place.
     """
-    if design.rows is None or not len(design.rows):
-        raise InputError("has no rows to put cells on", where=design.source,
-                         hint="A Bookshelf design needs a .scl, a DEF needs ROW")  # fmt: skip
+    groups(design)  # says what cannot be placed before anything is
+    keep_out(design, ~design.fixed)
     began = time.process_time()
     macros = bool(((design.kind <= SOFT) & ~design.fixed).any())
     history: list[dict[str, float]] = []
@@ -81,7 +82,7 @@ def place_cells(
             "overflow": placer.history[-1]["overflow"] if placer.history else 1.0,
         })  # fmt: skip
         if not last:
-            placed = _snap_macros(legalise_macros(placed))
+            placed = _snap_macros(on_grid(legalise_macros(placed)))
             fixed = placed.fixed | (placed.kind == MACRO) | (placed.kind == SOFT)
             placed = replace(placed, fixed=fixed)
         if stopped:
@@ -112,13 +113,7 @@ def _snap_macros(design: Design) -> Design:
         new_x = left + np.round((corner_x - left) / site) * site + width[i] / 2
         new_y = levels[np.abs(levels - corner_y).argmin()] + height[i] / 2
         others = macros[macros != i]
-        clear = (np.abs(x[others] - new_x) >= (width[others] + width[i]) / 2 - 1e-9) | (
-            np.abs(y[others] - new_y) >= (height[others] + height[i]) / 2 - 1e-9
-        )
-        canvas = design.canvas
-        inside = new_x + width[i] / 2 <= canvas.x1 + 1e-9 and new_x >= canvas.x0 + width[i] / 2
-        inside &= new_y + height[i] / 2 <= canvas.y1 + 1e-9 and new_y >= canvas.y0 + height[i] / 2
-        if inside and clear.all():
+        if stands_free(design.at(x, y), int(i), others, new_x, new_y):
             x[i], y[i] = new_x, new_y
     return design.at(x, y)
 

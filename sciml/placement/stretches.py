@@ -1,0 +1,316 @@
+"""Which parts of the rows are free, and for whom.
+
+A stretch is a run of free sites of a row. Fixed objects, macros with their halos, blockages (SOFT
+ones too: this is initial placement) and what is off the die take sites away; regions and PARTIAL
+blockages cut rows into stretches that serve some cells only, or may be filled only in part.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from sciml.errors import InputError
+from sciml.placement.constraints import (
+    ANY_TURN,
+    FENCE,
+    MIRRORED,
+    PARTIAL,
+    UPRIGHT,
+    keep_out,
+    turned_halo,
+)
+from sciml.placement.design import CELL, PORT, Design, Rows
+
+EPS = 1e-6
+
+
+@dataclass(frozen=True)
+class Stretches:
+    """Free parts of rows, sorted by y then x: first site x, number of sites, site pitch, height.
+
+    room: sites that may be filled; row: index of the row; area [n] of `areas`: who may stand here.
+    """
+
+    y: np.ndarray
+    x: np.ndarray
+    sites: np.ndarray
+    pitch: np.ndarray
+    height: np.ndarray
+    room: np.ndarray
+    row: np.ndarray
+    area: np.ndarray
+    areas: list[frozenset[int]]
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+
+@dataclass(frozen=True)
+class Group:
+    """Cells of one height (and site), and the rows that they may start in, as high as they are."""
+
+    cells: np.ndarray
+    rows: Rows
+    levels: int
+    rail: int
+
+
+def groups(design: Design) -> list[Group]:
+    """The movable cells by height, the highest first.
+
+    Raises:
+        InputError: no rows, rows on their side, a height that is no whole number of rows, or no
+            rows with the right supply for cells of several rows.
+    """
+    rows, rules = design.rows, design.constraints
+    if rows is None or not len(rows):
+        raise InputError("has no rows to put cells on", where=design.source,
+                         hint="A Bookshelf design needs a .scl, a DEF needs ROW")  # fmt: skip
+    cells = np.flatnonzero((design.kind == CELL) & ~design.fixed)
+    if not len(cells):
+        return []
+    if (rows.orientation >= 4).any():
+        raise InputError("rows on their side (E, W) are not supported", where=design.source)
+    site, rail = np.full(len(cells), -1), np.ones(len(cells), np.int8)
+    if rules is not None:
+        rail = rules.rail[cells]
+        known = {name for name in rules.sites if name in (rows.sites or ())}
+        names = np.array([name in known for name in rules.sites] + [False])
+        site = np.where(names[rules.site[cells]], rules.site[cells], -1)
+    keys = np.stack([np.round(design.height[cells], 6), site], 1)
+    out = []
+    for high, of_site in np.unique(keys, axis=0)[::-1]:
+        members = (keys == [high, of_site]).all(1)
+        usable = np.ones(len(rows), bool)
+        if of_site >= 0 and rules is not None and rows.sites is not None:
+            usable = np.array([name == rules.sites[int(of_site)] for name in rows.sites])
+        same = usable & (np.abs(rows.height - high) <= EPS)
+        base = same if same.any() else usable & (rows.height <= rows.height[usable].min() + EPS)
+        own = _part(rows, base)
+        levels = int(round(high / float(own.height[0])))
+        if levels < 1 or abs(high - levels * own.height[0]) > EPS:
+            i = int(cells[members][0])
+            raise InputError(
+                f"cell {design.names[i]!r} is {design.height[i]:g} high, rows are "
+                f"{own.height[0]:g}", where=design.source,
+            )  # fmt: skip
+        # A cell of an even number of rows is as good on its head: what counts is what lies below.
+        for supply in np.unique(rail[members]) if levels % 2 == 0 else [0]:
+            part = cells[members & ((rail == supply) | (supply == 0))]
+            start = _stacked(own, levels, int(supply)) if levels > 1 else own
+            if not len(start):
+                raise InputError(
+                    f"no {levels} rows one above the other have the supply that cell "
+                    f"{design.names[int(part[0])]!r} needs", where=design.source,
+                )  # fmt: skip
+            out.append(Group(part, start, levels, int(supply)))
+    return out
+
+
+def _part(rows: Rows, chosen: np.ndarray) -> Rows:
+    index = np.flatnonzero(chosen)
+    return Rows(
+        rows.y[index], rows.height[index], rows.x0[index], rows.x1[index], rows.site[index],
+        rows.orientation[index],
+        None if rows.any_turn is None else rows.any_turn[index],
+        None if rows.sites is None else tuple(rows.sites[i] for i in index),
+    )  # fmt: skip
+
+
+def _stacked(rows: Rows, levels: int, supply: int) -> Rows:
+    """Rows of `levels` times the height that do not overlap, from the bottom up.
+
+    supply: +1 or -1: they begin in a row that is upright or mirrored; 0: in any.
+    """
+    mirrored = len(np.unique(UPRIGHT[rows.orientation])) > 1
+    high = float(rows.height[0])
+    taken, top = [], -np.inf
+    y = np.round(rows.y, 6)
+    by_level = {value: np.flatnonzero(y == value) for value in np.unique(y)}
+    for value, members in by_level.items():
+        if value < top - EPS:
+            continue
+        if mirrored and supply:
+            members = members[UPRIGHT[rows.orientation[members]] == supply]
+        parts = [(int(i), float(rows.x0[i]), float(rows.x1[i])) for i in members]
+        for k in range(1, levels):
+            above = by_level.get(np.round(value + k * high, 6), np.empty(0, np.int64))
+            if mirrored:
+                above_turn = UPRIGHT[rows.orientation[above]]
+            parts = [
+                (i, max(a, float(rows.x0[j])), min(b, float(rows.x1[j])))
+                for i, a, b in parts
+                for n, j in enumerate(above)
+                if (not mirrored
+                    or above_turn[n] == UPRIGHT[rows.orientation[i]] * (-1) ** k)
+                and min(b, float(rows.x1[j])) - max(a, float(rows.x0[j])) > EPS
+            ]  # fmt: skip
+        if parts:
+            taken += parts
+            top = value + levels * high
+    index = np.array([i for i, _, _ in taken], np.int64)
+    part = _part(rows, np.isin(np.arange(len(rows)), []))
+    if not taken:
+        return part
+    # From the first whole site of the row at the bottom.
+    x0 = np.array([rows.x0[i] + np.ceil((a - rows.x0[i]) / rows.site[i] - EPS) * rows.site[i]
+                   for i, a, _ in taken])  # fmt: skip
+    return Rows(
+        rows.y[index], rows.height[index] * levels, x0, np.array([b for _, _, b in taken]),
+        rows.site[index], rows.orientation[index],
+        None if rows.any_turn is None else rows.any_turn[index],
+        None if rows.sites is None else tuple(rows.sites[i] for i in index),
+    )  # fmt: skip
+
+
+def stretches(design: Design, rows: Rows, absent: np.ndarray) -> Stretches:
+    """Free parts of these rows. Everything that has an area and is not `absent` (a mask) is there.
+
+    Raises:
+        InputError: a blockage belongs to a component that moves.
+    """
+    width, height = design.size()
+    rules = design.constraints
+    solid = np.flatnonzero(~absent & (design.kind != PORT) & (width * height > 0))
+    half = np.stack([width, height], 1)[solid] / 2
+    centre = np.stack([design.x, design.y], 1)[solid]
+    boxes = np.concatenate([centre - half, centre + half], 1)
+    partial = np.empty((0, 4))
+    density = np.empty(0)
+    if rules is not None:
+        around = turned_halo(rules.halo, design.orientation)[solid]
+        partial, density = _partial(design, solid[design.kind[solid] == CELL])
+        boxes = np.concatenate([boxes + around * [-1, -1, 1, 1], keep_out(design, absent)])
+    x0, y0, x1, y1 = boxes.T
+    areas: list[frozenset[int]] = [frozenset([-1])]
+    found: list[tuple[float, float, int, float, float, int, int, int]] = []
+    for k in range(len(rows)):
+        site, left = float(rows.site[k]), float(rows.x0[k])
+        bottom, top = float(rows.y[k]), float(rows.y[k] + rows.height[k])
+        total = int(np.floor((rows.x1[k] - left) / site + EPS))
+        hit = np.flatnonzero(
+            (y0 < top - EPS) & (y1 > bottom + EPS) & (x1 > left + EPS) & (x0 < rows.x1[k] - EPS)
+        )
+        at = 0
+        runs = []
+        for j in hit[np.argsort(x0[hit], kind="stable")]:
+            first = int(np.floor((x0[j] - left) / site + EPS))
+            if first > at:
+                runs.append((at, min(first, total)))
+            at = max(at, int(np.ceil((x1[j] - left) / site - EPS)))
+        if at < total:
+            runs.append((at, total))
+        pieces = [(a, b, b - a, 0) for a, b in runs]
+        if rules is not None and (rules.regions or len(partial)):
+            pieces = _cut(design, rows, k, runs, partial, density, areas)
+        for a, b, room, area in pieces:
+            found.append((bottom, left + a * site, b - a, site, top - bottom, room, k, area))
+    found.sort()
+    columns = [np.array(c) for c in zip(*found, strict=True)] or [np.empty(0)] * 8
+    y, x, sites, pitch, high, rooms, row, area_of = columns
+    whole = [c.astype(np.int64) for c in (sites, rooms, row, area_of)]
+    return Stretches(y, x, whole[0], pitch, high, whole[1], whole[2], whole[3], areas)
+
+
+def _partial(design: Design, cells: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """PARTIAL blockages and how full movable cells may still make what is free of them."""
+    rules = design.constraints
+    assert rules is not None
+    blocks = rules.blockages
+    use = blocks.kind == PARTIAL
+    boxes, density = blocks.boxes[use], blocks.density[use].copy()
+    cells = cells[~rules.late[cells]]
+    width, height = design.size()
+    for k, (x0, y0, x1, y1) in enumerate(boxes):
+        w = np.minimum(design.x[cells] + width[cells] / 2, x1)
+        w -= np.maximum(design.x[cells] - width[cells] / 2, x0)
+        h = np.minimum(design.y[cells] + height[cells] / 2, y1)
+        h -= np.maximum(design.y[cells] - height[cells] / 2, y0)
+        there = float((np.maximum(w, 0) * np.maximum(h, 0)).sum())
+        density[k] = max(density[k] - there / max((x1 - x0) * (y1 - y0), 1e-30), 0.0)
+    return boxes, density
+
+
+def _cut(
+    design: Design, rows: Rows, k: int, runs: list[tuple[int, int]], partial: np.ndarray,
+    density: np.ndarray, areas: list[frozenset[int]],
+) -> list[tuple[int, int, int, int]]:  # fmt: skip
+    """Runs of sites cut where regions and PARTIAL blockages begin and end: (a, b, room, area)."""
+    rules = design.constraints
+    assert rules is not None
+    bottom, top = float(rows.y[k]), float(rows.y[k] + rows.height[k])
+    left, site = float(rows.x0[k]), float(rows.site[k])
+    parts = [partial, *(r.boxes for r in rules.regions)]
+    near = [p[(p[:, 1] < top - EPS) & (p[:, 3] > bottom + EPS)] for p in parts]
+    edges = np.unique(np.round((np.concatenate(near)[:, [0, 2]].ravel() - left) / site, 6))
+    out: list[tuple[int, int, int, int]] = []
+    for begin, end in runs:
+        cuts = [begin, *edges[(edges > begin) & (edges < end)].tolist(), end]
+        pieces: list[tuple[int, int, float, frozenset[int]]] = []
+        for low, high in zip(cuts[:-1], cuts[1:], strict=True):
+            a, b = int(np.ceil(low - EPS)), int(np.floor(high + EPS))
+            if b <= a:
+                continue
+            x = left + (low + high) / 2 * site
+            over = [p[(p[:, 0] < x) & (p[:, 2] > x)] for p in near]
+            fences = {n for n, r in enumerate(rules.regions)
+                      if r.kind == FENCE and len(over[n + 1])}  # fmt: skip
+            who = {n for n in range(len(rules.regions))
+                   if fences <= {n} and _covers(over[n + 1], bottom, top)}  # fmt: skip
+            here = frozenset(who | (set() if fences else {-1}))
+            here_partial = (partial[:, 0] < x) & (partial[:, 2] > x)
+            here_partial &= (partial[:, 1] < top - EPS) & (partial[:, 3] > bottom + EPS)
+            most = float(density[here_partial].min(initial=1.0))
+            if pieces and pieces[-1][1] == a and pieces[-1][2:] == (1.0, here) and most == 1.0:
+                a = pieces.pop()[0]
+            pieces.append((a, b, most, here))
+        for a, b, most, here in pieces:
+            if here not in areas:
+                areas.append(here)
+            room = int(np.floor(most * (b - a) + 1e-9))
+            if here and room:
+                out.append((a, b, room, areas.index(here)))
+    return out
+
+
+def _covers(boxes: np.ndarray, bottom: float, top: float) -> bool:
+    """Do boxes that all lie over one x cover bottom .. top without a gap?"""
+    at = bottom
+    for _, y0, _, y1 in boxes[np.argsort(boxes[:, 1])] if len(boxes) else []:
+        if y0 <= at + EPS:
+            at = max(at, y1)
+    return bool(len(boxes)) and at >= top - EPS
+
+
+def suits(
+    design: Design, group: Group, free: Stretches
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(sort of each cell of the group, [sort, stretch] may it stand there, and turned how).
+
+    A turn of -1 leaves the cell as it is.
+    """
+    rules, cells = design.constraints, group.cells
+    if rules is None:
+        allowed, region = np.full(len(cells), ANY_TURN), np.full(len(cells), -1)
+    else:
+        allowed, region = rules.allowed[cells].astype(np.int64), rules.bound_to()[cells]
+    sorts, sort = np.unique(np.stack([allowed, region], 1), axis=0, return_inverse=True)
+    fits = np.zeros((len(sorts), len(free)), bool)
+    turns = np.full((len(sorts), len(free)), -1, np.int64)
+    of_row = group.rows.orientation[free.row]
+    any_turn = np.zeros(len(free), bool)
+    if group.rows.any_turn is not None:
+        any_turn = group.rows.any_turn[free.row]
+    for s, (bits, k) in enumerate(sorts.tolist()):
+        here = np.array([k in area for area in free.areas], bool)
+        fits[s] = here[free.area]
+        choices = [of_row, MIRRORED[of_row]]
+        if group.levels % 2 == 0:  # as good on its head
+            choices += [np.zeros_like(of_row), np.full_like(of_row, 2)]
+        for turn in reversed(choices):
+            turns[s] = np.where((bits >> turn.astype(np.int64)) & 1 == 1, turn, turns[s])
+        fits[s] &= (turns[s] >= 0) | any_turn
+        turns[s] = np.where(any_turn, -1, turns[s])
+    return sort.ravel(), fits, turns
