@@ -32,7 +32,7 @@ def test_commands(bash):
 
 def test_second_words(bash):
     assert complete(bash, "run", "jet") == ["jet_mass", "jet_tagging"]
-    assert set(complete(bash, "jets", "")) == {"tag", "evaluate", "export"}
+    assert set(complete(bash, "jets", "")) == {"tag", "evaluate", "export", "standardise"}
     assert "copy" in complete(bash, "recipes", "")
 
 

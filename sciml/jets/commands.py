@@ -1,4 +1,4 @@
-"""`sciml jets`: tag, evaluate and export."""
+"""`sciml jets`: tag, evaluate, export and standardise."""
 
 from __future__ import annotations
 
@@ -188,6 +188,30 @@ def export(
     print(out)
 
 
+def standardise(
+    config: tyro.conf.Positional[Path],
+    files: tyro.conf.Positional[tuple[str, ...]],
+    out: Out,
+) -> None:
+    """Find centre and scale of the variables of a weaver data config (`method: auto`) from jets.
+
+    Args:
+        config: The data config (YAML).
+        files: Jets; the first `data_fraction` of each file is used, as weaver does.
+        out: Where the config goes with what was found; weaver reads it, too.
+    """
+    from sciml.jets.weaver_config import WeaverConfig
+
+    if out.suffix not in (".yaml", ".yml"):
+        raise InputError("must end in .yaml", where=out)
+    if out.exists() and config.exists() and out.samefile(config):
+        raise InputError("the output would replace the input", where=out)
+    found = WeaverConfig.load(config)
+    found.standardise(found.sample(files))
+    found.save(out)
+    print(out)
+
+
 def progress(total: int, what: str) -> Any:
     """A progress bar with rate and ETA as a context; call what it gives with each advance."""
     import contextlib
@@ -216,4 +240,7 @@ def progress(total: int, what: str) -> Any:
     return bar()
 
 
-COMMANDS: dict[str, Callable[..., Any]] = {"tag": tag, "evaluate": evaluate, "export": export}
+COMMANDS: dict[str, Callable[..., Any]] = {
+    "tag": tag, "evaluate": evaluate, "export": export,
+    "standardise": standardise,
+}  # fmt: skip

@@ -48,6 +48,12 @@ _CONSTANTS: dict[str, dict[str, Any]] = {
 }
 _MODULES = {"np": "np", "numpy": "np", "ak": "ak", "awkward": "ak", "math": "math"}
 _METHODS = "all any argmax argmin astype max mean min prod std sum var".split()
+_OF_VECTORS = (
+    "px py pz E energy e pt pt2 eta phi mass m m2 mass2 M p p2 mag theta costheta rapidity et Et "
+    "mt Mt transverse_mass beta gamma"
+).split()
+"""What a formula may ask of four-vectors, by `vector`'s names."""
+_BETWEEN_VECTORS = "deltaR deltaR2 deltaeta deltaphi deltaangle delta_r delta_phi".split()
 _LENGTH, _DEPTH, _EXPONENT, _PADDING = 20_000, 60, 64, 100_000
 
 _BINARY: dict[type, Callable[[Any, Any], Any]] = {
@@ -91,6 +97,36 @@ def _pad_none(values: Any, length: int, axis: int = 1, clip: bool = False) -> An
     return ak.pad_none(values, int(length), axis=axis, clip=clip)
 
 
+def _four_vectors(*names: str) -> Callable[..., Any]:
+    """A function from components of these names to `vector`'s four-momenta."""
+
+    def build(*components: Any) -> Any:
+        import vector
+
+        vector.register_awkward()
+        if len(components) != len(names):
+            raise InputError(f"four-vectors are made of {', '.join(names)}")
+        return vector.zip(dict(zip(names, components, strict=True)))
+
+    return build
+
+
+def _attribute(values: Any, name: str, where: object) -> Any:
+    """A quantity of four-vectors, or a field of records; nothing else has attributes here."""
+    import vector
+
+    if isinstance(values, ak.Array) and name in _OF_VECTORS:
+        if name in values.fields:
+            return values[name]
+        if isinstance(values, vector.Momentum):
+            return getattr(values, name)
+    raise InputError(
+        f".{name} is asked of something that is no four-vector",
+        where=where,
+        hint="_p4_from_ptetaphie, _p4_from_ptetaphim and _p4_from_pxpypze make them",
+    )
+
+
 _FUNCTIONS: dict[str, Callable[..., Any]] = {
     **{f"np.{name}": getattr(np, name) for name in _NUMPY},
     **{f"ak.{name}": getattr(ak, name) for name in _AWKWARD},
@@ -104,6 +140,12 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "round": np.round,
     "_clip": _clip,
     "_concat": lambda arrays, axis=0: ak.concatenate(list(arrays), axis=axis),
+    "_p4_from_pxpypze": _four_vectors("px", "py", "pz", "energy"),
+    "_p4_from_ptetaphie": _four_vectors("pt", "eta", "phi", "energy"),
+    "_p4_from_ptetaphim": _four_vectors("pt", "eta", "phi", "mass"),
+    "_batch_argsort": ak.argsort,
+    "_batch_gather": lambda array, indices: array[indices],
+    "len": len,
     "_stack": lambda arrays, axis=1: np.stack([ak.to_numpy(a) for a in arrays], axis=axis),
 }
 """Every function a formula may call, by the name it is called by."""
@@ -195,7 +237,10 @@ def _check(node: ast.AST, formula: str, where: object, depth: int) -> None:
     if isinstance(node, ast.Call):
         name = _function(node.func)
         if name is None or name not in _FUNCTIONS:
-            method = isinstance(node.func, ast.Attribute) and node.func.attr in _METHODS
+            method = isinstance(node.func, ast.Attribute) and node.func.attr in (
+                *_METHODS,
+                *_BETWEEN_VECTORS,
+            )
             if not method or (name is not None and "." in name):
                 called = name or ast.unparse(node.func)
                 close = nearest(called, _FUNCTIONS)
@@ -209,7 +254,9 @@ def _check(node: ast.AST, formula: str, where: object, depth: int) -> None:
         return
     if isinstance(node, ast.Attribute):
         module = _MODULES.get(node.value.id) if isinstance(node.value, ast.Name) else None
-        if module is None or node.attr not in _CONSTANTS[module]:
+        if module is None and node.attr in _OF_VECTORS:
+            _check(node.value, formula, where, depth + 1)
+        elif module is None or node.attr not in _CONSTANTS[module]:
             raise refuse(f"the attribute {node.attr}")
         return
     if isinstance(node, ast.Constant):
@@ -243,7 +290,9 @@ def _value(node: ast.AST | None, columns: Mapping[str, Any], where: object) -> A
         hint = "Did you mean " + " or ".join(map(repr, close)) + "?" if close else None
         raise InputError(f"unknown variable {node.id!r}", where=where, hint=hint)
     if isinstance(node, ast.Attribute):
-        module = _MODULES[node.value.id]  # type: ignore[attr-defined]
+        module = _MODULES.get(node.value.id) if isinstance(node.value, ast.Name) else None
+        if module is None:
+            return _attribute(value(node.value), node.attr, where)
         return _CONSTANTS[module][node.attr]
     if isinstance(node, ast.UnaryOp):
         return _UNARY[type(node.op)](value(node.operand))
@@ -287,6 +336,11 @@ def _value(node: ast.AST | None, columns: Mapping[str, Any], where: object) -> A
         array = value(method.value)
         if method.attr == "astype":
             return _astype(array, *args, **options)
+        if method.attr in _BETWEEN_VECTORS:
+            for vectors in (array, *args):
+                _attribute(vectors, "pt", where)
+            between = method.attr.replace("delta_r", "deltaR").replace("delta_phi", "deltaphi")
+            return getattr(array, between)(*args)
         library = ak if isinstance(array, ak.Array) and array.ndim > 1 else np
         return getattr(library, method.attr)(array, *args, **options)
     raise InputError(f"{type(node).__name__} is not allowed", where=where)

@@ -14,52 +14,26 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import awkward as ak
-import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
 from sciml.errors import InputError, nearest
 from sciml.jets import expressions
 from sciml.jets.io import expand, open_jets
+from sciml.jets.weaver_inputs import Input, Variable, read_input, tensor
 from sciml.jets.weaver_weights import Weights, weights
-from sciml.paths import existing_file
+from sciml.paths import atomic_write, existing_file
 
 KEYS = (
     "treename", "selection", "test_time_selection", "preprocess", "new_variables", "inputs",
     "labels", "observers", "monitor_variables", "weights", "bucketing", "branch_magic",
     "file_magic",
 )  # fmt: skip
-_PAD_MODES = ("constant", "wrap")
-
-
-@dataclass(frozen=True)
-class Variable:
-    """One row of an input."""
-
-    name: str
-    center: float | None = None
-    """Subtracted; None: taken as it is, unclipped."""
-    scale: float = 1.0
-    low: float = -5.0
-    high: float = 5.0
-    pad: float = 0.0
-    auto: bool = False
-    """Centre and scale are to be found from the data (`WeaverConfig.standardise`)."""
-
-
-@dataclass(frozen=True)
-class Input:
-    """One tensor for the model: variables x length."""
-
-    variables: tuple[Variable, ...]
-    length: int | None
-    """Particles; None: as many as the longest jet of the batch has."""
-    pad_mode: str
 
 
 @dataclass
@@ -68,8 +42,9 @@ class Batch:
 
     inputs: dict[str, NDArray[np.float32]]
     """name -> [B, variables, length]."""
-    labels: dict[str, NDArray[np.int64]]
-    """name -> [B]; `_label_` for labels of type simple."""
+    labels: dict[str, NDArray[Any]]
+    """name -> [B]; `_label_`, the class, for labels of type simple; of type custom whole numbers
+    are int64 and targets with a fraction floats, as they come out of the formula."""
     observers: dict[str, Any]
     weights: NDArray[np.float32] | None
     rows: NDArray[np.int64]
@@ -92,6 +67,8 @@ class WeaverConfig:
     """Label columns of type simple, in the order of the classes."""
     observers: tuple[str, ...]
     weights: Weights | None
+    options: dict[str, Any] = field(default_factory=dict, repr=False)
+    """What the file says."""
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> WeaverConfig:
@@ -138,7 +115,7 @@ class WeaverConfig:
         auto = str(preprocess.get("method", "manual")).lower().startswith("auto")
         stored = preprocess.get("params") or {}
         inputs = {
-            str(name): _input(name, entry, auto, stored, path)
+            str(name): read_input(name, entry, auto, stored, path)
             for name, entry in _mapping(options, "inputs", path).items()
         }
         if not inputs:
@@ -168,6 +145,7 @@ class WeaverConfig:
             classes=classes,
             observers=tuple(map(str, observers)),
             weights=weights(options.get("weights"), path),
+            options=dict(options),
         )
         config.columns(train=True)
         config.columns(train=False)
@@ -237,9 +215,15 @@ class WeaverConfig:
         return (whole[rows] if selection else whole), rows
 
     def batch(self, events: ak.Array, train: bool = True) -> Batch:
-        """Everything the model gets of `events` that pass the selection."""
+        """Everything the model gets of `events` that pass the selection.
+
+        Raises:
+            InputError: a missing column, a formula that does not work, a jet of no or of several
+                classes; or variables whose centre and scale are not known yet.
+        """
+        self._check_standardised()
         table, rows = self.table(events, train)
-        labels: dict[str, NDArray[np.int64]] = {}
+        labels: dict[str, NDArray[Any]] = {}
         for name, formula in self.labels.items():
             if self.classes:
                 flags = np.stack([ak.to_numpy(table[c]) for c in self.classes], axis=1)
@@ -257,14 +241,40 @@ class WeaverConfig:
                 value = expressions.evaluate(
                     formula, {k: table[k] for k in table.fields}, f"{self.path}: {name}"
                 )
-                labels[name] = ak.to_numpy(value).astype(np.int64)
+                labels[name] = self._target(name, value, len(table))
         return Batch(
-            inputs={name: _tensor(entry, table, self.path) for name, entry in self.inputs.items()},
+            inputs={name: tensor(entry, table, self.path) for name, entry in self.inputs.items()},
             labels=labels,
             observers={name: table[name] for name in self.observers},
             weights=self.weights.of(table, self.path) if train and self.weights else None,
             rows=rows,
         )
+
+    def _target(self, name: str, value: Any, jets: int) -> NDArray[Any]:
+        """The values of a custom label: floats stay floats."""
+        try:
+            target = np.asarray(
+                ak.to_numpy(ak.Array([value] * jets if np.isscalar(value) else value))
+            )
+            if target.dtype.kind not in "biuf":
+                raise ValueError(f"values of type {target.dtype}")
+        except (TypeError, ValueError) as error:
+            reason = " ".join(str(error).split())[:120]
+            raise InputError(
+                f"the label {name!r} is not one number a jet ({reason})", where=self.path
+            ) from error
+        return target if target.dtype.kind == "f" else target.astype(np.int64)
+
+    def _check_standardised(self) -> None:
+        unknown = [v.name for entry in self.inputs.values() for v in entry.variables if v.auto]
+        if unknown:
+            shown = ", ".join(unknown[:4]) + (", ..." if len(unknown) > 4 else "")
+            raise InputError(
+                f"centre and scale of {shown} are to be found from jets (method: auto)",
+                where=self.path,
+                hint="Call `standardise` first, or write them into a config once with "
+                f"`sciml jets standardise {self.path.name} FILES -o OUT.yaml`",
+            )
 
     def iterate(
         self,
@@ -285,6 +295,8 @@ class WeaverConfig:
     def standardise(self, events: ak.Array) -> None:
         """Find centre and scale of `auto` variables from jets: median and the wider 34 % side."""
         table, _ = self.table(events)
+        if not len(table):
+            raise InputError("no jet passes the selection", where=self.path)
         for name, entry in self.inputs.items():
             variables = []
             for v in entry.variables:
@@ -299,6 +311,53 @@ class WeaverConfig:
                 variables.append(v)
             self.inputs[name] = Input(tuple(variables), entry.length, entry.pad_mode)
 
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the config with the centres, scales and weights that were found, as weaver does.
+
+        weaver and `load` take them from there (`preprocess: params`).
+
+        Args:
+            path: the file.
+        """
+        import yaml
+
+        params = {
+            v.name: {
+                "length": entry.length,
+                "pad_mode": entry.pad_mode,
+                "center": "auto" if v.auto else v.center,
+                "scale": v.scale,
+                "min": v.low,
+                "max": v.high,
+                "pad_value": v.pad,
+            }
+            for entry in self.inputs.values()
+            for v in entry.variables
+        }
+        options = {key: value for key, value in self.options.items() if value is not None}
+        options["preprocess"] = {**(options.get("preprocess") or {}), "params": params}
+        if self.weights and self.weights.histograms:
+            found = {name: h.tolist() for name, h in self.weights.histograms.items()}
+            options["weights"] = {**options["weights"], "reweight_hists": found}
+        with atomic_write(Path(path)) as temporary:
+            temporary.write_text(yaml.safe_dump(options, sort_keys=False), encoding="utf-8")
+
+    def sample(self, paths: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> ak.Array:
+        """The first jets of every file, a share of `preprocess: data_fraction`, to standardise by.
+
+        Raises:
+            InputError: see `sciml.jets.io.open_jets`; or no jets.
+        """
+        share = float((self.options.get("preprocess") or {}).get("data_fraction") or 0.1)
+        parts = []
+        for path in expand(paths):
+            with open_jets(path, tree=self.tree) as reader:
+                stop = max(1, int(share * len(reader)))
+                parts += list(reader.iterate(self.columns(), stop=stop))
+        if not parts:
+            raise InputError("no jets to find centre and scale from", where=self.path)
+        return ak.concatenate(parts)
+
     def find_weights(self, events: ak.Array) -> None:
         """Find weights that are not precomputed, from jets (see `sciml.jets.weaver_weights`)."""
         if self.weights:
@@ -310,89 +369,3 @@ def _mapping(options: Mapping[str, Any], key: str, path: Path) -> dict[str, Any]
     if not isinstance(value, dict):
         raise InputError(f"{key!r} must be a mapping, got {type(value).__name__}", where=path)
     return value
-
-
-def _input(name: str, entry: Any, auto: bool, stored: Mapping[str, Any], path: Path) -> Input:
-    where = f"{path}: inputs: {name}"
-    if not isinstance(entry, dict) or not isinstance(entry.get("vars"), list):
-        raise InputError("must have a list `vars`", where=where)
-    for key in entry:
-        if key not in ("vars", "length", "pad_mode"):
-            raise InputError(f"unknown key {key!r}", where=where)
-    mode = str(entry.get("pad_mode", "constant")).lower()
-    if mode not in _PAD_MODES:
-        raise InputError(f"pad_mode must be constant or wrap, got {mode!r}", where=where)
-    if name.endswith("_mask") and mode != "constant":
-        raise InputError("a mask must be padded with a constant", where=where)
-    length = entry.get("length")
-    if length is not None and (not isinstance(length, int) or not 0 < length <= 100_000):
-        raise InputError(f"length must be a whole number > 0, got {length!r}", where=where)
-    variables = []
-    for row in entry["vars"]:
-        row = row if isinstance(row, list) else [row]
-        values = [*row[1:], *[None] * 5][:5]
-        given = len(row) > 1
-        center = values[0] if given else ("auto" if auto else None)
-        scale, low, high, pad = (
-            default if len(row) <= k + 2 else float(row[k + 2])
-            for k, default in enumerate((1.0, -5.0, 5.0, 0.0))
-        )
-        if isinstance(known := stored.get(row[0]), dict):
-            center, scale = known.get("center"), float(known.get("scale", scale))
-            low, high = float(known.get("min", low)), float(known.get("max", high))
-            pad = float(known.get("pad_value", pad))
-        find = center == "auto" and not name.endswith("_mask")
-        number = None if center in (None, "auto") else float(center)
-        variables.append(Variable(str(row[0]), number, scale, low, high, pad, find))
-    return Input(tuple(variables), length, mode)
-
-
-def _tensor(entry: Input, table: ak.Array, path: Path) -> NDArray[np.float32]:
-    """[B, variables, length]: standardised, clipped, cut, padded; NaN becomes 0."""
-    columns = [_ragged(table[v.name]) for v in entry.variables]
-    offsets = columns[0][1]
-    length = entry.length or max(1, int(np.diff(offsets).max(initial=1)))
-    out = np.empty((len(table), len(columns), length), np.float32)
-    for k, (v, (flat, mine)) in enumerate(zip(entry.variables, columns, strict=True)):
-        if not np.array_equal(mine, offsets):
-            raise InputError(
-                f"{entry.variables[0].name!r} and {v.name!r} have lists of different length",
-                where=path,
-            )
-        numbers = (0.0 if v.center is None else v.center, v.scale, v.low, v.high, v.pad)
-        _fill(
-            out[:, k], flat, offsets, np.array(numbers, np.float32), v.center is not None,
-            entry.pad_mode == "wrap",
-        )  # fmt: skip
-    return out
-
-
-def _ragged(values: ak.Array) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """Flat float32 values and offsets of an array of lists; of numbers: lists of one."""
-    if values.ndim == 1:
-        flat = ak.to_numpy(values).astype(np.float32)
-        return flat, np.arange(len(flat) + 1)
-    layout = values.layout
-    if not isinstance(layout, ak.contents.ListOffsetArray):
-        layout = ak.to_packed(values).layout
-    layout = layout.to_ListOffsetArray64(True)
-    offsets = np.asarray(layout.offsets.data)
-    flat = ak.to_numpy(ak.Array(layout.content[: offsets[-1]]))
-    return flat.astype(np.float32, copy=False), offsets
-
-
-@nb.njit(cache=True)
-def _fill(out, flat, offsets, numbers, standardise, wrap):
-    """One variable of one input, a row a jet."""
-    center, scale, low, high, pad = numbers
-    zero = np.float32(0)
-    for row in range(out.shape[0]):
-        first, count = offsets[row], offsets[row + 1] - offsets[row]
-        for place in range(out.shape[1]):
-            if place >= count and not (wrap and count > 0):
-                out[row, place] = zero if wrap else pad
-                continue
-            value = flat[first + (place % count if place >= count else place)]
-            if standardise:
-                value = min(max((value - center) * scale, low), high)
-            out[row, place] = zero if np.isnan(value) else value

@@ -147,6 +147,118 @@ def test_automatic_standardisation(tmp_path, jets):
     assert c.inputs["x"].variables[1].center == 0.0
 
 
+@pytest.mark.parametrize("center", ["auto", None])
+def test_a_config_that_is_not_standardised_is_refused(tmp_path, jets, center):
+    """GeV as they come would go into the network in silence."""
+    row = "part_px" if center is None else ["part_px", center]
+    inputs = {"x": {"length": 8, "vars": [row, ["part_py", 0.0, 1.0]]}}
+    c = config(tmp_path, inputs=inputs, preprocess={"method": "auto", "data_fraction": 0.5})
+    with pytest.raises(InputError, match="part_px.*`standardise`"):
+        c.batch(jets)
+
+
+def test_a_standardised_config_is_written_and_read_back(tmp_path, jets, capsys):
+    from sciml.cli import main
+
+    inputs = {
+        "x": {"length": 8, "pad_mode": "wrap", "vars": ["part_px", ["part_py", 0.0, 1.0]]},
+        "x_mask": {"length": 8, "vars": ["part_mask"]},
+    }
+    auto = {"method": "auto", "data_fraction": 1.0}
+    weights = {
+        "reweight_method": "flat",
+        "reweight_vars": {"jet_pt": [600, 700, 1000], "jet_sdmass": [0, 90, 180]},
+        "reweight_classes": ["label_a", "label_b"],
+    }
+    c = config(tmp_path, inputs=inputs, preprocess=auto, weights=weights)
+    c.standardise(jets)
+    c.find_weights(jets)
+    c.save(tmp_path / "found.yaml")
+    again = WeaverConfig.load(tmp_path / "found.yaml")
+    assert again.inputs == c.inputs
+    one, other = c.batch(jets), again.batch(jets)
+    for name, tensor in one.inputs.items():
+        assert np.array_equal(tensor, other.inputs[name])
+    assert np.array_equal(one.weights, other.weights)
+    filled = ak.to_numpy(ak.num(jets.part_px[one.rows]) > 0)
+    assert np.array_equal(one.inputs["x_mask"].max(axis=(1, 2)), filled)
+
+    with create(tmp_path / "jets.root") as writer:
+        writer.write(jets)
+    config(tmp_path, inputs=inputs, preprocess=auto)
+    command = ["jets", "standardise", str(tmp_path / "data.yaml"), str(tmp_path / "jets.root")]
+    assert main([*command, "-o", str(tmp_path / "out.yaml")]) == 0
+    assert WeaverConfig.load(tmp_path / "out.yaml").inputs == c.inputs
+    assert main([*command, "-o", str(tmp_path / "data.yaml")]) == 2
+    assert "replace the input" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("kind", [np.float64, np.float32, np.int32, bool])
+def test_custom_labels_keep_their_fraction(tmp_path, jets, kind):
+    """A regression target of -2.633 is no class."""
+    value = (ak.to_numpy(jets.jet_pt) - 750.633).astype(kind)
+    labels = {"type": "custom", "value": {"target": "jet_target", "twice": "jet_target * 2"}}
+    c = config(tmp_path, labels=labels, selection=None)
+    batch = c.batch(ak.with_field(jets, value, "jet_target"))
+    got = batch.labels["target"]
+    if np.issubdtype(kind, np.floating):
+        assert got.dtype == kind and np.array_equal(got, value)
+        assert np.array_equal(batch.labels["twice"], value * 2)
+    else:
+        assert got.dtype == np.int64 and np.array_equal(got, value.astype(int))
+    with pytest.raises(InputError, match="'many' is not one number a jet"):
+        c = config(tmp_path, labels={"type": "custom", "value": {"many": "part_px"}})
+        c.batch(jets)
+
+
+def test_four_vectors_in_formulas(tmp_path):
+    """As weaver's examples of AK4 jets have them: lists of pt, eta, phi and E to px, py, pz."""
+    rng = np.random.default_rng(3)
+    counts = [3, 0, 5, 1]
+    made = {n: ak.unflatten(rng.normal(0, 1, 9).astype(np.float32), counts) for n in ("eta", "phi")}
+    made["pt"] = ak.unflatten(rng.exponential(20, 9).astype(np.float32), counts)
+    made["e"] = made["pt"] * np.cosh(made["eta"]) * 1.1
+    columns = {"pt": made["pt"], "eta": made["eta"], "phi": made["phi"], "e": made["e"]}
+    p4 = expressions.evaluate("_p4_from_ptetaphie(pt, eta, phi, e)", columns)
+    wanted = {
+        "px": made["pt"] * np.cos(made["phi"]),
+        "py": made["pt"] * np.sin(made["phi"]),
+        "pz": made["pt"] * np.sinh(made["eta"]),
+        "energy": made["e"],
+        "pt": made["pt"],
+        "eta": made["eta"],
+        "phi": made["phi"],
+        "mass": np.sqrt(made["e"] ** 2 - (made["pt"] * np.cosh(made["eta"])) ** 2),
+    }
+    for name, want in wanted.items():
+        got = expressions.evaluate(f"p4.{name}", {"p4": p4})
+        assert ak.num(got).tolist() == counts
+        assert ak.all(abs(got - want) <= 2e-4 * (1 + abs(want))), name
+    back = "_p4_from_pxpypze(p.px, p.py, p.pz, p.energy).mass"
+    mass = expressions.evaluate(back, {"p": p4})
+    assert ak.all(abs(mass - wanted["mass"]) < 1e-2 * (1 + wanted["mass"]))
+
+
+@pytest.mark.parametrize(
+    "formula",
+    ["x.px", "y.pt", "k.mass", "(x + 1).eta", "_p4_from_ptetaphie(x, x).px", "_p4_from_pxpypze.px",
+     "_p4_from_ptetaphie(x, x, x, x).behavior", "_p4_from_ptetaphie(x, x, x, x).to_xyzt()",
+     "_p4_from_ptetaphie(x, x, x, x).layout", "x.deltaR(x)", "np.pt", "np.px"],
+)  # fmt: skip
+def test_only_four_vectors_have_attributes(formula):
+    with pytest.raises(InputError):
+        expressions.evaluate(formula, COLUMNS)
+
+
+def test_distance_of_four_vectors_goes_round():
+    formula = (
+        "_p4_from_ptetaphim(y, 0*y, 3.1 + 0*y, 0*y).deltaR(_p4_from_ptetaphim(y, 0*y, z, 0*y))"
+    )
+    columns = {"y": np.array([1.0]), "z": np.array([-3.1])}
+    got = expressions.evaluate(formula, columns)
+    assert np.asarray(got)[0] == pytest.approx(2 * np.pi - 6.2, abs=1e-9)
+
+
 def test_from_files_in_any_step(tmp_path, jets):
     with create(tmp_path / "jets.root") as writer:
         writer.write(jets)
