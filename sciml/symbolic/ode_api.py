@@ -13,10 +13,10 @@ from sciml.symbolic.ode import order_of
 from sciml.symbolic.parser import Unknown, parse
 from sciml.symbolic.printing import symbols_of
 from sciml.symbolic.result import Result
+from sciml.symbolic.shipped import model_path
 from sciml.symbolic.solve import TIMEOUT, _constants, variable_name
 from sciml.symbolic.wire import dump, load
 from sciml.symbolic.worker import Worker, shared
-from sciml.weights import find
 
 
 @dataclass(frozen=True)
@@ -158,7 +158,7 @@ def dsolve(
         )
     job = {"kind": "dsolve", "f": dump(residual), "variable": x, "function": name,
            "timeout": timeout, "rules": rules, "sympy": sympy,
-           "model": None if model is None else str(find(model))}  # fmt: skip
+           "model": None if model is None else model_path(model)}  # fmt: skip
     message, before = (worker or shared()).ask(job, timeout)
     if message is None:
         message = before[-1] if before else {"status": "timeout", "how": "the time ran out"}

@@ -16,9 +16,9 @@ from sciml.symbolic.latex_integral import whole_integral
 from sciml.symbolic.parser import check_symbols, parse
 from sciml.symbolic.printing import integral_parts, symbol_name, symbols_of
 from sciml.symbolic.result import PROOFS, Result
+from sciml.symbolic.shipped import default_model, model_path
 from sciml.symbolic.wire import dump, load
 from sciml.symbolic.worker import Worker, shared
-from sciml.weights import find
 
 TIMEOUT = 10.0
 
@@ -150,11 +150,7 @@ def _without_sign(
 def _model(model: str | None) -> str | None:
     if model is None:
         return None
-    if model != "auto":
-        return str(find(model))
-    from sciml.symbolic.shipped import default_model
-
-    return default_model()
+    return default_model() if model == "auto" else model_path(model)
 
 
 def verify(
