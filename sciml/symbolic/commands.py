@@ -23,6 +23,8 @@ def _print(result: Any, as_json: bool, as_latex: bool) -> int:
         print(f"no answer: {result.status} {_reason(result)}".rstrip())
     else:
         print(result.latex() if as_latex else str(result))
+        for line in result.further():
+            print(line)
         where = ", ".join(part for part in (result.how, result.holds, result.remarks()) if part)
         print(
             f"  {result.status} ({where}); {result.method}; {result.seconds:.2f} s",
@@ -247,7 +249,8 @@ def _solve_one(row: dict[str, Any], timeout: float, model: str | None, worker: A
     return {**row, "answer": answer, "status": found.status, "method": found.method,
             "seconds": round(found.seconds, 4), "how": found.how, "holds": found.holds,
             "proof": found.proof, "note": found.remarks(),
-            "candidate": None if found.candidate is None else str(found.candidate)}  # fmt: skip
+            "candidate": None if found.candidate is None else str(found.candidate),
+            **{k: v for k, v in found.as_dict().items() if k in ("others", "singular")}}  # fmt: skip
 
 
 def _solve_all(

@@ -7,17 +7,37 @@ asked last, and the method says so.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from fractions import Fraction
 from typing import Any
 
 from sciml.symbolic import expression as ex
 from sciml.symbolic.algebra import together
 from sciml.symbolic.clock import now
 from sciml.symbolic.expression import Expr
-from sciml.symbolic.ode_check import check_explicit, check_implicit
-from sciml.symbolic.ode_first import METHODS, Context, Proposal, exact, solve_for, tidy
-from sciml.symbolic.ode_second import METHODS_SECOND
+from sciml.symbolic.ode_branches import (
+    candidates,
+    conjugates,
+    constant_solutions,
+    covered,
+    plain,
+    repeated,
+    repeats,
+)
+from sciml.symbolic.ode_check import Region, check_explicit, check_implicit
+from sciml.symbolic.ode_first import (
+    METHODS,
+    Context,
+    Proposal,
+    exact,
+    independent,
+    solve_for,
+    tidy,
+)  # fmt: skip
+from sciml.symbolic.ode_pieces import pieces
+from sciml.symbolic.ode_second import METHODS_SECOND, as_linear
 from sciml.symbolic.ode_substitution import transformed, transformed_second, transformed_swapped
+from sciml.symbolic.result import PROOFS
 from sciml.symbolic.wire import dump, load
 
 _ERRORS = (ex.TooLarge, ex.Undefined, RecursionError, OverflowError, ZeroDivisionError)
@@ -131,43 +151,239 @@ def substituted(residual: Expr, c: Context, order: int) -> Iterator[Proposal]:
         yield from transformed_swapped(F, c)
 
 
+NOT_LOOKED = "other branches and singular solutions were not looked for"
+MAY_LACK = "further solutions may be left out"
+
+
 def solve_job(job: dict[str, Any], send: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
-    """Solve residual = 0 in the worker."""
-    residual, x, y = load(job["f"]), job["variable"], job["function"]
-    order = order_of(residual, y)
+    """Solve residual = 0 in the worker.
+
+    The reply holds the general solution, ``others`` (its other branches) and ``singular``
+    solutions, each checked in the equation, and a ``note`` on what may be left out.
+    """
+    residual, y = load(job["f"]), job["function"]
     started = now()
     end = started + job["timeout"]
+
+    def first(answer: dict[str, Any]) -> None:
+        send({**answer, "note": NOT_LOOKED})
+
+    sides = (
+        pieces(residual, y) if order_of(residual, y) in (1, 2) and job.get("rules", True) else []
+    )
+    found: list[dict[str, Any]] = []
+    missing = ""
+    for k, (side, region) in enumerate(sides):
+        until = now() + (end - now()) / (len(sides) - k + 1)
+        best = _general(side, job, until, first, residual, (region,))
+        if best is not None and best["status"] in PROOFS:
+            found.append(best)
+        else:
+            missing = f"no solution was found where {region.text}"
+    if missing or not sides or any(f["kind"] != "explicit" for f in found):
+        whole = _general(residual, job, end, first, residual, ())
+        if whole is not None and (not found or "only" not in whole["holds"]):
+            found, missing = [whole], ""
+    if not found:
+        late = now() - started > 0.9 * job["timeout"]
+        return {"status": "timeout" if late else "no_answer"}
+    if found[0]["status"] not in PROOFS:
+        return found[0]
+    first(found[0])
+    return _completed(residual, job, end, found, missing)
+
+
+def _general(
+    residual: Expr, job: dict[str, Any], end: float, send: Callable[[dict[str, Any]], None],
+    whole: Expr, known: Sequence[Region],
+) -> dict[str, Any] | None:  # fmt: skip
+    """The best general solution of `residual`, checked in the equation `whole`."""
+    x, y = job["variable"], job["function"]
+    order = order_of(residual, y)
+    started = now()
     best: dict[str, Any] | None = None
+
+    def checked(found: Iterator[Proposal]) -> Iterator[dict[str, Any]]:
+        return _checked(whole, x, y, order, found, known)
+
     if job.get("rules", True) and order in (1, 2):
         share = 0.6 if job.get("sympy", True) else 0.85 if job.get("model") else 0.95
-        c = Context(x, y, started + share * job["timeout"])
+        c = Context(x, y, started + share * (end - started))
         for stage in (proposals, substituted):
-            for answer in _checked(residual, x, y, order, stage(residual, c, order)):
-                if _rank(answer) == 3:
+            for answer in checked(stage(residual, c, order)):
+                if _rank(answer) == 4:
                     return answer
                 if best is None or _rank(answer) > _rank(best):
                     best = answer
-                    send(answer)
+                    if _rank(best):
+                        send(answer)
                 if now() > c.deadline:
                     break
-            if best is not None and _rank(best) == 2:
+            if best is not None and _rank(best) >= 2:
                 return best
-    if best is not None and best["status"] == "verified":
+    if best is not None and best["status"] in PROOFS:
         return best
     if job.get("model") and order in (1, 2) and now() < end:
-        for answer in _checked(residual, x, y, order, _guesses(residual, x, y, order, job)):
-            if answer["status"] == "verified":
+        for answer in checked(_guesses(residual, x, y, order, job)):
+            if answer["status"] in PROOFS:
                 return answer
             best = best or answer
     if job.get("sympy", True) and now() < end:
-        for answer in _checked(residual, x, y, order, _sympy(residual, x, y, order)):
-            if answer["status"] == "verified":
+        for answer in checked(_sympy(residual, x, y, order)):
+            if answer["status"] in PROOFS:
                 return answer
             best = best or answer
-    if best is not None:
-        return best
-    late = now() - started > 0.9 * job["timeout"]
-    return {"status": "timeout" if late else "no_answer"}
+    return best
+
+
+def _completed(
+    residual: Expr, job: dict[str, Any], end: float, found: list[dict[str, Any]], missing: str
+) -> dict[str, Any]:
+    """The reply: the solutions found, proved where possible, with what they leave out."""
+    x, y = job["variable"], job["function"]
+    order = order_of(residual, y)
+    c = Context(x, y, now() + 0.5 * max(0.0, end - now()))
+    main, others = found[0], found[1:]
+    singular: list[dict[str, Any]] = []
+    complete = False
+    try:
+        name = y + "'" * order
+        forms = [F for g in _factors(residual, name) for F in _isolated(g, name)]
+        complete = len(forms) == 1 and not missing and _is_linear(forms[0], c, order)
+        if not complete and not missing:
+            others += _branches(residual, forms, job, c, [main, *others])
+        if not complete:
+            singular = _singular(residual, forms, c, order, [main, *others])
+    except _ERRORS:
+        pass
+    notes = [missing] if missing else []
+    if singular and repeats(residual, y):
+        notes.append("zeros of circular functions repeat: with a period added they are solutions")
+    if not complete:
+        notes.append(MAY_LACK)
+    for solution in (main, *others, *singular):
+        solution.update(_proved(residual, solution, x, y, order))
+    return {**main, "others": others, "singular": singular, "note": "; ".join(notes)}
+
+
+def _proved(residual: Expr, solution: dict[str, Any], x: str, y: str, order: int) -> dict[str, Any]:
+    """Status, how and where, with a proof looked for."""
+    answer = load(solution["answer"])
+    if "only" in solution["holds"]:
+        return {}
+    if solution["kind"] == "explicit":
+        general = {f"c{k}" for k in range(1, order + 1)} <= answer.free
+        check = check_explicit(residual, answer, x, y, order, general=general)
+    else:
+        check = check_implicit(residual, answer, x, y)
+    if check.status not in PROOFS:
+        return {}
+    return {"status": check.status, "how": check.how, "holds": check.holds}
+
+
+def _is_linear(F: Expr, c: Context, order: int) -> bool:
+    """Whether y' = F or y'' = F is linear, so that the general solution is the whole."""
+    if order == 2:
+        return as_linear(F, c) is not None
+    return independent(F.diff(c.y), c.y) and not any(
+        n.op in ("abs", "sign") and c.y in n.free for n in ex.subtrees(F)
+    )
+
+
+def _branches(
+    residual: Expr, forms: list[Expr], job: dict[str, Any], c: Context, found: list[dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """Further general solutions: with the other sign of a root, or of another slope."""
+    order = order_of(residual, c.y)
+    constants = [f"c{k}" for k in range(1, order + 1)]
+    out: list[dict[str, Any]] = []
+
+    def new(Z: Expr) -> bool:
+        families = [load(f["answer"]) for f in [*found, *out] if f["kind"] == "explicit"]
+        return not any(covered(Y, Z, c.x, constants) for Y in families)
+
+    def turn_round(known: dict[str, Any]) -> None:
+        for Z in conjugates(load(known["answer"])) if known["kind"] == "explicit" else ():
+            if c.left() < 0 or len(out) > 4:
+                return
+            method = known["method"] + ", another branch"
+            tried = list(_checked(residual, c.x, c.y, order, iter([("explicit", Z, method)])))
+            if tried and _rank(tried[0]) >= 3 and new(Z):
+                out.append(tried[0])
+
+    turn_round(found[0])
+    if order == 1 and len(forms) > 1:
+        for F in forms[:3]:
+            equation = ex.symbol(c.y + "'") - F
+            if c.left() < 0:
+                break
+            if any(_solves(equation, f, c) for f in [*found, *out]):
+                continue
+            more = _general(equation, {**job, "model": None, "sympy": False},
+                            now() + c.left() / 2, lambda message: None, residual, ())  # fmt: skip
+            if more is not None and _rank(more):
+                out.append(more)
+                turn_round(more)
+    if order == 2 and _any_constant(residual, c.y) and new(ex.number(Fraction(137, 100))):
+        out.append({"answer": dump(ex.symbol("c1")), "kind": "explicit", "method": "constants",
+                    "status": "verified", "how": "symbolic",
+                    "holds": "everywhere it is defined"})  # fmt: skip
+    return out
+
+
+def _any_constant(residual: Expr, y: str) -> bool:
+    """Whether y = c1 solves a second-order equation."""
+    still = {ex.symbol(y + "'"): ex.ZERO, ex.symbol(y + "''"): ex.ZERO}
+    try:
+        return ex.substitute(residual, still) is ex.ZERO
+    except ex.Undefined:
+        return False
+
+
+def _solves(equation: Expr, found: dict[str, Any], c: Context) -> bool:
+    answer = load(found["answer"])
+    if found["kind"] == "explicit":
+        return check_explicit(equation, answer, c.x, c.y, 1, prove=False).points > 4
+    return check_implicit(equation, answer, c.x, c.y, prove=False).points > 4
+
+
+def _singular(
+    residual: Expr, forms: list[Expr], c: Context, order: int, found: list[dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """Solutions without constants that no family found covers."""
+    constants = [f"c{k}" for k in range(1, order + 1)]
+    out: list[dict[str, Any]] = []
+    seen: set[Expr] = set()
+    if order == 1:
+        solution = (found[0]["kind"], load(found[0]["answer"]))
+        tries = candidates(residual, forms, solution, c)
+    else:
+        tries = constant_solutions(residual, forms, c)
+    while c.left() > 0 and len(out) < 6:
+        Z = next(tries, None)
+        if Z is None:
+            break
+        Z = tidy(Z)
+        if Z in seen or not plain(Z, c.y, constants):
+            continue
+        seen.add(Z)
+        try:
+            check = check_explicit(residual, Z, c.x, c.y, order, general=False, prove=False)
+            if check.status not in PROOFS or "complex" in check.holds:
+                continue
+            families = [load(f["answer"]) for f in found
+                        if f["kind"] == "explicit" and "only" not in f["holds"]]  # fmt: skip
+            if any(covered(Y, Z, c.x, constants) for Y in families):
+                continue
+            if repeated(Z, [load(s["answer"]) for s in out], c.x):
+                continue
+            if "only" in check.holds and any(n.op == "abs" for n in ex.subtrees(Z)):
+                continue  # a root of a square, right on one side
+        except _ERRORS:
+            continue
+        out.append({"answer": dump(Z), "kind": "explicit", "method": "singular",
+                    "status": check.status, "how": check.how, "holds": check.holds})  # fmt: skip
+    return out
 
 
 def _guesses(residual: Expr, x: str, y: str, order: int, job: dict[str, Any]) -> Iterator[Proposal]:
@@ -180,16 +396,23 @@ def _guesses(residual: Expr, x: str, y: str, order: int, job: dict[str, Any]) ->
 
 
 def _rank(answer: dict[str, Any]) -> int:
-    """3: verified, explicit and real; 2: verified and implicit; 1: verified with complex values."""
-    if answer["status"] != "verified":
+    """4: explicit and real; 3: on a part only; 2: implicit; 1: with complex values, or implicit on
+    a part only; 0: not confirmed."""
+    if answer["status"] not in PROOFS:
         return 0
     if "complex" in answer["holds"]:
         return 1
-    return 3 if answer["kind"] == "explicit" else 2
+    part = "only" in answer["holds"]
+    return (4 if answer["kind"] == "explicit" else 2) - part
 
 
 def _checked(
-    residual: Expr, x: str, y: str, order: int, found: Iterator[Proposal]
+    residual: Expr,
+    x: str,
+    y: str,
+    order: int,
+    found: Iterator[Proposal],
+    known: Sequence[Region] = (),
 ) -> Iterator[dict[str, Any]]:
     seen: set[tuple[str, Expr]] = set()
     while True:
@@ -199,16 +422,16 @@ def _checked(
                 continue
             seen.add((kind, answer))
             if kind == "explicit":
-                checked = check_explicit(residual, answer, x, y, order)
+                checked = check_explicit(residual, answer, x, y, order, prove=False, known=known)
             elif order == 1:
-                checked = check_implicit(residual, answer, x, y)
+                checked = check_implicit(residual, answer, x, y, prove=False, known=known)
             else:
                 continue
         except StopIteration:
             return
         except _ERRORS:
             continue
-        if checked.status == "verified" or checked.points:
+        if checked.agrees or checked.points:
             yield {
                 "answer": dump(answer), "kind": kind, "method": method, "status": checked.status,
                 "how": checked.how, "holds": checked.holds,

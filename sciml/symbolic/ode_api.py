@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from sciml.errors import InputError
@@ -20,15 +20,45 @@ from sciml.symbolic.worker import Worker, shared
 
 
 @dataclass(frozen=True)
+class Solution:
+    """One more solution: y = expression, or, where `implicit`, expression(x, y) = c1; checked in
+    the equation like the first. Attributes as of `Result`."""
+
+    expression: Expr
+    implicit: bool
+    status: str
+    how: str
+    holds: str
+
+    def __str__(self) -> str:
+        return f"{self.expression} = c1" if self.implicit else str(self.expression)
+
+
+@dataclass(frozen=True)
 class OdeResult(Result):
     """A solution: y = expression, or, where `implicit`, expression(x, y) = c1.
 
     c1 and c2 are the constants of integration.
+
+    Attributes:
+        others: other branches of the general solution.
+        singular: solutions that the general one does not hold for any value of its constants.
+            Where more of either kind may exist, `note` says so.
     """
 
     function: str = "y"
     variable: str = "x"
     implicit: bool = False
+    others: tuple[Solution, ...] = field(default=(), kw_only=True)
+    singular: tuple[Solution, ...] = field(default=(), kw_only=True)
+
+    def further(self) -> list[str]:
+        """A line for each other branch and singular solution."""
+        return [
+            f"{kind}: {solution}" + (f"  ({solution.holds})" if "only" in solution.holds else "")
+            for kind, several in (("another branch", self.others), ("singular", self.singular))
+            for solution in several
+        ]
 
     @property
     def expr(self) -> Any:
@@ -60,6 +90,11 @@ class OdeResult(Result):
     def as_dict(self) -> dict[str, Any]:
         out = super().as_dict()
         out["implicit"] = self.implicit
+        for name, several in (("others", self.others), ("singular", self.singular)):
+            out[name] = [
+                {"expr": str(s), "implicit": s.implicit, "status": s.status, "how": s.how,
+                 "holds": s.holds} for s in several
+            ]  # fmt: skip
         if self.expression is not None:
             out["expr"] = str(self)
         return out
@@ -163,8 +198,14 @@ def dsolve(
     if message is None:
         message = before[-1] if before else {"status": "timeout", "how": "the time ran out"}
     answer = load(message["answer"]) if message.get("answer") else None
+    others, singular = (
+        tuple(Solution(load(s["answer"]), s["kind"] == "implicit", s["status"], s["how"],
+                       s["holds"]) for s in message.get(key, ()))
+        for key in ("others", "singular")
+    )  # fmt: skip
     return OdeResult(
         str(residual), answer, message["status"], message.get("method", ""),
         message.get("how", ""), message.get("holds", ""), time.perf_counter() - started,
         symbols_of(ode, variable), name, x, message.get("kind") == "implicit",
+        note=message.get("note", ""), others=others, singular=singular,
     )  # fmt: skip

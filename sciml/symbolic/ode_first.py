@@ -54,6 +54,9 @@ class Context:
         if budget <= 0.02:
             return None
         scale, core = constant_factor(tidy(f), name)
+        by_parts = linear_fractions(core, name)
+        if by_parts is not None:
+            return scale * by_parts
         search = Search(now() + budget)
         found = search.integrate(core, name) or search.best
         return None if found is None else scale * found.answer
@@ -98,13 +101,94 @@ def freeze(e: Expr, c: Context, name: str) -> Expr | None:
     t = tidy(e)
     if name not in t.free:
         return t
-    for value in (Fraction(1), Fraction(2), Fraction(1, 2), Fraction(0), Fraction(3)):
+    for value in _PLAIN:
         try:
             out = at(t, ex.symbol(name), value)
-            if same(out, t):
+            if not foreign(out, t) and same(out, t):
                 return out
         except ex.Undefined:
             continue
+    return None
+
+
+_PLAIN = (Fraction(0), Fraction(1), Fraction(-1), Fraction(2))
+"""Where a function that does not vary is looked at; larger numbers would stay in the answer."""
+
+
+def _numbers(e: Expr) -> set[Expr]:
+    """The irrational numbers in e: sin(1), log(2), 3**(1/2), without those of other numbers."""
+    return {
+        n for n in ex.subtrees(e) if not n.free and n.op not in ("num", "add", "mul", "I", "pi")
+    }
+
+
+def _offsets(e: Expr) -> set[Fraction]:
+    """The numbers added inside functions and roots: 1 of sin(y + 1)."""
+    out = set()
+    for n in ex.subtrees(e):
+        for u in n.args if n.op in ex.FUNCTIONS or n.op == "pow" else ():
+            out |= {t.value for t in terms(u) if t.op == "num" and u.op == "add"}
+    return out
+
+
+def foreign(new: Expr, old: Expr) -> bool:
+    """Whether `new` holds a number that comes from the point that was put into `old`."""
+    return not (_numbers(new) <= _numbers(old) and _offsets(new) <= _offsets(old))
+
+
+def _sums_of_angles(e: Expr) -> Expr:
+    """sin(a + b) and cos(a + b) multiplied out."""
+    memo: dict[Expr, Expr] = {}
+    for n in ex.subtrees(e):
+        args = tuple(memo[a] for a in n.args)
+        out = n if args == n.args else ex.rebuild(n, args)
+        if out.op in ("sin", "cos") and out.args[0].op == "add":
+            first, *rest = out.args[0].args
+            a, b = (_sums_of_angles(ex.call(f, first)) for f in ("sin", "cos"))
+            s, c = (_sums_of_angles(ex.call(f, ex.add(rest))) for f in ("sin", "cos"))
+            out = a * c + b * s if out.op == "sin" else b * c - a * s
+        memo[n] = out
+    return ex_expand(memo[e])
+
+
+def _split_sums(e: Expr) -> list[Expr]:
+    """The factors, exp(a + b) and c**(a + b) taken apart."""
+    factors: list[Expr] = []
+    for f in e.args if e.op == "mul" else (e,):
+        base, exponent = ex.base_and_exponent(f)
+        if exponent.op == "add" and (f.op == "exp" or not base.free):
+            factors += [ex._node("exp", (t,)) if f.op == "exp" else ex.power(base, t)
+                        for t in exponent.args]  # fmt: skip
+        else:
+            factors.append(f)
+    return factors
+
+
+def separated(F: Expr, x: str, y: str) -> tuple[Expr, Expr] | None:
+    """(g, h) with F = g(x) h(y), by its factors; else by its values at a point that leaves no
+    number of its own behind."""
+    for form in dict.fromkeys((F, tidy(F), _sums_of_angles(F))):
+        g, h = ex.ONE, ex.ONE
+        for f in _split_sums(form):
+            if y not in f.free:
+                g = g * f
+            elif x not in f.free:
+                h = h * f
+            else:
+                break
+        else:
+            return g, h
+    sx, sy = ex.symbol(x), ex.symbol(y)
+    for x0 in _PLAIN:
+        for y0 in _PLAIN:
+            try:
+                gx, hy, scale = at(F, sy, y0), at(F, sx, x0), at(at(F, sx, x0), sy, y0)
+                if scale is ex.ZERO or foreign(ex.add((gx, hy)), F) or foreign(scale, F):
+                    continue
+                if same(F * scale, gx * hy):
+                    return gx / scale, hy
+            except ex.Undefined:
+                continue
     return None
 
 
@@ -119,8 +203,7 @@ def solve_for(relation: Expr, y: Expr, rhs: Expr) -> list[Expr]:
             _other_branches(form, name, rhs, direct, out)
             break
     if not out:
-        whole = ex_expand(tidy(relation - rhs))
-        top = numerator(whole)
+        top = numerator(tidy(relation - rhs))
         second = top.diff(name).diff(name)
         if name not in second.free and second is not ex.ZERO:
             b, c = at(top.diff(name), y, 0), at(top, y, 0)
@@ -175,18 +258,72 @@ def _from_integrals(
     """left(y) = right(x) + c1: explicit where y can be had."""
     if left is None or right is None:
         return
-    for shape in (left, merge_logarithms(left)):
-        for found in solve_for(shape, c.sy, right + C1):
-            yield "explicit", found, name
-        if shape.op == "log" or _log_like(shape):
-            k, core = ex.split_coefficient(shape)
-            for found in solve_for(core.args[0], c.sy, C1 * ex.call("exp", right / ex.number(k))):
+    scale = _scale_of_logarithms(left, c.y)
+    plain = left if scale is ex.ONE else ex.add([tidy(t / scale) for t in terms(left)])
+    for shape in dict.fromkeys((plain, merge_logarithms(plain))):
+        k, core = ex.split_coefficient(shape)
+        if core.op == "log":  # log(u) = r + c as u = c exp(r), which holds for both signs of u
+            inner = _half_angle(core.args[0])
+            power = C1 * ex.call("exp", tidy(right / scale) / ex.number(k))
+            for found in solve_for(inner, c.sy, power):
                 yield "explicit", found, name
+        for found in solve_for(shape, c.sy, tidy(right / scale) + C1):
+            yield "explicit", found, name
     yield "implicit", left - right, name
 
 
-def _log_like(e: Expr) -> bool:
-    return ex.split_coefficient(e)[1].op == "log"
+def terms(e: Expr) -> tuple[Expr, ...]:
+    """The summands."""
+    return e.args if e.op == "add" else (e,)
+
+
+def _scale_of_logarithms(left: Expr, y: str) -> Expr:
+    """The symbols before all logarithms of a sum of such: k of k log(u) - 2 k log(v)."""
+    factors = []
+    for term in terms(left):
+        found = [f for f in (term.args if term.op == "mul" else (term,)) if f.op == "log"]
+        if len(found) != 1 or y not in found[0].free:
+            return ex.ONE
+        factors.append(tidy(term / found[0]))
+    first = factors[0]
+    if not first.free or y in first.free:
+        return ex.ONE
+    return first if all(tidy(f / first).op == "num" for f in factors) else ex.ONE
+
+
+def _half_angle(e: Expr) -> Expr:
+    """sin(u)/(1 + cos(u)) as tan(u/2)."""
+    for n in e.args if e.op == "mul" else ():
+        if n.op == "sin":
+            u = n.args[0]
+            short = ex.call("tan", u / 2)
+            rest = e * (1 + ex.call("cos", u)) / n
+            if not any(m.op in ("sin", "cos") for m in ex.subtrees(rest)):
+                return rest * short
+    return e
+
+
+def linear_fractions(f: Expr, name: str) -> Expr | None:
+    """The antiderivative of k / ((a y + b) (c y + d) ...) with symbols among a, b, c, d."""
+    y = ex.symbol(name)
+    factor, lines = ex.ONE, []
+    for part in f.args if f.op == "mul" else (f,):
+        if name not in part.free:
+            factor = factor * part
+            continue
+        base, exponent = ex.base_and_exponent(part)
+        if exponent is not ex.MINUS or name in (slope := base.diff(name)).free:
+            return None
+        lines.append((base, slope))
+    if len(lines) < 2 or not f.free - {name}:
+        return None
+    out = []
+    for base, slope in lines:
+        root = at(base, y, 0) / (-slope)
+        others = ex.mul([at(other, y, root) for other, _ in lines if other is not base])
+        value = tidy(factor / (slope * others))
+        out.append(value * ex.call("log", base))
+    return ex.add(out)
 
 
 def quadrature(F: Expr, c: Context) -> Iterator[Proposal]:
@@ -214,18 +351,12 @@ def linear(F: Expr, c: Context) -> Iterator[Proposal]:
 
 
 def separable(F: Expr, c: Context) -> Iterator[Proposal]:
-    for x0, y0 in ((Fraction(1), Fraction(1)), (Fraction(7, 5), Fraction(9, 7)),
-                   (Fraction(1, 2), Fraction(2)), (Fraction(2), Fraction(1, 3))):  # fmt: skip
-        try:
-            gx, hy, scale = at(F, c.sy, y0), at(F, c.sx, x0), at(at(F, c.sx, x0), c.sy, y0)
-            if scale is ex.ZERO or not same(F * scale, gx * hy):
-                continue
-        except ex.Undefined:
-            continue
-        left = c.integral(tidy(scale / hy), c.y)
-        right = c.integral(tidy(gx), c.x)
-        yield from _from_integrals(left, right, c, "separable")
+    found = separated(F, c.x, c.y)
+    if found is None or found[1] is ex.ONE:
         return
+    g, h = found
+    left, right = c.integral(tidy(1 / h), c.y), c.integral(tidy(g), c.x)
+    yield from _from_integrals(left, right, c, "separable")
 
 
 def bernoulli(F: Expr, c: Context) -> Iterator[Proposal]:

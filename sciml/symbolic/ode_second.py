@@ -20,6 +20,7 @@ from sciml.symbolic.ode_first import (
     same,
     tidy,
 )  # fmt: skip
+from sciml.symbolic.ode_linear import independent_pair, particular
 from sciml.symbolic.ode_variable import NEW, in_new_variable
 
 C2 = ex.symbol("c2")
@@ -57,12 +58,12 @@ def _elementary_pairs(e: Linear, c: Context) -> Iterator[tuple[Expr, Expr, str]]
     x = c.sx
     p, q = freeze(e.p, c, c.x), freeze(e.q, c, c.x)
     if p is not None and q is not None:
-        yield *_constant(p, q, x), "constant coefficients"
+        yield *independent_pair(p, q, x), "constant coefficients"
         return
     px, qx = freeze(tidy(e.p * x), c, c.x), freeze(tidy(e.q * x**2), c, c.x)
     if px is not None and qx is not None:
         log = ex.call("log", x)
-        a, b = _constant(px - 1, qx, log)
+        a, b = independent_pair(px - 1, qx, log)
         yield a, b, "Euler"
         return
     for first in exponential_solutions(e.p, e.q, c.x):
@@ -90,20 +91,6 @@ def _homogeneous_pairs(e: Linear, c: Context) -> Iterator[tuple[Expr, Expr, str]
             return
     yield from _by_invariant(e, c)
     yield from _by_new_variable(e, c)
-
-
-def _constant(p: Expr, q: Expr, x: Expr) -> tuple[Expr, Expr]:
-    """exp(m x) with m**2 + p m + q = 0."""
-    d = tidy(p**2 - 4 * q)
-    if d is ex.ZERO:
-        base = ex.call("exp", -p / 2 * x)
-        return base, x * base
-    if ex.negative(d) and not d.free:
-        w = ex.sqrt(-d) / 2
-        base = ex.call("exp", -p / 2 * x)
-        return base * ex.call("cos", w * x), base * ex.call("sin", w * x)
-    root = ex.sqrt(d)
-    return ex.call("exp", (root - p) / 2 * x), ex.call("exp", (-root - p) / 2 * x)
 
 
 def _particular(e: Linear, c: Context) -> Iterator[tuple[Expr, str]]:
@@ -153,12 +140,12 @@ def _by_invariant(e: Linear, c: Context) -> Iterator[tuple[Expr, Expr, str]]:
     scale = tidy(ex.call("exp", -big / 2))
     fixed = freeze(i, c, c.x)
     if fixed is not None:
-        a, b = _constant(ex.ZERO, fixed, c.sx)
+        a, b = independent_pair(ex.ZERO, fixed, c.sx)
         yield scale * a, scale * b, "normal form"
         return
     euler = freeze(tidy(i * c.sx**2), c, c.x)
     if euler is not None:
-        a, b = _constant(ex.MINUS, euler, ex.call("log", c.sx))
+        a, b = independent_pair(ex.MINUS, euler, ex.call("log", c.sx))
         yield scale * a, scale * b, "normal form, Euler"
 
 
@@ -179,7 +166,7 @@ def _by_new_variable(e: Linear, c: Context) -> Iterator[tuple[Expr, Expr, str]]:
         return
     t = c.integral(tidy(root), c.x)
     if t is not None:
-        a, b = _constant(k, ex.number(sign), t)
+        a, b = independent_pair(k, ex.number(sign), t)
         yield a, b, "new variable"
 
 
@@ -192,12 +179,24 @@ def linear_second(F: Expr, c: Context) -> Iterator[Proposal]:
         if e.r is ex.ZERO:
             yield "explicit", general, name
             return
+        guess = _undetermined(e, c) if name == "constant coefficients" else None
+        simple = not (e.p.free | e.q.free) - {c.x}
+        if guess is not None and not simple:  # variation would bring a page of exponentials
+            yield "explicit", general + guess, name + ", undetermined coefficients"
+            return
         w = tidy(u * v.diff(c.x) - v * u.diff(c.x))
         first = c.integral(tidy(v * e.r / w), c.x)
         second = c.integral(tidy(u * e.r / w), c.x)
         if first is not None and second is not None:
             yield "explicit", general + tidy(v * second - u * first), name + ", variation"
+        if guess is not None:
+            yield "explicit", general + guess, name + ", undetermined coefficients"
         return
+
+
+def _undetermined(e: Linear, c: Context) -> Expr | None:
+    p, q = freeze(e.p, c, c.x), freeze(e.q, c, c.x)
+    return None if p is None or q is None else particular(p, q, e.r, c.x)
 
 
 def _first_order(F: Expr, c: Context) -> Iterator[Expr]:

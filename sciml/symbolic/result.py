@@ -93,6 +93,10 @@ class Result:
 
         return latex(self.expression)
 
+    def further(self) -> list[str]:
+        """Lines for what else solves the problem; of a differential equation alone."""
+        return []
+
     def remarks(self) -> str:
         """What stands beside the answer: that it is not proved, where it jumps."""
         first = NOT_PROVED if self.status == "sampled" else ""
