@@ -167,7 +167,14 @@ def _convert(hint: Any, raw: Any, name: str, problems: list[str]) -> Any:
     elif hint is Path and isinstance(raw, str | Path):
         return Path(raw)
     elif hint is float and isinstance(raw, int | float) and not isinstance(raw, bool):
-        return float(raw)
+        try:
+            number = float(raw)
+        except OverflowError:
+            number = math.nan
+        if not math.isnan(number):
+            return number
+        problems.append(f"`{name}` must be a number, got {_shown(raw)}")
+        return None
     elif hint is float and isinstance(raw, str):
         # YAML 1.1 reads 1e-3 (no dot) as text.
         try:

@@ -94,12 +94,14 @@ def read_openfold(path: str | Path) -> AlphaFold:
 
 def read_config(path: str | Path) -> AlphaFoldConfig:
     """The sizes of a checkpoint's network."""
-    return _config_of_state(read_state(path), path)
+    return _config_of_state(read_state(path, whole=False), path)
 
 
-def read_state(path: str | Path) -> dict[str, Tensor]:
-    """A checkpoint's tensors under this package's names; they stay in the file until used."""
-    content = pickles.read(path, "checkpoint")
+def read_state(path: str | Path, *, whole: bool = True) -> dict[str, Tensor]:
+    """A checkpoint's tensors under this package's names; they stay in the file until used.
+
+    `whole`: compare its checksums."""
+    content = pickles.read(path, "checkpoint", whole=whole)
     named: dict[str, Tensor] = {}
     for key, value in pickles.state_dict(content, _WITHIN, path).items():
         name = openfold_name(key)

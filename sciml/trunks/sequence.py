@@ -59,9 +59,9 @@ class SequenceConfig(TrunkConfig):
     """Probability of dropping a unit of a residual branch."""
     buckets: Annotated[int, Range(min=2)] = 32
     """Buckets of sequence distances."""
-    reach: Annotated[int, Range(min=2)] = 128
+    reach: Annotated[int, Range(min=2, max=1_000_000)] = 128
     """Distance beyond which all are alike [tokens]."""
-    tree_reach: Annotated[int, Range(min=0)] = 0
+    tree_reach: Annotated[int, Range(min=0, max=1000)] = 0
     """Steps up and down the tree that are told apart; 0 = no tree positions."""
     pad: Annotated[int, Range(min=0)] = 0
     """Token id of padding."""

@@ -37,12 +37,13 @@ _LEGACY = 4
 """Pickles at the start of a file from before torch 1.6: magic number, version, system, content."""
 
 
-def read(path: str | Path, what: str = "file of weights") -> Any:
+def read(path: str | Path, what: str = "file of weights", *, whole: bool = True) -> Any:
     """What `torch.save` wrote, on the CPU; tensors of a zip file stay in it until they are used.
 
     Args:
         path: the file.
         what: it should be, for messages.
+        whole: read a zip file to its end to compare checksums; not needed for sizes alone.
 
     Raises:
         InputError: no such file, a damaged one, or one with anything but dense tensors, numbers,
@@ -53,7 +54,7 @@ def read(path: str | Path, what: str = "file of weights") -> Any:
     zipped = zipfile.is_zipfile(path)
     try:
         if zipped:
-            _check_archive(path, size)
+            _check_archive(path, size, whole)
         else:
             with open(path, "rb") as file:
                 if file.read(2) == b"PK":
@@ -98,7 +99,7 @@ def state_dict(content: Any, keys: tuple[str, ...], where: object) -> dict[str, 
     return dict(content)
 
 
-def _check_archive(path: Path, size: int) -> None:
+def _check_archive(path: Path, size: int, whole: bool) -> None:
     """Members are stored, each once, together no larger than the file; so is the pickle."""
     with zipfile.ZipFile(path) as archive:
         members = archive.infolist()
@@ -111,6 +112,11 @@ def _check_archive(path: Path, size: int) -> None:
         pickles = [m for m in members if m.filename.endswith("data.pkl")]
         if len(pickles) != 1:
             raise InputError("is no file of torch.save: a zip file without its data.pkl")
+        if whole:
+            for member in members:  # reading to the end compares the checksum
+                with archive.open(member) as file:
+                    while file.read(1 << 20):
+                        pass
         if pickles[0].file_size > MAX_PICKLE:
             raise InputError(f"holds a pickle of more than {MAX_PICKLE} bytes")
         _check_pickle(io.BytesIO(archive.read(pickles[0])))
