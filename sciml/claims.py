@@ -26,6 +26,16 @@ TRACES = ("checkpoints", "metrics.jsonl", "features", "pairs.npz", "policies")
 """What runs of version 0.1, which claimed by their config.yaml, have somewhere in their folder."""
 
 
+RESULTS = (
+    "report.html", "metrics.jsonl", "results.json", "scores.json", "table.md", "runs.jsonl",
+    "model.safetensors", "policy.safetensors", "embedder.safetensors", "predictions.parquet",
+    "pretrained.json", "families.json", "search.gif", "pairs.npz", "validation.npz", "checkpoints",
+    "runs", "trunk", "pretrain", "finetune", "features", "pretraining", "pretrained", "policies",
+    "predictions", "finetuned", "folded", "placed",
+)  # fmt: skip
+"""What recipes write: in a folder without a claim it is somebody else's."""
+
+
 @dataclass(frozen=True)
 class Claim:
     """What a run says of its folder."""
@@ -55,6 +65,10 @@ def claim(out: Path, recipe: str, config: Any, command: str) -> None:
     if before is None:
         before = _of_first_version(out)
     if before is None:
+        for path in (out / name for name in RESULTS):
+            if path.exists():
+                raise InputError("is there, and no run that this folder knows of made it",
+                                 where=path, hint="Choose another --out")  # fmt: skip
         file = _settings_file(out, now)
         if not (out / file).exists():
             settings.save_yaml(config, out / file, comment=command)

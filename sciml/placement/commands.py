@@ -167,6 +167,7 @@ def place(
         resume: Go on with a search that was interrupted (its state lies beside the output).
         json: Print one JSON object.
     """
+    from sciml.locks import locked_file
     from sciml.placement.annealing import AnnealingConfig
     from sciml.placement.io import write_design
     from sciml.placement.placer import place as place_design
@@ -176,24 +177,23 @@ def place(
     found = _read(design, plc, pl, lef, canvas, grid)
     target = _target(found, design, output)
     state = target.parent / f".{target.name}.search.npz"
-    if not resume:
-        state.unlink(missing_ok=True)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    placed = place_design(
-        found,
-        budget=_seconds(budget),
-        seed=seed,
-        start=start,
-        method=method,
-        policy=policy,
-        movable=movable,
-        config=AnnealingConfig(chains=chains, workers=workers, centred=centred),
-        state=state,
-        report=None if json else _progress,
-    )
-    files = write_design(placed.design, target)
-    if not placed.stopped:
-        state.unlink(missing_ok=True)
+    with locked_file(target):
+        placed = place_design(
+            found,
+            budget=_seconds(budget),
+            seed=seed,
+            start=start,
+            method=method,
+            policy=policy,
+            movable=movable,
+            config=AnnealingConfig(chains=chains, workers=workers, centred=centred),
+            state=state,
+            resume=resume,
+            report=None if json else _progress,
+        )
+        files = write_design(placed.design, target)
+        if not placed.stopped:
+            state.unlink(missing_ok=True)
     if not placed.scores["legal"]:
         print(f"the result is not legal: `sciml placement check {design}` with it says where",
               file=sys.stderr)  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,9 @@ from sciml.protein import memory, metrics, relaxation, report, residues
 from sciml.protein.alignment import Alignment
 from sciml.protein.alignment_io import read_alignment, read_fasta
 from sciml.protein.alphafold_weights import MultimerGiven
+from sciml.protein.contacts import ContactPredictor
 from sciml.protein.features import DEFAULT_FEATURES, FeatureConfig, published
+from sciml.protein.folder import found_before, working, write_found
 from sciml.protein.hhsearch import hhsearch_templates
 from sciml.protein.model import AlphaFoldConfig
 from sciml.protein.prediction import read_done, write_done, write_ranking
@@ -175,24 +178,35 @@ def run_fold(run: FoldRun) -> list[dict[str, Any]]:
     written = [run.out / name for name in ("report.html", "ranking.json")]
     if not left and all(path.is_file() and path.stat().st_size for path in written):
         return rows
-    if run.db is not None and not run.dry_run:
-        jobs = [_searched(job, run.db, run.relatives or run.out) for job in jobs]
-        left = [job for job in jobs if finished[job.name] is None]
-    if run.relax:
-        _check_relaxable(left)
+    _check(run, left, len(jobs))
     if run.templates is not None:
-        if run.hhr is not None and len(jobs) > 1 and not run.hhr.is_dir():
-            raise InputError(
-                f"holds the hits of one chain, there are {len(jobs)} to fold",
-                where=run.hhr,
-                hint="Give a folder with NAME.hhr for each chain",
-            )
         left = [_templated(job, run) for job in left]
-    rows += _fold_coarse(run, left) if run.params is None else _fold_alphafold(run, left)
-    if not run.dry_run:
+    fold = _fold_coarse if run.params is None else _fold_alphafold
+    if run.dry_run:
+        return rows + fold(run, left)
+    with working(run.out, [job.name for job in left]):
+        if run.db is not None:
+            jobs = [_searched(job, run.db, run.relatives or run.out) for job in jobs]
+            alignments = {job.name: job.alignment for job in jobs}
+            left = [replace(job, alignment=alignments[job.name]) for job in left]
+        rows += fold(run, left)
         write_ranking(rows, run.out / "ranking.json")
         _write_page(run, jobs, rows)
     return rows
+
+
+def _check(run: FoldRun, left: list[Job], count: int) -> None:
+    """Refuse what cannot be folded before anything is searched for or written."""
+    if run.params is None and left:
+        ContactPredictor.from_pretrained(run.model, run.device)
+    if run.relax:
+        _check_relaxable(left)
+    if run.hhr is not None and count > 1 and not run.hhr.is_dir():
+        raise InputError(
+            f"holds the hits of one chain, there are {count} to fold",
+            where=run.hhr,
+            hint="Give a folder with NAME.hhr for each chain",
+        )
 
 
 def _fold_by_each(run: FoldRun) -> list[dict[str, Any]]:
@@ -214,19 +228,20 @@ def _fold_by_each(run: FoldRun) -> list[dict[str, Any]]:
     if multimer is not None and not configs:
         raise multimer
     rows = []
-    for file, config in configs.items():
-        part = replace(run, params=file, out=run.out / file.stem, relatives=run.out)
-        without = run.templates is not None and config.templates is None
-        console.print(f"{file.stem}" + (", which takes no templates" if without else ""))
-        if without:
-            part = replace(part, templates=None, hhr=None)
-        rows += [row | {"name": f"{file.stem}/{row['name']}"} for row in run_fold(part)]
-    if not run.dry_run:
-        write_ranking(rows, run.out / "ranking.json")
-        jobs = find_jobs(run.input)
-        if run.db is not None:
-            jobs = [_searched(job, run.db, run.out) for job in jobs]
-        _write_page(run, jobs, rows)
+    with nullcontext() if run.dry_run else working(run.out, []):
+        for file, config in configs.items():
+            part = replace(run, params=file, out=run.out / file.stem, relatives=run.out)
+            without = run.templates is not None and config.templates is None
+            console.print(f"{file.stem}" + (", which takes no templates" if without else ""))
+            if without:
+                part = replace(part, templates=None, hhr=None)
+            rows += [row | {"name": f"{file.stem}/{row['name']}"} for row in run_fold(part)]
+        if not run.dry_run:
+            write_ranking(rows, run.out / "ranking.json")
+            jobs = find_jobs(run.input)
+            if run.db is not None:
+                jobs = [_searched(job, run.db, run.out) for job in jobs]
+            _write_page(run, jobs, rows)
     return rows
 
 
@@ -303,14 +318,12 @@ def _searched(job: Job, db: Path, out: Path) -> Job:
 
     if job.alignment.depth > 1:
         return job
-    kept = out / f"{job.name}.a3m"
-    if kept.exists():
-        found = read_alignment(kept)
-        if found.row(0) == job.alignment.row(0):
-            return replace(job, alignment=found)
+    path = out / f"{job.name}.a3m"
+    if found := found_before(path, job.alignment):
+        return replace(job, alignment=found)
     alignment = search(job.alignment.sequence(), db, name=job.name).alignment
-    alignment.write(kept)
-    console.print(f"{kept}: {alignment.depth} sequences found")
+    write_found(path, alignment)
+    console.print(f"{path}: {alignment.depth} sequences found")
     return replace(job, alignment=alignment)
 
 
@@ -422,7 +435,7 @@ def _fold_alphafold(run: FoldRun, jobs: list[Job]) -> list[dict[str, Any]]:
 
 def _fold_coarse(run: FoldRun, jobs: list[Job]) -> list[dict[str, Any]]:
     from sciml.protein.contact_features import cost
-    from sciml.protein.contacts import MAX_COLUMNS, ContactPredictor
+    from sciml.protein.contacts import MAX_COLUMNS
     from sciml.protein.folding import fold
 
     free = memory.available()

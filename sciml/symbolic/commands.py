@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import tyro
 
+from sciml import kept
 from sciml.errors import InputError
 
 _MAX_LINE = 200_000
@@ -149,27 +150,34 @@ def solve_file(
         workers: Problems solved at the same time, each in a process of its own.
         model: Trained model that guesses where rules fail: auto, none, a name or a path.
     """
+    from sciml.locks import locked_file
     from sciml.paths import atomic_write, existing_file
+    from sciml.symbolic.shipped import model_path
 
     problems = read_problems(existing_file(file, "file of problems"))
     if not 1 <= workers <= 256:
         raise InputError(f"workers must be 1 to 256, got {workers}")
     if output.resolve() == file.resolve():
         raise InputError("the output would overwrite the problems", where=output)
-    output.parent.mkdir(parents=True, exist_ok=True)
-    part = output.with_name(output.name + ".part")
-    done = _done(part if part.exists() else output, problems)
-    todo = [i for i in range(len(problems)) if i not in done]
-    if done:
-        print(f"{len(done)} of {len(problems)} problems were solved before", file=sys.stderr)
-    with part.open("a", encoding="utf-8") as log:
-        if not part.stat().st_size:
-            for i, row in sorted(done.items()):
-                log.write(json.dumps({"_": i, **row}) + "\n")
-        _solve_all(problems, todo, done, log, timeout, workers, None if model == "none" else model)
-    with atomic_write(output) as path:
-        path.write_text("".join(json.dumps(done[i]) + "\n" for i in range(len(problems))), "utf-8")
-    part.unlink()
+    if model not in ("auto", "none"):
+        model_path(model)
+    with locked_file(output):
+        part = output.with_name(output.name + ".part")
+        begun = _done(part, problems)
+        done = _done(output, problems) | begun
+        if not begun and part.exists() and b"\n" in part.read_bytes():
+            raise InputError("is there, and holds no answers to these problems", where=part,
+                             hint="Move it away or choose another output")  # fmt: skip
+        todo = [i for i in range(len(problems)) if i not in done]
+        if done:
+            print(f"{len(done)} of {len(problems)} problems were solved before", file=sys.stderr)
+        log = kept.Rows(part)
+        known = None if model == "none" else model
+        _solve_all(problems, todo, done, log, timeout, workers, known)
+        with atomic_write(output) as path:
+            rows = (kept.seal(done[i]) + "\n" for i in range(len(problems)))
+            path.write_text("".join(rows), "utf-8")
+        part.unlink(missing_ok=True)
     counts: dict[str, int] = {}
     for row in done.values():
         counts[row["status"]] = counts.get(row["status"], 0) + 1
@@ -212,15 +220,18 @@ def _done(path: Path, problems: list[dict[str, Any]]) -> dict[int, dict[str, Any
     if not path.exists():
         return out
     keys = ("integrand", "ode", "variable", "function", "constants")
-    for i, line in enumerate(path.read_text("utf-8").splitlines()):
+    damaged = 0
+    for i, line in enumerate(path.read_bytes().splitlines(keepends=True)):
         try:
-            row = json.loads(line)
-        except json.JSONDecodeError:
-            continue  # the line that was being written when the run was stopped
-        at = row.pop("_", i)
-        if at < len(problems) and "status" in row:
-            if all(row.get(k) == problems[at].get(k) for k in keys):
-                out[at] = row
+            row = kept.unseal(line)
+            at = row.pop("_", i)
+            if 0 <= at < len(problems) and "status" in row:
+                if all(row.get(k) == problems[at].get(k) for k in keys):
+                    out[at] = row
+        except (ValueError, TypeError):  # the last may be half: the run was stopped at it
+            damaged += line.endswith(b"\n")
+    if damaged:
+        kept.warn(f"{path}: {damaged} damaged lines; their problems are solved again")
     return out
 
 
@@ -287,8 +298,7 @@ def _solve_all(
                 ):  # fmt: skip
                     i, row = job.result()
                     done[i] = row
-                    log.write(json.dumps({"_": i, **row}) + "\n")
-                    log.flush()
+                    log.add({"_": i, **row})
             except BaseException:
                 for job in jobs:
                     job.cancel()

@@ -20,6 +20,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from sciml.errors import InputError
 from sciml.kept import Rows, append, warn
 from sciml.paths import atomic_write, unwritable
 
@@ -48,6 +49,9 @@ class MetricsLog:
         self.path = path
         content = path.read_bytes() if path.exists() else b""
         whole = b""
+        if keep_up_to is None and content.strip() and not _records(content):
+            raise InputError("is there, and no training wrote it", where=path,
+                             hint="Move it away, or train in another folder")  # fmt: skip
         if keep_up_to is not None:
             whole = content[: mark["bytes"]] if mark else b""
             if mark is None or hashlib.sha256(whole).hexdigest() != mark["sha256"]:
