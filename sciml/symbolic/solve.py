@@ -14,6 +14,7 @@ from sciml.symbolic.checking import Check
 from sciml.symbolic.expression import Expr
 from sciml.symbolic.latex_integral import whole_integral
 from sciml.symbolic.parser import check_symbols, parse
+from sciml.symbolic.powers import as_powers, exceptions
 from sciml.symbolic.printing import integral_parts, symbol_name, symbols_of
 from sciml.symbolic.result import PROOFS, Result
 from sciml.symbolic.shipped import default_model, model_path
@@ -73,8 +74,9 @@ def integrate(
         f: the integrand: text such as ``"x*exp(x)"``, LaTeX (``\\int x e^{x}\\,dx`` may bring its
             variable and limits along), or a SymPy expression, whose symbols the answer uses again.
         variable: its variable; may be left out where the integrand has only one symbol.
-        limits: (a, b) for a definite integral: numbers or expressions without variables. Where the
-            integrand or the antiderivative is singular between them the result is split or refused.
+        limits: (a, b) for a definite integral: numbers, expressions without the variable, or
+            infinity (``"oo"``, ``float("inf")``, SymPy's ``oo``). The status may then be
+            ``diverges``; see `sciml.symbolic.definite` for what is proved.
         constants: names of symbols that stand for constants; any other symbol is refused.
         timeout: seconds.
         model: the trained model that guesses where the rules fail: a name or a path, ``"auto"``
@@ -96,7 +98,9 @@ def integrate(
     elif type(f).__name__ == "Integral":
         f, variable, limits = integral_parts(f, variable, limits)
     if limits is not None:
-        limits = _limit(limits[0]), _limit(limits[1])
+        from sciml.symbolic.definite import between, read_end
+
+        ends = read_end(limits[0], read), read_end(limits[1], read)
     e = read(f)
     if not 0 < timeout <= 86_400:
         raise InputError(f"timeout must be positive seconds, at most a day, got {timeout}")
@@ -105,31 +109,23 @@ def integrate(
         "kind": "integrate", "f": dump(e), "variable": x, "timeout": timeout,
         "model": _model(model), "rules": rules, "beam": beam,
     }  # fmt: skip
-    message, before = (worker or shared()).ask(job, timeout)
+    worker = worker or shared()
+    if limits is not None:
+        return between(e, x, *ends, job, worker, symbols, _constants(constants), started)
+    message, before = worker.ask(job, timeout)
     if message is None:
         message = before[-1] if before else {"status": "timeout", "how": "the time ran out"}
     answer, candidate = (load(message[key]) if message.get(key) else None
                          for key in ("answer", "candidate"))  # fmt: skip
-    result = Result(
+    note = message.get("note", "")
+    if answer is not None:
+        note = "; ".join(filter(None, (note, exceptions(answer, e, {x}))))
+        answer = as_powers(answer)
+    return Result(
         str(e), answer, message["status"], message.get("method", ""), message.get("how", ""),
         message.get("holds", ""), time.perf_counter() - started, symbols, candidate=candidate,
-        continuous=message.get("continuous"), note=message.get("note", ""),
+        continuous=message.get("continuous"), note=note,
     )  # fmt: skip
-    if limits is None:
-        return result
-    from sciml.symbolic.definite import between
-
-    return between(e, x, result, *limits, started)
-
-
-def _limit(value: Any) -> Expr:
-    """An end of the interval; infinite ones are named before the parser meets them."""
-    if str(value).strip().lstrip("+-").lower() in ("oo", "inf", "infinity", r"\infty"):
-        raise InputError(
-            f"the limits must be finite, got {value}",
-            hint="Take the limit of the antiderivative, or of the value for growing limits.",
-        )
-    return read(value)
 
 
 def _without_sign(
@@ -155,10 +151,10 @@ def _model(model: str | None) -> str | None:
 
 def verify(
     integrand: Any, answer: Any, variable: Any = None, *, constants: Collection[Any] = (),
-    timeout: float = TIMEOUT,
+    timeout: float = TIMEOUT, seed: int | None = None,
 ) -> Check:  # fmt: skip
-    """Whether d answer / d variable = integrand: numbers first, algebra after, in a process that
-    is ended when the time is up.
+    """Whether d answer / d variable = integrand: points first, a proof after, in a process that
+    is ended when the time is up. The points are drawn anew each time, but for a `seed`.
 
     Returns:
         A `Check` with ``.verified`` (proved), ``.proof``, ``.status``, ``.continuous``, ``.how``,
@@ -172,7 +168,8 @@ def verify(
     x = chosen or check_symbols(ex.add((f, candidate)), chosen, names, symbols)
     for e in (f, candidate):
         check_symbols(e, x, names, symbols)
-    job = {"kind": "verify", "f": dump(f), "answer": dump(candidate), "variable": x}
+    job = {"kind": "verify", "f": dump(f), "answer": dump(candidate), "variable": x,
+           "seed": seed}  # fmt: skip
     message, before = shared().ask(job, timeout)
     seconds = time.perf_counter() - started
     if message is None and before:

@@ -118,35 +118,6 @@ def test_unsolvable_ends_in_time() -> None:
     assert time.perf_counter() - started < 30
 
 
-def test_definite() -> None:
-    result = integrate("1/(2+cos(x))", limits=(0, "2*pi"))  # the antiderivative jumps at pi
-    assert result.verified and result.expression is parse("2*pi/sqrt(3)")
-    assert integrate("abs(x)", limits=(-1, 2)).expression is parse("5/2")
-    assert integrate("x", limits=(2, 2)).expression is parse("0")
-    assert integrate("sign(x)", limits=(-1, 2)).expression is parse("1")
-    root = integrate("sqrt(x)", limits=(0, 4))  # a branch point at the end of the interval
-    assert root.verified and root.expression is parse("16/3")
-    for infinite in ("oo", float("-inf"), r"\infty"):
-        with pytest.raises(InputError, match="finite"):
-            integrate("exp(-x)", limits=(0, infinite))
-    for f, limits in (("1/x", (-1, 1)), ("1/(x-1)^2", (0, 3)), ("tan(x)", (0, 2))):
-        with pytest.raises(InputError, match="singular"):
-            integrate(f, limits=limits)
-
-
-def test_quadrature_alone_needs_many_digits() -> None:
-    """An antiderivative that was not verified gives a value only where 20 digits agree."""
-    from sciml.symbolic.definite import between
-    from sciml.symbolic.result import Result
-
-    def value(text: str) -> Result:
-        found = Result("x", parse(text), "unverified")
-        return between(parse("x"), "x", found, parse("0"), parse("pi"), time.perf_counter())
-
-    assert value("x^2/2").verified
-    assert not value("x^2/2 + x/10^12").verified
-
-
 def test_worker_is_killed_and_restarted() -> None:
     worker = Worker()
     try:

@@ -1,0 +1,510 @@
+"""Where an expression may stop being continuous on an interval, and exactly where that is.
+
+`troubles` covers the interval with balls: a cell is clear when the arguments of every function with
+a pole, a corner or a cut keep away from them, and is halved when not. What is left after
+`DEPTH` halvings are narrow cells about single points. `locate` then solves for the point.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+from sciml.symbolic import expression as ex
+from sciml.symbolic.clock import now
+from sciml.symbolic.evaluate import Program
+from sciml.symbolic.expression import Expr
+from sciml.symbolic.intervals import Chart, ball, plain, precision
+
+DEPTH = 64
+BITS = 192
+MAX_CELLS = 400
+MAX_STEPS = 150_000
+_ERRORS = (ValueError, ZeroDivisionError, OverflowError, ArithmeticError)
+Ball = Any
+
+
+def _at(z: Ball, *points: int) -> bool:
+    """Whether z may be one of the real points, or is no number."""
+    return not z.is_finite() or any((z - p).contains(0) for p in points)
+
+
+def _off_axis(z: Ball) -> bool:
+    """Whether z may leave the real axis: only then can a cut be crossed along the real line."""
+    return bool(z.imag != 0)
+
+
+def _cut(z: Ball, beyond: int, upward: bool = False) -> bool:
+    """Whether z may cross the real axis below (above) `beyond`."""
+    side = z.real > beyond if not upward else z.real < beyond
+    return _off_axis(z) and bool(z.imag.contains(0)) and not side
+
+
+def _ends(z: Ball) -> bool:
+    return _at(z, -1, 1) or _cut(z, -1) or _cut(z, 1, upward=True)
+
+
+def _imaginary(z: Ball) -> bool:
+    """Whether z may cross the imaginary axis beyond i or -i."""
+    if not z.is_finite():
+        return True
+    return _off_axis(z) and bool(z.real.contains(0)) and not abs(z.imag) < 1
+
+
+def _over(test: Callable[[Ball], bool]) -> Callable[[Ball], bool]:
+    return lambda z: _at(z, 0) or test(1 / z)
+
+
+_TESTS: dict[str, Callable[[Ball], bool]] = {
+    "abs": lambda z: _at(z, 0), "sign": lambda z: _at(z, 0) or _off_axis(z),
+    "log": lambda z: _at(z, 0) or _cut(z, 0),
+    "asin": _ends, "acos": _ends, "atanh": _ends, "atan": _imaginary, "asinh": _imaginary,
+    "acosh": lambda z: _at(z, -1, 1) or _cut(z, 1),
+    "acot": _over(_imaginary), "acsch": _over(_imaginary), "asec": _over(_ends),
+    "acsc": _over(_ends), "acoth": _over(_ends),
+    "asech": _over(lambda z: _at(z, -1, 1) or _cut(z, 1)),
+    "Ei": lambda z: _at(z, 0) or _cut(z, 0), "Ci": lambda z: _at(z, 0) or _cut(z, 0),
+    "Chi": lambda z: _at(z, 0) or _cut(z, 0), "li": lambda z: _at(z, 0, 1) or _cut(z, 1),
+    "dilog": lambda z: _at(z, 1) or _cut(z, 1, upward=True),
+}  # fmt: skip
+_POLES = frozenset("tan cot sec csc tanh coth sech csch".split())
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A narrow stretch low <= s <= high of a chart that could not be cleared, and the nodes that
+    may be discontinuous there."""
+
+    chart: Chart
+    low: Fraction
+    high: Fraction
+    nodes: tuple[Expr, ...]
+
+    @property
+    def first(self) -> bool:
+        """Whether it lies at the beginning of what the charts cover."""
+        return self.low == 0 and not self.chart.inner[0]
+
+    @property
+    def last(self) -> bool:
+        """Whether it lies at an end of what the charts cover."""
+        return self.high == 1 and not self.chart.inner[1]
+
+    def ball(self) -> Any:
+        """The points x of the cell."""
+        return self.chart.cell(self.low, self.high)
+
+
+_REAL = frozenset("num sym pi add mul exp sin cos sinh cosh tanh sech atan asinh erf abs sign Si "
+                  "fresnels fresnelc Shi erfi".split())  # fmt: skip
+
+
+def is_real(e: Expr) -> bool:
+    """Whether e is real for every real x by its form alone."""
+    return all(
+        n.op in _REAL or (n.op == "pow" and n.args[1].op == "num"
+                          and (n.args[1].value.denominator == 1 or positive(n.args[0])))
+        for n in ex.subtrees(e)
+    )  # fmt: skip
+
+
+def positive(e: Expr, least: int = 1) -> bool:
+    """Whether e is above 0 for every real x by its form alone (`least` 0: or equal)."""
+    if e.op == "num":
+        return e.value > 0 or (e.value == 0 and not least)
+    if e.op in ("exp", "cosh", "sech"):
+        return is_real(e.args[0])
+    if e.op == "abs":
+        return not least or positive(e.args[0])
+    if e.op == "mul":
+        return all(positive(a, least) for a in e.args)
+    if e.op == "add":
+        return all(positive(a, 0) for a in e.args) and any(positive(a, least) for a in e.args)
+    if e.op == "pow" and e.args[1].op == "num":
+        k = e.args[1].value
+        if positive(e.args[0]):
+            return True
+        even = k.denominator == 1 and k.numerator % 2 == 0 and k > 0
+        return even and not least and is_real(e.args[0])
+    return e.op == "pi"
+
+
+def critical(e: Expr, x: str) -> list[Expr]:
+    """The nodes of e that may be discontinuous for some x."""
+    out = []
+    for n in ex.subtrees(e):
+        if x not in n.free:
+            continue
+        if n.op in ("pow", "log", "abs", "sign") and positive(n.args[0]):
+            continue
+        if n.op in ("tanh", "sech", "atan", "asinh") and is_real(n.args[0]):
+            continue
+        if n.op == "pow":
+            k = n.args[1]
+            if k.op != "num" or k.value.denominator > 1 or k.value < 0:
+                out.append(n)
+        elif n.op in _TESTS or n.op in _POLES:
+            out.append(n)
+    return out
+
+
+def is_clear(op: str, u: Ball, out: Ball) -> bool:
+    """Whether the function is continuous about the value u of its operand; `out` is its value."""
+    if op in _POLES:
+        return bool(out.is_finite())
+    return op not in _TESTS or not _TESTS[op](u)
+
+
+def _troubled(n: Expr, z: Ball, out: Ball) -> bool:
+    if n.op == "pow":
+        k = n.args[1]
+        if k.op == "num" and k.value.denominator == 1:
+            return _at(z, 0)
+        return _at(z, 0) or _cut(z, 0)
+    return not is_clear(n.op, z, out)
+
+
+def troubles(
+    e: Expr, x: str, chart: Chart, deadline: float, only: frozenset[str] | None = None
+) -> list[Cell] | None:
+    """The cells of the chart that are left; None when they are too many, or no narrow ones.
+
+    Args:
+        only: names of operators to look at; all that may be discontinuous by default.
+    """
+    nodes = [n for n in critical(e, x) if only is None or n.op in only]
+    if not nodes:
+        return []
+    inner = [n.args[0] for n in nodes]
+    program, slopes = Program(*inner, *nodes), Program(*[u.diff(x) for u in inner])
+    middle_of = Program(*inner)
+
+    def left(low: Fraction, high: Fraction, depth: int) -> list[int]:
+        cell = chart.cell(low, high)
+        try:
+            values = program.balls({x: cell})
+        except _ERRORS:
+            return list(range(len(nodes)))
+        bad = [i for i, n in enumerate(nodes) if _troubled(n, values[i], values[len(nodes) + i])]
+        if not bad or depth < 8:
+            return bad
+        try:  # the mean value theorem tells u from a point where it only touches
+            slope, center = slopes.balls({x: cell}), middle_of.balls({x: cell.mid()})
+        except _ERRORS:
+            return bad
+        step = cell - cell.mid()
+        return [
+            i for i in bad
+            if nodes[i].op in _POLES or _troubled(nodes[i], center[i] + slope[i] * step, values[i])
+        ]  # fmt: skip
+
+    with precision(BITS):
+        first = 16
+        stack = [(Fraction(k, first), Fraction(k + 1, first), 4) for k in reversed(range(first))]
+        found: list[tuple[Fraction, Fraction, list[int]]] = []
+        steps = 0
+        while stack:
+            low, high, depth = stack.pop()
+            steps += 1
+            late = steps % 64 == 0 and now() > deadline
+            if late or steps > MAX_STEPS or len(found) > 8 * MAX_CELLS:
+                return None
+            bad = left(low, high, depth)
+            if not bad:
+                continue
+            if depth >= DEPTH:
+                found.append((low, high, bad))
+                continue
+            middle = (low + high) / 2
+            stack += [(middle, high, depth + 1), (low, middle, depth + 1)]
+    return _merged(found, nodes, chart)
+
+
+def _merged(
+    found: list[tuple[Fraction, Fraction, list[int]]], nodes: list[Expr], chart: Chart
+) -> list[Cell] | None:
+    out: list[Cell] = []
+    for low, high, bad in found:
+        names = [nodes[i] for i in bad]
+        if out and out[-1].high == low:
+            names = list(dict.fromkeys([*out[-1].nodes, *names]))
+            out[-1] = Cell(chart, out[-1].low, high, tuple(names))
+        else:
+            out.append(Cell(chart, low, high, tuple(names)))
+    wide = any(c.high - c.low > Fraction(1, 2 ** (DEPTH - 16)) for c in out)
+    return None if wide or len(out) > MAX_CELLS else out
+
+
+# ------------------------------------------------------------------ exact points
+_POINTS = {"asin": (-1, 1), "acos": (-1, 1), "atanh": (-1, 1), "acosh": (-1, 1),
+           "asec": (0, -1, 1), "acsc": (0, -1, 1), "acoth": (0, -1, 1), "asech": (0, -1, 1),
+           "li": (0, 1), "dilog": (1,)}  # fmt: skip
+
+
+def _equations(n: Expr) -> list[Expr]:
+    """Expressions, one of which is zero where the node may be discontinuous."""
+    u = n.args[0]
+    if n.op in ("tan", "sec"):
+        return [ex.call("cos", u)]
+    if n.op in ("cot", "csc"):
+        return [ex.call("sin", u)]
+    return [u - p for p in _POINTS.get(n.op, (0,))]
+
+
+def exact(cell: Cell, x: str) -> Expr | None:
+    """The point of the cell in closed form; None where it is not found."""
+    with precision(BITS):
+        near = cell.ball()
+        for n in sorted(cell.nodes, key=ex.size):
+            for equation in _equations(n):
+                found = locate(equation, x, near)
+                if found is not None:
+                    return found
+    return None
+
+
+def locate(q: Expr, x: str, near: Any) -> Expr | None:
+    """The zero of q that lies in the ball `near`, in closed form."""
+    try:
+        return _locate(q, x, near, 0)
+    except (ex.Undefined, ex.TooLarge, RecursionError, *_ERRORS):
+        return None
+
+
+def _zero_at(q: Expr, x: str, p: Expr) -> bool:
+    try:
+        value = ex.substitute(q, {ex.symbol(x): p})
+    except (ex.Undefined, ex.TooLarge):
+        return False
+    if value is ex.ZERO:
+        return True
+    with precision(2 * BITS):
+        z = ball(value)
+        return bool(z.is_finite() and z.contains(0))
+
+
+def touches(n: Expr, x: str, p: Expr | None) -> bool:
+    """Whether what makes the node discontinuous happens exactly at p."""
+    return p is not None and any(_zero_at(q, x, p) for q in _equations(n))
+
+
+def _inside(p: Expr, near: Any) -> bool:
+    z = ball(p)
+    return bool(z.is_finite() and z.imag.contains(0) and z.real.overlaps(near))
+
+
+def _locate(q: Expr, x: str, near: Any, depth: int) -> Expr | None:
+    if x not in q.free or depth > 8:
+        return None
+    for p in _guesses(near):
+        if _inside(p, near) and _zero_at(q, x, p):
+            return p
+    if q.op == "mul":
+        for factor in q.args:
+            found = _locate(factor, x, near, depth + 1)
+            if found is not None:
+                return found
+        return None
+    if q.op in ("pow", "abs", "sin", "sinh", "tan", "asin", "atan", "tanh", "log"):
+        u = q.args[0]
+        goals = [u - 1] if q.op == "log" else [u]
+        if q.op in ("sin", "tan"):
+            turn = _nearest(u, x, near, ex.PI)
+            goals = [u - ex.number(turn) * ex.PI]
+        return _first(goals, x, near, depth)
+    if q.op == "cos":
+        u = q.args[0]
+        turn = _nearest(u - ex.PI / 2, x, near, ex.PI)
+        return _first([u - (turn + Fraction(1, 2)) * ex.PI], x, near, depth)
+    return _polynomial(q, x, near, depth)
+
+
+def _first(goals: list[Expr], x: str, near: Any, depth: int) -> Expr | None:
+    for goal in goals:
+        found = _locate(goal, x, near, depth + 1)
+        if found is not None:
+            return found
+    return None
+
+
+def _guesses(near: Any) -> list[Expr]:
+    """Simple rational numbers and rational multiples of pi that the ball may hold."""
+    from flint import arb
+
+    out = []
+    for unit, size in ((ex.ONE, arb(1)), (ex.PI, arb.pi())):
+        value = near / size
+        middle = value.mid()
+        limit = Fraction(str(middle.str(40, radius=False)))
+        guess = limit.limit_denominator(10_000)
+        if abs(guess) < 10**9:
+            out.append(ex.number(guess) * unit)
+    return out
+
+
+def _nearest(u: Expr, x: str, near: Any, period: Expr) -> int:
+    """The multiple of the period that u is nearest to."""
+    value = Program(u / period).balls({x: near})[0].real
+    return round(float(value.mid()))
+
+
+def _polynomial(q: Expr, x: str, near: Any, depth: int) -> Expr | None:
+    """Zeros of a polynomial in x, or in one function of x that can be inverted."""
+    kernels = _kernels(q, x)
+    if kernels is None:
+        q, kernels = _half_angle(q, x)
+        if kernels is None:
+            return None
+    (kernel,) = kernels
+    target = ex.symbol("_k")
+    poly = ex.substitute(q, {kernel: target}) if kernel.op != "sym" else ex.substitute(
+        q, {ex.symbol(x): target})  # fmt: skip
+    if x in poly.free:
+        return None
+    value = Program(kernel).balls({x: near})[0]
+    for root in _roots(poly, "_k"):
+        z = ball(root)
+        if not z.is_finite() or not z.real.overlaps(value.real) or not z.imag.contains(0):
+            continue
+        if kernel.op == "sym":
+            return root
+        found = _invert(kernel, root, x, near, depth)
+        if found is not None:
+            return found
+    return None
+
+
+def _invert(kernel: Expr, root: Expr, x: str, near: Any, depth: int) -> Expr | None:
+    """x with kernel(x) = root, near the ball."""
+    from sciml.symbolic.algebra import INVERSES
+
+    u = kernel.args[0]
+    if kernel.op == "pow":
+        if kernel.args[1].op != "num":
+            return None
+        return _first([u - plain(ex.power(root, 1 / kernel.args[1]))], x, near, depth)
+    if kernel.op not in INVERSES:
+        return None
+    start = plain(ex.call(INVERSES[kernel.op], root))
+    goals = [start]
+    if kernel.op in ("sin", "cos", "tan"):
+        period = ex.PI if kernel.op == "tan" else 2 * ex.PI
+        other = {"sin": [ex.PI - start], "cos": [-start], "tan": []}[kernel.op]
+        goals = [g + ex.number(_nearest(u - g, x, near, period)) * period for g in (start, *other)]
+    elif kernel.op == "cosh":
+        goals = [start, -start]
+    return _first([u - g for g in goals], x, near, depth)
+
+
+def _kernels(q: Expr, x: str) -> list[Expr] | None:
+    """The only function of x that q is a polynomial or a fraction in, outermost."""
+    found: dict[Expr, None] = {}
+
+    def walk(n: Expr) -> None:
+        if x not in n.free:
+            return
+        if n.op in ("add", "mul"):
+            for a in n.args:
+                walk(a)
+        elif n.op == "pow" and n.args[1].op == "num" and n.args[1].value.denominator == 1:
+            walk(n.args[0])
+        elif n.op == "pow" and n.args[1].op == "num":
+            found[ex.power(n.args[0], ex.number(Fraction(1, n.args[1].value.denominator)))] = None
+        else:
+            found[n] = None
+
+    walk(q)
+    return list(found) if len(found) == 1 else None
+
+
+def _half_angle(q: Expr, x: str) -> tuple[Expr, list[Expr] | None]:
+    """sin, cos and tan of multiples of one angle as fractions in the tangent of its half."""
+    nodes = [n for n in ex.subtrees(q) if n.op in ("sin", "cos", "tan") and x in n.free]
+    if not nodes:
+        return q, None
+    unit = min((n.args[0] for n in nodes), key=ex.size)
+    t = ex.call("tan", unit / 2)
+    mapping: dict[Expr, ex.ExprLike] = {}
+    turn = (1 - t**2) / (1 + t**2), 2 * t / (1 + t**2)
+    for n in nodes:
+        ratio = n.args[0] / unit
+        if ratio.op != "num" or ratio.value.denominator > 1 or not 0 < ratio.value <= 8:
+            return q, None
+        c, s = ex.ONE, ex.ZERO
+        for _ in range(int(ratio.value)):
+            c, s = c * turn[0] - s * turn[1], s * turn[0] + c * turn[1]
+        mapping[n] = {"cos": c, "sin": s, "tan": s / c}[n.op]
+    q = ex.substitute(q, mapping)
+    return q, _kernels(q, x)
+
+
+def _roots(poly: Expr, name: str) -> list[Expr]:
+    """Zeros in closed form of a fraction in one symbol: of factors of degree 1, 2 and of
+    a k**n + b."""
+    import sympy as sp
+
+    from sciml.symbolic.printing import from_sympy, to_sympy
+
+    k = sp.Symbol(name)
+    fractional = [n.args[1].value.denominator for n in ex.subtrees(poly)
+                  if n.op == "pow" and n.args[1].op == "num"]  # fmt: skip
+    if max(fractional, default=1) > 24:
+        return []
+    top, _ = sp.fraction(sp.together(to_sympy(poly)))
+    try:
+        factors = sp.factor_list(sp.expand(top), k)[1]
+        out = []
+        for factor, _ in factors:
+            p = sp.Poly(factor, k)
+            if p.degree() <= 2 or len(p.terms()) == 2:
+                out += [from_sympy(sp.radsimp(r)) for r in sp.roots(p)]
+        return out
+    except (sp.PolynomialError, sp.CoercionFailed, NotImplementedError, ValueError):
+        return []
+
+
+# ------------------------------------------------------------------ signs between the points
+def resolved(e: Expr, x: str, middle: Any, keep: Collection[Expr] = ()) -> Expr:
+    """e with abs(q), sign(q) and the roots of q**2 written without them, for the signs that the
+    real factors have at the point `middle`; nodes in `keep`, which change theirs, stay."""
+
+    def sign(q: Expr) -> int:
+        try:
+            z = Program(q).balls({x: middle})[0]
+        except _ERRORS:
+            return 0
+        if not z.is_finite() or z.imag != 0 or z.real.contains(0):
+            return 0
+        return 1 if z.real > 0 else -1
+
+    memo: dict[Expr, Expr] = {}
+    for n in ex.subtrees(e):
+        args = tuple(memo[a] for a in n.args)
+        out = n if args == n.args else ex.rebuild(n, args)
+        if x in out.free and n not in keep:
+            if out.op in ("abs", "sign"):
+                s = sign(out.args[0])
+                if s:
+                    out = s * out.args[0] if out.op == "abs" else ex.number(s)
+            elif out.op == "pow" and out.args[1].op == "num" and out.args[1].value.denominator > 1:
+                out = _root(out.args[0], out.args[1], x, sign)
+        memo[n] = out
+    return memo[e]
+
+
+def _root(base: Expr, exponent: Expr, x: str, sign: Callable[[Expr], int]) -> Expr:
+    """(q**2 r)**k as (|q|)**(2 k) r**k for a real q."""
+    outside, inside = [], []
+    for factor in base.args if base.op == "mul" else (base,):
+        q, k = ex.base_and_exponent(factor)
+        even = k.op == "num" and k.value.denominator == 1 and k.value % 2 == 0 and x in q.free
+        s = sign(q) if even and q is not ex.E else 0
+        if s:
+            outside.append(ex.power(s * q, k * exponent))
+        else:
+            inside.append(factor)
+    if not outside:
+        return ex.power(base, exponent)
+    return ex.mul([*outside, ex.power(ex.mul(inside), exponent)])
