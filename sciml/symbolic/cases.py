@@ -39,6 +39,7 @@ _REAL = frozenset("atan erf erfi Si Shi fresnels fresnelc".split())
 """Functions that are real for every real argument."""
 _ODD = frozenset("atan asin erf erfi Si Shi fresnels fresnelc".split())
 _MOST_TURNS = 40
+_MOST_TERMS = 8
 _MOST_NORM = 64
 _SIGN_PRECISIONS = (128, 512, 2048)
 
@@ -100,6 +101,7 @@ class Generator:
     log: Quotient | None = None
     inside: Any = None
     bound: float = 0.0
+    symbols: frozenset[str] = frozenset()
 
 
 class Case:
@@ -121,12 +123,19 @@ class Case:
         self.generators: list[Generator] = []
         self.index: dict[str, int] = {}
         self.memo: dict[Expr, Quotient] = {}
+        self.free: dict[str, frozenset[str]] = {}  # the symbols of polynomials with chosen signs
         self.opaque = False  # whether a complex argument met a function with a cut
 
     # ------------------------------------------------------------------ generators
     def _new(self, generator: Generator) -> int:
         if len(self.generators) >= fd.VARIABLES:
             raise Failure("too many kernels")
+        inside = generator.inside[1] if isinstance(generator.inside, tuple) else generator.inside
+        for p in (inside.n, inside.d) if isinstance(inside, Quotient) else (inside,):
+            if p is not None and not isinstance(p, str):
+                generator.symbols |= self.symbols(p)
+        if generator.kind == "variable":
+            generator.symbols = frozenset((generator.name,))
         self.generators.append(generator)
         self.index[generator.name] = len(self.generators) - 1
         return len(self.generators) - 1
@@ -162,6 +171,14 @@ class Case:
 
     def real(self, *polynomials: Poly) -> bool:
         return all(self.generators[i].real for p in polynomials for i in self.used(p))
+
+    def symbols(self, p: Poly) -> frozenset[str]:
+        """The variables that a polynomial depends on, through everything."""
+        return frozenset().union(*(self.generators[i].symbols for i in self.used(p)))
+
+    def free_of(self, key: str, variable: str) -> bool:
+        """Whether a chosen sign is of a polynomial without the variable."""
+        return variable not in self.free.get(key, {variable})
 
     def name(self, p: Poly) -> str:
         """A polynomial as text that is the same in every case."""
@@ -288,8 +305,11 @@ class Case:
             if norm is not None:
                 name = self.generators[next(iter(over))].name
                 self._refine(name, norm, self.generators[next(iter(over))].positive)
+                if name not in self.samples:
+                    raise Failure("a sign where no sample is given")
                 return self._number_sign(p)
         key = self.name(p)
+        self.free[key] = self.symbols(p)
         if key not in self.signs:
             raise Split(key)
         return self.signs[key]
@@ -360,7 +380,14 @@ class Case:
             if self._turn(c, factors) < 0:
                 parts.append(self._power(self._turned(exponent.denominator), exponent.numerator))
             return self._product(parts)
-        self.opaque = True
+        inner = self._reduced(-self.imaginary() * u)
+        if self.real(inner.n, inner.d):  # u = i v: a quarter turn
+            turn = self._turned(2 * exponent.denominator)
+            quarter = self._turn(*self._factors(inner)) * exponent.numerator
+            return self._product([*parts, *(self._magnitude(g, e * exponent) for g, e in
+                                            self._factors(inner)[1]),
+                                  self._power(turn, quarter)])  # fmt: skip
+        self._settle(u)
         rest = u / fd.constant(abs(c))
         q, base = exponent.denominator, f"{self.name(rest.n)}/{self.name(rest.d)}"
         order = self._order(base, q)
@@ -373,6 +400,38 @@ class Case:
                 inside=power))  # fmt: skip
         one = fd.generator(i) / Quotient(rest.d)
         return self._product([*parts, self._power(one, int(exponent * order))])
+
+    def _settle(self, u: Quotient) -> None:
+        """See to it that a complex u does not cross the real axis, where principal values may
+        jump, in this case; where that is beyond us, the case is called opaque."""
+        part = self.imaginary_part(u)
+        if part is None:
+            self.opaque = True
+            return
+        for g, _ in fd.factor(part)[1]:
+            self.sign(g)
+
+    def imaginary_part(self, u: Quotient) -> Poly | None:
+        """A polynomial that vanishes where the imaginary part of u does; None: not known."""
+        i = self.index.get("I")
+        for p in (u.n, u.d):
+            if not all(g.real for k, g in enumerate(self.generators)
+                       if k != i and fd.degrees(p)[k]):  # fmt: skip
+                return None
+        if i is None:
+            return fd.ZERO
+        (a, b), (c, d) = self._real_and_imaginary(u.n), self._real_and_imaginary(u.d)
+        return self.reduce(b * c - a * d)
+
+    def surely_not_zero(self, i: int) -> bool:
+        """Whether a generator vanishes at single points at most, whatever relations are hidden."""
+        g = self.generators[i]
+        plain = (
+            g.kind == "root"
+            and g.inside is not None
+            and all(self.generators[k].kind == "variable" for k in self.used(g.inside))
+        )
+        return g.kind in ("variable", "pi", "exp") or plain
 
     def _number_root(self, c: Fraction, exponent: Fraction) -> Quotient:
         out = Q1
@@ -440,8 +499,13 @@ class Case:
         c, factors = self._factors(u)
         out = self._number_logarithm(abs(c))
         if not self.real(u.n, u.d):
-            self.opaque = True
-            return out + self._named("log", u / fd.constant(abs(c)), real=False)
+            inner = self._reduced(-self.imaginary() * u)
+            if self.real(inner.n, inner.d):
+                turn = fd.constant(Fraction(self._turn(*self._factors(inner)), 2))
+                size = self.logarithm(inner if int(turn.n.leading_coefficient()) > 0 else -inner)
+                return self._reduced(size + turn * self.imaginary() * self.pi())
+            self._settle(u)
+            return out + self._named("log", u / fd.constant(abs(c)), real=False, cut=False)
         for g, e in factors:
             out = out + fd.constant(e) * self._log_magnitude(g)
         if self._turn(c, factors) < 0:
@@ -465,6 +529,14 @@ class Case:
             if inner.kind == "root" and inner.positive:
                 return self._log_magnitude(inner.inside) / fd.constant(inner.order)
         name = f"log{self.name(g * turn)}"
+        conjugate = self._conjugate(g) if name not in self.index else None
+        if conjugate is not None:
+            turn2 = self.sign(conjugate)
+            known = self.index.get(f"log{self.name(conjugate * turn2)}")
+            if known is not None:  # log|a + b r| = log|a^2 - b^2 r^2| - log|a - b r|
+                norm = self.reduce(g * conjugate)
+                size = self.logarithm(Quotient(norm * norm)) / fd.constant(2)
+                return self._reduced(size - fd.generator(known))
         if not self.over(g):
             i = self.index.get(name)
             if i is None:
@@ -473,27 +545,47 @@ class Case:
             return fd.generator(i)
         return fd.generator(self._parameter(name, "log", inside=g * turn))
 
+    def _conjugate(self, g: Poly) -> Poly | None:
+        """a - b r of a + b r with the last square root r that occurs, primitive."""
+        for i in reversed(self.used(g)):
+            if self.generators[i].order == 2 and self.generators[i].real:
+                a, b = fd.by_degree(self.reduce(g), i, 1)
+                p = a - b * GENERATORS[i]
+                return p // int(p.content()) if p != 0 else None
+        return None
+
     # ------------------------------------------------------------------ exponentials and angles
     def _terms(self, u: Quotient) -> list[tuple[str, Fraction, bool, Quotient]]:
         """u as a sum of rational multiples of distinct quotients: (name, multiple, whether times
         i, quotient)."""
         found: dict[tuple[str, bool], tuple[Fraction, Quotient]] = {}
         i = self.index.get("I")
-        for monomial, c in u.n.terms():
-            m = list(fd.exponents(monomial))
-            turned = i is not None and m[i] == 1
+        for c, m in self._summands(u, i):
+            turned = i is not None and m.n != 0 and fd.degrees(m.n)[i] == 1 and len(m.n) == 1
             if turned and i is not None:
-                m[i] = 0
-            part = Quotient(fd.RING.from_dict({tuple(m): 1}), u.d)
-            content = int(part.d.content())
-            if int(part.d.leading_coefficient()) < 0:
-                content = -content
-            below = part.d // content
-            part = Quotient(part.n, below, False)
-            name = f"{self.name(part.n)}/{self.name(part.d)}"
-            old = found.get((name, turned), (Fraction(0), part))[0]
-            found[name, turned] = old + Fraction(int(c), content), part
+                m = Quotient(m.n // GENERATORS[i], m.d, False)
+            name = f"{self.name(m.n)}/{self.name(m.d)}"
+            old = found.get((name, turned), (Fraction(0), m))[0]
+            found[name, turned] = old + c, m
         return [(name, c, turned, part) for (name, turned), (c, part) in found.items() if c]
+
+    def _summands(self, u: Quotient, i: int | None) -> list[tuple[Fraction, Quotient]]:
+        """(rational factor, primitive quotient) of each term; a quotient of many terms by a sum
+        stays in one piece."""
+        parts = [u.n]
+        whole = len(u.d) > 1 and len(u.n) > _MOST_TERMS and (i is None or not fd.degrees(u.n)[i])
+        if not whole:
+            parts = [fd.RING.from_dict({m: c}) for m, c in u.n.terms()]
+        out = []
+        for n in parts:
+            part = Quotient(n, u.d)
+            top, below = int(part.n.content()), int(part.d.content())
+            if int(part.n.leading_coefficient()) < 0:
+                top = -top
+            if int(part.d.leading_coefficient()) < 0:
+                below = -below
+            out.append((Fraction(top, below), Quotient(part.n // top, part.d // below, False)))
+        return out
 
     def _multiple(self, kind: str, name: str, c: Fraction) -> tuple[Fraction, int]:
         """The unit of an argument and how often it goes into `c`."""
@@ -534,8 +626,11 @@ class Case:
         full = f"exp({unit}*{name})"
         i = self.index.get(full)
         if i is None:
-            known = {"real": real, "positive": real, "log": fd.constant(unit) * part if real
-                     else None, "inside": f"exp {name}"}  # fmt: skip
+            known: dict[str, Any] = {
+                "real": real, "positive": real, "inside": f"exp {name}",
+                "log": fd.constant(unit) * part if real else None,
+                "symbols": self.symbols(part.n) | self.symbols(part.d),
+            }  # fmt: skip
             if over or not real:
                 i = self._parameter(full, "exp", **known)
                 self._meaning(full, "exp", unit, part)
@@ -590,7 +685,8 @@ class Case:
         if i is None:
             real = self.real(part.n, part.d)
             if self.over(part.n, part.d) or not real:
-                i = self._parameter(full, "tan", real=real)
+                within = self.symbols(part.n) | self.symbols(part.d)
+                i = self._parameter(full, "tan", real=real, symbols=within)
                 self._meaning(full, "tan", unit, part)
             else:
                 i = self._new(Generator(full, "tan", lambda: (
@@ -700,8 +796,30 @@ class Case:
             return self.logarithm(self._sum([u, self._product(roots)]))
         if u.is_zero:
             raise Failure(f"{op} of zero")
+        if op in ("asin", "atan") and self.real(u.n, u.d):
+            return self._inverse_angle(op, u)
         if op in _ODD and int(u.n.leading_coefficient()) < 0:
             return -self._named(op, -u)
+        return self._named(op, u)
+
+    def _inverse_angle(self, op: str, u: Quotient) -> Quotient:
+        """atan(u), or asin(u) = atan(u / sqrt(1 - u**2)) where it is real; the arctangents of u and
+        1 / u add up to a right angle."""
+        if op == "asin":
+            square = self._sum([Q1, -self._product([u, u])])
+            if square.is_zero or self._turn(*self._factors(square)) < 0:
+                return self._named(op, u, cut=False)
+            return self._inverse_angle(
+                "atan", self._product([u, self.root(square, Fraction(-1, 2))])
+            )
+        if int(u.n.leading_coefficient()) < 0:
+            return -self._inverse_angle(op, -u)
+        over = Quotient(u.d, u.n)
+        side = -1 if int(over.n.leading_coefficient()) < 0 else 1
+        if f"atan({self.name(side * over.n)}/{self.name(over.d)})" in self.index:
+            turn = fd.constant(Fraction(self._turn(*self._factors(u)), 2))
+            known = self._named(op, Quotient(side * over.n, over.d, False))
+            return turn * self.pi() - fd.constant(side) * known
         return self._named(op, u)
 
     def _absolute(self, op: str, u: Quotient) -> Quotient:
@@ -732,15 +850,15 @@ class Case:
         if not (plain or not over or len(over) == 1 and self._norm(u.n, *over) is not None):
             raise Failure("the sign of a quantity that may vanish")
 
-    def _named(self, op: str, u: Quotient, real: bool | None = None) -> Quotient:
-        """A function without relations."""
+    def _named(self, op: str, u: Quotient, real: bool | None = None, cut: bool = True) -> Quotient:
+        """A function without relations; `cut`: whether it may have one where it is not real."""
         name = f"{op}({self.name(u.n)}/{self.name(u.d)})"
         i = self.index.get(name)
         if i is None:
             inside = self.real(u.n, u.d)
             if real is None:
                 real = inside and op in _REAL
-            self.opaque = self.opaque or not real
+            self.opaque = self.opaque or cut and not real
             if self.over(u.n, u.d) or not real:
                 i = self._parameter(name, "function", real=real, inside=(op, u))
             else:

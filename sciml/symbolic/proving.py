@@ -20,7 +20,7 @@ from typing import Any
 
 from sciml.symbolic import expression as ex
 from sciml.symbolic.ansatz import field as fd
-from sciml.symbolic.ansatz.field import Failure, Poly
+from sciml.symbolic.ansatz.field import Failure, Poly, Quotient
 from sciml.symbolic.cases import Again, Case, Refinement, Split
 from sciml.symbolic.clock import now
 from sciml.symbolic.evaluate import Program
@@ -89,7 +89,11 @@ def _in_all_cases(
     parts = [_parts(refinement.breaks[n], n in refinement.positive) for n in names]
     if math.prod(map(len, parts)) > _CASES:
         raise Failure("too many cases")
-    everywhere, failed = True, False
+    failed = False
+    constants = (f.free | g.free) - {variable}
+    # For each choice of the constants: whether f is real in a proved case, not so in a failed one.
+    real: dict[tuple, bool] = {}
+    skipped: set[tuple] = set()
     for points in itertools.product(*parts):
         samples = dict(zip(names, points, strict=True))
         waiting: list[dict[str, int]] = [{}]
@@ -97,24 +101,29 @@ def _in_all_cases(
             signs = waiting.pop()
             case = Case(refinement, samples, signs, deadline)
             try:
-                gap = case.convert(f) - case.convert(g)
-                if _vanishes(case, case.reduce(gap.n)) and _all_real(case, sizes):
-                    continue
+                left = case.convert(f)
+                opaque = case.opaque
+                gap = left - case.convert(g)
+                same = _vanishes(case, case.reduce(gap.n)) and _all_real(case, sizes)
             except Split as split:
                 if len(signs) >= _SPLITS:
                     raise Failure("too many signs") from None
                 waiting += [{**signs, split.key: side} for side in (1, -1)]
                 continue
-            only = names == [variable] and f.free | g.free == {variable} and not signs
-            if only and not case.opaque and _not_real(f, variable, samples[variable]):
-                everywhere = False
-                continue
-            failed = True
-            if len(proof.suspects) < _SUSPECTS:
-                proof.suspects += _places(refinement, samples, f.free | g.free, variable)
-    if failed:
+            fixed = [(n, v) for n, v in samples.items() if n in constants]
+            fixed += [(k, Fraction(v)) for k, v in signs.items() if case.free_of(k, variable)]
+            choice = tuple(sorted(fixed))
+            if same:
+                real[choice] = real.get(choice, False) or case.imaginary_part(left) == 0
+            elif _nowhere_real(case, left, f, variable, names, opaque, bool(constants)):
+                skipped.add(choice)
+            else:
+                failed = True
+                if len(proof.suspects) < _SUSPECTS:
+                    proof.suspects += _places(refinement, samples, f.free | g.free, variable)
+    if failed or not real or not all(real.get(choice, False) for choice in skipped):
         return ""
-    return "everywhere it is defined" if everywhere else "where the integrand is real"
+    return "where the integrand is real" if skipped else "everywhere it is defined"
 
 
 def _all_real(case: Case, items: list[Expr]) -> bool:
@@ -154,15 +163,31 @@ def _solved(kind: str, unit: Fraction, v: Fraction, rng: random.Random) -> Fract
         ctx.prec = before
 
 
-def _not_real(f: Expr, variable: str, point: Fraction) -> bool:
-    """Whether f, analytic on its part of the line, is not real there: it suffices to show it of
-    one point."""
+def _nowhere_real(
+    case: Case, q: Quotient, f: Expr, variable: str, names: list[str], opaque: bool,
+    constants: bool,
+) -> bool:  # fmt: skip
+    """Whether f is shown not to be real in a case, but at single points: an analytic function that
+    is not real at one point of an interval is real at single ones alone."""
     from flint import arb, ctx, fmpq
 
+    part = case.imaginary_part(q)
+    if part is not None:
+        if part == 0:
+            return False
+        if len(list(part.terms())) == 1 and all(map(case.surely_not_zero, case.used(part))):
+            return True
     before, ctx.prec = ctx.prec, 256
     try:
-        at = arb(fmpq(point.numerator, point.denominator))
-        z = Program(f).balls({variable: at})[0]
+        over = case.over(part) if part is not None else frozenset()
+        if part is not None and len(over) <= 1:  # analytic in the one variable that it depends on
+            free = {case.generators[i].name for i in over} - set(case.samples)
+            case.samples = {**case.samples, **dict.fromkeys(free, Fraction(3, 7))}
+            return not case.value(part).real.contains(0)
+        if names not in ([], [variable]) or case.signs or opaque or constants:
+            return False
+        point = case.samples.get(variable, Fraction(3, 7))
+        z = Program(f).balls({variable: arb(fmpq(point.numerator, point.denominator))})[0]
         return bool(z.is_finite() and not z.imag.contains(0))
     finally:
         ctx.prec = before
