@@ -66,6 +66,9 @@ def contacts(
 ) -> None:
     """Predict contacts (CB closer than 8 A) from an alignment.
 
+    Above 700 columns they are predicted in overlapping windows of 400; pairs that lie in none are
+    left out of a .tsv and NaN in an .npz.
+
     Args:
         msa: Alignment: A3M, FASTA, Stockholm, Clustal or one row a line, gzipped or not.
         out: .tsv (i, j from 1 and probability, best first) or .npz (probability [C, C], classes of
@@ -77,15 +80,26 @@ def contacts(
     """
     from sciml.paths import atomic_write
     from sciml.protein.alignment_io import read_alignment
-    from sciml.protein.contacts import ContactPredictor
-    from sciml.train.log import console
+    from sciml.protein.contact_windows import STEP, starts
+    from sciml.protein.contacts import MAX_COLUMNS, ContactPredictor
+    from sciml.train.log import Bar, console
 
     if out.suffix not in (".tsv", ".npz"):
         raise InputError(f"ends in {out.suffix!r}; .tsv or .npz is needed", where=out)
     alignment = read_alignment(msa)
     if query is not None:
         alignment = alignment.with_query(query)
-    predicted = ContactPredictor.from_pretrained(model).predict_distances(alignment, columns)
+    if columns == "query":
+        alignment = alignment.with_query(0)
+    wide = alignment.columns > MAX_COLUMNS
+    predictor = ContactPredictor.from_pretrained(model)
+    with Bar("windows", len(starts(alignment.columns)), quiet=not wide) as bar:
+        predicted = predictor.predict_distances(
+            alignment, columns, lambda done, _: bar.update(done)
+        )
+    known = np.isfinite(predicted.probability)
+    if not known.all() and predicted.windows == 1:
+        raise InputError("not written: the network's probabilities are no numbers", where=model)
     with atomic_write(out) as temporary:
         if out.suffix == ".npz":
             with open(temporary, "wb") as file:
@@ -103,6 +117,12 @@ def contacts(
         f"{out}: {len(predicted.probability)} residues, {alignment.depth} sequences "
         f"({predicted.neff:.0f} effective)"
     )
+    if predicted.windows > 1:
+        console.print(
+            f"Predicted in {predicted.windows} windows along the chain, each from its own columns: "
+            f"{1 - known.mean():.0%} of the pairs, all of them more than {STEP} columns apart, are "
+            "in no window and not predicted"
+        )
 
 
 def score(

@@ -9,7 +9,7 @@ CB distance. Residual networks on coupling maps: Wang et al., PLoS Comput. Biol.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
@@ -281,6 +281,8 @@ class ContactPrediction:
         dca: [C, C] corrected mean-field coupling scores, for comparison.
         neff: effective number of sequences.
         query: letters of the first row in these columns.
+        windows: in how many windows it was predicted (`contact_windows`); of several, pairs that
+            are in none are NaN.
     """
 
     probability: np.ndarray
@@ -288,6 +290,7 @@ class ContactPrediction:
     dca: np.ndarray
     neff: float
     query: str
+    windows: int = 1
 
     @classmethod
     def of(cls, distances: np.ndarray, features: ContactFeatures, query: str) -> ContactPrediction:
@@ -295,8 +298,13 @@ class ContactPrediction:
         return cls(contact_probability(distances), distances, features.dca, features.neff, query)
 
     def table(self, separation: int = 6) -> list[tuple[int, int, float]]:
-        """(i, j, probability) from 0, most probable first, for pairs at least that far apart."""
+        """(i, j, probability) from 0, most probable first, for pairs at least that far apart.
+
+        Pairs that were not predicted are left out.
+        """
         row, column = np.triu_indices(len(self.probability), separation)
+        known = np.isfinite(self.probability[row, column])
+        row, column = row[known], column[known]
         order = np.argsort(-self.probability[row, column], kind="stable")
         return [
             (int(row[k]), int(column[k]), float(self.probability[row[k], column[k]])) for k in order
@@ -364,14 +372,18 @@ class ContactPredictor:
         return self.predict_distances(msa, columns).probability
 
     def predict_distances(
-        self, msa: Alignment | str | Path, columns: str = "all"
+        self,
+        msa: Alignment | str | Path,
+        columns: str = "all",
+        progress: Callable[[int, int], None] | None = None,
     ) -> ContactPrediction:
-        """Contact and distance probabilities.
+        """Contact and distance probabilities; of a wide alignment in windows along the chain.
 
         Args:
             msa: an alignment, or a file that holds one.
             columns: "all": the alignment's match columns; "query": only those where the first
                 row has a residue.
+            progress: called with (windows done, windows in all), where there are several.
 
         Raises:
             InputError: the alignment is not readable or too wide.
@@ -384,16 +396,20 @@ class ContactPredictor:
             msa = read_alignment(msa)
         if columns == "query":
             msa = msa.with_query(0)
-        if msa.columns > MAX_COLUMNS:
-            raise InputError(
-                f"{msa.columns} columns; the contact network takes at most {MAX_COLUMNS}",
-                where=msa.source,
-                hint="Cut the alignment into domains, or use columns='query'",
-            )
         msa = msa.deduplicate()
         if msa.depth > MAX_DEPTH:  # every k-th row, the query among them
             msa = msa.select(np.unique(np.linspace(0, msa.depth - 1, MAX_DEPTH).astype(int)))
+        if msa.columns > MAX_COLUMNS:
+            from sciml.protein.contact_windows import predict_windows
+
+            return predict_windows(msa, self._window, progress)
         return self.from_features(contact_features(msa), msa.row(0))
+
+    def _window(self, msa: Alignment, ends: np.ndarray) -> ContactPrediction:
+        """Of some columns of a wider alignment, `ends` [C, 2] columns from the chain's two ends."""
+        features = contact_features(msa)
+        features.nodes[:, 23:25] = np.minimum(ends, 20) / 20
+        return self.from_features(features, msa.row(0))
 
     def from_features(self, features: ContactFeatures, query: str = "") -> ContactPrediction:
         """The same from features that are already there; the mean over both chain directions."""
