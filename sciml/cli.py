@@ -16,8 +16,7 @@ import tyro
 
 from sciml import __version__
 from sciml.commands import run_commands, run_function
-from sciml.errors import InputError, unknown
-from sciml.paths import FULL, unwritable
+from sciml.errors import FULL, InputError, unknown, unwritable
 
 DOMAINS = {
     "jets": "tag, export and evaluate jets",

@@ -7,6 +7,7 @@ Everything that the command line turns into one line on stderr and exit code 2 i
 from __future__ import annotations
 
 import difflib
+import errno
 from collections.abc import Iterable
 
 
@@ -25,6 +26,20 @@ class InputError(ValueError):
         self.what, self.where, self.hint = what, where, hint
         line = f"{where}: {what}" if where is not None else what
         super().__init__(" ".join(f"{line}. {hint}".split()) if hint else " ".join(line.split()))
+
+
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+"""The system's words for a full disk, a full quota and a file that may grow no further."""
+
+
+def unwritable(path: object, error: OSError) -> InputError:
+    """An `InputError` for what could not be written: why, and what helps."""
+    full = error.errno in FULL
+    return InputError(
+        f"cannot be written ({error.strerror or error})",
+        where=path,
+        hint="Free disk space, then run the same command again" if full else None,
+    )
 
 
 class MissingExtra(InputError):

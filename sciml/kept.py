@@ -15,8 +15,8 @@ from io import FileIO
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sciml.errors import InputError
-from sciml.paths import atomic_write, unwritable
+from sciml.errors import InputError, unwritable
+from sciml.paths import atomic_write
 
 CHECK = "check"
 T = TypeVar("T")

@@ -20,7 +20,7 @@ from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
 
-from sciml.errors import InputError
+from sciml.errors import InputError, unwritable
 
 NAME = ".sciml.lock"
 """The lock of a folder."""
@@ -204,7 +204,7 @@ def _write(lock: Path, owner: Owner, anew: bool) -> None:
             with suppress(FileExistsError), open(lock, "x", encoding="utf-8") as file:
                 file.write(json.dumps(asdict(owner)))
     except OSError as error:
-        raise InputError(f"cannot be written ({error.strerror})", where=lock.parent) from error
+        raise unwritable(lock.parent, error) from error
     finally:
         part.unlink(missing_ok=True)
 
@@ -242,7 +242,7 @@ def make_folder(folder: Path) -> list[Path]:
             raise NotADirectoryError(20, "a file is in the way")
     except OSError as error:
         remove_empty(made)
-        raise InputError(f"cannot be written ({error.strerror})", where=folder) from error
+        raise unwritable(folder, error) from error
     return made
 
 

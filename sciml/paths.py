@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from sciml.errors import InputError
+from sciml.errors import FULL, InputError, unwritable
 from sciml.locks import make_folder, remove_empty, token
 
 PACKAGE = Path(__file__).resolve().parent
@@ -66,20 +66,6 @@ def existing_file(path: str | os.PathLike[str], what: str = "file") -> Path:
     if not os.access(path, os.R_OK):
         raise InputError(f"this {what} may not be read", where=path, hint="Check its permissions")
     return path
-
-
-FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-"""The system's words for a full disk, a full quota and a file that may grow no further."""
-
-
-def unwritable(path: object, error: OSError) -> InputError:
-    """What could not be written, why, and what helps."""
-    full = error.errno in FULL
-    return InputError(
-        f"cannot be written ({error.strerror or error})",
-        where=path,
-        hint="Free disk space, then run the same command again" if full else None,
-    )
 
 
 @contextmanager

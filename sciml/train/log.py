@@ -20,9 +20,9 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from sciml.errors import InputError
+from sciml.errors import InputError, unwritable
 from sciml.kept import Rows, append, warn
-from sciml.paths import atomic_write, unwritable
+from sciml.paths import atomic_write
 
 # Everything for people goes to stderr, so that stdout stays free for results.
 # File names hold brackets: what is printed is data, no markup.
