@@ -17,14 +17,14 @@ from sciml.train import TrainConfig, fit
 from sciml.train.log import read_metrics
 
 CONFIG = TrainConfig(
-    steps=6, batch_size=4, checkpoint_every=2, log_every=1, validate_every=1, ema=0.9, lr=0.1
+    steps=16, batch_size=4, checkpoint_every=8, log_every=1, validate_every=1, ema=0.9, lr=0.1
 )
 
 
 class Tiny(nn.Module):
     def __init__(self) -> None:
         super().__init__()
-        self.layer = nn.Linear(3, 40)
+        self.layer = nn.Linear(3, 24)
 
     def forward(self, batch: torch.Tensor) -> dict[str, torch.Tensor]:
         return {"loss": (self.layer(batch) ** 2).mean()}
