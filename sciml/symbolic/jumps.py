@@ -18,7 +18,8 @@ from sciml.symbolic import expression as ex
 from sciml.symbolic import points as pt
 from sciml.symbolic.ansatz import field as fd
 from sciml.symbolic.ansatz.field import Failure
-from sciml.symbolic.cases import Again, Case, Refinement, Split
+from sciml.symbolic.case_signs import Again, Refinement, Split
+from sciml.symbolic.cases import Case
 from sciml.symbolic.clock import now
 from sciml.symbolic.evaluate import Program
 from sciml.symbolic.expression import Expr
@@ -215,12 +216,12 @@ def _is_jump(pair: Program, name: str, sample: dict, place: Fraction) -> bool:
     size = max(abs(place), Fraction(1))
     steps, changes, values = [], [], []
     for near in (_NEAR, _NEARER):
-        sides = [_at(pair, name, sample, place + s * near * size) for s in (-1, 1)]
-        if sides[0] is None or sides[1] is None:
+        left, right = (_at(pair, name, sample, place + s * near * size) for s in (-1, 1))
+        if left is None or right is None:
             return False
-        steps.append(sides[1][0] - sides[0][0])
-        changes.append(abs(complex(sides[1][1] - sides[0][1])))
-        values += [abs(complex(side[1])) for side in sides]
+        steps.append(right[0] - left[0])
+        changes.append(abs(complex(right[1] - left[1])))
+        values += [abs(complex(side[1])) for side in (left, right)]
     step = abs(complex(steps[1]))
     if not abs(complex(steps[0] - steps[1])) < 1e-3 * step:
         return False

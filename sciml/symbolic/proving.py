@@ -21,7 +21,8 @@ from typing import Any
 from sciml.symbolic import expression as ex
 from sciml.symbolic.ansatz import field as fd
 from sciml.symbolic.ansatz.field import Failure, Poly, Quotient
-from sciml.symbolic.cases import Again, Case, Refinement, Split
+from sciml.symbolic.case_signs import Again, Refinement, Split
+from sciml.symbolic.cases import Case
 from sciml.symbolic.clock import now
 from sciml.symbolic.evaluate import Program
 from sciml.symbolic.expression import Expr
