@@ -219,6 +219,8 @@ def _is_jump(pair: Program, name: str, sample: dict, place: Fraction) -> bool:
         left, right = (_at(pair, name, sample, place + s * near * size) for s in (-1, 1))
         if left is None or right is None:
             return False
+        if not (left[1].imag.contains(0) and right[1].imag.contains(0)):
+            return False  # where f is not real it matters to nobody
         steps.append(right[0] - left[0])
         changes.append(abs(complex(right[1] - left[1])))
         values += [abs(complex(side[1])) for side in (left, right)]

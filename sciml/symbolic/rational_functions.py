@@ -223,3 +223,34 @@ def _gcd(a: _Over, b: _Over, r: fmpq_poly) -> _Over:
             a = trimmed(a)
         a, b = b, a
     return a
+
+
+def square_free(e: Expr, x: str) -> Expr:
+    """The same function of a real x, with squares out of the square roots of rational functions:
+    sqrt((x - 3)**2 (x + 1)) is |x - 3| sqrt(x + 1)."""
+    done: dict[Expr, Expr] = {}
+    for node in ex.subtrees(e):
+        args = tuple(done[a] for a in node.args)
+        new = node if args == node.args else ex.rebuild(node, args)
+        if new.op == "pow" and new.args[1].op == "num" and new.args[1].value.denominator == 2:
+            new = _without_squares(new, x)
+        done[node] = new
+    return done[e]
+
+
+def _without_squares(root: Expr, x: str) -> Expr:
+    base, exponent = root.args
+    found = as_rational(base, x) if x in base.free else None
+    if found is None:
+        return root
+    (top, over), (below, under) = (p.factor() for p in found)
+    factors = [(q, int(e)) for q, e in over] + [(q, -int(e)) for q, e in under]
+    if all(abs(e) == 1 for _, e in factors):
+        return root
+    outside, inside = ex.ONE, ex.number(fraction(top) / fraction(below))
+    for q, e in factors:
+        part = shown(q, ex.symbol(x))
+        half = e // 2
+        outside = outside * (ex.call("abs", part) if half % 2 else part) ** ex.number(half)
+        inside = inside * part ** ex.number(e % 2)
+    return outside ** (2 * exponent) * ex.power(inside, exponent)

@@ -17,7 +17,7 @@ from sciml.symbolic.checking import Check, check
 from sciml.symbolic.clock import now
 from sciml.symbolic.dilogarithms import integrate_with_logarithm
 from sciml.symbolic.expression import Expr
-from sciml.symbolic.rational_functions import integrate_rational
+from sciml.symbolic.rational_functions import integrate_rational, square_free
 
 MAX_DEPTH = 4
 RULES_SHARE = 0.85
@@ -59,12 +59,12 @@ class Search:
 
     def integrate(self, f: Expr, x: str) -> Found | None:
         """An antiderivative that passed, or None (then `best` may hold one that did not)."""
-        scale, core = constant_factor(f, x)
+        scale, core = constant_factor(square_free(f, x), x)
         if self.use_rules:
             share = 1.0 if self.propose is None else RULES_SHARE
             found = self._solve(core, x, 0, share * self.left())
             if found is not None:
-                if scale is ex.ONE:  # looked at already
+                if core is f:  # looked at already
                     return found
                 final = self._final(f, scale * found.answer, x, found.method)
                 if final is not None:
