@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from io import FileIO
 from pathlib import Path
 from typing import Any, TypeVar
@@ -121,7 +122,8 @@ def append(file: FileIO, line: str) -> bytes:
         while left:
             left = left[file.write(left) :]
     except OSError as error:
-        os.ftruncate(file.fileno(), before)
+        with suppress(OSError):
+            os.ftruncate(file.fileno(), before)
         raise unwritable(file.name, error) from error
     return data
 
