@@ -65,10 +65,11 @@ def undressed(text: str) -> str:
 
 
 def _primed(text: str, unknown: Unknown) -> str:
-    """\\frac{d^2 y}{dx^2} and \\frac{d^2}{dx^2} y as y'', in the same places of the text."""
+    """\\frac{d^2 y}{dx^2}, \\frac{d^2}{dx^2} y and \\ddot y as y'', in the same places."""
     y, x = re.escape(unknown.name), re.escape(unknown.variable)
+    applied = rf"(?:\s*\{{?\s*(?:\\left)?\(\s*{x}\s*(?:\\right)?\)\s*\}}?)?"
     bottom = rf"\{{\s*{_D}\s*{x}{_TIMES}\}}"
-    inside = rf"\\[dt]?frac\s*\{{\s*{_D}{_TIMES}{y}\s*\}}\s*{bottom}"
+    inside = rf"\\[dt]?frac\s*\{{\s*{_D}{_TIMES}{y}{applied}\s*\}}\s*{bottom}"
     before = rf"\\[dt]?frac\s*\{{\s*{_D}{_TIMES}\}}\s*{bottom}\s*{y}(?![A-Za-z'^])"
 
     def short(match: re.Match[str]) -> str:
@@ -76,7 +77,11 @@ def _primed(text: str, unknown: Unknown) -> str:
             return match[0]
         return (unknown.name + "'" * int(match[1] or 1)).ljust(len(match[0]))
 
-    return re.sub(before, short, re.sub(inside, short, text))
+    def dotted(match: re.Match[str]) -> str:
+        return (unknown.name + "'" * len(match[1])).ljust(len(match[0]))
+
+    text = re.sub(before, short, re.sub(inside, short, text))
+    return re.sub(rf"\\(d{{1,2}})ot\s*(?:\{{\s*{y}\s*\}}|{y}(?![A-Za-z]))", dotted, text)
 
 
 class _Latex:
@@ -242,6 +247,8 @@ class _Latex:
         bottom = rf"\{{\s*(?:{_D}|\\partial)\s*\{{?\\?[A-Za-z]"
         if re.match(top + bottom, here, re.S) or re.match(r"\{\s*\\partial", here):
             hint = "Derivatives are not taken: write the result."
+            if self.unknown is not None:
+                hint = f"The function sought is {self.unknown.name} of {self.unknown.variable}."
             raise self.fail("a fraction is a derivative", hint, back=1)
 
     def braces_or_digit(self) -> str:
@@ -385,6 +392,8 @@ class _Latex:
             if set(shown[2:end]) != {"prime"}:
                 raise self.fail("a derivative is written with primes only")
             primes, self.i = end - 2, self.i + end + 1
+        elif shown[:3] == ["^", "{", "("] and shown[4:6] == [")", "}"] and shown[3].isdigit():
+            primes, self.i = int(shown[3]), self.i + 6  # y^{(2)}
         x = unknown.variable
         for argument in (["(", x, ")"], ["{", "(", x, ")", "}"]):
             if [self.peek(k) for k in range(len(argument))] == argument:

@@ -11,7 +11,9 @@ from sciml.errors import InputError
 from sciml.symbolic.expression import Expr
 from sciml.symbolic.ode import order_of
 from sciml.symbolic.parser import Unknown, parse
+from sciml.symbolic.powers import as_powers, exceptions
 from sciml.symbolic.printing import symbols_of
+from sciml.symbolic.reading import doubtful, reserved
 from sciml.symbolic.result import Result
 from sciml.symbolic.shipped import model_path
 from sciml.symbolic.solve import TIMEOUT, _constants, variable_name
@@ -180,16 +182,23 @@ def dsolve(
     if not 0 < timeout <= 86_400:
         raise InputError(f"timeout must be positive seconds, at most a day, got {timeout}")
     residual, named = read_ode(ode, name, x), _constants(constants)
+    for symbol in (x, name, *named):
+        if reserved(symbol):
+            raise InputError(f"{symbol!r} cannot be a symbol: it is a function or a number here")
     if {"c1", "c2"} & {x, name, *residual.free, *named}:
         raise InputError("c1 and c2 are the solution's constants: rename those of the equation")
     allowed = {x, name, name + "'", name + "''", *named}
     extra = sorted(residual.free - allowed)
     order = order_of(residual, name)
-    if order not in (1, 2):
+    if order == 0:
+        raise InputError(f"there is no derivative of {name!r} in the equation",
+                         hint=f"Write {name}' or d{name}/d{x}, or name the function.")  # fmt: skip
+    if order > 2:
         raise InputError(f"equations of order 1 and 2 are solved, this is of order {order}")
     if extra:
         raise InputError(
-            f"unknown symbol {extra[0]!r}", hint=f"Name it as a constant: constants={extra!r}."
+            f"unknown symbol {extra[0]!r}",
+            hint=f"{doubtful(extra[0]) or ''} Name it as a constant: constants={extra!r}.".strip(),
         )
     job = {"kind": "dsolve", "f": dump(residual), "variable": x, "function": name,
            "timeout": timeout, "rules": rules, "sympy": sympy,
@@ -199,13 +208,18 @@ def dsolve(
         message = before[-1] if before else {"status": "timeout", "how": "the time ran out"}
     answer = load(message["answer"]) if message.get("answer") else None
     others, singular = (
-        tuple(Solution(load(s["answer"]), s["kind"] == "implicit", s["status"], s["how"],
+        tuple(Solution(as_powers(load(s["answer"])), s["kind"] == "implicit", s["status"], s["how"],
                        s["holds"]) for s in message.get(key, ()))
         for key in ("others", "singular")
     )  # fmt: skip
+    note = message.get("note", "")
+    if answer is not None:
+        own = {x, name, name + "'", name + "''", "c1", "c2"}
+        note = "; ".join(filter(None, (exceptions(answer, residual, own), note)))
+        answer = as_powers(answer)
     return OdeResult(
         str(residual), answer, message["status"], message.get("method", ""),
         message.get("how", ""), message.get("holds", ""), time.perf_counter() - started,
         symbols_of(ode, variable), name, x, message.get("kind") == "implicit",
-        note=message.get("note", ""), others=others, singular=singular,
+        note=note, others=others, singular=singular,
     )  # fmt: skip

@@ -76,6 +76,8 @@ def covered(Y: Expr, Z: Expr, x: str, constants: list[str]) -> bool:
         good = np.isfinite(z) & (np.abs(z.imag) < 1e-9) & (np.abs(z) < 1e3)
         if good.sum() < 6:
             continue
+        if hits < tried:
+            return False
         tried += 1
         at = line[good][:: max(1, int(good.sum()) // 6)]
         goal = z[good].real[:: max(1, int(good.sum()) // 6)]

@@ -27,6 +27,7 @@ _RUN = 5
 _PRECISIONS = (192, 640)
 _WIDTH = 1e-30
 _PROOF_SECONDS = 2.0
+_SIGNS = ((1, 1), (1, -1), (-1, 1), (-1, -1))
 REAL, COMPLEX = "where it is real", "with complex values"
 
 
@@ -39,11 +40,21 @@ class Region:
 
 
 def regions(x: str, y: str, constants: Sequence[str] = ()) -> list[Region]:
-    """The parts that are looked for: signs of y, y' and x, then of the constants."""
+    """The parts that are looked for: signs of x, y, y', x y, x y', then of the constants."""
     out = []
-    singles = [ex.symbol(name) for name in (y, y + "'", x, *constants)]
-    for e in [*singles, singles[2] * singles[0], singles[2] * singles[1]]:
+    sx, sy, slope = ex.symbol(x), ex.symbol(y), ex.symbol(y + "'")
+    for e in [sx, sy, slope, sx * sy, sx * slope, *map(ex.symbol, constants)]:
         out += [Region(f"{e} > 0", e), Region(f"{e} < 0", -e)]
+    return out
+
+
+def _quadrants(x: str, y: str) -> list[Region]:
+    out = []
+    for sx, sy in _SIGNS:
+        u, v = sx * ex.symbol(x), sy * ex.symbol(y)
+        both = (ex.call("abs", u) + u) * (ex.call("abs", v) + v)
+        text = f"{x} {'>' if sx > 0 else '<'} 0 and {y} {'>' if sy > 0 else '<'} 0"
+        out.append(Region(text, both))
     return out
 
 
@@ -270,9 +281,6 @@ def _on_intervals(
     return Check("sampled", "numeric", "only on a part of the line", points)
 
 
-_SIGNS = ((1, 1), (1, -1), (-1, 1), (-1, -1))
-
-
 def check_implicit(
     residual: Expr, relation: Expr, x: str, y: str, *, prove: bool = True,
     known: Sequence[Region] = (),
@@ -290,7 +298,7 @@ def check_implicit(
     except ex.Undefined:
         return Check("unverified", "the equation is not defined for it")
     names = sorted((residual.free | relation.free) - {x, y, y + "'"})
-    look = [*known, *regions(x, y, names)]
+    look = [*known, *regions(x, y, names), *_quadrants(x, y)]
     quantities = [ex.substitute(r.quantity, {p: slope}) for r in look]
     program = Program(*parts, relation, gy, *quantities)
     plain = Program(*(residual.args if residual.op == "add" else (residual,)), *quantities)

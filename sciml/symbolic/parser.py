@@ -59,7 +59,7 @@ def parse(text: str, *, unknown: Unknown | None = None) -> Expr:
         raise InputError(f"an expression must be text, got {type(text).__name__}")
     if len(text) > MAX_LENGTH:
         raise InputError(f"the expression has {len(text)} characters, the limit is {MAX_LENGTH}")
-    text = plain(text)
+    text = _slopes(plain(text), unknown)
     for i, char in enumerate(text):
         if not (char.isprintable() or char in " \t\r\n"):
             name = f"U+{ord(char):04X}"
@@ -68,6 +68,22 @@ def parse(text: str, *, unknown: Unknown | None = None) -> Expr:
         text = to_infix(text, unknown)
     reader = _Reader(text, unknown)
     return reader.whole()
+
+
+def _slopes(text: str, unknown: Unknown | None) -> str:
+    """dy/dx and d^2y/dx^2 on one line as y' and y'', in the same places of the text."""
+    if unknown is None:
+        return text
+    y, x = re.escape(unknown.name), re.escape(unknown.variable)
+    times = r"\s*(?:\^?\s*\{?([2-6])\}?)?\s*"
+    quotient = rf"(?<![A-Za-z\\{{])d{times}{y}(?:\(\s*{x}\s*\))?\s*/\s*d\s*{x}{times}(?![A-Za-z\d])"
+
+    def short(match: re.Match[str]) -> str:
+        if match[1] != match[2]:
+            return match[0]
+        return (unknown.name + "'" * int(match[1] or 1)).ljust(len(match[0]))
+
+    return re.sub(quotient, short, text)
 
 
 class _Reader:
