@@ -25,6 +25,8 @@ from typing import Annotated, Any, Literal, cast
 import numpy as np
 import torch
 
+from sciml import kept
+from sciml.claims import settings_file
 from sciml.config import Range
 from sciml.errors import InputError
 from sciml.paths import atomic_write
@@ -199,9 +201,11 @@ def problems(name: str, config: Config) -> tuple[list[Expr], set[int]]:
 
 def drawn(config: Config, file: Path, seed: int, count: int, exclude: set[int]) -> Pairs:
     """Pairs from the generators; kept in `file`, so that an interrupted run need not make them."""
-    if not file.exists():
+
+    def make(file: Path) -> None:
         Pairs.draw(config.shares, count, seed, config.longest, exclude).save(file)
-    return Pairs.load(file)
+
+    return kept.once(file, Pairs.load, make)
 
 
 @torch.no_grad()
@@ -224,7 +228,8 @@ def _losses(result: Any) -> list[float]:
 
 def self_trained(config: Config, model: Seq2Seq, turn: int, exclude: set[int], file: Path) -> Pairs:
     """Expert iteration: random functions without answers, with the model's verified answers."""
-    if not file.exists():
+
+    def make(file: Path) -> None:
         stream = pairs.unsolved(config.seed + 3000 + turn, config.longest[0], exclude,
                                 plain="plain" in config.shares)  # fmt: skip
         asked = [next(stream) for _ in range(config.self_training)]
@@ -232,7 +237,8 @@ def self_trained(config: Config, model: Seq2Seq, turn: int, exclude: set[int], f
         found = ((key, [vb.INDEX["<integrate>"], *vb.ids(f)], [*vb.ids(a), vb.END])
                  for (key, f), a in zip(asked, answers, strict=True) if a is not None)  # fmt: skip
         Pairs(row for row in found if len(row[2]) <= config.longest[1]).save(file)
-    return Pairs.load(file)
+
+    return kept.once(file, Pairs.load, make)
 
 
 def solved(model: Seq2Seq, asked: list[Expr], beam: int) -> list[Expr | None]:
@@ -270,19 +276,21 @@ def measure(
             solvers[other] = {"system": other}
     hits: dict[str, dict[str, list[bool]]] = {name: {} for name in tests}
     written: dict[str, list[bool]] = {}
+    proved: dict[str, int] = {}
     curve: dict[str, list[float]] = {}
     worker = Worker()
     try:
         for name, job in solvers.items():
             if "system" not in job:
                 _worked(worker, job, "", [parse("x")], config.timeout)  # starts the process
-            written[name] = []
+            written[name], proved[name] = [], 0
             for kind, asked in tests.items():
-                methods, times = (
+                methods, times, sure = (
                     _asked(worker, job["system"], asked, config.timeout) if "system" in job
                     else _worked(worker, job, kind, asked, config.timeout)
                 )  # fmt: skip
                 hits[kind][name] = [method is not None for method in methods]
+                proved[name] += sure
                 written[name] += [bool(m) and "solved for" not in str(m) for m in methods]
                 curve.setdefault(name, []).extend(
                     t for t, hit in zip(times, hits[kind][name], strict=True) if hit
@@ -294,6 +302,7 @@ def measure(
         row: dict[str, Any] = {"solver": name}
         row |= {kind: sum(hits[kind][name]) for kind in tests}
         row["all"] = sum(sum(hits[kind][name]) for kind in tests)
+        row["of these proved"] = proved[name]
         neural = name.startswith("neural")
         row["as written"] = sum(written[name]) if neural else None
         row["of"] = " + ".join(str(len(asked)) for asked in tests.values())
@@ -318,10 +327,11 @@ def measure(
 
 def _worked(
     worker: Worker, job: dict[str, Any], kind: str, asked: list[Expr], timeout: float
-) -> tuple[list[str | None], list[float]]:
-    """The method by which each problem was solved (None: it was not), and the seconds taken."""
+) -> tuple[list[str | None], list[float], int]:
+    """The method by which each problem was solved (None: it was not), the seconds taken, and how
+    many answers were proved."""
     methods: list[str | None] = []
-    times = []
+    times, proved = [], 0
     if pairs.task_of(kind) != "integrate":
         by_sympy = job["kind"] == "sympy"
         rules = job.get("rules", True) and not by_sympy
@@ -332,17 +342,18 @@ def _worked(
         message, before = worker.ask(full, timeout)
         last = message or (before[-1] if before else {})
         good = last.get("status") in PROOFS
+        proved += last.get("status") == "verified"
         methods.append(str(last.get("method", "")) if good else None)
         times.append(time.perf_counter() - started)
-    return methods, times
+    return methods, times, proved
 
 
 def _asked(
     worker: Worker, system: str, asked: list[Expr], timeout: float
-) -> tuple[list[str | None], list[float]]:
+) -> tuple[list[str | None], list[float], int]:
     """The same of another computer algebra system, without the time of its start."""
     methods: list[str | None] = []
-    times = []
+    times, proved = [], 0
     for f in asked:
         started = time.perf_counter()
         answer = systems.SYSTEMS[system](f, timeout, timeout)
@@ -352,8 +363,9 @@ def _asked(
             job = {"kind": "verify", "f": dump(f), "answer": dump(answer), "variable": "x"}
             message, _ = worker.ask(job, timeout)
             good = message is not None and message["status"] in PROOFS
+            proved += message is not None and message["status"] == "verified"
         methods.append(system if good else None)
-    return methods, times
+    return methods, times, proved
 
 
 def report(
@@ -367,7 +379,7 @@ def report(
     page = Page(
         "Symbolic mathematics",
         lead=f"{best['solver']} solved {best['all']} of {best['of']} unseen problems; every "
-        "answer was verified in ball arithmetic.",
+        "answer was proved, or agrees in ball arithmetic at every point tried.",
     )
     page.heading("What each solver solved")
     page.table(measured["table"], caption=f"The same problems, {config.timeout:g} s each. As "
@@ -396,10 +408,13 @@ def report(
     # The table cuts long problems off: those are shown there alone.
     solved = [(row["set"], row["problem"]) for row in measured["gallery"]
               if row["hybrid"] == "yes" and len(row["problem"]) < LONGEST_SHOWN]  # fmt: skip
-    page.figure(formulas(solved[:8], config.timeout), "Some that were solved and verified.")
+    page.figure(
+        formulas(solved[:8], config.timeout),
+        "Some that were solved. Sampled: agrees at every point tried, not proved.",
+    )
     page.table(measured["gallery"], caption="The first problems of each set and who solved them.")
     page.heading("Again")
-    page.command(f"sciml run symbolic_math --config {out / 'config.yaml'} --out {out}-again")
+    page.command(f"sciml run symbolic_math --config {settings_file(out)} --out {out}-again")
     page.command("sciml symbolic integrate 'x*exp(x)'")
     page.write(out / "report.html")
 
@@ -422,6 +437,10 @@ def formulas(problems: list[tuple[str, str]], timeout: float) -> Any:
             MathTextParser("path").parse(line)
         except ValueError:  # a command that matplotlib does not set
             line = f"{text}  ->  {found.expr}"
+        if found.expression is None:
+            line = f"{text}: no answer within {timeout:g} s this time"
+        elif found.status == "sampled":
+            line += "  (sampled)"
         lines.append(line[:400])
     figure = Figure(figsize=(9, 0.5 * max(1, len(lines))))
     for i, line in enumerate(lines):

@@ -121,10 +121,12 @@ def verify(
         constants: Names of symbols that stand for constants.
         timeout: Seconds.
     """
+    from sciml.symbolic.result import NOT_PROVED
     from sciml.symbolic.solve import verify as check
 
     found = check(integrand, answer, variable, constants=constants, timeout=timeout)
-    print(f"{found.status}: {found.how} {found.holds}".rstrip())
+    beside = f" ({NOT_PROVED})" if found.status == "sampled" else ""
+    print(f"{found.status}: {found.how} {found.holds}".rstrip() + beside)
     if found.note:
         print(found.note)
     return 0 if found.agrees else 1

@@ -89,4 +89,5 @@ def _sympy(job: dict[str, Any]) -> dict[str, Any]:
         answer = from_sympy(found)
     except InputError as error:
         return {"status": "unverified", "how": str(error)}
-    return {"answer": dump(answer), "method": "SymPy", **_check_dict(check(f, answer, x))}
+    checked = check(f, answer, x, symbolic=True)
+    return {"answer": dump(answer), "method": "SymPy", **_check_dict(checked)}
