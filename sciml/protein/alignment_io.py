@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import gzip
 import io
-import itertools
 from array import array
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,16 +21,23 @@ from sciml.errors import InputError, unknown
 from sciml.paths import atomic_write
 from sciml.protein import query_forms
 from sciml.protein.alignment import Alignment
-from sciml.protein.query_forms import END, Header
+from sciml.protein.query_forms import Header
 from sciml.protein.residues import ALPHABET, GAP, RESIDUES
+from sciml.protein.sequence_records import (
+    MAX_COLUMNS,
+    fasta_records,
+    head_of,
+    is_structured,
+    lines_of,
+    read_records,
+    text_of,
+)
+from sciml.protein.side_by_side import check_blocks, check_pieces
 from sciml.unpack import open_binary
 
 FORMATS = ("a3m", "fasta", "stockholm", "aln", "clustal")
-MAX_COLUMNS = 100_000
 BLOCK = 4096
 """Rows whose memory is taken at a time."""
-MAX_TABLE = 64 << 20
-"""Most bytes of a table of sequences or a JSON file."""
 _SUFFIXES = {
     ".a3m": "a3m",
     ".a2m": "fasta",
@@ -147,95 +153,6 @@ def _no_residue(what: str, letter: str, where: object) -> InputError:
     return InputError(f"{what} holds {letter!r}, which is no residue", where=where, hint=hint)
 
 
-def _lines(stream: io.BufferedReader, where: object) -> Iterator[bytes]:
-    """Lines without their ends (LF, CRLF or CR), byte-order mark removed.
-
-    A NUL byte ends a block (`END`) where the next one, if any, begins as one does; elsewhere it
-    tells a binary file.
-    """
-    first = True
-    while line := stream.readline(MAX_COLUMNS * 64):
-        if first:
-            line = line.removeprefix(b"\xef\xbb\xbf")
-            first = False
-        for number, part in enumerate(line.split(b"\0")):
-            if number:
-                if part.strip() and not part.lstrip().startswith((b">", b"#")):
-                    raise InputError("is a binary file, not text", where=where)
-                yield END
-            if part or not number:
-                yield from part.rstrip(b"\r\n").split(b"\r")
-
-
-def _fasta(lines: Iterator[bytes], where: object) -> Iterator[tuple[str, bytes]]:
-    """(header, letters) of each record; '#' and ';' comment lines are passed over."""
-    name: str | None = None
-    parts: list[bytes] = []
-    size = 0
-    for line in lines:
-        if line.startswith(b">"):
-            if name is not None:
-                yield name, b"".join(parts)
-            name, parts, size = line[1:].decode("utf-8", "replace").strip(), [], 0
-        elif not line.strip() or line.startswith((b"#", b";")):
-            continue
-        elif name is None:
-            raise InputError("text before the first '>' line", where=where)
-        else:
-            parts.append(line.strip())
-            size += len(line)
-            if size > 64 * MAX_COLUMNS:
-                raise InputError("a sequence is longer than any protein", where=where)
-    if name is not None:
-        yield name, b"".join(parts)
-
-
-def read_records(stream: io.BufferedReader, path: str | Path) -> Iterator[tuple[str, bytes]]:
-    """(header, letters as written) of each chain of a FASTA file, an `id,sequence` table or an
-    AlphaFold 3 job.
-
-    Raises:
-        InputError: another file.
-        ComplexGiven: a record is a complex.
-    """
-    first, lines = _head(query_forms.one_query(_lines(stream, path), path, []), path)
-    if _is_structured(first):
-        for name, letters in query_forms.single_records(_text(lines, path), path):
-            yield name, letters.encode("latin-1", "replace")
-        return
-    query_forms.check_other(first.decode("utf-8", "replace"), path)
-    for name, letters in _fasta(lines, path):
-        query_forms.check_name(name, path)
-        query_forms.check_letters(name, letters, path)
-        yield name, letters
-
-
-def _head(lines: Iterator[bytes], where: object) -> tuple[bytes, Iterator[bytes]]:
-    """The first line that is neither blank nor a comment, and the lines from there on."""
-    for line in lines:
-        text = line.lstrip()
-        if text and (not text.startswith((b"#", b";")) or text.startswith(b"# STOCKHOLM")):
-            return line, itertools.chain([line], lines)
-    return b"", iter(())
-
-
-def _is_structured(first: bytes) -> bool:
-    """Whether a first line is that of a table of sequences or of JSON."""
-    text = first.decode("utf-8", "replace").strip()
-    return text.startswith(("{", "[")) or query_forms.is_table(text)
-
-
-def _text(lines: Iterator[bytes], where: object) -> str:
-    """A table or JSON as text."""
-    parts, size = [], 0
-    for line in lines:
-        parts.append(line)
-        size += len(line)
-        if size > MAX_TABLE:
-            raise InputError(f"is larger than {MAX_TABLE >> 20} MiB", where=where)
-    return b"\n".join(parts).decode("utf-8", "replace")
-
-
 def read_fasta(path: str | Path) -> list[tuple[str, str]]:
     """Plain sequences, not aligned: (header, upper-case letters without gaps).
 
@@ -285,7 +202,7 @@ def read_alignment(
     if format is not None and format not in FORMATS:
         raise unknown("alignment format", format, FORMATS)
     with open_binary(path) as stream:
-        alignment = alignment_of(_lines(stream, path), path, format, unique=unique, most=most)
+        alignment = alignment_of(lines_of(stream, path), path, format, unique=unique, most=most)
     return alignment.with_query(query) if query is not None else alignment
 
 
@@ -299,12 +216,12 @@ def alignment_of(
 ) -> Alignment:
     """The alignment that lines of a file hold; see `read_alignment`."""
     headers: list[Header] = []
-    first, lines = _head(query_forms.one_query(lines, path, headers), path)
+    first, lines = head_of(query_forms.one_query(lines, path, headers), path)
     if not first:
         raise InputError("is empty", where=path)
     reader = RowReader(path, unique=unique, most=most)
-    if format is None and _is_structured(first):
-        found = query_forms.single_records(_text(lines, path), path)
+    if format is None and is_structured(first):
+        found = query_forms.single_records(text_of(lines, path), path)
         if len(found) > 1:
             raise InputError(f"holds {len(found)} sequences, not an alignment", where=path)
         rows = iter(
@@ -321,31 +238,10 @@ def alignment_of(
             break
     alignment = reader.finish()
     query_forms.check_columns(headers, alignment.columns, path)
-    _check_blocks(alignment)
+    if not any(header.copies for header in headers):
+        check_blocks(alignment)
+        check_pieces(alignment)
     return alignment
-
-
-def _check_blocks(alignment: Alignment) -> None:
-    """Refuse ColabFold's rows of a complex without its header: below the query 101 of one chain
-    that of another, 102, in the columns beside it.
-
-    Raises:
-        ComplexGiven: with the number of chains.
-    """
-    taken = alignment.rows[0] != GAP
-    if alignment.names[0].split(" ")[0] != "101" or taken.all():
-        return
-    names = {name.split(" ")[0]: row for row, name in reversed(list(enumerate(alignment.names)))}
-    chains = 1
-    while (row := names.get(str(101 + chains))) is not None:
-        if (taken & (alignment.rows[row] != GAP)).any():
-            break
-        taken = taken | (alignment.rows[row] != GAP)
-        chains += 1
-    if chains > 1:
-        raise query_forms.ComplexGiven(
-            chains, "queries 101 and 102 stand in columns of their own", alignment.source
-        )
 
 
 def _guess(first: bytes, path: Path) -> str:
@@ -362,9 +258,9 @@ def _guess(first: bytes, path: Path) -> str:
 def _records(kind: str, lines: Iterator[bytes], where: object) -> Iterator[tuple[str, bytes]]:
     """(name, letters of A3M form) of each row."""
     if kind == "a3m":
-        yield from _sequences(_fasta(lines, where))
+        yield from plain_rows(fasta_records(lines, where))
     elif kind == "fasta":
-        yield from _aligned(_sequences(_fasta(lines, where)))
+        yield from _aligned(plain_rows(fasta_records(lines, where)))
     elif kind == "aln":
         for number, line in enumerate(lines):
             if line.strip():
@@ -375,7 +271,7 @@ def _records(kind: str, lines: Iterator[bytes], where: object) -> Iterator[tuple
             yield name, b"".join(letters).upper().translate(None, b" ").replace(b".", b"-")
 
 
-def _sequences(records: Iterator[tuple[str, bytes]]) -> Iterator[tuple[str, bytes]]:
+def plain_rows(records: Iterator[tuple[str, bytes]]) -> Iterator[tuple[str, bytes]]:
     """Without the rows of secondary structure and solvent accessibility that HH-suite writes."""
     for name, letters in records:
         if not name.startswith(_ANNOTATIONS):

@@ -17,18 +17,16 @@ import numpy as np
 from sciml.errors import InputError
 from sciml.protein import query_forms
 from sciml.protein.alignment import Alignment
-from sciml.protein.alignment_io import (
-    RowReader,
-    _fasta,
-    _head,
-    _is_structured,
-    _lines,
-    _sequences,
-    _text,
-    alignment_of,
-)
+from sciml.protein.alignment_io import RowReader, alignment_of, plain_rows
 from sciml.protein.query_forms import END, Header
 from sciml.protein.residues import GAP
+from sciml.protein.sequence_records import (
+    fasta_records,
+    head_of,
+    is_structured,
+    lines_of,
+    text_of,
+)
 from sciml.unpack import open_binary
 
 
@@ -74,7 +72,7 @@ def read_complexes(path: str | Path) -> list[Complex]:
     path = Path(path)
     found: list[Complex] = []
     with open_binary(path) as stream:
-        for block in _blocks(_lines(stream, path)):
+        for block in _blocks(lines_of(stream, path)):
             stem = path.name.split(".")[0] or "complex"
             found += _of_block(block, path, f"{stem}_{len(found) + 1}" if found else stem)
     if not found:
@@ -109,15 +107,15 @@ def _blocks(lines: Iterator[bytes]) -> Iterator[list[bytes]]:
 
 
 def _of_block(block: list[bytes], path: Path, name: str) -> list[Complex]:
-    first, rest = _head(iter(block), path)
-    if _is_structured(first):
-        return _of_records(query_forms.all_records(_text(rest, path), path), path)
+    first, rest = head_of(iter(block), path)
+    if is_structured(first):
+        return _of_records(query_forms.all_records(text_of(rest, path), path), path)
     headers = [h for h in (query_forms.parse_header(line, path) for line in block) if h is not None]
     if len(headers) > 1:
         raise InputError("has several headers of complexes in one block", where=path)
     if headers and headers[0].copies:
         return [_of_rows(block, headers[0], path, name)]
-    records = list(_fasta(rest, path)) if first.startswith(b">") else []
+    records = list(fasta_records(rest, path)) if first.startswith(b">") else []
     sequences = [query_forms.split_chains(letters.decode("latin-1")) for _, letters in records]
     lengths = {len(letters) for _, letters in records}
     if any(len(chains) > 1 for chains in sequences) or (path.suffix != ".a3m" and len(lengths) > 1):
@@ -163,7 +161,7 @@ _PLAIN = str.maketrans("", "", "-.*")
 def _of_rows(block: list[bytes], header: Header, path: Path, name: str) -> Complex:
     """ColabFold's A3M: its rows cut at the ends of the chains."""
     reader = RowReader(path)
-    for label, letters in _sequences(_fasta(iter(block), path)):
+    for label, letters in plain_rows(fasta_records(iter(block), path)):
         reader.add(label, letters)
     rows = reader.finish()
     ends = np.cumsum(header.lengths)

@@ -40,6 +40,32 @@ def with_ends(text: str) -> str:
     return "\n".join(lines)
 
 
+_OTHER_COLUMNS = {
+    "label_asym_id": "auth_asym_id",
+    "label_alt_id": "",
+    "type_symbol": "",
+    "id": "",
+    "label_atom_id": "auth_atom_id",
+    "label_comp_id": "auth_comp_id",
+}
+
+
+def complete(block: Any) -> None:
+    """Add columns to an mmCIF block's atoms that gemmi needs and refinement programs leave out:
+    the author's column instead, or unknown."""
+    loop = block.find_loop("_atom_site.Cartn_x").get_loop()
+    if loop is None:
+        return
+    for name, other in _OTHER_COLUMNS.items():
+        if f"_atom_site.{name}" in loop.tags:
+            continue
+        loop.add_columns([f"_atom_site.{name}"], ".")
+        if f"_atom_site.{other}" in loop.tags:
+            column, source = (loop.tags.index(f"_atom_site.{key}") for key in (name, other))
+            for row in range(loop.length()):
+                loop[row, column] = loop[row, source]
+
+
 def chains_of(model: Any) -> list[tuple[str, list[Any]]]:
     """(author name, residues) of each chain of a model: polymers of one name are kept apart.
 
@@ -82,7 +108,7 @@ def _atoms(residue: Any, letter: str) -> list[tuple[str, Any]]:
     for atom in residue:
         name = atom.name.strip()
         name = _OTHER_NAMES.get(name, name)
-        if atom.element.name == "Se":
+        if atom.element.name == "Se" or name == "SE":
             name = {"M": "SD", "C": "SG"}.get(letter, name)
         if letter == "I" and name == "CD":
             name = "CD1"

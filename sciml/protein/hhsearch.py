@@ -176,10 +176,10 @@ def _asks(hit: Hit, query: str) -> bool:
 
 def _file_of(name: str, files: dict[str, Path]) -> tuple[Path | None, str | None]:
     """A hit's structure file and chain: names are CODE_CHAIN, and codes may hold "_" themselves,
-    such as AF-P00750-F1-model_v4_A."""
+    such as AF-P00750-F1-model_v4_A; no chain, or ".", is a file's only or first."""
     code, _, chain = name.rpartition("_")
     if code.lower() in files:
-        return files[code.lower()], chain or None
+        return files[code.lower()], None if chain in ("", ".") else chain
     return files.get(name.lower()), None
 
 

@@ -18,8 +18,9 @@ from sciml.config import Range
 from sciml.errors import InputError, MissingExtra
 from sciml.paths import existing_file
 from sciml.protein.alignment import Alignment
-from sciml.protein.alignment_io import read_fasta, read_records
+from sciml.protein.alignment_io import read_fasta
 from sciml.protein.query_forms import check_letters
+from sciml.protein.sequence_records import read_records
 from sciml.unpack import open_binary
 
 

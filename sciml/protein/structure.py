@@ -88,6 +88,7 @@ def _document(path: Path) -> Any:
             blocks = [b for b in document if b.find_mmcif_category("_atom_site.").width()]
             if not blocks:
                 raise InputError("holds no atoms (no _atom_site table)", where=path)
+            conformers.complete(blocks[0])
             return gemmi.make_structure_from_block(blocks[0])
         return gemmi.read_pdb_string(conformers.with_ends(text), split_chain_on_ter=True)
     except InputError:

@@ -64,6 +64,7 @@ REFUSED = {
     "no_header.a3m": (DIMER.split("\n", 1)[1], 2),
     "no_pairs.a3m": (">101\nMKVL---\n>x\nMRVL---\n>102\n----ACD\n", 2),
     "three.a3m": (">101\nMKVL-----\n>102\n----ACD--\n>103\n-------WW\n", 3),
+    "own_names.a3m": (">P1\tP1\nMKVLACD\n>P1\nMKVL---\n>x\nMRVL---\n>P2\n----ACD\n", 2),
     "joined.a3m": ("#4\t1\n>101\nMKVL\n#3\t1\n>102\nACD\n", 2),
     "nul.a3m": (">101\nMKVL\n>h\nMRVL\n\0>102\nACDE\n\0", 2),
     "nul_inside.a3m": (">101\nMKVL\0>102\nACDE", 2),
@@ -121,6 +122,7 @@ ONE = {
     "block_ends_later.a3m": ">101\nMKVL\n>x\nMR-L\0\n\n",
     "semicolons.a3m": ";\n; made by hand\n>101\nMKVL\n\n>x\nMR-L\n",
     "columns.a3m": ">101\t187\t0.44\t1.1E-50\nMKVL\n>x\t102\t0.2\nMR-L\n",
+    "fragments.a3m": "#4\t1\n>q\tx\nMKVL\n>x\nMR-L\n",
     "structure_rows.a3m": ">ss_pred x\nCHHC\n>ss_conf\n9879\n>101\nMKVL\n>x\nMR-L\n",
     "numbered.a3m": ">101\nMKVL\n>102\nMR-L\n",
 }

@@ -221,6 +221,15 @@ def test_files_without_author_numbers(tmp_path: Path, value: str) -> None:
     assert chain.sequence == "AGS" and chain.labels == [1, 2, 3]
 
 
+@pytest.mark.parametrize("column", ["label_asym_id", "label_alt_id", "type_symbol", "id"])
+def test_columns_that_refinement_programs_leave_out(tmp_path: Path, column: str) -> None:
+    text = mmcif(["ALA", "MSE", "SER"], ("N", "CA", "SE"), **{column: "left out"})
+    (tmp_path / "x.cif").write_text(text)
+    chain = read_chain(tmp_path / "x.cif")
+    assert chain.name == "A" and chain.sequence == "AMS"
+    assert chain.mask[:, ATOM37_INDEX["SD"]].tolist() == [0, 1, 0]
+
+
 def model(n: int = 5) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     types = np.arange(n)
     mask = residues.ATOM37_MASK[types]

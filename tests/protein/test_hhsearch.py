@@ -138,6 +138,7 @@ def test_rows_that_do_not_follow_each_other_are_refused(tmp_path: Path, start: s
         ("my_own_model_B", "MY_own_model.pdb"),
         ("1ABC_B", "1abc.cif.gz"),
         ("1abc", "1abc.cif"),
+        ("tet12sn_.", "tet12sn.pdb"),
         ("1abc_B", "1abc_B.cif"),
     ],
 )

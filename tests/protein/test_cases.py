@@ -1,0 +1,101 @@
+"""The cases from the field, where their folder is beside this checkout."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sciml.cli import main
+from sciml.errors import InputError
+from sciml.protein import read_alignment
+from sciml.protein.alignment_io import read_fasta
+from sciml.protein.complexes import read_complexes
+from sciml.protein.contact_windows import starts
+from sciml.protein.hhsearch import read_hhr
+from sciml.protein.query_forms import ComplexGiven
+from sciml.protein.structure import read_chain, read_chains
+
+
+@pytest.fixture(scope="module")
+def cases(shared: Path) -> Path:
+    folder = shared / "cases/protein"
+    if not folder.is_dir():
+        pytest.skip("the folder ../shared/cases/protein is not beside this checkout")
+    return folder
+
+
+def rows(path: Path) -> list[str]:
+    found = read_alignment(path)
+    return [found.row(i) for i in range(found.depth)]
+
+
+COMPLEXES = {
+    "p1_complex.a3m": [["MKVL", "ACD"]],
+    "colon.fasta": [["MKVLAAGIVGLLLAQWERTY"] * 2],
+    "p4_colon_wrap.fasta": [["MKVLAAGREIREH", "PSKTSNMKVLAAG"]],
+    "nul.a3m": [["MKVL"], ["ACDE"]],
+    "input.csv": [["YYDPETGTWY"], ["MRILPIST", "MPYTVRFT"]],
+}
+
+
+@pytest.mark.parametrize("name", COMPLEXES)
+def test_complexes(
+    cases: Path, tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert [found.sequences for found in read_complexes(cases / name)] == COMPLEXES[name]
+    for read in (read_alignment, read_fasta):
+        with pytest.raises(ComplexGiven, match="2 chains"):
+            read(cases / name)  # type: ignore[operator]
+    for command in (["fold", "-o", "out"], ["contacts", "-o", "out.tsv"]):
+        parts = ["protein", command[0], str(cases / name), "-o", str(tmp_path / command[2])]
+        assert main(parts) == 2 and "complex of 2 chains" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_paired_and_unpaired_rows(cases: Path) -> None:
+    (found,) = read_complexes(cases / "p1_complex.a3m")
+    one, other = found.chains
+    assert one.paired is not None and other.paired is not None
+    assert one.paired.depth == other.paired.depth == 2
+    assert one.unpaired.names == ["101", "x"] and other.unpaired.names == ["102", "y"]
+
+
+def test_alignments(cases: Path) -> None:
+    assert rows(cases / "semi.a3m") == ["MKVLAAGIVG", "MKVLAAG-VG"]
+    assert rows(cases / "a3m_hash.a3m") == ["MKVLAAGIVGLLLA", "MKVLAAG-VGLLLA"]
+    assert rows(cases / "p9_not_query_first.sto") == ["MK-VLAAG", "MKAVLAAG", "MRAVLSAG"]
+    found = read_alignment(cases / "p9_not_query_first.sto", query="query")
+    assert found.row(0) == "MKAVLAAG" and found.columns == 8
+    assert rows(cases / "lower.fasta") == ["MKVLAAGIVGCXXDEX"]
+    assert starts(read_alignment(cases / "wide.a3m").columns)[-1] == 1200
+    with pytest.raises(InputError, match="an HHsearch result"):
+        read_alignment(cases / "sum_probs.hhr")
+    with pytest.raises(InputError, match="1HF9_B: has Sum_probs=1.2.3 where a number"):
+        read_hhr(cases / "sum_probs.hhr")
+
+
+def test_structures(cases: Path) -> None:
+    assert read_chain(cases / "p7_css.cif").sequence == "MCL"
+    assert read_chain(cases / "mods.cif").sequence == "STYCKKKEPCCKKYCCHHSM"
+    odd = read_chain(cases / "p5_icode.pdb")
+    assert odd.sequence == "SSGXX" and odd.numbers == ["100", "100A", "99", "101", "-5"]
+    assert read_chain(cases / "hybrid36.pdb").numbers == ["9999", "10000", "10001"]
+    author = read_chain(cases / "p8_auth.cif")
+    assert author.numbers == ["94", "95", "96", "97", "98"] and author.labels == [1, 2, 3, 4, 5]
+    seen = read_chain(cases / "unobserved.cif")
+    assert seen.sequence == "GSK" and seen.labels == [3, 4, 6]
+    for name in ("p7_css.cif", "mods.cif", "p5_icode.pdb", "hybrid36.pdb", "unobserved.cif"):
+        assert len(read_chains(cases / name)) == 1
+        assert np.isfinite(read_chain(cases / name).points()).all()
+
+
+@pytest.mark.parametrize("name", ["0d.npz", "empty.npz", "shape.pt", "heads0.pt", "blocks_1e9.pt"])
+def test_damaged_parameters(
+    cases: Path, tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fasta, out = tmp_path / "x.fasta", tmp_path / "out"
+    fasta.write_text(">a\nMKVLAAGTRE\n")
+    parts = ["protein", "fold", str(fasta), "-o", str(out), "--params", str(cases / name)]
+    assert main(parts) == 2
+    line = capsys.readouterr().err.strip().splitlines()[-1]
+    assert line.startswith("sciml: error: ") and not out.exists()
