@@ -348,8 +348,8 @@ def _check_rows(design: Design, verdict: Verdict, tolerance: float) -> None:
     if even.any():
         rail = rules.rail[cells] if rules is not None else np.ones(len(cells), np.int8)
         wrong = np.where(even, (turn >= 4) | (UPRIGHT[of_row] != rail), wrong)
-    wrong = (wrong | supply) & (row >= 0) & ~free[np.maximum(row, 0)]
-    for k in np.flatnonzero(wrong):
+    wrong = (wrong | supply) & whole & (row >= 0) & ~free[np.maximum(row, 0)]
+    for k in np.flatnonzero(wrong).tolist():
         name, needed = names[int(cells[k])], ORIENTATIONS[of_row[k]]
         line = f"cell {name!r} is turned {ORIENTATIONS[turn[k]]} in a row {needed}"
         if even[k] or supply[k]:

@@ -3,6 +3,7 @@
 A stretch is a run of free sites of a row. Fixed objects, macros with their halos, blockages (SOFT
 ones too: this is initial placement) and what is off the die take sites away; regions and PARTIAL
 blockages cut rows into stretches that serve some cells only, or may be filled only in part.
+Rows that reach past the die end there.
 """
 
 from __future__ import annotations
@@ -132,8 +133,9 @@ def _stacked(rows: Rows, levels: int, supply: int) -> Rows:
     for value, members in by_level.items():
         if value < top - EPS:
             continue
-        if mirrored and supply:
-            members = members[UPRIGHT[rows.orientation[members]] == supply]
+        if supply:
+            right = UPRIGHT[rows.orientation[members]] == supply
+            members = members[right if rows.any_turn is None else right | rows.any_turn[members]]
         parts = [(int(i), float(rows.x0[i]), float(rows.x1[i])) for i in members]
         for k in range(1, levels):
             above = by_level.get(np.round(value + k * high, 6), np.empty(0, np.int64))
@@ -184,16 +186,19 @@ def stretches(design: Design, rows: Rows, absent: np.ndarray) -> Stretches:
         partial, density = _partial(design, solid[design.kind[solid] == CELL])
         boxes = np.concatenate([boxes + around * [-1, -1, 1, 1], keep_out(design, absent)])
     x0, y0, x1, y1 = boxes.T
+    canvas = design.canvas
     areas: list[frozenset[int]] = [frozenset([-1])]
     found: list[tuple[float, float, int, float, float, int, int, int]] = []
     for k in range(len(rows)):
         site, left = float(rows.site[k]), float(rows.x0[k])
         bottom, top = float(rows.y[k]), float(rows.y[k] + rows.height[k])
-        total = int(np.floor((rows.x1[k] - left) / site + EPS))
+        total = int(np.floor((min(float(rows.x1[k]), canvas.x1) - left) / site + EPS))
+        if bottom < canvas.y0 - EPS or top > canvas.y1 + EPS:
+            continue
         hit = np.flatnonzero(
             (y0 < top - EPS) & (y1 > bottom + EPS) & (x1 > left + EPS) & (x0 < rows.x1[k] - EPS)
         )
-        at = 0
+        at = max(int(np.ceil((canvas.x0 - left) / site - EPS)), 0)
         runs = []
         for j in hit[np.argsort(x0[hit], kind="stable")]:
             first = int(np.floor((x0[j] - left) / site + EPS))
