@@ -10,6 +10,7 @@ import torch
 from sciml import trunks
 from sciml.cli import main
 from sciml.errors import InputError
+from sciml.jets.sample import shipped
 from sciml.jets.tagger import JetTagger
 
 TRUNK = '''
@@ -78,9 +79,10 @@ def test_a_header_brings_no_code(gift, name, capsys):
     model = renamed(tagger.save(path.with_name("model.safetensors")), name.format(path))
     with pytest.raises(InputError, match="gift.safetensors"):
         JetTagger.from_pretrained(model)
-    jets = path.with_name("jets.parquet")
-    assert main(["jets", "tag", str(jets), "--model", str(model), "-o", "out.parquet"]) == 2
-    assert len(capsys.readouterr().err.splitlines()) == 1
+    jets = str(shipped("test"))
+    assert main(["jets", "tag", jets, "--model", str(model), "-o", "out.parquet"]) == 2
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) == 1 and "gift.safetensors" in said[0]
     assert not ran() and not path.with_name("out.parquet").exists()
 
 
