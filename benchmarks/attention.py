@@ -17,6 +17,7 @@ import sys
 import time
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 from machine import forget_peak, processor, resident, told
 
@@ -62,7 +63,7 @@ def ours(q: Tensor, k: Tensor, v: Tensor, bias: Tensor, mask: Tensor) -> Tensor:
     return pair_biased_attention(q, k, v, bias, mask)
 
 
-CANDIDATES = {"naive": naive, "sdpa": sdpa, "compiled": compiled, "sciml": ours}
+CANDIDATES: dict[str, Any] = {"naive": naive, "sdpa": sdpa, "compiled": compiled, "sciml": ours}
 
 
 def inputs(batch: int, rows: int, heads: int, n: int, d: int) -> list[Tensor]:

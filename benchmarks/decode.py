@@ -22,6 +22,7 @@ import sys
 import time
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 from machine import processor, told
 
@@ -111,7 +112,7 @@ def peer(kind: str, layers: tuple[int, int], dim: int) -> tuple[float, int]:
     return seconds, sum(p.numel() for p in model.parameters())
 
 
-CASES = {
+CASES: dict[str, dict[str, Any]] = {
     "sciml": {
         "sciml, 6+6 layers, 8 key heads": ((6, 6), 8, 4.0),
         "sciml, 6+6 layers, 2 key heads, wider": ((6, 6), 2, 5.2),
@@ -138,7 +139,7 @@ def measure(side: str) -> None:
     rows = []
     for dim in DIMS:
         for name, how in CASES[side].items():
-            seconds, size = ours(dim, *how) if side == "sciml" else peer(*how, dim)
+            seconds, size = ours(dim, *how) if side == "sciml" else peer(how[0], how[1], dim)
             rows.append(
                 {
                     "dim": dim,

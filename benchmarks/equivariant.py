@@ -62,7 +62,7 @@ def ours(lmax: int = 2, so2: bool = False, compiled: bool = False) -> Callable[[
     def step() -> torch.Tensor:
         geometry = Geometry(edges, basis, None, None if so2 else harmonics, frames if so2 else None)
         out = call(features, geometry)
-        return sum(part.square().sum() for part in out)  # type: ignore[return-value]
+        return sum(part.square().sum() for part in out)
 
     return step
 

@@ -43,7 +43,7 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import date
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -127,7 +127,7 @@ def supervised(
 def measure(made: Any, test: JetSample) -> dict[str, float]:
     """Mean AUC against QCD, and accuracy, of a model or of scores [n, classes]."""
     scores = made if isinstance(made, np.ndarray) else answers(made, test)
-    found = metrics.evaluate(scores, test.y, test.classes, bootstraps=2)
+    found: dict[str, Any] = metrics.evaluate(scores, test.y, test.classes, bootstraps=2)
     areas = [float(found[f"auc_{n}"]) for n in test.classes if f"auc_{n}" in found]
     return {"mean_auc": float(np.mean(areas)), "accuracy": float(found["accuracy"])}
 
@@ -260,6 +260,14 @@ def taught(
     return student(network, labelled, unlabelled, scores, learn, **choice)
 
 
+def student_of_itself(
+    source: JetSample, target: JetSample, steps: int, seed: int, per_class: int
+) -> Any:
+    """A student of what a network of the source says of the target."""
+    votes = answers(supervised(source, steps, seed), target)
+    return taught(source, target, votes, steps, seed, per_class=per_class)
+
+
 def labels_table(options: argparse.Namespace, rows: Rows) -> None:
     """Fractions of the labels."""
     whole = shuffled(JetSample.read(options.data), options.jets + VALIDATION, 0)
@@ -267,7 +275,7 @@ def labels_table(options: argparse.Namespace, rows: Rows) -> None:
     validation = whole.subset(range(options.jets, len(whole)))
     test = shuffled(JetSample.read(options.test, classes=pool.classes), options.test_jets, 0)
     few = shuffled(pool, round(0.01 * len(pool)), 99)
-    pairs, collisions = None, np.zeros(0)
+    pairs, collisions = cast(JetSample, None), np.zeros(0)
     if options.views:
         pairs = JetSample.read(options.views, classes=pool.classes, columns=[COLLISION])
         collisions = pairs.column(COLLISION)
@@ -293,15 +301,16 @@ def labels_table(options: argparse.Namespace, rows: Rows) -> None:
         if name == "supervised transfer":
             related = JetSample.read(options.related, classes=options.related_classes)
             related = shuffled(related, options.jets, 0)
-            model = Supervised(*parts, SupervisedConfig(outputs=len(related.classes)))
+            trunk, embedder = cast(Any, parts)
+            model = Supervised(trunk, embedder, SupervisedConfig(outputs=len(related.classes)))
             train(model, related, related.lengths, options.pretrain, seed)
             return
-        model = objectives.build(CANDIDATES[name])(*parts, augment=augment)
+        objective: Any = objectives.build(CANDIDATES[name])(*parts, augment=augment)
         if name.endswith("of views"):
             data = Views(pairs, collisions)
-            train(model, data, pairs.lengths, options.pretrain, seed, collate_views)
+            train(objective, data, pairs.lengths, options.pretrain, seed, collate_views)
         else:
-            train(model, pool, pool.lengths, options.pretrain, seed)
+            train(objective, pool, pool.lengths, options.pretrain, seed)
 
     def tried(name: str) -> dict[str, Any]:
         """The mean AUC on the validation jets, and the settings that give it."""
@@ -398,14 +407,7 @@ def shift_table(options: argparse.Namespace, rows: Rows) -> None:
             "source only": partial(supervised, source, steps, seed),
             "randomised": partial(supervised, source, steps, seed, noise=other_detector),
             "adversarial": partial(adversarial, source, target, steps, seed),
-            "noisy student": lambda seed=seed: taught(
-                source,
-                target,
-                answers(supervised(source, steps, seed), target),
-                steps,
-                seed,
-                per_class=half,
-            ),
+            "noisy student": partial(student_of_itself, source, target, steps, seed, half),
             "oracle": partial(supervised, target, steps, seed),
         }
         for method, make in methods.items():

@@ -129,7 +129,8 @@ def side(options: argparse.Namespace) -> None:
 
 def compare(options: argparse.Namespace, folder: Path, case: dict[str, Any]) -> dict[str, Any]:
     """Both sides of one case, in turns."""
-    np.savez(folder / "inputs.npz", **inputs(case["lengths"], case["batch"]))
+    arrays: Any = inputs(case["lengths"], case["batch"])
+    np.savez(folder / "inputs.npz", **arrays)
     best: dict[str, dict[str, float]] = {}
     for _ in range(options.rounds):
         for name, python in (("weaver", options.weaver_python), ("ours", sys.executable)):

@@ -92,7 +92,8 @@ def one(name: str, seed: int, steps: int, finetune_steps: int, most: int, train:
         )
         curve = [r["loss"] for r in result.history if r.get("split") == "train"]
         losses = {"first_loss": curve[0], "last_loss": curve[-1]}
-        trunk, embedder = objective.trunk, objective.embedder
+        learned: Any = objective
+        trunk, embedder = learned.trunk, learned.embedder
     random = np.random.default_rng(seed)
     order = random.permutation(len(train))
     fit_on, test_on = order[:1000], np.arange(min(most, len(test)))

@@ -110,10 +110,10 @@ def pairs(structures: Path, families: Path, most: int = 4) -> list[Pair]:
             if both is not None and count < most:
                 found.append(Pair(f"{path.name.split('.')[0]} {a} {b}", *both))
                 count += 1
-    for one, other in RELATED:
-        files = [families / name / "structure.pdb" for name in (one, other)]
+    for names in RELATED:
+        files = [families / name / "structure.pdb" for name in names]
         if all(file.exists() for file in files):
-            found.append(Pair(f"{one} {other}", *related(*map(read_chain, files))))
+            found.append(Pair(" ".join(names), *related(*map(read_chain, files))))
     for pair in found[:1] + found[-1:]:
         turned = numbered(pair.model, np.arange(len(pair.model)))
         turned.atoms = turned.atoms * MIRROR
@@ -250,7 +250,7 @@ def main() -> None:
     for pair in pairs(arguments.structures, arguments.families):
         rows[pair.name] = measured(pair)
         print(pair.name, json.dumps(rows[pair.name]), flush=True)
-    result = {
+    result: dict[str, Any] = {
         "benchmark": "protein_metrics",
         "command": "python benchmarks/protein_metrics.py --structures FOLDER --families FOLDER",
         "date": time.strftime("%Y-%m-%d"),

@@ -209,7 +209,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         for n in arguments.residues:
-            np.savez(folder / "batch.npz", **features(n, arguments.clusters, arguments.extra))
+            arrays: Any = features(n, arguments.clusters, arguments.extra)
+            np.savez(folder / "batch.npz", **arrays)
             row: dict = {
                 "residues": n,
                 "blocks": arguments.blocks,

@@ -196,12 +196,17 @@ def second_look(f: Expr, answer: Answer) -> bool | None:
     return True if seen else None
 
 
+def _asked(ask: Callable[[Expr, float, float], Expr | None], f: Expr) -> Answer:
+    """What a system answers within the limit."""
+    return ask(f, LIMIT, SLACK * LIMIT)
+
+
 INTEGRALS: dict[str, Callable[[Expr], Answer]] = {
     OURS: ours, HYBRID: partial(ours, beam=10),
     "network, beam 1": partial(ours, beam=1, rules=False),
     "network, beam 10": partial(ours, beam=10, rules=False),
     "SymPy": by_sympy,
-    **{name: partial(ask, seconds=LIMIT, wall=SLACK * LIMIT)
+    **{name: partial(_asked, ask)
        for name, ask in systems.SYSTEMS.items()},
 }  # fmt: skip
 INTEGRAL_SETS = ("BWD", "FWD", "IBP", "Rubi")

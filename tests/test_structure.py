@@ -91,7 +91,8 @@ def test_there_are_no_import_circles():
                 names |= {a.name for a in node.names}
         graph[module(path)] = (names & modules) - {module(path)}
 
-    done, path_now = set(), []
+    done: set[str] = set()
+    path_now: list[str] = []
 
     def visit(name: str) -> None:
         assert name not in path_now, f"a circle: {' -> '.join([*path_now, name])}"

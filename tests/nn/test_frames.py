@@ -81,7 +81,7 @@ def test_points_on_a_line_stay_finite():
     frames = Frames.from_three_points(p, p + 1.0, p + 2.0)
     assert frames.rotation.isfinite().all()
     frames.rotation.sum().backward()
-    assert p.grad.isfinite().all()
+    assert p.grad is not None and p.grad.isfinite().all()
     assert rotation_from_two(torch.zeros(3), torch.zeros(3)).isfinite().all()
 
 

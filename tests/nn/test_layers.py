@@ -46,6 +46,7 @@ def test_zero_padding_removes_nan_and_its_gradient():
     x = torch.tensor([[1.0], [torch.nan]], requires_grad=True)
     out = zero_padding(x, torch.tensor([True, False]))
     out.sum().backward()
+    assert x.grad is not None
     assert out.tolist() == [[1.0], [0.0]] and x.grad.tolist() == [[1.0], [0.0]]
 
 

@@ -42,9 +42,10 @@ def test_real_pairs_get_the_networks_answer_and_others_are_hidden(
     leaves = [pair, *net.parameters()]
     got = torch.autograd.grad((found * weight).sum(), leaves)
     wanted = torch.autograd.grad((plain * weight).sum(), leaves)
+    both = [list(got), list(wanted)]
     if symmetric:  # the same slope on the symmetric features, put on one of the two
-        got, wanted = ([t[0] + t[0].transpose(1, 2), *t[1:]] for t in (got, wanted))
-    for a, b in zip(got, wanted, strict=True):
+        both = [[t[0] + t[0].transpose(1, 2), *t[1:]] for t in both]
+    for a, b in zip(*both, strict=True):
         torch.testing.assert_close(a, b, rtol=0, atol=1e-12)
 
 
@@ -52,7 +53,7 @@ def test_each_unordered_pair_is_listed_once():
     mask = torch.tensor([[True, True, False, True]])
     place, mirror = real_pairs(mask, True)
     assert place.tolist() == [0, 4, 5, 12, 13, 15]
-    assert mirror.tolist() == [0, 1, 5, 3, 7, 15]
+    assert mirror is not None and mirror.tolist() == [0, 1, 5, 3, 7, 15]
     every, none = real_pairs(mask, False)
     assert none is None and len(every) == 9
 

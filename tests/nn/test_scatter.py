@@ -43,7 +43,7 @@ def test_a_segment_left_out_gets_zeros_not_nan() -> None:
     weights = segment_softmax(logits, torch.tensor([0, 0, 1]), 2)
     assert weights.tolist() == [0.0, 0.0, 1.0]
     weights.square().sum().backward()
-    assert torch.isfinite(logits.grad).all()
+    assert logits.grad is not None and torch.isfinite(logits.grad).all()
 
 
 def test_gradients() -> None:

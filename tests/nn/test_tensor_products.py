@@ -1,6 +1,7 @@
 """Products of irreps: equal to e3nn's and to each other, in value and gradient."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import torch
@@ -131,9 +132,9 @@ def test_fused_kernel_equals_the_reference_twice_differentiated() -> None:
 
     def energy_and_forces(reference: bool) -> list[torch.Tensor]:
         out = layer(features, harmonics, weights, edges, reference=reference)
-        energy = sum(part.square().sum() for part in out)
+        energy = torch.stack([part.square().sum() for part in out]).sum()
         forces = torch.autograd.grad(energy, inputs, create_graph=True)
-        second = torch.autograd.grad(sum(f.square().sum() for f in forces), inputs)
+        second = torch.autograd.grad(torch.stack([f.square().sum() for f in forces]).sum(), inputs)
         return [*out, *forces, *second]
 
     for fused, plain in zip(energy_and_forces(False), energy_and_forces(True)):
@@ -206,7 +207,8 @@ def test_linear_equals_a_loop_over_channels_and_fills_missing_kinds_with_zeros()
     layer = Linear(ir.parse("3x0e+2x1o"), ir.parse("4x0e+5x1o+2x1e"), bias=True)
     features = [torch.randn(6, 1, 3), torch.randn(6, 3, 2)]
     scalars, vectors, pseudo = layer(features)
-    torch.testing.assert_close(vectors[:, 2], features[1][:, 2] @ layer.maps[1].weight.T)
+    own: Any = layer.maps[1]
+    torch.testing.assert_close(vectors[:, 2], features[1][:, 2] @ own.weight.T)
     assert scalars.shape == (6, 1, 4) and pseudo.shape == (6, 3, 2) and not pseudo.any()
 
 

@@ -72,8 +72,8 @@ def test_attention_is_algorithm_13_and_14(around, pairs):
                 logits.append((q[:, i, j] * k[:, a, b]).sum(-1) / 3**0.5 + bias[:, c, d])
                 values.append(v[:, a, b])
                 seen.append(mask[:, a, b])
-            seen = torch.stack(seen)[..., None]
-            weight = torch.stack(logits).masked_fill(~seen, -1e30).softmax(0) * seen
+            real_edges = torch.stack(seen)[..., None]
+            weight = torch.stack(logits).masked_fill(~real_edges, -1e30).softmax(0) * real_edges
             out[:, i, j] = (weight[..., None] * torch.stack(values)).sum(0)
     expected = m.mha.linear_o((out * gate).flatten(-2))
     real = mask[..., None]

@@ -11,7 +11,7 @@ CPU = torch.device("cpu")
 
 
 @pytest.fixture
-def two_threads():  # type: ignore[no-untyped-def]
+def two_threads():
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     yield

@@ -25,6 +25,7 @@ class Small(Trunk):
     """One round of messages weighted by distance; invariant unless it sees positions."""
 
     Config = SmallConfig
+    config: SmallConfig
     layout = "dense"
 
     def __init__(self, config=None):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,7 +24,7 @@ def test_nt_xent_equals_pytorch_metric_learning(temperature):
     losses = pytest.importorskip("pytorch_metric_learning.losses")
     torch.manual_seed(0)
     values = [torch.randn(8, 5, requires_grad=True) for _ in range(2)]
-    loss, accuracy = nt_xent(*values, temperature)
+    loss, accuracy = nt_xent(values[0], values[1], temperature)
     ours = torch.autograd.grad(loss, values)
     theirs = losses.NTXentLoss(temperature=temperature)(
         torch.cat(values), torch.arange(8).repeat(2)
@@ -90,7 +91,8 @@ def test_moco_queue_order_and_key_encoder_step_by_step(trunk, embedder, make_bat
     for step, size in enumerate((4, 4, 4, 3), start=1):
         batch = make_batch(size, seed=step)
         with torch.no_grad():
-            key_trunk, key_embedder, key_projector = objective.key
+            kept: Any = objective.key
+            key_trunk, key_embedder, key_projector = kept
             keys = F.normalize(key_projector(key_trunk(key_embedder(batch)).graph), dim=-1)
             query = F.normalize(
                 objective.projector(objective.trunk(objective.embedder(batch)).graph), dim=-1
@@ -156,10 +158,10 @@ def test_simclr_learns_to_tell_graphs_apart(trunk, embedder, make_batch):
     torch.manual_seed(0)
     objective = SimCLR(trunk, embedder, augment=lambda b: augment(b, drop=0.0, jitter=0.05))
     optimizer = torch.optim.Adam(objective.parameters(), 1e-2)
-    first = None
+    first = 0.0
     for _ in range(25):
         result = objective(make_batch(12))
-        first = first if first is not None else float(result["loss"])
+        first = first or float(result["loss"])
         optimizer.zero_grad()
         result["loss"].backward()
         optimizer.step()

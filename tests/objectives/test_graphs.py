@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -23,8 +25,8 @@ def write(folder, number=5, **extra):
 
 def test_reads_dense_and_sparse_graphs(tmp_path):
     corpus = read_graphs(write(tmp_path / "dense"))
-    assert len(corpus.dataset) == 5 and corpus.lengths.tolist() == [3, 4, 5, 6, 7]
-    assert corpus.labels.tolist() == [0, 1, 0, 1, 0] and corpus.classes == ("0", "1")
+    assert len(corpus.dataset) == 5 and np.asarray(corpus.lengths).tolist() == [3, 4, 5, 6, 7]
+    assert np.asarray(corpus.labels).tolist() == [0, 1, 0, 1, 0] and corpus.classes == ("0", "1")
     batch = corpus.collate([corpus.dataset[i] for i in (0, 4)])
     assert batch.x.shape == (2, 7, 2) and "y" not in batch
     data = corpus.embedder(8, 3)(batch)
@@ -39,7 +41,7 @@ def test_reads_dense_and_sparse_graphs(tmp_path):
     batch = sparse.collate([sparse.dataset[i] for i in range(2)])
     assert batch.edge_index.tolist() == [[0, 1, 3, 4, 5], [1, 2, 4, 5, 6]]
     assert sparse.embedder(8, 3)(batch).edge_attr.shape == (5, 3)
-    assert read_graphs(tmp_path / "dense" / "2.npz").lengths.tolist() == [5]
+    assert np.asarray(read_graphs(tmp_path / "dense" / "2.npz").lengths).tolist() == [5]
 
 
 def test_bad_files_are_named(tmp_path):
@@ -65,7 +67,7 @@ def test_bad_files_are_named(tmp_path):
 
 
 def test_corpus_checks_itself():
-    given = dict(name="c", collate=list, embedder=FeatureEmbedder)
+    given: dict[str, Any] = dict(name="c", collate=list, embedder=FeatureEmbedder)
     with pytest.raises(InputError, match="no usable example"):
         Corpus(dataset=[], **given)
     with pytest.raises(InputError, match="3 labels for 2"):

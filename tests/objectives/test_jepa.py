@@ -31,7 +31,7 @@ def test_momentum_rises_and_moves_the_target(trunk, embedder):
     objective = JEPA(trunk, embedder, JEPAConfig(momentum=0.5, final_momentum=1.0, ramp=10))
     with torch.no_grad():
         trunk.message.weight.fill_(1.0)
-        target = objective.target[0].message.weight
+        target = objective.target.get_parameter("0.message.weight")
         target.zero_()
     objective.after_step(0)
     assert float(target[0, 0]) == pytest.approx(0.5)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -26,7 +28,8 @@ class Classifying(FeatureEmbedder):
 @pytest.mark.parametrize("shape", ["nodes", "patch"])
 def test_masked_positions_alone_carry_loss(trunk, batch, shape):
     objective = Masked(trunk, Classifying(4, 16), MaskedConfig(shape=shape)).eval()
-    objective.content.scales["x"].update(torch.randn(100, 4))
+    scale: Any = objective.content.scales["x"]
+    scale.update(torch.randn(100, 4))
     torch.manual_seed(0)
     chosen = choose(batch, objective.config, batch.pos)
     result = objective.losses(batch, chosen)
@@ -133,7 +136,7 @@ def test_units_do_not_weigh_features(trunk):
     for scale in (1.0, 1000.0):
         torch.manual_seed(0)
         objective = Masked(trunk, FeatureEmbedder(4, 16)).train()
-        objective.embedder.linear.weight.data.zero_()
+        objective.embedder.get_parameter("linear.weight").data.zero_()
         torch.manual_seed(5)
         items = [{"x": torch.randn(9, 4) * torch.tensor([1.0, 1.0, 1.0, scale])} for _ in range(8)]
         batch = make_dense(items)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
@@ -87,8 +89,9 @@ def test_features_are_predicted_as_tokens_are():
     nodes = objective.trunk(objective.embedder(batch)).nodes
     said = torch.cat([objective.content.heads["x"](nodes[i, : n - 1]) for i, n in ((0, 7), (1, 4))])
     target = torch.cat([batch.x[0, 1:7], batch.x[1, 1:4]])
-    objective.content.scales["x"].update(target)
-    expected = F.smooth_l1_loss(said, objective.content.scales["x"](target))
+    scale: Any = objective.content.scales["x"]
+    scale.update(target)
+    expected = F.smooth_l1_loss(said, scale(target))
     result = objective(batch)
     assert float(result["loss"]) == pytest.approx(float(expected), abs=1e-5)
     assert float(result["count"]) == 9

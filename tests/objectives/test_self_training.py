@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -116,7 +118,7 @@ def test_never_reads_a_label_it_must_not_and_the_student_is_no_worse():
 
 
 def test_overlap_is_refused():
-    args = dict(models=[make_model(4)], train=train, predict=predict)
+    args: dict[str, Any] = dict(models=[make_model(4)], train=train, predict=predict)
     x, y = moons(10)
     data = [{"x": row} for row in x]
     with pytest.raises(InputError, match="1 examples are both labelled and test"):

@@ -122,11 +122,10 @@ def test_the_adversary_descends_and_the_trunk_ascends(trunk, embedder, dense_bat
     reversed_ = torch.autograd.grad(objective(batch)["loss"], trunk.message.weight)[0]
     features = trunk(embedder(batch)).graph
     plain = F.cross_entropy(objective.adversary(features), batch.domain)
-    direct, adversary = torch.autograd.grad(
-        plain, [trunk.message.weight, objective.adversary[0].weight]
-    )
+    last = objective.adversary.get_parameter("0.weight")
+    direct, adversary = torch.autograd.grad(plain, [trunk.message.weight, last])
     torch.testing.assert_close(reversed_, -strength * direct)
-    own = torch.autograd.grad(objective(batch)["loss"], objective.adversary[0].weight)[0]
+    own = torch.autograd.grad(objective(batch)["loss"], last)[0]
     torch.testing.assert_close(own, adversary)
 
 

@@ -58,16 +58,23 @@ def proxy(design: Design) -> tuple[float, float, float]:
         if len(group) == 3:
             (x1, y1), (x2, y2), (x3, y3) = group
             if x1 < x2 < x3 and min(y1, y3) < y2 < max(y1, y3):
-                h(x1, x2, y1, q), h(x2, x3, y2, q), v(y1, y2, x2, q), v(y2, y3, x3, q)
+                h(x1, x2, y1, q)
+                h(x2, x3, y2, q)
+                v(y1, y2, x2, q)
+                v(y2, y3, x3, q)
             elif x2 == x3 and x1 < x2 and y1 < min(y2, y3):
-                h(x1, x2, y1, q), v(y1, max(y2, y3), x2, q)
+                h(x1, x2, y1, q)
+                v(y1, max(y2, y3), x2, q)
             elif y2 == y3:
-                h(x1, x2, y1, q), h(x2, x3, y2, q), v(y1, y2, x2, q)
+                h(x1, x2, y1, q)
+                h(x2, x3, y2, q)
+                v(y1, y2, x2, q)
             else:
                 low, middle, high = sorted(group, key=lambda p: (p[1], p[0]))
-                columns = [p[0] for p in group]
-                h(min(columns), max(columns), middle[1], q)
-                v(low[1], middle[1], low[0], q), v(middle[1], high[1], high[0], q)
+                across = [p[0] for p in group]
+                h(min(across), max(across), middle[1], q)
+                v(low[1], middle[1], low[0], q)
+                v(middle[1], high[1], high[0], q)
     wirelength = length / ((W + H) * (total or 1.0))
 
     density = [[0.0] * C for _ in range(R)]

@@ -42,7 +42,8 @@ def test_gradients_reach_the_places(small):
     y = torch.from_numpy(small.y)[None].clone()
     out = BatchedProxy(small)(x, y, torch.from_numpy(small.orientation)[None])
     (out["wirelength"] + out["density"]).sum().backward()
-    assert torch.isfinite(x.grad).all() and (x.grad[0, ~small.fixed] != 0).any()
+    assert x.grad is not None and torch.isfinite(x.grad).all()
+    assert (x.grad[0, ~small.fixed] != 0).any()
 
 
 def test_ariane(clustered):

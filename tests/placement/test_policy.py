@@ -1,5 +1,7 @@
 """The policy, its pretraining and the searches that use it."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -125,10 +127,12 @@ def test_searches_return_legal_placements(designs):
     assert check(env.placement()).overlaps == 0
     assert env.macro_hpwl() <= 1.3 * by_greed
     cost, best, tried = evolve(env, 1e9, np.random.default_rng(0), most=25)
-    assert tried == 25 and np.isfinite(cost) and check(best).overlaps == 0
+    assert tried == 25 and np.isfinite(cost)
+    assert best is not None and check(best).overlaps == 0
     policy = GridPolicy(SMALL)
     cost, best, tried = sample_policy(env, policy, 1e9, most=3)
-    assert tried == 3 and np.isfinite(cost) and check(best).overlaps == 0
+    assert tried == 3 and np.isfinite(cost)
+    assert best is not None and check(best).overlaps == 0
     for chosen in (None, policy):
         found = search_macros(designs[0], 0.5, 1, policy=chosen, config=GRID)
         assert check(found.design, designs[0]).legal
@@ -164,8 +168,9 @@ def test_tree_search_beats_the_bare_policy_and_is_legal(designs):
     """With the growth of wire as reward, looking ahead is worth something on the mean."""
     torch.manual_seed(3)
     policy = GridPolicy(SMALL)
-    torch.nn.init.zeros_(policy.critic[-1].weight)
-    torch.nn.init.zeros_(policy.critic[-1].bias)
+    last: Any = policy.critic[-1]
+    torch.nn.init.zeros_(last.weight)
+    torch.nn.init.zeros_(last.bias)
     gains = []
     for design in designs:
         env = PlacementEnv(design, GRID)
@@ -173,7 +178,7 @@ def test_tree_search_beats_the_bare_policy_and_is_legal(designs):
         for simulations in (1, 200):
             cost, best, done = tree(env, policy, 1e9, simulations)
             assert np.isfinite(cost) and done == 5 * simulations
-            assert check(best).overlaps == 0
+            assert best is not None and check(best).overlaps == 0
             lengths.append(env.macro_hpwl())
         gains.append(lengths[0] - lengths[1])
     assert np.mean(gains) > 0

@@ -19,7 +19,7 @@ def test_a_gain_is_found_where_the_paired_t_test_finds_it(better):
     for shift in np.linspace(-2, 2, 41):
         control = rng.normal(0, 3, 5)
         values = control + shift + rng.normal(0, 0.7, 5)
-        row = paired(values, control, better)
+        row = paired(values.tolist(), control.tolist(), better)
         test = ttest_rel(values, control)
         sure = test.pvalue < 0.05
         assert (row["found"] != "no difference shown") == sure

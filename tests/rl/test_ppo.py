@@ -109,6 +109,7 @@ def test_masked_actions_are_never_drawn_and_get_no_gradient():
         assert mask.gather(1, action[:, None]).all()
     assert mask.gather(1, chosen.mode()[:, None]).all()
     (chosen.log_prob(action).sum() + chosen.entropy().sum()).backward()
+    assert logits.grad is not None
     assert (logits.grad[~mask] == 0).all() and torch.isfinite(logits.grad).all()
     only = MaskedCategorical(torch.tensor([[1.0, 5.0]]), torch.tensor([[True, False]]))
     assert only.entropy().item() == 0 and only.log_prob(torch.tensor([0])).item() == 0

@@ -4,7 +4,7 @@ import itertools
 
 from sciml.rl.search import Node, TreeSearch, beam_search
 
-GAIN = {(): 0}
+GAIN: dict[tuple[int, ...], int] = {(): 0}
 for n in range(1, 6):
     for path in itertools.product((0, 1, 2), repeat=n):
         GAIN[path] = GAIN[path[:-1]] + (sum(path) * 7 + n * path[-1] * 5) % 11
@@ -34,4 +34,4 @@ def test_tree_search_finds_the_best_first_step():
     chosen = search.run(Node(()), 3000)
     value = {a: max(GAIN[(a, *rest)] for rest in itertools.product((0, 1, 2), repeat=4))
              for a in range(3)}  # fmt: skip
-    assert value[chosen] == max(value.values())
+    assert chosen is not None and value[chosen] == max(value.values())

@@ -1,6 +1,7 @@
 """The placement recipe: reinforcement learning goes on bit by bit after an interruption."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -36,7 +37,7 @@ def test_ppo_in_the_recipe_resumes_bit_by_bit(tmp_path, contrast):
     assert [row["update"] for row in rows] == [0, 1, 2]
 
     cut = recipe.start_policy(config, None, frozen=False)
-    running = recipe.reinforce(config, cut, designs, tmp_path / "cut.pt")
+    running: Any = recipe.reinforce(config, cut, designs, tmp_path / "cut.pt")
     next(running)
     running.close()  # interrupted after the first update
     torch.manual_seed(99)

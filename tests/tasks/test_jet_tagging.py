@@ -116,7 +116,8 @@ def test_pooled_decorrelated_and_calibrated(tmp_path):
     options = ("--views", "--trunk.class-depth", "0", "--decorrelate", "3", "--calibrate", "0.3")
     assert main(["run", "jet_tagging", *QUICK, *options, "--out", str(folder)]) == 0
     tagger = JetTagger.from_pretrained(folder / "model.safetensors")
-    assert not any("class_" in name for name, _ in tagger.network.trunk.named_parameters())
+    trunk = tagger.network.get_submodule("trunk")
+    assert not any("class_" in name for name, _ in trunk.named_parameters())
     assert tagger.temperature != 1
     trained = [line for line in lines(folder) if line.get("split") == "train"]
     assert trained and all(0 <= line["disco"] <= 1 for line in trained)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+from typing import Any
 
 import numpy as np
 import pytest
@@ -190,7 +191,8 @@ def test_shipped_jets_pretrain_each_trunk_by_one_word(tmp_path, trunk, objective
 
 def test_next_token_asks_for_a_trunk_that_does_not_look_ahead(graphs, tmp_path):
     assert run(graphs, tmp_path / "out", *PAIR, "--objective", "next_token") == 0
-    assert trunks.load(tmp_path / "out" / "trunk").config.causal
+    config: Any = trunks.load(tmp_path / "out" / "trunk").config
+    assert config.causal
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 import torch
@@ -14,7 +15,7 @@ from sciml.trunks import base
 from sciml.trunks.base import Encoded, NodeHead, Trunk, TrunkConfig
 from sciml.trunks.pair_transformer import PairTransformer, PairTransformerConfig
 
-SMALL = dict(dim=8, heads=2, depth=2, pair_dim=3)
+SMALL: dict[str, Any] = dict(dim=8, heads=2, depth=2, pair_dim=3)
 
 
 def small(**settings):
@@ -90,7 +91,7 @@ def test_trunk_without_config_or_encode_says_what_to_define():
     with pytest.raises(TypeError, match="Empty must define encode"):
         Empty(TrunkConfig(dim=16))(testing.random_batch())
     with pytest.raises(InputError, match="needs a PairTransformerConfig, got a TrunkConfig"):
-        PairTransformer(TrunkConfig())
+        PairTransformer(TrunkConfig())  # type: ignore[arg-type]
 
 
 def test_wrong_widths_are_named():
@@ -194,6 +195,7 @@ def test_heads_share_the_trunk():
 def test_any_callable_module_is_a_head():
     class Pairs(torch.nn.Module):
         def forward(self, encoded: Encoded):
+            assert encoded.pairs is not None
             return encoded.pairs.sum(-1)
 
     trunk = small()

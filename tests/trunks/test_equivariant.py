@@ -1,6 +1,7 @@
 """Equivariant trunk: its symmetry in both precisions, negative controls, and what it can tell."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import torch
@@ -59,7 +60,7 @@ def test_symmetry_in_single(settings: dict) -> None:
 
 
 def test_a_layer_that_treats_axes_apart_is_found_out(double: None) -> None:
-    trunk = trunks.build("equivariant", dim=16)
+    trunk: Any = trunks.build("equivariant", dim=16)
     table = trunk.layers[1].product.table_1
     table[..., 0] *= 1.01  # one component of the vectors weighs more
     with pytest.raises(AssertionError, match="TOO LARGE"):

@@ -1,12 +1,14 @@
 """Lorentz trunk: boosts and rotations change nothing but the vectors, and spurions break that."""
 
 import math
+from typing import Any
 
 import pytest
 import torch
 
 from sciml import trunks
 from sciml.errors import InputError
+from sciml.graph import Layout
 from sciml.symmetry import Element, act
 from sciml.testing import (
     assert_batch_invariant,
@@ -20,7 +22,7 @@ from sciml.testing import (
 from sciml.trunks.lorentz import products, psi
 
 
-def build(dtype: torch.dtype = torch.float64, **settings: object) -> torch.nn.Module:
+def build(dtype: torch.dtype = torch.float64, **settings: object) -> Any:
     torch.manual_seed(0)
     return trunks.build("lorentz", dim=16, depth=3, step=0.1, **settings).to(dtype)
 
@@ -28,7 +30,7 @@ def build(dtype: torch.dtype = torch.float64, **settings: object) -> torch.nn.Mo
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("layout", ["dense", "ragged"])
 @pytest.mark.parametrize("pair_dim", [0, 3])
-def test_lorentz_symmetry(dtype: torch.dtype, layout: str, pair_dim: int) -> None:
+def test_lorentz_symmetry(dtype: torch.dtype, layout: Layout, pair_dim: int) -> None:
     trunk = build(dtype, pair_dim=pair_dim)
     batch = batch_for(trunk, layout)
     assert_equivariant(trunk, "Lorentz", batch, verbose=False)

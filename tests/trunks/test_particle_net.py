@@ -72,6 +72,7 @@ def test_promises_of_a_trunk() -> None:
     for module in trunk.modules():  # away from the kink of ReLU at exactly zero
         if isinstance(module, torch.nn.BatchNorm1d):
             torch.nn.init.normal_(module.bias, std=0.3)
+            assert module.running_mean is not None
             torch.nn.init.normal_(module.running_mean, std=0.3)
     check_trunk(trunk, verbose=False)
     assert_sensitive(trunk, ("x", "pos"), batch_for(trunk), verbose=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -35,7 +36,7 @@ def model(seed: int = 0, sharpness: float = 4.0, **settings) -> Sequence:
     )
     found = Sequence(SequenceConfig(**{**defaults, **settings})).double().eval()
     with torch.no_grad():  # confident enough that beams differ
-        found.tokens.weight.mul_(sharpness)
+        found.get_parameter("tokens.weight").mul_(sharpness)
     return found
 
 
@@ -150,7 +151,8 @@ def test_beam_search_equals_brute_force(penalty):
 
 def reference_beam(net, memory, row, beam, longest, penalty):
     """One source, plain lists, no early stop."""
-    alive, done = [(0.0, [])], []
+    alive: list[Any] = [(0.0, [])]
+    done: list[Any] = []
     for step in range(1, longest + 1):
         outputs = [[*tokens, token] for _, tokens in alive for token in range(2, 7)]
         options = list(zip(log_probabilities(net, memory, row, outputs), outputs))
@@ -302,6 +304,7 @@ def test_decoding_has_no_dropout_and_leaves_the_mode():
     net = model(dropout=0.5)
     calm = net.beam_search(sources(), beam=3, max_length=6)
     net.train()
+    assert net.encoder is not None and net.decoder is not None
     net.encoder.eval()
     again = net.beam_search(sources(), beam=3, max_length=6)
     assert torch.equal(calm.scores, again.scores)
@@ -358,7 +361,7 @@ def test_every_parameter_learns_and_saves(tmp_path):
     idle = [name for name, p in net.named_parameters() if p.grad is None or not p.grad.any()]
     assert idle == []
     trunks.save(net, tmp_path / "trunk")
-    again = trunks.load(tmp_path / "trunk").eval()
+    again: Any = trunks.load(tmp_path / "trunk").eval()
     torch.testing.assert_close(again.decode(tokens, memory), net.decode(tokens, memory))
 
 
@@ -414,4 +417,5 @@ def test_wrong_use_says_what_to_do():
     with pytest.raises(InputError, match="arity 0"):
         PrefixGrammar(torch.tensor([-1, 1, 2]), END)
     with pytest.raises(InputError, match="no tokens"):
-        trunks.build("sequence").beam_search(torch.ones(1, 3, dtype=torch.int64))
+        untold: Any = trunks.build("sequence")
+        untold.beam_search(torch.ones(1, 3, dtype=torch.int64))

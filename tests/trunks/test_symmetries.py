@@ -1,13 +1,14 @@
 """Every trunk x symmetry x precision x {eager, compiled} x {dense, ragged}."""
 
 import copy
+from typing import Any
 
 import pytest
 import torch
 
 from sciml import symmetry, testing, trunks
 
-SETTINGS = {
+SETTINGS: dict[str, dict[str, Any]] = {
     "pair_transformer": dict(dim=16, depth=2, heads=2, pair_dim=3),
     "pair_transformer, no pairs": dict(dim=16, depth=1, heads=2, class_depth=0),
     "pair_transformer, triangles": dict(
@@ -32,7 +33,7 @@ def make(case, precision="fp32"):
     trunk = trunks.build(case.partition(",")[0], **SETTINGS[case])
     with torch.no_grad():
         for parameter in trunk.parameters():
-            parameter += 0.1 * torch.randn(parameter.shape)
+            parameter.add_(0.1 * torch.randn(parameter.shape))
     return trunk.to(PRECISIONS[precision][0]).eval()
 
 

@@ -1,6 +1,7 @@
 """A trunk of a user's own, outside the package and in under 60 lines, is a full citizen."""
 
 import sys
+from typing import Any
 
 import pytest
 import torch
@@ -80,14 +81,16 @@ def test_it_is_short():
 @pytest.mark.parametrize("by", ["import path", "file"])
 def test_it_passes_all_checks_by_import_path(folder, by, dtype):
     name = "my_trunks:MeanField" if by == "import path" else f"{folder}/my_trunks.py:MeanField"
-    trunk = trunks.build(name, depth=3).to(dtype)
+    trunk: Any = trunks.build(name, depth=3).to(dtype)
     assert trunk.config.depth == 3
     errors = testing.check_trunk(trunk)
     assert any(check.startswith("E(3), ragged") for check in errors)
 
 
 def test_a_promise_it_breaks_is_found(folder):
-    class Lying(trunks.find("my_trunks:MeanField")):
+    kind: Any = trunks.find("my_trunks:MeanField")
+
+    class Lying(kind):
         @property
         def symmetries(self):
             return ("permutation", "Lorentz")

@@ -14,8 +14,10 @@ import pyarrow.parquet as pq
 from sciml.jets.io import create
 
 HERE = Path(__file__).parent
-PARTICLE = ("d0val", "d0err", "dzval", "dzerr", "charge", "isChargedHadron", "isNeutralHadron")
-PARTICLE += ("isPhoton", "isElectron", "isMuon")
+PARTICLE = (
+    "d0val", "d0err", "dzval", "dzerr", "charge", "isChargedHadron", "isNeutralHadron", "isPhoton",
+    "isElectron", "isMuon",
+)  # fmt: skip
 
 
 def jets(counts=(5, 3, 8, 4, 6, 7), phi_at=0.3) -> ak.Array:
@@ -91,9 +93,9 @@ def make() -> None:
         data = (HERE / f"good.{kind}").read_bytes()
         (HERE / f"truncated.{kind}").write_bytes(data[: len(data) * 2 // 3])
         (HERE / f"head_only.{kind}").write_bytes(data[:8])
-    data = bytearray((HERE / "good.root").read_bytes())
-    data[300:700] = bytes(400)
-    (HERE / "zeroed.root").write_bytes(data)
+    damaged = bytearray((HERE / "good.root").read_bytes())
+    damaged[300:700] = bytes(400)
+    (HERE / "zeroed.root").write_bytes(damaged)
     (HERE / "empty.root").write_bytes(b"")
     (HERE / "empty.parquet").write_bytes(b"")
     (HERE / "text.root").write_text("this is not a ROOT file\n")
