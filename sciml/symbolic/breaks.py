@@ -177,21 +177,39 @@ def troubles(
     nodes = [n for n in critical(e, x) if only is None or n.op in only]
     if not nodes:
         return []
-    inner = [n.args[0] for n in nodes]
-    program, slopes = Program(*inner, *nodes), Program(*[u.diff(x) for u in inner])
-    middle_of = Program(*inner)
+    for bits in (BITS, 5 * BITS):  # where terms nearly cancel, as in 1 - tanh(x)**2
+        found = _covered(_Cover(nodes, x, chart), deadline, bits)
+        if found is not None:
+            return _merged(found, nodes, chart)
+    return None
 
-    def left(low: Fraction, high: Fraction, depth: int) -> list[int]:
-        cell = chart.cell(low, high)
+
+class _Cover:
+    """Which of the nodes may be discontinuous in a cell."""
+
+    def __init__(self, nodes: list[Expr], x: str, chart: Chart) -> None:
+        inner = [n.args[0] for n in nodes]
+        self.nodes, self.x, self.chart = nodes, x, chart
+        self.program, self.middle = Program(*inner, *nodes), Program(*inner)
+        self.slopes = Program(*[u.diff(x) for u in inner])
+        # exp(x) - 1 is 0 where 1 - exp(-x) is, but balls about large values hold 0
+        self.other = {i: Program(*_without_growth(u)) for i, u in enumerate(inner) if is_real(u)}
+
+    def left(self, low: Fraction, high: Fraction, depth: int) -> list[int]:
+        """The numbers of the nodes that are not cleared."""
+        nodes = self.nodes
+        at = {self.x: self.chart.cell(low, high)}
+        cell = at[self.x]
         try:
-            values = program.balls({x: cell})
+            values = self.program.balls(at)
         except _ERRORS:
             return list(range(len(nodes)))
         bad = [i for i, n in enumerate(nodes) if _troubled(n, values[i], values[len(nodes) + i])]
+        bad = [i for i in bad if not self.never_zero(i, at)]
         if not bad or depth < 8:
             return bad
         try:  # the mean value theorem tells u from a point where it only touches
-            slope, center = slopes.balls({x: cell}), middle_of.balls({x: cell.mid()})
+            slope, center = self.slopes.balls(at), self.middle.balls({self.x: cell.mid()})
         except _ERRORS:
             return bad
         step = cell - cell.mid()
@@ -200,7 +218,30 @@ def troubles(
             if nodes[i].op in _POLES or _troubled(nodes[i], center[i] + slope[i] * step, values[i])
         ]  # fmt: skip
 
-    with precision(BITS):
+    def never_zero(self, i: int, at: dict[str, Ball]) -> bool:
+        """Whether another form of a real operand, for which only 0 matters, is not 0."""
+        if i not in self.other or self.nodes[i].op not in ("pow", "log", "abs", "sign"):
+            return False
+        try:
+            return any(z.is_finite() and not z.contains(0) for z in self.other[i].balls(at))
+        except _ERRORS:
+            return False
+
+
+def _without_growth(u: Expr) -> list[Expr]:
+    """u over each of the exponentials in its terms."""
+    if u.op != "add":
+        return []
+    exponents = {f.args[0] for t in u.args for f in (t.args if t.op == "mul" else (t,))
+                 if f.op == "exp" and f.free}  # fmt: skip
+    return [ex.add([t * ex.call("exp", -v) for t in u.args]) for v in list(exponents)[:4]]
+
+
+def _covered(
+    cover: _Cover, deadline: float, bits: int
+) -> list[tuple[Fraction, Fraction, list[int]]] | None:
+    """The cells that are left at the last depth; None where they are too many."""
+    with precision(bits):
         first = 16
         stack = [(Fraction(k, first), Fraction(k + 1, first), 4) for k in reversed(range(first))]
         found: list[tuple[Fraction, Fraction, list[int]]] = []
@@ -211,7 +252,7 @@ def troubles(
             late = steps % 64 == 0 and now() > deadline
             if late or steps > MAX_STEPS or len(found) > 8 * MAX_CELLS:
                 return None
-            bad = left(low, high, depth)
+            bad = cover.left(low, high, depth)
             if not bad:
                 continue
             if depth >= DEPTH:
@@ -219,7 +260,7 @@ def troubles(
                 continue
             middle = (low + high) / 2
             stack += [(middle, high, depth + 1), (low, middle, depth + 1)]
-    return _merged(found, nodes, chart)
+    return None if len(found) > 64 * MAX_CELLS else found
 
 
 def _merged(

@@ -81,7 +81,9 @@ def between(
     ends = [dump(e.at) if e.at is not None else INFINITE[e.sign] for e in (low, high)]
     message, _ = worker.ask({**job, "kind": "definite", "limits": ends}, job["timeout"])
     if message is None:
-        message = {"status": "timeout", "how": "the time ran out"}
+        late = time.perf_counter() - started >= job["timeout"]
+        message = {"status": "timeout" if late else "no_answer",
+                   "how": "the time ran out" if late else "the worker process ended"}  # fmt: skip
     if message["status"] == "refused":
         raise InputError(message["how"], hint=message.get("hint"))
     answer, candidate = (load(message[key]) if message.get(key) else None

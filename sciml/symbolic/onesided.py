@@ -27,11 +27,12 @@ _ERRORS = (ValueError, ZeroDivisionError, OverflowError, ArithmeticError)
 @dataclass(frozen=True)
 class Limit:
     """A limit: `value`, or plus or minus infinity (`infinite`; 2 for what is not bounded), or
-    none for ever (`oscillates`)."""
+    none for ever (`oscillates`). `sure` where leading terms show it."""
 
     value: Expr | None
     infinite: int = 0
     oscillates: bool = False
+    sure: bool = False
 
 
 def _in_distance(e: Expr, x: str, end: End, side: int) -> Expr:
@@ -65,8 +66,9 @@ def limit(e: Expr, x: str, end: End, side: int, seconds: float = 2.0) -> Limit |
             return value if probe.oscillates() else None
         if value.infinite:
             return value if probe.grows() else None
-        if value.value is not None and probe.agrees(value.value):
-            return value
+        if value.value is not None:
+            if probe.agrees(value.value) or (value.sure and probe.approaches(value.value)):
+                return value
     return Limit(None, 2) if probe.grows(0.97) else None
 
 
@@ -74,12 +76,31 @@ def _leading(e: Expr, x: str, end: End, side: int, _: float) -> Limit | None:
     try:
         term = Leading("_t").term(_in_distance(e, x, end, side))
         if term.vanishes:
-            return Limit(ex.ZERO)
+            return Limit(ex.ZERO, sure=True)
         if term.bound:
             return None
-        return Limit(term.c) if term.constant else Limit(None, sign_of(term.c))
+        return Limit(term.c, sure=True) if term.constant else Limit(None, sign_of(term.c))
     except (Unknown, ex.Undefined, ex.TooLarge, RecursionError, *_ERRORS):
         return None
+
+
+def order(e: Expr, x: str, end: End, side: int) -> float | None:
+    """The power of the distance from the end (of 1/|x| at infinity) that e goes like.
+
+    Returns:
+        None where it goes like no power, or where its leading term says otherwise than its values.
+    """
+    if x not in e.free:
+        return 0.0
+    found = Probe(e, x, end, side).order()
+    if found is None:
+        return None
+    try:
+        term = Leading("_t").term(_in_distance(e, x, end, side))
+    except (Unknown, ex.Undefined, ex.TooLarge, RecursionError, *_ERRORS):
+        return found
+    agrees = term.a is not None and abs(float(term.a) - found) < 1e-6 and not term.bound
+    return found if agrees else None
 
 
 class _TooLong(Exception):

@@ -21,8 +21,7 @@ from sciml.symbolic.evaluate import Program
 from sciml.symbolic.expression import Expr
 from sciml.symbolic.intervals import Chart, End, ball, charts, fraction, plain, precision
 from sciml.symbolic.intervals import real as real_number
-from sciml.symbolic.onesided import Limit, limit
-from sciml.symbolic.probe import Probe
+from sciml.symbolic.onesided import Limit, limit, order
 from sciml.symbolic.quadrature import ERRORS
 from sciml.symbolic.wire import dump, load
 
@@ -111,7 +110,8 @@ class Task:
     def number(self) -> Any:
         """The integral by quadrature alone, a ball; None where that does not converge."""
         self.charts = _charts(self.low, self.high)
-        return quadrature(self.pieces(self.splits(), None), self.x)[0]
+        found = quadrature(self.pieces(self.splits(), None), self.x)
+        return None if found is None else found.total
 
     # -------------------------------------------------------------- where to split
     def splits(self) -> list[Expr]:
@@ -244,10 +244,10 @@ class Task:
     def refuse_divergence(self, piece: Piece) -> None:
         """Stop where f grows like a power that has no integral, or does not fall at infinity."""
         for end, side in ((piece.low, 1), (piece.high, -1)):
-            order = Probe(piece.f, self.x, end, side).order()
-            if order is None:
+            power = order(piece.f, self.x, end, side)
+            if power is None:
                 continue
-            if (end.infinite and order < 1 + 1e-6) or (not end.infinite and order < -1 + 1e-6):
+            if (end.infinite and power < 1 + 1e-6) or (not end.infinite and power < -1 + 1e-6):
                 raise Stop("diverges", f"the integral diverges at {self.x} = {end}")
 
     # -------------------------------------------------------------- pieces
@@ -289,6 +289,7 @@ class Task:
         for end, side in ((piece.low, 1), (piece.high, -1)):
             found = limit(piece.big, self.x, end, side, min(2.0, (self.deadline - now()) / 3))
             piece.ends.append(self.settled(found, end))
+            piece.sure &= found is not None and found.sure
         piece.jumps = self.jumps(piece)
         return [piece.ends[1], -piece.ends[0], *(-j for j in piece.jumps)]
 
@@ -328,7 +329,7 @@ class Task:
             if cell.chart.far and cell.chart.a > 0:
                 after, before = before, after
             gap = after - before
-            scale = max(abs(after).upper(), abs(before).upper())
+            scale = max(abs(z).upper() for z in (after, before, *self.sizes(program, cell)))
             if gap.is_finite():
                 if abs(gap).upper() <= scale * 1e-8:
                     return ex.ZERO
@@ -347,12 +348,16 @@ class Task:
             "no_answer", "the antiderivative jumps at a place that could not be located exactly"
         )
 
+    def sizes(self, program: Program, cell: Cell) -> list[Any]:
+        """Values of F elsewhere on the chart."""
+        points = (cell.chart.point(Fraction(k, 16)) for k in (1, 5, 11, 15))
+        values = [program.balls({self.x: p})[0] for p in points]
+        return [z for z in values if z.is_finite()]
+
     def unknown(self, pieces: list[Piece], status: str) -> Outcome:
         """Without an antiderivative: the number alone, where quadrature has it."""
-        try:
-            self.total, _ = quadrature(pieces, self.x)
-        except _ERRORS:
-            self.total = None
+        found = quadrature(pieces, self.x)
+        self.total = None if found is None else found.total
         how = "no antiderivative was found"
         if status == "timeout" and self.total is None:
             return Outcome("timeout", how="the time ran out")

@@ -50,6 +50,16 @@ class Probe:
             gap, before = abs(last - goal).upper(), abs(first - goal).upper()
             return bool(gap <= size * 1e-6 and (gap <= before / 2 or gap <= size * 1e-60))
 
+    def approaches(self, value: Expr) -> bool:
+        """Whether the values come nearer to `value` at every step, and to half, like 1/log(t)."""
+        with precision(BITS):
+            goal = ball(value)
+            gaps = [abs(self.at(k) - goal) for k in STEPS]
+            if not all(z.is_finite() for z in gaps):
+                return False
+            nearer = all(b < a for a, b in zip(gaps[:-1], gaps[1:], strict=True))
+            return nearer and bool(gaps[-1] < gaps[0] / 2)
+
     def grows(self, least: float = 0.82) -> bool:
         """Whether the values grow without bound: from 2**-300 on by steps that stay as long as
         the steps of log(log(1/t)) do; with `least` near 1, as those of log(1/t)."""

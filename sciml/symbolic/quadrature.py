@@ -109,45 +109,54 @@ def real_where_it_matters(f: Expr, x: str, points: list[Any]) -> bool:
 
 
 def enclosure(
-    program: Program, x: str, chart: Chart, near: tuple[bool, bool], depth: int
-) -> tuple[Ball, Any, Any]:
+    program: Program,
+    x: str,
+    chart: Chart,
+    near: tuple[bool, bool],
+    depth: int,
+    scale: Any = 0,
+    bits: int = BITS,
+    evaluations: int = EVALUATIONS,
+) -> Ball:
     """A ball that holds the integral of the program's first output over most of a chart.
 
     Args:
         near: whether to stop short of s = 0 and of s = 1, where f is not bounded.
         depth: then at 2**-depth, in the variable u with s = exp(-u).
+        scale: what the integral is compared with, where that is more than itself.
+        bits: relative accuracy asked for.
+        evaluations: of the integrand, at most.
 
     Returns:
-        The ball (not finite where the rule does not converge), and the s it begins and ends at.
+        The ball; not finite where the rule does not converge.
     """
     from flint import acb, arb
 
+    def integral(g: Callable[[Ball, bool], Ball], low: Any, high: Any) -> Ball:
+        return _integral(g, low, high, scale, bits, evaluations)
+
+    def plain(s: Ball, flag: bool) -> Ball:
+        return _value(program, x, chart, s, flag)
+
+    def left(u: Ball, flag: bool) -> Ball:
+        s = (-u).exp()
+        return _value(program, x, chart, s, flag) * s
+
+    def right(u: Ball, flag: bool) -> Ball:
+        s = (-u).exp()
+        return _value(program, x, chart, 1 - s, flag) * s
+
     zero, one = arb(0), arb(1)
-    small = arb(2) ** -depth
-    if not any(near) and not chart.far:
-        return _integral(lambda s, flag: _value(program, x, chart, s, flag), zero, one), zero, one
-    middle = one if not near[1] else one / 2
+    end = depth * arb(2).log()
+    middle = one / 2 if near[1] else one
     total = acb(0)
-    start, stop = zero, one
     if chart.far or near[0]:
-        start = small
-
-        def left(u: Ball, flag: bool) -> Ball:
-            s = (-u).exp()
-            return _value(program, x, chart, s, flag) * s
-
-        total += _integral(left, -middle.log(), -small.log())
-    elif near[1]:
-        total += _integral(lambda s, flag: _value(program, x, chart, s, flag), zero, middle)
+        total += integral(left, -middle.log(), end)
+    else:
+        total += integral(plain, zero, middle)
     if near[1]:
-        stop = one - small
-
-        def right(u: Ball, flag: bool) -> Ball:
-            s = (-u).exp()
-            return _value(program, x, chart, 1 - s, flag) * s
-
-        total += _integral(right, -(one - middle).log(), -small.log())
-    return total, start, stop
+        total += integral(right, -(one - middle).log(), end)
+    return total
 
 
 def _value(program: Program, x: str, chart: Chart, s: Ball, flag: bool) -> Ball:
@@ -160,7 +169,9 @@ def _value(program: Program, x: str, chart: Chart, s: Ball, flag: bool) -> Ball:
         return acb("nan")
 
 
-def _integral(g: Callable[[Ball, bool], Ball], low: Any, high: Any) -> Ball:
+def _integral(
+    g: Callable[[Ball, bool], Ball], low: Any, high: Any, scale: Any, bits: int, evaluations: int
+) -> Ball:
     from flint import acb, arb
 
     size = arb(0)
@@ -168,11 +179,11 @@ def _integral(g: Callable[[Ball, bool], Ball], low: Any, high: Any) -> Ball:
         value = g(acb(low + (high - low) * (2 * k + 1) / 128), False)
         if value.is_finite():
             size += abs(value).mid() * (high - low) / 64
-    goal = arb(2) ** -BITS
+    goal = arb(2) ** -bits
     try:
         return acb.integral(
-            g, acb(low), acb(high), rel_tol=goal, abs_tol=goal * size.mid(),
-            eval_limit=EVALUATIONS, depth_limit=4 * BITS,
+            g, acb(low), acb(high), rel_tol=goal, abs_tol=goal * max(size.mid(), arb(scale).mid()),
+            eval_limit=evaluations, depth_limit=4 * BITS,
         )  # fmt: skip
     except ERRORS:
         return acb("nan")
