@@ -38,7 +38,7 @@ def run(job: dict[str, Any], send: Send) -> dict[str, Any]:
 
 def _check_dict(c: Check) -> dict[str, Any]:
     return {"status": c.status, "how": c.how, "holds": c.holds, "points": c.points,
-            "continuous": c.continuous, "note": c.note}  # fmt: skip
+            "continuous": c.continuous, "note": c.note, "refuted": c.refuted}  # fmt: skip
 
 
 def _integrate(job: dict[str, Any], send: Send) -> dict[str, Any]:

@@ -180,5 +180,5 @@ def verify(
     return Check(
         message["status"] if message["status"] in known else "unverified", message.get("how", ""),
         message.get("holds", ""), message.get("points", 0), seconds, message.get("continuous"),
-        message.get("note", ""),
+        message.get("note", ""), message.get("refuted", False),
     )  # fmt: skip
