@@ -10,7 +10,6 @@ report.html.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -19,6 +18,7 @@ import numpy as np
 import torch
 
 from sciml import own
+from sciml.claims import settings_file
 from sciml.config import Range
 from sciml.errors import InputError
 from sciml.jets import plots, regression, starts
@@ -27,6 +27,7 @@ from sciml.jets.io import create
 from sciml.jets.networks import TrunkNetwork
 from sciml.jets.sample import JetSample, train_and_test
 from sciml.jets.tagger import JetTagger
+from sciml.jsons import dumps
 from sciml.paths import atomic_write
 from sciml.report import Page, literal
 from sciml.train import TrainConfig, fit
@@ -99,7 +100,7 @@ def main(config: Config, out: Path) -> None:
             tagger.save(out / "model.safetensors", {"data_sha256": train.sha256()})
     records += [{"event": "score"} | row for row in rows]
     with atomic_write(out / "metrics.jsonl") as temporary:
-        temporary.write_text("".join(json.dumps(x, default=str) + "\n" for x in records))
+        temporary.write_text("".join(dumps(x, default=str) + "\n" for x in records))
     names = regression.names(config.quantiles)
     with create(out / "predictions.parquet") as writer:
         columns = {name: np.ascontiguousarray(predicted[:, i]) for i, name in enumerate(names)}
@@ -143,7 +144,7 @@ def report(
                "of jets below each quantile, which should be the number in its name.")  # fmt: skip
     page.figure(plots.mass_response(predicted, truth), "Seed of the first row.")
     page.heading("Again")
-    page.command(f"sciml run jet_mass --config {out / 'config.yaml'} --out {out}-again")
+    page.command(f"sciml run jet_mass --config {settings_file(out)} --out {out}-again")
     page.command(f"sciml jets tag FILE -o masses.root --model {out / 'model.safetensors'}")
     page.write(out / "report.html")
 

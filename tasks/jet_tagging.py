@@ -21,7 +21,6 @@ is what both learn. `sciml run jet_mass` learns the mass of a jet instead of its
 from __future__ import annotations
 
 import copy
-import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -32,6 +31,7 @@ import numpy as np
 import torch
 
 from sciml import objectives, own
+from sciml.claims import settings_file
 from sciml.config import Range
 from sciml.errors import InputError, unknown
 from sciml.jets import metrics, plots, starts, views
@@ -45,6 +45,7 @@ from sciml.jets.networks import TrunkNetwork
 from sciml.jets.sample import JetSample, train_and_test
 from sciml.jets.student import student
 from sciml.jets.tagger import JetTagger
+from sciml.jsons import dumps
 from sciml.objectives.probe import fit_head
 from sciml.objectives.supervised import Supervised, SupervisedConfig
 from sciml.paths import atomic_write
@@ -332,7 +333,7 @@ class Results:
         """metrics.jsonl (training records, then one line of scores a run), predictions.parquet."""
         lines = self.records + [{"event": "score"} | row for row in self.rows]
         with atomic_write(out / "metrics.jsonl") as temporary:
-            temporary.write_text("".join(json.dumps(x, default=str) + "\n" for x in lines))
+            temporary.write_text("".join(dumps(x, default=str) + "\n" for x in lines))
         columns: dict[str, Any] = {"row": test.rows, "label": test.y}
         for method, scores in self.scores.items():
             for place, name in enumerate(test.classes):
@@ -443,7 +444,7 @@ def report(
             "Mean over seeds, range shaded.",
         )
     page.heading("Again")
-    page.command(f"sciml run jet_tagging --config {out / 'config.yaml'} --out {out}-again")
+    page.command(f"sciml run jet_tagging --config {settings_file(out)} --out {out}-again")
     page.command(f"sciml jets tag FILE -o scores.root --model {out / 'model.safetensors'}")
     page.text(f"Took {seconds:.0f} s with {torch.get_num_threads()} threads.")
     page.write(out / "report.html")

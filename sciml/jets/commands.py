@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -125,6 +124,7 @@ def evaluate(
     """
     from sciml.jets import metrics
     from sciml.jets.io import open_jets
+    from sciml.jsons import dumps
     from sciml.paths import atomic_write
 
     tagger = open_model(model, trunk)
@@ -164,7 +164,7 @@ def evaluate(
             for k, v in found.items()
         }
         with atomic_write(out) as temporary:
-            temporary.write_text(json.dumps({"jets": len(classes), **plain}, indent=1) + "\n")
+            temporary.write_text(dumps({"jets": len(classes), **plain}, indent=1) + "\n")
 
 
 def export(

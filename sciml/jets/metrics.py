@@ -57,19 +57,54 @@ def auc(scores: np.ndarray, truth: np.ndarray) -> float:
 
 
 def auc_error(scores: np.ndarray, truth: np.ndarray) -> float:
-    """Standard error of `auc` (DeLong et al. 1988, Biometrics 44, 837)."""
+    """Standard error of `auc` (DeLong et al. 1988, Biometrics 44, 837); never 0.
+
+    Jets without a single swap of signal and background have no spread, yet the AUC is not known
+    exactly: the error is then what 68 % of the cases stay within, see `auc_interval`. Where
+    DeLong's spread is 0 for another reason (all scores equal, a single jet of a kind) it is that of
+    Hanley and McNeil 1982, Radiology 143, 29.
+    """
     scores, truth = _checked(scores, truth)
     signal, background = np.sort(scores[truth]), np.sort(scores[~truth])
+    some, others = len(signal), len(background)
+    value = auc(scores, truth)
+    if value in (0.0, 1.0):
+        return _unseen(min(some, others), 1 - 0.6827)
 
     def above(values: np.ndarray, others: np.ndarray) -> np.ndarray:
         low = np.searchsorted(others, values, "left")
         return (low + np.searchsorted(others, values, "right")) / (2 * len(others))
 
-    variance = 0.0
-    for part in (above(signal, background), above(background, signal)):
-        if len(part) > 1:
-            variance += part.var(ddof=1) / len(part)
-    return math.sqrt(variance)
+    if min(some, others) > 1:
+        parts = (above(signal, background), above(background, signal))
+        variance = sum(part.var(ddof=1) / len(part) for part in parts)
+        if variance > 0:
+            return math.sqrt(variance)
+    one, two = value / (2 - value), 2 * value**2 / (1 + value)
+    spread = value * (1 - value) + (some - 1) * (one - value**2) + (others - 1) * (two - value**2)
+    return math.sqrt(spread / (some * others))
+
+
+def _unseen(pairs: int, level: float) -> float:
+    """Largest share of swapped pairs that leaves `pairs` independent ones without a swap with
+    probability `level` (3 / pairs at 5 %, the rule of three)."""
+    return 1 - level ** (1 / pairs)
+
+
+def auc_interval(scores: np.ndarray, truth: np.ndarray) -> tuple[float, float]:
+    """Lower and upper limit of `auc` at 95 % confidence, within [0, 1].
+
+    From `auc_error` on the scale of log(AUC / (1 - AUC)). Where no pair is swapped: as many
+    independent pairs as there are jets of the rarer kind, all in order (Clopper and Pearson).
+    """
+    scores, truth = _checked(scores, truth)
+    value = auc(scores, truth)
+    if value in (0.0, 1.0):
+        unseen = _unseen(int(min(truth.sum(), (~truth).sum())), 0.05)
+        return (1 - unseen, 1.0) if value else (0.0, unseen)
+    middle = math.log(value / (1 - value))
+    width = 1.96 * auc_error(scores, truth) / (value * (1 - value))
+    return tuple(1 / (1 + math.exp(-x)) for x in (middle - width, middle + width))  # type: ignore[return-value]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -256,7 +291,8 @@ def evaluate(
     """Accuracy, and AUC and rejection of every class against the background class.
 
     Returns:
-        `accuracy`, `auc_<class>`, `auc_error_<class>`, `rejection_<class>_<efficiency in %>`.
+        `accuracy`, `auc_<class>`, `auc_error_<class>`, `auc_low_<class>` and `auc_high_<class>`
+        (95 % confidence), `rejection_<class>_<efficiency in %>`.
     """
     labels = np.asarray(labels)
     out: dict[str, float | Rejection] = {"accuracy": accuracy(probabilities, labels)}
@@ -271,6 +307,7 @@ def evaluate(
         truth = labels[among] == place
         out[f"auc_{name}"] = auc(scores, truth)
         out[f"auc_error_{name}"] = auc_error(scores, truth)
+        out[f"auc_low_{name}"], out[f"auc_high_{name}"] = auc_interval(scores, truth)
         for efficiency in efficiencies:
             out[f"rejection_{name}_{100 * efficiency:.0f}"] = rejection(
                 scores, truth, efficiency, bootstraps=bootstraps

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -11,6 +10,7 @@ import numpy as np
 import tyro
 
 from sciml.errors import InputError
+from sciml.jsons import dumps
 
 Out = Annotated[Path, tyro.conf.arg(aliases=["-o"])]
 Positional = tyro.conf.Positional[Path]
@@ -146,15 +146,24 @@ def score(
     """
     from sciml.paths import atomic_write
     from sciml.protein.score import score_chains
-    from sciml.protein.structure import read_chain
+    from sciml.protein.structure import read_chain, read_chains
+    from sciml.train.log import console
 
+    for file, chosen in ((model, chain), (truth, truth_chain)):
+        names = [part.name for part in read_chains(file)]
+        if chosen is None and len(names) > 1:
+            console.print(
+                f"{file}: chain {names[0]!r} of {len(names)} is scored, not the complex; others: "
+                f"{', '.join(names[1:10])}",
+                markup=False,
+            )
     found = score_chains(read_chain(model, chain), read_chain(truth, truth_chain))
     for name, value in found.items():
         shown = f"{value:.4f}" if isinstance(value, float) else str(value)
         print(f"{name:<24} {shown}")
     if out is not None:
         with atomic_write(out) as temporary:
-            temporary.write_text(json.dumps(found, indent=1), encoding="utf-8")
+            temporary.write_text(dumps(found, indent=1), encoding="utf-8")
 
 
 def fold(
@@ -189,7 +198,8 @@ def fold(
     mmcif_files --relax. What a run would take: the same with --dry-run.
 
     Args:
-        input: FASTA (each sequence a chain), an alignment (A3M, Stockholm), or a folder of them.
+        input: FASTA or a table `id,sequence` (each sequence a chain), an alignment (A3M,
+            Stockholm), or a folder of them. Complexes are refused.
         out: Folder for the results.
         params: params_model_*.npz of AlphaFold 2, or an OpenFold checkpoint (.pt); or a folder of
             such files, as the five models: each folds every chain into OUT/NAME_OF_THE_FILE, and

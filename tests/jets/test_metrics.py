@@ -35,6 +35,43 @@ def test_auc_error_is_the_spread_over_samples():
     assert metrics.auc_error(*toy(1000)) == pytest.approx(np.std(values), rel=0.2)
 
 
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 5), st.booleans()), min_size=2, max_size=60))
+def test_no_auc_is_known_exactly(pairs):
+    scores, truth = np.array([p[0] for p in pairs], float), np.array([p[1] for p in pairs])
+    if truth.all() or not truth.any():
+        return
+    value, error = metrics.auc(scores, truth), metrics.auc_error(scores, truth)
+    low, high = metrics.auc_interval(scores, truth)
+    assert 0 < error < 1
+    assert 0 <= low <= value <= high <= 1 and high - low > 0
+
+
+@pytest.mark.parametrize("jets", [1, 2, 10, 300])
+def test_an_auc_of_one_has_a_limit(jets):
+    """The rule of three; at 95 % confidence the truth lies above in 95 of 100 samples."""
+    scores, truth = np.arange(2.0 * jets), np.arange(2 * jets) >= jets
+    low, high = metrics.auc_interval(scores, truth)
+    assert high == 1 and low**jets == pytest.approx(0.05)
+    assert jets < 100 or low == pytest.approx(1 - 3 / jets, abs=1e-4)
+    assert metrics.auc_interval(-scores, truth) == (0.0, pytest.approx(1 - low))
+    assert metrics.auc_error(scores, truth) < 1 - low
+
+
+def test_intervals_of_auc_hold_the_truth():
+    from scipy.stats import norm
+
+    for shift in (1.5, 3.5):  # the latter often gives 1.0 with so few jets
+        truth = np.arange(60) < 25
+        exact = norm.cdf(shift / np.sqrt(2))
+        inside = 0
+        for seed in range(200):
+            scores = np.random.default_rng(seed).normal(truth * shift)
+            low, high = metrics.auc_interval(scores, truth)
+            inside += low <= exact <= high
+        assert inside > 180
+
+
 def test_published_discriminants_reproduce_the_published_table(shared):
     stored = np.load(shared / "data" / "jets" / "ref_particlenet_200.npz")
     table = {
