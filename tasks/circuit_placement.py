@@ -21,7 +21,6 @@ from __future__ import annotations
 
 import base64
 import copy
-import json
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
@@ -32,8 +31,10 @@ from typing import Annotated, Any
 import numpy as np
 import torch
 
-from sciml import own
+from sciml import kept, own
+from sciml.claims import settings_file
 from sciml.config import Range
+from sciml.jsons import dumps
 from sciml.paths import atomic_write
 from sciml.placement.annealing import Annealer, AnnealingConfig, zero_start
 from sciml.placement.cost import proxy_cost
@@ -55,10 +56,9 @@ from sciml.placement.search import search_macros
 from sciml.report import Page, literal
 from sciml.report.statistics import mean_and_spread, paired
 from sciml.rl.curl import CURL, CURLConfig
-from sciml.rl.ppo import PPO, PPOConfig, load_state, state_dict
+from sciml.rl.ppo import PPO, PPOConfig, load_state, read_state, state_dict, write_state
 from sciml.rl.rollout import Rollout, as_arrays, as_tensors
 from sciml.train import TrainConfig, fit
-from sciml.train.log import kept_rows
 
 
 @dataclass(frozen=True)
@@ -142,22 +142,20 @@ def main(config: Config, out: Path) -> None:
         synthetic(900_000 + k, config.held_out_scale) for k in range(config.held_out)
     ]  # fmt: skip
 
-    log = open(out / "metrics.jsonl", "a", encoding="utf-8")
-    note: Callable[[dict[str, Any]], None] = lambda row: print(  # noqa: E731
-        json.dumps(row), file=log, flush=True
-    )
-    trained = [train_policies(config, k, out, note) for k in range(config.trainings)]
+    log = kept.Rows(out / "metrics.jsonl")
+    trained = [train_policies(config, k, out, log) for k in range(config.trainings)]
     trained[0]["pretrained"].save(out / "policy.safetensors")
 
     for run in methods(replace(config, budget=0.05), trained[0]).values():
         run(synthetic(1000 * config.seed, config.scale), 0)  # compiled code is read before timing
-    rows = kept_rows(out / "runs.jsonl")
+    runs = kept.Rows(out / "runs.jsonl")
+    rows = runs.found = [r for r in runs.found if kept.whole(out, r.get("files", {}))]
     best: dict[str, Any] = {}
     for design in tests:
         for k, seed in enumerate(config.seeds):
             for method, run in methods(config, trained[k % config.trainings]).items():
                 key = {"design": design.name, "method": method, "seed": seed}
-                if any(key.items() <= row.items() for row in rows):
+                if runs.has(key):
                     continue  # measured before an interruption
                 clock = time.process_time()
                 placed, history = run(design, seed)
@@ -169,59 +167,68 @@ def main(config: Config, out: Path) -> None:
                     "congestion": cost.congestion, "legal": check(placed, design).legal,
                     "cpu_seconds": seconds, "before_annealing": history[0]["proxy"],
                 }  # fmt: skip
-                note(row)
-                earlier = [r["proxy"] for r in rows if r["design"] == design.name]
-                if cost.proxy < min(earlier, default=np.inf):
-                    write_design(placed, out / f"{design.name}.pb.txt.gz")
-                rows.append(row | {"history": history})
-                with open(out / "runs.jsonl", "a", encoding="utf-8") as done:
-                    print(json.dumps(rows[-1]), file=done, flush=True)
+                if not log.has(key):
+                    log.add(row)
+                path = out / "placed" / f"{design.name} {method.replace(':', '')} {seed}.npz"
+                write_places(path, placed)
+                runs.add(row | {"history": history, "files": kept.digests(out, path)})
         found = min((r for r in rows if r["design"] == design.name), key=lambda r: r["proxy"])
+        for file in found.get("files", ()):  # version 0.1 kept the best alone
+            write_design(read_places(out / file, design), out / f"{design.name}.pb.txt.gz")
         placed = read_design(out / f"{design.name}.pb.txt.gz", plc=out / f"{design.name}.plc")
         best[design.name] = (placed, found["proxy"], found["method"])
-    log.close()
     with atomic_write(out / "results.json") as part:
-        short = [{k: v for k, v in row.items() if k != "history"} for row in rows]
+        short = [{k: v for k, v in row.items() if k not in ("history", "files")} for row in rows]
         found = {
             d.name: {"what": d.summary(), "table": summary(rows, d.name),
                      "pretrained_against": against(rows, d.name),
                      "verdict": verdict(rows, d.name, config.trainings)} for d in tests
         }  # fmt: skip
-        part.write_text(json.dumps({"designs": found, "runs": short}, indent=1))
+        part.write_text(dumps({"designs": found, "runs": short}, indent=1))
     report(config, tests, rows, best, out, time.monotonic() - began)
 
 
-def train_policies(
-    config: Config, number: int, out: Path, note: Callable[[dict[str, Any]], None]
-) -> dict[str, GridPolicy]:
+FROZEN = "random frozen trunk"
+POLICIES = ("pretrained", "scratch", FROZEN, "imitation only")
+UNTRAINED = ("scratch", FROZEN)
+
+
+def train_policies(config: Config, number: int, out: Path, log: kept.Rows) -> dict[str, GridPolicy]:
     """The policy and its three controls; what an interrupted run finished is read back."""
     config = replace(config, seed=config.seed + number)
     out = out / "policies" / str(number)
     train = [synthetic(1000 * config.seed + k, config.scale) for k in range(config.train_designs)]
-    pretrained: dict[str, Any] | None = None
-    policies: dict[str, GridPolicy] = {}
-    for name in ("pretrained", "scratch", "random frozen trunk", "imitation only"):
-        path = out / f"{name}.safetensors"
-        if path.exists():
-            policies[name] = GridPolicy.from_pretrained(path)
-            continue
-        if pretrained is None:
-            pretrained = pretrain(config, train, out)
-            taught = [(d, taught_by(config, d, k, out)) for k, d in enumerate(train)]
-        weights = None if name in ("scratch", "random frozen trunk") else pretrained
-        policy = start_policy(config, weights, frozen=name == "random frozen trunk")
-        state = out / f"{name}.ppo.pt"
-        if not state.exists():
+    pretrained: dict[str, Any] = {}
+
+    def note(row: dict[str, Any], *names: str) -> None:
+        if not log.has({name: row[name] for name in ("network", "training", *names)}):
+            log.add(row)
+
+    def make(path: Path) -> None:
+        name = path.stem
+        if not pretrained:
+            pretrained.update(pretrain(config, train, out))
+        policy = start_policy(config, None if name in UNTRAINED else pretrained, name == FROZEN)
+        state = out / f"{name}.ppo.safetensors"
+        if (old := out / f"{name}.ppo.pt").exists():  # of version 0.1
+            state = old
+        if read_state(state) is None:
+            state.unlink(missing_ok=True)
             clock = time.process_time()
+            taught = [(d, taught_by(config, d, k, out)) for k, d in enumerate(train)]
             losses = imitate(policy, taught, config.env, config.imitation_epochs, 3 * config.lr)
             seconds = time.process_time() - clock
-            note({"network": name, "training": number, "imitation": losses, "cpu_seconds": seconds})
+            row = {"network": name, "training": number, "imitation": losses}
+            note(row | {"cpu_seconds": seconds}, "imitation")
         if name != "imitation only":
             for row in reinforce(config, policy, train, state):
-                note({"network": name, "training": number, **row})
+                note({"network": name, "training": number, **row}, "update")
         policy.save(path)
-        policies[name] = policy
-    return policies
+
+    return {
+        name: kept.once(out / f"{name}.safetensors", GridPolicy.from_pretrained, make)
+        for name in POLICIES
+    }
 
 
 def synthetic(seed: int, scale: float) -> Design:
@@ -255,12 +262,22 @@ def start_policy(config: Config, weights: dict[str, Any] | None, frozen: bool) -
 
 def taught_by(config: Config, design: Design, seed: int, out: Path) -> Design:
     """A placement to imitate: annealed from scratch, and kept."""
-    path = out / f"teacher_{seed}.npz"
-    if not path.exists():
-        found = Annealer(zero_start(design, seed), seed=seed, total=config.teacher).run().result()
-        path.parent.mkdir(exist_ok=True)
-        with atomic_write(path) as part, open(part, "wb") as stream:
-            np.savez(stream, x=found.x, y=found.y, turned=found.orientation)
+
+    def make(path: Path) -> None:
+        start = zero_start(design, seed)
+        write_places(path, Annealer(start, seed=seed, total=config.teacher).run().result())
+
+    return kept.once(out / f"teacher_{seed}.npz", partial(read_places, design=design), make)
+
+
+def write_places(path: Path, design: Design) -> None:
+    """Keep where everything is (.npz)."""
+    with atomic_write(path) as part, open(part, "wb") as stream:
+        np.savez(stream, x=design.x, y=design.y, turned=design.orientation)
+
+
+def read_places(path: Path, design: Design) -> Design:
+    """A design as `write_places` kept it."""
     with np.load(path, allow_pickle=False) as data:
         return design.at(data["x"], data["y"], data["turned"])
 
@@ -282,8 +299,8 @@ def reinforce(
     optimizer = torch.optim.Adam(parameters, config.lr)
     trainer = PPO(policy, player.evaluate, optimizer, config.ppo, head)
     first = 0
-    if state is not None and state.exists():
-        saved = torch.load(state, weights_only=True)
+    saved = None if state is None else read_state(state)
+    if saved is not None:
         load_state(trainer, saved)
         rollout.restore(as_arrays(saved["rollout"]))
         first = saved["updates"]
@@ -294,10 +311,8 @@ def reinforce(
         player.refresh()
         mean = float(np.mean(batch.returns)) if batch.returns else None
         if state is not None:
-            kept = state_dict(trainer, rollout=as_tensors(rollout.state()), updates=k + 1)
-            state.parent.mkdir(exist_ok=True)
-            with atomic_write(state) as part:
-                torch.save(kept, part)
+            now = state_dict(trainer, rollout=as_tensors(rollout.state()), updates=k + 1)
+            write_state(state, now)
         seconds = time.process_time() - clock
         yield {"update": k, "return": mean, **losses, "cpu_seconds": seconds}
 
@@ -458,7 +473,7 @@ def report(
     page.html(f'<img alt="annealing" src="data:image/gif;base64,{gif}">')
     page.text(f"The whole recipe took {seconds:.0f} s.")
     page.heading("Again")
-    page.command(f"sciml run circuit_placement --config {out / 'config.yaml'} --out {out}-again")
+    page.command(f"sciml run circuit_placement --config {settings_file(out)} --out {out}-again")
     page.write(out / "report.html")
 
 

@@ -19,7 +19,6 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import importlib.util
-import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -30,9 +29,11 @@ import numpy as np
 import torch
 from torch import nn
 
-from sciml import objectives, own, trunks
+from sciml import objectives, own, tensors, trunks
+from sciml.claims import settings_file
 from sciml.config import Range, to_dict
 from sciml.errors import InputError, unknown
+from sciml.jsons import dumps
 from sciml.objectives import probe
 from sciml.objectives.base import Examples
 from sciml.objectives.corpus import Corpus, suffixes
@@ -306,15 +307,12 @@ def save(
     after: dict[str, float], out: Path,
 ) -> None:  # fmt: skip
     """OUT/trunk, OUT/embedder.safetensors and what they were made of, OUT/pretrained.json."""
-    from safetensors.torch import save_model
-
     trunks.save(trunk.cpu(), out / "trunk")
-    with atomic_write(out / "embedder.safetensors") as temporary:
-        save_model(embedder.cpu(), str(temporary))
+    tensors.write(out / "embedder.safetensors", embedder.state_dict())
     facts = {"corpus": corpus.name, "examples": len(corpus.dataset), "reader": corpus.settings,
              "config": to_dict(config), "untrained": before, "pretrained": after}  # fmt: skip
     with atomic_write(out / "pretrained.json") as temporary:
-        temporary.write_text(json.dumps(facts, indent=1, default=str), encoding="utf-8")
+        temporary.write_text(dumps(facts, indent=1, default=str), encoding="utf-8")
 
 
 def report(
@@ -346,7 +344,7 @@ def report(
     page.text("Every science loads the trunk by its path; from Python:")
     page.command(f"from sciml import trunks\ntrunk = trunks.load({str(out / 'trunk')!r})")
     page.heading("Again")
-    page.command(f"sciml run pretrain --config {out / 'config.yaml'} --out {out}-again")
+    page.command(f"sciml run pretrain --config {settings_file(out)} --out {out}-again")
     page.text(f"Took {seconds:.0f} s with {torch.get_num_threads()} threads.")
     page.write(out / "report.html")
 

@@ -17,16 +17,19 @@ metrics.jsonl, scores.json and report.html. What is done is not done again.
 from __future__ import annotations
 
 import copy
-import json
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
 import torch
 
+from sciml import kept
+from sciml.claims import settings_file
 from sciml.config import Range
 from sciml.errors import InputError
+from sciml.jsons import dumps
 from sciml.paths import atomic_write
 from sciml.protein import metrics, report
 from sciml.protein.contact_features import ContactFeatures, contact_features
@@ -55,7 +58,7 @@ from sciml.protein.generate import families
 from sciml.report import Page
 from sciml.report import plots as shared_plots
 from sciml.train import TrainConfig, fit
-from sciml.train.log import Bar
+from sciml.train.log import Bar, read_metrics
 
 GROUP = 16
 
@@ -141,29 +144,30 @@ def generated(config: Config, out: Path) -> list[Item]:
     with Bar("families", count) as bar:
         for start in range(0, count, group):
             size = min(group, count - start)
-            paths = [out / f"{start + k:04d}.npz" for k in range(size)]
-            if not all(path.exists() for path in paths):
-                made = families(
-                    size,
-                    config.seed * 1000 + start,
-                    length=config.length,
-                    depth=config.depth,
-                    folds=None if chains is None else [chains[start % len(chains)]],
-                )
-                for path, family in zip(paths, made, strict=True):
-                    contact_features(family.alignment).write(path, family.cb)
-            for path in paths:
-                features, cb = ContactFeatures.read(path)
+            made: list[Any] = []
+
+            def make(path: Path, k: int, start: int = start, made: list[Any] = made) -> None:
+                if not made:
+                    made += families(
+                        min(group, count - start),
+                        config.seed * 1000 + start,
+                        length=config.length,
+                        depth=config.depth,
+                        folds=None if chains is None else [chains[start % len(chains)]],
+                    )
+                contact_features(made[k].alignment).write(path, made[k].cb)
+
+            for k in range(size):
+                path = out / f"{start + k:04d}.npz"
+                features, cb = kept.once(path, ContactFeatures.read, partial(make, k=k))
                 items.append(Item(path.stem, features, metrics.distances(cb)))
             bar.update(len(items))
     return items
 
 
-def real(config: Config, out: Path) -> list[Item]:
+def real(config: Config, found: list[Family], out: Path) -> list[Item]:
     """Features of the real families and of their controls."""
-    assert config.data is not None
     items: list[Item] = []
-    found = read_families(config.data)
     with Bar("real families", len(found)) as bar:
         for family in found:
             paths = {"": out / f"{family.name}.npz"}
@@ -172,10 +176,12 @@ def real(config: Config, out: Path) -> list[Item]:
             thin = _thinned(family)
             kinds: dict[str, ContactFeatures] = {}
             for name, path in paths.items():
-                if not path.exists():
+
+                def make(path: Path, name: str = name, thin: Family = thin) -> None:
                     alignment = controls[name](thin.alignment) if name else thin.alignment
                     contact_features(alignment).write(path)
-                kinds[name] = ContactFeatures.read(path)[0]
+
+                kinds[name] = kept.once(path, ContactFeatures.read, make)[0]
             features = kinds.pop("")
             if config.controls:
                 kinds["profiles without couplings"] = features.without_scores()
@@ -223,28 +229,34 @@ def predictions(
     nets: list[ContactNet] | ContactNet, items: list[Item], path: Path | None = None
 ) -> Predictions:
     """What networks say of families, and of their controls; kept in `path` (.npz) if given."""
-    if path is not None and path.exists():
+
+    def predict() -> Predictions:
+        predictor = ContactPredictor(nets)
+        found: Predictions = {}
+        for item in items:
+            for kind, features in {"": item.features, **item.controls}.items():
+                classes = predictor.from_features(features).distances
+                found.setdefault(kind, {})[item.name] = classes.astype(np.float32)
+        return found
+
+    def make(path: Path) -> None:
+        with atomic_write(path) as temporary, open(temporary, "wb") as stream:
+            arrays = {
+                f"{kind}|{name}": classes.astype(np.float16)
+                for kind, by_name in predict().items()
+                for name, classes in by_name.items()
+            }
+            np.savez(stream, **arrays)  # type: ignore[arg-type]
+
+    def read(path: Path) -> Predictions:
         with np.load(path) as file:
             keys = [(name, *name.split("|")) for name in file.files]
             found: Predictions = {kind: {} for _, kind, _ in keys}
             for key, kind, family in keys:
                 found[kind][family] = file[key].astype(np.float32)
         return found
-    predictor = ContactPredictor(nets)
-    found = {}
-    for item in items:
-        for kind, features in {"": item.features, **item.controls}.items():
-            classes = predictor.from_features(features).distances
-            found.setdefault(kind, {})[item.name] = classes.astype(np.float32)
-    if path is not None:
-        with atomic_write(path) as temporary, open(temporary, "wb") as stream:
-            arrays = {
-                f"{kind}|{name}": classes.astype(np.float16)
-                for kind, by_name in found.items()
-                for name, classes in by_name.items()
-            }
-            np.savez(stream, **arrays)  # type: ignore[arg-type]
-    return found
+
+    return predict() if path is None else kept.once(path, read, make)
 
 
 def cross_validated(
@@ -280,10 +292,14 @@ def cross_validated(
 
 
 def real_families(
-    config: Config, nets: list[ContactNet], untrained: list[ContactNet], out: Path
+    config: Config,
+    found: list[Family],
+    nets: list[ContactNet],
+    untrained: list[ContactNet],
+    out: Path,
 ) -> tuple[list[Item], list[dict[str, Any]], Predictions]:
     """What is measured on real families, and the predictions without fine-tuning, to fold."""
-    items = real(config, out / "features" / "real")
+    items = real(config, found, out / "features" / "real")
     each = [
         predictions(net, items, out / "predictions" / f"member_{member}.npz")
         for member, net in enumerate(nets)
@@ -303,7 +319,7 @@ def real_families(
         frozen = cross_validated(plain, untrained, config, out / "frozen", lr=lr, frozen=True)
         rows += rows_of(items, frozen, "random frozen trunk", with_controls=False)
     with atomic_write(out / "families.json") as temporary:
-        temporary.write_text(json.dumps(by_family(items, zero, mean_of(tuned)), indent=1))
+        temporary.write_text(dumps(by_family(items, zero, mean_of(tuned)), indent=1))
     return items, rows, zero
 
 
@@ -312,11 +328,11 @@ def folded(items: list[Item], run: Predictions, count: int, out: Path) -> list[d
     rows = []
     with Bar("folding", min(count, len(items))) as bar:
         for item in items[:count]:
-            path = out / f"{item.name}.json"
-            if not path.exists():
-                with atomic_write(path) as temporary:
-                    temporary.write_text(json.dumps(_fold(item, run[""][item.name])))
-            rows.append(json.loads(path.read_text()))
+
+            def make(path: Path, item: Item = item) -> None:
+                kept.write(path, _fold(item, run[""][item.name]))
+
+            rows.append(kept.once(out / f"{item.name}.json", kept.read, make))
             bar.update(len(rows))
     return rows
 
@@ -348,6 +364,10 @@ def _fold(item: Item, distances: np.ndarray) -> dict[str, Any]:
 def main(config: Config, out: Path) -> None:
     if config.net.trunk.pair_update not in ("triangle", "attention", "outer"):
         raise InputError("`net.trunk.pair_update` must not be none: the head reads the pairs")
+    ContactNet(config.net)  # what cannot be built or read is refused before the work begins
+    if config.model:
+        ContactPredictor.from_pretrained(config.model)
+    known_structures = read_families(config.data) if config.data else []
     items = generated(config, out / "features" / "generated")
     known, unseen = items[config.held_out :], items[: config.held_out]
     nets, untrained = pretrained(config, known, out / "pretraining")
@@ -372,16 +392,15 @@ def main(config: Config, out: Path) -> None:
         "spread: one standard deviation over networks; families: where the mean lies in 19 "
         "of 20 draws of as many families",
     )
-    history = out / "pretraining" / "member_0" / "metrics.jsonl"
-    if history.exists():
-        records = [json.loads(line) for line in history.read_text().splitlines()]
-        losses = [(r["step"], r["loss"]) for r in records if "loss" in r and "step" in r]
-        if losses:
-            page.figure(_curve(losses), "Training loss")
+    records = read_metrics(out / "pretraining" / "member_0" / "metrics.jsonl")
+    if losses := [(r["step"], r["loss"]) for r in records if "loss" in r]:
+        page.figure(_curve(losses), "Training loss")
 
     tested = unseen
     if config.data is not None:
-        tested, scores["real"], chosen = real_families(config, nets, untrained, out)
+        tested, scores["real"], chosen = real_families(
+            config, known_structures, nets, untrained, out
+        )
         page.heading("Real families")
         page.table(scores["real"], "Long-range contacts; every family measured by a network that "
                    "has not seen it")  # fmt: skip
@@ -407,14 +426,14 @@ def main(config: Config, out: Path) -> None:
     truth = np.nan_to_num(first.distances, nan=99.0) < metrics.CONTACT_DISTANCE
     page.figure(report.contact_figure(contacts_of(chosen)(first), truth), "Contacts of one family")
     page.heading("Again")
-    page.command(f"sciml run protein_structure --config {out / 'config.yaml'} --out {out}-again")
+    page.command(f"sciml run protein_structure --config {settings_file(out)} --out {out}-again")
     page.command("sciml protein contacts MSA.a3m --model OUT/model.safetensors -o contacts.tsv")
     with atomic_write(out / "scores.json") as temporary:
-        temporary.write_text(json.dumps(scores, indent=1), encoding="utf-8")
-    with open(out / "metrics.jsonl", "a", encoding="utf-8") as file:
-        for part in ("generated", "real"):
-            for line in scores.get(part, []):
-                file.write(json.dumps({"part": part, **line}) + "\n")
+        temporary.write_text(dumps(scores, indent=1), encoding="utf-8")
+    with atomic_write(out / "metrics.jsonl") as temporary:
+        lines = [{"part": part, **line} for part in scores for line in scores[part]]
+        text = "".join(dumps(line) + "\n" for line in lines if line["part"] != "folded")
+        temporary.write_text(text, encoding="utf-8")
     page.write(out / "report.html")
 
 

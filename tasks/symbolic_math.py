@@ -16,7 +16,6 @@ and report.html.
 
 from __future__ import annotations
 
-import json
 import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -29,6 +28,7 @@ from sciml import kept
 from sciml.claims import settings_file
 from sciml.config import Range
 from sciml.errors import InputError
+from sciml.jsons import dumps
 from sciml.paths import atomic_write
 from sciml.report import Page
 from sciml.symbolic import dsolve, integrate, pairs, systems
@@ -167,9 +167,9 @@ def main(config: Config, out: Path) -> None:
 
     measured = measure(config, model, named, str(weights))
     with atomic_write(out / "results.json") as path:
-        path.write_text(json.dumps({**measured, "self_trained": learned}, indent=1))
+        path.write_text(dumps({**measured, "self_trained": learned}, indent=1))
     with atomic_write(out / "metrics.jsonl") as path:
-        path.write_text("".join(json.dumps(row) + "\n" for row in measured["table"]))
+        path.write_text("".join(dumps(row) + "\n" for row in measured["table"]))
     report(config, out, losses, measured, learned)
 
 

@@ -18,8 +18,8 @@ report.html.
 from __future__ import annotations
 
 import importlib
-import json
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -27,9 +27,11 @@ from typing import Annotated, Any
 import numpy as np
 import torch
 
-from sciml import objectives, own, trunks
+from sciml import kept, objectives, own, tensors, trunks
+from sciml.claims import settings_file
 from sciml.config import Range
 from sciml.errors import InputError, unknown
+from sciml.jsons import dumps
 from sciml.objectives.question import FRACTIONS, Question
 from sciml.paths import atomic_write
 from sciml.report import Page
@@ -37,7 +39,7 @@ from sciml.report.markdown import of_records
 from sciml.report.plots import COLOURS, axes
 from sciml.report.statistics import mean_and_spread, paired
 from sciml.train import TrainConfig, fit
-from sciml.train.log import console, kept_rows
+from sciml.train.log import console
 from sciml.trunks.multihead import MixedCollate, MixedDataset, Mixture
 
 SCIENCES = ("jets", "protein", "symbolic", "placement")
@@ -112,34 +114,28 @@ def main(config: Config, out: Path) -> None:
     for name in config.sciences:
         console.print(f"examples of {name}")
         questions[name] = importlib.import_module(f"sciml.{name}.question").question(config.size)
-    rows = Rows(out)
+    rows = Rows(out / "metrics.jsonl")
     compare(config, questions, rows, out)
     found = summary(config, questions, rows.found)
     found["seconds"] = round(sum(row["cpu_seconds"] for row in rows.found))
     with atomic_write(out / "results.json") as part:
-        part.write_text(json.dumps(found | {"rows": rows.found}, indent=1), encoding="utf-8")
+        part.write_text(dumps(found | {"rows": rows.found}, indent=1), encoding="utf-8")
     with atomic_write(out / "table.md") as part:
         part.write_text(markdown(config, questions, found), encoding="utf-8")
     report(config, questions, found, rows.found, out, time.monotonic() - began)
 
 
-class Rows:
+class Rows(kept.Rows):
     """Measured rows, in metrics.jsonl as they come; one that is there is not measured again."""
 
-    def __init__(self, out: Path) -> None:
-        self.path = out / "metrics.jsonl"
-        self.found = kept_rows(self.path)
-
-    def add(self, key: dict[str, Any], measure: Any) -> None:
+    def measured(self, key: dict[str, Any], measure: Callable[[], float]) -> None:
         """Measure and keep a row, unless it is there."""
-        if any(key.items() <= row.items() for row in self.found):
+        if self.has(key):
             return
         clock = time.process_time()
         row = key | {"score": measure()}
         row["cpu_seconds"] = round(time.process_time() - clock, 2)
-        self.found.append(row)
-        with open(self.path, "a", encoding="utf-8") as file:
-            print(json.dumps(row), file=file)
+        self.add(row)
         console.print("  ".join(f"{v:.4f}" if k == "score" else str(v) for k, v in row.items()))
 
 
@@ -164,7 +160,7 @@ def compare(config: Config, questions: dict[str, Question], rows: Rows, out: Pat
             trunk.requires_grad_(start != "random frozen")
             return answer(trunk, embedder, question.amounts[level], settings)
 
-        rows.add(key, measure)
+        rows.measured(key, measure)
 
     for seed in config.seeds:
         for domain, question in questions.items():
@@ -212,23 +208,26 @@ def begin(
         "joint": list(questions),
     }[start]
     name = f"{objective}-{'-'.join(sources)}-{dim}-{seed}"
-    weights = out / "pretrained" / f"{name}.pt"
-    if not weights.exists():
+
+    def make(path: Path) -> None:
         parts = {s: fresh[s] for s in sources}
         learner = trunk
         if objective == "next_token":
             learner = make_trunk(config, dim, causal=True)
             learner.load_state_dict(trunk.state_dict())
         pretrain(config, questions, learner, parts, objective, seed, out / "pretrained" / name)
-        state = {"trunk": learner.state_dict(), "embedders": {s: e.state_dict()
-                                                            for s, e in parts.items()}}  # fmt: skip
-        with atomic_write(weights) as temporary:
-            torch.save(state, temporary)
-    state = torch.load(weights, weights_only=True)
-    trunk.load_state_dict(state["trunk"])
+        tensors.write(path, torch.nn.ModuleDict({"trunk": learner, **parts}).state_dict())
+
+    found, _ = kept.once(out / "pretrained" / f"{name}.safetensors", tensors.read, make)
+    trunk.load_state_dict(part_of(found, "trunk"))
     if domain in sources:
-        fresh[domain].load_state_dict(state["embedders"][domain])
+        fresh[domain].load_state_dict(part_of(found, domain))
     return trunk, fresh[domain]
+
+
+def part_of(state: dict[str, torch.Tensor], name: str) -> dict[str, torch.Tensor]:
+    """The tensors of one module of several."""
+    return {k.partition(".")[2]: v for k, v in state.items() if k.partition(".")[0] == name}
 
 
 def pretrain(
@@ -427,7 +426,7 @@ def report(
         page.table(part["sizes"], f"Parameters of the trunk, {MIDDLE:.0%} of the labels; the error "
                    "falls as parameters to this power.")  # fmt: skip
     page.heading("Again")
-    page.command(f"sciml run transfer --config {out / 'config.yaml'} --out {out}-again")
+    page.command(f"sciml run transfer --config {settings_file(out)} --out {out}-again")
     page.text(f"Took {found['seconds']:,} CPU-seconds in all, {seconds:,.0f} s in the last run.")
     page.write(out / "report.html")
 

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Annotated, Any
-from zipfile import is_zipfile
 
 import torch
 from torch import Tensor, nn
@@ -244,7 +243,7 @@ def read_state(path: Path) -> dict[str, Any] | None:
     if not path.exists():
         return None
     try:
-        if is_zipfile(path):  # version 0.1
+        if path.read_bytes()[:2] == b"PK":  # a zip file, of version 0.1
             return dict(torch.load(path, weights_only=True))
         data = tensors.read(path)[0]["state"].numpy().tobytes()
         return dict(torch.load(io.BytesIO(data), weights_only=True))
