@@ -347,6 +347,14 @@ def _solves(equation: Expr, found: dict[str, Any], c: Context) -> bool:
     return check_implicit(equation, answer, c.x, c.y, prove=False).points > 4
 
 
+def _without_sizes(Z: Expr, residual: Expr) -> Expr:
+    """u for |u| = sqrt(u**2), where the equation holds none: a root of a square has two values,
+    and both are candidates."""
+    if any(n.op in ("abs", "sign") for n in ex.subtrees(residual)):
+        return Z
+    return ex.substitute(Z, {n: n.args[0] for n in ex.subtrees(Z) if n.op == "abs"})
+
+
 def _singular(
     residual: Expr, forms: list[Expr], c: Context, order: int, found: list[dict[str, Any]]
 ) -> list[dict[str, Any]]:
@@ -363,7 +371,7 @@ def _singular(
         Z = next(tries, None)
         if Z is None:
             break
-        Z = tidy(Z)
+        Z = tidy(_without_sizes(tidy(_without_sizes(Z, residual)), residual))
         if Z in seen or not plain(Z, c.y, constants):
             continue
         seen.add(Z)
@@ -377,8 +385,6 @@ def _singular(
                 continue
             if repeated(Z, [load(s["answer"]) for s in out], c.x):
                 continue
-            if "only" in check.holds and any(n.op == "abs" for n in ex.subtrees(Z)):
-                continue  # a root of a square, right on one side
         except _ERRORS:
             continue
         out.append({"answer": dump(Z), "kind": "explicit", "method": "singular",

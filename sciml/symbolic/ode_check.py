@@ -48,6 +48,17 @@ def regions(x: str, y: str, constants: Sequence[str] = ()) -> list[Region]:
     return out
 
 
+def _branching(e: Expr, names: set[str]) -> list[Region]:
+    """Where what stands under roots, in logarithms and absolute values is positive, or negative."""
+    found: dict[Expr, None] = {}
+    for n in ex.subtrees(e):
+        even = n.op == "pow" and n.args[1].op == "num" and n.args[1].value.denominator % 2 == 0
+        if (even or n.op in ("log", "abs", "sign")) and n.args[0].free & names:
+            found[n.args[0]] = None
+    small = [u for u in sorted(found, key=ex.size) if ex.size(u) < 30][:4]
+    return [Region(f"{v} {sign} 0", v if sign == ">" else -v) for v in small for sign in "><"]
+
+
 def _quadrants(x: str, y: str) -> list[Region]:
     out = []
     for sx, sy in _SIGNS:
@@ -177,7 +188,7 @@ def check_explicit(
     except ex.Undefined:
         return Check("unverified", "the equation is not defined for it")
     names = sorted((residual.free | answer.free) - {x, *(e.value for e in mapping)})
-    look = [*known, *regions(x, y, names)]
+    look = [*known, *regions(x, y, names), *_branching(answer, {x})]
     quantities = [ex.substitute(r.quantity, mapping) for r in look]
     found = _on_intervals(parts, [answer, *quantities], names, x, answer.key, look)
     if prove and found.holds in (REAL, COMPLEX):
@@ -298,7 +309,7 @@ def check_implicit(
     except ex.Undefined:
         return Check("unverified", "the equation is not defined for it")
     names = sorted((residual.free | relation.free) - {x, y, y + "'"})
-    look = [*known, *regions(x, y, names), *_quadrants(x, y)]
+    look = [*known, *regions(x, y, names), *_quadrants(x, y), *_branching(relation, {x, y})]
     quantities = [ex.substitute(r.quantity, {p: slope}) for r in look]
     program = Program(*parts, relation, gy, *quantities)
     plain = Program(*(residual.args if residual.op == "add" else (residual,)), *quantities)

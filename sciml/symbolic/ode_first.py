@@ -9,6 +9,7 @@ E. Kamke, "Differentialgleichungen" (1944), part A.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -179,16 +180,38 @@ def separated(F: Expr, x: str, y: str) -> tuple[Expr, Expr] | None:
         else:
             return g, h
     sx, sy = ex.symbol(x), ex.symbol(y)
-    for x0 in _PLAIN:
-        for y0 in _PLAIN:
-            try:
-                gx, hy, scale = at(F, sy, y0), at(F, sx, x0), at(at(F, sx, x0), sy, y0)
-                if scale is ex.ZERO or foreign(ex.add((gx, hy)), F) or foreign(scale, F):
-                    continue
-                if same(F * scale, gx * hy):
-                    return gx / scale, hy
-            except ex.Undefined:
+    for x0, y0 in itertools.product((*_PLAIN, Fraction(3)), repeat=2):
+        try:
+            g, h = (
+                constant_factor(tidy(at(F, s, v)), n)[1] for s, v, n in ((sy, y0, x), (sx, x0, y))
+            )
+            if not (x in g.free and y in h.free) or foreign(g, F) or foreign(h, F):
                 continue
+            k = _ratio(F, g * h)
+            if k is not None and same(F, k * g * h):
+                return k * g, h
+        except ex.Undefined:
+            continue
+    return None
+
+
+def _ratio(f: Expr, g: Expr) -> Expr | None:
+    """The number f/g, where it or its square is a plain rational; by its value at a point."""
+    names = sorted(f.free | g.free)
+    if len(names) > 2:
+        return None
+    for k in range(1, 8):
+        point = {n: 0.37 * k + 0.11 * i for i, n in enumerate(names)}
+        a, b = (complex(z) for z in Program(f, g).complex(point))
+        if not (np.isfinite(a) and np.isfinite(b) and abs(b) > 1e-9 and abs(a) > 1e-9):
+            continue
+        ratio = a / b
+        for value, root in ((ratio, False), (ratio * ratio, True)):
+            plain = Fraction(value.real).limit_denominator(2000)
+            if plain and abs(value - float(plain)) < 1e-11 * abs(value):
+                sign = 1 if not root or ratio.real > 0 else -1
+                return sign * ex.sqrt(ex.number(plain)) if root else ex.number(plain)
+        return None
     return None
 
 

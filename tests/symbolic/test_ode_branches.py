@@ -1,4 +1,4 @@
-"""What a general solution leaves out, where it holds, and that nothing in it is a sample point's."""
+"""What a general solution leaves out, where it holds, and that no sample point shows in it."""
 
 from __future__ import annotations
 
