@@ -43,6 +43,8 @@ def fresh(
         features: what the embedder reads.
         own_trunk: the trunk of your own in the folder `start`.
     """
+    if own_trunk and not saved(start):
+        raise InputError("`own_trunk` belongs to a folder in `start`: name a fresh one by `start`")
     if not start:
         trunk = trunks.build(config)
     elif folder := saved(start):

@@ -86,7 +86,8 @@ def named_in_file(
     raise InputError(
         f"names the trunk {name[:120]!r}, whose code is not run from a settings file or a header",
         where=where,
-        hint="Name your own trunk in the call (which runs it), or import its module first",
+        hint="Your own is named in the call or command (--trunk, beside --start --own-trunk), which "
+        "runs it, or its module imported first",
     )
 
 

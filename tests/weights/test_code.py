@@ -136,7 +136,7 @@ def test_one_named_in_the_call_is_loaded(gift, tmp_path):
     )
     alone = [sys.executable, "-c", code, str(tmp_path / "mine")]
     said = subprocess.run(alone, capture_output=True, text=True, check=True).stdout
-    assert "Name your own trunk in the call" in said
+    assert "Your own is named in the call" in said
     named = [*alone, "gift_from_far.py:Gift"]
     assert subprocess.run(named, capture_output=True, text=True, check=True).stdout == "Gift\n"
 
