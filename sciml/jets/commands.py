@@ -24,6 +24,8 @@ def open_model(model: str, trunk: str | None = None) -> Any:
     from sciml.jets.tagger import JetTagger
 
     if Path(model).suffix in (".pt", ".pth"):
+        if trunk is not None:
+            raise InputError(f"is a published network, not one on the trunk {trunk!r}", where=model)
         tagger = JetTagger.from_weaver(model)
     else:
         tagger = JetTagger.from_pretrained(model, trunk)

@@ -369,6 +369,8 @@ class JetTagger(nn.Module):
         def make() -> JetTagger:
             names = described.classes
             if described.kind == "weaver":
+                if trunk is not None:
+                    raise InputError(f"is a published network, not one on the trunk {trunk!r}")
                 network: nn.Module = WeaverNetwork.build(described.network, len(names))
             else:
                 network = TrunkNetwork.build(described.network, len(names), trunk)
