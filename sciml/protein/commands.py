@@ -80,6 +80,7 @@ def contacts(
     """
     from sciml.paths import atomic_write
     from sciml.protein.alignment_io import read_alignment
+    from sciml.protein.calibration import FEW, few
     from sciml.protein.contact_windows import STEP, starts
     from sciml.protein.contacts import MAX_COLUMNS, ContactPredictor
     from sciml.train.log import Bar, console
@@ -117,6 +118,8 @@ def contacts(
         f"{out}: {len(predicted.probability)} residues, {alignment.depth} sequences "
         f"({predicted.neff:.0f} effective)"
     )
+    if predicted.neff < FEW:
+        console.print(few(predicted.neff))
     if predicted.windows > 1:
         console.print(
             f"Predicted in {predicted.windows} windows along the chain, each from its own columns: "

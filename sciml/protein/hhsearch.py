@@ -210,11 +210,11 @@ def hhsearch_templates(
         raise InputError("its query is another sequence than the one to fold", where=hhr)
     hits = [hit for hit in hits if usable(hit, query)]
     for hit in sorted(hits, key=lambda hit: -hit.sum_probs):
-        file, name = _file_of(hit.name, files)
-        if file is None or len(found) == most:
+        source, name = _file_of(hit.name, files)
+        if source is None or len(found) == most:
             continue
         try:
-            chain = read_chain(file, name)
+            chain = read_chain(source, name)
             found.append(template_of(hit, chain, query))
         except InputError as error:
             refused = str(error)

@@ -72,8 +72,8 @@ def read_records(stream: io.BufferedReader, path: str | Path) -> Iterator[tuple[
     """
     first, lines = head_of(query_forms.one_query(lines_of(stream, path), path, []), path)
     if is_structured(first):
-        for name, letters in query_forms.single_records(text_of(lines, path), path):
-            yield name, letters.encode("latin-1", "replace")
+        for name, text in query_forms.single_records(text_of(lines, path), path):
+            yield name, text.encode("latin-1", "replace")
         return
     query_forms.check_other(first.decode("utf-8", "replace"), path)
     for name, letters in fasta_records(lines, path):

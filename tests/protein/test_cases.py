@@ -45,7 +45,7 @@ def test_complexes(
     assert [found.sequences for found in read_complexes(cases / name)] == COMPLEXES[name]
     for read in (read_alignment, read_fasta):
         with pytest.raises(ComplexGiven, match="2 chains"):
-            read(cases / name)  # type: ignore[operator]
+            read(cases / name)
     for command in (["fold", "-o", "out"], ["contacts", "-o", "out.tsv"]):
         parts = ["protein", command[0], str(cases / name), "-o", str(tmp_path / command[2])]
         assert main(parts) == 2 and "complex of 2 chains" in capsys.readouterr().err

@@ -6,16 +6,21 @@ import os
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sciml.cli import main
 from sciml.errors import InputError
-from sciml.protein import Alignment, read_alignment
+from sciml.protein import Alignment, ContactPredictor, read_alignment
 from sciml.protein.alignment_io import read_fasta
 from sciml.protein.complexes import Complex, read_complex, read_complexes
+from sciml.protein.families import read_families
+from sciml.protein.pretraining import read_alignments
 from sciml.protein.query_forms import ComplexGiven, parse_header
+from sciml.protein.residues import ATOM37_MASK
+from sciml.protein.structure import write_structure
 
 LETTERS = "ACDEFGHIKLMNPQRSTVWY"
 DIMER = (
@@ -110,7 +115,7 @@ def test_complexes_are_refused_with_their_number_of_chains(
     readers = [read_alignment] if Path(name).suffix in (".a3m", ".aln", ".sto") else [read_fasta]
     for read in readers:
         with pytest.raises(ComplexGiven, match=f"is a complex of {chains} chains") as caught:
-            read(path)  # type: ignore[operator]
+            read(path)
         assert "\n" not in str(caught.value) and caught.value.chains == chains
         assert "ingle chains can be given" in str(caught.value)
 
@@ -188,7 +193,7 @@ def test_tables_and_jobs_of_single_chains(tmp_path: Path) -> None:
 def test_other_files_are_named(tmp_path: Path, text: str, what: str) -> None:
     for read in (read_alignment, read_fasta):
         with pytest.raises(InputError, match=f"is {what}.*, not an alignment"):
-            read(written(tmp_path / "x.a3m", text))  # type: ignore[operator]
+            read(written(tmp_path / "x.a3m", text))
 
 
 sequences = st.text(LETTERS, min_size=2, max_size=9)
@@ -286,14 +291,31 @@ def test_the_same_chains_come_back_or_one_refusal(
     for read in (read_alignment, read_fasta):
         if len(every) > 1:
             with pytest.raises(InputError) as caught:
-                one = read(path)  # type: ignore[operator]
+                one = read(path)
                 if isinstance(one, list):  # FASTA may hold chains, each a record
                     assert "".join(every) not in [letters for _, letters in one]
                     raise InputError("separate records")
             assert "\n" not in str(caught.value)
         else:
-            one = read(path)  # type: ignore[operator]
+            one = read(path)
             assert (one[0][1] if isinstance(one, list) else one.row(0)) == every[0]
+
+
+@pytest.mark.parametrize("name", ["header.a3m", "nul.a3m", "rows.sto", "colon.fasta"])
+def test_corpora_and_families_refuse(tmp_path: Path, name: str) -> None:
+    folder = tmp_path / "all" / "one"
+    folder.mkdir(parents=True)
+    path = written(folder / name, REFUSED[name][0])
+    types, atoms = np.arange(7), np.random.default_rng(0).normal(0, 9, (7, 37, 3))
+    write_structure(folder / "x.pdb", types, atoms, ATOM37_MASK[types])
+    with pytest.raises(ComplexGiven):
+        read_families(folder.parent)
+    with pytest.raises(ComplexGiven):
+        read_alignments(folder).dataset[0]
+    with pytest.raises(ComplexGiven):
+        ContactPredictor([], "cpu").predict(path)
+    with pytest.raises(ComplexGiven):
+        Alignment.from_sequences(["MKVL:ACD"])
 
 
 @pytest.mark.parametrize("name", ["header.a3m", "colon.fasta", "table.csv", "nul.a3m", "job.json"])
@@ -305,7 +327,7 @@ def test_every_command_refuses_and_leaves_nothing(
     path = written(folder / name, REFUSED[name][0])
     out = tmp_path / "out"
     db = written(tmp_path / "db.fasta", ">a\nMKVLACDE\n")
-    commands = [
+    commands: list[list[str | Path]] = [
         ["protein", "fold", path, "-o", out],
         ["protein", "fold", folder, "-o", out],
         ["protein", "contacts", path, "-o", tmp_path / "out.tsv"],

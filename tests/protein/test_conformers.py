@@ -276,5 +276,6 @@ def test_no_number_that_is_none_is_written(tmp_path: Path, suffix: str, bad: flo
         with pytest.raises(InputError, match="not finite or beyond"):
             kind = "bfactors" if where == "bfactors" else "plddt"
             path = tmp_path / f"x{suffix}"
-            write_structure(path, types, given["atoms"], mask, **{kind: given[kind]})
+            last = {kind: given[kind]}
+            write_structure(path, types, given["atoms"], mask, **last)  # type: ignore[arg-type]
     assert not list(tmp_path.iterdir())
