@@ -39,6 +39,7 @@ _SPREAD = 9
 _BASE = 4
 _SPECIAL = 12
 """Choices of the constants that must be decided; and for which special points are looked for."""
+_MOST_BITS = 30_000
 _UNDECIDED = "too few points could be decided"
 
 
@@ -111,7 +112,7 @@ def identity(
         how, count, place = _compare(sides, parts, name, sample, rng, i >= _BASE)
         if how == "agrees" and thorough and i < _SPECIAL:
             for at in pt.special(parts, name, sample, rng):
-                if sides.agree({**sample, name: at}) == (False, True):
+                if sides.differ({**sample, name: at}):
                     how, place = "differs on part of the domain", f"not at {float(at):.6g}"
                     break
         total += count
@@ -136,17 +137,41 @@ class _Sides:
         self.precisions = [p + 2 * bits for p in _PRECISIONS]
         self.digits = DIGITS + int(0.61 * bits)
 
+    def differ(self, values: dict[str, Any]) -> bool:
+        """Whether they are proved different where f may be real, by however little."""
+        from flint import ctx
+
+        if self.agree(values) == (False, True):
+            return True
+        before, precisions = ctx.prec, self.precisions
+        try:  # where both are large, a difference that is not must still show
+            ctx.prec = precisions[0]
+            size = abs(self.program.balls(self._point(values))[0]).upper()
+            if not (size.is_finite() and size > 1):
+                return False
+            bits = int(float(size.log()) * 1.4427) + 1
+            self.precisions = [min(precisions[0] + bits, _MOST_BITS)]
+            return bits > 4 and self.agree(values) == (False, True)
+        except (ValueError, OverflowError, ZeroDivisionError):
+            return False
+        finally:
+            ctx.prec, self.precisions = before, precisions
+
+    def _point(self, values: dict[str, Any]) -> dict[str, Any]:
+        from flint import acb, arb, fmpq
+
+        return {k: arb(fmpq(v.numerator, v.denominator)) if isinstance(v, Fraction)
+                else acb(v.real, v.imag) for k, v in values.items()}  # fmt: skip
+
     def agree(self, values: dict[str, Any]) -> tuple[bool | None, bool]:
         """(agree, real): agree is True, False (proved different) or None (not decided); real
         whether f may be real there."""
-        from flint import acb, arb, ctx, fmpq
+        from flint import arb, ctx
 
         before = ctx.prec
         try:
             for ctx.prec in self.precisions:
-                point = {k: arb(fmpq(v.numerator, v.denominator)) if isinstance(v, Fraction)
-                         else acb(v.real, v.imag) for k, v in values.items()}  # fmt: skip
-                f, g = self.program.balls(point)
+                f, g = self.program.balls(self._point(values))
                 if not (f.is_finite() and g.is_finite()):
                     continue
                 gap, real = f - g, bool(f.imag.contains(0))
@@ -288,22 +313,22 @@ def check(
     return prove(found, integrand, answer, name) if symbolic else found
 
 
-def prove(found: Check, f: Expr, answer: Expr, name: str) -> Check:
+def prove(found: Check, f: Expr, answer: Expr, name: str, seconds: float = 5.0) -> Check:
     """What sampling found, raised by a proof or refuted where a case of it fails; and whether the
-    answer jumps."""
+    answer jumps. `seconds`: what the proof may take."""
     from sciml.symbolic.jumps import continuous
     from sciml.symbolic.proving import attempt
 
     if found.refuted:
         return found
     started, slope = time.perf_counter(), answer.diff(name)
-    proof = attempt(f, slope, name, answer)
+    proof = attempt(f, slope, name, answer, seconds)
     if proof.holds:
         found = replace(found, status="verified", how="symbolic", holds=proof.holds)
     elif found.status == "sampled":
         sides = _Sides(f, slope)
         for values in proof.suspects:
-            if sides.agree(values) == (False, True):
+            if sides.differ(values):
                 return replace(
                     found, status="unverified", how="differs on part of the domain",
                     holds=f"not at {_shown(values)}", refuted=True,
@@ -311,5 +336,5 @@ def prove(found: Check, f: Expr, answer: Expr, name: str) -> Check:
     if not found.agrees:
         return found
     smooth, note = continuous(f, answer, name)
-    seconds = found.seconds + time.perf_counter() - started
-    return replace(found, continuous=smooth, note=note, seconds=seconds)
+    whole = found.seconds + time.perf_counter() - started
+    return replace(found, continuous=smooth, note=note, seconds=whole)

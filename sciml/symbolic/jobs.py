@@ -33,7 +33,7 @@ def run(job: dict[str, Any], send: Send) -> dict[str, Any]:
     found = check(f, answer, x, seed=seed)
     if found.agrees:
         send(_check_dict(found))  # where the time runs out over the proof
-    return _check_dict(prove(found, f, answer, x))
+    return _check_dict(prove(found, f, answer, x, 0.7 * job.get("timeout", 10.0)))
 
 
 def _check_dict(c: Check) -> dict[str, Any]:
@@ -58,7 +58,7 @@ def _integrate(job: dict[str, Any], send: Send) -> dict[str, Any]:
     )  # fmt: skip
     while (found := search.integrate(f, x)) is not None:
         send({"answer": dump(found.answer), "method": found.method, **_check_dict(found.check)})
-        checked = prove(found.check, f, found.answer, x)
+        checked = prove(found.check, f, found.answer, x, max(0.3, search.left()))
         if checked.agrees:
             return {"answer": dump(found.answer), "method": found.method, **_check_dict(checked)}
         send({"status": "no_answer"})

@@ -51,7 +51,7 @@ class Proof:
 
 
 def attempt(
-    f: Expr, g: Expr, variable: str, answer: Expr | None = None, seconds: float = 3.0
+    f: Expr, g: Expr, variable: str, answer: Expr | None = None, seconds: float = 5.0
 ) -> Proof:
     """Try to prove f = g.
 

@@ -102,8 +102,7 @@ def integrate(
 
         ends = read_end(limits[0], read), read_end(limits[1], read)
     e = read(f)
-    if not 0 < timeout <= 86_400:
-        raise InputError(f"timeout must be positive seconds, at most a day, got {timeout}")
+    _check_timeout(timeout)
     x = check_symbols(e, variable_name(variable), _constants(constants), symbols)
     job = {
         "kind": "integrate", "f": dump(e), "variable": x, "timeout": timeout,
@@ -149,6 +148,11 @@ def _model(model: str | None) -> str | None:
     return default_model() if model == "auto" else model_path(model)
 
 
+def _check_timeout(timeout: float) -> None:
+    if not 0 < timeout <= 86_400:
+        raise InputError(f"timeout must be positive seconds, at most a day, got {timeout}")
+
+
 def verify(
     integrand: Any, answer: Any, variable: Any = None, *, constants: Collection[Any] = (),
     timeout: float = TIMEOUT, seed: int | None = None,
@@ -161,6 +165,7 @@ def verify(
         ``.holds``; true when it is proved.
     """
     started = time.perf_counter()
+    _check_timeout(timeout)
     f, candidate = read(integrand), read(answer)
     names = _constants(constants)
     chosen = variable_name(variable)
@@ -169,7 +174,7 @@ def verify(
     for e in (f, candidate):
         check_symbols(e, x, names, symbols)
     job = {"kind": "verify", "f": dump(f), "answer": dump(candidate), "variable": x,
-           "seed": seed}  # fmt: skip
+           "seed": seed, "timeout": timeout}  # fmt: skip
     message, before = shared().ask(job, timeout)
     seconds = time.perf_counter() - started
     if message is None and before:

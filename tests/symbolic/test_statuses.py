@@ -106,7 +106,7 @@ def test_a_refuted_answer_of_the_rules_is_searched_on(monkeypatch: pytest.Monkey
 
     seen = []
 
-    def prove(found: Any, f: Expr, answer: Expr, x: str) -> Any:
+    def prove(found: Any, f: Expr, answer: Expr, x: str, seconds: float) -> Any:
         seen.append(answer)
         return replace(found, status="unverified", refuted=True) if len(seen) == 1 else found
 
