@@ -331,8 +331,8 @@ class _Latex:
                 hint = rf"Write \mathrm{{i}} for the unit, \mathit{{{value}}} for a symbol."
                 raise self.fail(f"{value} may be the imaginary unit or a symbol", hint, back=1)
             return self.letter(value, value in _FUNCTION_LETTERS)
-        hint = "A prime is a derivative." if value == "'" else None
-        raise self.fail(f"unexpected {value!r}", hint)
+        prime = "A prime is a derivative." if value == "'" else None
+        raise self.fail(f"unexpected {value!r}", prime)
 
     def word(self) -> str:
         """A function's name typed without its backslash: exp, sin, ln, pi; letters that hold one

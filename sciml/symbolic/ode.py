@@ -190,6 +190,8 @@ def solve_job(job: dict[str, Any], send: Callable[[dict[str, Any]], None]) -> di
     if found[0]["status"] not in PROOFS:
         return found[0]
     first(found[0])
+    found[0].update(_proved(residual, found[0], job["variable"], y))
+    first(found[0])
     return _completed(residual, job, end, found, missing)
 
 
@@ -261,14 +263,15 @@ def _completed(
         notes.append("zeros of circular functions repeat: with a period added they are solutions")
     if not complete:
         notes.append(MAY_LACK)
-    for solution in (main, *others, *singular):
-        solution.update(_proved(residual, solution, x, y, order))
+    for solution in (*others, *singular):
+        if now() < end - 0.2:
+            solution.update(_proved(residual, solution, x, y))
     return {**main, "others": others, "singular": singular, "note": "; ".join(notes)}
 
 
-def _proved(residual: Expr, solution: dict[str, Any], x: str, y: str, order: int) -> dict[str, Any]:
+def _proved(residual: Expr, solution: dict[str, Any], x: str, y: str) -> dict[str, Any]:
     """Status, how and where, with a proof looked for."""
-    answer = load(solution["answer"])
+    answer, order = load(solution["answer"]), order_of(residual, y)
     if "only" in solution["holds"]:
         return {}
     if solution["kind"] == "explicit":

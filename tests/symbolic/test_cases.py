@@ -1,4 +1,5 @@
-"""The cases of ../shared/cases/symbolic, where that folder is there: false antiderivatives."""
+"""The cases of ../shared/cases/symbolic, where that folder is there: false antiderivatives, texts
+that were misread, differential equations."""
 
 from __future__ import annotations
 
@@ -11,7 +12,10 @@ import pytest
 
 from sciml.cli import main
 from sciml.errors import InputError
+from sciml.symbolic import dsolve
+from sciml.symbolic import expression as ex
 from sciml.symbolic.checking import check
+from sciml.symbolic.latex_integral import whole_integral
 from sciml.symbolic.parser import check_symbols, parse
 
 
@@ -58,3 +62,36 @@ def test_no_refuted_guess_is_printed(shared: Path, capsys: pytest.CaptureFixture
             found = json.loads(capsys.readouterr().out)
             assert (code == 0) == (found["status"] in ("verified", "sampled"))
             assert (found["answer"] is None) == (code == 1)
+
+
+def test_integrals_in_latex_are_read(shared: Path) -> None:
+    first = _cases(shared, "L")["L1"]
+    (whole,) = re.findall(r'integrate\(r"([^"]+)"\)', first)
+    found = whole_integral(whole)
+    assert found is not None and parse(found[0]) is parse("1/(x^2 + 1)")
+    assert whole_integral(r"\int \frac{x\,dx}{x}. ") is not None
+
+
+def test_what_was_misread_is_refused(shared: Path) -> None:
+    texts = re.findall(r'integrate\(r?"([^"]+)"', _cases(shared, "L")["L2"])
+    texts += re.findall(r'integrate\("([^"]+)"', _cases(shared, "P")["P1"])
+    assert len(texts) == 2
+    for text in texts:
+        with pytest.raises(InputError):
+            parse(text)
+
+
+def test_differential_equations(shared: Path) -> None:
+    """Every equation of the cases that can be read ends in an answer or in none; what is proved
+    holds no number of a sample point."""
+    for name, text in _cases(shared, "O").items():
+        for ode in re.findall(r"`(?:dsolve\(\")?([^`\"]*y'[^`\"]*)", text):
+            constants = [c for c in "wkmbaABLCRV" if re.search(rf"\b{c}\b", ode)]
+            try:
+                found = dsolve(ode, constants=constants, timeout=6, sympy=False)
+            except InputError:
+                continue
+            assert found.expression is None or found.proof, (name, ode)
+            if found.expression is not None:
+                numbers = {n for n in ex.subtrees(found.expression) if not n.free}
+                assert not numbers & {parse(t) for t in ("sin(1)", "log(3)", "log(7)")}, ode

@@ -67,7 +67,7 @@ def test_text_comes_back() -> None:
 
 
 def test_latex_comes_back() -> None:
-    for e, rng in _many(2, 1000):
+    for e, rng in _many(2, 600):
         text = latex(e)
         assert _same(e, parse(text), rng), text
 
@@ -75,7 +75,7 @@ def test_latex_comes_back() -> None:
 def test_latex_of_sympy_is_the_same_function_or_refused() -> None:
     """In its plain printing a letter may be a function, and words may be products."""
     read = 0
-    for e, rng in _many(3, 600, ("x", "a", "t", "theta", "S", "C", "x_1", "speed", "Gamma")):
+    for e, rng in _many(3, 500, ("x", "a", "t", "theta", "S", "C", "x_1", "speed", "Gamma")):
         try:
             text = sp.latex(to_sympy(e))
         except RecursionError:
@@ -88,7 +88,7 @@ def test_latex_of_sympy_is_the_same_function_or_refused() -> None:
             continue
         assert _same(e, found, rng), text
         read += 1
-    assert read > 150
+    assert read > 120
 
 
 @pytest.mark.parametrize(
