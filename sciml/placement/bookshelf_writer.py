@@ -9,6 +9,7 @@ import numpy as np
 
 from sciml.errors import InputError
 from sciml.paths import atomic_write
+from sciml.placement.constraints import UPRIGHT, without
 from sciml.placement.design import ORIENTATIONS, PORT, Design, Rows
 
 
@@ -39,6 +40,7 @@ def write_bookshelf(design: Design, path: str | os.PathLike[str]) -> list[Path]:
     this format and are rejected.
     """
     path = Path(path)
+    without(design.constraints, "Bookshelf")
     stem = path.parent / path.name.split(".aux")[0]
     names = list(design.names)
     for name in names:
@@ -101,6 +103,8 @@ def _scl_lines(design: Design) -> list[str]:
             site=canvas.width * each,
             orientation=np.zeros(n, np.int8),
         )
+    free = np.zeros(len(rows), bool) if rows.any_turn is None else rows.any_turn
+    free = free & (len(np.unique(UPRIGHT[rows.orientation])) > 1)
     lines = ["UCLA scl 1.0", "", f"NumRows : {len(rows)}", ""]
     for i in range(len(rows)):
         site = rows.site[i]
@@ -112,7 +116,7 @@ def _scl_lines(design: Design) -> list[str]:
             f" Sitewidth : {_number(site)}",
             f" Sitespacing : {_number(site)}",
             f" Siteorient : {ORIENTATIONS[rows.orientation[i]]}",
-            " Sitesymmetry : Y",
+            f" Sitesymmetry : {'X Y' if free[i] else 'Y'}",
             f" SubrowOrigin : {_number(rows.x0[i])} NumSites : {sites}",
             "End",
         ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json as json_module
 import math
 import sys
+import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -169,7 +170,6 @@ def place(
     """
     from sciml.locks import locked_file
     from sciml.placement.annealing import AnnealingConfig
-    from sciml.placement.io import write_design
     from sciml.placement.placer import place as place_design
 
     if chains < 1 or workers < 1:
@@ -191,12 +191,16 @@ def place(
             resume=resume,
             report=None if json else _progress,
         )
-        files = write_design(placed.design, target)
+        files = _write(placed.design, target)
         if not placed.stopped:
             state.unlink(missing_ok=True)
     if not placed.scores["legal"]:
-        print(f"the result is not legal: `sciml placement check {design}` with it says where",
-              file=sys.stderr)  # fmt: skip
+        from sciml.placement.legality import check as check_design
+
+        problems = check_design(placed.design, found).problems
+        more = f" (and {len(problems) - 1:,} more)" if len(problems) > 1 else ""
+        print(f"the result is not legal: {problems[0]}{more}; `sciml placement check {design}` "
+              "with it says all", file=sys.stderr)  # fmt: skip
     if json:
         print(json_module.dumps(placed.scores))
     else:
@@ -224,9 +228,7 @@ def convert(
         pl: Bookshelf placement of the source.
         lef: Libraries of a .def.
     """
-    from sciml.placement.io import write_design
-
-    for path in write_design(_read(source, plc, pl, lef), to):
+    for path in _write(_read(source, plc, pl, lef), to):
         print(f"wrote {path}")
 
 
@@ -270,6 +272,18 @@ def _target(design: Design, source: Path, output: Path) -> Path:
     if ".def" in source.name.lower():
         return output / f"{design.name}.def"
     return output / f"{design.name}.pl"
+
+
+def _write(design: Design, to: Path) -> list[Path]:
+    """Write a design; what its format cannot say is a line on stderr."""
+    from sciml.placement.io import write_design
+
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        files = write_design(design, to)
+    for warning in said:
+        print(f"{to}: {warning.message}", file=sys.stderr)
+    return files
 
 
 def _seconds(text: str) -> float:

@@ -18,7 +18,8 @@ do not concern it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+import warnings
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -151,13 +152,10 @@ def turned_halo(halo: np.ndarray, orientation: np.ndarray) -> np.ndarray:
     return np.take_along_axis(halo, _SIDES[orientation], 1)
 
 
-def without(constraints: Constraints | None, lost: str) -> Constraints | None:
-    """For writers of formats that cannot say these rules: None, after a warning that names them."""
-    import warnings
-
+def without(constraints: Constraints | None, what: str) -> None:
+    """Warn that a format cannot say these rules, naming them; once for a file that is written."""
     if constraints is not None and (names := constraints.named()):
-        warnings.warn(f"{lost} cannot say {', '.join(names)}: they are not written", stacklevel=3)
-    return None
+        warnings.warn(f"{what} cannot say {', '.join(names)}: not written", stacklevel=3)
 
 
 # -- rectangles ----------------------------------------------------------------------------
@@ -254,11 +252,3 @@ def foreign(design: Design) -> dict[int, np.ndarray]:
             parts.append(outside_boxes(rules.regions[k].boxes, design.canvas))
         out[k] = np.concatenate(parts) if parts else np.empty((0, 4))
     return out
-
-
-def with_halo(design: Design, halo: float) -> Design:
-    """The design with a halo [design units] around every hard macro that has none of its own."""
-    rules = design.constraints or Constraints.none(design.nodes)
-    bare = (design.kind == 0) & ~rules.halo.any(1)
-    around = np.where(bare[:, None], halo, rules.halo)
-    return replace(design, constraints=replace(rules, halo=around))

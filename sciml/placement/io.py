@@ -129,8 +129,10 @@ def write_design(design: Design, path: str | os.PathLike[str]) -> list[Path]:
     if kind == "protobuf":
         from dataclasses import replace
 
+        from sciml.placement.constraints import without
         from sciml.placement.protobuf_netlist import write_netlist, write_plc
 
+        without(design.constraints, "Circuit Training's format")
         index = write_netlist(design, path)
         plc = path.parent / (path.name.split(".")[0] + ".plc")
         write_plc(replace(design, plc_index=index), plc)

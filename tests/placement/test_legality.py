@@ -1,0 +1,286 @@
+"""What LEF and DEF say about where objects may stand: kept by `place`, told by `check`."""
+
+import re
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sciml.errors import InputError
+from sciml.placement import check, read_design, write_design
+from sciml.placement.placer import place
+
+sys.path.insert(0, str(Path(__file__).parent))
+from legality_cases import TURNS, Case, faults, make, scatter
+
+
+def read(case: Case, folder):
+    (folder / "a.lef").write_text(case.lef())
+    (folder / "a.def").write_text(case.def_())
+    return read_design(folder / "a.def")
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("rules")
+
+
+WORDS = (
+    ("overlap", "overlaps"), ("outside the die", "outside"), ("PARTIAL", "partial"),
+    ("placement blockage", "blocked"), ("halo of", "halos"), ("region", "regions"),
+    ("not on a row", "off_row"), ("not on whole rows", "off_row"), ("not on a site", "off_site"),
+    ("turned", "turned"), ("supply", "turned"),
+)  # fmt: skip
+
+
+def told(verdict) -> set[tuple[str, ...]]:
+    """What the lines of a verdict say, as `faults` says it."""
+    out = set()
+    for line in verdict.problems:
+        rule = next(rule for word, rule in WORDS if word in line)
+        names = sorted(re.findall(r"'([cdm]\d+)'", line))
+        if rule == "partial":
+            x0, y0, x1, y1 = (
+                round(1000 * float(v))
+                for v in re.findall(r"-?[\d.e+-]+", line.split("(", 1)[1])[:4]
+            )
+            names = [str((x0, y0, x1, y1))]
+        if rule == "regions":
+            names = names[:1]
+        out.add((rule, *names))
+    return out
+
+
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 10**6))
+def test_check_names_what_a_brute_force_checker_finds(seed, folder):
+    case = make(seed)
+    scatter(case, seed)
+    assert told(check(read(case, folder))) == faults(case)
+
+
+def moved(case: Case, design) -> None:
+    """The case at the places of a design."""
+    width, height = design.size()
+    for i, name in enumerate(design.names):
+        thing = next(t for t in case.things if t.name == name)
+        x, y = 1000 * (design.x[i] - width[i] / 2), 1000 * (design.y[i] - height[i] / 2)
+        assert abs(x - round(x)) < 1e-3 and abs(y - round(y)) < 1e-3  # whole database units
+        thing.x, thing.y, thing.turn = round(x), round(y), TURNS[design.orientation[i]]
+
+
+def placed_or_refused(seed: int, folder, budget: float = 0.1) -> str:
+    """ "placed", "refused", or "preset" if what is fixed breaks rules already."""
+    case = make(seed)
+    design = read(case, folder)
+    before = [[(t.x, t.y, t.turn) for t in case.things if t.fixed]]
+    cells = any(not t.block and not t.fixed for t in case.things)
+    try:
+        result = place(design, budget=budget, movable="all" if cells else "macros", seed=seed)
+    except InputError as error:
+        assert "\n" not in str(error)
+        return "refused"
+    moved(case, result.design)
+    assert [[(t.x, t.y, t.turn) for t in case.things if t.fixed]] == before
+    fixed = {t.name for t in case.things if t.fixed}
+    found = {f for f in faults(case) if not set(f[1:]) <= fixed}
+    assert not found, found
+    assert result.scores["legal"] == (not faults(case))
+    return "placed"
+
+
+@settings(max_examples=12, deadline=None)
+@given(seed=st.integers(0, 10**6))
+def test_place_ends_legally_or_refuses(seed, folder):
+    placed_or_refused(seed, folder)
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=st.integers(0, 10**6))
+def test_rules_survive_a_conversion(seed, folder):
+    case = make(seed)
+    scatter(case, seed)
+    design = read(case, folder)
+    write_design(design, folder / "again" / "b.def")
+    again = read_design(folder / "again" / "b.def")
+    assert told(check(again)) == told(check(design)) == faults(case)
+
+
+# -- single rules, as a file says them ------------------------------------------------------
+LEF = """VERSION 5.8 ;
+SITE core CLASS CORE ; SIZE 0.2 BY 2 ; END core
+MACRO INV CLASS CORE ; SIZE 0.4 BY 2 ; SYMMETRY X Y ; SITE core ;
+  PIN A DIRECTION INPUT ; PORT LAYER m1 ; RECT 0.1 0.2 0.1 0.2 ; END END A
+  PIN Z DIRECTION OUTPUT ; PORT LAYER m1 ; RECT 0.3 1.8 0.3 1.8 ; END END Z
+END INV
+MACRO RAM CLASS BLOCK ; SIZE 10 BY 6 ; %s END RAM
+END LIBRARY
+"""
+
+
+def design_of(folder, components, rest="", symmetry="", die="( 0 0 ) ( 40000 40000 )"):
+    rows = "".join(
+        f"ROW r{k} core 0 {2000 * k} {('N', 'FS')[k % 2]} DO 200 BY 1 STEP 200 0 ;\n"
+        for k in range(20)
+    )
+    body = "".join(f"- {line} ;\n" for line in components)
+    (folder / "a.lef").write_text(LEF % symmetry)
+    (folder / "a.def").write_text(
+        f"VERSION 5.8 ;\nDESIGN d ;\nUNITS DISTANCE MICRONS 1000 ;\nDIEAREA {die} ;\n{rows}"
+        f"COMPONENTS {len(components)} ;\n{body}END COMPONENTS\n{rest}\nEND DESIGN\n"
+    )
+    return read_design(folder / "a.def")
+
+
+@pytest.mark.parametrize(
+    "symmetry, allowed",
+    [("", "N"), ("X", "N FS"), ("Y", "N FN"), ("X Y", "N S FN FS"), ("R90", "N S E W"),
+     ("X Y R90", "N S FN FS E W FE FW")],
+)  # fmt: skip
+def test_symmetry_says_how_a_block_may_be_turned(symmetry, allowed, folder):
+    line = f"SYMMETRY {symmetry} ;" if symmetry else ""
+    legal = []
+    for turn in TURNS:
+        found = design_of(folder, [f"m RAM + PLACED ( 0 0 ) {turn}"], symmetry=line)
+        verdict = check(found)
+        legal += [turn] if verdict.legal else []
+        told_why = [f"'m' is turned {turn}: its SYMMETRY allows {allowed}"]
+        assert verdict.legal or verdict.problems == told_why
+    assert legal == allowed.split()
+    blocks = [f"m{k} RAM + PLACED ( 0 0 ) S" for k in range(4)]
+    nets = "NETS 0 ;\nEND NETS"
+    placed = place(design_of(folder, blocks, nets, line), budget=3000, by_moves=True)
+    assert placed.scores["legal"]
+    assert {TURNS[o] for o in placed.design.orientation} <= set(allowed.split())
+
+
+@pytest.mark.parametrize(
+    "x, halo, legal",
+    [(10000, "", True), (12900, "3000 0 0 0", True), (12900, "0 0 3000 0", False),
+     (13000, "3000 3000 3000 3000", True), (12999, "3000 3000 3000 3000", False),
+     (12999, "SOFT 3000 3000 3000 3000", False)],
+)  # fmt: skip
+def test_halos_keep_everybody_away_on_the_side_they_say(x, halo, legal, folder):
+    words = f" + HALO {halo}" if halo else ""
+    for other in (f"m1 RAM + PLACED ( {x} 0 ) N", f"m1 INV + FIXED ( {x} 0 ) N"):
+        found = check(design_of(folder, [f"m0 RAM + PLACED ( 0 0 ) N{words}", other]))
+        assert found.legal == legal
+        assert legal or found.problems == ["'m1' is in the halo of 'm0'"]
+
+
+def test_later_phases_may_use_soft_halos_and_soft_blockages(folder):
+    soft = "BLOCKAGES 1 ;\n- PLACEMENT + SOFT RECT ( 30000 0 ) ( 40000 40000 ) ;\nEND BLOCKAGES"
+    block = "m0 RAM + PLACED ( 0 0 ) N + HALO SOFT 0 0 1000 0"
+    cells = ["a INV {} + PLACED ( 10400 0 ) N", "b INV {} + PLACED ( 31000 0 ) N"]
+    for source, legal in (("", False), ("+ SOURCE TIMING", True), ("+ SOURCE NETLIST", False)):
+        verdict = check(design_of(folder, [block, *(c.format(source) for c in cells)], soft))
+        assert verdict.legal == legal
+        assert (verdict.halos, verdict.blocked) == ((0, 0) if legal else (1, 1))
+
+
+def test_members_of_a_group_are_in_its_fence_and_nobody_else(folder):
+    rest = """REGIONS 2 ;
+- f ( 0 0 ) ( 4000 8000 ) ( 4000 0 ) ( 8000 4000 ) + TYPE FENCE ;
+- g ( 20000 0 ) ( 24000 8000 ) + TYPE GUIDE ;
+END REGIONS
+GROUPS 2 ;
+- one a* b[0] + REGION f ;
+- two c + REGION g ;
+END GROUPS"""
+    cells = [f"{name} INV + PLACED ( 0 0 ) N" for name in ("a1", "a2", "b[0]", "c", "d")]
+    design = design_of(folder, [*cells, "e INV + PLACED ( 0 0 ) N + REGION f"], rest)
+    assert design.constraints.region.tolist() == [0, 0, 0, 1, -1, 0]
+    verdict = check(design)
+    strangers = [line for line in verdict.problems if "region" in line]
+    assert strangers == [f"{c!r} is no member of the FENCE region 'f' that it is in"
+                         for c in ("c", "d")]  # fmt: skip
+    assert verdict.notes == ["'c' is outside its GUIDE region 'g'"]
+    placed = place(design, budget=1, movable="cells").design
+    assert check(placed).legal
+    inside = (placed.y < 8) & (placed.x < 4) | (placed.y < 4) & (placed.x < 8)
+    assert inside.tolist() == [True, True, True, False, False, True]
+
+
+def test_a_partial_blockage_is_filled_no_more_than_it_says(folder):
+    rest = "BLOCKAGES 1 ;\n- PLACEMENT + PARTIAL 25 RECT ( 0 0 ) ( 40000 8000 ) ;\nEND BLOCKAGES"
+    cells = [f"c{k} INV + PLACED ( {400 * k} 0 ) N" for k in range(99)]
+    packed = check(design_of(folder, cells, rest))
+    assert packed.blocked == 0  # 99 * 0.8 of 320 square micrometres
+    more = [f"d{k} INV + PLACED ( {400 * k} 2000 ) FS" for k in range(10)]
+    full = check(design_of(folder, cells + more, rest))
+    assert full.blocked == 1 and "PARTIAL" in full.problems[0] and "'d9'" in full.problems[0]
+    ports = "PINS 1 ;\n- p + NET n + DIRECTION INPUT + PLACED ( 0 0 ) N ;\nEND PINS\n" + rest
+    nets = (
+        ports
+        + "\nNETS 1 ;\n- n ( PIN p ) "
+        + " ".join(f"( {line.split()[0]} A )" for line in cells + more)
+        + " ;\nEND NETS"
+    )
+    placed = place(design_of(folder, cells + more, nets), budget=1, movable="cells")
+    assert placed.scores["legal"]
+    assert 0.8 * (placed.design.y[: len(cells + more)] < 8).sum() <= 0.25 * 320
+
+
+def test_what_is_fixed_outside_is_named_and_never_legal(folder):
+    blocks = ["m0 RAM + FIXED ( 38000 0 ) N", "m1 RAM + PLACED ( -5000 0 ) N"]
+    design = design_of(folder, blocks)
+    assert check(design).problems == ["'m0' is outside the die (fixed)", "'m1' is outside the die"]
+    placed = place(design, budget=2000, by_moves=True)
+    assert placed.scores["legal"] is False
+    assert check(placed.design).problems == ["'m0' is outside the die (fixed)"]
+
+
+def test_a_polygon_die_has_a_notch(folder):
+    die = "( 0 0 ) ( 0 40000 ) ( 20000 40000 ) ( 20000 20000 ) ( 40000 20000 ) ( 40000 0 )"
+    for x, y, legal in ((0, 0, True), (10000, 20000, True), (10200, 20000, False),
+                        (15000, 14000, True), (30000, 34000, False)):  # fmt: skip
+        assert check(design_of(folder, [f"m RAM + FIXED ( {x} {y} ) N"], die=die)).legal == legal
+    with pytest.raises(InputError, match="horizontal or vertical"):
+        design_of(folder, [], die="( 0 0 ) ( 10 30 ) ( 40 0 )")
+    again = "( 0 0 ) ( 0 0 ) ( 0 40000 ) ( 40000 40000 ) ( 40000 0 ) ( 20000 0 )"
+    assert design_of(folder, [], die=again).constraints.die is None
+
+
+@pytest.mark.parametrize(
+    "rest, message",
+    [
+        ("BLOCKAGES 1 ;\n- PLACEMENT + HARD RECT ( 0 0 ) ( 1 1 ) ;\nEND BLOCKAGES", "'HARD'"),
+        ("BLOCKAGES 1 ;\n- PLACEMENT + PARTIAL 120 RECT ( 0 0 ) ( 1 1 ) ;\nEND BLOCKAGES", "120"),
+        ("BLOCKAGES 1 ;\n- PLACEMENT RECT ( 0 0 ) ( 1 ;\nEND BLOCKAGES", "expected points"),
+        ("BLOCKAGES 1 ;\n- PLACEMENT + COMPONENT z RECT ( 0 0 ) ( 1 1 ) ;\nEND BLOCKAGES", "'z'"),
+        ("REGIONS 1 ;\n- r ( 0 0 ) ( 1 1 ) + TYPE WALL ;\nEND REGIONS", "'WALL'"),
+        ("GROUPS 1 ;\n- g m + REGION nowhere ;\nEND GROUPS", "unknown region 'nowhere'"),
+        ("REGIONS 1 ;\n- r ( 0 0 ) ( 1 1 ) ;\nEND REGIONS\nGROUPS 1 ;\n- g x* + REGION r ;\n"
+         "END GROUPS", "no component is called 'x\\*'"),
+    ],
+)  # fmt: skip
+def test_rules_that_cannot_be_read_are_one_line(rest, message, folder):
+    with pytest.raises(InputError, match=message):
+        design_of(folder, ["m RAM + PLACED ( 0 0 ) N"], rest)
+
+
+def test_what_cannot_be_honoured_is_refused_before_anything_is_placed(folder):
+    block = "BLOCKAGES 1 ;\n- PLACEMENT {}RECT ( 0 0 ) ( 9000 9000 ) ;\nEND BLOCKAGES"
+    design = design_of(folder, ["m RAM + PLACED ( 0 0 ) N"], block.format(""))
+    with pytest.raises(InputError, match="--method search does not yet honour placement blockages"):
+        place(design, method="search")
+    design = design_of(folder, ["m RAM + PLACED ( 0 0 ) N"], block.format("+ COMPONENT m "))
+    assert check(design).legal  # its own blockage is no obstacle to it
+    with pytest.raises(InputError, match="belongs to component 'm', which moves"):
+        place(design)
+
+
+def test_other_formats_say_what_they_lose(folder):
+    design = design_of(folder, ["m RAM + PLACED ( 0 0 ) N + HALO 1 1 1 1"])
+    for name in ("x.aux", "x.pb.txt"):
+        with pytest.warns(UserWarning, match="cannot say halos, SYMMETRY: not written"):
+            write_design(design, folder / name)
+
+
+def test_every_one_of_many_that_lie_on_a_heap_is_named(folder):
+    cells = [f"c{k} INV + PLACED ( 0 0 ) N" for k in range(1600)]
+    verdict = check(design_of(folder, cells))  # 1.3 million pairs
+    named = {name for line in verdict.problems for name in re.findall(r"'(c\d+)'", line)}
+    assert len(named) == 1600 and verdict.overlaps >= 1_000_000
