@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from sciml.errors import InputError
 from sciml.jets.readers.base import Reader, guarded
-from sciml.jets.readers.events import PARTICLES, identity
+from sciml.jets.readers.events import PARTICLES, charge, identity
 
 MASSES = {
     11: 0.000511, 13: 0.10566, 22: 0.0, 130: 0.49761, 211: 0.13957, 310: 0.49761, 321: 0.49368,
@@ -93,9 +93,7 @@ class EnergyFlowReader(Reader):
             for code, value in MASSES.items():
                 mass[np.abs(pid) == code] = value
             flat |= identity(pid)
-            charged = np.isin(np.abs(pid), (211, 321, 2212))
-            lepton = np.isin(np.abs(pid), (11, 13))
-            flat["part_charge"] = np.sign(pid) * (charged.astype(int) - lepton.astype(int))
+            flat["part_charge"] = charge(pid)
         mt = np.sqrt(pt**2 + mass**2)
         flat |= {
             "part_px": pt * np.cos(phi),

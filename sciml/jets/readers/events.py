@@ -121,3 +121,10 @@ def identity(pid: NDArray[Any]) -> dict[str, NDArray[Any]]:
         "part_isElectron": electron,
         "part_isMuon": muon,
     }
+
+
+def charge(pid: NDArray[Any]) -> NDArray[np.int64]:
+    """Charge from PDG codes of what lives long: hadrons 211, 321, 2212, leptons 11, 13."""
+    code = np.abs(pid)
+    hadron, lepton = np.isin(code, (211, 321, 2212)), np.isin(code, (11, 13))
+    return np.sign(pid) * (hadron.astype(int) - lepton.astype(int))

@@ -16,7 +16,15 @@ import numpy as np
 
 from sciml.errors import InputError, unknown
 from sciml.jets.readers.base import guarded, plain, require
-from sciml.jets.readers.events import JETS, PARTICLES, PLACE, EventReader, assemble, identity
+from sciml.jets.readers.events import (
+    JETS,
+    PARTICLES,
+    PLACE,
+    EventReader,
+    assemble,
+    charge,
+    identity,
+)
 from sciml.jets.readers.root import RootReader
 
 _TRACK = {
@@ -83,7 +91,7 @@ class NanoAODReader(EventReader):
             for n in PARTICLES
             if n not in _TRACK or f"{self._table}_{_TRACK[n][0]}" in names
             if not (n.startswith("part_is") and f"{self._table}_pdgId" not in names)
-            if n != "part_charge" or f"{self._table}_charge" in names
+            if n != "part_charge" or {f"{self._table}_{k}" for k in ("charge", "pdgId")} & names
         ]
         self._extra = {
             f"jet_{new}": f"{jets}_{old}"
@@ -101,7 +109,10 @@ class NanoAODReader(EventReader):
             wanted |= {f"{table}_{k}" for k in ("pt", "eta", "phi", "mass")}
         wanted |= {f"{table}_{_TRACK[n][0]}" for n in columns if n in _TRACK}
         wanted |= {f"{table}_pdgId" for n in columns if n.startswith("part_is")}
-        wanted |= {f"{table}_charge" for n in columns if n == "part_charge"}
+        charged = f"{table}_charge" in self._root.columns
+        wanted |= {
+            f"{table}_{'charge' if charged else 'pdgId'}" for n in columns if n == "part_charge"
+        }
         wanted |= {self._extra[n] for n in columns if n in self._extra}
         wanted |= {n for n in columns if n in self._own or n in self._scalars}
         events = self._root.arrays(sorted(wanted), first, last)
@@ -158,7 +169,10 @@ class NanoAODReader(EventReader):
                 flat[name] = np.where(values < 0, 0.0, values) if key.endswith("Err") else values
                 flat[name] = flat[name] * factor
         if "part_charge" in columns:
-            flat["part_charge"] = candidate("charge")
+            if f"{self._table}_charge" in events:
+                flat["part_charge"] = candidate("charge")
+            else:  # nanoAOD's own table of candidates has the code alone
+                flat["part_charge"] = charge(candidate("pdgId").astype(np.int64))
         if any(name.startswith("part_is") for name in columns):
             flat |= identity(candidate("pdgId").astype(np.int64))
         jet_of = jet_start[event] + owner
