@@ -20,6 +20,8 @@ from typing import Any
 from sciml.errors import InputError
 
 SEPARATORS = ":/"
+MAX_CHAINS = 10_000
+"""No complex that is asked for has as many."""
 END = b"\0"
 """Stands for the end of a block among the lines of a file."""
 _NUMBERS = r"(\d+(?:\s*,\s*\d+)*)"
@@ -87,6 +89,8 @@ def parse_header(line: bytes, where: object = None) -> Header | None:
         tuple(int(number[:9]) for number in re.findall(r"\d+", part))
         for part in ((match[2], match[4]) if match else (only[1] if only else "", ""))
     )
+    if sum(copies) > MAX_CHAINS:
+        raise InputError(f"has the header {text[:60]!r} of {sum(copies)} chains", where=where)
     if match and (len(lengths) != len(copies) or not all(lengths) or not all(copies)):
         raise InputError(
             f"has the header of a complex, {text[:60]!r}, with {len(lengths)} lengths and "
@@ -110,6 +114,10 @@ def one_query(lines: Iterator[bytes], where: object, headers: list[Header]) -> I
     """
     content = records = False
     for line in lines:
+        if line[:1].isalpha() or line[:1] in (b">", b"-"):  # nearly all of them
+            content, records = True, records or line[:1] == b">"
+            yield line
+            continue
         if line == END:
             more = _blocks(lines)
             if content and more:
@@ -169,6 +177,8 @@ def check_columns(headers: list[Header], columns: int, where: object) -> None:
 
 def paired(name: str) -> int:
     """Of how many chains a row is by its name: ColabFold numbers queries 101, 102, ...; else 1."""
+    if not name.startswith("101"):
+        return 1
     parts = name.split()
     numbers = [str(101 + k) for k in range(len(parts))]
     return len(parts) if parts == numbers else 1
@@ -297,7 +307,7 @@ def _entity(entity: Any, where: object) -> tuple[str, int]:
         )
     names, count = inside.get("id"), inside.get("count", 1)
     copies = len(names) if isinstance(names, list) else count
-    if not isinstance(copies, int) or copies < 1:
+    if not isinstance(copies, int) or not 1 <= copies <= MAX_CHAINS:
         raise InputError(f"has a {kind} of {str(copies)[:20]} copies", where=where)
     if kind not in ("protein", "proteinChain"):
         return "", copies

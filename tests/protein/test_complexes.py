@@ -145,6 +145,7 @@ def test_headers_that_do_not_fit_are_refused(tmp_path: Path) -> None:
         ("#5\t1\n>101\nMKVL\n", "header of a chain of 5 residues, its rows have 4"),
         ("#4,3\t1\n>101\nMKVLACD\n", "2 lengths and 1 numbers of copies"),
         ("#4,0\t1,1\n>101\nMKVL\n", "all of which must be above 0"),
+        ("#4\t99999999999999999999\n>101\nMKVL\n", "of 999999999 chains"),
     ):
         with pytest.raises(InputError, match=message):
             read_alignment(written(tmp_path / "x.a3m", text))
@@ -339,3 +340,23 @@ def test_every_command_refuses_and_leaves_nothing(
         line = capsys.readouterr().err.strip()
         assert "complex of 2 chains" in line and "\n" not in line, line
     assert sorted(p.name for p in tmp_path.iterdir()) == ["db.fasta", "in"]
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    text=st.text(alphabet='#,\t\n\r\0>:/;[]{}"1290 ACDacd-idsequence', max_size=120),
+    suffix=st.sampled_from([".a3m", ".fasta", ".csv", ".json"]),
+    start=st.sampled_from(
+        ["", "#4,3\t1,1\n", "id,sequence\n", '{"sequences": [', ">101\n", "#4\t1\n"]
+    ),
+)
+def test_near_complexes_end_in_chains_or_one_line(
+    tmp_path_factory: pytest.TempPathFactory, text: str, suffix: str, start: str
+) -> None:
+    path = tmp_path_factory.getbasetemp() / f"near{suffix}"
+    path.write_text(start + text, newline="")
+    for read in (read_alignment, read_fasta, read_complexes):
+        try:
+            assert read(path)
+        except InputError as error:
+            assert "\n" not in str(error)
