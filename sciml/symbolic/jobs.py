@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sciml.symbolic.checking import Check, check, prove
 from sciml.symbolic.clock import now
 from sciml.symbolic.expression import Expr
 from sciml.symbolic.wire import dump, load
+
+if TYPE_CHECKING:
+    from sciml.symbolic.search import Found
 
 Send = Callable[[dict[str, Any]], None]
 
@@ -60,6 +63,9 @@ def _integrate(job: dict[str, Any], send: Send) -> dict[str, Any]:
         send({"answer": dump(found.answer), "method": found.method, **_check_dict(found.check)})
         checked = prove(found.check, f, found.answer, x, max(0.3, search.left()))
         if checked.agrees:
+            if checked.continuous is False:
+                send({"answer": dump(found.answer), "method": found.method, **_check_dict(checked)})
+                found, checked = _smoother(found, checked, f, x)
             return {"answer": dump(found.answer), "method": found.method, **_check_dict(checked)}
         send({"status": "no_answer"})
         search.refuse(replace(found, check=checked))
@@ -72,6 +78,18 @@ def _integrate(job: dict[str, Any], send: Send) -> dict[str, Any]:
         return status
     return {"candidate": dump(best.answer), "method": best.method, **_check_dict(best.check),
             **status}  # fmt: skip
+
+
+def _smoother(found: Found, checked: Check, f: Expr, x: str) -> tuple[Found, Check]:
+    """The answer without its jumps where that is easy and no less sure; else as it is."""
+    from sciml.symbolic.jumps import without_jumps
+
+    tried = without_jumps(found.answer, x)
+    if tried is not None:
+        again = prove(check(f, tried, x), f, tried, x, 2.0)
+        if again.status == checked.status and again.continuous is not False:
+            return replace(found, answer=tried, method=found.method + ", made continuous"), again
+    return found, checked
 
 
 def _sympy(job: dict[str, Any]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ sides.
 from __future__ import annotations
 
 from fractions import Fraction
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ from sciml.symbolic.cases import Case
 from sciml.symbolic.clock import now
 from sciml.symbolic.evaluate import Program
 from sciml.symbolic.expression import Expr
+from sciml.symbolic.proving import attempt
 
 _POLES = {"tan": "cos", "sec": "cos", "cot": "sin", "csc": "sin", "coth": "sinh", "csch": "sinh",
           "acot": "", "acsc": "", "asec": "", "acsch": "", "acoth": "", "asech": ""}  # fmt: skip
@@ -43,7 +45,7 @@ def continuous(f: Expr, answer: Expr, name: str) -> tuple[bool | None, str]:
     """
     try:
         edges, safe = _edges(answer, name)
-        if safe and not edges:
+        if safe and (not edges or _no_steps(answer, name, edges)):
             return True, ""
         found = _jumps(f, answer, name, edges)
     except _ERRORS:
@@ -53,6 +55,15 @@ def continuous(f: Expr, answer: Expr, name: str) -> tuple[bool | None, str]:
     shown = ", ".join(f"{float(p) if abs(p) > _NEAR else 0:.6g}" for p in sorted(found[:3]))
     more = ", ..." if len(found) > 3 else ""
     return False, f"jumps at {name} = {shown}{more} although the integrand is continuous there"
+
+
+def _no_steps(answer: Expr, name: str, edges: list[Expr]) -> bool:
+    """Whether signs of polynomials are all that could make a jump, and are proved to make none."""
+    signs = {n.args[0] for n in ex.subtrees(answer) if n.op == "sign"}
+    steps = _exact_steps(answer, name) if signs >= set(edges) else None
+    return steps is not None and all(
+        step is ex.ZERO or bool(attempt(step, ex.ZERO, name).holds) for _, step in steps
+    )
 
 
 def _edges(e: Expr, name: str) -> tuple[list[Expr], bool]:
@@ -230,3 +241,64 @@ def _is_jump(pair: Program, name: str, sample: dict, place: Fraction) -> bool:
     if step <= 1e3 * max(values) * float(_NEARER * size) or max(values) > 1e9 * max(step, 1e-300):
         return False
     return changes[1] <= max(1e-6 * min(values), 0.5 * changes[0])
+
+
+def without_jumps(answer: Expr, name: str) -> Expr | None:
+    """An antiderivative less its jumps, where signs of polynomials make them: at a root r, where
+    the signs change, half the exact step times sign(x - r) is taken off. None where the roots
+    have no closed form, or nothing changes."""
+    found = _exact_steps(answer, name)
+    if not found:
+        return None
+    x = ex.symbol(name)
+    out = ex.add([answer, *(-ex.HALF * step * ex.call("sign", x - r) for r, step in found)])
+    return out if out is not answer else None
+
+
+def _exact_steps(answer: Expr, name: str) -> list[tuple[Expr, Expr]] | None:
+    """(r, step at r) for every real root of a polynomial whose sign occurs; None: not known."""
+    from sciml.symbolic.rational_functions import as_rational
+
+    signs = [n for n in ex.subtrees(answer) if n.op in ("sign", "abs") and name in n.free]
+    roots: dict[float, Expr] = {}
+    for node in signs:
+        found = as_rational(node.args[0], name)
+        if found is None or found[1].degree() > 0:
+            return None
+        for factor, _ in found[0].factor()[1]:
+            closed = _closed_roots(factor)
+            if closed is None:
+                return None
+            roots |= {float(Program(r).complex({})[0].real): r for r in closed}
+    places = sorted(roots)
+    if not places:
+        return None
+    ends = [places[0] - 1, *places, places[-1] + 1]
+    try:
+        sides = [_with_signs(answer, signs, name, (a + b) / 2) for a, b in pairwise(ends)]
+        return [(roots[at], ex.substitute(right - left, {ex.symbol(name): roots[at]}))
+                for at, (left, right) in zip(places, pairwise(sides), strict=True)]  # fmt: skip
+    except _ERRORS:
+        return None
+
+
+def _with_signs(answer: Expr, signs: list[Expr], name: str, at: float) -> Expr:
+    """The answer with its signs as they are at a point."""
+    mapping = {}
+    for node in signs:
+        side = 1 if float(Program(node.args[0]).complex({name: at})[0].real) > 0 else -1
+        mapping[node] = ex.number(side) if node.op == "sign" else side * node.args[0]
+    return ex.substitute(answer, mapping)
+
+
+def _closed_roots(p: Any) -> list[Expr] | None:
+    """The real roots of an irreducible polynomial of degree at most two."""
+    c = [ex.Fraction(int(v.p), int(v.q)) for v in p.coeffs()]
+    if len(c) == 2:
+        return [ex.number(-c[0] / c[1])]
+    if len(c) != 3:
+        return [] if not [z for z, _ in p.numer().complex_roots() if z.imag == 0] else None
+    square = c[1] ** 2 - 4 * c[0] * c[2]
+    if square < 0:
+        return []
+    return [(-c[1] + side * ex.sqrt(square)) / (2 * c[2]) for side in (-1, 1)]

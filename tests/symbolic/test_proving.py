@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from sciml.symbolic import expression as ex
 from sciml.symbolic.checking import check
+from sciml.symbolic.evaluate import evaluate
 from sciml.symbolic.expression import Expr, call, sqrt
 from sciml.symbolic.parser import parse
 from sciml.symbolic.proving import attempt
@@ -216,3 +217,16 @@ def test_hidden_relations() -> None:
                  ("(5+2*sqrt(13))^(1/3)-(2*sqrt(13)-5)^(1/3)", "(5+2*sqrt(13))^(1/3)"
                   "-3*(5+2*sqrt(13))^(-1/3)"), ("cos(pi/8)*sin(pi/8)", "sqrt(2)/4")):  # fmt: skip
         assert attempt(parse(f), parse(g), "x").holds, f
+
+
+@pytest.mark.parametrize("f", ["abs(x^2-1)", "abs(x)*abs(x-2)", "sqrt((x^2-9)^2)*x"])
+def test_signs_of_polynomials_make_no_jump(f: str) -> None:
+    from sciml.symbolic.jobs import run
+    from sciml.symbolic.wire import dump, load
+
+    job = {"kind": "integrate", "f": dump(parse(f)), "variable": "x", "timeout": 30.0}
+    found = run({**job, "model": None}, lambda message: None)
+    assert found["status"] == "verified" and found["continuous"] is True
+    big = load(found["answer"])
+    edges = [big.subs({X: ex.number(ex.Fraction(n, 10**9))}) for n in (10**9 - 1, 10**9 + 1)]
+    assert abs(complex(evaluate(edges[1] - edges[0], {}))) < 1e-7
