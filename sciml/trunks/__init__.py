@@ -86,8 +86,8 @@ def named_in_file(
     raise InputError(
         f"names the trunk {name[:120]!r}, whose code is not run from a settings file or a header",
         where=where,
-        hint="Your own is named in the call or command (--trunk, beside --start --own-trunk), which "
-        "runs it, or its module imported first",
+        hint="Your own is named in the call or command (--trunk; beside --start: --own-trunk), "
+        "which runs it, or its module imported first",
     )
 
 
