@@ -48,6 +48,11 @@ def linear_gelu(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "gelu", [], "none")
 
 
+def linear_active(x: Tensor, weight: Tensor, bias: Tensor, relu: bool) -> Tensor:
+    """`linear_gelu`, or the same with ReLU."""
+    return F.relu(F.linear(x, weight, bias)) if relu else linear_gelu(x, weight, bias)
+
+
 class _Dropout(torch.autograd.Function):
     """Dropout that draws 16 random bits a number and keeps one byte a number for backward."""
 

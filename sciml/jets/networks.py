@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor, nn
 
 from sciml.errors import InputError, unknown
-from sciml.jets.features import FEATURE_SETS, particle_features
+from sciml.jets.features import FEATURE_SETS, MAX_PARTICLES, particle_features
 
 if TYPE_CHECKING:
     from torch_geometric.data import Data
@@ -99,9 +99,10 @@ class WeaverNetwork(nn.Module):
 
         columns = list(FEATURE_SETS[self.features])
         features = particle_features(batch.x, batch.jet, batch.mask)[..., columns]
-        points = isinstance(self.network, ParticleNet)
-        other = batch.x[..., 4:6] if points else batch.x[..., :4]
-        return self.network(features, other, batch.mask)
+        if isinstance(self.network, ParticleNet):
+            # data configs pad jets to this length, whatever the longest of a batch is
+            return self.network(features, batch.x[..., 4:6], batch.mask, places=MAX_PARTICLES)
+        return self.network(features, batch.x[..., :4], batch.mask)
 
     def settings(self) -> dict[str, Any]:
         """Plain values that rebuild the network."""

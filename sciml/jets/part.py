@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Annotated, cast
+from typing import Annotated, Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -25,7 +25,7 @@ from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 from sciml.config import Range
-from sciml.errors import InputError
+from sciml.errors import InputError, unknown
 from sciml.jets import fused
 from sciml.jets.grouping import Group, group_by_length, runs
 from sciml.jets.part_pairs import PairNetwork
@@ -65,8 +65,21 @@ class ParTConfig:
     """False: GELU also after the last pair layer, as in the published JetClass weights."""
     remove_self_pair: bool = False
     """True: no bias from a particle on itself."""
+    activation: Literal["gelu", "relu"] = "gelu"
+    """Of the embedding, the pair network and the blocks."""
+    bias_blocks: tuple[int, ...] | None = None
+    """Particle blocks that hear of pairs; None: all."""
+    global_token: bool = False
+    """True: the class token goes through the particle blocks, and there are no class blocks."""
 
     def __post_init__(self) -> None:
+        if self.activation not in ("gelu", "relu"):
+            raise unknown("activation", str(self.activation), ("gelu", "relu"))
+        wrong = [n for n in self.bias_blocks or () if not -self.layers <= n < self.layers]
+        if wrong:
+            raise InputError(f"there is no block {wrong[0]}: the network has {self.layers}")
+        if self.global_token and self.class_layers:
+            raise InputError("a global token has no class blocks")
         if not self.embed or self.embed[-1] % self.heads:
             raise InputError(
                 f"the last of `embed` must be a multiple of `heads` ({self.heads}), "
@@ -75,27 +88,28 @@ class ParTConfig:
 
 
 class NormedLinear(nn.Module):
-    """Layer norm, linear, GELU."""
+    """Layer norm, linear, GELU (or ReLU)."""
 
-    def __init__(self, inputs: int, width: int) -> None:
+    def __init__(self, inputs: int, width: int, relu: bool = False) -> None:
         super().__init__()
+        self.relu = relu
         self.norm = nn.LayerNorm(inputs)
         self.linear = nn.Linear(inputs, width)
 
     def forward(self, x: Tensor) -> Tensor:
         """[..., inputs] -> [..., width]."""
-        return fused.linear_gelu(self.norm(x), self.linear.weight, self.linear.bias)
+        return fused.linear_active(self.norm(x), self.linear.weight, self.linear.bias, self.relu)
 
 
 class Embedding(nn.Module):
     """Batch norm over features, then (layer norm, linear, GELU) a width."""
 
-    def __init__(self, features: int, widths: Sequence[int]) -> None:
+    def __init__(self, features: int, widths: Sequence[int], relu: bool = False) -> None:
         super().__init__()
         self.norm = nn.BatchNorm1d(features)
         sizes = [features, *widths]
         self.layers = nn.ModuleList(
-            NormedLinear(a, b) for a, b in zip(sizes, sizes[1:], strict=False)
+            NormedLinear(a, b, relu) for a, b in zip(sizes, sizes[1:], strict=False)
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -123,9 +137,11 @@ class Attention(nn.Module):
 class Block(nn.Module):
     """Attention and feed-forward with the extra norms and gains of NormFormer."""
 
-    def __init__(self, dim: int, heads: int, expansion: int, dropout: float) -> None:
+    def __init__(
+        self, dim: int, heads: int, expansion: int, dropout: float, relu: bool = False
+    ) -> None:
         super().__init__()
-        self.heads, self.dropout = heads, dropout
+        self.heads, self.dropout, self.relu = heads, dropout, relu
         self.head_gain = nn.Parameter(torch.ones(heads))
         self.residual_gain = nn.Parameter(torch.ones(dim))
         self.norm_1 = nn.LayerNorm(dim)
@@ -229,7 +245,8 @@ class Block(nn.Module):
 
     def _feed_forward(self, x: Tensor) -> Tensor:
         wide = self.linear_1
-        hidden = self._drop(fused.linear_gelu(self.norm_3(x), wide.weight, wide.bias))
+        hidden = fused.linear_active(self.norm_3(x), wide.weight, wide.bias, self.relu)
+        hidden = self._drop(hidden)
         return self.linear_2(self.norm_4(hidden))
 
     def _drop(self, x: Tensor) -> Tensor:
@@ -253,23 +270,28 @@ class ParticleTransformer(nn.Module):
     def __init__(self, config: ParTConfig) -> None:
         super().__init__()
         self.config = config
-        dim = config.embed[-1]
-        self.embed = Embedding(config.features, config.embed)
+        dim, relu = config.embed[-1], config.activation == "relu"
+        self.embed = Embedding(config.features, config.embed, relu)
         self.pairs = (
-            PairNetwork(4, config.pair, config.heads, not config.use_pre_activation_pair)
+            PairNetwork(4, config.pair, config.heads, not config.use_pre_activation_pair, relu)
             if config.pair
             else None
         )
         self.class_token = nn.Parameter(torch.zeros(1, 1, dim))
         nn.init.trunc_normal_(self.class_token, std=0.02)
         self.blocks = nn.ModuleList(
-            Block(dim, config.heads, config.expansion, config.dropout) for _ in range(config.layers)
+            Block(dim, config.heads, config.expansion, config.dropout, relu)
+            for _ in range(config.layers)
         )
         self.class_blocks = nn.ModuleList(
-            Block(dim, config.heads, config.expansion, 0.0) for _ in range(config.class_layers)
+            Block(dim, config.heads, config.expansion, 0.0, relu)
+            for _ in range(config.class_layers)
         )
         self.norm = nn.LayerNorm(dim)
         self.head = nn.Linear(dim, config.classes)
+        hear = config.bias_blocks
+        numbers = range(config.layers) if hear is None else [n % config.layers for n in hear]
+        self.hears = [number in numbers for number in range(config.layers)]
 
     def forward(self, features: Tensor, p4: Tensor, mask: Tensor) -> Tensor:
         """Logits [B, classes]; NaN for a jet without particles.
@@ -304,8 +326,18 @@ class ParticleTransformer(nn.Module):
             if self.config.remove_self_pair:
                 pairs = pairs * (1 - torch.eye(mask.shape[1], dtype=p4.dtype))[..., None]
             bias = pairs.permute(0, 3, 1, 2) + hidden
-        for block in self.blocks:
-            x = cast(Block, block).dense(x, x, bias)
+        if self.config.global_token:
+            x = torch.cat([self.class_token.expand(mask.shape[0], -1, -1), x], 1)
+            hidden = F.pad(hidden, (1, 0))
+            if self.pairs is None:
+                bias = hidden
+            else:
+                bias = torch.cat([hidden.expand(-1, bias.shape[1], -1, -1), F.pad(bias, (1, 0))], 2)
+        for block, hears in zip(self.blocks, self.hears, strict=True):
+            x = cast(Block, block).dense(x, x, bias if hears else hidden)
+        if self.config.global_token:
+            logits = self.head(self.norm(x[:, 0]))
+            return logits.masked_fill(~mask.any(1, keepdim=True), torch.nan)
         token = self.class_token.expand(mask.shape[0], -1, -1)
         for block in self.class_blocks:
             both = torch.cat([token, x], 1)
@@ -321,22 +353,58 @@ class ParticleTransformer(nn.Module):
         x = embedded.new_zeros(len(x), embedded.shape[1]).index_copy(
             0, real.nonzero()[:, 0], embedded
         )
-        bias = self._bias(p4, groups, x.dtype)
-        for block in self.blocks:
-            x = block(x, groups, bias)
+        bias = self._bias(p4, groups, x.dtype) if any(self.hears) else []
+        plain = [] if all(self.hears) else self._no_bias(groups, x.dtype)
+        if self.config.global_token:
+            x, groups, bias, plain = self._with_token(x, groups, bias, plain)
+        for block, hears in zip(self.blocks, self.hears, strict=True):
+            x = block(x, groups, bias if hears else plain)
+        if self.config.global_token:
+            parts = x.split([group.mask.numel() for group in groups])
+            shapes = [group.mask.shape for group in groups]
+            first = [part.view(*s, -1)[:, 0] for part, s in zip(parts, shapes, strict=True)]
+            return self.head(self.norm(torch.cat(first)))
         token = self.class_token[0].expand(sum(len(g.rows) for g in groups), -1)
         for block in self.class_blocks:
             token = cast(Block, block).for_class(x, token, groups)
         return self.head(self.norm(token))
 
+    def _with_token(
+        self, x: Tensor, groups: Sequence[Group], *biases: list[Tensor]
+    ) -> tuple[Tensor, list[Group], list[Tensor], list[Tensor]]:
+        """The class token in front of every jet; it and the particles hear each other unbiased."""
+        parts = x.split([group.mask.numel() for group in groups])
+        wider = [Group(g.rows, g.width + 1, F.pad(g.mask, (1, 0), value=True)) for g in groups]
+        rows = [
+            torch.cat(
+                [self.class_token.expand(len(g.rows), -1, -1), part.view(*g.mask.shape, -1)], 1
+            ).flatten(0, 1)
+            for part, g in zip(parts, groups, strict=True)
+        ]
+        first = self._no_bias(wider, x.dtype)
+        padded = [
+            [
+                torch.cat([row[:, :1], F.pad(bias, (1, 0))], 1)
+                for row, bias in zip(first, own, strict=True)
+            ]
+            if own
+            else []
+            for own in biases
+        ]
+        return torch.cat(rows), wider, padded[0], padded[1]
+
+    def _no_bias(self, groups: Sequence[Group], dtype: torch.dtype) -> list[Tensor]:
+        """[heads x jets, width, width] of every group: padding is not heard, and that is all."""
+        return [
+            blocked(g.mask, dtype)[:, None].expand(self.config.heads, -1, g.width, -1).flatten(0, 1)
+            for g in groups
+        ]
+
     def _bias(self, p4: Tensor, groups: Sequence[Group], dtype: torch.dtype) -> list[Tensor]:
         """Attention bias [heads x jets, width, width] of every group; padding is not heard."""
         heads = self.config.heads
         if self.pairs is None:
-            return [
-                blocked(g.mask, dtype)[:, None].expand(heads, -1, g.width, -1).flatten(0, 1)
-                for g in groups
-            ]
+            return self._no_bias(groups, dtype)
         lengths = torch.cat([group.mask.sum(1) for group in groups])
         particles = torch.cat([p4[group.rows, : group.width][group.mask] for group in groups])
         per_pair = self.pairs(particles, *lower_triangles(lengths))

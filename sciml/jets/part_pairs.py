@@ -52,11 +52,16 @@ class LinearNorm(nn.Module):
 
 
 class PairNetwork(nn.Module):
-    """Batch norm, then (linear, batch norm, GELU) a width; by default no GELU at the end."""
+    """Batch norm, then (linear, batch norm, GELU) a width; by default no GELU at the end.
 
-    def __init__(self, inputs: int, widths: Sequence[int], heads: int, last_gelu: bool) -> None:
+    `relu`: ReLU where it says GELU.
+    """
+
+    def __init__(
+        self, inputs: int, widths: Sequence[int], heads: int, last_gelu: bool, relu: bool = False
+    ) -> None:
         super().__init__()
-        self.last_gelu, self.heads = last_gelu, heads
+        self.last_gelu, self.heads, self.relu = last_gelu, heads, relu
         self.norm = nn.BatchNorm1d(inputs)
         sizes = [inputs, *widths, heads]
         self.layers = nn.ModuleList(
@@ -66,6 +71,12 @@ class PairNetwork(nn.Module):
     def forward(self, p4: Tensor, first: Tensor, second: Tensor) -> Tensor:
         """Biases [heads, P] of the pairs (first[k], second[k]) of particles [S, 4]."""
         particles = with_kinematics(p4).T.contiguous()
+        if self.training and self.relu:
+            x = self.norm(packed_features(particles, first, second).T)
+            for number, layer in enumerate(self.layers):
+                last = number + 1 == len(self.layers) and not self.last_gelu
+                x = layer(x) if last else F.relu(layer(x))
+            return x.T
         if self.training:
             features = packed_features(particles, first, second).T
             layers = [cast(LinearNorm, layer).parts() for layer in self.layers]
@@ -100,8 +111,12 @@ class PairNetwork(nn.Module):
 
     def _apply_folded(self, x: Tensor, folded: list[tuple[Tensor, Tensor]]) -> Tensor:
         for number, (weight, bias) in enumerate(folded):
-            gelu = number + 1 < len(folded) or self.last_gelu
-            x = (fused.linear_gelu if gelu else F.linear)(x, weight, bias)
+            active = number + 1 < len(folded) or self.last_gelu
+            x = (
+                fused.linear_active(x, weight, bias, self.relu)
+                if active
+                else F.linear(x, weight, bias)
+            )
         return x
 
     def folded(self) -> list[tuple[Tensor, Tensor]]:

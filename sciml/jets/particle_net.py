@@ -35,6 +35,10 @@ class ParticleNetConfig:
     """Classes."""
     neighbours: Annotated[int, Range(min=1, max=4096)] = 16
     """Neighbours a particle."""
+    neighbours_of_blocks: tuple[Annotated[int, Range(min=1, max=4096)], ...] = ()
+    """Of each block, where they differ; empty: `neighbours` in all."""
+    use_counts: bool = True
+    """Mean over particles; False: their sum over the number of places, padding included."""
     channels: tuple[tuple[Positive, ...], ...] = ((64, 64, 64), (128, 128, 128), (256, 256, 256))
     """Widths of the layers of each edge convolution."""
     hidden: tuple[Positive, ...] = (256,)
@@ -45,6 +49,11 @@ class ParticleNetConfig:
     def __post_init__(self) -> None:
         if not self.channels or not all(self.channels):
             raise InputError("`channels` must have at least one layer in every block")
+        if len(self.neighbours_of_blocks) not in (0, len(self.channels)):
+            raise InputError(
+                f"{len(self.channels)} blocks need as many numbers of neighbours, "
+                f"got {list(self.neighbours_of_blocks)}"
+            )
 
     def trunk(self) -> particle_net.ParticleNetConfig:
         """Settings of the convolutions."""
@@ -53,6 +62,7 @@ class ParticleNetConfig:
             in_dim=self.features,
             channels=self.channels,
             k=self.neighbours,
+            k_of_blocks=self.neighbours_of_blocks,
             coordinates="node_points",
         )
 
@@ -72,18 +82,22 @@ class ParticleNet(nn.Module):
         self.hidden = nn.ModuleList(nn.Linear(a, b) for a, b in zip(sizes, sizes[1:], strict=False))
         self.head = nn.Linear(sizes[-1], config.classes)
 
-    def forward(self, features: Tensor, points: Tensor, mask: Tensor) -> Tensor:
+    def forward(
+        self, features: Tensor, points: Tensor, mask: Tensor, places: int | None = None
+    ) -> Tensor:
         """Logits [B, classes]; NaN for a jet without particles.
 
         Args:
             features: [B, N, features].
             points: [B, N, 2] (deta, dphi).
             mask: [B, N] bool, True for a particle.
+            places: what sums are divided by if `use_counts` is False; N if None.
         """
         if self.training or torch.jit.is_tracing():
             graph = self._graph(features, points, mask)
         else:
-            least = min(self.config.neighbours + 1, mask.shape[1])
+            most = max(self.config.neighbours, *self.config.neighbours_of_blocks, 0)
+            least = min(most + 1, mask.shape[1])
             groups = group_by_length(mask, least=least, most=PLACES)
             graph = torch.cat(
                 [
@@ -93,6 +107,8 @@ class ParticleNet(nn.Module):
             )
             rows = torch.cat([group.rows for group in groups])
             graph = torch.empty_like(graph).index_copy(0, rows, graph)
+        if not self.config.use_counts:
+            graph = graph * (mask.sum(1, keepdim=True) / (places or mask.shape[1]))
         for linear in self.hidden:
             graph = F.dropout(F.relu(linear(graph)), self.config.dropout, self.training)
         return self.head(graph).masked_fill(~mask.any(1, keepdim=True), torch.nan)

@@ -408,19 +408,23 @@ class JetTagger(nn.Module):
         path: str | os.PathLike[str],
         *,
         classes: Sequence[str] | None = None,
-        neighbours: int = 16,
+        neighbours: int | Sequence[int] = 16,
+        use_counts: bool = True,
         use_pre_activation_pair: bool = True,
         remove_self_pair: bool = False,
+        activation: Literal["gelu", "relu"] = "gelu",
+        block_ids_with_attn_mask: Sequence[int] | None = None,
     ) -> JetTagger:
         """A ParticleNet or Particle Transformer from a weaver-core state dict.
 
         Args:
             path: .pt, .pth (read without running code) or .safetensors.
             classes: names of the outputs; JetClass's ten if there are ten.
-            neighbours, use_pre_activation_pair, remove_self_pair: what shapes cannot tell; see
-                `sciml.jets.weaver.build`. The published JetClass checkpoints of the Particle
-                Transformer need `use_pre_activation_pair=False`: with weaver's own default (True)
-                they load without complaint and give other logits.
+            neighbours, use_counts, use_pre_activation_pair, remove_self_pair, activation,
+                block_ids_with_attn_mask: what shapes cannot tell; see `sciml.jets.weaver.build`.
+                The published JetClass checkpoints of the Particle Transformer need
+                `use_pre_activation_pair=False`: with weaver's own default (True) they load without
+                complaint and give other logits.
 
         Raises:
             InputError: an unreadable file; unknown, missing or misshapen keys, by name.
@@ -431,8 +435,11 @@ class JetTagger(nn.Module):
             weaver.read_state(path),
             where=path,
             neighbours=neighbours,
+            use_counts=use_counts,
             use_pre_activation_pair=use_pre_activation_pair,
             remove_self_pair=remove_self_pair,
+            activation=activation,
+            block_ids_with_attn_mask=block_ids_with_attn_mask,
         )
         outputs = network.config.classes
         if classes is None:

@@ -3,7 +3,8 @@
 Both known layouts of the Particle Transformer are read: the newer one (`attn.in_proj.weight`) and
 that of the published JetClass weights (`attn.in_proj_weight`); so are the prefixes that training
 scripts leave (`mod.`, `module.`, `_orig_mod.`). Sizes come from the shapes. What shapes cannot tell
-(the number of neighbours; whether the last pair layer has an activation) are arguments.
+(numbers of neighbours, activations, which blocks hear of pairs) are arguments of `build`; variants
+that this package lacks are refused by name (`sciml.jets.weaver_variants`).
 
 weaver's tensors are [B, c, N] with a mask [B, 1, N]; this package's are [B, N, c] and [B, N].
 """
@@ -13,8 +14,9 @@ from __future__ import annotations
 import dataclasses
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -24,6 +26,7 @@ from sciml.config import check
 from sciml.errors import InputError, nearest
 from sciml.jets.part import ParTConfig, ParticleTransformer
 from sciml.jets.particle_net import ParticleNet, ParticleNetConfig
+from sciml.jets.weaver_variants import variant
 from sciml.paths import atomic_write
 from sciml.weights import loading, pickles
 from sciml.weights.loading import layers
@@ -108,37 +111,54 @@ def build(
     state: Mapping[str, Tensor],
     *,
     where: object = None,
-    neighbours: int = 16,
+    neighbours: int | Sequence[int] = 16,
+    use_counts: bool = True,
     use_pre_activation_pair: bool = True,
     remove_self_pair: bool = False,
+    activation: Literal["gelu", "relu"] = "gelu",
+    block_ids_with_attn_mask: Sequence[int] | None = None,
 ) -> ParticleTransformer | ParticleNet:
     """The network of a weaver state dict, with its weights, in eval mode.
 
     Args:
         state: names to tensors, any of the layouts above.
         where: the file, for messages.
-        neighbours: of ParticleNet's edge convolutions; 16 in the published weights.
+        neighbours: of ParticleNet's edge convolutions, one number or one a block; 16 in the
+            published weights.
+        use_counts: False if a ParticleNet takes the mean over all places, padding included.
         use_pre_activation_pair: False if the pair embedding of a Particle Transformer ends with an
             activation, as in the published JetClass weights; weaver's default is True.
         remove_self_pair: True if trained with that option.
+        activation: of a Particle Transformer, "gelu" or "relu".
+        block_ids_with_attn_mask: the particle blocks that hear of pairs; all if None.
 
     Raises:
-        InputError: keys that are missing, unknown or of another shape, by weaver's names.
+        InputError: a variant that is not built here, by its name; keys that are missing, unknown or
+            of another shape, by weaver's names; options that do not fit.
     """
     state = plain_names(state)
     make: Callable[[], ParticleTransformer | ParticleNet]
     try:
+        if name := variant(state):
+            raise InputError(
+                f"holds {name}, which this package does not build",
+                hint="weaver-core itself tags with it",
+            )
         if "cls_token" in state:
             part = check(
                 dataclasses.replace(
                     part_config(state),
                     use_pre_activation_pair=use_pre_activation_pair,
                     remove_self_pair=remove_self_pair,
+                    activation=activation,
+                    bias_blocks=None
+                    if block_ids_with_attn_mask is None
+                    else tuple(block_ids_with_attn_mask),
                 )
             )
             make = lambda: ParticleTransformer(part)  # noqa: E731
         elif any(name.startswith("edge_convs.") for name in state):
-            net = check(particle_net_config(state, neighbours))
+            net = check(particle_net_config(state, neighbours, use_counts))
             make = lambda: ParticleNet(net)  # noqa: E731
         else:
             raise InputError(
@@ -213,12 +233,16 @@ def part_config(state: Mapping[str, Tensor]) -> ParTConfig:
         heads=len(state["blocks.0.c_attn"]),
         layers=layers(state, "blocks."),
         class_layers=layers(state, "cls_blocks."),
+        global_token=not layers(state, "cls_blocks."),
         expansion=len(state["blocks.0.fc1.weight"]) // dim,
     )
 
 
-def particle_net_config(state: Mapping[str, Tensor], neighbours: int) -> ParticleNetConfig:
+def particle_net_config(
+    state: Mapping[str, Tensor], neighbours: int | Sequence[int], use_counts: bool = True
+) -> ParticleNetConfig:
     """Sizes of a ParticleNet, from the shapes of its weights."""
+    each = () if isinstance(neighbours, int) else tuple(neighbours)
     channels = []
     for block in range(layers(state, "edge_convs.")):
         prefix = f"edge_convs.{block}.convs."
@@ -228,7 +252,9 @@ def particle_net_config(state: Mapping[str, Tensor], neighbours: int) -> Particl
     return ParticleNetConfig(
         features=len(state["bn_fts.weight"]),
         classes=len(state[f"fc.{hidden}.weight"]),
-        neighbours=neighbours,
+        neighbours=max(each, default=1) if each else neighbours,  # type: ignore[arg-type]
+        neighbours_of_blocks=each,
+        use_counts=use_counts,
         channels=tuple(channels),
         hidden=tuple(len(state[f"fc.{layer}.0.weight"]) for layer in range(hidden)),
     )
@@ -277,4 +303,6 @@ def logits(
     name = "points" if isinstance(model, ParticleNet) else "vectors"
     if name not in rows:
         raise InputError(f"{type(model).__name__} needs `{name}`, laid out [B, c, N]")
+    if isinstance(model, ParticleNet):
+        return model(rows["features"], rows[name], real, places=mask.shape[-1])
     return model(rows["features"], rows[name], real)

@@ -47,6 +47,8 @@ class ParticleNetConfig(TrunkConfig):
     three layers, dim/4, dim/2 and dim wide."""
     k: Annotated[int, Range(min=1, max=4096)] = 16
     """Neighbours of a node."""
+    k_of_blocks: tuple[Annotated[int, Range(min=1)], ...] = ()
+    """Neighbours in each block, where they differ; empty = `k` in all."""
     coordinates: str = "pos"
     """Key of the batch among which block 1 looks for neighbours ("node_points": angles relative
     to the jet's axis); empty = among features, like the later blocks."""
@@ -161,6 +163,11 @@ class ParticleNet(Trunk):
             raise InputError(
                 f"the last of `channels` must be `dim` = {c.dim}, got {list(map(list, channels))}"
             )
+        if len(c.k_of_blocks) not in (0, len(channels)):
+            raise InputError(
+                f"`k_of_blocks` must have {len(channels)} numbers, got {list(c.k_of_blocks)}"
+            )
+        self.k_of_blocks = c.k_of_blocks or (c.k,) * len(channels)
         width = c.in_dim or c.dim
         self.norm = nn.BatchNorm1d(width)
         self.blocks = nn.ModuleList()
@@ -187,7 +194,7 @@ class ParticleNet(Trunk):
         x, mask = batch.x, batch.mask
         tracing = torch.jit.is_tracing()
         # every node needs k others, if only padding; a traced graph must serve any length
-        missing = self.config.k + 1 - (0 if tracing else mask.shape[1])
+        missing = max(self.k_of_blocks) + 1 - (0 if tracing else mask.shape[1])
         if missing > 0:
             x, mask = F.pad(x, (0, 0, 0, missing)), F.pad(mask, (0, missing))
             points = None if points is None else F.pad(points, (0, 0, 0, missing))
@@ -206,7 +213,7 @@ class ParticleNet(Trunk):
         for number, block in enumerate(self.blocks):
             where = points if number == 0 and points is not None else x
             distances = squared_distances(where.detach(), mask)
-            neighbours, close = nearest(distances, self.config.k, mask)
+            neighbours, close = nearest(distances, self.k_of_blocks[number], mask)
             tied = tied | close
             x = block(x, neighbours, mask).masked_fill(padded, 0.0)
         return x, tied

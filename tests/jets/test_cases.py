@@ -1,0 +1,108 @@
+"""The cases of ../shared/cases/jets: what working people bring, and what is right."""
+
+import re
+
+import awkward as ak
+import numpy as np
+import pytest
+
+from sciml.cli import main
+from sciml.errors import InputError
+from sciml.jets import JetTagger
+from sciml.jets.io import open_jets, read
+from sciml.jets.weaver_config import WeaverConfig
+
+
+@pytest.fixture(scope="module")
+def cases(shared):
+    folder = shared / "cases" / "jets"
+    if not folder.exists():
+        pytest.skip("the folder ../shared/cases/jets is not beside this checkout")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def tiny():
+    return JetTagger.from_pretrained("jets-tiny")
+
+
+@pytest.mark.parametrize("name", ["CMSAK4_ParT.yaml", "CMSAK4_PNXT.yaml"])
+def test_configs_with_four_vectors_load(cases, name):
+    config = WeaverConfig.load(cases / name)
+    assert config.inputs["pf_vectors"].length == 50 and "pfcand_pt_nopuppi" in config.columns()
+
+
+@pytest.mark.parametrize("name", ["auto.yaml", "auto_pf_features.yaml"])
+def test_configs_that_are_not_standardised_say_so(cases, shared, name):
+    config = WeaverConfig.load(cases / name)
+    events = read(shared / "data" / "jets" / "ref_jets_200.parquet")
+    with pytest.raises(InputError, match="standardise"):
+        config.batch(events)
+
+
+def test_a_global_token_gives_each_jet_its_own_answer(cases, shared):
+    tagger = JetTagger.from_weaver(cases / "part_global_token.pt")
+    scores = tagger.predict(read(shared / "data" / "jets" / "ref_jets_200.parquet")[:30])
+    assert scores.shape == (30, 10) and np.ptp(scores, axis=0).max() > 1e-3
+
+
+@pytest.mark.filterwarnings("ignore:.*(candidates without momentum|repaired)")
+@pytest.mark.parametrize(
+    ("name", "rows"),
+    [
+        ("half.parquet", 12), ("list_of_struct.parquet", 12), ("events_vv.parquet", 12),
+        ("events_nested.parquet", 12), ("hive", 12), ("n_AK4.root", 6), ("n_rnt.root", 6),
+        ("n_candIdx.root", 6), ("n_shuffled_links.root", 6), ("n_allempty.root", 0),
+    ],
+)  # fmt: skip
+def test_files_get_a_score_for_every_jet(cases, tiny, name, rows):
+    found = tiny.tag(cases / name)
+    assert found.probabilities.shape == (rows, 6) and not found.flags.any()
+    assert np.isfinite(found.probabilities).all()
+    if name.endswith(".parquet") and name != "half.parquet":
+        same = tiny.predict(cases / "list_of_struct.parquet")
+        assert np.abs(found.probabilities - same).max() < 1e-6
+
+
+def test_events_keep_their_index(cases):
+    for name in ("events_vv.parquet", "events_nested.parquet"):
+        events = read(cases / name, ["event_index", "jet_index"])
+        assert len(events) == 12
+        counts = ak.num(ak.from_parquet(cases / "events_vv.parquet").jet_pt)
+        assert events.event_index.tolist() == np.repeat(np.arange(4), counts).tolist()
+
+
+def test_candidates_without_momentum_are_left_out(shared, tiny):
+    with pytest.warns(UserWarning, match="137 candidates without momentum.* 5 of 22 jets"):
+        found = tiny.tag(shared / "data" / "jets" / "events_delphes_example.root")
+    assert found.probabilities.shape == (22, 6) and np.isfinite(found.probabilities).all()
+
+
+def test_trees_have_an_option(cases, tiny):
+    with pytest.raises(InputError, match="--tree"):
+        tiny.predict(cases / "two_trees.root")
+    with open_jets(cases / "two_trees.root", tree="train") as reader:
+        rows = len(reader)
+    assert tiny.predict(cases / "two_trees.root", tree="train").shape == (rows, 6)
+
+
+def test_byte_orders_agree(cases):
+    one, other = read(cases / "top_le.h5"), read(cases / "top_be.h5")
+    assert one.fields == other.fields
+    assert all(one[name].tolist() == other[name].tolist() for name in one.fields)
+
+
+@pytest.mark.parametrize("name", ["top_le.h5", "top_be.h5", "jetnet_be.h5", "energyflow.npz"])
+def test_kinematics_alone_are_refused_by_the_models_that_need_more(cases, tiny, name):
+    with pytest.raises(InputError, match="part_d0val") as caught:
+        tiny.predict(cases / name)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_absurd_header_is_one_line(cases, tmp_path, capsys):
+    arguments = [str(cases / "list_of_struct.parquet"), "-o", str(tmp_path / "o.parquet")]
+    model = str(cases / "tiny_absurd_dim.safetensors")
+    assert main(["jets", "tag", *arguments, "--model", model]) == 2
+    said = capsys.readouterr().err.strip()
+    assert len(said.splitlines()) == 1 and not list(tmp_path.iterdir())
+    assert re.search("absurd_dim", said)
