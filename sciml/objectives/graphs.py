@@ -19,6 +19,7 @@ from sciml.errors import InputError
 from sciml.graph import layout, make_dense, make_ragged, mean_nodes, optional
 from sciml.objectives.base import Embedder, changed, per_node, real
 from sciml.objectives.corpus import Corpus
+from sciml.weights.arrays import readable
 
 if TYPE_CHECKING:
     from torch_geometric.data import Data
@@ -159,11 +160,8 @@ class GraphFiles:
 
 
 def _read(path: Path) -> Mapping[str, np.ndarray]:
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            return {key: file[key] for key in file.files}
-    except (OSError, ValueError, EOFError, KeyError) as error:
-        raise InputError(f"is not a readable .npz file ({error})", where=path) from error
+    with readable(path), np.load(path, allow_pickle=False) as file:
+        return {key: file[key] for key in file.files}
 
 
 def _tensor(values: np.ndarray) -> Tensor:
