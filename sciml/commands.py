@@ -14,6 +14,16 @@ import tyro
 from sciml.errors import InputError, unknown
 
 
+_EXPRESSIONS: set[Callable[..., Any]] = set()
+
+
+def takes_expressions(function: Callable[..., int]) -> Callable[..., int]:
+    """Mark a command whose values may begin with a minus, such as -oo or -x**2: one dash with more
+    than a letter after it is then a value, no option."""
+    _EXPRESSIONS.add(function)
+    return function
+
+
 def run_commands(group: str, commands: Mapping[str, Callable[..., Any]], rest: list[str]) -> int:
     """`sciml GROUP NAME ...`: run one of `commands`, each a typed function with a docstring."""
     if not rest or rest[0] in ("--help", "-h"):
@@ -35,6 +45,8 @@ def run_function(function: Callable[..., Any], arguments: list[str], prog: str) 
         with contextlib.suppress(SystemExit):  # which is how a parser ends its help
             tyro.cli(function, args=["--help"], prog=prog)
         return 0
+    if function in _EXPRESSIONS:  # a parser takes what begins with a space for a value
+        arguments = [f" {a}" if re.match(r"-[^-\s]\S", a) else a for a in arguments]
     said = io.StringIO()
     try:
         with contextlib.redirect_stderr(said), contextlib.redirect_stdout(said):

@@ -12,14 +12,16 @@ from typing import Annotated, Any
 import tyro
 
 from sciml import kept
+from sciml.commands import takes_expressions
 from sciml.errors import InputError
+from sciml.jsons import dumps
 
 _MAX_LINE = 200_000
 
 
 def _print(result: Any, as_json: bool, as_latex: bool) -> int:
     if as_json:
-        print(json.dumps(result.as_dict()))
+        print(dumps(result.as_dict()))
     elif result.expression is None:
         print(f"no answer: {result.status} {_reason(result)}".rstrip())
     else:
@@ -41,6 +43,7 @@ def _reason(result: Any) -> str:
     return f"a candidate was not confirmed: {result.how} (see --json)"
 
 
+@takes_expressions
 def integrate(
     integrand: tyro.conf.Positional[str],
     variable: Annotated[str | None, tyro.conf.arg(aliases=["-x"])] = None,
@@ -72,6 +75,7 @@ def integrate(
     return _print(result, json, latex)
 
 
+@takes_expressions
 def dsolve(
     ode: tyro.conf.Positional[str],
     function: Annotated[str, tyro.conf.arg(aliases=["-y"])] = "y",
@@ -102,6 +106,7 @@ def dsolve(
     return _print(result, json, latex)
 
 
+@takes_expressions
 def verify(
     integrand: tyro.conf.Positional[str],
     answer: tyro.conf.Positional[str],

@@ -231,7 +231,7 @@ def parametric(f: Expr, x: str, low: End, high: End, find: Find, deadline: float
             ex.symbol(name): numbers[i % 4] for i, name in enumerate(names)
         }
         number, goal = (ex.substitute(e, at) for e in (f, value))
-        ends = [End(ex.substitute(e.at, at)) for e in (low, high)]
+        ends = [End(ex.substitute(e, at)) for e in (low.at, high.at)]
         held = _holds(number, x, ends, goal, find, deadline)
         if held is False:
             return Outcome("no_answer", value, "quadrature refutes the value")

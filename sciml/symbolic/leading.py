@@ -36,7 +36,7 @@ class Term:
 
     @property
     def vanishes(self) -> bool:
-        return self.c is ex.ZERO or self.a is None or (self.a, -self.b) > (0, 0)
+        return self.c is ex.ZERO or self.a is None or self.a > 0 or (self.a == 0 and self.b < 0)
 
     @property
     def grows(self) -> bool:

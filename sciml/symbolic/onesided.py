@@ -58,17 +58,17 @@ def limit(e: Expr, x: str, end: End, side: int, seconds: float = 2.0) -> Limit |
                 return Limit(value)
         except (ex.Undefined, ex.TooLarge):
             pass
-    for found in (_leading, _gruntz):
-        value = found(e, x, end, side, seconds)
-        if value is None:
+    for method in (_leading, _gruntz):
+        found = method(e, x, end, side, seconds)
+        if found is None:
             continue
-        if value.oscillates:
-            return value if probe.oscillates() else None
-        if value.infinite:
-            return value if probe.grows() else None
-        if value.value is not None:
-            if probe.agrees(value.value) or (value.sure and probe.approaches(value.value)):
-                return value
+        if found.oscillates:
+            return found if probe.oscillates() else None
+        if found.infinite:
+            return found if probe.grows() else None
+        if found.value is not None:
+            if probe.agrees(found.value) or (found.sure and probe.approaches(found.value)):
+                return found
     return Limit(None, 2) if probe.grows(0.97) else None
 
 

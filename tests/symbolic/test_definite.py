@@ -192,15 +192,15 @@ def test_scales_of_whole_answers(k: int) -> None:
     ],
 )  # fmt: skip
 def test_additive(f: str, big: str, low: str, middle: str, high: str) -> None:
-    def ends(a: str, b: str) -> Any:
-        out = definite(
-            parse(f), "x", *(End(None, infinity(t)) if infinity(t) else End(parse(t))
-                             for t in (a, b)), find_with(big), now() + 30,
-        )  # fmt: skip
-        assert out.status == "verified", out
+    def end(text: str) -> End:
+        return End(None, infinity(text)) if infinity(text) else End(parse(text))
+
+    def between(a: str, b: str) -> Any:
+        out = definite(parse(f), "x", end(a), end(b), find_with(big), now() + 30)
+        assert out.status == "verified" and out.value is not None, out
         return sp.N(to_sympy(out.value), 25)
 
-    assert abs(ends(low, middle) + ends(middle, high) - ends(low, high)) < 1e-20
+    assert abs(between(low, middle) + between(middle, high) - between(low, high)) < 1e-20
 
 
 def test_what_is_not_confirmed_is_no_answer() -> None:
@@ -318,6 +318,13 @@ def test_command_line(capfd: pytest.CaptureFixture[str]) -> None:
     assert code == 1 and out.startswith("no answer") and out.count("\n") == 1
     code, out, _ = run("exp(-x)", "--limits", "0", "oo", "--json")
     assert code == 0 and json.loads(out)["answer"] == "1"
+    for words, expected in (
+        (("exp(x)", "--limits", "-oo", "0"), "1"), (("-x**2", "--limits", "-1", "2"), "-3"),
+        (("cos(x)", "--limits", "-pi/2", "pi/2"), "2"), (("-a*x", "-x", "x", "--limits", "0", "1",
+        "--constants", "a"), "-a/2"), ((r"\int_{-\infty}^{-1} \frac{dx}{x^2}",), "1"),
+    ):  # fmt: skip
+        code, out, err = run(*words)
+        assert code == 0 and out.strip() == expected, err
     assert run("x", "--limits", "0", "nan")[0] == 2
     assert run("sqrt(x)", "--limits", "-1", "1")[0] == 2
 
