@@ -3,7 +3,8 @@
 1. Families are generated: a fold (made, or one of `structures`), a Potts model on its contacts,
    sequences along a tree. Their column statistics are kept in OUT/features.
 2. A network on the shared pair transformer learns distance classes and hidden profiles from them,
-   `members` times from different seeds.
+   `members` times from different seeds. By further families, thinned to as few as one sequence,
+   its probabilities are calibrated.
 3. It is compared with couplings on generated families that it has not seen and, with `data`, on
    families with known structures: as it is, and fine-tuned on the families of the other parts.
    Controls: columns shuffled, profiles without couplings, one sequence alone, the trunk left
@@ -32,6 +33,14 @@ from sciml.errors import InputError
 from sciml.jsons import dumps
 from sciml.paths import atomic_write
 from sciml.protein import metrics, report
+from sciml.protein.calibration import (
+    Calibration,
+    Sample,
+    read_samples,
+    thinned,
+    write_samples,
+)
+from sciml.protein.calibration import fit as fit_calibration
 from sciml.protein.contact_features import ContactFeatures, contact_features
 from sciml.protein.contacts import (
     ContactConfig,
@@ -53,7 +62,7 @@ from sciml.protein.evaluation import (
 )
 from sciml.protein.families import Family, controls, read_families
 from sciml.protein.folding import fold
-from sciml.protein.folds import read_folds
+from sciml.protein.folds import Fold, read_folds
 from sciml.protein.generate import families
 from sciml.report import Page
 from sciml.report import plots as shared_plots
@@ -71,6 +80,9 @@ class Config:
     """Generated families to learn from [families]."""
     held_out: Annotated[int, Range(min=1)] = 16
     """Generated families to measure on [families]."""
+    calibration: Annotated[int, Range(min=0)] = 16
+    """Further generated families, thinned to 1, 4, 16, ... sequences, by which the probabilities of
+    contacts are calibrated; 0 leaves them as the network gives them [families]."""
     length: tuple[int, int] = (45, 105)
     """Shortest and longest chain of the generated families [residues]."""
     depth: tuple[int, int] = (200, 1600)
@@ -111,6 +123,7 @@ class Config:
 TINY = {
     "families": 4,
     "held_out": 2,
+    "calibration": 1,
     "length": (40, 44),
     "depth": (60, 100),
     "net": {
@@ -125,20 +138,25 @@ TINY = {
 }
 
 
+def chains_of(config: Config, count: int) -> list[Fold] | None:
+    """Structures to generate families on, homologues of test data left out; None: made folds."""
+    if config.structures is None:
+        return None
+    names = config.without.read_text().split("\n") if config.without else []
+    return read_folds(
+        config.structures,
+        length=config.length,
+        without=[name.split("\t")[0].strip() for name in names],
+        contacts=0.4,
+        most=count,
+        seed=config.seed,
+    )
+
+
 def generated(config: Config, out: Path) -> list[Item]:
     """Features of the generated families, made where they are not there yet."""
     count = config.families + config.held_out
-    chains = None
-    if config.structures is not None:
-        names = config.without.read_text().split("\n") if config.without else []
-        chains = read_folds(
-            config.structures,
-            length=config.length,
-            without=[name.split("\t")[0].strip() for name in names],
-            contacts=0.4,
-            most=count,
-            seed=config.seed,
-        )
+    chains = chains_of(config, count)
     group = GROUP if chains is None else 1  # made folds are cheaper together
     items: list[Item] = []
     with Bar("families", count) as bar:
@@ -223,6 +241,32 @@ def pretrained(config: Config, known: list[Item], out: Path) -> tuple[list[Conta
         settings = replace(config.train, seed=config.seed + member)
         nets.append(train_on(net, known, settings, out / f"member_{member}", config.crop))
     return nets, untrained
+
+
+def calibrated(config: Config, nets: list[ContactNet], out: Path) -> Calibration | None:
+    """How far the networks can be trusted, by families of their own thinned to few sequences."""
+    if not config.calibration:
+        return None
+    predictor = ContactPredictor(nets)
+    chains = chains_of(config, config.families + config.held_out + config.calibration)
+    samples: list[Sample] = []
+    with Bar("calibration", config.calibration) as bar:
+        for number in range(config.calibration):
+            fold_of = None if chains is None else [chains[-1 - number % len(chains)]]
+            seed = config.seed * 1000 + 500_000 + number
+
+            def make(path: Path, seed: int = seed, on: list[Fold] | None = fold_of) -> None:
+                family = families(1, seed, length=config.length, depth=config.depth, folds=on)[0]
+                distances = metrics.distances(family.cb)
+                found = map(contact_features, thinned(family.alignment, seed))
+                write_samples(path, [
+                    Sample.of(predictor.from_features(one).probability, distances, one.neff)
+                    for one in found
+                ])  # fmt: skip
+
+            samples += kept.once(out / f"{number:04d}.npz", read_samples, make)
+            bar.update(number + 1)
+    return fit_calibration(samples)
 
 
 def predictions(
@@ -371,7 +415,8 @@ def main(config: Config, out: Path) -> None:
     items = generated(config, out / "features" / "generated")
     known, unseen = items[config.held_out :], items[: config.held_out]
     nets, untrained = pretrained(config, known, out / "pretraining")
-    ContactPredictor(nets).save(out / "model.safetensors")
+    calibration = calibrated(config, nets, out / "calibration")
+    ContactPredictor(nets, calibration=calibration).save(out / "model.safetensors")
 
     chosen = predictions(nets, unseen)
     rows = couplings(unseen)

@@ -48,7 +48,7 @@ def predict_windows(
     Raises:
         InputError: even the joined result would be too large.
     """
-    from sciml.protein.contacts import EDGES, ContactPrediction, contact_probability
+    from sciml.protein.contacts import EDGES, ContactPrediction
 
     n = msa.columns
     if n > MAX_COLUMNS:
@@ -61,6 +61,7 @@ def predict_windows(
     weight = np.zeros((n, n), np.float32)
     classes = np.zeros((n, n, len(EDGES) + 1), np.float32)
     dca = np.zeros((n, n), np.float32)
+    probability = np.zeros((n, n), np.float32)
     for number, (part, index) in enumerate(_parts(msa, begins)):
         found = predict(part, np.stack([index, n - 1 - index], 1))
         near_end = np.minimum(np.arange(1, len(index) + 1), np.arange(len(index), 0, -1))
@@ -69,14 +70,14 @@ def predict_windows(
         weight[at, at] += share
         classes[at, at] += share[..., None] * found.distances
         dca[at, at] += share * found.dca
+        probability[at, at] += share * found.probability
         if progress is not None:
             progress(number + 1, len(begins))
     with np.errstate(invalid="ignore"):
         classes /= weight[..., None]
         dca /= weight
-    return ContactPrediction(
-        contact_probability(classes), classes, dca, msa.neff(), msa.row(0), windows=len(begins)
-    )
+        probability /= weight
+    return ContactPrediction(probability, classes, dca, msa.neff(), msa.row(0), windows=len(begins))
 
 
 def _parts(msa: Alignment, begins: list[int]) -> Iterator[tuple[Alignment, np.ndarray]]:

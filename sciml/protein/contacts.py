@@ -22,6 +22,7 @@ from torch.nn import functional as F
 from sciml.config import Range, from_dict, to_dict
 from sciml.errors import InputError, unknown
 from sciml.protein.alignment import Alignment
+from sciml.protein.calibration import Calibration
 from sciml.protein.contact_features import (
     NODE_FEATURES,
     NOISY,
@@ -276,8 +277,9 @@ class ContactPrediction:
     """What the network says of an alignment's columns.
 
     Attributes:
-        probability: [C, C] that two CB atoms are closer than 8 A.
-        distances: [C, C, 16] probabilities of the distance classes `EDGES`.
+        probability: [C, C] that two CB atoms are closer than 8 A, calibrated where the model is.
+        distances: [C, C, 16] probabilities of the distance classes `EDGES`, as the network gives
+            them: of shallow alignments it is too sure.
         dca: [C, C] corrected mean-field coupling scores, for comparison.
         neff: effective number of sequences.
         query: letters of the first row in these columns.
@@ -293,9 +295,18 @@ class ContactPrediction:
     windows: int = 1
 
     @classmethod
-    def of(cls, distances: np.ndarray, features: ContactFeatures, query: str) -> ContactPrediction:
+    def of(
+        cls,
+        distances: np.ndarray,
+        features: ContactFeatures,
+        query: str,
+        calibration: Calibration | None = None,
+    ) -> ContactPrediction:
         """From class probabilities and what they were predicted from."""
-        return cls(contact_probability(distances), distances, features.dca, features.neff, query)
+        probability = contact_probability(distances)
+        if calibration is not None:
+            probability = calibration(probability, features.neff)
+        return cls(probability, distances, features.dca, features.neff, query)
 
     def table(self, separation: int = 6) -> list[tuple[int, int, float]]:
         """(i, j, probability) from 0, most probable first, for pairs at least that far apart.
@@ -314,11 +325,18 @@ class ContactPrediction:
 class ContactPredictor:
     """Alignment in, contact probabilities out."""
 
-    def __init__(self, nets: ContactNet | Sequence[ContactNet], device: str = "auto") -> None:
+    def __init__(
+        self,
+        nets: ContactNet | Sequence[ContactNet],
+        device: str = "auto",
+        calibration: Calibration | None = None,
+    ) -> None:
         """Args:
         nets: one network, or several of one configuration whose probabilities are averaged.
         device: auto, cpu, cuda, ...
+        calibration: of the probabilities of contacts, by the number of sequences.
         """
+        self.calibration = calibration
         from sciml.device import choose
 
         self.device = choose(device, "fp32").device
@@ -335,11 +353,13 @@ class ContactPredictor:
             InputError: no such file, or it holds no contact network of this version.
         """
         described, state, path = files.read(name, "contact_config", "contact network")
+        kept = described.pop("calibration", None)
+        calibration = None if kept is None else Calibration.from_dict(kept, where=path)
         config = from_dict(ContactConfig, described, where=path)
         parts: dict[str, dict[str, Tensor]] = {}
         for key, value in state.items():
-            number, _, name = key.partition(".")
-            parts.setdefault(number, {})[name] = value
+            member, _, name = key.partition(".")
+            parts.setdefault(member, {})[name] = value
         if set(parts) != {str(number) for number in range(max(len(parts), 1))}:
             raise InputError(
                 f"numbers its networks {', '.join(sorted(parts))[:60]!r}, not from 0 on", where=path
@@ -356,16 +376,19 @@ class ContactPredictor:
                     where=path,
                 ) from error
             nets.append(net)
-        return cls(nets, device)
+        return cls(nets, device, calibration)
 
     def save(self, path: str | Path) -> None:
-        """Write the weights (safetensors, with the configuration in its metadata)."""
+        """Write the weights (safetensors, with configuration and calibration in its metadata)."""
         state = {
             f"{number}.{key}": value
             for number, net in enumerate(self.nets)
             for key, value in net.state_dict().items()
         }
-        files.write(path, state, "contact_config", to_dict(self.nets[0].config))
+        described = to_dict(self.nets[0].config)
+        if self.calibration is not None:
+            described["calibration"] = self.calibration.as_dict()
+        files.write(path, state, "contact_config", described)
 
     def predict(self, msa: Alignment | str | Path, columns: str = "all") -> np.ndarray:
         """[C, C] contact probabilities over the alignment's columns; see `predict_distances`."""
@@ -421,4 +444,4 @@ class ContactPredictor:
                 logits = torch.stack([net(batch)[0][0] for net in self.nets])
                 found.append(logits.softmax(-1).mean(0))
             classes = 0.5 * (found[0] + found[1].flip(0, 1))
-        return ContactPrediction.of(classes.cpu().numpy(), features, query)
+        return ContactPrediction.of(classes.cpu().numpy(), features, query, self.calibration)

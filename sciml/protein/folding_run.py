@@ -434,6 +434,7 @@ def _fold_alphafold(run: FoldRun, jobs: list[Job]) -> list[dict[str, Any]]:
 
 
 def _fold_coarse(run: FoldRun, jobs: list[Job]) -> list[dict[str, Any]]:
+    from sciml.protein.calibration import FEW, few
     from sciml.protein.contact_features import cost
     from sciml.protein.contacts import MAX_COLUMNS
     from sciml.protein.folding import fold
@@ -463,6 +464,8 @@ def _fold_coarse(run: FoldRun, jobs: list[Job]) -> list[dict[str, Any]]:
         for job in jobs:
             alignment = job.alignment.with_query(0)
             predicted = predictor.predict_distances(alignment)
+            if predicted.neff < FEW:
+                console.print(f"{job.name}: {few(predicted.neff)}; nor is its fold to be trusted")
             found = fold(predicted.distances, seed=run.seed)
             types = alignment.rows[0].astype(np.int64)
             atoms, mask = np.zeros((len(types), 37, 3)), np.zeros((len(types), 37))
