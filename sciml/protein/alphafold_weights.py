@@ -379,7 +379,8 @@ def from_arrays(
         raise InputError("; ".join(parts), where=where)
     parameters = dict(model.named_parameters())
     filled = set()
-    name, array = "", np.empty(0)
+    name = ""
+    array: Array = np.empty(0, np.float32)
     left_over = dict.fromkeys(names, 0)
     with torch.no_grad():
         for place in sorted(wanted, key=lambda place: place.array):

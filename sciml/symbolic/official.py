@@ -154,8 +154,8 @@ def from_symbolicmathematics(path: str | os.PathLike[str], heads: int = 8) -> Sy
     state |= {f"encoder.{name}": value for name, value in encoder.items() if "proj" not in name}
 
     def make() -> SymbolicMathematics:
-        depths = (layers(state, f"{side}.attentions.") for side in ("encoder", "decoder"))
-        return SymbolicMathematics(words, dim, heads, *depths, positions=positions)
+        deep, shallow = (layers(state, f"{side}.attentions.") for side in ("encoder", "decoder"))
+        return SymbolicMathematics(words, dim, heads, deep, shallow, positions)
 
     model = loading.build(make, state, where=path)
     loading.load_state(model, state, where=path)

@@ -12,6 +12,7 @@ import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.lib import format as form
@@ -61,7 +62,7 @@ def read_shapes(path: Path) -> dict[str, tuple[int, ...]]:
     return found
 
 
-def numbers(path: Path, name: str, array: NDArray) -> NDArray[np.float32]:
+def numbers(where: object, name: str, array: Any) -> NDArray[np.float32]:
     """An array in single precision and this machine's byte order.
 
     Raises:
@@ -71,7 +72,7 @@ def numbers(path: Path, name: str, array: NDArray) -> NDArray[np.float32]:
         value = np.ascontiguousarray(array, np.float32).reshape(np.shape(array))
         whole = bool(np.isfinite(value.sum(dtype=np.float64)))
     if not whole and not bool(np.isfinite(value).all()):
-        raise InputError(f"the array {name[:120]!r} holds NaN or infinity", where=path)
+        raise InputError(f"the array {name[:120]!r} holds NaN or infinity", where=where)
     return value
 
 

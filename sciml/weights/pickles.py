@@ -10,6 +10,7 @@ writes them.
 from __future__ import annotations
 
 import io
+import os
 import pickle
 import pickletools
 import re
@@ -37,7 +38,7 @@ _LEGACY = 4
 """Pickles at the start of a file from before torch 1.6: magic number, version, system, content."""
 
 
-def read(path: str | Path, what: str = "file of weights", *, whole: bool = True) -> Any:
+def read(path: str | os.PathLike[str], what: str = "file of weights", *, whole: bool = True) -> Any:
     """What `torch.save` wrote, on the CPU; tensors of a zip file stay in it until they are used.
 
     Args:

@@ -28,7 +28,7 @@ from sciml.errors import InputError
 
 MEMORY, SECONDS = 1 << 30, 5
 """Address space on top of what libraries and good files take [bytes]; processor time a file [s]."""
-ABSURD = (
+ABSURD: tuple[Any, ...] = (
     0, -1, 1, 3, 7, 100, 4097, 10**6, 10**9, 10**12, 2**31, 2**63 - 1, 2**63, 10**40, 0.5, 1e308,
     float("nan"), float("inf"), True, None, "8", "", [], [1], {}, "x:y", "os:system", "../a.py:B",
 )  # fmt: skip
@@ -216,14 +216,14 @@ def safetensors_changed(rng: np.random.Generator, path: Path) -> None:
     if rng.random() < 0.5:  # the header's own numbers
         data = path.read_bytes()
         size = int.from_bytes(data[:8], "little")
-        header = json.dumps(setting_changed(rng, json.loads(data[8 : 8 + size]))).encode()
-        path.write_bytes(len(header).to_bytes(8, "little") + header + data[8 + size :])
+        text = json.dumps(setting_changed(rng, json.loads(data[8 : 8 + size])))
+        path.write_bytes(len(text).to_bytes(8, "little") + text.encode() + data[8 + size :])
 
 
 def pickle_changed(rng: np.random.Generator, path: Path) -> None:
     state = torch.load(path, weights_only=True)
     nested = next((value for value in state.values() if isinstance(value, dict)), None)
-    changed = state_changed(rng, state if nested is None else nested)
+    changed: Any = state_changed(rng, state if nested is None else nested)
     if nested is not None:
         state[next(k for k, v in state.items() if v is nested)] = changed
         changed = state

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 import torch
@@ -116,14 +117,12 @@ def test_a_settings_file_brings_no_code(gift, setting, capsys):
 def test_one_named_in_the_call_is_loaded(gift, tmp_path):
     """By class, by name, or as one that has been imported; in another process, by name alone."""
     path, ran = gift
-    trunk = trunks.build("gift_from_far.py:Gift", dim=8)
+    trunk: Any = trunks.build("gift_from_far.py:Gift", dim=8)
     assert ran()
     trunks.save(trunk, tmp_path / "mine")
-    for again in (
-        trunks.load(tmp_path / "mine"),
-        trunks.load(tmp_path / "mine", type(trunk)),
-        trunks.load(tmp_path / "mine", "gift_from_far.py:Gift"),
-    ):
+    again: Any
+    for named in (None, type(trunk), "gift_from_far.py:Gift"):
+        again = trunks.load(tmp_path / "mine", named)
         assert type(again) is type(trunk)
         assert torch.equal(again.linear.weight, trunk.linear.weight)
     with pytest.raises(InputError, match="holds the trunk 'gift_from_far:Gift'"):
@@ -137,15 +136,15 @@ def test_one_named_in_the_call_is_loaded(gift, tmp_path):
     alone = [sys.executable, "-c", code, str(tmp_path / "mine")]
     said = subprocess.run(alone, capture_output=True, text=True, check=True).stdout
     assert "Your own is named in the call" in said
-    named = [*alone, "gift_from_far.py:Gift"]
-    assert subprocess.run(named, capture_output=True, text=True, check=True).stdout == "Gift\n"
+    told = [*alone, "gift_from_far.py:Gift"]
+    assert subprocess.run(told, capture_output=True, text=True, check=True).stdout == "Gift\n"
 
 
 def test_a_tagger_on_ones_own_trunk_opens_by_its_name(gift, tmp_path):
-    tagger = JetTagger.build({"name": "gift_from_far.py:Gift", "dim": 8}, ["a", "b"])
+    tagger: Any = JetTagger.build({"name": "gift_from_far.py:Gift", "dim": 8}, ["a", "b"])
     path = tagger.save(tmp_path / "model.safetensors")
     for trunk in ("gift_from_far.py:Gift", type(tagger.network.trunk), None):
-        again = JetTagger.from_pretrained(path, trunk)
+        again: Any = JetTagger.from_pretrained(path, trunk)
         assert torch.equal(again.network.head.weight, tagger.network.head.weight)
 
 
