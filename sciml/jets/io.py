@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Any
 
 import awkward as ak
-import numpy as np
 
 from sciml.errors import InputError, unknown
 from sciml.jets.readers.base import Reader
@@ -62,8 +61,8 @@ def open_jets(
 
     Args:
         path: Parquet; ROOT (JetClass trees, nanoAOD particle-flow candidates, Delphes); HDF5 (top
-            tagging, JetNet); npz (energyflow quark/gluon). Or a folder of such files, which is one
-            data set; its subfolders `key=value` are columns.
+            tagging, JetNet); npz (energyflow quark/gluon); HDF5 and npz with one array a column. Or
+            a folder of such files, which is one data set; its subfolders `key=value` are columns.
         format: one of `FORMATS`; found from the content if None.
         tree: name of the TTree or RNTuple in a ROOT file, if it has several.
         collection: name of the jets in a file of events (nanoAOD: FatJet, Delphes: JetAK8).
@@ -99,9 +98,9 @@ def open_jets(
 
         return open_hdf5(path, format)
     if magic[:4] == b"PK\x03\x04":
-        from sciml.jets.readers.energyflow import EnergyFlowReader
+        from sciml.jets.readers.energyflow import open_npz
 
-        return EnergyFlowReader(path)
+        return open_npz(path)
     raise InputError("is not a ROOT, Parquet, HDF5 or npz file", where=path)
 
 
@@ -203,9 +202,5 @@ def read(
     arrays = list(iterate(paths, columns, step=20_000, **options))
     if arrays:
         return ak.concatenate(arrays) if len(arrays) > 1 else arrays[0]
-    if columns is None:
-        with open_jets(expand(paths)[0], **options) as reader:
-            columns = reader.columns
-    lists = ak.Array([[0.0]])[:0]
-    empty = {n: lists if n.startswith("part_") else ak.Array(np.zeros(0)) for n in columns}
-    return ak.zip(empty, depth_limit=1)
+    with open_jets(expand(paths)[0], **options) as reader:
+        return reader.empty(list(reader.columns if columns is None else columns))

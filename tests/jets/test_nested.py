@@ -290,3 +290,34 @@ def test_a_table_of_fixed_size_lists(tmp_path, flat, small_tagger):
     got = small_tagger.tag(tmp_path / "x.parquet")
     assert np.abs(got.probabilities - small_tagger.predict(ragged)).max() < 1e-6
     assert not got.dropped.any()
+
+
+@pytest.mark.filterwarnings("ignore:.*were repaired")
+@pytest.mark.parametrize("kind", ["h5", "npz"])
+@pytest.mark.parametrize("fill", [0, -999, np.nan])
+@pytest.mark.parametrize("order", ["<f4", ">f4", "<f2"])
+def test_arrays_of_one_length_by_their_names(tmp_path, flat, small_tagger, kind, fill, order):
+    dense = {
+        n: ak.to_numpy(ak.fill_none(ak.pad_none(v, 12), fill)).astype(order)
+        for n, v in flat.items()
+        if n in COLUMNS
+    }
+    path = tmp_path / f"x.{kind}"
+    if kind == "npz":
+        np.savez_compressed(path, **dense, label_QCD=np.arange(6) > 2)
+    else:
+        with h5py.File(path, "w") as file:
+            for name, values in dense.items():
+                file[name] = values
+            file["label_QCD"] = np.arange(6) > 2
+    ragged = {n: ak.values_astype(v, order[1:]) for n, v in flat.items() if n in COLUMNS}
+    got = small_tagger.tag(path)
+    assert not got.flags.any() and not got.dropped.any()
+    assert np.abs(got.probabilities - small_tagger.predict(ragged)).max() < 1e-6
+    for step in (1, 4):
+        parts = [s.probabilities for _, s in small_tagger.stream(path, step=step)]
+        assert np.abs(np.concatenate(parts) - got.probabilities).max() < 1e-6
+    with io.open_jets(path) as reader:
+        parts = list(reader.iterate(["label_QCD", "part_px"], 2, 1, 6))
+        assert ak.concatenate(parts).label_QCD.tolist() == [False, False, True, True, True]
+        assert reader.empty(["part_px", "label_QCD"]).part_px.ndim == 2

@@ -1,7 +1,4 @@
-"""Quark and gluon jets of the energyflow package (npz): pT, rapidity, azimuth, PDG code.
-
-The arrays in an npz are compressed as a stream; they are read row by row, never as a whole.
-"""
+"""Quark and gluon jets of the energyflow package (npz): pT, rapidity, azimuth, PDG code."""
 
 from __future__ import annotations
 
@@ -17,14 +14,29 @@ from numpy.typing import NDArray
 from sciml.errors import InputError
 from sciml.jets.readers.base import Reader, guarded
 from sciml.jets.readers.events import PARTICLES, charge, identity
+from sciml.jets.readers.npy import header, rows_of
 
 MASSES = {
     11: 0.000511, 13: 0.10566, 22: 0.0, 130: 0.49761, 211: 0.13957, 310: 0.49761, 321: 0.49368,
     2112: 0.93957, 2212: 0.93827,
 }  # fmt: skip
 """Masses [GeV] of the codes that occur."""
-LIMIT = 1 << 33
-"""Largest array [bytes]: a damaged header must not promise more."""
+
+
+def open_npz(path: Path) -> Reader:
+    """The reader for what this npz holds: energyflow's X and y, or columns by name.
+
+    Raises:
+        InputError: damaged, or neither.
+    """
+    with guarded(path, "npz"):
+        archive = zipfile.ZipFile(path)
+        names = archive.namelist()
+    if "part_px.npy" in names:
+        from sciml.jets.readers.arrays import ArraysReader
+
+        return ArraysReader(path, "npz", archive)
+    return EnergyFlowReader(path, archive)
 
 
 class EnergyFlowReader(Reader):
@@ -32,23 +44,22 @@ class EnergyFlowReader(Reader):
 
     format = "npz"
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, archive: zipfile.ZipFile) -> None:
+        self.path, self._archive = path, archive
         with guarded(path, self.format):
-            self._archive = zipfile.ZipFile(path)
             members = self._archive.namelist()
             if "X.npy" not in members:
                 raise InputError(
                     f"holds no array X, but {', '.join(members[:6]) or 'nothing'}", where=path
                 )
             with self._archive.open("X.npy") as stream:
-                self._shape, self._dtype = _header(stream)
+                self._shape, self._dtype = header(stream)
             if len(self._shape) != 3 or self._shape[2] < 3:
                 raise ValueError(f"X has shape {self._shape}")
             self._labels: NDArray[Any] | None = None
             if "y.npy" in members:
                 with self._archive.open("y.npy") as stream:
-                    shape, dtype = _header(stream)
+                    shape, dtype = header(stream)
                     self._labels = np.frombuffer(stream.read(shape[0] * dtype.itemsize), dtype)
                 if len(self._labels) != self._shape[0]:
                     raise ValueError(f"{self._shape[0]} jets and {len(self._labels)} labels")
@@ -64,22 +75,10 @@ class EnergyFlowReader(Reader):
     def _batches(
         self, columns: list[str], step: int, start: int, stop: int
     ) -> Iterator[dict[str, Any]]:
-        row_bytes = int(np.prod(self._shape[1:])) * self._dtype.itemsize
-        with self._archive.open("X.npy") as stream:
-            _header(stream)
-            left = start * row_bytes
-            while left > 0:
-                skipped = len(stream.read(min(left, 1 << 22)))
-                if not skipped:
-                    raise EOFError("the array X ends early")
-                left -= skipped
-            for first in range(start, stop, step):
-                rows = min(step, stop - first)
-                data = stream.read(rows * row_bytes)
-                if len(data) < rows * row_bytes:
-                    raise EOFError("the array X ends early")
-                block = np.frombuffer(data, self._dtype).reshape(rows, *self._shape[1:])
-                yield self._convert(block, columns, first)
+        first = start
+        for block in rows_of(self._archive, "X.npy", step, start, stop):
+            yield self._convert(block, columns, first)
+            first += len(block)
 
     def _convert(self, block: NDArray[Any], columns: list[str], first: int) -> dict[str, Any]:
         mask = block[..., 0] > 0
@@ -115,19 +114,3 @@ class EnergyFlowReader(Reader):
 
     def close(self) -> None:
         self._archive.close()
-
-
-def _header(stream: Any) -> tuple[tuple[int, ...], np.dtype[Any]]:
-    """Shape and type of an array in .npy format; refuses pickled objects and absurd sizes."""
-    version = np.lib.format.read_magic(stream)
-    read = (
-        np.lib.format.read_array_header_1_0
-        if version == (1, 0)
-        else np.lib.format.read_array_header_2_0
-    )
-    shape, fortran, dtype = read(stream)
-    if dtype.hasobject or fortran or not np.issubdtype(dtype, np.number):
-        raise ValueError(f"an array of {dtype}, order {'F' if fortran else 'C'}")
-    if any(n < 0 for n in shape) or np.prod(shape, dtype=float) * dtype.itemsize > LIMIT:
-        raise ValueError(f"an array of shape {shape}")
-    return shape, dtype

@@ -36,12 +36,16 @@ def open_hdf5(path: Path, format: str | None) -> Reader:
         file.visit(names.append)
     if format in (None, "jetnet") and "particle_features" in file:
         return JetNetReader(path, file)
+    if "part_px" in file:
+        from sciml.jets.readers.arrays import ArraysReader
+
+        return ArraysReader(path, "HDF5", file)
     tables = [n for n in names if n.endswith("table") and isinstance(file[n], h5py.Dataset)]
     if format in (None, "top-tagging") and tables:
         return TopTaggingReader(path, file, tables[0])
     file.close()
     raise InputError(
-        f"holds neither a pandas table (top tagging) nor particle_features (JetNet), but "
+        f"holds no pandas table (top tagging), particle_features (JetNet) or part_px, but "
         f"{', '.join(names[:8]) or 'nothing'}",
         where=path,
     )
