@@ -212,8 +212,8 @@ REFUSED = {
                     ["--finetune.device", "cuda:9"], ["--classes", "QCD"]],
     "jet_mass": [["--data", NO], ["--start", NO], ["--target", "jet_wrong"],
                  ["--trunk.heads", "3"]],
-    "pretrain": [["--data", NO], ["--trunk", NO], ["--objective", NO], ["--start", NO],
-                 ["--train.monitor", "nonsense"], ["--trunk-settings", "{heads: 3}"]],
+    "pretrain": [["--data", NO], ["--trunk-settings", "{heads: 3}"], ["--objective", NO],
+                 ["--train.monitor", "nonsense"]],
     "protein_structure": [["--data", NO], ["--model", NO], ["--structures", NO],
                           ["--net.trunk.heads", "3"]],
     "symbolic_math": [["--sets", f"mine={NO}"], ["--sets", "other"], ["--exclude", NO],
@@ -231,9 +231,10 @@ def test_every_recipe_refuses_without_a_trace(name, tmp_path, capsys):
     mine.mkdir()
     settings = to_dict(recipes.load(name).config(tiny=True))
     (mine / "config.yaml").write_text("# mine\n" + yaml.safe_dump(settings))
-    for flags in REFUSED[name]:
-        refused(capsys, tmp_path, "run", name, "--tiny", *flags, "--out", tmp_path / "new" / "run")
-        refused(capsys, mine, "run", name, "--config", mine / "config.yaml", *flags, "--out", mine)
+    for k, flags in enumerate(REFUSED[name]):
+        new = ["--tiny", "--out", tmp_path / "new" / "run"]
+        own = ["--config", mine / "config.yaml", "--out", mine]
+        refused(capsys, tmp_path, "run", name, *(own if k % 2 else new), *flags)
 
 
 def test_two_processes_do_not_share_a_folder(recipe, tmp_path, capsys, monkeypatch):

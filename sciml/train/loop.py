@@ -30,7 +30,7 @@ from sciml.train.config import TrainConfig
 from sciml.train.log import Bar, MetricsLog, console
 from sciml.train.optim import Average, adamw, lr_factor
 from sciml.train.sampler import Examples, Plan, move, read
-from sciml.train.state import BEST, RESTART, TrainState, read_best, write_best
+from sciml.train.state import BEST, RESTART, TrainState, files, read_best, write_best
 
 
 class TrainingDiverged(InputError):
@@ -116,11 +116,20 @@ def fit(
     if len(dataset) == 0:
         raise InputError("there is nothing to train on: the data set is empty", where=out)
     parallel.rank_and_world()  # joins the group, of which the first process takes the lock
+    log = out / "metrics.jsonl"
+    had = log.exists()
     with locked(out):
-        return _fit(
-            module, dataset, config, out, collate, lengths, validate, title, quiet,
-            RESTART.get() if restart is None else restart,
-        )  # fmt: skip
+        try:
+            return _fit(
+                module, dataset, config, out, collate, lengths, validate, title, quiet,
+                RESTART.get() if restart is None else restart,
+            )  # fmt: skip
+        except InputError as error:
+            # Lines without a checkpoint help no rerun; those before a loss that diverged a person.
+            begun = had or next(iter(files(out / "checkpoints")), None)
+            if not begun and not isinstance(error, TrainingDiverged):
+                log.unlink(missing_ok=True)
+            raise
 
 
 def _fit(

@@ -105,7 +105,7 @@ class TrainState:
             ) from error
         # A later one is left from before this run went back to an earlier one.
         current = [old for step, old in before if step < self.step][-keep + 1 :] if keep > 1 else []
-        for old in _files(folder):
+        for old in files(folder):
             if old != path and old not in current:
                 old.with_suffix(".json").unlink(missing_ok=True)
                 old.unlink(missing_ok=True)
@@ -134,7 +134,7 @@ class TrainState:
         """
         skipped: list[str] = []
         lost = False
-        for path in reversed(_files(folder)):
+        for path in reversed(files(folder)):
             try:
                 saved, manifest = _read(path)
             except InputError as error:
@@ -302,7 +302,7 @@ def _step(path: Path) -> int | None:
     return int(found[1]) if found else None
 
 
-def _files(folder: Path) -> list[Path]:
+def files(folder: Path) -> list[Path]:
     """The checkpoints of which there is anything, oldest first: by weights or by manifest."""
     found = {}
     for path in (*folder.glob("step-*.safetensors"), *folder.glob("step-*.json")):
@@ -315,6 +315,6 @@ def checkpoints(folder: Path) -> list[tuple[int, Path]]:
     """(step, file) of the finished checkpoints in `folder`, oldest first."""
     return [
         (int(_step(path) or 0), path)
-        for path in _files(folder)
+        for path in files(folder)
         if path.exists() and path.with_suffix(".json").exists()
     ]
