@@ -34,6 +34,8 @@ class Refinement:
     """What has been learned about the generators that all cases need.
 
     Attributes:
+        whole: whether sine, cosine and exponential of a sum stay in one piece: fewer relations are
+            seen, and polynomials stay small.
         units: of each argument of exp and tan, the unit of which all multiples are whole.
         orders: of each root, the least common multiple of its orders.
         breaks: of each variable, a polynomial whose real roots separate the parts of the line.
@@ -41,6 +43,7 @@ class Refinement:
         stands_for: (exp or tan, symbol, unit) of a variable exp(unit symbol), tan(unit symbol / 2).
     """
 
+    whole: bool = False
     units: dict[str, Fraction] = field(default_factory=dict)
     orders: dict[str, int] = field(default_factory=dict)
     breaks: dict[str, Any] = field(default_factory=dict)

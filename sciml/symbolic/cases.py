@@ -55,10 +55,10 @@ class Case(Roots):
 
     def _summands(self, u: Quotient, i: int | None) -> list[tuple[Fraction, Quotient]]:
         """(rational factor, primitive quotient) of each term; a quotient of many terms by a sum
-        stays in one piece."""
+        stays in one piece, and so does everything where the refinement says so."""
         parts = [u.n]
-        whole = len(u.d) > 1 and len(u.n) > _MOST_TERMS and (i is None or not fd.degrees(u.n)[i])
-        if not whole:
+        long = len(u.d) > 1 and len(u.n) > _MOST_TERMS
+        if i is not None and fd.degrees(u.n)[i] or not (long or self.refinement.whole):
             parts = [fd.RING.from_dict({m: c}) for m, c in u.n.terms()]
         out = []
         for n in parts:

@@ -65,20 +65,27 @@ def attempt(
             that is what their derivative is right for.
         seconds: after which to give up.
     """
-    deadline = now() + seconds
-    refinement = Refinement()
+    started = now()
     proof = Proof()
     sizes = [node.args[0] for node in ex.subtrees(answer or ex.ZERO) if node.op in ("abs", "sign")]
-    try:
-        for _ in range(_ROUNDS):
-            try:
-                proof.suspects.clear()
-                proof.holds = _in_all_cases(f, g, variable, sizes, refinement, deadline, proof)
-                break
-            except Again:
-                continue
-    except _ERRORS:
-        pass
+    for whole, share in ((False, 0.6), (True, 1.0)):
+        refinement = Refinement(whole)
+        suspects = proof.suspects
+        try:
+            for _ in range(_ROUNDS):
+                try:
+                    proof.suspects = []
+                    proof.holds = _in_all_cases(
+                        f, g, variable, sizes, refinement, started + share * seconds, proof
+                    )
+                    break
+                except Again:
+                    continue
+        except _ERRORS:
+            pass
+        proof.suspects = suspects + proof.suspects
+        if proof.holds or suspects or proof.suspects:
+            break
     return proof
 
 
