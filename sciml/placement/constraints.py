@@ -19,7 +19,7 @@ do not concern it.
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -96,8 +96,8 @@ class Constraints:
     allowed uint8: bits of the orientations; halo [N, 4]: left bottom right top of the object as N;
     late: not bound by rules of initial placement; region: index into `regions` or -1; rail int8:
     +1 if the supply at the bottom (as N) is that of one-row cells, -1 if it is the other one;
-    site: index into `sites` or -1; die [V, 2]: corners, or None for the canvas itself; grid: places
-    are multiples of it (0: anywhere).
+    site: index into `sites` or -1; unplaced: the file gives it no place; die [V, 2]: corners, or
+    None for the canvas itself; grid: places are multiples of it (0: anywhere).
     """
 
     allowed: np.ndarray
@@ -107,6 +107,7 @@ class Constraints:
     region: np.ndarray
     rail: np.ndarray
     site: np.ndarray
+    unplaced: np.ndarray
     sites: tuple[str, ...] = ()
     regions: tuple[Region, ...] = ()
     blockages: Blockages = field(default_factory=Blockages)
@@ -124,6 +125,7 @@ class Constraints:
             region=np.full(nodes, -1),
             rail=np.ones(nodes, np.int8),
             site=np.full(nodes, -1),
+            unplaced=np.zeros(nodes, bool),
         )
 
     def bound_to(self) -> np.ndarray:
@@ -145,6 +147,16 @@ class Constraints:
         if (self.allowed != ANY_TURN).any():
             out.append("SYMMETRY")
         return out
+
+
+def settled(design: Design, nodes: np.ndarray) -> Design:
+    """The design with these nodes (a mask or indices) no longer marked as unplaced."""
+    rules = design.constraints
+    if rules is None or not rules.unplaced.any():
+        return design
+    unplaced = rules.unplaced.copy()
+    unplaced[nodes] = False
+    return replace(design, constraints=replace(rules, unplaced=unplaced))
 
 
 def turned_halo(halo: np.ndarray, orientation: np.ndarray) -> np.ndarray:

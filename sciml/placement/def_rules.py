@@ -47,6 +47,7 @@ def read_rules(
     sites = tuple(sorted({m.site for m in macros} - {""}))
     index = {name: k for k, name in enumerate(sites)}
     rules.site[:count] = [index.get(m.site, -1) for m in macros]
+    rules.unplaced[:count] = ~fields["placed"][:count]
     usual = _usual_supply(macros, fields, rows)
     for i, macro in enumerate(macros):
         if (lowest := macro.lowest_supply()) and lowest != usual:
@@ -57,7 +58,7 @@ def read_rules(
     _groups(file, components, regions, rules.region)
     return Constraints(
         **{key: getattr(rules, key) for key in ("allowed", "halo", "halo_soft", "late", "region",
-                                                "rail", "site")},
+                                                "rail", "site", "unplaced")},
         sites=sites, regions=tuple(regions.values()),
         blockages=_blockages(file, units, components), die=die, grid=library.grid or 1 / units,
     )  # fmt: skip

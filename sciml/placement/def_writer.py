@@ -80,6 +80,8 @@ def write(design: Design, path: Path) -> list[Path]:
     def at(i: int) -> str:
         mark = "FIXED" if design.fixed[i] else "PLACED"
         turned = ORIENTATIONS[design.orientation[i]]
+        if rules.unplaced[i]:
+            return "+ UNPLACED"
         return f"+ {mark} ( {round(low_x[i] * units)} {round(low_y[i] * units)} ) {turned}"
 
     # A DEF pin is on one net: a port on several nets gets a pin for each.

@@ -165,6 +165,7 @@ def read_def(path: str | os.PathLike[str], lef: Sequence[str | os.PathLike[str]]
         die = Canvas(0.0, 0.0, float(right) or 1.0, float(top) or 1.0)
     fields["kind"] = kind
     fields["constraints"] = read_rules(file, library, units, own, fields, rows, polygon)
+    fields.pop("placed")
     words = file.statement("DESIGN")
     name = text[int(words[0]) + 1] if len(words) and words[0] + 1 < len(text) else "design"
     return build(path, name=name, names=all_names, canvas=die, rows=rows, **fields, **nets)
@@ -207,9 +208,14 @@ def _rows(file: _Def, library: Library, units: float) -> Rows | None:
         try:  # ROW name site x y orientation [DO n BY m [STEP dx dy]]
             x, y = float(words[3]) / units, float(words[4]) / units
             n = int(words[7]) if len(words) > 7 else 1
+            if len(words) > 9 and int(words[9]) != 1:
+                raise text.error("rows whose sites stand one above the other are not supported",
+                                 int(at))  # fmt: skip
             step = float(words[11]) / units if len(words) > 11 and words[10] == "STEP" else 0.0
             turned = ORIENTATIONS.index(words[5])
-        except (ValueError, IndexError):
+        except (ValueError, IndexError) as error:
+            if isinstance(error, InputError):
+                raise
             raise text.error("expected ROW name site x y orientation DO n BY m STEP dx dy",
                              int(at)) from None  # fmt: skip
         pitch = step or library.sites.get(words[2], (0.0, 0.0))[0]
@@ -248,6 +254,8 @@ def _placed(file: _Def, dash: np.ndarray, units: float, fields: dict[str, np.nda
     fields["low_x"][which] = text.numbers(at + 2, "x") / units
     fields["low_y"][which] = text.numbers(at + 3, "y") / units
     fields["fixed"][which] = file.code[at] != _CODE["PLACED"]
+    fields["placed"] = np.zeros(n, bool)
+    fields["placed"][which] = True
     codes = {label.encode(): i for i, label in enumerate(ORIENTATIONS)}
     for token, k in zip((at + 5).tolist(), which.tolist(), strict=True):
         word = text.raw(token)

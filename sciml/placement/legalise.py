@@ -13,7 +13,7 @@ import numpy as np
 from numba import njit
 
 from sciml.errors import InputError
-from sciml.placement.constraints import turned_halo
+from sciml.placement.constraints import settled, turned_halo
 from sciml.placement.design import MACRO, Design
 from sciml.placement.macro_limits import GAP, limits_of
 
@@ -166,7 +166,7 @@ def legalise_macros(design: Design, raster: int = 96) -> Design:
             placed.append(np.array([[px, py, width[i], height[i]]]))
             halos.append(around[i : i + 1])
         if failed < 0:
-            return design.at(x, y)
+            return settled(design.at(x, y), movable)
         design = design.at(*_shelves(design, movable, width, height))
     raise InputError(
         f"no free place for macro {design.names[failed]!r} "

@@ -36,6 +36,7 @@ MOST_PAIRS = 100_000
 """Pairs that are named; of more, every node that overlaps something is named once."""
 
 RULES = {
+    "unplaced": "nodes without a place",
     "overlaps": "pairs of nodes that overlap",
     "outside": "nodes outside the die",
     "moved": "fixed nodes that were moved",
@@ -54,6 +55,7 @@ class Verdict:
 
     problems: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    unplaced: int = 0
     overlaps: int = 0
     overlap_area: float = 0.0
     outside: int = 0
@@ -180,9 +182,12 @@ def check(design: Design, reference: Design | None = None, tolerance: float = TO
     """Check a placement; `reference` says where fixed nodes must be."""
     verdict = Verdict()
     names = design.names
-    solid = np.flatnonzero(
-        ((design.kind == MACRO) | (design.kind == CELL)) & (design.width * design.height > 0)
-    )
+    hard = (design.kind == MACRO) | (design.kind == CELL)
+    if design.constraints is not None:
+        for i in np.flatnonzero(hard & design.constraints.unplaced).tolist():
+            verdict.add("unplaced", f"{names[i]!r} is not placed")
+        hard &= ~design.constraints.unplaced
+    solid = np.flatnonzero(hard & (design.width * design.height > 0))
     width, height = design.size()
     x, y = design.x, design.y
     strip = float(design.rows.height.min()) if design.rows and len(design.rows) else 0.0
@@ -214,7 +219,7 @@ def check(design: Design, reference: Design | None = None, tolerance: float = TO
         for i in np.flatnonzero(fixed_away).tolist():
             verdict.add("moved", f"fixed node {names[i]!r} was moved")
     if design.rows is not None and len(design.rows):
-        _check_rows(design, verdict, tolerance)
+        _check_rows(design, solid[design.kind[solid] == CELL], verdict, tolerance)
     if rules is not None:
         _check_turns(design, solid, verdict)
         _check_blockages(design, solid, boxes, verdict, tolerance)
@@ -281,12 +286,13 @@ class _RowIndex:
         self.most = int(np.unique(np.round(self.y, 6), return_counts=True)[1].max())
 
     def find(
-        self, bottom: np.ndarray, left: np.ndarray, right: np.ndarray, usable: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
+        self, bottom: np.ndarray, left: np.ndarray, right: np.ndarray, usable: np.ndarray,
+        of_cell: np.ndarray,
+    ) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
         """(a row [n] that holds left .. right at y = bottom, or -1; whether left is on a site).
 
-        usable [n, rows] bool or [n, 1]: which rows may serve whom. One on whose sites the cell is
-        comes first.
+        usable[of_cell] [n, rows]: which rows may serve whom. One on whose sites the cell is comes
+        first.
         """
         t = self.tolerance
         found, on_site = np.full(len(bottom), -1), np.zeros(len(bottom), bool)
@@ -295,7 +301,7 @@ class _RowIndex:
             r = np.minimum(first + k, len(self.y) - 1)
             fits = (np.abs(self.y[r] - bottom) <= t) & (left >= self.x0[r] - t)
             fits &= right <= self.x1[r] + t
-            fits &= usable[np.arange(len(r)), self.order[r] if usable.shape[1] > 1 else 0]
+            fits &= usable[of_cell, self.order[r]]
             steps = (left - self.x0[r]) / self.site[r]
             aligned = fits & (np.abs(steps - np.round(steps)) * self.site[r] <= max(t, 1e-6))
             found = np.where(aligned & ~on_site | fits & (found < 0), self.order[r], found)
@@ -303,21 +309,20 @@ class _RowIndex:
         return found, on_site
 
 
-def _check_rows(design: Design, verdict: Verdict, tolerance: float) -> None:
+def _check_rows(design: Design, cells: np.ndarray, verdict: Verdict, tolerance: float) -> None:
     rows, rules = design.rows, design.constraints
     assert rows is not None
     names = design.names
-    cells = np.flatnonzero((design.kind == CELL) & (design.width * design.height > 0))
     width, height = design.size()
     left = design.x[cells] - width[cells] / 2
     right = left + width[cells]
     bottom = design.y[cells] - height[cells] / 2
     high = height[cells]
     index = _RowIndex(design, tolerance)
-    usable = np.ones((len(cells), 1), bool)
+    usable, of_cell = np.ones((1, len(rows)), bool), np.zeros(len(cells), np.int64)
     if np.ptp(rows.height) > tolerance or (rows.sites and len(set(rows.sites)) > 1):
-        usable = _usable(design, cells, high)
-    row, on_site = index.find(bottom, left, right, usable)
+        usable, of_cell = _usable(design, cells, high)
+    row, on_site = index.find(bottom, left, right, usable, of_cell)
     # A cell of k rows' height needs the rows above it, too.
     own = rows.height[np.maximum(row, 0)]
     levels = np.where(row >= 0, np.maximum(np.round(high / own), 1), 1).astype(np.int64)
@@ -326,7 +331,9 @@ def _check_rows(design: Design, verdict: Verdict, tolerance: float) -> None:
     supply = np.zeros(len(cells), bool)
     for k in range(1, int(levels.max(initial=1))):
         part = np.flatnonzero((levels > k) & whole & (row >= 0))
-        above, _ = index.find(bottom[part] + k * own[part], left[part], right[part], usable[part])
+        above, _ = index.find(
+            bottom[part] + k * own[part], left[part], right[part], usable, of_cell[part]
+        )
         lost = above < 0
         lost |= np.abs(rows.height[np.maximum(above, 0)] - own[part]) > tolerance
         whole[part[lost]] = False
@@ -358,17 +365,22 @@ def _check_rows(design: Design, verdict: Verdict, tolerance: float) -> None:
         verdict.add("turned", line)
 
 
-def _usable(design: Design, cells: np.ndarray, high: np.ndarray) -> np.ndarray:
-    """[n, rows]: rows of the cell's own site, if there are any; else those not higher than it."""
+def _usable(design: Design, cells: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """([sort, rows] which rows serve a sort of cell, sort of each cell).
+
+    Those of the cell's own site, if there are any; else all that are not higher than it.
+    """
     rows, rules = design.rows, design.constraints
     assert rows is not None
-    usable = rows.height[None] <= high[:, None] + TOLERANCE
+    site = np.full(len(cells), -1) if rules is None else rules.site[cells]
+    sorts, sort = np.unique(np.stack([np.round(high, 6), site], 1), axis=0, return_inverse=True)
+    usable = rows.height[None] <= sorts[:, :1] + TOLERANCE
     if rules is not None and rows.sites is not None:
-        for s, site in enumerate(rules.sites):
-            of_site = np.array([name == site for name in rows.sites])
+        for k, s in enumerate(sorts[:, 1].astype(int).tolist()):
+            of_site = np.array([s >= 0 and name == rules.sites[s] for name in rows.sites])
             if of_site.any():
-                usable[rules.site[cells] == s] = of_site
-    return usable
+                usable[k] = of_site
+    return usable, sort.ravel()
 
 
 # -- rules of the files --------------------------------------------------------------------

@@ -12,7 +12,7 @@ import numpy as np
 
 from sciml.errors import InputError
 from sciml.placement.annealing import Annealer, AnnealingConfig, zero_start
-from sciml.placement.constraints import HARD, Blockages
+from sciml.placement.constraints import HARD, Blockages, settled
 from sciml.placement.cost import proxy_cost
 from sciml.placement.design import CELL, MACRO, Design
 from sciml.placement.legalise import legalise_macros
@@ -142,6 +142,7 @@ def place(
         stopped = annealer.stage < config.stages and not annealer.idle
         result, history, evaluations = best.result(), annealer.history, annealer.moves
     result = replace(result, fixed=original.fixed, constraints=original.constraints)
+    result = settled(result, ~design.fixed)
     if not (has_cells and movable != "macros"):
         snapped = on_grid(result)
         if len(check(snapped).problems) <= len(check(result).problems):

@@ -16,6 +16,7 @@ import numpy as np
 from numba import njit
 
 from sciml.errors import InputError
+from sciml.placement.constraints import settled
 from sciml.placement.design import CELL, Design
 from sciml.placement.stretches import Group, groups, stretches, suits
 
@@ -180,7 +181,7 @@ def legalise_cells(design: Design) -> Design:
         # Cells of later groups are not there yet; those of earlier ones stay.
         placed = _legalise_group(placed, group, left)
         left = left & ~members
-    return placed
+    return settled(placed, movable)
 
 
 def _legalise_group(design: Design, group: Group, absent: np.ndarray) -> Design:

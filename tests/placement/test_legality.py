@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from sciml.errors import InputError
 from sciml.placement import check, read_design, write_design
 from sciml.placement.placer import place
+from sciml.placement.rows import legalise_cells
 
 sys.path.insert(0, str(Path(__file__).parent))
 from legality_cases import TURNS, Case, faults, make, scatter
@@ -284,3 +285,52 @@ def test_every_one_of_many_that_lie_on_a_heap_is_named(folder):
     verdict = check(design_of(folder, cells))  # 1.3 million pairs
     named = {name for line in verdict.problems for name in re.findall(r"'(c\d+)'", line)}
     assert len(named) == 1600 and verdict.overlaps >= 1_000_000
+
+
+def test_what_is_unplaced_is_not_legal_until_it_is_placed(folder):
+    lines = ["a INV + UNPLACED", "b INV", "m RAM + UNPLACED", "c INV + PLACED ( 20000 0 ) N"]
+    design = design_of(folder, lines)
+    assert check(design).problems == [f"{name!r} is not placed" for name in "abm"]
+    write_design(design, folder / "again" / "b.def")
+    assert check(read_design(folder / "again" / "b.def")).unplaced == 3
+    macros = place(design, budget=500, by_moves=True)
+    assert check(macros.design).unplaced == 2 and not macros.scores["legal"]
+    cells = place(macros.design, budget=1, movable="cells", start="file")
+    assert cells.scores["legal"]
+
+
+def test_rows_of_bookshelf_say_how_cells_are_turned_if_they_differ(folder):
+    design = design_of(folder, [f"c{k} INV + PLACED ( 0 {2000 * k} ) N" for k in range(4)])
+    with pytest.warns(UserWarning, match="cannot say SYMMETRY"):
+        write_design(design, folder / "y.aux")
+    again = read_design(folder / "y.aux")
+    turned = [f"cell 'c{k}' is turned N in a row FS" for k in (1, 3)]
+    assert check(design).problems == check(again).problems == turned
+    placed = legalise_cells(again)
+    assert check(placed).legal and placed.orientation.tolist() == [0, 3, 0, 3]
+    text = (folder / "y.scl").read_text()
+    (folder / "y.scl").write_text(text.replace("Siteorient : FS", "Siteorient : N"))
+    assert check(read_design(folder / "y.aux")).legal  # N everywhere says nothing
+
+
+def test_cells_of_two_sites_stand_on_rows_of_their_own(folder):
+    rows = "".join(f"ROW t{k} tall 0 {4000 * k} N DO 100 BY 1 STEP 400 0 ;\n" for k in range(10))
+    lines = [f"c{k} INV + PLACED ( 0 0 ) N" for k in range(30)]
+    lines += [f"t{k} TALL + PLACED ( 200 2000 ) N" for k in range(5)]
+    design_of(folder, lines[:1])
+    tall = (
+        "SITE tall CLASS CORE ; SIZE 0.4 BY 4 ; END tall\nMACRO TALL CLASS CORE ; "
+        "SIZE 0.8 BY 4 ; SITE tall ; END TALL\nEND LIBRARY"
+    )
+    (folder / "a.lef").write_text((LEF % "").replace("END LIBRARY", tall))
+    text = (folder / "a.def").read_text().replace("COMPONENTS 1 ;\n", rows + "COMPONENTS 35 ;\n")
+    text = text.replace(f"- {lines[0]} ;\n", "".join(f"- {line} ;\n" for line in lines))
+    (folder / "a.def").write_text(text)
+    design = read_design(folder / "a.def")
+    verdict = check(design)
+    assert verdict.off_row == 5 and all(f"cell 't{k}' is not on a row" in verdict.problems
+                                        for k in range(5))  # fmt: skip
+    placed = legalise_cells(design)
+    assert check(placed).legal
+    corner = placed.x[30:] - 0.4, placed.y[30:] - 2
+    assert all((abs(c / s - (c / s).round()) < 1e-9).all() for c, s in zip(corner, (0.4, 4.0)))
