@@ -13,7 +13,6 @@ import tyro
 
 from sciml.errors import InputError, unknown
 
-
 _EXPRESSIONS: set[Callable[..., Any]] = set()
 
 

@@ -33,7 +33,7 @@ def _at(z: Ball, *points: int) -> bool:
 
 def _off_axis(z: Ball) -> bool:
     """Whether z may leave the real axis: only then can a cut be crossed along the real line."""
-    return bool(z.imag != 0)
+    return not z.imag == 0  # a ball is unequal to 0 only where it does not hold 0
 
 
 def _cut(z: Ball, beyond: int, upward: bool = False) -> bool:
@@ -516,7 +516,7 @@ def resolved(e: Expr, x: str, middle: Any, keep: Collection[Expr] = ()) -> Expr:
             z = Program(q).balls({x: middle})[0]
         except _ERRORS:
             return 0
-        if not z.is_finite() or z.imag != 0 or z.real.contains(0):
+        if not z.is_finite() or not z.imag == 0 or z.real.contains(0):
             return 0
         return 1 if z.real > 0 else -1
 

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from decimal import Decimal
 from fractions import Fraction
 from math import gcd, lcm
 from typing import Any
@@ -37,6 +38,18 @@ from sciml.symbolic.worker import Worker
 
 
 # ------------------------------------------------------------------ the front
+def read_ends(limits: Any, read: Callable[[Any], Expr]) -> tuple[End, End]:
+    """Both limits of integration.
+
+    Raises:
+        InputError: for what is no pair of limits.
+    """
+    if isinstance(limits, str) or not hasattr(limits, "__len__") or len(limits) != 2:
+        raise InputError(f"limits must be two, (low, high), got {limits!r}")
+    low, high = limits
+    return read_end(low, read), read_end(high, read)
+
+
 def read_end(value: Any, read: Callable[[Any], Expr]) -> End:
     """A limit of integration: a number, an expression, or infinity in any spelling.
 
@@ -50,6 +63,8 @@ def read_end(value: Any, read: Callable[[Any], Expr]) -> End:
         raise InputError(f"a limit must be a number or oo, got {value!r}")
     if type(value).__module__ == "numpy" and getattr(value, "ndim", 1) == 0:
         value = value.item()
+    if isinstance(value, (Fraction, Decimal)) or type(value).__name__ == "mpf":
+        return End(ex.number(Fraction(str(value))))
     return End(read(value))
 
 

@@ -69,7 +69,7 @@ def sign_of(c: Expr) -> int:
     """1 or -1 for a real constant."""
     with precision(300):
         z = ball(c)
-    if not z.is_finite() or z.imag != 0 or z.real.contains(0):
+    if not z.is_finite() or not z.imag.contains(0) or z.real.contains(0):
         raise Unknown
     return 1 if z.real > 0 else -1
 
@@ -238,7 +238,9 @@ class Leading:
             return _constant(ex.call("exp", u.c))
         if u.bound or u.a is None:
             raise Unknown
-        if u.a < 0 and sign_of(u.c) < 0:
+        with precision(300):
+            falls = ball(u.c).real < 0
+        if u.a < 0 and falls:
             return Term(ex.ONE, None, bound=True)
         if u.a == 0 and u.b == 1 and u.c.op == "num" and u.c.value < 0:
             return Term(ex.ONE, -u.c.value / 2, bound=True)  # exp(c log(1/t) + smaller terms)

@@ -14,6 +14,7 @@ from typing import Any
 
 from sciml.errors import InputError
 from sciml.symbolic import expression as ex
+from sciml.symbolic.algebra import ex_expand
 from sciml.symbolic.breaks import Cell, exact, resolved, touches, troubles
 from sciml.symbolic.clock import now
 from sciml.symbolic.confirm import AGREEMENT, NEAR, STRICT, Piece, confirmed, quadrature
@@ -372,6 +373,7 @@ def _charts(low: End, high: End) -> list[Chart]:
 def _sizes(big: Expr, x: str) -> list[Expr]:
     """What F may jump by: pi times the factors of its functions with cuts."""
     out: dict[Expr, None] = {}
+    big = ex_expand(big)
     for term in big.args if big.op == "add" else (big,):
         factors = term.args if term.op == "mul" else (term,)
         if any(g.op in ("atan", "acot", "asin", "acos", "log", "acsc", "asec", "atanh", "acoth")

@@ -98,9 +98,9 @@ def integrate(
     elif type(f).__name__ == "Integral":
         f, variable, limits = integral_parts(f, variable, limits)
     if limits is not None:
-        from sciml.symbolic.definite import between, read_end
+        from sciml.symbolic.definite import between, read_ends
 
-        ends = read_end(limits[0], read), read_end(limits[1], read)
+        ends = read_ends(limits, read)
     e = read(f)
     _check_timeout(timeout)
     x = check_symbols(e, variable_name(variable), _constants(constants), symbols)

@@ -241,6 +241,7 @@ def test_known_values() -> None:
         ("sqrt(x)", 0, 4, "16/3"), ("sin(x)", 0, "pi/2", "1"), ("x**3", -2, 2, "0"),
         ("1/(2+cos(x))", 0, "2*pi", "2*pi/sqrt(3)"), ("1/x", "oo", "oo/1", None),
         ("exp(I*x)", 0, "pi", "2*I"), ("exp(2*I*x)", 0, "pi/4", "1/2+I/2"),
+        ("1/(2+exp(I*x))", 0, "2*pi", "pi"), ("exp(I*x-x)", 0, "oo", "1/2+I/2"),
         ("sin(x)/x", 0, "oo", "pi/2"), ("cos(10**6*x)", 0, 1, "sin(10**6)/10**6"),
         ("cos(4*x)/(2+cos(x))", 0, 0, "0"),
     ):  # fmt: skip
@@ -282,6 +283,11 @@ def test_other_forms_of_limits() -> None:
     ):  # fmt: skip
         with pytest.raises(InputError, match=what):
             value("x**2", low, high)
+    for limits in ((0,), (0, 1, 2), "01", 5):
+        with pytest.raises(InputError, match="must be two"):
+            integrate("x", limits=limits)
+    third = integrate("x", limits=(Fraction(1, 3), mpmath.mpf("0.5")))
+    assert third.expression is parse("5/72")
     for text, low in (("sqrt(x)", -1), ("log(x)", -2), ("asin(x)", -3)):
         with pytest.raises(InputError, match="not real"):
             value(text, low, 1)
