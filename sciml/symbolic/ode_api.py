@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,7 +12,7 @@ from sciml.symbolic.expression import Expr
 from sciml.symbolic.ode import order_of
 from sciml.symbolic.parser import Unknown, parse
 from sciml.symbolic.powers import as_powers, exceptions
-from sciml.symbolic.printing import symbols_of
+from sciml.symbolic.printing import symbols_of, to_sympy
 from sciml.symbolic.reading import doubtful, reserved
 from sciml.symbolic.result import Result
 from sciml.symbolic.shipped import model_path
@@ -31,9 +31,22 @@ class Solution:
     status: str
     how: str
     holds: str
+    symbols: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
+
+    @property
+    def expr(self) -> Any:
+        """The expression in SymPy; c1 and c2 are C1 and C2 there."""
+        return _with_constants(to_sympy(self.expression, self.symbols))
 
     def __str__(self) -> str:
         return f"{self.expression} = c1" if self.implicit else str(self.expression)
+
+
+def _with_constants(plain: Any) -> Any:
+    import sympy as sp
+
+    names = {sp.Symbol("c1"): sp.Symbol("C1"), sp.Symbol("c2"): sp.Symbol("C2")}
+    return plain.xreplace(names)
 
 
 @dataclass(frozen=True)
@@ -70,8 +83,7 @@ class OdeResult(Result):
         plain = Result.expr.fget(self)  # type: ignore[attr-defined]
         if plain is None:
             return None
-        names = {sp.Symbol("c1"): sp.Symbol("C1"), sp.Symbol("c2"): sp.Symbol("C2")}
-        plain = plain.xreplace(names)
+        plain = _with_constants(plain)
         if not self.implicit:
             return plain
         x = self.symbols.get(self.variable) or sp.Symbol(self.variable)
@@ -207,9 +219,10 @@ def dsolve(
     if message is None:
         message = before[-1] if before else {"status": "timeout", "how": "the time ran out"}
     answer = load(message["answer"]) if message.get("answer") else None
+    symbols = symbols_of(ode, variable)
     others, singular = (
         tuple(Solution(as_powers(load(s["answer"])), s["kind"] == "implicit", s["status"], s["how"],
-                       s["holds"]) for s in message.get(key, ()))
+                       s["holds"], symbols) for s in message.get(key, ()))
         for key in ("others", "singular")
     )  # fmt: skip
     note = message.get("note", "")
@@ -220,6 +233,6 @@ def dsolve(
     return OdeResult(
         str(residual), answer, message["status"], message.get("method", ""),
         message.get("how", ""), message.get("holds", ""), time.perf_counter() - started,
-        symbols_of(ode, variable), name, x, message.get("kind") == "implicit",
+        symbols, name, x, message.get("kind") == "implicit",
         note=note, others=others, singular=singular,
     )  # fmt: skip

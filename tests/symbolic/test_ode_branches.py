@@ -176,3 +176,70 @@ def test_readings_of_derivatives() -> None:
     for text in (r"\frac{dy}{dt} = y", "y' = y; y(0) = 1", "y(0) = 1", r"y\,dx + x\,dy = 0"):
         with pytest.raises(Exception, match="character"):
             _read(text)
+
+
+def test_sympy_gets_them_in_its_own_symbols() -> None:
+    import sympy as sp
+
+    t, u = sp.Symbol("t", positive=True), sp.Function("u")
+    found = dsolve(u(t).diff(t) ** 2 - 4 * u(t), timeout=30, sympy=False)
+    assert found.expr.free_symbols == {t, sp.Symbol("C1")}
+    assert [s.expr for s in found.singular] == [0]
+    round_ = dsolve(u(t) * u(t).diff(t) + t, timeout=30, sympy=False)
+    assert sp.simplify(round_.others[0].expr + round_.expr) == 0
+
+
+def _slope(f, x):
+    import mpmath
+
+    h = mpmath.mpf(10) ** -18
+    return (f(x + h) - f(x - h)) / (2 * h)
+
+
+@pytest.mark.slow
+def test_random_equations_by_differences() -> None:
+    """No answer is refuted by central differences of sixty digits, by another evaluation."""
+    import mpmath
+
+    from sciml.symbolic.evaluate import evaluate
+    from sciml.symbolic.ode import solve_job
+    from sciml.symbolic.wire import dump, load
+
+    rng = random.Random(11)
+    of_x = ("x", "1", "x^2", "sin(x)", "exp(x)", "1/x", "sqrt(x)", "abs(x)", "log(x)")
+    of_y = ("y", "y^2", "sqrt(y)", "abs(y)", "exp(y)", "sin(y)", "1/y", "(y-1)", "(y^2+1)",
+            "log(y)", "y^(2/3)", "sign(y)", "sqrt(1-y^2)", "abs(y-2)")  # fmt: skip
+    looked_at = 0
+    for turn in range(40):
+        g, h = rng.choice(of_x), rng.choice(of_y)
+        text = (f"y' = {g}*{h}", f"y'^2 = {g}*{h}", f"y*y' = {g}*{h}")[turn % 3]
+        residual = _read(text)
+        job = {"f": dump(residual), "variable": "x", "function": "y", "timeout": 6, "sympy": False}
+        found = solve_job(job, lambda message: None)
+        several = [found] if found.get("answer") else []
+        several += [*found.get("others", ()), *found.get("singular", ())]
+        for solution in several:
+            answer = load(solution["answer"])
+            if solution["kind"] != "explicit" or "only" in solution["holds"]:
+                continue
+            for _ in range(20):
+                c = rng.uniform(-3, 3)
+
+                def value(x, answer=answer, c=c):
+                    given = {"x": x, "c1": c}
+                    return evaluate(answer, {n: given[n] for n in answer.free}, "mpmath")
+
+                with mpmath.workdps(60):
+                    x = mpmath.mpf(rng.uniform(-3, 3))
+                    try:
+                        point = {"x": x, "y": value(x), "y'": _slope(value, x)}
+                        parts = [evaluate(t, {n: point[n] for n in t.free}, "mpmath")
+                                 for t in residual.args]  # fmt: skip
+                    except (ValueError, ZeroDivisionError):
+                        continue
+                    size = sum(abs(p) for p in parts)
+                    if not mpmath.isfinite(size) or any(abs(p.imag) > 1e-12 for p in parts):
+                        continue
+                    assert abs(sum(parts)) <= 1e-9 * size + 1e-20, (text, str(answer), point)
+                    looked_at += 1
+    assert looked_at > 300
