@@ -131,7 +131,8 @@ def verify(
 
     found = check(integrand, answer, variable, constants=constants, timeout=timeout)
     beside = f" ({NOT_PROVED})" if found.status == "sampled" else ""
-    print(f"{found.status}: {found.how} {found.holds}".rstrip() + beside)
+    where = found.holds.removeprefix("nowhere").strip()
+    print(f"{found.status}: {found.how}{f', {where}' if where else ''}{beside}")
     if found.note:
         print(found.note)
     return 0 if found.agrees else 1
