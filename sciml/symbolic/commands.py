@@ -130,9 +130,9 @@ def verify(
     from sciml.symbolic.solve import verify as check
 
     found = check(integrand, answer, variable, constants=constants, timeout=timeout)
-    beside = f" ({NOT_PROVED})" if found.status == "sampled" else ""
-    where = found.holds.removeprefix("nowhere").strip()
-    print(f"{found.status}: {found.how}{f', {where}' if where else ''}{beside}")
+    beside = NOT_PROVED if found.status == "sampled" else ""
+    parts = (found.how, found.holds.removeprefix("nowhere").strip(), beside)
+    print(f"{found.status}: " + "; ".join(part for part in parts if part))
     if found.note:
         print(found.note)
     return 0 if found.agrees else 1
@@ -269,7 +269,8 @@ def _solve_one(row: dict[str, Any], timeout: float, model: str | None, worker: A
             "seconds": round(found.seconds, 4), "how": found.how, "holds": found.holds,
             "proof": found.proof, "note": found.remarks(),
             "candidate": None if found.candidate is None else str(found.candidate),
-            **{k: v for k, v in found.as_dict().items() if k in ("others", "singular")}}  # fmt: skip
+            **{k: v for k, v in found.as_dict().items()
+               if k in ("others", "singular")}}  # fmt: skip
 
 
 def _solve_all(
