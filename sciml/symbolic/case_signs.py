@@ -157,6 +157,11 @@ class Signs:
         """Whether a chosen sign is of a polynomial without the variable."""
         return variable not in self.free.get(key, {variable})
 
+    def holds(self, name: str, variable: str) -> bool:
+        """Whether a generator, given by its name, depends on the variable."""
+        i = self.index.get(name)
+        return i is None or variable in self.generators[i].symbols
+
     def name(self, p: Poly) -> str:
         """A polynomial as text that is the same in every case."""
         terms = []

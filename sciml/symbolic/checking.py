@@ -176,6 +176,9 @@ class _Sides:
                     continue
                 gap, real = f - g, bool(f.imag.contains(0))
                 if not gap.contains(0):
+                    if real and not f.imag == 0:  # or so it seems: a small part is a part
+                        ctx.prec = self.precisions[-1] + 4000
+                        real = bool(self.program.balls(self._point(values))[0].imag.contains(0))
                     return False, real
                 size = abs(f).upper()
                 if abs(gap).upper() <= arb(10) ** -self.digits * (size if size > 1 else 1):

@@ -118,7 +118,7 @@ def _in_all_cases(
                     raise Failure("too many signs") from None
                 waiting += [{**signs, split.key: side} for side in (1, -1)]
                 continue
-            fixed = [(n, v) for n, v in samples.items() if n in constants]
+            fixed = [(n, v) for n, v in samples.items() if not case.holds(n, variable)]
             fixed += [(k, Fraction(v)) for k, v in signs.items() if case.free_of(k, variable)]
             choice = tuple(sorted(fixed))
             if same:
