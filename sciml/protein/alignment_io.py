@@ -165,7 +165,12 @@ def read_fasta(path: str | Path) -> list[tuple[str, str]]:
     found = []
     with open_binary(path) as stream:
         for name, letters in read_records(stream, path):
-            text = letters.translate(_UPPER, b" \t-.*")
+            text = letters.translate(_UPPER, b" \t-.").rstrip(b"*")
+            if b"*" in text:
+                raise InputError(
+                    f"{name[:60]!r} goes on after a stop ('*')", where=path,
+                    hint="Give what is before and after it as sequences of their own",
+                )  # fmt: skip
             codes = np.frombuffer(text.translate(_TABLE), np.uint8)
             if (codes > GAP).any():
                 bad = chr(text[int(np.argmax(codes > GAP))])

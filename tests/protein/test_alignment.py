@@ -132,6 +132,15 @@ def test_unaligned_fasta() -> None:
         read_fasta(CORPUS / "header_only.fasta")
 
 
+def test_a_stop_ends_a_sequence(tmp_path: Path) -> None:
+    path = tmp_path / "x.fasta"
+    path.write_text(">a\nMKVL*\n>b\nAC-D.E**\n")
+    assert read_fasta(path) == [("a", "MKVL"), ("b", "ACDE")]
+    path.write_text(">a\nMKVL*ACDE\n")
+    with pytest.raises(InputError, match="goes on after a stop"):
+        read_fasta(path)
+
+
 @settings(max_examples=150, deadline=None)
 @given(data=st.binary(max_size=200), suffix=st.sampled_from([".a3m", ".fasta", ".sto", ".a3m.gz"]))
 def test_random_bytes_never_crash(tmp_path_factory, data: bytes, suffix: str) -> None:  # type: ignore[no-untyped-def]

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from sciml.errors import InputError
 from sciml.protein import residues
+from sciml.protein.prediction import Prediction
 from sciml.protein.residues import ATOM37_INDEX, RESIDUES, THREE_LETTER, one_letter
 from sciml.protein.structure import read_chain, read_chains, write_structure
 from sciml.protein.templates import read_templates
@@ -279,3 +280,18 @@ def test_no_number_that_is_none_is_written(tmp_path: Path, suffix: str, bad: flo
             last = {kind: given[kind]}
             write_structure(path, types, given["atoms"], mask, **last)  # type: ignore[arg-type]
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("where", ["coordinates", "plddt", "pae", "distogram"])
+def test_a_prediction_that_is_no_number_writes_nothing(tmp_path: Path, where: str) -> None:
+    types, atoms, mask = model()
+    values = {"coordinates": atoms, "plddt": np.full(5, 50.0), "pae": np.ones((5, 5)),
+              "distogram": np.full((5, 5, 64), 1 / 64)}  # fmt: skip
+    whole = Prediction(name="x", types=types, atom_mask=mask, **values)  # type: ignore[arg-type]
+    values[where] = values[where].copy()
+    values[where][1] = np.nan
+    broken = Prediction(name="y", types=types, atom_mask=mask, **values)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="not finite or beyond"):
+        broken.write(tmp_path)
+    assert not list(tmp_path.iterdir())
+    assert len(whole.write(tmp_path)) == 5
