@@ -15,7 +15,7 @@ from typing import Any
 from sciml.errors import InputError
 from sciml.symbolic import expression as ex
 from sciml.symbolic.algebra import ex_expand
-from sciml.symbolic.breaks import Cell, exact, resolved, touches, troubles
+from sciml.symbolic.breaks import Cell, resolved, troubles
 from sciml.symbolic.clock import now
 from sciml.symbolic.confirm import AGREEMENT, NEAR, STRICT, Piece, confirmed, quadrature
 from sciml.symbolic.evaluate import Program
@@ -25,6 +25,7 @@ from sciml.symbolic.intervals import real as real_number
 from sciml.symbolic.onesided import Limit, limit, order
 from sciml.symbolic.quadrature import ERRORS
 from sciml.symbolic.wire import dump, load
+from sciml.symbolic.zeros import exact, touches
 
 SHARE = 0.65
 """Of the time, what the search for an antiderivative may use."""

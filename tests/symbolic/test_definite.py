@@ -15,7 +15,7 @@ import sympy as sp
 from sciml.cli import main
 from sciml.errors import InputError
 from sciml.symbolic import integrate
-from sciml.symbolic.breaks import exact, locate, resolved, troubles
+from sciml.symbolic.breaks import resolved, troubles
 from sciml.symbolic.clock import now
 from sciml.symbolic.definite import content, definite
 from sciml.symbolic.intervals import Chart, End, charts, infinity, precision
@@ -23,6 +23,7 @@ from sciml.symbolic.onesided import limit
 from sciml.symbolic.parser import parse
 from sciml.symbolic.printing import to_sympy
 from sciml.symbolic.result import Result
+from sciml.symbolic.zeros import exact, locate
 
 STEEP = [
     ("x**9", "0", "1"), ("x**60", "0", "1"), ("(2-x)**25", "1", "2"), ("exp(x)", "0", "18"),
