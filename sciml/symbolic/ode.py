@@ -25,18 +25,12 @@ from sciml.symbolic.ode_branches import (
     repeats,
 )
 from sciml.symbolic.ode_check import Region, check_explicit, check_implicit
-from sciml.symbolic.ode_first import (
-    METHODS,
-    Context,
-    Proposal,
-    exact,
-    independent,
-    solve_for,
-    tidy,
-)  # fmt: skip
+from sciml.symbolic.ode_first import METHODS, exact
+from sciml.symbolic.ode_outside import by_sympy, guesses
 from sciml.symbolic.ode_pieces import pieces
 from sciml.symbolic.ode_second import METHODS_SECOND, as_linear
 from sciml.symbolic.ode_substitution import transformed, transformed_second, transformed_swapped
+from sciml.symbolic.ode_tools import Context, Proposal, independent, solve_for, tidy
 from sciml.symbolic.result import PROOFS
 from sciml.symbolic.wire import dump, load
 
@@ -230,12 +224,12 @@ def _general(
     if best is not None and best["status"] in PROOFS:
         return best
     if job.get("model") and order in (1, 2) and now() < end:
-        for answer in checked(_guesses(residual, x, y, order, job)):
+        for answer in checked(guesses(residual, x, y, order, job)):
             if answer["status"] in PROOFS:
                 return answer
             best = best or answer
     if job.get("sympy", True) and now() < end:
-        for answer in checked(_sympy(residual, x, y, order)):
+        for answer in checked(by_sympy(residual, x, y, order)):
             if answer["status"] in PROOFS:
                 return answer
             best = best or answer
@@ -399,15 +393,6 @@ def _singular(
     return out
 
 
-def _guesses(residual: Expr, x: str, y: str, order: int, job: dict[str, Any]) -> Iterator[Proposal]:
-    """Solutions that a network proposes."""
-    from sciml.symbolic.model import solutions  # torch is loaded only where the rules failed
-
-    found = solutions(job["model"], residual, x, y, order, job.get("beam", 10))
-    for number, answer in enumerate(found, 1):
-        yield "explicit", answer, f"neural, hypothesis {number}"
-
-
 def _rank(answer: dict[str, Any]) -> int:
     """4: explicit and real; 3: on a part only; 2: implicit; 1: with complex values, or implicit on
     a part only; 0: not confirmed."""
@@ -449,36 +434,3 @@ def _checked(
                 "answer": dump(answer), "kind": kind, "method": method, "status": checked.status,
                 "how": checked.how, "holds": checked.holds,
             }  # fmt: skip
-
-
-def _sympy(residual: Expr, x: str, y: str, order: int) -> Iterator[Proposal]:
-    """Solutions by SymPy's dsolve."""
-    import sympy as sp
-
-    from sciml.errors import InputError
-    from sciml.symbolic.printing import from_sympy, to_sympy
-
-    sx, f = sp.Symbol(x), sp.Function(y)
-    names = {sp.Symbol(y + "'" * k): sp.Derivative(f(sx), (sx, k)) for k in range(1, order + 1)}
-    names[sp.Symbol(y)] = f(sx)
-    equation = to_sympy(residual).xreplace(names)
-    try:
-        found = sp.dsolve(equation, f(sx))
-    except (NotImplementedError, ValueError, TypeError, AttributeError, KeyError, IndexError,
-            ZeroDivisionError, RecursionError, sp.PolynomialError):  # fmt: skip
-        return
-    back = {sp.Symbol("C1"): sp.Symbol("c1"), sp.Symbol("C2"): sp.Symbol("c2")}
-    for solution in found if isinstance(found, list) else [found]:
-        try:
-            left, right = (side.xreplace(back) for side in (solution.lhs, solution.rhs))
-            if left == f(sx):
-                yield "explicit", from_sympy(right.doit()), "SymPy's dsolve"
-                continue
-            relation = from_sympy((left - right).doit().xreplace({f(sx): sp.Symbol(y)}))
-        except (InputError, AttributeError):
-            continue
-        from sciml.symbolic.algebra import invert
-
-        constant = invert(relation, "c1", ex.ZERO)
-        if constant is not None:
-            yield "implicit", constant, "SymPy's dsolve"

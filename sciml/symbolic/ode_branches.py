@@ -17,7 +17,7 @@ from sciml.symbolic import expression as ex
 from sciml.symbolic.algebra import together
 from sciml.symbolic.evaluate import Program
 from sciml.symbolic.expression import Expr
-from sciml.symbolic.ode_first import C1, Context, solve_for, tidy
+from sciml.symbolic.ode_tools import C1, Context, solve_for, tidy
 
 _ERRORS = (ex.TooLarge, ex.Undefined, RecursionError, OverflowError, ZeroDivisionError)
 _MOST_FLIPS = 3

@@ -240,7 +240,7 @@ def quick(residual: Expr, answer: Expr, x: str, y: str, order: int) -> bool:
 
 def _really_general(answer: Expr, constants: list[str], x: str) -> bool:
     """Whether the constants act differently (the Wronskian of the parameters is not zero)."""
-    from sciml.symbolic.ode_first import same
+    from sciml.symbolic.ode_tools import same
 
     if len(constants) < 2:
         return not same(answer.diff(constants[0]), ex.ZERO)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from sciml.symbolic import expression as ex
 from sciml.symbolic.algebra import ex_expand
 from sciml.symbolic.expression import Expr
-from sciml.symbolic.ode_first import same, tidy
+from sciml.symbolic.ode_tools import same, tidy
 
 _MOST_DEGREE = 8
 _MOST_TERMS = 12

@@ -9,18 +9,9 @@ from fractions import Fraction
 from sciml.symbolic import expression as ex
 from sciml.symbolic.expression import Expr
 from sciml.symbolic.ode_exponential import exponential_solutions
-from sciml.symbolic.ode_first import (
-    C1,
-    METHODS,
-    Context,
-    Proposal,
-    at,
-    freeze,
-    independent,
-    same,
-    tidy,
-)  # fmt: skip
+from sciml.symbolic.ode_first import METHODS
 from sciml.symbolic.ode_linear import independent_pair, particular
+from sciml.symbolic.ode_tools import C1, Context, Proposal, at, freeze, independent, same, tidy
 from sciml.symbolic.ode_variable import NEW, in_new_variable
 
 C2 = ex.symbol("c2")
@@ -271,7 +262,7 @@ def liouville(F: Expr, c: Context) -> Iterator[Proposal]:
     right = c.integral(tidy(ex.call("exp", -bf)), c.x)
     if left is None or right is None:
         return
-    from sciml.symbolic.ode_first import solve_for
+    from sciml.symbolic.ode_tools import solve_for
 
     for found in solve_for(left, c.sy, C1 * right + C2):
         yield "explicit", found, "Liouville"

@@ -14,17 +14,8 @@ from fractions import Fraction
 from sciml.symbolic import expression as ex
 from sciml.symbolic.algebra import invert
 from sciml.symbolic.expression import Expr
-from sciml.symbolic.ode_first import (
-    Context,
-    Proposal,
-    bernoulli,
-    freeze,
-    linear,
-    quadrature,
-    riccati,
-    separable,
-    tidy,
-)  # fmt: skip
+from sciml.symbolic.ode_first import bernoulli, linear, quadrature, riccati, separable
+from sciml.symbolic.ode_tools import Context, Proposal, freeze, tidy
 
 _V = "_v"
 _MOST_INNER = 12

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from sciml.symbolic import expression as ex
 from sciml.symbolic.algebra import together
 from sciml.symbolic.expression import Expr
-from sciml.symbolic.ode_first import Context
+from sciml.symbolic.ode_tools import Context
 from sciml.symbolic.rules import by_sine_cosine, circular_unit
 
 NEW = "_t"

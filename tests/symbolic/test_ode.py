@@ -96,7 +96,7 @@ def test_refused() -> None:
 def test_exponential_solutions(p: str, q: str) -> None:
     """exp(g) P(x) of second-order equations: each one found solves its equation."""
     from sciml.symbolic.ode_exponential import exponential_solutions
-    from sciml.symbolic.ode_first import same
+    from sciml.symbolic.ode_tools import same
 
     found = list(exponential_solutions(parse(p), parse(q), "x"))
     assert found

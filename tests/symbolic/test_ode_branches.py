@@ -13,7 +13,8 @@ from sciml.symbolic import expression as ex
 from sciml.symbolic.clock import now
 from sciml.symbolic.ode_api import OdeResult
 from sciml.symbolic.ode_check import check_explicit, check_implicit
-from sciml.symbolic.ode_first import Context, foreign, freeze, same, separable, separated
+from sciml.symbolic.ode_first import separable
+from sciml.symbolic.ode_tools import Context, foreign, freeze, same, separated
 from sciml.symbolic.parser import Unknown, parse
 
 

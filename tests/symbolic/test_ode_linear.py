@@ -8,8 +8,8 @@ import pytest
 
 from sciml.symbolic import dsolve
 from sciml.symbolic import expression as ex
-from sciml.symbolic.ode_first import same
 from sciml.symbolic.ode_linear import independent_pair, particular, square_root
+from sciml.symbolic.ode_tools import same
 from sciml.symbolic.parser import parse
 
 NUMBERS = ("-2", "-1", "0", "1", "3/2", "a", "b", "a*b", "a**2", "-a**2")

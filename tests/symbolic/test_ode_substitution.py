@@ -6,8 +6,8 @@ import pytest
 
 from sciml.symbolic import ode
 from sciml.symbolic.clock import now
-from sciml.symbolic.ode_first import Context
 from sciml.symbolic.ode_substitution import transformations
+from sciml.symbolic.ode_tools import Context
 from sciml.symbolic.parser import Unknown, parse
 from sciml.symbolic.result import STATUSES
 from sciml.symbolic.wire import dump
