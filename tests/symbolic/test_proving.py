@@ -81,7 +81,8 @@ def odd_form(e: Expr, rng: random.Random, share: float) -> Expr:
 def odd_pairs(count: int, seed: int) -> list[tuple[Expr, Expr]]:
     """(f, F) with F' = f, both in odd forms. In an inner function a constant would matter, so that
     those identities are used at the top of a sum alone."""
-    rng, out = random.Random(seed), []
+    rng = random.Random(seed)
+    out: list[tuple[Expr, Expr]] = []
     while len(out) < count:
         answer = parse(ANSWERS[len(out) % len(ANSWERS)])
         terms = answer.args if answer.op == "add" else (answer,)

@@ -69,7 +69,7 @@ def guess(monkeypatch: pytest.MonkeyPatch) -> _Guessing:
 
 
 def test_a_wrong_guess_is_a_candidate(guess: _Guessing) -> None:
-    found = integrate("1/sqrt(x^3+2)", rules=False, worker=guess)  # type: ignore[arg-type]
+    found = integrate("1/sqrt(x^3+2)", rules=False, worker=guess)
     assert found.status == "no_answer" and found.expr is None
     assert found.candidate is parse(WRONG) and "differs" in found.how
 
