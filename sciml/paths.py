@@ -68,6 +68,18 @@ def existing_file(path: str | os.PathLike[str], what: str = "file") -> Path:
     return path
 
 
+def keep_apart(out: Path | None, *inputs: Path | str | None) -> None:
+    """Refuse to write what a command reads.
+
+    Raises:
+        InputError: `out` is one of the inputs, by whatever path.
+    """
+    for path in inputs:
+        if out is not None and path is not None and out.exists() and Path(path).exists():
+            if out.samefile(path) and out.is_file():
+                raise InputError("the output would replace the input", where=out)
+
+
 @contextmanager
 def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
     """A temporary path in the same folder that becomes `path` only when the block succeeds.

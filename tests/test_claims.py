@@ -250,3 +250,49 @@ def test_two_processes_do_not_share_a_folder(recipe, tmp_path, capsys, monkeypat
         capsys, tmp_path, "run", recipe, "--out", out
     )
     assert "elsewhere" in refused(capsys, tmp_path, "demo", "--out", out)
+
+
+def test_writing_commands_refuse_without_a_trace(tmp_path, capsys):
+    (tmp_path / "a.a3m").write_text(">q\nACDEFGHIKL\n>r\nACDEFGHIKV\n")
+    (tmp_path / "p.jsonl").write_text('{"integrand": "x"}\n')
+    (tmp_path / "foreign.pdb").write_text("mine")
+    (tmp_path / "jets.parquet.chunks").mkdir()
+    (tmp_path / "jets.parquet.chunks" / "mine").write_text("mine")
+    (tmp_path / "q.fasta").write_text(">foreign\nACDEFGHIKL\n")
+    a, new = tmp_path / "a.a3m", tmp_path / "new" / "deep"
+    for command in (
+        ["jets", "tag", NO, "-o", new / "x.parquet"],
+        ["jets", "tag", a, "-o", new / "x.parquet", "--model", NO],
+        ["jets", "evaluate", NO, "-o", new / "x.json"],
+        ["jets", "export", new / "x.onnx", "--model", NO],
+        ["protein", "fold", NO, "-o", new],
+        ["protein", "fold", a, "-o", new, "--model", NO],
+        ["protein", "fold", a, "-o", new, "--params", NO],
+        ["protein", "fold", tmp_path / "q.fasta", "-o", new, "--db", NO],
+        ["protein", "fold", tmp_path / "q.fasta", "-o", tmp_path],
+        ["protein", "contacts", a, "-o", new / "x.tsv", "--model", NO],
+        ["protein", "search", a, "-o", a, "--db", a],
+        ["protein", "score", a, a, "--out", a],
+        ["symbolic", "solve-file", NO, "-o", new / "x.jsonl"],
+        ["symbolic", "solve-file", tmp_path / "p.jsonl", "-o", tmp_path / "p.jsonl"],
+        ["symbolic", "solve-file", tmp_path / "p.jsonl", "-o", new / "x.jsonl", "--model", NO],
+        ["placement", "place", NO, "-o", new / "x.plc"],
+        ["placement", "convert", NO, new / "x.def"],
+        ["placement", "draw", NO, "-o", new / "x.png"],
+        ["data", "make", "jets", "-o", tmp_path / "jets.parquet", "--jets", "2"],
+        ["data", "make", "jets", "-o", new / "x.txt"],
+        ["recipes", "copy", NO, new / "x.py"],
+        ["demo", "--only", NO, "--out", new],
+    ):  # fmt: skip
+        refused(capsys, tmp_path, *command)
+
+
+def test_an_interrupted_placement_is_not_lost_by_a_refusal(tmp_path, capsys):
+    from sciml.placement.generate import NetlistConfig, netlist
+    from sciml.placement.io import write_design
+
+    write_design(netlist(NetlistConfig(macros=4, clusters=6), 1), tmp_path / "d.pb.txt")
+    (tmp_path / ".out.plc.search.npz").write_bytes(b"a search that was stopped")
+    command = ["placement", "place", tmp_path / "d.pb.txt", "-o", tmp_path / "out.plc"]
+    refused(capsys, tmp_path, *command, "--method", "policy", "--policy", NO)
+    refused(capsys, tmp_path, *command, "--resume", "--budget", "1s")

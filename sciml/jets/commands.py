@@ -12,6 +12,7 @@ import numpy as np
 import tyro
 
 from sciml.errors import InputError
+from sciml.paths import keep_apart
 
 Out = Annotated[Path, tyro.conf.arg(aliases=["-o"])]
 
@@ -69,8 +70,7 @@ def tag(
 
     if step < 1:
         raise InputError(f"`step` must be >= 1, got {step}")
-    if out.exists() and file.exists() and out.samefile(file):
-        raise InputError("the output would replace the input", where=out)
+    keep_apart(out, file, model)
     where = {"format": format, "tree": tree, "collection": collection}
     with open_jets(file, **where) as reader:
         tagger = open_model(model, trunk)
@@ -129,6 +129,8 @@ def evaluate(
     from sciml.jsons import dumps
     from sciml.paths import atomic_write
 
+    keep_apart(out, file, model)
+    keep_apart(calibrate, file)
     tagger = open_model(model, trunk)
     if tagger.answer != "classes":
         raise InputError("gives masses, not classes", where=model)

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from sciml.errors import InputError
+from sciml.paths import keep_apart
 from sciml.placement.design import Canvas, Design, Grid
 
 Files = tuple[Path, ...]
@@ -176,6 +177,7 @@ def place(
         raise InputError("--chains and --workers must be at least 1")
     found = _read(design, plc, pl, lef, canvas, grid)
     target = _target(found, design, output)
+    keep_apart(target, design, plc, pl, policy, *lef)
     state = target.parent / f".{target.name}.search.npz"
     with locked_file(target):
         placed = place_design(
@@ -228,6 +230,7 @@ def convert(
         pl: Bookshelf placement of the source.
         lef: Libraries of a .def.
     """
+    keep_apart(to, source, plc, pl, *lef)
     for path in _write(_read(source, plc, pl, lef), to):
         print(f"wrote {path}")
 
@@ -254,6 +257,7 @@ def draw(
     """
     from sciml.placement.draw import draw_file
 
+    keep_apart(output, design, plc, pl, *lef)
     draw_file(_read(design, plc, pl, lef, canvas, grid), output)
     print(f"wrote {output}")
 

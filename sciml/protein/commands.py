@@ -11,6 +11,7 @@ import tyro
 
 from sciml.errors import InputError
 from sciml.jsons import dumps
+from sciml.paths import keep_apart
 
 Out = Annotated[Path, tyro.conf.arg(aliases=["-o"])]
 Positional = tyro.conf.Positional[Path]
@@ -45,6 +46,7 @@ def search(
     block = engine.read_database(db)
     for name, letters in chains:
         path = out if len(chains) == 1 and out.suffix else out / f"{name}.a3m"
+        keep_apart(path, query, db)
 
         def tell(number: int, hits: int, name: str = name) -> None:
             console.print(f"{name}: round {number}, {hits} hits")
@@ -87,6 +89,7 @@ def contacts(
 
     if out.suffix not in (".tsv", ".npz"):
         raise InputError(f"ends in {out.suffix!r}; .tsv or .npz is needed", where=out)
+    keep_apart(out, msa, model)
     alignment = read_alignment(msa)
     if query is not None:
         alignment = alignment.with_query(query)
@@ -160,6 +163,7 @@ def score(
                 f"{', '.join(names[1:10])}",
                 markup=False,
             )
+    keep_apart(out, model, truth)
     found = score_chains(read_chain(model, chain), read_chain(truth, truth_chain))
     for name, value in found.items():
         shown = f"{value:.4f}" if isinstance(value, float) else str(value)
