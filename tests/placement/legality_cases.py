@@ -29,7 +29,7 @@ class Thing:
     y: int = 0
     turn: str = "N"
     fixed: bool = False
-    halo: tuple[int, int, int, int] = (0, 0, 0, 0)
+    halo: tuple[int, ...] = (0, 0, 0, 0)
     region: str = ""
     late: bool = False
     power_below: bool = False
@@ -290,17 +290,17 @@ def faults(case: Case) -> set[tuple[str, ...]]:
                 out.add(("regions", t.name))
             if t.region != name and kind == "FENCE" and any(_overlap(box, b) for b in boxes):
                 out.add(("regions", t.name))
-    for kind, b, most in case.blockages:
+    for kind, block, most in case.blockages:
         if kind != "PARTIAL":
             continue
         full = sum(
-            (min(t.box[2], b[2]) - max(t.box[0], b[0]))
-            * (min(t.box[3], b[3]) - max(t.box[1], b[1]))
+            (min(t.box[2], block[2]) - max(t.box[0], block[0]))
+            * (min(t.box[3], block[3]) - max(t.box[1], block[1]))
             for t in case.things
-            if not t.block and not t.late and _overlap(t.box, b)
+            if not t.block and not t.late and _overlap(t.box, block)
         )
-        if 100 * full > most * (b[2] - b[0]) * (b[3] - b[1]):
-            out.add(("partial", str(b)))
+        if 100 * full > most * (block[2] - block[0]) * (block[3] - block[1]):
+            out.add(("partial", str(block)))
     return out
 
 
