@@ -9,8 +9,8 @@ piece and left no point where F may jump but those whose jumps were taken off; t
 the ends are in closed form and agree with F near them; and the enclosure of the integral, of
 relative width below 1e-9, holds the value. Next to a singular or infinite end the enclosure stops
 where F says that less than 1e-9 is left, or at 2**-200 where leading terms prove the limit of F;
-where f oscillates too fast for the rule, it holds for parts of the interval. *sampled* says the same
-but for F' = f, which then agrees at every point tried.
+where f oscillates too fast for the rule, it holds for parts of the interval.
+*sampled* says the same but for F' = f, which then agrees at every point tried.
 
 Nothing is compared with an absolute tolerance, and constant factors are taken out first, so that f
 and 10**-40 f have the same status.
