@@ -138,9 +138,7 @@ def main(config: Config, out: Path) -> None:
     began = time.monotonic()
     torch.manual_seed(config.seed)
     tests = [read_design(path) for path in config.design]
-    tests += [
-        synthetic(900_000 + k, config.held_out_scale) for k in range(config.held_out)
-    ]  # fmt: skip
+    tests += [synthetic(900_000 + k, config.held_out_scale) for k in range(config.held_out)]
 
     log = kept.Rows(out / "metrics.jsonl")
     trained = [train_policies(config, k, out, log) for k in range(config.trainings)]

@@ -35,6 +35,7 @@ def start(program: str, *arguments: object) -> tuple[subprocess.Popen, str]:
     process = subprocess.Popen(
         [sys.executable, "-c", program, *map(str, arguments)], stdout=subprocess.PIPE, text=True
     )
+    assert process.stdout is not None
     return process, process.stdout.readline().strip()
 
 

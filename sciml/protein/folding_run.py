@@ -203,10 +203,9 @@ def _check(run: FoldRun, left: list[Job], count: int) -> None:
         _check_relaxable(left)
     if run.hhr is not None and count > 1 and not run.hhr.is_dir():
         raise InputError(
-            f"holds the hits of one chain, there are {count} to fold",
-            where=run.hhr,
+            f"holds the hits of one chain, there are {count} to fold", where=run.hhr,
             hint="Give a folder with NAME.hhr for each chain",
-        )
+        )  # fmt: skip
 
 
 def _fold_by_each(run: FoldRun) -> list[dict[str, Any]]:
@@ -214,9 +213,8 @@ def _fold_by_each(run: FoldRun) -> list[dict[str, Any]]:
     assert run.params is not None
     files = sorted(path for path in run.params.iterdir() if path.suffix in (".npz", *OPENFOLD))
     if not files:
-        raise InputError(
-            f"holds no parameter files (.npz, {', '.join(OPENFOLD)})", where=run.params
-        )
+        kinds = ", ".join((".npz", *OPENFOLD))
+        raise InputError(f"holds no parameter files ({kinds})", where=run.params)
     configs: dict[Path, AlphaFoldConfig] = {}
     multimer: MultimerGiven | None = None
     for file in files:  # the headers of all, before anything is folded
@@ -386,10 +384,9 @@ def _fold_alphafold(run: FoldRun, jobs: list[Job]) -> list[dict[str, Any]]:
     config = read_config(run.params)
     if run.templates is not None and config.templates is None:
         raise InputError(
-            "these parameters are of a model without templates",
-            where=run.params,
+            "these parameters are of a model without templates", where=run.params,
             hint="Models 1 and 2 take templates; or leave out --templates",
-        )
+        )  # fmt: skip
     sizes, placement = run.sizes(config), choose(run.device, run.precision)
     groups = list(batches(jobs, run.batch_residues))
     speed = memory.speed(placement)

@@ -8,10 +8,10 @@ only stops the sum of advantages. Masked actions have probability zero and no gr
 from __future__ import annotations
 
 import io
+import pickle
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Annotated, Any
 
 import torch
@@ -247,7 +247,7 @@ def read_state(path: Path) -> dict[str, Any] | None:
             return dict(torch.load(path, weights_only=True))
         data = tensors.read(path)[0]["state"].numpy().tobytes()
         return dict(torch.load(io.BytesIO(data), weights_only=True))
-    except (InputError, OSError, RuntimeError, LookupError, ValueError, UnpicklingError) as error:
+    except (OSError, RuntimeError, LookupError, ValueError, pickle.UnpicklingError) as error:
         what = f"the training cannot go on from {path.name}: {str(error)[:200]}"
         if not RESTART.get():
             raise InputError(what, where=path.parent, hint=ANEW) from None

@@ -4,6 +4,7 @@ import json
 import random
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -38,7 +39,7 @@ def train(out: Path, steps_now: int | None = None, **more) -> dict[str, torch.Te
     class Stop(Exception):
         pass
 
-    def validate(module: nn.Module) -> dict[str, float]:
+    def validate(module: Any) -> dict[str, float]:
         calls.append(1)
         weight = module.layer.weight
         return {"loss": float((weight - torch.eye(2, 3)).abs().sum())}
