@@ -21,8 +21,10 @@ from sciml.symbolic.ode_branches import (
     constant_solutions,
     covered,
     plain,
+    plain_number,
     repeated,
     repeats,
+    tidy_roots,
 )
 from sciml.symbolic.ode_check import Region, check_explicit, check_implicit
 from sciml.symbolic.ode_first import METHODS, exact
@@ -372,7 +374,8 @@ def _singular(
         Z = next(tries, None)
         if Z is None:
             break
-        Z = tidy(_without_sizes(tidy(_without_sizes(Z, residual)), residual))
+        Z = tidy(_without_sizes(tidy(_without_sizes(tidy_roots(Z), residual)), residual))
+        Z = plain_number(Z)
         if Z in seen or not plain(Z, c.y, constants):
             continue
         seen.add(Z)

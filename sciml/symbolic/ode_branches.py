@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from fractions import Fraction
 
 import numpy as np
 
@@ -17,7 +18,7 @@ from sciml.symbolic import expression as ex
 from sciml.symbolic.algebra import together
 from sciml.symbolic.evaluate import Program
 from sciml.symbolic.expression import Expr
-from sciml.symbolic.ode_tools import C1, Context, solve_for, tidy
+from sciml.symbolic.ode_tools import C1, Context, numerator, solve_for, tidy
 
 _ERRORS = (ex.TooLarge, ex.Undefined, RecursionError, OverflowError, ZeroDivisionError)
 _MOST_FLIPS = 3
@@ -130,9 +131,54 @@ def _roots(e: Expr, y: Expr) -> Iterator[Expr]:
                     yield from _roots(f.args[0] - zero, y)
             elif f.op != "exp":
                 try:
-                    yield from solve_for(f, y, ex.ZERO)
+                    found = solve_for(f, y, ex.ZERO)
+                    yield from found
+                    squared = _squared(f, y) if not found else None
+                    if squared is not None:
+                        yield from _roots(squared, y)
                 except _ERRORS:
                     continue
+
+
+def _squared(e: Expr, y: Expr) -> Expr | None:
+    """a**2 - b**2 u, where e = a + b sqrt(u) holds one square root of y."""
+    bases = {n.args[0] for n in ex.subtrees(e) if n.op == "pow" and n.args[1].op == "num"
+             and n.args[1].value.denominator == 2 and y.value in n.args[0].free}  # fmt: skip
+    if len(bases) != 1:
+        return None
+    (u,) = bases
+    s = ex.symbol("_s")
+    mapping = {n: ex.power(s, n.args[1] * 2) for n in ex.subtrees(e)
+               if n.op == "pow" and n.args[0] is u and n.args[1].op == "num"}  # fmt: skip
+    top = numerator(tidy(ex.substitute(e, mapping)))
+    b = top.diff("_s")
+    if "_s" in b.free:
+        return None
+    return tidy(ex.substitute(top, {s: ex.ZERO}) ** 2 - b**2 * u)
+
+
+def tidy_roots(Z: Expr) -> Expr:
+    """Z with one fraction under each root."""
+    memo: dict[Expr, Expr] = {}
+    for n in ex.subtrees(Z):
+        args = tuple(memo[a] for a in n.args)
+        out = n if args == n.args else ex.rebuild(n, args)
+        if out.op == "pow" and out.args[1].op == "num" and out.args[1].value.denominator > 1:
+            out = ex.power(tidy(out.args[0]), out.args[1])
+        memo[n] = out
+    return memo[Z]
+
+
+def plain_number(Z: Expr) -> Expr:
+    """acos(-1) as pi, and other multiples of pi and fractions as such; it is checked like any."""
+    if Z.free or Z.op == "num":
+        return Z
+    value = complex(Program(Z).complex({})[0])
+    for unit, e in ((np.pi, ex.PI), (1.0, ex.ONE)):
+        near = Fraction(value.real / unit).limit_denominator(60)
+        if abs(value - float(near) * unit) < 1e-13 * (1 + abs(value)):
+            return ex.number(near) * e
+    return Z
 
 
 _ZEROS = {

@@ -52,8 +52,8 @@ def _branching(e: Expr, names: set[str]) -> list[Region]:
     """Where what stands under roots, in logarithms and absolute values is positive, or negative."""
     found: dict[Expr, None] = {}
     for n in ex.subtrees(e):
-        even = n.op == "pow" and n.args[1].op == "num" and n.args[1].value.denominator % 2 == 0
-        if (even or n.op in ("log", "abs", "sign")) and n.args[0].free & names:
+        root = n.op == "pow" and n.args[1].op == "num" and n.args[1].value.denominator > 1
+        if (root or n.op in ("log", "abs", "sign")) and n.args[0].free & names:
             found[n.args[0]] = None
     small = [u for u in sorted(found, key=ex.size) if ex.size(u) < 30][:4]
     return [Region(f"{v} {sign} 0", v if sign == ">" else -v) for v in small for sign in "><"]
@@ -188,14 +188,17 @@ def check_explicit(
     except ex.Undefined:
         return Check("unverified", "the equation is not defined for it")
     names = sorted((residual.free | answer.free) - {x, *(e.value for e in mapping)})
-    look = [*known, *regions(x, y, names), *_branching(answer, {x})]
+    look = [*known, *regions(x, y, names), *_branching(answer, {x}), *_branching(residual, {y})]
     quantities = [ex.substitute(r.quantity, mapping) for r in look]
     found = _on_intervals(parts, [answer, *quantities], names, x, answer.key, look)
     if prove and found.holds in (REAL, COMPLEX):
         place = _proof(ex.add(parts), answer, x)
         if place:
-            place = COMPLEX if found.holds == COMPLEX else place
+            place = COMPLEX if found.holds == COMPLEX else place.replace("the integrand", "it")
             found = replace(found, status="verified", how="symbolic", holds=place)
+    kink = _kink(answer, x, order, names) if found.agrees else None
+    if kink is not None and "only" not in found.holds:
+        found = replace(found, holds=f"only on either side of {kink} = 0")
     return replace(found, seconds=time.perf_counter() - started)
 
 
@@ -206,6 +209,43 @@ def _proof(residual: Expr, answer: Expr, x: str) -> str:
     from sciml.symbolic.proving import attempt
 
     return attempt(residual, ex.ZERO, x, answer, _PROOF_SECONDS).holds
+
+
+def _kink(answer: Expr, x: str, order: int, names: list[str]) -> Expr | None:
+    """u of an |u| or sign(u) at whose zero the solution, or a slope of it below the order of the
+    equation, jumps: it is two solutions there, not one."""
+    sizes = [n.args[0] for n in ex.subtrees(answer) if n.op in ("abs", "sign") and x in n.free]
+    if not sizes:
+        return None
+    parts = [answer]
+    while len(parts) < order:
+        parts.append(parts[-1].diff(x))
+    rng = np.random.default_rng(answer.key & 0xFFFF)
+    values = {n: float(rng.uniform(0.4, 2.4)) for n in names}
+    line = np.linspace(-7.003, 7.001, 1201)
+    for u in dict.fromkeys(sizes):
+        inside = Program(u)
+
+        def side(at: np.ndarray, inside: Program = inside) -> np.ndarray:
+            out = inside.complex({**values, x: at})[0]
+            return np.broadcast_to(out, at.shape).real > 0
+
+        for i in np.nonzero(np.diff(side(line).astype(int)))[0][:8]:
+            ends = line[i : i + 2].copy()
+            for _ in range(60):
+                middle = ends.mean()
+                ends[int(side(np.array([middle]))[0] != side(ends[:1])[0])] = middle
+            step = 1e-7
+            near = np.array(
+                [ends[0] - 2 * step, ends[0] - step, ends[1] + step, ends[1] + 2 * step]
+            )
+            for z in Program(*parts).complex({**values, x: near}):
+                z = np.broadcast_to(z, near.shape)
+                left, right = 2 * z[1] - z[0], 2 * z[2] - z[3]
+                if np.isfinite(z).all() and abs(right - left) > 1e-4 * (1 + abs(left)):
+                    if max(abs(z[1] - z[0]), abs(z[3] - z[2])) < 1e-2 * abs(right - left):
+                        return u
+    return None
 
 
 def quick(residual: Expr, answer: Expr, x: str, y: str, order: int) -> bool:

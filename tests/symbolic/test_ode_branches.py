@@ -244,3 +244,28 @@ def test_random_equations_by_differences() -> None:
                     assert abs(sum(parts)) <= 1e-9 * size + 1e-20, (text, str(answer), point)
                     looked_at += 1
     assert looked_at > 300
+
+
+@pytest.mark.parametrize(
+    ("ode", "answer", "kink"),
+    [
+        ("y'' + y = abs(x)", "c1*sin(x) + c2*cos(x) + abs(x)", "x"),
+        ("y'' = abs(x)", "abs(x)*x^2/6 + c1*x + c2", ""),
+        ("y' = sign(x)", "abs(x) + c1", ""),
+        ("y' = abs(sin(x))", "c1 - cos(x)*sign(sin(x))", "sin(x)"),
+        ("y' + y = sign(x)", "c1*exp(-x) + sign(x)", "x"),
+    ],
+)
+def test_a_solution_that_jumps_is_two(ode: str, answer: str, kink: str) -> None:
+    order = 2 if "''" in ode else 1
+    found = check_explicit(_read(ode), parse(answer), "x", "y", order)
+    assert found.agrees
+    assert ("either side" in found.holds) == bool(kink) and f"{kink} = 0" in found.holds + " = 0"
+
+
+def test_envelopes_of_roots_and_plain_numbers() -> None:
+    circle = _solve("y = x*y' + sqrt(1 + y'^2)")
+    assert any(same(s.expression, parse("sqrt(1 - x^2)")) or
+               same(s.expression**2, parse("1 - x^2")) for s in circle.singular)  # fmt: skip
+    zeros = _solve("y' = sin(y)^2").singular
+    assert {str(s.expression) for s in zeros} >= {"0", "pi"}
