@@ -174,6 +174,8 @@ def plain_number(Z: Expr) -> Expr:
     if Z.free or Z.op == "num":
         return Z
     value = complex(Program(Z).complex({})[0])
+    if not np.isfinite(value):
+        return Z
     for unit, e in ((np.pi, ex.PI), (1.0, ex.ONE)):
         near = Fraction(value.real / unit).limit_denominator(60)
         if abs(value - float(near) * unit) < 1e-13 * (1 + abs(value)):

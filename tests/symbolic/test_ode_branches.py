@@ -269,3 +269,12 @@ def test_envelopes_of_roots_and_plain_numbers() -> None:
                same(s.expression**2, parse("1 - x^2")) for s in circle.singular)  # fmt: skip
     zeros = _solve("y' = sin(y)^2").singular
     assert {str(s.expression) for s in zeros} >= {"0", "pi"}
+
+
+def test_numbers_written_plainly() -> None:
+    from sciml.symbolic.ode_branches import plain_number
+
+    assert plain_number(parse("acos(-1)")) is ex.PI
+    assert plain_number(parse("sin(pi/6)")) is ex.HALF
+    for text in ("exp(2)", "tan(pi/2)*0 + 1/sin(pi/7)", "atanh(1)", "x"):
+        assert plain_number(parse(text)) is parse(text)
