@@ -240,9 +240,8 @@ def cells(shared: Path, seeds: int) -> dict[str, Any]:
     that are not measured this time keep what was measured before.
     """
     before = json.loads(RESULTS.read_text()).get("cells", {}) if RESULTS.exists() else {}
+    before.pop("Coloquinte, macros fixed", None)
     out: dict[str, Any] = {"reference": {
-        "Coloquinte 0.4.1, macros fixed": {"hpwl": 264_967_970, "cpu_seconds": 55,
-                                            "note": "ignores the site grid"},
         "commercial placement": {"hpwl": 295_603_687, "note": "3,491 overlapping pairs"},
     }}  # fmt: skip
     for name, movable in (("fixed", "cells"), ("movable", "all")):
@@ -266,12 +265,17 @@ def cells(shared: Path, seeds: int) -> dict[str, Any]:
                     [CHOSEN["coloquinte"], "-c", COLOQUINTE, str(aux), str(peer)],
                     check=True, capture_output=True, text=True,
                 ).stdout  # fmt: skip
-                theirs = read_design(aux, pl=peer)
-                found = check(theirs, design)
-                out["Coloquinte, macros fixed"] = json.loads(told.splitlines()[-1]) | {
-                    "hpwl": hpwl(theirs), "legal": found.legal, "problems": found.problems[:3],
-                }  # fmt: skip
-                print(out["Coloquinte, macros fixed"], flush=True)
+                for line in told.splitlines():
+                    if not line.startswith('{"stage"'):  # its own progress
+                        continue
+                    row = json.loads(line)
+                    theirs = read_design(aux, pl=Path(row.pop("file")))
+                    found = check(theirs, design)
+                    kind = f"Coloquinte, macros fixed, {row.pop('stage')}"
+                    out[kind] = row | {
+                        "hpwl": hpwl(theirs), "legal": found.legal, "problems": found.problems[:3],
+                    }  # fmt: skip
+                    print(kind, out[kind], flush=True)
         verdict = check(placed, design)
         out[f"macros {name}"] = {
             "hpwl": hpwl(placed), "legal": verdict.legal, "problems": verdict.problems[:3],
@@ -289,12 +293,20 @@ import coloquinte
 circuit = coloquinte.Circuit.read_ispd(sys.argv[1])
 clock = time.process_time()
 parameters = coloquinte.ColoquinteParameters(3)
+
+
+def tell(stage):
+    seconds, file = time.process_time() - clock, sys.argv[2] + stage.replace(" ", "-") + ".pl"
+    circuit.write_placement(file)
+    print(json.dumps({"stage": stage, "file": file, "cpu_seconds_of_placing": seconds, "effort": 3,
+        "own_hpwl": circuit.hpwl(), "version": importlib.metadata.version("coloquinte")}))
+
+
 circuit.place_global(parameters)
 circuit.legalize(parameters)
-seconds = time.process_time() - clock
-circuit.write_placement(sys.argv[2])
-print(json.dumps({"cpu_seconds_of_placing": seconds, "effort": 3, "own_hpwl": circuit.hpwl(),
-    "version": importlib.metadata.version("coloquinte")}))
+tell("without detailed placement")
+circuit.place_detailed(parameters)
+tell("with detailed placement")
 """
 
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from sciml.errors import InputError
 from sciml.jets.readers.base import Reader, guarded
+from sciml.jets.readers.claims import check_zip
 from sciml.jets.readers.events import PARTICLES, charge, identity
 from sciml.jets.readers.npy import header, rows_of
 
@@ -32,6 +33,7 @@ def open_npz(path: Path) -> Reader:
     with guarded(path, "npz"):
         archive = zipfile.ZipFile(path)
         names = archive.namelist()
+        check_zip(path, archive)
     if "part_px.npy" in names:
         from sciml.jets.readers.arrays import ArraysReader
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from sciml.errors import InputError
 from sciml.jets.columns import JET_MOMENTUM, MOMENTUM, POSITION
 from sciml.jets.readers.base import Reader, guarded
+from sciml.jets.readers.claims import check_hdf5
 
 _NAME = re.compile(rb"(?:E|PX|PY|PZ)_\d+|truth(?:E|PX|PY|PZ)|is_signal_new|ttv")
 _AXES = {"part_energy": "E", "part_px": "PX", "part_py": "PY", "part_pz": "PZ"}
@@ -34,6 +35,7 @@ def open_hdf5(path: Path, format: str | None) -> Reader:
         file = h5py.File(path, "r")
         names: list[str] = []
         file.visit(names.append)
+        check_hdf5(path, file)
     if format in (None, "jetnet") and "particle_features" in file:
         return JetNetReader(path, file)
     if "part_px" in file:

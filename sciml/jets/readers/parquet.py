@@ -10,6 +10,7 @@ import awkward as ak
 import pyarrow.parquet as pq
 
 from sciml.jets.readers.base import Reader, guarded, plain
+from sciml.jets.readers.claims import check_parquet
 from sciml.jets.readers.nested import by_jet, leaves
 
 LIMIT = 64 << 20
@@ -30,6 +31,7 @@ class ParquetReader(Reader):
                 thrift_container_size_limit=LIMIT,
                 page_checksum_verification=True,
             )
+            check_parquet(path, self._file.metadata)
             self._rows = int(self._file.metadata.num_rows)
             self._none = ak.from_arrow(self._file.schema_arrow.empty_table(), highlevel=True)
             if not self._none.fields or "" in self._file.schema_arrow.names:

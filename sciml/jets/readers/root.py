@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from sciml.errors import InputError, unknown
 from sciml.jets.readers.base import Reader, guarded, lengths, plain
+from sciml.jets.readers.claims import check_root
 from sciml.jets.readers.nested import Leaf, by_jet, leaves
 
 PREFERRED = ("tree", "Events", "Delphes", "deepntuplizer/tree", "events", "Events;1")
@@ -110,7 +111,9 @@ def open_tree(path: Path, tree: str | None) -> tuple[Any, Any]:
     # Mapped, not fetched by threads: faster for local files, and nothing is left behind by errors.
     file = uproot.open(path, handler=uproot.MemmapSource)
     try:
-        return file, _tree(file, path, tree)
+        found = _tree(file, path, tree)
+        check_root(path, found)
+        return file, found
     except BaseException:
         file.close()
         raise
