@@ -1,4 +1,4 @@
-"""What an index of a file claims, compared with the bytes that are there before any are unpacked."""
+"""What the index of a file claims, compared with its bytes before any are unpacked."""
 
 from __future__ import annotations
 
