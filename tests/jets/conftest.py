@@ -17,7 +17,9 @@ def made(lengths, seed=0, mass=0.14):
     total = int(sum(lengths))
     pt = random.exponential(15, total) + 0.5
     eta, phi = random.normal(0.6, 0.2, total), random.normal(-2.0, 0.2, total)
-    flat = {n: np.zeros(total) for n in COLUMNS if n not in ("part_deta", "part_dphi")}
+    flat: dict[str, np.ndarray] = {
+        n: np.zeros(total) for n in COLUMNS if n not in ("part_deta", "part_dphi")
+    }
     flat["part_px"], flat["part_py"] = pt * np.cos(phi), pt * np.sin(phi)
     flat["part_pz"] = pt * np.sinh(eta)
     flat["part_energy"] = np.sqrt((pt * np.cosh(eta)) ** 2 + mass**2)

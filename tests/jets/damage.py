@@ -35,12 +35,12 @@ def damaged(number: int) -> tuple[str, bytes]:
         for at in rng.integers(0, len(data), rng.integers(1, 12)):
             data[at] ^= 1 << rng.integers(8)
     elif kind == 2:
-        at, size = rng.integers(0, len(data)), rng.integers(1, 64)
+        at, size = int(rng.integers(0, len(data))), int(rng.integers(1, 64))
         data[at : at + size] = rng.bytes(size)
     else:
         # where formats keep their sizes: the head and the tail
-        at = rng.integers(0, 300) if rng.random() < 0.5 else len(data) - rng.integers(1, 3000)
-        size = rng.integers(1, 9)
+        at = int(rng.integers(0, 300) if rng.random() < 0.5 else len(data) - rng.integers(1, 3000))
+        size = int(rng.integers(1, 9))
         data[at : at + size] = rng.bytes(size) if rng.random() < 0.5 else b"\xff" * size
     return source, bytes(data)
 

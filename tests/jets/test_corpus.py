@@ -14,7 +14,7 @@ from sciml.jets.ragged import to_dense
 
 CORPUS = Path(__file__).parents[1] / "corpus" / "jets"
 
-FLAGS = {
+FLAGS: dict[str, list[int]] = {
     "good.parquet": [0] * 6,
     "good.root": [0] * 6,
     "empty_jet.parquet": [0, Flag.EMPTY, 0, 0, 0, 0],

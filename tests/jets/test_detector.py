@@ -30,7 +30,7 @@ def integrate(px, py, pz, q, x, y, z, field):
             abs(state[2]) - d.Detector().half_length,
         )
 
-    leaves.terminal = True
+    vars(leaves)["terminal"] = True
     forward = solve_ivp(motion, (0, 100), start, events=leaves, rtol=1e-10, atol=1e-12)
 
     def near(s):
@@ -98,7 +98,7 @@ def test_table_of_widths():
 @pytest.mark.parametrize("ecal", [True, False])
 def test_towers_tile_the_calorimeter(ecal):
     rng = np.random.default_rng(0)
-    seen = {}
+    seen: dict[int, tuple[float, float]] = {}
     for eta, phi in zip(rng.uniform(-2.9, 2.9, 4000), rng.uniform(-np.pi, np.pi, 4000)):
         number, low, high, left, right = d.tower(ecal, eta, phi)
         assert number >= 0 and low <= eta <= high and left <= phi <= right
@@ -111,8 +111,9 @@ def particles(rows):
     table = np.array(rows, float)
     energy = np.sqrt((table[:, :3] ** 2).sum(1) + table[:, 3] ** 2)
     zero = np.zeros(len(rows))
+    momenta = table[:, 0].copy(), table[:, 1].copy(), table[:, 2].copy()
     return d.Particles(
-        *table[:, :3].T.copy(), energy, table[:, 3].copy(), table[:, 4].copy(),
+        *momenta, energy, table[:, 3].copy(), table[:, 4].copy(),
         table[:, 5].astype(np.int64), zero, zero, zero,
     )  # fmt: skip
 

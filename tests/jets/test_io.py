@@ -196,7 +196,7 @@ def nanoaod(path, jets, events=5):
             np.int32,
         ),
     }
-    tables = {key: [] for key in fields}
+    tables: dict[str, list] = {key: [] for key in fields}
     owner, index = [], []
     for event in range(events):
         pair = slice(2 * event, 2 * event + 2)

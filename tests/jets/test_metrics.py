@@ -13,7 +13,7 @@ from sciml.jets import metrics
 from sciml.jets.processes import CLASSES
 
 
-def toy(n=4000, seed=0):
+def toy(n: int = 4000, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     random = np.random.default_rng(seed)
     truth = random.random(n) < 0.4
     return random.normal(truth * 1.5, 1.0), truth

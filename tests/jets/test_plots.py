@@ -41,7 +41,8 @@ def test_plots(scored):
 def test_confusion_says_what_metrics_say(scored):
     from sciml.jets.metrics import confusion
 
-    figure = plots.confusion(*scored, CLASSES)
+    probabilities, labels = scored
+    figure = plots.confusion(probabilities, labels, CLASSES)
     shown = [text.get_text() for text in figure.axes[0].texts]
     assert shown == [f"{value:.2f}" for value in confusion(*scored).flatten()]
     plt.close(figure)

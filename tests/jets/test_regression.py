@@ -50,7 +50,7 @@ def test_quantiles_are_learned(objective):
 
 def test_answers_are_masses_with_ascending_quantiles(objective, tmp_path):
     network = TrunkNetwork(objective.embedder, objective.trunk, objective.head)
-    torch.nn.init.normal_(network.head.weight, std=2.0)
+    torch.nn.init.normal_(network.head.get_parameter("weight"), std=2.0)
     tagger = JetTagger(network, regression.names(LEVELS), answer="mass").eval()
     assert tagger.outputs == ("mass", "mass_16", "mass_50", "mass_84")
     values = tagger.probabilities(example(20, 10, ragged=True))

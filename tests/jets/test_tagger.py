@@ -220,5 +220,6 @@ def test_shipped_model_on_shipped_jets():
     found = metrics.evaluate(
         tagger.probabilities_of(sample), sample.y, tagger.classes, bootstraps=2
     )
-    assert found["auc_Tbqq"] > 0.985 and found["auc_Hbb"] > 0.985
-    assert found["auc_Wqq"] > 0.93 and found["accuracy"] > 0.75
+    values = {name: value for name, value in found.items() if isinstance(value, float)}
+    assert values["auc_Tbqq"] > 0.985 and values["auc_Hbb"] > 0.985
+    assert values["auc_Wqq"] > 0.93 and values["accuracy"] > 0.75

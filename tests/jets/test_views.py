@@ -170,6 +170,7 @@ def test_files_of_several_views_become_a_corpus_of_pairs(tmp_path):
     make(("Wqq", "QCD"), 20, 3, 1, out, views=2)
     corpus = read_jets(tmp_path)
     assert len(corpus.dataset) == 20
+    assert isinstance(corpus.dataset, Views) and corpus.labels is not None
     others = corpus.dataset.others
     assert np.array_equal(others[others], np.arange(20)) and (others != np.arange(20)).all()
     assert np.array_equal(corpus.labels[others], corpus.labels)  # one collision, one class

@@ -1,6 +1,7 @@
 """Published weights give published logits; wrong files are refused by name."""
 
 import json
+from typing import Any
 
 import numpy as np
 import pytest
@@ -55,8 +56,8 @@ def test_particle_net_logits(folder, variant):
     with torch.no_grad():
         ours = weaver.logits(model, points, features, None, mask)
         assert (ours - torch.from_numpy(stored[f"logits_{variant}"])).abs().max() < 1e-4
-        few = (x[::10] for x in (points, features))
-        precise = weaver.logits(model.double(), *few, None, mask[::10])
+        points, features, mask = points[::10], features[::10], mask[::10]
+        precise = weaver.logits(model.double(), points, features, None, mask)
     assert (precise - torch.from_numpy(stored[f"logits64_{variant}"][::10])).abs().max() < 1e-9
 
 
@@ -109,7 +110,9 @@ def test_part_gradients(folder, part_state, part_io):
     loss.backward()
     assert abs(loss.item() - stored["loss"]) < 1e-5
     norms = {
-        weaver.weaver_name(n, model): float(p.grad.norm()) for n, p in model.named_parameters()
+        weaver.weaver_name(n, model): float(p.grad.norm())
+        for n, p in model.named_parameters()
+        if p.grad is not None
     }
     assert set(norms) == set(stored["grad_l2_norm"])
     for name, norm in stored["grad_l2_norm"].items():
@@ -244,6 +247,7 @@ def test_training_mode_has_gradients_everywhere(part_io):
 
 def test_fast_path_equals_the_reference_path(part_state, part_io):
     model = weaver.build(part_state)
+    assert isinstance(model, ParticleTransformer)
     rows = part_io["lengths"].argsort()[::9]
     features, p4 = (part_io[k][rows].transpose(1, 2) for k in ("features", "vectors"))
     mask = part_io["mask"][rows, 0] > 0
@@ -276,6 +280,7 @@ def test_pair_network_in_training_equals_plain_batch_norms():
     first, second = lower_triangles(torch.tensor([12, 18]))
     ours = PairNetwork(4, (8, 8), 4, last_gelu=False).train()
     plain = torch.nn.Sequential(ours.norm)
+    layer: Any
     for number, layer in enumerate(ours.layers):
         plain.extend([layer.linear, layer.norm] + [torch.nn.GELU()] * (number < 2))
     before = {k: v.clone() for k, v in ours.state_dict().items()}
@@ -289,7 +294,8 @@ def test_pair_network_in_training_equals_plain_batch_norms():
         ours.zero_grad()
         out = run()
         (out * target).sum().backward()
-        grads = [p.grad.clone() for p in ours.parameters()]
+        grads = [p.grad.clone() for p in ours.parameters() if p.grad is not None]
+        assert len(grads) == len(list(ours.parameters()))
         results.append([out.detach(), *grads, *(b.clone() for b in ours.buffers())])
     for mine, theirs in zip(*results, strict=True):
         assert torch.allclose(mine, theirs, rtol=1e-3, atol=1e-4)
@@ -303,7 +309,7 @@ def test_dropout_drops_what_it_says_and_keeps_the_mean():
     assert abs((out == 0).float().mean().item() - 0.1) < 2e-3
     assert abs(out.mean().item() - 1) < 2e-3
     out.sum().backward()
-    assert torch.equal(x.grad, out.detach())
+    assert x.grad is not None and torch.equal(x.grad, out.detach())
     assert fused.dropout(x, 0.1, False) is x
     torch.manual_seed(1)
     first = fused.dropout(x, 0.3, True)

@@ -120,11 +120,12 @@ def test_weights_flatten_each_class(tmp_path, jets):
         c.batch(jets)
     c.find_weights(jets)
     batch = c.batch(jets)
+    assert batch.weights is not None
     table = jets[batch.rows]
     sums = {}
     for name in ("label_a", "label_b"):
         mine = ak.to_numpy(table[name]) == 1
-        bins = [[600, 700, 1000], [0, 90, 180]]
+        bins = [np.array([600, 700, 1000]), np.array([0, 90, 180])]
         x, y = ak.to_numpy(table.jet_pt)[mine], ak.to_numpy(table.jet_sdmass)[mine]
         sums[name] = np.histogram2d(x, y, bins, weights=batch.weights[mine])[0]
         assert np.allclose(sums[name], sums[name][0, 0], rtol=1e-5)  # flat
@@ -132,6 +133,7 @@ def test_weights_flatten_each_class(tmp_path, jets):
     assert batch.weights.max() <= 1
     product = {"use_precomputed_weights": True, "weight_branches": ["jet_pt", "jet_sdmass"]}
     batch = config(tmp_path, weights=product).batch(jets)
+    assert batch.weights is not None
     assert np.allclose(batch.weights, table.jet_pt * table.jet_sdmass)
 
 
@@ -179,6 +181,7 @@ def test_a_standardised_config_is_written_and_read_back(tmp_path, jets, capsys):
     one, other = c.batch(jets), again.batch(jets)
     for name, tensor in one.inputs.items():
         assert np.array_equal(tensor, other.inputs[name])
+    assert one.weights is not None and other.weights is not None
     assert np.array_equal(one.weights, other.weights)
     filled = ak.to_numpy(ak.num(jets.part_px[one.rows]) > 0)
     assert np.array_equal(one.inputs["x_mask"].max(axis=(1, 2)), filled)

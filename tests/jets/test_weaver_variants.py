@@ -1,6 +1,7 @@
 """Variants of weaver's networks: built as the options say, or refused by name."""
 
 import dataclasses
+from typing import TypeVar
 
 import pytest
 import torch
@@ -13,17 +14,19 @@ from sciml.jets.networks import WeaverNetwork
 from sciml.jets.part import ParTConfig, ParticleTransformer
 from sciml.jets.particle_net import ParticleNet, ParticleNetConfig
 
+Network = TypeVar("Network", bound=torch.nn.Module)
+
 SMALL = ParTConfig(features=5, classes=3, embed=(16, 16), pair=(8,), heads=4, layers=3)
 NET = ParticleNetConfig(features=5, classes=3, channels=((8, 8), (12,)), neighbours=4, hidden=(6,))
 
 
-def random(model):
+def random(model: Network) -> Network:
     torch.manual_seed(5)
     for value in model.parameters():
         torch.nn.init.normal_(value, std=0.8)
-    for name, value in model.named_buffers():
+    for name, buffer in model.named_buffers():
         if name.endswith("running_mean"):
-            torch.nn.init.normal_(value, std=0.3)
+            torch.nn.init.normal_(buffer, std=0.3)
     return model.eval()
 
 
@@ -141,7 +144,7 @@ def test_fast_and_readable_paths_agree_and_are_saved(batch, options, tmp_path):
     used = [n for n, p in model.named_parameters() if p.grad is None]
     assert all(name.startswith("pairs.") for name in used) and (not used or not any(model.hears))
     JetTagger(WeaverNetwork(model.eval()), "abc").save(tmp_path / "m.safetensors")
-    again = JetTagger.from_pretrained(tmp_path / "m.safetensors").network.network
+    again = JetTagger.from_pretrained(tmp_path / "m.safetensors").network.get_submodule("network")
     with torch.no_grad():
         assert torch.equal(again(*rows), model(*rows))
 

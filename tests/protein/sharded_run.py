@@ -5,6 +5,7 @@ python sharded_run.py OUT STRATEGY RECYCLES DROPOUT
 
 import sys
 from pathlib import Path
+from typing import Any, cast
 
 import torch
 
@@ -32,7 +33,7 @@ def main() -> None:
     learner = StructureLearner(model, LossWeights(resolved=0.01, violation=0.1), config)
     settings = TrainConfig(
         steps=6, batch_size=2, lr=1e-3, warmup=0, log_every=1, device="cpu", precision="fp32",
-        strategy=strategy, checkpoint_every=3,
+        strategy=cast(Any, strategy), checkpoint_every=3,
     )  # fmt: skip
     data = ChainExamples(chains(), config)
     examples = [data[k % len(data)] for k in range(8)]  # drawn once: the same however read

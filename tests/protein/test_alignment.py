@@ -87,6 +87,7 @@ def test_round_trip(tmp_path: Path, suffix: str) -> None:
     again = read_alignment(path)
     assert np.array_equal(again.rows, alignment.rows)
     if "a3m" in suffix:
+        assert again.deletions is not None and alignment.deletions is not None
         assert np.array_equal(again.deletions, alignment.deletions)
     if suffix.endswith("gz"):
         assert path.read_bytes()[:2] == b"\x1f\x8b"
@@ -143,7 +144,7 @@ def test_a_stop_ends_a_sequence(tmp_path: Path) -> None:
 
 @settings(max_examples=150, deadline=None)
 @given(data=st.binary(max_size=200), suffix=st.sampled_from([".a3m", ".fasta", ".sto", ".a3m.gz"]))
-def test_random_bytes_never_crash(tmp_path_factory, data: bytes, suffix: str) -> None:  # type: ignore[no-untyped-def]
+def test_random_bytes_never_crash(tmp_path_factory, data: bytes, suffix: str) -> None:
     path = tmp_path_factory.getbasetemp() / f"fuzz{suffix}"
     path.write_bytes(gzip.compress(data) if suffix.endswith("gz") and len(data) % 2 else data)
     try:
@@ -157,7 +158,7 @@ def test_random_bytes_never_crash(tmp_path_factory, data: bytes, suffix: str) ->
     text=st.text(alphabet="ACDEFGacdefg-.>\n\r# xq1|\t", max_size=150),
     suffix=st.sampled_from([".a3m", ".fasta", ".aln"]),
 )
-def test_near_alignments_never_crash(tmp_path_factory, text: str, suffix: str) -> None:  # type: ignore[no-untyped-def]
+def test_near_alignments_never_crash(tmp_path_factory, text: str, suffix: str) -> None:
     path = tmp_path_factory.getbasetemp() / f"near{suffix}"
     path.write_text(">q\n" + text)
     try:

@@ -6,6 +6,7 @@ import re
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -34,7 +35,7 @@ CORPUS = Path(__file__).parents[1] / "corpus" / "protein"
 
 
 @pytest.fixture(scope="module")
-def net(tmp_path_factory) -> Path:  # type: ignore[no-untyped-def]
+def net(tmp_path_factory) -> Path:
     torch.manual_seed(0)
     trunk = PairTransformerConfig(
         dim=8, pair_dim=8, depth=1, heads=1, class_depth=0, pair_update="triangle", pair_hidden=4
@@ -46,7 +47,7 @@ def net(tmp_path_factory) -> Path:  # type: ignore[no-untyped-def]
 
 
 @pytest.fixture(scope="module")
-def params(tmp_path_factory) -> Path:  # type: ignore[no-untyped-def]
+def params(tmp_path_factory) -> Path:
     torch.manual_seed(0)
     path = tmp_path_factory.mktemp("params") / "params_model_x.npz"
     write_alphafold(AlphaFold(TINY), path)
@@ -186,7 +187,7 @@ def test_several_models_are_ranked(
         for parameter in model.parameters():
             parameter.data.normal_(0, 0.3)
         write_alphafold(model, folder / f"params_model_{seed}.npz")
-    np.savez(folder / "params_model_1_multimer_v3.npz", **{MULTIMER: np.ones((73, 8))})
+    np.savez(folder / "params_model_1_multimer_v3.npz", **multimer())
     assert main(fold) == 0
     assert "params_model_1_multimer_v3.npz is left out" in capsys.readouterr().err
     ranking = json.loads((out / "ranking.json").read_text())
@@ -291,7 +292,7 @@ def test_relaxation_says_what_is_missing_before_folding(
 def test_relaxed_chains_keep_the_unrelaxed_one(
     tmp_path: Path, params: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def relax(types: np.ndarray, atoms: np.ndarray, mask: np.ndarray, *, rounds: int):  # type: ignore[no-untyped-def]
+    def relax(types: np.ndarray, atoms: np.ndarray, mask: np.ndarray, *, rounds: int):
         counts = {"broken_bonds": 3, "bad_angles": 1, "clashing_atoms": 2}
         return relaxation.Relaxed(
             atoms + np.float32(1), mask, counts, dict.fromkeys(counts, 0), 1, 0, 1, 1
@@ -361,10 +362,15 @@ MULTIMER = (
 )
 
 
+def multimer() -> dict[str, Any]:
+    """An array that only the multimer's parameters hold."""
+    return {MULTIMER: np.ones((73, 8), np.float32)}
+
+
 def test_multimer_parameters_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     fasta = tmp_path / "x.fasta"
     fasta.write_text(">a\nMKVLAAGTRE\n")
-    np.savez(tmp_path / "params_model_1.npz", **{MULTIMER: np.ones((73, 8), np.float32)})
+    np.savez(tmp_path / "params_model_1.npz", **multimer())
     name = "module.model.structure_module.ipa.linear_k.weight"
     torch.save(
         {"params": {name.removeprefix("module.model."): torch.ones(3, 3)}}, tmp_path / "m.pt"

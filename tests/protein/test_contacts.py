@@ -36,11 +36,11 @@ SMALL = ContactConfig(
 
 
 @pytest.fixture(scope="module")
-def made():  # type: ignore[no-untyped-def]
+def made():
     return families(2, seed=5, length=(30, 36), at_once=2)
 
 
-def test_generated_families_are_chains_that_coevolve(made) -> None:  # type: ignore[no-untyped-def]
+def test_generated_families_are_chains_that_coevolve(made) -> None:
     from sciml.protein import dca
 
     gains = []
@@ -58,14 +58,14 @@ def test_generated_families_are_chains_that_coevolve(made) -> None:  # type: ign
     assert np.mean(gains) > 1.5
 
 
-def test_same_seed_same_family(made) -> None:  # type: ignore[no-untyped-def]
+def test_same_seed_same_family(made) -> None:
     again = families(2, seed=5, length=(30, 36), at_once=2)
     assert np.array_equal(again[1].alignment.rows, made[1].alignment.rows)
     with pytest.raises(InputError, match="cannot make 0"):
         families(0)
 
 
-def test_features_are_finite_and_symmetric(made) -> None:  # type: ignore[no-untyped-def]
+def test_features_are_finite_and_symmetric(made) -> None:
     for alignment in (made[0].alignment, Alignment.from_sequences(["ACDEFGHIKLMNPQ"])):
         found = contact_features(alignment)
         columns = alignment.columns
@@ -75,7 +75,7 @@ def test_features_are_finite_and_symmetric(made) -> None:  # type: ignore[no-unt
         assert np.allclose(found.pairs, found.pairs.transpose(1, 0, 2), atol=1e-3)
 
 
-def test_prediction_is_symmetric_and_padding_free(made) -> None:  # type: ignore[no-untyped-def]
+def test_prediction_is_symmetric_and_padding_free(made) -> None:
     net = ContactNet(SMALL).eval()
     examples = [as_example(contact_features(f.alignment)) for f in made]
     with torch.no_grad():
@@ -87,14 +87,14 @@ def test_prediction_is_symmetric_and_padding_free(made) -> None:  # type: ignore
         assert torch.allclose(alone[0], logits[short, :n, :n], atol=1e-4)
 
 
-def test_flipping_twice_is_nothing(made) -> None:  # type: ignore[no-untyped-def]
+def test_flipping_twice_is_nothing(made) -> None:
     example = as_example(contact_features(made[0].alignment), metrics.distances(made[0].cb))
     again = flip(flip(example))
     assert all(torch.equal(again[key], example[key]) for key in example)
     assert not torch.equal(flip(example)["node_profile"], example["node_profile"])
 
 
-def test_learning_fits_a_family(made) -> None:  # type: ignore[no-untyped-def]
+def test_learning_fits_a_family(made) -> None:
     torch.manual_seed(0)
     learner = ContactLearner(ContactNet(SMALL), noise=0.0)
     example = as_example(contact_features(made[0].alignment), metrics.distances(made[0].cb))
@@ -110,7 +110,7 @@ def test_learning_fits_a_family(made) -> None:  # type: ignore[no-untyped-def]
     assert losses[-1] < 0.75 * losses[0]
 
 
-def test_predictor_files_and_columns(made, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_predictor_files_and_columns(made, tmp_path: Path) -> None:
     predictor = ContactPredictor(ContactNet(SMALL), device="cpu")
     path = tmp_path / "net.safetensors"
     predictor.save(path)
@@ -133,7 +133,7 @@ def test_predictor_files_and_columns(made, tmp_path: Path) -> None:  # type: ign
         ContactPredictor.from_pretrained(tmp_path / "other.safetensors")
 
 
-def test_several_networks_are_averaged(made, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_several_networks_are_averaged(made, tmp_path: Path) -> None:
     nets = [ContactNet(SMALL), ContactNet(SMALL)]
     features = contact_features(made[0].alignment)
     each = [ContactPredictor(net, "cpu").from_features(features).distances for net in nets]
@@ -160,7 +160,7 @@ def test_weights_of_another_version_are_refused(tmp_path: Path) -> None:
         ContactPredictor.from_pretrained(path)
 
 
-def test_profiles_alone_hold_no_couplings(made) -> None:  # type: ignore[no-untyped-def]
+def test_profiles_alone_hold_no_couplings(made) -> None:
     found = contact_features(made[0].alignment)
     bare = found.without_scores()
     assert not bare.pairs[..., :PAIR_SCORES].any() and not bare.plm.any()

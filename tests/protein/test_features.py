@@ -66,6 +66,7 @@ def test_every_other_row_counts_into_the_clusters() -> None:
     found = features(alignment, config, seed=3)
     order = np.r_[0, 1 + np.random.default_rng(3).permutation(59)]
     centre, rest = order[:6], order[6:]
+    assert alignment.deletions is not None
     rows, deletions = alignment.rows.astype(int), alignment.deletions.astype(float)
     members = {int(c): [int(c)] for c in centre}
     for row in rest:

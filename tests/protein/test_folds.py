@@ -53,6 +53,7 @@ def test_chain_files_and_structures(tmp_path: Path) -> None:
     found = read_folds(tmp_path, without=["2ABC_A"])
     assert [fold.name for fold in found] == ["1ABC_A"]
     fold = found[0]
+    assert fold.native is not None
     assert "".join(RESIDUES[k] for k in fold.native) == letters
     glycine = letters.index("G")
     assert np.array_equal(fold.cb[glycine], fold.ca[glycine])

@@ -30,7 +30,7 @@ from sciml.protein.violations import (
 )
 
 
-def built(sequence: str = "ARNDCQEGHILKMFPSTWYV", seed: int = 0):  # type: ignore[no-untyped-def]
+def built(sequence: str = "ARNDCQEGHILKMFPSTWYV", seed: int = 0):
     """A chain with random frames and torsions: types, frames, angles, groups and atoms."""
     g = torch.Generator().manual_seed(seed)
     types = torch.tensor([[residues.RESIDUES.index(c) for c in sequence]])

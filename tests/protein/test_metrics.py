@@ -75,7 +75,7 @@ def test_lddt_against_the_definition() -> None:
             want = np.linalg.norm(truth[i] - truth[j])
             if i != j and want < 15:
                 error = abs(want - np.linalg.norm(model[i] - model[j]))
-                kept += np.mean([error < cut for cut in (0.5, 1, 2, 4)])
+                kept += float(np.mean([error < cut for cut in (0.5, 1, 2, 4)]))
                 total += 1
     assert metrics.lddt(model, truth) == pytest.approx(kept / total)
     each = metrics.lddt(model, truth, per_residue=True)
@@ -157,7 +157,7 @@ def test_tm_score_against_tmtools_on_hard_pairs(case: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def beside():  # type: ignore[no-untyped-def]
+def beside():
     """benchmarks/protein_metrics.py, which measures real pairs by other programs."""
     path = Path(__file__).parents[2] / "benchmarks" / "protein_metrics.py"
     specification = importlib.util.spec_from_file_location("protein_metrics", path)
@@ -176,7 +176,7 @@ LIMITS = {
 
 
 @pytest.mark.slow
-def test_real_pairs_against_other_programs(shared: Path, beside) -> None:  # type: ignore[no-untyped-def]
+def test_real_pairs_against_other_programs(shared: Path, beside) -> None:
     data = shared / "data/protein"
     pairs = beside.pairs(data / "openfold_tests/mmcifs", data / "pfam40", most=2)
     assert {"mirrored", "permuted"} <= {pair.name.split()[-1] for pair in pairs}

@@ -36,6 +36,7 @@ def structures(tmp_path: Path) -> Path:
 
 def test_denoising_coordinates_with_the_equivariant_trunk(structures: Path) -> None:
     corpus = read_structures(structures)
+    assert corpus.lengths is not None
     assert len(corpus.dataset) == 8 and sorted(corpus.lengths) == [14, 14, 15, 16, 17, 18, 19, 20]
     torch.manual_seed(0)
     trunk = trunks.build({"name": "equivariant", "dim": 8, "depth": 1})

@@ -108,7 +108,7 @@ def test_chain_breaks_are_seen(tmp_path: Path) -> None:
 
 @settings(max_examples=80, deadline=None)
 @given(data=st.data())
-def test_damaged_files_never_crash(tmp_path_factory, data) -> None:  # type: ignore[no-untyped-def]
+def test_damaged_files_never_crash(tmp_path_factory, data) -> None:
     original = (CORPUS / data.draw(st.sampled_from(["plain.pdb", "altloc.pdb"]))).read_bytes()
     raw = bytearray(original)
     for _ in range(data.draw(st.integers(1, 8))):
@@ -125,7 +125,7 @@ def test_damaged_files_never_crash(tmp_path_factory, data) -> None:  # type: ign
 
 @settings(max_examples=60, deadline=None)
 @given(data=st.data())
-def test_damaged_mmcif_never_crashes(tmp_path_factory, data) -> None:  # type: ignore[no-untyped-def]
+def test_damaged_mmcif_never_crashes(tmp_path_factory, data) -> None:
     base = tmp_path_factory.getbasetemp()
     source = base / "whole.cif"
     if not source.exists():

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -103,7 +104,9 @@ def test_chains_with_and_without_templates_share_a_batch() -> None:
     )
     learner = StructureLearner(AlphaFold(replace(SMALL, templates=templates)), config=config)
     learner.train()(batch)["loss"].backward()
-    gradients = [p.grad for p in learner.model.template_embedder.parameters()]
+    embedder = learner.model.template_embedder
+    assert embedder is not None
+    gradients = [p.grad for p in embedder.parameters()]
     assert sum(g is not None and bool(g.any()) for g in gradients) > 5
 
 
@@ -117,6 +120,7 @@ def test_training_in_bfloat16(tmp_path: Path) -> None:
     for precision in ("fp32", "bf16"):
         torch.manual_seed(0)
         model = AlphaFold(SMALL)
+        module: Any
         for module in model.modules():  # the same in both: nothing dropped
             if hasattr(module, "msa_dropout"):
                 module.msa_dropout = 0.0
@@ -181,7 +185,7 @@ def test_self_distillation_keeps_what_is_confident() -> None:
     torch.manual_seed(0)
     predictor = StructurePredictor(AlphaFold(SMALL), "cpu")
     alignments = [chain.alignment for chain in chains()]
-    settings = {"config": FeatureConfig(clusters=2, extra=2), "recycles": 0}
+    settings: dict[str, Any] = {"config": FeatureConfig(clusters=2, extra=2), "recycles": 0}
     assert self_distillation(predictor, alignments, least_plddt=101.0, **settings) == []
     found = self_distillation(predictor, alignments, least_plddt=0.0, keep_residues=0.0, **settings)
     assert [chain.alignment.columns for chain in found] == [14, 10]

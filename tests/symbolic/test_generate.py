@@ -121,7 +121,7 @@ def test_reference_pairs_are_right_and_reproducible() -> None:
 def test_varied() -> None:
     row, other = generate.reference(9, 0, 2)
     for vary in ("scale", "sum", "shift", "stretch"):
-        _, problem, answer = generate.varied(row, other, vary, 7)  # type: ignore[arg-type]
+        _, problem, answer = generate.varied(row, other, vary, 7)
         assert check(parse(problem), parse(answer), "x").agrees
 
 

@@ -112,7 +112,7 @@ def _random(rng: random.Random, depth: int) -> ex.Expr:
 
 def test_round_trip_of_five_thousand() -> None:
     rng = random.Random(5)
-    seen = set()
+    seen: set[ex.Expr] = set()
     while len(seen) < 5000:
         try:
             e = _random(rng, 4)

@@ -8,6 +8,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch_geometric.data import Data
 
 from sciml import objectives, trunks
 from sciml.symbolic import pretraining as pt
@@ -58,7 +59,7 @@ def test_the_objective_takes_the_embedders_choice(tmp_path: Path) -> None:
     chosen = embedder.choose(batch, 0.3)
     assert chosen.shape == batch.mask.shape and not (chosen & ~batch.mask).any()
     shown = embedder(batch, chosen).x
-    mask_token = embedder.tokens.weight[vb.MASK]
+    mask_token = embedder.get_parameter("tokens.weight")[vb.MASK]
     assert torch.equal(shown[chosen], mask_token.expand(int(chosen.sum()), -1))
     optimiser = torch.optim.Adam(task.parameters(), 6e-3)
     losses = []
@@ -76,7 +77,7 @@ def test_a_choice_of_its_own_is_needed() -> None:
     from sciml.objectives.base import Embedder
 
     with pytest.raises(InputError, match="no way of its own"):
-        Embedder().choose(None, 0.3)  # type: ignore[arg-type]
+        Embedder().choose(Data(), 0.3)
 
 
 @pytest.mark.parametrize("pair_dim", [4, 0])
