@@ -105,6 +105,7 @@ def test_gradients_equal_finite_differences():
     assert torch.autograd.gradgradcheck(run("reference"), (q, k, v, bias, gate), fast_mode=True)
 
 
+@pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile")  # on purpose
 @pytest.mark.parametrize("shape", [s for s in SHAPES if "own" not in s])
 def test_flex_formula_equals_the_reference(shape):
     """The same score modification that runs compiled on CUDA, unfused on the CPU, forward only."""

@@ -53,7 +53,7 @@ def test_lengths_are_the_published_ones(
     """
     import gzip
 
-    lines = gzip.open(shared / "data" / "symbolic" / file, "rt").read().splitlines()
+    lines = gzip.decompress((shared / "data/symbolic" / file).read_bytes()).decode().splitlines()
     theirs = np.array([
         [len(side.split()) for side in line.split("|")[1].removeprefix("sub Y' ").split("\t")]
         for line in lines if line.startswith("1|") or not once

@@ -161,7 +161,7 @@ def test_official_rows(shared: Path) -> None:
 
     path = shared / "data" / "symbolic" / "prim_bwd.test.first3000.gz"
     same = total = 0
-    for line in gzip.open(path, "rt").read().splitlines()[:300]:
+    for line in gzip.decompress(path.read_bytes()).decode().splitlines()[:300]:
         problem, answer = (parse_prefix(t) for t in (
             line.split("|")[1].split("\t")[0].split()[2:], line.split("\t")[1]))  # fmt: skip
         total += 1
