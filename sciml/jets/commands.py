@@ -66,6 +66,7 @@ def tag(
         step: Jets read at a time.
     """
     from sciml.jets.io import create, open_jets
+    from sciml.jets.tally import Tally
     from sciml.train.log import console
 
     if step < 1:
@@ -80,8 +81,7 @@ def tag(
             raise InputError(f"`keep` names columns of the output: {', '.join(sorted(clash))}")
         reader.require(tagger.columns_of(reader.columns))
         total = len(reader)
-    jets = faulty = 0
-    seen: list[Any] = []
+    tally = Tally(tagger.limit)
     with create(out) as writer, progress(total, "jets") as advance:
         for events, scores in tagger.stream(file, keep=keep, step=step, **where):
             columns: dict[str, Any] = {name: events[name] for name in keep}
@@ -89,12 +89,11 @@ def tag(
                 columns[name] = np.ascontiguousarray(scores.probabilities[:, place])
             columns["flag"] = scores.flags.astype(np.int32)
             writer.write(columns)
-            jets += len(scores.flags)
-            faulty += int((scores.flags != 0).sum())
-            seen.append(dataclasses.replace(scores, probabilities=np.zeros(0)))
+            tally.add(scores)
             advance(len(scores.flags))
-    console.print(f"{out}: {jets} jets, {faulty} faulty (score NaN, see `flag`)", soft_wrap=True)
-    for remark in tagger.remarks(seen):
+    done = f"{out}: {tally.jets} jets, {tally.faulty} faulty (score NaN, see `flag`)"
+    console.print(done, soft_wrap=True)
+    for remark in tally.remarks():
         console.print(remark, soft_wrap=True)
 
 

@@ -87,6 +87,9 @@ def open_jets(
         raise InputError(f"cannot be read ({error.strerror})", where=path) from error
     if not magic:
         raise InputError("is empty", where=path)
+    if magic[:4] != b"root" and (tree or collection):
+        option = "tree" if tree else "collection"
+        raise InputError(f"is no ROOT file, which alone has a {option} to choose", where=path)
     if magic[:4] == b"PAR1":
         from sciml.jets.readers.parquet import open_parquet
 

@@ -34,6 +34,7 @@ from sciml.jets.networks import TrunkNetwork, WeaverNetwork
 from sciml.jets.processes import CLASSES
 from sciml.jets.ragged import dense, to_ragged
 from sciml.jets.regression import masses
+from sciml.jets.tally import Tally
 
 if TYPE_CHECKING:
     from torch_geometric.data import Data
@@ -190,44 +191,19 @@ class JetTagger(nn.Module):
         collection: str | None = None,
     ) -> Scores:
         """`predict` with the flags and the number of constituents left out."""
-        where = {"format": format, "tree": tree, "collection": collection}
-        parts = [scores for _, scores in self.stream(events, **where)]
+        pieces = self.stream(events, format=format, tree=tree, collection=collection)
+        parts = [scores for _, scores in pieces]
         merged = Scores(
             *(
                 np.concatenate([getattr(part, field.name) for part in parts])
                 for field in dataclasses.fields(Scores)
             )
         )
-        for message in self.remarks([merged]):
+        tally = Tally(self.limit)
+        tally.add(merged)
+        for message in tally.remarks():
             warnings.warn(message, stacklevel=2)
         return merged
-
-    def remarks(self, parts: Sequence[Scores]) -> list[str]:
-        """What to say of constituents that were left out and values that were repaired."""
-        jets = sum(len(part.flags) for part in parts)
-
-        def count(name: str) -> tuple[int, int]:
-            columns = [getattr(part, name) for part in parts]
-            return sum(int((c > 0).sum()) for c in columns), sum(int(c.sum()) for c in columns)
-
-        remarks = []
-        if long := count("cut")[0]:
-            remarks.append(
-                f"{long} of {jets} jets have more than {self.limit} constituents: "
-                f"the leading {self.limit} in pT were used"
-            )
-        some, candidates = count("dropped")
-        if some:
-            remarks.append(
-                f"{candidates} candidates without momentum were left out of {some} of {jets} jets"
-            )
-        some, values = count("repaired")
-        if some:
-            remarks.append(
-                f"{values} values of {some} of {jets} jets were repaired (energy below momentum by "
-                "rounding, infinite impact parameter)"
-            )
-        return remarks
 
     def stream(
         self,

@@ -57,9 +57,9 @@ def tidy(
     """
     # Jets of one length each: an array of fixed length, whose unused places are filled up.
     dense = len(counts) > 0 and counts[0] > 0 and bool((counts == counts[0]).all())
-    momentum = [flat[name] for name in MOMENTUM]
     dropped = np.zeros(len(counts), np.int64)
-    kinds = _kinds(*momentum, counts, dense)
+    px, py, pz, energy = (flat[name] for name in MOMENTUM)
+    kinds = _kinds(px, py, pz, energy, counts, dense)
     if kinds.any():
         _spare_nan(kinds, flat, [n for n in columns if n in flat and n not in MOMENTUM])
         keep = kinds == _REAL

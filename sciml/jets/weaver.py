@@ -16,7 +16,7 @@ import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -173,9 +173,10 @@ def build(
         raise InputError(
             f"the state dict has tensors of shapes that no network has ({error})", where=where
         ) from error
-    model = loading.build(make, state, where=where)
+    model = cast(ParticleTransformer | ParticleNet, loading.build(make, state, where=where))
     load(model, state, where=where)
-    return model.eval()
+    model.eval()
+    return model
 
 
 def load(model: nn.Module, state: Mapping[str, Tensor], *, where: object = None) -> None:

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from sciml.errors import InputError, nearest
 from sciml.jets import expressions
-from sciml.jets.io import expand, open_jets
+from sciml.jets.io import Reader, expand, open_jets
 from sciml.jets.weaver_inputs import Input, Variable, read_input, tensor
 from sciml.jets.weaver_weights import Weights, weights
 from sciml.paths import atomic_write, existing_file
@@ -284,13 +284,17 @@ class WeaverConfig:
     ) -> Iterator[Batch]:
         """Batches of all files, in order; `step` jets are read at a time."""
         for path in expand(paths):
-            with open_jets(path, tree=self.tree) as reader:
+            with self._open(path) as reader:
                 first = 0
                 for events in reader.iterate(self.columns(train), step):
                     batch = self.batch(events, train)
                     batch.rows = batch.rows + first
                     first += len(events)
                     yield batch
+
+    def _open(self, path: Path) -> Reader:
+        """A file of jets; `treename` is of ROOT files, as in weaver."""
+        return open_jets(path, tree=self.tree if path.suffix == ".root" else None)
 
     def standardise(self, events: ak.Array) -> None:
         """Find centre and scale of `auto` variables from jets: median and the wider 34 % side."""
@@ -351,7 +355,7 @@ class WeaverConfig:
         share = float((self.options.get("preprocess") or {}).get("data_fraction") or 0.1)
         parts = []
         for path in expand(paths):
-            with open_jets(path, tree=self.tree) as reader:
+            with self._open(path) as reader:
                 stop = max(1, int(share * len(reader)))
                 parts += list(reader.iterate(self.columns(), stop=stop))
         if not parts:

@@ -12,6 +12,7 @@ from sciml.jets import JetTagger
 from sciml.jets.columns import COLUMNS
 from sciml.jets.io import create, read
 
+pytestmark = pytest.mark.filterwarnings("ignore:.*more than 128 constituents")
 CLASSES = ("QCD", "Hbb", "Tbqq")
 TRUNK = {"name": "pair_transformer", "dim": 16, "depth": 1, "heads": 2, "pair_dim": 4}
 

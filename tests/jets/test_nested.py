@@ -137,6 +137,8 @@ def test_trees_by_name_from_the_command_line(tmp_path, flat, small_tagger, capsy
     assert main([*command, "--tree", "tset"]) == 2
     assert "test" in capsys.readouterr().err
     assert main([*command, "--tree", "test", "--collection", "Jet"]) == 2
+    assert main([*command[:2], str(tmp_path / "o.parquet"), "-o", "x.root", "--tree", "t"]) == 2
+    assert "no ROOT file" in capsys.readouterr().err
     assert small_tagger.predict(tmp_path / "two.root", tree="train").shape == (6, 2)
 
 

@@ -119,7 +119,7 @@ class EventRows(EventReader):
         counts = np.diff(self._offsets[first : last + 1])
         names = [name for name in columns if name not in PLACE]
         parts = list(self._inner.iterate(names, last - first, first, last)) if names else []
-        rows = ak.concatenate(parts) if len(parts) > 1 else parts[0] if parts else None
+        rows: Any = ak.concatenate(parts) if parts else None
         for name in names:
             if name not in self._of_jets:
                 out[name] = rows[name][event]
