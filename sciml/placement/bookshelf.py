@@ -221,8 +221,8 @@ def _read_nodes(path: Path) -> dict[str, Any]:
         raise file.error(f"node {names[again]!r} is defined twice", again)
     return {
         "names": names,
-        "width": text.numbers(first + 1, "width"),
-        "height": text.numbers(first + 2, "height"),
+        "width": text.lengths(first + 1, "width"),
+        "height": text.lengths(first + 2, "height"),
         "kind": np.zeros(len(first), np.int8),
         "terminal": terminal,
         "apart": apart,
@@ -288,8 +288,8 @@ def _read_nets(path: Path, fields: dict[str, Any]) -> None:
     dx, dy = np.zeros(len(pins)), np.zeros(len(pins))
     placed = words >= 3
     offset = first[pins[placed]] + np.where(words[placed] == 3, 1, 2)
-    dx[placed] = text.numbers(offset, "pin offset")
-    dy[placed] = text.numbers(offset + 1, "pin offset")
+    dx[placed] = text.lengths(offset, "pin offset")
+    dy[placed] = text.lengths(offset + 1, "pin offset")
     named = count[heads] > 2
     labels: Names | None = None
     if named.all() and len(heads):
@@ -314,8 +314,8 @@ def _read_pl(path: Path, fields: dict[str, Any]) -> None:
     if (seen > 1).any():
         name = fields["names"][int(np.flatnonzero(seen > 1)[0])]
         raise InputError(f"node {name!r} is placed twice", where=path)
-    fields["x"][node] = text.numbers(first + 1, "x")
-    fields["y"][node] = text.numbers(first + 2, "y")
+    fields["x"][node] = text.lengths(first + 1, "x")
+    fields["y"][node] = text.lengths(first + 2, "y")
     codes = {label.encode(): i for i, label in enumerate(ORIENTATIONS)}
     with_more = np.flatnonzero(count > 3)
     for line in with_more:
@@ -367,7 +367,7 @@ def _read_scl(path: Path) -> Rows | None:
             raise file.error(f"unknown word {words[0]!r} in a row", line)
         base = int(file.first[line])
         for k in range(0, len(words) - 1, 2):
-            row[words[k].lower()] = float(file.text.numbers(np.array([base + k + 1]), words[k])[0])
+            row[words[k].lower()] = float(file.text.lengths(np.array([base + k + 1]), words[k])[0])
         if key == "subroworigin":
             if not rows:
                 raise file.error("SubrowOrigin before the first CoreRow", line)

@@ -6,7 +6,8 @@ import json as json_module
 import math
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -15,7 +16,8 @@ import tyro
 
 from sciml.errors import InputError
 from sciml.paths import keep_apart
-from sciml.placement.design import Canvas, Design, Grid
+from sciml.placement.design import Canvas, Design, Grid, check_sizes
+from sciml.placement.tokens import LARGEST, too_large
 
 Files = tuple[Path, ...]
 
@@ -30,16 +32,20 @@ def _read(
 ) -> Design:
     from sciml.placement.io import read_design
 
-    found = read_design(design, plc=plc, pl=pl, lef=lef)
+    with _warnings_as_lines():
+        found = read_design(design, plc=plc, pl=pl, lef=lef)
     if canvas is not None:
         if not all(math.isfinite(v) and v > 0 for v in canvas):
             raise InputError(f"--canvas must be two numbers > 0, got {canvas[0]} {canvas[1]}")
+        if max(canvas) > LARGEST:
+            raise too_large("--canvas", f"{max(canvas):g}", None)
         origin = found.canvas
         found = replace(
             found,
             canvas=Canvas(origin.x0, origin.y0, origin.x0 + canvas[0], origin.y0 + canvas[1]),
             canvas_from="given",
         )
+        check_sizes(found, design)
     elif found.canvas_from == "derived":
         print(
             f"{design}: no .plc states the canvas; {found.canvas.width:g} x "
@@ -282,12 +288,18 @@ def _write(design: Design, to: Path) -> list[Path]:
     """Write a design; what its format cannot say is a line on stderr."""
     from sciml.placement.io import write_design
 
+    with _warnings_as_lines(f"{to}: "):
+        return write_design(design, to)
+
+
+@contextmanager
+def _warnings_as_lines(prefix: str = "") -> Iterator[None]:
+    """What is warned of in here is a line on stderr each."""
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
-        files = write_design(design, to)
+        yield
     for warning in said:
-        print(f"{to}: {warning.message}", file=sys.stderr)
-    return files
+        print(f"{prefix}{warning.message}", file=sys.stderr)
 
 
 def _seconds(text: str) -> float:

@@ -105,7 +105,7 @@ def problem(
     use = degree >= 2
     driver = design.pin_node[design.net_start[:-1][use]]
     weight = np.where(design.kind[driver] == PORT, 1.0, design.net_weight[use])
-    total = float(weight.sum()) if use.any() else 1.0
+    total = float(weight.sum()) or 1.0
     # Pins of soft macros and ports sit at the node itself.
     bare = (design.kind[design.pin_node] == SOFT) | (design.kind[design.pin_node] == PORT)
     dx = np.where(bare, 0.0, design.pin_dx)

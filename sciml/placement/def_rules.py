@@ -23,6 +23,7 @@ from sciml.placement.constraints import (
     allowed_turns,
     inside_polygon,
 )
+from sciml.placement.tokens import LARGEST, too_large
 
 if TYPE_CHECKING:
     from sciml.placement.design import Rows
@@ -111,6 +112,8 @@ def _points(file: _Def, words: list[str], at: int, k: int, units: float) -> tupl
     points = np.array(out, np.float64).reshape(-1, 2)
     if len(points) < 2 or not np.isfinite(points).all():
         raise file.text.error("expected at least two points ( x y )", at)
+    if (most := float(np.abs(points).max())) * units > LARGEST:
+        raise too_large("point", f"{most * units:g}", f"{file.path}, line {file.text.line(at)}")
     return points, k
 
 
@@ -218,7 +221,7 @@ def _of_components(
             numbers = token + 1 + soft + np.arange(4)
             if numbers[-1] >= len(text):
                 raise text.error("HALO needs four distances", token)
-            values = text.numbers(numbers, "HALO") / units
+            values = text.lengths(numbers, "HALO") / units
             if (values < 0).any():
                 raise text.error("HALO must be >= 0", token)
             rules.halo[i], rules.halo_soft[i] = values, soft

@@ -13,7 +13,7 @@ import numpy as np
 
 from sciml.errors import InputError
 from sciml.placement.constraints import Constraints
-from sciml.placement.tokens import Names
+from sciml.placement.tokens import LARGEST, Names, too_large
 
 MACRO, SOFT, CELL, PORT = 0, 1, 2, 3
 """Kinds of node: hard macro, soft macro (a cluster of cells), standard cell, port."""
@@ -121,6 +121,8 @@ class Design:
     """The library cell of each node, where the format has one."""
     plc_index: np.ndarray | None = None
     """Where each node stands in its netlist.pb.txt (a .plc file names nodes by it)."""
+    netlist_turns: np.ndarray | None = None
+    """Orientations in the netlist itself, where a .plc may have others."""
     unit_um: float = 1.0
     source: str = ""
     canvas_from: str = "file"
@@ -225,6 +227,7 @@ def check_sizes(design: Design, where: object) -> None:
             name, value = design.names[int(bad[0])], values[bad[0]]
             raise InputError(f"{label} of {name!r} must be >= 0, got {value:g}", where=where)
     canvas = design.canvas
+    _check_range(design, where)
     if not (canvas.width > 0 and canvas.height > 0):
         raise InputError(
             f"the canvas must have an area, got {canvas.width:g} x {canvas.height:g}",
@@ -234,6 +237,12 @@ def check_sizes(design: Design, where: object) -> None:
     grid = design.grid
     if grid.columns < 1 or grid.rows < 1 or grid.columns * grid.rows > 1 << 22:
         raise InputError(f"impossible grid {grid.columns} x {grid.rows}", where=where)
+    for key in ("routes_horizontal", "routes_vertical"):
+        if not 0 < getattr(grid, key) <= LARGEST:
+            raise InputError(f"{key} must be > 0, got {getattr(grid, key):g}", where=where)
+    for key in ("macro_routes_horizontal", "macro_routes_vertical", "smooth"):
+        if not 0 <= getattr(grid, key) <= LARGEST:
+            raise InputError(f"{key} must be >= 0, got {getattr(grid, key):g}", where=where)
     width, height = design.size()
     room = 1 + 1e-9
     movable = ~design.fixed & (design.kind != PORT)
@@ -255,6 +264,45 @@ def check_sizes(design: Design, where: object) -> None:
             f"{canvas.width * canvas.height:.6g}",
             where=where,
         )
+
+
+def _check_range(design: Design, where: object) -> None:
+    """Reject what 32-bit database units cannot say, from a site to the farthest pin.
+
+    So grid cells, bins and sites can be counted in integers everywhere.
+    """
+    canvas, rows, names = design.canvas, design.rows, design.names
+    farthest = 1.0
+    for key in ("x", "y", "width", "height"):
+        values = getattr(design, key)
+        for i in np.flatnonzero(~(np.abs(values) <= LARGEST))[:1].tolist():
+            raise too_large(f"{key} of {names[i]!r},", f"{values[i]:g}", where)
+        farthest = max(farthest, float(np.abs(values).max(initial=0.0)))
+    for key in ("pin_dx", "pin_dy"):
+        values = getattr(design, key)
+        for i in np.flatnonzero(~(np.abs(values) <= LARGEST))[:1].tolist():
+            owner = names[int(design.pin_node[i])]
+            raise too_large(f"offset of a pin of {owner!r},", f"{values[i]:g}", where)
+        farthest = max(farthest, float(np.abs(values).max(initial=0.0)))
+    weight = design.net_weight
+    for i in np.flatnonzero(~((weight >= 0) & (weight <= 1e15)))[:1].tolist():
+        raise InputError(f"weight of net {i} (from 0) must be >= 0, got {weight[i]:g}", where=where)
+    for edge in (canvas.x0, canvas.y0, canvas.x1, canvas.y1):
+        if not abs(edge) <= LARGEST:
+            raise too_large("an edge of the canvas,", f"{edge:g}", where)
+        farthest = max(farthest, abs(edge))
+    steps = [("canvas", canvas.width), ("canvas", canvas.height)]
+    if rows is not None and len(rows):
+        for values in (rows.y, rows.x0, rows.x1):
+            if not (most := float(np.abs(values).max())) <= LARGEST:
+                raise too_large("a row's coordinate,", f"{most:g}", where)
+        steps += [("row", float(rows.height.min())), ("site", float(rows.site.min()))]
+    for what, step in steps:
+        if 0 < step < farthest / LARGEST:
+            raise InputError(
+                f"a {what} of {step:g} and a coordinate of {farthest:g} are beyond what LEF/DEF "
+                "can say (32-bit database units)", where=where,
+            )  # fmt: skip
 
 
 def _drivers_first(design: Design) -> None:

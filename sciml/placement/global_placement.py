@@ -126,6 +126,8 @@ def deposit(x: Any, y: Any, half_w: Any, half_h: Any, charge: Any, density: Any)
         x1 = min(x[i] + half_w[i], np.float32(C))
         y0 = max(y[i] - half_h[i], np.float32(0))
         y1 = min(y[i] + half_h[i], np.float32(R))
+        if not (x0 < x1 and y0 < y1):  # off the bins, or no number
+            continue
         for r in range(int(y0), min(int(y1), R - 1) + 1):
             dy = (min(y1, np.float32(r + 1)) - max(y0, np.float32(r))) * charge[i]
             for c in range(int(x0), min(int(x1), C - 1) + 1):
@@ -146,6 +148,10 @@ def gather(
         y1 = min(y[i] + half_h[i], np.float32(R))
         fx = np.float32(0)
         fy = np.float32(0)
+        if not (x0 < x1 and y0 < y1):
+            gx[i] = fx
+            gy[i] = fy
+            continue
         for r in range(int(y0), min(int(y1), R - 1) + 1):
             dy = min(y1, np.float32(r + 1)) - max(y0, np.float32(r))
             for c in range(int(x0), min(int(x1), C - 1) + 1):

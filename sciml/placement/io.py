@@ -11,6 +11,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -104,7 +105,7 @@ def read_design(
 
 
 def write_design(design: Design, path: str | os.PathLike[str]) -> list[Path]:
-    """Write a design; returns the files.
+    """Write a design; returns the files. What a format cannot say is warned of.
 
     A .pb.txt comes with a .plc, a .def with a .lef, an .aux with its five companions. A .plc or
     a .pl alone holds the placement only.
@@ -114,6 +115,13 @@ def write_design(design: Design, path: str | os.PathLike[str]) -> list[Path]:
     if name.endswith(".plc"):
         from sciml.placement.protobuf_netlist import write_plc
 
+        stated = design.netlist_turns
+        if stated is not None and (turned := int((stated != design.orientation).sum())):
+            warnings.warn(
+                f"{turned:,} nodes are turned otherwise than in the netlist; plc_client_os reads "
+                "orientations from the netlist alone: write a .pb.txt to be scored alike",
+                stacklevel=2,
+            )
         write_plc(design, path)
         return [path]
     if name.endswith(".pl"):

@@ -12,9 +12,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from sciml.errors import InputError
-from sciml.placement.tokens import Text, character_table
+from sciml.placement.tokens import LARGEST, Text, character_table, too_large
 
-_TABLE = character_table(quote='"')
+_TABLE = character_table(long_quote='"')
 
 
 @dataclass
@@ -78,6 +78,7 @@ class _Reader:
         self.text, self.library = text, library
         self.words = [text[i] for i in range(len(text))]
         self.at = 0
+        self.units = 100.0  # of a micrometre, where the file states none
 
     def error(self, what: str) -> InputError:
         return self.text.error(what, min(self.at, len(self.words)))
@@ -87,6 +88,15 @@ class _Reader:
             raise self.error("the file ends inside a block")
         self.at += 1
         return self.words[self.at - 1]
+
+    def length(self) -> float:
+        """A coordinate or size [um] that fits 32-bit database units."""
+        value = self.number()
+        if abs(value) * self.units > LARGEST:
+            self.at -= 1
+            where = f"{self.text.where}, line {self.text.line(self.at)}"
+            raise too_large("the coordinate", self.words[self.at], where)
+        return value
 
     def number(self) -> float:
         word = self.word()
@@ -111,13 +121,31 @@ class _Reader:
             elif word == "SITE":
                 self.site()
             elif word == "MANUFACTURINGGRID":
-                self.library.grid = self.number()
+                self.library.grid = self.length()
+                if self.library.grid <= 0:
+                    raise self.error("MANUFACTURINGGRID must be > 0")
+            elif word == "UNITS":
+                self.database_units()
             elif word == "PROPERTYDEFINITIONS":
                 while self.word() != "END":
                     pass
                 self.word()
+            elif word == "BEGINEXT":
+                while self.word() != "ENDEXT":
+                    pass
             elif word == "END" and self.at < len(self.words) and self.words[self.at] == "LIBRARY":
                 return
+
+    def database_units(self) -> None:
+        """UNITS ... END UNITS: database units a micrometre."""
+        while (word := self.word()) != "END":
+            if word == "DATABASE":
+                self.word()
+                self.units = self.number()
+                if not 1 <= self.units <= 1e6:
+                    raise self.error(f"DATABASE MICRONS must be 1 to 1e6, got {self.units:g}")
+            self.skip_statement()
+        self.word()
 
     def site(self) -> None:
         name = self.word()
@@ -126,9 +154,11 @@ class _Reader:
         self.at -= 1
         while (word := self.word()) != "END":
             if word == "SIZE":
-                width = self.number()
+                width = self.length()
                 self.word()
-                self.library.sites[name] = (width, self.number())
+                self.library.sites[name] = (width, self.length())
+                if min(self.library.sites[name]) < 0:
+                    raise self.error(f"the size of site {name!r} must be >= 0")
             self.skip_statement()
         self.word()
 
@@ -148,13 +178,13 @@ class _Reader:
                     kind.append(part)
                 macro.kind = " ".join(kind)
             elif word == "SIZE":
-                macro.width = self.number()
+                macro.width = self.length()
                 self.word()
-                macro.height = self.number()
+                macro.height = self.length()
                 if macro.width < 0 or macro.height < 0:
                     raise self.error(f"the size of macro {macro.name!r} must be >= 0")
             elif word == "ORIGIN":
-                origin = [self.number(), self.number()]
+                origin = [self.length(), self.length()]
             elif word == "SYMMETRY":
                 while (part := self.word()) != ";":
                     macro.symmetry.add(part)
@@ -169,6 +199,10 @@ class _Reader:
             elif word == "DENSITY":
                 while self.word() != "END":
                     pass
+            elif word == "TIMING":  # of LEF before 5.4
+                while self.word() != "END":
+                    pass
+                self.word()
             elif word != ";":
                 self.skip_statement()
         for pin in macro.pins.values():
@@ -211,7 +245,7 @@ class _Reader:
                     self.word()
                     continue
                 self.at -= 1
-                values.append(self.number())
+                values.append(self.length())
             if len(values) < 4 or len(values) % 2:
                 raise self.error(f"{word} needs pairs of numbers")
             box[0], box[2] = min(box[0], *values[::2]), max(box[2], *values[::2])

@@ -11,6 +11,7 @@ language reference.
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from sciml.placement.design import (
     MACRO,
     ORIENTATIONS,
     PORT,
+    ROTATION,
     SOFT,
     Canvas,
     Design,
@@ -33,15 +35,17 @@ from sciml.placement.design import (
     build,
 )
 from sciml.placement.lef import Library, read_lef
-from sciml.placement.tokens import Names, Text, character_table
+from sciml.placement.tokens import LARGEST, Names, Text, character_table, too_large
 
-_TABLE = character_table(quote='"')
+_TABLE = character_table(long_quote='"')
 _WORDS = (
     "-", ";", "(", ")", "+", "PLACED", "FIXED", "COVER", "UNPLACED", "END", "DESIGN", "UNITS",
     "DIEAREA", "ROW", "COMPONENTS", "PINS", "NETS", "PIN", "WEIGHT", "DIRECTION", "NET", "*",
     "SPECIALNETS", "BLOCKAGES", "REGIONS", "GROUPS", "HALO", "REGION", "SOURCE",
+    "PROPERTYDEFINITIONS", "BEGINEXT", "ENDEXT",
 )  # fmt: skip
 _CODE = {word: i + 1 for i, word in enumerate(_WORDS)}
+_PLACES = [_CODE[word] for word in ("PLACED", "FIXED", "COVER")]
 
 
 @njit(cache=True)
@@ -49,7 +53,7 @@ def _classify(buffer: Any, starts: Any, ends: Any, words: Any, lengths: Any, out
     for i in range(starts.shape[0]):
         out[i] = 0
         n = ends[i] - starts[i]
-        if n > 11:
+        if n >= words.shape[1]:
             continue
         for w in range(words.shape[0]):
             if lengths[w] == n:
@@ -69,13 +73,23 @@ class _Def:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.text = Text.open(path, _TABLE)
-        words = np.zeros((len(_WORDS), 12), np.uint8)
+        words = np.zeros((len(_WORDS), 20), np.uint8)
         for i, word in enumerate(_WORDS):
             words[i, : len(word)] = list(word.encode())
         lengths = np.array([len(word) for word in _WORDS])
         self.code = np.zeros(len(self.text), np.int8)
         _classify(self.text.buffer, self.text.starts, self.text.ends, words, lengths, self.code)
+        for opening, closing in (("PROPERTYDEFINITIONS", "END"), ("BEGINEXT", "ENDEXT")):
+            for a in np.flatnonzero(self.code == _CODE[opening]).tolist():
+                if self.code[a - 1] == _CODE["END"]:
+                    continue
+                stops = np.flatnonzero(self.code[a:] == _CODE[closing])
+                if len(stops):  # the words between are no statements of the design
+                    self.code[a + 1 : a + int(stops[0])] = 0
+                    self.code[a + max(int(stops[0]) - 1, 0)] = _CODE[";"]
         self.ends = np.flatnonzero(self.code == _CODE[";"])
+        self.sections: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+        self.miscounted: list[str] = []
 
     def statement(self, word: str) -> np.ndarray:
         """Tokens that open a statement with this word (the one before ends one, or none is)."""
@@ -92,7 +106,12 @@ class _Def:
         return int(self.ends[k])
 
     def section(self, word: str) -> tuple[np.ndarray, np.ndarray]:
-        """(first token, end token) of every `- ... ;` in a section; checks its count."""
+        """(first token, end token) of every `- ... ;` in a section; a wrong count is noted."""
+        if word not in self.sections:
+            self.sections[word] = self._section(word)
+        return self.sections[word]
+
+    def _section(self, word: str) -> tuple[np.ndarray, np.ndarray]:
         heads = self.statement(word)
         heads = heads[[self.code[max(t - 1, 0)] != _CODE["END"] for t in heads]]
         if not len(heads):
@@ -109,7 +128,7 @@ class _Def:
         dash = begin + np.flatnonzero(self.code[begin:stop] == _CODE["-"])
         dash = dash[self.code[dash - 1] == _CODE[";"]]
         if len(dash) != count:
-            raise self.text.error(f"{word} says {count:g}, but there are {len(dash)}", head)
+            self.miscounted.append(f"{word} says {count:g}, but there are {len(dash):,}")
         if not len(dash):
             return dash, dash
         which = np.searchsorted(self.ends, dash)
@@ -127,9 +146,11 @@ class _Def:
 def read_def(path: str | os.PathLike[str], lef: Sequence[str | os.PathLike[str]]) -> Design:
     """A `Design` from a DEF and its LEF libraries.
 
+    A section with more or fewer statements than it says is read, with one warning for the file.
+
     Raises:
-        InputError: a library cell, pin, component or port is unknown; a section is cut off or
-            its count wrong; a number is not finite; see also `design.build`.
+        InputError: a library cell, pin, component or port is unknown; a section is cut off; a
+            number is not finite or beyond 32 bits; see also `design.build`.
     """
     file = _Def(Path(path))
     text = file.text
@@ -167,6 +188,8 @@ def read_def(path: str | os.PathLike[str], lef: Sequence[str | os.PathLike[str]]
     fields["constraints"] = read_rules(file, library, units, own, fields, rows, polygon)
     fields.pop("placed")
     words = file.statement("DESIGN")
+    if file.miscounted:
+        warnings.warn(f"{path}: {'; '.join(file.miscounted)}: read as they stand", stacklevel=2)
     name = text[int(words[0]) + 1] if len(words) and words[0] + 1 < len(text) else "design"
     return build(path, name=name, names=all_names, canvas=die, rows=rows, **fields, **nets)
 
@@ -186,7 +209,7 @@ def _die(file: _Def, units: float) -> tuple[Canvas | None, np.ndarray | None]:
     a, b = int(found[0]) + 1, file.end_of(int(found[0]))
     inner = np.arange(a, b)
     inner = inner[(file.code[a:b] != _CODE["("]) & (file.code[a:b] != _CODE[")"])]
-    values = file.text.numbers(inner, "DIEAREA") / units
+    values = file.text.lengths(inner, "DIEAREA") / units
     if len(values) < 4 or len(values) % 2:
         raise file.text.error("DIEAREA needs at least two points", int(found[0]))
     x, y = values[::2], values[1::2]
@@ -208,11 +231,16 @@ def _rows(file: _Def, library: Library, units: float) -> Rows | None:
         try:  # ROW name site x y orientation [DO n BY m [STEP dx dy]]
             x, y = float(words[3]) / units, float(words[4]) / units
             n = int(words[7]) if len(words) > 7 else 1
+            if n > LARGEST:
+                raise too_large("number of sites", words[7], f"{file.path}, line {text.line(at)}")
             if len(words) > 9 and int(words[9]) != 1:
                 raise text.error("rows whose sites stand one above the other are not supported",
                                  int(at))  # fmt: skip
             step = float(words[11]) / units if len(words) > 11 and words[10] == "STEP" else 0.0
             turned = ORIENTATIONS.index(words[5])
+            far = max(abs(x), abs(y), abs(x + n * step), abs(step)) * units
+            if not far <= LARGEST:
+                raise too_large("the row's end", f"{far:g}", f"{file.path}, line {text.line(at)}")
         except (ValueError, IndexError) as error:
             if isinstance(error, InputError):
                 raise
@@ -241,7 +269,7 @@ def _rows(file: _Def, library: Library, units: float) -> Rows | None:
 
 
 def _placed(file: _Def, dash: np.ndarray, units: float, fields: dict[str, np.ndarray]) -> None:
-    """low_x, low_y, orientation, fixed from `+ PLACED ( x y ) N` and the like."""
+    """low_x, low_y, orientation, fixed from the first `+ PLACED ( x y ) N` and the like."""
     text, n = file.text, len(dash)
     fields["low_x"], fields["low_y"] = np.zeros(n), np.zeros(n)
     fields["orientation"], fields["fixed"] = np.zeros(n, np.int8), np.zeros(n, bool)
@@ -249,10 +277,12 @@ def _placed(file: _Def, dash: np.ndarray, units: float, fields: dict[str, np.nda
     real = (file.code[at - 1] == _CODE["+"]) & (file.code[np.minimum(at + 1, len(text) - 1)]
                                                 == _CODE["("])  # fmt: skip
     at, which = at[real], which[real]
+    which, first = np.unique(which, return_index=True)  # a pin may have more than one PORT
+    at = at[first]
     if len(at) and at[-1] + 5 >= len(text):
         raise text.error("the placement is cut off", int(at[-1]))
-    fields["low_x"][which] = text.numbers(at + 2, "x") / units
-    fields["low_y"][which] = text.numbers(at + 3, "y") / units
+    fields["low_x"][which] = text.lengths(at + 2, "x") / units
+    fields["low_y"][which] = text.lengths(at + 3, "y") / units
     fields["fixed"][which] = file.code[at] != _CODE["PLACED"]
     fields["placed"] = np.zeros(n, bool)
     fields["placed"][which] = True
@@ -307,6 +337,11 @@ def _pins(file: _Def, units: float) -> tuple[list[str], dict[str, Any]]:
         "kind": np.full(n, PORT, np.int8), "width": np.zeros(n), "height": np.zeros(n),
     }  # fmt: skip
     _placed(file, dash, units, fields)
+    for k, (a, b) in enumerate(zip(dash.tolist(), end.tolist(), strict=True)):
+        middle = _middle(file, a, b) / units
+        p, q, r, s = ROTATION[fields["orientation"][k]]
+        fields["low_x"][k] += p * middle[0] + q * middle[1]
+        fields["low_y"][k] += r * middle[0] + s * middle[1]
     fields["fixed"][:] = True
     fields["references"] = np.array([""] * n, object)
     drives = np.zeros(n, bool)
@@ -317,6 +352,50 @@ def _pins(file: _Def, units: float) -> tuple[list[str], dict[str, Any]]:
     return names, fields
 
 
+def _middle(file: _Def, begin: int, end: int) -> np.ndarray:
+    """The middle [2, database units] of a pin's LAYER and POLYGON shapes as they are oriented N.
+
+    Of several PORTs the first that has a place counts, as for the place itself.
+    """
+    text, points = file.text, []
+    k = begin + 3
+    while k < end:
+        word = text.raw(k)
+        placed = file.code[k] in _PLACES
+        if placed and points:
+            break  # the shapes of a port stand before its place, in old files behind it
+        if word == b"PORT" and file.code[k - 1] == _CODE["+"] and _has_place(file, begin, k):
+            break
+        if word in (b"LAYER", b"POLYGON") and file.code[k - 1] == _CODE["+"]:
+            k += 2
+            while k < end and file.code[k] != _CODE["+"]:
+                if file.code[k] == _CODE["("] and k + 2 < end:
+                    points.append(_point(file, k, points))
+                    k += 2
+                k += 1
+            continue
+        k += 1
+    if not points:
+        return np.zeros(2)
+    shapes = np.array(points)
+    return (shapes.min(0) + shapes.max(0)) / 2
+
+
+def _has_place(file: _Def, begin: int, end: int) -> bool:
+    return bool(np.isin(file.code[begin:end], _PLACES).any())
+
+
+def _point(file: _Def, at: int, before: list[np.ndarray]) -> np.ndarray:
+    """The point `( x y )` at a token; `*` repeats the last one's coordinate."""
+    star = [file.code[at + j] == _CODE["*"] for j in (1, 2)]
+    if any(star) and not before:
+        raise file.text.error("the first point of a shape has no coordinate to repeat", at)
+    return np.array(
+        [before[-1][j - 1] if star[j - 1] else file.text.lengths(np.array([at + j]), "x")[0]
+         for j in (1, 2)]
+    )  # fmt: skip
+
+
 def _nets(
     file: _Def, library: Library, components: Names, ports: Names, first_port: int,
     fields: dict[str, Any], port_drives: np.ndarray,
@@ -324,8 +403,13 @@ def _nets(
     text = file.text
     dash, end = file.section("NETS")
     names = text.names(dash + 1)
-    # Connections stand before the first `+` of a statement.
+    # Connections stand before the first `+` that is not within one: ( a Z + SYNTHESIZED ).
     plus, of_plus = file.inside(("+",), dash)
+    brackets = np.flatnonzero(np.isin(file.code, (_CODE["("], _CODE[")"])))
+    if len(plus) and len(brackets):
+        last = brackets[np.maximum(np.searchsorted(brackets, plus) - 1, 0)]
+        within = (last > dash[of_plus]) & (last < plus) & (file.code[last] == _CODE["("])
+        plus, of_plus = plus[~within], of_plus[~within]
     limit = end.copy()
     np.minimum.at(limit, of_plus, plus)
     at, which = file.inside(("(",), dash)

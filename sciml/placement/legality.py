@@ -327,9 +327,10 @@ def _check_rows(design: Design, cells: np.ndarray, verdict: Verdict, tolerance: 
     own = rows.height[np.maximum(row, 0)]
     levels = np.where(row >= 0, np.maximum(np.round(high / own), 1), 1).astype(np.int64)
     whole = (np.abs(high - levels * own) <= max(tolerance, 1e-6)) | (high < own)
+    whole &= levels <= len(rows)
     mirrored = len(np.unique(UPRIGHT[rows.orientation])) > 1
     supply = np.zeros(len(cells), bool)
-    for k in range(1, int(levels.max(initial=1))):
+    for k in range(1, int(levels[whole].max(initial=1))):
         part = np.flatnonzero((levels > k) & whole & (row >= 0))
         above, _ = index.find(
             bottom[part] + k * own[part], left[part], right[part], usable, of_cell[part]

@@ -34,7 +34,15 @@ from sciml.placement.design import (
     Grid,
     build,
 )
-from sciml.placement.tokens import QUOTE, Names, Text, character_table, read_bytes
+from sciml.placement.tokens import (
+    LARGEST,
+    QUOTE,
+    Names,
+    Text,
+    character_table,
+    read_bytes,
+    too_large,
+)
 
 _TABLE = character_table(singles="{}<>", quote="\"'")
 _TABLE[[ord(":"), ord(","), ord(";")]] = 1  # optional punctuation of the text format
@@ -187,7 +195,8 @@ class _Table:
         token = self.attributes[rows, _KEYS.index(key)]
         out = np.full(len(rows), default)
         given = token >= 0
-        out[given] = self.text.numbers(token[given], key)
+        read = self.text.numbers if key == "weight" else self.text.lengths
+        out[given] = read(token[given], key)
         return out
 
     def string(self, key: str, rows: np.ndarray) -> list[str]:
@@ -275,26 +284,44 @@ def _assemble(path: object, table: _Table, inputs: Names, owners: np.ndarray, pl
         pin_output=output, net_start=net_start, net_weight=weight,
         net_names=names[drivers], pin_names=labels,
         references=table.string("ref_name", rows), plc_index=rows,
+        netlist_turns=orientation.copy(),
     )  # fmt: skip
-    if plc is not None:
-        canvas, grid, stated = apply_plc(design_fields, plc)
-        design_fields |= {"canvas": canvas, "grid": grid}
-        design_fields["canvas_from"] = "plc" if stated else "derived"
-    else:
-        unplaced = np.isnan(x) | np.isnan(y)
-        x[unplaced], y[unplaced] = 0.0, 0.0
-        design_fields["canvas"] = guess_canvas(design_fields)
-        design_fields["canvas_from"] = "derived"
+    canvas, grid = apply_plc(design_fields, plc) if plc is not None else (None, Grid())
+    origin = "plc"
+    unplaced = np.isnan(x) | np.isnan(y)
+    x[unplaced], y[unplaced] = 0.0, 0.0
+    if canvas is None:
+        canvas, origin = _floorplan_box(table.text), "file"
+    if canvas is None:
+        canvas, origin = guess_canvas(design_fields), "derived"
+    design_fields |= {"canvas": canvas, "grid": grid, "canvas_from": origin}
     return build(path, **design_fields)
+
+
+def _floorplan_box(text: Text) -> Canvas | None:
+    """The canvas of a comment before the first node, `# FP bbox: {0 0 2353.91 2352.56}`."""
+    stop = int(text.starts[0]) if len(text) else 0
+    head = text.buffer[:stop].tobytes().decode("utf-8", "replace")
+    found = re.search(r"^#\s*FP bbox\s*:([^\n]*)", head, re.MULTILINE)
+    if found is None:
+        return None
+    words = found[1].replace("{", " ").replace("}", " ").split()
+    try:
+        x0, y0, x1, y1 = map(float, words)
+    except ValueError:
+        raise InputError(f"FP bbox needs four numbers, got {found[1].strip()[:60]!r}",
+                         where=text.where) from None  # fmt: skip
+    return Canvas(x0, y0, x1, y1)
 
 
 def guess_canvas(fields: dict[str, Any]) -> Canvas:
     """A canvas for a file that states none: the extent of what is placed, or area / 0.6."""
     x, y, w, h = (np.asarray(fields[k]) for k in ("x", "y", "width", "height"))
     right, top = (x + w / 2).max(initial=0.0), (y + h / 2).max(initial=0.0)
-    side = np.sqrt(float((w * h).sum()) / 0.6)
+    area = max(float((w * h).sum()), 0.0)  # a negative size is refused when the design is built
+    side = np.sqrt(area / 0.6)
     side = max(side, w.max(initial=0.0), h.max(initial=0.0))
-    if right * top >= (w * h).sum() and right > 0 and top > 0:
+    if right * top >= area and right > 0 and top > 0:
         return Canvas(0.0, 0.0, float(right), float(top))
     return Canvas(0.0, 0.0, float(max(side, 1e-9)), float(max(side, 1e-9)))
 
@@ -321,11 +348,11 @@ _HEADER = {
 }
 
 
-def apply_plc(fields: dict[str, Any], path: str | os.PathLike[str]) -> tuple[Canvas, Grid, bool]:
+def apply_plc(fields: dict[str, Any], path: str | os.PathLike[str]) -> tuple[Canvas | None, Grid]:
     """Put the places of a .plc into `fields` (x, y, orientation, fixed).
 
     Returns:
-        (canvas, grid, whether the header states the canvas; otherwise it is guessed).
+        (canvas, grid) of the header; canvas None: it states none.
 
     Raises:
         InputError: an index that the netlist does not have, or a pin's; a line that is not
@@ -344,6 +371,8 @@ def apply_plc(fields: dict[str, Any], path: str | os.PathLike[str]) -> tuple[Can
                         header[key] = float(found[1])
                     except ValueError:
                         raise InputError(f"{key} is no number: {found[1]!r}", where=where) from None
+                    if not abs(header[key]) <= LARGEST:
+                        raise too_large(key, found[1], where)
             continue
         words = line.split()
         if not words:
@@ -360,15 +389,16 @@ def apply_plc(fields: dict[str, Any], path: str | os.PathLike[str]) -> tuple[Can
             raise InputError(f"index {node} is no macro or port of the netlist", where=where)
         if not (np.isfinite(px) and np.isfinite(py)):
             raise InputError(f"the place of node {node} is not finite", where=where)
+        if max(abs(px), abs(py)) > LARGEST:
+            raise too_large(f"the place of node {node},", f"{px:g} {py:g}", where)
         i = index[node]
         x[i], y[i] = px, py
         orientation[i] = _orientations([turned], where)[0]
         fixed[i] = fixed[i] | (flag == "1")
     for lost in np.flatnonzero(np.isnan(x) | np.isnan(y))[:1]:
         raise InputError(f"node {fields['names'][int(lost)]!r} has no place", where=path)
-    canvas = guess_canvas(fields)
-    stated = header.get("width", 0) > 0 and header.get("height", 0) > 0
-    if stated:
+    canvas = None
+    if header.get("width", 0) > 0 and header.get("height", 0) > 0:
         canvas = Canvas(0.0, 0.0, header["width"], header["height"])
     grid = Grid()
     known = {k: v for k, v in header.items() if k not in ("width", "height")}
@@ -376,7 +406,7 @@ def apply_plc(fields: dict[str, Any], path: str | os.PathLike[str]) -> tuple[Can
         if key in known and known[key] != int(known[key]):
             raise InputError(f"{key} must be a whole number, got {known[key]:g}", where=path)
     whole = {k: int(known.pop(k)) for k in ("columns", "rows", "smooth") if k in known}
-    return canvas, replace(grid, **whole, **known), stated  # type: ignore[arg-type]
+    return canvas, replace(grid, **whole, **known)  # type: ignore[arg-type]
 
 
 def write_plc(design: Design, path: str | os.PathLike[str]) -> None:

@@ -1,4 +1,8 @@
-"""The text of a netlist.pb.txt from a `Design`; see `protobuf_netlist` for the format."""
+"""The text of a netlist.pb.txt from a `Design`; see `protobuf_netlist` for the format.
+
+Everything that other readers ask for is there: places of pins, the side of a port, orientations;
+numbers have no exponent, and a pin's name is its macro's, a slash and its own.
+"""
 
 from __future__ import annotations
 
@@ -14,13 +18,21 @@ def _block(name: str, inputs: list[str], attributes: list[tuple[str, object]]) -
         if isinstance(value, str):
             shown = f'placeholder: "{_escape(value)}"'
         else:
-            shown = f"f: {float(value)!r}"  # type: ignore[arg-type]
+            shown = f"f: {np.format_float_positional(float(value), trim='0')}"  # type: ignore[arg-type]
         lines += ["  attr {", f'    key: "{key}"', "    value {", f"      {shown}", "    }", "  }"]
     return "\n".join([*lines, "}"])
 
 
 def _escape(text: str) -> str:
     return text.replace("\\", "\\\\").replace('"', '\\"')
+
+
+def _side(design: Design, port: int) -> str:
+    """The edge of the canvas that a port is nearest to."""
+    canvas, x, y = design.canvas, design.x[port], design.y[port]
+    away = {"LEFT": x - canvas.x0, "RIGHT": canvas.x1 - x,
+            "BOTTOM": y - canvas.y0, "TOP": canvas.y1 - y}  # fmt: skip
+    return min(away, key=lambda side: abs(away[side]))
 
 
 def netlist_text(design: Design) -> tuple[str, np.ndarray]:
@@ -44,10 +56,10 @@ def netlist_text(design: Design) -> tuple[str, np.ndarray]:
         if not with_pins[node]:
             labels.append(names[node])
             continue
-        label = given[p] or f"{names[node]}/P{p}"
-        if label == names[node] or "/" not in label:
-            label = f"{names[node]}/{given[p] or 'P'}"
-        labels.append(label)
+        own = given[p].rsplit("/", 1)[-1] or f"P{p}"
+        if own == names[node]:
+            own = "P"
+        labels.append(f"{names[node]}/{own}")
     # Pins that share a label must be one pin: same node and offset, driving at most one net.
     seen: dict[str, tuple[int, float, float]] = {}
     driven: set[str] = set()
@@ -77,6 +89,7 @@ def netlist_text(design: Design) -> tuple[str, np.ndarray]:
     blocks: list[str] = []
     index = np.zeros(design.nodes, np.int64)
     x0, y0 = design.canvas.x0, design.canvas.y0
+    places = dict(zip(labels, (design.pin_xy() - [x0, y0]).tolist(), strict=True))
     for i, name in enumerate(names):
         index[i] = len(blocks)
         kind = int(design.kind[i])
@@ -86,7 +99,7 @@ def netlist_text(design: Design) -> tuple[str, np.ndarray]:
         ]
         bare = not with_pins[i]
         if kind == PORT and bare:
-            attributes.append(("type", "PORT"))
+            attributes += [("type", "PORT"), ("side", _side(design, i))]
         else:
             kinds = {SOFT: "macro", CELL: "STDCELL" if bare else "MACRO"}
             attributes.append(("type", kinds.get(kind, "MACRO")))
@@ -108,6 +121,7 @@ def netlist_text(design: Design) -> tuple[str, np.ndarray]:
             kind_of_pin = "macro_pin" if kind == SOFT else "MACRO_PIN"
             pin: list[tuple[str, object]] = [
                 ("type", kind_of_pin), ("macro_name", name), ("x_offset", dx), ("y_offset", dy),
+                ("x", places[label][0]), ("y", places[label][1]),
             ]  # fmt: skip
             if weights.get(label, 1.0) != 1.0:
                 pin.append(("weight", weights[label]))

@@ -91,7 +91,7 @@ def groups(design: Design) -> list[Group]:
         base = same if same.any() else usable & (rows.height <= rows.height[usable].min() + EPS)
         own = _part(rows, base)
         levels = int(round(high / float(own.height[0])))
-        if levels < 1 or abs(high - levels * own.height[0]) > EPS:
+        if not 1 <= levels <= len(rows) or abs(high - levels * own.height[0]) > EPS:
             i = int(cells[members][0])
             raise InputError(
                 f"cell {design.names[i]!r} is {design.height[i]:g} high, rows are "

@@ -19,14 +19,31 @@ from numba import njit
 from sciml import unpack
 from sciml.errors import InputError
 
-WORD, SPACE, SINGLE, COMMENT, QUOTE = 0, 1, 2, 3, 4
+WORD, SPACE, SINGLE, COMMENT, QUOTE, LONG_QUOTE = 0, 1, 2, 3, 4, 5
+LARGEST = 2.0**31
+"""Database units that LEF/DEF's 32-bit integers can say; no placement format needs more."""
 
 
-def character_table(singles: str = "", comment: str = "#", quote: str = "") -> np.ndarray:
-    """Classes of the 256 byte values: control characters and blanks separate words."""
+def too_large(what: str, value: object, where: object) -> InputError:
+    """An `InputError` for a coordinate beyond `LARGEST`."""
+    return InputError(
+        f"{what} {str(value)[:40]} is beyond what LEF/DEF can say (32-bit database units)",
+        where=where,
+    )
+
+
+def character_table(
+    singles: str = "", comment: str = "#", quote: str = "", long_quote: str = ""
+) -> np.ndarray:
+    """Classes of the 256 byte values: control characters and blanks separate words.
+
+    Text between two marks of `quote` is one word and ends with its line, of `long_quote` it may
+    span lines.
+    """
     table = np.zeros(256, np.uint8)
     table[:33] = SPACE
-    for text, cls in ((singles, SINGLE), (comment, COMMENT), (quote, QUOTE)):
+    marks = ((singles, SINGLE), (comment, COMMENT), (quote, QUOTE), (long_quote, LONG_QUOTE))
+    for text, cls in marks:
         for character in text:
             table[ord(character)] = cls
     return table
@@ -66,10 +83,19 @@ def _tokenise(buffer: Any, table: Any, starts: Any, ends: Any) -> int:
             while i < size and buffer[i] != mark and buffer[i] != 10:
                 i += 2 if buffer[i] == 92 and i + 1 < size else 1
             i = min(i + 1, size)
+        elif cls == LONG_QUOTE:
+            mark = buffer[i]
+            i += 1
+            if i + 1 < size and buffer[i] == 92 and buffer[i + 1] == mark:
+                if i + 2 == size or table[buffer[i + 2]] == SPACE:
+                    i += 1  # a lone backslash, as in DIVIDERCHAR "\\"
+            while i < size and buffer[i] != mark:
+                i += 2 if buffer[i] == 92 and i + 1 < size else 1
+            i = min(i + 1, size)
         else:
             while i < size:
                 c = table[buffer[i]]
-                if c == SPACE or c == SINGLE or c == QUOTE:
+                if c == SPACE or c == SINGLE or c == QUOTE or c == LONG_QUOTE:
                     break
                 i += 1
         if room:
@@ -223,6 +249,18 @@ class Text:
 
     def error(self, what: str, i: int, hint: str | None = None) -> InputError:
         return InputError(what, where=f"{self.where}, line {self.line(i)}", hint=hint)
+
+    def lengths(self, tokens: np.ndarray, what: str, most: float = LARGEST) -> np.ndarray:
+        """`numbers` that are coordinates or sizes, so that none is beyond `most`.
+
+        Raises:
+            InputError: one of them is not a finite number, or too large.
+        """
+        values = self.numbers(tokens, what)
+        for k in np.flatnonzero(np.abs(values) > most)[:1].tolist():
+            i = int(np.asarray(tokens)[k])
+            raise too_large(what, self[i], f"{self.where}, line {self.line(i)}")
+        return values
 
     def numbers(self, tokens: np.ndarray, what: str) -> np.ndarray:
         """The values of the tokens with these indices, all finite.

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from sciml.cli import main
-from sciml.placement import check, read_design
+from sciml.placement import check, hpwl, read_design
 from sciml.placement.placer import place
 
 
@@ -51,3 +51,20 @@ def test_a_sites_size_need_not_come_first(name, high, cases):
     folder = cases / "site"
     rows = read_design(folder / f"{name}.def", lef=[folder / "t.lef"]).rows
     assert np.allclose(rows.height, high)
+
+
+@pytest.mark.parametrize(
+    "name, length", [("synthesized/mustjoin", 3.2), ("lef58_multiline/t", 0.0)]
+)  # fmt: skip
+def test_what_a_placer_does_not_need_is_passed_over(name, length, cases):
+    assert hpwl(read_design(cases / f"{name}.def")) == pytest.approx(length)
+
+
+@pytest.mark.parametrize("number", ["-1e308", "-1e39", "-1e9", "1e400", "nan"])
+def test_coordinates_beyond_lef_and_def_are_one_line(number, cases, tmp_path, capsys):
+    for name in ("d.def", "lib.lef"):
+        text = (cases / "abort" / name).read_text()
+        (tmp_path / name).write_text(text.replace("-1e308", number))
+    assert main(["placement", "score", str(tmp_path / "d.def")]) == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1 and ("32-bit" in said or "finite number" in said)

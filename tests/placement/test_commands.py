@@ -37,7 +37,8 @@ def test_place_score_check_convert_draw(files, tmp_path, capsys):
     assert run(capsys, "check", files / "n.pb.txt", "--plc", out)[0] == 0
     broken = read_design(files / "n.pb.txt", plc=out)
     broken.x[1], broken.y[1] = broken.x[0], broken.y[0]
-    write_design(broken, tmp_path / "broken.plc")
+    with pytest.warns(UserWarning, match="turned otherwise than in the netlist"):
+        write_design(broken, tmp_path / "broken.plc")
     code, said = run(capsys, "check", files / "n.pb.txt", "--plc", tmp_path / "broken.plc")
     assert code == 1 and "'macro_0' and 'macro_1' overlap" in said.out
     assert run(capsys, "convert", files / "n.pb.txt", tmp_path / "c.aux", "--plc", out)[0] == 0

@@ -7,6 +7,7 @@ import pytest
 from sciml.cli import main
 from sciml.errors import InputError
 from sciml.placement import read_design
+from sciml.placement.design import PORT
 from sciml.placement.legality import check
 
 CORPUS = Path(__file__).parents[1] / "corpus/placement"
@@ -49,7 +50,6 @@ LEFDEF = {
     "def_unknown_pin": "unknown pin of RAM 'Q'",
     "def_unknown_port": "unknown port 'out'",
     "def_truncated": "no END NETS",
-    "def_count": "COMPONENTS says 3, but there are 2",
     "def_nan": "must be a finite number, got 'nan'",
     "def_orientation": "unknown orientation 'UP'",
     "def_units": "UNITS must be > 0",
@@ -95,6 +95,14 @@ def test_lefdef(name):
 @pytest.mark.parametrize("name", PLC)
 def test_plc(name):
     refused(PLC[name], CORPUS / "good.pb.txt", plc=CORPUS / "plc" / f"{name}.plc")
+
+
+def test_a_wrong_count_is_one_warning(capsys):
+    with pytest.warns(UserWarning, match="COMPONENTS says 3, but there are 2") as said:
+        design = read_design(CORPUS / "def_count/x.def")
+    assert len(said) == 1 and (design.kind != PORT).sum() == 2
+    assert main(["placement", "score", str(CORPUS / "def_count")]) == 0
+    assert capsys.readouterr().err.strip().count("\n") == 0
 
 
 def test_broken_archive_and_missing_files():

@@ -1,10 +1,14 @@
 """Round trips between all formats, and real files where there are some."""
 
+import re
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from sciml.errors import InputError
 from sciml.placement import convert, hpwl, proxy_cost, read_design, write_design
+from sciml.placement.design import MACRO, ORIENTATIONS, ROTATION
 from sciml.placement.generate import NetlistConfig, make, netlist
 from sciml.placement.protobuf_netlist import read_netlist
 from sciml.placement.tokens import Names, Text, character_table
@@ -156,3 +160,59 @@ def test_a_tarball_of_bookshelf_is_exact(shared, tmp_path):
 
     verdict = check(design)
     assert verdict.overlaps == 3491 and verdict.off_row == verdict.off_site == verdict.outside == 0
+
+
+def test_a_netlist_that_was_written_says_all_that_other_readers_ask_for(small, tmp_path):
+    """Orientations, pins' places and sides in the netlist itself, and numbers without exponents."""
+    small.x[0] = 1.25e-7 + small.width[0] / 2
+    small.pin_dx[:5] *= 1e-8
+    small.pin_names = [f"other/{i}/p" for i in range(small.pins)]
+    write_design(small, tmp_path / "n.pb.txt")
+    text = (tmp_path / "n.pb.txt").read_text()
+    values = re.findall(r"f: (\S+)", text)
+    assert values and not any("e" in v for v in values)
+    nodes = []
+    for block in text.split("node {")[1:]:
+        node = dict(re.findall(r'key: "(\w+)"\s+value \{\s+\w+: "?([^"\s]+)', block))
+        nodes.append(node | {"name": re.search(r'name: "(.*)"', block)[1]})
+    placed = {n["name"]: n for n in nodes if n["type"] in ("MACRO", "macro")}
+    for i, name in enumerate(small.names):
+        if small.kind[i] == MACRO:
+            assert placed[name]["orientation"] == ORIENTATIONS[small.orientation[i]]
+    pins = [n for n in nodes if n["type"] == "MACRO_PIN"]
+    for pin in pins:
+        owner = placed[pin["name"].rsplit("/", 1)[0]]
+        assert owner["name"] == pin["macro_name"]
+        a, b, c, d = ROTATION[ORIENTATIONS.index(owner["orientation"])]
+        dx, dy = float(pin["x_offset"]), float(pin["y_offset"])
+        assert float(pin["x"]) == pytest.approx(float(owner["x"]) + a * dx + b * dy)
+        assert float(pin["y"]) == pytest.approx(float(owner["y"]) + c * dx + d * dy)
+    assert len(pins) > 10 and all("side" in n for n in nodes if n["type"] == "PORT")
+    # the places of the netlist alone are scored as those of the .plc
+    (tmp_path / "n.plc").rename(tmp_path / "plc")
+    alone = read_design(tmp_path / "n.pb.txt")
+    alone = replace(alone, canvas=small.canvas, grid=small.grid)
+    assert proxy_cost(alone).proxy == pytest.approx(proxy_cost(small).proxy, abs=1e-12)
+
+
+def test_a_plc_alone_whose_orientations_others_ignore_is_warned_of(small, tmp_path):
+    write_design(small, tmp_path / "n.pb.txt")
+    again = read_design(tmp_path / "n.pb.txt")
+    again.orientation[0] ^= 1
+    with pytest.warns(UserWarning, match="1 nodes are turned otherwise than in the netlist"):
+        write_design(again, tmp_path / "moved.plc")
+
+
+@pytest.mark.parametrize("box", ["{0 0 2353.91 2352.56}", "{0.0 0.0} {2353.91 2352.56}"])
+def test_a_netlists_header_states_the_canvas(box, small, tmp_path):
+    write_design(small, tmp_path / "n.pb.txt")
+    (tmp_path / "n.plc").unlink()
+    text = (tmp_path / "n.pb.txt").read_text()
+    (tmp_path / "n.pb.txt").write_text(
+        f"# User: a\n# FP bbox: {box}\n{text}# FP bbox: {{0 0 1 1}}\n"
+    )
+    design = read_design(tmp_path / "n.pb.txt")
+    assert (design.canvas.x1, design.canvas.y1, design.canvas_from) == (2353.91, 2352.56, "file")
+    (tmp_path / "n.pb.txt").write_text(f"# FP bbox: {{0 0 nan 5}}\n{text}")
+    with pytest.raises(InputError, match="beyond what LEF/DEF can say|FP bbox"):
+        read_design(tmp_path / "n.pb.txt")

@@ -42,6 +42,7 @@ def damage(text: str, rng: random.Random) -> str:
     return text[:k] + text[max(0, k - rng.randrange(60)) :]
 
 
+@pytest.mark.filterwarnings("ignore:.*read as they stand:UserWarning")
 @pytest.mark.parametrize("kind, count", [("bookshelf", 900), ("protobuf", 600), ("lefdef", 600)])
 def test_damaged_files(kind, count, tmp_path):
     rng = random.Random(kind)
