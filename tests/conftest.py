@@ -8,6 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 
+# torch gives some of its warnings once a process; here they are errors in every test, in any order
+torch.set_warn_always(True)
+
 
 @pytest.fixture(scope="session")
 def shared() -> Path:

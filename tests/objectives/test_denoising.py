@@ -27,7 +27,7 @@ def test_loss_is_invariant_and_its_gradient_equivariant(trunk, make_batch):
     for matrix in (torch.eye(3, dtype=torch.float64), turn):
         pos = (batch.pos @ matrix.T + 5 * (matrix is turn)).requires_grad_()
         loss = objective.losses(changed(batch, pos=pos), noise @ matrix.T)["loss"]
-        losses.append(float(loss))
+        losses.append(loss.item())
         gradients.append(torch.autograd.grad(loss, pos)[0])
     assert losses[0] == pytest.approx(losses[1], abs=1e-12)
     torch.testing.assert_close(gradients[1], gradients[0] @ turn.T, rtol=0, atol=1e-12)
@@ -40,7 +40,7 @@ def test_a_trunk_that_sees_positions_is_not_equivariant(seeing_trunk, make_batch
     noise, turn = torch.randn_like(batch.pos), rotation()
     plain = objective.losses(batch, noise)["loss"]
     turned = objective.losses(changed(batch, pos=batch.pos @ turn.T), noise @ turn.T)["loss"]
-    assert abs(float(plain - turned)) > 1e-6
+    assert abs((plain - turned).item()) > 1e-6
 
 
 def test_both_layouts_give_the_same(trunk, dense_batch):
@@ -72,7 +72,7 @@ def test_learns_the_noise_of_a_rigid_shape(trunk):
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-    assert float(loss) < 0.8  # 12 coordinates, 6 are free to move: 0.5 is the best
+    assert loss.item() < 0.8  # 12 coordinates, 6 are free to move: 0.5 is the best
 
 
 def test_needs_positions(trunk, embedder):

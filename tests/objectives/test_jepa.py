@@ -24,7 +24,7 @@ def test_hidden_nodes_alone_carry_loss_and_targets_get_no_gradient(trunk, embedd
     torch.testing.assert_close(
         trunk(embedder(batch, chosen)).nodes, trunk(embedder(changed(batch, x=x), chosen)).nodes
     )
-    assert float(objective.losses(changed(batch, x=x), chosen)["loss"]) != float(result["loss"])
+    assert objective.losses(changed(batch, x=x), chosen)["loss"].item() != result["loss"].item()
 
 
 def test_momentum_rises_and_moves_the_target(trunk, embedder):

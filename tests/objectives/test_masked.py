@@ -36,12 +36,12 @@ def test_masked_positions_alone_carry_loss(trunk, batch, shape):
     assert float(result["count"]) == int(chosen.sum())
     # Targets of other nodes do not matter ...
     other = changed(batch, node_token=torch.where(chosen, batch.node_token, 0))
-    assert float(objective.losses(other, chosen)["loss"]) == float(result["loss"])
+    assert objective.losses(other, chosen)["loss"].item() == result["loss"].item()
     # ... those of the chosen ones do.
     wrong = changed(
         batch, node_token=torch.where(chosen, (batch.node_token + 1) % 9, batch.node_token)
     )
-    assert float(objective.losses(wrong, chosen)["loss"]) != float(result["loss"])
+    assert objective.losses(wrong, chosen)["loss"].item() != result["loss"].item()
     # The gradient to visible features comes through the input; hidden ones get none.
     x = batch.x.clone().requires_grad_()
     objective.losses(changed(batch, x=x), chosen)["loss"].backward()
@@ -141,7 +141,7 @@ def test_units_do_not_weigh_features(trunk):
         items = [{"x": torch.randn(9, 4) * torch.tensor([1.0, 1.0, 1.0, scale])} for _ in range(8)]
         batch = make_dense(items)
         torch.manual_seed(6)
-        losses.append(float(objective(batch)["loss"]))
+        losses.append(objective(batch)["loss"].item())
     assert losses[0] == pytest.approx(losses[1], rel=1e-4)
 
 
@@ -150,7 +150,7 @@ def test_missing_patch_is_masked_with_a_patch(trunk, embedder, batch):
     assert objective.config.shape == "patch"
     result = objective(batch)
     result["loss"].backward()
-    assert float(result["loss"]) > 0
+    assert result["loss"].item() > 0
 
 
 def test_a_domain_may_choose_what_is_hidden(trunk, embedder, batch):
