@@ -1,0 +1,1 @@
+"""Definite integrals: pieces between the jumps, limits at their ends, rigorous quadrature."""

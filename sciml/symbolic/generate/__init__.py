@@ -1,0 +1,1 @@
+"""Random problems with their solutions, compiled."""

@@ -1,0 +1,1 @@
+"""Ordinary differential equations of first and second order."""
