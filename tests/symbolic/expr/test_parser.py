@@ -14,7 +14,7 @@ from sciml.symbolic.expr import expression as ex
 from sciml.symbolic.expr.parser import ExpressionError, Unknown, check_symbols, parse
 from sciml.symbolic.expr.tokens import parse_prefix, to_prefix
 
-CORPUS = Path(__file__).parent.parent / "corpus" / "symbolic"
+CORPUS = Path(__file__).parents[2] / "corpus" / "symbolic"
 X = ex.symbol("x")
 
 

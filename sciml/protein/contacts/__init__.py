@@ -1,0 +1,1 @@
+"""Contacts and distances from alignments, and families to learn them from."""
