@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,6 @@ import numpy as np
 from sciml.device import choose
 from sciml.errors import InputError
 from sciml.paths import atomic_write
-from sciml.protein import report
 from sciml.protein.alphafold import memory, relaxation
 from sciml.protein.alphafold.features import DEFAULT_FEATURES, FeatureConfig, published
 from sciml.protein.alphafold.hhsearch import hhsearch_templates
@@ -24,21 +23,19 @@ from sciml.protein.alphafold.prediction import read_done, write_done, write_rank
 from sciml.protein.alphafold.predictor import OPENFOLD, Job, StructurePredictor, read_config
 from sciml.protein.alphafold.templates import read_templates
 from sciml.protein.contacts.network import ContactPredictor
+from sciml.protein.fold_page import faults, write_page
 from sciml.protein.io import residues
 from sciml.protein.io.alignment import Alignment
 from sciml.protein.io.alignment_files import read_alignment, read_fasta
 from sciml.protein.io.query_forms import is_job
 from sciml.protein.io.search import safe_name
-from sciml.protein.io.structure import read_chain, read_chains, write_structure
+from sciml.protein.io.structure import read_chains, write_structure
 from sciml.protein.measure import metrics
 from sciml.protein.result_folder import found_before, working, write_found
-from sciml.report import Page
 from sciml.train.log import Bar, console
 
 ALIGNMENTS = (".a3m", ".a2m", ".sto", ".stk", ".stockholm", ".aln", ".afa")
 SEQUENCES = (".fasta", ".fa", ".faa", ".fas", ".csv", ".tsv")
-PICTURES = 50
-"""So many chains, the best, have pictures on the report page; all have a row in its table."""
 
 
 @dataclass(frozen=True)
@@ -194,7 +191,7 @@ def run_fold(run: FoldRun) -> list[dict[str, Any]]:
             left = [replace(job, alignment=alignments[job.name]) for job in left]
         rows += fold(run, left)
         write_ranking(rows, run.out / "ranking.json")
-        _write_page(run, jobs, rows)
+        write_page(run, jobs, rows, partial(_truth, run))
     return rows
 
 
@@ -242,75 +239,8 @@ def _fold_by_each(run: FoldRun) -> list[dict[str, Any]]:
             jobs = find_jobs(run.input)
             if run.db is not None:
                 jobs = [_searched(job, run.db, run.out) for job in jobs]
-            _write_page(run, jobs, rows)
+            write_page(run, jobs, rows, partial(_truth, run))
     return rows
-
-
-def _chain_of(row: dict[str, Any]) -> str:
-    """A result's chain: its name without the folder of its parameters."""
-    return str(row["name"]).rpartition("/")[2]
-
-
-def _write_page(run: FoldRun, jobs: list[Job], rows: list[dict[str, Any]]) -> None:
-    """The report of all chains, from the files that the best result of each has in `run.out`."""
-    kind = "contact model" if run.params is None else "parameters"
-    lead = f"{len(jobs)} chains from {run.input.name}, {kind} {run.parameters}."
-    page = Page("Protein folding", lead=lead)
-    page.heading("Ranking")
-    rows = sorted(rows, key=lambda row: -(row.get("mean_plddt") or 0))
-    hidden = ("model", "seconds", "violations")
-    page.table([{k: v for k, v in row.items() if k not in hidden} for row in rows])
-    best: dict[str, dict[str, Any]] = {}
-    for row in rows:
-        best.setdefault(_chain_of(row), row)
-    pictures = list(best.values())[:PICTURES]
-    if len(rows) > len(pictures):
-        page.text(f"Pictures of the best of each chain, {PICTURES} at most; all have their files.")
-    alignments = {job.name: job.alignment for job in jobs}
-    for row in pictures:
-        _add(page, run, row, alignments[_chain_of(row)])
-    page.write(run.out / "report.html")
-    console.print(f"{run.out / 'report.html'}")
-
-
-def _add(page: Page, run: FoldRun, row: dict[str, Any], alignment: Alignment) -> None:
-    """One chain's section."""
-    name = row["name"]
-    chain = read_chain(run.out / f"{name}.cif")
-    with np.load(run.out / f"{name}_distances.npz") as file:
-        contacts = np.asarray(file["contacts"], np.float32)
-    confidence = json.loads((run.out / f"{name}_confidence.json").read_text(encoding="utf-8"))
-    plddt, pae = confidence.get("plddt"), None
-    if (run.out / f"{name}_pae.json").exists():
-        errors = json.loads((run.out / f"{name}_pae.json").read_text(encoding="utf-8"))
-        pae = np.asarray(errors[0]["predicted_aligned_error"])
-    if plddt is None:
-        note = (
-            "A coarse model from predicted distances: its fold may be right, its details are not. "
-            f"{row['effective_sequences']:.0f} effective sequences."
-        )
-        colours = report.chain_colours(len(chain))
-    else:
-        note = (
-            f"Mean pLDDT {row['mean_plddt']:.1f}"
-            + ("" if row["ptm"] is None else f", pTM {row['ptm']:.3f}")
-            + f", {row['recycles']} recycles, {row['seconds']:.1f} s."
-            + (f" Relaxed: {_faults(row['violations'])}." if "violations" in row else "")
-        )
-        colours = report.confidence_colours(chain.bfactors[:, 1])
-    real = _truth(run, _chain_of(row), len(contacts))
-    report.add_chain(
-        page,
-        name,
-        ca=chain.points(),
-        colours=colours,
-        alignment=alignment.with_query(0),
-        plddt=None if plddt is None else np.asarray(plddt),
-        pae=pae,
-        contacts=contacts,
-        truth=None if real is None else np.nan_to_num(real, nan=99.0) < metrics.CONTACT_DISTANCE,
-        note=note,
-    )
 
 
 def _searched(job: Job, db: Path, out: Path) -> Job:
@@ -361,12 +291,6 @@ def _check_relaxable(jobs: list[Job]) -> None:
                 where=job.alignment.source,
                 hint="Fold this chain without --relax",
             )
-
-
-def _faults(violations: dict[str, dict[str, int]]) -> str:
-    """The violations before and after relaxation in words."""
-    before, after = violations["before"], violations["after"]
-    return ", ".join(f"{n.replace('_', ' ')} {before[n]} -> {after[n]}" for n in before)
 
 
 def _truth(run: FoldRun, name: str, n: int) -> np.ndarray | None:
@@ -426,7 +350,7 @@ def _fold_alphafold(run: FoldRun, jobs: list[Job]) -> list[dict[str, Any]]:
                     for end in ("cif", "pdb"):
                         found.write_structure(run.out / f"{found.name}_unrelaxed.{end}")
                     found = found.relaxed()
-                    console.print(f"{found.name}: {_faults(found.violations or {})}")
+                    console.print(f"{found.name}: {faults(found.violations or {})}")
                 found.write(run.out)
                 rows.append(found.summary())
             bar.update(len(rows))
