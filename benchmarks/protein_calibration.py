@@ -19,10 +19,10 @@ from typing import Any
 
 import numpy as np
 
-from sciml.protein.calibration import thinned
-from sciml.protein.contact_features import contact_features
-from sciml.protein.contacts import ContactPredictor
-from sciml.protein.families import read_families
+from sciml.protein.contacts.calibration import thinned
+from sciml.protein.contacts.families import read_families
+from sciml.protein.contacts.features import contact_features
+from sciml.protein.contacts.network import ContactPredictor
 
 MOST = 2000
 """Rows of an alignment, evenly chosen, that are looked at."""

@@ -29,8 +29,8 @@ from typing import Any
 import numpy as np
 
 from sciml.errors import InputError
-from sciml.protein.score import score_chains
-from sciml.protein.structure import Chain, read_chain, read_chains, write_structure
+from sciml.protein.io.structure import Chain, read_chain, read_chains, write_structure
+from sciml.protein.measure.score import score_chains
 
 HERE = Path(__file__).resolve()
 RELATED = (("PF07679", "PF07686"), ("PF00041", "PF01833"), ("PF00111", "PF00240"))

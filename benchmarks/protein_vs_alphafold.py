@@ -221,8 +221,8 @@ def main() -> None:
                 other = Side(arguments.reference_python, "reference", folder, arguments)
                 other.run()
             elif not (folder / "params.npz").exists():
-                from sciml.protein.alphafold_weights import write_alphafold
-                from sciml.protein.model import AlphaFold, AlphaFoldConfig
+                from sciml.protein.alphafold.model import AlphaFold, AlphaFoldConfig
+                from sciml.protein.alphafold.official_weights import write_alphafold
 
                 model = AlphaFold(AlphaFoldConfig(blocks=arguments.blocks, templates=None))
                 write_alphafold(model, folder / "params.npz")

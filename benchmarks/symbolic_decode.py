@@ -33,10 +33,10 @@ os.environ["MKL_NUM_THREADS"] = "1"
 import torch
 
 from sciml import weights
-from sciml.symbolic import vocabulary as vb
-from sciml.symbolic.model import Seq2Seq
-from sciml.symbolic.official import SymbolicMathematics, from_symbolicmathematics
-from sciml.symbolic.official_decoding import beam_search
+from sciml.symbolic.neural import vocabulary as vb
+from sciml.symbolic.neural.model import Seq2Seq
+from sciml.symbolic.neural.official import SymbolicMathematics, from_symbolicmathematics
+from sciml.symbolic.neural.official_decoding import beam_search
 from sciml.trunks.sequence import Sequence, SequenceConfig
 
 SOURCES, BEAM, SOURCE_LENGTH, LENGTH, WORDS = 4, 10, 64, 64, 91

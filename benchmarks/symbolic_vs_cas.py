@@ -48,12 +48,13 @@ from machine import processor
 
 from sciml.errors import InputError
 from sciml.report import markdown
-from sciml.symbolic import clock, systems
-from sciml.symbolic import expression as ex
-from sciml.symbolic.checking import check
-from sciml.symbolic.expression import Expr
-from sciml.symbolic.parser import Unknown, parse
-from sciml.symbolic.tokens import parse_prefix
+from sciml.symbolic import systems
+from sciml.symbolic.expr import clock
+from sciml.symbolic.expr import expression as ex
+from sciml.symbolic.expr.expression import Expr
+from sciml.symbolic.expr.parser import Unknown, parse
+from sciml.symbolic.expr.tokens import parse_prefix
+from sciml.symbolic.verification.checking import check
 
 LIMIT = 10.0
 """CPU seconds a problem."""
@@ -86,7 +87,7 @@ def _texts(path: Path, key: str, ode: bool = False) -> list[Expr]:
 
 
 def _generated(kind: str, rows: int) -> list[Expr]:
-    from sciml.symbolic import generate
+    from sciml.symbolic.generate import problems as generate
 
     stream = generate.stream(kind, UNSEEN)  # type: ignore[arg-type]
     unknown = Unknown("y", "x") if kind.startswith("ode") else None
@@ -114,7 +115,7 @@ def load(name: str, shared: Path, rows: int) -> list[Expr]:
 # ---------------------------------------------------------------------- the solvers
 def ours(f: Expr, beam: int = 0, rules: bool = True) -> Expr | None:
     """Rules alone, the shipped network's `beam` proposals alone, or both."""
-    from sciml.symbolic.search import Search
+    from sciml.symbolic.integration.search import Search
 
     search = Search(clock.now() + LIMIT, _network(beam) if beam else None, use_rules=rules)
     found = search.integrate(f, "x")
@@ -125,7 +126,7 @@ def ours(f: Expr, beam: int = 0, rules: bool = True) -> Expr | None:
 def _network(beam: int) -> Any:
     import torch
 
-    from sciml.symbolic.model import proposer
+    from sciml.symbolic.neural.model import proposer
 
     torch.set_num_threads(1)  # a process with more could not be forked
     return proposer("integrate-small", beam=beam)
@@ -134,7 +135,7 @@ def _network(beam: int) -> Any:
 def by_sympy(f: Expr) -> Expr | None:
     import sympy as sp
 
-    from sciml.symbolic.printing import from_sympy, to_sympy
+    from sciml.symbolic.expr.printing import from_sympy, to_sympy
 
     found = sp.integrate(to_sympy(f), sp.Symbol("x"))
     return None if found.has(sp.Integral) else from_sympy(found)
@@ -145,9 +146,9 @@ def equation(
 ) -> Answer:
     """A differential equation by this package's methods, by a network's `beam` proposals, by both,
     or by SymPy's dsolve."""
-    from sciml.symbolic.ode import solve_job
-    from sciml.symbolic.wire import dump
-    from sciml.symbolic.wire import load as loaded
+    from sciml.symbolic.expr.wire import dump
+    from sciml.symbolic.expr.wire import load as loaded
+    from sciml.symbolic.ode.solver import solve_job
 
     job = {"f": dump(residual), "variable": "x", "function": "y", "timeout": LIMIT, "rules": rules,
            "sympy": sympy, "model": model if beam else None, "beam": beam}  # fmt: skip
@@ -161,8 +162,8 @@ def right(problem: Expr, answer: Answer) -> bool:
         return False
     if isinstance(answer, Expr):
         return check(problem, answer, "x").agrees
-    from sciml.symbolic.ode import order_of
-    from sciml.symbolic.ode_check import check_explicit, check_implicit
+    from sciml.symbolic.ode.checking import check_explicit, check_implicit
+    from sciml.symbolic.ode.solver import order_of
 
     kind, e = answer
     if kind == "explicit":
@@ -174,7 +175,7 @@ def second_look(f: Expr, answer: Answer) -> bool | None:
     """Central differences of SymPy's 70-digit numbers at real points; None where it has none."""
     import sympy as sp
 
-    from sciml.symbolic.printing import to_sympy
+    from sciml.symbolic.expr.printing import to_sympy
 
     if not isinstance(answer, Expr):
         return None

@@ -7,9 +7,12 @@
 
 from importlib.metadata import PackageNotFoundError, version
 
+from sciml import moved
+
 try:
     __version__ = version("sciml")
 except PackageNotFoundError:  # a bare checkout on the path
     __version__ = "0.1.0"
 
 __all__ = ["__version__"]
+moved.install()

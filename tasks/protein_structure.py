@@ -32,26 +32,17 @@ from sciml.config import Range
 from sciml.errors import InputError
 from sciml.jsons import dumps
 from sciml.paths import atomic_write
-from sciml.protein import metrics, report
-from sciml.protein.calibration import (
+from sciml.protein import report
+from sciml.protein.contacts.calibration import (
     Calibration,
     Sample,
     read_samples,
     thinned,
     write_samples,
 )
-from sciml.protein.calibration import fit as fit_calibration
-from sciml.protein.contact_features import ContactFeatures, contact_features
-from sciml.protein.contacts import (
-    ContactConfig,
-    ContactExamples,
-    ContactLearner,
-    ContactNet,
-    ContactPredictor,
-    as_example,
-    collate,
-)
-from sciml.protein.evaluation import (
+from sciml.protein.contacts.calibration import fit as fit_calibration
+from sciml.protein.contacts.coarse_model import fold
+from sciml.protein.contacts.evaluation import (
     Item,
     Predictions,
     by_family,
@@ -60,10 +51,20 @@ from sciml.protein.evaluation import (
     mean_of,
     rows_of,
 )
-from sciml.protein.families import Family, controls, read_families
-from sciml.protein.folding import fold
-from sciml.protein.folds import Fold, read_folds
-from sciml.protein.generate import families
+from sciml.protein.contacts.families import Family, controls, read_families
+from sciml.protein.contacts.features import ContactFeatures, contact_features
+from sciml.protein.contacts.network import (
+    ContactConfig,
+    ContactExamples,
+    ContactLearner,
+    ContactNet,
+    ContactPredictor,
+    as_example,
+    collate,
+)
+from sciml.protein.contacts.synthetic_families import families
+from sciml.protein.contacts.topologies import Fold, read_folds
+from sciml.protein.measure import metrics
 from sciml.report import Page
 from sciml.report import plots as shared_plots
 from sciml.train import TrainConfig, fit

@@ -31,16 +31,17 @@ from sciml.errors import InputError
 from sciml.jsons import dumps
 from sciml.paths import atomic_write
 from sciml.report import Page
-from sciml.symbolic import dsolve, integrate, pairs, systems
-from sciml.symbolic import vocabulary as vb
-from sciml.symbolic.checking import check
-from sciml.symbolic.expression import Expr
-from sciml.symbolic.model import ModelConfig, Seq2Seq, collate
-from sciml.symbolic.pairs import Pairs
-from sciml.symbolic.parser import parse
-from sciml.symbolic.printing import latex
-from sciml.symbolic.result import PROOFS
-from sciml.symbolic.wire import dump
+from sciml.symbolic import dsolve, integrate, systems
+from sciml.symbolic.expr.expression import Expr
+from sciml.symbolic.expr.parser import parse
+from sciml.symbolic.expr.printing import latex
+from sciml.symbolic.expr.wire import dump
+from sciml.symbolic.neural import pairs
+from sciml.symbolic.neural import vocabulary as vb
+from sciml.symbolic.neural.model import ModelConfig, Seq2Seq, collate
+from sciml.symbolic.neural.pairs import Pairs
+from sciml.symbolic.verification.checking import check
+from sciml.symbolic.verification.result import PROOFS
 from sciml.symbolic.worker import Worker
 from sciml.train import TrainConfig, fit
 from sciml.trunks.sequence import SequenceConfig

@@ -8,16 +8,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from sciml.protein.alignment import Alignment
-    from sciml.protein.alignment_io import read_alignment
-    from sciml.protein.contacts import ContactPredictor
-    from sciml.protein.predictor import StructurePredictor
+    from sciml.protein.alphafold.predictor import StructurePredictor
+    from sciml.protein.contacts.network import ContactPredictor
+    from sciml.protein.io.alignment import Alignment
+    from sciml.protein.io.alignment_files import read_alignment
 
 _WHERE = {
-    "Alignment": "alignment",
-    "read_alignment": "alignment_io",
-    "ContactPredictor": "contacts",
-    "StructurePredictor": "predictor",
+    "Alignment": "io.alignment",
+    "read_alignment": "io.alignment_files",
+    "ContactPredictor": "contacts.network",
+    "StructurePredictor": "alphafold.predictor",
 }
 __all__ = ["Alignment", "ContactPredictor", "StructurePredictor", "read_alignment"]
 

@@ -38,7 +38,7 @@ def search(
         most: Most hits.
         cores: Threads; 0 = all cores.
     """
-    from sciml.protein import search as engine
+    from sciml.protein.io import search as engine
     from sciml.train.log import console
 
     config = engine.SearchConfig(iterations, evalue, most, cores)
@@ -81,10 +81,10 @@ def contacts(
         separation: Least distance along the chain of pairs in a .tsv [residues].
     """
     from sciml.paths import atomic_write
-    from sciml.protein.alignment_io import read_alignment
-    from sciml.protein.calibration import FEW, few
-    from sciml.protein.contact_windows import STEP, starts
-    from sciml.protein.contacts import MAX_COLUMNS, ContactPredictor
+    from sciml.protein.contacts.calibration import FEW, few
+    from sciml.protein.contacts.network import MAX_COLUMNS, ContactPredictor
+    from sciml.protein.contacts.windows import STEP, starts
+    from sciml.protein.io.alignment_files import read_alignment
     from sciml.train.log import Bar, console
 
     if out.suffix not in (".tsv", ".npz"):
@@ -151,8 +151,8 @@ def score(
         out: Also write the scores as JSON.
     """
     from sciml.paths import atomic_write
-    from sciml.protein.score import score_chains
-    from sciml.protein.structure import read_chain, read_chains
+    from sciml.protein.io.structure import read_chain, read_chains
+    from sciml.protein.measure.score import score_chains
     from sciml.train.log import console
 
     for file, chosen in ((model, chain), (truth, truth_chain)):
@@ -230,7 +230,7 @@ def fold(
         precision: fp32, or bf16 on a GPU.
         dry_run: Say what would be done, with memory and work, and stop.
     """
-    from sciml.protein.folding_run import FoldRun, run_fold
+    from sciml.protein.batch import FoldRun, run_fold
 
     run_fold(
         FoldRun(

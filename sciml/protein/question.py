@@ -15,10 +15,10 @@ from torch import Tensor
 from sciml.objectives.corpus import Corpus
 from sciml.objectives.question import Labelled, Question, amounts
 from sciml.objectives.supervised import SupervisedConfig
-from sciml.protein import metrics
-from sciml.protein.contact_features import contact_features
-from sciml.protein.generate import families
-from sciml.protein.pretraining import AlignmentEmbedder, collate
+from sciml.protein.contacts.features import contact_features
+from sciml.protein.contacts.pretraining import AlignmentEmbedder, collate
+from sciml.protein.contacts.synthetic_families import families
+from sciml.protein.measure import metrics
 
 SEPARATION = (12, None)
 CONTACT = 8.0

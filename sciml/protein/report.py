@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from sciml.protein.alignment import GAP, Alignment
+from sciml.protein.io.alignment import GAP, Alignment
 from sciml.report import Page
 from sciml.report.plots import axes
 

@@ -11,9 +11,10 @@ import importlib
 from typing import Any
 
 _EXPORTS = {
-    "integrate": "solve", "verify": "solve", "dsolve": "ode_api", "parse": "parser",
-    "parse_prefix": "tokens", "to_prefix": "tokens", "Expr": "expression", "Result": "result",
-    "SymbolicRegressor": "regression", "Seq2Seq": "model",
+    "integrate": "integration.api", "verify": "integration.api", "dsolve": "ode.api",
+    "parse": "expr.parser", "parse_prefix": "expr.tokens", "to_prefix": "expr.tokens",
+    "Expr": "expr.expression", "Result": "verification.result",
+    "SymbolicRegressor": "regression.regressor", "Seq2Seq": "neural.model",
 }  # fmt: skip
 __all__ = list(_EXPORTS)
 

@@ -66,7 +66,7 @@ def integrate(
         json: Print one JSON object instead.
         latex: Print LaTeX instead.
     """
-    from sciml.symbolic.solve import integrate as solve
+    from sciml.symbolic.integration.api import integrate as solve
 
     result = solve(
         integrand, variable, limits=limits, constants=constants, timeout=timeout,
@@ -98,7 +98,7 @@ def dsolve(
         json: Print one JSON object instead.
         latex: Print LaTeX instead.
     """
-    from sciml.symbolic.ode_api import dsolve as solve
+    from sciml.symbolic.ode.api import dsolve as solve
 
     result = solve(
         ode, function, variable, constants=constants, timeout=timeout, model=model or None
@@ -126,8 +126,8 @@ def verify(
         constants: Names of symbols that stand for constants.
         timeout: Seconds.
     """
-    from sciml.symbolic.result import NOT_PROVED
-    from sciml.symbolic.solve import verify as check
+    from sciml.symbolic.integration.api import verify as check
+    from sciml.symbolic.verification.result import NOT_PROVED
 
     found = check(integrand, answer, variable, constants=constants, timeout=timeout)
     beside = NOT_PROVED if found.status == "sampled" else ""
@@ -160,7 +160,7 @@ def solve_file(
     """
     from sciml.locks import locked_file
     from sciml.paths import atomic_write, existing_file
-    from sciml.symbolic.shipped import model_path
+    from sciml.symbolic.neural.shipped import model_path
 
     problems = read_problems(existing_file(file, "file of problems"))
     if not 1 <= workers <= 256:
@@ -244,8 +244,8 @@ def _done(path: Path, problems: list[dict[str, Any]]) -> dict[int, dict[str, Any
 
 
 def _solve_one(row: dict[str, Any], timeout: float, model: str | None, worker: Any) -> dict:
-    from sciml.symbolic.ode_api import dsolve as solve_ode
-    from sciml.symbolic.solve import integrate as solve_integral
+    from sciml.symbolic.integration.api import integrate as solve_integral
+    from sciml.symbolic.ode.api import dsolve as solve_ode
 
     started = time.perf_counter()
     try:

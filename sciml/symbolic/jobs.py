@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from sciml.symbolic.checking import Check, check, prove
-from sciml.symbolic.clock import now
-from sciml.symbolic.expression import Expr
-from sciml.symbolic.wire import dump, load
+from sciml.symbolic.expr.clock import now
+from sciml.symbolic.expr.expression import Expr
+from sciml.symbolic.expr.wire import dump, load
+from sciml.symbolic.verification.checking import Check, check, prove
 
 if TYPE_CHECKING:
-    from sciml.symbolic.search import Found
+    from sciml.symbolic.integration.search import Found
 
 Send = Callable[[dict[str, Any]], None]
 
@@ -22,12 +22,12 @@ def run(job: dict[str, Any], send: Send) -> dict[str, Any]:
     if job["kind"] == "integrate":
         return _integrate(job, send)
     if job["kind"] == "definite":
-        from sciml.symbolic.definite import definite_job
+        from sciml.symbolic.definite.integral import definite_job
 
         return definite_job(job, lambda g, seconds: _integrate(
             {**job, "f": dump(g), "timeout": seconds}, lambda _: None))  # fmt: skip
     if job["kind"] == "dsolve":
-        from sciml.symbolic.ode import solve_job
+        from sciml.symbolic.ode.solver import solve_job
 
         return solve_job(job, send)
     if job["kind"] == "sympy":
@@ -45,13 +45,15 @@ def _check_dict(c: Check) -> dict[str, Any]:
 
 
 def _integrate(job: dict[str, Any], send: Send) -> dict[str, Any]:
-    from sciml.symbolic.search import Search
+    from sciml.symbolic.integration.search import Search
 
     f, x = load(job["f"]), job["variable"]
     started = now()
 
     def propose(g: Expr, name: str) -> Iterator[tuple[Expr, str]]:
-        from sciml.symbolic.model import proposer  # torch is loaded only where the rules failed
+        from sciml.symbolic.neural.model import (
+            proposer,  # torch is loaded only where the rules failed
+        )
 
         yield from proposer(job["model"], beam=job.get("beam", 10))(g, name)
 
@@ -82,7 +84,7 @@ def _integrate(job: dict[str, Any], send: Send) -> dict[str, Any]:
 
 def _smoother(found: Found, checked: Check, f: Expr, x: str) -> tuple[Found, Check]:
     """The answer without its jumps where that is easy and no less sure; else as it is."""
-    from sciml.symbolic.jumps import without_jumps
+    from sciml.symbolic.verification.jumps import without_jumps
 
     tried = without_jumps(found.answer, x)
     if tried is not None:
@@ -97,7 +99,7 @@ def _sympy(job: dict[str, Any]) -> dict[str, Any]:
     import sympy as sp
 
     from sciml.errors import InputError
-    from sciml.symbolic.printing import from_sympy, to_sympy
+    from sciml.symbolic.expr.printing import from_sympy, to_sympy
 
     f, x = load(job["f"]), job["variable"]
     found = sp.integrate(to_sympy(f), sp.Symbol(x))

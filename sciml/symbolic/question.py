@@ -13,11 +13,11 @@ from sciml.objectives.corpus import Corpus
 from sciml.objectives.probe import auc
 from sciml.objectives.question import Labelled, Question, amounts
 from sciml.objectives.supervised import SupervisedConfig
-from sciml.symbolic import pretraining
-from sciml.symbolic import tokens as tk
-from sciml.symbolic import vocabulary as vb
-from sciml.symbolic.pairs import Pairs
-from sciml.symbolic.pretraining import TokenEmbedder
+from sciml.symbolic.expr import tokens as tk
+from sciml.symbolic.neural import pretraining
+from sciml.symbolic.neural import vocabulary as vb
+from sciml.symbolic.neural.pairs import Pairs
+from sciml.symbolic.neural.pretraining import TokenEmbedder
 
 LONGEST = (48, 32)
 RARE = 0.02

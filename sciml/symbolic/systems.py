@@ -14,9 +14,9 @@ import tempfile
 from collections.abc import Callable
 
 from sciml.errors import InputError
-from sciml.symbolic import expression as ex
-from sciml.symbolic.expression import Expr
-from sciml.symbolic.parser import parse
+from sciml.symbolic.expr import expression as ex
+from sciml.symbolic.expr.expression import Expr
+from sciml.symbolic.expr.parser import parse
 
 START = 0.5
 """Seconds that a system may need to start, beside the time of the problem."""

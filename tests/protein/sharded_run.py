@@ -12,9 +12,14 @@ import torch
 sys.path.insert(0, str(Path(__file__).parent))
 from test_training import SMALL, chains
 
-from sciml.protein.losses import LossWeights
-from sciml.protein.model import AlphaFold
-from sciml.protein.training import ChainExamples, ChainTrainConfig, StructureLearner, collate
+from sciml.protein.alphafold.losses import LossWeights
+from sciml.protein.alphafold.model import AlphaFold
+from sciml.protein.alphafold.training import (
+    ChainExamples,
+    ChainTrainConfig,
+    StructureLearner,
+    collate,
+)
 from sciml.train import TrainConfig, fit
 from sciml.train.parallel import leave
 

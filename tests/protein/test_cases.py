@@ -8,12 +8,12 @@ import pytest
 from sciml.cli import main
 from sciml.errors import InputError
 from sciml.protein import read_alignment
-from sciml.protein.alignment_io import read_fasta
-from sciml.protein.complexes import read_complexes
-from sciml.protein.contact_windows import starts
-from sciml.protein.hhsearch import read_hhr
-from sciml.protein.query_forms import ComplexGiven
-from sciml.protein.structure import read_chain, read_chains
+from sciml.protein.alphafold.hhsearch import read_hhr
+from sciml.protein.contacts.windows import starts
+from sciml.protein.io.alignment_files import read_fasta
+from sciml.protein.io.complexes import read_complexes
+from sciml.protein.io.query_forms import ComplexGiven
+from sciml.protein.io.structure import read_chain, read_chains
 
 
 @pytest.fixture(scope="module")

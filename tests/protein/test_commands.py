@@ -14,13 +14,13 @@ import torch
 
 from sciml.cli import main
 from sciml.errors import InputError
-from sciml.protein import relaxation
-from sciml.protein.alphafold_weights import write_alphafold
-from sciml.protein.contacts import ContactConfig, ContactNet, ContactPredictor
-from sciml.protein.model import AlphaFold, AlphaFoldConfig, TemplateConfig
-from sciml.protein.predictor import StructurePredictor
-from sciml.protein.residues import ATOM37_MASK, RESIDUES
-from sciml.protein.structure import read_chain, write_structure
+from sciml.protein.alphafold import relaxation
+from sciml.protein.alphafold.model import AlphaFold, AlphaFoldConfig, TemplateConfig
+from sciml.protein.alphafold.official_weights import write_alphafold
+from sciml.protein.alphafold.predictor import StructurePredictor
+from sciml.protein.contacts.network import ContactConfig, ContactNet, ContactPredictor
+from sciml.protein.io.residues import ATOM37_MASK, RESIDUES
+from sciml.protein.io.structure import read_chain, write_structure
 from sciml.trunks.pair_transformer import PairTransformerConfig
 
 TINY = AlphaFoldConfig(
@@ -198,7 +198,7 @@ def test_several_models_are_ranked(
     assert all((out / f"{name}.cif").exists() for name in names)
     assert (out / "report.html").read_text().count("<canvas") == 2  # the best of each chain
     assert (out / "a.a3m").exists() and not (out / "params_model_1" / "a.a3m").exists()
-    monkeypatch.setattr("sciml.protein.predictor.StructurePredictor.from_file", None)
+    monkeypatch.setattr("sciml.protein.alphafold.predictor.StructurePredictor.from_file", None)
     capsys.readouterr()
     assert main(fold) == 0  # everything is done
     said = capsys.readouterr()
@@ -352,7 +352,7 @@ def test_relatives_are_kept_and_not_searched_for_again(
     assert (out / "q.a3m").read_text().startswith(f">q\n{query}\n")
     assert json.loads((out / "q_confidence.json").read_text())["sequences"] == 3
     (out / "q_confidence.json").unlink()  # as if stopped after the search
-    monkeypatch.setattr("sciml.protein.search.search", None)
+    monkeypatch.setattr("sciml.protein.io.search.search", None)
     assert main(fold) == 0
     assert json.loads((out / "q_confidence.json").read_text())["sequences"] == 3
 

@@ -12,13 +12,13 @@ import pytest
 
 from sciml.errors import InputError
 from sciml.protein import read_alignment
-from sciml.protein.contact_features import contact_features
-from sciml.protein.features import FeatureConfig, features
-from sciml.protein.hhsearch import read_hhr
-from sciml.protein.residues import ATOM37_MASK
-from sciml.protein.score import score_chains
-from sciml.protein.structure import read_chains, write_structure
-from sciml.protein.templates import from_chain
+from sciml.protein.alphafold.features import FeatureConfig, features
+from sciml.protein.alphafold.hhsearch import read_hhr
+from sciml.protein.alphafold.templates import from_chain
+from sciml.protein.contacts.features import contact_features
+from sciml.protein.io.residues import ATOM37_MASK
+from sciml.protein.io.structure import read_chains, write_structure
+from sciml.protein.measure.score import score_chains
 
 CORPUS = Path(__file__).parents[1] / "corpus" / "protein"
 ALIGNMENTS, STRUCTURES = (".a3m", ".fasta", ".sto", ".aln"), (".pdb", ".cif")

@@ -13,10 +13,10 @@ import pytest
 from sciml.cli import main
 from sciml.errors import InputError
 from sciml.symbolic import dsolve
-from sciml.symbolic import expression as ex
-from sciml.symbolic.checking import check
-from sciml.symbolic.latex_integral import whole_integral
-from sciml.symbolic.parser import check_symbols, parse
+from sciml.symbolic.expr import expression as ex
+from sciml.symbolic.expr.latex_integral import whole_integral
+from sciml.symbolic.expr.parser import check_symbols, parse
+from sciml.symbolic.verification.checking import check
 
 
 def _cases(shared: Path, first: str) -> dict[str, str]:

@@ -3,8 +3,8 @@
 import pytest
 
 from sciml.symbolic import systems
-from sciml.symbolic.checking import check
-from sciml.symbolic.parser import parse
+from sciml.symbolic.expr.parser import parse
+from sciml.symbolic.verification.checking import check
 
 PROBLEMS = ("x*exp(x)", "1/(x^2 + 1)", "sin(x)*cos(x)")
 

@@ -8,10 +8,11 @@ import pytest
 
 from sciml import recipes
 from sciml.errors import InputError
-from sciml.symbolic import generate, pairs
-from sciml.symbolic import vocabulary as vb
-from sciml.symbolic.checking import check
-from sciml.symbolic.parser import parse
+from sciml.symbolic.expr.parser import parse
+from sciml.symbolic.generate import problems as generate
+from sciml.symbolic.neural import pairs
+from sciml.symbolic.neural import vocabulary as vb
+from sciml.symbolic.verification.checking import check
 
 
 class Oracle:

@@ -44,13 +44,17 @@ def sources(folder: Path) -> dict[str, tuple[Path, Callable[[Path], Any]]]:
     from sciml.jets.particle_net import ParticleNet, ParticleNetConfig
     from sciml.jets.tagger import JetTagger
     from sciml.placement.policy import GridPolicy, PolicyConfig
-    from sciml.protein.alphafold_weights import read_alphafold, read_config, write_alphafold
-    from sciml.protein.contacts import ContactConfig, ContactNet, ContactPredictor
-    from sciml.protein.model import AlphaFold, AlphaFoldConfig, TemplateConfig
-    from sciml.protein.openfold_weights import read_openfold
-    from sciml.symbolic.model import ModelConfig, Seq2Seq
-    from sciml.symbolic.official import SymbolicMathematics, from_symbolicmathematics
-    from sciml.symbolic.skeletons import SkeletonConfig, SkeletonModel
+    from sciml.protein.alphafold.model import AlphaFold, AlphaFoldConfig, TemplateConfig
+    from sciml.protein.alphafold.official_weights import (
+        read_alphafold,
+        read_config,
+        write_alphafold,
+    )
+    from sciml.protein.alphafold.openfold_weights import read_openfold
+    from sciml.protein.contacts.network import ContactConfig, ContactNet, ContactPredictor
+    from sciml.symbolic.neural.model import ModelConfig, Seq2Seq
+    from sciml.symbolic.neural.official import SymbolicMathematics, from_symbolicmathematics
+    from sciml.symbolic.neural.skeletons import SkeletonConfig, SkeletonModel
     from sciml.trunks.message_passing import MessagePassingConfig
     from sciml.trunks.pair_transformer import PairTransformerConfig
 

@@ -328,7 +328,7 @@ def test_big_endian_and_double_arrays_are_read():
 
 
 def test_cases_from_the_field(shared):
-    from sciml.protein.predictor import StructurePredictor
+    from sciml.protein.alphafold.predictor import StructurePredictor
 
     for name in ("0d.npz", "empty.npz", "shape.pt", "heads0.pt", "blocks_1e9.pt"):
         with pytest.raises(InputError, match=name):

@@ -1,0 +1,111 @@
+"""Modules by the paths that they had in version 0.1.
+
+`sciml.protein.dca` is now `sciml.protein.contacts.dca`: the old path still imports the same module,
+with a DeprecationWarning, until version 0.3.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+import warnings
+from collections.abc import Callable, Sequence
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+from typing import Any
+
+from sciml.paths import PACKAGE
+
+RENAMED = {
+    "protein": {
+        "alignment_io": "io.alignment_files",
+        "alphafold_weights": "alphafold.official_weights",
+        "contact_features": "contacts.features",
+        "features": "alphafold.features",
+        "folding": "contacts.coarse_model",
+        "folding_run": "batch",
+        "folds": "contacts.topologies",
+        "generate": "contacts.synthetic_families",
+    },
+    "symbolic": {
+        "ansatz": "integration.ansatz",
+        "ansatz.columns": "integration.ansatz.columns",
+        "ansatz.field": "algebra.field",
+        "ansatz.kernels": "algebra.tower",
+        "ansatz.linear": "integration.ansatz.linear",
+        "ansatz.parameters": "integration.ansatz.parameters",
+        "ansatz.prepare": "algebra.prepare",
+        "ansatz.radicals": "algebra.radicals",
+        "ansatz.rootsums": "integration.ansatz.rootsums",
+        "ansatz.special": "integration.ansatz.special",
+        "ansatz.support": "integration.ansatz.support",
+        "ansatz.torsion": "integration.ansatz.torsion",
+        "checking": "verification.checking",
+        "ode_api": "ode.api",
+        "ode_check": "ode.checking",
+        "ode_exponential": "ode.exponential",
+        "ode_first": "ode.first_order",
+        "ode_second": "ode.second_order",
+        "ode_substitution": "ode.substitution",
+        "ode_variable": "ode.variable",
+        "solve": "integration.api",
+    },
+}
+"""Of each science: modules that were given another name; all others kept theirs."""
+
+
+def place(path: str) -> str | None:
+    """The module that an old path means; None for a path that is none."""
+    if path.count(".") < 2 or not path.startswith("sciml."):
+        return None
+    _, domain, old = path.split(".", 2)
+    if domain not in RENAMED:
+        return None
+    if new := RENAMED[domain].get(old):
+        return f"sciml.{domain}.{new}"
+    found = list((PACKAGE / domain).rglob(f"{old}.py")) if old.isidentifier() else []
+    if len(found) != 1:
+        return None
+    return ".".join(("sciml", *found[0].relative_to(PACKAGE).with_suffix("").parts))
+
+
+class Finder(MetaPathFinder, Loader):
+    """Finds modules by their old paths, where nothing else has that name."""
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """See `importlib.abc.MetaPathFinder`."""
+        new = place(fullname)
+        return None if new is None else ModuleSpec(fullname, self, origin=new)
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
+        """The module itself, not a copy."""
+        warnings.warn(f"{spec.name} is now {spec.origin}", DeprecationWarning, stacklevel=2)
+        return importlib.import_module(str(spec.origin))
+
+    def exec_module(self, module: ModuleType) -> None:
+        """It ran when it was imported; it stays known by its own name."""
+        name = module.__spec__.origin if module.__spec__ else None
+        module.__spec__ = importlib.util.spec_from_file_location(str(name), module.__file__)
+
+
+def install() -> None:
+    """Old paths can be imported from now on."""
+    if not any(isinstance(finder, Finder) for finder in sys.meta_path):
+        sys.meta_path.append(Finder())
+
+
+def former(package: str, module: str) -> Callable[[str], Any]:
+    """`__getattr__` of a package that was a module: its names are those of `module` in it."""
+
+    def get(name: str) -> Any:
+        if not name.startswith("__"):
+            found = importlib.import_module(f"{package}.{module}")
+            if hasattr(found, name):
+                return getattr(found, name)
+        raise AttributeError(f"module {package!r} has no attribute {name!r}")
+
+    return get

@@ -1,0 +1,1 @@
+"""AlphaFold 2: features, network, losses, weights, predictions."""

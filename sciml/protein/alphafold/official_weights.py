@@ -1,0 +1,480 @@
+"""AlphaFold's official parameter files, to and from this package's names.
+
+The official `params_model_*.npz` hold one array a parameter, named by its place in the published
+network, equal blocks stacked along the first axis. Every array has exactly one place here; what is
+left over or missing is an error, and writing back gives the same bits.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from sciml.config import check
+from sciml.errors import InputError
+from sciml.paths import atomic_write, existing_file
+from sciml.protein.alphafold.model import AlphaFold, AlphaFoldConfig, TemplateConfig
+from sciml.weights import loading
+from sciml.weights.arrays import numbers, read_shapes, readable
+
+ROOT = "alphafold/alphafold_iteration/"
+EVOFORMER = ROOT + "evoformer/"
+TEMPLATE = EVOFORMER + "template_embedding/"
+STACK = TEMPLATE + "single_template_embedding/template_pair_stack/__layer_stack_no_state/"
+STRUCTURE = ROOT + "structure_module/"
+FOLD = STRUCTURE + "fold_iteration/"
+
+_MULTIMER = ("/~_relative_encoding/", "/template_embedding_iteration/", "/quat_rigid/")
+"""Modules that AlphaFold-Multimer alone has."""
+
+Array = np.ndarray
+
+
+@dataclass(frozen=True)
+class Place:
+    """One official array (or one block's slice, or one half, of it) and its parameter here."""
+
+    array: str
+    parameter: str
+    layout: str
+    block: int | None = None
+    half: int | None = None
+
+
+# Official array -> torch parameter; and back, given the official shape.
+_TO: dict[str, Callable[[Array], Array]] = {
+    "same": lambda x: x,
+    "linear": lambda x: x.T,
+    "heads_in": lambda x: x.reshape(x.shape[0], -1).T,  # [c, H, d] -> [H d, c]
+    "heads_bias": lambda x: x.reshape(-1),  # [H, d] -> [H d]
+    "heads_out": lambda x: x.reshape(-1, x.shape[-1]).T,  # [H, d, c] -> [c, H d]
+}
+_FROM: dict[str, Callable[[Array, tuple[int, ...]], Array]] = {
+    "same": lambda x, shape: x.reshape(shape),
+    "linear": lambda x, shape: x.T,
+    "heads_in": lambda x, shape: x.T.reshape(shape),
+    "heads_bias": lambda x, shape: x.reshape(shape),
+    "heads_out": lambda x, shape: x.T.reshape(shape),
+}
+
+
+class _Places:
+    """Collects places; `block` is the index within a stack, where there is one."""
+
+    def __init__(self) -> None:
+        self.found: list[Place] = []
+        self.block: int | None = None
+
+    def add(
+        self, array: str, parameter: str, layout: str = "same", half: int | None = None
+    ) -> None:
+        self.found.append(Place(array, parameter, layout, self.block, half))
+
+    def linear(self, array: str, parameter: str, half: int | None = None) -> None:
+        self.add(f"{array}//weights", f"{parameter}.weight", "linear", half)
+        self.add(f"{array}//bias", f"{parameter}.bias", "same", half)
+
+    def norm(self, array: str, parameter: str) -> None:
+        self.add(f"{array}//scale", f"{parameter}.weight")
+        self.add(f"{array}//offset", f"{parameter}.bias")
+
+    def attention(
+        self, array: str, parameter: str, *, gated: bool = True, one_key: bool = False
+    ) -> None:
+        self.add(f"{array}//query_w", f"{parameter}.linear_q.weight", "heads_in")
+        for key in ("key", "value"):
+            layout = "linear" if one_key else "heads_in"
+            self.add(f"{array}//{key}_w", f"{parameter}.linear_{key[0]}.weight", layout)
+        if gated:
+            self.add(f"{array}//gating_w", f"{parameter}.linear_g.weight", "heads_in")
+            self.add(f"{array}//gating_b", f"{parameter}.linear_g.bias", "heads_bias")
+        self.add(f"{array}//output_w", f"{parameter}.linear_o.weight", "heads_out")
+        self.add(f"{array}//output_b", f"{parameter}.linear_o.bias")
+
+    def transition(self, array: str, parameter: str) -> None:
+        self.norm(f"{array}/input_layer_norm", f"{parameter}.layer_norm")
+        self.linear(f"{array}/transition1", f"{parameter}.linear_1")
+        self.linear(f"{array}/transition2", f"{parameter}.linear_2")
+
+    def triangle_multiplication(
+        self, array: str, parameter: str, *, incoming: bool, fused: bool
+    ) -> None:
+        # AlphaFold's left factor is algorithm 12's b and algorithm 11's a.
+        left, right = ("b", "a") if incoming else ("a", "b")
+        norms = ("left_norm_input", "center_norm") if fused else ("layer_norm_input",) * 2
+        self.norm(f"{array}/{norms[0]}", f"{parameter}.layer_norm_in")
+        center = "center_norm" if fused else "center_layer_norm"
+        self.norm(f"{array}/{center}", f"{parameter}.layer_norm_out")
+        for half, (side, name) in enumerate(((left, "left"), (right, "right"))):
+            for end, official in (("p", "projection"), ("g", "gate")):
+                ours = f"{parameter}.linear_{side}_{end}"
+                if fused:
+                    self.linear(f"{array}/{official}", ours, half)
+                else:
+                    self.linear(f"{array}/{name}_{official}", ours)
+        self.linear(f"{array}/output_projection", f"{parameter}.linear_z")
+        self.linear(f"{array}/gating_linear", f"{parameter}.linear_g")
+
+    def pairs(self, array: str, parameter: str, fused: bool) -> None:
+        for name, ours in (("outgoing", "tri_mul_out"), ("incoming", "tri_mul_in")):
+            self.triangle_multiplication(
+                f"{array}triangle_multiplication_{name}",
+                f"{parameter}.{ours}",
+                incoming=name == "incoming",
+                fused=fused,
+            )
+        for name, ours in (("starting", "tri_att_start"), ("ending", "tri_att_end")):
+            official = f"{array}triangle_attention_{name}_node"
+            self.norm(f"{official}/query_norm", f"{parameter}.{ours}.layer_norm")
+            self.add(f"{official}//feat_2d_weights", f"{parameter}.{ours}.linear.weight", "linear")
+            self.attention(f"{official}/attention", f"{parameter}.{ours}.mha")
+        self.transition(f"{array}pair_transition", f"{parameter}.pair_transition")
+
+    def evoformer_block(self, array: str, parameter: str, extra: bool, fused: bool) -> None:
+        row = f"{array}msa_row_attention_with_pair_bias"
+        ours = f"{parameter}.row_attention"
+        self.norm(f"{row}/query_norm", f"{ours}.layer_norm_m")
+        self.norm(f"{row}/feat_2d_norm", f"{ours}.layer_norm_z")
+        self.add(f"{row}//feat_2d_weights", f"{ours}.linear_z.weight", "linear")
+        self.attention(f"{row}/attention", f"{ours}.mha")
+        column = f"{array}msa_column_{'global_' if extra else ''}attention"
+        ours = f"{parameter}.column_attention"
+        self.norm(f"{column}/query_norm", f"{ours}.layer_norm_m")
+        self.attention(f"{column}/attention", ours if extra else f"{ours}.mha", one_key=extra)
+        self.transition(f"{array}msa_transition", f"{parameter}.msa_transition")
+        outer, ours = f"{array}outer_product_mean", f"{parameter}.outer_product_mean"
+        self.norm(f"{outer}/layer_norm_input", f"{ours}.layer_norm")
+        self.linear(f"{outer}/left_projection", f"{ours}.linear_1")
+        self.linear(f"{outer}/right_projection", f"{ours}.linear_2")
+        self.add(f"{outer}//output_w", f"{ours}.linear_out.weight", "heads_out")
+        self.add(f"{outer}//output_b", f"{ours}.linear_out.bias")
+        self.pairs(array, f"{parameter}.pair_update", fused)
+
+
+def places(config: AlphaFoldConfig, fused: bool = False) -> list[Place]:
+    """Every official array of a network of this configuration, and where it goes."""
+    p = _Places()
+    for official, ours in (
+        ("preprocess_1d", "input_embedder.linear_target_m"),
+        ("preprocess_msa", "input_embedder.linear_msa"),
+        ("left_single", "input_embedder.linear_left"),
+        ("right_single", "input_embedder.linear_right"),
+        ("pair_activiations", "input_embedder.linear_relative"),
+        ("prev_pos_linear", "recycling_embedder.linear"),
+        ("extra_msa_activations", "linear_extra"),
+        ("single_activations", "linear_single"),
+    ):
+        p.linear(EVOFORMER + official, ours)
+    p.norm(EVOFORMER + "prev_msa_first_row_norm", "recycling_embedder.layer_norm_m")
+    p.norm(EVOFORMER + "prev_pair_norm", "recycling_embedder.layer_norm_z")
+    if config.templates is not None:
+        ours = "template_embedder"
+        p.linear(TEMPLATE + "single_template_embedding/embedding2d", f"{ours}.linear_pair")
+        p.norm(TEMPLATE + "single_template_embedding/output_layer_norm", f"{ours}.layer_norm")
+        p.attention(TEMPLATE + "attention", f"{ours}.attention", gated=False)
+        for p.block in range(config.templates.blocks):
+            p.pairs(STACK, f"{ours}.blocks.{p.block}", fused)
+        p.block = None
+        if config.templates.torsions:
+            p.linear(EVOFORMER + "template_single_embedding", f"{ours}.linear_angle_1")
+            p.linear(EVOFORMER + "template_projection", f"{ours}.linear_angle_2")
+    for p.block in range(config.extra_blocks):
+        p.evoformer_block(EVOFORMER + "extra_msa_stack/", f"extra_stack.{p.block}", True, fused)
+    for p.block in range(config.blocks):
+        p.evoformer_block(EVOFORMER + "evoformer_iteration/", f"evoformer.{p.block}", False, fused)
+    p.block = None
+    _structure(p)
+    p.linear(ROOT + "masked_msa_head/logits", "head_masked_msa")
+    p.linear(ROOT + "distogram_head/half_logits", "head_distogram")
+    p.linear(ROOT + "experimentally_resolved_head/logits", "head_resolved")
+    p.norm(ROOT + "predicted_lddt_head/input_layer_norm", "head_plddt.layer_norm")
+    for official, ours in (("act_0", "linear_1"), ("act_1", "linear_2"), ("logits", "linear_3")):
+        p.linear(ROOT + f"predicted_lddt_head/{official}", f"head_plddt.{ours}")
+    if config.pae_bins:
+        p.linear(ROOT + "predicted_aligned_error_head/logits", "head_pae")
+    return p.found
+
+
+def _structure(p: _Places) -> None:
+    ours = "structure_module"
+    p.norm(STRUCTURE + "single_layer_norm", f"{ours}.layer_norm_s")
+    p.norm(STRUCTURE + "pair_layer_norm", f"{ours}.layer_norm_z")
+    p.linear(STRUCTURE + "initial_projection", f"{ours}.linear_in")
+    attention = FOLD + "invariant_point_attention"
+    p.add(f"{attention}//trainable_point_weights", f"{ours}.ipa.head_weights")
+    for official, name in (
+        ("q_scalar", "linear_q"),
+        ("kv_scalar", "linear_kv"),
+        ("q_point_local", "linear_q_points"),
+        ("kv_point_local", "linear_kv_points"),
+        ("attention_2d", "linear_b"),
+        ("output_projection", "linear_out"),
+    ):
+        p.linear(f"{attention}/{official}", f"{ours}.ipa.{name}")
+    p.norm(FOLD + "attention_layer_norm", f"{ours}.layer_norm_ipa")
+    for number, official in enumerate(("transition", "transition_1", "transition_2")):
+        p.linear(FOLD + official, f"{ours}.transition.{number}")
+    p.norm(FOLD + "transition_layer_norm", f"{ours}.layer_norm_transition")
+    p.linear(FOLD + "affine_update", f"{ours}.linear_update")
+    side = FOLD + "rigid_sidechain/"
+    p.linear(side + "input_projection", f"{ours}.angles.linear_in")
+    p.linear(side + "input_projection_1", f"{ours}.angles.linear_initial")
+    for number, end in enumerate(("", "_1")):
+        p.linear(f"{side}resblock1{end}", f"{ours}.angles.layers.{number}.0")
+        p.linear(f"{side}resblock2{end}", f"{ours}.angles.layers.{number}.1")
+    p.linear(side + "unnormalized_angles", f"{ours}.angles.linear_out")
+
+
+def is_fused(shapes: Mapping[str, tuple[int, ...]]) -> bool:
+    """Whether the triangle multiplications' two projections are one array."""
+    return any(
+        name.endswith("triangle_multiplication_outgoing/projection//weights") for name in shapes
+    )
+
+
+class MultimerGiven(InputError):
+    """Parameters of AlphaFold-Multimer, which folds complexes, where single chains are folded."""
+
+    def __init__(self, where: object) -> None:
+        super().__init__(
+            "holds parameters of AlphaFold-Multimer, whose network is another one; complexes "
+            "cannot be folded yet",
+            where=where,
+            hint="Single chains are folded by a monomer's, such as params_model_1_ptm.npz",
+        )
+
+
+def infer_config(
+    shapes: Mapping[str, tuple[int, ...]], where: object = "parameters"
+) -> AlphaFoldConfig:
+    """The sizes of the network that arrays of these shapes belong to.
+
+    Raises:
+        InputError: an array that every such network has is missing, or its shape has too few axes.
+        MultimerGiven: they are AlphaFold-Multimer's.
+    """
+    if any(mark in name for name in shapes for mark in _MULTIMER):
+        raise MultimerGiven(where)
+    try:
+        return check(_sizes(shapes, where), where=where)
+    except (IndexError, ValueError, ZeroDivisionError) as error:
+        raise unfit(error, where) from None
+
+
+def unfit(error: Exception, where: object) -> InputError:
+    """The error of shapes that no network has."""
+    if isinstance(error, InputError):
+        return InputError(error.what, where=error.where or where, hint=error.hint)
+    return InputError(f"holds parameters of shapes that fit no network ({error})", where=where)
+
+
+def _sizes(shapes: Mapping[str, tuple[int, ...]], where: object) -> AlphaFoldConfig:
+    def shape(name: str) -> tuple[int, ...]:
+        if name not in shapes:
+            raise InputError(
+                f"lacks the array {name!r}",
+                where=where,
+                hint="Is this an AlphaFold 2 monomer parameter file (params_model_*.npz)?",
+            )
+        return shapes[name]
+
+    block, extra = EVOFORMER + "evoformer_iteration/", EVOFORMER + "extra_msa_stack/"
+    row = shape(block + "msa_row_attention_with_pair_bias/attention//query_w")
+    fused = is_fused(shapes)
+    triangle = "triangle_multiplication_outgoing/center_norm//scale"
+    if not fused:
+        triangle = triangle.replace("center_norm", "center_layer_norm")
+    templates = None
+    stack = STACK + "triangle_attention_starting_node/attention//query_w"
+    if stack in shapes:
+        blocks, dim, heads, head_dim = shape(stack)
+        over = shape(TEMPLATE + "attention//query_w")
+        templates = TemplateConfig(
+            dim=dim,
+            blocks=blocks,
+            heads=heads,
+            head_dim=head_dim,
+            hidden=shape(STACK + triangle)[-1],
+            factor=shape(STACK + "pair_transition/transition1//weights")[-1] // dim,
+            attention_heads=over[1],
+            attention_head_dim=over[2],
+            torsions=EVOFORMER + "template_single_embedding//weights" in shapes,
+        )
+    attention = FOLD + "invariant_point_attention"
+    heads = shape(f"{attention}//trainable_point_weights")[0]
+    scalar_qk = shape(f"{attention}/q_scalar//weights")[1] // heads
+    point_qk = shape(f"{attention}/q_point_local//weights")[1] // (3 * heads)
+    pae = ROOT + "predicted_aligned_error_head/logits//bias"
+    return AlphaFoldConfig(
+        msa_dim=row[1],
+        pair_dim=shape(EVOFORMER + "left_single//weights")[1],
+        extra_dim=shape(EVOFORMER + "extra_msa_activations//weights")[1],
+        single_dim=shape(EVOFORMER + "single_activations//weights")[1],
+        blocks=row[0],
+        extra_blocks=shape(extra + "msa_row_attention_with_pair_bias/attention//query_w")[0],
+        msa_heads=row[2],
+        column_heads=shape(block + "msa_column_attention/attention//query_w")[2],
+        pair_heads=shape(block + "triangle_attention_starting_node/attention//query_w")[2],
+        outer_dim=shape(block + "outer_product_mean//output_w")[1],
+        triangle_dim=shape(block + triangle)[-1],
+        structure_dim=shape(STRUCTURE + "initial_projection//weights")[1],
+        ipa_heads=heads,
+        scalar_qk=scalar_qk,
+        scalar_v=shape(f"{attention}/kv_scalar//weights")[1] // heads - scalar_qk,
+        point_qk=point_qk,
+        point_v=shape(f"{attention}/kv_point_local//weights")[1] // (3 * heads) - point_qk,
+        angle_dim=shape(FOLD + "rigid_sidechain/input_projection//weights")[1],
+        plddt_dim=shape(ROOT + "predicted_lddt_head/act_0//weights")[1],
+        plddt_bins=shape(ROOT + "predicted_lddt_head/logits//bias")[0],
+        distogram_bins=shape(ROOT + "distogram_head/half_logits//bias")[0],
+        pae_bins=shapes[pae][0] if pae in shapes else 0,
+        templates=templates,
+    )
+
+
+def _slice(array: Array, place: Place) -> Array:
+    """The block and the half (of the last axis) that a place takes."""
+    part = array if place.block is None else array[place.block]
+    if place.half is not None:
+        size = part.shape[-1] // 2
+        part = part[..., place.half * size : (place.half + 1) * size]
+    return part
+
+
+def from_arrays(
+    given: Mapping[str, Array],
+    where: object = "parameters",
+    shapes: Mapping[str, tuple[int, ...]] | None = None,
+) -> AlphaFold:
+    """The network that the official arrays make.
+
+    Args:
+        given: the arrays, read once each, one after another: they may come from a file.
+        where: they are from, for messages.
+        shapes: theirs; looked up if None.
+
+    Raises:
+        InputError: names what is missing, left over or of the wrong shape.
+    """
+    if shapes is None:
+        shapes = {name: tuple(array.shape) for name, array in given.items()}
+    config, fused = infer_config(shapes, where), is_fused(shapes)
+    held = sum(math.prod(shape) for shape in shapes.values())
+    model = loading.build_within(lambda: AlphaFold(config), held, where=where)
+    model.fused_layout = fused
+    wanted = places(config, fused)
+    names = {place.array for place in wanted}
+    missing, unused = sorted(names - set(shapes)), sorted(set(shapes) - names)
+    if missing or unused:
+        parts = [
+            f"{len(group)} arrays are {what}, such as {group[0]!r}"
+            for group, what in ((missing, "missing"), (unused, "not known"))
+            if group
+        ]
+        raise InputError("; ".join(parts), where=where)
+    parameters = dict(model.named_parameters())
+    filled = set()
+    name = ""
+    array: Array = np.empty(0, np.float32)
+    left_over = dict.fromkeys(names, 0)
+    with torch.no_grad():
+        for place in sorted(wanted, key=lambda place: place.array):
+            if place.array != name:
+                name, array = place.array, numbers(where, place.array, given[place.array])
+                left_over[name] = array.size
+            target = parameters[place.parameter]
+            try:
+                value = _TO[place.layout](_slice(array, place))
+            except (IndexError, ValueError):  # too few axes
+                value = array
+            if value.shape != tuple(target.shape):
+                raise InputError(
+                    f"{place.array!r} gives {value.shape}, {tuple(target.shape)} is needed",
+                    where=where,
+                )
+            target.copy_(torch.from_numpy(np.ascontiguousarray(value)))
+            filled.add(place.parameter)
+            left_over[name] -= value.size
+    if surplus := [name for name, count in left_over.items() if count]:
+        raise InputError(f"{surplus[0]!r} has more blocks than the other arrays", where=where)
+    left = sorted(set(parameters) - filled)
+    if left:  # a parameter without a place would keep random numbers
+        raise InputError(f"nothing fills the parameter {left[0]!r}", where=where)
+    return model.eval()
+
+
+def read_alphafold(path: str | Path) -> AlphaFold:
+    """The network of an official `params_model_*.npz`, read an array at a time."""
+    path = existing_file(path, "parameter file")
+    shapes = read_shapes(path)
+    with readable(path), np.load(path, allow_pickle=False) as file:
+        return from_arrays(file, path, shapes)
+
+
+def read_config(path: str | Path) -> AlphaFoldConfig:
+    """The sizes of a network by its file's headers alone, which takes no time."""
+    path = existing_file(path, "parameter file")
+    return infer_config(read_shapes(path), path)
+
+
+def to_arrays(model: AlphaFold, fused: bool | None = None) -> dict[str, Array]:
+    """The official arrays of a network, in the layout that it was read in (or as asked)."""
+    fused = model.fused_layout if fused is None else fused
+    parameters = {name: p.detach().cpu().numpy() for name, p in model.named_parameters()}
+    pieces: dict[str, dict[tuple[int, int], Array]] = {}
+    for place in places(model.config, fused):
+        shape = _official_shape(place, parameters[place.parameter], model.config)
+        value = _FROM[place.layout](parameters[place.parameter], shape)
+        pieces.setdefault(place.array, {})[(place.block or 0, place.half or 0)] = value
+    stacked = {place.array for place in places(model.config, fused) if place.block is not None}
+    arrays = {}
+    for name, parts in pieces.items():
+        blocks = sorted({block for block, _ in parts})
+        rows = [
+            np.concatenate([parts[key] for key in sorted(parts) if key[0] == block], -1)
+            for block in blocks
+        ]
+        arrays[name] = np.ascontiguousarray(np.stack(rows) if name in stacked else rows[0])
+    return arrays
+
+
+def _official_shape(place: Place, value: Array, config: AlphaFoldConfig) -> tuple[int, ...]:
+    """Shape of one block of the official array."""
+    if place.layout in ("same", "linear"):
+        return tuple(reversed(value.shape)) if place.layout == "linear" else tuple(value.shape)
+    name = place.array
+    if "outer_product_mean" in name:
+        return (config.outer_dim, config.outer_dim, value.shape[0])
+    t = config.templates
+    if "template_embedding/attention" in name:
+        heads = t.attention_heads if t else 1
+    elif "template_pair_stack" in name:
+        heads = t.heads if t else 1
+    elif "msa_row_attention" in name:
+        heads = config.msa_heads
+    elif "msa_column" in name:
+        heads = config.column_heads
+    else:
+        heads = config.pair_heads
+    inner = value.shape[-1] if place.layout == "heads_out" else value.shape[0]
+    head = (heads, inner // heads)
+    if place.layout == "heads_bias":
+        return head
+    return (*head, value.shape[0]) if place.layout == "heads_out" else (value.shape[1], *head)
+
+
+def write_alphafold(model: AlphaFold, path: str | Path, fused: bool | None = None) -> None:
+    """Write the official npz form of a network; reading it back gives the same bits."""
+    arrays = to_arrays(model, fused)
+    with atomic_write(path) as temporary, open(temporary, "wb") as file:
+        np.savez(file, **arrays)  # type: ignore[arg-type]
+
+
+def parameter_names(model: AlphaFold) -> Iterator[str]:
+    """The official array names of a network, each once."""
+    yield from dict.fromkeys(place.array for place in places(model.config, model.fused_layout))

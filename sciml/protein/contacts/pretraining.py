@@ -1,0 +1,221 @@
+"""Proteins as corpora: alignments without structures, structures without alignments.
+
+sciml run pretrain --data alignments:FOLDER     masked columns of alignments (masked MSA)
+sciml run pretrain --data structures:FOLDER     residues and CA positions (denoising, masked)
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from sciml.errors import InputError
+from sciml.objectives.base import Embedder, changed
+from sciml.objectives.corpus import Corpus
+from sciml.protein.contacts.features import (
+    NODE_FEATURES,
+    PAIR_FEATURES,
+    PAIR_SCORES,
+    SEPARATIONS,
+    contact_features,
+)
+from sciml.protein.io.residues import UNKNOWN
+
+if TYPE_CHECKING:
+    from torch_geometric.data import Data
+else:
+    Data = Any
+
+ALIGNMENTS = (".a3m", ".sto", ".stk", ".aln", ".fasta", ".afa")
+STRUCTURES = (".pdb", ".cif", ".ent")
+PROFILE = 21
+
+
+def _files(path: Path, suffixes: tuple[str, ...], what: str) -> list[Path]:
+    def matches(file: Path) -> bool:
+        kept = [s.lower() for s in file.suffixes if s.lower() != ".gz"]
+        return bool(kept) and kept[-1] in suffixes
+
+    files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if matches(p))
+    if not files:
+        raise InputError(f"holds no {what} ({', '.join(suffixes)})", where=path)
+    return files
+
+
+def collate(items: list[dict[str, Tensor]]) -> Data:
+    """Examples -> raw batch, dense."""
+    from sciml.graph import make_dense
+
+    return make_dense(items)
+
+
+class AlignmentSet:
+    """Column statistics of alignment files, worked out when asked for and kept."""
+
+    def __init__(self, files: list[Path], columns: int = 400) -> None:
+        self.files, self.columns = files, columns
+        self.known: dict[int, dict[str, Tensor]] = {}
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def __getitem__(self, index: int) -> dict[str, Tensor]:
+        if index not in self.known:
+            from sciml.protein.io.alignment_files import read_alignment
+
+            alignment = read_alignment(self.files[index], unique=True, most=4096)
+            if alignment.columns > self.columns:
+                alignment = alignment.select(np.arange(alignment.depth), np.arange(self.columns))
+            found = contact_features(alignment)
+            self.known[index] = {
+                "x": torch.as_tensor(found.nodes),
+                "pair": torch.as_tensor(found.pairs),
+            }
+        return dict(self.known[index])
+
+
+class AlignmentEmbedder(Embedder):
+    """Column statistics -> `x` [B, N, dim] and `pair` [B, N, N, pair_dim].
+
+    A hidden column loses its profile and everything that its sequences say about its pairs; how far
+    apart two columns are stays.
+    """
+
+    def __init__(self, dim: int, pair_dim: int = 0) -> None:
+        super().__init__()
+        self.linear_nodes = nn.Linear(NODE_FEATURES, dim)
+        self.token = nn.Parameter(torch.zeros(NODE_FEATURES))
+        self.linear_pairs = nn.Linear(PAIR_FEATURES, pair_dim) if pair_dim else None
+
+    def forward(self, batch: Data, hidden: Tensor | None = None) -> Data:
+        """See the class."""
+        x = batch.x
+        if hidden is not None:
+            x = torch.where(hidden[..., None], self.token, x)
+        values: dict[str, Tensor] = {"x": self.linear_nodes(x)}
+        if self.linear_pairs is not None:
+            pair = batch.pair
+            if hidden is not None:
+                either = (hidden[:, :, None] | hidden[:, None])[..., None]
+                scores = pair[..., :PAIR_SCORES].masked_fill(either, 0.0)
+                pair = torch.cat([scores, pair[..., PAIR_SCORES:]], -1)
+            values["pair"] = self.linear_pairs(pair)
+        return changed(batch, **values)
+
+    def targets(self, batch: Data) -> dict[str, Tensor]:
+        """`profile`: the column's 21 shares; `residue`: the commonest of them."""
+        profile = batch.x[..., :PROFILE]
+        return {"profile": profile, "residue": profile.argmax(-1)}
+
+    def target_sizes(self) -> dict[str, int]:
+        """Widths of the targets."""
+        return {"profile": PROFILE, "residue": PROFILE}
+
+    def coordinates(self, batch: Data) -> Tensor | None:
+        """The place in the chain, so that near columns are neighbours."""
+        index = torch.arange(batch.x.shape[1], device=batch.x.device, dtype=batch.x.dtype)
+        return index[None, :, None].expand(len(batch.x), -1, 1)
+
+
+class StructureSet:
+    """Residue types and CA positions [A] of the chains of structure files."""
+
+    def __init__(self, files: list[Path], most: int = 400) -> None:
+        from sciml.protein.io.structure import read_chains
+
+        self.chains: list[tuple[np.ndarray, np.ndarray]] = []
+        for file in files:
+            for chain in read_chains(file):
+                ca = chain.points()
+                real = np.isfinite(ca).all(1)
+                if real.sum() >= 8:
+                    self.chains.append((chain.types[real][:most], ca[real][:most]))
+
+    def __len__(self) -> int:
+        return len(self.chains)
+
+    def __getitem__(self, index: int) -> dict[str, Tensor]:
+        types, ca = self.chains[index]
+        return {
+            "x": torch.eye(UNKNOWN + 1)[torch.as_tensor(types)],
+            "pos": torch.as_tensor(ca - ca.mean(0), dtype=torch.float32),
+        }
+
+
+class StructureEmbedder(Embedder):
+    """Residue types -> `x` [B, N, dim]; separation along the chain -> `pair`; `pos` in Angstrom."""
+
+    def __init__(self, dim: int, pair_dim: int = 0) -> None:
+        super().__init__()
+        self.linear_nodes = nn.Linear(UNKNOWN + 1, dim)
+        self.token = nn.Parameter(torch.zeros(UNKNOWN + 1))
+        self.separation = nn.Embedding(len(SEPARATIONS) + 1, pair_dim) if pair_dim else None
+
+    def forward(self, batch: Data, hidden: Tensor | None = None) -> Data:
+        """See the class; a hidden residue keeps its place, which says where to predict."""
+        x = batch.x
+        if hidden is not None:
+            x = torch.where(hidden[..., None], self.token, x)
+        values: dict[str, Tensor] = {"x": self.linear_nodes(x)}
+        if self.separation is not None:
+            index = torch.arange(x.shape[1], device=x.device)
+            edges = torch.as_tensor(SEPARATIONS, device=x.device)
+            away = torch.bucketize((index[:, None] - index).abs(), edges, right=True)
+            values["pair"] = self.separation(away).expand(len(x), -1, -1, -1)
+        return changed(batch, **values)
+
+    def targets(self, batch: Data) -> dict[str, Tensor]:
+        """`residue`: the type, -1 where unknown."""
+        kind = batch.x.argmax(-1)
+        return {"residue": torch.where(kind == UNKNOWN, torch.full_like(kind, -1), kind)}
+
+    def target_sizes(self) -> dict[str, int]:
+        """Number of residue types."""
+        return {"residue": UNKNOWN}
+
+
+def turn(batch: Data) -> Data:
+    """Another view: each structure turned at random and shaken by 0.2 A."""
+    q, _ = torch.linalg.qr(torch.randn(len(batch.pos), 3, 3, device=batch.pos.device))
+    q = q * torch.linalg.det(q)[:, None, None]
+    return changed(batch, pos=batch.pos @ q + 0.2 * torch.randn_like(batch.pos))
+
+
+def read_alignments(path: Path) -> Corpus:
+    """Alignments of a file or folder, without structures."""
+    files = _files(path, ALIGNMENTS, "alignments")
+    return Corpus(
+        name=path.name,
+        dataset=AlignmentSet(files),
+        collate=collate,
+        embedder=AlignmentEmbedder,
+        settings={"domain": "protein", "kind": "alignments"},
+    )
+
+
+def read_structures(path: Path) -> Corpus:
+    """Structures of a file or folder, without alignments."""
+    chains = StructureSet(_files(path, STRUCTURES, "structures"))
+    return Corpus(
+        name=path.name,
+        dataset=chains,
+        collate=collate,
+        embedder=functools.partial(StructureEmbedder),
+        augment=turn,
+        lengths=np.array([len(types) for types, _ in chains.chains]),
+        settings={"domain": "protein", "kind": "structures"},
+    )
+
+
+READERS: dict[str, Callable[[Path], Corpus]] = {
+    "alignments": read_alignments,
+    "structures": read_structures,
+    **dict.fromkeys((".a3m", ".sto", ".stk", ".aln"), read_alignments),
+    **dict.fromkeys(STRUCTURES, read_structures),
+}

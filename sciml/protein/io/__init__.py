@@ -1,0 +1,1 @@
+"""Files of proteins: alignments, sequences, structures, hits, and what they hold."""

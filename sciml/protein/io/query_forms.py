@@ -1,0 +1,355 @@
+"""In which forms queries are given, and which of them are complexes.
+
+A network of single chains must not take two chains as one. Complexes come as ColabFold's A3M (first
+line `#LENGTHS<TAB>COPIES`, rows named `101<TAB>102`), as `A:B` in FASTA and tables, as blocks that
+end in NUL bytes (MMseqs2's servers) and as AlphaFold 3's JSON. What holds one chain is passed on;
+what holds more raises `ComplexGiven`. `sciml.protein.io.complexes` reads them into their chains.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sciml.errors import InputError
+
+SEPARATORS = ":/"
+MAX_CHAINS = 10_000
+"""No complex that is asked for has as many."""
+END = b"\0"
+"""Stands for the end of a block among the lines of a file."""
+_NUMBERS = r"(\d+(?:\s*,\s*\d+)*)"
+_HEADER = re.compile(rf"#(\s*){_NUMBERS}(\s+){_NUMBERS}\s*(?:\t.*)?$")
+_LENGTHS = re.compile(rf"#\s*{_NUMBERS}\s*$")
+_OTHERS = (
+    (re.compile(r"Query\s+\S"), "an HHsearch result (.hhr)", "`sciml protein fold --hhr` takes it"),
+    (re.compile(r"HMMER3/|HHsearch 1\."), "a profile", "Give the alignment it was made from"),
+    (re.compile(r"data_\S*\s*$|(HEADER|TITLE |REMARK|CRYST1|SEQRES|MODEL |ATOM  |HETATM)"),
+     "a structure", "`sciml protein score` compares structures"),
+    (re.compile(r"<(!DOCTYPE|html|\?xml)", re.IGNORECASE), "a web page", None),
+)  # fmt: skip
+
+
+class ComplexGiven(InputError):
+    """A complex where one chain is wanted.
+
+    Args:
+        chains: how many chains it has.
+        form: by what it was recognised.
+        where: the file, and the record in it.
+    """
+
+    def __init__(self, chains: int, form: str, where: object = None) -> None:
+        self.chains = chains
+        super().__init__(
+            f"is a complex of {chains} chains ({form}); complexes cannot be folded yet",
+            where=where,
+            hint="Single chains can be given, each with an alignment or FASTA record of its own",
+        )
+
+
+@dataclass(frozen=True)
+class Header:
+    """ColabFold's first line: the length of each distinct chain, and how many copies it has.
+
+    `copies` is empty where the line gives lengths alone.
+    """
+
+    lengths: tuple[int, ...]
+    copies: tuple[int, ...]
+
+    @property
+    def chains(self) -> int:
+        """Chains of the complex, copies counted."""
+        return sum(self.copies) if self.copies else len(self.lengths)
+
+
+def parse_header(line: bytes, where: object = None) -> Header | None:
+    """The header that a line is, or None for a comment.
+
+    Raises:
+        InputError: it has the form of a header, but its numbers make no sense.
+    """
+    text = line.strip().decode("utf-8", "replace")
+    match = _HEADER.match(text)
+    if match and match[1] and "," not in text and "\t" not in text:
+        return None  # `# 5 2` is a comment
+    only = None if match else _LENGTHS.match(text)
+    if match is None and (only is None or "," not in only[1]):
+        return None
+    if len(text) > 10000:
+        raise InputError("has a header of more chains than any complex", where=where)
+    lengths, copies = (
+        tuple(int(number[:9]) for number in re.findall(r"\d+", part))
+        for part in ((match[2], match[4]) if match else (only[1] if only else "", ""))
+    )
+    if sum(copies) > MAX_CHAINS:
+        raise InputError(f"has the header {text[:60]!r} of {sum(copies)} chains", where=where)
+    if match and (len(lengths) != len(copies) or not all(lengths) or not all(copies)):
+        raise InputError(
+            f"has the header of a complex, {text[:60]!r}, with {len(lengths)} lengths and "
+            f"{len(copies)} numbers of copies, all of which must be above 0",
+            where=where,
+            hint="Such a line is '#LENGTH,LENGTH<TAB>COPIES,COPIES'",
+        )
+    return Header(lengths, copies)
+
+
+def one_query(lines: Iterator[bytes], where: object, headers: list[Header]) -> Iterator[bytes]:
+    """The lines of a file that is about one chain.
+
+    Args:
+        lines: with `END` where a block ends.
+        where: the file, for messages.
+        headers: the header is added, where there is one; see `check_columns`.
+
+    Raises:
+        ComplexGiven: the header is that of a complex, or there are several blocks.
+    """
+    content = records = False
+    for line in lines:
+        if line[:1].isalpha() or line[:1] in (b">", b"-"):  # nearly all of them
+            content, records = True, records or line[:1] == b">"
+            yield line
+            continue
+        if line == END:
+            more = _blocks(lines)
+            if content and more:
+                form = (
+                    f"or {more + 1} separate queries: its blocks end in NUL bytes, MMseqs2's form"
+                )
+                raise ComplexGiven(more + 1, form, where)
+            if content:
+                return
+            continue
+        start = line.lstrip()
+        if start.startswith(b"#"):
+            header = parse_header(start, where)
+            if header is not None and header.copies:
+                text = start.strip().decode("utf-8", "replace")[:60]
+                if header.chains > 1:
+                    raise ComplexGiven(header.chains, f"header {text!r}", where)
+                if headers or records:
+                    raise ComplexGiven(2, f"a second header {text!r} after the first query", where)
+            if header is not None and not records:
+                headers.append(header)
+        content = content or bool(start)
+        records = records or start.startswith(b">")
+        yield line
+
+
+def _blocks(lines: Iterator[bytes]) -> int:
+    """How many blocks with anything in them are left."""
+    count, content = 0, False
+    for line in lines:
+        if line == END:
+            count, content = count + content, False
+        elif line.strip():
+            content = True
+    return count + content
+
+
+def check_columns(headers: list[Header], columns: int, where: object) -> None:
+    """Refuse rows that are not of the length that the header says.
+
+    Raises:
+        ComplexGiven: several lengths add up to the rows.
+        InputError: the one chain has another length.
+    """
+    for header in headers:
+        if not header.copies:  # numbers that may mean anything
+            if sum(header.lengths) == columns:
+                raise ComplexGiven(header.chains, f"a header of lengths {header.lengths}", where)
+        elif header.lengths[0] != columns:
+            raise InputError(
+                f"has the header of a chain of {header.lengths[0]} residues, its rows have "
+                f"{columns} columns",
+                where=where,
+                hint="Is the file cut or joined? Without its first line it is read as it is",
+            )
+
+
+def paired(name: str) -> int:
+    """Of how many chains a row is by its name: ColabFold numbers queries 101, 102, ...; else 1."""
+    if not name.startswith("101"):
+        return 1
+    parts = name.split()
+    numbers = [str(101 + k) for k in range(len(parts))]
+    return len(parts) if parts == numbers else 1
+
+
+def check_name(name: str, where: object) -> None:
+    """Refuse a query row whose name says that several chains stand side by side in it."""
+    if paired(name) > 1:
+        raise ComplexGiven(paired(name), f"a row named {' '.join(name.split())!r}", where)
+
+
+def check_letters(name: str, letters: bytes, where: object) -> None:
+    """Refuse a sequence in which a separator of chains stands.
+
+    Raises:
+        ComplexGiven: with the number of chains.
+    """
+    parts = split_chains(letters.decode("latin-1"))
+    if len(parts) > 1:
+        empty = ", one of them empty" if not all(parts) else ""
+        raise ComplexGiven(
+            len(parts), f"{name[:60]!r} holds ':' or '/' between chains{empty}", where
+        )
+
+
+def split_chains(letters: str) -> list[str]:
+    """The sequences between separators, spaces removed."""
+    return re.split(f"[{SEPARATORS}]", "".join(letters.split()))
+
+
+def check_other(first: str, where: object) -> None:
+    """Refuse, by its first line, a file that is known and no alignment.
+
+    Raises:
+        InputError: says what it is.
+    """
+    for pattern, what, hint in _OTHERS:
+        if pattern.match(first):
+            raise InputError(f"is {what}, not an alignment", where=where, hint=hint)
+
+
+def is_table(first: str) -> bool:
+    """Whether a line is the head of a table of sequences, such as `id,sequence`."""
+    return _delimiter(first) is not None
+
+
+def _delimiter(first: str) -> str | None:
+    names = [name.strip().strip('"').lower() for name in re.split("[,;\t]", first)]
+    return re.findall("[,;\t]", first)[0] if "sequence" in names and len(names) > 1 else None
+
+
+def table_records(text: str, where: object) -> list[tuple[str, str]]:
+    """(name, letters, separators still inside) of each row of ColabFold's `id,sequence`.
+
+    Raises:
+        InputError: not that form, or a row without a sequence.
+    """
+    text = text.lstrip("\ufeff \r\n\t")
+    first = text.split("\n", 1)[0].strip()
+    delimiter = _delimiter(first)
+    if delimiter is None:
+        raise InputError("has no column 'sequence' in its first line", where=where)
+    try:
+        rows = [row for row in csv.reader(io.StringIO(text), delimiter=delimiter) if any(row)]
+    except csv.Error as error:
+        raise InputError(f"is no readable table ({error})", where=where) from error
+    names = [name.strip().lower() for name in rows[0]]
+    at = names.index("sequence")
+    label = next((names.index(n) for n in ("id", "name", "jobname") if n in names), None)
+    found = []
+    for number, row in enumerate(rows[1:], 1):
+        name = row[label].strip() if label is not None and label < len(row) else ""
+        letters = "".join(row[at].split()) if at < len(row) else ""
+        if not letters:
+            raise InputError(f"row {number} ({name[:60]!r}) has no sequence", where=where)
+        found.append((name or f"sequence_{number}", letters))
+    if not found:
+        raise InputError("holds no sequences", where=where)
+    return found
+
+
+def job_records(text: str, where: object) -> list[tuple[str, list[tuple[str, int]]]]:
+    """(name, [(letters, copies)]) of each job of AlphaFold 3's JSON, its own or its server's.
+
+    What is no protein (nucleic acids, ligands, ions) has no letters but counts as a chain.
+
+    Raises:
+        InputError: no such JSON, or what it asks of a chain cannot be honoured (modified
+            residues, alignments or templates inside).
+    """
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"is no readable JSON ({str(error)[:80]})", where=where) from error
+    jobs = value if isinstance(value, list) else [value]
+    found = []
+    for number, job in enumerate(jobs, 1):
+        entities = job.get("sequences") if isinstance(job, dict) else None
+        if not isinstance(entities, list) or not entities:
+            raise InputError("is JSON, but no AlphaFold 3 job (it has no 'sequences')", where=where)
+        found.append(
+            (str(job.get("name") or f"job_{number}"), [_entity(e, where) for e in entities])
+        )
+    if not found:
+        raise InputError("holds no jobs", where=where)
+    return found
+
+
+def is_job(path: Path) -> bool:
+    """Whether a JSON file among others is an AlphaFold 3 job, damaged or not."""
+    try:
+        text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
+        value = json.loads(text)
+    except (OSError, ValueError, RecursionError):
+        return False
+    jobs = value if isinstance(value, list) else [value]
+    return any(isinstance(job, dict) and isinstance(job.get("sequences"), list) for job in jobs)
+
+
+def _entity(entity: Any, where: object) -> tuple[str, int]:
+    """(letters, copies) of one entry of `sequences`."""
+    kind, inside = next(iter(entity.items())) if isinstance(entity, dict) and entity else ("", None)
+    if not isinstance(inside, dict):
+        raise InputError(
+            f"has an entry of 'sequences' that is none: {str(entity)[:60]}", where=where
+        )
+    names, count = inside.get("id"), inside.get("count", 1)
+    copies = len(names) if isinstance(names, list) else count
+    if not isinstance(copies, int) or not 1 <= copies <= MAX_CHAINS:
+        raise InputError(f"has a {kind} of {str(copies)[:20]} copies", where=where)
+    if kind not in ("protein", "proteinChain"):
+        return "", copies
+    letters = inside.get("sequence")
+    if not isinstance(letters, str) or not letters.strip():
+        raise InputError(f"has a {kind} without a sequence", where=where)
+    kept = ("id", "count", "sequence", "description", "useStructureTemplate", "maxTemplateDate")
+    asked = [key for key, given in inside.items() if given and key not in kept]
+    if asked:
+        raise InputError(
+            f"has a {kind} with {', '.join(map(repr, asked))}, which cannot be honoured here",
+            where=where,
+            hint="Give its alignment as A3M, templates by --templates, modified residues as their "
+            "parents",
+        )
+    return "".join(letters.split()), copies
+
+
+def all_records(text: str, where: object) -> list[tuple[str, list[tuple[str, int]]]]:
+    """(name, [(letters, copies) of each chain]) of each row of a table or job of JSON."""
+    if text.lstrip("\ufeff \r\n\t").startswith(("{", "[")):
+        return job_records(text, where)
+    return [
+        (name, [(chain, 1) for chain in split_chains(letters)])
+        for name, letters in table_records(text, where)
+    ]
+
+
+def single_records(text: str, where: object) -> list[tuple[str, str]]:
+    """(name, letters) of each row of a table or job of JSON, which must be single chains.
+
+    Raises:
+        ComplexGiven: the first of the complexes.
+    """
+    found = []
+    for name, chains in all_records(text, where):
+        number = sum(copies for _, copies in chains)
+        if number > 1:
+            raise ComplexGiven(number, f"the record {name[:60]!r}", where)
+        letters = chains[0][0]
+        if not letters:
+            raise InputError(f"the record {name[:60]!r} has no protein", where=where)
+        check_letters(name, letters.encode("latin-1", "replace"), where)
+        found.append((name, letters))
+    return found

@@ -1,0 +1,1 @@
+"""How good a predicted structure or contact map is."""

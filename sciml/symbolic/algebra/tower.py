@@ -1,0 +1,422 @@
+"""Differential towers: an expression as a quotient of polynomials in kernels whose derivatives are
+quotients of polynomials in the same kernels (the parallel, or Norman-Risch, frame).
+
+One kernel stands for a whole group of exponentials or circular functions whose arguments are
+rational multiples of one another; tan stands alone when nothing else of its group occurs,
+otherwise the pair sin, cos does. Exponentials of sums are split. Numbers such as pi or exp(1) are
+kernels with derivative 0. Radicals and absolute values carry their relation.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from fractions import Fraction
+
+from sciml.symbolic.algebra import field as fd
+from sciml.symbolic.algebra.field import GENERATORS, ONE, Q0, Q1, Failure, Poly, Quotient
+from sciml.symbolic.algebra.prepare import expand_product, prepare, rational_ratio
+from sciml.symbolic.algebra.radicals import Kernel, Radicals
+from sciml.symbolic.expr import expression as ex
+from sciml.symbolic.expr.calculus import DERIVATIVES
+from sciml.symbolic.expr.expression import Expr
+
+_FAMILY = {"exp": "exp", "sin": "trig", "cos": "trig", "tan": "trig", "sinh": "hyp",
+           "cosh": "hyp", "tanh": "hyp"}  # fmt: skip
+
+
+@dataclass
+class _Group:
+    base: Expr
+    multiples: dict[Expr, Fraction]
+    names: set[str]
+    unit: Expr = ex.ONE
+    index: int = -1
+
+    def finish(self, parts: int) -> None:
+        """Choose the unit of which all arguments are integer multiples, over `parts`."""
+        ratios = list(self.multiples.values())
+        bottom = math.lcm(*[r.denominator for r in ratios])
+        shared = math.gcd(*[int(r * bottom) for r in ratios]) or 1
+        scale = Fraction(shared, bottom * parts)
+        self.unit = self.base * ex.number(scale)
+        self.multiples = {a: r / scale for a, r in self.multiples.items()}
+
+
+class Tower(Radicals):
+    """The kernels of some expressions of one variable.
+
+    Args:
+        variable: the name of the variable of integration.
+        split: write sin, cos, sinh, cosh of a sum by the parts of the sum.
+        logarithmic: write the slope of a radical r of u as r u' / (q u) instead of
+            u' / (q r**(q-1)); decides which denominators appear.
+        normal: pull squares out of radicands and make them polynomials.
+        pair: write tangents by sine and cosine even where they stand alone.
+        whole: keep exponentials of sums in one piece.
+        signs: write |u| as s u with a constant s, s**2 = 1, instead of a radical.
+        halves: write circular and hyperbolic functions by those of half the angle.
+    """
+
+    def __init__(
+        self,
+        variable: str,
+        *,
+        split: bool = False,
+        logarithmic: bool = False,
+        normal: bool = False,
+        pair: bool = False,
+        signs: bool = False,
+        whole: bool = False,
+        halves: bool = False,
+    ) -> None:
+        self.x, self.variable = ex.symbol(variable), variable
+        self.split, self.logarithmic, self.normal, self.pair = split, logarithmic, normal, pair
+        self.signs, self.whole, self.halves = signs, whole, halves
+        self.kernels: list[Kernel] = []
+        self.memo: dict[Expr, Quotient] = {}
+        self.root = 1
+        self.groups: dict[str, list[_Group]] = {"exp": [], "trig": [], "hyp": []}
+        self.where: dict[tuple[str, Expr], _Group] = {}
+        self.radicals: dict[Expr, int] = {}
+
+    # ------------------------------------------------------------------ conversion
+    def convert(self, e: Expr) -> Quotient:
+        """The quotient of one expression; sets up the tower."""
+        return self.convert_all([e])[0]
+
+    def convert_all(self, items: list[Expr]) -> list[Quotient]:
+        """The quotients of expressions that share one tower."""
+        prepared = [prepare(e) for e in items]
+        self._scan(prepared)
+        q = self.root
+        i = self.new(Kernel("variable" if q == 1 else "root", self._x_root(q)))
+        self.kernels[i].slope = Q1 if q == 1 else Quotient(ONE, GENERATORS[i] ** (q - 1) * q)
+        return [self._convert(e) for e in prepared]
+
+    def _x_root(self, q: int) -> Expr:
+        return ex.power(self.x, ex.number(Fraction(1, q)))
+
+    def _arguments(self, node: Expr) -> list[Expr]:
+        """The arguments that a function's group will hold: the parts of its sum, if split."""
+        u = node.args[0]
+        u = expand_product(u)
+        if u.op == "add" and (node.op == "exp" and not self.whole or self.split):
+            constants = [t for t in u.args if self.variable not in t.free]
+            parts = [t for t in u.args if self.variable in t.free]
+            return parts + ([ex.add(constants)] if constants else [])
+        return [u]
+
+    def _scan(self, items: list[Expr]) -> None:
+        found: dict[Expr, None] = {}
+        waiting = list(items)
+        while waiting:
+            for node in ex.subtrees(waiting.pop(0)):
+                if node in found:
+                    continue
+                found[node] = None
+                if node.op in _FAMILY and self.variable in node.free:
+                    # Multiplied out, an argument may hold other functions: exp(x)^2 is exp(2x).
+                    waiting += [prepare(u) for u in self._arguments(node)]
+        angles: dict[Expr, set[str]] = {}
+        for node in found:
+            if self.variable not in node.free and node.op in ("sin", "cos", "tan"):
+                angles.setdefault(node.args[0], set()).add(node.op)
+        self.half_angles = {u for u, names in angles.items() if len(names) > 1}
+        for node in found:
+            if node.op == "pow" and node.args[1].op == "num":
+                q = node.args[1].value.denominator
+                if q > 1 and node.args[0] is self.x:
+                    self.root = math.lcm(self.root, q)
+                elif q > 1:
+                    base = node.args[0]
+                    self.radicals[base] = math.lcm(self.radicals.get(base, 1), q)
+            family = _FAMILY.get(node.op)
+            if family and self.variable in node.free:
+                for u in self._arguments(node):
+                    if node.op != "exp" or self.variable in u.free:
+                        self._register(family, node.op, u)
+        for groups in self.groups.values():
+            for group in groups:
+                group.finish(2 if self.halves and group.names != {"exp"} else 1)
+
+    def _register(self, family: str, name: str, u: Expr) -> None:
+        if (family, u) in self.where:
+            self.where[family, u].names.add(name)
+            return
+        for group in self.groups[family]:
+            ratio = rational_ratio(u, group.base, self.variable)
+            if ratio is not None:
+                break
+        else:
+            group, ratio = _Group(u, {}, set()), Fraction(1)
+            self.groups[family].append(group)
+        group.multiples[u] = ratio
+        group.names.add(name)
+        self.where[family, u] = group
+
+    def _group(self, family: str, u: Expr) -> _Group:
+        """The group that holds an argument."""
+        if (family, u) not in self.where:
+            raise Failure(f"an argument that the scan did not meet: {u}")
+        return self.where[family, u]
+
+    def _convert(self, e: Expr) -> Quotient:
+        known = self.memo.get(e)
+        if known is None:
+            known = self._convert_new(e)
+            self.memo[e] = known
+        return known
+
+    def _convert_new(self, e: Expr) -> Quotient:
+        op = e.op
+        if e is self.x:
+            return fd.generator(0, self.root)
+        if op == "num":
+            return fd.constant(e.value)
+        if op == "add":
+            out = Q0
+            for a in e.args:
+                out = out + self._convert(a)
+            return out
+        if op == "mul":
+            out = Q1
+            for a in e.args:
+                out = out * self._convert(a)
+            return out
+        if op == "pow" and e.args[1].op == "num":
+            return self._power(e.args[0], e.args[1].value)
+        if op == "I":
+            return self.imaginary()
+        if op == "exp":
+            return self._exponential(e)
+        if self.variable not in e.free:
+            return self._constant_function(e)
+        if op in _FAMILY:
+            return self._circular(e)
+        if op == "abs":
+            return self.absolute(self._convert(e.args[0]))
+        if op == "sign":
+            u = self._convert(e.args[0])
+            return self.absolute(u) / u
+        return self._function(e)
+
+    def _constant_function(self, e: Expr) -> Quotient:
+        """A function of a constant; sine and cosine of one angle by the tangent of its half."""
+        if e.op in ("sin", "cos", "tan") and e.args[0] in self.half_angles:
+            t = fd.generator(self._constant(ex.call("tan", e.args[0] * ex.HALF)))
+            square = t * t
+            two_t = fd.constant(2) * t
+            if e.op == "sin":
+                return two_t / (Q1 + square)
+            return (Q1 - square) / (Q1 + square) if e.op == "cos" else two_t / (Q1 - square)
+        return fd.generator(self._constant(e))
+
+    def _constant(self, e: Expr) -> int:
+        for i, kernel in enumerate(self.kernels):
+            if kernel.kind == "constant" and kernel.expr is e:
+                return i
+        return self.new(Kernel("constant", e))
+
+    def _power(self, base: Expr, exponent: Fraction) -> Quotient:
+        if exponent.denominator == 1:
+            return self._convert(base) ** exponent.numerator
+        if base is self.x:
+            return fd.generator(0) ** int(exponent * self.root)
+        if self.variable not in base.free and base.op != "num":
+            return fd.generator(self._constant(ex.power(base, ex.number(exponent))))
+        if base not in self.radicals:
+            raise Failure(f"a root that the scan did not meet: {base}")
+        q = self.radicals[base]
+        e = ex.power(base, ex.number(Fraction(1, q)))
+        return self.radical(self._convert(base), q, e) ** int(exponent * q)
+
+    def _exponential(self, e: Expr) -> Quotient:
+        out = Q1
+        for u in self._arguments(e):
+            if self.variable not in u.free:
+                if u.op == "num" and u.value.denominator == 1:
+                    out = out * fd.generator(self._constant(ex.E)) ** u.value.numerator
+                else:
+                    out = out * fd.generator(self._constant(ex.call("exp", u)))
+                continue
+            group = self._group("exp", u)
+            if group.index < 0:
+                slope = self.derivative(self._convert(prepare(group.unit)))
+                i = self.new(Kernel("exp", ex.call("exp", group.unit)))
+                self.kernels[i].slope = slope * fd.generator(i)
+                group.index = i
+            out = out * fd.generator(group.index) ** int(group.multiples[u])
+        return out
+
+    def _circular(self, e: Expr) -> Quotient:
+        family = _FAMILY[e.op]
+        sign = 1 if family == "trig" else -1
+        parts = [self._sine_cosine(family, u) for u in self._arguments(e)]
+        if isinstance(parts[0], Quotient):  # tangents only
+            t = parts[0]
+            for other in parts[1:]:
+                t = (t + other) / (Q1 - fd.constant(sign) * t * other)  # type: ignore[operator]
+            return t
+        s, c = parts[0]
+        for s2, c2 in parts[1:]:  # type: ignore[misc]
+            s, c = s * c2 + c * s2, c * c2 - fd.constant(sign) * s * s2
+        if e.op in ("sin", "sinh"):
+            return s
+        return c if e.op in ("cos", "cosh") else s / c
+
+    def _sine_cosine(self, family: str, u: Expr) -> Quotient | tuple[Quotient, Quotient]:
+        group = self._group(family, u)
+        sign = 1 if family == "trig" else -1
+        h = "" if sign == 1 else "h"
+        tangent = group.names == {"tan" + h} and not self.pair
+        if self.split and tangent:
+            tangent = all(g.names == {"tan" + h} for g in self.groups[family])
+        multiple = int(group.multiples[u])
+        if group.index < 0:
+            slope = self.derivative(self._convert(prepare(group.unit)))
+            if tangent:
+                i = self.new(Kernel("tan", ex.call("tan" + h, group.unit), sign=sign))
+                self.kernels[i].slope = slope * Quotient(ONE + sign * GENERATORS[i] ** 2)
+            else:
+                i = self.new(Kernel("sin", ex.call("sin" + h, group.unit), sign=sign))
+                j = self.new(Kernel("cos", ex.call("cos" + h, group.unit), sign=sign))
+                self.kernels[i].slope = slope * fd.generator(j)
+                self.kernels[j].slope = slope * fd.constant(-sign) * fd.generator(i)
+            group.index = i
+        i = group.index
+        if tangent:
+            t = out = fd.generator(i)
+            for _ in range(abs(multiple) - 1):
+                out = (out + t) / (Q1 - fd.constant(sign) * out * t)
+            return out if multiple > 0 else -out
+        if abs(multiple) > 60:
+            raise Failure("a multiple angle is too high")
+        s, c = GENERATORS[i], GENERATORS[i + 1]
+        a, b = s, c
+        for _ in range(abs(multiple) - 1):
+            a, b = self.reduce(a * c + b * s), self.reduce(b * c - sign * a * s)
+        return Quotient(a if multiple > 0 else -a), Quotient(b)
+
+    def _function(self, e: Expr) -> Quotient:
+        u = self._convert(e.args[0])
+        du = self.derivative(u)
+        kind = "inverse"
+        if e.op == "log":
+            slope, kind = du / u, "log"
+        elif e.op in ("asin", "acos"):
+            slope = du / self._square_root(Q1 - u * u, 1 - e.args[0] ** 2)
+            slope = -slope if e.op == "acos" else slope
+        elif e.op == "asinh":
+            slope = du / self._square_root(Q1 + u * u, 1 + e.args[0] ** 2)
+        elif e.op == "acosh":
+            slope = du / self._square_root(u * u - Q1, e.args[0] ** 2 - 1)
+        elif e.op == "atan":
+            slope = du / (Q1 + u * u)
+        elif e.op == "atanh":
+            slope = du / (Q1 - u * u)
+        elif e.op in DERIVATIVES:
+            outer = prepare(DERIVATIVES[e.op](ex.symbol("_u")))
+            slope, kind = self._special(outer, e.args[0]) * du, "special"
+        else:
+            raise Failure(f"{e.op} of the variable")
+        i = self.new(Kernel(kind, e, slope))
+        return fd.generator(i)
+
+    def _special(self, outer: Expr, u: Expr) -> Quotient:
+        """The derivative of a special function, in kernels that must exist already."""
+        inner = prepare(ex.substitute(outer, {ex.symbol("_u"): u}))
+        for node in ex.subtrees(inner):
+            family = _FAMILY.get(node.op)
+            if family and any(
+                (family, a) not in self.where and a.op != "num" for a in self._arguments(node)
+            ):
+                raise Failure("a special function's kernel is missing")
+            if node.op == "pow" and node.args[1].op == "num":
+                q = node.args[1].value.denominator
+                if q > 1:
+                    self.radicals[node.args[0]] = math.lcm(self.radicals.get(node.args[0], 1), q)
+        return self._convert(inner)
+
+    def parameters(self) -> list[int]:
+        """The kernels that are constants without a relation: the coefficients' field is Q of
+        these."""
+        return [i for i, k in enumerate(self.kernels) if k.kind == "constant"]
+
+    def algebraic_constants(self) -> list[int]:
+        """The kernels that are constants with a relation, such as sqrt(2)."""
+        return [
+            i
+            for i, k in enumerate(self.kernels)
+            if k.degree and (self.variable not in k.expr.free or k.kind == "sign")
+        ]
+
+    # ------------------------------------------------------------------ calculus and relations
+    def derivative(self, r: Quotient) -> Quotient:
+        """d r / dx."""
+        top = self._poly_derivative(r.n)
+        if r.d == ONE:
+            return top
+        below = self._poly_derivative(r.d)
+        return top / Quotient(r.d) - Quotient(r.n) * below / Quotient(r.d**2)
+
+    def _poly_derivative(self, p: Poly) -> Quotient:
+        out = Q0
+        for i, kernel in enumerate(self.kernels):
+            if not kernel.slope.is_zero:
+                d = p.derivative(i)
+                if d != 0:
+                    out = out + Quotient(d) * kernel.slope
+        return out
+
+    def reduce(self, p: Poly) -> Poly:
+        """p modulo sin**2 = 1 - cos**2 and radical**q = radicand (where that is a polynomial)."""
+        changed = p != 0
+        while changed and p != 0:
+            changed = False
+            high = fd.degrees(p)
+            for i, kernel in enumerate(self.kernels):
+                if kernel.kind == "sin":
+                    q = 2
+                    u = (ONE - GENERATORS[i + 1] ** 2) * kernel.sign
+                elif kernel.degree and kernel.radicand.d == ONE:
+                    q, u = kernel.degree, kernel.radicand.n
+                else:
+                    continue
+                if high[i] < q:
+                    continue
+                parts: dict[int, dict] = {}
+                for monomial, c in p.terms():
+                    m = list(fd.exponents(monomial))
+                    times, m[i] = divmod(m[i], q)
+                    parts.setdefault(times, {})[tuple(m)] = c
+                p = fd.ZERO
+                for times, part in parts.items():
+                    p = p + fd.RING.from_dict(part) * u**times
+                    if len(p) > 20_000:
+                        raise Failure("a polynomial grew too large")
+                changed = True
+                if p == 0:
+                    break
+                high = fd.degrees(p)
+        return p
+
+    def reduced(self, r: Quotient) -> Quotient:
+        """Numerator and denominator reduced."""
+        return Quotient(self.reduce(r.n), self.reduce(r.d))
+
+    def is_zero(self, r: Quotient) -> bool:
+        """Whether r vanishes by the relations (False may also mean: not seen)."""
+        return self.reduce(r.n) == 0
+
+    # ------------------------------------------------------------------ back to expressions
+    def poly_expr(self, p: Poly) -> Expr:
+        """The expression of a polynomial."""
+        terms = []
+        for monomial, c in p.terms():
+            factors: list[Expr] = [ex.number(int(c))]
+            for i, e in enumerate(fd.exponents(monomial)):
+                if e:
+                    factors.append(ex.power(self.kernels[i].expr, ex.number(e)))
+            terms.append(ex.mul(factors))
+        return ex.add(terms)

@@ -1,0 +1,1 @@
+"""Expressions: their type, calculus, numbers, printing and reading."""

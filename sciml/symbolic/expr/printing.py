@@ -1,0 +1,301 @@
+"""Expression to infix text, LaTeX and SymPy, and SymPy back to expression."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from fractions import Fraction
+from typing import Any
+
+from sciml.errors import InputError
+from sciml.symbolic.expr import expression as ex
+from sciml.symbolic.expr.expression import Expr
+from sciml.symbolic.expr.reading import GREEK, reserved
+
+_ADD, _MUL, _UNARY, _POW, _ATOM = 1, 2, 3, 4, 5
+
+
+def _degree(e: Expr) -> tuple[int, int]:
+    """Sorting of the printed terms: the longest first, ties by structure."""
+    return (-ex.size(e), e.key)
+
+
+def infix(e: Expr) -> str:
+    """Text that `parse` reads back to the same expression."""
+    memo: dict[Expr, tuple[str, int]] = {}
+
+    def wrapped(node: Expr, least: int) -> str:
+        text, level = memo[node]
+        return text if level >= least else f"({text})"
+
+    for node in ex.subtrees(e):
+        memo[node] = _infix(node, wrapped)
+    return memo[e][0]
+
+
+def _rational(value: Fraction) -> tuple[str, int]:
+    text = str(value.numerator)
+    if value.denominator != 1:
+        return f"{text}/{value.denominator}", _MUL if value >= 0 else _ADD
+    return text, _ATOM if value >= 0 else _ADD
+
+
+def _infix(node: Expr, show: Any) -> tuple[str, int]:
+    if node.op == "num":
+        return _rational(node.value)
+    if node.op in ("sym", "pi", "I"):
+        return node.value or node.op, _ATOM
+    if node.op == "add":
+        terms = sorted(node.args, key=lambda t: (t.op == "num", ex.negative(t), _degree(t)))
+        text = show(terms[0], _ADD)
+        for term in terms[1:]:
+            c, _ = ex.split_coefficient(term)
+            if c < 0:
+                text += " - " + show_negated(term)
+            else:
+                text += " + " + show(term, _MUL)
+        return text, _ADD
+    if node.op == "mul":
+        return _product(node, show)
+    if node.op == "pow":
+        base, exponent = node.args
+        if exponent is ex.HALF:
+            return f"sqrt({show(base, _ADD)})", _ATOM
+        if exponent is ex.MINUS:
+            return f"1/{show(base, _POW)}", _MUL
+        if exponent.op == "num" and exponent.value == Fraction(-1, 2):
+            return f"1/sqrt({show(base, _ADD)})", _MUL
+        return f"{show(base, _ATOM)}**{show(exponent, _ATOM)}", _POW
+    if node is ex.E:
+        return "E", _ATOM
+    return f"{node.op}({show(node.args[0], _ADD)})", _ATOM
+
+
+def show_negated(term: Expr) -> str:
+    """The text of -term, bracketed to follow a minus sign."""
+    text = infix(ex.mul((ex.MINUS, term)))
+    negated = ex.mul((ex.MINUS, term))
+    return f"({text})" if negated.op == "add" else text
+
+
+def _product(node: Expr, show: Any) -> tuple[str, int]:
+    c, _ = ex.split_coefficient(node)
+    top, bottom = [], []
+    if abs(c.numerator) != 1:
+        top.append(str(abs(c.numerator)))
+    if c.denominator != 1:
+        bottom.append(str(c.denominator))
+    for factor in sorted(node.args, key=_degree, reverse=True):
+        if factor.op == "num":
+            continue
+        if factor.op == "pow" and factor.args[1].op == "num" and factor.args[1].value < 0:
+            flipped = ex.power(factor.args[0], ex.number(-factor.args[1].value))
+            bottom.append(infix(flipped) if flipped.op not in ("add", "mul") else f"({flipped})")
+        else:
+            top.append(show(factor, _UNARY))
+    text = "*".join(top) or "1"
+    if len(bottom) == 2 and bottom[0].isdigit() and bottom[1].startswith("("):
+        text += f"/{bottom[0]}/{bottom[1]}"  # 2*(x + 1) in one bracket would be multiplied out
+    elif bottom:
+        text += f"/{bottom[0]}" if len(bottom) == 1 else f"/({'*'.join(bottom)})"
+    return ("-" + text, _ADD) if c < 0 else (text, _MUL)
+
+
+def symbol_name(symbol: Any) -> str:
+    """The name by which a symbol of SymPy is known here: \\theta is theta, x_{1} is x_1.
+
+    Raises:
+        InputError: for a name that no text can hold, or that means a function or a number.
+    """
+    name = re.sub(r"\\([A-Za-z]+)", r"\1", str(symbol.name))
+    name = re.sub(r"_\{([A-Za-z0-9]+)\}", r"_\1", name)
+    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]{0,39}", name):
+        raise InputError(f"the symbol {symbol.name!r} has no plain name", hint="Rename it.")
+    if reserved(name):
+        raise InputError(f"the symbol {symbol.name!r} has the name of a function or a number",
+                         hint="Rename it.")  # fmt: skip
+    return name
+
+
+def symbols_of(*problems: Any) -> dict[str, Any]:
+    """The symbols of what is given in SymPy, by name: with their assumptions, for the answer.
+
+    Raises:
+        InputError: two symbols of the same name with different assumptions.
+    """
+    out: dict[str, Any] = {}
+    for problem in problems:
+        for symbol in getattr(problem, "free_symbols", ()):
+            name = symbol_name(symbol)
+            if out.setdefault(name, symbol) != symbol:
+                raise InputError(f"two different symbols have the name {name!r}")
+    return out
+
+
+def to_sympy(
+    e: Expr, symbols: Mapping[str, Any] | None = None, functions: Mapping[str, Any] | None = None
+) -> Any:
+    """The SymPy expression, made with SymPy's constructors from the tree (no text is read).
+
+    Args:
+        e: the expression.
+        symbols: SymPy's symbols for names; the others become plain ones.
+        functions: SymPy's functions for some of the names of functions here.
+    """
+    import sympy as sp
+
+    known = symbols or {}
+    heads = {name: getattr(sp, name) for name in ex.FUNCTIONS if hasattr(sp, name)}
+    heads["abs"] = sp.Abs
+    heads["dilog"] = lambda u: sp.polylog(2, u)
+    heads.update(functions or {})
+    memo: dict[Expr, Any] = {}
+    for node in ex.subtrees(e):
+        args = [memo[a] for a in node.args]
+        if node.op == "num":
+            memo[node] = sp.Rational(node.value.numerator, node.value.denominator)
+        elif node.op == "sym":
+            memo[node] = known.get(node.value) or sp.Symbol(node.value)
+        elif node.op in ("pi", "I"):
+            memo[node] = getattr(sp, node.op)
+        elif node.op == "add":
+            memo[node] = sp.Add(*args)
+        elif node.op == "mul":
+            memo[node] = sp.Mul(*args)
+        elif node.op == "pow":
+            memo[node] = sp.Pow(*args)
+        else:
+            memo[node] = heads[node.op](*args)
+    return memo[e]
+
+
+def integral_parts(
+    integral: Any, variable: Any, limits: tuple[Any, Any] | None
+) -> tuple[Any, Any, tuple[Any, Any] | None]:
+    """Integrand, variable and limits of SymPy's Integral.
+
+    Raises:
+        InputError: for several variables, one limit, or another variable or limits beside it.
+    """
+    if len(integral.limits) != 1 or len(integral.limits[0]) == 2:
+        raise InputError("an Integral must have one variable, and two limits or none")
+    inner, *between = integral.limits[0]
+    if variable is not None and str(getattr(variable, "name", variable)) != inner.name:
+        raise InputError(f"the integral is over {inner.name!r}, the variable given is {variable!r}")
+    if between and limits:
+        raise InputError("the integral has limits already")
+    return integral.function, inner, tuple(between) or limits
+
+
+_FROM = {"Abs": "abs"}
+
+
+def from_sympy(e: Any, limit: int = 20_000) -> Expr:
+    """An expression from a SymPy one.
+
+    Raises:
+        InputError: for a function this package does not know, or more than `limit` nodes.
+    """
+    import sympy as sp
+
+    count = 0
+    memo: dict[Any, Expr] = {}
+
+    def walk(node: Any) -> Expr:
+        nonlocal count
+        if node in memo:
+            return memo[node]
+        count += 1
+        if count > limit:
+            raise InputError(f"the expression has more than {limit} nodes")
+        memo[node] = out = make(node)
+        return out
+
+    def make(node: Any) -> Expr:
+        if isinstance(node, sp.Rational):
+            return ex.number(Fraction(int(node.p), int(node.q)))
+        if isinstance(node, sp.Float):
+            return ex.number(Fraction(str(node)))
+        if isinstance(node, sp.Symbol):
+            if not re.fullmatch(r"[A-Za-z]\w*'+", node.name):  # y' of an equation
+                return ex.symbol(symbol_name(node))
+            return ex.symbol(node.name)
+        constant = {sp.pi: ex.PI, sp.E: ex.E, sp.I: ex.I}.get(node)
+        if constant is not None:
+            return constant
+        if isinstance(node, sp.Add):
+            return ex.add([walk(a) for a in node.args])
+        if isinstance(node, sp.Mul):
+            return ex.mul([walk(a) for a in node.args])
+        if isinstance(node, sp.Pow):
+            return ex.power(walk(node.base), walk(node.exp))
+        name = type(node).__name__
+        if name == "polylog" and node.args[0] == 2:
+            return ex.call("dilog", walk(node.args[1]))
+        name = _FROM.get(name, name)
+        if name in ex.FUNCTIONS and len(node.args) == 1:
+            return ex.call(name, walk(node.args[0]))
+        raise InputError(_unknown(node, sp))
+
+    e = sp.sympify(e) if isinstance(e, (int, float)) else e
+    if not isinstance(e, sp.Expr):
+        raise InputError(_unknown(e, sp))
+    return walk(e)
+
+
+_HINTS = {
+    "Integral": "Give its integrand, and its limits as limits=(a, b).",
+    "Derivative": "Take it first: .doit().",
+    "Equality": "Give one side of it.",
+    "Piecewise": "Give one of its pieces.", "Heaviside": "Write (1 + sign(x))/2.",
+    "Max": "Write (a + b + abs(a - b))/2.", "Min": "Write (a + b - abs(a - b))/2.",
+}  # fmt: skip
+
+
+def _unknown(node: Any, sp: Any) -> str:
+    name = getattr(getattr(node, "func", None), "__name__", type(node).__name__)
+    if not isinstance(node, sp.Basic):
+        return f"an expression must be text, SymPy or a number, got {type(node).__name__}"
+    hint = _HINTS.get(name, "")
+    return f"SymPy's {name} is not among the functions known here. {hint}".rstrip()
+
+
+def latex(e: Expr, symbols: Mapping[str, Any] | None = None) -> str:
+    """LaTeX text, by SymPy's printer, that the reader of this package reads back: the imaginary
+    unit is upright, and no function is called by a letter."""
+    import sympy as sp
+
+    plain = {name: (symbols or {}).get(name) or sp.Symbol(name) for name in e.free}
+    names = {symbol: text for name, symbol in plain.items() if (text := _latex_name(name))}
+    heads = {f: sp.Function(f) for f in ("fresnels", "fresnelc", "dilog")}
+    try:
+        made = to_sympy(e, plain, heads)
+        folded = made.has(sp.zoo, sp.nan, sp.oo, -sp.oo)
+    except RecursionError:
+        folded = True
+    if folded:  # what SymPy cannot hold is written as it stands
+        with sp.evaluate(False):
+            made = to_sympy(e, plain, heads)
+    text = str(sp.latex(made, imaginary_unit="ri", symbol_names=names))
+    # What may be a function stands in braces before a bracket.
+    return _BEFORE_BRACKET.sub(r"{\1}\2 \\left(", text)
+
+
+_BEFORE_BRACKET = re.compile(
+    r"(?<![A-Za-z\\])((?:[A-Za-z]|\\[A-Za-z]+)_\{\w+\}|[A-Zfgh]|\\math(?:rm|it)\{\w+\}"
+    r"|\\(?:Gamma|zeta|psi|theta|delta|eta|chi|Pi|Psi|Phi))(\^\{(?:[^{}]|\{(?:[^{}]|\{[^{}]*\})*\})*\})?"
+    r" \\left\("
+)
+
+
+def _latex_name(name: str) -> str | None:
+    """How a name is written where SymPy would write a product of letters."""
+    if name in ("i", "j", "d"):
+        return rf"\mathit{{{name}}}"
+    bare = name.rstrip("'")
+    if re.fullmatch(r"[A-Za-z]|[A-Za-z]\d+|[A-Za-z]_[A-Za-z0-9]+", bare) or bare in GREEK:
+        return None
+    head, _, sub = bare.partition("_")
+    if head in GREEK and sub.isalnum() or bare.removeprefix("var") in GREEK:
+        return None
+    return rf"\mathrm{{{bare}}}" + name[len(bare) :]

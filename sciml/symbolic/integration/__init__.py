@@ -1,0 +1,1 @@
+"""Antiderivatives: rules, substitutions, rational functions, an ansatz of unknown coefficients."""

@@ -1,0 +1,189 @@
+"""`integrate` and `verify`: the front door. Work runs in a killable process (see `worker`)."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Collection
+from fractions import Fraction
+from typing import Any
+
+from sciml.errors import InputError
+from sciml.symbolic.algebra.powers import as_powers, exceptions
+from sciml.symbolic.expr import expression as ex
+from sciml.symbolic.expr.expression import Expr
+from sciml.symbolic.expr.latex_integral import whole_integral
+from sciml.symbolic.expr.parser import check_symbols, parse
+from sciml.symbolic.expr.printing import integral_parts, symbol_name, symbols_of
+from sciml.symbolic.expr.wire import dump, load
+from sciml.symbolic.neural.shipped import default_model, model_path
+from sciml.symbolic.verification.checking import Check
+from sciml.symbolic.verification.result import PROOFS, Result
+from sciml.symbolic.worker import Worker, shared
+
+TIMEOUT = 10.0
+
+
+def read(problem: Any) -> Expr:
+    """An expression from text, LaTeX, SymPy or an expression."""
+    if isinstance(problem, Expr):
+        return problem
+    if isinstance(problem, str):
+        return parse(problem)
+    if isinstance(problem, (int, float)):
+        if isinstance(problem, bool) or not math.isfinite(problem):
+            raise InputError(f"a number must be finite, got {problem}")
+        return ex.number(Fraction(str(problem)))
+    from sciml.symbolic.expr.printing import from_sympy
+
+    return from_sympy(problem)
+
+
+def variable_name(variable: Any) -> str | None:
+    """The name of a variable given as text or as a SymPy symbol."""
+    if variable is None:
+        return None
+    named = getattr(variable, "is_Symbol", False)
+    name = symbol_name(variable) if named else getattr(variable, "name", variable)
+    if not isinstance(name, str) or not name.isidentifier() or len(name) > 40:
+        raise InputError(f"a variable must be a name, got {variable!r}")
+    return name
+
+
+def _constants(constants: Any) -> list[str]:
+    items = [constants] if isinstance(constants, str) else list(constants)
+    return [variable_name(c) or "" for c in items]
+
+
+def integrate(
+    f: Any,
+    variable: Any = None,
+    *,
+    limits: tuple[Any, Any] | None = None,
+    constants: Collection[Any] = (),
+    timeout: float = TIMEOUT,
+    model: str | None = "auto",
+    rules: bool = True,
+    beam: int = 10,
+    worker: Worker | None = None,
+) -> Result:
+    """An antiderivative that is proved, or agrees with f at every point tried; or a definite
+    integral.
+
+    Args:
+        f: the integrand: text such as ``"x*exp(x)"``, LaTeX (``\\int x e^{x}\\,dx`` may bring its
+            variable and limits along), or a SymPy expression, whose symbols the answer uses again.
+        variable: its variable; may be left out where the integrand has only one symbol.
+        limits: (a, b) for a definite integral: numbers, expressions without the variable, or
+            infinity (``"oo"``, ``float("inf")``, SymPy's ``oo``). The status may then be
+            ``diverges``; see `sciml.symbolic.definite.integral` for what is proved.
+        constants: names of symbols that stand for constants; any other symbol is refused.
+        timeout: seconds.
+        model: the trained model that guesses where the rules fail: a name or a path, ``"auto"``
+            for the one that is shipped, None for rules only.
+        rules: whether to use the rules; False asks the model alone.
+        beam: hypotheses that the model follows.
+        worker: the process to work in; one for the whole session by default.
+
+    Returns:
+        A `Result`; nothing is raised when no answer is found.
+
+    Raises:
+        InputError: for text that is no expression, unknown symbols, a timeout that is not positive.
+    """
+    started = time.perf_counter()
+    symbols = symbols_of(f, variable)
+    if isinstance(f, str):
+        f, variable, limits = _without_sign(f, variable_name(variable), limits)
+    elif type(f).__name__ == "Integral":
+        f, variable, limits = integral_parts(f, variable, limits)
+    if limits is not None:
+        from sciml.symbolic.definite.integral import between, read_ends
+
+        ends = read_ends(limits, read)
+    e = read(f)
+    _check_timeout(timeout)
+    x = check_symbols(e, variable_name(variable), _constants(constants), symbols)
+    job = {
+        "kind": "integrate", "f": dump(e), "variable": x, "timeout": timeout,
+        "model": _model(model), "rules": rules, "beam": beam,
+    }  # fmt: skip
+    worker = worker or shared()
+    if limits is not None:
+        return between(e, x, *ends, job, worker, symbols, _constants(constants), started)
+    message, before = worker.ask(job, timeout)
+    if message is None:
+        message = before[-1] if before else {"status": "timeout", "how": "the time ran out"}
+    answer, candidate = (load(message[key]) if message.get(key) else None
+                         for key in ("answer", "candidate"))  # fmt: skip
+    note = message.get("note", "")
+    if answer is not None:
+        note = "; ".join(filter(None, (note, exceptions(answer, e, {x}))))
+        answer = as_powers(answer)
+    return Result(
+        str(e), answer, message["status"], message.get("method", ""), message.get("how", ""),
+        message.get("holds", ""), time.perf_counter() - started, symbols, candidate=candidate,
+        continuous=message.get("continuous"), note=note,
+    )  # fmt: skip
+
+
+def _without_sign(
+    text: str, variable: str | None, limits: tuple[Any, Any] | None
+) -> tuple[str, str | None, tuple[Any, Any] | None]:
+    """Integrand, variable and limits, where the text may be a whole integral in LaTeX."""
+    found = whole_integral(text)
+    if found is None:
+        return text, variable, limits
+    inner, name, between = found
+    if variable not in (None, name):
+        raise InputError(f"the integral is over {name!r}, the variable given is {variable!r}")
+    if between and limits:
+        raise InputError("the integral has limits already")
+    return inner, name, between or limits
+
+
+def _model(model: str | None) -> str | None:
+    if model is None:
+        return None
+    return default_model() if model == "auto" else model_path(model)
+
+
+def _check_timeout(timeout: float) -> None:
+    if not 0 < timeout <= 86_400:
+        raise InputError(f"timeout must be positive seconds, at most a day, got {timeout}")
+
+
+def verify(
+    integrand: Any, answer: Any, variable: Any = None, *, constants: Collection[Any] = (),
+    timeout: float = TIMEOUT, seed: int | None = None,
+) -> Check:  # fmt: skip
+    """Whether d answer / d variable = integrand: points first, a proof after, in a process that
+    is ended when the time is up. The points are drawn anew each time, but for a `seed`.
+
+    Returns:
+        A `Check` with ``.verified`` (proved), ``.proof``, ``.status``, ``.continuous``, ``.how``,
+        ``.holds``; true when it is proved.
+    """
+    started = time.perf_counter()
+    _check_timeout(timeout)
+    f, candidate = read(integrand), read(answer)
+    names = _constants(constants)
+    chosen = variable_name(variable)
+    symbols = symbols_of(integrand, answer, variable)
+    x = chosen or check_symbols(ex.add((f, candidate)), chosen, names, symbols)
+    for e in (f, candidate):
+        check_symbols(e, x, names, symbols)
+    job = {"kind": "verify", "f": dump(f), "answer": dump(candidate), "variable": x,
+           "seed": seed, "timeout": timeout}  # fmt: skip
+    message, before = shared().ask(job, timeout)
+    seconds = time.perf_counter() - started
+    if message is None and before:
+        message = before[-1]  # what sampling said, where the time ran out over the proof
+    if message is None:
+        return Check("timeout", "the time ran out", "", 0, seconds)
+    known = (*PROOFS, "timeout")
+    return Check(
+        message["status"] if message["status"] in known else "unverified", message.get("how", ""),
+        message.get("holds", ""), message.get("points", 0), seconds, message.get("continuous"),
+        message.get("note", ""), message.get("refuted", False),
+    )  # fmt: skip

@@ -1,0 +1,1 @@
+"""Sequence models that write antiderivatives, solutions and skeletons of formulas."""

@@ -1,0 +1,238 @@
+"""`dsolve`: the front door to the solver of differential equations, in a killable process."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from sciml.errors import InputError
+from sciml.symbolic.algebra.powers import as_powers, exceptions
+from sciml.symbolic.expr.expression import Expr
+from sciml.symbolic.expr.parser import Unknown, parse
+from sciml.symbolic.expr.printing import symbols_of, to_sympy
+from sciml.symbolic.expr.reading import doubtful, reserved
+from sciml.symbolic.expr.wire import dump, load
+from sciml.symbolic.integration.api import TIMEOUT, _constants, variable_name
+from sciml.symbolic.neural.shipped import model_path
+from sciml.symbolic.ode.solver import order_of
+from sciml.symbolic.verification.result import Result
+from sciml.symbolic.worker import Worker, shared
+
+
+@dataclass(frozen=True)
+class Solution:
+    """One more solution: y = expression, or, where `implicit`, expression(x, y) = c1; checked in
+    the equation like the first. Attributes as of `Result`."""
+
+    expression: Expr
+    implicit: bool
+    status: str
+    how: str
+    holds: str
+    symbols: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
+
+    @property
+    def expr(self) -> Any:
+        """The expression in SymPy; c1 and c2 are C1 and C2 there."""
+        return _with_constants(to_sympy(self.expression, self.symbols))
+
+    def __str__(self) -> str:
+        return f"{self.expression} = c1" if self.implicit else str(self.expression)
+
+
+def _with_constants(plain: Any) -> Any:
+    import sympy as sp
+
+    names = {sp.Symbol("c1"): sp.Symbol("C1"), sp.Symbol("c2"): sp.Symbol("C2")}
+    return plain.xreplace(names)
+
+
+@dataclass(frozen=True)
+class OdeResult(Result):
+    """A solution: y = expression, or, where `implicit`, expression(x, y) = c1.
+
+    c1 and c2 are the constants of integration.
+
+    Attributes:
+        others: other branches of the general solution.
+        singular: solutions that the general one does not hold for any value of its constants.
+            Where more of either kind may exist, `note` says so.
+    """
+
+    function: str = "y"
+    variable: str = "x"
+    implicit: bool = False
+    others: tuple[Solution, ...] = field(default=(), kw_only=True)
+    singular: tuple[Solution, ...] = field(default=(), kw_only=True)
+
+    def further(self) -> list[str]:
+        """A line for each other branch and singular solution."""
+        return [
+            f"{kind}: {solution}" + (f"  ({solution.holds})" if "only" in solution.holds else "")
+            for kind, several in (("another branch", self.others), ("singular", self.singular))
+            for solution in several
+        ]
+
+    @property
+    def expr(self) -> Any:
+        """SymPy: y(x)'s expression, or Eq(G(x, y(x)), C1) for an implicit solution."""
+        import sympy as sp
+
+        plain = Result.expr.fget(self)  # type: ignore[attr-defined]
+        if plain is None:
+            return None
+        plain = _with_constants(plain)
+        if not self.implicit:
+            return plain
+        x = self.symbols.get(self.variable) or sp.Symbol(self.variable)
+        f = sp.Function(self.function)
+        return sp.Eq(plain.xreplace({sp.Symbol(self.function): f(x)}), sp.Symbol("C1"))
+
+    def __str__(self) -> str:
+        text = super().__str__()
+        return f"{text} = c1" if self.implicit and self.expression is not None else text
+
+    def latex(self) -> str:
+        if self.expression is None:
+            return ""
+        import sympy as sp
+
+        return str(sp.latex(self.expr))
+
+    def as_dict(self) -> dict[str, Any]:
+        out = super().as_dict()
+        out["implicit"] = self.implicit
+        for name, several in (("others", self.others), ("singular", self.singular)):
+            out[name] = [
+                {"expr": str(s), "implicit": s.implicit, "status": s.status, "how": s.how,
+                 "holds": s.holds} for s in several
+            ]  # fmt: skip
+        if self.expression is not None:
+            out["expr"] = str(self)
+        return out
+
+
+def _sought(problem: Any, function: Any, variable: Any) -> tuple[str, str]:
+    """The names of the function sought and of its variable; those left out are the only function
+    of an equation in SymPy, or y of x."""
+    name = getattr(getattr(function, "func", function), "__name__", function)
+    applied = [function] if hasattr(function, "args") else []
+    if not applied and hasattr(problem, "atoms"):
+        from sympy.core.function import AppliedUndef
+
+        applied = [f for f in problem.atoms(AppliedUndef) if name in (None, f.func.__name__)]
+    if name is None and len({f.func for f in applied}) == 1:
+        name = applied[0].func.__name__
+    variables = {f.args[0] for f in applied if getattr(f.args[0], "is_Symbol", False)}
+    if variable is None and len(variables) == 1:
+        (variable,) = variables
+    return variable_name(name) or "y", variable_name(variable) or "x"
+
+
+def read_ode(problem: Any, function: str, variable: str) -> Expr:
+    """The residual of an equation given as text or as SymPy's Eq or expression.
+
+    y, y', y'' become symbols of these names.
+    """
+    if isinstance(problem, Expr):
+        return problem
+    if isinstance(problem, str):
+        return parse(problem, unknown=Unknown(function, variable))
+    import sympy as sp
+
+    from sciml.symbolic.expr.printing import from_sympy
+
+    if isinstance(problem, sp.Equality):
+        problem = problem.lhs - problem.rhs
+    if not isinstance(problem, sp.Expr):
+        raise InputError(f"an equation must be text or SymPy, got {type(problem).__name__}")
+    from sympy.core.function import AppliedUndef
+
+    x = symbols_of(problem).get(variable, sp.Symbol(variable))
+    found = {f: sp.Symbol(function) for f in problem.atoms(AppliedUndef)
+             if f.func.__name__ == function and f.args == (x,)}  # fmt: skip
+    slopes = {d: sp.Symbol(function + "'" * int(d.derivative_count))
+              for d in problem.atoms(sp.Derivative) if d.expr in found}  # fmt: skip
+    return from_sympy(problem.xreplace(slopes).xreplace(found))
+
+
+def dsolve(
+    ode: Any,
+    function: Any = None,
+    variable: Any = None,
+    *,
+    constants: Collection[Any] = (),
+    timeout: float = TIMEOUT,
+    rules: bool = True,
+    model: str | None = None,
+    sympy: bool = True,
+    worker: Worker | None = None,
+) -> OdeResult:
+    """Solve an ordinary differential equation of first or second order.
+
+    Args:
+        ode: ``"y'' + y = x"``, ``"Derivative(y(x), x) - y(x)"``, SymPy's Eq or expression.
+        function: the name of the function sought, or SymPy's f(t); left out, it is y, or the only
+            function of an equation in SymPy.
+        variable: the name of its variable; left out, it is x, or the t of f(t).
+        constants: names of symbols that stand for constants; any other symbol is refused. c1 and
+            c2 are the solution's own.
+        timeout: seconds.
+        rules: whether to use this package's own methods.
+        model: weights of a network that proposes solutions when they fail (`sciml run
+            symbolic_math` with ode1 or ode2 among its `shares` trains one); none comes along.
+        sympy: whether SymPy's dsolve may be asked when both fail.
+        worker: the process to work in.
+
+    Raises:
+        InputError: for text that is no equation, unknown symbols, an order other than 1 or 2.
+    """
+    started = time.perf_counter()
+    name, x = _sought(ode, function, variable)
+    if not 0 < timeout <= 86_400:
+        raise InputError(f"timeout must be positive seconds, at most a day, got {timeout}")
+    residual, named = read_ode(ode, name, x), _constants(constants)
+    for symbol in (x, name, *named):
+        if reserved(symbol):
+            raise InputError(f"{symbol!r} cannot be a symbol: it is a function or a number here")
+    if {"c1", "c2"} & {x, name, *residual.free, *named}:
+        raise InputError("c1 and c2 are the solution's constants: rename those of the equation")
+    allowed = {x, name, name + "'", name + "''", *named}
+    extra = sorted(residual.free - allowed)
+    order = order_of(residual, name)
+    if order == 0:
+        raise InputError(f"there is no derivative of {name!r} in the equation",
+                         hint=f"Write {name}' or d{name}/d{x}, or name the function.")  # fmt: skip
+    if order > 2:
+        raise InputError(f"equations of order 1 and 2 are solved, this is of order {order}")
+    if extra:
+        raise InputError(
+            f"unknown symbol {extra[0]!r}",
+            hint=f"{doubtful(extra[0]) or ''} Name it as a constant: constants={extra!r}.".strip(),
+        )
+    job = {"kind": "dsolve", "f": dump(residual), "variable": x, "function": name,
+           "timeout": timeout, "rules": rules, "sympy": sympy,
+           "model": None if model is None else model_path(model)}  # fmt: skip
+    message, before = (worker or shared()).ask(job, timeout)
+    if message is None:
+        message = before[-1] if before else {"status": "timeout", "how": "the time ran out"}
+    answer = load(message["answer"]) if message.get("answer") else None
+    symbols = symbols_of(ode, variable)
+    others, singular = (
+        tuple(Solution(as_powers(load(s["answer"])), s["kind"] == "implicit", s["status"], s["how"],
+                       s["holds"], symbols) for s in message.get(key, ()))
+        for key in ("others", "singular")
+    )  # fmt: skip
+    note = message.get("note", "")
+    if answer is not None:
+        own = {x, name, name + "'", name + "''", "c1", "c2"}
+        note = "; ".join(filter(None, (exceptions(answer, residual, own), note)))
+        answer = as_powers(answer)
+    return OdeResult(
+        str(residual), answer, message["status"], message.get("method", ""),
+        message.get("how", ""), message.get("holds", ""), time.perf_counter() - started,
+        symbols, name, x, message.get("kind") == "implicit",
+        note=note, others=others, singular=singular,
+    )  # fmt: skip

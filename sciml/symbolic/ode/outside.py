@@ -1,0 +1,52 @@
+"""Solutions of differential equations that others propose: a network, SymPy's dsolve."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from sciml.symbolic.expr import expression as ex
+from sciml.symbolic.expr.expression import Expr
+from sciml.symbolic.ode.tools import Proposal
+
+
+def guesses(residual: Expr, x: str, y: str, order: int, job: dict[str, Any]) -> Iterator[Proposal]:
+    """Solutions that a network proposes."""
+    from sciml.symbolic.neural.model import solutions  # torch is loaded only where the rules failed
+
+    found = solutions(job["model"], residual, x, y, order, job.get("beam", 10))
+    for number, answer in enumerate(found, 1):
+        yield "explicit", answer, f"neural, hypothesis {number}"
+
+
+def by_sympy(residual: Expr, x: str, y: str, order: int) -> Iterator[Proposal]:
+    """Solutions by SymPy's dsolve."""
+    import sympy as sp
+
+    from sciml.errors import InputError
+    from sciml.symbolic.expr.printing import from_sympy, to_sympy
+
+    sx, f = sp.Symbol(x), sp.Function(y)
+    names = {sp.Symbol(y + "'" * k): sp.Derivative(f(sx), (sx, k)) for k in range(1, order + 1)}
+    names[sp.Symbol(y)] = f(sx)
+    equation = to_sympy(residual).xreplace(names)
+    try:
+        found = sp.dsolve(equation, f(sx))
+    except (NotImplementedError, ValueError, TypeError, AttributeError, KeyError, IndexError,
+            ZeroDivisionError, RecursionError, sp.PolynomialError):  # fmt: skip
+        return
+    back = {sp.Symbol("C1"): sp.Symbol("c1"), sp.Symbol("C2"): sp.Symbol("c2")}
+    for solution in found if isinstance(found, list) else [found]:
+        try:
+            left, right = (side.xreplace(back) for side in (solution.lhs, solution.rhs))
+            if left == f(sx):
+                yield "explicit", from_sympy(right.doit()), "SymPy's dsolve"
+                continue
+            relation = from_sympy((left - right).doit().xreplace({f(sx): sp.Symbol(y)}))
+        except (InputError, AttributeError):
+            continue
+        from sciml.symbolic.algebra.rewriting import invert
+
+        constant = invert(relation, "c1", ex.ZERO)
+        if constant is not None:
+            yield "implicit", constant, "SymPy's dsolve"

@@ -1,0 +1,64 @@
+"""Linear second-order equations in a new variable t(x) that makes their coefficients rational:
+t = 1/x, exp(x), and sin, cos or tan of what the circular functions in them have in common.
+
+With t' and t'' the equation y'' + p y' + q y = 0 becomes
+u'' + (t'' + p t')/t'**2 u' + q/t'**2 u = 0 for u(t).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from sciml.symbolic.algebra.rewriting import together
+from sciml.symbolic.expr import expression as ex
+from sciml.symbolic.expr.expression import Expr
+from sciml.symbolic.integration.rules import by_sine_cosine, circular_unit
+from sciml.symbolic.ode.tools import Context
+
+NEW = "_t"
+
+
+def in_new_variable(p: Expr, q: Expr, c: Context) -> Iterator[tuple[Expr, Expr, Expr]]:
+    """(P, Q, t(x)) of u'' + P u' + Q u = 0; P and Q hold the symbol `NEW`."""
+    for new, old in _variables(p, q, c):
+        first, second = new.diff(c.x), new.diff(c.x).diff(c.x)
+        try:
+            P, Q = (
+                together(ex.substitute(e, old))
+                for e in ((second + p * first) / first**2, q / first**2)
+            )
+        except (ex.TooLarge, ex.Undefined):
+            continue
+        if c.x not in P.free | Q.free:
+            yield P, Q, new
+
+
+def _variables(p: Expr, q: Expr, c: Context) -> Iterator[tuple[Expr, dict[Expr, Expr]]]:
+    """(t(x), what to put for the functions of x)."""
+    t = ex.symbol(NEW)
+    functions = [n for e in (p, q) for n in ex.subtrees(e) if n.op in ex.FUNCTIONS]
+    functions = [n for n in functions if c.x in n.free]
+    if not functions:
+        yield 1 / c.sx, {c.sx: 1 / t}
+        return
+    exponential = ex.call("exp", c.sx)
+    if all(n.op == "exp" for n in functions):
+        yield exponential, {c.sx: ex.call("log", t)}
+        return
+    found = circular_unit(functions, c.x)
+    if found is None:
+        return
+    s, k = ex.symbol("_s"), ex.symbol("_c")
+    sine, cosine = ex.call("sin", found), ex.call("cos", found)
+    nodes = [*functions, sine, cosine]
+    mapping = by_sine_cosine(nodes, found, c.x, s, k, "")
+    if mapping is None:
+        return
+    root, below = ex.sqrt(1 - t**2), ex.sqrt(1 + t**2)
+    for new, values in (
+        (cosine, {s: root, k: t}), (sine, {s: t, k: root}),
+        (ex.call("tan", found), {s: t / below, k: 1 / below}),
+    ):  # fmt: skip
+        inner = {n: ex.substitute(v, values) for n, v in mapping.items()}
+        inner[ex.call("tan", found)] = values[s] / values[k]
+        yield new, inner

@@ -1,0 +1,356 @@
+"""The generators of a case of signs (see `cases`), their arithmetic, and the signs themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Any
+
+from flint import fmpz_poly
+
+from sciml.symbolic.algebra import field as fd
+from sciml.symbolic.algebra.field import GENERATORS, ONE, Q0, Q1, Failure, Poly, Quotient
+from sciml.symbolic.expr.clock import now
+from sciml.symbolic.expr.expression import Expr
+
+_MOST_NORM = 64
+_SIGN_PRECISIONS = (128, 512, 2048)
+
+
+class Split(Exception):
+    """Both signs of a polynomial must be tried."""
+
+    def __init__(self, key: str) -> None:
+        self.key = key
+
+
+class Again(Exception):
+    """The refinement has grown: begin again."""
+
+
+@dataclass
+class Refinement:
+    """What has been learned about the generators that all cases need.
+
+    Attributes:
+        whole: whether sine, cosine and exponential of a sum stay in one piece: fewer relations are
+            seen, and polynomials stay small.
+        units: of each argument of exp and tan, the unit of which all multiples are whole.
+        orders: of each root, the least common multiple of its orders.
+        breaks: of each variable, a polynomial whose real roots separate the parts of the line.
+        positive: the variables that take positive values only.
+        stands_for: (exp or tan, symbol, unit) of a variable exp(unit symbol), tan(unit symbol / 2).
+    """
+
+    whole: bool = False
+    units: dict[str, Fraction] = field(default_factory=dict)
+    orders: dict[str, int] = field(default_factory=dict)
+    breaks: dict[str, Any] = field(default_factory=dict)
+    positive: set[str] = field(default_factory=set)
+    stands_for: dict[str, tuple[str, str, Fraction]] = field(default_factory=dict)
+
+
+@dataclass
+class Generator:
+    """One generator.
+
+    Attributes:
+        name: the same in every case.
+        kind: variable, pi, imaginary, root, exp, tan, log or function.
+        value: its value at the sample point, as a ball.
+        over: the variables it depends on algebraically; empty for a number.
+        real, positive: whether it is real, positive, in this case.
+        order, power: of a root: generator**order = power.
+        log: its logarithm, where that is known.
+        inside: the argument, of a root (a polynomial) or function (a quotient).
+        bound: for an algebraic integer, a bound of all its conjugates; 0 for anything else.
+    """
+
+    name: str
+    kind: str
+    value: Callable[[], Any]
+    over: frozenset[int] = frozenset()
+    real: bool = True
+    positive: bool = False
+    order: int = 0
+    power: Poly = None
+    log: Quotient | None = None
+    inside: Any = None
+    bound: float = 0.0
+    symbols: frozenset[str] = frozenset()
+
+
+class Signs:
+    """One case of signs: generators, arithmetic, signs.
+
+    Args:
+        refinement: what earlier rounds have learned; extended.
+        samples: of each variable with breaks, a rational point of the part at hand.
+        signs: signs that were chosen, by polynomial.
+        deadline: value of the clock to stop at.
+    """
+
+    def __init__(
+        self, refinement: Refinement, samples: dict[str, Fraction], signs: dict[str, int],
+        deadline: float,
+    ) -> None:  # fmt: skip
+        self.refinement, self.samples, self.signs = refinement, samples, signs
+        self.deadline = deadline
+        self.generators: list[Generator] = []
+        self.index: dict[str, int] = {}
+        self.memo: dict[Expr, Quotient] = {}
+        self.free: dict[str, frozenset[str]] = {}  # the symbols of polynomials with chosen signs
+        self.opaque = False  # whether a complex argument met a function with a cut
+
+    # ------------------------------------------------------------------ generators
+    def _new(self, generator: Generator) -> int:
+        if len(self.generators) >= fd.VARIABLES:
+            raise Failure("too many kernels")
+        inside = generator.inside[1] if isinstance(generator.inside, tuple) else generator.inside
+        for p in (inside.n, inside.d) if isinstance(inside, Quotient) else (inside,):
+            if p is not None and not isinstance(p, str):
+                generator.symbols |= self.symbols(p)
+        if generator.kind == "variable":
+            generator.symbols = frozenset((generator.name,))
+        self.generators.append(generator)
+        self.index[generator.name] = len(self.generators) - 1
+        return len(self.generators) - 1
+
+    def _parameter(self, name: str, kind: str, **more: Any) -> int:
+        """A generator that takes its values from the samples."""
+        i = self.index.get(name)
+        if i is None:
+            i = self._new(Generator(name, kind, lambda: ball(self.samples[name]), **more))
+            self.generators[i].over = frozenset((i,))
+        return i
+
+    def imaginary(self) -> Quotient:
+        i = self.index.get("I")
+        if i is None:
+            i = self._new(Generator("I", "imaginary", lambda: ball(0, 1), real=False, order=2,
+                                    power=-ONE, bound=1.0))  # fmt: skip
+        return fd.generator(i)
+
+    def pi(self) -> Quotient:
+        i = self.index.get("pi")
+        if i is None:
+            i = self._new(Generator("pi", "pi", lambda: ball_pi(), positive=True))
+        return fd.generator(i)
+
+    def used(self, p: Poly) -> list[int]:
+        """The generators of a polynomial."""
+        return [i for i, d in enumerate(fd.degrees(p)) if d]
+
+    def over(self, *polynomials: Poly) -> frozenset[int]:
+        return frozenset().union(*(self.generators[i].over for p in polynomials
+                                   for i in self.used(p)))  # fmt: skip
+
+    def real(self, *polynomials: Poly) -> bool:
+        return all(self.generators[i].real for p in polynomials for i in self.used(p))
+
+    def symbols(self, p: Poly) -> frozenset[str]:
+        """The variables that a polynomial depends on, through everything."""
+        return frozenset().union(*(self.generators[i].symbols for i in self.used(p)))
+
+    def free_of(self, key: str, variable: str) -> bool:
+        """Whether a chosen sign is of a polynomial without the variable."""
+        return variable not in self.free.get(key, {variable})
+
+    def holds(self, name: str, variable: str) -> bool:
+        """Whether a generator, given by its name, depends on the variable."""
+        i = self.index.get(name)
+        return i is None or variable in self.generators[i].symbols
+
+    def name(self, p: Poly) -> str:
+        """A polynomial as text that is the same in every case."""
+        terms = []
+        for monomial, c in p.terms():
+            factors = [f"{self.generators[i].name}^{e}"
+                       for i, e in enumerate(fd.exponents(monomial)) if e]  # fmt: skip
+            terms.append("*".join([str(int(c)), *sorted(factors)]))
+        return "(" + "+".join(sorted(terms)) + ")"
+
+    def value(self, p: Poly) -> Any:
+        """A polynomial at the sample point."""
+        total = ball(0)
+        for monomial, c in p.terms():
+            part = ball(int(c))
+            for i, e in enumerate(fd.exponents(monomial)):
+                if e:
+                    part = part * self.generators[i].value() ** e
+            total = total + part
+        return total
+
+    def bound(self, p: Poly) -> float:
+        """A bound of all conjugates of a number; 0 where it is not known to be algebraic."""
+        total = 0.0
+        for monomial, c in p.terms():
+            part = float(abs(int(c)))
+            for i, e in enumerate(fd.exponents(monomial)):
+                if e:
+                    part *= self.generators[i].bound ** e
+            if part == 0:
+                return 0.0
+            total += part
+        return total
+
+    # ------------------------------------------------------------------ arithmetic
+    def reduce(self, p: Poly) -> Poly:
+        """A polynomial by the relations of the roots."""
+        for i in range(len(self.generators) - 1, -1, -1):
+            g = self.generators[i]
+            if not g.order or p == 0 or fd.degrees(p)[i] < g.order:
+                continue
+            parts: dict[int, dict] = {}
+            for monomial, c in p.terms():
+                m = list(fd.exponents(monomial))
+                times, m[i] = divmod(m[i], g.order)
+                parts.setdefault(times, {})[tuple(m)] = c
+            p = fd.ZERO
+            for times, part in parts.items():
+                p = p + fd.RING.from_dict(part) * g.power**times
+            if len(p) > 20_000:
+                raise Failure("a polynomial grew too large")
+        return p
+
+    def _reduced(self, q: Quotient) -> Quotient:
+        if now() > self.deadline:
+            raise Failure("the time ran out")
+        n, d = self.reduce(q.n), self.reduce(q.d)
+        if d == 0:
+            raise Failure("division by zero")
+        return q if n == q.n and d == q.d else Quotient(n, d)
+
+    def _sum(self, items: Iterable[Quotient]) -> Quotient:
+        out = Q0
+        for item in items:
+            out = self._reduced(out + item)
+        return out
+
+    def _product(self, items: Iterable[Quotient]) -> Quotient:
+        out = Q1
+        for item in items:
+            out = self._reduced(out * item)
+        return out
+
+    def _power(self, base: Quotient, k: int) -> Quotient:
+        return self._reduced(base**k)
+
+    # ------------------------------------------------------------------ signs
+    def sign(self, p: Poly) -> int:
+        """+1 or -1: the sign of a real polynomial in this case.
+
+        Raises:
+            Split, Again: where it has to be settled first.
+        """
+        if not self.real(p):
+            raise Failure("the sign of a complex number")
+        terms = list(p.terms())
+        out = 1 if int(terms[0][1]) > 0 else -1
+        if out < 0:
+            p = -p
+            terms = list(p.terms())
+        if all(int(c) > 0 and self._never_negative(fd.exponents(m)) for m, c in terms):
+            return out
+        over = self.over(p)
+        if not over:
+            return out * self._number_sign(p)
+        if len(terms) == 1:  # a product of generators, which may each be negative
+            for i, e in enumerate(fd.exponents(terms[0][0])):
+                if e % 2 and not self.generators[i].positive:
+                    out *= self._sign_of_one(GENERATORS[i], self.generators[i].over)
+            return out
+        return out * self._sign_of_one(p, over)
+
+    def _never_negative(self, exponents: tuple[int, ...]) -> bool:
+        return all(e % 2 == 0 or self.generators[i].positive for i, e in enumerate(exponents) if e)
+
+    def _number_sign(self, p: Poly) -> int:
+        from flint import ctx
+
+        before = ctx.prec
+        try:
+            for ctx.prec in _SIGN_PRECISIONS:
+                v = self.value(p).real
+                if v > 0:
+                    return 1
+                if v < 0:
+                    return -1
+        finally:
+            ctx.prec = before
+        raise Failure("the sign of a number that may be zero")
+
+    def _sign_of_one(self, p: Poly, over: frozenset[int]) -> int:
+        if len(over) == 1:
+            norm = self._norm(p, *over)
+            if norm is not None:
+                name = self.generators[next(iter(over))].name
+                self._refine(name, norm, self.generators[next(iter(over))].positive)
+                if name not in self.samples:
+                    raise Failure("a sign where no sample is given")
+                return self._number_sign(p)
+        key = self.name(p)
+        self.free[key] = self.symbols(p)
+        if key not in self.signs:
+            raise Split(key)
+        return self.signs[key]
+
+    def _refine(self, name: str, norm: Any, positive: bool) -> None:
+        """Make the roots of `norm` ends of the parts of the line of a variable."""
+        known = self.refinement.breaks.get(name)
+        if known is None:
+            known = fmpz_poly([0, 1] if positive else [1])
+            if positive:
+                self.refinement.positive.add(name)
+        elif norm.degree() == 0 or norm.gcd(known).degree() == norm.degree():
+            return
+        self.refinement.breaks[name] = known * (norm // norm.gcd(known))
+        if self.refinement.breaks[name].degree() > 200:
+            raise Failure("too many parts of the line")
+        raise Again
+
+    def _norm(self, p: Poly, variable: int) -> Any:
+        """A square-free polynomial of one variable that vanishes where p does; None: not found."""
+        size = 1
+        for i in range(len(self.generators) - 1, -1, -1):
+            if i == variable or not fd.degrees(p)[i]:
+                continue
+            g = self.generators[i]
+            if not g.order:
+                return None
+            size *= g.order
+            if size > _MOST_NORM or len(p) > 400:
+                return None
+            p = p.resultant(GENERATORS[i] ** g.order - g.power, i)
+            if p == 0:
+                return None
+        coefficients = [0] * (fd.degrees(p)[variable] + 1)
+        for monomial, c in p.terms():
+            coefficients[fd.exponents(monomial)[variable]] = int(c)
+        return square_free(fmpz_poly(coefficients))
+
+
+def square_free(p: Any) -> Any:
+    """The product of the distinct factors, primitive."""
+    if p.degree() < 1:
+        return fmpz_poly([1])
+    out = p // p.gcd(p.derivative())
+    return out // int(out.content())
+
+
+def ball(value: Fraction | int, imaginary: int = 0) -> Any:
+    from flint import acb, arb, fmpq
+
+    value = Fraction(value)
+    return acb(arb(fmpq(value.numerator, value.denominator)), imaginary)
+
+
+def ball_pi() -> Any:
+    from flint import acb
+
+    return acb.pi()
+
+
+def ball_root(z: Any, q: int) -> Any:
+    return z.sqrt() if q == 2 else (z.log() / q).exp()

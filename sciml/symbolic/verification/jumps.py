@@ -1,0 +1,304 @@
+"""Where an antiderivative jumps although its integrand is continuous.
+
+F' = f holds between the jumps, so that F is right there, and yet F(b) - F(a) is no integral across
+one. -cos(x) sign(sin(x)) for |sin(x)| and atan(tan(x / 2) / sqrt(3)) for 1 / (2 + cos(x)) are of
+this kind. Jumps are looked for where a sign changes or a denominator vanishes, and between
+neighbouring points whose values differ by more than f allows; each is confirmed in balls on both
+sides.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from sciml.symbolic.algebra import field as fd
+from sciml.symbolic.algebra.field import Failure
+from sciml.symbolic.expr import expression as ex
+from sciml.symbolic.expr.clock import now
+from sciml.symbolic.expr.evaluate import Program
+from sciml.symbolic.expr.expression import Expr
+from sciml.symbolic.verification import points as pt
+from sciml.symbolic.verification.case_signs import Again, Refinement, Split
+from sciml.symbolic.verification.cases import Case
+from sciml.symbolic.verification.proving import attempt
+
+_POLES = {"tan": "cos", "sec": "cos", "cot": "sin", "csc": "sin", "coth": "sinh", "csch": "sinh",
+          "acot": "", "acsc": "", "asec": "", "acsch": "", "acoth": "", "asech": ""}  # fmt: skip
+"""Functions with poles or edges and what vanishes there; empty: their argument."""
+_CUTS = frozenset("log asin acos acosh atanh asinh atan Ei li Ci Chi dilog".split())
+_NEAR, _NEARER = Fraction(1, 10**20), Fraction(1, 10**30)
+_MOST = 20
+_ERRORS = (Failure, Again, Split, ex.TooLarge, ex.Undefined, OverflowError, ZeroDivisionError,
+           ValueError, RecursionError)  # fmt: skip
+
+
+def continuous(f: Expr, answer: Expr, name: str) -> tuple[bool | None, str]:
+    """Whether the antiderivative is continuous where f is, and where not, in words.
+
+    Returns:
+        True where its form shows it, False with the jumps that were confirmed, None where none was
+        found and none could be excluded.
+    """
+    try:
+        edges, safe = _edges(answer, name)
+        if safe and (not edges or _no_steps(answer, name, edges)):
+            return True, ""
+        found = _jumps(f, answer, name, edges)
+    except _ERRORS:
+        return None, ""
+    if not found:
+        return None, ""
+    shown = ", ".join(f"{float(p) if abs(p) > _NEAR else 0:.6g}" for p in sorted(found[:3]))
+    more = ", ..." if len(found) > 3 else ""
+    return False, f"jumps at {name} = {shown}{more} although the integrand is continuous there"
+
+
+def _no_steps(answer: Expr, name: str, edges: list[Expr]) -> bool:
+    """Whether signs of polynomials are all that could make a jump, and are proved to make none."""
+    signs = {n.args[0] for n in ex.subtrees(answer) if n.op == "sign"}
+    steps = _exact_steps(answer, name) if signs >= set(edges) else None
+    return steps is not None and all(
+        step is ex.ZERO or bool(attempt(step, ex.ZERO, name).holds) for _, step in steps
+    )
+
+
+def _edges(e: Expr, name: str) -> tuple[list[Expr], bool]:
+    """What vanishes where e may jump; and whether it is sure that nothing else can."""
+    found: dict[Expr, None] = {}
+    safe = True
+    for node in ex.subtrees(e):
+        if name not in node.free:
+            continue
+        if node.op == "I" or node.op == "pow" and node.args[1].op != "num":
+            safe = False
+        elif node.op == "sign":
+            found[node.args[0]] = None
+        elif node.op == "pow" and node.args[1].value < 0:
+            if not _never_zero(node.args[0], name):
+                found[node.args[0]] = None
+        elif node.op in _POLES:
+            inner = _POLES[node.op]
+            found[ex.call(inner, node.args[0]) if inner else node.args[0]] = None
+        if (
+            node.op in _CUTS
+            or node.op == "pow"
+            and node.args[1].op == "num"
+            and (node.args[1].value.denominator > 1)
+        ):
+            safe = safe and not any(_may_be_complex(n) for n in ex.subtrees(node.args[0]))
+    safe = safe and not any(n.op == "I" for n in ex.subtrees(e))
+    return list(found), safe
+
+
+def _may_be_complex(n: Expr) -> bool:
+    return bool(n.free) and (
+        n.op in ("log", "asin", "acos", "acosh", "atanh", "asec", "acsc", "acoth", "asech")
+        or n.op == "pow"
+        and (n.args[1].op != "num" or n.args[1].value.denominator > 1)
+    )
+
+
+def _never_zero(u: Expr, name: str) -> bool:
+    """Whether u, a rational function of one of x, exp(c x), tan(c x / 2), is proved not to vanish
+    and not to tend to 0 where the tangent has its pole."""
+    refinement = Refinement()
+    for _ in range(20):
+        try:
+            case = Case(refinement, {}, {}, now() + 0.5)
+            q = case.convert(u)
+            break
+        except Again:
+            continue
+        except _ERRORS:
+            return False
+    else:
+        return False
+    over = case.over(q.n)
+    if not case.used(q.n):
+        return True
+    if len(over) != 1 or set(case.used(q.n)) != set(over):
+        return False
+    (i,) = over
+    kind = case.generators[i].kind
+    if kind not in ("variable", "exp", "tan"):
+        return False
+    if kind == "tan" and fd.degrees(q.n)[i] != fd.degrees(q.d)[i]:
+        return False
+    norm = case._norm(q.n, i)
+    roots = [z.real for z, _ in norm.complex_roots() if z.imag == 0]
+    return not [r for r in roots if kind != "exp" or not r < 0]
+
+
+def _jumps(f: Expr, answer: Expr, name: str, edges: list[Expr]) -> list[Fraction]:
+    """Confirmed jumps, those near 0 first."""
+    rng = np.random.default_rng()
+    constants = sorted((f.free | answer.free) - {name})
+    out: list[Fraction] = []
+    for sample in pt.constant_values(constants, (f, answer), rng, False):
+        values = {k: float(v) for k, v in sample.items()}
+        places = _zeros(edges, name, values, sample, (f, answer), rng)
+        places += _steps(f, answer, name, values, sample)
+        pair = Program(answer, f)
+        for place in sorted(places, key=abs)[:_MOST]:
+            if _is_jump(pair, name, sample, place) and all(
+                abs(place - known) > max(abs(place) / 10**9, _NEAR) for known in out
+            ):
+                out.append(place)
+        if out:
+            break
+    return out
+
+
+def _zeros(
+    edges: list[Expr], name: str, values: dict, sample: dict, parts: tuple[Expr, ...],
+    rng: np.random.Generator,
+) -> list[Fraction]:  # fmt: skip
+    points = pt.line(parts, rng)
+    out: list[Fraction] = []
+    for u in edges[:12]:
+        z = pt.real_parts([u], name, values, points)[0]
+        places = np.nonzero((z[:-1] > 0) != (z[1:] > 0))[0]
+        places = places[np.argsort(np.abs(points[places]))][:8]
+        program = Program(u, u.diff(name))
+        for start in pt.sign_changes(u, name, values, points, places):
+            out.append(pt.polished(program, name, sample, start))
+        if u.op == "sym":
+            out.append(Fraction(0))
+    return out
+
+
+def _steps(f: Expr, answer: Expr, name: str, values: dict, sample: dict) -> list[Fraction]:
+    """Places between neighbouring points whose values differ by much more than f allows."""
+    points = np.linspace(-12.03, 12.07, 2400)
+    big, small = (np.broadcast_to(z, points.shape) for z in
+                  Program(answer, f).complex({**values, name: points}))  # fmt: skip
+    with np.errstate(all="ignore"):
+        step = np.abs(np.diff(big))
+        allowed = np.maximum(np.abs(small[:-1]), np.abs(small[1:])) * np.diff(points)
+        odd = np.nonzero(np.isfinite(step) & (step > 4 * allowed + 1e-9 * np.abs(big[1:])))[0]
+    program = Program(answer)
+    out = []
+    for i in odd[np.argsort(np.abs(points[odd]))][:6]:
+        place = _narrowed(program, name, sample, Fraction(points[i]), Fraction(points[i + 1]))
+        if place is not None:
+            out.append(place)
+    return out
+
+
+def _narrowed(
+    program: Program, name: str, sample: dict, low: Fraction, high: Fraction
+) -> Fraction | None:
+    """Bisection that follows the larger step."""
+    first, last = (_at(program, name, sample, p) for p in (low, high))
+    for _ in range(120):
+        middle = (low + high) / 2
+        between = _at(program, name, sample, middle)
+        if first is None or last is None or between is None:
+            return None
+        if abs(between[0] - first[0]).mid() > abs(last[0] - between[0]).mid():
+            high, last = middle, between
+        else:
+            low, first = middle, between
+    return (low + high) / 2
+
+
+def _at(program: Program, name: str, sample: dict, point: Fraction) -> list[Any] | None:
+    from flint import arb, ctx, fmpq
+
+    before, ctx.prec = ctx.prec, 500
+    try:
+        values = {
+            k: arb(fmpq(v.numerator, v.denominator)) for k, v in {**sample, name: point}.items()
+        }
+        found = program.balls(values)
+        return found if all(z.is_finite() for z in found) else None
+    except (ValueError, ZeroDivisionError, OverflowError):
+        return None
+    finally:
+        ctx.prec = before
+
+
+def _is_jump(pair: Program, name: str, sample: dict, place: Fraction) -> bool:
+    """Whether F differs on both sides by what does not become less nearer by, while f does not."""
+    size = max(abs(place), Fraction(1))
+    steps, changes, values = [], [], []
+    for near in (_NEAR, _NEARER):
+        left, right = (_at(pair, name, sample, place + s * near * size) for s in (-1, 1))
+        if left is None or right is None:
+            return False
+        if not (left[1].imag.contains(0) and right[1].imag.contains(0)):
+            return False  # where f is not real it matters to nobody
+        steps.append(right[0] - left[0])
+        changes.append(abs(complex(right[1] - left[1])))
+        values += [abs(complex(side[1])) for side in (left, right)]
+    step = abs(complex(steps[1]))
+    if not abs(complex(steps[0] - steps[1])) < 1e-3 * step:
+        return False
+    if step <= 1e3 * max(values) * float(_NEARER * size) or max(values) > 1e9 * max(step, 1e-300):
+        return False
+    return changes[1] <= max(1e-6 * min(values), 0.5 * changes[0])
+
+
+def without_jumps(answer: Expr, name: str) -> Expr | None:
+    """An antiderivative less its jumps, where signs of polynomials make them: at a root r, where
+    the signs change, half the exact step times sign(x - r) is taken off. None where the roots
+    have no closed form, or nothing changes."""
+    found = _exact_steps(answer, name)
+    if not found:
+        return None
+    x = ex.symbol(name)
+    out = ex.add([answer, *(-ex.HALF * step * ex.call("sign", x - r) for r, step in found)])
+    return out if out is not answer else None
+
+
+def _exact_steps(answer: Expr, name: str) -> list[tuple[Expr, Expr]] | None:
+    """(r, step at r) for every real root of a polynomial whose sign occurs; None: not known."""
+    from sciml.symbolic.algebra.univariate import as_rational
+
+    signs = [n for n in ex.subtrees(answer) if n.op in ("sign", "abs") and name in n.free]
+    roots: dict[float, Expr] = {}
+    for node in signs:
+        found = as_rational(node.args[0], name)
+        if found is None or found[1].degree() > 0:
+            return None
+        for factor, _ in found[0].factor()[1]:
+            closed = _closed_roots(factor)
+            if closed is None:
+                return None
+            roots |= {float(Program(r).complex({})[0].real): r for r in closed}
+    places = sorted(roots)
+    if not places:
+        return None
+    ends = [places[0] - 1, *places, places[-1] + 1]
+    try:
+        sides = [_with_signs(answer, signs, name, (a + b) / 2) for a, b in pairwise(ends)]
+        return [(roots[at], ex.substitute(right - left, {ex.symbol(name): roots[at]}))
+                for at, (left, right) in zip(places, pairwise(sides), strict=True)]  # fmt: skip
+    except _ERRORS:
+        return None
+
+
+def _with_signs(answer: Expr, signs: list[Expr], name: str, at: float) -> Expr:
+    """The answer with its signs as they are at a point."""
+    mapping = {}
+    for node in signs:
+        side = 1 if float(Program(node.args[0]).complex({name: at})[0].real) > 0 else -1
+        mapping[node] = ex.number(side) if node.op == "sign" else side * node.args[0]
+    return ex.substitute(answer, mapping)
+
+
+def _closed_roots(p: Any) -> list[Expr] | None:
+    """The real roots of an irreducible polynomial of degree at most two."""
+    c = [ex.Fraction(int(v.p), int(v.q)) for v in p.coeffs()]
+    if len(c) == 2:
+        return [ex.number(-c[0] / c[1])]
+    if len(c) != 3:
+        return [] if not [z for z, _ in p.numer().complex_roots() if z.imag == 0] else None
+    square = c[1] ** 2 - 4 * c[0] * c[2]
+    if square < 0:
+        return []
+    return [(-c[1] + side * ex.sqrt(square)) / (2 * c[2]) for side in (-1, 1)]

@@ -1,0 +1,129 @@
+"""What `integrate` and `dsolve` return: the answer, how far it can be trusted, how it was found."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from sciml.symbolic.expr.expression import Expr
+
+STATUSES = ("verified", "sampled", "no_answer", "timeout", "diverges")
+PROOFS = {"verified": "proved", "sampled": "sampled"}
+"""What stands behind a status; every other status has no answer."""
+NOT_PROVED = "agrees at every point tried, not proved"
+
+
+@dataclass(frozen=True)
+class Result:
+    """An answer with its credentials, or the reason why there is none.
+
+    What was refuted or not confirmed is never the answer: given as `expression` with any other
+    status, it becomes the `candidate`, and ``unverified`` becomes ``no_answer``.
+
+    Attributes:
+        problem: the problem as text.
+        expression: the answer in this package's own type; None unless it is verified or sampled.
+        status: ``verified`` (proved), ``sampled`` (agrees at every point tried), ``no_answer``,
+            ``timeout`` (no answer, the time ran out) or ``diverges`` (a definite integral).
+        method: by which method it was found.
+        how: what the verification was, or why there is no answer.
+        holds: where the answer was seen to hold.
+        seconds: wall-clock time.
+        symbols: the symbols of a problem given in SymPy, which `expr` uses again.
+        candidate: what was found and then refuted or not confirmed.
+        continuous: whether an antiderivative is continuous where the integrand is; None: unknown.
+        note: what to know about the answer, such as where it jumps.
+    """
+
+    problem: str
+    expression: Expr | None
+    status: str
+    method: str = ""
+    how: str = ""
+    holds: str = ""
+    seconds: float = 0.0
+    symbols: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
+    candidate: Expr | None = field(default=None, kw_only=True)
+    continuous: bool | None = field(default=None, kw_only=True)
+    note: str = field(default="", kw_only=True)
+
+    def __post_init__(self) -> None:
+        if self.status not in STATUSES:
+            object.__setattr__(self, "status", "no_answer")
+        if self.expression is not None and self.status not in PROOFS:
+            if self.candidate is None:
+                object.__setattr__(self, "candidate", self.expression)
+            object.__setattr__(self, "expression", None)
+        if self.expression is None and self.status in PROOFS:
+            object.__setattr__(self, "status", "no_answer")
+
+    @property
+    def proof(self) -> str:
+        """``proved``, ``sampled``, or empty where there is no answer."""
+        return PROOFS.get(self.status, "")
+
+    @property
+    def verified(self) -> bool:
+        """Whether the answer is proved."""
+        return self.status == "verified"
+
+    @property
+    def expr(self) -> Any:
+        """The answer as a SymPy expression; None where there is none."""
+        if self.expression is None:
+            return None
+        from sciml.symbolic.expr.printing import to_sympy
+
+        return to_sympy(self.expression, self.symbols)
+
+    def __bool__(self) -> bool:
+        return self.verified
+
+    def __str__(self) -> str:
+        if self.expression is None:
+            return f"no answer ({self.status}) for {self.problem}"
+        return str(self.expression)
+
+    def latex(self) -> str:
+        """The answer in LaTeX; empty where there is none."""
+        if self.expression is None:
+            return ""
+        from sciml.symbolic.expr.printing import latex
+
+        return latex(self.expression)
+
+    def further(self) -> list[str]:
+        """Lines for what else solves the problem; of a differential equation alone."""
+        return []
+
+    def remarks(self) -> str:
+        """What stands beside the answer: that it is not proved, where it jumps."""
+        first = NOT_PROVED if self.status == "sampled" else ""
+        return "; ".join(part for part in (first, self.note) if part)
+
+    def _repr_latex_(self) -> str:
+        if self.expression is None:
+            return str(self)
+        remarks = self.remarks()
+        beside = f" \\quad \\text{{({remarks})}}" if remarks else ""
+        return f"$\\displaystyle {self.latex()}{beside}$"
+
+    def as_dict(self) -> dict[str, Any]:
+        """What `--json` prints; ``answer`` and ``expr`` are the same."""
+        answer = None if self.expression is None else str(self)
+        return {
+            "problem": self.problem,
+            "answer": answer,
+            "expr": answer,
+            "verified": self.verified,
+            "status": self.status,
+            "proof": self.proof,
+            "candidate": None if self.candidate is None else str(self.candidate),
+            "continuous": self.continuous,
+            "note": self.note,
+            "method": self.method,
+            "how": self.how,
+            "holds": self.holds,
+            "seconds": round(self.seconds, 4),
+        }

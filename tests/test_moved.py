@@ -1,0 +1,55 @@
+"""Modules keep answering to the paths that they had in version 0.1."""
+
+import importlib.util
+import sys
+
+import pytest
+
+import sciml.moved as moved
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("sciml.protein.dca", "sciml.protein.contacts.dca"),
+        ("sciml.protein.alignment_io", "sciml.protein.io.alignment_files"),
+        ("sciml.protein.predictor", "sciml.protein.alphafold.predictor"),
+        ("sciml.symbolic.checking", "sciml.symbolic.verification.checking"),
+        ("sciml.symbolic.expression", "sciml.symbolic.expr.expression"),
+        ("sciml.symbolic.ansatz.field", "sciml.symbolic.algebra.field"),
+        ("sciml.symbolic.ode_api", "sciml.symbolic.ode.api"),
+    ],
+)
+def test_an_old_path_is_the_same_module(old: str, new: str) -> None:
+    sys.modules.pop(old, None)
+    with pytest.warns(DeprecationWarning, match=new):
+        found = importlib.import_module(old)
+    assert found is importlib.import_module(new)
+    assert found.__name__ == new and found.__spec__ is not None and found.__spec__.name == new
+
+
+@pytest.mark.parametrize(
+    ("package", "name"),
+    [
+        ("sciml.protein.contacts", "ContactNet"), ("sciml.symbolic.ode", "order_of"),
+        ("sciml.symbolic.regression", "SymbolicRegressor"), ("sciml.symbolic.generate", "make"),
+    ],
+)  # fmt: skip
+def test_a_package_that_was_a_module_keeps_its_names(package: str, name: str) -> None:
+    found = getattr(importlib.import_module(package), name)
+    assert found.__module__.startswith(package + ".")
+
+
+def test_every_renamed_module_is_there() -> None:
+    for domain, names in moved.RENAMED.items():
+        for old in names:
+            place = moved.place(f"sciml.{domain}.{old}")
+            assert place is not None and importlib.util.find_spec(place) is not None, old
+
+
+def test_nonsense_stays_unknown() -> None:
+    for path in ("sciml.protein.nonsense", "sciml.symbolic.expr.nonsense", "sciml.nonsense"):
+        with pytest.raises(ModuleNotFoundError):
+            importlib.import_module(path)
+    with pytest.raises(ImportError):
+        exec("from sciml.protein.contacts import nonsense", {})
