@@ -4,13 +4,14 @@ import json
 import random
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from sciml.cli import main
 
 PLACES = 200
-TIMES = {"rate", "cpu_seconds", "seconds"}
+TIMES = {"rate", "cpu_seconds", "seconds", "check"}
 
 
 def results(out: Path) -> dict[str, object]:
@@ -18,13 +19,24 @@ def results(out: Path) -> dict[str, object]:
     found: dict[str, object] = {}
     for path in sorted(out.rglob("*")):
         name = str(path.relative_to(out))
-        if path.suffix in (".safetensors", ".parquet") and "checkpoints" not in name:
+        if "checkpoints" in name or name.startswith("pretrained/"):
+            continue  # a training in between, which a finished run does not open again
+        if path.suffix in (".safetensors", ".parquet") or name == "table.md":
             found[name] = path.read_bytes()
-        elif path.name == "metrics.jsonl":
-            rows = [json.loads(line) for line in path.read_text().splitlines()]
-            found[name] = [{k: v for k, v in row.items() if k not in TIMES | {"check"}}
-                           for row in rows]  # fmt: skip
+        if name == "results.json":
+            found[name] = timeless(json.loads(path.read_text()))
+        if path.name == "metrics.jsonl":
+            found[name] = [timeless(json.loads(line)) for line in path.read_text().splitlines()]
     return found
+
+
+def timeless(values: Any) -> Any:
+    """Nested values without the times that they took, and the digests of these."""
+    if isinstance(values, list):
+        return [timeless(value) for value in values]
+    if isinstance(values, dict):
+        return {key: timeless(value) for key, value in values.items() if key not in TIMES}
+    return values
 
 
 def damage(path: Path, choose: random.Random) -> str:
@@ -52,8 +64,9 @@ def test_damage_at_two_hundred_places(recipe, tmp_path, capsys):
     assert results(tmp_path / "again") == expected and len(expected) > 2
     choose, outcomes = random.Random(1), {"equal": 0, "warned": 0, "refused": 0}
     files = sorted(p.relative_to(whole) for p in whole.rglob("*") if p.is_file())
+    files = [path for path in files if path.parts[0] != "pretrained"]
     out = tmp_path / "damaged"
-    for k in range(PLACES if recipe == "jet_mass" else PLACES // 4):
+    for k in range(PLACES if recipe == "jet_mass" else PLACES // 10):
         shutil.copytree(whole, out)
         what = damage(out / files[k % len(files)], choose)
         capsys.readouterr()
@@ -70,4 +83,4 @@ def test_damage_at_two_hundred_places(recipe, tmp_path, capsys):
             outcomes["warned" if warned else "equal"] += 1
         shutil.rmtree(out)
     print(recipe, outcomes)
-    assert sum(outcomes.values()) >= PLACES // 4
+    assert sum(outcomes.values()) >= PLACES // 10
