@@ -99,6 +99,15 @@ def test_kinematics_alone_are_refused_by_the_models_that_need_more(cases, tiny, 
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("name", "rows"),
+    [("top_le.h5", 6), ("top_be.h5", 6), ("jetnet_be.h5", 40), ("energyflow.npz", 40)],
+)
+def test_the_kinematic_model_tags_them(cases, name, rows):
+    scores = JetTagger.from_pretrained("jets-kin").predict(cases / name)
+    assert scores.shape == (rows, 6) and np.isfinite(scores).all()
+
+
 def test_an_absurd_header_is_one_line(cases, tmp_path, capsys):
     arguments = [str(cases / "list_of_struct.parquet"), "-o", str(tmp_path / "o.parquet")]
     model = str(cases / "tiny_absurd_dim.safetensors")

@@ -223,3 +223,17 @@ def test_shipped_model_on_shipped_jets():
     values = {name: value for name, value in found.items() if isinstance(value, float)}
     assert values["auc_Tbqq"] > 0.985 and values["auc_Hbb"] > 0.985
     assert values["auc_Wqq"] > 0.93 and values["accuracy"] > 0.75
+
+
+def test_shipped_kinematic_model_on_momenta_alone():
+    from sciml.jets import metrics
+    from sciml.jets.columns import MOMENTUM
+    from sciml.jets.io import read
+    from sciml.jets.sample import shipped
+
+    tagger = JetTagger.from_pretrained("jets-kin")
+    labels = [f"label_{name}" for name in tagger.classes]
+    events = read(shipped("test"), [*MOMENTUM, *labels])[:800]
+    truth = np.stack([np.asarray(events[name]) for name in labels], 1).argmax(1)
+    found = metrics.evaluate(tagger.predict(events), truth, tagger.classes, bootstraps=2)
+    assert found["auc_Tbqq"] > 0.96 and found["auc_Hgg"] > 0.9

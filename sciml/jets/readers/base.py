@@ -12,6 +12,7 @@ import awkward as ak
 import numpy as np
 
 from sciml.errors import InputError, nearest
+from sciml.jets.columns import IDENTITY, MOMENTUM, TRACK
 
 
 class Reader(ABC):
@@ -82,7 +83,10 @@ class Reader(ABC):
 
     def require(self, columns: Sequence[str]) -> None:
         """Raises an `InputError` that names every column of these that the file lacks."""
-        require(columns, self.columns, self.path, self.hint)
+        hint, missing = self.hint, set(columns) - set(self.columns)
+        if missing and missing <= {*TRACK, *IDENTITY} and set(MOMENTUM) <= set(self.columns):
+            hint = hint or "The model jets-kin reads momenta alone"
+        require(columns, self.columns, self.path, hint)
 
     def empty(self, columns: list[str]) -> ak.Array:
         """No jets, with these columns in the types that they have."""
