@@ -8,7 +8,9 @@ macros. Format: GSRC Bookshelf, and the ISPD 2005 and 2011 placement contests.
 
 from __future__ import annotations
 
+import math
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -177,7 +179,20 @@ def read_bookshelf(
     fields["x"], fields["y"] = fields["x"] + w / 2, fields["y"] + h / 2
     fields["canvas"] = _canvas(fields, rows, w, h)
     stem = path.name.split(".")[0]
-    return build(path, name=stem, rows=rows, **fields)
+    return build(path, name=stem, rows=rows, unit_um=_unit(files[".nodes"]), **fields)
+
+
+def _unit(path: Path) -> float:
+    """Micrometres of a unit: `# unit: 0.0005 um` in front of the nodes, 1 without it."""
+    head = read_bytes(path)[:1000].tobytes().decode("utf-8", "replace")
+    found = re.search(r"^# unit: (\S+) um\s*$", head, re.MULTILINE)
+    try:
+        unit = float(found[1]) if found else 1.0
+    except ValueError:
+        unit = math.nan
+    if not 1e-6 <= unit <= 1e6:
+        raise InputError("`# unit:` must be 1e-6 to 1e6 um", where=path)
+    return unit
 
 
 def _canvas(fields: dict[str, Any], rows: Rows | None, w: np.ndarray, h: np.ndarray) -> Canvas:

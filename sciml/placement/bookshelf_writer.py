@@ -10,6 +10,7 @@ import numpy as np
 from sciml.errors import InputError
 from sciml.paths import atomic_write
 from sciml.placement.constraints import UPRIGHT, without
+from sciml.placement.def_update import Origin
 from sciml.placement.design import ORIENTATIONS, PORT, Design, Rows
 
 
@@ -17,8 +18,27 @@ def _number(value: float) -> str:
     return str(int(value)) if float(value).is_integer() else repr(float(value))
 
 
+def in_database_units(design: Design) -> Design:
+    """A design that comes from a DEF in its database units, so that lengths are whole numbers.
+
+    (Offsets of pins from a centre may be halves.) Where a LEF is finer than its DEF, in a whole
+    part of them. Other designs stay as they are.
+    """
+    if not isinstance(design.origin, Origin):
+        return design
+    corners = [design.x - design.size()[0] / 2, design.y - design.size()[1] / 2]
+    lengths = np.concatenate([design.width, design.height, *corners])
+    finer = [f for f in (1, 2, 5, 10, 20, 50, 100) if _whole(lengths * design.origin.units * f)]
+    return design.rescaled(design.origin.units * (finer or [1])[0])
+
+
+def _whole(values: np.ndarray) -> bool:
+    return bool(np.abs(values - np.round(values)).max(initial=0.0) < 1e-5)
+
+
 def write_pl(design: Design, path: str | os.PathLike[str]) -> None:
     """The placement alone: lower-left corners, orientation, /FIXED."""
+    design = in_database_units(design)
     width, height = design.size()
     left, bottom = design.x - width / 2, design.y - height / 2
     lines = ["UCLA pl 1.0", ""]
@@ -36,11 +56,13 @@ def write_pl(design: Design, path: str | os.PathLike[str]) -> None:
 def write_bookshelf(design: Design, path: str | os.PathLike[str]) -> list[Path]:
     """Write .aux, .nodes, .nets, .pl, .scl and .wts with the stem of `path`; returns the files.
 
-    A movable soft or hard macro stays movable; names with blanks or a leading # cannot be said in
+    What comes from a DEF is in its database units, which a comment in the .nodes tells; a movable
+    soft or hard macro stays movable; names with blanks or a leading # cannot be said in
     this format and are rejected.
     """
     path = Path(path)
     without(design.constraints, "Bookshelf")
+    design = in_database_units(design)
     stem = path.parent / path.name.split(".aux")[0]
     names = list(design.names)
     for name in names:
@@ -54,7 +76,8 @@ def write_bookshelf(design: Design, path: str | os.PathLike[str]) -> list[Path]:
     files = {e: Path(f"{stem}.{e}") for e in ("aux", "nodes", "nets", "wts", "pl", "scl")}
     terminals = design.fixed
     ni = (design.kind == PORT) & (design.width * design.height > 0)
-    lines = ["UCLA nodes 1.0", "", f"NumNodes : {design.nodes}",
+    unit = [] if design.unit_um == 1 else [f"# unit: {design.unit_um!r} um"]
+    lines = ["UCLA nodes 1.0", *unit, "", f"NumNodes : {design.nodes}",
              f"NumTerminals : {int(terminals.sum())}"]  # fmt: skip
     for i, name in enumerate(names):
         kind = ("\tterminal_NI" if ni[i] else "\tterminal") if terminals[i] else ""

@@ -155,6 +155,9 @@ def place(
 ) -> int:
     """Place a design within a budget. Ctrl-C ends early and writes the best legal result.
 
+    Exit code 1 if what was to be moved breaks a rule in the end; the file is written all the same.
+    A DEF comes out as it was but for places: its LEF files fit, give them with --lef.
+
     Args:
         design: A .aux, .pb.txt, .def or a folder with one of them.
         output: A file (.plc, .pl, .aux, .pb.txt or .def) or a folder for the result.
@@ -202,13 +205,14 @@ def place(
         files = _write(placed.design, target)
         if not placed.stopped:
             state.unlink(missing_ok=True)
-    if not placed.scores["legal"]:
+    if placed.violations:
+        print(f"the result is not legal: {_first(placed.violations)}; `sciml placement check` "
+              "with it names all", file=sys.stderr)  # fmt: skip
+    elif not placed.scores["legal"]:
         from sciml.placement.legality import check as check_design
 
         problems = check_design(placed.design, found).problems
-        more = f" (and {len(problems) - 1:,} more)" if len(problems) > 1 else ""
-        print(f"the result is not legal: {problems[0]}{more}; `sciml placement check {design}` "
-              "with it says all", file=sys.stderr)  # fmt: skip
+        print(f"not legal is what was not to be moved: {_first(problems)}", file=sys.stderr)
     if json:
         print(json_module.dumps(placed.scores))
     else:
@@ -217,7 +221,12 @@ def place(
         if placed.stopped:
             more = "; the same command with --resume goes on" if state.exists() else ""
             print(f"stopped early{more}")
-    return 0
+    return 1 if placed.violations else 0
+
+
+def _first(problems: list[str], most: int = 3) -> str:
+    more = len(problems) - most
+    return "; ".join(problems[:most]) + (f" (and {more:,} more)" if more > 0 else "")
 
 
 def convert(

@@ -133,16 +133,17 @@ def problem(
     grid, canvas = design.grid, design.canvas
     gw, gh = canvas.width / grid.columns, canvas.height / grid.rows
     cells = grid.columns * grid.rows
+    unit = design.unit_um  # routes are counted a micrometre
     hard, soft = int((design.kind == MACRO).sum()), int((design.kind == SOFT).sum())
     return Problem(
         columns=grid.columns,
         rows=grid.rows,
         cell_width=gw,
         cell_height=gh,
-        scale_h=1 / (gh * grid.routes_horizontal),
-        scale_v=1 / (gw * grid.routes_vertical),
-        block_h=float(grid.macro_routes_horizontal),
-        block_v=float(grid.macro_routes_vertical),
+        scale_h=1 / (gh * unit * grid.routes_horizontal),
+        scale_v=1 / (gw * unit * grid.routes_vertical),
+        block_h=grid.macro_routes_horizontal * unit,
+        block_v=grid.macro_routes_vertical * unit,
         smooth=grid.smooth,
         robust=int(robust),
         top_density=int(0.1 * cells) if cells >= 10 else 0,

@@ -233,6 +233,12 @@ def _lef_lines(cells: dict[Signature, str], design: Design, scale: float, units:
             lines += ["    PORT", "      LAYER metal1 ;", f"      RECT {x!r} {y!r} {x!r} {y!r} ;"]
             lines += ["    END", f"  END P{k}"]
         lines.append(f"END {name}")
+    mirrors = [{k for k in ("FN", "FS") if allowed >> ORIENTATIONS.index(k) & 1}
+               for kind, *_, allowed, _, _ in cells if kind == CELL]  # fmt: skip
+    if {"FN"} in mirrors and not any("FS" in m for m in mirrors):
+        # A library that never says X would be taken for one that means it: see `def_rules`.
+        lines += ["MACRO MIRRORED", "  CLASS CORE ;", "  SIZE 0 BY 0 ;", "  SYMMETRY X Y ;",
+                  "END MIRRORED"]  # fmt: skip
     return [*lines, "END LIBRARY"]
 
 

@@ -127,6 +127,8 @@ class Design:
     source: str = ""
     canvas_from: str = "file"
     """ "plc" or "file": stated there; "derived": guessed from the extent; "given": by the user."""
+    origin: object | None = None
+    """A `def_update.Origin`, where the design is a DEF's: it is written back into that."""
     constraints: Constraints | None = None
     """What the files say about where and how nodes may stand; None: nothing but rows."""
 
@@ -172,6 +174,28 @@ class Design:
             y=np.array(y, np.float64),
             orientation=np.array(turned, np.int8),
         )
+
+    def rescaled(self, scale: float) -> Design:
+        """The same design in another unit: lengths times `scale`, to six digits behind the point.
+
+        Without `constraints` and `origin`.
+        """
+
+        def times(values: np.ndarray) -> np.ndarray:
+            return np.round(values * scale, 6)
+
+        canvas, rows = self.canvas, self.rows
+        edges = np.array([canvas.x0, canvas.y0, canvas.x1, canvas.y1])
+        if rows is not None:
+            lengths = {
+                key: times(getattr(rows, key)) for key in ("y", "height", "x0", "x1", "site")
+            }
+            rows = replace(rows, **lengths)
+        keys = ("x", "y", "width", "height", "pin_dx", "pin_dy")
+        return replace(
+            self, canvas=Canvas(*times(edges).tolist()), rows=rows, origin=None, constraints=None,
+            unit_um=self.unit_um / scale, **{key: times(getattr(self, key)) for key in keys},
+        )  # fmt: skip
 
     def copy(self) -> Design:
         return copy.deepcopy(self)

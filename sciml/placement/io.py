@@ -141,6 +141,8 @@ def write_design(design: Design, path: str | os.PathLike[str]) -> list[Path]:
         from sciml.placement.protobuf_netlist import write_netlist, write_plc
 
         without(design.constraints, "Circuit Training's format")
+        if design.unit_um != 1:  # this format is in micrometres
+            design = design.rescaled(design.unit_um)
         index = write_netlist(design, path)
         plc = path.parent / (path.name.split(".")[0] + ".plc")
         write_plc(replace(design, plc_index=index), plc)

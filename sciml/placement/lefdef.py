@@ -22,6 +22,7 @@ from numba import njit
 from sciml.errors import InputError, unknown
 from sciml.placement.constraints import inside_polygon
 from sciml.placement.def_rules import read_rules
+from sciml.placement.def_update import Origin
 from sciml.placement.design import (
     CELL,
     MACRO,
@@ -191,7 +192,9 @@ def read_def(path: str | os.PathLike[str], lef: Sequence[str | os.PathLike[str]]
     if file.miscounted:
         warnings.warn(f"{path}: {'; '.join(file.miscounted)}: read as they stand", stacklevel=2)
     name = text[int(words[0]) + 1] if len(words) and words[0] + 1 < len(text) else "design"
-    return build(path, name=name, names=all_names, canvas=die, rows=rows, **fields, **nets)
+    design = build(path, name=name, names=all_names, canvas=die, rows=rows, **fields, **nets)
+    design.origin = Origin.of(design, Path(path), units, first_port)
+    return design
 
 
 def _first_number(file: _Def, word: str, at: int, what: str, default: float) -> float:
@@ -305,7 +308,7 @@ def _components(file: _Def, library: Library, units: float) -> tuple[list[str], 
         if model not in library.macros:
             raise InputError(
                 f"component {names[k]!r} is a {model!r}, which is in no LEF", where=file.path,
-                hint="Give the library with --lef",
+                hint="Give the library with --lef; what was placed in a DEF needs that DEF's",
             )  # fmt: skip
     cells = [library.macros[m] for m in models]
     kinds = {"BLOCK": MACRO, "BLOCK SOFT": SOFT, "BLOCK BLACKBOX": MACRO, "PAD": MACRO}
@@ -459,7 +462,14 @@ def _nets(
 
 
 def write_def(design: Design, path: str | os.PathLike[str]) -> list[Path]:
-    """Write a DEF and beside it a LEF with the cells it needs; returns both paths."""
+    """Write a DEF; returns the files.
+
+    A design that was read from a DEF is that file with other places. Else the DEF is made, and
+    beside it a LEF with the cells that it needs.
+    """
+    from sciml.placement.def_update import update
     from sciml.placement.def_writer import write
 
+    if isinstance(design.origin, Origin) and design.origin.holds(design):
+        return update(design, Path(path))
     return write(design, Path(path))

@@ -55,6 +55,8 @@ class Verdict:
 
     problems: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    nodes: list[tuple[int, ...]] = field(default_factory=list)
+    """Of every problem, the indices of the nodes that it is about."""
     unplaced: int = 0
     overlaps: int = 0
     overlap_area: float = 0.0
@@ -76,9 +78,21 @@ class Verdict:
         return {"legal": self.legal, **counts, "overlap_area": self.overlap_area,
                 "problems": self.problems, "notes": self.notes}  # fmt: skip
 
-    def add(self, rule: str, line: str) -> None:
+    def add(self, rule: str, line: str, *nodes: int) -> None:
         setattr(self, rule, getattr(self, rule) + 1)
+        self.say(line, *nodes)
+
+    def say(self, line: str, *nodes: int) -> None:
         self.problems.append(line)
+        self.nodes.append(nodes)
+
+    def among(self, chosen: np.ndarray, but: np.ndarray) -> list[str]:
+        """The problems that a `chosen` node has a part in and no node of `but` (masks)."""
+        return [
+            line
+            for line, nodes in zip(self.problems, self.nodes, strict=True)
+            if any(chosen[i] for i in nodes) and not any(but[i] for i in nodes)
+        ]
 
 
 @njit(cache=True)
@@ -185,7 +199,7 @@ def check(design: Design, reference: Design | None = None, tolerance: float = TO
     hard = (design.kind == MACRO) | (design.kind == CELL)
     if design.constraints is not None:
         for i in np.flatnonzero(hard & design.constraints.unplaced).tolist():
-            verdict.add("unplaced", f"{names[i]!r} is not placed")
+            verdict.add("unplaced", f"{names[i]!r} is not placed", i)
         hard &= ~design.constraints.unplaced
     solid = np.flatnonzero(hard & (design.width * design.height > 0))
     width, height = design.size()
@@ -194,12 +208,13 @@ def check(design: Design, reference: Design | None = None, tolerance: float = TO
     count, area, pairs, found = overlapping(x[solid], y[solid], width[solid], height[solid], strip)
     verdict.overlaps, verdict.overlap_area = count, area
     for a, b in solid[pairs].tolist():
-        verdict.problems.append(f"{names[a]!r} and {names[b]!r} overlap")
+        verdict.say(f"{names[a]!r} and {names[b]!r} overlap", a, b)
     if count > len(pairs):
         named = np.unique(pairs)
         rest = np.setdiff1d(np.flatnonzero(found), named)
-        verdict.problems += [f"{names[int(i)]!r} overlaps others" for i in solid[rest]]
-        verdict.problems.append(f"... at least {count:,} overlapping pairs in all")
+        for i in solid[rest].tolist():
+            verdict.say(f"{names[i]!r} overlaps others", i)
+        verdict.say(f"... at least {count:,} overlapping pairs in all")
 
     boxes = np.stack([x - width / 2, y - height / 2, x + width / 2, y + height / 2], 1)
     canvas, rules = design.canvas, design.constraints
@@ -209,7 +224,7 @@ def check(design: Design, reference: Design | None = None, tolerance: float = TO
     what = "canvas" if rules is None else "die"
     for i in solid[~_inside(boxes[solid], die, tolerance)].tolist():
         fixed = " (fixed)" if design.fixed[i] else ""
-        verdict.add("outside", f"{names[i]!r} is outside the {what}{fixed}")
+        verdict.add("outside", f"{names[i]!r} is outside the {what}{fixed}", i)
     if reference is not None:
         fixed_away = reference.fixed & (
             (np.abs(x - reference.x) > tolerance)
@@ -217,7 +232,7 @@ def check(design: Design, reference: Design | None = None, tolerance: float = TO
             | (design.orientation != reference.orientation)
         )
         for i in np.flatnonzero(fixed_away).tolist():
-            verdict.add("moved", f"fixed node {names[i]!r} was moved")
+            verdict.add("moved", f"fixed node {names[i]!r} was moved", i)
     if design.rows is not None and len(design.rows):
         _check_rows(design, solid[design.kind[solid] == CELL], verdict, tolerance)
     if rules is not None:
@@ -343,11 +358,11 @@ def _check_rows(design: Design, cells: np.ndarray, verdict: Verdict, tolerance: 
             supply[part] |= UPRIGHT[rows.orientation[np.maximum(above, 0)]] != expected
     movable = ~design.fixed[cells]
     for i in cells[movable & (row < 0)].tolist():
-        verdict.add("off_row", f"cell {names[i]!r} is not on a row")
+        verdict.add("off_row", f"cell {names[i]!r} is not on a row", i)
     for i in cells[movable & (row >= 0) & ~whole].tolist():
-        verdict.add("off_row", f"cell {names[i]!r} is not on whole rows one above the other")
+        verdict.add("off_row", f"cell {names[i]!r} is not on whole rows one above the other", i)
     for i in cells[movable & (row >= 0) & ~on_site].tolist():
-        verdict.add("off_site", f"cell {names[i]!r} is not on a site")
+        verdict.add("off_site", f"cell {names[i]!r} is not on a site", i)
     # Orientation: as the row's; an even number of rows only cares about the supply below.
     free = np.zeros(len(rows), bool) if rows.any_turn is None else rows.any_turn
     turn, of_row = design.orientation[cells], rows.orientation[np.maximum(row, 0)]
@@ -363,7 +378,7 @@ def _check_rows(design: Design, cells: np.ndarray, verdict: Verdict, tolerance: 
         if even[k] or supply[k]:
             line = (f"cell {name!r} of {levels[k]} rows' height has the wrong supply below: "
                     f"it starts in a row {needed}")  # fmt: skip
-        verdict.add("turned", line)
+        verdict.add("turned", line, int(cells[k]))
 
 
 def _usable(design: Design, cells: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -392,7 +407,7 @@ def _check_turns(design: Design, solid: np.ndarray, verdict: Verdict) -> None:
         turned = ORIENTATIONS[design.orientation[i]]
         can = [o for k, o in enumerate(ORIENTATIONS) if rules.allowed[i] >> k & 1]
         verdict.add("turned", f"{design.names[i]!r} is turned {turned}: its SYMMETRY allows "
-                              f"{' '.join(can)}")  # fmt: skip
+                              f"{' '.join(can)}", i)  # fmt: skip
 
 
 def _check_blockages(
@@ -416,7 +431,8 @@ def _check_blockages(
             if (w * h).sum() > blocks.density[k] * room * (1 + 1e-9) + tolerance:
                 verdict.add("blocked", f"PARTIAL placement blockage {_shown(box)} is "
                             f"{(w * h).sum() / room:.4g} full, {blocks.density[k]:g} is allowed: "
-                            + ", ".join(repr(names[int(i)]) for i in cells))  # fmt: skip
+                            + ", ".join(repr(names[int(i)]) for i in cells),
+                            *cells.tolist())  # fmt: skip
             continue
         soft = "" if blocks.kind[k] == HARD else "SOFT "
         for i in inside.tolist():
@@ -425,7 +441,7 @@ def _check_blockages(
                                      f"{_shown(box)}")  # fmt: skip
             elif not (soft and rules.late[i]):
                 verdict.add("blocked", f"{names[i]!r} is in the {soft}placement blockage "
-                                       f"{_shown(box)}")  # fmt: skip
+                                       f"{_shown(box)}", i)  # fmt: skip
 
 
 def _check_halos(
@@ -445,7 +461,7 @@ def _check_halos(
             both = rules.halo[j].any() and not (rules.halo_soft[j] and rules.late[i])
             if both and j < i and len(_touching(boxes[i : i + 1], other, tolerance)):
                 continue
-            verdict.add("halos", f"{names[j]!r} is in the halo of {names[i]!r}")
+            verdict.add("halos", f"{names[j]!r} is in the halo of {names[i]!r}", j, i)
 
 
 def _check_regions(
@@ -461,7 +477,7 @@ def _check_regions(
             if region.kind == GUIDE:
                 verdict.notes.append(f"{names[i]!r} is outside its GUIDE region {region.name!r}")
             else:
-                verdict.add("regions", f"{names[i]!r} is outside its region {region.name!r}")
+                verdict.add("regions", f"{names[i]!r} is outside its region {region.name!r}", i)
         if region.kind != FENCE:
             continue
         others = solid[rules.region[solid] != k]
@@ -470,4 +486,4 @@ def _check_regions(
         }
         for i in sorted(strangers):
             verdict.add("regions", f"{names[i]!r} is no member of the FENCE region "
-                                   f"{region.name!r} that it is in")  # fmt: skip
+                                   f"{region.name!r} that it is in", i)  # fmt: skip

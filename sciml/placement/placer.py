@@ -33,6 +33,9 @@ class Placed:
     scores: dict[str, Any]
     history: list[dict[str, float]] = field(default_factory=list)
     stopped: bool = False
+    violations: list[str] = field(default_factory=list)
+    """What is not legal of what was to be moved, but for what may move in a later call (cells are
+    no obstacle to macros); `scores["legal"]` is about everything."""
 
 
 def score(design: Design, reference: Design | None = None) -> dict[str, Any]:
@@ -149,7 +152,11 @@ def place(
             result = snapped  # else sizes or distances are no whole steps of the grid
     scores = score(result, original)
     scores |= {"cpu_seconds": time.process_time() - began, "evaluations": evaluations}
-    return Placed(result, scores, history, stopped)
+    violations = []
+    if not scores["legal"]:
+        later = design.fixed & ~original.fixed
+        violations = check(result, original).among(~design.fixed, later)
+    return Placed(result, scores, history, stopped, violations)
 
 
 def _with_fixed_cells(design: Design) -> Design:
