@@ -72,7 +72,11 @@ def test_pair_features_equal_the_published_values(shared, n):
     p4 = torch.from_numpy(stored["vectors"][row, :, :n].T.copy())
     ours = all_pairs(p4[None])[0].permute(2, 0, 1).numpy()
     theirs = stored[f"pair_features_n{n}"]
-    assert np.abs(ours[:3] - theirs[:3]).max() < 1e-5
+    # Delta R is a difference of angles in single precision: its logarithm is as sure as it is large.
+    rounding = 4 * np.finfo(np.float32).eps / np.exp(theirs[2])
+    apart = ~np.eye(n, dtype=bool)
+    assert (np.abs(ours[:3] - theirs[:3]) < 1e-5 + rounding)[:, apart].all()
+    assert np.abs(ours[:3] - theirs[:3])[:, ~apart].max() < 1e-5
     # ln m2 of (nearly) massless collinear pairs is round-off: compare where it is not
     firm = theirs[3] > math.log(1e-2)
     assert np.abs(ours[3] - theirs[3])[firm].max(initial=0) < 1e-2
