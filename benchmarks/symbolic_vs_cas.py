@@ -377,10 +377,11 @@ class Record:
             lines.append([kind, *cells])
         head = (
             f"Solved within {LIMIT:.0f} CPU seconds and confirmed. In brackets: the rules on the"
-            " very same rows, where they are not all. Hybrid: the rules, then the network; rows that"
-            f" the rules solve within {AT_ONCE:g} s are taken over from their column. Kamke, ODE1"
-            " and ODE2 are differential equations, with a network that is not shipped (the tutorial"
-            " says how it was trained); of solved: variants of integrals that the rules solved."
+            " very same rows, where they are not all. Hybrid: the rules, then the network; rows"
+            f" that the rules solve within {AT_ONCE:g} s are taken over from their column. Kamke,"
+            " ODE1 and ODE2 are differential equations, with a network that is not shipped (the"
+            " tutorial says how it was trained); of solved: variants of integrals that the rules"
+            " solved."
             "\n\n"
         )
         return head + markdown.table(["rows", *names], lines)
