@@ -102,7 +102,9 @@ def former(package: str, module: str) -> Callable[[str], Any]:
     """`__getattr__` of a package that was a module: its names are those of `module` in it."""
 
     def get(name: str) -> Any:
-        if not name.startswith("__"):
+        # Of its own modules the package is asked while they are being imported: `module` may be one
+        # of those that import them.
+        if not name.startswith("__") and importlib.util.find_spec(f"{package}.{name}") is None:
             found = importlib.import_module(f"{package}.{module}")
             if hasattr(found, name):
                 return getattr(found, name)

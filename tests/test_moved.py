@@ -2,12 +2,14 @@
 
 import importlib.util
 import sys
+from pathlib import Path
 
 import pytest
 
 import sciml.moved as moved
 
 
+@pytest.mark.filterwarnings("ignore:sciml.symbolic.ansatz is now")  # of the package above
 @pytest.mark.parametrize(
     ("old", "new"),
     [
@@ -53,3 +55,22 @@ def test_nonsense_stays_unknown() -> None:
             importlib.import_module(path)
     with pytest.raises(ImportError):
         exec("from sciml.protein.contacts import nonsense", {})
+
+
+@pytest.mark.parametrize(
+    "package",
+    ["protein.contacts", "symbolic.algebra", "symbolic.definite", "symbolic.generate",
+     "symbolic.ode", "symbolic.regression"],
+)  # fmt: skip
+def test_modules_of_a_package_are_importable_first(package: str, monkeypatch) -> None:
+    """Asked for one of its own modules, a package imports no other, which may need that one."""
+    found = importlib.import_module(f"sciml.{package}")
+    own = [path.stem for path in Path(found.__path__[0]).glob("*.py") if path.stem != "__init__"]
+
+    def refuse(name: str) -> None:
+        raise AssertionError(f"{name} is imported")
+
+    monkeypatch.setattr(moved.importlib, "import_module", refuse)
+    for name in own:
+        with pytest.raises(AttributeError):
+            found.__getattr__(name)
