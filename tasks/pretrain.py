@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
-import importlib.util
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -46,7 +45,13 @@ from sciml.train.log import read_metrics
 from sciml.train.parallel import rank_and_world
 from sciml.train.sampler import move
 
-SCIENCES = ("jets", "protein", "symbolic", "placement")
+READERS = (
+    "sciml.jets.pretraining",
+    "sciml.protein.contacts.pretraining",
+    "sciml.symbolic.neural.pretraining",
+    "sciml.placement.pretraining",
+)
+"""The modules with the readers of each science."""
 
 
 @dataclass(frozen=True)
@@ -136,10 +141,8 @@ def main(config: Config, out: Path) -> None:
 def readers() -> dict[str, Any]:
     """Every reader by kind and by suffix: those of the sciences, and graphs."""
     found: dict[str, Any] = {"graphs": read_graphs, ".npz": read_graphs}
-    for science in SCIENCES:
-        name = f"sciml.{science}.pretraining"
-        if importlib.util.find_spec(name) is not None:
-            found |= importlib.import_module(name).READERS
+    for module in READERS:
+        found |= importlib.import_module(module).READERS
     return found
 
 

@@ -42,14 +42,19 @@ def nodes(tree: Tree) -> int:
 
 def evaluate(tree: Tree, X: Array) -> Array:
     """[n] values of a tree at the rows of X; nan or inf where it is not defined."""
+    with np.errstate(all="ignore"):
+        return _values(tree, X)
+
+
+def _values(tree: Tree, X: Array) -> Array:
     kind = tree[0]
     if kind == "x":
         return X[:, tree[1]]
     if kind == "c":
         return np.full(len(X), tree[1])
     if kind in BINARY:
-        return BINARY[kind](evaluate(tree[1], X), evaluate(tree[2], X))
-    return UNARY[kind](evaluate(tree[1], X))
+        return BINARY[kind](_values(tree[1], X), _values(tree[2], X))
+    return UNARY[kind](_values(tree[1], X))
 
 
 def to_expr(tree: Tree, names: Sequence[str]) -> Expr:

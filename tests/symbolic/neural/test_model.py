@@ -49,7 +49,7 @@ def test_it_learns_and_survives_the_disk(tmp_path: Path) -> None:
         loss = model(batch)["loss"]
         loss.backward()
         optimiser.step()
-    assert float(loss) < 0.1
+    assert loss.item() < 0.1
     assert parse("sin(x)") in model.propose([parse("cos(x)")], 2)[0]
     file = model.save(tmp_path / "m")
     again = Seq2Seq.from_pretrained(file)
