@@ -19,6 +19,13 @@ from typing import Any
 from sciml.paths import PACKAGE
 
 RENAMED = {
+    "jets": {
+        "events": "simulation.events",
+        "part": "networks.particle_transformer",
+        "part_pairs": "networks.particle_transformer_pairs",
+        "weaver_config": "weaver.config",
+        "weaver_weights": "weaver.event_weights",
+    },
     "protein": {
         "alignment_io": "io.alignment_files",
         "alphafold_weights": "alphafold.official_weights",
@@ -65,10 +72,18 @@ def place(path: str) -> str | None:
         return None
     if new := RENAMED[domain].get(old):
         return f"sciml.{domain}.{new}"
-    found = list((PACKAGE / domain).rglob(f"{old}.py")) if old.isidentifier() else []
+    if not old.replace(".", "_").isidentifier():
+        return None
+    file = old.replace(".", "/")
+    found = [
+        path
+        for form in ("{}.py", "{}/__init__.py")
+        for path in (PACKAGE / domain).rglob(form.format(file))
+    ]
     if len(found) != 1:
         return None
-    return ".".join(("sciml", *found[0].relative_to(PACKAGE).with_suffix("").parts))
+    parts = found[0].relative_to(PACKAGE).with_suffix("").parts
+    return ".".join(("sciml", *parts)).removesuffix(".__init__")
 
 
 class Finder(MetaPathFinder, Loader):
@@ -102,7 +117,8 @@ def former(package: str, module: str) -> Callable[[str], Any]:
     """`__getattr__` of a package that was a module: its names are those of `module` in it."""
 
     def get(name: str) -> Any:
-        if not name.startswith("__"):
+        inside = importlib.util.find_spec(f"{package}.{name}")  # a module of the package itself
+        if not name.startswith("__") and inside is None:
             found = importlib.import_module(f"{package}.{module}")
             if hasattr(found, name):
                 return getattr(found, name)

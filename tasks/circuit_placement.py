@@ -31,10 +31,11 @@ from typing import Annotated, Any
 import numpy as np
 import torch
 
-from sciml import kept, own
-from sciml.claims import settings_file
+from sciml import own
 from sciml.config import Range
-from sciml.jsons import dumps
+from sciml.files import kept
+from sciml.files.claims import settings_file
+from sciml.files.jsons import dumps
 from sciml.paths import atomic_write
 from sciml.placement.annealing import Annealer, AnnealingConfig, zero_start
 from sciml.placement.cost import proxy_cost

@@ -18,6 +18,9 @@ import sciml.moved as moved
         ("sciml.symbolic.expression", "sciml.symbolic.expr.expression"),
         ("sciml.symbolic.ansatz.field", "sciml.symbolic.algebra.field"),
         ("sciml.symbolic.ode_api", "sciml.symbolic.ode.api"),
+        ("sciml.jets.io", "sciml.jets.data.io"),
+        ("sciml.jets.readers.root", "sciml.jets.data.readers.root"),
+        ("sciml.jets.weaver_config", "sciml.jets.weaver.config"),
     ],
 )
 def test_an_old_path_is_the_same_module(old: str, new: str) -> None:
@@ -33,6 +36,7 @@ def test_an_old_path_is_the_same_module(old: str, new: str) -> None:
     [
         ("sciml.protein.contacts", "ContactNet"), ("sciml.symbolic.ode", "order_of"),
         ("sciml.symbolic.regression", "SymbolicRegressor"), ("sciml.symbolic.generate", "make"),
+        ("sciml.jets.weaver", "read_state"), ("sciml.jets.networks", "TrunkNetwork"),
     ],
 )  # fmt: skip
 def test_a_package_that_was_a_module_keeps_its_names(package: str, name: str) -> None:

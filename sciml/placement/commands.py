@@ -178,7 +178,7 @@ def place(
         resume: Go on with a search that was interrupted (its state lies beside the output).
         json: Print one JSON object.
     """
-    from sciml.locks import locked_file
+    from sciml.files.locks import locked_file
     from sciml.placement.annealing import AnnealingConfig
     from sciml.placement.placer import place as place_design
 
