@@ -236,4 +236,4 @@ def test_shipped_kinematic_model_on_momenta_alone():
     events = read(shipped("test"), [*MOMENTUM, *labels])[:800]
     truth = np.stack([np.asarray(events[name]) for name in labels], 1).argmax(1)
     found = metrics.evaluate(tagger.predict(events), truth, tagger.classes, bootstraps=2)
-    assert found["auc_Tbqq"] > 0.96 and found["auc_Hgg"] > 0.9
+    assert float(found["auc_Tbqq"]) > 0.96 and float(found["auc_Hgg"]) > 0.9  # type: ignore[arg-type]

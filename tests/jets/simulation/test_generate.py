@@ -14,6 +14,7 @@ pytest.importorskip("fastjet")
 
 from sciml.errors import InputError
 from sciml.jets.data import io
+from sciml.jets.data.columns import CLASSES
 from sciml.jets.simulation import cluster, generate, processes
 from sciml.jets.simulation import jet_table as simulation
 
@@ -51,7 +52,7 @@ def test_selection_order_and_kinematics(jets):
 
 def test_labels_and_identities(jets):
     for name, events in jets.items():
-        for label in processes.CLASSES:
+        for label in CLASSES:
             assert ak.all(events[f"label_{label}"] == int(label == name))
         kinds = [events["part_is" + k] for k in ("ChargedHadron", "NeutralHadron", "Photon")]
         kinds += [events.part_isElectron, events.part_isMuon]
