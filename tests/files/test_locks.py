@@ -16,7 +16,7 @@ from sciml.files.locks import NAME, Owner, locked, locked_file, remove_leftovers
 
 HOLD = """
 import sys, time
-from sciml import locks
+from sciml.files import locks
 with (locks.locked_file if sys.argv[2] == "file" else locks.locked)(sys.argv[1]):
     print("locked", flush=True)
     time.sleep(60)
@@ -168,7 +168,7 @@ def test_many_processes_take_over_a_dead_lock_one_at_a_time(tmp_path):
     program = """
 import sys, time
 from pathlib import Path
-from sciml import locks
+from sciml.files import locks
 with locks.locked(sys.argv[1], wait=True):
     inside = Path(sys.argv[1]) / "inside"
     inside.touch(exist_ok=False)
