@@ -6,8 +6,9 @@ This package's rules, its network's proposals (beam 1 and 10), and both (hybrid:
 network in what is left of the time). What the rules solve within a second is the hybrid's, too: the
 network was not reached, so the row is taken over with its time; on every other row the hybrid is
 run from the beginning.
-Every answer, whoever gave it, is read by the whitelist parser and judged by the same verification;
-what it accepts is looked at once more without this package's derivatives and evaluator: SymPy's
+Every answer, whoever gave it, is read by the whitelist parser and judged by the same check; it is
+confirmed, proved or not, if it agrees at every point tried. What agrees is looked at once more
+without this package's derivatives and evaluator: SymPy's
 numbers of F(x + h) - F(x - h) beside the integrand. Each solver has 10 CPU seconds a problem in a
 process of its own, so that other work on the machine counts little; the start of a computer algebra
 system is not counted. Systems that are not installed are left out (Debian: maxima maxima-share
@@ -375,11 +376,12 @@ class Record:
                 cells.append(cell + shown)
             lines.append([kind, *cells])
         head = (
-            f"Solved within {LIMIT:.0f} CPU seconds, verified. In brackets: the rules on the very"
-            " same rows, where they are not all. Hybrid: the rules, then the network; rows that"
-            f" the rules solve within {AT_ONCE:g} s are taken over from their column. Kamke, ODE1"
-            " and ODE2 are differential equations, with a network that is not shipped (the tutorial"
-            " says how it was trained); of solved: variants of integrals that the rules solved."
+            f"Solved within {LIMIT:.0f} CPU seconds and confirmed. In brackets: the rules on the"
+            " very same rows, where they are not all. Hybrid: the rules, then the network; rows"
+            f" that the rules solve within {AT_ONCE:g} s are taken over from their column. Kamke,"
+            " ODE1 and ODE2 are differential equations, with a network that is not shipped (the"
+            " tutorial says how it was trained); of solved: variants of integrals that the rules"
+            " solved."
             "\n\n"
         )
         return head + markdown.table(["rows", *names], lines)

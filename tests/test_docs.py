@@ -35,7 +35,7 @@ def marked(page: Path):
     return pytest.param(page, id=name, marks=[pytest.mark.slow] if slow else [])
 
 
-@pytest.mark.parametrize("page", map(marked, PAGES))
+@pytest.mark.parametrize("page", [marked(page) for page in PAGES])
 def test_every_block_of_a_page_runs(page, tmp_path):
     for arguments in steps(page):
         done = subprocess.run(

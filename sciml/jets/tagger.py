@@ -390,11 +390,12 @@ class JetTagger(nn.Module):
         Args:
             path: .pt, .pth (read without running code) or .safetensors.
             classes: names of the outputs; JetClass's ten if there are ten.
-            neighbours, use_counts, use_pre_activation_pair, remove_self_pair, activation,
-                block_ids_with_attn_mask: what shapes cannot tell; see `weaver.checkpoints.build`.
-                The published JetClass checkpoints of the Particle Transformer need
-                `use_pre_activation_pair=False`: with weaver's own default (True) they load without
-                complaint and give other logits.
+            neighbours, use_counts: of ParticleNet, and with the rest what shapes cannot tell; see
+                `weaver.checkpoints.build`.
+            remove_self_pair, activation, block_ids_with_attn_mask: of the Particle Transformer.
+            use_pre_activation_pair: the published JetClass checkpoints of the Particle Transformer
+                need False: with weaver's own default (True) they load without complaint and give
+                other logits.
 
         Raises:
             InputError: an unreadable file; unknown, missing or misshapen keys, by name.

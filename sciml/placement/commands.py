@@ -29,11 +29,12 @@ def _read(
     lef: Files,
     canvas: tuple[float, float] | None = None,
     grid: tuple[int, int] | None = None,
+    rows: Path | None = None,
 ) -> Design:
     from sciml.placement.io import read_design
 
     with _warnings_as_lines():
-        found = read_design(design, plc=plc, pl=pl, lef=lef)
+        found = read_design(design, plc=plc, pl=pl, lef=lef, rows=rows)
     if canvas is not None:
         if not all(math.isfinite(v) and v > 0 for v in canvas):
             raise InputError(f"--canvas must be two numbers > 0, got {canvas[0]} {canvas[1]}")
@@ -76,6 +77,7 @@ def score(
     plc: Path | None = None,
     pl: Path | None = None,
     lef: Files = (),
+    rows: Path | None = None,
     canvas: tuple[float, float] | None = None,
     grid: tuple[int, int] | None = None,
     json: bool = False,
@@ -87,13 +89,14 @@ def score(
         plc: Circuit Training placement of a .pb.txt.
         pl: Bookshelf placement instead of the one the .aux names.
         lef: Libraries of a .def (default: every .lef beside it).
+        rows: A .def whose rows and die a .pb.txt gets.
         canvas: Width and height, where the files state none.
         grid: Columns and rows of the proxy's grid, where the files state none.
         json: Print one JSON object.
     """
     from sciml.placement.placer import score as score_design
 
-    _show(score_design(_read(design, plc, pl, lef, canvas, grid)), json)
+    _show(score_design(_read(design, plc, pl, lef, canvas, grid, rows)), json)
 
 
 def check(
@@ -101,6 +104,7 @@ def check(
     plc: Path | None = None,
     pl: Path | None = None,
     lef: Files = (),
+    rows: Path | None = None,
     json: bool = False,
 ) -> int:
     """Check a placement against every rule of its files. Exit code 0 legal, 1 not.
@@ -113,14 +117,15 @@ def check(
         plc: The placement to check, of a .pb.txt.
         pl: The placement to check, of a Bookshelf design.
         lef: Libraries of a .def.
+        rows: A .def whose rows and die a .pb.txt gets.
         json: Print one JSON object.
     """
     from sciml.placement.legality import check as check_design
 
-    placed = _read(design, plc, pl, lef)
+    placed = _read(design, plc, pl, lef, rows=rows)
     reference = None
     if pl is not None:
-        reference = _read(design, None, None, lef)
+        reference = _read(design, None, None, lef, rows=rows)
     verdict = check_design(placed, reference)
     if json:
         print(json_module.dumps(verdict.as_dict()))
@@ -139,6 +144,7 @@ def place(
     plc: Path | None = None,
     pl: Path | None = None,
     lef: Files = (),
+    rows: Path | None = None,
     budget: str = "60s",
     seed: int = 0,
     start: Literal["file", "zero"] = "zero",
@@ -164,6 +170,7 @@ def place(
         plc: Circuit Training placement: canvas, grid and fixed places.
         pl: Bookshelf placement to start from.
         lef: Libraries of a .def.
+        rows: A .def whose rows and die a .pb.txt gets.
         budget: CPU time of the search: 60, 60s, 5m.
         seed: Seed of every random choice.
         start: Forget the given places (zero) or start from them (file).
@@ -184,9 +191,9 @@ def place(
 
     if chains < 1 or workers < 1:
         raise InputError("--chains and --workers must be at least 1")
-    found = _read(design, plc, pl, lef, canvas, grid)
+    found = _read(design, plc, pl, lef, canvas, grid, rows)
     target = _target(found, design, output)
-    keep_apart(target, design, plc, pl, policy, *lef)
+    keep_apart(target, design, plc, pl, rows, policy, *lef)
     state = target.parent / f".{target.name}.search.npz"
     with locked_file(target):
         placed = place_design(
@@ -235,6 +242,7 @@ def convert(
     plc: Path | None = None,
     pl: Path | None = None,
     lef: Files = (),
+    rows: Path | None = None,
 ) -> None:
     """Convert a design between Bookshelf, Circuit Training and LEF/DEF.
 
@@ -244,9 +252,10 @@ def convert(
         plc: Circuit Training placement of the source.
         pl: Bookshelf placement of the source.
         lef: Libraries of a .def.
+        rows: A .def whose rows and die a .pb.txt gets.
     """
-    keep_apart(to, source, plc, pl, *lef)
-    for path in _write(_read(source, plc, pl, lef), to):
+    keep_apart(to, source, plc, pl, rows, *lef)
+    for path in _write(_read(source, plc, pl, lef, rows=rows), to):
         print(f"wrote {path}")
 
 
@@ -256,6 +265,7 @@ def draw(
     plc: Path | None = None,
     pl: Path | None = None,
     lef: Files = (),
+    rows: Path | None = None,
     canvas: tuple[float, float] | None = None,
     grid: tuple[int, int] | None = None,
 ) -> None:
@@ -267,13 +277,14 @@ def draw(
         plc: Circuit Training placement.
         pl: Bookshelf placement.
         lef: Libraries of a .def.
+        rows: A .def whose rows and die a .pb.txt gets.
         canvas: Width and height, where the files state none.
         grid: Columns and rows of the maps.
     """
     from sciml.placement.draw import draw_file
 
-    keep_apart(output, design, plc, pl, *lef)
-    draw_file(_read(design, plc, pl, lef, canvas, grid), output)
+    keep_apart(output, design, plc, pl, rows, *lef)
+    draw_file(_read(design, plc, pl, lef, canvas, grid, rows), output)
     print(f"wrote {output}")
 
 

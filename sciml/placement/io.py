@@ -13,10 +13,11 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from sciml.errors import InputError
-from sciml.placement.design import Design
+from sciml.placement.design import MACRO, Design, check_sizes
 
 _FORMATS = "Known: a Bookshelf .aux, a Circuit Training .pb.txt (+ .plc), a .def (+ .lef), a folder"
 
@@ -63,6 +64,7 @@ def read_design(
     plc: str | os.PathLike[str] | None = None,
     pl: str | os.PathLike[str] | None = None,
     lef: Sequence[str | os.PathLike[str]] = (),
+    rows: str | os.PathLike[str] | None = None,
 ) -> Design:
     """Read a design in any known format.
 
@@ -71,6 +73,7 @@ def read_design(
         plc: Circuit Training placement; without it, the only .plc beside the netlist, if any.
         pl: Bookshelf placement that replaces the one the .aux names.
         lef: libraries for a .def; without them, every .lef beside it.
+        rows: a .def whose rows and die a netlist.pb.txt gets, which cannot say any.
 
     Raises:
         InputError: the files are missing, broken or contradict each other.
@@ -81,6 +84,9 @@ def read_design(
     if not path.exists():
         raise InputError("no such file", where=path)
     kind = format_of(path)
+    if rows is not None and kind != "protobuf":
+        raise InputError("--rows belongs to a .pb.txt netlist; this format has its own rows",
+                         where=path)  # fmt: skip
     if kind == "bookshelf":
         from sciml.placement.bookshelf import read_bookshelf
 
@@ -95,13 +101,27 @@ def read_design(
         if plc is None:
             beside = sorted(path.parent.glob("*.plc"))
             plc = beside[0] if len(beside) == 1 else None
-        return read_netlist(path, plc)
+        design = read_netlist(path, plc)
+        return design if rows is None else _with_rows(design, rows, lef)
     from sciml.placement.lefdef import read_def
 
     libraries = [Path(p) for p in lef] or [
         p for p in sorted(path.parent.iterdir()) if _bare(p).endswith(".lef")
     ]
     return read_def(path, libraries)
+
+
+def _with_rows(
+    design: Design, path: str | os.PathLike[str], lef: Sequence[str | os.PathLike[str]]
+) -> Design:
+    from sciml.placement.lefdef import read_floorplan
+
+    die, rows = read_floorplan(path, lef)
+    if die is not None:
+        design = replace(design, canvas=die, canvas_from="file")
+    design = replace(design, rows=rows)
+    check_sizes(design, path)
+    return design
 
 
 def write_design(design: Design, path: str | os.PathLike[str]) -> list[Path]:
@@ -116,9 +136,11 @@ def write_design(design: Design, path: str | os.PathLike[str]) -> list[Path]:
         from sciml.placement.protobuf_netlist import write_plc
 
         stated = design.netlist_turns
-        if stated is not None and (turned := int((stated != design.orientation).sum())):
+        macros = design.kind == MACRO
+        turned = 0 if stated is None else int((stated != design.orientation)[macros].sum())
+        if turned:
             warnings.warn(
-                f"{turned:,} nodes are turned otherwise than in the netlist; plc_client_os reads "
+                f"{turned:,} macros are turned otherwise than in the netlist; plc_client_os reads "
                 "orientations from the netlist alone: write a .pb.txt to be scored alike",
                 stacklevel=2,
             )
@@ -135,8 +157,6 @@ def write_design(design: Design, path: str | os.PathLike[str]) -> list[Path]:
 
         return write_bookshelf(design, path)
     if kind == "protobuf":
-        from dataclasses import replace
-
         from sciml.placement.constraints import without
         from sciml.placement.protobuf_netlist import write_netlist, write_plc
 

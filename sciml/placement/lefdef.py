@@ -156,9 +156,7 @@ def read_def(path: str | os.PathLike[str], lef: Sequence[str | os.PathLike[str]]
     file = _Def(Path(path))
     text = file.text
     library = read_lef(lef)
-    units = _first_number(file, "UNITS", 3, "UNITS DISTANCE MICRONS", 1000.0)
-    if not 0 < units <= 1e6:
-        raise InputError(f"UNITS must be > 0, got {units:g}", where=path)
+    units = _units(file)
     names, fields = _components(file, library, units)
     ports, port_net_fields = _pins(file, units)
     first_port = len(names)
@@ -195,6 +193,32 @@ def read_def(path: str | os.PathLike[str], lef: Sequence[str | os.PathLike[str]]
     design = build(path, name=name, names=all_names, canvas=die, rows=rows, **fields, **nets)
     design.origin = Origin.of(design, Path(path), units, first_port)
     return design
+
+
+def read_floorplan(
+    path: str | os.PathLike[str], lef: Sequence[str | os.PathLike[str]] = ()
+) -> tuple[Canvas | None, Rows]:
+    """The die's extent and the rows of a DEF [um], which needs no components and no LEF.
+
+    Raises:
+        InputError: it has no rows, or a die that is no rectangle.
+    """
+    file = _Def(Path(path))
+    units = _units(file)
+    die, polygon = _die(file, units)
+    rows = _rows(file, read_lef(lef), units)
+    if rows is None:
+        raise InputError("has no ROW", where=path)
+    if polygon is not None:
+        raise InputError("a die that is no rectangle is not supported with --rows", where=path)
+    return die, rows
+
+
+def _units(file: _Def) -> float:
+    units = _first_number(file, "UNITS", 3, "UNITS DISTANCE MICRONS", 1000.0)
+    if not 0 < units <= 1e6:
+        raise InputError(f"UNITS must be > 0, got {units:g}", where=file.path)
+    return units
 
 
 def _first_number(file: _Def, word: str, at: int, what: str, default: float) -> float:

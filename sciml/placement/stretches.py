@@ -68,7 +68,8 @@ def groups(design: Design) -> list[Group]:
     rows, rules = design.rows, design.constraints
     if rows is None or not len(rows):
         raise InputError("has no rows to put cells on", where=design.source,
-                         hint="A Bookshelf design needs a .scl, a DEF needs ROW")  # fmt: skip
+                         hint="Give --rows FLOORPLAN.def to a .pb.txt; a Bookshelf design needs "
+                              "a .scl, a DEF needs ROW")  # fmt: skip
     cells = np.flatnonzero((design.kind == CELL) & ~design.fixed)
     if not len(cells):
         return []

@@ -101,3 +101,52 @@ def test_a_derived_canvas_is_said_once_and_in_the_json(files, tmp_path, capsys):
     for words, expected in ((("--plc", plc), "plc"), (("--canvas", 900, 900), "given")):
         code, said = run(capsys, "score", alone, *words, "--json")
         assert code == 0 and json.loads(said.out)["canvas"] == expected and not said.err
+
+
+FLOORPLAN = """VERSION 5.8 ;
+DESIGN t ;
+UNITS DISTANCE MICRONS 1000 ;
+DIEAREA ( 0 0 ) ( 30000 20000 ) ;
+ROWS
+END DESIGN
+""".replace(
+    "ROWS",
+    "\n".join(
+        f"ROW r{k} unknown 0 {2000 * k} {('N', 'FS')[k % 2]} DO 75 BY 1 STEP 400 0 ;"
+        for k in range(10)
+    ),
+)
+
+
+def flat(cells=40):
+    """A netlist of standard cells 0.8 x 2 around one macro, as Circuit Training writes it."""
+    node = 'node {{ name: "{}" {} attr {{ key: "type" value {{ placeholder: "{}" }} }} {} }}\n'
+    number = 'attr {{ key: "{}" value {{ f: {} }} }}'.format
+    size = number("width", 0.8) + number("height", 2) + number("x", 5) + number("y", 5)
+    text = node.format("M", "", "MACRO", number("width", 6) + number("height", 5)
+                       + number("x", 15) + number("y", 10))  # fmt: skip
+    for k in range(cells):
+        sinks = f'input: "c{(k + 1) % cells}" input: "c{(k * 7 + 3) % cells}"'
+        text += node.format(f"c{k}", sinks, "STDCELL", size)
+    return text
+
+
+def test_a_flat_netlist_gets_its_rows_from_a_floorplan(tmp_path, capsys):
+    netlist_file, rows, out = (tmp_path / n for n in ("n.pb.txt", "f.def", "out/o.plc"))
+    netlist_file.write_text(flat())
+    rows.write_text(FLOORPLAN)
+    words = ("place", netlist_file, "-o", out, "--movable", "cells", "--budget", 0.5)
+    code, said = run(capsys, *words)
+    assert code == 2 and "Give --rows FLOORPLAN.def" in said.err.splitlines()[-1]
+    code, said = run(capsys, *words, "--rows", rows, "--json")
+    assert code == 0 and json.loads(said.out)["legal"] is True and not said.err
+    assert run(capsys, "check", netlist_file, "--plc", out, "--rows", rows)[0] == 0
+    placed = read_design(netlist_file, plc=out, rows=rows)
+    bottom = np.round((placed.y[1:] - 1) / 2).astype(int)
+    assert np.isin(placed.orientation[1:], [0, 2]).tolist() == (bottom % 2 == 0).tolist()
+    assert run(capsys, "check", netlist_file, "--rows", rows)[0] == 1  # all on a heap
+    code, said = run(capsys, "score", tmp_path / "f.def", "--rows", rows)
+    assert code == 2 and "--rows belongs to a .pb.txt" in said.err
+    rows.write_text(FLOORPLAN.replace("ROW ", "#"))
+    code, said = run(capsys, *words, "--rows", rows)
+    assert code == 2 and "has no ROW" in said.err

@@ -200,7 +200,7 @@ def test_a_plc_alone_whose_orientations_others_ignore_is_warned_of(small, tmp_pa
     write_design(small, tmp_path / "n.pb.txt")
     again = read_design(tmp_path / "n.pb.txt")
     again.orientation[0] ^= 1
-    with pytest.warns(UserWarning, match="1 nodes are turned otherwise than in the netlist"):
+    with pytest.warns(UserWarning, match="1 macros are turned otherwise than in the netlist"):
         write_design(again, tmp_path / "moved.plc")
 
 
