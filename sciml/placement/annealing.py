@@ -30,6 +30,8 @@ from sciml.placement.incremental import make_scratch, refresh
 from sciml.placement.legalise import spread_macros
 from sciml.placement.macro_limits import limits_of
 
+COARSE = 1 << 14
+"""Cells of a grid on which a move costs little."""
 CHUNK = 2000
 KINDS = np.array([0.45, 0.3, 0.15, 0.1, 0.35, 0.4, 0.1, 0.15])
 """How often each kind of move is tried at first: of the hard ones, then of the soft ones."""
@@ -113,9 +115,16 @@ class Chain:
         p = self.problem
         window = np.array([p.cell_width, p.cell_width, self.limits[2]])
         args = (p, self.state, self.scratch, self.random, self.hard, self.soft, self.share)
-        value = uphill(*args, window, int(self.config.centred), self.limits_of_macros, 1000)
+        value = uphill(
+            *args, window, int(self.config.centred), self.limits_of_macros, self.fewer(1000)
+        )
         refresh(p, self.state, self.scratch)
         return value
+
+    def fewer(self, moves: int) -> int:
+        """So many moves, or on a fine grid, whose moves are dear, as many as take that long."""
+        cells = self.problem.columns * self.problem.rows
+        return max(moves * COARSE // max(cells, COARSE), 1)
 
     def step(self, temperature: float, progress: float, moves: int) -> None:
         """`moves` steps at one temperature; widths then follow the acceptance."""
@@ -209,7 +218,9 @@ class Annealer:
         done = 0.0
         while done < share and not until():
             progress = begin + (end - begin) * done / share
-            moves = min(CHUNK, int(np.ceil(share - done))) if self.by_moves else CHUNK
+            moves = chain.fewer(CHUNK)
+            if self.by_moves:
+                moves = min(moves, int(np.ceil(share - done)))
             chain.step(self.temperature(progress), progress, moves)
             done = done + moves if self.by_moves else time.thread_time() - clock
         chain.seconds += time.thread_time() - clock

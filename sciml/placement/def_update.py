@@ -91,7 +91,7 @@ def update(design: Design, path: Path) -> list[Path]:
     for k in range(origin.components):
         if unplaced[k]:
             continue
-        x, y, turned = *whole[k], ORIENTATIONS[design.orientation[k]]
+        (x, y), turned = whole[k], ORIENTATIONS[design.orientation[k]]
         token = stated.get(k)
         if token is None or file.code[token] not in _PLACES:
             new = f"PLACED ( {x} {y} ) {turned}"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
@@ -187,14 +188,15 @@ class Design:
         canvas, rows = self.canvas, self.rows
         edges = np.array([canvas.x0, canvas.y0, canvas.x1, canvas.y1])
         if rows is not None:
-            lengths = {
+            lengths: dict[str, Any] = {
                 key: times(getattr(rows, key)) for key in ("y", "height", "x0", "x1", "site")
             }
             rows = replace(rows, **lengths)
         keys = ("x", "y", "width", "height", "pin_dx", "pin_dy")
+        scaled: dict[str, Any] = {key: times(getattr(self, key)) for key in keys}
         return replace(
             self, canvas=Canvas(*times(edges).tolist()), rows=rows, origin=None, constraints=None,
-            unit_um=self.unit_um / scale, **{key: times(getattr(self, key)) for key in keys},
+            unit_um=self.unit_um / scale, **scaled,
         )  # fmt: skip
 
     def copy(self) -> Design:

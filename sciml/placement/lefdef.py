@@ -384,7 +384,8 @@ def _middle(file: _Def, begin: int, end: int) -> np.ndarray:
 
     Of several PORTs the first that has a place counts, as for the place itself.
     """
-    text, points = file.text, []
+    text = file.text
+    points: list[np.ndarray] = []
     k = begin + 3
     while k < end:
         word = text.raw(k)

@@ -233,7 +233,7 @@ def spread_macros(design: Design, rng: np.random.Generator) -> Design:
     canvas = design.canvas
     order = rng.permutation(movable)
     high = float(height[movable].max())
-    rows = max(int(canvas.height // high), 1)
+    rows = len(order) if high <= 0 else max(int(canvas.height // high), 1)
     per_row = np.array_split(order, min(rows, len(order)))
     x, y = design.x.copy(), design.y.copy()
     for r, members in enumerate(per_row):

@@ -7,10 +7,16 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+
+from sciml.placement.design import MACRO
+from sciml.placement.generate import NetlistConfig, netlist
+from sciml.placement.placer import place
 
 CORPUS = Path(__file__).parents[1] / "corpus/placement"
 DESIGNS = {
@@ -52,7 +58,7 @@ def mutants(kind: str, folder: Path, count: int, rng: random.Random):
 def run_all(kind: str, folder: Path, count: int, seed: int) -> None:
     """Read, score, check and (every third) place; a RuntimeWarning is an error, too."""
     from sciml.errors import InputError
-    from sciml.placement import place, read_design, score
+    from sciml.placement import read_design, score
 
     warnings.simplefilter("error")
     warnings.filterwarnings("ignore", message=".*read as they stand")
@@ -88,6 +94,15 @@ def test_absurd_numbers(kind, tmp_path):
     assert done.returncode == 0, done.stderr[-3000:]
     read, refused = map(int, done.stdout.split()[-2:])
     assert refused > 20 and read > 20
+
+
+def test_a_budget_holds_on_a_fine_grid_and_flat_macros_are_placed():
+    design = netlist(NetlistConfig(macros=4, clusters=6, ports=4), 1)
+    design.height[design.kind == MACRO] = 0
+    design = replace(design, grid=replace(design.grid, columns=512, rows=256))
+    began = time.process_time()
+    assert place(design, budget=0.2).scores["legal"]
+    assert time.process_time() - began < 15  # 25 when every step had 2,000 moves
 
 
 if __name__ == "__main__":

@@ -175,7 +175,7 @@ def test_a_netlist_that_was_written_says_all_that_other_readers_ask_for(small, t
     nodes = []
     for block in text.split("node {")[1:]:
         node = dict(re.findall(r'key: "(\w+)"\s+value \{\s+\w+: "?([^"\s]+)', block))
-        nodes.append(node | {"name": re.search(r'name: "(.*)"', block)[1]})
+        nodes.append(node | {"name": re.findall(r'name: "(.*)"', block)[0]})
     placed = {n["name"]: n for n in nodes if n["type"] in ("MACRO", "macro")}
     for i, name in enumerate(small.names):
         if small.kind[i] == MACRO:

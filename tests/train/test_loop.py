@@ -196,7 +196,7 @@ def test_early_stopping_keeps_the_best_weights(tmp_path):
     result = fit(Line(), torch.ones(64, 1), config, out=tmp_path, validate=validate)
     assert result.steps == 40
     assert result.best == 1.0
-    assert float(result.module.get_parameter("weight")) == seen[1]
+    assert result.module.get_parameter("weight").item() == seen[1]
 
 
 def test_an_unknown_metric_to_monitor_is_named(tmp_path):

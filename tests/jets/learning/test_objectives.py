@@ -66,10 +66,10 @@ def test_of_jets_with_views_the_other_one_is_described(jets):
     alone = collate(jets[:64])
     itself, another = (collate(jets[:64]) for _ in range(2))
     itself.other, another.other = collate(jets[:64]), collate(jets[64:128])
-    losses = [float(new()(batch)["loss"]) for batch in (alone, itself, another)]
+    losses = [new()(batch)["loss"].item() for batch in (alone, itself, another)]
     assert losses[0] == losses[1] != losses[2]
     module = new()
     expected = torch.nn.functional.smooth_l1_loss(
         module.head(module.trunk(module.embedder(another)).graph), module.targets(another.other)
     )
-    assert losses[2] == pytest.approx(float(expected), rel=1e-5)
+    assert losses[2] == pytest.approx(expected.item(), rel=1e-5)
