@@ -26,6 +26,10 @@ RENAMED = {
         "weaver_config": "weaver.config",
         "weaver_weights": "weaver.event_weights",
     },
+    "placement": {
+        "kernels": "cost.proxy_kernels",
+        "search": "learning.tree_search",
+    },
     "protein": {
         "alignment_io": "io.alignment_files",
         "alphafold_weights": "alphafold.official_weights",
@@ -75,11 +79,8 @@ def place(path: str) -> str | None:
     if not old.replace(".", "_").isidentifier():
         return None
     file = old.replace(".", "/")
-    found = [
-        path
-        for form in ("{}.py", "{}/__init__.py")
-        for path in (PACKAGE / domain).rglob(form.format(file))
-    ]
+    root = PACKAGE / domain
+    found = [*root.rglob(f"{file}.py"), *root.rglob(f"{file}/__init__.py")]
     if len(found) != 1:
         return None
     parts = found[0].relative_to(PACKAGE).with_suffix("").parts

@@ -289,8 +289,8 @@ def test_writing_commands_refuse_without_a_trace(tmp_path, capsys):
 
 
 def test_an_interrupted_placement_is_not_lost_by_a_refusal(tmp_path, capsys):
+    from sciml.placement.formats.io import write_design
     from sciml.placement.generate import NetlistConfig, netlist
-    from sciml.placement.io import write_design
 
     write_design(netlist(NetlistConfig(macros=4, clusters=6), 1), tmp_path / "d.pb.txt")
     (tmp_path / ".out.plc.search.npz").write_bytes(b"a search that was stopped")

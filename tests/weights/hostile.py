@@ -45,7 +45,7 @@ def sources(folder: Path) -> dict[str, tuple[Path, Callable[[Path], Any]]]:
     from sciml.jets.networks.particle_transformer import ParTConfig, ParticleTransformer
     from sciml.jets.tagger import JetTagger
     from sciml.jets.weaver import checkpoints as weaver
-    from sciml.placement.policy import GridPolicy, PolicyConfig
+    from sciml.placement.learning.policy import GridPolicy, PolicyConfig
     from sciml.protein.alphafold.model import AlphaFold, AlphaFoldConfig, TemplateConfig
     from sciml.protein.alphafold.official_weights import (
         read_alphafold,
