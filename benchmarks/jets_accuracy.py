@@ -79,7 +79,7 @@ class Ours(nn.Module):
 
     def __init__(self, classes: int, settings: dict[str, Any]) -> None:
         super().__init__()
-        from sciml.jets.networks import TrunkNetwork
+        from sciml.jets.networks.classifier import TrunkNetwork
 
         trunk = {"name": "pair_transformer", "pair_dim": 4, "symmetric_pairs": True, **settings}
         self.network = TrunkNetwork.build({"trunk": trunk}, classes)
@@ -181,7 +181,7 @@ class Split:
 
 def prepare(sample: Any, folder: Path, part: str) -> None:
     """Write a sample so that any interpreter can read it."""
-    from sciml.jets.features import particle_features
+    from sciml.jets.data.features import particle_features
 
     found: dict[str, list[np.ndarray]] = {name: [] for name in Split.NAMES}
     for start in range(0, len(sample), 1000):
@@ -324,7 +324,7 @@ def main() -> None:
         return
     if not options.data or not options.test:
         parser.error("--data and --test are needed")
-    from sciml.jets.sample import JetSample
+    from sciml.jets.data.sample import JetSample
 
     size = SIZES[options.size]
     random = np.random.default_rng(0)

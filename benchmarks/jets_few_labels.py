@@ -52,15 +52,15 @@ from torch import nn
 
 from sciml import objectives, trunks
 from sciml.jets import metrics
-from sciml.jets.baselines import BoostedTrees, observables_of
-from sciml.jets.columns import COLLISION
-from sciml.jets.embedder import JetEmbedder, collate
-from sciml.jets.networks import TrunkNetwork
-from sciml.jets.sample import JetSample
-from sciml.jets.student import student
+from sciml.jets.data.columns import COLLISION
+from sciml.jets.data.sample import JetSample
+from sciml.jets.learning.baselines import BoostedTrees, observables_of
+from sciml.jets.learning.student import student
+from sciml.jets.learning.views import Views, augment, other_detector
+from sciml.jets.learning.views import collate as collate_views
+from sciml.jets.networks.classifier import TrunkNetwork
+from sciml.jets.networks.embedder import JetEmbedder, collate
 from sciml.jets.tagger import JetTagger
-from sciml.jets.views import Views, augment, other_detector
-from sciml.jets.views import collate as collate_views
 from sciml.objectives.adversarial import AdversarialConfig, DomainAdversarial
 from sciml.objectives.probe import fit_head
 from sciml.objectives.self_training import Joined
@@ -80,9 +80,10 @@ STEPS = {20: 60, 200: 150, 600: 200, 2_000: 300, 20_000: 450}
 """Labelled jets, and the steps of 64 jets that are trained with them; `--longer` times as many."""
 SHIFT = 300
 CANDIDATES = {
-    "masked": "masked", "simclr": "simclr", "observables": "sciml.jets.objectives:JetObservables",
+    "masked": "masked", "simclr": "simclr",
+    "observables": "sciml.jets.learning.objectives:JetObservables",
     "simclr of views": {"name": "simclr", "temperature": 0.1},
-    "observables of views": "sciml.jets.objectives:JetObservables",
+    "observables of views": "sciml.jets.learning.objectives:JetObservables",
 }  # fmt: skip
 TEACHERS = 3
 """Networks of a committee."""

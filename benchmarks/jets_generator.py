@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from sciml.jets import simulation
-from sciml.jets.processes import CLASSES
+from sciml.jets.data.columns import CLASSES
+from sciml.jets.simulation import jet_table as simulation
 
 
 def main(jets: int, out: Path) -> None:

@@ -43,7 +43,7 @@ PLAIN = (
 
 def data_config() -> dict[str, Any]:
     """The published inputs (arXiv:2202.03772, table 2) as a data config that both sides read."""
-    from sciml.jets.processes import CLASSES
+    from sciml.jets.data.columns import CLASSES
 
     variables: list[list[Any]] = [[name, *numbers] for name, numbers in SCALED.items()]
     for name in PLAIN:
@@ -80,9 +80,9 @@ def make_file(path: Path, copies: int, most: int | None = None) -> None:
     """The shipped jets `copies` times over, with all of JetClass's columns, one basket a copy."""
     import awkward as ak
 
-    from sciml.jets import io
-    from sciml.jets.ragged import to_ragged
-    from sciml.jets.sample import shipped
+    from sciml.jets.data import io
+    from sciml.jets.data.ragged import to_ragged
+    from sciml.jets.data.sample import shipped
 
     jets = io.read(shipped("train"))
     jets = jets[[name for name in jets.fields if not name.startswith("aux_")]]
@@ -140,7 +140,7 @@ def contestant(options: argparse.Namespace, name: str) -> Any:
 
         return weaver
     if options.side == "stream":
-        from sciml.jets.weaver_config import WeaverConfig
+        from sciml.jets.weaver.config import WeaverConfig
 
         settings = WeaverConfig.load(config)
 
@@ -149,9 +149,9 @@ def contestant(options: argparse.Namespace, name: str) -> Any:
                 yield *(batch.inputs[f"pf_{name}"] for name in NAMES), batch.labels["_label_"]
 
         return stream
-    from sciml.jets.dataset import JetDataset
-    from sciml.jets.features import particle_features
-    from sciml.jets.processes import CLASSES
+    from sciml.jets.data.columns import CLASSES
+    from sciml.jets.data.dataset import JetDataset
+    from sciml.jets.data.features import particle_features
 
     dataset = JetDataset(
         file, classes=CLASSES, memory=1 if options.side == "mapped" else 1 << 31,
@@ -171,9 +171,9 @@ def contestant(options: argparse.Namespace, name: str) -> Any:
 
 def difference(folder: Path) -> float:
     """Largest difference between the two ways to the features, over all real particles."""
-    from sciml.jets.dataset import JetDataset
-    from sciml.jets.features import particle_features
-    from sciml.jets.weaver_config import WeaverConfig
+    from sciml.jets.data.dataset import JetDataset
+    from sciml.jets.data.features import particle_features
+    from sciml.jets.weaver.config import WeaverConfig
 
     batch = JetDataset(folder / "jets.root").batch(np.arange(BATCH))
     features = particle_features(batch.x, batch.jet, batch.mask).numpy()

@@ -20,7 +20,7 @@ import torch
 from machine import processor
 
 from sciml.jets import JetTagger
-from sciml.jets.sample import shipped
+from sciml.jets.data.sample import shipped
 
 RESULTS = Path(__file__).parent / "results/jets_tag.json"
 

@@ -39,8 +39,8 @@ def inputs(kind: str, batch: int) -> dict[str, np.ndarray]:
 
     kind: "real" lengths of the sample's jets, or "uniform" in [20, 90).
     """
-    from sciml.jets.features import particle_features
-    from sciml.jets.sample import JetSample, shipped
+    from sciml.jets.data.features import particle_features
+    from sciml.jets.data.sample import JetSample, shipped
 
     sample = JetSample.read(shipped("test"))
     random = np.random.default_rng(0)
@@ -84,7 +84,7 @@ def side(options: argparse.Namespace) -> None:
         def forward(jets: slice = slice(None)) -> torch.Tensor:
             return model(features[jets], vectors[jets], mask[jets])
     else:
-        from sciml.jets import weaver
+        from sciml.jets.weaver import checkpoints as weaver
 
         model = weaver.build(weaver.read_state(options.weights))
 
@@ -185,8 +185,8 @@ def main() -> None:
         return
     if options.weaver_python is None:
         parser.error("--weaver-python is needed: an interpreter with weaver-core 0.5.3")
-    from sciml.jets import weaver
-    from sciml.jets.part import ParTConfig, ParticleTransformer
+    from sciml.jets.networks.particle_transformer import ParTConfig, ParticleTransformer
+    from sciml.jets.weaver import checkpoints as weaver
 
     rows = []
     with tempfile.TemporaryDirectory() as name:

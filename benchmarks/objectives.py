@@ -34,9 +34,9 @@ from torch import nn
 from sciml import objectives, trunks
 from sciml.data import card as cards
 from sciml.data import fetch
-from sciml.jets.embedder import JetEmbedder, collate
-from sciml.jets.sample import JetSample
-from sciml.jets.views import augment
+from sciml.jets.data.sample import JetSample
+from sciml.jets.learning.views import augment
+from sciml.jets.networks.embedder import JetEmbedder, collate
 from sciml.objectives import probe
 from sciml.report.markdown import table as markdown_table
 from sciml.train import TrainConfig, fit

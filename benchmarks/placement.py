@@ -31,13 +31,13 @@ from numba import njit
 
 from sciml.placement import check, hpwl, proxy_cost, read_design, write_design
 from sciml.placement import place as place_design
-from sciml.placement.annealing import AnnealingConfig
-from sciml.placement.cost import Evaluator
+from sciml.placement.classical.annealing import AnnealingConfig
+from sciml.placement.cost.incremental import Incremental, attempt, refresh
+from sciml.placement.cost.proxy import Evaluator
+from sciml.placement.cost.proxy_kernels import evaluate
 from sciml.placement.design import MACRO, Design
-from sciml.placement.env import EnvConfig, PlacementEnv
 from sciml.placement.generate import NetlistConfig, netlist, standard_cells
-from sciml.placement.incremental import Incremental, attempt, refresh
-from sciml.placement.kernels import evaluate
+from sciml.placement.learning.env import EnvConfig, PlacementEnv
 
 RESULTS = Path(__file__).parent / "results/placement.json"
 CHOSEN: dict[str, Any] = {}

@@ -14,8 +14,9 @@ from typing import Annotated, Any
 
 import tyro
 
-from sciml import kept, locks, recipes
+from sciml import recipes
 from sciml.errors import InputError, unknown
+from sciml.files import kept, locks
 from sciml.report import Page
 from sciml.train.log import console
 

@@ -19,6 +19,17 @@ from typing import Any
 from sciml.paths import PACKAGE
 
 RENAMED = {
+    "jets": {
+        "events": "simulation.events",
+        "part": "networks.particle_transformer",
+        "part_pairs": "networks.particle_transformer_pairs",
+        "weaver_config": "weaver.config",
+        "weaver_weights": "weaver.event_weights",
+    },
+    "placement": {
+        "kernels": "cost.proxy_kernels",
+        "search": "learning.tree_search",
+    },
     "protein": {
         "alignment_io": "io.alignment_files",
         "alphafold_weights": "alphafold.official_weights",
@@ -65,10 +76,15 @@ def place(path: str) -> str | None:
         return None
     if new := RENAMED[domain].get(old):
         return f"sciml.{domain}.{new}"
-    found = list((PACKAGE / domain).rglob(f"{old}.py")) if old.isidentifier() else []
+    if not old.replace(".", "_").isidentifier():
+        return None
+    file = old.replace(".", "/")
+    root = PACKAGE / domain
+    found = [*root.rglob(f"{file}.py"), *root.rglob(f"{file}/__init__.py")]
     if len(found) != 1:
         return None
-    return ".".join(("sciml", *found[0].relative_to(PACKAGE).with_suffix("").parts))
+    parts = found[0].relative_to(PACKAGE).with_suffix("").parts
+    return ".".join(("sciml", *parts)).removesuffix(".__init__")
 
 
 class Finder(MetaPathFinder, Loader):

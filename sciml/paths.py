@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from sciml.errors import FULL, InputError, unwritable
-from sciml.locks import make_folder, remove_empty, token
+from sciml.files.locks import make_folder, remove_empty, token
 
 PACKAGE = Path(__file__).resolve().parent
 

@@ -18,9 +18,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Union, get_args, get_origin
 
-from sciml import claims, locks, own
 from sciml import config as settings
+from sciml import own
 from sciml.errors import InputError, nearest, unknown
+from sciml.files import claims, locks
 from sciml.paths import atomic_write, existing_file, tasks_dir
 
 COMMON = """

@@ -31,28 +31,24 @@ from typing import Annotated, Any
 import numpy as np
 import torch
 
-from sciml import kept, own
-from sciml.claims import settings_file
+from sciml import own
 from sciml.config import Range
-from sciml.jsons import dumps
+from sciml.files import kept
+from sciml.files.claims import settings_file
+from sciml.files.jsons import dumps
 from sciml.paths import atomic_write
-from sciml.placement.annealing import Annealer, AnnealingConfig, zero_start
-from sciml.placement.cost import proxy_cost
+from sciml.placement.classical.annealing import Annealer, AnnealingConfig, zero_start
+from sciml.placement.cost.proxy import proxy_cost
 from sciml.placement.design import Design
 from sciml.placement.draw import animation, figure
-from sciml.placement.env import EnvConfig, PlacementEnv
+from sciml.placement.formats.io import read_design, write_design
 from sciml.placement.generate import netlist, randomised
-from sciml.placement.imitation import imitate
-from sciml.placement.io import read_design, write_design
+from sciml.placement.learning.env import EnvConfig, PlacementEnv
+from sciml.placement.learning.imitation import imitate
+from sciml.placement.learning.policy import GridPolicy, Player, PolicyConfig, shifted
+from sciml.placement.learning.pretraining import corpus
+from sciml.placement.learning.tree_search import search_macros
 from sciml.placement.legality import check
-from sciml.placement.policy import (
-    GridPolicy,
-    Player,
-    PolicyConfig,
-    shifted,
-)
-from sciml.placement.pretraining import corpus
-from sciml.placement.search import search_macros
 from sciml.report import Page, literal
 from sciml.report.statistics import mean_and_spread, paired
 from sciml.rl.curl import CURL, CURLConfig
@@ -105,8 +101,9 @@ class Config:
     policy: PolicyConfig = field(default_factory=PolicyConfig)
     """The network."""
     objective: Annotated[str, own.CODE] = "masked"
-    """What the trunk is pretrained by: masked, simclr, sciml.placement.objectives:MaskedPins or
-    :PlaceDenoising, or any other objective; your own by import path or file, which runs it."""
+    """What the trunk is pretrained by: masked, simclr,
+    sciml.placement.learning.objectives:MaskedPins or :PlaceDenoising, or any other objective; your
+    own by import path or file, which runs it."""
     pretrain: TrainConfig = TrainConfig(steps=300, batch_size=4, lr=1e-3, warmup=0.1)
     """Pretraining of the trunk without labels."""
     seed: Annotated[int, Range(min=0, max=800)] = 0

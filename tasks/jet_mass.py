@@ -18,16 +18,17 @@ import numpy as np
 import torch
 
 from sciml import own
-from sciml.claims import settings_file
 from sciml.config import Range
 from sciml.errors import InputError
-from sciml.jets import plots, regression, starts
-from sciml.jets.embedder import FeatureSet, collate
-from sciml.jets.io import create
-from sciml.jets.networks import TrunkNetwork
-from sciml.jets.sample import JetSample, train_and_test
+from sciml.files.claims import settings_file
+from sciml.files.jsons import dumps
+from sciml.jets import plots
+from sciml.jets.data.io import create
+from sciml.jets.data.sample import JetSample, train_and_test
+from sciml.jets.networks import regression, starts
+from sciml.jets.networks.classifier import TrunkNetwork
+from sciml.jets.networks.embedder import FeatureSet, collate
 from sciml.jets.tagger import JetTagger
-from sciml.jsons import dumps
 from sciml.paths import atomic_write
 from sciml.report import Page, literal
 from sciml.train import TrainConfig, fit

@@ -31,21 +31,23 @@ import numpy as np
 import torch
 
 from sciml import objectives, own
-from sciml.claims import settings_file
 from sciml.config import Range
 from sciml.errors import InputError, unknown
-from sciml.jets import metrics, plots, starts, views
-from sciml.jets.attribution import occlusion
-from sciml.jets.baselines import BoostedTrees, observables_of
-from sciml.jets.columns import COLLISION
-from sciml.jets.decorrelation import Decorrelated, invariant_mass
-from sciml.jets.embedder import FeatureSet, collate, raw_batch
-from sciml.jets.io import common_columns, create, expand
-from sciml.jets.networks import TrunkNetwork
-from sciml.jets.sample import JetSample, train_and_test
-from sciml.jets.student import student
+from sciml.files.claims import settings_file
+from sciml.files.jsons import dumps
+from sciml.jets import metrics, plots
+from sciml.jets.data.columns import COLLISION
+from sciml.jets.data.io import common_columns, create, expand
+from sciml.jets.data.sample import JetSample, train_and_test
+from sciml.jets.learning import views
+from sciml.jets.learning.attribution import occlusion
+from sciml.jets.learning.baselines import BoostedTrees, observables_of
+from sciml.jets.learning.decorrelation import Decorrelated, invariant_mass
+from sciml.jets.learning.student import student
+from sciml.jets.networks import starts
+from sciml.jets.networks.classifier import TrunkNetwork
+from sciml.jets.networks.embedder import FeatureSet, collate, raw_batch
 from sciml.jets.tagger import JetTagger
-from sciml.jsons import dumps
 from sciml.objectives.probe import fit_head
 from sciml.objectives.supervised import Supervised, SupervisedConfig
 from sciml.paths import atomic_write
@@ -100,7 +102,7 @@ class Config:
     own_trunk: Annotated[str, own.CODE] = ""
     """Your own trunk (my_trunk.py:MyTrunk, which runs that file) where folder `start` holds one:
     a folder brings no code."""
-    objective: Annotated[str, own.CODE] = "sciml.jets.objectives:JetObservables"
+    objective: Annotated[str, own.CODE] = "sciml.jets.learning.objectives:JetObservables"
     """What pretraining without labels asks: the observables of a jet, or masked, simclr, jepa, ...,
     or your own by import path or file, which runs it."""
     pretrain: TrainConfig = TrainConfig(steps=900, batch_size=64, lr=1e-3, warmup=0.1)

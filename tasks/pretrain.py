@@ -28,11 +28,12 @@ import numpy as np
 import torch
 from torch import nn
 
-from sciml import objectives, own, tensors, trunks
-from sciml.claims import settings_file
+from sciml import objectives, own, trunks
 from sciml.config import Range, to_dict
 from sciml.errors import InputError, unknown
-from sciml.jsons import dumps
+from sciml.files import tensors
+from sciml.files.claims import settings_file
+from sciml.files.jsons import dumps
 from sciml.objectives import probe
 from sciml.objectives.base import Examples
 from sciml.objectives.corpus import Corpus, suffixes
@@ -46,10 +47,10 @@ from sciml.train.parallel import rank_and_world
 from sciml.train.sampler import move
 
 READERS = (
-    "sciml.jets.pretraining",
+    "sciml.jets.learning.pretraining",
     "sciml.protein.contacts.pretraining",
     "sciml.symbolic.neural.pretraining",
-    "sciml.placement.pretraining",
+    "sciml.placement.learning.pretraining",
 )
 """The modules with the readers of each science."""
 

@@ -24,11 +24,11 @@ from typing import Annotated, Any, Literal, cast
 import numpy as np
 import torch
 
-from sciml import kept
-from sciml.claims import settings_file
 from sciml.config import Range
 from sciml.errors import InputError
-from sciml.jsons import dumps
+from sciml.files import kept
+from sciml.files.claims import settings_file
+from sciml.files.jsons import dumps
 from sciml.paths import atomic_write
 from sciml.report import Page
 from sciml.symbolic import dsolve, integrate, systems

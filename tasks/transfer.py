@@ -27,11 +27,12 @@ from typing import Annotated, Any
 import numpy as np
 import torch
 
-from sciml import kept, objectives, own, tensors, trunks
-from sciml.claims import settings_file
+from sciml import objectives, own, trunks
 from sciml.config import Range
 from sciml.errors import InputError, unknown
-from sciml.jsons import dumps
+from sciml.files import kept, tensors
+from sciml.files.claims import settings_file
+from sciml.files.jsons import dumps
 from sciml.objectives.question import FRACTIONS, Question
 from sciml.paths import atomic_write
 from sciml.report import Page

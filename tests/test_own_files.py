@@ -28,7 +28,7 @@ def test_the_page_shows_these_commands():
 
 
 def test_jets(shared, tmp_path):
-    from sciml.jets.io import read
+    from sciml.jets.data.io import read
 
     file = shared / "data" / "jets" / "JetClassII_example.parquet"
     assert run("jets tag FILE -o FILE", file, tmp_path / "scores.parquet") == 0

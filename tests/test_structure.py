@@ -110,6 +110,36 @@ def test_there_are_no_import_circles():
         visit(name)
 
 
+@pytest.mark.parametrize("domain", sorted(DOMAINS))
+def test_the_rooms_of_a_science_are_no_circle(domain):
+    """What loads with a module, seen as packages: each is built on others, never in a ring."""
+    root = ROOT / "sciml" / domain
+    graph: dict[str, set[str]] = {}
+
+    def room(parts: tuple[str, ...]) -> str:
+        return parts[0].removesuffix(".py") if parts else "__init__"
+
+    for path in root.rglob("*.py"):
+        mine = room(path.relative_to(root).parts)
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.ImportFrom) and node.module:
+                for name in (f"{node.module}.{a.name}" for a in node.names):
+                    if name.startswith(f"sciml.{domain}."):
+                        graph.setdefault(mine, set()).add(room(tuple(name.split(".")[2:])))
+    left = {name: others - {name} for name, others in graph.items()}
+    while left:
+        built = [name for name, others in left.items() if not others & set(left)]
+        assert built, f"a circle among {sorted(left)}"
+        for name in built:
+            del left[name]
+
+
+def test_a_folder_can_be_overlooked():
+    folders = {path.parent for path in FILES}
+    many = {str(f.relative_to(ROOT)): n for f in folders if (n := len(list(f.glob("*.py")))) > 26}
+    assert not many, f"folders of more than 25 files and an __init__: {many}"
+
+
 def test_files_hold_one_idea():
     long = {
         str(path.relative_to(ROOT)): lines

@@ -54,7 +54,7 @@ def data_check(name: tyro.conf.Positional[str]) -> int:
         name: The data set, or the path of a card.
     """
     from sciml.data import fetch
-    from sciml.kept import sha256
+    from sciml.files.kept import sha256
 
     card, prose = cards.read(name)
     missing = [heading for heading in cards.HEADINGS if f"## {heading}" not in prose]

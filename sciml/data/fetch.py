@@ -10,8 +10,8 @@ from pathlib import Path
 
 from sciml.data.card import DataCard, File
 from sciml.errors import InputError
-from sciml.kept import sha256
-from sciml.locks import locked_file
+from sciml.files.kept import sha256
+from sciml.files.locks import locked_file
 from sciml.paths import PACKAGE, cache_dir
 from sciml.train.log import Bar, console
 

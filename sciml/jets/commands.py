@@ -65,7 +65,7 @@ def tag(
         collection: Name of the jets in a file of events (nanoAOD: Jet, FatJet; Delphes: JetAK8).
         step: Jets read at a time.
     """
-    from sciml.jets.io import create, open_jets
+    from sciml.jets.data.io import create, open_jets
     from sciml.jets.tally import Tally
     from sciml.train.log import console
 
@@ -123,9 +123,9 @@ def evaluate(
         tree: As for `tag`.
         collection: As for `tag`.
     """
+    from sciml.files.jsons import dumps
     from sciml.jets import metrics
-    from sciml.jets.io import open_jets
-    from sciml.jsons import dumps
+    from sciml.jets.data.io import open_jets
     from sciml.paths import atomic_write
 
     keep_apart(out, file, model)
@@ -203,7 +203,7 @@ def standardise(
         files: Jets; the first `data_fraction` of each file is used, as weaver does.
         out: Where the config goes with what was found; weaver reads it, too.
     """
-    from sciml.jets.weaver_config import WeaverConfig
+    from sciml.jets.weaver.config import WeaverConfig
 
     if out.suffix not in (".yaml", ".yml"):
         raise InputError("must end in .yaml", where=out)

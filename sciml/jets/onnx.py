@@ -19,8 +19,8 @@ import torch
 from torch import Tensor, nn
 
 from sciml.errors import InputError, MissingExtra
-from sciml.jets.columns import COLUMNS, JET_COLUMNS
-from sciml.jets.features import Jets
+from sciml.jets.data.columns import COLUMNS, JET_COLUMNS
+from sciml.jets.data.features import Jets
 from sciml.paths import atomic_write
 
 INPUTS = ("particles", "jets", "mask")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sciml.jets import metrics
-from sciml.jets.features import Jets
+from sciml.jets.data.features import Jets
 from sciml.report.plots import axes, literal
 
 if TYPE_CHECKING:
@@ -161,7 +161,7 @@ def jet_images(jets: Jets, labels: np.ndarray, classes: Sequence[str], bins: int
 
 
 def attribution(jet: Jets, values: np.ndarray, title: str = "") -> Figure:
-    """What each constituent of one jet adds to the log odds (`sciml.jets.attribution`).
+    """What each constituent of one jet adds to the log odds (`sciml.jets.learning.attribution`).
 
     The area of a disk is the transverse momentum, its colour the contribution.
     """

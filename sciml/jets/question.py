@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from sciml.jets import metrics
-from sciml.jets.baselines import BoostedTrees, observables_of
-from sciml.jets.embedder import JetEmbedder, collate
-from sciml.jets.sample import JetSample, shipped
-from sciml.jets.views import augment
+from sciml.jets.data.sample import JetSample, shipped
+from sciml.jets.learning.baselines import BoostedTrees, observables_of
+from sciml.jets.learning.views import augment
+from sciml.jets.networks.embedder import JetEmbedder, collate
 from sciml.objectives.corpus import Corpus
 from sciml.objectives.question import Labelled, Question, amounts
 from sciml.objectives.supervised import SupervisedConfig

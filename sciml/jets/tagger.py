@@ -23,23 +23,17 @@ from torch import Tensor, nn
 
 from sciml.config import Range, from_dict
 from sciml.errors import InputError
-from sciml.jets.columns import JET_COLUMNS, POSITION
-from sciml.jets.features import (
-    FEATURE_SETS,
-    MAX_PARTICLES,
-    Jets,
-    needed_columns,
-)
-from sciml.jets.networks import TrunkNetwork, WeaverNetwork
-from sciml.jets.processes import CLASSES
-from sciml.jets.ragged import dense, to_ragged
-from sciml.jets.regression import masses
+from sciml.jets.data.columns import CLASSES, JET_COLUMNS, POSITION
+from sciml.jets.data.features import FEATURE_SETS, MAX_PARTICLES, Jets, needed_columns
+from sciml.jets.data.ragged import dense, to_ragged
+from sciml.jets.networks.classifier import TrunkNetwork, WeaverNetwork
+from sciml.jets.networks.regression import masses
 from sciml.jets.tally import Tally
 
 if TYPE_CHECKING:
     from torch_geometric.data import Data
 
-    from sciml.jets.sample import JetSample
+    from sciml.jets.data.sample import JetSample
     from sciml.trunks.base import Trunk
 
 STEP = 2000
@@ -56,7 +50,7 @@ class Scores:
     flags: [n] int64, `features.Flag` bits; 0 = a good jet.
     cut: [n] int64, constituents beyond the limit that were left out.
     dropped: [n] int64, candidates without momentum that were left out.
-    repaired: [n] int64, values made usable (`sciml.jets.tidy`).
+    repaired: [n] int64, values made usable (`sciml.jets.data.tidy`).
     """
 
     probabilities: np.ndarray
@@ -93,7 +87,7 @@ class JetTagger(nn.Module):
         network: raw batch -> logits [B, classes], with `features` and `settings()`.
         classes: names of the classes, in the order of the logits.
         limit: constituents used of a jet, the leading ones in pT.
-        answer: "classes", or "mass" for a network that gives masses (`sciml.jets.regression`);
+        answer: "classes", or "mass" for a network that gives masses (`networks.regression`);
             `classes` are then the names of its outputs.
     """
 
@@ -166,7 +160,7 @@ class JetTagger(nn.Module):
 
         Args:
             events: awkward record array or mapping of columns (JetClass names), the path of a file
-                or folder that `sciml.jets.io.open_jets` reads, or an open TTree or RNTuple.
+                or folder that `sciml.jets.data.io.open_jets` reads, or an open TTree or RNTuple.
             format: of the file, where its content leaves doubts.
             tree: of the file, if it has several.
             collection: of jets in a file of events (nanoAOD: Jet, Delphes: JetAK8).
@@ -174,7 +168,7 @@ class JetTagger(nn.Module):
         Returns:
             float32 [jets, classes], in input order; NaN for faulty jets (`tag` says which fault).
             A warning counts jets with more than `limit` constituents, candidates without momentum
-            that were left out, and values that were repaired (`sciml.jets.tidy`).
+            that were left out, and values that were repaired (`sciml.jets.data.tidy`).
 
         Raises:
             InputError: an unreadable file, something that holds no jets, a missing column, or lists
@@ -222,7 +216,7 @@ class JetTagger(nn.Module):
         Raises:
             InputError: as for `predict`.
         """
-        from sciml.jets.given import batches
+        from sciml.jets.data.given import batches
 
         where = events if isinstance(events, str | os.PathLike) else None
         for array in batches(
@@ -285,7 +279,7 @@ class JetTagger(nn.Module):
             start = stop
 
     def _batch(self, jets: Jets) -> Data:
-        from sciml.jets.embedder import raw_batch
+        from sciml.jets.networks.embedder import raw_batch
 
         return raw_batch(jets.to(self.temperature.device))
 
@@ -312,7 +306,7 @@ class JetTagger(nn.Module):
             limit: constituents used of a jet.
         """
         from sciml import trunks
-        from sciml.jets.embedder import JetEmbedder
+        from sciml.jets.networks.embedder import JetEmbedder
 
         built = trunks.build(trunk)
         embedder = JetEmbedder(built.dim, built.pair_dim, features)  # type: ignore[arg-type]
@@ -397,7 +391,7 @@ class JetTagger(nn.Module):
             path: .pt, .pth (read without running code) or .safetensors.
             classes: names of the outputs; JetClass's ten if there are ten.
             neighbours, use_counts: of ParticleNet, and with the rest what shapes cannot tell; see
-                `sciml.jets.weaver.build`.
+                `weaver.checkpoints.build`.
             remove_self_pair, activation, block_ids_with_attn_mask: of the Particle Transformer.
             use_pre_activation_pair: the published JetClass checkpoints of the Particle Transformer
                 need False: with weaver's own default (True) they load without complaint and give
@@ -406,7 +400,7 @@ class JetTagger(nn.Module):
         Raises:
             InputError: an unreadable file; unknown, missing or misshapen keys, by name.
         """
-        from sciml.jets import weaver
+        from sciml.jets.weaver import checkpoints as weaver
 
         network = weaver.build(
             weaver.read_state(path),
@@ -426,12 +420,12 @@ class JetTagger(nn.Module):
         return cls(WeaverNetwork(network), classes).eval()
 
     def to_weaver(self, path: str | os.PathLike[str]) -> None:
-        """Write the weights so that weaver-core loads them; see `sciml.jets.weaver.write`.
+        """Write the weights so that weaver-core loads them; see `weaver.checkpoints.write`.
 
         Raises:
             InputError: the network is none of weaver's.
         """
-        from sciml.jets import weaver
+        from sciml.jets.weaver import checkpoints as weaver
 
         weaver.write(getattr(self.network, "network", self.network), path)
 
@@ -449,7 +443,7 @@ class JetTagger(nn.Module):
         Raises:
             InputError: the network is none of weaver's.
         """
-        from sciml.jets import weaver
+        from sciml.jets.weaver import checkpoints as weaver
 
         if not isinstance(self.network, WeaverNetwork):
             raise InputError("only a tagger made by from_weaver takes weaver's tensors")

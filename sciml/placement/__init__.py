@@ -13,17 +13,17 @@ from typing import Any
 
 _WHERE = {
     "Design": "design",
-    "read_design": "io",
-    "write_design": "io",
-    "convert": "io",
-    "proxy_cost": "cost",
-    "Evaluator": "cost",
-    "Incremental": "incremental",
-    "PlacementEnv": "env",
+    "read_design": "formats.io",
+    "write_design": "formats.io",
+    "convert": "formats.io",
+    "proxy_cost": "cost.proxy",
+    "Evaluator": "cost.proxy",
+    "Incremental": "cost.incremental",
+    "PlacementEnv": "learning.env",
     "place": "placer",
     "score": "placer",
     "check": "legality",
-    "hpwl": "wirelength",
+    "hpwl": "cost.wirelength",
 }
 
 __all__ = sorted(_WHERE)

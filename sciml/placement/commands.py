@@ -31,7 +31,7 @@ def _read(
     grid: tuple[int, int] | None = None,
     rows: Path | None = None,
 ) -> Design:
-    from sciml.placement.io import read_design
+    from sciml.placement.formats.io import read_design
 
     with _warnings_as_lines():
         found = read_design(design, plc=plc, pl=pl, lef=lef, rows=rows)
@@ -185,8 +185,8 @@ def place(
         resume: Go on with a search that was interrupted (its state lies beside the output).
         json: Print one JSON object.
     """
-    from sciml.locks import locked_file
-    from sciml.placement.annealing import AnnealingConfig
+    from sciml.files.locks import locked_file
+    from sciml.placement.classical.annealing import AnnealingConfig
     from sciml.placement.placer import place as place_design
 
     if chains < 1 or workers < 1:
@@ -306,7 +306,7 @@ def _target(design: Design, source: Path, output: Path) -> Path:
 
 def _write(design: Design, to: Path) -> list[Path]:
     """Write a design; what its format cannot say is a line on stderr."""
-    from sciml.placement.io import write_design
+    from sciml.placement.formats.io import write_design
 
     with _warnings_as_lines(f"{to}: "):
         return write_design(design, to)

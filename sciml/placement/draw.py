@@ -12,9 +12,9 @@ import numpy as np
 
 from sciml.errors import InputError
 from sciml.paths import atomic_write
-from sciml.placement.cost import Evaluator, proxy_cost
+from sciml.placement.cost.proxy import Evaluator, proxy_cost
+from sciml.placement.cost.wirelength import hpwl, rudy
 from sciml.placement.design import CELL, MACRO, PORT, SOFT, Design
-from sciml.placement.wirelength import hpwl, rudy
 from sciml.report.plots import literal
 
 _COLOURS = {MACRO: "#c8553d", SOFT: "#588b8b", CELL: "#2d5d7b", PORT: "#222222"}

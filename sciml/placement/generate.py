@@ -129,7 +129,7 @@ def netlist(config: NetlistConfig, seed: int, name: str | None = None) -> Design
         canvas=canvas, grid=grid,
     )  # fmt: skip
     if config.fixed > 0 and hard:
-        from sciml.placement.legalise import spread_macros
+        from sciml.placement.classical.legalise import spread_macros
 
         design = spread_macros(design, rng)
         design.fixed[: int(round(config.fixed * hard))] = True
@@ -244,7 +244,7 @@ def make(
         seed: The first seed; netlist k has seed + k.
         scale: Multiplies the sizes.
     """
-    from sciml.placement.io import write_design
+    from sciml.placement.formats.io import write_design
 
     if count < 1:
         raise InputError(f"count must be >= 1, got {count}")

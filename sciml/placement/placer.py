@@ -11,14 +11,14 @@ from typing import Any, Literal
 import numpy as np
 
 from sciml.errors import InputError
-from sciml.placement.annealing import Annealer, AnnealingConfig, zero_start
+from sciml.placement.classical.annealing import Annealer, AnnealingConfig, zero_start
+from sciml.placement.classical.legalise import legalise_macros
+from sciml.placement.classical.macro_limits import on_grid
 from sciml.placement.constraints import HARD, Blockages, settled
-from sciml.placement.cost import proxy_cost
+from sciml.placement.cost.proxy import proxy_cost
+from sciml.placement.cost.wirelength import hpwl
 from sciml.placement.design import CELL, MACRO, Design
-from sciml.placement.legalise import legalise_macros
 from sciml.placement.legality import check
-from sciml.placement.macro_limits import on_grid
-from sciml.placement.wirelength import hpwl
 
 Method = Literal["auto", "sa", "search", "policy"]
 Movable = Literal["macros", "cells", "all"]
@@ -104,18 +104,18 @@ def place(
     evaluations, history, stopped = 0, [], False
     found: Any
     if has_cells and movable != "macros":
-        from sciml.placement.standard_cells import place_cells
+        from sciml.placement.classical.standard_cells import place_cells
 
         found = place_cells(design, budget=budget, seed=seed, start=start, report=report)
         result, history, stopped = found.design, found.history, found.stopped
         evaluations = found.evaluations
     elif method in ("search", "policy"):
-        from sciml.placement.search import search_macros
+        from sciml.placement.learning.tree_search import search_macros
 
         _refuse_rules(design, method)
         chosen: Any = None
         if method == "policy":
-            from sciml.placement.policy import GridPolicy
+            from sciml.placement.learning.policy import GridPolicy
 
             if policy is None:
                 raise InputError("method policy needs a trained policy; none comes with sciml",

@@ -13,11 +13,11 @@ from sciml.objectives.base import Embedder
 from sciml.objectives.corpus import Corpus
 from sciml.objectives.question import Question, amounts
 from sciml.placement.design import Design
-from sciml.placement.embedder import NetlistEmbedder
-from sciml.placement.env import EnvConfig, PlacementEnv
 from sciml.placement.generate import netlist, randomised
-from sciml.placement.policy import GridPolicy, Player, PolicyConfig
-from sciml.placement.pretraining import corpus
+from sciml.placement.learning.embedder import NetlistEmbedder
+from sciml.placement.learning.env import EnvConfig, PlacementEnv
+from sciml.placement.learning.policy import GridPolicy, Player, PolicyConfig
+from sciml.placement.learning.pretraining import corpus
 from sciml.rl.ppo import PPO, PPOConfig
 from sciml.rl.rollout import Rollout
 from sciml.train import TrainConfig

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from sciml import unpack
 from sciml.errors import InputError
+from sciml.files import unpack
 
 WORD, SPACE, SINGLE, COMMENT, QUOTE, LONG_QUOTE = 0, 1, 2, 3, 4, 5
 LARGEST = 2.0**31
@@ -53,7 +53,7 @@ def read_bytes(path: str | os.PathLike[str]) -> np.ndarray:
     """The bytes of a file, unpacked if it is gzip, xz or bzip2 (told by its first bytes).
 
     Raises:
-        InputError: see `sciml.unpack.open_binary`.
+        InputError: see `sciml.files.unpack.open_binary`.
     """
     return np.frombuffer(unpack.read_bytes(path), np.uint8)
 

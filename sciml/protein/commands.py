@@ -10,7 +10,7 @@ import numpy as np
 import tyro
 
 from sciml.errors import InputError
-from sciml.jsons import dumps
+from sciml.files.jsons import dumps
 from sciml.paths import keep_apart
 
 Out = Annotated[Path, tyro.conf.arg(aliases=["-o"])]

@@ -6,9 +6,9 @@ from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from sciml import kept
 from sciml.errors import InputError
-from sciml.locks import locked, remove_leftovers
+from sciml.files import kept
+from sciml.files.locks import locked, remove_leftovers
 from sciml.protein.io.alignment import Alignment
 from sciml.protein.io.alignment_files import read_alignment
 

@@ -17,9 +17,9 @@ from typing import Annotated, Any
 import torch
 from torch import Tensor, nn
 
-from sciml import kept, tensors
 from sciml.config import Range
 from sciml.errors import InputError
+from sciml.files import kept, tensors
 from sciml.train.state import ANEW, RESTART
 
 

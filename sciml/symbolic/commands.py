@@ -11,10 +11,10 @@ from typing import Annotated, Any
 
 import tyro
 
-from sciml import kept
 from sciml.commands import takes_expressions
 from sciml.errors import InputError
-from sciml.jsons import dumps
+from sciml.files import kept
+from sciml.files.jsons import dumps
 
 _MAX_LINE = 200_000
 
@@ -158,7 +158,7 @@ def solve_file(
         workers: Problems solved at the same time, each in a process of its own.
         model: Trained model that guesses where rules fail: auto, none, a name or a path.
     """
-    from sciml.locks import locked_file
+    from sciml.files.locks import locked_file
     from sciml.paths import atomic_write, existing_file
     from sciml.symbolic.neural.shipped import model_path
 

@@ -21,7 +21,7 @@ from rich.progress import (
 from rich.text import Text
 
 from sciml.errors import InputError, unwritable
-from sciml.kept import Rows, append, warn
+from sciml.files.kept import Rows, append, warn
 from sciml.paths import atomic_write
 
 # Everything for people goes to stderr, so that stdout stays free for results.
@@ -141,7 +141,7 @@ def _step(line: bytes) -> int:
 
 
 def kept_rows(path: Path) -> list[dict[str, Any]]:
-    """The whole rows of a file that a recipe appends to: `sciml.kept.Rows`, to read alone."""
+    """The whole rows of a file that a recipe appends to: `sciml.files.kept.Rows`, to read alone."""
     return Rows(path).found
 
 

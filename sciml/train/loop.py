@@ -21,10 +21,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from sciml import tensors
 from sciml.device import choose
 from sciml.errors import InputError
-from sciml.locks import locked, remove_leftovers
+from sciml.files import tensors
+from sciml.files.locks import locked, remove_leftovers
 from sciml.train import parallel
 from sciml.train.config import TrainConfig
 from sciml.train.log import Bar, MetricsLog, console

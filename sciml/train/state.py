@@ -16,9 +16,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from sciml import kept, tensors
 from sciml.errors import InputError
-from sciml.kept import sha256
+from sciml.files import kept, tensors
+from sciml.files.kept import sha256
 from sciml.train.optim import Average
 from sciml.train.parallel import like, whole
 

@@ -289,7 +289,7 @@ def save(trunk: Trunk, path: str | Path) -> Path:
     """
     import yaml
 
-    from sciml import tensors
+    from sciml.files import tensors
     from sciml.paths import atomic_write
     from sciml.trunks import name_of
 
@@ -318,7 +318,7 @@ def load(path: str | Path, kind: str | type[Trunk] | None = None) -> Trunk:
         InputError: a file is missing or damaged, names a trunk that neither comes with the package
             nor is `kind`, or the weights do not fit the settings.
     """
-    from sciml import tensors
+    from sciml.files import tensors
     from sciml.paths import existing_file
     from sciml.trunks import named_in_file
 

@@ -43,7 +43,7 @@ def write(
     """
     import torch
 
-    from sciml import tensors
+    from sciml.files import tensors
 
     def stored(value: Tensor) -> Tensor:
         value = value.detach().cpu()
@@ -73,7 +73,7 @@ def read(
     """
     import torch
 
-    from sciml import tensors
+    from sciml.files import tensors
 
     path = find(name_or_path)
     state, metadata = tensors.read(path)

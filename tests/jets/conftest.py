@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from sciml.jets import JetTagger
-from sciml.jets.columns import COLUMNS
+from sciml.jets.data.columns import COLUMNS
 
 TRUNK = {"name": "pair_transformer", "dim": 16, "depth": 1, "heads": 2, "pair_dim": 4}
 

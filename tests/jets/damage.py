@@ -62,8 +62,8 @@ def mapped() -> int:
 
 def main(first: int, last: int, folder: Path) -> None:
     from sciml.errors import InputError
-    from sciml.jets.io import open_jets
-    from sciml.jets.ragged import to_dense
+    from sciml.jets.data.io import open_jets
+    from sciml.jets.data.ragged import to_dense
 
     warnings.simplefilter("ignore")
 

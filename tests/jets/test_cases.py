@@ -9,8 +9,8 @@ import pytest
 from sciml.cli import main
 from sciml.errors import InputError
 from sciml.jets import JetTagger
-from sciml.jets.io import open_jets, read
-from sciml.jets.weaver_config import WeaverConfig
+from sciml.jets.data.io import open_jets, read
+from sciml.jets.weaver.config import WeaverConfig
 
 
 @pytest.fixture(scope="module")

@@ -9,8 +9,8 @@ import torch
 
 from sciml.cli import main
 from sciml.jets import JetTagger
-from sciml.jets.columns import COLUMNS
-from sciml.jets.io import create, read
+from sciml.jets.data.columns import COLUMNS
+from sciml.jets.data.io import create, read
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*more than 128 constituents")
 CLASSES = ("QCD", "Hbb", "Tbqq")
@@ -214,7 +214,7 @@ def test_the_input_is_never_replaced(place, capsys):
 def test_a_file_without_jets_gets_an_empty_answer(tmp_path, capsys, suffix):
     import pyarrow.parquet as pq
 
-    from sciml.jets.sample import shipped
+    from sciml.jets.data.sample import shipped
 
     pq.write_table(pq.read_table(shipped("test")).slice(0, 0), tmp_path / "none.parquet")
     out = tmp_path / f"scores{suffix}"

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from sciml.errors import InputError
-from sciml.jets.features import Flag
-from sciml.jets.io import open_jets, read
-from sciml.jets.ragged import to_dense
+from sciml.jets.data.features import Flag
+from sciml.jets.data.io import open_jets, read
+from sciml.jets.data.ragged import to_dense
 
 CORPUS = Path(__file__).parents[1] / "corpus" / "jets"
 

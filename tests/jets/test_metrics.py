@@ -10,7 +10,7 @@ from sklearn.metrics import roc_auc_score, roc_curve
 
 from sciml.errors import InputError
 from sciml.jets import metrics
-from sciml.jets.processes import CLASSES
+from sciml.jets.data.columns import CLASSES
 
 
 def toy(n: int = 4000, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from sciml.placement.design import Design
+from sciml.placement.formats.protobuf_netlist import read_netlist
 from sciml.placement.generate import NetlistConfig, netlist
-from sciml.placement.protobuf_netlist import read_netlist
 
 
 @pytest.fixture(scope="session")

@@ -70,7 +70,7 @@ def test_mistakes_are_one_line(words, message, files, tmp_path, capsys, monkeypa
 
 
 def test_interrupt_writes_the_best_and_resume_finishes(files, tmp_path, capsys, monkeypatch):
-    from sciml.placement import annealing
+    from sciml.placement.classical import annealing
 
     out = tmp_path / "p.plc"
     original = annealing.Annealer._record

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from sciml.errors import InputError
 from sciml.placement import check, read_design, write_design
+from sciml.placement.classical.rows import legalise_cells
 from sciml.placement.placer import place
-from sciml.placement.rows import legalise_cells
 
 sys.path.insert(0, str(Path(__file__).parent))
 from legality_cases import TURNS, Case, faults, make, scatter

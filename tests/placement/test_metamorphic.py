@@ -5,11 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from sciml.placement.cost import Evaluator, proxy_cost
+from sciml.placement.cost.proxy import Evaluator, proxy_cost
+from sciml.placement.cost.wirelength import hpwl, net_hpwl, rudy, steiner, steiner_length
 from sciml.placement.design import ROTATION
 from sciml.placement.placer import score
 from sciml.placement.tokens import Names
-from sciml.placement.wirelength import hpwl, net_hpwl, rudy, steiner, steiner_length
 
 
 def permuted(design, rng):

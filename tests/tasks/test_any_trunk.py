@@ -6,7 +6,7 @@ import pytest
 
 from sciml.cli import main
 from sciml.jets import JetTagger
-from sciml.jets.sample import shipped
+from sciml.jets.data.sample import shipped
 
 OWN = '''"""Nodes that hear the mean of their jet."""
 

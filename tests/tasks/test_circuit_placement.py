@@ -99,8 +99,8 @@ def test_only_gains_beyond_the_spread_count_as_learning():
 
 
 @pytest.mark.parametrize("objective", [
-    "masked", "simclr", "sciml.placement.objectives:MaskedPins",
-    "sciml.placement.objectives:PlaceDenoising",
+    "masked", "simclr", "sciml.placement.learning.objectives:MaskedPins",
+    "sciml.placement.learning.objectives:PlaceDenoising",
 ])  # fmt: skip
 def test_the_trunk_is_pretrained_by_any_objective(tmp_path, objective):
     config = replace(small(), objective=objective)

@@ -5,8 +5,8 @@ import json
 import numpy as np
 
 from sciml.cli import main
-from sciml.jets.io import read
-from sciml.jets.sample import shipped
+from sciml.jets.data.io import read
+from sciml.jets.data.sample import shipped
 
 
 def test_masses_and_quantiles_of_unseen_jets(tmp_path, capsys):

@@ -9,8 +9,8 @@ import pytest
 
 from sciml.cli import main
 from sciml.jets import JetTagger
-from sciml.jets.io import read
-from sciml.jets.sample import shipped
+from sciml.jets.data.io import read
+from sciml.jets.data.sample import shipped
 
 GOLDEN = {
     "pretrained-60-0": [2.02728, 1.92486],

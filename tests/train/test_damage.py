@@ -213,7 +213,7 @@ def test_the_best_weights_of_another_run_are_no_result(whole, tmp_path):
     folder, _, _ = whole
     out = tmp_path / "run"
     shutil.copytree(folder / "done", out)
-    from sciml import tensors
+    from sciml.files import tensors
 
     tensors.write(out / "checkpoints" / "best.safetensors", Tiny().state_dict())
     with pytest.raises(InputError, match="is not what this training wrote"):
@@ -224,7 +224,7 @@ def test_a_run_of_version_0_1_goes_on(whole, tmp_path, capsys):
     """No digest of best weights, manifest or log; tensors in the library's order."""
     from safetensors.torch import load_file, save_file
 
-    from sciml.kept import sha256
+    from sciml.files.kept import sha256
 
     folder, weights, lines = whole
     for state in ("half", "done"):

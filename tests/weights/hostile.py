@@ -23,8 +23,9 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 
-from sciml import tensors, trunks
+from sciml import trunks
 from sciml.errors import InputError
+from sciml.files import tensors
 
 MEMORY, SECONDS = 1 << 30, 5
 """Address space on top of what libraries and good files take [bytes]; processor time a file [s]."""
@@ -37,13 +38,14 @@ DTYPES = (torch.float64, torch.float16, torch.bfloat16, torch.int64, torch.int8,
 
 def sources(folder: Path) -> dict[str, tuple[Path, Callable[[Path], Any]]]:
     """Name -> (a good file, its loader), for every loader of weights."""
-    from sciml.jets import starts, weaver
-    from sciml.jets.embedder import JetEmbedder
-    from sciml.jets.networks import WeaverNetwork
-    from sciml.jets.part import ParTConfig, ParticleTransformer
-    from sciml.jets.particle_net import ParticleNet, ParticleNetConfig
+    from sciml.jets.networks import starts
+    from sciml.jets.networks.classifier import WeaverNetwork
+    from sciml.jets.networks.embedder import JetEmbedder
+    from sciml.jets.networks.particle_net import ParticleNet, ParticleNetConfig
+    from sciml.jets.networks.particle_transformer import ParTConfig, ParticleTransformer
     from sciml.jets.tagger import JetTagger
-    from sciml.placement.policy import GridPolicy, PolicyConfig
+    from sciml.jets.weaver import checkpoints as weaver
+    from sciml.placement.learning.policy import GridPolicy, PolicyConfig
     from sciml.protein.alphafold.model import AlphaFold, AlphaFoldConfig, TemplateConfig
     from sciml.protein.alphafold.official_weights import (
         read_alphafold,

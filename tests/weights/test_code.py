@@ -11,7 +11,7 @@ import torch
 from sciml import trunks
 from sciml.cli import main
 from sciml.errors import InputError
-from sciml.jets.sample import shipped
+from sciml.jets.data.sample import shipped
 from sciml.jets.tagger import JetTagger
 
 TRUNK = '''
@@ -58,7 +58,7 @@ def gift(tmp_path, monkeypatch):
 
 def renamed(path, name):
     """A copy of the tagger's file `path` whose header names another trunk."""
-    from sciml import tensors
+    from sciml.files import tensors
 
     state, header = tensors.read(path)
     described = json.loads(header["jet_tagger"])

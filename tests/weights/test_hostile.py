@@ -15,10 +15,11 @@ import pytest
 import torch
 from torch import nn
 
-from sciml import tensors, trunks
+from sciml import trunks
 from sciml.cli import main
 from sciml.errors import InputError
-from sciml.jets.sample import shipped
+from sciml.files import tensors
+from sciml.jets.data.sample import shipped
 from sciml.jets.tagger import JetTagger
 from sciml.weights import arrays, loading, pickles
 

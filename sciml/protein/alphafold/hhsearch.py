@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from sciml import unpack
 from sciml.errors import InputError
+from sciml.files import unpack
 from sciml.paths import existing_file
 from sciml.protein.alphafold.features import Template
 from sciml.protein.io import residues

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from sciml import kept
+from sciml.files import kept
 from sciml.paths import atomic_write
 from sciml.protein.io.alignment import Alignment, decode
 from sciml.protein.io.conformers import FAR

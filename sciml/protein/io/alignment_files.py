@@ -18,6 +18,7 @@ from typing import cast
 import numpy as np
 
 from sciml.errors import InputError, unknown
+from sciml.files.unpack import open_binary
 from sciml.paths import atomic_write
 from sciml.protein.io import query_forms
 from sciml.protein.io.alignment import Alignment
@@ -33,7 +34,6 @@ from sciml.protein.io.sequence_records import (
     text_of,
 )
 from sciml.protein.io.side_by_side import check_blocks, check_pieces
-from sciml.unpack import open_binary
 
 FORMATS = ("a3m", "fasta", "stockholm", "aln", "clustal")
 BLOCK = 4096

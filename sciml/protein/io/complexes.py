@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from sciml.errors import InputError
+from sciml.files.unpack import open_binary
 from sciml.protein.io import query_forms
 from sciml.protein.io.alignment import Alignment
 from sciml.protein.io.alignment_files import RowReader, alignment_of, plain_rows
@@ -27,7 +28,6 @@ from sciml.protein.io.sequence_records import (
     lines_of,
     text_of,
 )
-from sciml.unpack import open_binary
 
 
 @dataclass

@@ -16,12 +16,12 @@ import numpy as np
 
 from sciml.config import Range
 from sciml.errors import InputError, MissingExtra
+from sciml.files.unpack import open_binary
 from sciml.paths import existing_file
 from sciml.protein.io.alignment import Alignment
 from sciml.protein.io.alignment_files import read_fasta
 from sciml.protein.io.query_forms import check_letters
 from sciml.protein.io.sequence_records import read_records
-from sciml.unpack import open_binary
 
 
 @dataclass(frozen=True)

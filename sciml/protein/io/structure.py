@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from sciml import unpack
 from sciml.errors import InputError, unknown
+from sciml.files import unpack
 from sciml.paths import atomic_write, existing_file
 from sciml.protein.io import conformers, residues
 

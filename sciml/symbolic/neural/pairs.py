@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from sciml import unpack
 from sciml.errors import InputError
+from sciml.files import unpack
 from sciml.paths import atomic_write
 from sciml.symbolic.expr.expression import Expr, TooLarge, Undefined
 from sciml.symbolic.expr.parser import Unknown, parse

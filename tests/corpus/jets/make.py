@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from sciml.jets.io import create
+from sciml.jets.data.io import create
 
 HERE = Path(__file__).parent
 PARTICLE = (

@@ -1,0 +1,1 @@
+"""Files that are whole: tensors, kept rows, claims and locks of folders, bounded unpacking."""

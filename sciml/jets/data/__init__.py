@@ -1,0 +1,1 @@
+"""Jets from files and to files: columns, features, data sets."""

@@ -1,0 +1,29 @@
+"""Names of the columns of jets, as JetClass has them: the one place where they are spelled out.
+
+A column of particles is one list a jet, sorted by falling pT: GeV, mm, charge in e, flags 0/1.
+"""
+
+from __future__ import annotations
+
+CLASSES = ("QCD", "Hbb", "Hcc", "Hgg", "H4q", "Hqql", "Zqq", "Wqq", "Tbqq", "Tbl")
+"""Class names in JetClass's order: the order of labels, logits and scores everywhere."""
+MOMENTUM = ("part_px", "part_py", "part_pz", "part_energy")
+POSITION = ("part_deta", "part_dphi")
+TRACK = ("part_d0val", "part_d0err", "part_dzval", "part_dzerr")
+IDENTITY = (
+    "part_charge",
+    "part_isChargedHadron",
+    "part_isNeutralHadron",
+    "part_isPhoton",
+    "part_isElectron",
+    "part_isMuon",
+)
+COLUMNS = (*MOMENTUM, *POSITION, *TRACK, *IDENTITY)
+"""Columns of the raw particle tensor, in order."""
+JET_COLUMNS = ("jet_pt", "jet_energy")
+"""Columns of the raw jet tensor: transverse momentum and energy of the jet, GeV."""
+JET_MOMENTUM = ("jet_pt", "jet_eta", "jet_phi", "jet_energy")
+"""Four-momentum of the jet, of which the positions of particles are measured from the axis."""
+COLLISION = "aux_collision"
+"""The number of a jet's hard collision, in files of several views of each (`learning.views`);
+files may be read together."""

@@ -1,0 +1,114 @@
+"""What `JetTagger.predict` is given (path, array, columns, open tree), as batches of jets."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+from sciml.errors import InputError
+
+TAKEN = (
+    "Give a path, an awkward record array, a mapping of columns, or a TTree or RNTuple that "
+    "uproot opened"
+)
+
+
+def batches(
+    events: Any,
+    wanted: Callable[[Sequence[str]], list[str]],
+    *,
+    keep: Sequence[str] = (),
+    step: int,
+    format: str | None = None,
+    tree: str | None = None,
+    collection: str | None = None,
+) -> Iterator[Any]:
+    """Awkward arrays of at most `step` jets, in order; one without jets if there are none.
+
+    Args:
+        events: see the module.
+        wanted: the columns to read, from those there are.
+        keep: further columns to read.
+        step: jets at a time.
+        format, tree, collection: of a file, see `sciml.jets.data.io.open_jets`.
+
+    Raises:
+        InputError: something else, or a missing column, though there were no jets at all.
+    """
+    with _reader(events, format, tree, collection) as reader:
+        names = list(dict.fromkeys([*wanted(reader.columns), *keep]))
+        reader.require(names)
+        seen = 0
+        for array in reader.iterate(names, step=step):
+            seen += len(array)
+            yield array
+        if not seen:
+            yield reader.empty(names)
+
+
+def _reader(
+    events: Any, format: str | None, tree: str | None, collection: str | None
+) -> AbstractContextManager[Any]:
+    from sciml.jets.data import io
+
+    if isinstance(events, str | os.PathLike):
+        return io.open_jets(events, format=format, tree=tree, collection=collection)
+    if type(events).__module__.startswith("uproot."):
+        return nullcontext(_tree(events, format, collection))
+    import awkward as ak
+
+    if isinstance(events, ak.Record):
+        raise InputError("one jet was given, not an array of jets", hint="events[i : i + 1] is one")
+    if isinstance(events, Mapping) and not isinstance(events, ak.Array):
+        from sciml.jets.data.readers.base import record
+
+        if not events:
+            raise InputError("the mapping holds no columns")
+        if bad := next((name for name in events if not isinstance(name, str)), None):
+            raise InputError(f"names of columns must be text, got {bad!r}")
+        try:
+            events = record(dict(events))
+        except (TypeError, ValueError) as error:
+            reason = " ".join(str(error).split())[:120]
+            raise InputError(f"the columns cannot be read as arrays ({reason})") from error
+    if not isinstance(events, ak.Array):
+        kind = f"{type(events).__module__}.{type(events).__name__}".removeprefix("builtins.")
+        raise InputError(f"events of the type {kind} cannot be read", hint=TAKEN)
+    if not events.fields or events.ndim != 1 and not _jets_inside(events):
+        raise InputError(f"the array holds {_type(events)}, not records of jets", hint=TAKEN)
+    from sciml.jets.data.readers.nested import in_memory
+
+    return nullcontext(in_memory(events))
+
+
+def _jets_inside(events: Any) -> bool:
+    """Whether a list of records stands for each event."""
+    return events.ndim == 2
+
+
+def _type(events: Any) -> str:
+    text = str(events.type)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _tree(events: Any, format: str | None, collection: str | None) -> Any:
+    """A reader of an open TTree or RNTuple."""
+    from pathlib import Path
+
+    import uproot
+
+    from sciml.jets.data.io import open_root
+
+    if not isinstance(events, uproot.TTree | uproot.behaviors.RNTuple.RNTuple):
+        kind = type(events).__name__
+        trees = [n for n, k in events.classnames().items() if k == "TTree" or "RNTuple" in k] if (
+            hasattr(events, "classnames")
+        ) else []  # fmt: skip
+        raise InputError(
+            f"an open {kind} is no tree",
+            hint=f"Give one of its trees: {', '.join(trees)}" if trees else TAKEN,
+        )
+    path = Path(getattr(getattr(events, "file", None), "file_path", "tree"))
+    return open_root(path, format, events, collection)

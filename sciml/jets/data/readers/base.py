@@ -1,0 +1,214 @@
+"""What every reader of jets can do, and how a damaged file becomes one line."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import awkward as ak
+import numpy as np
+
+from sciml.errors import InputError, nearest
+from sciml.jets.data.columns import IDENTITY, MOMENTUM, TRACK
+
+
+class Reader(ABC):
+    """Jets of one open file, one row a jet, in file order.
+
+    `columns` are the names that can be asked for: JetClass's names wherever the format holds the
+    quantity, the file's own names otherwise.
+    """
+
+    format: str
+    """Name of the format, for people."""
+    path: Path
+    columns: tuple[str, ...]
+    hint: str | None = None
+    """What to say where a column is missing; None: which columns there are."""
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """Number of jets."""
+
+    @abstractmethod
+    def _batches(
+        self, columns: list[str], step: int, start: int, stop: int
+    ) -> Iterator[dict[str, Any]]:
+        """Rows start .. stop - 1 of known columns, at most `step` at a time."""
+
+    def iterate(
+        self,
+        columns: Sequence[str] | None = None,
+        step: int = 2000,
+        start: int = 0,
+        stop: int | None = None,
+    ) -> Iterator[ak.Array]:
+        """Jets in file order, at most `step` in an array; memory is bounded by a few steps.
+
+        Args:
+            columns: which; all of them if None.
+            step: jets in an array.
+            start: first row.
+            stop: row after the last; the file's length if None.
+
+        Raises:
+            InputError: a column is missing (the nearest are named), the columns of a jet differ
+                in length, or the file turns out to be damaged.
+        """
+        names = list(self.columns) if columns is None else list(dict.fromkeys(columns))
+        self.require(names)
+        size = len(self)
+        start = max(0, start)
+        stop = size if stop is None else min(stop, size)
+        seen = start
+        # Guarded a step at a time: what happens in the caller's loop is not the file's fault.
+        batches = self._batches(names, step, start, stop) if stop > start else iter(())
+        while True:
+            with guarded(self.path, self.format):
+                batch = next(batches, None)
+                if batch is None:
+                    break
+                array = record({name: batch[name] for name in names}, self.path, seen)
+            if not len(array):  # nothing where jets were promised
+                break
+            seen += len(array)
+            yield array
+        if seen < stop:
+            raise InputError(
+                f"is damaged: it promises {size} jets and holds {seen}", where=self.path
+            )
+
+    def require(self, columns: Sequence[str]) -> None:
+        """Raises an `InputError` that names every column of these that the file lacks."""
+        hint, missing = self.hint, set(columns) - set(self.columns)
+        if missing and missing <= {*TRACK, *IDENTITY} and set(MOMENTUM) <= set(self.columns):
+            hint = hint or "The model jets-kin reads momenta alone"
+        require(columns, self.columns, self.path, hint)
+
+    def empty(self, columns: list[str]) -> ak.Array:
+        """No jets, with these columns in the types that they have."""
+        lists = ak.Array([[np.float32(0)]])[:0]
+        number = np.zeros(0, np.float32)
+        return ak.Array({n: lists if n.startswith("part_") else number for n in columns})
+
+    def close(self) -> None:  # noqa: B027  (most readers hold nothing)
+        """Give the file back."""
+
+    def __enter__(self) -> Reader:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def require(
+    wanted: Sequence[str], available: Sequence[str], where: object, hint: str | None = None
+) -> None:
+    """Raises an `InputError` that names every missing column and the nearest one to each."""
+    missing = [name for name in wanted if name not in available]
+    if not missing:
+        return
+    parts = []
+    for name in missing[:6]:
+        close = nearest(name, available, most=1)
+        parts.append(repr(name) + (f" (did you mean {close[0]!r}?)" if close else ""))
+    if len(missing) > 6:
+        parts.append(f"{len(missing) - 6} more")
+    shown = ", ".join(list(available)[:12]) + (", ..." if len(available) > 12 else "")
+    raise InputError(
+        f"has no column {', '.join(parts)}",
+        where=where,
+        hint=hint or f"It has {shown or 'no columns'}",
+    )
+
+
+def record(columns: dict[str, Any], where: object = None, first: int = 0) -> ak.Array:
+    """Columns of one length as an awkward record array.
+
+    Raises:
+        InputError: columns of different length; `part_*` lists of one jet that differ in length.
+    """
+    arrays = {name: array_of(column) for name, column in columns.items()}
+    sizes = {len(array) for array in arrays.values()}
+    if len(sizes) > 1:
+        raise InputError(f"columns hold different numbers of jets: {sorted(sizes)}", where=where)
+    counts: Any = None
+    for name, array in arrays.items():
+        if not name.startswith("part_") or array.ndim < 2:
+            continue
+        mine = lengths(array)
+        if counts is None:
+            counts, reference = mine, name
+        elif (bad := np.flatnonzero(mine != counts)).size:
+            jet = int(bad[0])
+            raise InputError(
+                f"jet {first + jet} has {counts[jet]} values in {reference!r} and {mine[jet]} in "
+                f"{name!r}",
+                where=where,
+                hint="Columns of particles must have one length a jet",
+            )
+    return ak.zip(arrays, depth_limit=1)
+
+
+def array_of(column: Any) -> ak.Array:
+    """An awkward array of a column; numbers in this machine's byte order, others cannot be used."""
+    if isinstance(column, np.ndarray) and not column.dtype.isnative:
+        column = column.astype(column.dtype.newbyteorder("="))
+    return column if isinstance(column, ak.Array) else ak.Array(column)
+
+
+def lengths(array: ak.Array) -> Any:
+    """Length of each list; read off the offsets where there are any (`ak.num` takes ten times as
+    long to start)."""
+    layout = array.layout
+    if type(layout) is ak.contents.ListOffsetArray:
+        return np.diff(np.asarray(layout.offsets.data))
+    return ak.to_numpy(ak.num(array, axis=1))
+
+
+def plain(array: ak.Array) -> ak.Array:
+    """Without missing values: NaN for a missing number, an empty list for a missing list.
+
+    A jet with such a fault keeps its place and is flagged later, since NaN is not a momentum.
+    Types stay what they are where nothing is missing.
+    """
+    return ak.Array(_plain(array.layout))
+
+
+def _plain(layout: Any) -> Any:
+    if layout.is_option:
+        content = layout.project()
+        if len(content) == len(layout):
+            return _plain(content)
+        missing: Any = [] if content.is_list else np.nan
+        return _plain(ak.fill_none(layout, missing, axis=0, highlevel=False))
+    if layout.is_list:
+        packed = layout.to_ListOffsetArray64(True)
+        content = packed.content[: packed.offsets[-1]]
+        return ak.contents.ListOffsetArray(packed.offsets, _plain(content))
+    return layout
+
+
+@contextmanager
+def guarded(path: Path, kind: str) -> Iterator[None]:
+    """Turns whatever a library raises on a damaged file into one `InputError`.
+
+    Libraries meet damaged bytes with every kind of exception (struct.error, KeyError, zlib.error,
+    UnicodeDecodeError, RecursionError, ...), so all of them are caught, at this one place.
+    """
+    try:
+        yield
+    except (InputError, KeyboardInterrupt, GeneratorExit):
+        raise
+    except MemoryError as error:
+        raise InputError(f"this {kind} file asks for more memory than there is", where=path) from (
+            error
+        )
+    except Exception as error:
+        reason = " ".join(str(error).split())[:160] or type(error).__name__
+        raise InputError(
+            f"cannot be read as a {kind} file: it is damaged or truncated ({reason})", where=path
+        ) from error

@@ -1,0 +1,182 @@
+"""CMS nanoAOD with particle-flow candidates (PFNano): `PFCands_*` and `FatJetPFCands_*`.
+
+BTVNano writes `PFCand_*` and `JetPFCand_*` instead; an RNTuple has structures of these names.
+
+The link table says which candidate belongs to which jet. CMS measures impact parameters in cm and
+signs d0 the other way round (dxy = (y px - x py) / pT); here they become mm and JetClass's sign.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import awkward as ak
+import numpy as np
+
+from sciml.errors import InputError, unknown
+from sciml.jets.data.readers.base import guarded, plain, require
+from sciml.jets.data.readers.events import (
+    JETS,
+    PARTICLES,
+    PLACE,
+    EventReader,
+    assemble,
+    charge,
+    identity,
+)
+from sciml.jets.data.readers.root import RootReader
+
+_TRACK = {
+    "part_d0val": ("d0", -10.0),
+    "part_d0err": ("d0Err", 10.0),
+    "part_dzval": ("dz", 10.0),
+    "part_dzerr": ("dzErr", 10.0),
+}
+
+
+_LINK = re.compile(r"(\w+?)(PFCands?)_(?:pFCandsIdx|pFCandIdx|pfCandsIdx|pfCandIdx|candIdx)")
+"""A column of a table of links: collection, candidates."""
+
+
+def links(columns: tuple[str, ...]) -> dict[str, tuple[str, str]]:
+    """The jet collections that candidates are linked to: name -> candidates, column of links."""
+    found = [(match, name) for name in columns if (match := _LINK.fullmatch(name))]
+    return {
+        match[1]: (match[2], name)
+        for match, name in found
+        if f"{match[2]}_pt" in columns and f"{match[1]}{match[2]}_jetIdx" in columns
+    }
+
+
+class NanoAODReader(EventReader):
+    """Jets of a nanoAOD file.
+
+    Columns: `part_*` and `jet_*` as in JetClass, `event_index`, `jet_index`, the jet collection's
+    own branches (`FatJet_*`) and the numbers of the event (`run`, `event`, ...).
+
+    Args:
+        root: the opened `Events` tree.
+        collection: name of the jet collection; if None the only one with links, or FatJet.
+    """
+
+    format = "nanoAOD"
+
+    def __init__(self, root: RootReader, collection: str | None = None) -> None:
+        names = set(root.columns)
+        known = links(root.columns)
+        if collection is None:
+            collection = "FatJet" if "FatJet" in known or not known else next(iter(known))
+            if "FatJet" not in known and len(known) > 1:
+                raise InputError(
+                    f"links candidates to several jet collections: {', '.join(known)}",
+                    where=root.path,
+                    hint="Say which one (`--collection`)",
+                )
+        elif known and collection not in known:
+            raise unknown("jet collection", collection, known, where=root.path)
+        self._jets = jets = collection
+        self._table, self._index = known.get(jets, ("PFCands", f"{jets}PFCands_pFCandsIdx"))
+        self._owner = f"{jets}{self._table}_jetIdx"
+        kinematics = [f"{c}_{k}" for c in (self._table, jets) for k in ("pt", "eta", "phi", "mass")]
+        require([self._index, self._owner, *kinematics], root.columns, root.path)
+        with guarded(root.path, self.format):
+            counts = root.sizes(f"n{jets}" if f"n{jets}" in names else f"{jets}_pt")
+        super().__init__(root, counts)
+        self._root = root
+        self._own = tuple(n for n in root.columns if n.startswith(f"{jets}_"))
+        self._scalars = tuple(n for n in ("run", "luminosityBlock", "event") if n in names)
+        particles = [
+            n
+            for n in PARTICLES
+            if n not in _TRACK or f"{self._table}_{_TRACK[n][0]}" in names
+            if not (n.startswith("part_is") and f"{self._table}_pdgId" not in names)
+            if n != "part_charge" or {f"{self._table}_{k}" for k in ("charge", "pdgId")} & names
+        ]
+        self._extra = {
+            f"jet_{new}": f"{jets}_{old}"
+            for new, old in (("sdmass", "msoftdrop"), *((f"tau{i}",) * 2 for i in (1, 2, 3, 4)))
+            if f"{jets}_{old}" in names
+        }
+        self.columns = (*particles, *JETS, *self._extra, *PLACE, *self._own, *self._scalars)
+
+    def _rows(self, columns: list[str], first: int, last: int) -> dict[str, Any]:
+        jets, table = self._jets, self._table
+        wanted = {f"{jets}_{k}" for k in ("pt", "eta", "phi", "mass")}
+        lists = any(name.startswith("part_") or name == "jet_nparticles" for name in columns)
+        if lists:
+            wanted |= {self._index, self._owner}
+            wanted |= {f"{table}_{k}" for k in ("pt", "eta", "phi", "mass")}
+        wanted |= {f"{table}_{_TRACK[n][0]}" for n in columns if n in _TRACK}
+        wanted |= {f"{table}_pdgId" for n in columns if n.startswith("part_is")}
+        charged = f"{table}_charge" in self._root.columns
+        wanted |= {
+            f"{table}_{'charge' if charged else 'pdgId'}" for n in columns if n == "part_charge"
+        }
+        wanted |= {self._extra[n] for n in columns if n in self._extra}
+        wanted |= {n for n in columns if n in self._own or n in self._scalars}
+        events = self._root.arrays(sorted(wanted), first, last)
+        counts = np.diff(self._offsets[first : last + 1])
+        out: dict[str, Any] = dict(self._place(first, last))
+        for name in columns:
+            source = self._extra.get(name, name)
+            if source in self._own:
+                out[name] = plain(ak.flatten(events[source]))
+            elif name in self._scalars:
+                out[name] = np.repeat(np.asarray(events[name]), counts)
+        pt, eta, phi, mass = (
+            ak.to_numpy(ak.flatten(events[f"{jets}_{k}"])).astype(np.float64)
+            for k in ("pt", "eta", "phi", "mass")
+        )
+        energy = np.sqrt((pt * np.cosh(eta)) ** 2 + mass**2)
+        for name, values in zip(JETS, (pt, eta, phi, energy), strict=False):
+            out[name] = values.astype(np.float32)
+        if lists:
+            out |= self._constituents(events, columns, counts, first)
+        return {name: out[name] for name in columns}
+
+    def _constituents(
+        self, events: dict[str, ak.Array], columns: list[str], counts: Any, first: int
+    ) -> dict[str, Any]:
+        candidates = ak.to_numpy(ak.num(events[f"{self._table}_pt"]))
+        start = np.concatenate([[0], np.cumsum(candidates)])[:-1]
+        jet_start = np.concatenate([[0], np.cumsum(counts)])[:-1]
+        links = ak.to_numpy(ak.num(events[self._index]))
+        event = np.repeat(np.arange(len(links)), links)
+        index = ak.to_numpy(ak.flatten(events[self._index])).astype(np.int64)
+        owner = ak.to_numpy(ak.flatten(events[self._owner])).astype(np.int64)
+        used = owner >= 0
+        event, index, owner = event[used], index[used], owner[used]
+        wrong = (index < 0) | (index >= candidates[event]) | (owner >= counts[event])
+        if wrong.any():
+            at = int(np.flatnonzero(wrong)[0])
+            raise InputError(
+                f"event {first + event[at]} links candidate {index[at]} to jet {owner[at]}, but "
+                f"has {candidates[event[at]]} candidates and {counts[event[at]]} jets",
+                where=self.path,
+            )
+        chosen = start[event] + index
+
+        def candidate(key: str) -> Any:
+            flat = ak.to_numpy(ak.flatten(events[f"{self._table}_{key}"]))
+            return flat[chosen].astype(np.float64)
+
+        flat = {key: candidate(key) for key in ("pt", "eta", "phi", "mass")}
+        for name, (key, factor) in _TRACK.items():
+            if name in columns:
+                # Candidates without a track carry -1 as the error.
+                values = candidate(key)
+                flat[name] = np.where(values < 0, 0.0, values) if key.endswith("Err") else values
+                flat[name] = flat[name] * factor
+        if "part_charge" in columns:
+            if f"{self._table}_charge" in events:
+                flat["part_charge"] = candidate("charge")
+            else:  # nanoAOD's own table of candidates has the code alone
+                flat["part_charge"] = charge(candidate("pdgId").astype(np.int64))
+        if any(name.startswith("part_is") for name in columns):
+            flat |= identity(candidate("pdgId").astype(np.int64))
+        jet_of = jet_start[event] + owner
+        jets = int(np.sum(counts))
+        out: dict[str, Any] = assemble(jet_of, jets, flat)
+        out["jet_nparticles"] = np.bincount(jet_of, minlength=jets).astype(np.float32)
+        return out

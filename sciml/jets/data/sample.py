@@ -1,0 +1,234 @@
+"""Labelled jets in memory: ragged storage, one item a jet, columns beside them.
+
+For samples that fit into memory (a million jets take about 4 GB). `sciml.jets.data.dataset` streams
+what does not.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sciml.errors import InputError
+from sciml.jets.data.columns import CLASSES, COLUMNS, JET_COLUMNS, POSITION
+from sciml.jets.data.features import FEATURE_SETS, MAX_PARTICLES, Jets, needed_columns
+from sciml.jets.data.io import expand, open_jets
+from sciml.jets.data.ragged import to_ragged
+
+
+class JetSample(Sequence[Any]):
+    """Good jets of some files, flagged ones left out; `sample[i]` is what `collate` takes.
+
+    Attributes:
+        particles: [S, 16] float32, `columns.COLUMNS`, jets end to end.
+        ptr: [n + 1] int64, where each jet begins.
+        jets: [n, 2] float32, `columns.JET_COLUMNS`.
+        labels: [n] int64, index into `classes`, -1 where unknown.
+        classes: names of the classes.
+        columns: other columns asked for, name -> [n] float64.
+    """
+
+    def __init__(
+        self,
+        particles: Tensor,
+        ptr: Tensor,
+        jets: Tensor,
+        labels: Tensor,
+        classes: tuple[str, ...],
+        columns: dict[str, np.ndarray] | None = None,
+        rows: np.ndarray | None = None,
+    ) -> None:
+        self.particles, self.ptr, self.jets = particles, ptr, jets
+        self.labels, self.classes = labels, classes
+        self.columns = columns or {}
+        self.rows = np.arange(len(jets)) if rows is None else rows
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: Any) -> Any:
+        row = int(self.rows[index])
+        x = self.particles[int(self.ptr[row]) : int(self.ptr[row + 1])]
+        return {"x": x, "jet": self.jets[row], "y": self.labels[row]}
+
+    @property
+    def y(self) -> np.ndarray:
+        """[n] int64, class of each jet of the selection."""
+        return self.labels.numpy()[self.rows]
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """[n] int64, constituents of each jet of the selection."""
+        return self.ptr.diff().numpy()[self.rows]
+
+    def column(self, name: str) -> np.ndarray:
+        """[n] a column of the selection."""
+        return self.columns[name][self.rows]
+
+    def subset(self, index: Sequence[int] | np.ndarray) -> JetSample:
+        """The jets at these places of the selection; storage is shared."""
+        return JetSample(
+            self.particles, self.ptr, self.jets, self.labels, self.classes, self.columns,
+            self.rows[np.asarray(index)],
+        )  # fmt: skip
+
+    def dense(self) -> Jets:
+        """All jets of the selection, padded (mind the memory)."""
+        counts = torch.from_numpy(self.lengths)
+        width = max(1, int(counts.max())) if len(counts) else 1
+        mask = torch.arange(width) < counts[:, None]
+        particles = torch.zeros(len(self), width, len(COLUMNS))
+        starts = self.ptr[torch.from_numpy(self.rows)]
+        place = (starts[:, None] + torch.arange(width))[mask]
+        particles[mask] = self.particles[place]
+        zeros = torch.zeros(len(self), dtype=torch.int64)
+        return Jets(particles, self.jets[torch.from_numpy(self.rows)], mask, zeros, zeros)
+
+    def sha256(self) -> str:
+        """Digest of the momenta, angles, tracks and labels of the selection, in its order."""
+        digest = hashlib.sha256()
+        for index in range(len(self)):
+            item = self[index]
+            digest.update(item["x"].contiguous().numpy().tobytes())
+            digest.update(int(item["y"]).to_bytes(8, "little", signed=True))
+        return digest.hexdigest()
+
+    @classmethod
+    def read(
+        cls,
+        paths: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+        *,
+        classes: Sequence[str] | None = None,
+        columns: Sequence[str] = (),
+        limit: int = MAX_PARTICLES,
+        most: int | None = None,
+        format: str | None = None,
+    ) -> JetSample:
+        """Read files into memory.
+
+        Args:
+            paths: a path, a glob pattern, or a list of them.
+            classes: classes to keep, in this order; all labels that occur if None.
+            columns: further columns to keep, one number a jet.
+            limit: constituents a jet.
+            most: read about this many jets, as many of each file; the first of each.
+            format: see `sciml.jets.data.io.open_jets`.
+
+        Raises:
+            InputError: an unreadable file, a missing column, or no usable jet.
+        """
+        parts: list[tuple[Tensor, Tensor, Tensor, np.ndarray]] = []
+        kept: dict[str, list[np.ndarray]] = {name: [] for name in columns}
+        wanted = needed_columns(FEATURE_SETS["full"])
+        derivable = {*POSITION, *JET_COLUMNS}
+        files = expand(paths)
+        quota = None if most is None else -(-most // max(1, len(files)))
+        seen = 0
+        for path in files:
+            taken = 0
+            with open_jets(path, format=format) as reader:
+                labels = [f"label_{name}" for name in CLASSES if f"label_{name}" in reader.columns]
+                ask = [n for n in wanted if n in reader.columns or n not in derivable]
+                ask += [n for n in ("jet_eta", "jet_phi") if n in reader.columns]
+                stop = None if quota is None or classes is not None else quota
+                for events in reader.iterate([*ask, *labels, *columns], step=5000, stop=stop):
+                    packed = to_ragged(events, limit=limit, where=path)
+                    good = packed.flags == 0
+                    table = np.full(len(events), -1)
+                    for name in labels:
+                        table[np.asarray(events[name]) > 0] = CLASSES.index(name[6:])
+                    if classes is not None and labels:
+                        good &= np.isin(table, [_index(name) for name in classes])
+                    particles = packed.particles[np.repeat(good, packed.counts)]
+                    arrays = particles, packed.counts[good], packed.jets[good]
+                    parts.append((*(torch.from_numpy(array) for array in arrays), table[good]))
+                    for name in columns:
+                        kept[name].append(np.asarray(events[name], np.float64)[good])
+                    seen += int(good.sum())
+                    taken += int(good.sum())
+                    if quota is not None and taken >= quota:
+                        break
+        if not seen:
+            raise InputError("holds no usable jet", where=", ".join(map(str, files)))
+        table = np.concatenate([part[3] for part in parts])
+        if classes is None:
+            classes = [CLASSES[i] for i in sorted(set(table[table >= 0].tolist()))]
+        rename = np.full(len(CLASSES) + 1, -1)
+        for place, name in enumerate(classes):
+            rename[_index(name)] = place
+        counts = torch.cat([part[1] for part in parts])
+        return cls(
+            torch.cat([part[0] for part in parts]),
+            torch.cat([counts.new_zeros(1), counts.cumsum(0)]),
+            torch.cat([part[2] for part in parts]),
+            torch.from_numpy(rename[table]),
+            tuple(classes),
+            {name: np.concatenate(values) for name, values in kept.items()},
+        )
+
+
+def _index(name: str) -> int:
+    from sciml.errors import unknown
+
+    if name not in CLASSES:
+        raise unknown("jet class", name, CLASSES)
+    return CLASSES.index(name)
+
+
+def train_and_test(
+    data: Sequence[str],
+    test: Sequence[str] = (),
+    *,
+    share: float,
+    seed: int,
+    most: int = 0,
+    classes: Sequence[str] = (),
+    columns: Sequence[str] = (),
+) -> tuple[JetSample, JetSample]:
+    """Jets to learn from and jets to measure on.
+
+    Args:
+        data, test: files; without `test`, `share` of `data` is kept for measuring; without both,
+            the samples in the package.
+        share: see `test`.
+        seed: of the split.
+        most: read at most about this many jets of each; 0 = all.
+        classes, columns: see `JetSample.read`.
+
+    Raises:
+        InputError: see `JetSample.read`.
+    """
+    files: Any = list(data) or [shipped("train")]
+    test_files: Any = list(test) or ([] if data else [shipped("test")])
+    everything = JetSample.read(files, classes=classes or None, most=most or None, columns=columns)
+    if test_files:
+        other = JetSample.read(
+            test_files, classes=everything.classes, most=most or None, columns=columns
+        )
+        return everything, other
+    order = np.random.default_rng(seed).permutation(len(everything))
+    kept = max(2, round(share * len(order)))
+    return everything.subset(order[kept:]), everything.subset(order[:kept])
+
+
+def shipped(part: str) -> Path:
+    """The generated jets that come with the package: "train" or "test".
+
+    Raises:
+        InputError: they are missing from this installation.
+    """
+    path = Path(__file__).parent / "sample" / f"{part}.parquet"
+    if not path.is_file():
+        raise InputError(
+            "the sample of jets is missing from this installation",
+            where=path,
+            hint="Make one: sciml data make jets",
+        )
+    return path

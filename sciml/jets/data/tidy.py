@@ -1,0 +1,150 @@
+"""What files hold beside particles: padding, candidates without momentum, and rounding.
+
+A jet is usable although its file pads every jet to one length, keeps candidates of no momentum
+(Delphes with pile-up subtraction), stores numbers in 16 bits, or writes an infinite impact
+parameter where there is no error. What is left out or repaired here is counted; what no rounding
+explains (NaN momentum, E far below |p|) stays as it is, for `sciml.jets.data.ragged` to flag.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numba as nb
+import numpy as np
+from numpy.typing import NDArray
+
+from sciml.jets.data.columns import MOMENTUM, TRACK
+
+SATURATED = 1e6
+"""mm: stands for an infinite impact parameter; what models see of it (tanh, clip) is the same."""
+MASS_SHELL = 1e-4
+"""E below |p| by less, relatively, is left as it is: single precision leaves E of a massless
+particle 1e-7 below |p|."""
+COARSEST = 7
+"""Fewest bits behind the leading one that count as a way of storing numbers (bfloat16)."""
+
+_REAL, _NOTHING, _PADDING = 0, 1, 2
+
+
+@dataclass
+class Tidied:
+    """Columns without what is no particle.
+
+    counts: [n] int64 constituents a jet.
+    flat: every column end to end.
+    dropped: [n] int64, candidates without momentum that were left out; padding is not counted.
+    repaired: [n] int64, values made usable: energies raised to |p|, infinite impact parameters.
+    """
+
+    counts: NDArray[np.int64]
+    flat: dict[str, NDArray[Any]]
+    dropped: NDArray[np.int64]
+    repaired: NDArray[np.int64]
+
+
+def tidy(
+    counts: NDArray[np.int64], flat: dict[str, NDArray[Any]], columns: tuple[str, ...]
+) -> Tidied:
+    """See the module.
+
+    Args:
+        counts: constituents a jet.
+        flat: columns of particles (float32, end to end) and of jets; the four of momentum are
+            among them.
+        columns: names of the columns of particles.
+    """
+    # Jets of one length each: an array of fixed length, whose unused places are filled up.
+    dense = len(counts) > 0 and counts[0] > 0 and bool((counts == counts[0]).all())
+    dropped = np.zeros(len(counts), np.int64)
+    px, py, pz, energy = (flat[name] for name in MOMENTUM)
+    kinds = _kinds(px, py, pz, energy, counts, dense)
+    if kinds.any():
+        _spare_nan(kinds, flat, [n for n in columns if n in flat and n not in MOMENTUM])
+        keep = kinds == _REAL
+        row = np.repeat(np.arange(len(counts)), counts)
+        counts = np.bincount(row[keep], minlength=len(counts))
+        dropped = np.bincount(row[kinds == _NOTHING], minlength=len(dropped))
+        flat = {n: v[keep] if n in columns else v for n, v in flat.items()}
+    repaired = np.zeros(len(counts), np.int64)
+    for name in TRACK:
+        if name in flat and (infinite := np.isinf(flat[name])).any():
+            value = np.where(infinite, np.copysign(SATURATED, flat[name]), flat[name])
+            flat[name] = value.astype(flat[name].dtype)
+            repaired += _per_jet(infinite, counts)
+    _raise_energies(flat, counts, repaired)
+    return Tidied(counts, flat, dropped, repaired)
+
+
+def _per_jet(chosen: NDArray[np.bool_], counts: NDArray[np.int64]) -> NDArray[np.int64]:
+    return np.bincount(np.repeat(np.arange(len(counts)), counts)[chosen], minlength=len(counts))
+
+
+@nb.njit(cache=True)
+def _kinds(px, py, pz, energy, counts, dense):
+    """What stands at each place: a particle, a candidate without momentum, or padding.
+
+    Padding, in arrays of fixed length alone: zeros at the end; one negative number in all four
+    components (-999), which no particle has; NaN in all four at the end.
+    """
+    out = np.zeros(len(px), np.int8)
+    stop = 0
+    for jet in range(len(counts)):
+        start, stop = stop, stop + counts[jet]
+        tail = dense and len(counts) > 1
+        last = dense
+        for place in range(stop - 1, start - 1, -1):
+            zero = px[place] == 0 and py[place] == 0 and pz[place] == 0
+            if zero and energy[place] >= 0:
+                out[place] = 2 if tail and energy[place] == 0 else 1
+                continue
+            tail = False
+            if not dense:
+                continue
+            if last and np.isnan(px[place]) and np.isnan(py[place]):
+                if np.isnan(pz[place]) and np.isnan(energy[place]):
+                    out[place] = 2
+                    continue
+            last = False
+            value = energy[place]
+            if value < 0 and px[place] == value and py[place] == value and pz[place] == value:
+                out[place] = 2
+    return out
+
+
+def _spare_nan(kinds: NDArray[np.int8], flat: dict[str, NDArray[Any]], others: list[str]) -> None:
+    """A place of NaN with something real in another column is a fault and not padding."""
+    places = np.flatnonzero((kinds == _PADDING) & np.isnan(flat[MOMENTUM[0]]))
+    for name in others:
+        value = flat[name][places]
+        kinds[places[np.nan_to_num(value) > 0]] = _REAL
+
+
+def _raise_energies(
+    flat: dict[str, NDArray[Any]], counts: NDArray[np.int64], repaired: NDArray[np.int64]
+) -> None:
+    """E = |p| where it lies below by no more than the file's way of storing numbers explains."""
+    px, py, pz, energy = (flat[name].astype(np.float64, copy=False) for name in MOMENTUM)
+    p2 = px * px + py * py + pz * pz
+    below = energy < np.sqrt(p2) * (1 - MASS_SHELL)
+    if not below.any():
+        return
+    rounding = [_rounding(flat[name]) for name in MOMENTUM]
+    explained = below & (energy >= np.sqrt(p2) * (1 - 1.1 * (rounding[3] + max(rounding[:3]))))
+    if explained.any():
+        raised = np.where(explained, np.sqrt(p2), energy)
+        flat[MOMENTUM[3]] = raised.astype(flat[MOMENTUM[3]].dtype)
+        repaired += _per_jet(explained, counts)
+
+
+def _rounding(values: NDArray[Any]) -> float:
+    """Largest relative rounding error of numbers that were stored with fewer bits.
+
+    float16 has 10 bits behind the leading one, and 13 zeros follow in single precision: what all
+    values have in common tells how they were stored, even in a file that was converted since.
+    """
+    finite = values[np.isfinite(values)].astype(np.float32)
+    union = int(np.bitwise_or.reduce(finite.view(np.uint32) & 0x7FFFFF, initial=0))
+    bits = 23 if union & 1 else 23 - ((union & -union).bit_length() - 1 if union else 23)
+    return 2.0 ** -(max(bits, COARSEST) + 1)

@@ -1,0 +1,47 @@
+"""Which constituents of a jet speak for a class: the answer without each of them.
+
+Occlusion (Zeiler and Fergus 2014, arXiv:1311.2901): one constituent is taken away, and the change
+of the log odds of a class against the background is what it contributed. It works for any network
+and needs no gradient.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from sciml.errors import InputError, unknown
+
+if TYPE_CHECKING:
+    from sciml.jets.data.features import Jets
+    from sciml.jets.tagger import JetTagger
+
+
+def occlusion(tagger: JetTagger, jet: Jets, signal: str, background: str = "QCD") -> np.ndarray:
+    """[n] how much each constituent adds to ln(p_signal / p_background); n >= 2.
+
+    Args:
+        tagger: any tagger that knows both classes.
+        jet: one good jet.
+        signal, background: names of classes.
+    """
+    for name in (signal, background):
+        if name not in tagger.classes:
+            raise unknown("class", name, tagger.classes)
+    count = int(jet.lengths.sum())
+    if len(jet) != 1 or count < 2:
+        raise InputError(f"needs one jet of at least 2 constituents, got {len(jet)} of {count}")
+    places = [tagger.classes.index(name) for name in (signal, background)]
+
+    def odds(jets: Jets) -> np.ndarray:
+        with np.errstate(divide="ignore"):
+            chosen = np.log(tagger.probabilities(jets)[:, places].astype(np.float64))
+        return chosen[:, 0] - chosen[:, 1]
+
+    without = jet[torch.zeros(count, dtype=torch.int64)]
+    rest = ~torch.eye(count, dtype=torch.bool)
+    particles = torch.stack([without.particles[i, :count][keep] for i, keep in enumerate(rest)])
+    without.particles, without.mask = particles, torch.ones(count, count - 1, dtype=torch.bool)
+    return odds(jet) - odds(without)

@@ -1,0 +1,135 @@
+"""Networks from raw jets to logits: on any trunk, or a published network with its own weights."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor, nn
+
+from sciml.errors import InputError, unknown
+from sciml.jets.data.features import FEATURE_SETS, MAX_PARTICLES, particle_features
+
+if TYPE_CHECKING:
+    from torch_geometric.data import Data
+
+    from sciml.jets.networks.embedder import JetEmbedder
+    from sciml.trunks.base import Trunk
+
+
+class TrunkNetwork(nn.Module):
+    """Embedder, trunk and a linear head on the graph's vector: raw batch -> logits."""
+
+    kind = "trunk"
+
+    def __init__(self, embedder: JetEmbedder, trunk: Trunk, head: nn.Module) -> None:
+        super().__init__()
+        self.embedder, self.trunk, self.head = embedder, trunk, head
+
+    @property
+    def features(self) -> str:
+        return self.embedder.features
+
+    def forward(self, batch: Data) -> Tensor:
+        """Raw batch (see `sciml.jets.networks.embedder`) -> logits [B, classes]."""
+        return self.head(self.trunk(self.embedder(batch)).graph)
+
+    def settings(self) -> dict[str, Any]:
+        """Plain values that rebuild the network."""
+        from sciml.config import to_dict
+        from sciml.trunks import name_of
+
+        return {
+            "features": self.features,
+            "trunk": {"name": name_of(type(self.trunk)), **to_dict(self.trunk.config)},
+        }
+
+    @classmethod
+    def build(
+        cls, settings: Mapping[str, Any], classes: int, trunk: str | type[Trunk] | None = None
+    ) -> TrunkNetwork:
+        """A freshly initialised network.
+
+        Args:
+            settings: what `settings()` gave; they come from a file, which brings no code.
+            classes: outputs of the head.
+            trunk: the class, or its name, of a trunk of the caller's own that they are of.
+        """
+        from sciml import trunks
+        from sciml.config import from_dict
+        from sciml.jets.networks.embedder import JetEmbedder
+
+        described = dict(settings["trunk"])
+        kind = trunks.named_in_file(str(described.pop("name")), trunk)
+        built = kind(from_dict(kind.Config, described))
+        embedder = JetEmbedder(built.dim, built.pair_dim, settings.get("features", "full"))
+        return cls(embedder, built, nn.Linear(built.dim, classes))
+
+
+class WeaverNetwork(nn.Module):
+    """A published network behind the same raw batch."""
+
+    kind = "weaver"
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    @property
+    def features(self) -> str:
+        """Name of the feature set that has the network's number of inputs.
+
+        Raises:
+            InputError: none has; only `weaver_logits` can be used then.
+        """
+        inputs = self.network.config.features  # type: ignore[union-attr]
+        for name, columns in FEATURE_SETS.items():
+            if len(columns) == inputs:
+                return name
+        raise InputError(
+            f"the network reads {inputs} features a particle, which is no published set "
+            f"({', '.join(f'{k}: {len(v)}' for k, v in FEATURE_SETS.items())})",
+            hint="Prepare its inputs yourself and call weaver_logits",
+        )
+
+    def forward(self, batch: Data) -> Tensor:
+        """Raw batch -> logits [B, classes]."""
+        from sciml.jets.networks.particle_net import ParticleNet
+
+        columns = list(FEATURE_SETS[self.features])
+        features = particle_features(batch.x, batch.jet, batch.mask)[..., columns]
+        if isinstance(self.network, ParticleNet):
+            # data configs pad jets to this length, whatever the longest of a batch is
+            return self.network(features, batch.x[..., 4:6], batch.mask, places=MAX_PARTICLES)
+        return self.network(features, batch.x[..., :4], batch.mask)
+
+    def settings(self) -> dict[str, Any]:
+        """Plain values that rebuild the network."""
+        config = self.network.config
+        return {
+            "network": type(self.network).__name__,
+            "config": dataclasses.asdict(config),  # type: ignore[call-overload]
+        }
+
+    @classmethod
+    def build(cls, settings: Mapping[str, Any], classes: int) -> WeaverNetwork:
+        """A freshly initialised network."""
+        from sciml.config import from_dict
+        from sciml.jets.networks import particle_net
+        from sciml.jets.networks import particle_transformer as part
+
+        config: Any
+        if settings["network"] == "ParticleNet":
+            config = from_dict(particle_net.ParticleNetConfig, settings["config"])
+            network: nn.Module = particle_net.ParticleNet(config)
+        elif settings["network"] == "ParticleTransformer":
+            config = from_dict(part.ParTConfig, settings["config"])
+            network = part.ParticleTransformer(config)
+        else:
+            raise unknown(
+                "network", str(settings["network"])[:60], ("ParticleNet", "ParticleTransformer")
+            )
+        if config.classes != classes:
+            raise InputError(f"names {classes} classes for {config.classes} outputs")
+        return cls(network)

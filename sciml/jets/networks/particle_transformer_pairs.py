@@ -1,0 +1,134 @@
+"""The pair network of the Particle Transformer: four-momenta of a pair -> one bias a head."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from sciml.jets.data.features import TINY, all_pairs, with_kinematics, wrap_angle
+from sciml.jets.networks import fused, pair_training
+from sciml.trunks.particle_net import as_affine
+
+CHUNK = 8192
+"""Pairs that go through the network at a time without gradients: they stay in cache."""
+
+
+def packed_features(particles: Tensor, first: Tensor, second: Tensor) -> Tensor:
+    """`features.pair_features` of chosen pairs, a feature a row: [7, S] -> [4, P].
+
+    Args:
+        particles: `features.with_kinematics`, transposed.
+        first, second: [P] places of the two particles of each pair.
+    """
+    one, other = particles.index_select(1, first), particles.index_select(1, second)
+    px, py, pz, energy = (one[:4] + other[:4]).unbind()
+    mass2 = energy.square() - (px.square() + py.square() + pz.square())
+    dr2 = (one[5] - other[5]).square() + wrap_angle(one[6] - other[6]).square()
+    dr = dr2.clamp(min=1e-30).sqrt()  # the floor keeps the gradient of equal directions finite
+    softer = torch.minimum(one[4], other[4])
+    z = softer / (one[4] + other[4]).clamp(min=TINY)
+    return torch.stack([softer * dr, z, dr, mass2]).clamp(min=TINY).log()
+
+
+class LinearNorm(nn.Module):
+    """Linear, batch norm."""
+
+    def __init__(self, inputs: int, width: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(inputs, width)
+        self.norm = nn.BatchNorm1d(width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[P, inputs] -> [P, width]."""
+        return self.norm(self.linear(x))
+
+    def parts(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Weight, bias, gain, shift."""
+        return self.linear.weight, self.linear.bias, self.norm.weight, self.norm.bias
+
+
+class PairNetwork(nn.Module):
+    """Batch norm, then (linear, batch norm, GELU) a width; by default no GELU at the end.
+
+    `relu`: ReLU where it says GELU.
+    """
+
+    def __init__(
+        self, inputs: int, widths: Sequence[int], heads: int, last_gelu: bool, relu: bool = False
+    ) -> None:
+        super().__init__()
+        self.last_gelu, self.heads, self.relu = last_gelu, heads, relu
+        self.norm = nn.BatchNorm1d(inputs)
+        sizes = [inputs, *widths, heads]
+        self.layers = nn.ModuleList(
+            LinearNorm(a, b) for a, b in zip(sizes, sizes[1:], strict=False)
+        )
+
+    def forward(self, p4: Tensor, first: Tensor, second: Tensor) -> Tensor:
+        """Biases [heads, P] of the pairs (first[k], second[k]) of particles [S, 4]."""
+        particles = with_kinematics(p4).T.contiguous()
+        if self.training and self.relu:
+            x = self.norm(packed_features(particles, first, second).T)
+            for number, layer in enumerate(self.layers):
+                last = number + 1 == len(self.layers) and not self.last_gelu
+                x = layer(x) if last else F.relu(layer(x))
+            return x.T
+        if self.training:
+            features = packed_features(particles, first, second).T
+            layers = [cast(LinearNorm, layer).parts() for layer in self.layers]
+            out, statistics = pair_training.network(
+                features, (self.norm.weight, self.norm.bias), layers, self.last_gelu, self.norm.eps
+            )
+            self._note(statistics, len(features))
+            return out.T
+        folded = self.folded()
+        if torch.is_grad_enabled():
+            return self._apply_folded(packed_features(particles, first, second).T, folded).T
+        features = packed_features(particles, first, second).T
+        out = p4.new_empty(self.heads, len(first))
+        for start in range(0, len(first), CHUNK):
+            span = slice(start, start + CHUNK)
+            out[:, span] = self._apply_folded(features[span].contiguous(), folded).T
+        return out
+
+    @torch.no_grad()
+    def _note(self, statistics: list[tuple[Tensor, Tensor]], count: int) -> None:
+        """Running statistics, as BatchNorm1d keeps them."""
+        norms = [self.norm, *(cast(LinearNorm, layer).norm for layer in self.layers)]
+        for norm, (mean, variance) in zip(norms, statistics, strict=True):
+            weight = norm.momentum or 0.1
+            cast(Tensor, norm.running_mean).lerp_(mean, weight)
+            cast(Tensor, norm.running_var).lerp_(variance * (count / max(count - 1, 1)), weight)
+            cast(Tensor, norm.num_batches_tracked).add_(1)
+
+    def dense(self, p4: Tensor) -> Tensor:
+        """Every ordered pair in eval mode: [B, N, 4] -> [B, N, N, heads]."""
+        return self._apply_folded(all_pairs(p4), self.folded())
+
+    def _apply_folded(self, x: Tensor, folded: list[tuple[Tensor, Tensor]]) -> Tensor:
+        for number, (weight, bias) in enumerate(folded):
+            active = number + 1 < len(folded) or self.last_gelu
+            x = (
+                fused.linear_active(x, weight, bias, self.relu)
+                if active
+                else F.linear(x, weight, bias)
+            )
+        return x
+
+    def folded(self) -> list[tuple[Tensor, Tensor]]:
+        """Weights and biases with the batch norms' running statistics inside."""
+        gain, shift = as_affine(self.norm)
+        result = []
+        for number, layer in enumerate(self.layers):
+            layer = cast(LinearNorm, layer)
+            weight: Tensor = layer.linear.weight
+            bias: Tensor = layer.linear.bias
+            if number == 0:
+                weight, bias = weight * gain, bias + weight @ shift
+            scale, offset = as_affine(layer.norm)
+            result.append((weight * scale[:, None], bias * scale + offset))
+        return result

@@ -1,1 +1,0 @@
-"""Readers of jets, one module a file format; `sciml.jets.io` chooses among them."""

@@ -1,0 +1,294 @@
+"""`sciml data make jets`: JetClass-like jets from Pythia 8, FastJet and a parametrised detector.
+
+The data set is cut into chunks of 1000 jets of one class, each with its own seed, so it is the
+same whatever the number of workers. Chunks are Parquet files in OUT.chunks/ while the work goes
+on: the same command after an interruption makes only what is missing. At the end they are woven
+into one file, classes mixed.
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+from collections.abc import Iterator
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import awkward as ak
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import tyro
+from numpy.typing import NDArray
+
+from sciml.errors import InputError
+from sciml.files.kept import warn
+from sciml.files.locks import locked_file, remove_empty, remove_leftovers
+from sciml.jets.data.columns import CLASSES, MOMENTUM, TRACK
+from sciml.jets.data.writers import create
+from sciml.jets.simulation.jet_table import CHUNK, jets_of_chunk
+from sciml.jets.simulation.processes import process
+from sciml.paths import atomic_write
+
+NOTE = "options.json"
+"""What the chunks of a folder were made with."""
+GROUP = 4096
+"""Jets that are shuffled together, and rows in a row group."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """One chunk to make."""
+
+    name: str
+    chunk: int
+    jets: int
+    position: float
+    """Where in the data set the chunk lies, 0 .. 1; classes are interleaved by it."""
+
+    @property
+    def file(self) -> str:
+        return f"{self.name}-{self.chunk:05d}-{self.jets}.parquet"
+
+
+def plan(classes: tuple[str, ...], jets: int) -> list[Task]:
+    """The chunks of a data set of `jets` jets, in the order in which they are woven together.
+
+    Args:
+        classes: class names, each with an optional weight ("QCD:3").
+        jets: their total number.
+
+    Raises:
+        InputError: unknown class, bad weight, class named twice, fewer jets than classes.
+    """
+    weights: dict[str, float] = {}
+    for word in classes:
+        name, colon, weight = word.partition(":")
+        process(name)
+        try:
+            number = float(weight) if colon else 1.0
+        except ValueError:
+            number = -1.0
+        if not 0 < number < float("inf"):
+            raise InputError(f"the weight in {word!r} must be a number > 0", where="--classes")
+        if name in weights:
+            raise InputError(f"class {name!r} is named twice", where="--classes")
+        weights[name] = number
+    if not weights or jets < len(weights):
+        raise InputError(
+            f"must be at least the number of classes ({len(weights)}, at least 1), got {jets}",
+            where="--jets",
+        )
+    # Largest remainders, so that the counts add up to `jets`.
+    exact = {name: jets * weight / sum(weights.values()) for name, weight in weights.items()}
+    counts = {name: int(value) for name, value in exact.items()}
+    for name in sorted(exact, key=lambda n: counts[n] - exact[n])[: jets - sum(counts.values())]:
+        counts[name] += 1
+    tasks = []
+    for name, count in counts.items():
+        for chunk, first in enumerate(range(0, count, CHUNK)):
+            size = min(CHUNK, count - first)
+            tasks.append(Task(name, chunk, size, (first + size / 2) / count))
+    return sorted(tasks, key=lambda task: (task.position, task.name))
+
+
+def make(
+    classes: tuple[str, ...] = CLASSES,
+    jets: int = 10_000,
+    seed: int = 0,
+    workers: int = 1,
+    out: Annotated[Path, tyro.conf.arg(aliases=["-o"])] = Path("jets.parquet"),
+    detector: Literal["jetclass", "measured", "shifted"] = "jetclass",
+    shower: Literal["pythia", "vincia"] = "pythia",
+    views: int = 1,
+    compact: bool = False,
+    keep_chunks: bool = False,
+) -> None:
+    """Generate jets of the ten JetClass classes with Pythia 8, a detector and FastJet.
+
+    Args:
+        classes: Class names, each with an optional weight, as in QCD:3 Tbqq:1.
+        jets: Number of jets, all classes together.
+        seed: Seed of the data set; the result does not depend on the number of workers.
+        workers: Processes to use; 0 for one a core.
+        out: The file to write, .parquet or .root (with JetClass's branch names).
+        detector: jetclass: as JetClass; measured: tracks weighted by their resolution;
+            shifted: worse tracks and calorimeters, for studies of domain shift.
+        shower: Parton shower: Pythia's own, or Vincia for a second opinion on the physics.
+        views: Shower each hard collision so often. Jets of one collision have the same number in
+            the column aux_collision: `sciml run pretrain` learns from what they share.
+        compact: Write a third of the bytes: momenta rounded to 16 significant bits, track
+            parameters to 12, and without the columns that follow from the others.
+        keep_chunks: Keep the folder OUT.chunks with one file for every 1000 jets.
+    """
+    if out.suffix not in (".parquet", ".root"):
+        raise InputError("must end in .parquet or .root", where=out)
+    if seed < 0:
+        raise InputError(f"must be >= 0, got {seed}", where="--seed")
+    if workers < 0:
+        raise InputError(f"must be >= 0, got {workers}", where="--workers")
+    if views < 1:
+        raise InputError(f"must be >= 1, got {views}", where="--views")
+    workers = workers or os.cpu_count() or 1
+    tasks = plan(classes, jets)
+    options = {"seed": seed, "detector": detector, "shower": shower}
+    if views > 1:
+        options["views"] = views
+    with locked_file(out):
+        folder = _chunk_folder(out, options)
+        missing = [task for task in tasks if not _is_whole(folder / task.file, task.jets)]
+        _make_chunks(missing, len(tasks), folder, options, workers)
+        files = [folder / task.file for task in tasks]
+        made = {"classes": list(classes), "jets": jets, **options}
+        groups = _woven(files, seed)
+        if compact:
+            groups = map(compacted, groups)
+        with create(out, {"sciml.jets": json.dumps(made, sort_keys=True)}) as writer:
+            for table in groups:
+                writer.write(ak.from_arrow(table))
+        if not keep_chunks:
+            for file in (*files, folder / NOTE):
+                file.unlink(missing_ok=True)
+            remove_leftovers(folder)
+            remove_empty([folder])
+    print(f"{out}: {jets} jets")
+
+
+def _chunk_folder(out: Path, options: dict) -> Path:
+    """OUT.chunks, with a note of the options; refuses one that was made with others."""
+    folder = out.with_name(out.name + ".chunks")
+    note = folder / NOTE
+    text = json.dumps(options, sort_keys=True)
+    if folder.is_dir() and not note.exists() and any(folder.iterdir()):
+        raise InputError("is there, and holds no chunks of jets", where=folder,
+                         hint="Move it away or write to another file")  # fmt: skip
+    if note.exists() and note.read_text() == text:
+        return folder
+    if note.exists():
+        raise InputError(
+            f"holds chunks made with {note.read_text()}, this command asks for {text}",
+            where=folder,
+            hint="Delete that folder or write to another file",
+        )
+    with atomic_write(note) as temporary:
+        temporary.write_text(text)
+    return folder
+
+
+def _make_chunk(task: Task, folder: Path, options: dict) -> int:
+    table = jets_of_chunk(task.name, task.chunk, task.jets, **options)
+    with atomic_write(folder / task.file) as temporary:
+        pq.write_table(table, temporary, compression="zstd", write_page_checksum=True)
+    return task.jets
+
+
+def _is_whole(path: Path, jets: int) -> bool:
+    """Whether a chunk is there as it was written."""
+    try:
+        return bool(pq.read_table(path, page_checksum_verification=True).num_rows == jets)
+    except FileNotFoundError:
+        return False
+    except (OSError, pa.ArrowException) as error:
+        warn(f"{path} is damaged ({str(error)[:100]}) and is made again")
+        return False
+
+
+def _make_chunks(
+    missing: list[Task], total: int, folder: Path, options: dict, workers: int
+) -> None:
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    wanted = sum(task.jets for task in missing)
+    if len(missing) < total:
+        print(f"{folder}: {total - len(missing)} of {total} chunks are there already")
+    columns = (
+        TextColumn("jets"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns) as progress:
+        bar = progress.add_task("jets", total=wanted, rate="")
+
+        def advance(jets: int) -> None:
+            progress.update(bar, advance=jets)
+            task = progress.tasks[0]
+            if task.elapsed:
+                progress.update(bar, rate=f"{task.completed / task.elapsed:.1f} jets/s")
+
+        if workers == 1 or len(missing) <= 1:
+            for task in missing:
+                advance(_make_chunk(task, folder, options))
+            return
+        # A fresh interpreter per worker: forking a process with threads is not safe.
+        context = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(min(workers, len(missing)), mp_context=context) as pool:
+            futures: list[Future[int]] = [
+                pool.submit(_make_chunk, task, folder, options) for task in missing
+            ]
+            try:
+                for future in as_completed(futures):
+                    advance(future.result())
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+
+
+def _woven(files: list[Path], seed: int) -> Iterator[pa.Table]:
+    """Groups of about `GROUP` jets: consecutive chunks together, shuffled."""
+    rng = np.random.default_rng([seed, 1])
+    waiting: list[pa.Table] = []
+    for k, file in enumerate(files):
+        waiting.append(pq.read_table(file).replace_schema_metadata(None))
+        if sum(map(len, waiting)) >= GROUP or k == len(files) - 1:
+            table = pa.concat_tables(waiting).combine_chunks()
+            yield table.take(pa.array(rng.permutation(len(table))))
+            waiting = []
+
+
+DERIVED = ("part_deta", "part_dphi")
+"""Columns left out of compact files; every reader of this package computes them when missing."""
+
+
+def compacted(table: pa.Table) -> pa.Table:
+    """Rounded and without `DERIVED`, so that it compresses well; still plain float32.
+
+    The energy is computed anew from the rounded momentum and the mass and stays exact, since
+    E - |p| is what pair masses are made of.
+    """
+    exact = [_values(table[name]).astype(np.float64) for name in MOMENTUM]
+    rounded = [_round(x, 16) for x in exact[:3]]
+    mass2 = np.maximum(exact[3] ** 2 - exact[0] ** 2 - exact[1] ** 2 - exact[2] ** 2, 0.0)
+    # Single precision resolves no smaller mass than this; below it a particle is massless.
+    mass2[mass2 < (2e-3 * exact[3]) ** 2] = 0.0
+    energy = np.sqrt(mass2 + sum(x.astype(np.float64) ** 2 for x in rounded)).astype(np.float32)
+    new = dict(zip(MOMENTUM, [*rounded, energy], strict=True))
+    for name in TRACK:
+        new[name] = _round(_values(table[name]), 12)
+    for name, values in new.items():
+        field = table.schema.field(name)
+        offsets = table[name].combine_chunks().offsets
+        lists = pa.ListArray.from_arrays(offsets, pa.array(values), type=field.type)
+        table = table.set_column(table.schema.get_field_index(name), field, lists)
+    return table.drop_columns(list(DERIVED))
+
+
+def _values(column: pa.ChunkedArray) -> NDArray[np.float32]:
+    return column.combine_chunks().values.to_numpy()
+
+
+def _round(values: NDArray[np.floating], bits: int) -> NDArray[np.float32]:
+    """To the nearest float32 with this many significant bits."""
+    mantissa, exponent = np.frexp(values.astype(np.float64))
+    scale = float(1 << bits)
+    return np.ldexp(np.round(mantissa * scale) / scale, exponent).astype(np.float32)

@@ -1,0 +1,287 @@
+"""From collisions to a table of jets with JetClass's columns: selection, truth, constituents.
+
+One chunk of jets is a pure function of (class, chunk number, seed, options): chunks can be made in
+any order, by any number of processes, and the data set stays the same.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from typing import Any
+
+import awkward as ak
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from sciml.jets.data.columns import CLASSES, COLLISION, COLUMNS, JET_MOMENTUM
+from sciml.jets.simulation import cluster, processes
+from sciml.jets.simulation.detector import CANDIDATE, DETECTORS, simulate
+from sciml.jets.simulation.events import Collisions
+
+CHUNK = 1000
+"""Jets in a chunk; part of the definition of a data set, since each chunk has its own seed."""
+BATCH = 64
+"""Events that are clustered together."""
+RADIUS, PT_MIN, PT_MAX, ETA_MAX = 0.8, 500.0, 1000.0, 2.0
+"""JetClass's selection: anti-kT radius, jet pT [GeV], |eta|."""
+SAME_AXIS = RADIUS / 2
+"""Largest angle between the axes of a jet in two showers of one collision."""
+
+OBSERVABLES = (
+    *JET_MOMENTUM,
+    "jet_nparticles",
+    "jet_sdmass",
+    "jet_tau1",
+    "jet_tau2",
+    "jet_tau3",
+    "jet_tau4",
+)
+LABEL_COLUMNS = tuple(f"label_{name}" for name in CLASSES)
+TRUTH_COLUMNS = ("aux_genpart_pt", "aux_genpart_eta", "aux_genpart_phi", "aux_genpart_pid")
+DECAY_COLUMNS = ("aux_decay_pt", "aux_decay_eta", "aux_decay_phi", "aux_decay_mass")
+
+
+def _lists(dtype: pa.DataType) -> pa.DataType:
+    return pa.list_(pa.field("item", dtype, nullable=False))
+
+
+SCHEMA = pa.schema(
+    [
+        pa.field(name, dtype, nullable=False)
+        for names, dtype in (
+            (COLUMNS, _lists(pa.float32())),
+            (OBSERVABLES, pa.float32()),
+            (LABEL_COLUMNS, pa.int32()),
+            (TRUTH_COLUMNS, pa.float32()),
+            (("aux_truth_match",), pa.int32()),
+            (DECAY_COLUMNS, _lists(pa.float32())),
+            (("aux_decay_pid",), _lists(pa.int32())),
+        )
+        for name in names
+    ]
+)
+"""Columns of generated jets. `aux_genpart_*`: the resonance in the jet (0 for background), as in
+JetClass; `aux_decay_*`: its decay products before showering, which JetClass does not keep."""
+
+
+def chunk_seeds(name: str, chunk: int, seed: int) -> tuple[int, np.random.Generator]:
+    """Pythia's seed and the detector's generator for one chunk."""
+    # `zlib`-free and order-free: the class enters by its name, not by its place in a list.
+    sequence = np.random.SeedSequence([seed, chunk, *name.encode()])
+    pythia = int(sequence.generate_state(1, np.uint64)[0] % 900_000_000) + 1
+    return pythia, np.random.default_rng(sequence.spawn(1)[0])
+
+
+def jets_of_chunk(
+    name: str,
+    chunk: int,
+    count: int,
+    seed: int,
+    *,
+    detector: str = "jetclass",
+    shower: str = "pythia",
+    veto: bool = True,
+    views: int = 1,
+) -> pa.Table:
+    """The first `count` jets of one chunk.
+
+    Args:
+        name: class.
+        chunk: its number.
+        count: jets wanted, at most `CHUNK`; fewer are a prefix of more.
+        seed: of the data set.
+        detector: a key of `detector.DETECTORS`.
+        shower: a key of `processes.SHOWERS`.
+        veto: reject hopeless events early (off only to test that it changes nothing).
+        views: how often each hard collision is showered; if more than once, only jets that every
+            view has are kept, side by side, and `aux_collision` tells which belong together.
+
+    Returns:
+        Table with `SCHEMA`; its metadata says how it was made and how many events it took.
+    """
+    pythia_seed, rng = chunk_seeds(name, chunk, seed)
+    collisions = Collisions(name, pythia_seed, variant=chunk, shower=shower, veto=veto, views=views)
+    constants = DETECTORS[detector]
+    rows: list[dict[str, Any]] = []
+    events = 0
+    while len(rows) < count:
+        batch: list[NDArray[np.float64]] = []
+        truths: list[list[processes.Truth]] = []
+        while len(batch) < BATCH:
+            for particles, truth in next(collisions):
+                batch.append(simulate(particles, constants, rng))
+                truths.append(truth)
+        events += len(batch)
+        found = _select(batch, truths, name)
+        rows += found if views == 1 else _in_every_view(found, views)
+    table = _table(rows[:count], name)
+    if views > 1:
+        options = {"seed": seed, "detector": detector, "shower": shower}
+        numbers = first_collision(name, chunk, options) + np.arange(count) // views
+        table = table.append_column(COLLISION, pa.array(numbers))
+    made = {
+        "class": name,
+        "chunk": chunk,
+        "seed": seed,
+        "detector": detector,
+        "shower": shower,
+        "events": events,
+    }
+    if views > 1:
+        made["views"] = views
+    return table.replace_schema_metadata({"sciml.jets": json.dumps(made, sort_keys=True)})
+
+
+def _select(
+    batch: list[NDArray[np.float64]], truths: list[list[processes.Truth]], name: str
+) -> list[dict[str, Any]]:
+    """The jets of a batch of events that pass the selection and carry the truth."""
+    table = np.concatenate(batch)
+    table[:, 5] = np.abs(table[:, 5])
+    counts = np.array([len(event) for event in batch])
+    offsets = np.concatenate([[0], np.cumsum(counts)])
+    momenta = ak.zip(
+        {key: table[:, k].copy() for k, key in enumerate(("px", "py", "pz", "energy"))}
+    )
+    jets, index = cluster.anti_kt(ak.unflatten(momenta, counts), RADIUS, PT_MIN)
+    rows = []
+    for event in np.flatnonzero(ak.to_numpy(ak.num(jets))):
+        found = sorted(
+            zip(jets[event].to_list(), index[event], strict=True),
+            key=lambda pair: -math.hypot(pair[0]["px"], pair[0]["py"]),
+        )
+        for jet, members in found:
+            pt = math.hypot(jet["px"], jet["py"])
+            eta, phi = math.asinh(jet["pz"] / pt), math.atan2(jet["py"], jet["px"])
+            if not (PT_MIN < pt < PT_MAX and abs(eta) < ETA_MAX):
+                continue
+            truth = _match(truths[event], eta, phi)
+            if truth is None and processes.process(name).parent is not None:
+                continue
+            particles = table[offsets[event] + ak.to_numpy(members)]
+            rows.append(
+                {
+                    "event": int(event),
+                    "jet": (pt, eta, phi, jet["E"]),
+                    "truth": truth,
+                    "particles": _constituents(particles),
+                }
+            )
+    return rows
+
+
+def _in_every_view(rows: list[dict[str, Any]], views: int) -> list[dict[str, Any]]:
+    """Those jets that each view of their collision has, at nearly the same place; side by side."""
+    of_event: dict[int, list[dict[str, Any]]] = {}
+    for row in rows:
+        of_event.setdefault(row["event"], []).append(row)
+    kept = []
+    for row in rows:
+        if row["event"] % views == 0:
+            same = [row]
+            for other in range(row["event"] + 1, row["event"] + views):
+                near = [one for one in of_event.get(other, []) if _apart(row, one) < SAME_AXIS]
+                same += sorted(near, key=lambda one: _apart(row, one))[:1]
+            if len(same) == views:
+                kept += same
+    return kept
+
+
+def _apart(one: dict[str, Any], other: dict[str, Any]) -> float:
+    """Angle between the axes of two jets."""
+    (_, eta, phi, _), (_, eta2, phi2, _) = one["jet"], other["jet"]
+    return math.hypot(eta - eta2, math.remainder(phi - phi2, 2 * math.pi))
+
+
+def first_collision(name: str, chunk: int, options: dict[str, Any]) -> int:
+    """The number of a chunk's first collision, of 52 bits (exact in a double).
+
+    Drawn by class, chunk and options, so that files of several data sets can be read together:
+    two of a thousand chunks share numbers with a probability of 1e-7.
+    """
+    said = json.dumps([name, chunk, options], sort_keys=True).encode()
+    return int.from_bytes(hashlib.sha256(said).digest()[:8], "big") >> 12
+
+
+def _match(truths: list[processes.Truth], eta: float, phi: float) -> processes.Truth | None:
+    """The resonance all of whose visible decay products lie in the jet."""
+    for truth in truths:
+        if all(
+            math.hypot(p[1] - eta, math.remainder(p[2] - phi, 2 * math.pi)) < RADIUS
+            for p in truth.products
+        ):
+            return truth
+    return None
+
+
+def _constituents(particles: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Those JetClass keeps (|pz| <= 10 TeV, |eta| <= 5), sorted by falling pT."""
+    pt = np.hypot(particles[:, 0], particles[:, 1])
+    keep = (np.abs(particles[:, 2]) <= 1e4) & (np.abs(particles[:, 2]) <= pt * np.sinh(5.0))
+    order = np.argsort(-pt[keep], kind="stable")
+    return particles[keep][order]
+
+
+def _table(rows: list[dict[str, Any]], name: str) -> pa.Table:
+    """Rows as a table with `SCHEMA`."""
+    counts = np.array([len(row["particles"]) for row in rows])
+    parts = np.concatenate([row["particles"] for row in rows])
+    jets = np.array([row["jet"] for row in rows])
+    column = {key: parts[:, k] for k, key in enumerate(CANDIDATE)}
+    pt = np.hypot(column["px"], column["py"])
+    of_jet = np.repeat(np.arange(len(rows)), counts)
+    eta, phi = jets[of_jet, 1], jets[of_jet, 2]
+    dphi = np.arctan2(column["py"], column["px"]) - phi
+    pid = column["pid"]
+    flat = {
+        "deta": np.where(eta > 0, 1.0, -1.0) * (np.arcsinh(column["pz"] / pt) - eta),
+        "dphi": dphi - 2 * np.pi * np.round(dphi / (2 * np.pi)),
+        "isChargedHadron": np.isin(pid, (211, 321, 2212)),
+        "isNeutralHadron": pid == 0,
+        "isPhoton": pid == 22,
+        "isElectron": pid == 11,
+        "isMuon": pid == 13,
+    }
+    flat |= {key: column[key] for key in CANDIDATE if key != "pid"}
+    shapes = cluster.substructure(
+        ak.unflatten(ak.zip({key: column[key] for key in ("px", "py", "pz", "energy")}), counts),
+        RADIUS,
+    )
+    values: dict[str, Any] = {
+        "jet_pt": jets[:, 0],
+        "jet_eta": jets[:, 1],
+        "jet_phi": jets[:, 2],
+        "jet_energy": jets[:, 3],
+        "jet_nparticles": counts,
+    }
+    values |= {f"jet_{key}": value for key, value in shapes.items()}
+    for label in CLASSES:
+        mine = label == ("QCD" if processes.process(name).parent is None else name)
+        values[f"label_{label}"] = np.full(len(rows), int(mine))
+    truths: list[processes.Truth | None] = [row["truth"] for row in rows]
+    for k, key in enumerate(TRUTH_COLUMNS[:3]):
+        values[key] = np.array([t.momentum[k] if t else 0.0 for t in truths])
+    values["aux_genpart_pid"] = np.array([t.pid if t else 0 for t in truths])
+    values["aux_truth_match"] = np.array([t.code if t else 50 for t in truths])
+    decays = np.array([len(t.products) if t else 0 for t in truths])
+    lists = {key: (counts, flat[key.removeprefix("part_")]) for key in COLUMNS}
+    for k, key in enumerate(DECAY_COLUMNS):
+        lists[key] = (decays, np.array([p[k] for t in truths if t for p in t.products]))
+    pids = np.array([pid for t in truths if t for pid in t.product_pids])
+    lists["aux_decay_pid"] = (decays, pids)
+    arrays = []
+    for field in SCHEMA:
+        if field.name in lists:
+            number, content = lists[field.name]
+            offsets = np.concatenate([[0], np.cumsum(number)]).astype(np.int32)
+            dtype = field.type.value_type.to_pandas_dtype()
+            arrays.append(
+                pa.ListArray.from_arrays(offsets, pa.array(content.astype(dtype)), type=field.type)
+            )
+        else:
+            dtype = field.type.to_pandas_dtype()
+            arrays.append(pa.array(np.asarray(values[field.name]).astype(dtype)))
+    return pa.Table.from_arrays(arrays, schema=SCHEMA)

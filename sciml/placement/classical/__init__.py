@@ -1,0 +1,1 @@
+"""Placement without learning: annealing, electrostatic global placement, legal rows."""

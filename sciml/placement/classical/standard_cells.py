@@ -1,0 +1,123 @@
+"""A whole legal placement with standard cells: global, macros, rows, detail, certificate.
+
+Movable macros are placed together with the cells first, then legalised and fixed, and the cells
+are placed anew around them.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from sciml.placement.classical.detailed import improve_cells
+from sciml.placement.classical.global_placement import GlobalConfig, GlobalPlacer
+from sciml.placement.classical.legalise import legalise_macros, stands_free
+from sciml.placement.classical.macro_limits import on_grid
+from sciml.placement.classical.rows import legalise_cells
+from sciml.placement.classical.stretches import groups
+from sciml.placement.constraints import keep_out
+from sciml.placement.cost.wirelength import hpwl
+from sciml.placement.design import CELL, MACRO, SOFT, Design
+
+ROUGH = GlobalConfig(bins=128, target=0.85, overflow=0.03, calm=0.03)
+"""Where macros go: coarse bins, and white space between them so that little is left to legalise."""
+AROUND = GlobalConfig(first_weight=0.1)
+"""Cells anew around the legal macros, from where they were: the density begins strong."""
+
+
+@dataclass
+class CellPlacement:
+    """A legal placement and how it came about."""
+
+    design: Design
+    evaluations: int
+    stopped: bool = False
+    history: list[dict[str, float]] = field(default_factory=list)
+
+
+def place_cells(
+    design: Design,
+    budget: float = 60.0,
+    seed: int = 0,
+    start: str = "zero",
+    report: Callable[[dict[str, float]], None] | None = None,
+) -> CellPlacement:
+    """Place the movable cells (and macros) of a design with rows within a budget of CPU-seconds.
+
+    Ctrl-C during global placement goes on with what there is, so that the result is legal.
+
+    Raises:
+        InputError: no rows, no room, or a macro without a legal place.
+    """
+    groups(design)  # says what cannot be placed before anything is
+    keep_out(design, ~design.fixed)
+    began = time.process_time()
+    macros = bool(((design.kind <= SOFT) & ~design.fixed).any())
+    history: list[dict[str, float]] = []
+    evaluations, stopped = 0, False
+    rounds = [("zero" if start == "zero" else "file", 0.3 if macros else 0.55)]
+    if macros:
+        rounds.append(("file", 0.6))
+    placed = design
+    for k, (begin, until) in enumerate(rounds):
+        last = k == len(rounds) - 1
+        config = ROUGH if not last else AROUND if macros else GlobalConfig()
+        placer = GlobalPlacer(placed, config, seed, begin)
+        left = max(until * budget - (time.process_time() - began), 1.0)
+        try:
+            x, y = placer.run(left, report)
+        except KeyboardInterrupt:
+            stopped = True
+            n = placer.count
+            x, y = placed.x.copy(), placed.y.copy()
+            x[placer.movable] = design.canvas.x0 + placer.x[:n] * placer.bw
+            y[placer.movable] = design.canvas.y0 + placer.y[:n] * placer.bh
+        placed = placed.at(x, y)
+        evaluations += len(placer.history)
+        history.append({
+            "cpu_seconds": time.process_time() - began, "hpwl": hpwl(placed),
+            "overflow": placer.history[-1]["overflow"] if placer.history else 1.0,
+        })  # fmt: skip
+        if not last:
+            placed = _snap_macros(on_grid(legalise_macros(placed)))
+            fixed = placed.fixed | (placed.kind == MACRO) | (placed.kind == SOFT)
+            placed = replace(placed, fixed=fixed)
+        if stopped:
+            break
+    legal = legalise_cells(placed)
+    history.append({"cpu_seconds": time.process_time() - began, "hpwl": hpwl(legal)})
+    if not stopped:
+        left = max(budget - (time.process_time() - began), 0.5)
+        try:
+            legal = improve_cells(legal, left)
+        except KeyboardInterrupt:
+            stopped = True
+    history.append({"cpu_seconds": time.process_time() - began, "hpwl": hpwl(legal)})
+    return CellPlacement(replace(legal, fixed=design.fixed), evaluations, stopped, history)
+
+
+def _snap_macros(design: Design) -> Design:
+    """Macros' lower-left corners on rows and sites where that overlaps nothing."""
+    rows = design.rows
+    assert rows is not None
+    x, y = design.x.copy(), design.y.copy()
+    width, height = design.size()
+    levels = np.unique(rows.y)
+    macros = np.flatnonzero(design.kind == MACRO)
+    site, left = float(rows.site[0]), float(rows.x0.min())
+    for i in macros[~design.fixed[macros]]:
+        corner_x, corner_y = x[i] - width[i] / 2, y[i] - height[i] / 2
+        new_x = left + np.round((corner_x - left) / site) * site + width[i] / 2
+        new_y = levels[np.abs(levels - corner_y).argmin()] + height[i] / 2
+        others = macros[macros != i]
+        if stands_free(design.at(x, y), int(i), others, new_x, new_y):
+            x[i], y[i] = new_x, new_y
+    return design.at(x, y)
+
+
+def cells_only(design: Design) -> np.ndarray:
+    """Indices of movable standard cells."""
+    return np.flatnonzero((design.kind == CELL) & ~design.fixed)

@@ -1,0 +1,1 @@
+"""Netlists and floorplans from files and to files."""

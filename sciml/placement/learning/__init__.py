@@ -1,0 +1,1 @@
+"""Policies that place macros: environment, networks, imitation, tree search."""

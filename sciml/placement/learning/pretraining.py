@@ -1,0 +1,133 @@
+"""Netlists as a corpus for pretraining: `sciml run pretrain --data FOLDER`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from sciml.errors import InputError
+from sciml.objectives.base import changed
+from sciml.objectives.corpus import Corpus
+from sciml.placement.design import Design
+from sciml.placement.formats.io import read_design
+from sciml.placement.learning.embedder import NetlistEmbedder, collate, netlist_graph
+
+if TYPE_CHECKING:
+    from torch_geometric.data import Data
+
+ENDINGS = (".aux", ".aux.gz", ".pb.txt", ".pb.txt.gz", ".def", ".def.gz")
+
+
+class Netlists:
+    """Graphs of designs, read when asked for; large ones are cut to a connected part.
+
+    Args:
+        sources: files or designs. most: nodes of an example at most.
+    """
+
+    def __init__(self, sources: list[Path] | list[Design], most: int = 4000) -> None:
+        self.sources, self.most = sources, most
+
+    def __len__(self) -> int:
+        return len(self.sources)
+
+    def __getitem__(self, index: int) -> Data:
+        source = self.sources[index]
+        design = source if isinstance(source, Design) else read_design(source)
+        return netlist_graph(connected_part(design, self.most))
+
+
+def connected_part(design: Design, most: int) -> Design:
+    """At most `most` nodes that hang together, grown from a node drawn by torch's generator."""
+    from dataclasses import replace
+
+    if design.nodes <= most:
+        return design
+    net_of = np.repeat(np.arange(design.nets), np.diff(design.net_start))
+    inside = np.zeros(design.nodes, bool)
+    inside[int(torch.randint(design.nodes, (1,)))] = True
+    small = np.diff(design.net_start) <= 64
+    while inside.sum() < most:
+        nets = np.zeros(design.nets, bool)
+        nets[net_of[inside[design.pin_node]]] = True
+        grown = np.unique(design.pin_node[(nets & small)[net_of]])
+        new = grown[~inside[grown]]
+        if not len(new):
+            break
+        inside[new[: most - int(inside.sum())]] = True
+    rank = np.cumsum(inside) - 1
+    keep = inside[design.pin_node]
+    count = np.bincount(net_of[keep], minlength=design.nets)
+    use = count >= 2
+    keep &= use[net_of]
+    nodes = np.flatnonzero(inside)
+    per_node = ("kind", "width", "height", "x", "y", "orientation", "fixed")
+    per_pin = ("pin_dx", "pin_dy", "pin_output")
+    return replace(
+        design,
+        names=design.names[nodes],
+        **{key: getattr(design, key)[nodes] for key in per_node},
+        **{key: getattr(design, key)[keep] for key in per_pin},
+        pin_node=rank[design.pin_node[keep]].astype(np.int32),
+        net_start=np.concatenate([[0], np.cumsum(count[use])]),
+        net_weight=design.net_weight[use],
+        net_names=None, pin_names=None, references=None, plc_index=None, rows=None,
+    )  # fmt: skip
+
+
+def augment(batch: Data) -> Data:
+    """Another view with the same meaning: a mirrored or transposed canvas, some pins dropped."""
+    x, attr, pos = batch.x.clone(), batch.edge_attr.clone(), batch.pos.clone()
+    flips = torch.randint(0, 2, (3,))
+    for axis in range(2):
+        if flips[axis]:
+            x[:, 10 + axis] *= -1
+            attr[:, axis] *= -1
+            pos[:, axis] = 1 - pos[:, axis]
+    if flips[2]:
+        x[:, [4, 5]] = torch.where(batch.node_kind[:, None] == 0, x[:, [5, 4]], x[:, [4, 5]])
+        x[:, 8] = torch.where(batch.node_kind == 0, -x[:, 8], x[:, 8])
+        x[:, [10, 11]] = x[:, [11, 10]]
+        attr[:, [0, 1]] = attr[:, [1, 0]]
+        pos = pos[:, [1, 0]]
+    keep = torch.rand(len(attr)) > 0.1
+    return changed(batch, x=x, pos=pos, edge_attr=attr[keep], edge_index=batch.edge_index[:, keep])
+
+
+def corpus(sources: list[Path] | list[Design], name: str = "netlists") -> Corpus:
+    """Designs (or their files) as a corpus."""
+    return Corpus(
+        name=name,
+        dataset=Netlists(sources),
+        collate=collate,
+        embedder=NetlistEmbedder,
+        augment=augment,
+        settings={"domain": "placement"},
+    )
+
+
+def read_netlists(path: Path) -> Corpus:
+    """Netlists from a file or from all files of a folder.
+
+    Raises:
+        InputError: there is none.
+    """
+    files = [path]
+    if path.is_dir():
+        files = sorted(p for p in path.rglob("*") if p.name.lower().endswith(ENDINGS))
+    if not files:
+        raise InputError("no netlist in this folder", where=path, hint=f"Looked for {ENDINGS}")
+    read_design(files[0])  # a first file that cannot be read is reported before training
+    return corpus(files, name=path.name)
+
+
+READERS: dict[str, Callable[[Path], Corpus]] = {
+    "netlist": read_netlists,
+    ".aux": read_netlists,
+    ".pb.txt": read_netlists,
+    ".def": read_netlists,
+}
