@@ -126,7 +126,7 @@ def _dispatch(arguments: list[str]) -> int:
     raise unknown("command", command, [*general(), *DOMAINS], hint="`sciml --help` lists them")
 
 
-def completion(shell: Literal["bash", "zsh"] = "bash") -> None:
+def completion(shell: tyro.conf.Positional[Literal["bash", "zsh"]] = "bash") -> None:
     """Print a completion script: eval "$(sciml completion bash)" in ~/.bashrc.
 
     Args:

@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from sciml.cli import completion
+from sciml.cli import completion, main
 
 
 @pytest.fixture(scope="module")
@@ -23,6 +23,13 @@ def complete(script: str, *words: str) -> list[str]:
     done = subprocess.run(["bash", "-c", code], capture_output=True, text=True)
     assert done.returncode == 0 and not done.stderr, done.stderr
     return done.stdout.split()
+
+
+@pytest.mark.parametrize("arguments", [[], ["bash"], ["zsh"]])
+def test_as_the_readme_writes_it(bash, arguments, capsys):
+    assert main(["completion", *arguments]) == 0
+    said = capsys.readouterr().out
+    assert said.endswith(bash) and (said == bash) == (arguments != ["zsh"])
 
 
 def test_commands(bash):
