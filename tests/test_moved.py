@@ -9,7 +9,6 @@ import pytest
 import sciml.moved as moved
 
 
-@pytest.mark.filterwarnings("ignore:sciml.symbolic.ansatz is now")  # of the package above
 @pytest.mark.parametrize(
     ("old", "new"),
     [
