@@ -207,6 +207,7 @@ def run(recipe: Recipe, arguments: Sequence[str]) -> None:
 
 
 def _run(recipe: Recipe, config: Any, out: Path, command: str, restart: bool) -> None:
+    from sciml.train import log
     from sciml.train.parallel import rank_and_world
     from sciml.train.state import RESTART
 
@@ -219,6 +220,9 @@ def _run(recipe: Recipe, config: Any, out: Path, command: str, restart: bool) ->
             with claims.unless_refused(out):
                 claims.claim(out, recipe.name, config, command)
                 recipe.module.main(config, out)
+            kept_settings = claims.settings_file(out)
+            if kept_settings.name != "config.yaml":  # one of the user's is there
+                log.console.print(f"all settings of this run: {kept_settings}", soft_wrap=True)
             locks.remove_leftovers(out)
     finally:
         RESTART.reset(before)

@@ -16,7 +16,6 @@ from typing import Any
 from sciml import config as settings
 from sciml.errors import InputError
 from sciml.files import kept, locks
-from sciml.train.log import console
 
 NAME = ".sciml.run.json"
 """The claim: the recipe, its settings, and the file that shows them to people."""
@@ -72,13 +71,6 @@ def claim(out: Path, recipe: str, config: Any, command: str) -> None:
         file = _settings_file(out, now)
         if not (out / file).exists():
             settings.save_yaml(config, out / file, comment=command)
-        if file != "config.yaml":
-            console.print(
-                f"{out / 'config.yaml'} was there before and stays as it is; all settings of this "
-                f"run are in {out / file}",
-                soft_wrap=True,
-                markup=False,
-            )
         kept.write(out / NAME, Claim(recipe, now, file, kept.sha256(out / file)).__dict__)
         return
     changed = differences(before.settings, now)

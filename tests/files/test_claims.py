@@ -101,7 +101,7 @@ def test_the_settings_file_of_the_user_stays(recipe, tmp_path, capsys):
     assert (mine / "config.yaml").read_text() == text
     assert claims.settings_file(mine) == mine / "settings.yaml"
     assert read_yaml(mine / "settings.yaml")["size"] == 6
-    assert "was there before and stays" in capsys.readouterr().err
+    assert "all settings of this run" in capsys.readouterr().err
     assert main([*map(str, command), "--size", "6"]) == 0
     assert "size was 6, is 5" in refused(capsys, mine, *command)
     assert (mine / "jets.parquet").read_bytes() == b"mine"
