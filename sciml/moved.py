@@ -79,6 +79,8 @@ def place(path: str) -> str | None:
     if not old.replace(".", "_").isidentifier():
         return None
     file = old.replace(".", "/")
+    if (PACKAGE / domain / f"{file}.py").exists() or (PACKAGE / domain / file).is_dir():
+        return None  # a path of today
     root = PACKAGE / domain
     found = [*root.rglob(f"{file}.py"), *root.rglob(f"{file}/__init__.py")]
     if len(found) != 1:
@@ -111,7 +113,7 @@ class Finder(MetaPathFinder, Loader):
 def install() -> None:
     """Old paths can be imported from now on."""
     if not any(isinstance(finder, Finder) for finder in sys.meta_path):
-        sys.meta_path.append(Finder())
+        sys.meta_path.insert(0, Finder())  # before the search along a moved package's folder
 
 
 def former(package: str, module: str) -> Callable[[str], Any]:
