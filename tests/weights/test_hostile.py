@@ -229,7 +229,11 @@ def claimed(size, stride=(1,), numbers=4):
         torch.ones(2).to(torch.float8_e4m3fn), np.ones(2), nn.Linear(1, 1),
         Calls(bytearray, 10**11), Calls(eval, "1"), Calls(os.system, "true"),
     ],
-    ids=str,
+    ids=[
+        "expanded, terabytes", "expanded", "terabytes claimed", "one number too many",
+        "terabytes in one number", "stride beyond", "sparse", "complex", "meta", "float8", "numpy",
+        "module", "call of bytearray", "call of eval", "call of system",
+    ],
 )  # fmt: skip
 def test_a_checkpoint_holds_dense_tensors_and_calls_nothing_else(tmp_path, content, zipped):
     path = tmp_path / "x.pt"
