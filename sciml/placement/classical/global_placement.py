@@ -414,7 +414,7 @@ class GlobalPlacer:
             if last_length is not None:
                 change = (length - last_length) / (haste * c.calm * max(length, 1e-9))
                 mu = 1.05 if change < 0 else max(1.05 ** (1 - change), 0.95)
-                weight *= min(mu, 1.05) ** haste
+                weight = min(weight * min(mu, 1.05) ** haste, HEAVIEST)
             last_length = length
             if over < best[0] or k < 20:
                 best = (over, u.copy())
@@ -438,3 +438,7 @@ class GlobalPlacer:
 
     def _inside(self, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         return np.clip(x, self.low_x, self.high_x), np.clip(y, self.low_y, self.high_y)
+
+
+HEAVIEST = 1e20
+"""Weight of the density at which it stops to grow: single precision holds its products."""
