@@ -31,6 +31,8 @@ _FAST: dict[str, Any] = {
 
 USUAL_STEPS = 450
 """Steps that a placement takes where time does not press."""
+HEAVIEST = 1e20
+"""Weight of the density at which it stops to grow: single precision holds its products."""
 
 
 @dataclass(frozen=True)
@@ -438,7 +440,3 @@ class GlobalPlacer:
 
     def _inside(self, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         return np.clip(x, self.low_x, self.high_x), np.clip(y, self.low_y, self.high_y)
-
-
-HEAVIEST = 1e20
-"""Weight of the density at which it stops to grow: single precision holds its products."""
