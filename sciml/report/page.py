@@ -189,7 +189,8 @@ class Page:
 
         with matplotlib.rc_context({"svg.hashsalt": "sciml"}):
             figure.savefig(buffer, format="svg", bbox_inches="tight", metadata={"Date": None})
-        svg = buffer.getvalue().decode()
+        # Without what it says of itself, by addresses that nobody needs.
+        svg = re.sub(r"<metadata>.*?</metadata>", "", buffer.getvalue().decode(), flags=re.S)
         if len(svg) <= LARGEST_SVG:
             # Ids of several figures on one page must not meet.
             prefix = f"f{len(self.parts)}-"
