@@ -8,7 +8,7 @@ The carrier is `torch_geometric.data.Data`. It comes in two layouts, and every t
     batch       -                   [S] int64            -        graph of each node, ascending
     ptr         -                   [B + 1] int64        -        first node of each graph, then S
     pos         [B, N, D]           [S, D]               domain   positions or four-momenta
-    pair        [B, N, N, P]        -                    1        pair[b, i, j]: what i hears of j
+    pair        [B, N, N, P]        -                    1        pair[b, i, j]: from j to i
     edge_index  -                   [2, E] int64         -        rows (source j, target i) into x
     edge_attr   -                   [E, P]               1        features of each edge
     node_kind   [B, N] int64        [S] int64            -        0 = a node, 1 = a net of nodes

@@ -57,7 +57,7 @@ FEATURE_MEAN_SCALE = {
 }
 """Mean and deviation of the particle features in generated jets of 500-1000 GeV (of the rare
 leptons a larger one). Impact parameters and their errors are small numbers: as they come, a network
-is slow to hear of displaced tracks."""
+is slow to learn from displaced tracks."""
 
 PAIR_MEAN = (-0.5, -1.7, -1.6, 0.4)
 PAIR_SCALE = (1.1, 0.9, 1.1, 2.2)

@@ -68,7 +68,7 @@ class ParTConfig:
     activation: Literal["gelu", "relu"] = "gelu"
     """Of the embedding, the pair network and the blocks."""
     bias_blocks: tuple[int, ...] | None = None
-    """Particle blocks that hear of pairs; None: all."""
+    """Particle blocks whose attention has the bias of pairs; None: all."""
     global_token: bool = False
     """True: the class token goes through the particle blocks, and there are no class blocks."""
 
@@ -156,17 +156,17 @@ class Block(nn.Module):
         """Particle attention within each group: [S, dim] -> [S, dim]."""
         qkv = self.attention.qkv(self.norm_1(x))
         parts = qkv.split([group.mask.numel() for group in groups])
-        heard = []
+        received = []
         for part, group, own in zip(parts, groups, bias, strict=True):
             jets, width = group.mask.shape
             qkv = part.view(jets, width, 3, self.heads, -1).permute(2, 3, 0, 1, 4)
             q, k, v = qkv.reshape(3, self.heads * jets, width, -1)
             out = self._attend(q, k, v, own).view(self.heads, jets, width, -1)
-            heard.append(out.permute(1, 2, 0, 3).reshape(jets * width, -1))
-        return self._rest(x, torch.cat(heard) if len(heard) > 1 else heard[0])
+            received.append(out.permute(1, 2, 0, 3).reshape(jets * width, -1))
+        return self._rest(x, torch.cat(received) if len(received) > 1 else received[0])
 
     def for_class(self, x: Tensor, token: Tensor, groups: Sequence[Group]) -> Tensor:
-        """The class token [B, dim] hears itself and the particles [S, dim]: -> [B, dim].
+        """The class token [B, dim] attends to itself and the particles [S, dim]: -> [B, dim].
 
         With one query a jet, projecting the query back (W^T q) and the weighted sum of particles
         (W sum a x) replaces the keys and values of all particles: q (W x) = (W^T q) x.
@@ -191,8 +191,8 @@ class Block(nn.Module):
             logits = torch.baddbmm(shift + blocked(group.mask, x.dtype)[:, None], asks, part.mT)
             weights = torch.cat([logit, logits], -1).softmax(-1)
             sums.append(torch.baddbmm(weights[..., :1] * mine[:, None], weights[..., 1:], part))
-        heard = torch.einsum("bhc,hdc->bhd", torch.cat(sums), value) + value_bias
-        return self._rest(token, heard.flatten(1))
+        received = torch.einsum("bhc,hdc->bhd", torch.cat(sums), value) + value_bias
+        return self._rest(token, received.flatten(1))
 
     def dense(self, query: Tensor, x: Tensor, bias: Tensor) -> Tensor:
         """Plain attention of `query` [B, Q, dim] to `x` [B, N, dim] (itself, or with it in front).
@@ -208,8 +208,8 @@ class Block(nn.Module):
                 (asks, normed, normed), weight.chunk(3), shift.chunk(3), strict=True
             )
         )
-        heard = F.scaled_dot_product_attention(q, k, v, bias)
-        return self._rest(query, heard.transpose(1, 2).flatten(2))
+        received = F.scaled_dot_product_attention(q, k, v, bias)
+        return self._rest(query, received.transpose(1, 2).flatten(2))
 
     def _attend(self, q: Tensor, k: Tensor, v: Tensor, bias: Tensor) -> Tensor:
         """[heads x jets, N, d] each, bias [heads x jets, N, N]: heads so thin that products of
@@ -218,22 +218,22 @@ class Block(nn.Module):
         weights = fused.dropout(logits.softmax(-1), self.dropout, self.training)
         return torch.bmm(weights, v)
 
-    def _rest(self, x: Tensor, heard: Tensor) -> Tensor:
+    def _rest(self, x: Tensor, received: Tensor) -> Tensor:
         """What comes after attention, which is a particle's own affair: [S, dim] -> [S, dim]."""
         out = self.attention.out
         # as published, the gain comes after the projection: it scales the projection's rows
         gain = self.head_gain.repeat_interleave(x.shape[-1] // self.heads)
         weight, bias = out.weight * gain[:, None], out.bias * gain
         if torch.is_grad_enabled() or x.ndim > 2:
-            return self._project(x, heard, weight, bias)
-        # the same without a gradient, in place: `heard` becomes the answer
-        for own, before in zip(heard.split(ROWS), x.split(ROWS), strict=True):
+            return self._project(x, received, weight, bias)
+        # the same without a gradient, in place: `received` becomes the answer
+        for own, before in zip(received.split(ROWS), x.split(ROWS), strict=True):
             mixed = self.norm_2(F.linear(own, weight, bias)).add_(before)
             torch.addcmul(self._feed_forward(mixed), mixed, self.residual_gain, out=own)
-        return heard
+        return received
 
-    def _project(self, x: Tensor, heard: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        x = self._drop(self.norm_2(F.linear(heard, weight, bias))) + x
+    def _project(self, x: Tensor, received: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        x = self._drop(self.norm_2(F.linear(received, weight, bias))) + x
         # made again in backward: half of a block's memory for a twentieth of its time
         again = self.training and torch.is_grad_enabled()
         update = (
@@ -289,9 +289,9 @@ class ParticleTransformer(nn.Module):
         )
         self.norm = nn.LayerNorm(dim)
         self.head = nn.Linear(dim, config.classes)
-        hear = config.bias_blocks
-        numbers = range(config.layers) if hear is None else [n % config.layers for n in hear]
-        self.hears = [number in numbers for number in range(config.layers)]
+        chosen = config.bias_blocks
+        numbers = range(config.layers) if chosen is None else [n % config.layers for n in chosen]
+        self.biased = [number in numbers for number in range(config.layers)]
 
     def forward(self, features: Tensor, p4: Tensor, mask: Tensor) -> Tensor:
         """Logits [B, classes]; NaN for a jet without particles.
@@ -333,8 +333,8 @@ class ParticleTransformer(nn.Module):
                 bias = hidden
             else:
                 bias = torch.cat([hidden.expand(-1, bias.shape[1], -1, -1), F.pad(bias, (1, 0))], 2)
-        for block, hears in zip(self.blocks, self.hears, strict=True):
-            x = cast(Block, block).dense(x, x, bias if hears else hidden)
+        for block, biased in zip(self.blocks, self.biased, strict=True):
+            x = cast(Block, block).dense(x, x, bias if biased else hidden)
         if self.config.global_token:
             logits = self.head(self.norm(x[:, 0]))
             return logits.masked_fill(~mask.any(1, keepdim=True), torch.nan)
@@ -353,12 +353,12 @@ class ParticleTransformer(nn.Module):
         x = embedded.new_zeros(len(x), embedded.shape[1]).index_copy(
             0, real.nonzero()[:, 0], embedded
         )
-        bias = self._bias(p4, groups, x.dtype) if any(self.hears) else []
-        plain = [] if all(self.hears) else self._no_bias(groups, x.dtype)
+        bias = self._bias(p4, groups, x.dtype) if any(self.biased) else []
+        plain = [] if all(self.biased) else self._no_bias(groups, x.dtype)
         if self.config.global_token:
             x, groups, bias, plain = self._with_token(x, groups, bias, plain)
-        for block, hears in zip(self.blocks, self.hears, strict=True):
-            x = block(x, groups, bias if hears else plain)
+        for block, biased in zip(self.blocks, self.biased, strict=True):
+            x = block(x, groups, bias if biased else plain)
         if self.config.global_token:
             parts = x.split([group.mask.numel() for group in groups])
             shapes = [group.mask.shape for group in groups]
@@ -372,7 +372,7 @@ class ParticleTransformer(nn.Module):
     def _with_token(
         self, x: Tensor, groups: Sequence[Group], *biases: list[Tensor]
     ) -> tuple[Tensor, list[Group], list[Tensor], list[Tensor]]:
-        """The class token in front of every jet; it and the particles hear each other unbiased."""
+        """The class token in front of every jet; they attend to each other without bias."""
         parts = x.split([group.mask.numel() for group in groups])
         wider = [Group(g.rows, g.width + 1, F.pad(g.mask, (1, 0), value=True)) for g in groups]
         rows = [
@@ -394,14 +394,14 @@ class ParticleTransformer(nn.Module):
         return torch.cat(rows), wider, padded[0], padded[1]
 
     def _no_bias(self, groups: Sequence[Group], dtype: torch.dtype) -> list[Tensor]:
-        """[heads x jets, width, width] of every group: padding is not heard, and that is all."""
+        """[heads x jets, width, width] of every group: padding is masked, and that is all."""
         return [
             blocked(g.mask, dtype)[:, None].expand(self.config.heads, -1, g.width, -1).flatten(0, 1)
             for g in groups
         ]
 
     def _bias(self, p4: Tensor, groups: Sequence[Group], dtype: torch.dtype) -> list[Tensor]:
-        """Attention bias [heads x jets, width, width] of every group; padding is not heard."""
+        """Attention bias [heads x jets, width, width] of every group; padding is masked."""
         heads = self.config.heads
         if self.pairs is None:
             return self._no_bias(groups, dtype)

@@ -143,7 +143,7 @@ def test_fast_and_readable_paths_agree_and_are_saved(batch, options, tmp_path):
     model.train()
     model(*rows).sum().backward()  # ln m2 of a single particle has no gradient to speak of
     used = [n for n, p in model.named_parameters() if p.grad is None]
-    assert all(name.startswith("pairs.") for name in used) and (not used or not any(model.hears))
+    assert all(name.startswith("pairs.") for name in used) and (not used or not any(model.biased))
     JetTagger(WeaverNetwork(model.eval()), "abc").save(tmp_path / "m.safetensors")
     again = JetTagger.from_pretrained(tmp_path / "m.safetensors").network.get_submodule("network")
     with torch.no_grad():
