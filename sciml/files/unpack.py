@@ -50,7 +50,7 @@ def allowed(packed: int) -> int:
 
 
 def check(path: object, packed: int, unpacked: int) -> None:
-    """Refuse what a file's own index claims; for formats that say how large their parts are.
+    """Refuse more than a file can honestly hold: what came out of it, or what its index claims.
 
     Args:
         path: the file, for the message.
@@ -61,15 +61,11 @@ def check(path: object, packed: int, unpacked: int) -> None:
         InputError: they stand for too many.
     """
     if unpacked > allowed(packed):
-        raise _too_much(path, packed, unpacked)
-
-
-def _too_much(path: object, packed: int, unpacked: int) -> InputError:
-    return InputError(
-        f"unpacks to {_size(unpacked)} or more from {_size(packed)}, which no honest file does",
-        where=path,
-        hint=f"If it is one, set the environment variable {SETTING} to a size such as 20G",
-    )
+        raise InputError(
+            f"unpacks to {_size(unpacked)} or more from {_size(packed)}, which no honest file does",
+            where=path,
+            hint=f"If it is one, set the environment variable {SETTING} to a size such as 20G",
+        )
 
 
 def _size(count: int) -> str:
@@ -95,10 +91,7 @@ class _Unpacked(io.RawIOBase):
         except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
             raise InputError(f"cannot be read ({error})", where=self._path) from error
         self._given += len(data)
-        read = self._raw.tell()
-        if self._given > FLOOR or os.environ.get(SETTING):
-            if self._given > allowed(read):
-                raise _too_much(self._path, read, self._given)
+        check(self._path, self._raw.tell(), self._given)
         buffer[: len(data)] = data
         return len(data)
 

@@ -21,6 +21,7 @@ from rich.progress import (
 from rich.text import Text
 
 from sciml.errors import InputError, unwritable
+from sciml.files.jsons import valid
 from sciml.files.kept import Rows, append, warn
 from sciml.paths import atomic_write
 
@@ -83,7 +84,7 @@ class MetricsLog:
         Raises:
             InputError: the disk is full; the file is as before.
         """
-        record = {"step": step, **{key: _plain(value) for key, value in values.items()}}
+        record = valid({"step": step, **values})
         self.records.append(record)
         line = append(self.file, json.dumps(record))
         self._digest.update(line)
@@ -100,15 +101,6 @@ class MetricsLog:
         self.file.close()
         if self.board is not None:
             self.board.close()
-
-
-def _plain(value: Any) -> Any:
-    if hasattr(value, "item"):
-        value = value.item()
-    # JSON has no NaN or infinity; null is what every reader takes.
-    if isinstance(value, float) and value != value or value in (float("inf"), float("-inf")):
-        return None
-    return value
 
 
 def _tensorboard(folder: Path) -> Any:

@@ -93,9 +93,19 @@ class Calibration:
         place = np.log(np.clip(neff, KNOTS[0], KNOTS[-1]))
         return np.array([np.interp(place, np.log(KNOTS), column) for column in self.terms.T])
 
-    def logits(self, raw: np.ndarray, neff: float, columns: int) -> np.ndarray:
-        """Calibrated logits of pairs; `raw` are all of an alignment's that are far enough apart."""
-        return _basis(raw, columns) @ self.at(neff)
+    def logits(
+        self, raw: np.ndarray, neff: float, columns: int, shared: float | None = None
+    ) -> np.ndarray:
+        """Calibrated logits of pairs.
+
+        Args:
+            raw: logits as the network gives them, of any shape.
+            neff: effective number of sequences. columns: of the alignment.
+            shared: m of the module's formula; None: `raw` are all pairs that are far enough apart.
+        """
+        a, b, c, d = self.at(neff)
+        m = _shared(raw, columns) if shared is None else shared
+        return a + b * raw + c * m + d * np.log(columns / 80)
 
     def __call__(self, probability: np.ndarray, neff: float) -> np.ndarray:
         """Calibrated probabilities [C, C]; the diagonal stays 1.
@@ -106,10 +116,8 @@ class Calibration:
         """
         columns = len(probability)
         upper = np.triu_indices(columns, min(SEPARATION, max(columns - 1, 0)))
-        shared = _shared(logit(probability[upper]), columns)
-        a, b, c, d = self.at(neff)
-        shift = a + c * shared + d * np.log(columns / 80)
-        found = 1 / (1 + np.exp(-(b * logit(probability) + shift)))
+        raw = logit(probability)
+        found = 1 / (1 + np.exp(-self.logits(raw, neff, columns, _shared(raw[upper], columns))))
         np.fill_diagonal(found, 1.0)
         return found.astype(probability.dtype)
 
