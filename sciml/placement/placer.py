@@ -17,7 +17,7 @@ from sciml.placement.classical.macro_limits import on_grid
 from sciml.placement.constraints import HARD, Blockages, settled
 from sciml.placement.cost.proxy import proxy_cost
 from sciml.placement.cost.wirelength import hpwl
-from sciml.placement.design import CELL, MACRO, Design
+from sciml.placement.design import CELL, Design
 from sciml.placement.legality import check
 
 Method = Literal["auto", "sa", "search", "policy"]
@@ -184,8 +184,3 @@ def _refuse_rules(design: Design, method: str) -> None:
     if found:
         raise InputError(f"--method {method} does not yet honour {', '.join(found)}",
                          where=design.source, hint="Use --method sa")  # fmt: skip
-
-
-def macros_of(design: Design) -> np.ndarray:
-    """Indices of the movable hard macros."""
-    return np.flatnonzero((design.kind == MACRO) & ~design.fixed)

@@ -16,7 +16,6 @@ from sciml.placement.cost.incremental import attempt, overlaps_hard
 from sciml.placement.cost.topsum import FAST, INLINE
 
 SHIFT, SWAP, FLIP, JUMP, SOFT_SHIFT, SOFT_PULL, SOFT_SNAP, SOFT_SWAP = range(8)
-MOVES = ("shift", "swap", "flip", "jump", "soft shift", "soft pull", "soft snap", "soft swap")
 
 
 def seed_state(seed: int) -> np.ndarray:

@@ -20,7 +20,7 @@ from sciml.placement.classical.rows import legalise_cells
 from sciml.placement.classical.stretches import groups
 from sciml.placement.constraints import keep_out
 from sciml.placement.cost.wirelength import hpwl
-from sciml.placement.design import CELL, MACRO, SOFT, Design
+from sciml.placement.design import MACRO, SOFT, Design
 
 ROUGH = GlobalConfig(bins=128, target=0.85, overflow=0.03, calm=0.03)
 """Where macros go: coarse bins, and white space between them so that little is left to legalise."""
@@ -116,8 +116,3 @@ def _snap_macros(design: Design) -> Design:
         if stands_free(design.at(x, y), int(i), others, new_x, new_y):
             x[i], y[i] = new_x, new_y
     return design.at(x, y)
-
-
-def cells_only(design: Design) -> np.ndarray:
-    """Indices of movable standard cells."""
-    return np.flatnonzero((design.kind == CELL) & ~design.fixed)

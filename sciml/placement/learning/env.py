@@ -18,7 +18,6 @@ from gymnasium import spaces
 from sciml.config import Range
 from sciml.errors import InputError
 from sciml.placement.cost.proxy import Evaluator
-from sciml.placement.cost.wirelength import hpwl
 from sciml.placement.design import MACRO, SOFT, Design
 from sciml.placement.learning.masks import (  # fmt: skip
     cheapest,
@@ -374,8 +373,3 @@ def draw_soft(design: Design, rounds: int = 12) -> Design:
         x[soft] = np.clip(x[soft], canvas.x0 + half_w, canvas.x1 - half_w)
         y[soft] = np.clip(y[soft], canvas.y0 + half_h, canvas.y1 - half_h)
     return design.at(x, y)
-
-
-def full_hpwl(env: PlacementEnv) -> float:
-    """Half-perimeter of the whole design with soft macros drawn to their nets."""
-    return hpwl(draw_soft(env.placement(), env.config.soft_steps))

@@ -16,9 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from numba import njit
-from torch import Tensor
 
 from sciml.placement.design import MACRO, ROTATION, Design
 
@@ -254,46 +252,3 @@ def order_of(design: Design, by: str = "area") -> np.ndarray:
         placed_net[nets_of[best]] = True
         order.append(best)
     return nodes[order]
-
-
-def feasible_batch(
-    rectangles: Tensor, size: Tensor, cells: tuple[int, int], step: tuple[float, float]
-) -> Tensor:
-    """Feasibility on any device for a batch: [B, rows, columns] bool.
-
-    Args:
-        rectangles: [B, n, 4] left, bottom, right, top of what is placed (NaN: not there).
-        size: [B, 2] width and height of the macro.
-        cells: (columns, rows). step: size of a cell.
-    """
-    C, R = cells
-    there = ~rectangles.isnan().any(-1)
-    box = rectangles.nan_to_num(0.0)
-    scale = box.new_tensor([step[0], step[1]])
-    low = torch.floor((box[..., :2] - size[:, None]) / scale + 1e-7).long() + 1
-    high = torch.ceil(box[..., 2:] / scale - 1e-7).long()
-    limit = torch.tensor([C, R], device=box.device)
-    low, high = low.clamp(min=0).minimum(limit), high.clamp(min=0).minimum(limit)
-    there = there & (low < high).all(-1)
-    grid = box.new_zeros(len(box), R + 1, C + 1)
-    b = torch.arange(len(box), device=box.device)[:, None].expand_as(there)
-    one = there.to(box.dtype)
-    for x, y, sign in ((low, low, 1), (high, low, -1), (low, high, -1), (high, high, 1)):
-        grid.index_put_((b, y[..., 1], x[..., 0]), sign * one, accumulate=True)
-    count = grid.cumsum(1).cumsum(2)[:, :R, :C]
-    last = torch.floor((scale * limit - size) / scale + 1e-7)
-    column, row = torch.arange(C, device=box.device), torch.arange(R, device=box.device)
-    inside = (column <= last[:, :1])[:, None, :] & (row <= last[:, 1:])[:, :, None]
-    return (count < 0.5) & inside
-
-
-def wire_batch(low: Tensor, high: Tensor, weight: Tensor, cells: int, step: float) -> Tensor:
-    """Wire growth along one axis on any device: [B, cells] from breakpoints [B, nets].
-
-    low, high: net extent minus the pin's offset from the corner; a net without placed pins has
-    low > high and costs nothing here.
-    """
-    x = torch.arange(cells, device=low.device, dtype=low.dtype) * step
-    growth = (low[..., None] - x).clamp(min=0) + (x - high[..., None]).clamp(min=0)
-    known = (low <= high)[..., None]
-    return (torch.where(known, growth, 0.0) * weight[..., None]).sum(1)

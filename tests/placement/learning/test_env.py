@@ -4,13 +4,12 @@ import warnings
 
 import numpy as np
 import pytest
-import torch
 
 from sciml.errors import InputError
 from sciml.placement.design import MACRO, PORT
 from sciml.placement.generate import NetlistConfig, netlist
 from sciml.placement.learning.env import EnvConfig, PlacementEnv, draw_soft
-from sciml.placement.learning.masks import feasible_batch, order_of
+from sciml.placement.learning.masks import order_of
 from sciml.placement.legality import check
 
 
@@ -73,22 +72,6 @@ def test_masks_equal_brute_force(design):
         assert wire.ravel()[env.greedy_action()] == pytest.approx(wire[allowed].min())
         _, reward, _, _, info = env.step(cell)
         assert reward == pytest.approx(-wire.ravel()[cell] / env.norm)
-
-
-def test_torch_mask_equals_numba(design):
-    env = PlacementEnv(design, EnvConfig(columns=12, rows=12))
-    env.reset()
-    for _ in range(4):
-        n = env.obstacles.shape[1] + env.placed
-        k = env.current
-        found = feasible_batch(
-            torch.from_numpy(env.rectangles[:, :n].T[None].copy()),
-            torch.tensor([[env.width[k], env.height[k]]]),
-            (12, 12),
-            (env.gw, env.gh),
-        )
-        assert np.array_equal(found[0].numpy(), env.count == 0)
-        env.step(env.greedy_action())
 
 
 def test_gymnasium_checker_is_content(design):
