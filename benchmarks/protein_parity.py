@@ -2,8 +2,8 @@
 
     python benchmarks/protein_parity.py --reference-python VENV/bin/python
 
-VENV is the environment that tests/protein/fixtures/make.py names. 48 Evoformer and 4 extra blocks,
-published channels, odd sizes, padded residues, rows and templates. For every result of every pass:
+VENV is the environment that tests/fixtures/make/alphafold_network.py names. 48 Evoformer and 4
+extra blocks, published channels, odd sizes, padded residues, rows and templates. For every result of every pass:
 the largest difference over the largest value, where residues are real and in the padding apart.
 With `--only` the other cases of the results file stay.
 """
@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 
 HERE = Path(__file__).resolve()
-MAKER = HERE.parents[1] / "tests" / "protein" / "fixtures" / "make.py"
+MAKER = HERE.parents[1] / "tests" / "fixtures" / "make" / "alphafold_network.py"
 CASES = {
     "plain": {"n": 37, "s": 15, "e": 21, "t": 0, "padded": 3, "recycles": 3, "seed": 5},
     "templates": {"n": 29, "s": 11, "e": 17, "t": 4, "padded": 2, "recycles": 2, "seed": 6},

@@ -2,7 +2,8 @@
 
     python benchmarks/protein_vs_alphafold.py --reference-python VENV/bin/python --residues 64 128
 
-VENV holds alphafold-colabfold 2.3.6 and its pins (see tests/protein/fixtures/make.py). Each side
+VENV holds alphafold-colabfold 2.3.6 and its pins (see
+tests/fixtures/make/alphafold_network.py). Each side
 lives in its own process; after both are ready (JAX has compiled, which is reported apart) they run
 one pass in turn, `--rounds` times, so that other load on the machine meets both. Times are of one
 pass [s], wall clock and CPU; memory is the peak of the process [GiB]. With `--threads 1` both are

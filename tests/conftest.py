@@ -1,9 +1,13 @@
 """Fixtures for all tests."""
 
+import importlib.util
+import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import torch
@@ -11,14 +15,53 @@ import torch
 # torch gives some of its warnings once a process; here they are errors in every test, in any order
 torch.set_warn_always(True)
 
+FIXTURES = Path(__file__).resolve().parent / "fixtures"
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
-    """The folder with real files beside the checkout; tests that use it skip without it."""
-    path = Path(__file__).resolve().parents[2] / "shared"
-    if not path.is_dir():
-        pytest.skip("the folder ../shared with real files is not beside this checkout")
+    """The folder with real files beside the checkout: further cases, skipped without it."""
+    if not SHARED.is_dir():
+        pytest.skip("further cases: the folder ../shared with real files is not here")
+    return SHARED
+
+
+@pytest.fixture(scope="session", params=["ours", *(["shared"] if SHARED.is_dir() else [])])
+def origin(request: pytest.FixtureRequest) -> str:
+    """Where reference data come from: tests/fixtures always, ../shared too where it is."""
+    return request.param
+
+
+@pytest.fixture(scope="session")
+def fixture_file() -> Callable[[str], Path]:
+    """Gives the path of a file of tests/fixtures; where it is missing, CI fails, others skip."""
+
+    def path(name: str) -> Path:
+        if (FIXTURES / name).exists():
+            return FIXTURES / name
+        message = f"the file tests/fixtures/{name} is missing; `make fixtures` makes it"
+        if os.environ.get("CI", "").lower() not in ("", "0", "false"):
+            pytest.fail(message, pytrace=False)
+        pytest.skip(message)
+
     return path
+
+
+@pytest.fixture(scope="session")
+def fixture_script() -> Callable[[str], ModuleType]:
+    """Imports a script of tests/fixtures/make, for what it draws from seeds."""
+
+    def module(name: str) -> ModuleType:
+        path = FIXTURES / "make" / f"{name}.py"
+        specification = importlib.util.spec_from_file_location(f"fixtures_{name}", path)
+        assert specification is not None and specification.loader is not None
+        loaded = importlib.util.module_from_spec(specification)
+        sys.modules[specification.name] = loaded
+        specification.loader.exec_module(loaded)
+        return loaded
+
+    return module
 
 
 @pytest.fixture(autouse=True)

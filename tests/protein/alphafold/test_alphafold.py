@@ -1,7 +1,8 @@
 """Equality with the published network on random parameters; parameter files; batches.
 
 The fixtures were made by running the public implementation in JAX (PyPI alphafold-colabfold 2.3.6)
-on random parameters and features with `fixtures/make.py`; no trained weights are in them.
+on random parameters and features with `tests/fixtures/make/alphafold_network.py`; no trained
+weights are in them.
 """
 
 import json
@@ -24,7 +25,7 @@ from sciml.protein.alphafold.official_weights import (
 from sciml.protein.alphafold.openfold_weights import openfold_name
 from sciml.protein.io.residues import ATOM14_LOCAL
 
-FIXTURES = Path(__file__).parents[1] / "fixtures"
+FIXTURES = Path(__file__).parents[2] / "fixtures" / "protein"
 SMALL = AlphaFoldConfig(
     msa_dim=16, pair_dim=8, extra_dim=8, single_dim=12, blocks=1, extra_blocks=1, msa_heads=2,
     column_heads=2, pair_heads=2, outer_dim=3, triangle_dim=6, structure_dim=12, ipa_heads=2,
@@ -290,12 +291,12 @@ def test_batch_of_chains_equals_one_at_a_time() -> None:
 
 
 def test_slices_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    from sciml.protein.alphafold import evoformer
+    from sciml.nn import in_place
 
     predictor = StructurePredictor(random_small(), "cpu")
     batch = random_batch(templates=2)
     whole = predictor.predict_features(batch, 1)
-    monkeypatch.setattr(evoformer, "SLICE_BYTES", 1 << 10)
+    monkeypatch.setattr(in_place, "SLICE_BYTES", 1 << 10)
     sliced = predictor.predict_features(batch, 1)
     for key, want in whole.items():
         scale = max(1.0, np.abs(want).max())

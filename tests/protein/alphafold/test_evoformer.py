@@ -1,23 +1,19 @@
 """Each block of the Evoformer alone against the public JAX code, in both of its forms."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
-from sciml.protein.alphafold.evoformer import (
-    EvoformerBlock,
-    outer_product_mean,
-    pair_bias,
-    transition,
-    triangle_attention,
-    triangle_multiplication,
-)
+from sciml.nn import in_place
+from sciml.protein.alphafold import evoformer_in_place
+from sciml.protein.alphafold.evoformer import EvoformerBlock
 from sciml.protein.alphafold.official_weights import read_alphafold
 
-FIXTURES = Path(__file__).parents[1] / "fixtures"
+FIXTURES = Path(__file__).parents[2] / "fixtures" / "protein"
 NAMES = (
     "msa_row_attention_with_pair_bias", "msa_column_attention", "msa_column_global_attention",
     "msa_transition", "outer_product_mean", "triangle_multiplication_outgoing",
@@ -39,46 +35,49 @@ def blocks() -> tuple[EvoformerBlock, EvoformerBlock]:
     return model.evoformer[0], model.extra_stack[0]  # type: ignore[return-value]
 
 
-def update(name: str, block: EvoformerBlock, given: dict[str, Tensor]) -> Tensor:
-    """What the block adds to its input."""
-    z, cells, pairs = given["z"].clone(), given["cells"] > 0, given["pairs"] > 0
-    m = given["e" if "global" in name else "m"].clone()
+def update(name: str, block: EvoformerBlock, inputs: dict[str, Tensor], form: str) -> Tensor:
+    """What a module returns, or what its form in place adds."""
+    z, cells, pairs = inputs["z"].clone(), inputs["cells"] > 0, inputs["pairs"] > 0
+    m = inputs["e" if "global" in name else "m"].clone()
     start = z.clone() if "triangle" in name or name.startswith(("outer", "pair")) else m.clone()
-    pair = block.pair_update
-    if name.startswith("msa_row"):
-        row = block.row_attention
-        return row(m, cells, pair_bias(row.layer_norm_z, row.linear_z, z)) - start
-    if name.startswith("msa_column"):
-        return block.column_attention(m, cells) - start
-    if name == "msa_transition":
-        return transition(block.msa_transition, m) - start
+    of_pairs = block.pair_update
+    modules: dict[str, tuple[Any, Any, tuple[Any, ...]]] = {
+        "msa_row_attention_with_pair_bias":
+            (block.row_attention, evoformer_in_place.row_attention, (m, z, cells)),
+        "msa_column_attention":
+            (block.column_attention, evoformer_in_place.column_attention, (m, cells)),
+        "msa_column_global_attention":
+            (block.column_attention, evoformer_in_place.column_attention, (m, cells)),
+        "msa_transition": (block.msa_transition, in_place.transition, (m,)),
+        "outer_product_mean": (block.outer_product_mean, in_place.outer_product_mean, (m, cells)),
+        "triangle_multiplication_outgoing":
+            (of_pairs.tri_mul_out, in_place.triangle_multiplication, (z, pairs)),
+        "triangle_multiplication_incoming":
+            (of_pairs.tri_mul_in, in_place.triangle_multiplication, (z, pairs)),
+        "triangle_attention_starting_node":
+            (of_pairs.tri_att_start, in_place.triangle_attention, (z, pairs)),
+        "triangle_attention_ending_node":
+            (of_pairs.tri_att_end, in_place.triangle_attention, (z, pairs)),
+        "pair_transition": (of_pairs.pair_transition, in_place.transition, (z,)),
+    }  # fmt: skip
+    module, add, arguments = modules[name]
+    if form == "module":
+        return module(*arguments)
     if name == "outer_product_mean":
-        return outer_product_mean(block.outer_product_mean, m, cells, z) - start
-    if name.startswith("triangle_mult"):
-        outgoing = name.endswith("outgoing")
-        return (
-            triangle_multiplication(pair.tri_mul_out if outgoing else pair.tri_mul_in, z, pairs)
-            - start
-        )
-    if name.startswith("triangle_att"):
-        starting = "starting" in name
-        return (
-            triangle_attention(pair.tri_att_start if starting else pair.tri_att_end, z, pairs)
-            - start
-        )
-    return transition(pair.pair_transition, z) - start
+        arguments = (*arguments, z)
+    return add(module, *arguments) - start
 
 
-@pytest.mark.parametrize("gradients", [False, True])
+@pytest.mark.parametrize("form", ["module", "in place"])
 @pytest.mark.parametrize("name", NAMES)
 def test_block_equals_the_published_one(
     name: str,
-    gradients: bool,
+    form: str,
     published: dict[str, Tensor],
     blocks: tuple[EvoformerBlock, EvoformerBlock],
 ) -> None:
-    with torch.set_grad_enabled(gradients):
-        found = update(name, blocks["global" in name], published)
+    with torch.set_grad_enabled(form == "module"):
+        found = update(name, blocks["global" in name], published, form)
     want = published[name]
     real = torch.ones_like(want[..., 0], dtype=torch.bool)
     if name == "outer_product_mean":  # padded pairs are divided by 1e-3: compared relatively

@@ -46,8 +46,8 @@ def built(sequence: str = "ARNDCQEGHILKMFPSTWYV", seed: int = 0):
 
 @pytest.fixture(scope="module")
 def published() -> dict[str, torch.Tensor]:
-    """A random chain and its losses in the public JAX code (fixtures/make_losses.py)."""
-    with np.load(Path(__file__).parents[1] / "fixtures" / "losses.npz") as file:
+    """A random chain and its losses in the public JAX code (fixtures/make/alphafold_losses.py)."""
+    with np.load(Path(__file__).parents[2] / "fixtures" / "protein" / "losses.npz") as file:
         return {key: torch.as_tensor(value) for key, value in file.items()}
 
 

@@ -12,7 +12,7 @@ import pytest
 from sciml.errors import InputError
 from sciml.protein.measure import metrics
 
-FIXTURES = Path(__file__).parents[1] / "fixtures"
+FIXTURES = Path(__file__).parents[2] / "fixtures" / "protein"
 
 
 def chain(n: int, seed: int = 0) -> np.ndarray:
@@ -113,9 +113,9 @@ def test_contact_precision_counts() -> None:
 
 
 def test_against_openstructure() -> None:
-    """Numbers of Debian's OpenStructure for made pairs; see fixtures/openstructure.py."""
+    """Numbers of Debian's OpenStructure for made pairs; see fixtures/make/openstructure.py."""
     specification = importlib.util.spec_from_file_location(
-        "openstructure", FIXTURES / "openstructure.py"
+        "openstructure", FIXTURES.parent / "make" / "openstructure.py"
     )
     assert specification is not None and specification.loader is not None
     made = importlib.util.module_from_spec(specification)
