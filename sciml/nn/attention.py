@@ -265,6 +265,8 @@ class Attention(nn.Module):
         gated: multiply each head's output by a sigmoid gate of the queries.
         out_bias: whether the last projection has a bias; the first ones never have.
         backend: see `pair_biased_attention`.
+        padded_rows: what a row whose keys are all padding gets, "zeros" or the plain "mean" of its
+            values, as AlphaFold's softmax over equal logits gives; no real node depends on it.
     """
 
     def __init__(
@@ -277,6 +279,7 @@ class Attention(nn.Module):
         gated: bool = True,
         out_bias: bool = True,
         backend: str = "auto",
+        padded_rows: Literal["zeros", "mean"] = "zeros",
     ) -> None:
         super().__init__()
         if head_dim is None:
@@ -284,6 +287,7 @@ class Attention(nn.Module):
                 raise InputError(f"`dim` must be a multiple of `heads` ({heads}), got {dim}")
             head_dim = dim // heads
         self.heads, self.head_dim, self.backend = heads, head_dim, backend
+        self.padded_rows = padded_rows
         inner = heads * head_dim
         kv_dim = dim if kv_dim is None else kv_dim
         self.linear_q = nn.Linear(dim, inner, bias=False)
@@ -332,6 +336,9 @@ class Attention(nn.Module):
             self._split(self.linear_v(source)),
         )
         out = pair_biased_attention(q, k, v, bias, mask, backend=self.backend)
+        if mask is not None and self.padded_rows == "mean":
+            real = mask.any(-1)[..., None, None, None]
+            out = torch.where(real, out, v.mean(-2, keepdim=True))
         out = out.transpose(-3, -2).flatten(-2)
         if self.linear_g is None:
             return out

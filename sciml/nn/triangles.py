@@ -2,7 +2,8 @@
 
 Jumper et al. 2021 (doi:10.1038/s41586-021-03819-2), supplementary section 1.6. Layers are named so
 that published AlphaFold weights fit by renaming alone. All of them return the update, without
-the residual: `z = z + TriangleMultiplication(...)(z, mask)`.
+the residual: `z = z + TriangleMultiplication(...)(z, mask)`. `sciml.nn.in_place` adds the same
+updates in place, for inference.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ def _gate(linear: nn.Linear) -> nn.Linear:
 class TriangleMultiplication(nn.Module):
     """Triangular multiplicative update, outgoing (algorithm 11) or incoming (algorithm 12) edges.
 
-    z_ij hears of every third node k through the two other edges of the triangle:
+    z_ij receives from every third node k through the two other edges of the triangle:
     sum_k a_ik * b_jk (outgoing) or sum_k a_ki * b_kj (incoming).
 
     Args:
@@ -66,16 +67,16 @@ class TriangleMultiplication(nn.Module):
         self.linear_g = _gate(nn.Linear(pair_dim, pair_dim))
 
     def forward(
-        self, z: Float[Tensor, "B N N P"], mask: Bool[Tensor, "B N N"]
+        self, z: Float[Tensor, "B N N P"], mask: Bool[Tensor, "B N N"] | None = None
     ) -> Float[Tensor, "B N N P"]:
         """[B, N, N, P] -> the update, [B, N, N, P]; `mask` True = both nodes are real."""
         z = self.layer_norm_in(z)
-        keep = mask[..., None]
         a = torch.sigmoid(self.linear_a_g(z)) * self.linear_a_p(z)
         b = torch.sigmoid(self.linear_b_g(z)) * self.linear_b_p(z)
-        # One matrix product a channel: [B, N, N, C] -> [B, C, N, N].
-        a = a.masked_fill(~keep, 0.0).permute(0, 3, 1, 2)
-        b = b.masked_fill(~keep, 0.0).permute(0, 3, 1, 2)
+        if mask is not None:
+            a, b = (factor.masked_fill(~mask[..., None], 0.0) for factor in (a, b))
+        # One matrix product per channel: [B, N, N, C] -> [B, C, N, N].
+        a, b = a.permute(0, 3, 1, 2), b.permute(0, 3, 1, 2)
         edges = a @ b.mT if self.direction == "outgoing" else a.mT @ b
         edges = self.linear_z(self.layer_norm_out(edges.permute(0, 2, 3, 1)))
         return torch.sigmoid(self.linear_g(z)) * edges
@@ -90,6 +91,7 @@ class TriangleAttention(nn.Module):
         heads: number of heads.
         around: which node.
         backend: attention backend; "chunked" keeps N^3 out of memory.
+        padded_rows: of `Attention`.
     """
 
     def __init__(
@@ -99,20 +101,21 @@ class TriangleAttention(nn.Module):
         heads: int = 4,
         around: Literal["starting", "ending"] = "starting",
         backend: str = "auto",
+        padded_rows: Literal["zeros", "mean"] = "zeros",
     ) -> None:
         super().__init__()
         self.around = around
         self.layer_norm = nn.LayerNorm(pair_dim)
         self.linear = nn.Linear(pair_dim, heads, bias=False)
-        self.mha = Attention(pair_dim, heads, head_dim, backend=backend)
+        self.mha = Attention(pair_dim, heads, head_dim, backend=backend, padded_rows=padded_rows)
         _final(self.mha.linear_o)
 
     def forward(
-        self, z: Float[Tensor, "B N N P"], mask: Bool[Tensor, "B N N"]
+        self, z: Float[Tensor, "B N N P"], mask: Bool[Tensor, "B N N"] | None = None
     ) -> Float[Tensor, "B N N P"]:
         """[B, N, N, P] -> the update, [B, N, N, P]; `mask` True = both nodes are real."""
         if self.around == "ending":
-            z, mask = z.transpose(1, 2), mask.transpose(1, 2)
+            z, mask = z.transpose(1, 2), None if mask is None else mask.transpose(1, 2)
         z = self.layer_norm(z)
         bias = self.linear(z).permute(0, 3, 1, 2)[:, None]  # the third edge, [B, 1, H, N, N]
         out = self.mha(z, bias, mask)
@@ -138,9 +141,11 @@ class OuterProductMean(nn.Module):
         self.linear_out = _final(nn.Linear(hidden * hidden, pair_dim))
 
     def forward(
-        self, m: Float[Tensor, "B *R N dim"], mask: Bool[Tensor, "B *R N"]
+        self, m: Float[Tensor, "B *R N dim"], mask: Bool[Tensor, "B *R N"] | None = None
     ) -> Float[Tensor, "B N N P"]:
         """Nodes [B, N, dim], or with rows of an alignment [B, R, N, dim] -> [B, N, N, P]."""
+        if mask is None:
+            mask = torch.ones(m.shape[:-1], dtype=torch.bool, device=m.device)
         if m.ndim == 3:
             m, mask = m[:, None], mask[:, None]
         m = self.layer_norm(m)

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from sciml.nn.attention import Attention
-from sciml.protein.alphafold.evoformer import PairUpdate, slices
+from sciml.nn.in_place import slices
+from sciml.protein.alphafold.evoformer import PairUpdate
 from sciml.protein.io import residues
 
 Features = dict[str, Tensor]

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 from sciml.config import Range
+from sciml.nn.in_place import slices
 from sciml.nn.workers import by_slices
 from sciml.protein.alphafold.embedders import (
     MSA_CLASSES,
@@ -24,7 +25,7 @@ from sciml.protein.alphafold.embedders import (
     TemplateEmbedder,
     pseudo_beta,
 )
-from sciml.protein.alphafold.evoformer import EvoformerBlock, Masks, slices
+from sciml.protein.alphafold.evoformer import EvoformerBlock, Masks
 from sciml.protein.alphafold.structure_module import Structure, StructureModule, atom14_to_atom37
 
 Positive = Annotated[int, Range(min=1)]
