@@ -12,6 +12,7 @@ from typing import Any
 import tyro
 
 from sciml.errors import InputError, unknown
+from sciml.renamed import present_flags
 
 _EXPRESSIONS: set[Callable[..., Any]] = set()
 
@@ -46,6 +47,7 @@ def run_function(function: Callable[..., Any], arguments: list[str], prog: str) 
         return 0
     if function in _EXPRESSIONS:  # a parser takes what begins with a space for a value
         arguments = [f" {a}" if re.match(r"-[^-\s]\S", a) else a for a in arguments]
+    arguments = present_flags(arguments, getattr(function, "__renamed__", {}))
     said = io.StringIO()
     try:
         with contextlib.redirect_stderr(said), contextlib.redirect_stdout(said):

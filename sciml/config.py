@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any, TypeVar, Union, get_args, get_origin
 
 from sciml.errors import InputError, nearest
+from sciml.renamed import former_names
 
 T = TypeVar("T")
 SHOWN = 20
@@ -62,6 +63,19 @@ def field_types(cls: type) -> dict[str, Any]:
     return {field.name: hints[field.name] for field in dataclasses.fields(cls) if field.init}
 
 
+def former_flags(cls: type, prefix: str = "") -> dict[str, str]:
+    """Old -> present dotted name of every setting that had another one (`renamed.Formerly`)."""
+    hints = field_types(cls)
+    names = {f"{prefix}{old}": f"{prefix}{new}" for old, new in former_names(hints).items()}
+    for name, hint in hints.items():
+        while hasattr(hint, "__metadata__"):
+            hint = hint.__origin__
+        for member in get_args(hint) or (hint,):
+            if dataclasses.is_dataclass(member):
+                names |= former_flags(typing.cast(type, member), f"{prefix}{name}.")
+    return names
+
+
 def from_dict(cls: type[T], mapping: Mapping[str, Any], *, where: object = None) -> T:
     """Build `cls` from nested plain values.
 
@@ -89,9 +103,15 @@ def _build(cls: type[T], mapping: Any, path: str, problems: list[str]) -> T:
         problems.append(f"`{path or 'the file'}` must be a mapping of settings, got {shown}")
         return typing.cast(T, None)
     hints = field_types(cls)
-    values = {}
+    former = former_names(hints)
+    values: dict[str, Any] = {}
     for key, raw in mapping.items():
         name = f"{path}{str(key)[:60]}"
+        if key in former:
+            if former[key] in mapping:
+                problems.append(f"`{name}` and `{path}{former[key]}` are the same setting")
+                continue
+            key, name = former[key], f"{path}{former[key]}"
         if len(problems) > SHOWN:
             break
         if key not in hints:
@@ -104,7 +124,7 @@ def _build(cls: type[T], mapping: Any, path: str, problems: list[str]) -> T:
         required = (
             field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
         )
-        if field.init and required and field.name not in mapping:
+        if field.init and required and field.name not in values:
             problems.append(f"`{path}{field.name}` is missing and has no default")
     if problems:
         return typing.cast(T, None)

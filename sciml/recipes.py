@@ -23,6 +23,7 @@ from sciml import own
 from sciml.errors import InputError, nearest, unknown
 from sciml.files import claims, locks
 from sciml.paths import atomic_write, existing_file, tasks_dir
+from sciml.renamed import present_flags
 
 COMMON = """
 options of every recipe:
@@ -197,6 +198,7 @@ def run(recipe: Recipe, arguments: Sequence[str]) -> None:
     if chosen.help:
         _print_help(recipe, config)
         return
+    flags = present_flags(flags, settings.former_flags(type(config)))
     overrides = parse_flags(type(config), flags)
     config = settings.replace(config, overrides)
     if chosen.config:

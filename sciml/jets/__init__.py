@@ -6,17 +6,8 @@ scores = JetTagger.from_pretrained("jets-tiny").predict("events.root")
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from sciml.exports import lazy
 
-if TYPE_CHECKING:
-    from sciml.jets.tagger import JetTagger
-
-__all__ = ["JetTagger"]
-
-
-def __getattr__(name: str) -> object:
-    if name == "JetTagger":
-        from sciml.jets.tagger import JetTagger
-
-        return JetTagger
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+_EXPORTS = {"JetTagger": "tagger"}
+__all__ = sorted(_EXPORTS)
+__getattr__, __dir__ = lazy(__name__, _EXPORTS)

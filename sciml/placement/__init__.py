@@ -8,10 +8,9 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import Any
+from sciml.exports import lazy
 
-_WHERE = {
+_EXPORTS = {
     "Design": "design",
     "read_design": "formats.io",
     "write_design": "formats.io",
@@ -26,13 +25,5 @@ _WHERE = {
     "hpwl": "cost.wirelength",
 }
 
-__all__ = sorted(_WHERE)
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _WHERE:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module = importlib.import_module(f"{__name__}.{_WHERE[name]}")
-    value = getattr(module, name)
-    globals()[name] = value
-    return value
+__all__ = sorted(_EXPORTS)
+__getattr__, __dir__ = lazy(__name__, _EXPORTS)

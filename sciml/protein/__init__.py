@@ -5,26 +5,13 @@ from sciml.protein import ContactPredictor, StructurePredictor
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from sciml.exports import lazy
 
-if TYPE_CHECKING:
-    from sciml.protein.alphafold.predictor import StructurePredictor
-    from sciml.protein.contacts.network import ContactPredictor
-    from sciml.protein.io.alignment import Alignment
-    from sciml.protein.io.alignment_files import read_alignment
-
-_WHERE = {
+_EXPORTS = {
     "Alignment": "io.alignment",
     "read_alignment": "io.alignment_files",
     "ContactPredictor": "contacts.network",
     "StructurePredictor": "alphafold.predictor",
 }
-__all__ = ["Alignment", "ContactPredictor", "StructurePredictor", "read_alignment"]
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _WHERE:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
-
-    return getattr(import_module(f"{__name__}.{_WHERE[name]}"), name)
+__all__ = sorted(_EXPORTS)
+__getattr__, __dir__ = lazy(__name__, _EXPORTS)

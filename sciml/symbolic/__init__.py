@@ -7,8 +7,7 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import Any
+from sciml.exports import lazy
 
 _EXPORTS = {
     "integrate": "integration.api", "verify": "integration.api", "dsolve": "ode.api",
@@ -16,10 +15,5 @@ _EXPORTS = {
     "Expr": "expr.expression", "Result": "verification.result",
     "SymbolicRegressor": "regression.regressor", "Seq2Seq": "neural.model",
 }  # fmt: skip
-__all__ = list(_EXPORTS)
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _EXPORTS:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_EXPORTS[name]}"), name)
+__all__ = sorted(_EXPORTS)
+__getattr__, __dir__ = lazy(__name__, _EXPORTS)
