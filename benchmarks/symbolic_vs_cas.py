@@ -147,12 +147,11 @@ def equation(
 ) -> Answer:
     """A differential equation by this package's methods, by a network's `beam` proposals, by both,
     or by SymPy's dsolve."""
-    from sciml.symbolic.expr.wire import dump
     from sciml.symbolic.expr.wire import load as loaded
+    from sciml.symbolic.jobs import DsolveJob
     from sciml.symbolic.ode.solver import solve_job
 
-    job = {"f": dump(residual), "variable": "x", "function": "y", "timeout": LIMIT, "rules": rules,
-           "sympy": sympy, "model": model if beam else None, "beam": beam}  # fmt: skip
+    job = DsolveJob(residual, "x", LIMIT, model if beam else None, rules, beam, sympy=sympy)
     found = solve_job(job, lambda message: None)
     return (found["kind"], loaded(found["answer"])) if found.get("answer") else None
 

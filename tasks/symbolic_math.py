@@ -35,7 +35,7 @@ from sciml.symbolic import dsolve, integrate, systems
 from sciml.symbolic.expr.expression import Expr
 from sciml.symbolic.expr.parser import parse
 from sciml.symbolic.expr.printing import latex
-from sciml.symbolic.expr.wire import dump
+from sciml.symbolic.jobs import DsolveJob, IntegrateJob, Job, SymPyIntegrateJob, VerifyJob
 from sciml.symbolic.neural import pairs
 from sciml.symbolic.neural import vocabulary as vb
 from sciml.symbolic.neural.model import ModelConfig, Seq2Seq, collate
@@ -262,19 +262,19 @@ def measure(
 ) -> dict[str, Any]:
     """Every solver on the same problems: a table, a gallery and solved-against-time curves."""
     beams = sorted(set(config.beams))
-    solvers: dict[str, dict[str, Any]] = {
-        f"neural only, beam {beam}": {"kind": "integrate", "model": weights, "beam": beam,
-                                      "rules": False}
+    x = parse("x")
+    solvers: dict[str, Job | str] = {
+        f"neural only, beam {beam}": IntegrateJob(x, model=weights, beam=beam, rules=False)
         for beam in beams
-    }  # fmt: skip
-    solvers["rules only"] = {"kind": "integrate", "model": None}
-    solvers["hybrid"] = {"kind": "integrate", "model": weights, "beam": beams[-1]}
+    }
+    solvers["rules only"] = IntegrateJob(x)
+    solvers["hybrid"] = IntegrateJob(x, model=weights, beam=beams[-1])
     integrals = all(pairs.task_of(kind) == "integrate" for kind in tests)
     for other in config.others:
         if other == "SymPy":
-            solvers[other] = {"kind": "sympy"}
+            solvers[other] = SymPyIntegrateJob(x)
         elif integrals and other in systems.installed():
-            solvers[other] = {"system": other}
+            solvers[other] = other
     hits: dict[str, dict[str, list[bool]]] = {name: {} for name in tests}
     written: dict[str, list[bool]] = {}
     proved: dict[str, int] = {}
@@ -282,13 +282,13 @@ def measure(
     worker = Worker()
     try:
         for name, job in solvers.items():
-            if "system" not in job:
-                _worked(worker, job, "", [parse("x")], config.timeout)  # starts the process
+            if isinstance(job, Job):
+                _worked(worker, job, "", [x], config.timeout)  # starts the process
             written[name], proved[name] = [], 0
             for kind, asked in tests.items():
                 methods, times, sure = (
-                    _asked(worker, job["system"], asked, config.timeout) if "system" in job
-                    else _worked(worker, job, kind, asked, config.timeout)
+                    _worked(worker, job, kind, asked, config.timeout) if isinstance(job, Job)
+                    else _asked(worker, job, asked, config.timeout)
                 )  # fmt: skip
                 hits[kind][name] = [method is not None for method in methods]
                 proved[name] += sure
@@ -327,20 +327,18 @@ def measure(
 
 
 def _worked(
-    worker: Worker, job: dict[str, Any], kind: str, asked: list[Expr], timeout: float
+    worker: Worker, job: Job, kind: str, asked: list[Expr], timeout: float
 ) -> tuple[list[str | None], list[float], int]:
     """The method by which each problem was solved (None: it was not), the seconds taken, and how
     many answers were proved."""
     methods: list[str | None] = []
     times, proved = [], 0
     if pairs.task_of(kind) != "integrate":
-        by_sympy = job["kind"] == "sympy"
-        rules = job.get("rules", True) and not by_sympy
-        job = {**job, "kind": "dsolve", "function": "y", "rules": rules, "sympy": by_sympy}
+        job = (DsolveJob(job.f, model=job.model, rules=job.rules, beam=job.beam, sympy=False)
+               if isinstance(job, IntegrateJob) else DsolveJob(job.f, rules=False))  # fmt: skip
     for f in asked:
         started = time.perf_counter()
-        full = {**job, "f": dump(f), "variable": "x", "timeout": timeout}
-        message, before = worker.ask(full, timeout)
+        message, before = worker.ask(replace(job, f=f, timeout=timeout), timeout)
         last = message or (before[-1] if before else {})
         good = last.get("status") in PROOFS
         proved += last.get("status") == "verified"
@@ -361,8 +359,7 @@ def _asked(
         times.append(max(time.perf_counter() - started - systems.START, 1e-3))
         good = False
         if answer is not None and times[-1] <= timeout:
-            job = {"kind": "verify", "f": dump(f), "answer": dump(answer), "variable": "x"}
-            message, _ = worker.ask(job, timeout)
+            message, _ = worker.ask(VerifyJob(f, answer=answer), timeout)
             good = message is not None and message["status"] in PROOFS
             proved += message is not None and message["status"] == "verified"
         methods.append(system if good else None)

@@ -36,6 +36,11 @@ def _print(result: Any, as_json: bool, as_latex: bool) -> int:
     return 0 if result.expression is not None else 1
 
 
+def _model(name: str) -> str | None:
+    """`--model`, as `integrate` and `dsolve` take it."""
+    return None if name in ("", "none") else name
+
+
 def _reason(result: Any) -> str:
     """Why there is no answer; what was refuted is named in `--json` alone."""
     if result.candidate is None:
@@ -70,7 +75,7 @@ def integrate(
 
     result = solve(
         integrand, variable, limits=limits, constants=constants, timeout=timeout,
-        model=None if model == "none" else model,
+        model=_model(model),
     )  # fmt: skip
     return _print(result, json, latex)
 
@@ -82,7 +87,7 @@ def dsolve(
     variable: Annotated[str, tyro.conf.arg(aliases=["-x"])] = "x",
     constants: tuple[str, ...] = (),
     timeout: float = 10.0,
-    model: str = "",
+    model: str = "auto",
     json: Annotated[bool, tyro.conf.arg(name="json")] = False,
     latex: bool = False,
 ) -> int:
@@ -94,14 +99,14 @@ def dsolve(
         variable: What it is a function of.
         constants: Names of symbols that stand for constants.
         timeout: Seconds.
-        model: Weights of a network that proposes where the rules fail.
+        model: Trained model that proposes where rules fail: auto, none, a name or a path.
         json: Print one JSON object instead.
         latex: Print LaTeX instead.
     """
     from sciml.symbolic.ode.api import dsolve as solve
 
     result = solve(
-        ode, function, variable, constants=constants, timeout=timeout, model=model or None
+        ode, function, variable, constants=constants, timeout=timeout, model=_model(model)
     )
     return _print(result, json, latex)
 
@@ -167,8 +172,7 @@ def solve_file(
         raise InputError(f"workers must be 1 to 256, got {workers}")
     if output.resolve() == file.resolve():
         raise InputError("the output would overwrite the problems", where=output)
-    if model not in ("auto", "none"):
-        model_path(model)
+    model_path(_model(model), "integrate")
     with locked_file(output):
         part = output.with_name(output.name + ".part")
         begun = _done(part, problems)
@@ -180,8 +184,7 @@ def solve_file(
         if done:
             print(f"{len(done)} of {len(problems)} problems were solved before", file=sys.stderr)
         log = kept.Rows(part)
-        known = None if model == "none" else model
-        _solve_all(problems, todo, done, log, timeout, workers, known)
+        _solve_all(problems, todo, done, log, timeout, workers, _model(model))
         with atomic_write(output) as path:
             rows = (kept.seal(done[i]) + "\n" for i in range(len(problems)))
             path.write_text("".join(rows), "utf-8")
@@ -258,7 +261,7 @@ def _solve_one(row: dict[str, Any], timeout: float, model: str | None, worker: A
         else:
             found = solve_ode(
                 row["ode"], row.get("function", "y"), row.get("variable", "x"),
-                constants=constants, timeout=timeout, worker=worker,
+                constants=constants, timeout=timeout, model=model, worker=worker,
             )  # fmt: skip
     except InputError as error:
         seconds = round(time.perf_counter() - started, 4)

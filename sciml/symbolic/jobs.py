@@ -1,113 +1,110 @@
-"""What a worker process does: integrate, solve a differential equation, verify."""
+"""The problems that a worker process is given, as typed values, and their form as JSON.
+
+`worker.Worker.ask` writes a job as one line; `worker_process` reads it and solves it. Expressions
+travel as lists of nodes (`expr.wire`), never as code.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, fields
+from typing import Any
 
-from sciml.symbolic.expr.clock import now
 from sciml.symbolic.expr.expression import Expr
+from sciml.symbolic.expr.intervals import End
 from sciml.symbolic.expr.wire import dump, load
-from sciml.symbolic.verification.checking import Check, check, prove
-
-if TYPE_CHECKING:
-    from sciml.symbolic.integration.search import Found
-
-Send = Callable[[dict[str, Any]], None]
 
 
-def run(job: dict[str, Any], send: Send) -> dict[str, Any]:
-    """Do one job; `send` passes on what is known before the end."""
-    if job["kind"] == "integrate":
-        return _integrate(job, send)
-    if job["kind"] == "definite":
-        from sciml.symbolic.definite.integral import definite_job
+@dataclass(frozen=True)
+class Job:
+    """A problem.
 
-        return definite_job(job, lambda g, seconds: _integrate(
-            {**job, "f": dump(g), "timeout": seconds}, lambda _: None))  # fmt: skip
-    if job["kind"] == "dsolve":
-        from sciml.symbolic.ode.solver import solve_job
+    Attributes:
+        f: the integrand, or the residual of a differential equation (residual = 0).
+        variable: the name of its variable.
+        timeout: wall-clock seconds.
+    """
 
-        return solve_job(job, send)
-    if job["kind"] == "sympy":
-        return _sympy(job)
-    f, answer, x, seed = load(job["f"]), load(job["answer"]), job["variable"], job.get("seed")
-    found = check(f, answer, x, seed=seed)
-    if found.agrees:
-        send(_check_dict(found))  # where the time runs out over the proof
-    return _check_dict(prove(found, f, answer, x, 0.7 * job.get("timeout", 10.0)))
+    f: Expr
+    variable: str = "x"
+    timeout: float = 10.0
 
 
-def _check_dict(c: Check) -> dict[str, Any]:
-    return {"status": c.status, "how": c.how, "holds": c.holds, "points": c.points,
-            "continuous": c.continuous, "note": c.note, "refuted": c.refuted}  # fmt: skip
+@dataclass(frozen=True)
+class IntegrateJob(Job):
+    """Find an antiderivative of `f`.
+
+    Attributes:
+        model: path of the weights of the network that proposes where the rules fail; None: no
+            network.
+        rules: whether the rules are used.
+        beam: hypotheses of the network's beam search.
+    """
+
+    model: str | None = None
+    rules: bool = True
+    beam: int = 10
 
 
-def _integrate(job: dict[str, Any], send: Send) -> dict[str, Any]:
-    from sciml.symbolic.integration.search import Search
+@dataclass(frozen=True, kw_only=True)
+class DefiniteJob(IntegrateJob):
+    """Integrate `f` from `low` to `high`."""
 
-    f, x = load(job["f"]), job["variable"]
-    started = now()
-
-    def propose(g: Expr, name: str) -> Iterator[tuple[Expr, str]]:
-        from sciml.symbolic.neural.model import (
-            proposer,  # torch is loaded only where the rules failed
-        )
-
-        yield from proposer(job["model"], beam=job.get("beam", 10))(g, name)
-
-    search = Search(
-        started + job["timeout"], propose if job.get("model") else None,
-        use_rules=job.get("rules", True),
-    )  # fmt: skip
-    while (found := search.integrate(f, x)) is not None:
-        send({"answer": dump(found.answer), "method": found.method, **_check_dict(found.check)})
-        checked = prove(found.check, f, found.answer, x, max(0.3, search.left()))
-        if checked.agrees:
-            if checked.continuous is False:
-                send({"answer": dump(found.answer), "method": found.method, **_check_dict(checked)})
-                found, checked = _smoother(found, checked, f, x)
-            return {"answer": dump(found.answer), "method": found.method, **_check_dict(checked)}
-        send({"status": "no_answer"})
-        search.refuse(replace(found, check=checked))
-        if search.left() < 0:
-            break
-    late = now() - started >= 0.95 * job["timeout"]
-    status = {"status": "timeout" if late else "no_answer"}
-    best = search.best
-    if best is None:
-        return status
-    return {"candidate": dump(best.answer), "method": best.method, **_check_dict(best.check),
-            **status}  # fmt: skip
+    low: End
+    high: End
 
 
-def _smoother(found: Found, checked: Check, f: Expr, x: str) -> tuple[Found, Check]:
-    """The answer without its jumps where that is easy and no less sure; else as it is."""
-    from sciml.symbolic.verification.jumps import without_jumps
+@dataclass(frozen=True)
+class DsolveJob(IntegrateJob):
+    """Solve `f` = 0, an equation in x, y, y', y'', for the function y.
 
-    tried = without_jumps(found.answer, x)
-    if tried is not None:
-        again = prove(check(f, tried, x), f, tried, x, 2.0)
-        if again.status == checked.status and again.continuous is not False:
-            return replace(found, answer=tried, method=found.method + ", made continuous"), again
-    return found, checked
+    Attributes:
+        function: the name of the unknown function.
+        sympy: whether SymPy's dsolve is tried last.
+    """
+
+    function: str = "y"
+    sympy: bool = True
 
 
-def _sympy(job: dict[str, Any]) -> dict[str, Any]:
-    """SymPy's own integrate, for comparisons."""
-    import sympy as sp
+@dataclass(frozen=True, kw_only=True)
+class VerifyJob(Job):
+    """Check that d `answer` / d `variable` = `f`, at points drawn with `seed` (None: at random)."""
 
-    from sciml.errors import InputError
-    from sciml.symbolic.expr.printing import from_sympy, to_sympy
+    answer: Expr
+    seed: int | None = None
 
-    f, x = load(job["f"]), job["variable"]
-    found = sp.integrate(to_sympy(f), sp.Symbol(x))
-    if found.has(sp.Integral):
-        return {"status": "no_answer"}
-    try:
-        answer = from_sympy(found)
-    except InputError as error:
-        return {"status": "unverified", "how": str(error)}
-    checked = check(f, answer, x, symbolic=True)
-    return {"answer": dump(answer), "method": "SymPy", **_check_dict(checked)}
+
+@dataclass(frozen=True)
+class SymPyIntegrateJob(Job):
+    """Integrate `f` with SymPy alone, for comparisons."""
+
+
+_KINDS: dict[str, type[Job]] = {
+    kind.__name__: kind
+    for kind in (IntegrateJob, DefiniteJob, DsolveJob, VerifyJob, SymPyIntegrateJob)
+}
+
+
+def to_json(job: Job) -> dict[str, Any]:
+    """The job as values that JSON holds."""
+    out: dict[str, Any] = {"job": type(job).__name__}
+    for field in fields(job):
+        value = getattr(job, field.name)
+        if isinstance(value, Expr):
+            value = {"expr": dump(value)}
+        elif isinstance(value, End):
+            value = {"end": None if value.at is None else dump(value.at), "sign": value.sign}
+        out[field.name] = value
+    return out
+
+
+def from_json(message: dict[str, Any]) -> Job:
+    """The job of `to_json`."""
+    values = dict(message)
+    kind = _KINDS[values.pop("job")]
+    for name, value in values.items():
+        if isinstance(value, dict) and "expr" in value:
+            values[name] = load(value["expr"])
+        elif isinstance(value, dict):
+            values[name] = End(load(value["end"]) if value["end"] else None, value["sign"])
+    return kind(**values)

@@ -1,8 +1,9 @@
-"""A process that can be killed: solving and verifying run in it, with time and memory limits.
+"""A handle on a process that can be killed: solving and verifying run there, with time and memory
+limits.
 
-The parent sends one JSON line a problem and reads one a message back; expressions travel as lists
-of nodes (`wire`), never as code. A signal handler could not do this (it fails off the main thread
-and inside a long call into C); a process can always be ended.
+A signal handler could not limit the time (it fails off the main thread and inside a long call into
+C); a process can always be ended. The parent sends one line of JSON per job (`jobs`) and reads
+messages back; `worker_process` is the other side.
 """
 
 from __future__ import annotations
@@ -19,13 +20,12 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from sciml.errors import InputError
-from sciml.symbolic import jobs
+from sciml.symbolic.jobs import Job, to_json
 
-MEMORY = 1_900_000_000
-"""Bytes of data that a worker may hold."""
 GRACE = 0.5
 """Seconds over the limit after which a worker is killed."""
+START_UP = 120.0
+"""Seconds that the process may take to load."""
 
 
 class Worker:
@@ -40,7 +40,7 @@ class Worker:
         if self._child is None or self._child.poll() is not None:
             env = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
             self._child = subprocess.Popen(
-                [sys.executable, "-m", "sciml.symbolic.worker"],
+                [sys.executable, "-m", "sciml.symbolic.worker_process"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
@@ -48,7 +48,7 @@ class Worker:
             )
             self._buffer = b""
             atexit.register(self.close)
-            for _ in self._messages(120.0):
+            for _ in self._messages(START_UP):
                 break  # ready
         return self._child
 
@@ -63,22 +63,27 @@ class Worker:
                         pipe.close()
             self._child = None
 
-    def ask(self, job: dict[str, Any], seconds: float) -> tuple[dict[str, Any] | None, list[dict]]:
-        """The final message (None when the child was killed or died) and the ones before it."""
+    def ask(self, job: Job, seconds: float) -> tuple[dict[str, Any] | None, list[dict]]:
+        """The final message (None when the child was killed or died) and the interim ones.
+
+        Args:
+            job: the problem.
+            seconds: wall-clock seconds after which the child is killed.
+        """
         with self._lock:
             child = self._start()
             if child.stdin is None:
                 raise RuntimeError("the worker has no input")
-            child.stdin.write(json.dumps(job).encode() + b"\n")
+            child.stdin.write(json.dumps(to_json(job)).encode() + b"\n")
             child.stdin.flush()
-            before: list[dict] = []
+            interim: list[dict] = []
             for message in self._messages(seconds + GRACE):
                 if message.get("final"):
-                    return message, before
-                if not message.get("ready"):  # a slow start, heard of only now
-                    before.append(message)
+                    return message, interim
+                if not message.get("ready"):  # of a child that took longer to start than START_UP
+                    interim.append(message)
             self.close()
-            return None, before
+            return None, interim
 
     def _messages(self, seconds: float) -> Iterator[dict[str, Any]]:
         child = self._child
@@ -86,8 +91,8 @@ class Worker:
             return
         end = time.monotonic() + seconds
         while True:
-            line, found, rest = self._buffer.partition(b"\n")
-            if found:
+            line, newline, rest = self._buffer.partition(b"\n")
+            if newline:
                 self._buffer = rest
                 yield json.loads(line)
                 continue
@@ -104,41 +109,8 @@ _shared: Worker | None = None
 
 
 def shared() -> Worker:
-    """The worker of this process."""
+    """The worker that all calls without one of their own use."""
     global _shared
     if _shared is None:
         _shared = Worker()
     return _shared
-
-
-def _limit() -> None:
-    with contextlib.suppress(ImportError, ValueError, OSError):
-        import resource
-
-        resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, MEMORY))
-
-
-def main() -> None:
-    """Read problems from standard input until it closes."""
-    out = os.fdopen(os.dup(1), "w", buffering=1)
-    os.dup2(2, 1)  # whatever a library prints must not get between the messages
-    sys.setrecursionlimit(6000)
-    _limit()
-
-    def send(message: dict[str, Any]) -> None:
-        out.write(json.dumps(message) + "\n")
-
-    send({"ready": True})
-    for line in sys.stdin:
-        job = json.loads(line)
-        try:
-            answer = jobs.run(job, send)
-        except MemoryError:
-            answer = {"status": "timeout", "how": "out of memory"}
-        except (InputError, RecursionError, ArithmeticError, ValueError) as error:
-            answer = {"status": "no_answer", "how": f"{type(error).__name__}: {error}"[:300]}
-        send({**answer, "final": True})
-
-
-if __name__ == "__main__":
-    main()

@@ -26,15 +26,16 @@ from math import gcd, lcm
 from typing import Any
 
 from sciml.errors import InputError
-from sciml.symbolic.definite.confirm import digits
-from sciml.symbolic.definite.pieces import SHARE, Find, Outcome, Stop, Task
+from sciml.symbolic.definite.confirmation import digits
+from sciml.symbolic.definite.newton_leibniz import SHARE, Find, Outcome, Stop, Task
 from sciml.symbolic.definite.quadrature import ERRORS
 from sciml.symbolic.expr import expression as ex
 from sciml.symbolic.expr.clock import now
 from sciml.symbolic.expr.expression import Expr
-from sciml.symbolic.expr.intervals import INFINITE, End, ball, infinity, plain, precision
+from sciml.symbolic.expr.intervals import End, ball, infinity, plain, precision
 from sciml.symbolic.expr.intervals import real as real_number
-from sciml.symbolic.expr.wire import dump, load
+from sciml.symbolic.expr.wire import load
+from sciml.symbolic.jobs import DefiniteJob, IntegrateJob
 from sciml.symbolic.verification.result import Result
 from sciml.symbolic.worker import Worker
 
@@ -71,15 +72,16 @@ def read_end(value: Any, read: Callable[[Any], Expr]) -> End:
 
 
 def between(
-    f: Expr, x: str, low: End, high: End, job: dict[str, Any], worker: Worker,
+    low: End, high: End, job: IntegrateJob, worker: Worker,
     symbols: Mapping[str, Any], constants: list[str], started: float,
 ) -> Result:  # fmt: skip
-    """The definite integral of f from `low` to `high`, worked out in the worker's process.
+    """The definite integral of the job's integrand from `low` to `high`, in the worker's process.
 
     Raises:
         InputError: for limits that are not real, that hold undeclared symbols or the variable, or
             an integrand that is not real between them.
     """
+    f, x = job.f, job.variable
     for end in (low, high):
         if end.at is None:
             continue
@@ -94,11 +96,12 @@ def between(
             with precision(300):
                 real_number(end.at)
     shown = f"integral of {f} from {low} to {high}"
-    message = None
-    ends = [dump(e.at) if e.at is not None else INFINITE[e.sign] for e in (low, high)]
-    message, _ = worker.ask({**job, "kind": "definite", "limits": ends}, job["timeout"])
+    definite_integral = DefiniteJob(
+        f, x, job.timeout, job.model, job.rules, job.beam, low=low, high=high
+    )
+    message, _ = worker.ask(definite_integral, job.timeout)
     if message is None:
-        late = time.perf_counter() - started >= job["timeout"]
+        late = time.perf_counter() - started >= job.timeout
         message = {"status": "timeout" if late else "no_answer",
                    "how": "the time ran out" if late else "the worker process ended"}  # fmt: skip
     if message["status"] == "refused":
@@ -112,14 +115,10 @@ def between(
     )  # fmt: skip
 
 
-def definite_job(job: dict[str, Any], find: Find) -> dict[str, Any]:
+def definite_job(job: DefiniteJob, find: Find) -> dict[str, Any]:
     """What the worker does; the message to send back."""
-    low, high = (
-        End(None, 1 if e == INFINITE[1] else -1) if isinstance(e, str) else End(load(e))
-        for e in job["limits"]
-    )
-    f, x = load(job["f"]), job["variable"]
-    deadline = now() + job["timeout"]
+    f, x, low, high = job.f, job.variable, job.low, job.high
+    deadline = now() + job.timeout
     try:
         free = f.free - {x} or any(e.at is not None and e.at.free for e in (low, high))
         solve = parametric if free else definite

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import time
 from collections.abc import Collection
 from fractions import Fraction
@@ -15,8 +16,9 @@ from sciml.symbolic.expr.expression import Expr
 from sciml.symbolic.expr.latex_integral import whole_integral
 from sciml.symbolic.expr.parser import check_symbols, parse
 from sciml.symbolic.expr.printing import integral_parts, symbol_name, symbols_of
-from sciml.symbolic.expr.wire import dump, load
-from sciml.symbolic.neural.shipped import default_model, model_path
+from sciml.symbolic.expr.wire import load
+from sciml.symbolic.jobs import IntegrateJob, VerifyJob
+from sciml.symbolic.neural.shipped import model_path
 from sciml.symbolic.verification.checking import Check
 from sciml.symbolic.verification.result import PROOFS, Result
 from sciml.symbolic.worker import Worker, shared
@@ -62,7 +64,7 @@ def integrate(
     limits: tuple[Any, Any] | None = None,
     constants: Collection[Any] = (),
     timeout: float = TIMEOUT,
-    model: str | None = "auto",
+    model: str | os.PathLike[str] | None = "auto",
     rules: bool = True,
     beam: int = 10,
     worker: Worker | None = None,
@@ -104,13 +106,10 @@ def integrate(
     e = read(f)
     _check_timeout(timeout)
     x = check_symbols(e, variable_name(variable), _constants(constants), symbols)
-    job = {
-        "kind": "integrate", "f": dump(e), "variable": x, "timeout": timeout,
-        "model": _model(model), "rules": rules, "beam": beam,
-    }  # fmt: skip
+    job = IntegrateJob(e, x, timeout, model_path(model, "integrate"), rules, beam)
     worker = worker or shared()
     if limits is not None:
-        return between(e, x, *ends, job, worker, symbols, _constants(constants), started)
+        return between(*ends, job, worker, symbols, _constants(constants), started)
     message, before = worker.ask(job, timeout)
     if message is None:
         message = before[-1] if before else {"status": "timeout", "how": "the time ran out"}
@@ -142,12 +141,6 @@ def _without_sign(
     return inner, name, between or limits
 
 
-def _model(model: str | None) -> str | None:
-    if model is None:
-        return None
-    return default_model() if model == "auto" else model_path(model)
-
-
 def _check_timeout(timeout: float) -> None:
     if not 0 < timeout <= 86_400:
         raise InputError(f"timeout must be positive seconds, at most a day, got {timeout}")
@@ -173,8 +166,7 @@ def verify(
     x = chosen or check_symbols(ex.add((f, candidate)), chosen, names, symbols)
     for e in (f, candidate):
         check_symbols(e, x, names, symbols)
-    job = {"kind": "verify", "f": dump(f), "answer": dump(candidate), "variable": x,
-           "seed": seed, "timeout": timeout}  # fmt: skip
+    job = VerifyJob(f, x, timeout, answer=candidate, seed=seed)
     message, before = shared().ask(job, timeout)
     seconds = time.perf_counter() - started
     if message is None and before:

@@ -287,10 +287,6 @@ def _quadratic(u: Expr, x: str) -> tuple[Expr, Expr, Expr] | None:
     return second / 2, ex.substitute(u.diff(x), zero), ex.substitute(u, zero)
 
 
-def _is_square(e: Expr) -> bool:
-    return ex.sqrt(e).op == "num"
-
-
 def _euler(f: Expr, x: str, t: str) -> Iterator[Substitution | None]:
     """Euler's substitutions for the square root of a quadratic polynomial."""
     symbol, w = ex.symbol(x), ex.symbol(t)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
@@ -13,8 +14,9 @@ from sciml.symbolic.expr.expression import Expr
 from sciml.symbolic.expr.parser import Unknown, parse
 from sciml.symbolic.expr.printing import symbols_of, to_sympy
 from sciml.symbolic.expr.reading import doubtful, reserved
-from sciml.symbolic.expr.wire import dump, load
+from sciml.symbolic.expr.wire import load
 from sciml.symbolic.integration.api import TIMEOUT, _constants, variable_name
+from sciml.symbolic.jobs import DsolveJob
 from sciml.symbolic.neural.shipped import model_path
 from sciml.symbolic.ode.solver import order_of
 from sciml.symbolic.verification.result import Result
@@ -166,7 +168,7 @@ def dsolve(
     constants: Collection[Any] = (),
     timeout: float = TIMEOUT,
     rules: bool = True,
-    model: str | None = None,
+    model: str | os.PathLike[str] | None = "auto",
     sympy: bool = True,
     worker: Worker | None = None,
 ) -> OdeResult:
@@ -181,8 +183,9 @@ def dsolve(
             c2 are the solution's own.
         timeout: seconds.
         rules: whether to use this package's own methods.
-        model: weights of a network that proposes solutions when they fail (`sciml run
-            symbolic_math` with ode1 or ode2 among its `shares` trains one); none comes along.
+        model: the trained network that proposes solutions where the rules fail: a name or a path
+            (`sciml run symbolic_math` with ode1 or ode2 among its `shares` trains one), ``"auto"``
+            for the one shipped for equations (none so far), None for no network.
         sympy: whether SymPy's dsolve may be asked when both fail.
         worker: the process to work in.
 
@@ -212,9 +215,9 @@ def dsolve(
             f"unknown symbol {extra[0]!r}",
             hint=f"{doubtful(extra[0]) or ''} Name it as a constant: constants={extra!r}.".strip(),
         )
-    job = {"kind": "dsolve", "f": dump(residual), "variable": x, "function": name,
-           "timeout": timeout, "rules": rules, "sympy": sympy,
-           "model": None if model is None else model_path(model)}  # fmt: skip
+    job = DsolveJob(
+        residual, x, timeout, model_path(model, "dsolve"), rules, function=name, sympy=sympy
+    )
     message, before = (worker or shared()).ask(job, timeout)
     if message is None:
         message = before[-1] if before else {"status": "timeout", "how": "the time ran out"}

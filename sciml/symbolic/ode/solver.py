@@ -8,6 +8,7 @@ asked last, and the method says so.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
@@ -16,7 +17,18 @@ from sciml.symbolic.expr import expression as ex
 from sciml.symbolic.expr.clock import now
 from sciml.symbolic.expr.expression import Expr
 from sciml.symbolic.expr.wire import dump, load
-from sciml.symbolic.ode.branches import (
+from sciml.symbolic.jobs import DsolveJob
+from sciml.symbolic.ode.absolute_values import pieces
+from sciml.symbolic.ode.checking import Region, check_explicit, check_implicit
+from sciml.symbolic.ode.fallbacks import by_sympy, guesses
+from sciml.symbolic.ode.first_order import METHODS, exact
+from sciml.symbolic.ode.point_transformations import (
+    transformed,
+    transformed_second,
+    transformed_swapped,
+)
+from sciml.symbolic.ode.second_order import METHODS_SECOND, as_linear
+from sciml.symbolic.ode.singular_solutions import (
     candidates,
     conjugates,
     constant_solutions,
@@ -27,12 +39,6 @@ from sciml.symbolic.ode.branches import (
     repeats,
     tidy_roots,
 )
-from sciml.symbolic.ode.checking import Region, check_explicit, check_implicit
-from sciml.symbolic.ode.first_order import METHODS, exact
-from sciml.symbolic.ode.outside import by_sympy, guesses
-from sciml.symbolic.ode.pieces import pieces
-from sciml.symbolic.ode.second_order import METHODS_SECOND, as_linear
-from sciml.symbolic.ode.substitution import transformed, transformed_second, transformed_swapped
 from sciml.symbolic.ode.tools import Context, Proposal, independent, solve_for, tidy
 from sciml.symbolic.verification.result import PROOFS
 
@@ -151,22 +157,20 @@ NOT_LOOKED = "other branches and singular solutions were not looked for"
 MAY_LACK = "further solutions may be left out"
 
 
-def solve_job(job: dict[str, Any], send: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
+def solve_job(job: DsolveJob, send: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
     """Solve residual = 0 in the worker.
 
     The reply holds the general solution, ``others`` (its other branches) and ``singular``
     solutions, each checked in the equation, and a ``note`` on what may be left out.
     """
-    residual, y = load(job["f"]), job["function"]
+    residual, y = job.f, job.function
     started = now()
-    end = started + job["timeout"]
+    end = started + job.timeout
 
     def first(answer: dict[str, Any]) -> None:
         send({**answer, "note": NOT_LOOKED})
 
-    sides = (
-        pieces(residual, y) if order_of(residual, y) in (1, 2) and job.get("rules", True) else []
-    )
+    sides = pieces(residual, y) if order_of(residual, y) in (1, 2) and job.rules else []
     found: list[dict[str, Any]] = []
     missing = ""
     for k, (side, region) in enumerate(sides):
@@ -174,7 +178,7 @@ def solve_job(job: dict[str, Any], send: Callable[[dict[str, Any]], None]) -> di
         best = _general(side, job, until, first, residual, (region,))
         if best is not None and best["status"] in PROOFS:
             # On its side of u = 0 the equation is the one without |u|: a proof there suffices.
-            proof = _proved(side, {**best, "holds": ""}, job["variable"], y)
+            proof = _proved(side, {**best, "holds": ""}, job.variable, y)
             best["status"] = proof.get("status", best["status"])
             best["how"] = proof.get("how", best["how"])
             found.append(best)
@@ -185,22 +189,22 @@ def solve_job(job: dict[str, Any], send: Callable[[dict[str, Any]], None]) -> di
         if whole is not None and (not found or "only" not in whole["holds"]):
             found, missing = [whole], ""
     if not found:
-        late = now() - started > 0.9 * job["timeout"]
+        late = now() - started > 0.9 * job.timeout
         return {"status": "timeout" if late else "no_answer"}
     if found[0]["status"] not in PROOFS:
         return found[0]
     first(found[0])
-    found[0].update(_proved(residual, found[0], job["variable"], y))
+    found[0].update(_proved(residual, found[0], job.variable, y))
     first(found[0])
     return _completed(residual, job, end, found, missing)
 
 
 def _general(
-    residual: Expr, job: dict[str, Any], end: float, send: Callable[[dict[str, Any]], None],
+    residual: Expr, job: DsolveJob, end: float, send: Callable[[dict[str, Any]], None],
     whole: Expr, known: Sequence[Region],
 ) -> dict[str, Any] | None:  # fmt: skip
     """The best general solution of `residual`, checked in the equation `whole`."""
-    x, y = job["variable"], job["function"]
+    x, y = job.variable, job.function
     order = order_of(residual, y)
     started = now()
     best: dict[str, Any] | None = None
@@ -208,8 +212,8 @@ def _general(
     def checked(found: Iterator[Proposal]) -> Iterator[dict[str, Any]]:
         return _checked(whole, x, y, order, found, known)
 
-    if job.get("rules", True) and order in (1, 2):
-        share = 0.6 if job.get("sympy", True) else 0.85 if job.get("model") else 0.95
+    if job.rules and order in (1, 2):
+        share = 0.6 if job.sympy else 0.85 if job.model else 0.95
         c = Context(x, y, started + share * (end - started))
         for stage in (proposals, substituted):
             for answer in checked(stage(residual, c, order)):
@@ -225,12 +229,12 @@ def _general(
                 return best
     if best is not None and best["status"] in PROOFS:
         return best
-    if job.get("model") and order in (1, 2) and now() < end:
+    if job.model and order in (1, 2) and now() < end:
         for answer in checked(guesses(residual, x, y, order, job)):
             if answer["status"] in PROOFS:
                 return answer
             best = best or answer
-    if job.get("sympy", True) and now() < end:
+    if job.sympy and now() < end:
         for answer in checked(by_sympy(residual, x, y, order)):
             if answer["status"] in PROOFS:
                 return answer
@@ -239,10 +243,10 @@ def _general(
 
 
 def _completed(
-    residual: Expr, job: dict[str, Any], end: float, found: list[dict[str, Any]], missing: str
+    residual: Expr, job: DsolveJob, end: float, found: list[dict[str, Any]], missing: str
 ) -> dict[str, Any]:
     """The reply: the solutions found, proved where possible, with what they leave out."""
-    x, y = job["variable"], job["function"]
+    x, y = job.variable, job.function
     order = order_of(residual, y)
     c = Context(x, y, now() + 0.5 * max(0.0, end - now()))
     main, others = found[0], found[1:]
@@ -294,7 +298,7 @@ def _is_linear(F: Expr, c: Context, order: int) -> bool:
 
 
 def _branches(
-    residual: Expr, forms: list[Expr], job: dict[str, Any], c: Context, found: list[dict[str, Any]]
+    residual: Expr, forms: list[Expr], job: DsolveJob, c: Context, found: list[dict[str, Any]]
 ) -> list[dict[str, Any]]:
     """Further general solutions: with the other sign of a root, or of another slope."""
     order = order_of(residual, c.y)
@@ -322,7 +326,7 @@ def _branches(
                 break
             if any(_solves(equation, f, c) for f in [*found, *out]):
                 continue
-            more = _general(equation, {**job, "model": None, "sympy": False},
+            more = _general(equation, replace(job, model=None, sympy=False),
                             now() + c.left() / 2, lambda message: None, residual, ())  # fmt: skip
             if more is not None and _rank(more):
                 out.append(more)

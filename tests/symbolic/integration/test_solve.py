@@ -16,6 +16,7 @@ from sciml.symbolic.expr.parser import parse
 from sciml.symbolic.expr.tokens import parse_prefix
 from sciml.symbolic.expr.wire import dump, load
 from sciml.symbolic.integration.search import Search
+from sciml.symbolic.jobs import IntegrateJob, VerifyJob
 from sciml.symbolic.worker import Worker
 
 SOLVED = [
@@ -121,12 +122,10 @@ def test_unsolvable_ends_in_time() -> None:
 def test_worker_is_killed_and_restarted() -> None:
     worker = Worker()
     try:
-        job = {"kind": "verify", "f": dump(parse("x")), "answer": dump(parse("x^2/2")),
-               "variable": "x"}  # fmt: skip
+        job = VerifyJob(parse("x"), answer=parse("x^2/2"))
         assert worker.ask(job, 30)[0] is not None
         first = worker._child
-        slow = {"kind": "integrate", "f": dump(parse("x^x*sin(x^x)*erf(x^x)*exp(x*sin(x))")),
-                "variable": "x", "timeout": 30.0}  # fmt: skip
+        slow = IntegrateJob(parse("x^x*sin(x^x)*erf(x^x)*exp(x*sin(x))"), timeout=30.0)
         assert worker.ask(slow, -0.49)[0] is None
         assert worker._child is None and first is not None and first.poll() is not None
         assert worker.ask(job, 60)[0] is not None

@@ -95,7 +95,7 @@ def test_refused() -> None:
 )
 def test_exponential_solutions(p: str, q: str) -> None:
     """exp(g) P(x) of second-order equations: each one found solves its equation."""
-    from sciml.symbolic.ode.exponential import exponential_solutions
+    from sciml.symbolic.ode.liouvillian import exponential_solutions
     from sciml.symbolic.ode.tools import same
 
     found = list(exponential_solutions(parse(p), parse(q), "x"))
@@ -107,8 +107,11 @@ def test_exponential_solutions(p: str, q: str) -> None:
 
 def test_a_network_proposes_where_the_rules_fail(monkeypatch):
     """Its right answer is taken, its wrong ones are not, in the names of the equation."""
+    from dataclasses import replace
+
     from sciml.symbolic.expr.parser import Unknown
-    from sciml.symbolic.expr.wire import dump, load
+    from sciml.symbolic.expr.wire import load
+    from sciml.symbolic.jobs import DsolveJob
     from sciml.symbolic.neural import model
     from sciml.symbolic.ode import solver
 
@@ -120,11 +123,10 @@ def test_a_network_proposes_where_the_rules_fail(monkeypatch):
             return [[parse("c1*exp(2*x)"), parse("c1*exp(x)")]]
 
     monkeypatch.setattr(model, "_loaded", lambda path: Network())
-    job = {"kind": "dsolve", "f": dump(parse("u' - u", unknown=Unknown("u", "t"))),
-           "variable": "t", "function": "u", "timeout": 5.0, "rules": False, "sympy": False,
-           "model": "anything", "beam": 7}  # fmt: skip
+    job = DsolveJob(parse("u' - u", unknown=Unknown("u", "t")), "t", 5.0, "anything", False, 7,
+                    function="u", sympy=False)  # fmt: skip
     found = solver.solve_job(job, lambda message: None)
     assert asked == [("y' - y", 7, "ode1")]
     assert found["status"] == "verified" and found["method"] == "neural, hypothesis 2"
     assert load(found["answer"]) == parse("c1*exp(t)")
-    assert solver.solve_job(job | {"model": None}, print)["status"] == "no_answer"
+    assert solver.solve_job(replace(job, model=None), print)["status"] == "no_answer"

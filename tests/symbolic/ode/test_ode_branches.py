@@ -203,7 +203,8 @@ def test_random_equations_by_differences() -> None:
     import mpmath
 
     from sciml.symbolic.expr.evaluate import evaluate
-    from sciml.symbolic.expr.wire import dump, load
+    from sciml.symbolic.expr.wire import load
+    from sciml.symbolic.jobs import DsolveJob
     from sciml.symbolic.ode.solver import solve_job
 
     rng = random.Random(11)
@@ -215,8 +216,7 @@ def test_random_equations_by_differences() -> None:
         g, h = rng.choice(of_x), rng.choice(of_y)
         text = (f"y' = {g}*{h}", f"y'^2 = {g}*{h}", f"y*y' = {g}*{h}")[turn % 3]
         residual = _read(text)
-        job = {"f": dump(residual), "variable": "x", "function": "y", "timeout": 6, "sympy": False}
-        found = solve_job(job, lambda message: None)
+        found = solve_job(DsolveJob(residual, timeout=6, sympy=False), lambda message: None)
         several = [found] if found.get("answer") else []
         several += [*found.get("others", ()), *found.get("singular", ())]
         for solution in several:
@@ -272,7 +272,7 @@ def test_envelopes_of_roots_and_plain_numbers() -> None:
 
 
 def test_numbers_written_plainly() -> None:
-    from sciml.symbolic.ode.branches import plain_number
+    from sciml.symbolic.ode.singular_solutions import plain_number
 
     assert plain_number(parse("acos(-1)")) is ex.PI
     assert plain_number(parse("sin(pi/6)")) is ex.HALF

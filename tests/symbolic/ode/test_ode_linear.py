@@ -9,7 +9,7 @@ import pytest
 from sciml.symbolic import dsolve
 from sciml.symbolic.expr import expression as ex
 from sciml.symbolic.expr.parser import parse
-from sciml.symbolic.ode.linear import independent_pair, particular, square_root
+from sciml.symbolic.ode.constant_coefficients import independent_pair, particular, square_root
 from sciml.symbolic.ode.tools import same
 
 NUMBERS = ("-2", "-1", "0", "1", "3/2", "a", "b", "a*b", "a**2", "-a**2")

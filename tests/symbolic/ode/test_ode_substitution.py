@@ -6,9 +6,9 @@ import pytest
 
 from sciml.symbolic.expr.clock import now
 from sciml.symbolic.expr.parser import Unknown, parse
-from sciml.symbolic.expr.wire import dump
+from sciml.symbolic.jobs import DsolveJob
 from sciml.symbolic.ode import solver as ode
-from sciml.symbolic.ode.substitution import transformations
+from sciml.symbolic.ode.point_transformations import transformations
 from sciml.symbolic.ode.tools import Context
 from sciml.symbolic.verification.result import STATUSES
 
@@ -26,8 +26,7 @@ from sciml.symbolic.verification.result import STATUSES
 )
 def test_solved(text: str, kind: str) -> None:
     residual = parse(text, unknown=Unknown("y", "x"))
-    job = {"f": dump(residual), "variable": "x", "function": "y", "timeout": 15, "sympy": False}
-    found = ode.solve_job(job, lambda message: None)
+    found = ode.solve_job(DsolveJob(residual, timeout=15, sympy=False), lambda message: None)
     assert found["status"] == "verified" and found["status"] in STATUSES
     assert kind in found["method"]
 

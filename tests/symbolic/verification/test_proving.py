@@ -222,11 +222,11 @@ def test_hidden_relations() -> None:
 
 @pytest.mark.parametrize("f", ["abs(x^2-1)", "abs(x)*abs(x-2)", "sqrt((x^2-9)^2)*x"])
 def test_signs_of_polynomials_make_no_jump(f: str) -> None:
-    from sciml.symbolic.expr.wire import dump, load
-    from sciml.symbolic.jobs import run
+    from sciml.symbolic.expr.wire import load
+    from sciml.symbolic.jobs import IntegrateJob
+    from sciml.symbolic.worker_process import run
 
-    job = {"kind": "integrate", "f": dump(parse(f)), "variable": "x", "timeout": 30.0}
-    found = run({**job, "model": None}, lambda message: None)
+    found = run(IntegrateJob(parse(f), timeout=30.0), lambda message: None)
     assert found["status"] == "verified" and found["continuous"] is True
     big = load(found["answer"])
     edges = [big.subs({X: ex.number(ex.Fraction(n, 10**9))}) for n in (10**9 - 1, 10**9 + 1)]

@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sciml.cli import main
-from sciml.symbolic import integrate, jobs, verify
+from sciml.symbolic import integrate, verify, worker_process
 from sciml.symbolic.expr.expression import Expr
 from sciml.symbolic.expr.parser import parse
-from sciml.symbolic.expr.wire import dump
+from sciml.symbolic.jobs import IntegrateJob, Job
 from sciml.symbolic.neural import model
 from sciml.symbolic.ode.api import OdeResult
 from sciml.symbolic.verification.result import PROOFS, STATUSES, Result
@@ -53,8 +53,8 @@ def test_sampled_says_so_in_a_notebook() -> None:
 class _Guessing:
     """A worker in this process, whose network guesses one wrong answer."""
 
-    def ask(self, job: dict[str, Any], seconds: float) -> tuple[dict[str, Any], list[dict]]:
-        return jobs.run(job, lambda message: None), []
+    def ask(self, job: Job, seconds: float) -> tuple[dict[str, Any], list[dict]]:
+        return worker_process.run(job, lambda message: None), []
 
 
 @pytest.fixture
@@ -112,11 +112,10 @@ def test_a_refuted_answer_of_the_rules_is_searched_on(monkeypatch: pytest.Monkey
         seen.append(answer)
         return replace(found, status="unverified", refuted=True) if len(seen) == 1 else found
 
-    monkeypatch.setattr(jobs, "prove", prove)
-    job = {"kind": "integrate", "f": dump(parse("sin(x)*cos(x)")), "variable": "x", "timeout": 20.0,
-           "model": None}  # fmt: skip
+    monkeypatch.setattr(worker_process, "prove", prove)
+    job = IntegrateJob(parse("sin(x)*cos(x)"), timeout=20.0)
     sent: list[dict[str, Any]] = []
-    last = jobs.run(job, sent.append)
+    last = worker_process.run(job, sent.append)
     assert {"status": "no_answer"} in sent
     assert last["status"] in PROOFS and len(seen) == 2 and seen[0] is not seen[1]
 

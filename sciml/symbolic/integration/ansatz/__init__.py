@@ -13,15 +13,14 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from sciml.symbolic.algebra import field as fd
 from sciml.symbolic.algebra.field import Failure
 from sciml.symbolic.algebra.tower import Tower
 from sciml.symbolic.expr import expression as ex
 from sciml.symbolic.expr.clock import now
 from sciml.symbolic.expr.expression import Expr
-from sciml.symbolic.integration.ansatz.columns import columns, times_constants
-from sciml.symbolic.integration.ansatz.linear import Column, Solution, solve
-from sciml.symbolic.integration.ansatz.special import special
+from sciml.symbolic.integration.ansatz.linear_system import Column, Solution, solve
+from sciml.symbolic.integration.ansatz.logarithmic_terms import columns, times_constants
+from sciml.symbolic.integration.ansatz.special_functions import special
 from sciml.symbolic.integration.ansatz.support import (
     Monomial,
     Problem,
@@ -181,8 +180,3 @@ def _signature(problem: Problem) -> tuple:
     """What tells two set-ups apart."""
     kernels = tuple((k.kind, k.expr, str(k.slope.d)) for k in problem.tower.kernels)
     return (kernels, str(problem.f.d), len(problem.f.n))
-
-
-def field_size() -> int:
-    """The number of kernels a problem may have."""
-    return fd.VARIABLES

@@ -1,0 +1,187 @@
+"""The worker process itself: reads jobs from standard input, solves them, writes JSON messages.
+
+Started by `worker.Worker` as ``python -m sciml.symbolic.worker_process``. A job may send interim
+messages, so that the best answer so far survives the process when it has to be killed; the last
+message of a job is marked `final`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from sciml.errors import InputError
+from sciml.symbolic.expr.clock import now
+from sciml.symbolic.expr.expression import Expr
+from sciml.symbolic.expr.wire import dump
+from sciml.symbolic.jobs import (
+    DefiniteJob,
+    DsolveJob,
+    IntegrateJob,
+    Job,
+    SymPyIntegrateJob,
+    VerifyJob,
+    from_json,
+)
+from sciml.symbolic.verification.checking import Check, check, prove
+
+if TYPE_CHECKING:
+    from sciml.symbolic.integration.search import Found
+
+MEMORY = 1_900_000_000
+"""Bytes of data that the process may hold."""
+Send = Callable[[dict[str, Any]], None]
+
+
+def main() -> None:
+    """Solve the jobs on standard input until it closes."""
+    out = os.fdopen(os.dup(1), "w", buffering=1)
+    os.dup2(2, 1)  # whatever a library prints must not get between the messages
+    sys.setrecursionlimit(6000)
+    _limit_memory()
+
+    def send(message: dict[str, Any]) -> None:
+        out.write(json.dumps(message) + "\n")
+
+    send({"ready": True})
+    for line in sys.stdin:
+        job = from_json(json.loads(line))
+        try:
+            answer = run(job, send)
+        except MemoryError:
+            answer = {"status": "timeout", "how": "out of memory"}
+        except (InputError, RecursionError, ArithmeticError, ValueError) as error:
+            answer = {"status": "no_answer", "how": f"{type(error).__name__}: {error}"[:300]}
+        send({**answer, "final": True})
+
+
+def _limit_memory() -> None:
+    with contextlib.suppress(ImportError, ValueError, OSError):
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, MEMORY))
+
+
+def run(job: Job, send: Send) -> dict[str, Any]:
+    """Solve one job.
+
+    Args:
+        job: the problem.
+        send: passes on interim messages.
+
+    Returns:
+        The final message: ``status`` and, where there is one, ``answer`` (see `expr.wire`).
+    """
+    if isinstance(job, DefiniteJob):
+        from sciml.symbolic.definite.integral import definite_job
+
+        def antiderivative(g: Expr, seconds: float) -> dict[str, Any]:
+            return _integrate(
+                IntegrateJob(g, job.variable, seconds, job.model, job.rules, job.beam),
+                lambda message: None,
+            )
+
+        return definite_job(job, antiderivative)
+    if isinstance(job, DsolveJob):
+        from sciml.symbolic.ode.solver import solve_job
+
+        return solve_job(job, send)
+    if isinstance(job, IntegrateJob):
+        return _integrate(job, send)
+    if isinstance(job, VerifyJob):
+        return _verify(job, send)
+    if isinstance(job, SymPyIntegrateJob):
+        return _integrate_with_sympy(job)
+    raise TypeError(f"no job: {job!r}")
+
+
+def _verify(job: VerifyJob, send: Send) -> dict[str, Any]:
+    f, x = job.f, job.variable
+    checked = check(f, job.answer, x, seed=job.seed)
+    if checked.agrees:
+        send(_as_message(checked))  # where the time runs out over the proof
+    return _as_message(prove(checked, f, job.answer, x, 0.7 * job.timeout))
+
+
+def _as_message(c: Check) -> dict[str, Any]:
+    return {"status": c.status, "how": c.how, "holds": c.holds, "points": c.points,
+            "continuous": c.continuous, "note": c.note, "refuted": c.refuted}  # fmt: skip
+
+
+def _integrate(job: IntegrateJob, send: Send) -> dict[str, Any]:
+    """Search, check, prove; the search goes on without a candidate that the proof refutes."""
+    from sciml.symbolic.integration.search import Search
+
+    f, x = job.f, job.variable
+    started = now()
+
+    def propose(g: Expr, name: str) -> Iterator[tuple[Expr, str]]:
+        # torch is loaded only where the rules failed
+        from sciml.symbolic.neural.model import proposer
+
+        yield from proposer(str(job.model), beam=job.beam)(g, name)
+
+    def message(found: Found, checked: Check) -> dict[str, Any]:
+        return {"answer": dump(found.answer), "method": found.method, **_as_message(checked)}
+
+    search = Search(
+        started + job.timeout, propose if job.model else None, use_rules=job.rules
+    )  # fmt: skip
+    while (found := search.integrate(f, x)) is not None:
+        send(message(found, found.check))
+        checked = prove(found.check, f, found.answer, x, max(0.3, search.left()))
+        if checked.agrees:
+            if checked.continuous is False:
+                send(message(found, checked))
+                found, checked = _made_continuous(found, checked, f, x)
+            return message(found, checked)
+        send({"status": "no_answer"})
+        search.refuse(replace(found, check=checked))
+        if search.left() < 0:
+            break
+    late = now() - started >= 0.95 * job.timeout
+    status = {"status": "timeout" if late else "no_answer"}
+    best = search.best
+    if best is None:
+        return status
+    return {"candidate": dump(best.answer), "method": best.method, **_as_message(best.check),
+            **status}  # fmt: skip
+
+
+def _made_continuous(found: Found, checked: Check, f: Expr, x: str) -> tuple[Found, Check]:
+    """The antiderivative without its jumps, where that is easy and no less certain; else as it
+    is."""
+    from sciml.symbolic.verification.jumps import without_jumps
+
+    smooth = without_jumps(found.answer, x)
+    if smooth is not None:
+        again = prove(check(f, smooth, x), f, smooth, x, 2.0)
+        if again.status == checked.status and again.continuous is not False:
+            return replace(found, answer=smooth, method=found.method + ", made continuous"), again
+    return found, checked
+
+
+def _integrate_with_sympy(job: SymPyIntegrateJob) -> dict[str, Any]:
+    import sympy as sp
+
+    from sciml.symbolic.expr.printing import from_sympy, to_sympy
+
+    f, x = job.f, job.variable
+    integral = sp.integrate(to_sympy(f), sp.Symbol(x))
+    if integral.has(sp.Integral):
+        return {"status": "no_answer"}
+    try:
+        answer = from_sympy(integral)
+    except InputError as error:
+        return {"status": "unverified", "how": str(error)}
+    checked = check(f, answer, x, symbolic=True)
+    return {"answer": dump(answer), "method": "SymPy", **_as_message(checked)}
+
+
+if __name__ == "__main__":
+    main()
