@@ -1,10 +1,8 @@
 """Contacts and distances from an alignment alone: features, a small network, its predictor.
 
-The embedder puts column and column-pair statistics (`contact_features`) through residual
-convolutions, which see the ladders of paired strands and the stripes of packed helices; the shared
-pair transformer lets pairs agree with each other through triangles; the head gives classes of the
-CB distance. Residual networks on coupling maps: Wang et al., PLoS Comput. Biol. 13, e1005324
-(2017); triangles: Jumper et al., Nature 596, 583 (2021).
+The embedder (`sciml.protein.contacts.embedder`) puts column and column-pair statistics through
+residual convolutions; the shared pair transformer lets pairs agree with each other through
+triangles (Jumper et al., Nature 596, 583, 2021); the head gives classes of the CB distance.
 """
 
 from __future__ import annotations
@@ -22,13 +20,8 @@ from torch.nn import functional as F
 from sciml.config import Range, from_dict, to_dict
 from sciml.errors import InputError, unknown
 from sciml.protein.contacts.calibration import Calibration
-from sciml.protein.contacts.features import (
-    NODE_FEATURES,
-    NOISY,
-    PAIR_FEATURES,
-    ContactFeatures,
-    contact_features,
-)
+from sciml.protein.contacts.embedder import PROFILE, AlignmentEmbedder
+from sciml.protein.contacts.features import NOISY, ContactFeatures, contact_features
 from sciml.protein.io.alignment import Alignment
 from sciml.trunks.pair_transformer import PairTransformer, PairTransformerConfig
 from sciml.weights import files, loading
@@ -38,7 +31,6 @@ EDGES = (4.0, 5.0, 6.0, 7.0, 8.0, 9.0, 10.0, 11.0, 12.0, 13.0, 14.0, 15.0, 16.0,
 CONTACT_CLASSES = EDGES.index(8.0) + 1
 MAX_COLUMNS = 700
 MAX_DEPTH = 16384
-PROFILE = 21
 
 
 @dataclass(frozen=True)
@@ -70,48 +62,6 @@ class ContactConfig:
             )
 
 
-class PairConvolution(nn.Module):
-    """x + conv(relu(norm x)), on pairs [B, C, N, N]; padding stays zero."""
-
-    def __init__(self, dim: int, dilation: int) -> None:
-        super().__init__()
-        self.norm = nn.LayerNorm(dim)
-        self.conv = nn.Conv2d(dim, dim, 3, padding=dilation, dilation=dilation)
-        nn.init.normal_(self.conv.weight, std=0.3 / (3 * dim**0.5))
-        nn.init.zeros_(self.conv.bias)  # type: ignore[arg-type]
-
-    def forward(self, x: Tensor, real: Tensor) -> Tensor:
-        """[B, N, N, C] and [B, N, N, 1] -> [B, N, N, C]."""
-        inner = F.relu(self.norm(x)) * real
-        # Channels stay last in memory, which is the fast layout of a CPU's convolutions.
-        return x + self.conv(inner.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
-
-
-class ContactEmbedder(nn.Module):
-    """Alignment statistics -> the nodes and pairs of the shared trunk."""
-
-    def __init__(self, dim: int, pair_dim: int, convolutions: int = 8) -> None:
-        super().__init__()
-        self.linear_nodes = nn.Linear(NODE_FEATURES, dim)
-        self.linear_pairs = nn.Linear(PAIR_FEATURES, pair_dim)
-        self.linear_left = nn.Linear(NODE_FEATURES, pair_dim, bias=False)
-        self.blocks = nn.ModuleList(
-            PairConvolution(pair_dim, (1, 2, 4)[i % 3]) for i in range(convolutions)
-        )
-
-    def forward(self, batch: Any) -> Any:
-        """`node_profile` [B, N, 26], `pair_scores` [B, N, N, 25], `mask` [B, N] -> with x, pair."""
-        nodes, pairs, mask = batch["node_profile"], batch["pair_scores"], batch["mask"]
-        side = self.linear_left(nodes)
-        z = self.linear_pairs(pairs) + side[:, :, None] + side[:, None]
-        real = (mask[:, :, None] & mask[:, None])[..., None].to(z.dtype)
-        for block in self.blocks:
-            z = block(z, real)
-        from torch_geometric.data import Data
-
-        return Data(x=self.linear_nodes(nodes), pair=z * real, mask=mask)
-
-
 class ContactNet(nn.Module):
     """Embedder, trunk, heads."""
 
@@ -119,15 +69,19 @@ class ContactNet(nn.Module):
         super().__init__()
         self.config = config or ContactConfig()
         dim, pair_dim = self.config.trunk.dim, self.config.pair_dim
-        self.embedder = ContactEmbedder(dim, pair_dim, self.config.convolutions)
+        self.embedder = AlignmentEmbedder(dim, pair_dim, self.config.convolutions, maskable=False)
         self.trunk = PairTransformer(self.config.trunk)
         self.norm = nn.LayerNorm(pair_dim)
         self.head_distance = nn.Linear(pair_dim, len(EDGES) + 1)
         self.head_profile = nn.Linear(dim, PROFILE)
 
     def forward(self, batch: Any) -> tuple[Tensor, Tensor]:
-        """Batch as the embedder takes it -> distance logits [B, N, N, 16], profile logits."""
-        encoded = self.trunk(self.embedder(batch))
+        """`node_profile` [B, N, 26], `pair_scores` [B, N, N, 25] and `mask` [B, N] -> logits of the
+        distance classes [B, N, N, 16] and of the profile [B, N, 21]."""
+        from torch_geometric.data import Data
+
+        columns = Data(x=batch["node_profile"], pair=batch["pair_scores"], mask=batch["mask"])
+        encoded = self.trunk(self.embedder(columns))
         pairs = encoded.pairs
         logits = self.head_distance(self.norm(pairs + pairs.transpose(1, 2)))
         return logits, self.head_profile(encoded.nodes)

@@ -18,13 +18,8 @@ from torch import Tensor, nn
 from sciml.errors import InputError
 from sciml.objectives.base import Embedder, changed
 from sciml.objectives.corpus import Corpus
-from sciml.protein.contacts.features import (
-    NODE_FEATURES,
-    PAIR_FEATURES,
-    PAIR_SCORES,
-    SEPARATIONS,
-    contact_features,
-)
+from sciml.protein.contacts.embedder import AlignmentEmbedder
+from sciml.protein.contacts.features import SEPARATIONS, contact_features
 from sciml.protein.io.residues import UNKNOWN
 
 if TYPE_CHECKING:
@@ -34,7 +29,6 @@ else:
 
 ALIGNMENTS = (".a3m", ".sto", ".stk", ".aln", ".fasta", ".afa")
 STRUCTURES = (".pdb", ".cif", ".ent")
-PROFILE = 21
 
 
 def _files(path: Path, suffixes: tuple[str, ...], what: str) -> list[Path]:
@@ -78,49 +72,6 @@ class AlignmentSet:
                 "pair": torch.as_tensor(found.pairs),
             }
         return dict(self.known[index])
-
-
-class AlignmentEmbedder(Embedder):
-    """Column statistics -> `x` [B, N, dim] and `pair` [B, N, N, pair_dim].
-
-    A hidden column loses its profile and everything that its sequences say about its pairs; how far
-    apart two columns are stays.
-    """
-
-    def __init__(self, dim: int, pair_dim: int = 0) -> None:
-        super().__init__()
-        self.linear_nodes = nn.Linear(NODE_FEATURES, dim)
-        self.token = nn.Parameter(torch.zeros(NODE_FEATURES))
-        self.linear_pairs = nn.Linear(PAIR_FEATURES, pair_dim) if pair_dim else None
-
-    def forward(self, batch: Data, hidden: Tensor | None = None) -> Data:
-        """See the class."""
-        x = batch.x
-        if hidden is not None:
-            x = torch.where(hidden[..., None], self.token, x)
-        values: dict[str, Tensor] = {"x": self.linear_nodes(x)}
-        if self.linear_pairs is not None:
-            pair = batch.pair
-            if hidden is not None:
-                either = (hidden[:, :, None] | hidden[:, None])[..., None]
-                scores = pair[..., :PAIR_SCORES].masked_fill(either, 0.0)
-                pair = torch.cat([scores, pair[..., PAIR_SCORES:]], -1)
-            values["pair"] = self.linear_pairs(pair)
-        return changed(batch, **values)
-
-    def targets(self, batch: Data) -> dict[str, Tensor]:
-        """`profile`: the column's 21 shares; `residue`: the commonest of them."""
-        profile = batch.x[..., :PROFILE]
-        return {"profile": profile, "residue": profile.argmax(-1)}
-
-    def target_sizes(self) -> dict[str, int]:
-        """Widths of the targets."""
-        return {"profile": PROFILE, "residue": PROFILE}
-
-    def coordinates(self, batch: Data) -> Tensor | None:
-        """The place in the chain, so that near columns are neighbours."""
-        index = torch.arange(batch.x.shape[1], device=batch.x.device, dtype=batch.x.dtype)
-        return index[None, :, None].expand(len(batch.x), -1, 1)
 
 
 class StructureSet:
@@ -213,7 +164,15 @@ def read_structures(path: Path) -> Corpus:
     )
 
 
+def read_protein(path: Path) -> Corpus:
+    """Alignments of a file or folder or, where it holds none, structures."""
+    files = [path] if path.is_file() else [p for p in path.rglob("*") if p.is_file()]
+    alignments = any(s.lower() in ALIGNMENTS for file in files for s in file.suffixes)
+    return read_alignments(path) if alignments else read_structures(path)
+
+
 READERS: dict[str, Callable[[Path], Corpus]] = {
+    "protein": read_protein,
     "alignments": read_alignments,
     "structures": read_structures,
     **dict.fromkeys((".a3m", ".sto", ".stk", ".aln"), read_alignments),
