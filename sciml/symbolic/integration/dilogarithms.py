@@ -18,7 +18,7 @@ from sciml.symbolic.algebra.univariate import as_rational
 from sciml.symbolic.expr import expression as ex
 from sciml.symbolic.expr.evaluate import Program
 from sciml.symbolic.expr.expression import Expr
-from sciml.symbolic.integration.ansatz.rootsums import Complex, Root
+from sciml.symbolic.integration.ansatz.root_sums import Complex, Root
 from sciml.symbolic.integration.rational_functions import (
     closed_roots,
     fraction,

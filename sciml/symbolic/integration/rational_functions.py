@@ -14,7 +14,7 @@ from flint import fmpq, fmpq_mat, fmpq_poly
 from sciml.symbolic.algebra.univariate import as_rational, fraction
 from sciml.symbolic.expr import expression as ex
 from sciml.symbolic.expr.expression import Expr
-from sciml.symbolic.integration.ansatz.rootsums import Complex, Root, integrals, roots
+from sciml.symbolic.integration.ansatz.root_sums import Complex, Root, integrals, roots
 
 _MOST_DEGREE = 140
 _MOST_RESIDUES = 6

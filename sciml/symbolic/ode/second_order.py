@@ -8,11 +8,11 @@ from fractions import Fraction
 
 from sciml.symbolic.expr import expression as ex
 from sciml.symbolic.expr.expression import Expr
-from sciml.symbolic.ode.exponential import exponential_solutions
+from sciml.symbolic.ode.change_of_variable import NEW, in_new_variable
+from sciml.symbolic.ode.constant_coefficients import independent_pair, particular
 from sciml.symbolic.ode.first_order import METHODS
-from sciml.symbolic.ode.linear import independent_pair, particular
+from sciml.symbolic.ode.liouvillian import exponential_solutions
 from sciml.symbolic.ode.tools import C1, Context, Proposal, at, freeze, independent, same, tidy
-from sciml.symbolic.ode.variable import NEW, in_new_variable
 
 C2 = ex.symbol("c2")
 

@@ -29,7 +29,7 @@ import numpy as np
 from sciml.symbolic.expr import expression as ex
 from sciml.symbolic.expr.evaluate import Program
 from sciml.symbolic.expr.expression import Expr
-from sciml.symbolic.verification import points as pt
+from sciml.symbolic.verification import sample_points as pt
 from sciml.symbolic.verification.result import PROOFS
 
 DIGITS = 40

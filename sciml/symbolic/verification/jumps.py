@@ -21,10 +21,10 @@ from sciml.symbolic.expr import expression as ex
 from sciml.symbolic.expr.clock import now
 from sciml.symbolic.expr.evaluate import Program
 from sciml.symbolic.expr.expression import Expr
-from sciml.symbolic.verification import points as pt
-from sciml.symbolic.verification.case_signs import Again, Refinement, Split
-from sciml.symbolic.verification.cases import Case
+from sciml.symbolic.verification import sample_points as pt
+from sciml.symbolic.verification.normal_form import Case
 from sciml.symbolic.verification.proving import attempt
+from sciml.symbolic.verification.sign_conditions import Again, Refinement, Split
 
 _POLES = {"tan": "cos", "sec": "cos", "cot": "sin", "csc": "sin", "coth": "sinh", "csch": "sinh",
           "acot": "", "acsc": "", "asec": "", "acsch": "", "acoth": "", "asech": ""}  # fmt: skip

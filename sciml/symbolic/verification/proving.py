@@ -24,8 +24,8 @@ from sciml.symbolic.expr import expression as ex
 from sciml.symbolic.expr.clock import now
 from sciml.symbolic.expr.evaluate import Program
 from sciml.symbolic.expr.expression import Expr
-from sciml.symbolic.verification.case_signs import Again, Refinement, Split
-from sciml.symbolic.verification.cases import Case
+from sciml.symbolic.verification.normal_form import Case
+from sciml.symbolic.verification.sign_conditions import Again, Refinement, Split
 
 _ROUNDS = 60
 _CASES = 400

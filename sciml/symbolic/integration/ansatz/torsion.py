@@ -24,7 +24,7 @@ from sciml.symbolic.algebra.tower import Tower
 from sciml.symbolic.expr import expression as ex
 from sciml.symbolic.expr.expression import Expr
 from sciml.symbolic.expr.rational import factor_integer
-from sciml.symbolic.integration.ansatz.linear import Column, Points, Vector
+from sciml.symbolic.integration.ansatz.linear_system import Column, Points, Vector
 from sciml.symbolic.integration.ansatz.support import Problem
 
 _TWISTS: tuple[int, ...] = (1, -1, 2, -2, 3, -3, 5, -5, 6, -6, 7, -7, 10, -10)
@@ -258,7 +258,7 @@ def _known(slope: Quotient, tower: Tower, whole: Expr, y: Quotient) -> Column:
 
 def torsion(problem: Problem) -> list[Column]:
     """The columns of every radical of a polynomial in one kernel."""
-    from sciml.symbolic.integration.ansatz.columns import arctangent
+    from sciml.symbolic.integration.ansatz.logarithmic_terms import arctangent
 
     tower, out = problem.tower, []
     for i, kernel in enumerate(list(tower.kernels)):

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
 
-from sciml.symbolic.definite.breaks import Cell
+from sciml.symbolic.definite.discontinuities import Cell
 from sciml.symbolic.definite.quadrature import BITS, ERRORS, enclosure, real_where_it_matters
 from sciml.symbolic.expr import expression as ex
 from sciml.symbolic.expr.evaluate import Program

@@ -11,8 +11,8 @@ from sciml.symbolic.algebra.field import GENERATORS, ONE, Failure, Poly, Quotien
 from sciml.symbolic.algebra.tower import Tower
 from sciml.symbolic.expr import expression as ex
 from sciml.symbolic.expr.expression import Expr
-from sciml.symbolic.integration.ansatz.linear import Column, Points, Vector
-from sciml.symbolic.integration.ansatz.rootsums import integrals
+from sciml.symbolic.integration.ansatz.linear_system import Column, Points, Vector
+from sciml.symbolic.integration.ansatz.root_sums import integrals
 from sciml.symbolic.integration.ansatz.support import Problem
 
 _MOST_DEGREE = 12

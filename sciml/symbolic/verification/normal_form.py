@@ -25,8 +25,8 @@ from sciml.symbolic.algebra import field as fd
 from sciml.symbolic.algebra.field import GENERATORS, ONE, Q0, Q1, Failure, Quotient
 from sciml.symbolic.expr import expression as ex
 from sciml.symbolic.expr.expression import Expr
-from sciml.symbolic.verification.case_roots import Roots
-from sciml.symbolic.verification.case_signs import Again, Generator, ball
+from sciml.symbolic.verification.principal_values import Roots
+from sciml.symbolic.verification.sign_conditions import Again, Generator, ball
 
 _RECIPROCAL = {"acot": "atan", "asec": "acos", "acsc": "asin", "acoth": "atanh",
                "asech": "acosh", "acsch": "asinh"}  # fmt: skip

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fractions import Fraction
 
-from sciml.symbolic.definite.breaks import is_clear
+from sciml.symbolic.definite.discontinuities import is_clear
 from sciml.symbolic.expr import expression as ex
 from sciml.symbolic.expr.expression import Expr
 from sciml.symbolic.expr.intervals import ball, plain, precision

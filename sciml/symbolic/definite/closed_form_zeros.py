@@ -9,7 +9,7 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import Any
 
-from sciml.symbolic.definite.breaks import BITS, Cell
+from sciml.symbolic.definite.discontinuities import BITS, Cell
 from sciml.symbolic.expr import expression as ex
 from sciml.symbolic.expr.evaluate import Program
 from sciml.symbolic.expr.expression import Expr

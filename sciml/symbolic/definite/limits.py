@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from sciml.errors import InputError
-from sciml.symbolic.definite.leading import Leading, Unknown, sign_of
-from sciml.symbolic.definite.probe import Probe
+from sciml.symbolic.definite.leading_terms import Leading, Unknown, sign_of
+from sciml.symbolic.definite.numerical_limits import Probe
 from sciml.symbolic.expr import expression as ex
 from sciml.symbolic.expr.expression import Expr
 from sciml.symbolic.expr.intervals import End, plain

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 from sciml.symbolic.expr import expression as ex
 from sciml.symbolic.expr.expression import Expr
+from sciml.symbolic.jobs import DsolveJob
 from sciml.symbolic.ode.tools import Proposal
 
 
-def guesses(residual: Expr, x: str, y: str, order: int, job: dict[str, Any]) -> Iterator[Proposal]:
+def guesses(residual: Expr, x: str, y: str, order: int, job: DsolveJob) -> Iterator[Proposal]:
     """Solutions that a network proposes."""
     from sciml.symbolic.neural.model import solutions  # torch is loaded only where the rules failed
 
-    found = solutions(job["model"], residual, x, y, order, job.get("beam", 10))
+    found = solutions(str(job.model), residual, x, y, order, job.beam)
     for number, answer in enumerate(found, 1):
         yield "explicit", answer, f"neural, hypothesis {number}"
 

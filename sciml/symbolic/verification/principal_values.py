@@ -9,7 +9,14 @@ from sciml.symbolic.algebra import field as fd
 from sciml.symbolic.algebra.field import GENERATORS, ONE, Q0, Q1, Failure, Poly, Quotient
 from sciml.symbolic.expr.evaluate import BALLS
 from sciml.symbolic.expr.rational import factor_integer
-from sciml.symbolic.verification.case_signs import Again, Generator, Signs, ball, ball_pi, ball_root
+from sciml.symbolic.verification.sign_conditions import (
+    Again,
+    Generator,
+    Signs,
+    ball,
+    ball_pi,
+    ball_root,
+)
 
 _REAL = frozenset("atan erf erfi Si Shi fresnels fresnelc".split())
 """Functions that are real for every real argument."""

@@ -14,11 +14,18 @@ from typing import Any
 
 from sciml.errors import InputError
 from sciml.symbolic.algebra.rewriting import ex_expand
-from sciml.symbolic.definite.breaks import Cell, resolved, troubles
-from sciml.symbolic.definite.confirm import AGREEMENT, NEAR, STRICT, Piece, confirmed, quadrature
-from sciml.symbolic.definite.onesided import Limit, limit, order
+from sciml.symbolic.definite.closed_form_zeros import exact, touches
+from sciml.symbolic.definite.confirmation import (
+    AGREEMENT,
+    NEAR,
+    STRICT,
+    Piece,
+    confirmed,
+    quadrature,
+)
+from sciml.symbolic.definite.discontinuities import Cell, resolved, troubles
+from sciml.symbolic.definite.limits import Limit, limit, order
 from sciml.symbolic.definite.quadrature import ERRORS
-from sciml.symbolic.definite.zeros import exact, touches
 from sciml.symbolic.expr import expression as ex
 from sciml.symbolic.expr.clock import now
 from sciml.symbolic.expr.evaluate import Program

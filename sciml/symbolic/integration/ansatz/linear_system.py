@@ -298,7 +298,7 @@ def solve(
     Raises:
         Failure: when no usable points or primes are found or the time is up.
     """
-    from sciml.symbolic.integration.ansatz.parameters import Lift
+    from sciml.symbolic.integration.ansatz.rational_reconstruction import Lift
 
     imaginary = any(k.kind == "imaginary" for k in problem.tower.kernels)
     parameters = problem.tower.parameters()
