@@ -3,7 +3,7 @@
 1. The trunk starts from scratch, frozen at random, pretrained without labels on the science's own
    examples, on those of the *other* sciences, or jointly on all of them (`MultiHead`'s mixture by
    temperature). Pretraining has the same number of steps and examples for every start.
-2. It is fine-tuned for each science's question with 0.1, 1, 10 and 100 % of its labels (for
+2. It is fine-tuned for each science's task with 0.1, 1, 10 and 100 % of its labels (for
    circuit placement: of the environment steps of reinforcement learning), with the same settings
    for every row, and measured on examples that neither training nor pretraining has seen.
 3. Beside: other objectives in pretraining, Noisy Student on top, and three sizes of the trunk with
@@ -33,7 +33,7 @@ from sciml.errors import InputError, unknown
 from sciml.files import kept, tensors
 from sciml.files.claims import settings_file
 from sciml.files.jsons import dumps
-from sciml.objectives.question import FRACTIONS, Question
+from sciml.objectives.downstream import FRACTIONS, DownstreamTask
 from sciml.paths import atomic_write
 from sciml.report import Page
 from sciml.report.markdown import of_records
@@ -111,19 +111,20 @@ def main(config: Config, out: Path) -> None:
     if len(config.sciences) < 2:
         raise InputError("transfer needs at least two sciences", where="sciences")
     began = time.monotonic()
-    questions = {}
+    tasks = {}
     for name in config.sciences:
         console.print(f"examples of {name}")
-        questions[name] = importlib.import_module(f"sciml.{name}.question").question(config.size)
+        module = importlib.import_module(f"sciml.{name}.downstream")
+        tasks[name] = module.downstream_task(config.size)
     rows = Rows(out / "metrics.jsonl")
-    compare(config, questions, rows, out)
-    found = summary(config, questions, rows.found)
+    compare(config, tasks, rows, out)
+    found = summary(config, tasks, rows.found)
     found["seconds"] = round(sum(row["cpu_seconds"] for row in rows.found))
     with atomic_write(out / "results.json") as part:
         part.write_text(dumps(found | {"rows": rows.found}, indent=1), encoding="utf-8")
     with atomic_write(out / "table.md") as part:
-        part.write_text(markdown(config, questions, found), encoding="utf-8")
-    report(config, questions, found, rows.found, out, time.monotonic() - began)
+        part.write_text(markdown(config, tasks, found), encoding="utf-8")
+    report(config, tasks, found, rows.found, out, time.monotonic() - began)
 
 
 class Rows(kept.Rows):
@@ -143,48 +144,48 @@ class Rows(kept.Rows):
 # --- starts -------------------------------------------------------------------------------------
 
 
-def compare(config: Config, questions: dict[str, Question], rows: Rows, out: Path) -> None:
+def compare(config: Config, tasks: dict[str, DownstreamTask], rows: Rows, out: Path) -> None:
     """All rows; the starts of every seed first, then what stands beside."""
 
     def add(part: str, domain: str, start: str, level: int, seed: int, dim: int = config.dims[0],
             objective: str = config.objective) -> None:  # fmt: skip
-        question = questions[domain]
+        task = tasks[domain]
         key = {"part": part, "domain": domain, "start": start, "objective": objective,
-               "dim": dim, "amount": question.amounts[level], "seed": seed}  # fmt: skip
+               "dim": dim, "amount": task.budgets[level], "seed": seed}  # fmt: skip
 
         def measure() -> float:
-            trunk, embedder = begin(config, questions, domain, start, objective, dim, seed, out)
+            trunk, embedder = begin(config, tasks, domain, start, objective, dim, seed, out)
             torch.manual_seed(1000 + seed)  # heads alike for all starts
-            answer = question.student if part == "student" else question.answer
+            answer = task.student if part == "student" else task.finetune
             assert answer is not None
             settings = replace(config.finetune, seed=seed)
             trunk.requires_grad_(start != "random frozen")
-            return answer(trunk, embedder, question.amounts[level], settings)
+            return answer(trunk, embedder, task.budgets[level], settings)
 
         rows.measured(key, measure)
 
     for seed in config.seeds:
-        for domain, question in questions.items():
-            for level in levels(question):
+        for domain, task in tasks.items():
+            for level in levels(task):
                 for start in STARTS:
                     add("starts", domain, start, level, seed)
     for seed in config.seeds:
-        for domain, question in questions.items():
+        for domain, task in tasks.items():
             middle = FRACTIONS.index(MIDDLE)
-            for level in levels(question)[:-1]:
-                if question.student is not None:
+            for level in levels(task)[:-1]:
+                if task.student is not None:
                     add("student", domain, "own", level, seed)
             for name in config.objectives:
-                if applies(name, question, config):
+                if applies(name, task, config):
                     add("objectives", domain, "own", middle, seed, objective=name)
             for dim in config.dims:
                 for start in ("scratch", "own", "joint"):
                     add("sizes", domain, start, middle, seed, dim=dim)
 
 
-def levels(question: Question) -> list[int]:
+def levels(task: DownstreamTask) -> list[int]:
     """Places in `FRACTIONS` without those that grant as few labels as one before."""
-    return [n for n, a in enumerate(question.amounts) if a not in question.amounts[:n]]
+    return [n for n, a in enumerate(task.budgets) if a not in task.budgets[:n]]
 
 
 def make_trunk(config: Config, dim: int, **more: Any) -> Any:
@@ -194,19 +195,19 @@ def make_trunk(config: Config, dim: int, **more: Any) -> Any:
 
 
 def begin(
-    config: Config, questions: dict[str, Question], domain: str, start: str, objective: str,
+    config: Config, tasks: dict[str, DownstreamTask], domain: str, start: str, objective: str,
     dim: int, seed: int, out: Path,
 ) -> tuple[Any, Any]:  # fmt: skip
     """The trunk and the science's embedder as a start leaves them."""
     torch.manual_seed(seed)
     trunk = make_trunk(config, dim)
-    fresh = {name: q.corpus.embedder(dim, config.pair_dim) for name, q in questions.items()}
+    fresh = {name: q.corpus.embedder(dim, config.pair_dim) for name, q in tasks.items()}
     if start in ("scratch", "random frozen"):
         return trunk, fresh[domain]
     sources = {
         "own": [domain],
-        "others": [name for name in questions if name != domain],
-        "joint": list(questions),
+        "others": [name for name in tasks if name != domain],
+        "joint": list(tasks),
     }[start]
     name = f"{objective}-{'-'.join(sources)}-{dim}-{seed}"
 
@@ -216,7 +217,7 @@ def begin(
         if objective == "next_token":
             learner = make_trunk(config, dim, causal=True)
             learner.load_state_dict(trunk.state_dict())
-        pretrain(config, questions, learner, parts, objective, seed, out / "pretrained" / name)
+        pretrain(config, tasks, learner, parts, objective, seed, out / "pretrained" / name)
         tensors.write(path, torch.nn.ModuleDict({"trunk": learner, **parts}).state_dict())
 
     found, _ = kept.once(out / "pretrained" / f"{name}.safetensors", tensors.read, make)
@@ -232,11 +233,11 @@ def part_of(state: dict[str, torch.Tensor], name: str) -> dict[str, torch.Tensor
 
 
 def pretrain(
-    config: Config, questions: dict[str, Question], trunk: Any, embedders: dict[str, Any],
+    config: Config, tasks: dict[str, DownstreamTask], trunk: Any, embedders: dict[str, Any],
     objective: str, seed: int, folder: Path,
 ) -> None:  # fmt: skip
     """One trunk on the unlabelled examples of one or several sciences, in place."""
-    corpora = {name: questions[name].corpus for name in embedders}
+    corpora = {name: tasks[name].corpus for name in embedders}
     build = objectives.build(OBJECTIVES[objective])
     mixture = Mixture(
         {name: build(trunk, embedders[name], augment=corpora[name].augment) for name in embedders}
@@ -249,14 +250,14 @@ def pretrain(
         title=f"{objective} on {', '.join(embedders)}", quiet=True)  # fmt: skip
 
 
-def applies(objective: str, question: Question, config: Config) -> bool:
+def applies(objective: str, task: DownstreamTask, config: Config) -> bool:
     """Whether an objective has what it needs of a science's examples and of the trunk."""
     if objective == "next_token":
         return hasattr(make_trunk(config, config.dims[0]).config, "causal")
     if objective == "simclr":
-        return question.corpus.augment is not None
+        return task.corpus.augment is not None
     if objective == "denoising":
-        corpus = question.corpus
+        corpus = task.corpus
         batch = corpus.collate([corpus.dataset[0], corpus.dataset[1]])
         return corpus.embedder(8, 4).coordinates(batch) is not None and "pos" in batch
     return True
@@ -272,21 +273,21 @@ def scores(rows: list[dict[str, Any]], **key: Any) -> list[float]:
 
 
 def summary(
-    config: Config, questions: dict[str, Question], rows: list[dict[str, Any]]
+    config: Config, tasks: dict[str, DownstreamTask], rows: list[dict[str, Any]]
 ) -> dict[str, Any]:
     """Means, spreads, differences from scratch and fitted curves, by science."""
     out: dict[str, Any] = {}
-    for domain, q in questions.items():
+    for domain, q in tasks.items():
         table, against = [], []
         for start in STARTS:
             row: dict[str, Any] = {"start": start}
             for n in levels(q):
-                key = {"domain": domain, "amount": q.amounts[n]}
+                key = {"domain": domain, "amount": q.budgets[n]}
                 mine = scores(rows, part="starts", start=start, **key)
-                row[f"{q.amounts[n]:,}"] = mean_and_spread(mine)
+                row[f"{q.budgets[n]:,}"] = mean_and_spread(mine)
                 if start != "scratch":
                     control = scores(rows, part="starts", start="scratch", **key)
-                    against.append({"start": start, q.unit: q.amounts[n]}
+                    against.append({"start": start, q.unit: q.budgets[n]}
                                    | paired(mine, control, q.better))  # fmt: skip
             table.append(row)
         by_name = {name: scores(rows, part="objectives", domain=domain, objective=name)
@@ -295,17 +296,18 @@ def summary(
                     for name, found in by_name.items() if found]  # fmt: skip
         students = []
         for n in levels(q):
-            mine = scores(rows, part="student", domain=domain, amount=q.amounts[n])
+            mine = scores(rows, part="student", domain=domain, amount=q.budgets[n])
             if mine:
                 plain = scores(rows, part="starts", domain=domain, start="own",
-                               amount=q.amounts[n])  # fmt: skip
+                               amount=q.budgets[n])  # fmt: skip
                 students.append({
-                    q.unit: q.amounts[n],
+                    q.unit: q.budgets[n],
                     "own, then fine-tuned": mean_and_spread(plain),
                     "own, then Noisy Student": mean_and_spread(mine),
                 } | paired(mine, plain, q.better))  # fmt: skip
         out[domain] = {
-            "asked": q.asked, "measure": q.measure, "better": "higher" if q.better > 0 else "lower",
+            "asked": q.question, "measure": q.measure,
+            "better": "higher" if q.better > 0 else "lower",
             "unit": q.unit, "baseline": {"method": q.baseline[0], "score": q.baseline[1]},
             "starts": table, "against_scratch": against, "objectives": compared,
             "student": students, "sizes": sizes(config, q, rows),
@@ -317,7 +319,7 @@ def summary(
                          "size": config.size}, "sciences": out}  # fmt: skip
 
 
-def sizes(config: Config, q: Question, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def sizes(config: Config, q: DownstreamTask, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Score against the trunk's parameters, and the power law error ~ parameters^-b by start.
 
     The error is what is missing to a perfect score of 1, or the cost itself.
@@ -357,7 +359,7 @@ def verdicts(found: dict[str, Any]) -> list[str]:
     return lines
 
 
-def markdown(config: Config, questions: dict[str, Question], found: dict[str, Any]) -> str:
+def markdown(config: Config, tasks: dict[str, DownstreamTask], found: dict[str, Any]) -> str:
     """table.md."""
     other = ", ".join(f"{key} {value}" for key, value in config.trunk_settings.items())
     lines = [
@@ -385,7 +387,7 @@ def markdown(config: Config, questions: dict[str, Question], found: dict[str, An
 
 
 def report(
-    config: Config, questions: dict[str, Question], found: dict[str, Any],
+    config: Config, tasks: dict[str, DownstreamTask], found: dict[str, Any],
     rows: list[dict[str, Any]], out: Path, seconds: float,
 ) -> None:  # fmt: skip
     """report.html."""
@@ -394,11 +396,11 @@ def report(
         lead="One trunk, four sciences. Every start of the trunk has the same budget and the same "
         "settings; negative transfer is printed as plainly as a gain.",
     )
-    figure, panels = axes(4.2, 3.6, columns=len(questions))
-    for axis, (domain, q) in zip(panels, questions.items(), strict=True):
+    figure, panels = axes(4.2, 3.6, columns=len(tasks))
+    for axis, (domain, q) in zip(panels, tasks.items(), strict=True):
         for number, start in enumerate(STARTS):
             by_amount = [(a, scores(rows, part="starts", domain=domain, start=start,
-                                    amount=a)) for a in dict.fromkeys(q.amounts)]  # fmt: skip
+                                    amount=a)) for a in dict.fromkeys(q.budgets)]  # fmt: skip
             x = [a for a, s in by_amount if s]
             mean = [np.mean(s) for _, s in by_amount if s]
             spread = [np.std(s) for _, s in by_amount if s]

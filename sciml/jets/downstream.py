@@ -1,4 +1,4 @@
-"""What made a jet? The question of jets to a shared trunk (`sciml.objectives.question`)."""
+"""What made a jet? The question of jets to a shared trunk (`sciml.objectives.downstream`)."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from sciml.jets.learning.baselines import BoostedTrees, observables_of
 from sciml.jets.learning.views import augment
 from sciml.jets.networks.embedder import JetEmbedder, collate
 from sciml.objectives.corpus import Corpus
-from sciml.objectives.question import Labelled, Question, amounts
+from sciml.objectives.downstream import DownstreamTask, SupervisedTask, label_budgets
 from sciml.objectives.supervised import SupervisedConfig
 
 PARTICLES = 40
 """Constituents of a jet, the hardest; enough for a comparison, and quick."""
 
 
-def question(size: float = 1.0) -> Question:
+def downstream_task(size: float = 1.0) -> DownstreamTask:
     """The classes of the shipped jets, with this share of the training jets."""
     train = JetSample.read(shipped("train"), limit=PARTICLES)
     test = JetSample.read(shipped("test"), limit=PARTICLES, classes=train.classes)
@@ -31,14 +31,14 @@ def question(size: float = 1.0) -> Question:
     corpus = Corpus("jets", train, collate, partial(JetEmbedder, features="full"), augment,
                     lengths=train.lengths)  # fmt: skip
     order = _one_of_each_first(train.y)
-    labelled = Labelled(
+    labelled = SupervisedTask(
         train, test, collate, SupervisedConfig(outputs=len(train.classes)),
         partial(mean_auc, classes=train.classes), order, augment, train.y,
     )  # fmt: skip
     trees = BoostedTrees(len(train.classes)).fit(observables_of(train), train.y)
-    return Question(
-        "jets", f"Which of {', '.join(train.classes)} made a jet?", corpus, amounts(len(train)),
-        "labelled jets", "mean AUC against QCD", 1, labelled.answer,
+    return DownstreamTask(
+        "jets", f"Which of {', '.join(train.classes)} made a jet?", corpus,
+        label_budgets(len(train)), "labelled jets", "mean AUC against QCD", 1, labelled.finetune,
         ("boosted trees, all labels", _mean_auc(trees.predict(observables_of(test)), test.y,
                                                 train.classes)),
         labelled.student,

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from sciml import trunks
-from sciml.objectives.question import FRACTIONS, Granted, Labelled, amounts
+from sciml.objectives.downstream import FRACTIONS, LabelBudget, SupervisedTask, label_budgets
 from sciml.objectives.supervised import SupervisedConfig
 from sciml.train import TrainConfig
 
@@ -18,13 +18,13 @@ SHORT = TrainConfig(steps=2, batch_size=4, lr=1e-3)
 
 
 def test_at_least_one_label_is_granted():
-    assert amounts(2000) == (2, 20, 200, 2000)
-    assert amounts(3) == (1, 1, 1, 3)
-    assert len(amounts(7)) == len(FRACTIONS)
+    assert label_budgets(2000) == (2, 20, 200, 2000)
+    assert label_budgets(3) == (1, 1, 1, 3)
+    assert len(label_budgets(7)) == len(FRACTIONS)
 
 
 def test_granted_examples_fill_a_batch_and_no_other_is_read():
-    granted = Granted(list("abcdefgh"), np.array([6, 1, 3]), batch_size=4)
+    granted = LabelBudget(list("abcdefgh"), np.array([6, 1, 3]), batch_size=4)
     assert [granted[i] for i in range(len(granted))] == ["g", "b", "d"] * 2
 
 
@@ -78,7 +78,7 @@ def labelled():
     train = Watched(jets_like(None, embedder, 40, 0))
     test = Watched(jets_like(None, embedder, 20, 1))
     classes = np.arange(40) % 2
-    return Labelled(train, test, make_dense, SupervisedConfig(outputs=2), accuracy,
+    return SupervisedTask(train, test, make_dense, SupervisedConfig(outputs=2), accuracy,
                     np.arange(40), None, classes)  # fmt: skip
 
 
@@ -91,7 +91,7 @@ def test_only_granted_labels_are_learned_from(labelled):
     trunk, embedder = small()
     settings = TrainConfig(steps=60, batch_size=8, lr=1e-2)
     before = {k: v.clone() for k, v in trunk.state_dict().items()}
-    assert labelled.answer(trunk, embedder, 6, settings) > 0.9
+    assert labelled.finetune(trunk, embedder, 6, settings) > 0.9
     assert labelled.train.read == set(range(6))
     assert any(not torch.equal(v, before[k]) for k, v in trunk.state_dict().items())
 
@@ -100,7 +100,7 @@ def test_a_frozen_trunk_stays_as_it_is(labelled):
     trunk, embedder = small()
     before = {k: v.clone() for k, v in trunk.state_dict().items()}
     trunk.requires_grad_(False)
-    labelled.answer(trunk, embedder, 6, SHORT)
+    labelled.finetune(trunk, embedder, 6, SHORT)
     for key, value in trunk.state_dict().items():
         torch.testing.assert_close(value, before[key], rtol=0, atol=0)
 
@@ -122,13 +122,13 @@ def test_a_student_never_reads_labels_that_were_not_granted(labelled):
 
 @pytest.mark.parametrize("science", SCIENCES)
 def test_each_science_asks_and_is_answered(science):
-    question = importlib.import_module(f"sciml.{science}.question").question(0.02)
-    assert question.domain == science and question.asked.endswith("?")
+    question = importlib.import_module(f"sciml.{science}.downstream").downstream_task(0.02)
+    assert question.domain == science and question.question.endswith("?")
     torch.manual_seed(0)
     trunk = trunks.build({"name": "pair_transformer", "dim": 8, "pair_dim": 4, "depth": 1,
                           "heads": 2})  # fmt: skip
     embedder = question.corpus.embedder(8, 4)
-    score = question.answer(trunk, embedder, question.amounts[0], SHORT)
+    score = question.finetune(trunk, embedder, question.budgets[0], SHORT)
     assert np.isfinite(score) and np.isfinite(question.baseline[1])
     if question.better > 0:
         assert 0 <= score <= 1

@@ -1,5 +1,5 @@
 """Where do the macros go? The question of placement to a shared trunk
-(`sciml.objectives.question`), answered by reinforcement learning in synthetic netlists."""
+(`sciml.objectives.downstream`), answered by reinforcement learning in synthetic netlists."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 
 from sciml.objectives.base import Embedder
 from sciml.objectives.corpus import Corpus
-from sciml.objectives.question import Question, amounts
+from sciml.objectives.downstream import DownstreamTask, label_budgets
 from sciml.placement.design import Design
 from sciml.placement.generate import netlist, randomised
 from sciml.placement.learning.embedder import NetlistEmbedder
@@ -38,7 +38,7 @@ def design(seed: int) -> Design:
     return netlist(replace(drawn, nets_per_node=2.0), seed)
 
 
-def question(size: float = 1.0) -> Question:
+def downstream_task(size: float = 1.0) -> DownstreamTask:
     """Synthetic designs; those that are measured on have seeds of their own."""
     designs = [design(k) for k in range(max(ENVIRONMENTS, round(64 * size)))]
     test = [design(900_000 + k) for k in range(max(2, round(16 * size)))]
@@ -51,8 +51,8 @@ def question(size: float = 1.0) -> Question:
 
     everything = ENVIRONMENTS * STEPS * max(2, round(8 * size))
     data: Corpus = corpus(designs)
-    return Question(
-        "placement", "Where do the macros of a netlist go?", data, amounts(everything),
+    return DownstreamTask(
+        "placement", "Where do the macros of a netlist go?", data, label_budgets(everything),
         "environment steps", "mean proxy cost", -1, answer,
         ("cheapest wire first", float(np.mean([greedy(d) for d in test]))),
     )  # fmt: skip

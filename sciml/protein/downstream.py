@@ -1,4 +1,4 @@
-"""Which columns touch? The question of proteins to a shared trunk (`sciml.objectives.question`).
+"""Which columns touch? The question of proteins to a shared trunk (`sciml.objectives.downstream`).
 
 Generated families; a network reads column and pair statistics of the alignment. Chains are short,
 so contacts count from a separation of 12 on.
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from sciml.objectives.corpus import Corpus
-from sciml.objectives.question import Labelled, Question, amounts
+from sciml.objectives.downstream import DownstreamTask, SupervisedTask, label_budgets
 from sciml.objectives.supervised import SupervisedConfig
 from sciml.protein.contacts.features import contact_features
 from sciml.protein.contacts.pretraining import AlignmentEmbedder, collate
@@ -24,20 +24,20 @@ SEPARATION = (12, None)
 CONTACT = 8.0
 
 
-def question(size: float = 1.0) -> Question:
+def downstream_task(size: float = 1.0) -> DownstreamTask:
     """Contacts of families made with seeds of their own."""
     train, _ = examples(max(4, round(128 * size)), seed=0)
     test, scores = examples(max(4, round(48 * size)), seed=1_000_000)
     baseline = [precision(s, e["pair_y"].numpy()) for s, e in zip(scores, test, strict=True)]
-    labelled = Labelled(
+    labelled = SupervisedTask(
         train, test, collate, SupervisedConfig(outputs=1, loss="binary", level="pair", hidden=32),
         mean_precision, np.arange(len(train)),
     )  # fmt: skip
     corpus = Corpus("families", train, collate, AlignmentEmbedder)
-    return Question(
-        "protein", "Which residues of a protein touch?", corpus, amounts(len(train)),
+    return DownstreamTask(
+        "protein", "Which residues of a protein touch?", corpus, label_budgets(len(train)),
         "labelled families", f"P@L of contacts from separation {SEPARATION[0]}", 1,
-        labelled.answer, ("mean-field couplings", float(np.mean(baseline))),
+        labelled.finetune, ("mean-field couplings", float(np.mean(baseline))),
     )  # fmt: skip
 
 

@@ -1,5 +1,5 @@
 """Which functions will the antiderivative hold? The question of symbolic mathematics to a shared
-trunk (`sciml.objectives.question`): what an ansatz for an integral has to guess."""
+trunk (`sciml.objectives.downstream`): what an ansatz for an integral has to guess."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from sciml.objectives.corpus import Corpus
+from sciml.objectives.downstream import DownstreamTask, SupervisedTask, label_budgets
 from sciml.objectives.probe import auc
-from sciml.objectives.question import Labelled, Question, amounts
 from sciml.objectives.supervised import SupervisedConfig
 from sciml.symbolic.expr import tokens as tk
 from sciml.symbolic.neural import pretraining
@@ -46,7 +46,7 @@ def collate(items: list[dict[str, Any]]) -> Any:
     return batch
 
 
-def question(size: float = 1.0) -> Question:
+def downstream_task(size: float = 1.0) -> DownstreamTask:
     """Generated integrals; those that are measured on are not among those learned from."""
     shares = {"bwd": 0.6, "ibp": 0.4}
     test = Pairs.draw(shares, max(50, round(600 * size)), 1000, LONGEST)
@@ -59,7 +59,7 @@ def question(size: float = 1.0) -> Question:
     learned, measured = Integrands(train, functions), Integrands(test, functions)
     # The generators wrote kind after kind.
     order = np.random.default_rng(0).permutation(len(train))
-    labelled = Labelled(
+    labelled = SupervisedTask(
         learned, measured, collate, SupervisedConfig(outputs=len(functions), loss="binary"),
         lambda outputs, batches: mean_auc(torch.cat(outputs), torch.cat([b.y for b in batches])),
         order,
@@ -68,11 +68,11 @@ def question(size: float = 1.0) -> Question:
                           for i in range(len(test))])  # fmt: skip
     truth = torch.stack([measured[i]["y"] for i in range(len(test))])
     names = ", ".join(vb.WORDS[f] for f in functions)
-    return Question(
+    return DownstreamTask(
         "symbolic", f"Which of {names} will the antiderivative hold?",
         Corpus("integrands", learned, collate, TokenEmbedder, vocabulary=len(vb.WORDS)),
-        amounts(len(train)), "solved integrals", "mean AUC over functions", 1, labelled.answer,
-        ("those in the integrand", mean_auc(there, truth)),
+        label_budgets(len(train)), "solved integrals", "mean AUC over functions", 1,
+        labelled.finetune, ("those in the integrand", mean_auc(there, truth)),
     )  # fmt: skip
 
 

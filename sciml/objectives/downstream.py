@@ -1,8 +1,8 @@
 """What a science asks of a shared trunk: examples without labels, a task, and a score.
 
 `sciml run transfer` compares ways to start a trunk by the answers. Each domain has
-`sciml/<domain>/question.py` with `question(size) -> Question`. Three of the questions are
-supervised (`Labelled`); circuit placement is answered by reinforcement learning.
+`sciml/<domain>/question.py` with `question(size) -> DownstreamTask`. Three of the questions are
+supervised (`SupervisedTask`); circuit placement is answered by reinforcement learning.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ FRACTIONS = (0.001, 0.01, 0.1, 1.0)
 """Shares of the labels (for a placer, of the environment steps) that are granted."""
 
 
-class Answer(Protocol):
+class FineTune(Protocol):
     """Fine-tune in place with `amount` labels; the score on examples that nothing has seen. A
     trunk without gradients stays as it is: embedder and head alone are trained."""
 
@@ -46,32 +46,32 @@ class Answer(Protocol):
 
 
 @dataclass(frozen=True)
-class Question:
+class DownstreamTask:
     """One science's question.
 
     Attributes:
         domain: its name.
-        asked: a sentence.
+        question: a sentence.
         corpus: training examples for pretraining; objectives do not look at labels.
-        amounts: labels, or environment steps, for each of `FRACTIONS`.
-        unit: what `amounts` counts.
+        budgets: labels, or environment steps, for each of `FRACTIONS`.
+        unit: what `budgets` counts.
         measure: name of the score.
         better: +1 if a higher score is better, -1 if a lower one is.
-        answer: see `Answer`.
+        finetune: see `FineTune`.
         baseline: (name, score on the same test examples) of a method without a network.
         student: Noisy Student instead of plain fine-tuning; None where there are no classes.
     """
 
     domain: str
-    asked: str
+    question: str
     corpus: Corpus
-    amounts: tuple[int, ...]
+    budgets: tuple[int, ...]
     unit: str
     measure: str
     better: int
-    answer: Answer
+    finetune: FineTune
     baseline: tuple[str, float]
-    student: Answer | None = None
+    student: FineTune | None = None
 
 
 MOST_UNLABELLED = 2000
@@ -80,13 +80,13 @@ AT_ONCE = 64
 """Examples of a batch that is measured."""
 
 
-def amounts(count: int) -> tuple[int, ...]:
+def label_budgets(count: int) -> tuple[int, ...]:
     """`count` times each of `FRACTIONS`, at least one."""
     return tuple(max(1, round(count * fraction)) for fraction in FRACTIONS)
 
 
 @dataclass(frozen=True)
-class Labelled:
+class SupervisedTask:
     """A supervised question.
 
     Attributes:
@@ -108,10 +108,10 @@ class Labelled:
     augment: Callable[[Any], Any] | None = None
     classes: np.ndarray | None = None
 
-    def answer(self, trunk: Trunk, embedder: Embedder, amount: int, train: TrainConfig) -> float:
-        """See `Answer`."""
+    def finetune(self, trunk: Trunk, embedder: Embedder, amount: int, train: TrainConfig) -> float:
+        """See `FineTune`."""
         model = Supervised(trunk, embedder, self.config)
-        granted = Granted(self.train, self.order[:amount], train.batch_size)
+        granted = LabelBudget(self.train, self.order[:amount], train.batch_size)
         self._fit(model, granted, train, self.collate)
         return self.measure(model)
 
@@ -126,7 +126,7 @@ class Labelled:
             return Supervised(*parts, self.config, augment=noise)
 
         def learn(model: Any, data: Joined, generation: int) -> Any:
-            filled = Granted(data, np.arange(len(data)), train.batch_size)
+            filled = LabelBudget(data, np.arange(len(data)), train.batch_size)
             self._fit(model, filled, train, collate_labelled(self.collate))
             return model
 
@@ -177,7 +177,7 @@ class Labelled:
             fit(model, examples, settings, out=Path(folder), collate=collate, quiet=True)
 
 
-class Granted(Sequence[Any]):
+class LabelBudget(Sequence[Any]):
     """The examples whose labels are granted, repeated until they fill a batch."""
 
     def __init__(self, dataset: Examples, chosen: np.ndarray, batch_size: int) -> None:
