@@ -127,10 +127,10 @@ def ours(f: Expr, beam: int = 0, rules: bool = True) -> Expr | None:
 def _network(beam: int) -> Any:
     import torch
 
-    from sciml.symbolic.neural.model import proposer
+    from sciml.symbolic.neural.candidates import antiderivatives
 
     torch.set_num_threads(1)  # a process with more could not be forked
-    return proposer("integrate-small", beam=beam)
+    return antiderivatives("integrate-small", beam=beam)
 
 
 def by_sympy(f: Expr) -> Expr | None:

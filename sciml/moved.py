@@ -31,7 +31,7 @@ RENAMED = {
     "placement": {
         "kernels": "cost.proxy_kernels",
         "question": "downstream",
-        "search": "learning.tree_search",
+        "search": "learning.macro_search",
     },
     "protein": {
         "alignment_io": "io.alignment_files",
@@ -83,6 +83,8 @@ RENAMED = {
         "ode.pieces": "ode.absolute_values",
         "ode.substitution": "ode.point_transformations",
         "ode.variable": "ode.change_of_variable",
+        "neural.refit": "neural.coefficients",
+        "refit": "neural.coefficients",
         "ode_api": "ode.api",
         "ode_branches": "ode.singular_solutions",
         "ode_check": "ode.checking",

@@ -122,9 +122,9 @@ def _integrate(job: IntegrateJob, send: Send) -> dict[str, Any]:
 
     def propose(g: Expr, name: str) -> Iterator[tuple[Expr, str]]:
         # torch is loaded only where the rules failed
-        from sciml.symbolic.neural.model import proposer
+        from sciml.symbolic.neural.candidates import antiderivatives
 
-        yield from proposer(str(job.model), beam=job.beam)(g, name)
+        yield from antiderivatives(str(job.model), beam=job.beam)(g, name)
 
     def message(found: Found, checked: Check) -> dict[str, Any]:
         return {"answer": dump(found.answer), "method": found.method, **_as_message(checked)}

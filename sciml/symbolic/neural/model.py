@@ -1,19 +1,17 @@
-"""The network: an encoder-decoder on the Sequence trunk that writes answers as prefix tokens.
+"""The encoder-decoder of Lample & Charton (2020) on the Sequence trunk: problem to answer as prefix
+tokens.
 
-The source is a task token and the problem's tokens with their places in the tree; the answer is
-decoded by beam search under the grammar of expressions, so that every hypothesis parses. What it
-proposes is verified like everything else.
+The source is a task token and the problem's tokens with their positions in the expression tree; the
+answer is decoded by beam search under the grammar of expressions, so that every hypothesis parses.
+Nothing it writes is an answer before it has been verified (see `candidates`).
 """
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
 from collections.abc import Sequence as Items
 from dataclasses import dataclass, field
-from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -22,11 +20,11 @@ from torch.nn import functional as F
 from sciml.config import Range, from_dict, to_dict
 from sciml.errors import InputError
 from sciml.nn.tree import prefix_paths
-from sciml.symbolic.expr import expression as ex
 from sciml.symbolic.expr.expression import Expr, TooLarge, Undefined
 from sciml.symbolic.neural import vocabulary as vb
 from sciml.trunks.sequence import Sequence, SequenceConfig
-from sciml.weights import files, loading
+from sciml.weights import loading
+from sciml.weights.pretrained import Pretrained
 
 
 def _trunk() -> SequenceConfig:
@@ -43,7 +41,7 @@ class ModelConfig:
     trunk: SequenceConfig = field(default_factory=_trunk)
     """The encoder-decoder."""
     depth: Annotated[int, Range(min=1, max=256)] = 12
-    """Levels of the tree that positions tell apart."""
+    """Levels of the tree that the positions encode."""
     max_source: Annotated[int, Range(min=8, max=8192)] = 256
     """Longest problem [tokens]."""
     max_answer: Annotated[int, Range(min=8, max=8192)] = 128
@@ -74,8 +72,11 @@ def collate(pairs: Items[tuple[Items[int], Items[int]]]) -> Batch:
     return Batch(padded([p[0] for p in pairs]), padded([p[1] for p in pairs]))
 
 
-class Seq2Seq(nn.Module):
-    """Problem to answer; `forward(batch)` gives the loss that `sciml.train.fit` wants."""
+class Seq2Seq(Pretrained, nn.Module):
+    """Problem to answer; `forward(batch)` gives the loss that `sciml.train.fit` minimises."""
+
+    ENTRY: ClassVar[str] = "sciml"
+    KIND: ClassVar[str] = "symbolic model"
 
     def __init__(self, config: ModelConfig | None = None) -> None:
         super().__init__()
@@ -87,7 +88,7 @@ class Seq2Seq(nn.Module):
         self.arity: Tensor
 
     def paths(self, ids: Tensor) -> Tensor:
-        """[B, N, depth] places in the tree."""
+        """[B, N, depth] positions in the tree."""
         return prefix_paths(ids, self.arity, self.config.depth)
 
     def encode(self, source: Tensor) -> Any:
@@ -97,17 +98,17 @@ class Seq2Seq(nn.Module):
     def logits(self, batch: Batch) -> Tensor:
         """[B, T, V] teacher-forced logits of each target token."""
         start = torch.full_like(batch.target[:, :1], vb.START)
-        before = torch.cat([start, batch.target[:, :-1]], 1)
-        return self.trunk.decode(before, self.encode(batch.source))
+        shifted = torch.cat([start, batch.target[:, :-1]], 1)
+        return self.trunk.decode(shifted, self.encode(batch.source))
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """Mean cross-entropy of the target tokens."""
-        known = batch.target != vb.PAD
-        logits = self.logits(batch)[known]
-        target = batch.target[known]
+        mask = batch.target != vb.PAD
+        logits = self.logits(batch)[mask]
+        target = batch.target[mask]
         loss = F.cross_entropy(logits.float(), target, label_smoothing=self.config.smoothing)
         hits = (logits.argmax(-1) == target).float().mean()
-        return {"loss": loss, "count": known.sum(), "accuracy": hits.detach()}
+        return {"loss": loss, "count": mask.sum(), "accuracy": hits.detach()}
 
     # ------------------------------------------------------------------ use
     def source_ids(self, problem: Expr, task: str = "integrate") -> list[int]:
@@ -127,91 +128,47 @@ class Seq2Seq(nn.Module):
     def propose(
         self, problems: Items[Expr], beam: int = 10, task: str = "integrate"
     ) -> list[list[Expr]]:
-        """The answers of the beam for each problem, best first."""
+        """Answers of the beam search for each problem, best first.
+
+        Args:
+            problems: integrands in x, or residuals of equations in x, y, y', y''.
+            beam: hypotheses per problem.
+            task: "integrate", "ode1" or "ode2".
+
+        Raises:
+            InputError: see `source_ids`.
+        """
         self.eval()
         sources = [self.source_ids(p, task) for p in problems]
         batch = collate([(s, [vb.END]) for s in sources]).to(self.arity.device)
         memory = self.encode(batch.source)
         variables = ("x",) if task == "integrate" else ("x", "c1", "c2")
-        found = self.trunk.beam_search(
+        hypotheses = self.trunk.beam_search(
             memory, beam, self.config.max_answer, vb.ExpressionGrammar(variables)
         )
-        out = []
+        proposals = []
         for i in range(len(problems)):
             answers: dict[Expr, None] = {}
-            for sequence in found.lists(i):
+            for sequence in hypotheses.lists(i):
                 try:
                     answers[vb.expression(sequence)] = None
                 except (InputError, TooLarge, Undefined):
                     continue
-            out.append(list(answers))
-        return out
+            proposals.append(list(answers))
+        return proposals
 
     # ------------------------------------------------------------------ disk
-    def save(self, path: str | os.PathLike[str], *, half: bool = False) -> Path:
-        """Write `path` (safetensors) with the configuration in its header.
-
-        Args:
-            half: store bfloat16, half the size.
-        """
-        described = {"kind": "symbolic", "config": to_dict(self.config)}
-        return files.write(path, self.state_dict(), "sciml", described, half=half)
+    def describe(self) -> dict[str, Any]:
+        return {"kind": "symbolic", "config": to_dict(self.config)}
 
     @classmethod
-    def from_pretrained(cls, path: str | os.PathLike[str]) -> Seq2Seq:
-        """Read what `save` wrote, or a shipped model by its name.
-
-        Raises:
-            InputError: for a file that is not such a model.
-        """
-        described, state, file = files.read(path, "sciml", "symbolic model")
-        if described.get("kind") != "symbolic":
-            held = str(described.get("kind"))[:60]
-            raise InputError(f"holds no symbolic model but {held}", where=file)
-        config = from_dict(ModelConfig, described.get("config", {}), where=str(file))
-        model = loading.build(lambda: cls(config), state, where=file)
-        loading.load_state(model, state, where=file)
+    def restore(
+        cls, description: dict[str, Any], tensors: dict[str, Tensor], path: Path, **options: Any
+    ) -> Seq2Seq:
+        if description.get("kind") != "symbolic":
+            held = str(description.get("kind"))[:60]
+            raise InputError(f"holds no symbolic model but {held}", where=path)
+        config = from_dict(ModelConfig, description.get("config", {}), where=str(path))
+        model = loading.build(lambda: cls(config), tensors, where=path)
+        loading.load_state(model, tensors, where=path)
         return model.eval()
-
-
-@lru_cache(maxsize=2)
-def _loaded(path: str) -> Seq2Seq:
-    torch.set_num_threads(1)
-    return Seq2Seq.from_pretrained(path)
-
-
-def solutions(path: str, residual: Expr, x: str, y: str, order: int, beam: int = 10) -> list[Expr]:
-    """The beam's solutions y(x; c1, c2) of residual = 0, best first; none of an equation that the
-    model cannot read."""
-    names = {x: "x", **{y + "'" * k: "y" + "'" * k for k in range(order + 1)}}
-    there = {ex.symbol(old): ex.symbol(new) for old, new in names.items()}
-    try:
-        asked = ex.substitute(residual, there)
-        found = _loaded(path).propose([asked], beam, f"ode{order}")[0]
-    except (InputError, TooLarge, Undefined):
-        return []
-    return [ex.substitute(answer, {ex.symbol("x"): ex.symbol(x)}) for answer in found]
-
-
-def proposer(path: str, beam: int = 10) -> Any:
-    """A source of guesses for `search.Search`: the model's beam on the problem in `x`, first as it
-    is written, then with the coefficients of its terms solved for (`refit`)."""
-    from sciml.symbolic.neural.refit import refitted
-
-    def propose(f: Expr, x: str) -> Iterator[tuple[Expr, str]]:
-        named = ex.symbol("x")
-
-        def back(answer: Expr) -> Expr:
-            return ex.substitute(answer, {named: ex.symbol(x)}) if x != "x" else answer
-
-        try:
-            problem = ex.substitute(f, {ex.symbol(x): named}) if x != "x" else f
-            answers = _loaded(path).propose([problem], beam)[0]
-        except (InputError, TooLarge, Undefined):
-            return
-        for rank, answer in enumerate(answers, 1):
-            yield back(answer), f"neural, hypothesis {rank}"
-        for answer, how in refitted(problem, answers, "x"):
-            yield back(answer), f"neural, {how}"
-
-    return propose

@@ -44,4 +44,4 @@ def model_path(model: str | os.PathLike[str] | None, task: Task) -> str | None:
 def _check(path: str, written: int) -> None:
     from sciml.symbolic.neural.model import Seq2Seq
 
-    Seq2Seq.from_pretrained(path)
+    Seq2Seq.from_pretrained(path, device="cpu")

@@ -12,10 +12,11 @@ from sciml.symbolic.ode.tools import Proposal
 
 def guesses(residual: Expr, x: str, y: str, order: int, job: DsolveJob) -> Iterator[Proposal]:
     """Solutions that a network proposes."""
-    from sciml.symbolic.neural.model import solutions  # torch is loaded only where the rules failed
+    # torch is loaded only where the rules failed
+    from sciml.symbolic.neural.candidates import ode_solutions
 
-    found = solutions(str(job.model), residual, x, y, order, job.beam)
-    for number, answer in enumerate(found, 1):
+    answers = ode_solutions(str(job.model), residual, x, y, order, job.beam)
+    for number, answer in enumerate(answers, 1):
         yield "explicit", answer, f"neural, hypothesis {number}"
 
 

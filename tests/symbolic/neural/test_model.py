@@ -11,7 +11,8 @@ import torch
 from sciml.errors import InputError
 from sciml.symbolic.expr.parser import parse
 from sciml.symbolic.neural import vocabulary as vb
-from sciml.symbolic.neural.model import ModelConfig, Seq2Seq, collate, proposer
+from sciml.symbolic.neural.candidates import antiderivatives
+from sciml.symbolic.neural.model import ModelConfig, Seq2Seq, collate
 from sciml.symbolic.neural.official import SymbolicMathematics, from_symbolicmathematics
 from sciml.trunks.sequence import SequenceConfig
 
@@ -54,7 +55,7 @@ def test_it_learns_and_survives_the_disk(tmp_path: Path) -> None:
     file = model.save(tmp_path / "m")
     again = Seq2Seq.from_pretrained(file)
     assert torch.equal(again.logits(batch), model.eval().logits(batch))
-    answer, method = next(iter(proposer(str(file), 2)(parse("cos(t)"), "t")))
+    answer, method = next(iter(antiderivatives(str(file), 2)(parse("cos(t)"), "t")))
     assert answer is parse("sin(t)") and "neural" in method
     (tmp_path / "bad.safetensors").write_bytes(b"nothing")
     with pytest.raises(InputError):

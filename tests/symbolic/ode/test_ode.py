@@ -112,7 +112,7 @@ def test_a_network_proposes_where_the_rules_fail(monkeypatch):
     from sciml.symbolic.expr.parser import Unknown
     from sciml.symbolic.expr.wire import load
     from sciml.symbolic.jobs import DsolveJob
-    from sciml.symbolic.neural import model
+    from sciml.symbolic.neural import candidates
     from sciml.symbolic.ode import solver
 
     asked = []
@@ -122,7 +122,7 @@ def test_a_network_proposes_where_the_rules_fail(monkeypatch):
             asked.append((str(problems[0]), beam, task))
             return [[parse("c1*exp(2*x)"), parse("c1*exp(x)")]]
 
-    monkeypatch.setattr(model, "_loaded", lambda path: Network())
+    monkeypatch.setattr(candidates, "_model", lambda path: Network())
     job = DsolveJob(parse("u' - u", unknown=Unknown("u", "t")), "t", 5.0, "anything", False, 7,
                     function="u", sympy=False)  # fmt: skip
     found = solver.solve_job(job, lambda message: None)

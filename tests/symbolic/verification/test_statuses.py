@@ -16,7 +16,7 @@ from sciml.symbolic import integrate, verify, worker_process
 from sciml.symbolic.expr.expression import Expr
 from sciml.symbolic.expr.parser import parse
 from sciml.symbolic.jobs import IntegrateJob, Job
-from sciml.symbolic.neural import model
+from sciml.symbolic.neural import candidates
 from sciml.symbolic.ode.api import OdeResult
 from sciml.symbolic.verification.result import PROOFS, STATUSES, Result
 
@@ -59,13 +59,13 @@ class _Guessing:
 
 @pytest.fixture
 def guess(monkeypatch: pytest.MonkeyPatch) -> _Guessing:
-    def proposer(path: str, beam: int) -> Any:
+    def antiderivatives(path: str, beam: int) -> Any:
         def propose(f: Expr, x: str) -> Iterator[tuple[Expr, str]]:
             yield parse(WRONG), "neural, hypothesis 1"
 
         return propose
 
-    monkeypatch.setattr(model, "proposer", proposer)
+    monkeypatch.setattr(candidates, "antiderivatives", antiderivatives)
     return _Guessing()
 
 

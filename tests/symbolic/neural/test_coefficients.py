@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sciml.symbolic.expr.parser import parse
-from sciml.symbolic.neural.refit import combination, refitted, terms
+from sciml.symbolic.neural.coefficients import combination, refitted, terms
 from sciml.symbolic.verification.checking import check
 
 
