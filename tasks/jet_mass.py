@@ -25,14 +25,15 @@ from sciml.files.jsons import dumps
 from sciml.jets import plots
 from sciml.jets.data.io import create
 from sciml.jets.data.sample import JetSample, train_and_test
-from sciml.jets.networks import regression, starts
-from sciml.jets.networks.classifier import TrunkNetwork
-from sciml.jets.networks.embedder import FeatureSet, collate
+from sciml.jets.networks import regression
+from sciml.jets.networks.classifier import TrunkNetwork, default_trunk
+from sciml.jets.networks.embedder import FeatureSet, JetEmbedder, collate
 from sciml.jets.tagger import JetTagger
 from sciml.paths import atomic_write
 from sciml.report import Page, literal
 from sciml.train import TrainConfig, fit
 from sciml.trunks.pair_transformer import PairTransformerConfig
+from sciml.trunks.start import Start
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ class Config:
     """One set of initial weights and one training order a seed."""
     features: FeatureSet = "full"
     """Particle features: full (17), kinpid (without tracks) or kin (kinematics alone)."""
-    trunk: PairTransformerConfig = field(default_factory=starts.usual)
+    trunk: PairTransformerConfig = field(default_factory=default_trunk)
     """The network; `class_depth` 0 pools, > 0 asks a class token."""
     start: Annotated[str, own.CODE] = ""
     """Instead of `trunk`: another one's name or your own (my_trunk.py:MyTrunk, which runs that
@@ -114,12 +115,7 @@ def learn(
 ) -> tuple[JetTagger, list[dict[str, Any]]]:
     """A network trained on the masses of jets, and its training history."""
     torch.manual_seed(seed)
-    if folder_of_start := starts.saved(config.start):
-        known = starts.load(folder_of_start, config.features, config.own_trunk)
-        trunk, embedder = known.trunk, known.embedder
-    else:
-        start = (config.start, config.features, config.own_trunk)
-        trunk, embedder = starts.fresh(config.trunk, *start)
+    trunk, embedder = start_of(config).begin()
     objective: Any = regression.MassRegression(trunk, embedder, config.quantiles)
     data = regression.MassSample(train, train.column(config.target))
     found = fit(
@@ -129,6 +125,12 @@ def learn(
     network = TrunkNetwork(embedder, trunk, objective.head)
     tagger = JetTagger(network, regression.names(config.quantiles), answer="mass")
     return tagger.cpu().eval(), found.history
+
+
+def start_of(config: Config) -> Start:
+    """Where the network starts from."""
+    features = {"features": config.features}
+    return Start("jets", JetEmbedder, config.trunk, config.start, config.own_trunk, features)
 
 
 def report(
@@ -141,6 +143,7 @@ def report(
         lead=f"{literal(config.target)} of {len(truth)} jets from their constituents, learned from "
         f"{learned} others; {len(config.seeds)} seeds.",
     )
+    page.text(f"Started from: {literal(str(start_of(config)))}.")
     page.table(rows, "Resolution: half the central 68 % of predicted / true - 1. Coverage: share "
                "of jets below each quantile, which should be the number in its name.")  # fmt: skip
     page.figure(plots.mass_response(predicted, truth), "Seed of the first row.")

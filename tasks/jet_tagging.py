@@ -44,9 +44,8 @@ from sciml.jets.learning.attribution import occlusion
 from sciml.jets.learning.baselines import BoostedTrees, observables_of
 from sciml.jets.learning.decorrelation import Decorrelated, invariant_mass
 from sciml.jets.learning.student import student
-from sciml.jets.networks import starts
-from sciml.jets.networks.classifier import TrunkNetwork
-from sciml.jets.networks.embedder import FeatureSet, collate, raw_batch
+from sciml.jets.networks.classifier import TrunkNetwork, default_trunk
+from sciml.jets.networks.embedder import FeatureSet, JetEmbedder, collate, raw_batch
 from sciml.jets.tagger import JetTagger
 from sciml.objectives.probe import fit_head
 from sciml.objectives.supervised import Supervised, SupervisedConfig
@@ -55,6 +54,7 @@ from sciml.report import Page, literal
 from sciml.report import plots as shared_plots
 from sciml.train import TrainConfig, fit
 from sciml.trunks.pair_transformer import PairTransformerConfig
+from sciml.trunks.start import Start
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ class Config:
     """Weight of the distance correlation between background score and jet mass; 0 = none."""
     calibrate: Annotated[float, Range(min=0, max=0.5)] = 0.0
     """Share of the labelled jets kept out of training to fit the temperature; 0 = no fit."""
-    trunk: PairTransformerConfig = field(default_factory=starts.usual)
+    trunk: PairTransformerConfig = field(default_factory=default_trunk)
     """The network of pretraining and tagging; `class_depth` 0 pools, > 0 asks a class token."""
     start: Annotated[str, own.CODE] = ""
     """Instead of `trunk`: another one's name or your own (my_trunk.py:MyTrunk, which runs that
@@ -222,8 +222,8 @@ class Further:
 
 def pretrain(config: Config, train: JetSample, further: Further | None, out: Path) -> Any:
     """The trunk and its embedder, trained on all jets to learn from, without their labels."""
-    if folder := starts.saved(config.start):
-        return starts.load(folder, config.features, config.own_trunk)
+    if start_of(config).folder:
+        return start_of(config).load()
     torch.manual_seed(config.seed)
     objective = objectives.build(config.objective)(*network_parts(config), augment=views.augment)
     settings = replace(config.pretrain, seed=config.seed)
@@ -297,7 +297,13 @@ def network_parts(config: Config, start: Any = None) -> tuple[Any, Any]:
     """A trunk and its embedder: fresh ones, or copies of the pretrained ones."""
     if start is not None:
         return copy.deepcopy(start.trunk), copy.deepcopy(start.embedder)
-    return starts.fresh(config.trunk, config.start, config.features, config.own_trunk)
+    return start_of(config).fresh()
+
+
+def start_of(config: Config) -> Start:
+    """Where the network starts from."""
+    features = {"features": config.features}
+    return Start("jets", JetEmbedder, config.trunk, config.start, config.own_trunk, features)
 
 
 @dataclass
@@ -360,6 +366,8 @@ def report(
         f"{len(config.seeds)} seeds (labels drawn, weights, order).",
     )
     page.text(verdict(rows, sizes, methods))
+    if config.pretraining and config.start:
+        page.text(f"Started from: {literal(str(start_of(config)))}.")
     if len(sizes) > 1 or len(methods) > 1:
         page.heading("Score against labels")
         figure, axis = shared_plots.axes()

@@ -38,8 +38,7 @@ DTYPES = (torch.float64, torch.float16, torch.bfloat16, torch.int64, torch.int8,
 
 def sources(folder: Path) -> dict[str, tuple[Path, Callable[[Path], Any]]]:
     """Name -> (a good file, its loader), for every loader of weights."""
-    from sciml.jets.networks import starts
-    from sciml.jets.networks.classifier import WeaverNetwork
+    from sciml.jets.networks.classifier import WeaverNetwork, default_trunk
     from sciml.jets.networks.embedder import JetEmbedder
     from sciml.jets.networks.particle_net import ParticleNet, ParticleNetConfig
     from sciml.jets.networks.particle_transformer import ParTConfig, ParticleTransformer
@@ -59,6 +58,7 @@ def sources(folder: Path) -> dict[str, tuple[Path, Callable[[Path], Any]]]:
     from sciml.symbolic.neural.skeletons import SkeletonConfig, SkeletonModel
     from sciml.trunks.message_passing import MessagePassingConfig
     from sciml.trunks.pair_transformer import PairTransformerConfig
+    from sciml.trunks.start import Start
 
     found: dict[str, tuple[Path, Callable[[Path], Any]]] = {}
 
@@ -82,7 +82,12 @@ def sources(folder: Path) -> dict[str, tuple[Path, Callable[[Path], Any]]]:
     start = folder / "start"
     trunks.save(trunks.build("lorentz", dim=8, depth=1), start / "trunk")
     tensors.write(start / "embedder.safetensors", JetEmbedder(8, 0, "kin").state_dict())
-    found["embedder"] = (start / "embedder.safetensors", lambda p: starts.load(p.parent, "kin"))
+    found["embedder"] = (
+        start / "embedder.safetensors",
+        lambda p: Start(
+            "jets", JetEmbedder, default_trunk(), str(p.parent), settings={"features": "kin"}
+        ).load(),
+    )
     small = PairTransformerConfig(dim=8, pair_dim=8, depth=1, heads=2, pair_update="triangle")
     contacts = ContactConfig(pair_dim=8, convolutions=2, trunk=small)
     nets = [ContactNet(contacts), ContactNet(contacts)]

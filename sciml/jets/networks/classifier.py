@@ -16,6 +16,17 @@ if TYPE_CHECKING:
 
     from sciml.jets.networks.embedder import JetEmbedder
     from sciml.trunks.base import Trunk
+    from sciml.trunks.pair_transformer import PairTransformerConfig
+
+
+def default_trunk() -> PairTransformerConfig:
+    """The trunk of the recipes for jets: 0.2M parameters."""
+    from sciml.trunks.pair_transformer import PairTransformerConfig
+
+    return PairTransformerConfig(
+        dim=64, pair_dim=4, depth=3, heads=4, bias_hidden=32, symmetric_pairs=True,
+        class_depth=1, dropout=0.1,
+    )  # fmt: skip
 
 
 class TrunkNetwork(nn.Module):

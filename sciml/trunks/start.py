@@ -1,0 +1,251 @@
+"""Where a network starts from: a fresh trunk, another one by name, or what pretraining wrote.
+
+A recipe's `start` is empty (the trunk of its own settings), the name or import path of another
+trunk, or the folder that `sciml run pretrain --out FOLDER` wrote:
+
+    FOLDER/trunk/                            the trunk (`sciml.trunks.save`)
+    FOLDER/embedder.safetensors              the embedder of its science, or
+    FOLDER/embedders/SCIENCE.safetensors     one for each science that it learned from jointly
+    FOLDER/pretrained.json                   what it was pretrained on, for people
+
+The header of an embedder's file says of which science it is and which settings rebuild it. A folder
+brings no code: where its trunk is one of your own, `own_trunk` names that again.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from torch import Tensor, nn
+
+from sciml import trunks
+from sciml.errors import InputError
+from sciml.files import tensors
+from sciml.trunks.base import Trunk, TrunkConfig, load_state
+from sciml.weights import loading
+
+ENTRY = "embedder"
+"""Entry of the header of an embedder's file: {"science": ..., settings}."""
+ONE, SEVERAL, FACTS = "embedder.safetensors", "embedders", "pretrained.json"
+MAX_FACTS = 1 << 20
+"""Longest description that is read [bytes]."""
+
+
+class Parts(NamedTuple):
+    """A trunk and the embedder of a science for it."""
+
+    trunk: Trunk
+    embedder: Any
+
+
+@dataclass(frozen=True)
+class Start:
+    """What a recipe's network starts from.
+
+    Attributes:
+        science: jets, protein, symbolic or placement; whose embedder is needed.
+        embedder: widths of a trunk (dim, pair_dim) and settings -> a fresh embedder.
+        usual: settings of the recipe's own trunk; another one by name takes its `dim` and
+            `pair_dim`, a pretrained one has its own.
+        name: the recipe's `start`; see the module.
+        own_trunk: the trunk of your own in the folder `name`.
+        settings: of the embedder; those of a pretrained one must be the same.
+    """
+
+    science: str
+    embedder: Callable[..., nn.Module]
+    usual: TrunkConfig
+    name: str = ""
+    own_trunk: str = ""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.own_trunk and self.folder is None:
+            raise InputError(
+                "`own_trunk` belongs to a folder in `start`: name a fresh trunk by `start`"
+            )
+
+    @property
+    def folder(self) -> Path | None:
+        """The folder of an earlier `sciml run pretrain`, if `name` is a folder."""
+        path = Path(self.name)
+        if not self.name or not path.is_dir():
+            return None
+        return path if holds_trunk(path) or self.name not in trunks.names() else None
+
+    def fresh(self) -> Parts:
+        """Random weights, in the sizes that `load` gives them.
+
+        Raises:
+            InputError: no such trunk, or a folder that cannot be used.
+        """
+        settings = dict(self.settings)
+        if self.folder is not None:
+            pretrained = self._trunk(self.folder)
+            trunk = type(pretrained)(pretrained.config)
+            settings |= self._file(self.folder).settings
+        elif self.name:
+            size = {"dim": self.usual.dim, "pair_dim": self.usual.pair_dim}
+            trunk = trunks.build({"name": self.name, **size})
+        else:
+            trunk = trunks.build(self.usual)
+        return Parts(trunk, self.embedder(trunk.dim, trunk.pair_dim, **settings))
+
+    def load(self) -> Parts:
+        """The pretrained weights.
+
+        Raises:
+            InputError: `name` is no folder, holds no trunk, no embedder of this science, or one
+                that reads other features.
+        """
+        if self.folder is None:
+            raise InputError("is no folder of `sciml run pretrain`", where=self.name)
+        trunk = self._trunk(self.folder)
+        file = self._file(self.folder)
+        settings = {**self.settings, **file.settings}
+        try:
+            embedder = loading.build(
+                lambda: self.embedder(trunk.dim, trunk.pair_dim, **settings),
+                file.state, where=file.path,
+            )  # fmt: skip
+            load_state(embedder, file.state)
+        except InputError as error:
+            shown = "".join(f" with {key} {value!r}" for key, value in self.settings.items())
+            raise InputError(
+                f"does not hold an embedder of {self.science}{shown} for this trunk ({error})",
+                where=file.path, hint=f"Pretrain on {self.science} with the same settings",
+            ) from error  # fmt: skip
+        return Parts(trunk, embedder)
+
+    def begin(self) -> Parts:
+        """The pretrained weights where there are any, else fresh ones."""
+        return self.fresh() if self.folder is None else self.load()
+
+    def __str__(self) -> str:
+        """For a report: "pair_transformer, pretrained by masked on jets.root (runs/mine)"."""
+        if self.folder is not None:
+            return provenance(self.folder)
+        return f"{self.name or trunks.name_of(type(self.usual).trunk())} with random weights"
+
+    def _trunk(self, folder: Path) -> Trunk:
+        if not holds_trunk(folder):
+            names = sorted(path.name for path in folder.iterdir())[:5]
+            raise InputError(
+                f"holds no trunk, but {', '.join(names) or 'nothing'}", where=folder,
+                hint="`start` is a trunk's name or the --out of `sciml run pretrain`",
+            )  # fmt: skip
+        return trunks.load(folder / "trunk", self.own_trunk or None)
+
+    def _file(self, folder: Path) -> EmbedderFile:
+        """The embedder of this science, with the settings that the recipe asks for."""
+        files = embedders(folder)
+        if not files:
+            raise InputError("holds a trunk without an embedder", where=folder,
+                             hint="`sciml run pretrain` writes both")  # fmt: skip
+        file = files.get(self.science) or files.get("")
+        if file is None:
+            raise InputError(
+                f"holds an embedder of {' and of '.join(sorted(files))}, none of {self.science}",
+                where=folder,
+                hint=f"Pretrain with --data {self.science}:FILES, alone or beside others",
+            )
+        for key, value in self.settings.items():
+            held = file.settings.get(key, value)
+            if held != value:
+                raise InputError(
+                    f"holds an embedder of {self.science} with {key} {held!r}, not {value!r}",
+                    where=file.path,
+                    hint=f"--{key.replace('_', '-')} {held} fine-tunes it; or pretrain with "
+                    f"--embedder '{{{self.science}: {{{key}: {value}}}}}'",
+                )
+        return file
+
+
+class EmbedderFile(NamedTuple):
+    """What is kept of an embedder: where, the settings that rebuild it, its weights."""
+
+    path: Path
+    settings: dict[str, Any]
+    state: dict[str, Tensor]
+
+
+def holds_trunk(folder: Path) -> bool:
+    """Whether a folder holds what `save` writes."""
+    return (folder / "trunk" / "trunk.yaml").exists()
+
+
+def save(
+    folder: Path, trunk: Trunk, embedders: Mapping[str, tuple[nn.Module, Mapping[str, Any]]]
+) -> None:
+    """Write a trunk and its embedders; see the module.
+
+    Args:
+        folder: made where it is not there.
+        trunk: the trunk.
+        embedders: science -> the embedder and the settings that rebuild it, plain values.
+    """
+    trunks.save(trunk, folder / "trunk")
+    for science, (embedder, settings) in embedders.items():
+        path = folder / ONE if len(embedders) == 1 else folder / SEVERAL / f"{science}.safetensors"
+        header = {ENTRY: json.dumps({"science": science, **settings}, default=str)}
+        path.parent.mkdir(parents=True, exist_ok=True)
+        tensors.write(path, embedder.state_dict(), header)
+
+
+def embedders(folder: Path) -> dict[str, EmbedderFile]:
+    """The embedders in a folder by science; "" where nothing says which science it is.
+
+    Raises:
+        InputError: a file is damaged.
+    """
+    result = {}
+    paths = [path for path in (folder / ONE,) if path.exists()]
+    for path in paths or sorted((folder / SEVERAL).glob("*.safetensors")):
+        state, header = tensors.read(path)
+        settings = _plain(header.get(ENTRY)) or _described(folder)
+        science = str(settings.pop("science", ""))[:60]
+        result[science] = EmbedderFile(path, settings, state)
+    return result
+
+
+def provenance(folder: Path) -> str:
+    """Trunk, objective, data and folder in words."""
+    facts = _facts(folder)
+    settings = facts.get("config")
+    settings = settings if isinstance(settings, dict) else {}
+    corpora = facts.get("corpora")
+    names = [str(name) for name in corpora] if isinstance(corpora, dict) else [facts.get("corpus")]
+    return (
+        f"{settings.get('trunk', 'a trunk')}, pretrained by {settings.get('objective', '?')} on "
+        f"{', '.join(map(str, names))} ({folder})"
+    )[:300]
+
+
+def _facts(folder: Path) -> dict[str, Any]:
+    path = folder / FACTS
+    if not path.exists() or path.stat().st_size > MAX_FACTS:
+        return {}
+    return _plain(path.read_text(encoding="utf-8", errors="replace"))
+
+
+def _described(folder: Path) -> dict[str, Any]:
+    """The embedder's settings as version 0.1 described them, beside the weights."""
+    reader = _facts(folder).get("reader")
+    settings = dict(reader) if isinstance(reader, dict) else {}
+    kind = settings.pop("kind", None)
+    science = settings.pop("domain", "")
+    named = {"structures": "structures", "expressions": "symbolic"}
+    return {"science": named.get(str(kind), science), **settings}
+
+
+def _plain(text: str | None) -> dict[str, Any]:
+    """A JSON object; empty where the text is none."""
+    try:
+        value = json.loads(text or "{}")
+    except (ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}
