@@ -3,6 +3,11 @@
 >>> from sciml.symbolic import integrate
 >>> str(integrate("x*exp(x)"))
 '(x - 1)*exp(x)'
+
+Packages, each built on those before it: `expr` (expressions, parsers, printing, numbers); `algebra`
+(towers of kernels), `generate` (random problems), `regression` (formulas from data);
+`verification` (of antiderivatives), `neural` (networks that propose); `integration`, `definite`,
+`ode`. `jobs` are run by `worker` in a process that can be killed.
 """
 
 from __future__ import annotations
@@ -10,10 +15,21 @@ from __future__ import annotations
 from sciml.exports import lazy
 
 _EXPORTS = {
-    "integrate": "integration.api", "verify": "integration.api", "dsolve": "ode.api",
-    "parse": "expr.parser", "parse_prefix": "expr.tokens", "to_prefix": "expr.tokens",
-    "Expr": "expr.expression", "Result": "verification.result",
-    "SymbolicRegressor": "regression.regressor", "Seq2Seq": "neural.model",
-}  # fmt: skip
+    "integrate": "integration.api",
+    "verify": "integration.api",
+    "dsolve": "ode.api",
+    "Result": "verification.result",
+    "OdeResult": "ode.api",
+    "Check": "verification.checking",
+    "Expr": "expr.expression",
+    "parse": "expr.parser",
+    "parse_prefix": "expr.tokens",
+    "to_prefix": "expr.tokens",
+    "from_sympy": "expr.printing",
+    "to_sympy": "expr.printing",
+    "SymbolicRegressor": "regression.regressor",
+    "SkeletonModel": "neural.skeletons",
+    "Seq2Seq": "neural.model",
+}
 __all__ = sorted(_EXPORTS)
 __getattr__, __dir__ = lazy(__name__, _EXPORTS)

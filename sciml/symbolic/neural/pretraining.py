@@ -173,10 +173,6 @@ def subtree_mask(tokens: torch.Tensor, share: float = 0.3) -> torch.Tensor:
     return out.to(tokens.device)
 
 
-def _settings(**settings: Any) -> dict[str, Any]:
-    return settings
-
-
 def read(path: Path) -> Corpus:
     """A file of expressions as a corpus.
 
@@ -191,8 +187,10 @@ def read(path: Path) -> Corpus:
         dataset[i]
     return Corpus(
         name=str(path), dataset=dataset, collate=collate, embedder=TokenEmbedder,
-        vocabulary=len(vb.WORDS), settings=_settings(kind="expressions"),
+        vocabulary=len(vb.WORDS), settings={"domain": "symbolic"},
     )  # fmt: skip
 
 
-READERS: dict[str, Callable[[Path], Corpus]] = {"expressions": read, ".expr": read}
+READERS: dict[str, Callable[[Path], Corpus]] = {
+    "symbolic": read, "expressions": read, ".expr": read,
+}  # fmt: skip

@@ -1,19 +1,20 @@
-"""Skeletons of formulas from points, by a network: a set encoder and the trunk's decoder.
+"""Skeletons of formulas from points: a set encoder and an autoregressive decoder (Biggio et al.,
+Neural symbolic regression that scales, 2021, arXiv:2106.06427).
 
-The points (x_1, ..., y), y standardised, go through a transformer without positions, so that their
-order does not matter; the decoder of the `Sequence` trunk writes formulas in prefix tokens with one
-token for "some constant" (Biggio et al. 2021, arXiv:2106.06427). Offset and slope need not be
-written: the search solves for them (see `formula`). Trained on random trees; what it proposes
-starts the search.
+The points (x_1, ..., y), y standardised, go through a transformer without positional encoding, so
+that their order does not matter; the decoder of the `Sequence` trunk writes formulas in prefix
+tokens with one placeholder token for every constant. Offset and slope need not be written: the
+search solves for them (see `regression.formula`). Trained on random trees; its skeletons seed the
+first population of the search.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple, cast
+from typing import Annotated, Any, ClassVar, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -26,15 +27,18 @@ from sciml.nn.decoding import PrefixGrammar
 from sciml.symbolic.regression.formula import Tree, evaluate
 from sciml.trunks import build
 from sciml.trunks.sequence import Memory, Sequence, SequenceConfig
-from sciml.weights import files, loading
+from sciml.weights import loading
+from sciml.weights.pretrained import Pretrained
 
 COLUMNS = 3
+"""Most columns of X that the model reads."""
 _ARITY = {"add": 2, "sub": 2, "mul": 2, "div": 2,
           "sin": 1, "cos": 1, "exp": 1, "log": 1, "sqrt": 1, "square": 1}  # fmt: skip
 WORDS = ("<pad>", "<start>", "<end>", "c", *(f"x{i}" for i in range(COLUMNS)), *_ARITY)
 INDEX = {word: i for i, word in enumerate(WORDS)}
 _WEIGHTS = {"add": 10, "mul": 10, "sub": 5, "div": 5}
 _FREQUENCIES = (0.5, 1.0, 2.0, 4.0)
+"""Of the sines and cosines of each coordinate that the encoder is given [1/unit of x]."""
 
 
 @dataclass(frozen=True)
@@ -50,13 +54,13 @@ class SkeletonConfig:
     heads: Annotated[int, Range(min=1)] = 4
     """Attention heads."""
     points: Annotated[int, Range(min=4, max=4096)] = 48
-    """Points that the encoder sees; others are left out evenly."""
+    """Points that the encoder reads; of more, as many evenly spaced ones."""
     operators: Annotated[int, Range(min=1, max=256)] = 6
-    """Most operators of a formula to train on."""
+    """Largest number of operators of a training formula."""
     longest: Annotated[int, Range(min=2, max=4096)] = 24
-    """Longest skeleton to write [tokens]."""
+    """Longest skeleton [tokens]."""
     trunk: SequenceConfig = field(default_factory=SequenceConfig)
-    """Positions of the decoder; its sizes come from the fields above."""
+    """Further settings of the decoder; its sizes come from the fields above."""
 
 
 class Batch(NamedTuple):
@@ -90,7 +94,7 @@ def random_tree(rng: np.random.Generator, operators: int, columns: int) -> Tree:
 
 
 def ids(tree: Tree) -> list[int]:
-    """Token ids of a tree's skeleton; terms and factors the shorter first."""
+    """Token ids of a tree's skeleton in canonical order: shorter terms and factors first."""
     if tree[0] == "x":
         return [INDEX[f"x{tree[1]}"]]
     if tree[0] == "c":
@@ -102,7 +106,7 @@ def ids(tree: Tree) -> list[int]:
 
 
 def tree(sequence: list[int]) -> Tree:
-    """The tree of ids, constants 1."""
+    """The tree of a prefix sequence of ids; constants are 1."""
     stack: list[Tree] = []
     for i in reversed(sequence):
         word = WORDS[i]
@@ -115,7 +119,8 @@ def tree(sequence: list[int]) -> Tree:
 
 
 def example(seed: int, config: SkeletonConfig) -> tuple[np.ndarray, int, list[int]]:
-    """Points [N, columns + 1] of a random formula, the number of columns, the skeleton's ids."""
+    """A training example: points [N, columns + 1] of a random formula (y in the last column), the
+    number of columns of X, the ids of its skeleton."""
     rng = np.random.default_rng(seed)
     while True:
         columns = int(rng.choice([1, 2, 3], p=[0.5, 0.3, 0.2]))
@@ -143,7 +148,7 @@ def standardised(X: np.ndarray, y: np.ndarray, points: int) -> np.ndarray:
 
 
 class Examples:
-    """Random formulas with their points, example k by the seed and k."""
+    """Random formulas with their points; example k depends on the seed and k alone."""
 
     def __init__(self, config: SkeletonConfig, count: int, seed: int) -> None:
         self.config, self.count, self.seed = config, count, seed
@@ -170,8 +175,11 @@ def collate(items: list[tuple[np.ndarray, int, list[int]]]) -> Batch:
     return Batch(torch.tensor(np.stack([item[0] for item in items])), used, target)
 
 
-class SkeletonModel(nn.Module):
-    """Points to skeletons; `forward(batch)` gives the loss that `sciml.train.fit` wants."""
+class SkeletonModel(Pretrained, nn.Module):
+    """Points to skeletons; `forward(batch)` gives the loss that `sciml.train.fit` minimises."""
+
+    ENTRY: ClassVar[str] = "sciml"
+    KIND: ClassVar[str] = "model of skeletons"
 
     def __init__(self, config: SkeletonConfig | None = None) -> None:
         super().__init__()
@@ -196,66 +204,69 @@ class SkeletonModel(nn.Module):
         from torch_geometric.data import Data
 
         waves = [f(w * points) for w in _FREQUENCIES for f in (torch.sin, torch.cos)]
-        seen = [points, torch.asinh(10 * points), *waves,
-                used[:, None].expand(-1, points.shape[1], -1)]  # fmt: skip
+        features = [points, torch.asinh(10 * points), *waves,
+                    used[:, None].expand(-1, points.shape[1], -1)]  # fmt: skip
+        x = self.embed(torch.cat(features, -1).to(next(self.parameters()).dtype))
         mask = torch.ones(points.shape[:2], dtype=torch.bool, device=points.device)
-        nodes = self.encoder(Data(x=self.embed(torch.cat(seen, -1)), mask=mask)).nodes
+        nodes = self.encoder(Data(x=x, mask=mask)).nodes
         return Memory(nodes, mask)
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
-        """Mean cross-entropy of the skeletons' tokens."""
+        """Mean cross-entropy of the skeletons' tokens [nats]."""
         start = torch.full_like(batch.target[:, :1], INDEX["<start>"])
-        before = torch.cat([start, batch.target[:, :-1]], 1)
-        logits = self.decoder.decode(before, self.encode(batch.points, batch.used))
-        known = batch.target != INDEX["<pad>"]
-        logits, target = logits[known], batch.target[known]
+        shifted = torch.cat([start, batch.target[:, :-1]], 1)
+        logits = self.decoder.decode(shifted, self.encode(batch.points, batch.used))
+        mask = batch.target != INDEX["<pad>"]
+        logits, target = logits[mask], batch.target[mask]
         hits = (logits.argmax(-1) == target).float().mean()
-        return {"loss": F.cross_entropy(logits, target), "count": known.sum(),
+        return {"loss": F.cross_entropy(logits.float(), target), "count": mask.sum(),
                 "accuracy": hits.detach()}  # fmt: skip
 
     @torch.inference_mode()
     def propose(self, X: np.ndarray, y: np.ndarray, beam: int = 20) -> list[Tree]:
-        """Skeletons for points, best first, constants 1; none for more than three columns."""
+        """Skeletons for points, best first, constants 1; none for more than `COLUMNS` columns.
+
+        Args:
+            X: [N, columns].
+            y: [N].
+            beam: hypotheses of the beam search.
+        """
         columns = X.shape[1]
         if columns > COLUMNS:
             return []
         self.eval()
-        used = torch.zeros(1, COLUMNS)
+        device = next(self.parameters()).device
+        used = torch.zeros(1, COLUMNS, device=device)
         used[:, :columns] = 1
-        points = torch.tensor(standardised(X, y, self.config.points))[None]
+        points = torch.tensor(standardised(X, y, self.config.points), device=device)[None]
         arity = torch.full((len(WORDS),), -1)
         for word, i in INDEX.items():
             if word in _ARITY or word == "c" or word in [f"x{k}" for k in range(columns)]:
                 arity[i] = _ARITY.get(word, 0)
-        found = self.decoder.beam_search(
+        hypotheses = self.decoder.beam_search(
             self.encode(points, used), beam, self.config.longest,
             PrefixGrammar(arity, INDEX["<end>"]),
         )  # fmt: skip
-        return [tree(sequence) for sequence in found.lists(0) if sequence]
+        return [tree(sequence) for sequence in hypotheses.lists(0) if sequence]
 
     def proposals(self, beam: int = 20) -> Callable[[np.ndarray, np.ndarray], list[Tree]]:
-        """For `SymbolicRegressor(proposals=...)`."""
-        return lambda X, y: self.propose(X, y, beam)
+        """`propose` with that beam, for `SymbolicRegressor(proposals=...)`."""
+        return partial(self.propose, beam=beam)
 
-    def save(self, path: str | os.PathLike[str]) -> Path:
-        """Write `path` (safetensors) with the configuration in its metadata."""
-        described = {"kind": "skeletons", "config": to_dict(self.config)}
-        return files.write(path, self.state_dict(), "sciml", described)
+    # ------------------------------------------------------------------ disk
+    def describe(self) -> dict[str, Any]:
+        return {"kind": "skeletons", "config": to_dict(self.config)}
 
     @classmethod
-    def from_pretrained(cls, path: str | os.PathLike[str]) -> SkeletonModel:
-        """Read what `save` wrote.
-
-        Raises:
-            InputError: for a file that is not such a model.
-        """
-        described, state, file = files.read(path, "sciml", "model of skeletons")
-        if described.get("kind") != "skeletons":
-            held = str(described.get("kind"))[:60]
-            raise InputError(f"holds no model of skeletons but {held}", where=file)
-        config = from_dict(SkeletonConfig, described.get("config", {}), where=str(file))
-        model = loading.build(lambda: cls(config), state, where=file)
-        loading.load_state(model, state, where=file)
+    def restore(
+        cls, description: dict[str, Any], tensors: dict[str, Tensor], path: Path, **options: Any
+    ) -> SkeletonModel:
+        if description.get("kind") != "skeletons":
+            held = str(description.get("kind"))[:60]
+            raise InputError(f"holds no model of skeletons but {held}", where=path)
+        config = from_dict(SkeletonConfig, description.get("config", {}), where=str(path))
+        model = loading.build(lambda: cls(config), tensors, where=path)
+        loading.load_state(model, tensors, where=path)
         return model.eval()
 
 

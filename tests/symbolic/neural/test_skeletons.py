@@ -26,9 +26,9 @@ def test_there_and_back() -> None:
         made = sk.random_tree(rng, int(rng.integers(0, 6)), 3)
         back = sk.tree(sk.ids(made))
         assert nodes(back) == nodes(made) and sk.ids(back) == sk.ids(made)
-    known = ("add", ("mul", ("x", 1), ("x", 0)), ("sin", ("x", 2)))
+    other = ("add", ("mul", ("x", 1), ("x", 0)), ("sin", ("x", 2)))
     with np.errstate(all="ignore"):
-        assert np.allclose(evaluate(known, X), evaluate(sk.tree(sk.ids(known)), X))
+        assert np.allclose(evaluate(other, X), evaluate(sk.tree(sk.ids(other)), X))
 
 
 def test_examples_belong_to_their_formula_and_repeat() -> None:
@@ -56,9 +56,9 @@ def test_the_order_of_points_does_not_matter() -> None:
 def test_every_skeleton_can_be_evaluated() -> None:
     model = small()
     X = np.random.default_rng(0).uniform(1, 2, (30, 2))
-    found = model.propose(X, X[:, 0] * X[:, 1], beam=6)
-    assert found
-    for tree in found:
+    skeletons = model.propose(X, X[:, 0] * X[:, 1], beam=6)
+    assert skeletons
+    for tree in skeletons:
         assert evaluate(tree, X).shape == (30,)
         assert "('x', 2)" not in str(tree)
     assert model.propose(np.ones((9, 4)), np.arange(9.0)) == []
@@ -68,9 +68,9 @@ def test_it_learns_and_starts_the_search(tmp_path: Path) -> None:
     model = small()
     x = np.linspace(0.1, 3, 40)[:, None]
     y = np.sin(2.5 * x[:, 0]) * x[:, 0]
-    wanted = ("mul", ("x", 0), ("sin", ("mul", ("c", 2.5), ("x", 0))))
+    formula = ("mul", ("x", 0), ("sin", ("mul", ("c", 2.5), ("x", 0))))
     points = sk.standardised(x, y, 16)
-    batch = sk.collate([(points, 1, [*sk.ids(wanted), sk.INDEX["<end>"]])] * 2)
+    batch = sk.collate([(points, 1, [*sk.ids(formula), sk.INDEX["<end>"]])] * 2)
     optimiser = torch.optim.Adam(model.parameters(), 1e-2)
     for _ in range(60):
         optimiser.zero_grad()
@@ -80,9 +80,9 @@ def test_it_learns_and_starts_the_search(tmp_path: Path) -> None:
     assert loss.item() < 0.1
     again = sk.SkeletonModel.from_pretrained(model.save(tmp_path / "m"))
     first = again.propose(x, y, beam=2)[0]
-    assert sk.ids(first) == sk.ids(wanted)
-    found = SymbolicRegressor(seconds=30, population=10, proposals=lambda X, v: [first]).fit(x, y)
-    assert found.score(x, y) > 1 - 1e-9  # the constant was fitted
+    assert sk.ids(first) == sk.ids(formula)
+    fitted = SymbolicRegressor(seconds=30, population=10, proposals=lambda X, v: [first]).fit(x, y)
+    assert fitted.score(x, y) > 1 - 1e-9  # the constant was fitted
     (tmp_path / "bad.safetensors").write_bytes(b"nothing")
     with pytest.raises(InputError):
         sk.SkeletonModel.from_pretrained(tmp_path / "bad.safetensors")

@@ -1,0 +1,88 @@
+"""The networks on disk and in memory: file and folder, half precision, copies, pickles."""
+
+from __future__ import annotations
+
+import copy
+import json
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from sciml.errors import InputError
+from sciml.symbolic import Seq2Seq, SkeletonModel
+from sciml.symbolic.expr.parser import parse
+from sciml.symbolic.neural import skeletons as sk
+from sciml.symbolic.neural import vocabulary as vb
+from sciml.symbolic.neural.model import ModelConfig, collate
+from sciml.trunks.sequence import SequenceConfig
+
+CLASSES = [Seq2Seq, SkeletonModel]
+
+
+def build(cls):
+    torch.manual_seed(0)
+    if cls is SkeletonModel:
+        return cls(sk.SkeletonConfig(dim=32, depth=1, decoder_layers=1, points=16)).eval()
+    trunk = SequenceConfig(dim=32, vocabulary=len(vb.WORDS), heads=4, groups=2, encoder_layers=1,
+                           decoder_layers=1, tree_reach=4)  # fmt: skip
+    return cls(ModelConfig(trunk, max_answer=24)).eval()
+
+
+def loss(model) -> torch.Tensor:
+    """On the same two examples each time."""
+    if isinstance(model, SkeletonModel):
+        examples = sk.Examples(model.config, 2, 0)
+        return model(sk.collate([examples[0], examples[1]]))["loss"].detach()
+    pairs = [([vb.INDEX["<integrate>"], *vb.ids(parse(f))], [*vb.ids(parse(g)), vb.END])
+             for f, g in (("x", "x^2/2"), ("cos(x)", "sin(x)"))]  # fmt: skip
+    return model(collate(pairs))["loss"].detach()
+
+
+def propose(model) -> list:
+    if isinstance(model, SkeletonModel):
+        x = np.linspace(0.1, 3, 40)[:, None]
+        return model.propose(x, np.sin(x[:, 0]), beam=3)
+    return model.propose([parse("x*exp(x)")], 3)[0]
+
+
+@pytest.mark.parametrize("cls", CLASSES)
+@pytest.mark.parametrize("name", ["model.safetensors", "folder"])
+def test_file_and_folder(cls, name: str, tmp_path: Path) -> None:
+    model = build(cls)
+    weights = model.save(tmp_path / name, notes={"seed": "0"})
+    again = cls.from_pretrained(tmp_path / name, device="cpu")
+    assert again.config == model.config and not again.training
+    assert torch.equal(loss(again), loss(model)) and propose(again) == propose(model)
+    if name == "folder":
+        assert {path.name for path in (tmp_path / name).iterdir()} == {
+            "config.json", "model.safetensors", "README.md"}  # fmt: skip
+        assert json.loads((tmp_path / name / "config.json").read_text())["model"] == cls.__name__
+        assert weights == tmp_path / name / "model.safetensors"
+
+
+@pytest.mark.parametrize("cls", CLASSES)
+def test_another_models_file_is_refused(cls, tmp_path: Path) -> None:
+    (other,) = set(CLASSES) - {cls}
+    with pytest.raises(InputError, match="holds no"):
+        cls.from_pretrained(build(other).save(tmp_path / "other"), device="cpu")
+
+
+@pytest.mark.parametrize("cls", CLASSES)
+def test_copies_and_pickles_compute_the_same(cls) -> None:
+    model = build(cls)
+    for twin in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
+        assert torch.equal(loss(twin), loss(model)) and propose(twin) == propose(model)
+
+
+@pytest.mark.parametrize("cls", CLASSES)
+def test_half_precision(cls, tmp_path: Path) -> None:
+    model = build(cls)
+    single = loss(model)
+    stored = cls.from_pretrained(model.save(tmp_path / "half", half=True), device="cpu")
+    assert abs(loss(stored) - single) < 0.05
+    for dtype in (torch.bfloat16, torch.float16):
+        low = copy.deepcopy(model).to(dtype)
+        assert abs(loss(low) - single) < 0.1 and len(propose(low)) == len(propose(model))
