@@ -50,7 +50,7 @@ def make(path: Path, rows: int, columns: int = COLUMNS) -> None:
 def measure(path: Path) -> dict[str, Any]:
     """CPU seconds of each step, and the process's peak memory after it [GiB]."""
     from sciml.protein import Alignment, read_alignment
-    from sciml.protein.contacts.network import MAX_DEPTH
+    from sciml.protein.contacts.predictor import MAX_DEPTH
 
     Alignment.from_sequences(["ACD", "ACE"]).neff()  # compiled before the clock starts
 

@@ -22,7 +22,7 @@ import numpy as np
 from sciml.protein.contacts.calibration import thinned
 from sciml.protein.contacts.families import read_families
 from sciml.protein.contacts.features import contact_features
-from sciml.protein.contacts.network import ContactPredictor
+from sciml.protein.contacts.predictor import ContactPredictor
 
 MOST = 2000
 """Rows of an alignment, evenly chosen, that are looked at."""
@@ -46,7 +46,7 @@ def main() -> None:
     results = Path(__file__).parent / "results"
     parser.add_argument("--out", type=Path, default=results / "protein_calibration.json")
     arguments = parser.parse_args()
-    predictor = ContactPredictor.from_pretrained(arguments.model, "cpu")
+    predictor = ContactPredictor.from_pretrained(arguments.model, device="cpu")
     plain = ContactPredictor(predictor.nets, "cpu")
     rows: list[dict[str, Any]] = []
     found = read_families(arguments.data)

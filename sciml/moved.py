@@ -20,6 +20,9 @@ from sciml.paths import PACKAGE
 
 RENAMED = {
     "jets": {
+        "data.given": "data.sources",
+        "given": "data.sources",
+        "tally": "scores",
         "events": "simulation.events",
         "part": "networks.particle_transformer",
         "part_pairs": "networks.particle_transformer_pairs",
@@ -42,7 +45,10 @@ RENAMED = {
         "folding_run": "batch",
         "folds": "contacts.topologies",
         "generate": "contacts.synthetic_families",
+        "prediction": "alphafold.prediction",
+        "predictor": "alphafold.predictor",
         "question": "downstream",
+        "training": "alphafold.training",
     },
     "symbolic": {
         "ansatz": "integration.ansatz",

@@ -53,17 +53,16 @@ from sciml.protein.contacts.evaluation import (
 )
 from sciml.protein.contacts.families import Family, controls, read_families
 from sciml.protein.contacts.features import ContactFeatures, contact_features
-from sciml.protein.contacts.network import (
-    ContactConfig,
+from sciml.protein.contacts.network import ContactConfig, ContactNet
+from sciml.protein.contacts.predictor import ContactPredictor
+from sciml.protein.contacts.synthetic_families import families
+from sciml.protein.contacts.topologies import Fold, read_folds
+from sciml.protein.contacts.training import (
     ContactExamples,
     ContactLearner,
-    ContactNet,
-    ContactPredictor,
     as_example,
     collate,
 )
-from sciml.protein.contacts.synthetic_families import families
-from sciml.protein.contacts.topologies import Fold, read_folds
 from sciml.protein.measure import metrics
 from sciml.report import Page
 from sciml.report import plots as shared_plots
@@ -280,7 +279,7 @@ def predictions(
         found: Predictions = {}
         for item in items:
             for kind, features in {"": item.features, **item.controls}.items():
-                classes = predictor.from_features(features).distances
+                classes = predictor.from_features(features).distogram
                 found.setdefault(kind, {})[item.name] = classes.astype(np.float32)
         return found
 

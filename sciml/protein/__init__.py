@@ -10,7 +10,7 @@ from sciml.exports import lazy
 _EXPORTS = {
     "Alignment": "io.alignment",
     "read_alignment": "io.alignment_files",
-    "ContactPredictor": "contacts.network",
+    "ContactPredictor": "contacts.predictor",
     "StructurePredictor": "alphafold.predictor",
 }
 __all__ = sorted(_EXPORTS)

@@ -22,7 +22,7 @@ from sciml.protein.alphafold.official_weights import MultimerGiven
 from sciml.protein.alphafold.prediction import read_done, write_done, write_ranking
 from sciml.protein.alphafold.predictor import OPENFOLD, Job, StructurePredictor, read_config
 from sciml.protein.alphafold.templates import read_templates
-from sciml.protein.contacts.network import ContactPredictor
+from sciml.protein.contacts.predictor import ContactPredictor
 from sciml.protein.fold_page import faults, write_page
 from sciml.protein.io import residues
 from sciml.protein.io.alignment import Alignment
@@ -198,7 +198,7 @@ def run_fold(run: FoldRun) -> list[dict[str, Any]]:
 def _check(run: FoldRun, left: list[Job], count: int) -> None:
     """Refuse what cannot be folded before anything is searched for or written."""
     if run.params is None and left:
-        ContactPredictor.from_pretrained(run.model, run.device)
+        ContactPredictor.from_pretrained(run.model, device=run.device)
     if run.relax:
         _check_relaxable(left)
     if run.hhr is not None and count > 1 and not run.hhr.is_dir():
@@ -361,7 +361,7 @@ def _fold_coarse(run: FoldRun, jobs: list[Job]) -> list[dict[str, Any]]:
     from sciml.protein.contacts.calibration import FEW, few
     from sciml.protein.contacts.coarse_model import fold
     from sciml.protein.contacts.features import cost
-    from sciml.protein.contacts.network import MAX_COLUMNS
+    from sciml.protein.contacts.predictor import MAX_COLUMNS
 
     free = memory.available()
     for job in jobs:
@@ -382,15 +382,15 @@ def _fold_coarse(run: FoldRun, jobs: list[Job]) -> list[dict[str, Any]]:
         )
     if run.dry_run or not jobs:
         return []
-    predictor = ContactPredictor.from_pretrained(run.model, run.device)
+    predictor = ContactPredictor.from_pretrained(run.model, device=run.device)
     rows = []
     with Bar("folding", len(jobs)) as bar:
         for job in jobs:
             alignment = job.alignment.with_query(0)
-            predicted = predictor.predict_distances(alignment)
+            predicted = predictor.predict(alignment)
             if predicted.neff < FEW:
                 console.print(f"{job.name}: {few(predicted.neff)}; nor is its fold to be trusted")
-            found = fold(predicted.distances, seed=run.seed)
+            found = fold(predicted.distogram, seed=run.seed)
             types = alignment.rows[0].astype(np.int64)
             atoms, mask = np.zeros((len(types), 37, 3)), np.zeros((len(types), 37))
             atoms[:, 1], atoms[:, 3] = found.ca, found.cb
@@ -407,7 +407,7 @@ def _fold_coarse(run: FoldRun, jobs: list[Job]) -> list[dict[str, Any]]:
                 np.savez_compressed(
                     file,
                     contacts=predicted.probability,
-                    distances=predicted.distances.astype(np.float16),
+                    distances=predicted.distogram.astype(np.float16),
                 )
             row = {
                 "name": job.name,

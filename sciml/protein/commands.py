@@ -82,7 +82,7 @@ def contacts(
     """
     from sciml.paths import atomic_write
     from sciml.protein.contacts.calibration import FEW, few
-    from sciml.protein.contacts.network import MAX_COLUMNS, ContactPredictor
+    from sciml.protein.contacts.predictor import MAX_COLUMNS, ContactPredictor
     from sciml.protein.contacts.windows import STEP, starts
     from sciml.protein.io.alignment_files import read_alignment
     from sciml.train.log import Bar, console
@@ -98,9 +98,7 @@ def contacts(
     wide = alignment.columns > MAX_COLUMNS
     predictor = ContactPredictor.from_pretrained(model)
     with Bar("windows", len(starts(alignment.columns)), quiet=not wide) as bar:
-        predicted = predictor.predict_distances(
-            alignment, columns, lambda done, _: bar.update(done)
-        )
+        predicted = predictor.predict(alignment, columns, lambda done, _: bar.update(done))
     known = np.isfinite(predicted.probability)
     if not known.all() and predicted.windows == 1:
         raise InputError("not written: the network's probabilities are no numbers", where=model)
@@ -110,7 +108,7 @@ def contacts(
                 np.savez_compressed(
                     file,
                     probability=predicted.probability,
-                    distances=predicted.distances.astype(np.float16),
+                    distances=predicted.distogram.astype(np.float16),
                     dca=predicted.dca,
                 )
         else:

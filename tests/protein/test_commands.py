@@ -18,7 +18,8 @@ from sciml.protein.alphafold import relaxation
 from sciml.protein.alphafold.model import AlphaFold, AlphaFoldConfig, TemplateConfig
 from sciml.protein.alphafold.official_weights import write_alphafold
 from sciml.protein.alphafold.predictor import StructurePredictor
-from sciml.protein.contacts.network import ContactConfig, ContactNet, ContactPredictor
+from sciml.protein.contacts.network import ContactConfig, ContactNet
+from sciml.protein.contacts.predictor import ContactPredictor
 from sciml.protein.io.residues import ATOM37_MASK, RESIDUES
 from sciml.protein.io.structure import read_chain, write_structure
 from sciml.trunks.pair_transformer import PairTransformerConfig

@@ -52,7 +52,8 @@ def sources(folder: Path) -> dict[str, tuple[Path, Callable[[Path], Any]]]:
         write_alphafold,
     )
     from sciml.protein.alphafold.openfold_weights import read_openfold
-    from sciml.protein.contacts.network import ContactConfig, ContactNet, ContactPredictor
+    from sciml.protein.contacts.network import ContactConfig, ContactNet
+    from sciml.protein.contacts.predictor import ContactPredictor
     from sciml.symbolic.neural.model import ModelConfig, Seq2Seq
     from sciml.symbolic.neural.official import SymbolicMathematics, from_symbolicmathematics
     from sciml.symbolic.neural.skeletons import SkeletonConfig, SkeletonModel

@@ -1,5 +1,21 @@
 """Contacts and distances from alignments, and families to learn them from."""
 
-from sciml.moved import former
+from sciml.exports import lazy
 
-__getattr__ = former(__name__, "network")  # this package was a module in version 0.1
+_EXPORTS = {
+    "ContactConfig": "network",
+    "ContactExamples": "training",
+    "ContactFeatures": "features",
+    "ContactLearner": "training",
+    "ContactNet": "network",
+    "ContactPrediction": "prediction",
+    "ContactPredictor": "predictor",
+    "EDGES": "distogram",
+    "as_example": "training",
+    "collate": "training",
+    "contact_features": "features",
+    "contact_probability": "distogram",
+    "flip": "training",
+}
+__all__ = sorted(_EXPORTS)
+__getattr__, __dir__ = lazy(__name__, _EXPORTS)

@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from sciml.errors import InputError
-from sciml.protein.contacts.network import EDGES, contact_probability
+from sciml.protein.contacts.distogram import EDGES, contact_probability
 
 CENTERS = np.array(
     [3.5, *(0.5 * (a + b) for a, b in zip(EDGES[:-1], EDGES[1:], strict=True)), 22.0]

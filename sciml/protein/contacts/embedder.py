@@ -15,15 +15,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sciml.objectives.base import Embedder, changed
-from sciml.protein.contacts.features import NODE_FEATURES, PAIR_FEATURES, PAIR_SCORES
+from sciml.protein.contacts.features import NODE_FEATURES, PAIR_FEATURES, PAIR_SCORES, PROFILE
 
 if TYPE_CHECKING:
     from torch_geometric.data import Data
 else:
     Data = Any
 
-PROFILE = 21
-"""The first so many node features are the frequencies of the 20 residues and the gap."""
 DILATIONS = (1, 2, 4)
 """Dilations of the convolutions, in turn."""
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from sciml.protein.contacts.distogram import contact_probability
 from sciml.protein.contacts.families import Family
 from sciml.protein.contacts.features import ContactFeatures
-from sciml.protein.contacts.network import contact_probability
 from sciml.protein.measure import metrics
 
 PRECISIONS = ("P@L", "P@L/2", "P@L/5")

@@ -146,7 +146,7 @@ def read_alignments(path: Path) -> Corpus:
         dataset=AlignmentSet(files),
         collate=collate,
         embedder=AlignmentEmbedder,
-        settings={"domain": "protein", "kind": "alignments"},
+        settings={"domain": "protein"},
     )
 
 
@@ -160,7 +160,7 @@ def read_structures(path: Path) -> Corpus:
         embedder=functools.partial(StructureEmbedder),
         augment=turn,
         lengths=np.array([len(types) for types, _ in chains.chains]),
-        settings={"domain": "protein", "kind": "structures"},
+        settings={"domain": "structures"},
     )
 
 

@@ -10,27 +10,25 @@ predicted: NaN, not "no contact".
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from sciml.errors import InputError
+from sciml.protein.contacts.distogram import CLASSES
+from sciml.protein.contacts.prediction import ContactPrediction
 from sciml.protein.io.alignment import Alignment
 from sciml.protein.io.residues import GAP
-
-if TYPE_CHECKING:
-    from sciml.protein.contacts.network import ContactPrediction
 
 WINDOW, STEP = 400, 200
 """Columns of a window, and from the start of one to that of the next."""
 MAX_COLUMNS = 5000
-"""So many columns' distance classes are 1.6 GB."""
+"""The distogram of this many columns takes 1.6 GB."""
 
 
 def starts(columns: int) -> list[int]:
-    """Where the windows begin; the last ends with the chain."""
-    found = list(range(0, max(columns - WINDOW, 0), STEP))
-    return [*found, max(columns - WINDOW, 0)]
+    """First columns of the windows; the last one ends with the chain."""
+    last = max(columns - WINDOW, 0)
+    return [*range(0, last, STEP), last]
 
 
 def predict_windows(
@@ -42,14 +40,13 @@ def predict_windows(
 
     Args:
         msa: the alignment.
-        predict: of a window's alignment, and how far each column is from the chain's ends [C, 2].
-        progress: called with (windows done, windows in all).
+        predict: takes the alignment of a window and the distances of its columns from the two
+            ends of the chain [C, 2].
+        progress: called with (windows done, number of windows).
 
     Raises:
         InputError: even the joined result would be too large.
     """
-    from sciml.protein.contacts.network import EDGES, ContactPrediction
-
     n = msa.columns
     if n > MAX_COLUMNS:
         raise InputError(
@@ -59,29 +56,31 @@ def predict_windows(
         )
     begins = starts(n)
     weight = np.zeros((n, n), np.float32)
-    classes = np.zeros((n, n, len(EDGES) + 1), np.float32)
+    distogram = np.zeros((n, n, CLASSES), np.float32)
     dca = np.zeros((n, n), np.float32)
     probability = np.zeros((n, n), np.float32)
     for number, (part, index) in enumerate(_parts(msa, begins)):
-        found = predict(part, np.stack([index, n - 1 - index], 1))
+        prediction = predict(part, np.stack([index, n - 1 - index], 1))
         near_end = np.minimum(np.arange(1, len(index) + 1), np.arange(len(index), 0, -1))
         share = np.outer(near_end, near_end).astype(np.float32)
         at = slice(index[0], index[-1] + 1)
         weight[at, at] += share
-        classes[at, at] += share[..., None] * found.distances
-        dca[at, at] += share * found.dca
-        probability[at, at] += share * found.probability
+        distogram[at, at] += share[..., None] * prediction.distogram
+        dca[at, at] += share * prediction.dca
+        probability[at, at] += share * prediction.probability
         if progress is not None:
             progress(number + 1, len(begins))
     with np.errstate(invalid="ignore"):
-        classes /= weight[..., None]
+        distogram /= weight[..., None]
         dca /= weight
         probability /= weight
-    return ContactPrediction(probability, classes, dca, msa.neff(), msa.row(0), windows=len(begins))
+    return ContactPrediction(
+        probability, distogram, dca, msa.neff(), msa.row(0), windows=len(begins)
+    )
 
 
 def _parts(msa: Alignment, begins: list[int]) -> Iterator[tuple[Alignment, np.ndarray]]:
-    """Each window's columns, of the rows that have a residue there, and their numbers."""
+    """Alignment and column indices of each window; rows without a residue in it are left out."""
     for start in begins:
         index = np.arange(start, min(start + WINDOW, msa.columns))
         cells = np.ascontiguousarray(msa.rows[:, index])

@@ -11,7 +11,7 @@ from sciml.errors import InputError
 from sciml.protein.contacts import calibration
 from sciml.protein.contacts.calibration import KNOTS, Calibration, Sample, fit, logit, thinned
 from sciml.protein.contacts.features import contact_features
-from sciml.protein.contacts.network import ContactPredictor
+from sciml.protein.contacts.predictor import ContactPredictor
 from sciml.protein.contacts.synthetic_families import Family, families
 from sciml.protein.measure import metrics
 
@@ -80,7 +80,7 @@ def test_known_terms_are_found_again() -> None:
 
 def test_a_model_keeps_its_calibration(predictor: ContactPredictor, tmp_path: Path) -> None:
     predictor.save(tmp_path / "m.safetensors")
-    again = ContactPredictor.from_pretrained(tmp_path / "m.safetensors", "cpu")
+    again = ContactPredictor.from_pretrained(tmp_path / "m.safetensors", device="cpu")
     assert predictor.calibration is not None and again.calibration is not None
     assert np.array_equal(again.calibration.terms, predictor.calibration.terms)
 

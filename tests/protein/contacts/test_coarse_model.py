@@ -13,7 +13,7 @@ from sciml.protein.contacts.coarse_model import (
     sheet_twist,
     side_chains,
 )
-from sciml.protein.contacts.network import EDGES
+from sciml.protein.contacts.distogram import EDGES
 from sciml.protein.contacts.topologies import made_folds
 from sciml.protein.measure import metrics
 

@@ -14,16 +14,15 @@ from sciml.protein.contacts.features import (
     PAIR_SCORES,
     contact_features,
 )
-from sciml.protein.contacts.network import (
-    ContactConfig,
+from sciml.protein.contacts.network import ContactConfig, ContactNet
+from sciml.protein.contacts.synthetic_families import families
+from sciml.protein.contacts.training import (
     ContactExamples,
     ContactLearner,
-    ContactNet,
     as_example,
     collate,
     flip,
 )
-from sciml.protein.contacts.synthetic_families import families
 from sciml.protein.measure import metrics
 from sciml.trunks.pair_transformer import PairTransformerConfig
 
@@ -137,11 +136,11 @@ def test_predictor_files_and_columns(made, tmp_path: Path) -> None:
 def test_several_networks_are_averaged(made, tmp_path: Path) -> None:
     nets = [ContactNet(SMALL), ContactNet(SMALL)]
     features = contact_features(made[0].alignment)
-    each = [ContactPredictor(net, "cpu").from_features(features).distances for net in nets]
+    each = [ContactPredictor(net, "cpu").from_features(features).distogram for net in nets]
     path = tmp_path / "two.safetensors"
     ContactPredictor(nets, "cpu").save(path)
-    both = ContactPredictor.from_pretrained(path, "cpu").from_features(features)
-    assert np.allclose(both.distances, np.mean(each, 0), atol=1e-6)
+    both = ContactPredictor.from_pretrained(path, device="cpu").from_features(features)
+    assert np.allclose(both.distogram, np.mean(each, 0), atol=1e-6)
     assert not np.allclose(each[0], each[1], atol=1e-3)
 
 
@@ -171,7 +170,7 @@ def test_profiles_alone_hold_no_couplings(made) -> None:
 
 def test_shipped_model_finds_contacts_that_it_was_not_trained_on() -> None:
     family = families(1, seed=77, length=(60, 60), depth=(800, 800), at_once=1)[0]
-    predicted = ContactPredictor.from_pretrained(device="cpu").predict_distances(family.alignment)
+    predicted = ContactPredictor.from_pretrained(device="cpu").predict(family.alignment)
     truth = metrics.distances(family.cb)
     far = (6, None)
     found = metrics.contact_precision(predicted.probability, truth, separation=far)

@@ -9,7 +9,7 @@ import torch
 from sciml.cli import main
 from sciml.errors import InputError
 from sciml.protein import Alignment, ContactPredictor
-from sciml.protein.contacts import network as contacts
+from sciml.protein.contacts import predictor as contact_predictor
 from sciml.protein.contacts import windows as contact_windows
 from sciml.protein.contacts.network import ContactConfig, ContactNet
 from sciml.trunks.pair_transformer import PairTransformerConfig
@@ -18,7 +18,7 @@ from sciml.trunks.pair_transformer import PairTransformerConfig
 @pytest.fixture
 def predictor(monkeypatch: pytest.MonkeyPatch) -> ContactPredictor:
     """A small network that takes 30 columns, in windows of 20."""
-    monkeypatch.setattr(contacts, "MAX_COLUMNS", 30)
+    monkeypatch.setattr(contact_predictor, "MAX_COLUMNS", 30)
     monkeypatch.setattr(contact_windows, "WINDOW", 20)
     monkeypatch.setattr(contact_windows, "STEP", 10)
     torch.manual_seed(0)
@@ -48,19 +48,19 @@ def test_windows_cover_the_band(columns: int) -> None:
 def test_windows_are_joined(predictor: ContactPredictor) -> None:
     msa = alignment(57)
     told: list[tuple[int, int]] = []
-    found = predictor.predict_distances(msa, progress=lambda *now: told.append(now))
+    found = predictor.predict(msa, progress=lambda *now: told.append(now))
     begins = contact_windows.starts(57)
     assert found.windows == len(begins) == 5 and told == [(k + 1, 5) for k in range(5)]
     together = np.zeros((57, 57), bool)
     for start in begins:
         together[start : start + 20, start : start + 20] = True
-    for values in (found.probability, found.dca, found.distances[..., 0]):
+    for values in (found.probability, found.dca, found.distogram[..., 0]):
         assert (np.isfinite(values) == together).all()
     i, j = np.nonzero(together)
     assert (abs(i - j) <= 19).all() and together[
         np.abs(np.subtract.outer(*[range(57)] * 2)) <= 10
     ].all()
-    assert np.allclose(found.distances[together].sum(-1), 1, atol=1e-5)
+    assert np.allclose(found.distogram[together].sum(-1), 1, atol=1e-5)
     assert np.allclose(found.probability, found.probability.T, equal_nan=True, atol=1e-6)
     assert found.query == msa.row(0) and found.neff == pytest.approx(msa.neff())
     listed = {(i, j) for i, j, _ in found.table(6)}
@@ -70,18 +70,18 @@ def test_windows_are_joined(predictor: ContactPredictor) -> None:
 
 def test_where_one_window_is_alone_it_is_its_own_prediction(predictor: ContactPredictor) -> None:
     msa = alignment(57)
-    found = predictor.predict_distances(msa)
+    found = predictor.predict(msa)
     part = Alignment(list(msa.names), msa.rows[:, :20].copy())
     ends = np.stack([np.arange(20), 56 - np.arange(20)], 1)
-    alone = predictor._window(part.select((part.rows != 21).any(1)).deduplicate(), ends)
-    assert np.allclose(found.distances[:10, :10], alone.distances[:10, :10], atol=1e-6)
+    alone = predictor.predict_window(part.select((part.rows != 21).any(1)).deduplicate(), ends)
+    assert np.allclose(found.distogram[:10, :10], alone.distogram[:10, :10], atol=1e-6)
 
 
 def test_narrow_alignments_are_as_before(predictor: ContactPredictor) -> None:
-    found = predictor.predict_distances(alignment(30))
+    found = predictor.predict(alignment(30))
     assert found.windows == 1 and np.isfinite(found.probability).all()
     with pytest.raises(InputError, match="at most 5000"):
-        predictor.predict_distances(alignment(5001, depth=2))
+        predictor.predict(alignment(5001, depth=2))
 
 
 @pytest.mark.parametrize("suffix", [".tsv", ".npz"])
