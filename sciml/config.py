@@ -228,6 +228,8 @@ def _convert_union(args: tuple[Any, ...], raw: Any, name: str, problems: list[st
 def _convert_sequence(
     hint: Any, origin: Any, args: tuple[Any, ...], raw: Any, name: str, problems: list[str]
 ) -> Any:
+    if isinstance(raw, str) and args == (str, ...):
+        raw = (raw,)  # one text where several may stand
     if not isinstance(raw, list | tuple):
         problems.append(f"`{name}` must be a list, got {_shown(raw)}")
         return None

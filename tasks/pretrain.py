@@ -1,17 +1,24 @@
 """Pretrain any trunk with any objective on your own unlabelled files.
 
     sciml run pretrain --trunk pair_transformer --objective masked --data my_jets/ --out runs/mine
+    sciml run pretrain --data jets:FOLDER protein:FOLDER symbolic:FILE placement:FOLDER \
+        --pair-dim 8 --trunk-settings '{pair_update: triangle}' --out runs/joint
 
 DATA is a file or folder that a science can read (its suffix says which; `jets:FOLDER` names the
-reader), the name of a data card, or a folder of .npz graphs. Nothing is read into memory as a
-whole unless the file format demands it, and under torchrun each process reads its own share. The
-trunk and the objective are named as in the package, by import path (`my_package.objectives:Mine`)
-or by file (`my_trunk.py:MyTrunk`): your own code runs where you name it in the command, never where
-a settings file or a saved trunk does.
+reader), the name of a data card, or a folder of .npz graphs. Of several, one trunk learns jointly,
+with an embedder for each science; `temperature` mixes them. Nothing is read into memory as a whole
+unless the file format demands it, and under torchrun each process reads its own share. The trunk
+and the objective are named as in the package, by import path (`my_package.objectives:Mine`) or by
+file (`my_trunk.py:MyTrunk`): your own code runs where you name it in the command, never where a
+settings file or a saved trunk does.
 
 Where examples have labels, a linear probe on held-out examples says every `train.validate_every`
-steps what the embeddings are worth; the objective itself never sees a label. Writes OUT/trunk
-(every science loads it by that path), OUT/embedder.safetensors, metrics.jsonl and report.html.
+steps what the embeddings are worth; the objective itself never sees a label. Writes OUT/trunk,
+OUT/embedder.safetensors (of several sciences OUT/embedders/SCIENCE.safetensors), metrics.jsonl and
+report.html. The recipes of every science start from it:
+
+    sciml run jet_tagging --start runs/mine
+    sciml run protein_structure --start runs/joint
 """
 
 from __future__ import annotations
@@ -19,7 +26,7 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
@@ -31,7 +38,6 @@ from torch import nn
 from sciml import objectives, own, trunks
 from sciml.config import Range, to_dict
 from sciml.errors import InputError, unknown
-from sciml.files import tensors
 from sciml.files.claims import settings_file
 from sciml.files.jsons import dumps
 from sciml.objectives import probe
@@ -45,6 +51,9 @@ from sciml.train import TrainConfig, fit
 from sciml.train.log import read_metrics
 from sciml.train.parallel import rank_and_world
 from sciml.train.sampler import move
+from sciml.trunks import start
+from sciml.trunks.base import load_state
+from sciml.trunks.multihead import MixedCollate, MixedDataset, Mixture
 
 READERS = (
     "sciml.jets.learning.pretraining",
@@ -59,8 +68,10 @@ READERS = (
 class Config:
     """Settings of the recipe."""
 
-    data: str = "jets-sample/train.parquet"
-    """File, folder, KIND:PATH, data card or CARD/FILE of a card."""
+    data: tuple[str, ...] = ("jets-sample/train.parquet",)
+    """Files, folders, KIND:PATH, data cards or CARD/FILE of a card; one for each science."""
+    temperature: Annotated[float, Range(min=0, exclusive=True)] = 4.0
+    """Of the mixture of several sciences: 1 = by number of examples, large = equally often."""
     reader: Annotated[str, own.CODE] = ""
     """A reader of your own by import path or file, module:function (path -> Corpus), which runs."""
     trunk: Annotated[str, own.CODE] = "pair_transformer"
@@ -71,8 +82,11 @@ class Config:
     """Width of pair or edge features; 0 = none."""
     trunk_settings: dict[str, Any] = field(default_factory=dict)
     """Other settings of the trunk, as YAML: '{depth: 4, heads: 4}'."""
+    embedder_settings: dict[str, Any] = field(default_factory=dict)
+    """Settings of the embedders by science, as YAML: '{jets: {features: kin}}'."""
     start: str = ""
-    """A saved trunk to go on from, not a new one; where it is your own, `trunk` names it again."""
+    """A saved trunk to go on from, or the folder of an earlier pretraining; where the trunk is your
+    own, `trunk` names it again."""
     objective: Annotated[str, own.CODE] = "masked"
     """Name of the objective; or your own by import path or file, which runs it."""
     objective_settings: dict[str, Any] = field(default_factory=dict)
@@ -97,43 +111,102 @@ TINY: dict[str, Any] = {
 }
 
 
+@dataclass
+class Learner:
+    """One science that the trunk learns from.
+
+    Attributes:
+        corpus: its examples.
+        training, held_out: indices of examples.
+        embedder: its embedder, with `settings` beyond the widths of the trunk.
+        objective: around trunk and embedder.
+        probes: on held-out examples.
+    """
+
+    corpus: Corpus
+    training: np.ndarray
+    held_out: np.ndarray
+    embedder: nn.Module
+    settings: dict[str, Any]
+    objective: nn.Module
+    probes: Probes
+
+
 def main(config: Config, out: Path) -> None:
     """Run the recipe; the same call goes on where an interrupted one stopped."""
     began = time.monotonic()
-    corpus = read(config)
-    training, held_out = split(len(corpus.dataset), config)
+    corpora = read(config)
+    splits = {science: split(corpus, config) for science, corpus in corpora.items()}
     torch.manual_seed(config.seed)
     trunk = make_trunk(config)
-    embedder = corpus.embedder(trunk.dim, trunk.pair_dim)
+    embedders = make_embedders(config, corpora, trunk)
     if "name" in config.objective_settings:
         raise InputError("`objective_settings` must not hold `name`: `objective` says which it is")
-    settings = {**config.objective_settings, "name": config.objective}
-    objective = objectives.build(settings)(trunk, embedder, augment=corpus.augment)
-    probes = Probes(config, corpus, training, held_out)
-    before = probes.measure(trunk, embedder)
+    build = objectives.build({**config.objective_settings, "name": config.objective})
+    learners = {}
+    for science, corpus in corpora.items():
+        (embedder, settings), (training, held_out) = embedders[science], splits[science]
+        learners[science] = Learner(
+            corpus, training, held_out, embedder, settings,
+            build(trunk, embedder, augment=corpus.augment),
+            Probes(config, corpus, training, held_out),
+        )  # fmt: skip
+    before = by_science(learners, lambda one: one.probes.measure(trunk, one.embedder))
 
     # An objective whose target moves (MoCo, JEPA) has a loss that cannot be compared over time:
     # the last weights are kept (those of the largest number of checks), not of the lowest loss.
-    moving = hasattr(objective, "after_step") and config.train.monitor == "loss"
+    moving = any(hasattr(one.objective, "after_step") for one in learners.values())
+    moving = moving and config.train.monitor == "loss"
     train = dataclasses.replace(
         config.train, seed=config.seed, monitor="-checks" if moving else config.train.monitor
     )
 
-    def validate(module: Any) -> dict[str, float]:
+    def validate(module: nn.Module) -> dict[str, float]:
         done = sum(r.get("split") == "valid" for r in read_metrics(out / "metrics.jsonl"))
-        losses = held_out_loss(module, corpus, held_out, config)
-        return {"checks": done + 1.0, **losses, **probes.measure(module.trunk, module.embedder)}
+        losses = by_science(learners, lambda one: held_out_loss(one, config))
+        if len(learners) > 1:
+            losses["loss"] = float(np.mean([losses[f"{name}/loss"] for name in learners]))
+        probed = by_science(learners, lambda one: one.probes.measure(trunk, one.embedder))
+        return {"checks": done + 1.0, **losses, **probed}
 
+    names = ", ".join(corpus.name for corpus in corpora.values())
+    module, data, collate, lengths = together(config, learners)
     result = fit(
-        objective, Part(corpus.dataset, training), train, out=out, collate=corpus.collate,
-        lengths=None if corpus.lengths is None else corpus.lengths[training],
-        validate=validate, title=f"{config.objective} on {corpus.name}",
+        module, data, train, out=out, collate=collate, lengths=lengths, validate=validate,
+        title=f"{config.objective} on {names}",
     )  # fmt: skip
-    after = probes.measure(trunk, embedder)
+    after = by_science(learners, lambda one: one.probes.measure(trunk, one.embedder))
     if rank_and_world()[0] == 0:
-        save(config, corpus, trunk, embedder, before, after, out)
-        report(config, corpus, result.history, before, after, len(training), len(held_out), out,
-               time.monotonic() - began)  # fmt: skip
+        save(config, learners, trunk, before, after, out)
+        report(config, learners, result.history, before, after, out, time.monotonic() - began)
+
+
+def together(
+    config: Config, learners: dict[str, Learner]
+) -> tuple[nn.Module, Any, Any, np.ndarray | None]:
+    """(module, data set, collate, lengths) to train on: of one science, or of their mixture."""
+    parts = {name: Part(one.corpus.dataset, one.training) for name, one in learners.items()}
+    if len(learners) == 1:
+        ((name, one),) = learners.items()
+        lengths = None if one.corpus.lengths is None else one.corpus.lengths[one.training]
+        return one.objective, parts[name], one.corpus.collate, lengths
+    return (
+        Mixture({name: one.objective for name, one in learners.items()}),
+        MixedDataset(parts, config.temperature),
+        MixedCollate({name: one.corpus.collate for name, one in learners.items()}),
+        None,
+    )
+
+
+def by_science(
+    learners: dict[str, Learner], measure: Callable[[Learner], dict[str, float]]
+) -> dict[str, float]:
+    """Metrics of every science, named SCIENCE/METRIC where there are several."""
+    values: dict[str, float] = {}
+    for science, one in learners.items():
+        prefix = f"{science}/" if len(learners) > 1 else ""
+        values |= {prefix + name: value for name, value in measure(one).items()}
+    return values
 
 
 # --- data ---------------------------------------------------------------------------------------
@@ -141,41 +214,58 @@ def main(config: Config, out: Path) -> None:
 
 def readers() -> dict[str, Any]:
     """Every reader by kind and by suffix: those of the sciences, and graphs."""
-    found: dict[str, Any] = {"graphs": read_graphs, ".npz": read_graphs}
+    by_kind: dict[str, Any] = {"graphs": read_graphs, ".npz": read_graphs}
     for module in READERS:
-        found |= importlib.import_module(module).READERS
-    return found
+        by_kind |= importlib.import_module(module).READERS
+    return by_kind
 
 
-def read(config: Config) -> Corpus:
-    """The corpus that `data` names.
+def read(config: Config) -> dict[str, Corpus]:
+    """The corpora that `data` names, by science.
 
     Raises:
-        InputError: no such file, kind, card or reader; or a reader that refuses the file.
+        InputError: no such file, kind, card or reader; a reader that refuses the file; or two
+            corpora of one science.
     """
-    data = config.data
-    known = readers()
-    kind, colon, rest = data.partition(":")
-    if colon and kind in known and not Path(data).exists():
-        data, reader = rest, known[kind]
-    else:
-        reader = None
-    path = Path(data)
-    if not path.exists():
-        path = of_card(data)
-    if config.reader:
-        return own.find("reader", config.reader)(path)
-    if reader is None:
-        held = suffixes(path)
-        fitting = [s for s in held if s in known]
-        if not fitting:
+    corpora: dict[str, Corpus] = {}
+    for data in config.data:
+        corpus = read_one(data, config.reader)
+        science = str(corpus.settings.get("domain", "own"))
+        if science in corpora:
             raise InputError(
-                f"nothing reads {', '.join(held[:3]) or 'an empty folder'}", where=path,
-                hint="Name the kind, as in KIND:PATH; kinds and suffixes: "
-                + ", ".join(sorted(known)),
+                f"is a second corpus of {science}", where=data,
+                hint="One embedder serves a science: put the files into one folder",
             )  # fmt: skip
-        reader = known[fitting[0]]
-    return reader(path)
+        corpora[science] = corpus
+    if not corpora:
+        raise InputError("needs at least one file or folder", where="data")
+    for science in config.embedder_settings:
+        if science not in corpora:
+            raise unknown("science in `embedder_settings`", science, corpora)
+    return corpora
+
+
+def read_one(data: str, own_reader: str) -> Corpus:
+    """The corpus that one entry of `data` names; see `read`."""
+    by_kind = readers()
+    kind, colon, rest = data.partition(":")
+    named = bool(colon) and kind in by_kind and not Path(data).exists()
+    path = Path(rest if named else data)
+    if not path.exists():
+        path = of_card(str(path))
+    if own_reader:
+        return own.find("reader", own_reader)(path)
+    if named:
+        return by_kind[kind](path)
+    held = suffixes(path)
+    fitting = [suffix for suffix in held if suffix in by_kind]
+    if not fitting:
+        raise InputError(
+            f"nothing reads {', '.join(held[:3]) or 'an empty folder'}", where=path,
+            hint="Name the kind, as in KIND:PATH; kinds and suffixes: "
+            + ", ".join(sorted(by_kind)),
+        )  # fmt: skip
+    return by_kind[fitting[0]](path)
 
 
 def of_card(data: str) -> Path:
@@ -183,7 +273,7 @@ def of_card(data: str) -> Path:
     from sciml.data import card as cards
     from sciml.data import fetch
 
-    name, _, wanted = data.partition("/")
+    name, _, file = data.partition("/")
     if name not in cards.names():
         raise InputError(
             "is neither a file, a folder nor a data card", where=data,
@@ -192,13 +282,13 @@ def of_card(data: str) -> Path:
     card, _ = cards.read(name)
     if card.distribution:
         files = fetch.get(card)
-        if not wanted:
+        if not file:
             return files[0] if len(files) == 1 else files[0].parent
         by_name = {path.name: path for path in files}
-        if wanted not in by_name:
-            raise unknown("file of the data card", wanted, by_name, where=name)
-        return by_name[wanted]
-    folder = fetch.folder(card) / wanted
+        if file not in by_name:
+            raise unknown("file of the data card", file, by_name, where=name)
+        return by_name[file]
+    folder = fetch.folder(card) / file
     if not folder.is_dir():
         raise InputError(
             "has not been made on this machine", where=name, hint=f"{card.command} makes it"
@@ -206,11 +296,12 @@ def of_card(data: str) -> Path:
     return folder
 
 
-def split(size: int, config: Config) -> tuple[np.ndarray, np.ndarray]:
+def split(corpus: Corpus, config: Config) -> tuple[np.ndarray, np.ndarray]:
     """(training, held-out) indices, drawn by the seed."""
+    size = len(corpus.dataset)
     count = min(config.most_held_out, max(1, round(config.held_out * size)))
     if count >= size:
-        raise InputError(f"needs at least 2 examples, got {size}", where=config.data)
+        raise InputError(f"needs at least 2 examples, got {size}", where=corpus.name)
     order = np.random.default_rng(config.seed).permutation(size)
     return np.sort(order[count:]), np.sort(order[:count])
 
@@ -240,27 +331,55 @@ CAUSAL: dict[str, dict[str, Any]] = {
 def make_trunk(config: Config) -> Any:
     """A new trunk, or the one to go on from."""
     if config.start:
-        return trunks.load(config.start, config.trunk if own.is_own(config.trunk) else None)
+        path = Path(config.start)
+        path = path / "trunk" if start.holds_trunk(path) else path
+        return trunks.load(path, config.trunk if own.is_own(config.trunk) else None)
     settings = {"dim": config.dim, "pair_dim": config.pair_dim, **config.trunk_settings}
     if config.objective == "next_token":  # anything else would look ahead
         settings = CAUSAL.get(config.trunk, {}) | settings
     return trunks.build(config.trunk, **settings)
 
 
+def make_embedders(
+    config: Config, corpora: dict[str, Corpus], trunk: Any
+) -> dict[str, tuple[nn.Module, dict[str, Any]]]:
+    """Each science's embedder and the settings that rebuild it; of a folder in `start`, its own."""
+    earlier = start.embedders(Path(config.start)) if config.start else {}
+    embedders = {}
+    for science, corpus in corpora.items():
+        make: Any = corpus.embedder
+        settings = {k: v for k, v in corpus.settings.items() if k != "domain"}
+        more = config.embedder_settings.get(science) or {}
+        if science in earlier:
+            held = earlier[science].settings
+            more = {k: v for k, v in held.items() if settings.get(k) != v} | more
+        try:
+            embedder = make(trunk.dim, trunk.pair_dim, **more)
+        except TypeError as error:
+            raise InputError(
+                f"the embedder of {science} does not take {', '.join(map(str, more))} ({error})",
+                where="embedder_settings",
+            ) from None
+        if science in earlier:
+            load_state(embedder, earlier[science].state, where=earlier[science].path)
+        embedders[science] = (embedder, settings | more)
+    return embedders
+
+
 @torch.no_grad()
-def held_out_loss(
-    module: nn.Module, corpus: Corpus, indices: np.ndarray, config: Config
-) -> dict[str, float]:
+def held_out_loss(learner: Learner, config: Config) -> dict[str, float]:
     """The objective on held-out examples, with the same random choices every time."""
     torch.manual_seed(config.seed)
-    device = next(module.parameters()).device
+    corpus, indices = learner.corpus, learner.held_out
+    device = next(learner.objective.parameters()).device
     sums: dict[str, float] = {}
     total = 0.0
-    for start in range(0, len(indices), config.train.batch_size):
-        chosen = indices[start : start + config.train.batch_size]
+    for begin in range(0, len(indices), config.train.batch_size):
+        chosen = indices[begin : begin + config.train.batch_size]
         if len(chosen) < 2 <= len(indices):
             continue  # contrastive objectives compare examples
-        result = module(move(corpus.collate([corpus.dataset[int(i)] for i in chosen]), device))
+        examples = [corpus.dataset[int(i)] for i in chosen]
+        result = learner.objective(move(corpus.collate(examples), device))
         count = float(result.get("count", len(chosen)))
         total += count
         for key, value in result.items():
@@ -279,9 +398,9 @@ class Probes:
         if corpus.labels is None or not config.probe_examples:
             return
         labels = corpus.labels
-        known = training[labels[training] >= 0]
-        order = np.random.default_rng(config.seed).permutation(len(known))
-        self.fit_on = known[order[: config.probe_examples]]
+        labelled = training[labels[training] >= 0]
+        order = np.random.default_rng(config.seed).permutation(len(labelled))
+        self.fit_on = labelled[order[: config.probe_examples]]
         self.test_on = held_out[labels[held_out] >= 0]
         classes = np.unique(labels[self.fit_on])
         self.test_on = self.test_on[np.isin(labels[self.test_on], classes)]
@@ -307,26 +426,43 @@ class Probes:
 
 
 def save(
-    config: Config, corpus: Corpus, trunk: Any, embedder: nn.Module, before: dict[str, float],
+    config: Config, learners: dict[str, Learner], trunk: Any, before: dict[str, float],
     after: dict[str, float], out: Path,
 ) -> None:  # fmt: skip
-    """OUT/trunk, OUT/embedder.safetensors and what they were made of, OUT/pretrained.json."""
-    trunks.save(trunk.cpu(), out / "trunk")
-    tensors.write(out / "embedder.safetensors", embedder.state_dict())
-    facts = {"corpus": corpus.name, "examples": len(corpus.dataset), "reader": corpus.settings,
-             "config": to_dict(config), "untrained": before, "pretrained": after}  # fmt: skip
-    with atomic_write(out / "pretrained.json") as temporary:
-        temporary.write_text(dumps(facts, indent=1, default=str), encoding="utf-8")
+    """OUT/trunk, the embedders (`sciml.trunks.start`), and OUT/pretrained.json: what they were
+    made of."""
+    embedders = {name: (one.embedder, one.settings) for name, one in learners.items()}
+    start.save(out, trunk.cpu(), embedders)
+    corpora = {
+        name: {"corpus": one.corpus.name, "examples": len(one.corpus.dataset),
+               "reader": one.corpus.settings} for name, one in learners.items()
+    }  # fmt: skip
+    facts = {"config": to_dict(config), "untrained": before, "pretrained": after}
+    several = {"corpora": corpora} if len(corpora) > 1 else next(iter(corpora.values()))
+    with atomic_write(out / start.FACTS) as temporary:
+        temporary.write_text(dumps({**several, **facts}, indent=1, default=str), encoding="utf-8")
+
+
+RECIPES = {
+    "jets": "jet_tagging", "protein": "protein_structure", "symbolic": "symbolic_math",
+    "placement": "circuit_placement",
+}  # fmt: skip
+"""Science -> a recipe that starts from what was pretrained."""
 
 
 def report(
-    config: Config, corpus: Corpus, history: list[dict[str, Any]], before: dict[str, float],
-    after: dict[str, float], trained: int, held_out: int, out: Path, seconds: float,
+    config: Config, learners: dict[str, Learner], history: list[dict[str, Any]],
+    before: dict[str, float], after: dict[str, float], out: Path, seconds: float,
 ) -> None:  # fmt: skip
     """report.html: losses, probes and how to use the trunk."""
+    corpora = [one.corpus.name for one in learners.values()]
+    sizes = [
+        f"{len(one.training):,} examples{f' of {name}' if len(learners) > 1 else ''} without "
+        f"labels to learn from, {len(one.held_out):,} held out" for name, one in learners.items()
+    ]  # fmt: skip
     page = Page(
-        f"Pretraining: {config.trunk} by {config.objective} on {corpus.name}",
-        lead=f"{trained:,} examples without labels to learn from, {held_out:,} held out.",
+        f"Pretraining: {config.trunk} by {config.objective} on {', '.join(corpora)}",
+        lead="; ".join(sizes) + ".",
     )
     page.heading("Loss")
     page.figure(shared_plots.learning_curves({"training": [history]}, ylabel="loss"))
@@ -341,11 +477,15 @@ def report(
             for name, values in (("untrained", before), ("pretrained", after))
         ]
         page.table(rows, "Probes fitted to labelled training examples, scored on held-out ones.")
-        gain = after["linear_auc"] - before["linear_auc"]
-        page.text(f"The linear probe's AUC changed by **{gain:+.4f}** against the same trunk "
-                  "with random weights.")  # fmt: skip
+        for key in (key for key in after if key.endswith("linear_auc")):
+            page.text(f"The linear probe's AUC ({key}) changed by "
+                      f"**{after[key] - before[key]:+.4f}** against the same trunk with random "
+                      "weights.")  # fmt: skip
     page.heading("Use it")
-    page.text("Every science loads the trunk by its path; from Python:")
+    commands = [f"sciml run {RECIPES[s]} --start {out}" for s in learners if s in RECIPES]
+    if commands:
+        page.command("\n".join(commands))
+    page.text("From Python:")
     page.command(f"from sciml import trunks\ntrunk = trunks.load({str(out / 'trunk')!r})")
     page.heading("Again")
     page.command(f"sciml run pretrain --config {settings_file(out)} --out {out}-again")

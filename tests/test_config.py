@@ -139,3 +139,13 @@ def test_yaml_cannot_make_objects(tmp_path):
 def test_to_dict_is_plain():
     assert to_dict(Config())["trunk"] == {"width": 8, "kind": "gelu"}
     assert to_dict(Config())["seeds"] == [0, 1]
+
+
+def test_one_text_stands_for_a_list_of_texts():
+    @dataclass(frozen=True)
+    class Files:
+        data: tuple[str, ...] = ()
+
+    globals()["Files"] = Files
+    assert from_dict(Files, {"data": "a.root"}).data == ("a.root",)
+    assert from_dict(Files, {"data": ["a", "b"]}).data == ("a", "b")

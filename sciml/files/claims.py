@@ -27,8 +27,8 @@ TRACES = ("checkpoints", "metrics.jsonl", "features", "pairs.npz", "policies")
 
 RESULTS = (
     "report.html", "metrics.jsonl", "results.json", "scores.json", "table.md", "runs.jsonl",
-    "model.safetensors", "policy.safetensors", "embedder.safetensors", "predictions.parquet",
-    "pretrained.json", "families.json", "search.gif", "pairs.npz", "validation.npz", "checkpoints",
+    "model.safetensors", "policy.safetensors", "embedder.safetensors", "embedders",
+    "predictions.parquet", "pretrained.json", "families.json", "search.gif", "pairs.npz", "validation.npz", "checkpoints",
     "runs", "trunk", "pretrain", "finetune", "features", "pretraining", "pretrained", "policies",
     "predictions", "finetuned", "folded", "placed",
 )  # fmt: skip

@@ -214,7 +214,7 @@ def read_graphs(path: Path) -> Corpus:
         labels=labels if (labels >= 0).any() else None,
         classes=tuple(str(c) for c in range(int(labels.max()) + 1)),
         lengths=lengths,
-        settings={"reader": "graphs", "features": features, "pair_features": int(given)},
+        settings={"domain": "graphs", "features": features, "pair_features": int(given)},
     )
 
 

@@ -160,7 +160,7 @@ class Start:
                     f"holds an embedder of {self.science} with {key} {held!r}, not {value!r}",
                     where=file.path,
                     hint=f"--{key.replace('_', '-')} {held} fine-tunes it; or pretrain with "
-                    f"--embedder '{{{self.science}: {{{key}: {value}}}}}'",
+                    f"--embedder-settings '{{{self.science}: {{{key}: {value}}}}}'",
                 )
         return file
 

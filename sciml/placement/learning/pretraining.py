@@ -126,6 +126,7 @@ def read_netlists(path: Path) -> Corpus:
 
 
 READERS: dict[str, Callable[[Path], Corpus]] = {
+    "placement": read_netlists,
     "netlist": read_netlists,
     ".aux": read_netlists,
     ".pb.txt": read_netlists,
