@@ -206,9 +206,9 @@ def _proof(residual: Expr, answer: Expr, x: str) -> str:
     """Where the residual is proved to vanish; empty where it is not."""
     if residual is ex.ZERO and not any(n.op in ("abs", "sign") for n in ex.subtrees(answer)):
         return "everywhere it is defined"
-    from sciml.symbolic.verification.proving import attempt
+    from sciml.symbolic.verification.proving import prove_identity
 
-    return attempt(residual, ex.ZERO, x, answer, _PROOF_SECONDS).holds
+    return prove_identity(residual, ex.ZERO, x, answer, _PROOF_SECONDS).holds
 
 
 def _kink(answer: Expr, x: str, order: int, names: list[str]) -> Expr | None:

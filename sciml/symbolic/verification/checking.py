@@ -1,17 +1,16 @@
-"""Is F an antiderivative of f? Points first, in rigorous ball arithmetic; a proof after.
+"""Numerical verification of an antiderivative at random points, and the proof that follows it.
 
 F is differentiated exactly, then F' and f are compared
 
-1. at 1,500 real points in complex128, drawn anew each time, spread over many scales and between
-   all the places where a radicand, an absolute value or a sign changes, so that every branch is
-   met;
-2. where those suspect a difference, at a spread of the points where f is real, and about the
-   special points of the expressions (see `points`), in Arb balls: disjoint balls prove a
-   difference, at least three overlapping balls narrower than 1e-40 are needed to agree. Where f is
-   nowhere real, its complex values on the real line count, and where it has none there, points of
-   the complex plane;
-3. where nothing differs, `proving` tries to prove the identity, by cases of signs. Points at which
-   a case fails are looked at in turn.
+1. in complex128, at 1,500 random real points of many scales and between all the points where a
+   radicand, an absolute value or a sign changes, so that every branch is sampled;
+2. in Arb balls, at the points where step 1 suspects a difference, at a selection of the points
+   where f is real, and about the special points of the expressions (see `sample_points`). Disjoint
+   balls prove a difference; for agreement, at least three points need overlapping balls narrower
+   than 1e-40. Where f is nowhere real, its complex values on the real line are compared, and where
+   it is undefined there, its values at points of the complex plane;
+3. if no point differs, `proving` tries to prove the identity by cases of signs. Points at which the
+   proof of a case fails are compared in turn.
 
 A single proved difference inside the domain refutes the answer, however small. Agreement at points
 alone is called sampled, never verified.
@@ -29,17 +28,18 @@ import numpy as np
 from sciml.symbolic.expr import expression as ex
 from sciml.symbolic.expr.evaluate import Program
 from sciml.symbolic.expr.expression import Expr
+from sciml.symbolic.expr.intervals import fraction, precision
 from sciml.symbolic.verification import sample_points as pt
 from sciml.symbolic.verification.result import PROOFS
 
 DIGITS = 40
 _PRECISIONS = (192, 512, 1536)
-_NEEDED = 3
-_SPREAD = 9
-_BASE = 4
-_SPECIAL = 12
-"""Choices of the constants that must be decided; and for which special points are looked for."""
-_MOST_BITS = 30_000
+_MIN_AGREEING = 3
+_SPREAD_POINTS = 9
+_GENERIC_CONSTANTS = 4
+_SPECIAL_CONSTANTS = 12
+"""How many values of the constants must be decided, and for how many special points are tried."""
+_MAX_BITS = 30_000
 _UNDECIDED = "too few points could be decided"
 
 
@@ -50,12 +50,12 @@ class Check:
     Attributes:
         status: ``verified`` (proved), ``sampled`` (agrees at every point tried), ``unverified``
             (refuted, or not confirmed) or ``timeout``.
-        how: in words: what proved it, what was compared, or why it is not verified.
-        holds: where the identity was seen to hold.
+        how: the kind of verification, or why the identity is not verified, in words.
+        holds: the domain on which the identity was verified, in words.
         points: the number of points that agree to 40 digits.
         seconds: wall-clock time.
         continuous: whether the answer is continuous where the integrand is; None: unknown.
-        note: where it jumps.
+        note: the points where the answer jumps, in words.
         refuted: whether a difference was proved at some point.
     """
 
@@ -87,107 +87,106 @@ class Check:
         return self.verified
 
 
-def identity(
+def compare_at_points(
     f: Expr, g: Expr, name: str, *, avoid: tuple[Expr, ...] = (), thorough: bool = True,
     seed: int | None = None,
 ) -> Check:  # fmt: skip
-    """Whether f and g agree wherever f is real: at points.
+    """Whether f and g agree at random points wherever f is real.
 
     Args:
         f, g: the two sides.
         name: the variable.
-        avoid: further expressions whose branch changes must be looked between (the answer).
-        thorough: whether to look at special points and at many values of the constants.
-        seed: of the points; drawn anew without one.
+        avoid: further expressions (the answer); points are also taken between their branch changes.
+        thorough: whether to add special points and many values of the constants.
+        seed: seed of the random points; None: a fresh one.
     """
     started = time.perf_counter()
     if g is f:
         return Check("verified", "symbolic", "everywhere it is defined", 0, 0.0)
     rng = np.random.default_rng(None if seed is None else seed & 0xFFFFFFFF)
-    sides, parts = _Sides(f, g), (f, g, *avoid)
+    comparison, expressions = _Comparison(f, g), (f, g, *avoid)
     constants = sorted((f.free | g.free) - {name})
-    total, first = 0, ""
-    for i, sample in enumerate(pt.constant_values(constants, parts, rng, thorough)):
-        # After the first few, values of the constants for which f is nowhere real tell nothing.
-        how, count, place = _compare(sides, parts, name, sample, rng, i >= _BASE)
-        if how == "agrees" and thorough and i < _SPECIAL:
-            for at in pt.special(parts, name, sample, rng):
-                if sides.differ({**sample, name: at}):
-                    how, place = "differs on part of the domain", f"not at {float(at):.6g}"
+    agreeing, domain = 0, ""
+    for i, sample in enumerate(pt.constant_values(constants, expressions, rng, thorough)):
+        # After the generic ones, constants for which f is nowhere real are skipped.
+        how, count, where = _compare(
+            comparison, expressions, name, sample, rng, i >= _GENERIC_CONSTANTS
+        )
+        if how == "agrees" and thorough and i < _SPECIAL_CONSTANTS:
+            for at in pt.special_points(expressions, name, sample, rng):
+                if comparison.differ({**sample, name: at}):
+                    how, where = "differs on part of the domain", f"not at {float(at):.6g}"
                     break
-        total += count
+        agreeing += count
         if how == "agrees":
-            first = first or place
-        elif i < _BASE or how != _UNDECIDED:
-            note = f"{place} (constants {_shown(sample)})" if sample else place
-            return Check("unverified", how, note, total, time.perf_counter() - started,
+            domain = domain or where
+        elif i < _GENERIC_CONSTANTS or how != _UNDECIDED:
+            note = f"{where} (constants {_shown(sample)})" if sample else where
+            return Check("unverified", how, note, agreeing, time.perf_counter() - started,
                          refuted=how != _UNDECIDED)  # fmt: skip
-    return Check("sampled", "numeric", first, total, time.perf_counter() - started)
+    return Check("sampled", "numeric", domain, agreeing, time.perf_counter() - started)
 
 
-class _Sides:
-    """Two expressions at points, in balls of a precision that the numbers in them call for: a
-    number of n bits may make a difference of 2**-n."""
+class _Comparison:
+    """Compares two expressions at points, in balls. The precision grows with the numbers that occur
+    in them: a number of n bits may make a difference of 2**-n."""
 
     def __init__(self, f: Expr, g: Expr) -> None:
         self.f, self.program = f, Program(f, g)
         numbers = [n.value for e in (f, g) for n in ex.subtrees(e) if n.op == "num"]
-        sizes = [max(v.numerator.bit_length(), v.denominator.bit_length()) for v in numbers]
-        bits = min(max(sizes, default=0), 4000)
+        bit_lengths = [max(v.numerator.bit_length(), v.denominator.bit_length()) for v in numbers]
+        bits = min(max(bit_lengths, default=0), 4000)
         self.precisions = [p + 2 * bits for p in _PRECISIONS]
         self.digits = DIGITS + int(0.61 * bits)
 
     def differ(self, values: dict[str, Any]) -> bool:
-        """Whether they are proved different where f may be real, by however little."""
-        from flint import ctx
-
+        """Whether the two are proved different at a point where f may be real, however slightly."""
         if self.agree(values) == (False, True):
             return True
-        before, precisions = ctx.prec, self.precisions
-        try:  # where both are large, a difference that is not must still show
-            ctx.prec = precisions[0]
-            size = abs(self.program.balls(self._point(values))[0]).upper()
-            if not (size.is_finite() and size > 1):
-                return False
-            bits = int(float(size.log()) * 1.4427) + 1
-            self.precisions = [min(precisions[0] + bits, _MOST_BITS)]
+        precisions = self.precisions
+        try:  # where both are large, a small difference must still show
+            with precision(precisions[0]):
+                size = abs(self.program.balls(self._point(values))[0]).upper()
+                if not (size.is_finite() and size > 1):
+                    return False
+                bits = int(float(size.log()) * 1.4427) + 1
+            self.precisions = [min(precisions[0] + bits, _MAX_BITS)]
             return bits > 4 and self.agree(values) == (False, True)
         except (ValueError, OverflowError, ZeroDivisionError):
             return False
         finally:
-            ctx.prec, self.precisions = before, precisions
+            self.precisions = precisions
 
     def _point(self, values: dict[str, Any]) -> dict[str, Any]:
-        from flint import acb, arb, fmpq
+        from flint import acb
 
-        return {k: arb(fmpq(v.numerator, v.denominator)) if isinstance(v, Fraction)
-                else acb(v.real, v.imag) for k, v in values.items()}  # fmt: skip
+        return {k: fraction(v) if isinstance(v, Fraction) else acb(v.real, v.imag)
+                for k, v in values.items()}  # fmt: skip
 
     def agree(self, values: dict[str, Any]) -> tuple[bool | None, bool]:
-        """(agree, real): agree is True, False (proved different) or None (not decided); real
-        whether f may be real there."""
+        """(agree, real): agree is True, False (proved different) or None (undecided); real says
+        whether f may be real at the point."""
         from flint import arb, ctx
 
-        before = ctx.prec
         try:
-            for ctx.prec in self.precisions:
-                f, g = self.program.balls(self._point(values))
-                if not (f.is_finite() and g.is_finite()):
-                    continue
-                gap, real = f - g, bool(f.imag.contains(0))
-                if not gap.contains(0):
-                    if real and not f.imag == 0:  # or so it seems: a small part is a part
-                        ctx.prec = self.precisions[-1] + 4000
-                        real = bool(self.program.balls(self._point(values))[0].imag.contains(0))
-                    return False, real
-                size = abs(f).upper()
-                if abs(gap).upper() <= arb(10) ** -self.digits * (size if size > 1 else 1):
-                    return True, real
-            return None, False
+            with precision(self.precisions[0]):
+                for ctx.prec in self.precisions:
+                    f, g = self.program.balls(self._point(values))
+                    if not (f.is_finite() and g.is_finite()):
+                        continue
+                    difference, real = f - g, bool(f.imag.contains(0))
+                    if not difference.contains(0):
+                        if real and not f.imag == 0:  # a tiny imaginary part makes f complex
+                            ctx.prec = self.precisions[-1] + 4000
+                            again = self.program.balls(self._point(values))[0]
+                            real = bool(again.imag.contains(0))
+                        return False, real
+                    size = abs(f).upper()
+                    if abs(difference).upper() <= arb(10) ** -self.digits * max(size, arb(1)):
+                        return True, real
+                return None, False
         except (ValueError, OverflowError, ZeroDivisionError):
             return None, False
-        finally:
-            ctx.prec = before
 
 
 def _shown(sample: dict[str, Fraction]) -> str:
@@ -195,65 +194,69 @@ def _shown(sample: dict[str, Fraction]) -> str:
 
 
 def _compare(
-    sides: _Sides, parts: tuple[Expr, ...], name: str, sample: dict[str, Fraction],
+    comparison: _Comparison, expressions: tuple[Expr, ...], name: str, sample: dict[str, Fraction],
     rng: np.random.Generator, only_real: bool,
 ) -> tuple[str, int, str]:  # fmt: skip
-    """(how, points that agree, where) for one choice of the constants; how is ``agrees`` or why
-    not."""
-    points = pt.grid(rng)
+    """(how, number of agreeing points, domain) for one choice of the constants; how is ``agrees``
+    or the reason why not."""
+    points = pt.random_points(rng)
     numbers = {k: float(v) for k, v in sample.items()}
-    branching = pt.branching(parts, name)
-    hidden: list[float] = []
-    if branching:
-        hidden = pt.hidden(branching, name, numbers, pt.beyond(points))
+    branch_args = pt.branch_arguments(expressions, name)
+    missed: list[float] = []
+    if branch_args:
+        missed = pt.missed_branches(branch_args, name, numbers, pt.with_far_points(points))
     far = 10 ** rng.uniform(6, 15, 16) * rng.choice([-1.0, 1.0], 16)
-    points = np.sort(np.concatenate([points, hidden, far]))
-    values = sides.program.complex({**numbers, name: points})
+    points = np.sort(np.concatenate([points, missed, far]))
+    values = comparison.program.complex({**numbers, name: points})
     a, b = (np.broadcast_to(z, points.shape) for z in values)
     with np.errstate(all="ignore"):
         finite = np.isfinite(a)
         real = finite & (np.abs(a.imag) <= 1e-9 * (1e-9 + np.abs(a.real)))
         gap = np.abs(a - b) / (np.abs(a) + np.abs(b) + 1e-12)
         suspect = ~(gap < 1e-7)
-    middle = pt.breaks(branching, name, numbers, points) if branching else []
-    middle += np.searchsorted(points, np.sort(np.concatenate([hidden, far]))).tolist()
+    between = pt.between_sign_changes(branch_args, name, numbers, points) if branch_args else []
+    between += np.searchsorted(points, np.sort(np.concatenate([missed, far]))).tolist()
     for domain, must_be_real, kind in (
         (real, True, "where the integrand is real"),
         (finite, False, "on the real line, with complex values"),
     ):
         if not domain.any() or only_real and not must_be_real:
             continue
-        found = _on_line(sides, name, sample, points, domain, suspect, middle, must_be_real)
-        if found[0] != _UNDECIDED:
-            return found[0], found[1], kind if found[0] == "agrees" else found[2]
+        verdict = _compare_on_line(
+            comparison, name, sample, points, domain, suspect, between, must_be_real
+        )
+        if verdict[0] != _UNDECIDED:
+            return verdict[0], verdict[1], kind if verdict[0] == "agrees" else verdict[2]
     if finite.any() or only_real:
         return _UNDECIDED, 0, "unknown"
-    return _compare_complex(sides, name, sample, rng)
+    return _compare_complex(comparison, name, sample, rng)
 
 
-def _on_line(
-    sides: _Sides, name: str, sample: dict, points: np.ndarray, domain: np.ndarray,
-    suspect: np.ndarray, middle: list[int], only_real: bool,
+def _compare_on_line(
+    comparison: _Comparison, name: str, sample: dict, points: np.ndarray, domain: np.ndarray,
+    suspicious: np.ndarray, between: list[int], only_real: bool,
 ) -> tuple[str, int, str]:  # fmt: skip
-    """Compare at points of the real line; with `only_real`, at those where f is proved not to be
-    complex (in ball arithmetic, not by a tolerance)."""
+    """Compare at points of the real line. With `only_real`, points count only where f may be real
+    in ball arithmetic (no tolerance is involved)."""
     inside = np.nonzero(domain)[0]
-    allowed = set(inside.tolist())
-    chosen = inside[np.linspace(0, len(inside) - 1, min(_SPREAD, len(inside))).astype(int)]
-    doubtful = np.nonzero(domain & suspect)[0]
+    in_domain = set(inside.tolist())
+    chosen = inside[np.linspace(0, len(inside) - 1, min(_SPREAD_POINTS, len(inside))).astype(int)]
+    doubtful = np.nonzero(domain & suspicious)[0]
     if len(doubtful) > 12:
         doubtful = doubtful[np.linspace(0, len(doubtful) - 1, 12).astype(int)]
     agreeing: list[float] = []
     differing: list[float] = []
     undecided = 0
-    first = [*doubtful.tolist(), *chosen.tolist(), *(i for i in middle if i in allowed)]
+    required = [*doubtful.tolist(), *chosen.tolist(), *(i for i in between if i in in_domain)]
     spare = inside[np.argsort(np.abs(points[inside]))].tolist()
-    needed = len(set(first))
-    for rank, i in enumerate(dict.fromkeys([*first, *spare])):
-        if rank >= needed and (len(agreeing) >= _NEEDED or differing or undecided > 80):
+    required_count = len(set(required))
+    for rank, i in enumerate(dict.fromkeys([*required, *spare])):
+        if rank >= required_count and (
+            len(agreeing) >= _MIN_AGREEING or differing or undecided > 80
+        ):
             break
         at = Fraction(float(points[i])).limit_denominator(10**9)
-        agree, is_real = sides.agree({**sample, name: at})
+        agree, is_real = comparison.agree({**sample, name: at})
         if agree is None or (only_real and not is_real):
             undecided += 1
         elif agree:
@@ -263,35 +266,35 @@ def _on_line(
     if differing:
         if not agreeing:
             return "differs everywhere it was looked at", 0, "nowhere"
-        return "differs on part of the domain", len(agreeing), _part(agreeing, differing)
-    if len(agreeing) < _NEEDED:
+        return "differs on part of the domain", len(agreeing), _describe_part(agreeing, differing)
+    if len(agreeing) < _MIN_AGREEING:
         return _UNDECIDED, len(agreeing), "unknown"
     return "agrees", len(agreeing), ""
 
 
-def _part(good: list[float], bad: list[float]) -> str:
-    worst, best = min(bad), max(bad)
-    if min(good) > best:
-        return f"for {min(good):.4g} and above"
-    if max(good) < worst:
-        return f"for {max(good):.4g} and below"
-    return f"not at {worst:.6g}"
+def _describe_part(agreeing: list[float], differing: list[float]) -> str:
+    first_differing, last_differing = min(differing), max(differing)
+    if min(agreeing) > last_differing:
+        return f"for {min(agreeing):.4g} and above"
+    if max(agreeing) < first_differing:
+        return f"for {max(agreeing):.4g} and below"
+    return f"not at {first_differing:.6g}"
 
 
 def _compare_complex(
-    sides: _Sides, name: str, sample: dict, rng: np.random.Generator
+    comparison: _Comparison, name: str, sample: dict, rng: np.random.Generator
 ) -> tuple[str, int, str]:
     agreeing = differing = 0
     for _ in range(60):
         z = complex(rng.uniform(-3, 3), rng.uniform(-3, 3))
-        agree, _ = sides.agree({**sample, name: z})
+        agree, _ = comparison.agree({**sample, name: z})
         agreeing += agree is True
         differing += agree is False
         if agreeing + differing >= 12:
             break
     if differing:
         return "differs at complex points", agreeing, "nowhere" if not agreeing else "in part"
-    if agreeing < _NEEDED:
+    if agreeing < _MIN_AGREEING:
         return _UNDECIDED, agreeing, "unknown"
     return "agrees", agreeing, "in the complex plane"
 
@@ -300,44 +303,53 @@ def check(
     integrand: Expr, answer: Expr, name: str, *, symbolic: bool = False, thorough: bool = True,
     seed: int | None = None,
 ) -> Check:  # fmt: skip
-    """Whether d answer / d name = integrand; the core of `verify`, without a process of its own.
+    """Whether d answer / d name = integrand; `verify` without its worker process.
 
     Args:
         integrand, answer: f and F.
         name: the variable.
-        symbolic: whether to try a proof, and to look for jumps; only that makes it ``verified``.
-        thorough: whether to look at special points and at many values of the constants.
-        seed: of the points; drawn anew without one.
+        symbolic: whether to try a proof and to search for jumps; only a proof makes the status
+            ``verified``.
+        thorough: whether to add special points and many values of the constants.
+        seed: seed of the random points; None: a fresh one.
     """
     started = time.perf_counter()
     slope = answer.diff(name)
-    found = identity(integrand, slope, name, avoid=(answer,), thorough=thorough, seed=seed)
-    found = replace(found, seconds=time.perf_counter() - started)
-    return prove(found, integrand, answer, name) if symbolic else found
+    outcome = compare_at_points(
+        integrand, slope, name, avoid=(answer,), thorough=thorough, seed=seed
+    )
+    outcome = replace(outcome, seconds=time.perf_counter() - started)
+    return prove(outcome, integrand, answer, name) if symbolic else outcome
 
 
-def prove(found: Check, f: Expr, answer: Expr, name: str, seconds: float = 5.0) -> Check:
-    """What sampling found, raised by a proof or refuted where a case of it fails; and whether the
-    answer jumps. `seconds`: what the proof may take."""
-    from sciml.symbolic.verification.jumps import continuous
-    from sciml.symbolic.verification.proving import attempt
+def prove(sampled: Check, f: Expr, answer: Expr, name: str, seconds: float = 5.0) -> Check:
+    """The outcome of sampling, made ``verified`` by a proof, or refuted at a point where a case of
+    the proof fails; with the continuity of the answer.
 
-    if found.refuted:
-        return found
+    Args:
+        sampled: the outcome of `check`.
+        f, answer, name: integrand, antiderivative and variable.
+        seconds: time limit of the proof.
+    """
+    from sciml.symbolic.verification.jumps import continuity
+    from sciml.symbolic.verification.proving import prove_identity
+
+    if sampled.refuted:
+        return sampled
     started, slope = time.perf_counter(), answer.diff(name)
-    proof = attempt(f, slope, name, answer, seconds)
+    proof = prove_identity(f, slope, name, answer, seconds)
     if proof.holds:
-        found = replace(found, status="verified", how="symbolic", holds=proof.holds)
-    elif found.status == "sampled":
-        sides = _Sides(f, slope)
+        sampled = replace(sampled, status="verified", how="symbolic", holds=proof.holds)
+    elif sampled.status == "sampled":
+        comparison = _Comparison(f, slope)
         for values in proof.suspects:
-            if sides.differ(values):
+            if comparison.differ(values):
                 return replace(
-                    found, status="unverified", how="differs on part of the domain",
+                    sampled, status="unverified", how="differs on part of the domain",
                     holds=f"not at {_shown(values)}", refuted=True,
                 )  # fmt: skip
-    if not found.agrees:
-        return found
-    smooth, note = continuous(f, answer, name)
-    whole = found.seconds + time.perf_counter() - started
-    return replace(found, continuous=smooth, note=note, seconds=whole)
+    if not sampled.agrees:
+        return sampled
+    is_continuous, note = continuity(f, answer, name)
+    total = sampled.seconds + time.perf_counter() - started
+    return replace(sampled, continuous=is_continuous, note=note, seconds=total)

@@ -1,10 +1,11 @@
-"""Where an antiderivative jumps although its integrand is continuous.
+"""Spurious discontinuities: jumps of an antiderivative where its integrand is continuous.
 
-F' = f holds between the jumps, so that F is right there, and yet F(b) - F(a) is no integral across
-one. -cos(x) sign(sin(x)) for |sin(x)| and atan(tan(x / 2) / sqrt(3)) for 1 / (2 + cos(x)) are of
-this kind. Jumps are looked for where a sign changes or a denominator vanishes, and between
-neighbouring points whose values differ by more than f allows; each is confirmed in balls on both
-sides.
+F' = f holds between the jumps, yet F(b) - F(a) is not the integral across one. Examples are
+-cos(x) sign(sin(x)) for |sin(x)| and atan(tan(x / 2) / sqrt(3)) for 1 / (2 + cos(x)). The search
+covers points where a sign changes or a denominator vanishes, and neighbouring points whose values
+differ by more than f allows; each jump is confirmed in ball arithmetic on both sides.
+
+Source of the problem: D. J. Jeffrey (1994), "The importance of being continuous".
 """
 
 from __future__ import annotations
@@ -21,54 +22,55 @@ from sciml.symbolic.expr import expression as ex
 from sciml.symbolic.expr.clock import now
 from sciml.symbolic.expr.evaluate import Program
 from sciml.symbolic.expr.expression import Expr
+from sciml.symbolic.expr.intervals import fraction, precision
 from sciml.symbolic.verification import sample_points as pt
 from sciml.symbolic.verification.normal_form import Case
-from sciml.symbolic.verification.proving import attempt
-from sciml.symbolic.verification.sign_conditions import Again, Refinement, Split
+from sciml.symbolic.verification.proving import prove_identity
+from sciml.symbolic.verification.sign_conditions import CaseSplit, Refinement, Restart
 
 _POLES = {"tan": "cos", "sec": "cos", "cot": "sin", "csc": "sin", "coth": "sinh", "csch": "sinh",
           "acot": "", "acsc": "", "asec": "", "acsch": "", "acoth": "", "asech": ""}  # fmt: skip
-"""Functions with poles or edges and what vanishes there; empty: their argument."""
+"""Functions with poles or jumps and the function that vanishes there; empty: their argument."""
 _CUTS = frozenset("log asin acos acosh atanh asinh atan Ei li Ci Chi dilog".split())
 _NEAR, _NEARER = Fraction(1, 10**20), Fraction(1, 10**30)
-_MOST = 20
-_ERRORS = (Failure, Again, Split, ex.TooLarge, ex.Undefined, OverflowError, ZeroDivisionError,
+_MAX_JUMPS = 20
+_ERRORS = (Failure, Restart, CaseSplit, ex.TooLarge, ex.Undefined, OverflowError, ZeroDivisionError,
            ValueError, RecursionError)  # fmt: skip
 
 
-def continuous(f: Expr, answer: Expr, name: str) -> tuple[bool | None, str]:
-    """Whether the antiderivative is continuous where f is, and where not, in words.
+def continuity(f: Expr, answer: Expr, name: str) -> tuple[bool | None, str]:
+    """Whether the antiderivative is continuous where f is.
 
     Returns:
-        True where its form shows it, False with the jumps that were confirmed, None where none was
-        found and none could be excluded.
+        (True, "") if its form shows that it is; (False, the confirmed jumps in words); (None, "")
+        if no jump was confirmed and none could be excluded.
     """
     try:
-        edges, safe = _edges(answer, name)
-        if safe and (not edges or _no_steps(answer, name, edges)):
+        arguments, safe = _break_arguments(answer, name)
+        if safe and (not arguments or _signs_make_no_jump(answer, name, arguments)):
             return True, ""
-        found = _jumps(f, answer, name, edges)
+        jumps = _jumps(f, answer, name, arguments)
     except _ERRORS:
         return None, ""
-    if not found:
+    if not jumps:
         return None, ""
-    shown = ", ".join(f"{float(p) if abs(p) > _NEAR else 0:.6g}" for p in sorted(found[:3]))
-    more = ", ..." if len(found) > 3 else ""
-    return False, f"jumps at {name} = {shown}{more} although the integrand is continuous there"
+    points = ", ".join(f"{float(p) if abs(p) > _NEAR else 0:.6g}" for p in sorted(jumps[:3]))
+    more = ", ..." if len(jumps) > 3 else ""
+    return False, f"jumps at {name} = {points}{more} although the integrand is continuous there"
 
 
-def _no_steps(answer: Expr, name: str, edges: list[Expr]) -> bool:
-    """Whether signs of polynomials are all that could make a jump, and are proved to make none."""
+def _signs_make_no_jump(answer: Expr, name: str, arguments: list[Expr]) -> bool:
+    """Whether only signs of polynomials could cause a jump, and they are proved to cause none."""
     signs = {n.args[0] for n in ex.subtrees(answer) if n.op == "sign"}
-    steps = _exact_steps(answer, name) if signs >= set(edges) else None
+    steps = _exact_steps(answer, name) if signs >= set(arguments) else None
     return steps is not None and all(
-        step is ex.ZERO or bool(attempt(step, ex.ZERO, name).holds) for _, step in steps
+        step is ex.ZERO or bool(prove_identity(step, ex.ZERO, name).holds) for _, step in steps
     )
 
 
-def _edges(e: Expr, name: str) -> tuple[list[Expr], bool]:
-    """What vanishes where e may jump; and whether it is sure that nothing else can."""
-    found: dict[Expr, None] = {}
+def _break_arguments(e: Expr, name: str) -> tuple[list[Expr], bool]:
+    """Expressions that vanish where e may jump; and whether e is certain to jump nowhere else."""
+    arguments: dict[Expr, None] = {}
     safe = True
     for node in ex.subtrees(e):
         if name not in node.free:
@@ -76,13 +78,13 @@ def _edges(e: Expr, name: str) -> tuple[list[Expr], bool]:
         if node.op == "I" or node.op == "pow" and node.args[1].op != "num":
             safe = False
         elif node.op == "sign":
-            found[node.args[0]] = None
+            arguments[node.args[0]] = None
         elif node.op == "pow" and node.args[1].value < 0:
             if not _never_zero(node.args[0], name):
-                found[node.args[0]] = None
+                arguments[node.args[0]] = None
         elif node.op in _POLES:
             inner = _POLES[node.op]
-            found[ex.call(inner, node.args[0]) if inner else node.args[0]] = None
+            arguments[ex.call(inner, node.args[0]) if inner else node.args[0]] = None
         if (
             node.op in _CUTS
             or node.op == "pow"
@@ -91,7 +93,7 @@ def _edges(e: Expr, name: str) -> tuple[list[Expr], bool]:
         ):
             safe = safe and not any(_may_be_complex(n) for n in ex.subtrees(node.args[0]))
     safe = safe and not any(n.op == "I" for n in ex.subtrees(e))
-    return list(found), safe
+    return list(arguments), safe
 
 
 def _may_be_complex(n: Expr) -> bool:
@@ -111,92 +113,93 @@ def _never_zero(u: Expr, name: str) -> bool:
             case = Case(refinement, {}, {}, now() + 0.5)
             q = case.convert(u)
             break
-        except Again:
+        except Restart:
             continue
         except _ERRORS:
             return False
     else:
         return False
-    over = case.over(q.n)
+    variables = case.depends_on(q.n)
     if not case.used(q.n):
         return True
-    if len(over) != 1 or set(case.used(q.n)) != set(over):
+    if len(variables) != 1 or set(case.used(q.n)) != set(variables):
         return False
-    (i,) = over
+    (i,) = variables
     kind = case.generators[i].kind
     if kind not in ("variable", "exp", "tan"):
         return False
     if kind == "tan" and fd.degrees(q.n)[i] != fd.degrees(q.d)[i]:
         return False
-    norm = case._norm(q.n, i)
+    norm = case.norm(q.n, i)
     roots = [z.real for z, _ in norm.complex_roots() if z.imag == 0]
     return not [r for r in roots if kind != "exp" or not r < 0]
 
 
-def _jumps(f: Expr, answer: Expr, name: str, edges: list[Expr]) -> list[Fraction]:
+def _jumps(f: Expr, answer: Expr, name: str, arguments: list[Expr]) -> list[Fraction]:
     """Confirmed jumps, those near 0 first."""
     rng = np.random.default_rng()
     constants = sorted((f.free | answer.free) - {name})
-    out: list[Fraction] = []
+    confirmed: list[Fraction] = []
     for sample in pt.constant_values(constants, (f, answer), rng, False):
         values = {k: float(v) for k, v in sample.items()}
-        places = _zeros(edges, name, values, sample, (f, answer), rng)
-        places += _steps(f, answer, name, values, sample)
+        candidates = _zeros_of_arguments(arguments, name, values, sample, (f, answer), rng)
+        candidates += _large_steps(f, answer, name, values, sample)
         pair = Program(answer, f)
-        for place in sorted(places, key=abs)[:_MOST]:
-            if _is_jump(pair, name, sample, place) and all(
-                abs(place - known) > max(abs(place) / 10**9, _NEAR) for known in out
+        for point in sorted(candidates, key=abs)[:_MAX_JUMPS]:
+            if _is_jump(pair, name, sample, point) and all(
+                abs(point - other) > max(abs(point) / 10**9, _NEAR) for other in confirmed
             ):
-                out.append(place)
-        if out:
+                confirmed.append(point)
+        if confirmed:
             break
-    return out
+    return confirmed
 
 
-def _zeros(
-    edges: list[Expr], name: str, values: dict, sample: dict, parts: tuple[Expr, ...],
+def _zeros_of_arguments(
+    arguments: list[Expr], name: str, values: dict, sample: dict, parts: tuple[Expr, ...],
     rng: np.random.Generator,
 ) -> list[Fraction]:  # fmt: skip
-    points = pt.line(parts, rng)
-    out: list[Fraction] = []
-    for u in edges[:12]:
+    """Some sign changes of the arguments, to many digits."""
+    points = pt.log_grid(parts, rng)
+    zeros: list[Fraction] = []
+    for u in arguments[:12]:
         z = pt.real_parts([u], name, values, points)[0]
-        places = np.nonzero((z[:-1] > 0) != (z[1:] > 0))[0]
-        places = places[np.argsort(np.abs(points[places]))][:8]
+        changes = np.nonzero((z[:-1] > 0) != (z[1:] > 0))[0]
+        changes = changes[np.argsort(np.abs(points[changes]))][:8]
         program = Program(u, u.diff(name))
-        for start in pt.sign_changes(u, name, values, points, places):
-            out.append(pt.polished(program, name, sample, start))
+        for start in pt.sign_changes(u, name, values, points, changes):
+            zeros.append(pt.refine_root(program, name, sample, start))
         if u.op == "sym":
-            out.append(Fraction(0))
-    return out
+            zeros.append(Fraction(0))
+    return zeros
 
 
-def _steps(f: Expr, answer: Expr, name: str, values: dict, sample: dict) -> list[Fraction]:
-    """Places between neighbouring points whose values differ by much more than f allows."""
+def _large_steps(f: Expr, answer: Expr, name: str, values: dict, sample: dict) -> list[Fraction]:
+    """Points about which the antiderivative changes by much more than f allows."""
     points = np.linspace(-12.03, 12.07, 2400)
-    big, small = (np.broadcast_to(z, points.shape) for z in
-                  Program(answer, f).complex({**values, name: points}))  # fmt: skip
+    F, slope = (np.broadcast_to(z, points.shape) for z in
+                Program(answer, f).complex({**values, name: points}))  # fmt: skip
     with np.errstate(all="ignore"):
-        step = np.abs(np.diff(big))
-        allowed = np.maximum(np.abs(small[:-1]), np.abs(small[1:])) * np.diff(points)
-        odd = np.nonzero(np.isfinite(step) & (step > 4 * allowed + 1e-9 * np.abs(big[1:])))[0]
+        step = np.abs(np.diff(F))
+        allowed = np.maximum(np.abs(slope[:-1]), np.abs(slope[1:])) * np.diff(points)
+        large = np.nonzero(np.isfinite(step) & (step > 4 * allowed + 1e-9 * np.abs(F[1:])))[0]
     program = Program(answer)
     out = []
-    for i in odd[np.argsort(np.abs(points[odd]))][:6]:
-        place = _narrowed(program, name, sample, Fraction(points[i]), Fraction(points[i + 1]))
-        if place is not None:
-            out.append(place)
+    for i in large[np.argsort(np.abs(points[large]))][:6]:
+        point = _bisect_step(program, name, sample, Fraction(points[i]), Fraction(points[i + 1]))
+        if point is not None:
+            out.append(point)
     return out
 
 
-def _narrowed(
+def _bisect_step(
     program: Program, name: str, sample: dict, low: Fraction, high: Fraction
 ) -> Fraction | None:
-    """Bisection that follows the larger step."""
-    first, last = (_at(program, name, sample, p) for p in (low, high))
+    """The point of a jump between two points, by bisection towards the larger step."""
+    first, last = (_values_at(program, name, sample, p) for p in (low, high))
     for _ in range(120):
         middle = (low + high) / 2
-        between = _at(program, name, sample, middle)
+        between = _values_at(program, name, sample, middle)
         if first is None or last is None or between is None:
             return None
         if abs(between[0] - first[0]).mid() > abs(last[0] - between[0]).mid():
@@ -206,32 +209,26 @@ def _narrowed(
     return (low + high) / 2
 
 
-def _at(program: Program, name: str, sample: dict, point: Fraction) -> list[Any] | None:
-    from flint import arb, ctx, fmpq
-
-    before, ctx.prec = ctx.prec, 500
+def _values_at(program: Program, name: str, sample: dict, point: Fraction) -> list[Any] | None:
+    """The outputs at a point, in 500-bit balls; None where one is undefined."""
     try:
-        values = {
-            k: arb(fmpq(v.numerator, v.denominator)) for k, v in {**sample, name: point}.items()
-        }
-        found = program.balls(values)
-        return found if all(z.is_finite() for z in found) else None
+        with precision(500):
+            balls = program.balls({k: fraction(v) for k, v in {**sample, name: point}.items()})
+            return balls if all(z.is_finite() for z in balls) else None
     except (ValueError, ZeroDivisionError, OverflowError):
         return None
-    finally:
-        ctx.prec = before
 
 
-def _is_jump(pair: Program, name: str, sample: dict, place: Fraction) -> bool:
-    """Whether F differs on both sides by what does not become less nearer by, while f does not."""
-    size = max(abs(place), Fraction(1))
+def _is_jump(pair: Program, name: str, sample: dict, point: Fraction) -> bool:
+    """Whether the difference of F across the point tends to a constant while that of f vanishes."""
+    size = max(abs(point), Fraction(1))
     steps, changes, values = [], [], []
     for near in (_NEAR, _NEARER):
-        left, right = (_at(pair, name, sample, place + s * near * size) for s in (-1, 1))
+        left, right = (_values_at(pair, name, sample, point + s * near * size) for s in (-1, 1))
         if left is None or right is None:
             return False
         if not (left[1].imag.contains(0) and right[1].imag.contains(0)):
-            return False  # where f is not real it matters to nobody
+            return False  # jumps where f is not real do not count
         steps.append(right[0] - left[0])
         changes.append(abs(complex(right[1] - left[1])))
         values += [abs(complex(side[1])) for side in (left, right)]
@@ -244,46 +241,46 @@ def _is_jump(pair: Program, name: str, sample: dict, place: Fraction) -> bool:
 
 
 def without_jumps(answer: Expr, name: str) -> Expr | None:
-    """An antiderivative less its jumps, where signs of polynomials make them: at a root r, where
-    the signs change, half the exact step times sign(x - r) is taken off. None where the roots
-    have no closed form, or nothing changes."""
-    found = _exact_steps(answer, name)
-    if not found:
+    """The antiderivative without the jumps that signs of polynomials cause: at each root r where
+    the signs change, half the exact step times sign(x - r) is subtracted. None where the roots have
+    no closed form, or nothing changes."""
+    steps = _exact_steps(answer, name)
+    if not steps:
         return None
     x = ex.symbol(name)
-    out = ex.add([answer, *(-ex.HALF * step * ex.call("sign", x - r) for r, step in found)])
-    return out if out is not answer else None
+    smooth = ex.add([answer, *(-ex.HALF * step * ex.call("sign", x - r) for r, step in steps)])
+    return smooth if smooth is not answer else None
 
 
 def _exact_steps(answer: Expr, name: str) -> list[tuple[Expr, Expr]] | None:
-    """(r, step at r) for every real root of a polynomial whose sign occurs; None: not known."""
+    """(r, step at r) for every real root of a polynomial whose sign occurs; None: unknown."""
     from sciml.symbolic.algebra.univariate import as_rational
 
     signs = [n for n in ex.subtrees(answer) if n.op in ("sign", "abs") and name in n.free]
     roots: dict[float, Expr] = {}
     for node in signs:
-        found = as_rational(node.args[0], name)
-        if found is None or found[1].degree() > 0:
+        quotient = as_rational(node.args[0], name)
+        if quotient is None or quotient[1].degree() > 0:
             return None
-        for factor, _ in found[0].factor()[1]:
+        for factor, _ in quotient[0].factor()[1]:
             closed = _closed_roots(factor)
             if closed is None:
                 return None
             roots |= {float(Program(r).complex({})[0].real): r for r in closed}
-    places = sorted(roots)
-    if not places:
+    positions = sorted(roots)
+    if not positions:
         return None
-    ends = [places[0] - 1, *places, places[-1] + 1]
+    ends = [positions[0] - 1, *positions, positions[-1] + 1]
     try:
         sides = [_with_signs(answer, signs, name, (a + b) / 2) for a, b in pairwise(ends)]
         return [(roots[at], ex.substitute(right - left, {ex.symbol(name): roots[at]}))
-                for at, (left, right) in zip(places, pairwise(sides), strict=True)]  # fmt: skip
+                for at, (left, right) in zip(positions, pairwise(sides), strict=True)]  # fmt: skip
     except _ERRORS:
         return None
 
 
 def _with_signs(answer: Expr, signs: list[Expr], name: str, at: float) -> Expr:
-    """The answer with its signs as they are at a point."""
+    """The answer with every sign replaced by its value at a point."""
     mapping = {}
     for node in signs:
         side = 1 if float(Program(node.args[0]).complex({name: at})[0].real) > 0 else -1

@@ -1,4 +1,4 @@
-"""An expression as a quotient of polynomials, exactly, in one case of signs of its parts.
+"""Normal form: an expression as a quotient of polynomials, in one case of signs of its parts.
 
 Radicals, logarithms and absolute values obey no identity on the whole real line: sqrt(a b) is
 sqrt(a) sqrt(b) unless both are negative. Where the sign of every irreducible polynomial that occurs
@@ -10,9 +10,9 @@ expression of real variables becomes a quotient of polynomials in
 - exp(u) > 0 and t = tan(u / 2) of real u, one for all rational multiples of u;
 - logarithms log|g|, and further functions, each without relations.
 
-A sign is taken from a sample point where it cannot change in the part of the line at hand (the real
-roots of its norm are the ends of these parts, in `Refinement.breaks`), else both are tried
-(`Split`). Whatever the signs, only identities that hold for all such values are used.
+A sign is read off at a sample point if it cannot change in the current part of the line (the real
+roots of its norm are the ends of these parts, see `Refinement.separators`), else both are tried
+(`CaseSplit`). Only identities that hold for all values with these signs are used.
 """
 
 from __future__ import annotations
@@ -25,43 +25,43 @@ from sciml.symbolic.algebra import field as fd
 from sciml.symbolic.algebra.field import GENERATORS, ONE, Q0, Q1, Failure, Quotient
 from sciml.symbolic.expr import expression as ex
 from sciml.symbolic.expr.expression import Expr
-from sciml.symbolic.verification.principal_values import Roots
-from sciml.symbolic.verification.sign_conditions import Again, Generator, ball
+from sciml.symbolic.verification.principal_values import PrincipalValues
+from sciml.symbolic.verification.sign_conditions import Generator, Restart, ball
 
 _RECIPROCAL = {"acot": "atan", "asec": "acos", "acsc": "asin", "acoth": "atanh",
                "asech": "acosh", "acsch": "asinh"}  # fmt: skip
 _ODD = frozenset("atan asin erf erfi Si Shi fresnels fresnelc".split())
-_MOST_TURNS = 40
-_MOST_TERMS = 8
+_MAX_MULTIPLE = 40
+_MAX_SPLIT_TERMS = 8
 
 
-class Case(Roots):
-    """One case of signs; see `Signs` for its arguments."""
+class Case(PrincipalValues):
+    """One case of signs; see `SignCase` for its arguments."""
 
     # ------------------------------------------------------------------ exponentials and angles
-    def _terms(self, u: Quotient) -> list[tuple[str, Fraction, bool, Quotient]]:
+    def _rational_multiples(self, u: Quotient) -> list[tuple[str, Fraction, bool, Quotient]]:
         """u as a sum of rational multiples of distinct quotients: (name, multiple, whether times
         i, quotient)."""
-        found: dict[tuple[str, bool], tuple[Fraction, Quotient]] = {}
+        by_name: dict[tuple[str, bool], tuple[Fraction, Quotient]] = {}
         i = self.index.get("I")
         for c, m in self._summands(u, i):
-            turned = i is not None and m.n != 0 and fd.degrees(m.n)[i] == 1 and len(m.n) == 1
-            if turned and i is not None:
+            imaginary = i is not None and m.n != 0 and fd.degrees(m.n)[i] == 1 and len(m.n) == 1
+            if imaginary and i is not None:
                 m = Quotient(m.n // GENERATORS[i], m.d, False)
             name = f"{self.name(m.n)}/{self.name(m.d)}"
-            old = found.get((name, turned), (Fraction(0), m))[0]
-            found[name, turned] = old + c, m
-        return [(name, c, turned, part) for (name, turned), (c, part) in found.items() if c]
+            coefficient = by_name.get((name, imaginary), (Fraction(0), m))[0]
+            by_name[name, imaginary] = coefficient + c, m
+        return [(name, c, imaginary, part) for (name, imaginary), (c, part) in by_name.items() if c]
 
     def _summands(self, u: Quotient, i: int | None) -> list[tuple[Fraction, Quotient]]:
-        """(rational factor, primitive quotient) of each term; a quotient of many terms by a sum
-        stays in one piece, and so does everything where the refinement says so."""
-        parts = [u.n]
-        long = len(u.d) > 1 and len(u.n) > _MOST_TERMS
-        if i is not None and fd.degrees(u.n)[i] or not (long or self.refinement.whole):
-            parts = [fd.RING.from_dict({m: c}) for m, c in u.n.terms()]
+        """(rational factor, primitive quotient) of each term. A long quotient by a sum stays in one
+        piece, and so does every quotient if `Refinement.keep_sums`."""
+        numerators = [u.n]
+        long_quotient = len(u.d) > 1 and len(u.n) > _MAX_SPLIT_TERMS
+        if i is not None and fd.degrees(u.n)[i] or not (long_quotient or self.refinement.keep_sums):
+            numerators = [fd.RING.from_dict({m: c}) for m, c in u.n.terms()]
         out = []
-        for n in parts:
+        for n in numerators:
             part = Quotient(n, u.d)
             top, below = int(part.n.content()), int(part.d.content())
             if int(part.n.leading_coefficient()) < 0:
@@ -72,7 +72,7 @@ class Case(Roots):
         return out
 
     def _multiple(self, kind: str, name: str, c: Fraction) -> tuple[Fraction, int]:
-        """The unit of an argument and how often it goes into `c`."""
+        """The unit of an argument, and `c` as an integer multiple of it."""
         name = f"{kind} {name}"
         unit = self.refinement.units.get(name)
         if unit is None:
@@ -83,16 +83,16 @@ class Case(Roots):
             self.refinement.units[name] = Fraction(
                 math.gcd(int(unit * below), int(c * below)), below
             )
-            raise Again
-        if abs(times) > _MOST_TURNS:
+            raise Restart
+        if abs(times) > _MAX_MULTIPLE:
             raise Failure("a multiple is too high")
         return unit, int(times)
 
     def exponential(self, u: Quotient) -> Quotient:
         """exp(u)."""
         out = Q1
-        for name, c, turned, part in self._terms(u):
-            if turned:
+        for name, c, imaginary, part in self._rational_multiples(u):
+            if imaginary:
                 sine, cosine = self._angle(name, c, part)
                 out = self._product([out, cosine + self.imaginary() * sine])
             else:
@@ -100,37 +100,37 @@ class Case(Roots):
         return out
 
     def _exponential(self, name: str, c: Fraction, part: Quotient) -> Quotient:
-        logarithm = self._alone(part, "log")
+        logarithm = self._single_generator(part, "log")
         if logarithm is not None and logarithm.real:
             if not self.used(logarithm.inside):
                 return self._number_root(Fraction(int(logarithm.inside.leading_coefficient())), c)
-            return self._magnitude(logarithm.inside, c)
+            return self._absolute_power(logarithm.inside, c)
         unit, times = self._multiple("exp", name, c)
-        real, over = self.real(part.n, part.d), self.over(part.n, part.d)
+        real, variables = self.real(part.n, part.d), self.depends_on(part.n, part.d)
         full = f"exp({unit}*{name})"
         i = self.index.get(full)
         if i is None:
-            known: dict[str, Any] = {
+            properties: dict[str, Any] = {
                 "real": real, "positive": real, "inside": f"exp {name}",
                 "log": fd.constant(unit) * part if real else None,
                 "symbols": self.symbols(part.n) | self.symbols(part.d),
             }  # fmt: skip
-            if over or not real:
-                i = self._parameter(full, "exp", **known)
-                self._meaning(full, "exp", unit, part)
+            if variables or not real:
+                i = self._parameter(full, "exp", **properties)
+                self._record_kernel(full, "exp", unit, part)
             else:
                 i = self._new(Generator(full, "exp", lambda: (
                     self.value(part.n) / self.value(part.d) * ball(unit)).exp(),
-                    **known))  # fmt: skip
+                    **properties))  # fmt: skip
         return fd.generator(i) ** times
 
-    def _meaning(self, name: str, kind: str, unit: Fraction, part: Quotient) -> None:
-        symbol = self._alone(part, "variable")
+    def _record_kernel(self, name: str, kind: str, unit: Fraction, part: Quotient) -> None:
+        symbol = self._single_generator(part, "variable")
         if symbol is not None:
-            self.refinement.stands_for[name] = kind, symbol.name, unit
+            self.refinement.kernel_of[name] = kind, symbol.name, unit
 
-    def _alone(self, q: Quotient, kind: str) -> Generator | None:
-        """The generator that a quotient is, if it is of this kind."""
+    def _single_generator(self, q: Quotient, kind: str) -> Generator | None:
+        """The generator that equals the quotient, if it is of this kind."""
         if q.d != ONE:
             return None
         for i in self.used(q.n):
@@ -141,8 +141,8 @@ class Case(Roots):
     def angle(self, u: Quotient) -> tuple[Quotient, Quotient]:
         """(sin u, cos u)."""
         s, c = Q0, Q1
-        for name, multiple, turned, part in self._terms(u):
-            if turned:  # cos(i u) = cosh(u), sin(i u) = i sinh(u)
+        for name, multiple, imaginary, part in self._rational_multiples(u):
+            if imaginary:  # cos(i u) = cosh(u), sin(i u) = i sinh(u)
                 up, down = (self._exponential(name, side * multiple, part) for side in (1, -1))
                 half = fd.constant(Fraction(1, 2))
                 s2 = self._product([self.imaginary(), half, up - down])
@@ -154,24 +154,24 @@ class Case(Roots):
         return s, c
 
     def _angle(self, name: str, c: Fraction, part: Quotient) -> tuple[Quotient, Quotient]:
-        if self._alone(part, "pi"):
+        if self._single_generator(part, "pi"):
             exact = self._exact_angle(c)
             if exact is not None:
                 return exact
-        inverse = self._alone(part, "function")
-        if inverse is not None and c.denominator == 1 and abs(c) <= _MOST_TURNS:
-            first = self._angle_of_inverse(inverse)
-            if first is not None:
-                return self._turns(*first, int(c))
+        inverse = self._single_generator(part, "function")
+        if inverse is not None and c.denominator == 1 and abs(c) <= _MAX_MULTIPLE:
+            sine_cosine = self._angle_of_inverse(inverse)
+            if sine_cosine is not None:
+                return self._multiple_angle(*sine_cosine, int(c))
         unit, times = self._multiple("tan", name, c)
         full = f"tan({unit}/2*{name})"
         i = self.index.get(full)
         if i is None:
             real = self.real(part.n, part.d)
-            if self.over(part.n, part.d) or not real:
+            if self.depends_on(part.n, part.d) or not real:
                 within = self.symbols(part.n) | self.symbols(part.d)
                 i = self._parameter(full, "tan", real=real, symbols=within)
-                self._meaning(full, "tan", unit, part)
+                self._record_kernel(full, "tan", unit, part)
             else:
                 i = self._new(Generator(full, "tan", lambda: (
                     self.value(part.n) / self.value(part.d) * ball(unit / 2)).tan()))  # fmt: skip
@@ -183,7 +183,7 @@ class Case(Roots):
         below = (1 + t * t) ** k
         return Quotient(parts[1] * (1 if times > 0 else -1), below), Quotient(parts[0], below)
 
-    def _turns(self, s: Quotient, c: Quotient, times: int) -> tuple[Quotient, Quotient]:
+    def _multiple_angle(self, s: Quotient, c: Quotient, times: int) -> tuple[Quotient, Quotient]:
         """Sine and cosine of a multiple of an angle."""
         a, b = Q0, Q1
         for _ in range(abs(times)):
@@ -216,15 +216,15 @@ class Case(Roots):
         from sciml.symbolic.expr.parser import parse
 
         s, cosine = (self.convert(parse(table[q])) for table in (sines, cosines))
-        return self._turns(s, cosine, c.numerator % (2 * q))
+        return self._multiple_angle(s, cosine, c.numerator % (2 * q))
 
     # ------------------------------------------------------------------ conversion
     def convert(self, e: Expr) -> Quotient:
         """The quotient that equals `e` in this case."""
-        known = self.memo.get(e)
-        if known is None:
-            known = self.memo[e] = self._convert(e)
-        return known
+        quotient = self.memo.get(e)
+        if quotient is None:
+            quotient = self.memo[e] = self._convert(e)
+        return quotient
 
     def _convert(self, e: Expr) -> Quotient:
         op = e.op
@@ -283,28 +283,30 @@ class Case(Roots):
         if op in ("asin", "atan") and self.real(u.n, u.d):
             return self._inverse_angle(op, u)
         if op in _ODD and int(u.n.leading_coefficient()) < 0:
-            return -self._named(op, -u)
-        return self._named(op, u)
+            return -self._opaque_function(op, -u)
+        return self._opaque_function(op, u)
 
     def _inverse_angle(self, op: str, u: Quotient) -> Quotient:
         """atan(u), or asin(u) = atan(u / sqrt(1 - u**2)) where it is real; the arctangents of u and
         1 / u add up to a right angle."""
         if op == "asin":
             square = self._sum([Q1, -self._product([u, u])])
-            if square.is_zero or self._turn(*self._factors(square)) < 0:
-                return self._named(op, u, cut=False)
+            if square.is_zero or self._sign_of_product(*self._factors(square)) < 0:
+                return self._opaque_function(op, u, cut=False)
             return self._inverse_angle(
                 "atan", self._product([u, self.root(square, Fraction(-1, 2))])
             )
         if int(u.n.leading_coefficient()) < 0:
             return -self._inverse_angle(op, -u)
-        over = Quotient(u.d, u.n)
-        side = -1 if int(over.n.leading_coefficient()) < 0 else 1
-        if f"atan({self.name(side * over.n)}/{self.name(over.d)})" in self.index:
-            turn = fd.constant(Fraction(self._turn(*self._factors(u)), 2))
-            known = self._named(op, Quotient(side * over.n, over.d, False))
-            return turn * self.pi() - fd.constant(side) * known
-        return self._named(op, u)
+        reciprocal = Quotient(u.d, u.n)
+        side = -1 if int(reciprocal.n.leading_coefficient()) < 0 else 1
+        if f"atan({self.name(side * reciprocal.n)}/{self.name(reciprocal.d)})" in self.index:
+            quarter_turns = fd.constant(Fraction(self._sign_of_product(*self._factors(u)), 2))
+            arctangent = self._opaque_function(
+                op, Quotient(side * reciprocal.n, reciprocal.d, False)
+            )
+            return quarter_turns * self.pi() - fd.constant(side) * arctangent
+        return self._opaque_function(op, u)
 
     def _absolute(self, op: str, u: Quotient) -> Quotient:
         if u.is_zero:
@@ -313,15 +315,20 @@ class Case(Roots):
             (a, b), (c, d) = self._real_and_imaginary(u.n), self._real_and_imaginary(u.d)
             size = self.root(Quotient(a * a + b * b, c * c + d * d), Fraction(1, 2))
             return size if op == "abs" else self._reduced(u / size)
-        turn = fd.constant(self._turn(*self._factors(u)))
+        sign = fd.constant(self._sign_of_product(*self._factors(u)))
         if op == "sign":
-            self._really_not_zero(u)
-        return turn if op == "sign" else turn * u
+            self._require_nonzero(u)
+        return sign if op == "sign" else sign * u
 
-    def _really_not_zero(self, u: Quotient) -> None:
-        """The sign of what vanishes without being seen to is 0: only polynomials and algebraic
-        functions of one variable, whose norm does not vanish, are sure not to."""
-        over = self.over(u.n)
-        plain = all(self.generators[i].kind == "variable" for i in self.used(u.n))
-        if not (plain or not over or len(over) == 1 and self._norm(u.n, *over) is not None):
+    def _require_nonzero(self, u: Quotient) -> None:
+        """Refuse a quantity that may be identically zero, whose sign would be 0. Polynomials, and
+        algebraic functions of one variable with a non-zero norm, are certainly not."""
+        variables = self.depends_on(u.n)
+        polynomial = all(self.generators[i].kind == "variable" for i in self.used(u.n))
+        if not (
+            polynomial
+            or not variables
+            or len(variables) == 1
+            and self.norm(u.n, *variables) is not None
+        ):
             raise Failure("the sign of a quantity that may vanish")

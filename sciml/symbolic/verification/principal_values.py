@@ -1,20 +1,25 @@
-"""Roots, logarithms and named functions in a case of signs (see `cases`)."""
+"""Branch choice: principal values of roots and logarithms in one case of sign conditions.
+
+Where the sign of every irreducible factor g is known, sqrt(g) is sqrt(|g|) or i sqrt(|g|) and
+log(g) is log|g| or log|g| + i pi (see `normal_form`).
+"""
 
 from __future__ import annotations
 
 import math
 from fractions import Fraction
 
+from flint import acb
+
 from sciml.symbolic.algebra import field as fd
 from sciml.symbolic.algebra.field import GENERATORS, ONE, Q0, Q1, Failure, Poly, Quotient
 from sciml.symbolic.expr.evaluate import BALLS
 from sciml.symbolic.expr.rational import factor_integer
 from sciml.symbolic.verification.sign_conditions import (
-    Again,
     Generator,
-    Signs,
+    Restart,
+    SignCase,
     ball,
-    ball_pi,
     ball_root,
 )
 
@@ -22,22 +27,22 @@ _REAL = frozenset("atan erf erfi Si Shi fresnels fresnelc".split())
 """Functions that are real for every real argument."""
 
 
-class Roots(Signs):
-    """The part of a `Case` that deals with roots and logarithms."""
+class PrincipalValues(SignCase):
+    """The part of `normal_form.Case` for roots, logarithms and functions without relations."""
 
     def _factors(self, u: Quotient) -> tuple[Fraction, list[tuple[Poly, int]]]:
-        """The rational factor and the irreducible factors with their exponents."""
-        top, over = fd.factor(u.n)
-        below, under = fd.factor(u.d)
-        factors = [(g, int(e)) for g, e in over] + [(g, -int(e)) for g, e in under]
-        return Fraction(int(top), int(below)), factors
+        """The content and the irreducible factors with their exponents."""
+        content, above = fd.factor(u.n)
+        content_below, below = fd.factor(u.d)
+        factors = [(g, int(e)) for g, e in above] + [(g, -int(e)) for g, e in below]
+        return Fraction(int(content), int(content_below)), factors
 
-    def _turn(self, c: Fraction, factors: list[tuple[Poly, int]]) -> int:
-        out = 1 if c > 0 else -1
+    def _sign_of_product(self, c: Fraction, factors: list[tuple[Poly, int]]) -> int:
+        sign = 1 if c > 0 else -1
         for g, e in factors:
             if e % 2:
-                out *= self.sign(g)
-        return out
+                sign *= self.sign(g)
+        return sign
 
     def root(self, u: Quotient, exponent: Fraction) -> Quotient:
         """u ** exponent, principal value."""
@@ -52,34 +57,36 @@ class Roots(Signs):
         c, factors = self._factors(u)
         parts = [self._number_root(abs(c), exponent)]
         if self.real(u.n, u.d):
-            parts += [self._magnitude(g, e * exponent) for g, e in factors]
-            if self._turn(c, factors) < 0:
-                parts.append(self._power(self._turned(exponent.denominator), exponent.numerator))
+            parts += [self._absolute_power(g, e * exponent) for g, e in factors]
+            if self._sign_of_product(c, factors) < 0:
+                parts.append(
+                    self._power(self._root_of_minus_one(exponent.denominator), exponent.numerator)
+                )
             return self._product(parts)
         inner = self._reduced(-self.imaginary() * u)
         if self.real(inner.n, inner.d):  # u = i v: a quarter turn
-            turn = self._turned(2 * exponent.denominator)
-            quarter = self._turn(*self._factors(inner)) * exponent.numerator
-            return self._product([*parts, *(self._magnitude(g, e * exponent) for g, e in
+            unit_root = self._root_of_minus_one(2 * exponent.denominator)
+            quarter = self._sign_of_product(*self._factors(inner)) * exponent.numerator
+            return self._product([*parts, *(self._absolute_power(g, e * exponent) for g, e in
                                             self._factors(inner)[1]),
-                                  self._power(turn, quarter)])  # fmt: skip
-        self._settle(u)
+                                  self._power(unit_root, quarter)])  # fmt: skip
+        self._fix_half_plane(u)
         rest = u / fd.constant(abs(c))
         q, base = exponent.denominator, f"{self.name(rest.n)}/{self.name(rest.d)}"
-        order = self._order(base, q)
+        order = self._common_order(base, q)
         i = self.index.get(base)
         if i is None:  # the root times the denominator, which is a root of a polynomial
             power = self.reduce(rest.n * rest.d ** (order - 1))
             i = self._new(Generator(
                 base, "root", lambda: ball_root(self.value(rest.n) / self.value(rest.d), order)
-                * self.value(rest.d), self.over(rest.n, rest.d), False, order=order, power=power,
-                inside=power))  # fmt: skip
+                * self.value(rest.d), self.depends_on(rest.n, rest.d), False, order=order,
+                power=power, inside=power))  # fmt: skip
         one = fd.generator(i) / Quotient(rest.d)
         return self._product([*parts, self._power(one, int(exponent * order))])
 
-    def _settle(self, u: Quotient) -> None:
-        """See to it that a complex u does not cross the real axis, where principal values may
-        jump, in this case; where that is beyond us, the case is called opaque."""
+    def _fix_half_plane(self, u: Quotient) -> None:
+        """Fix the signs of the factors of Im u, so that a complex u does not cross the real axis,
+        where principal values may jump; where Im u is unknown, the case becomes opaque."""
         part = self.imaginary_part(u)
         if part is None:
             self.opaque = True
@@ -88,7 +95,7 @@ class Roots(Signs):
             self.sign(g)
 
     def imaginary_part(self, u: Quotient) -> Poly | None:
-        """A polynomial that vanishes where the imaginary part of u does; None: not known."""
+        """A polynomial that vanishes where the imaginary part of u does; None: unknown."""
         i = self.index.get("I")
         for p in (u.n, u.d):
             if not all(g.real for k, g in enumerate(self.generators)
@@ -100,7 +107,7 @@ class Roots(Signs):
         return self.reduce(b * c - a * d)
 
     def surely_not_zero(self, i: int) -> bool:
-        """Whether a generator vanishes at single points at most, whatever relations are hidden."""
+        """Whether a generator is certain to vanish at isolated points at most."""
         g = self.generators[i]
         plain = (
             g.kind == "root"
@@ -113,42 +120,42 @@ class Roots(Signs):
         out = Q1
         for whole, side in ((c.numerator, 1), (c.denominator, -1)):
             for prime, times in factor_integer(whole).items():
-                out = out * self._magnitude(ONE * prime, side * times * exponent)
+                out = out * self._absolute_power(ONE * prime, side * times * exponent)
         return out
 
-    def _order(self, name: str, q: int) -> int:
-        known = self.refinement.orders.get(name, 1)
-        order = math.lcm(known, q)
-        if order != known:
+    def _common_order(self, name: str, q: int) -> int:
+        previous = self.refinement.orders.get(name, 1)
+        order = math.lcm(previous, q)
+        if order != previous:
             self.refinement.orders[name] = order
             if name in self.index:
-                raise Again
+                raise Restart
         return order
 
-    def _magnitude(self, g: Poly, exponent: Fraction) -> Quotient:
-        """|g| ** exponent of an irreducible real polynomial (or a whole number)."""
-        turn = self.sign(g)
+    def _absolute_power(self, g: Poly, exponent: Fraction) -> Quotient:
+        """|g| ** exponent of an irreducible real polynomial (or an integer)."""
+        sign = self.sign(g)
         if exponent.denominator == 1:
-            return self._power(Quotient(g * turn), int(exponent))
-        alone = next((i for i in self.used(g) if g == GENERATORS[i]), None)
-        if alone is not None:
-            inner = self.generators[alone]
+            return self._power(Quotient(g * sign), int(exponent))
+        generator_index = next((i for i in self.used(g) if g == GENERATORS[i]), None)
+        if generator_index is not None:
+            inner = self.generators[generator_index]
             if inner.kind == "root" and inner.positive:
-                return self._magnitude(inner.inside, exponent / inner.order)
+                return self._absolute_power(inner.inside, exponent / inner.order)
             if inner.kind == "exp":
                 self.refinement.units[inner.inside] /= exponent.denominator
-                raise Again
-        name = f"|{self.name(g * turn)}|"
-        order = self._order(name, exponent.denominator)
+                raise Restart
+        name = f"|{self.name(g * sign)}|"
+        order = self._common_order(name, exponent.denominator)
         i = self.index.get(name)
         if i is None:
             i = self._new(Generator(
-                name, "root", lambda: ball_root(self.value(g * turn), order), self.over(g),
-                positive=True, order=order, power=self.reduce(g * turn), inside=g * turn,
+                name, "root", lambda: ball_root(self.value(g * sign), order), self.depends_on(g),
+                positive=True, order=order, power=self.reduce(g * sign), inside=g * sign,
                 bound=self.bound(g) ** (1 / order)))  # fmt: skip
         return self._power(fd.generator(i), int(exponent * order))
 
-    def _turned(self, q: int) -> Quotient:
+    def _root_of_minus_one(self, q: int) -> Quotient:
         """The principal q-th root of -1."""
         i = self.imaginary()
         half = fd.constant(Fraction(1, 2))
@@ -163,7 +170,7 @@ class Roots(Signs):
         name = f"root {q} of -1"
         k = self.index.get(name)
         if k is None:
-            k = self._new(Generator(name, "root", lambda: (ball(0, 1) * ball_pi() / q).exp(),
+            k = self._new(Generator(name, "root", lambda: (ball(0, 1) * acb.pi() / q).exp(),
                                     real=False, order=q, power=-ONE, inside=-ONE,
                                     bound=1.0))  # fmt: skip
         return fd.generator(k)
@@ -177,14 +184,20 @@ class Roots(Signs):
         if not self.real(u.n, u.d):
             inner = self._reduced(-self.imaginary() * u)
             if self.real(inner.n, inner.d):
-                turn = fd.constant(Fraction(self._turn(*self._factors(inner)), 2))
-                size = self.logarithm(inner if int(turn.n.leading_coefficient()) > 0 else -inner)
-                return self._reduced(size + turn * self.imaginary() * self.pi())
-            self._settle(u)
-            return out + self._named("log", u / fd.constant(abs(c)), real=False, cut=False)
+                quarter_turns = fd.constant(
+                    Fraction(self._sign_of_product(*self._factors(inner)), 2)
+                )
+                log_size = self.logarithm(
+                    inner if int(quarter_turns.n.leading_coefficient()) > 0 else -inner
+                )
+                return self._reduced(log_size + quarter_turns * self.imaginary() * self.pi())
+            self._fix_half_plane(u)
+            return out + self._opaque_function(
+                "log", u / fd.constant(abs(c)), real=False, cut=False
+            )
         for g, e in factors:
             out = out + fd.constant(e) * self._log_magnitude(g)
-        if self._turn(c, factors) < 0:
+        if self._sign_of_product(c, factors) < 0:
             out = out + self.imaginary() * self.pi()
         return self._reduced(out)
 
@@ -196,33 +209,33 @@ class Roots(Signs):
         return out
 
     def _log_magnitude(self, g: Poly) -> Quotient:
-        turn = self.sign(g)
-        alone = next((i for i in self.used(g) if g == GENERATORS[i]), None)
-        if alone is not None:
-            inner = self.generators[alone]
+        sign = self.sign(g)
+        generator_index = next((i for i in self.used(g) if g == GENERATORS[i]), None)
+        if generator_index is not None:
+            inner = self.generators[generator_index]
             if inner.log is not None:
                 return inner.log
             if inner.kind == "root" and inner.positive:
                 return self._log_magnitude(inner.inside) / fd.constant(inner.order)
-        name = f"log{self.name(g * turn)}"
+        name = f"log{self.name(g * sign)}"
         conjugate = self._conjugate(g) if name not in self.index else None
         if conjugate is not None:
-            turn2 = self.sign(conjugate)
-            known = self.index.get(f"log{self.name(conjugate * turn2)}")
-            if known is not None:  # log|a + b r| = log|a^2 - b^2 r^2| - log|a - b r|
+            conjugate_sign = self.sign(conjugate)
+            conjugate_log = self.index.get(f"log{self.name(conjugate * conjugate_sign)}")
+            if conjugate_log is not None:  # log|a + b r| = log|a^2 - b^2 r^2| - log|a - b r|
                 norm = self.reduce(g * conjugate)
-                size = self.logarithm(Quotient(norm * norm)) / fd.constant(2)
-                return self._reduced(size - fd.generator(known))
-        if not self.over(g):
+                log_norm = self.logarithm(Quotient(norm * norm)) / fd.constant(2)
+                return self._reduced(log_norm - fd.generator(conjugate_log))
+        if not self.depends_on(g):
             i = self.index.get(name)
             if i is None:
-                i = self._new(Generator(name, "log", lambda: self.value(g * turn).log(),
-                                        inside=g * turn))  # fmt: skip
+                i = self._new(Generator(name, "log", lambda: self.value(g * sign).log(),
+                                        inside=g * sign))  # fmt: skip
             return fd.generator(i)
-        return fd.generator(self._parameter(name, "log", inside=g * turn))
+        return fd.generator(self._parameter(name, "log", inside=g * sign))
 
     def _conjugate(self, g: Poly) -> Poly | None:
-        """a - b r of a + b r with the last square root r that occurs, primitive."""
+        """The primitive part of a - b r for p = a + b r with its last square root r."""
         for i in reversed(self.used(g)):
             if self.generators[i].order == 2 and self.generators[i].real:
                 a, b = fd.by_degree(self.reduce(g), i, 1)
@@ -238,16 +251,19 @@ class Roots(Signs):
         a, b = fd.by_degree(self.reduce(p), i, 1)
         return a, b
 
-    def _named(self, op: str, u: Quotient, real: bool | None = None, cut: bool = True) -> Quotient:
-        """A function without relations; `cut`: whether it may have one where it is not real."""
+    def _opaque_function(
+        self, op: str, u: Quotient, real: bool | None = None, cut: bool = True
+    ) -> Quotient:
+        """A function of u as a generator without relations; `cut`: whether it may have a branch cut
+        where it is not real."""
         name = f"{op}({self.name(u.n)}/{self.name(u.d)})"
         i = self.index.get(name)
         if i is None:
-            inside = self.real(u.n, u.d)
+            real_argument = self.real(u.n, u.d)
             if real is None:
-                real = inside and op in _REAL
+                real = real_argument and op in _REAL
             self.opaque = self.opaque or cut and not real
-            if self.over(u.n, u.d) or not real:
+            if self.depends_on(u.n, u.d) or not real:
                 i = self._parameter(name, "function", real=real, inside=(op, u))
             else:
                 i = self._new(Generator(name, "function", lambda: BALLS[op](

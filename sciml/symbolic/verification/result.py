@@ -1,4 +1,4 @@
-"""What `integrate` and `dsolve` return: the answer, how far it can be trusted, how it was found."""
+"""The result of `integrate` and `dsolve`: the answer, its verification and the method."""
 
 from __future__ import annotations
 
@@ -10,30 +10,31 @@ from sciml.symbolic.expr.expression import Expr
 
 STATUSES = ("verified", "sampled", "no_answer", "timeout", "diverges")
 PROOFS = {"verified": "proved", "sampled": "sampled"}
-"""What stands behind a status; every other status has no answer."""
+"""The statuses that have an answer, and the strength of its verification."""
 NOT_PROVED = "agrees at every point tried, not proved"
 
 
 @dataclass(frozen=True)
 class Result:
-    """An answer with its credentials, or the reason why there is none.
+    """An answer and how it was verified, or the reason why there is none.
 
-    What was refuted or not confirmed is never the answer: given as `expression` with any other
-    status, it becomes the `candidate`, and ``unverified`` becomes ``no_answer``.
+    An expression that was refuted or not confirmed is never the answer: passed as `expression` with
+    a status other than those of `PROOFS`, it becomes the `candidate`, and ``unverified`` becomes
+    ``no_answer``.
 
     Attributes:
         problem: the problem as text.
         expression: the answer in this package's own type; None unless it is verified or sampled.
         status: ``verified`` (proved), ``sampled`` (agrees at every point tried), ``no_answer``,
             ``timeout`` (no answer, the time ran out) or ``diverges`` (a definite integral).
-        method: by which method it was found.
-        how: what the verification was, or why there is no answer.
-        holds: where the answer was seen to hold.
+        method: the method that produced the answer.
+        how: the kind of verification, or why there is no answer.
+        holds: the domain on which the answer was verified, in words.
         seconds: wall-clock time.
         symbols: the symbols of a problem given in SymPy, which `expr` uses again.
-        candidate: what was found and then refuted or not confirmed.
+        candidate: an expression that was refuted or not confirmed.
         continuous: whether an antiderivative is continuous where the integrand is; None: unknown.
-        note: what to know about the answer, such as where it jumps.
+        note: remarks on the answer, such as the points where it jumps.
     """
 
     problem: str
@@ -94,13 +95,13 @@ class Result:
         return latex(self.expression)
 
     def further(self) -> list[str]:
-        """Lines for what else solves the problem; of a differential equation alone."""
+        """One line for each further solution; differential equations alone have any."""
         return []
 
     def remarks(self) -> str:
-        """What stands beside the answer: that it is not proved, where it jumps."""
-        first = NOT_PROVED if self.status == "sampled" else ""
-        return "; ".join(part for part in (first, self.note) if part)
+        """Remarks to show beside the answer: that it is not proved, where it jumps."""
+        caveat = NOT_PROVED if self.status == "sampled" else ""
+        return "; ".join(part for part in (caveat, self.note) if part)
 
     def _repr_latex_(self) -> str:
         if self.expression is None:
@@ -110,7 +111,7 @@ class Result:
         return f"$\\displaystyle {self.latex()}{beside}$"
 
     def as_dict(self) -> dict[str, Any]:
-        """What `--json` prints; ``answer`` and ``expr`` are the same."""
+        """The values that `--json` prints; ``answer`` and ``expr`` are the same."""
         answer = None if self.expression is None else str(self)
         return {
             "problem": self.problem,

@@ -1,4 +1,5 @@
-"""The generators of a case of signs (see `cases`), their arithmetic, and the signs themselves."""
+"""One case of sign conditions (see `normal_form`): its generators, their arithmetic, and the signs
+of polynomials in them."""
 
 from __future__ import annotations
 
@@ -7,70 +8,72 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
 
-from flint import fmpz_poly
+from flint import acb, fmpz_poly
 
 from sciml.symbolic.algebra import field as fd
 from sciml.symbolic.algebra.field import GENERATORS, ONE, Q0, Q1, Failure, Poly, Quotient
 from sciml.symbolic.expr.clock import now
 from sciml.symbolic.expr.expression import Expr
+from sciml.symbolic.expr.intervals import fraction, precision
 
-_MOST_NORM = 64
+_MAX_NORM = 64
 _SIGN_PRECISIONS = (128, 512, 2048)
 
 
-class Split(Exception):
-    """Both signs of a polynomial must be tried."""
+class CaseSplit(Exception):
+    """The sign of a polynomial is undetermined: both signs must be tried."""
 
     def __init__(self, key: str) -> None:
         self.key = key
 
 
-class Again(Exception):
-    """The refinement has grown: begin again."""
+class Restart(Exception):
+    """The refinement has grown: all cases must be rebuilt."""
 
 
 @dataclass
 class Refinement:
-    """What has been learned about the generators that all cases need.
+    """Facts about the generators that all cases share; they accumulate over restarts.
 
     Attributes:
-        whole: whether sine, cosine and exponential of a sum stay in one piece: fewer relations are
-            seen, and polynomials stay small.
-        units: of each argument of exp and tan, the unit of which all multiples are whole.
-        orders: of each root, the least common multiple of its orders.
-        breaks: of each variable, a polynomial whose real roots separate the parts of the line.
+        keep_sums: whether sine, cosine and exponential of a sum are kept in one piece: fewer
+            relations are recognised, but polynomials stay small.
+        units: for each argument of exp and tan, the unit of which all multiples are integral.
+        orders: for each radicand, the least common multiple of the orders of its roots.
+        separators: for each variable, a polynomial whose real roots separate the parts of the line.
         positive: the variables that take positive values only.
-        stands_for: (exp or tan, symbol, unit) of a variable exp(unit symbol), tan(unit symbol / 2).
+        kernel_of: (exp or tan, symbol, unit) of a variable exp(unit symbol), tan(unit symbol / 2).
     """
 
-    whole: bool = False
+    keep_sums: bool = False
     units: dict[str, Fraction] = field(default_factory=dict)
     orders: dict[str, int] = field(default_factory=dict)
-    breaks: dict[str, Any] = field(default_factory=dict)
+    separators: dict[str, Any] = field(default_factory=dict)
     positive: set[str] = field(default_factory=set)
-    stands_for: dict[str, tuple[str, str, Fraction]] = field(default_factory=dict)
+    kernel_of: dict[str, tuple[str, str, Fraction]] = field(default_factory=dict)
 
 
 @dataclass
 class Generator:
-    """One generator.
+    """One generator of the polynomial ring.
 
     Attributes:
         name: the same in every case.
         kind: variable, pi, imaginary, root, exp, tan, log or function.
-        value: its value at the sample point, as a ball.
-        over: the variables it depends on algebraically; empty for a number.
+        value: computes its value at the sample point, as a ball.
+        depends_on: the variables that it depends on algebraically; empty for a number.
         real, positive: whether it is real, positive, in this case.
-        order, power: of a root: generator**order = power.
-        log: its logarithm, where that is known.
-        inside: the argument, of a root (a polynomial) or function (a quotient).
-        bound: for an algebraic integer, a bound of all its conjugates; 0 for anything else.
+        order, power: for a root: generator**order = power.
+        log: its logarithm, where known.
+        inside: the argument of a root (a polynomial) or function (a quotient).
+        bound: for an algebraic integer, a bound on all its conjugates; 0 for anything else.
+        symbols: the names of the variables that it depends on in any way.
     """
 
     name: str
     kind: str
     value: Callable[[], Any]
-    over: frozenset[int] = frozenset()
+    depends_on: frozenset[int] = frozenset()
     real: bool = True
     positive: bool = False
     order: int = 0
@@ -81,13 +84,13 @@ class Generator:
     symbols: frozenset[str] = frozenset()
 
 
-class Signs:
-    """One case of signs: generators, arithmetic, signs.
+class SignCase:
+    """One case of sign conditions: generators, arithmetic, signs.
 
     Args:
-        refinement: what earlier rounds have learned; extended.
-        samples: of each variable with breaks, a rational point of the part at hand.
-        signs: signs that were chosen, by polynomial.
+        refinement: facts from earlier rounds; extended in place.
+        samples: for each variable with separators, a rational point of the current part of it.
+        signs: the signs chosen in this case, by polynomial.
         deadline: value of the clock to stop at.
     """
 
@@ -100,8 +103,8 @@ class Signs:
         self.generators: list[Generator] = []
         self.index: dict[str, int] = {}
         self.memo: dict[Expr, Quotient] = {}
-        self.free: dict[str, frozenset[str]] = {}  # the symbols of polynomials with chosen signs
-        self.opaque = False  # whether a complex argument met a function with a cut
+        self.sign_symbols: dict[str, frozenset[str]] = {}  # of the polynomials with chosen signs
+        self.opaque = False  # whether a function with a branch cut has a complex argument
 
     # ------------------------------------------------------------------ generators
     def _new(self, generator: Generator) -> int:
@@ -118,11 +121,11 @@ class Signs:
         return len(self.generators) - 1
 
     def _parameter(self, name: str, kind: str, **more: Any) -> int:
-        """A generator that takes its values from the samples."""
+        """The index of a generator whose values are the samples; made if it is new."""
         i = self.index.get(name)
         if i is None:
             i = self._new(Generator(name, kind, lambda: ball(self.samples[name]), **more))
-            self.generators[i].over = frozenset((i,))
+            self.generators[i].depends_on = frozenset((i,))
         return i
 
     def imaginary(self) -> Quotient:
@@ -135,35 +138,35 @@ class Signs:
     def pi(self) -> Quotient:
         i = self.index.get("pi")
         if i is None:
-            i = self._new(Generator("pi", "pi", lambda: ball_pi(), positive=True))
+            i = self._new(Generator("pi", "pi", acb.pi, positive=True))
         return fd.generator(i)
 
     def used(self, p: Poly) -> list[int]:
-        """The generators of a polynomial."""
+        """The indices of the generators that occur in a polynomial."""
         return [i for i, d in enumerate(fd.degrees(p)) if d]
 
-    def over(self, *polynomials: Poly) -> frozenset[int]:
-        return frozenset().union(*(self.generators[i].over for p in polynomials
+    def depends_on(self, *polynomials: Poly) -> frozenset[int]:
+        return frozenset().union(*(self.generators[i].depends_on for p in polynomials
                                    for i in self.used(p)))  # fmt: skip
 
     def real(self, *polynomials: Poly) -> bool:
         return all(self.generators[i].real for p in polynomials for i in self.used(p))
 
     def symbols(self, p: Poly) -> frozenset[str]:
-        """The variables that a polynomial depends on, through everything."""
+        """The names of the variables that a polynomial depends on in any way."""
         return frozenset().union(*(self.generators[i].symbols for i in self.used(p)))
 
-    def free_of(self, key: str, variable: str) -> bool:
-        """Whether a chosen sign is of a polynomial without the variable."""
-        return variable not in self.free.get(key, {variable})
+    def sign_is_free_of(self, key: str, variable: str) -> bool:
+        """Whether the polynomial with a chosen sign does not depend on the variable."""
+        return variable not in self.sign_symbols.get(key, {variable})
 
-    def holds(self, name: str, variable: str) -> bool:
-        """Whether a generator, given by its name, depends on the variable."""
+    def varies_with(self, name: str, variable: str) -> bool:
+        """Whether the generator of this name depends on the variable."""
         i = self.index.get(name)
         return i is None or variable in self.generators[i].symbols
 
     def name(self, p: Poly) -> str:
-        """A polynomial as text that is the same in every case."""
+        """A text that identifies a polynomial in every case."""
         terms = []
         for monomial, c in p.terms():
             factors = [f"{self.generators[i].name}^{e}"
@@ -172,7 +175,7 @@ class Signs:
         return "(" + "+".join(sorted(terms)) + ")"
 
     def value(self, p: Poly) -> Any:
-        """A polynomial at the sample point."""
+        """The value of a polynomial at the sample point, a ball."""
         total = ball(0)
         for monomial, c in p.terms():
             part = ball(int(c))
@@ -183,7 +186,7 @@ class Signs:
         return total
 
     def bound(self, p: Poly) -> float:
-        """A bound of all conjugates of a number; 0 where it is not known to be algebraic."""
+        """A bound on all conjugates of a number; 0 where it is not known to be algebraic."""
         total = 0.0
         for monomial, c in p.terms():
             part = float(abs(int(c)))
@@ -197,7 +200,7 @@ class Signs:
 
     # ------------------------------------------------------------------ arithmetic
     def reduce(self, p: Poly) -> Poly:
-        """A polynomial by the relations of the roots."""
+        """A polynomial reduced by the relations of the roots."""
         for i in range(len(self.generators) - 1, -1, -1):
             g = self.generators[i]
             if not g.order or p == 0 or fd.degrees(p)[i] < g.order:
@@ -242,76 +245,76 @@ class Signs:
         """+1 or -1: the sign of a real polynomial in this case.
 
         Raises:
-            Split, Again: where it has to be settled first.
+            CaseSplit, Restart: where the sign is not determined yet.
         """
         if not self.real(p):
             raise Failure("the sign of a complex number")
         terms = list(p.terms())
-        out = 1 if int(terms[0][1]) > 0 else -1
-        if out < 0:
+        sign = 1 if int(terms[0][1]) > 0 else -1
+        if sign < 0:
             p = -p
             terms = list(p.terms())
-        if all(int(c) > 0 and self._never_negative(fd.exponents(m)) for m, c in terms):
-            return out
-        over = self.over(p)
-        if not over:
-            return out * self._number_sign(p)
+        if all(int(c) > 0 and self._is_never_negative(fd.exponents(m)) for m, c in terms):
+            return sign
+        variables = self.depends_on(p)
+        if not variables:
+            return sign * self._number_sign(p)
         if len(terms) == 1:  # a product of generators, which may each be negative
             for i, e in enumerate(fd.exponents(terms[0][0])):
                 if e % 2 and not self.generators[i].positive:
-                    out *= self._sign_of_one(GENERATORS[i], self.generators[i].over)
-            return out
-        return out * self._sign_of_one(p, over)
+                    sign *= self._irreducible_sign(GENERATORS[i], self.generators[i].depends_on)
+            return sign
+        return sign * self._irreducible_sign(p, variables)
 
-    def _never_negative(self, exponents: tuple[int, ...]) -> bool:
+    def _is_never_negative(self, exponents: tuple[int, ...]) -> bool:
         return all(e % 2 == 0 or self.generators[i].positive for i, e in enumerate(exponents) if e)
 
     def _number_sign(self, p: Poly) -> int:
-        from flint import ctx
-
-        before = ctx.prec
-        try:
-            for ctx.prec in _SIGN_PRECISIONS:
+        for bits in _SIGN_PRECISIONS:
+            with precision(bits):
                 v = self.value(p).real
                 if v > 0:
                     return 1
                 if v < 0:
                     return -1
-        finally:
-            ctx.prec = before
         raise Failure("the sign of a number that may be zero")
 
-    def _sign_of_one(self, p: Poly, over: frozenset[int]) -> int:
-        if len(over) == 1:
-            norm = self._norm(p, *over)
+    def _irreducible_sign(self, p: Poly, variables: frozenset[int]) -> int:
+        if len(variables) == 1:
+            norm = self.norm(p, *variables)
             if norm is not None:
-                name = self.generators[next(iter(over))].name
-                self._refine(name, norm, self.generators[next(iter(over))].positive)
+                name = self.generators[next(iter(variables))].name
+                self._separate_roots(name, norm, self.generators[next(iter(variables))].positive)
                 if name not in self.samples:
                     raise Failure("a sign where no sample is given")
                 return self._number_sign(p)
         key = self.name(p)
-        self.free[key] = self.symbols(p)
+        self.sign_symbols[key] = self.symbols(p)
         if key not in self.signs:
-            raise Split(key)
+            raise CaseSplit(key)
         return self.signs[key]
 
-    def _refine(self, name: str, norm: Any, positive: bool) -> None:
-        """Make the roots of `norm` ends of the parts of the line of a variable."""
-        known = self.refinement.breaks.get(name)
-        if known is None:
-            known = fmpz_poly([0, 1] if positive else [1])
+    def _separate_roots(self, name: str, norm: Any, positive: bool) -> None:
+        """Split the line of a variable at the roots of `norm`.
+
+        Raises:
+            Restart: unless they separate its parts already.
+        """
+        separator = self.refinement.separators.get(name)
+        if separator is None:
+            separator = fmpz_poly([0, 1] if positive else [1])
             if positive:
                 self.refinement.positive.add(name)
-        elif norm.degree() == 0 or norm.gcd(known).degree() == norm.degree():
+        elif norm.degree() == 0 or norm.gcd(separator).degree() == norm.degree():
             return
-        self.refinement.breaks[name] = known * (norm // norm.gcd(known))
-        if self.refinement.breaks[name].degree() > 200:
+        self.refinement.separators[name] = separator * (norm // norm.gcd(separator))
+        if self.refinement.separators[name].degree() > 200:
             raise Failure("too many parts of the line")
-        raise Again
+        raise Restart
 
-    def _norm(self, p: Poly, variable: int) -> Any:
-        """A square-free polynomial of one variable that vanishes where p does; None: not found."""
+    def norm(self, p: Poly, variable: int) -> Any:
+        """A square-free polynomial in one variable that vanishes where p does (the norm of p); None
+        where the generators of p are not algebraic over it."""
         size = 1
         for i in range(len(self.generators) - 1, -1, -1):
             if i == variable or not fd.degrees(p)[i]:
@@ -320,7 +323,7 @@ class Signs:
             if not g.order:
                 return None
             size *= g.order
-            if size > _MOST_NORM or len(p) > 400:
+            if size > _MAX_NORM or len(p) > 400:
                 return None
             p = p.resultant(GENERATORS[i] ** g.order - g.power, i)
             if p == 0:
@@ -340,17 +343,10 @@ def square_free(p: Any) -> Any:
 
 
 def ball(value: Fraction | int, imaginary: int = 0) -> Any:
-    from flint import acb, arb, fmpq
-
-    value = Fraction(value)
-    return acb(arb(fmpq(value.numerator, value.denominator)), imaginary)
-
-
-def ball_pi() -> Any:
-    from flint import acb
-
-    return acb.pi()
+    """The complex number value + imaginary * i as a ball."""
+    return acb(fraction(Fraction(value)), imaginary)
 
 
 def ball_root(z: Any, q: int) -> Any:
+    """The principal q-th root of a ball."""
     return z.sqrt() if q == 2 else (z.log() / q).exp()

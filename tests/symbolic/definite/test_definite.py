@@ -15,10 +15,10 @@ import sympy as sp
 from sciml.cli import main
 from sciml.errors import InputError
 from sciml.symbolic import integrate
+from sciml.symbolic.definite.closed_form_zeros import exact, locate
 from sciml.symbolic.definite.discontinuities import resolved, troubles
 from sciml.symbolic.definite.integral import content, definite
 from sciml.symbolic.definite.limits import limit
-from sciml.symbolic.definite.closed_form_zeros import exact, locate
 from sciml.symbolic.expr.clock import now
 from sciml.symbolic.expr.intervals import Chart, End, charts, infinity, precision
 from sciml.symbolic.expr.parser import parse

@@ -135,7 +135,7 @@ def test_verify_tells_the_tiers(
     assert main(["symbolic", "verify", "abs(sin(x))", "0-cos(x)*sign(sin(x))"]) == 0
     assert "jumps at x = " in capsys.readouterr().out
     # Where no proof is found, agreement at points is told as what it is.
-    monkeypatch.setattr(proving, "attempt", lambda *arguments: proving.Proof())
+    monkeypatch.setattr(proving, "prove_identity", lambda *arguments: proving.Proof())
     monkeypatch.setattr(solve, "shared", lambda: guess)
     found = verify("sin(x)^2", "x/2-sin(2*x)/4")
     assert found.status == found.proof == "sampled" and not found.verified and not found
