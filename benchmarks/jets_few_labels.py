@@ -244,7 +244,7 @@ def tree_rows(
 def answers(model: Any, jets: JetSample) -> np.ndarray:
     """Probabilities [n, classes] of a classifier, without noise."""
     network = TrunkNetwork(model.embedder, model.trunk, model.head)
-    return JetTagger(network, jets.classes).eval().probabilities_of(jets)
+    return JetTagger(network, jets.classes).eval().predict(jets).probabilities
 
 
 def taught(

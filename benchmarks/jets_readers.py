@@ -84,7 +84,7 @@ def make_file(path: Path, copies: int, most: int | None = None) -> None:
     from sciml.jets.data.ragged import to_ragged
     from sciml.jets.data.sample import shipped
 
-    jets = io.read(shipped("train"))
+    jets = io.read_jets(shipped("train"))
     jets = jets[[name for name in jets.fields if not name.startswith("aux_")]]
     packed = to_ragged(jets)
     short = jets[packed.cut == 0][:most]

@@ -28,7 +28,7 @@ from sciml.jets.data.sample import JetSample, train_and_test
 from sciml.jets.networks import regression
 from sciml.jets.networks.classifier import TrunkNetwork, default_trunk
 from sciml.jets.networks.embedder import FeatureSet, JetEmbedder, collate
-from sciml.jets.tagger import JetTagger
+from sciml.jets.regressor import JetMassRegressor
 from sciml.paths import atomic_write
 from sciml.report import Page, literal
 from sciml.train import TrainConfig, fit
@@ -93,13 +93,13 @@ def main(config: Config, out: Path) -> None:
     truth = test.column(config.target)
     rows, records, predicted = [], [], np.zeros(0)
     for seed in config.seeds:
-        tagger, history = learn(config, train, seed, out / "runs" / f"mass-{seed}")
-        masses = tagger.probabilities_of(test)
+        regressor, history = learn(config, train, seed, out / "runs" / f"mass-{seed}")
+        masses = regressor.predict(test).masses
         rows.append({"seed": seed} | regression.quality(masses, truth, config.quantiles))
         records += [{"run": f"mass-{seed}"} | record for record in history]
         if seed == config.seeds[0]:
             predicted = masses
-            tagger.save(out / "model.safetensors", {"data_sha256": train.sha256()})
+            regressor.save(out / "model.safetensors", notes={"data_sha256": train.sha256()})
     records += [{"event": "score"} | row for row in rows]
     with atomic_write(out / "metrics.jsonl") as temporary:
         temporary.write_text("".join(dumps(x, default=str) + "\n" for x in records))
@@ -112,7 +112,7 @@ def main(config: Config, out: Path) -> None:
 
 def learn(
     config: Config, train: JetSample, seed: int, folder: Path
-) -> tuple[JetTagger, list[dict[str, Any]]]:
+) -> tuple[JetMassRegressor, list[dict[str, Any]]]:
     """A network trained on the masses of jets, and its training history."""
     torch.manual_seed(seed)
     trunk, embedder = start_of(config).begin()
@@ -123,8 +123,8 @@ def learn(
         lengths=train.lengths, title=f"mass, seed {seed}",
     )  # fmt: skip
     network = TrunkNetwork(embedder, trunk, objective.head)
-    tagger = JetTagger(network, regression.names(config.quantiles), answer="mass")
-    return tagger.cpu().eval(), found.history
+    regressor = JetMassRegressor(network, regression.names(config.quantiles))
+    return regressor.cpu().eval(), found.history
 
 
 def start_of(config: Config) -> Start:

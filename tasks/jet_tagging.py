@@ -166,12 +166,12 @@ def main(config: Config, out: Path) -> None:
                 heard = votes if method == "student" else []
                 tagger, history = finetune(config, chosen, start, seed, folder, further, heard)
                 if further and method != "student":
-                    votes.append(tagger.probabilities_of(further.jets))
-                scores = tagger.probabilities_of(test)
+                    votes.append(tagger.predict(further.jets).probabilities)
+                scores = tagger.predict(test).probabilities
                 results.add(config, method, len(index), seed, scores, test, history)
                 if method == kept_of(methods) and seed == config.seeds[0]:
                     # the last one stays: that of the largest number of labels
-                    tagger.save(out / "model.safetensors", {"data_sha256": train.sha256()})
+                    tagger.save(out / "model.safetensors", notes={"data_sha256": train.sha256()})
     results.write(out, test)
     report(config, results, train, test, out, time.monotonic() - began)
 

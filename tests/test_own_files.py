@@ -28,12 +28,12 @@ def test_the_page_shows_these_commands():
 
 
 def test_jets(shared, tmp_path):
-    from sciml.jets.data.io import read
+    from sciml.jets.data.io import read_jets
 
     file = shared / "data" / "jets" / "JetClassII_example.parquet"
     assert run("jets tag FILE -o FILE", file, tmp_path / "scores.parquet") == 0
-    scores = read(tmp_path / "scores.parquet")
-    assert len(scores) == len(read(file)) and "score_QCD" in scores.fields
+    scores = read_jets(tmp_path / "scores.parquet")
+    assert len(scores) == len(read_jets(file)) and "score_QCD" in scores.fields
 
 
 def test_proteins(shared, tmp_path):

@@ -6,8 +6,29 @@ scores = JetTagger.from_pretrained("jets-tiny").predict("events.root")
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from sciml.exports import lazy
 
-_EXPORTS = {"JetTagger": "tagger"}
+if TYPE_CHECKING:
+    from sciml.jets.data.features import Flag as Flag
+    from sciml.jets.data.io import open_jets as open_jets
+    from sciml.jets.data.io import read_jets as read_jets
+    from sciml.jets.data.sample import JetSample as JetSample
+    from sciml.jets.regressor import JetMassRegressor as JetMassRegressor
+    from sciml.jets.scores import JetMasses as JetMasses
+    from sciml.jets.scores import JetScores as JetScores
+    from sciml.jets.tagger import JetTagger as JetTagger
+
+_EXPORTS = {
+    "Flag": "data.features",
+    "JetMassRegressor": "regressor",
+    "JetMasses": "scores",
+    "JetSample": "data.sample",
+    "JetScores": "scores",
+    "JetTagger": "tagger",
+    "open_jets": "data.io",
+    "read_jets": "data.io",
+}
 __all__ = sorted(_EXPORTS)
 __getattr__, __dir__ = lazy(__name__, _EXPORTS)

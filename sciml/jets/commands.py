@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
@@ -22,15 +21,18 @@ def open_model(model: str, trunk: str | None = None) -> Any:
 
     `trunk`: of a model on a trunk of one's own, its name."""
     from sciml.device import choose
-    from sciml.jets.tagger import JetTagger
+    from sciml.jets import JetMassRegressor, JetTagger
+    from sciml.jets.model import ENTRY, JetModel
+    from sciml.weights import files
 
+    device = choose("auto").device
     if Path(model).suffix in (".pt", ".pth"):
         if trunk is not None:
             raise InputError(f"is a published network, not one on the trunk {trunk!r}", where=model)
-        tagger = JetTagger.from_weaver(model)
-    else:
-        tagger = JetTagger.from_pretrained(model, trunk)
-    return tagger.to(choose("auto").device)
+        return JetTagger.from_weaver(model).to(device)
+    description, tensors, path = files.read(model, ENTRY, JetTagger.KIND, JetModel.HINT)
+    kind = JetMassRegressor if description.get("answer") == "mass" else JetTagger
+    return kind.restore(description, tensors, path, trunk=trunk).to(device)
 
 
 def tag(
@@ -66,8 +68,8 @@ def tag(
         step: Jets read at a time.
     """
     from sciml.jets.data.io import create, open_jets
-    from sciml.jets.tally import Tally
-    from sciml.train.log import console
+    from sciml.jets.scores import Tally
+    from sciml.train.log import Bar, console
 
     if step < 1:
         raise InputError(f"`step` must be >= 1, got {step}")
@@ -82,15 +84,15 @@ def tag(
         reader.require(tagger.columns_of(reader.columns))
         total = len(reader)
     tally = Tally(tagger.limit)
-    with create(out) as writer, progress(total, "jets") as advance:
+    with create(out) as writer, Bar("jets", total) as bar:
         for events, scores in tagger.stream(file, keep=keep, step=step, **where):
             columns: dict[str, Any] = {name: events[name] for name in keep}
             for place, name in enumerate(tagger.outputs):
-                columns[name] = np.ascontiguousarray(scores.probabilities[:, place])
+                columns[name] = np.ascontiguousarray(scores[:, place])
             columns["flag"] = scores.flags.astype(np.int32)
             writer.write(columns)
             tally.add(scores)
-            advance(len(scores.flags))
+            bar.advance(len(scores))
     done = f"{out}: {tally.jets} jets, {tally.faulty} faulty (score NaN, see `flag`)"
     console.print(done, soft_wrap=True)
     for remark in tally.remarks():
@@ -124,30 +126,31 @@ def evaluate(
         collection: As for `tag`.
     """
     from sciml.files.jsons import dumps
-    from sciml.jets import metrics
+    from sciml.jets import JetTagger, metrics
     from sciml.jets.data.io import open_jets
     from sciml.paths import atomic_write
+    from sciml.train.log import Bar
 
     keep_apart(out, file, model)
     keep_apart(calibrate, file)
     tagger = open_model(model, trunk)
-    if tagger.answer != "classes":
+    if not isinstance(tagger, JetTagger):
         raise InputError("gives masses, not classes", where=model)
     labels = [f"label_{name}" for name in tagger.classes]
-    where = {"format": format, "tree": tree, "collection": collection}
+    where: dict[str, Any] = {"format": format, "tree": tree, "collection": collection}
     with open_jets(file, **where) as reader:
         known = [name for name in labels if name in reader.columns]
         if not known:
             reader.require(labels[:1])
         total = len(reader)
     probabilities, truth = [], []
-    with progress(total, "jets") as advance:
+    with Bar("jets", total) as bar:
         for events, scores in tagger.stream(file, keep=known, **where):
             hot = np.stack([np.asarray(events[name]) > 0 for name in known], axis=1)
             place = np.array([labels.index(name) for name in known])[hot.argmax(1)]
             truth.append(np.where(hot.any(1), place, -1))
             probabilities.append(scores.probabilities)
-            advance(len(scores.flags))
+            bar.advance(len(scores))
     labelled = np.concatenate(truth) >= 0
     scores_of = np.concatenate(probabilities)[labelled]
     classes = np.concatenate(truth)[labelled]
@@ -213,34 +216,6 @@ def standardise(
     found.standardise(found.sample(files))
     found.save(out)
     print(out)
-
-
-def progress(total: int, what: str) -> Any:
-    """A progress bar with rate and ETA as a context; call what it gives with each advance."""
-    import contextlib
-
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-    from rich.progress import TimeRemainingColumn as Remaining
-
-    from sciml.train.log import console
-
-    @contextlib.contextmanager
-    def bar() -> Any:
-        shown = Progress(
-            TextColumn(what), BarColumn(), MofNCompleteColumn(),
-            TextColumn("{task.fields[rate]}"), Remaining(),
-            console=console, disable=not sys.stderr.isatty(), transient=True,
-        )  # fmt: skip
-        with shown:
-            task = shown.add_task(what, total=total, rate="")
-
-            def advance(count: int) -> None:
-                speed = shown.tasks[task].speed
-                shown.update(task, advance=count, rate=f"{speed:.0f}/s" if speed else "")
-
-            yield advance
-
-    return bar()
 
 
 COMMANDS: dict[str, Callable[..., Any]] = {

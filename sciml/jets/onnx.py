@@ -86,7 +86,9 @@ def export(tagger: Any, path: str | Path) -> Path:
     path = Path(path)
     if path.suffix != ".onnx":
         raise InputError("must end in .onnx", where=path)
-    if tagger.answer != "classes":
+    from sciml.jets.tagger import JetTagger
+
+    if not isinstance(tagger, JetTagger):
         raise InputError("only a tagger of classes can be exported, not one of masses", where=path)
     try:
         import onnx

@@ -9,7 +9,7 @@ import pytest
 from sciml.cli import main
 from sciml.errors import InputError
 from sciml.jets import JetTagger
-from sciml.jets.data.io import open_jets, read
+from sciml.jets.data.io import open_jets, read_jets
 from sciml.jets.weaver.config import WeaverConfig
 
 
@@ -35,14 +35,14 @@ def test_configs_with_four_vectors_load(cases, name):
 @pytest.mark.parametrize("name", ["auto.yaml", "auto_pf_features.yaml"])
 def test_configs_that_are_not_standardised_say_so(cases, shared, name):
     config = WeaverConfig.load(cases / name)
-    events = read(shared / "data" / "jets" / "ref_jets_200.parquet")
+    events = read_jets(shared / "data" / "jets" / "ref_jets_200.parquet")
     with pytest.raises(InputError, match="standardise"):
         config.batch(events)
 
 
 def test_a_global_token_gives_each_jet_its_own_answer(cases, shared):
     tagger = JetTagger.from_weaver(cases / "part_global_token.pt")
-    scores = tagger.predict(read(shared / "data" / "jets" / "ref_jets_200.parquet")[:30])
+    scores = tagger.predict(read_jets(shared / "data" / "jets" / "ref_jets_200.parquet")[:30])
     assert scores.shape == (30, 10) and np.ptp(scores, axis=0).max() > 1e-3
 
 
@@ -56,7 +56,7 @@ def test_a_global_token_gives_each_jet_its_own_answer(cases, shared):
     ],
 )  # fmt: skip
 def test_files_get_a_score_for_every_jet(cases, tiny, name, rows):
-    found = tiny.tag(cases / name)
+    found = tiny.predict(cases / name)
     assert found.probabilities.shape == (rows, 6) and not found.flags.any()
     assert np.isfinite(found.probabilities).all()
     if name.endswith(".parquet") and name != "half.parquet":
@@ -66,7 +66,7 @@ def test_files_get_a_score_for_every_jet(cases, tiny, name, rows):
 
 def test_events_keep_their_index(cases):
     for name in ("events_vv.parquet", "events_nested.parquet"):
-        events = read(cases / name, ["event_index", "jet_index"])
+        events = read_jets(cases / name, ["event_index", "jet_index"])
         assert len(events) == 12
         counts = ak.num(ak.from_parquet(cases / "events_vv.parquet").jet_pt)
         assert events.event_index.tolist() == np.repeat(np.arange(4), counts).tolist()
@@ -74,7 +74,7 @@ def test_events_keep_their_index(cases):
 
 def test_candidates_without_momentum_are_left_out(shared, tiny):
     with pytest.warns(UserWarning, match="137 candidates without momentum.* 5 of 22 jets"):
-        found = tiny.tag(shared / "data" / "jets" / "events_delphes_example.root")
+        found = tiny.predict(shared / "data" / "jets" / "events_delphes_example.root")
     assert found.probabilities.shape == (22, 6) and np.isfinite(found.probabilities).all()
 
 
@@ -87,7 +87,7 @@ def test_trees_have_an_option(cases, tiny):
 
 
 def test_byte_orders_agree(cases):
-    one, other = read(cases / "top_le.h5"), read(cases / "top_be.h5")
+    one, other = read_jets(cases / "top_le.h5"), read_jets(cases / "top_be.h5")
     assert one.fields == other.fields
     assert all(one[name].tolist() == other[name].tolist() for name in one.fields)
 

@@ -10,7 +10,7 @@ import torch
 from sciml.cli import main
 from sciml.jets import JetTagger
 from sciml.jets.data.columns import COLUMNS
-from sciml.jets.data.io import create, read
+from sciml.jets.data.io import create, read_jets
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*more than 128 constituents")
 CLASSES = ("QCD", "Hbb", "Tbqq")
@@ -60,7 +60,7 @@ def test_tag(place, tmp_path, capsys, source, target):
     model = place / "model.safetensors"
     arguments = ["tag", place / f"jets{source}", "-o", out, "--model", model, "--step", 8]
     assert run(*arguments, "--keep", "event", "jet_pt") == 0
-    scores = read(out)
+    scores = read_jets(out)
     assert scores.fields == ["event", "jet_pt", *(f"score_{n}" for n in CLASSES), "flag"]
     assert scores.event.tolist() == [7 * i for i in range(50)]
     bad = np.flatnonzero(np.asarray(scores.flag))
@@ -78,7 +78,7 @@ def test_tag_is_the_same_whatever_the_step(place, tmp_path):
     for step in (1, 50):
         out = tmp_path / f"{step}.parquet"
         run("tag", place / "jets.root", "-o", out, "--model", model, "--step", step)
-    one, all_ = (read(tmp_path / f"{s}.parquet") for s in (1, 50))
+    one, all_ = (read_jets(tmp_path / f"{s}.parquet") for s in (1, 50))
     for name in one.fields:
         assert np.allclose(one[name], all_[name], atol=1e-5, equal_nan=True)
 
@@ -94,7 +94,7 @@ def test_evaluate(place, tmp_path, capsys):
 def test_evaluate_calibrates(place, tmp_path):
     """The written model has the temperature that fits, which fitting again leaves alone."""
     jets, model = tmp_path / "jets.root", place / "model.safetensors"
-    columns = read(place / "jets.root")
+    columns = read_jets(place / "jets.root")
     columns = {name: columns[name] for name in columns.fields}
     # the untrained model is right on most jets, and far less sure of it than it could be
     best = JetTagger.from_pretrained(model).predict(place / "jets.root").argmax(1)
@@ -109,7 +109,7 @@ def test_evaluate_calibrates(place, tmp_path):
     before, once, twice = (JetTagger.from_pretrained(path) for path in (model, first, second))
     assert before.temperature == 1 and once.temperature != 1
     assert float(twice.temperature) == pytest.approx(float(once.temperature), rel=1e-2)
-    events = read(jets)
+    events = read_jets(jets)
     truth = np.stack([np.asarray(events[f"label_{name}"]) for name in CLASSES], 1).argmax(1)
     scores = [tagger.predict(jets) for tagger in (before, once)]
     good = np.isfinite(scores[0]).all(1)
@@ -173,7 +173,7 @@ def test_faults_of_the_call_give_one_line_and_no_file(place, tmp_path, capsys, n
 
 @pytest.mark.parametrize("suffix", [".parquet", ".root"])
 def test_a_missing_branch_is_named_with_the_nearest(place, tmp_path, capsys, suffix):
-    events = read(place / "jets.parquet")
+    events = read_jets(place / "jets.parquet")
     columns = {n.replace("part_d0val", "part_d0"): events[n] for n in events.fields}
     with create(tmp_path / f"jets{suffix}") as writer:
         writer.write(columns)
@@ -219,5 +219,5 @@ def test_a_file_without_jets_gets_an_empty_answer(tmp_path, capsys, suffix):
     pq.write_table(pq.read_table(shipped("test")).slice(0, 0), tmp_path / "none.parquet")
     out = tmp_path / f"scores{suffix}"
     assert main(["jets", "tag", str(tmp_path / "none.parquet"), "-o", str(out)]) == 0
-    found = read(out, ["score_QCD", "flag"])
+    found = read_jets(out, ["score_QCD", "flag"])
     assert len(found) == 0 and "0 jets" in capsys.readouterr().err

@@ -9,7 +9,7 @@ import pytest
 
 from sciml.errors import InputError
 from sciml.jets.data.features import Flag
-from sciml.jets.data.io import open_jets, read
+from sciml.jets.data.io import open_jets, read_jets
 from sciml.jets.data.ragged import to_dense
 
 CORPUS = Path(__file__).parents[1] / "corpus" / "jets"
@@ -59,7 +59,7 @@ def test_every_file_of_the_corpus_is_expected():
 
 @pytest.mark.parametrize("name", FLAGS)
 def test_faults_of_jets_keep_their_place(name):
-    events = read(CORPUS / name)
+    events = read_jets(CORPUS / name)
     jets = to_dense(events, where=name)
     assert len(jets) == len(FLAGS[name])
     for got, wanted in zip(jets.flags.tolist(), FLAGS[name], strict=True):
@@ -74,7 +74,7 @@ def test_faults_of_jets_keep_their_place(name):
 @pytest.mark.parametrize("name", FAULTS)
 def test_faults_of_files_are_one_line(name):
     with pytest.raises(InputError, match=FAULTS[name]) as caught:
-        to_dense(read(CORPUS / name), where=CORPUS / name)
+        to_dense(read_jets(CORPUS / name), where=CORPUS / name)
     message = str(caught.value)
     assert "\n" not in message and len(message) < 600 and name in message
 

@@ -13,6 +13,7 @@ from sciml.jets import JetTagger
 from sciml.jets.data.columns import COLUMNS
 from sciml.jets.data.features import Flag
 from sciml.jets.data.io import create
+from sciml.jets.inference import passes
 
 TRUNK = {"name": "pair_transformer", "dim": 16, "depth": 2, "heads": 2, "pair_dim": 4}
 CLASSES = ("QCD", "Hbb", "Tbqq")
@@ -101,7 +102,7 @@ def test_faulty_jets_keep_their_place(tagger):
     events = with_column(events, "part_px", 3, 0, 0.0)
     events = with_column(events, "part_py", 3, 0, 0.0)
     events = with_column(events, "part_energy", 4, 2, 0.01)
-    scores = tagger.tag(events)
+    scores = tagger.predict(events)
     assert scores.flags.tolist()[0] == scores.flags.tolist()[5] == 0
     assert scores.flags[1] == Flag.EMPTY and scores.flags[2] & Flag.NOT_FINITE
     assert scores.flags[3] & Flag.ZERO_PT and scores.flags[4] & Flag.ENERGY_BELOW_MOMENTUM
@@ -147,15 +148,15 @@ def test_no_jets(tagger):
 def test_bounded_memory(tagger):
     """A pass never sees more pairs than allowed, however long the jets."""
     lengths = torch.tensor([128] * 100 + [1] * 3 + [64] * 50)
-    passes = list(tagger._passes(lengths))
-    assert sorted(torch.cat(passes).tolist()) == list(range(153))
-    for rows in passes:
+    rows_of_passes = list(passes(lengths))
+    assert sorted(torch.cat(rows_of_passes).tolist()) == list(range(153))
+    for rows in rows_of_passes:
         assert len(rows) * max(16, int(lengths[rows].max())) ** 2 <= 1 << 19
 
 
 def test_saved_and_loaded(tagger, tmp_path):
     events = events_of([9, 20])
-    tagger.save(tmp_path / "m.safetensors", {"seed": "1"})
+    tagger.save(tmp_path / "m.safetensors", notes={"seed": "1"})
     again = JetTagger.from_pretrained(tmp_path / "m.safetensors")
     assert again.classes == CLASSES
     assert np.array_equal(again.predict(events), tagger.predict(events))
@@ -177,12 +178,11 @@ def test_wrong_files_are_refused(tagger, tmp_path):
         tagger.save(tmp_path / "m.pt")
 
 
-def test_published_weights_on_raw_jets(shared, tmp_path):
-    folder = shared / "data" / "jets"
-    stored = np.load(folder / "ref_particlenet_200.npz")
-    events = ak.from_parquet(folder / "ref_jets_200.parquet")[:60]
-    for variant in ("full", "kinpid", "kin"):
-        tagger = JetTagger.from_weaver(folder / f"ParticleNet_{variant}.pt")
+def test_weaver_weights_on_raw_jets(weaver_reference, tmp_path):
+    stored = weaver_reference.net
+    events = ak.from_parquet(weaver_reference.jets)[:60]
+    for variant, checkpoint in weaver_reference.checkpoints.items():
+        tagger = JetTagger.from_weaver(checkpoint)
         assert len(tagger.classes) == 10
         expected = torch.from_numpy(stored[f"logits_{variant}"][:60]).softmax(-1).numpy()
         assert np.abs(tagger.predict(events) - expected).max() < 1e-4
@@ -217,9 +217,7 @@ def test_shipped_model_on_shipped_jets():
 
     tagger = JetTagger.from_pretrained("jets-tiny")
     sample = JetSample.read(shipped("test"), classes=tagger.classes)
-    found = metrics.evaluate(
-        tagger.probabilities_of(sample), sample.y, tagger.classes, bootstraps=2
-    )
+    found = metrics.evaluate(tagger.predict(sample), sample.y, tagger.classes, bootstraps=2)
     values = {name: value for name, value in found.items() if isinstance(value, float)}
     assert values["auc_Tbqq"] > 0.985 and values["auc_Hbb"] > 0.985
     assert values["auc_Wqq"] > 0.93 and values["accuracy"] > 0.75
@@ -228,12 +226,12 @@ def test_shipped_model_on_shipped_jets():
 def test_shipped_kinematic_model_on_momenta_alone():
     from sciml.jets import metrics
     from sciml.jets.data.columns import MOMENTUM
-    from sciml.jets.data.io import read
+    from sciml.jets.data.io import read_jets
     from sciml.jets.data.sample import shipped
 
     tagger = JetTagger.from_pretrained("jets-kin")
     labels = [f"label_{name}" for name in tagger.classes]
-    events = read(shipped("test"), [*MOMENTUM, *labels])[:800]
+    events = read_jets(shipped("test"), [*MOMENTUM, *labels])[:800]
     truth = np.stack([np.asarray(events[name]) for name in labels], 1).argmax(1)
     found = metrics.evaluate(tagger.predict(events), truth, tagger.classes, bootstraps=2)
     assert float(found["auc_Tbqq"]) > 0.96 and float(found["auc_Hgg"]) > 0.9  # type: ignore[arg-type]

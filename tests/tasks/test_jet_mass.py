@@ -5,7 +5,7 @@ import json
 import numpy as np
 
 from sciml.cli import main
-from sciml.jets.data.io import read
+from sciml.jets.data.io import read_jets
 from sciml.jets.data.sample import shipped
 
 
@@ -17,7 +17,7 @@ def test_masses_and_quantiles_of_unseen_jets(tmp_path, capsys):
     score = [line for line in lines if line.get("event") == "score"][0]
     assert set(score) == {"event", "seed", "bias", "resolution", "coverage_10", "coverage_90"}
     assert "sciml run jet_mass --config" in (folder / "report.html").read_text()
-    events = read(folder / "predictions.parquet")
+    events = read_jets(folder / "predictions.parquet")
     table = {name: np.asarray(events[name]) for name in events.fields}
     truth = table["jet_sdmass"]
     assert (truth > 0).all() and (table["mass_10"] <= table["mass_90"]).all()
@@ -26,7 +26,7 @@ def test_masses_and_quantiles_of_unseen_jets(tmp_path, capsys):
     scores = tmp_path / "masses.parquet"
     model = str(folder / "model.safetensors")
     assert main(["jets", "tag", str(shipped("test")), "-o", str(scores), "--model", model]) == 0
-    tagged = np.asarray(read(scores)["mass"])[table["row"].astype(int)]
+    tagged = np.asarray(read_jets(scores)["mass"])[table["row"].astype(int)]
     np.testing.assert_allclose(tagged, table["mass"], rtol=1e-3)
     assert main(["jets", "evaluate", str(shipped("test")), "--model", model]) == 2
     assert "masses" in capsys.readouterr().err

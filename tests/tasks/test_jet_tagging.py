@@ -9,7 +9,7 @@ import pytest
 
 from sciml.cli import main
 from sciml.jets import JetTagger
-from sciml.jets.data.io import read
+from sciml.jets.data.io import read_jets
 from sciml.jets.data.sample import shipped
 
 GOLDEN = {
@@ -60,10 +60,10 @@ def test_three_methods_three_seeds_the_same_labels(out):
 
 
 def test_predictions_are_those_of_the_saved_model(out):
-    table = read(out / "predictions.parquet")
+    table = read_jets(out / "predictions.parquet")
     tagger = JetTagger.from_pretrained(out)
     found = np.stack([np.asarray(table[f"pretrained_{n}"]) for n in tagger.classes], 1)
-    again = tagger.predict(read(shipped("test")))[np.asarray(table.row)]
+    again = tagger.predict(read_jets(shipped("test")))[np.asarray(table.row)]
     assert np.abs(found - again).max() < 1e-5
 
 
@@ -145,10 +145,10 @@ def test_a_student_learns_from_what_the_others_say_of_further_jets(tmp_path):
         methods = [line["method"] for line in found if line.get("event") == "score"]
         assert methods == ["pretrained", "scratch", "boosted trees", "student"]
         losses.append([x["loss"] for x in found if x.get("run") == "student-60-0" and "loss" in x])
-        predictions = read(folder / "predictions.parquet")
+        predictions = read_jets(folder / "predictions.parquet")
         tagger = JetTagger.from_pretrained(folder)
         table = np.stack([np.asarray(predictions[f"student_{n}"]) for n in tagger.classes], 1)
-        again = tagger.predict(read(shipped("test")))[np.asarray(predictions.row)]
+        again = tagger.predict(read_jets(shipped("test")))[np.asarray(predictions.row)]
         assert np.abs(table - again).max() < 1e-5
         assert "Rows sum to one; student." in (folder / "report.html").read_text()
     assert len(losses[0]) == 2 and losses[0] == losses[1]

@@ -3,7 +3,7 @@
     with open_jets("jets.root") as reader:
         for jets in reader.iterate(["part_px", "jet_pt"], step=1000):
             ...
-    jets = read("jets.parquet", ["jet_pt"])
+    jets = read_jets("jets.parquet", ["jet_pt"])
     with create("scores.root") as writer:
         writer.write({"score_QCD": scores})
 
@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import glob
 import os
+import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -35,7 +36,7 @@ __all__ = [
     "expand",
     "iterate",
     "open_jets",
-    "read",
+    "read_jets",
 ]
 
 FORMATS = (
@@ -192,7 +193,7 @@ def iterate(
             yield from reader.iterate(columns, step)
 
 
-def read(
+def read_jets(
     paths: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
     columns: Sequence[str] | None = None,
     *,
@@ -200,10 +201,29 @@ def read(
     tree: str | None = None,
     collection: str | None = None,
 ) -> ak.Array:
-    """All jets of one or more files at once; arguments as for `iterate`."""
+    """All jets of one or more files at once.
+
+    Args:
+        paths: a path, a glob pattern, or a list of them; formats as for `open_jets`.
+        columns: which (JetClass names, `sciml.jets.data.columns`); all if None.
+        format, tree, collection: see `open_jets`.
+
+    Returns:
+        awkward record array [jets]: momenta in GeV, impact parameters in mm, lists per constituent.
+
+    Raises:
+        InputError: see `open_jets` and `Reader.iterate`.
+    """
     options = {"format": format, "tree": tree, "collection": collection}
     arrays = list(iterate(paths, columns, step=20_000, **options))
     if arrays:
         return ak.concatenate(arrays) if len(arrays) > 1 else arrays[0]
     with open_jets(expand(paths)[0], **options) as reader:
         return reader.empty(list(reader.columns if columns is None else columns))
+
+
+def __getattr__(name: str) -> Any:
+    if name == "read":
+        warnings.warn("sciml.jets.data.io.read is now read_jets", DeprecationWarning, stacklevel=2)
+        return read_jets
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -19,7 +19,7 @@ CLASSES = ("QCD", "Hbb", "Hgg", "Zqq", "Wqq", "Tbqq")
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):
     folder = tmp_path_factory.mktemp("data")
-    jets = io.read(shipped("test"))[:400]
+    jets = io.read_jets(shipped("test"))[:400]
     for k, suffix in enumerate((".parquet", ".root")):
         with io.create(folder / f"jets{k}{suffix}") as writer:
             writer.write(jets[200 * k : 200 * (k + 1)])
@@ -47,7 +47,7 @@ def test_items_are_the_jets_of_the_files(files, tmp_path):
 
 
 def test_faulty_jets_are_left_out(tmp_path):
-    jets = io.read(shipped("test"))[:20]
+    jets = io.read_jets(shipped("test"))[:20]
     lists = jets.part_energy.to_list()
     lists[4][0] = float("nan")
     columns = {n: jets[n] for n in jets.fields} | {"part_energy": lists}

@@ -17,7 +17,7 @@ from sciml.jets.data.sample import shipped
 
 @pytest.fixture(scope="module")
 def jets() -> ak.Array:
-    return io.read(shipped("test"))[:300]
+    return io.read_jets(shipped("test"))[:300]
 
 
 def write(path, events, step=97):
@@ -30,7 +30,7 @@ def write(path, events, step=97):
 @pytest.mark.parametrize("suffix", [".parquet", ".root"])
 def test_round_trip_and_ranges(tmp_path, jets, suffix):
     path = write(tmp_path / f"jets{suffix}", jets)
-    back = io.read(path)
+    back = io.read_jets(path)
     assert set(jets.fields) <= set(back.fields)
     for name in jets.fields:
         assert back[name].type == jets[name].type, name
@@ -42,8 +42,8 @@ def test_round_trip_and_ranges(tmp_path, jets, suffix):
             assert all(len(part) <= step for part in parts)
             joined = np.concatenate([ak.to_numpy(p.jet_pt) for p in parts] or [np.zeros(0)])
             assert np.array_equal(joined, ak.to_numpy(jets.jet_pt[start:stop]))
-    assert io.read([path, path], ["jet_pt"]).fields == ["jet_pt"]
-    assert len(io.read(str(tmp_path / "je*"), ["jet_pt"])) == 300
+    assert io.read_jets([path, path], ["jet_pt"]).fields == ["jet_pt"]
+    assert len(io.read_jets(str(tmp_path / "je*"), ["jet_pt"])) == 300
 
 
 def test_root_branches_as_jetclass_has_them(tmp_path, jets):
@@ -53,7 +53,7 @@ def test_root_branches_as_jetclass_has_them(tmp_path, jets):
     with uproot.recreate(path) as file:
         ntuple = file.mkrntuple("tree", {n: a.type.content for n, a in data.items()})
         ntuple.extend(data)
-    back = io.read(path)
+    back = io.read_jets(path)
     for name in data:
         assert ak.all(back[name] == jets[name]), name
     with io.open_jets(path) as reader:
@@ -71,7 +71,7 @@ def test_several_trees_need_a_name(tmp_path):
         io.open_jets(path)
     with pytest.raises(InputError, match="other"):
         io.open_jets(path, tree="othr")
-    assert len(io.read(path, tree="other")) == 3
+    assert len(io.read_jets(path, tree="other")) == 3
 
 
 def top_tagging(path, rows=7, size=10):
@@ -102,7 +102,7 @@ def top_tagging(path, rows=7, size=10):
 
 def test_top_tagging(tmp_path):
     block, counts, signal = top_tagging(tmp_path / "train.h5")
-    events = io.read(tmp_path / "train.h5")
+    events = io.read_jets(tmp_path / "train.h5")
     assert ak.num(events.part_px).tolist() == counts.tolist()
     assert events.label_Tbqq.tolist() == signal.tolist()
     assert (events.label_QCD + events.label_Tbqq).tolist() == [1] * 7
@@ -126,7 +126,7 @@ def test_jetnet(tmp_path):
     )
     with h5py.File(tmp_path / "t.hdf5", "w") as file:
         file["particle_features"], file["jet_features"] = particles, features
-    events = io.read(tmp_path / "t.hdf5")
+    events = io.read_jets(tmp_path / "t.hdf5")
     assert ak.num(events.part_px).tolist() == counts
     assert events.label_Tbqq.tolist() == [1] * 5 and events.label_QCD.tolist() == [0] * 5
     pt = np.hypot(events.part_px, events.part_py)
@@ -145,7 +145,7 @@ def test_energyflow(tmp_path):
             x[jet, i] = [rng.exponential(20) + 0.1, rng.normal(), rng.uniform(0, 6), codes[i]]
     y = np.array([1.0, 0, 1, 1, 0, 0])
     np.savez_compressed(tmp_path / "QG_jets.npz", X=x, y=y)
-    events = io.read(tmp_path / "QG_jets.npz")
+    events = io.read_jets(tmp_path / "QG_jets.npz")
     assert ak.num(events.part_px).tolist() == counts
     assert events.label_quark.tolist() == [1, 0, 1, 1, 0, 0]
     order = np.argsort(-x[1, :, 0])
@@ -225,7 +225,7 @@ def nanoaod(path, jets, events=5):
 
 def test_nanoaod(tmp_path, jets):
     wanted = nanoaod(tmp_path / "nano.root", jets)
-    events = io.read(tmp_path / "nano.root")
+    events = io.read_jets(tmp_path / "nano.root")
     assert len(events) == 10
     assert events.event_index.tolist() == [0, 0, 1, 1, 2, 2, 3, 3, 4, 4]
     assert events.jet_index.tolist() == [0, 1] * 5 and events.run.tolist() == [17] * 10
@@ -264,12 +264,12 @@ def test_nanoaod_with_a_broken_link(tmp_path, jets):
         tree = file.mktree("Events", {n: a.type.content for n, a in grouped.items()})
         tree.extend(grouped)
     with pytest.raises(InputError, match="event 0 links candidate"):
-        io.read(tmp_path / "bad.root")
+        io.read_jets(tmp_path / "bad.root")
 
 
 def test_delphes(shared):
     path = shared / "data" / "jets" / "events_delphes_example.root"
-    events = io.read(path)
+    events = io.read_jets(path)
     assert len(events) == 22
     total = np.hypot(ak.sum(events.part_px, axis=1), ak.sum(events.part_py, axis=1))
     assert np.allclose(total, events.jet_pt, rtol=1e-3)  # links are right
@@ -285,7 +285,7 @@ def test_delphes(shared):
 def test_missing_columns_name_the_nearest(tmp_path, jets):
     path = write(tmp_path / "jets.parquet", jets[["part_px", "jet_pt"]])
     with pytest.raises(InputError, match="'part_px'.*'jet_pt'") as caught:
-        io.read(path, ["part_pxx", "jt_pt"])
+        io.read_jets(path, ["part_pxx", "jt_pt"])
     assert "\n" not in str(caught.value)
 
 
@@ -317,7 +317,7 @@ def test_unknown_format_and_patterns(tmp_path, jets):
     with pytest.raises(InputError, match="no file matches"):
         io.expand(str(tmp_path / "*.root"))
     with pytest.raises(InputError, match="no such file"):
-        io.read(tmp_path / "jetts.parquet")
+        io.read_jets(tmp_path / "jetts.parquet")
 
 
 def test_plain_keeps_places_and_types():

@@ -76,7 +76,7 @@ def test_parquet_of_any_structure(tmp_path, flat, name, rows):
     array = layouts(flat)[name]
     ak.to_parquet(array, tmp_path / "x.parquet", row_group_size=rows)
     names = list(flat)
-    same(io.read(tmp_path / "x.parquet", names), flat)
+    same(io.read_jets(tmp_path / "x.parquet", names), flat)
     with io.open_jets(tmp_path / "x.parquet") as reader:
         assert len(reader) == 6 and set(names) <= set(reader.columns)
         for start, stop, step in ((0, None, 2), (1, 5, 1), (2, 6, 3), (5, 6, 9), (3, 3, 1)):
@@ -91,7 +91,9 @@ def test_parquet_of_any_structure(tmp_path, flat, name, rows):
         if name.startswith("events"):
             place = reader.columns[-2:]
             assert place == ("event_index", "jet_index")
-            got = io.read(tmp_path / "x.parquet", [*place, *["run"] * (name == "events of lists")])
+            got = io.read_jets(
+                tmp_path / "x.parquet", [*place, *["run"] * (name == "events of lists")]
+            )
             assert got.event_index.tolist() == [0, 0, 2, 2, 2, 3]
             assert got.jet_index.tolist() == [0, 1, 0, 1, 2, 0]
             if name == "events of lists":
@@ -109,7 +111,7 @@ def test_events_whose_columns_disagree_are_named(tmp_path, flat):
     events["jet_pt"] = ak.Array([[1.0, 2.0], [], [3.0], [4.0]])
     ak.to_parquet(ak.Array(events), tmp_path / "x.parquet")
     with pytest.raises(InputError, match="event 2 has"):
-        io.read(tmp_path / "x.parquet", ["part_px", "jet_pt"])
+        io.read_jets(tmp_path / "x.parquet", ["part_px", "jet_pt"])
 
 
 def test_rntuples_of_events_and_structures(tmp_path, flat):
@@ -117,7 +119,7 @@ def test_rntuples_of_events_and_structures(tmp_path, flat):
     array = {n: ak.values_astype(v, np.float32) for n, v in events.items()}
     with uproot.recreate(tmp_path / "n.root") as file:
         file.mkrntuple("tree", {n: v.type.content for n, v in array.items()}).extend(array)
-    got = io.read(tmp_path / "n.root")
+    got = io.read_jets(tmp_path / "n.root")
     assert got.event_index.tolist() == [0, 0, 2, 2, 2, 3]
     same(got[[*array]], {n: flat[n] for n in array})
 
@@ -133,7 +135,7 @@ def test_trees_by_name_from_the_command_line(tmp_path, flat, small_tagger, capsy
     assert main(command) == 2
     assert "train, test" in (said := capsys.readouterr().err) and "--tree" in said
     assert main([*command, "--tree", "test"]) == 0
-    assert len(io.read(tmp_path / "o.parquet")) == 2
+    assert len(io.read_jets(tmp_path / "o.parquet")) == 2
     assert main([*command, "--tree", "tset"]) == 2
     assert "test" in capsys.readouterr().err
     assert main([*command, "--tree", "test", "--collection", "Jet"]) == 2
@@ -190,7 +192,7 @@ def test_nanoaod_by_any_of_its_names(tmp_path, flat, kind, options):
     with uproot.recreate(tmp_path / "n.root") as file:
         make = file.mktree if kind == "tree" else file.mkrntuple
         make("Events", {n: ak.Array(v).type.content for n, v in rows.items()}).extend(rows)
-    got = io.read(tmp_path / "n.root")
+    got = io.read_jets(tmp_path / "n.root")
     assert got.event_index.tolist() == [0, 0, 2, 2, 2, 3]
     assert got.jet_pt.tolist() == flat["jet_pt"].tolist()
     order = ak.argsort(np.hypot(flat["part_px"], flat["part_py"]), ascending=False)
@@ -210,7 +212,7 @@ def test_several_linked_collections_need_a_name(tmp_path, flat):
         tree.extend(rows)
     with pytest.raises(InputError, match="Jet, Jet15.*--collection"):
         io.open_jets(tmp_path / "n.root")
-    assert len(io.read(tmp_path / "n.root", collection="Jet15")) == 6
+    assert len(io.read_jets(tmp_path / "n.root", collection="Jet15")) == 6
     with pytest.raises(InputError, match="Jet15"):
         io.open_jets(tmp_path / "n.root", collection="Jet16")
 
@@ -223,7 +225,7 @@ def test_nanoaod_without_candidates_says_so(tmp_path, flat, small_tagger):
         tree.extend(rows)
     with pytest.raises(InputError, match="no particle-flow candidates"):
         small_tagger.predict(tmp_path / "n.root")
-    assert len(io.read(tmp_path / "n.root", ["FatJet_pt"])) == 4
+    assert len(io.read_jets(tmp_path / "n.root", ["FatJet_pt"])) == 4
 
 
 def test_a_folder_is_a_data_set(tmp_path, flat, small_tagger):
@@ -239,7 +241,7 @@ def test_a_folder_is_a_data_set(tmp_path, flat, small_tagger):
     (tmp_path / "_metadata").write_bytes(b"x")
     (tmp_path / ".hidden.parquet").write_bytes(b"x")
     (tmp_path / "notes.txt").write_text("x")
-    got = io.read(tmp_path, [*flat, "era", "kind"])
+    got = io.read_jets(tmp_path, [*flat, "era", "kind"])
     same(got, flat)
     assert got.era.tolist() == [2017, *[2018] * 5] and got.kind.tolist() == ["data"] * 6
     with io.open_jets(tmp_path) as reader:
@@ -266,7 +268,7 @@ def test_hdf5_and_npz_in_any_byte_order(tmp_path, order):
         for block, words in ((0, names), (1, ["is_signal_new"])):
             listed = "(lp0\n" + "".join(f"V{word}\np1\na" for word in words) + "."
             table.attrs[f"values_block_{block}_kind"] = np.bytes_(listed.encode())
-    got = io.read(tmp_path / "x.h5")
+    got = io.read_jets(tmp_path / "x.h5")
     assert got.part_energy.tolist() == [[5], [13, 5]] and got.part_pz.tolist() == [[0], [12, 4]]
     assert got.label_Tbqq.tolist() == [1, 0]
     x = np.abs(np.random.default_rng(0).normal(size=(3, 4, 4))) + 1
@@ -275,7 +277,7 @@ def test_hdf5_and_npz_in_any_byte_order(tmp_path, order):
         tmp_path / "x.npz", X=x.astype(order + "f8"), y=np.array([1, 0, 1]).astype(order + "i8")
     )
     np.savez(tmp_path / "n.npz", X=x, y=np.array([1, 0, 1]))
-    one, two = io.read(tmp_path / "n.npz"), io.read(tmp_path / "x.npz")
+    one, two = io.read_jets(tmp_path / "n.npz"), io.read_jets(tmp_path / "x.npz")
     for name in one.fields:
         assert ak.to_list(one[name]) == ak.to_list(two[name]), name
 
@@ -289,7 +291,7 @@ def test_a_table_of_fixed_size_lists(tmp_path, flat, small_tagger):
             arrays[name] = pa.FixedSizeListArray.from_arrays(pa.array(dense.ravel()), 12)
     pq.write_table(pa.table(arrays), tmp_path / "x.parquet")
     ragged = {n: v for n, v in flat.items() if n in COLUMNS}
-    got = small_tagger.tag(tmp_path / "x.parquet")
+    got = small_tagger.predict(tmp_path / "x.parquet")
     assert np.abs(got.probabilities - small_tagger.predict(ragged)).max() < 1e-6
     assert not got.dropped.any()
 
@@ -313,7 +315,7 @@ def test_arrays_of_one_length_by_their_names(tmp_path, flat, small_tagger, kind,
                 file[name] = values
             file["label_QCD"] = np.arange(6) > 2
     ragged = {n: ak.values_astype(v, order[1:]) for n, v in flat.items() if n in COLUMNS}
-    got = small_tagger.tag(path)
+    got = small_tagger.predict(path)
     assert not got.flags.any() and not got.dropped.any()
     assert np.abs(got.probabilities - small_tagger.predict(ragged)).max() < 1e-6
     for step in (1, 4):

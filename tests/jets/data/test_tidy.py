@@ -52,7 +52,7 @@ def test_padded_files_have_the_scores_of_ragged_ones(jets, small_tagger, tmp_pat
     padded = {n: ak.values_astype(v, np.float32) for n, v in padded.items()}
     with create(tmp_path / f"padded{suffix}") as writer:
         writer.write(padded)
-    got = small_tagger.tag(tmp_path / f"padded{suffix}")
+    got = small_tagger.predict(tmp_path / f"padded{suffix}")
     assert (got.flags == 0).all()
     assert np.abs(got.probabilities - small_tagger.predict(columns)).max() < 1e-6
     for step in (1, 2):  # the last piece may be a single jet
@@ -72,7 +72,7 @@ def test_candidates_without_momentum_are_dropped_and_counted(jets, small_tagger)
         lists[1] = [extra, *lists[1], extra]
         more[name] = ak.values_astype(ak.Array(lists), np.float32)
     with pytest.warns(UserWarning, match="2 candidates without momentum were left out of 1 of 3"):
-        got = small_tagger.tag(more)
+        got = small_tagger.predict(more)
     assert got.dropped.tolist() == [0, 2, 0] and (got.flags == 0).all()
     assert np.abs(got.probabilities - want).max() < 1e-6
 
@@ -91,7 +91,7 @@ def test_energies_below_momentum_by_the_rounding_of_16_bits(jets, small_tagger, 
             n: ak.unflatten(v.bfloat16().float().numpy(), [20, 30, 25]) for n, v in flat.items()
         }
     with pytest.warns(UserWarning, match="were repaired"):
-        got = small_tagger.tag(small)
+        got = small_tagger.predict(small)
     assert (got.flags == 0).all() and got.repaired.sum() > 5
     assert np.isfinite(got.probabilities).all()
     assert np.abs(got.probabilities - small_tagger.predict(columns)).max() < 0.05
@@ -107,7 +107,7 @@ def test_faults_that_no_rounding_explains_stay_named(jets, small_tagger):
         columns = altered(columns, name, 3, 1, 0.0)
     for name in MOMENTUM:  # in lists of different lengths this is no padding
         columns = altered(columns, name, 4, 4, np.nan)
-    flags = small_tagger.tag(columns).flags
+    flags = small_tagger.predict(columns).flags
     assert flags[0] & Flag.NOT_FINITE and flags[1] == Flag.ENERGY_BELOW_MOMENTUM
     assert flags[2] & Flag.ENERGY_BELOW_MOMENTUM and flags[3] & Flag.ZERO_PT
     assert flags[4] & Flag.NOT_FINITE and flags[5] == 0
@@ -117,7 +117,11 @@ def test_a_particle_of_nan_momentum_among_jets_of_one_length_is_a_fault(jets, sm
     columns = jets([4, 4, 4])
     for name in MOMENTUM:
         columns = altered(columns, name, 1, 3, np.nan)
-    assert (small_tagger.tag(columns).flags & Flag.NOT_FINITE).astype(bool).tolist() == [0, 1, 0]
+    assert (small_tagger.predict(columns).flags & Flag.NOT_FINITE).astype(bool).tolist() == [
+        0,
+        1,
+        0,
+    ]
 
 
 @pytest.mark.parametrize("name", ["part_d0val", "part_d0err", "part_dzval", "part_dzerr"])
@@ -125,7 +129,7 @@ def test_a_particle_of_nan_momentum_among_jets_of_one_length_is_a_fault(jets, sm
 def test_an_infinite_impact_parameter_saturates(jets, small_tagger, name, value):
     columns = altered(jets([5, 7]), name, 0, 2, value)
     with pytest.warns(UserWarning, match="1 values of 1 of 2 jets were repaired"):
-        got = small_tagger.tag(columns)
+        got = small_tagger.predict(columns)
     large = small_tagger.predict(altered(jets([5, 7]), name, 0, 2, np.copysign(1e5, value)))
     assert got.repaired.tolist() == [1, 0] and (got.flags == 0).all()
     assert np.array_equal(got.probabilities, large)
@@ -136,7 +140,7 @@ def test_a_mass_of_minus_rounding_is_finite_everywhere(jets, small_tagger):
     columns = {n: ak.values_astype(v, np.float64) for n, v in jets([6, 8], mass=0.0).items()}
     p = np.sqrt(columns["part_px"] ** 2 + columns["part_py"] ** 2 + columns["part_pz"] ** 2)
     columns["part_energy"] = np.sqrt(p**2 - 4e-12)
-    got = small_tagger.tag(columns)
+    got = small_tagger.predict(columns)
     assert (got.flags == 0).all() and np.isfinite(got.probabilities).all()
 
 

@@ -6,7 +6,7 @@ import torch
 
 from sciml import trunks
 from sciml.errors import InputError
-from sciml.jets import JetTagger
+from sciml.jets import JetMassRegressor, JetTagger
 from sciml.jets.networks import regression
 from sciml.jets.networks.classifier import TrunkNetwork
 from sciml.jets.networks.embedder import JetEmbedder, raw_batch
@@ -52,14 +52,18 @@ def test_quantiles_are_learned(objective):
 def test_answers_are_masses_with_ascending_quantiles(objective, tmp_path):
     network = TrunkNetwork(objective.embedder, objective.trunk, objective.head)
     torch.nn.init.normal_(network.head.get_parameter("weight"), std=2.0)
-    tagger = JetTagger(network, regression.names(LEVELS), answer="mass").eval()
-    assert tagger.outputs == ("mass", "mass_16", "mass_50", "mass_84")
-    values = tagger.probabilities(example(20, 10, ragged=True))
+    regressor = JetMassRegressor(network, regression.names(LEVELS)).eval()
+    assert regressor.outputs == ("mass", "mass_16", "mass_50", "mass_84")
+    jets = example(20, 10, ragged=True)
+    values = regressor.predict(jets)
+    assert values.shape == values.masses.shape == (20, 4) and values.names == regressor.outputs
     assert (values > 0).all() and (np.diff(values[:, 1:]) >= 0).all()
-    path = tagger.save(tmp_path / "mass.safetensors")
-    again = JetTagger.from_pretrained(path)
-    assert again.answer == "mass" and again.classes == tagger.classes
-    np.testing.assert_allclose(again.probabilities(example(20, 10, ragged=True)), values)
+    path = regressor.save(tmp_path / "mass.safetensors")
+    with pytest.raises(InputError, match=r"JetMassRegressor\.from_pretrained"):
+        JetTagger.from_pretrained(path)
+    again = JetMassRegressor.from_pretrained(path)
+    assert again.names == regressor.names
+    np.testing.assert_allclose(again.predict(jets), values)
     with pytest.raises(InputError, match="masses"):
         again.to_onnx(tmp_path / "mass.onnx")
 

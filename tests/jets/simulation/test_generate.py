@@ -192,7 +192,7 @@ def test_resumed_file_is_the_same_and_foreign_chunks_are_refused(tmp_path):
     folder.rename(tmp_path / "jets.root.chunks")
     generate.make(("QCD", "Zqq"), 14, 5, 1, root)
     assert not (tmp_path / "jets.root.chunks").exists()
-    a, b = io.read(out), io.read(root)
+    a, b = io.read_jets(out), io.read_jets(root)
     for name in a.fields:
         assert ak.all(a[name] == b[name]), name
     # and the compact form: the same jets, rounded

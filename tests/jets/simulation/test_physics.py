@@ -6,14 +6,14 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from sciml.jets import JetTagger
-from sciml.jets.data.io import read
+from sciml.jets.data.io import read_jets
 from sciml.jets.data.sample import shipped
 
 
 @pytest.fixture(scope="module")
 def judged(shared):
     """AUC against QCD of each class of the shipped sample, for each set of input features."""
-    jets = read(shipped("train"))
+    jets = read_jets(shipped("train"))
     picked = {}
     for name in ("QCD", "Wqq", "Hgg", "Hbb", "Tbqq"):
         picked[name] = jets[ak.to_numpy(jets[f"label_{name}"]) == 1][:350]

@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from sciml.errors import InputError
-from sciml.jets.data.io import create, read
+from sciml.jets.data.io import create, read_jets
 from sciml.jets.weaver import expressions
 from sciml.jets.weaver.config import WeaverConfig
 
@@ -78,13 +78,12 @@ def test_tensors_by_a_loop(tmp_path, jets):
         assert batch.labels["_label_"][k] == (0 if jets.label_a[i] else 1)
 
 
-def test_exactly_the_published_inputs(shared):
-    folder = shared / "data" / "jets"
-    reference = np.load(folder / "ref_particlenet_200.npz")
-    for name in ("full", "kinpid", "kin"):
-        config = WeaverConfig.load(folder / "configs" / f"JetClass_{name}.yaml")
+def test_exactly_the_published_inputs(weaver_reference):
+    reference = weaver_reference.net
+    for name, path in weaver_reference.configs.items():
+        config = WeaverConfig.load(path)
         config.observers = ("jet_pt",)  # these jets have no groomed mass and no tau
-        batches = list(config.iterate(folder / "ref_jets_200.parquet", step=64))
+        batches = list(config.iterate(weaver_reference.jets, step=64))
         index = slice(None) if name == "full" else reference[f"features_{name}_idx"]
         for key, want in (
             ("pf_features", reference["features"][:, index]),
@@ -95,13 +94,13 @@ def test_exactly_the_published_inputs(shared):
             assert np.array_equal(np.concatenate([b.inputs[key] for b in batches]), want)
         labels = np.concatenate([b.labels["_label_"] for b in batches])
         assert np.array_equal(labels, reference["label"])
-        assert np.concatenate([b.rows for b in batches]).tolist() == list(range(200))
+        assert np.concatenate([b.rows for b in batches]).tolist() == list(range(len(labels)))
 
 
 def test_a_large_published_config(shared):
     folder = shared / "data" / "jets"
     config = WeaverConfig.load(folder / "configs" / "JetClassII_full.yaml")
-    events = read(folder / "JetClassII_example.parquet", config.columns(train=False))
+    events = read_jets(folder / "JetClassII_example.parquet", config.columns(train=False))
     batch = config.batch(events, train=False)
     assert batch.inputs["pf_features"].shape == (85, 17, 128)
     assert (batch.labels["truth_label"] >= 0).all()

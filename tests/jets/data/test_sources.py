@@ -51,7 +51,7 @@ def test_open_trees_are_tagged(tagger, root, columns, tmp_path):
     ids=lambda value: f"{type(value).__name__}-{str(value)[:20]}",
 )  # fmt: skip
 def test_anything_else_is_refused_in_one_line(tagger, events):
-    for call in (tagger.predict, tagger.tag, lambda e: list(tagger.stream(e))):
+    for call in (tagger.predict, lambda e: list(tagger.stream(e))):
         with pytest.raises(InputError) as caught:
             call(events)
         assert "\n" not in str(caught.value) and len(str(caught.value)) < 700
@@ -67,7 +67,7 @@ def test_the_right_columns_without_rows_are_no_jets(tagger, columns):
     none = {name: values[:0] for name, values in columns.items()}
     for events in (none, ak.Array(none)):
         assert tagger.predict(events).shape == (0, 2)
-    assert tagger.tag(ak.Array(none)).flags.shape == (0,)
+    assert tagger.predict(ak.Array(none)).flags.shape == (0,)
 
 
 def test_columns_of_numpy_in_any_byte_order(tagger, columns):

@@ -1,4 +1,4 @@
-"""What `JetTagger.predict` is given (path, array, columns, open tree), as batches of jets."""
+"""Sources of jets that models take (path, array, columns, open tree), as batches of jets."""
 
 from __future__ import annotations
 

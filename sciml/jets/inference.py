@@ -1,0 +1,201 @@
+"""Prediction: jets from any source through a network, in input order and bounded memory.
+
+Files are read in steps of some thousand jets. Within a step, jets of similar length share a pass of
+the network, and no pass has more than `MAX_PAIRS` pairs of constituents.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from sciml.jets.data.columns import JET_COLUMNS, POSITION
+from sciml.jets.data.features import FEATURE_SETS, MAX_PARTICLES, Jets, needed_columns
+from sciml.jets.data.ragged import dense, to_ragged
+from sciml.jets.scores import JetPrediction, Tally
+
+if TYPE_CHECKING:
+    from torch_geometric.data import Data
+
+Result = TypeVar("Result", bound=JetPrediction)
+
+STEP = 2000
+"""Jets read at a time."""
+MAX_PAIRS = 1 << 19
+"""Largest number of pairs (jets x longest^2) in one pass of the network."""
+
+
+class JetPredictor(nn.Module, Generic[Result]):
+    """A network from raw jets to a row of outputs per jet, and how to run it.
+
+    Args:
+        network: raw batch (`sciml.jets.networks.embedder`) -> [B, outputs], with `features`.
+        names: names of the outputs.
+        limit: constituents used per jet, the leading ones in pT.
+    """
+
+    RESULT: type[Result]
+
+    def __init__(
+        self, network: nn.Module, names: Sequence[str], limit: int = MAX_PARTICLES
+    ) -> None:
+        super().__init__()
+        self.network, self.names, self.limit = network, tuple(names), limit
+
+    def forward(self, batch: Data) -> Tensor:
+        """Raw batch -> [B, outputs]."""
+        return self.network(batch)
+
+    def activation(self, outputs: Tensor) -> Tensor:
+        """[B, outputs] float32 of the network -> the values that `predict` gives."""
+        raise NotImplementedError
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Names of the columns that `sciml jets tag` writes."""
+        return self.names
+
+    def predict(
+        self,
+        events: Any,
+        *,
+        format: str | None = None,
+        tree: str | None = None,
+        collection: str | None = None,
+    ) -> Result:
+        """The answer for every jet, in input order; NaN for faulty jets (`flags` says which fault).
+
+        A warning counts jets with more than `limit` constituents, candidates without momentum that
+        were left out, and values that were repaired (`sciml.jets.data.tidy`).
+
+        Args:
+            events: awkward record array or mapping of columns (JetClass names), the path of a file
+                or folder that `open_jets` reads, an open TTree or RNTuple, a `JetSample`, or padded
+                `Jets`.
+            format: of the file, where its content leaves doubts.
+            tree: of the file, if it has several.
+            collection: of jets in a file of events (nanoAOD: Jet, Delphes: JetAK8).
+
+        Returns:
+            `JetScores` of a tagger, `JetMasses` of a mass regressor.
+
+        Raises:
+            InputError: an unreadable file, something that holds no jets, a missing column, or lists
+                of different lengths.
+        """
+        from sciml.jets.data.sample import JetSample
+
+        if isinstance(events, Jets):
+            parts = [self._padded(events)]
+        elif isinstance(events, JetSample):
+            parts = [
+                self._padded(events.subset(range(start, min(start + STEP, len(events)))).dense())
+                for start in range(0, max(1, len(events)), STEP)
+            ]
+        else:
+            parts = [
+                prediction
+                for _, prediction in self.stream(
+                    events, format=format, tree=tree, collection=collection
+                )
+            ]
+        merged = self.RESULT.concatenate(parts)
+        tally = Tally(self.limit)
+        tally.add(merged)
+        for remark in tally.remarks():
+            warnings.warn(remark, stacklevel=2)
+        return merged
+
+    def stream(
+        self,
+        events: Any,
+        *,
+        keep: Sequence[str] = (),
+        step: int = STEP,
+        format: str | None = None,
+        tree: str | None = None,
+        collection: str | None = None,
+    ) -> Iterator[tuple[Any, Result]]:
+        """(events, prediction) of at most `step` jets at a time; events hold the columns read.
+
+        Where there are no jets, one piece without rows has the columns and their types.
+
+        Args:
+            keep: further columns to read.
+            step: jets at a time.
+            events, format, tree, collection: as for `predict`.
+
+        Raises:
+            InputError: as for `predict`.
+        """
+        from sciml.jets.data.sources import batches
+
+        where = events if isinstance(events, str | os.PathLike) else None
+        for array in batches(
+            events, self.columns_of,
+            keep=keep, step=step, format=format, tree=tree, collection=collection,
+        ):  # fmt: skip
+            yield array, self.predict_array(array, where=where)
+
+    def columns_of(self, available: Sequence[str]) -> list[str]:
+        """The columns to read from a file that has `available`."""
+        derivable = {*POSITION, *JET_COLUMNS}
+        needed = needed_columns(self._columns())
+        names = [n for n in needed if n in available or n not in derivable]
+        if len(names) < len(needed):
+            names += [n for n in ("jet_eta", "jet_phi") if n in available]
+        return names
+
+    def predict_array(self, events: Any, where: object = None) -> Result:
+        """`predict` of an awkward array of jets that fits into memory, without warnings."""
+        packed = to_ragged(events, features=self._columns(), limit=self.limit, where=where)
+        values = self._values(dense(packed))
+        return self._result(values, packed.flags, packed.cut, packed.dropped, packed.repaired)
+
+    def _result(self, values: np.ndarray, *per_jet: np.ndarray) -> Result:
+        make: Any = self.RESULT
+        return make(values, *per_jet, self.names)
+
+    def _padded(self, jets: Jets) -> Result:
+        none = np.zeros(len(jets), np.int64)
+        return self._result(self._values(jets), jets.flags.numpy(), jets.cut.numpy(), none, none)
+
+    def _values(self, jets: Jets) -> np.ndarray:
+        """[B, outputs] float32 of padded jets; NaN where a jet is flagged."""
+        from sciml.jets.networks.embedder import raw_batch
+
+        values = np.full((len(jets), len(self.names)), np.nan, np.float32)
+        good = (jets.flags == 0).nonzero()[:, 0]
+        device = next(self.network.parameters()).device
+        was_training = self.training
+        self.eval()
+        with torch.inference_mode():
+            for members in passes(jets.lengths[good]):
+                rows = good[members]
+                outputs = self(raw_batch(jets[rows].to(device))).float()
+                values[rows.numpy()] = self.activation(outputs).cpu().numpy()
+        self.train(was_training)
+        return values
+
+    def _columns(self) -> tuple[int, ...]:
+        return FEATURE_SETS[self.network.features]  # type: ignore[index]
+
+
+def passes(lengths: Tensor) -> Iterator[Tensor]:
+    """Indices of jets in passes of similar length and at most `MAX_PAIRS` pairs."""
+    order = torch.argsort(lengths, stable=True)
+    sizes = lengths[order].clamp(min=16)
+    start = 0
+    while start < len(order):
+        # lengths ascend: the last jet of a pass is its longest
+        count = torch.arange(1, len(order) - start + 1)
+        fits = count * sizes[start:].square() <= MAX_PAIRS
+        stop = start + max(1, int(fits.long().cumprod(0).sum()))
+        yield order[start:stop]
+        start = stop
