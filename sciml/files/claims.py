@@ -28,9 +28,9 @@ TRACES = ("checkpoints", "metrics.jsonl", "features", "pairs.npz", "policies")
 RESULTS = (
     "report.html", "metrics.jsonl", "results.json", "scores.json", "table.md", "runs.jsonl",
     "model.safetensors", "policy.safetensors", "embedder.safetensors", "embedders",
-    "predictions.parquet", "pretrained.json", "families.json", "search.gif", "pairs.npz", "validation.npz", "checkpoints",
-    "runs", "trunk", "pretrain", "finetune", "features", "pretraining", "pretrained", "policies",
-    "predictions", "finetuned", "folded", "placed",
+    "predictions.parquet", "pretrained.json", "families.json", "search.gif", "pairs.npz",
+    "validation.npz", "checkpoints", "runs", "trunk", "pretrain", "finetune", "features",
+    "pretraining", "pretrained", "policies", "predictions", "finetuned", "folded", "placed",
 )  # fmt: skip
 """What recipes write: in a folder without a claim it is somebody else's."""
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
+import torch.distributed as dist
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.utils.data import Dataset
@@ -119,7 +120,11 @@ class Mixture(nn.Module):
         for domain in batch:
             if domain not in self.parts:
                 raise unknown("domain", domain, self.parts)
-        return combine({d: self.parts[d](part) for d, part in batch.items()}, self.weights)
+        result = combine({d: self.parts[d](part) for d, part in batch.items()}, self.weights)
+        if dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1:
+            # Processes report the same metrics, and a share of a batch may lack a domain.
+            return {name: result[name] for name in ("loss", "count")}
+        return result
 
     def after_step(self, step: int) -> None:
         """Tell every part that has something to do after a step (moving averages, queues)."""
