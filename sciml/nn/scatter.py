@@ -43,8 +43,9 @@ def _segment_sum_sorted(values: Tensor, index: Tensor, size: int) -> Tensor:
 
 def segment_mean(values: Tensor, index: Tensor, size: int) -> Tensor:
     """Mean of the rows of every segment, [size, ...]; an empty segment gets zero."""
-    counts = torch.bincount(index, minlength=size).clamp(min=1).to(values.dtype)
-    return segment_sum(values, index, size) / counts.view(size, *[1] * (values.dim() - 1))
+    counts = index.new_zeros(size).index_add_(0, index, torch.ones_like(index)).clamp(min=1)
+    counts = counts.to(values.dtype).view(size, *[1] * (values.dim() - 1))
+    return segment_sum(values, index, size) / counts
 
 
 def segment_max(values: Tensor, index: Tensor, size: int) -> Tensor:
@@ -74,7 +75,7 @@ def segment_softmax(logits: Tensor, index: Tensor, size: int) -> Tensor:
 
 
 class Adjacency(NamedTuple):
-    """The edges of a graph with their order by target and by source, found once and reused.
+    """The edges of a graph with their order by target and by source, computed once and reused.
 
     Edges that end in node i are `by_target[target_ptr[i] : target_ptr[i + 1]]`, edges that leave
     node j are `by_source[source_ptr[j] : source_ptr[j + 1]]`.
@@ -88,7 +89,6 @@ class Adjacency(NamedTuple):
     by_source: Tensor
 
     @classmethod
-    @torch.compiler.disable
     def of(cls, edge_index: Tensor, sources: int, targets: int | None = None) -> Adjacency:
         """From edge_index [2, E] int64 (row 0 source, row 1 target) and the number of nodes on
         either side (`targets` = `sources` unless the graph is bipartite)."""
@@ -96,9 +96,9 @@ class Adjacency(NamedTuple):
         targets = sources if targets is None else targets
         pieces = [source, target]
         for index, size in ((target, targets), (source, sources)):
-            counts = torch.bincount(index, minlength=size)
-            pieces.append(torch.cat([counts.new_zeros(1), counts.cumsum(0)]))
-            pieces.append(torch.argsort(index, stable=True))
+            ascending, order = torch.sort(index, stable=True)
+            bounds = torch.arange(size + 1, device=index.device)
+            pieces += [torch.searchsorted(ascending, bounds), order]
         return cls(*pieces)
 
     @property

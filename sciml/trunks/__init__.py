@@ -21,6 +21,9 @@ from sciml import own
 from sciml.errors import InputError, unknown
 
 if TYPE_CHECKING:
+    from torch.export import ExportedProgram
+    from torch_geometric.data import Data
+
     from sciml.trunks.base import Trunk, TrunkConfig
 
 _WHERE = {
@@ -158,6 +161,13 @@ def save(trunk: Trunk, path: str | Path) -> Path:
     from sciml.trunks import base
 
     return base.save(trunk, path)
+
+
+def export(trunk: Trunk, batch: Data) -> ExportedProgram:
+    """See `sciml.trunks.exported.export`."""
+    from sciml.trunks import exported
+
+    return exported.export(trunk, batch)
 
 
 def load(path: str | Path, kind: str | type[Trunk] | None = None) -> Trunk:

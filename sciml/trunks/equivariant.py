@@ -57,7 +57,7 @@ class EquivariantConfig(TrunkConfig):
     depth: Annotated[int, Range(min=1)] = 3
     """Number of layers; three before mirror images can be told apart."""
     edges: EdgeRule = "auto"
-    """Who hears whom: "given", "knn", "radius", "all"; "auto" = the first of given, knn."""
+    """Edges: "given", "knn", "radius", "all"; "auto" = the first of given, knn."""
     k: Annotated[int, Range(min=1, max=4096)] = 16
     """Neighbours of a node, for "knn"."""
     cutoff: Annotated[float, Range(min=0, exclusive=True)] = 5.0
@@ -71,9 +71,9 @@ class EquivariantConfig(TrunkConfig):
     product: Literal["auto", "paths", "so2"] = "auto"
     """Tensor product: path by path, or in the edges' frames; "auto" = "so2" from degree 3 on."""
     chiral: bool = False
-    """Let `nodes` hear pseudoscalars: mirror images differ, the symmetry is SE(3), not E(3)."""
+    """Let `nodes` receive pseudoscalars: mirror images differ, the symmetry is SE(3), not E(3)."""
     vectors: Annotated[int, Range(min=0)] = 1
-    """Vectors a node gives out."""
+    """Output vectors per node."""
 
     def __post_init__(self) -> None:
         highest = max((ir.l for ir in self.hidden()), default=0)
@@ -151,21 +151,19 @@ class Gate(nn.Module):
 
 
 class Radial(nn.Module):
-    """Radial basis [E, inputs] -> weights, one [E, paths, channels] a shape."""
+    """Radial basis [E, inputs] -> weights, one [E, paths, channels] per shape."""
 
     def __init__(self, inputs: int, hidden: int, shapes: list[tuple[int, int]]) -> None:
         super().__init__()
         self.hidden = nn.Sequential(
             nn.Linear(inputs, hidden), nn.SiLU(), nn.Linear(hidden, hidden), nn.SiLU()
         )
-        # A linear layer each, so that every product gets its weights as one contiguous tensor.
+        # One linear layer per product, so that each gets its weights as one contiguous tensor.
         self.out = nn.ModuleList(nn.Linear(hidden, a * b, bias=False) for a, b in shapes)
         self.shapes = shapes
 
-    def forward(self, basis: Tensor, scale: Tensor | None) -> list[Tensor]:
-        hidden = self.hidden(basis)
-        if scale is not None:
-            hidden = hidden * scale.unsqueeze(-1)
+    def forward(self, basis: Tensor, scale: Tensor) -> list[Tensor]:
+        hidden = self.hidden(basis) * scale.unsqueeze(-1)
         return [layer(hidden).unflatten(-1, shape) for layer, shape in zip(self.out, self.shapes)]
 
 
@@ -173,13 +171,14 @@ class Radial(nn.Module):
 class Geometry:
     """What the layers need of the edges, computed once.
 
-    adjacency; radial basis [E, basis + pair_dim]; envelope [E] or None; and harmonics
-    [E, (lmax + 1)^2] or frames, one [E, 2 l + 1, 2 l + 1] a degree.
+    adjacency; radial basis [E, basis + pair_dim]; weight [E] of each edge, the envelope, and zero
+    for an edge without length; and harmonics [E, (lmax + 1)^2] or frames, one
+    [E, 2 l + 1, 2 l + 1] per degree.
     """
 
     adjacency: Adjacency
     basis: Tensor
-    envelope: Tensor | None
+    weight: Tensor
     harmonics: Tensor | None
     frames: list[Tensor] | None
 
@@ -202,36 +201,38 @@ class Layer(nn.Module):
         self.scale = degree**-0.5
         self.norm = EquivariantNorm(irreps_in)
         self.gate = Gate(irreps_out)
-        sent = irreps_in
+        sender = irreps_in
         if so2:  # all kinds alike in width, since one is turned into another channel by channel
             channels = max(ir.mul for ir in irreps_in)
-            sent = tuple(Irrep(channels, *ir.kind) for ir in irreps_in)
-            self.product: SO2Convolution | Convolution = SO2Convolution(sent, irreps_out, channels)
+            sender = tuple(Irrep(channels, *ir.kind) for ir in irreps_in)
+            self.product: SO2Convolution | Convolution = SO2Convolution(
+                sender, irreps_out, channels
+            )
             shapes = [self.product.weight_shape]
-            heard = tuple(Irrep(channels, *ir.kind) for ir in irreps_out)
+            receiver = tuple(Irrep(channels, *ir.kind) for ir in irreps_out)
         else:
-            self.product = Convolution(sent, lmax, irreps_out)
+            self.product = Convolution(sender, lmax, irreps_out)
             shapes = self.product.weight_shapes
-            heard = self.product.irreps_out
+            receiver = self.product.irreps_out
         self.radial = Radial(inputs, radial_hidden, shapes)
-        self.send = Linear(irreps_in, sent)
-        self.hear = Linear(heard, self.gate.irreps_in)
+        self.send = Linear(irreps_in, sender)
+        self.hear = Linear(receiver, self.gate.irreps_in)
         self.keep = Linear(irreps_in, self.gate.irreps_in, bias=True)
         self.residual = [
-            next((n for n, given in enumerate(irreps_in) if given == ir), None) for ir in irreps_out
+            next((n for n, old in enumerate(irreps_in) if old == ir), None) for ir in irreps_out
         ]
 
     def forward(self, features: list[Tensor], geometry: Geometry) -> list[Tensor]:
         normed = self.norm(features)
-        weights = self.radial(geometry.basis, geometry.envelope)
-        sent = self.send(normed)
+        weights = self.radial(geometry.basis, geometry.weight)
+        sender = self.send(normed)
         if isinstance(self.product, SO2Convolution):
             assert geometry.frames is not None
-            heard = self.product(sent, geometry.frames, weights[0], geometry.adjacency)
+            summed = self.product(sender, geometry.frames, weights[0], geometry.adjacency)
         else:
             assert geometry.harmonics is not None
-            heard = self.product(sent, geometry.harmonics, weights, geometry.adjacency)
-        message = self.hear([part * self.scale for part in heard])
+            summed = self.product(sender, geometry.harmonics, weights, geometry.adjacency)
+        message = self.hear([part * self.scale for part in summed])
         update = self.gate([a + b for a, b in zip(message, self.keep(normed))])
         return [
             new if old is None else new + features[old] for new, old in zip(update, self.residual)
@@ -254,10 +255,10 @@ class Equivariant(Trunk):
         self.lmax = max(ir.l for ir in hidden)
         self.so2 = c.product == "so2" or (c.product == "auto" and self.lmax >= 3)
         self.basis = RadialBasis(c.basis, c.cutoff)
-        given = (Irrep(c.dim, 0, 1),)
+        scalars = (Irrep(c.dim, 0, 1),)
         self.layers = nn.ModuleList(
             Layer(
-                given if number == 0 else hidden,
+                scalars if number == 0 else hidden,
                 hidden,
                 lmax=self.lmax,
                 so2=self.so2,
@@ -269,10 +270,10 @@ class Equivariant(Trunk):
         )
         self.norm = EquivariantNorm(hidden)
         # Invariant under rotations; odd ones only where mirror images may differ.
-        self.heard = [n for n, ir in enumerate(hidden) if ir.l == 0 and (ir.p == 1 or c.chiral)]
-        self.turning = [n for n, ir in enumerate(hidden) if ir.l == 1 and (ir.p == -1 or c.chiral)]
-        self.to_nodes = nn.Linear(sum(hidden[n].mul for n in self.heard), c.dim)
-        width = sum(hidden[n].mul for n in self.turning)
+        self.scalars = [n for n, ir in enumerate(hidden) if ir.l == 0 and (ir.p == 1 or c.chiral)]
+        self.vectors = [n for n, ir in enumerate(hidden) if ir.l == 1 and (ir.p == -1 or c.chiral)]
+        self.to_nodes = nn.Linear(sum(hidden[n].mul for n in self.scalars), c.dim)
+        width = sum(hidden[n].mul for n in self.vectors)
         self.to_vectors = nn.Linear(width, c.vectors, bias=False) if width and c.vectors else None
         # Their tables come from e3nn, which cannot be traced: computed before anybody compiles.
         wigner_matrices(torch.eye(3), self.lmax)
@@ -284,7 +285,8 @@ class Equivariant(Trunk):
         return ("permutation", "SE(3)" if self.config.chiral else "E(3)")
 
     def geometry(self, batch: Data) -> Geometry:
-        """Edges of a ragged batch and all that depends on positions alone.
+        """Edges of a ragged batch and all that depends on positions alone, computed in single
+        precision at least and given in that of the features.
 
         Raises:
             InputError: the batch has no `pos` [S, 3].
@@ -292,26 +294,31 @@ class Equivariant(Trunk):
         c = self.config
         pos = optional(batch, "pos")
         if pos is None or pos.shape[-1] != 3:
-            found = "none" if pos is None else f"width {pos.shape[-1]}"
-            raise InputError(f"Equivariant needs positions `pos` of width 3, got {found}")
+            got = "none" if pos is None else f"width {pos.shape[-1]}"
+            raise InputError(f"Equivariant needs positions `pos` of width 3, got {got}")
         edge_index, attr = edges_of(batch, c.edges, k=c.k, radius=c.cutoff)
-        edge_index, attr = _without_loops(pos, edge_index, attr)
+        pos, dtype = pos.to(torch.promote_types(pos.dtype, torch.float32)), batch.x.dtype
         source, target = edge_index
         vector = pos.index_select(0, source) - pos.index_select(0, target)
-        length = vector.square().sum(-1).sqrt()
+        square = vector.square().sum(-1)
+        # An edge of no length has no direction: it carries no message (`keep` is a node's own).
+        # Its weight is zero rather than itself left out, so that shapes do not depend on data.
+        apart = square > 0
+        length = torch.where(apart, square, 1.0).sqrt()
         direction = vector / length.unsqueeze(-1)
-        basis = self.basis(length)
+        basis = self.basis(length).to(dtype)
         if c.pair_dim:
             if attr is None:
                 attr = basis.new_zeros(len(basis), c.pair_dim)
             basis = torch.cat([basis, attr], -1)
         frames = harmonics = None
         if self.so2:
-            frames = wigner_matrices(aligning_rotation(direction), self.lmax)
+            frames = [m.to(dtype) for m in wigner_matrices(aligning_rotation(direction), self.lmax)]
         else:
-            harmonics = torch.cat(spherical_harmonics(direction, self.lmax), -1)
-        smooth = envelope(length / c.cutoff) if c.edges == "radius" else None
-        return Geometry(Adjacency.of(edge_index, len(pos)), basis, smooth, harmonics, frames)
+            harmonics = torch.cat(spherical_harmonics(direction, self.lmax), -1).to(dtype)
+        smooth = envelope(length / c.cutoff) * apart if c.edges == "radius" else apart
+        edges = Adjacency.of(edge_index, len(pos))
+        return Geometry(edges, basis, smooth.to(dtype), harmonics, frames)
 
     def encode(self, batch: Data) -> Encoded:
         """x [S, dim], pos [S, 3] -> nodes [S, dim], graph [B, dim], vectors [S, V, 3]."""
@@ -320,18 +327,9 @@ class Equivariant(Trunk):
         for layer in self.layers:
             features = layer(features, geometry)
         features = self.norm(features)
-        nodes = self.to_nodes(torch.cat([features[n].squeeze(1) for n in self.heard], -1))
+        nodes = self.to_nodes(torch.cat([features[n].squeeze(1) for n in self.scalars], -1))
         vectors = None
         if self.to_vectors is not None:
-            turning = torch.cat([features[n] for n in self.turning], -1)
+            turning = torch.cat([features[n] for n in self.vectors], -1)
             vectors = self.to_vectors(turning).mT
         return Encoded(nodes=nodes, graph=mean_nodes(batch, nodes), vectors=vectors)
-
-
-@torch.compiler.disable
-def _without_loops(
-    pos: Tensor, edge_index: Tensor, attr: Tensor | None
-) -> tuple[Tensor, Tensor | None]:
-    """Leave out edges of zero length, which have no direction (a node hears itself by `keep`)."""
-    apart = (pos[edge_index[0]] != pos[edge_index[1]]).any(-1)
-    return edge_index[:, apart], None if attr is None else attr[apart]

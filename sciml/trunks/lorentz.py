@@ -10,11 +10,12 @@ psi(z) = sign(z) log(|z| + 1), and invariants s_ij = (psi(|x_i - x_j|^2), psi(<x
 (means where the paper has sums, so that a jet's size does not set the scale, and layer norm for
 batch norm). Four-vectors are `pos` = (E, px, py, pz), in GeV for the scale of psi to suit.
 
-A collider has a beam, and its laboratory a time: spurions. `beam` lets nodes hear the plane of
-time and beam by its metric, E E' - pz pz', which leaves rotations about the beam, boosts along it
-and its reflection; `time` lets them hear energies, which leaves rotations.
+A collider has a beam, and its laboratory a time: spurions. `beam` gives nodes the plane of time
+and beam by its metric, E E' - pz pz', which leaves rotations about the beam, boosts along it
+and its reflection; `time` gives them energies, which leaves rotations.
 
-In float32 a mass below a thousandth of the energy is round-off: E^2 - p^2 has lost it.
+In float32 a mass below a thousandth of the energy is round-off: E^2 - p^2 has lost it. So
+four-vectors and their products stay in float32 where the network runs in half precision.
 """
 
 from __future__ import annotations
@@ -78,7 +79,7 @@ class LorentzBlock(nn.Module):
         self.longitudinal = c.beam
         invariants = 3 if self.longitudinal else 2
         self.norm = nn.LayerNorm(c.dim)
-        # phi_e's first layer on (h_i, h_j, s_ij) is a sum of three: only s_ij is work for a pair.
+        # phi_e's first layer on (h_i, h_j, s_ij) is a sum of three: only s_ij is work per pair.
         self.edge_i = nn.Linear(c.dim, hidden)
         self.edge_j = nn.Linear(c.dim, hidden, bias=False)
         self.edge_s = nn.Linear(invariants + c.pair_dim, hidden, bias=False)
@@ -96,13 +97,13 @@ class LorentzBlock(nn.Module):
 
     def invariants(self, x: Tensor) -> Tensor:
         """psi of |x_i - x_j|^2, <x_i, x_j> and, with a beam, its part in that plane."""
-        product = products(x)
+        with torch.autocast(x.device.type, enabled=False):
+            product = products(x)
+            plane = products(x, longitudinal=True) if self.longitudinal else None
         mass = product.diagonal(dim1=1, dim2=2)
         distance = mass.unsqueeze(1) + mass.unsqueeze(2) - 2 * product
-        found = [distance, product]
-        if self.longitudinal:
-            found.append(products(x, longitudinal=True))
-        return psi(torch.stack(found, -1))
+        invariants = [distance, product] + ([] if plane is None else [plane])
+        return psi(torch.stack(invariants, -1))
 
     def forward(
         self, h: Tensor, x: Tensor, others: Tensor, share: Tensor, pair: Tensor | None
@@ -117,16 +118,17 @@ class LorentzBlock(nn.Module):
             pair: [B, N, N, pair_dim] or None.
         """
         normed = self.norm(h)
-        s = self.invariants(x)
+        s = self.invariants(x).to(h.dtype)
         if pair is not None:
             s = torch.cat([s, pair], -1)
         m = self.edge_i(normed).unsqueeze(2) + self.edge_j(normed).unsqueeze(1) + self.edge_s(s)
         m = self.edge(m)
         weight_x = self.weigh_x(m).squeeze(-1) * others
         weight_m = torch.sigmoid(self.weigh_m(m).squeeze(-1)) * others
-        x = x + self.step * share * (weight_x @ x)
-        heard = share * torch.einsum("bij,bijc->bic", weight_m, m)
-        return h + self.node(torch.cat([normed, heard], -1)), x
+        with torch.autocast(x.device.type, enabled=False):
+            x = x + self.step * share.to(x.dtype) * (weight_x.to(x.dtype) @ x)
+        message = share * torch.einsum("bij,bijc->bic", weight_m, m)
+        return h + self.node(torch.cat([normed, message], -1)), x
 
 
 class Lorentz(Trunk):
@@ -153,12 +155,12 @@ class Lorentz(Trunk):
     def node_invariants(self, x: Tensor) -> Tensor:
         """psi of mass^2, with `beam` of transverse mass^2, with `time` of energy: [B, N, 1..3]."""
         square = x.square()
-        found = [square[..., 0] - square[..., 1:].sum(-1)]
+        invariants = [square[..., 0] - square[..., 1:].sum(-1)]
         if self.config.beam:
-            found.append(square[..., 0] - square[..., 3])
+            invariants.append(square[..., 0] - square[..., 3])
         if self.config.time:
-            found.append(x[..., 0])
-        return psi(torch.stack(found, -1))
+            invariants.append(x[..., 0])
+        return psi(torch.stack(invariants, -1))
 
     def encode(self, batch: Data) -> Encoded:
         """x [B, N, dim], pos [B, N, 4] -> nodes [B, N, dim], graph [B, dim], vectors [B, N, 1, 4].
@@ -168,14 +170,15 @@ class Lorentz(Trunk):
         """
         four = optional(batch, "pos")
         if four is None or four.shape[-1] != 4:
-            found = "none" if four is None else f"width {four.shape[-1]}"
+            got = "none" if four is None else f"width {four.shape[-1]}"
             raise InputError(
-                f"Lorentz needs four-vectors (E, px, py, pz) as `pos` of width 4, got {found}"
+                f"Lorentz needs four-vectors (E, px, py, pz) as `pos` of width 4, got {got}"
             )
         mask = batch.mask
         real = mask.unsqueeze(-1)
-        four = torch.where(real, four, 0.0)
-        h = torch.where(real, batch.x, 0.0) + self.of_node(self.node_invariants(four))
+        four = torch.where(real, four, 0.0).to(torch.promote_types(four.dtype, torch.float32))
+        h = torch.where(real, batch.x, 0.0)
+        h = h + self.of_node(self.node_invariants(four).to(h.dtype))
         pair = optional(batch, "pair") if self.config.pair_dim else None
         if pair is None and self.config.pair_dim:
             pair = h.new_zeros(*mask.shape, mask.shape[1], self.config.pair_dim)

@@ -195,21 +195,21 @@ class MessagePassing(Trunk):
         """What edges carry, [E, edge_dim]: given features (zeros if there are none), and the
         difference of coordinates source - target with its length."""
         c = self.config
-        found = []
+        parts = []
         if c.pair_dim:
-            found.append(
+            parts.append(
                 batch.x.new_zeros(edge_index.shape[1], c.pair_dim) if attr is None else attr
             )
         if c.offset_dim:
-            place = optional(batch, c.coordinates)
-            if place is None or place.shape[-1] != c.offset_dim:
+            pos = optional(batch, c.coordinates)
+            if pos is None or pos.shape[-1] != c.offset_dim:
                 raise InputError(f"`{c.coordinates}` must have width `offset_dim` = {c.offset_dim}")
-            offset = place.index_select(0, edge_index[0]) - place.index_select(0, edge_index[1])
+            offset = pos.index_select(0, edge_index[0]) - pos.index_select(0, edge_index[1])
             # The length's derivative at zero is taken as zero (self edges, coincident nodes).
             square = offset.square().sum(-1, keepdim=True)
             length = torch.where(square > 0, square, 1.0).sqrt() * (square > 0)
-            found += [offset, length]
-        return torch.cat(found, -1) if found else batch.x.new_zeros(edge_index.shape[1], 0)
+            parts += [offset.to(batch.x.dtype), length.to(batch.x.dtype)]
+        return torch.cat(parts, -1) if parts else batch.x.new_zeros(edge_index.shape[1], 0)
 
     def _through_nets(self, x: Tensor, kind: Tensor, pins: Tensor, attr: Tensor) -> Tensor:
         up, down, is_net = _sides(kind, pins)
@@ -223,7 +223,16 @@ class MessagePassing(Trunk):
 
 @torch.compiler.disable
 def _sides(kind: Tensor, pins: Tensor) -> tuple[Adjacency, Adjacency, Tensor]:
-    """Pins in the numbering of nodes and of nets alone, both ways, and who is a net."""
+    """Pins in the numbering of nodes and of nets alone, both ways, and which rows are nets.
+
+    Raises:
+        InputError: a pin leads from a net or to a node, or the trunk is being exported.
+    """
+    if torch.compiler.is_exporting():
+        raise InputError(
+            "a hypergraph cannot be exported: how many rows are nets depends on the batch",
+            hint="Set `hypergraph` to False: pins are then plain edges",
+        )
     is_net = kind == 1
     if bool(is_net[pins[0]].any()) or not bool(is_net[pins[1]].all()):
         raise InputError(

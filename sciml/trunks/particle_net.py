@@ -1,4 +1,4 @@
-"""ParticleNet: convolution over the nearest neighbours, which are found anew in every block.
+"""ParticleNet: convolution over the nearest neighbours, which every block finds anew.
 
 Qu and Gouskos 2020 (arXiv:1902.08570), after EdgeConv (Wang et al. 2019, arXiv:1801.07829).
 
@@ -10,7 +10,9 @@ The variant is that of the authors' published weights: no fusion layer. Padding 
 their code: it lies infinitely far from every particle, has features zero, and is a neighbour only
 where a graph has fewer than k + 1 particles; unlike there, batch norms in training see real
 particles only. Where the choice of a neighbour hangs on rounding, single precision would let the
-answer depend on the order of particles: such graphs are encoded again in double precision.
+answer depend on the order of particles: such graphs are encoded again in double precision. Which
+they are depends on the data: `torch.compile(fullgraph=True)` needs `settle=False`, and an exported
+program does without. Distances are computed in single precision at least.
 """
 
 from __future__ import annotations
@@ -59,6 +61,7 @@ class ParticleNetConfig(TrunkConfig):
 def squared_distances(x: Tensor, mask: Tensor) -> Tensor:
     """[B, N, D] -> [B, N, N]; a point is nearest to itself, padding `FAR` from everything."""
     real = mask[..., None]
+    x = x.to(torch.promote_types(x.dtype, torch.float32))
     if x.shape[-1] <= 4:
         distances = (x[:, :, None] - x[:, None, :]).square().sum(-1)
     else:
@@ -77,7 +80,7 @@ def nearest(distances: Tensor, count: int, mask: Tensor) -> tuple[Tensor, Tensor
 
     Args:
         distances: [B, N, N] squared, padded particles far from all.
-        count: neighbours a particle; itself, the very nearest, does not count.
+        count: neighbours per particle; itself, the very nearest, does not count.
         mask: [B, N] bool.
 
     Returns:
@@ -85,14 +88,14 @@ def nearest(distances: Tensor, count: int, mask: Tensor) -> tuple[Tensor, Tensor
         as the error of a distance in this precision.
     """
     more = min(count + 2, distances.shape[-1])
-    found = distances.topk(more, dim=-1, largest=False, sorted=True)
-    indices = found.indices[..., 1 : count + 1]
+    closest = distances.topk(more, dim=-1, largest=False, sorted=True)
+    indices = closest.indices[..., 1 : count + 1]
     if more < count + 2:
         return indices, mask.new_zeros(len(mask))
     spread = distances.masked_fill(distances >= FAR, 0).amax(2)
-    gap = (found.values[..., -1] - found.values[..., -2]).masked_fill(~mask, torch.inf)
+    gap = (closest.values[..., -1] - closest.values[..., -2]).masked_fill(~mask, torch.inf)
     tied = gap < 16 * torch.finfo(distances.dtype).eps * spread
-    return indices, (tied & (found.values[..., -1] < FAR)).any(1)
+    return indices, (tied & (closest.values[..., -1] < FAR)).any(1)
 
 
 def normalised(norm: nn.BatchNorm1d, x: Tensor, real: Tensor) -> Tensor:
@@ -176,9 +179,9 @@ class ParticleNet(Trunk):
             width = widths[-1]
 
     def _check_widths(self, batch: Data) -> None:
-        wanted = self.config.in_dim or self.dim
-        if batch.x.shape[-1] != wanted:
-            raise InputError(f"`x` must have width {wanted}, got {batch.x.shape[-1]}")
+        width = self.config.in_dim or self.dim
+        if batch.x.shape[-1] != width:
+            raise InputError(f"`x` must have width {width}, got {batch.x.shape[-1]}")
 
     def encode(self, batch: Data) -> Encoded:
         """x [B, N, in_dim], mask, coordinates [B, N, D] -> nodes [B, N, dim], graph [B, dim]."""
@@ -200,7 +203,8 @@ class ParticleNet(Trunk):
             points = None if points is None else F.pad(points, (0, 0, 0, missing))
         nodes, tied = self.convolve(x, points, mask)
         single = x.dtype == torch.float32 and x.device.type != "mps"
-        if self.config.settle and single and not (self.training or tracing) and bool(tied.any()):
+        fixed = self.training or tracing or torch.compiler.is_exporting()
+        if self.config.settle and single and not fixed and bool(tied.any()):
             nodes = self._settle(tied, nodes, x, points, mask)
         nodes = nodes[:, : batch.mask.shape[1]]
         return Encoded(nodes=nodes, graph=mean_nodes(batch, nodes))
