@@ -31,7 +31,7 @@ from sciml.symbolic.jobs import (
 from sciml.symbolic.verification.checking import Check, check, prove
 
 if TYPE_CHECKING:
-    from sciml.symbolic.integration.search import Found
+    from sciml.symbolic.integration.search import Antiderivative
 
 MEMORY = 1_900_000_000
 """Bytes of data that the process may hold."""
@@ -126,7 +126,7 @@ def _integrate(job: IntegrateJob, send: Send) -> dict[str, Any]:
 
         yield from antiderivatives(str(job.model), beam=job.beam)(g, name)
 
-    def message(found: Found, checked: Check) -> dict[str, Any]:
+    def message(found: Antiderivative, checked: Check) -> dict[str, Any]:
         return {"answer": dump(found.answer), "method": found.method, **_as_message(checked)}
 
     search = Search(
@@ -134,7 +134,7 @@ def _integrate(job: IntegrateJob, send: Send) -> dict[str, Any]:
     )  # fmt: skip
     while (found := search.integrate(f, x)) is not None:
         send(message(found, found.check))
-        checked = prove(found.check, f, found.answer, x, max(0.3, search.left()))
+        checked = prove(found.check, f, found.answer, x, max(0.3, search.time_left()))
         if checked.agrees:
             if checked.continuous is False:
                 send(message(found, checked))
@@ -142,7 +142,7 @@ def _integrate(job: IntegrateJob, send: Send) -> dict[str, Any]:
             return message(found, checked)
         send({"status": "no_answer"})
         search.refuse(replace(found, check=checked))
-        if search.left() < 0:
+        if search.time_left() < 0:
             break
     late = now() - started >= 0.95 * job.timeout
     status = {"status": "timeout" if late else "no_answer"}
@@ -153,7 +153,7 @@ def _integrate(job: IntegrateJob, send: Send) -> dict[str, Any]:
             **status}  # fmt: skip
 
 
-def _made_continuous(found: Found, checked: Check, f: Expr, x: str) -> tuple[Found, Check]:
+def _made_continuous(found: Antiderivative, checked: Check, f: Expr, x: str) -> tuple[Antiderivative, Check]:
     """The antiderivative without its jumps, where that is easy and no less certain; else as it
     is."""
     from sciml.symbolic.verification.jumps import without_jumps

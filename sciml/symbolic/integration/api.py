@@ -1,4 +1,4 @@
-"""`integrate` and `verify`: the front door. Work runs in a killable process (see `worker`)."""
+"""`integrate` and `verify`. The work runs in a process that can be killed (see `worker`)."""
 
 from __future__ import annotations
 

@@ -1,12 +1,13 @@
-"""Substitutions and integration by parts: how a textbook turns one integral into another.
+"""Textbook rules: substitutions and integration by parts.
 
-Every rule only proposes: `substitutions` yields an integrand in a new variable and what that
-variable stands for, `parts` yields two factors. The search in `solve` integrates what is proposed,
-goes back and verifies, so that a rule may assume what holds on one branch only.
+A rule only proposes: `substitutions` yields an integrand in a new variable and the expression that
+the variable stands for, `by_parts` yields a factorisation. `search` integrates the proposal,
+substitutes back and verifies, so a rule may use identities that hold on one branch only.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -16,7 +17,7 @@ from sciml.symbolic.algebra.rewriting import INVERSES, ex_expand, invert, smooth
 from sciml.symbolic.expr import expression as ex
 from sciml.symbolic.expr.expression import Expr
 
-_PARTS = ("log", "asin", "acos", "atan", "asinh", "acosh", "atanh", "acot", "asec", "acsc",
+_DIFFERENTIATED = ("log", "asin", "acos", "atan", "asinh", "acosh", "atanh", "acot", "asec", "acsc",
           "acoth", "asech", "acsch", "erf", "erfi", "Ei", "Si", "Ci", "dilog", "li")  # fmt: skip
 _TRIG = ("sin", "cos", "tan", "cot", "sec", "csc")
 _HYPERBOLIC = ("sinh", "cosh", "tanh", "coth", "sech", "csch")
@@ -25,7 +26,7 @@ MAX_SIZE = 1500
 
 @dataclass(frozen=True)
 class Substitution:
-    """`integrand` dt equals the problem's f dx when t stands for `stands_for`."""
+    """`integrand` dt equals the problem's f dx with the new variable t = `stands_for`."""
 
     name: str
     integrand: Expr
@@ -33,11 +34,7 @@ class Substitution:
     stands_for: Expr
 
 
-def _fresh(x: str, depth: int) -> str:
-    return f"t{depth}"
-
-
-def _make(name: str, g: Expr, t: str, back: Expr) -> Substitution | None:
+def _substitution(name: str, g: Expr, t: str, back: Expr) -> Substitution | None:
     g = smooth(g, t)
     if ex.size(g) > MAX_SIZE:
         return None
@@ -45,13 +42,21 @@ def _make(name: str, g: Expr, t: str, back: Expr) -> Substitution | None:
 
 
 def substitutions(f: Expr, x: str, depth: int) -> Iterator[Substitution]:
-    """Proposals for f dx, the most promising kinds first."""
-    t = _fresh(x, depth)
-    for rule in (_exponential, _circular, _powers, _euler, _inner, _chebyshev, _two_roots):
+    """Substitutions for f dx, the most promising kinds first."""
+    t = f"t{depth}"
+    for rule in (
+        _exponential_substitution,
+        _trigonometric,
+        _power_of_x,
+        _euler_substitutions,
+        _inner_function,
+        _chebyshev_substitution,
+        _linear_radicals,
+    ):
         try:
-            for found in rule(f, x, t):
-                if found is not None and x not in found.integrand.free:
-                    yield found
+            for substitution in rule(f, x, t):
+                if substitution is not None and x not in substitution.integrand.free:
+                    yield substitution
         except (ex.TooLarge, ex.Undefined, ZeroDivisionError):
             continue
 
@@ -67,24 +72,24 @@ def _replace_base(f: Expr, base: Expr, q: int, value: Expr) -> Expr:
     return ex.substitute(f, mapping)
 
 
-def _inner(f: Expr, x: str, t: str) -> Iterator[Substitution | None]:
-    """t = an inner function that can be inverted: radicals outside in, then exp, log and others."""
+def _inner_function(f: Expr, x: str, t: str) -> Iterator[Substitution | None]:
+    """t = an inner function with an inverse: radicals from the outside in, then exp, log, ..."""
     symbol, target = ex.symbol(x), ex.symbol(t)
-    found: list[tuple[int, Expr, int, str]] = []
+    candidates: list[tuple[int, Expr, int, str]] = []
     for node in ex.subtrees(f):
         if x not in node.free or node is symbol:
             continue
         if node.op == "pow" and node.args[1].op == "num" and node.args[1].value.denominator > 1:
             q = node.args[1].value.denominator
             root = ex.power(node.args[0], ex.number(Fraction(1, q)))
-            found.append((-ex.size(root), root, q, "radical"))
+            candidates.append((-ex.size(root), root, q, "radical"))
         elif node.op in INVERSES:
-            found.append((ex.size(node), node, 1, node.op))
-    done: set[Expr] = set()
-    for _, node, q, name in sorted(found, key=lambda item: (item[3] != "radical", item[0])):
-        if node in done:
+            candidates.append((ex.size(node), node, 1, node.op))
+    seen: set[Expr] = set()
+    for _, node, q, name in sorted(candidates, key=lambda item: (item[3] != "radical", item[0])):
+        if node in seen:
             continue
-        done.add(node)
+        seen.add(node)
         back = invert(node, x, target)
         if back is None:
             continue
@@ -94,11 +99,11 @@ def _inner(f: Expr, x: str, t: str) -> Iterator[Substitution | None]:
         g = ex.substitute(g, {node: target})
         g = smooth(ex.substitute(g, {symbol: back}), t) * back.diff(t)
         if name == "radical" or ex.size(g) <= 2 * ex.size(f) + 10:
-            yield _make(f"substitution t = {node}", g, t, node)
+            yield _substitution(f"substitution t = {node}", g, t, node)
 
 
-def _exponential(f: Expr, x: str, t: str) -> Iterator[Substitution | None]:
-    """t = exp(k x), where x occurs only in exponentials and hyperbolic functions of k x."""
+def _exponential_substitution(f: Expr, x: str, t: str) -> Iterator[Substitution | None]:
+    """t = exp(k x), if x occurs only in exponentials and hyperbolic functions of k x."""
     target = ex.symbol(t)
     nodes = [
         n
@@ -107,23 +112,25 @@ def _exponential(f: Expr, x: str, t: str) -> Iterator[Substitution | None]:
     ]
     if not nodes:
         return
-    unit = _unit([n.args[0] for n in nodes], x)
+    unit = _common_unit([n.args[0] for n in nodes], x)
     if unit is None:
         return
     mapping: dict[Expr, Expr] = {}
     for n in nodes:
         u = n.args[0]
         rest = u - ex.substitute(u, {ex.symbol(x): ex.ZERO})
-        k = rational_ratio(rest, unit, x)
-        if k is None:
+        multiple = rational_ratio(rest, unit, x)
+        if multiple is None:
             return
         shift = ex.call("exp", u - rest)
-        power = ex.power(target, ex.number(k)) * shift
+        power = ex.power(target, ex.number(multiple)) * shift
         mapping[n] = _from_exponential(n.op, power)
     g = ex.substitute(f, mapping)
-    slope = unit.diff(x)
+    unit_slope = unit.diff(x)
     if x not in g.free:
-        yield _make("substitution t = exp", g / (target * slope), t, ex.call("exp", unit))
+        yield _substitution(
+            "substitution t = exp", g / (target * unit_slope), t, ex.call("exp", unit)
+        )
 
 
 def _from_exponential(name: str, z: Expr) -> Expr:
@@ -142,24 +149,24 @@ def _linear(u: Expr, x: str) -> bool:
     return slope is not ex.ZERO and x not in slope.free
 
 
-def _unit(arguments: list[Expr], x: str) -> Expr | None:
-    """The largest u with all arguments (without constants) integer multiples of it."""
+def _common_unit(arguments: list[Expr], x: str) -> Expr | None:
+    """The largest u of which all arguments, without their constant terms, are integer multiples."""
     zero = {ex.symbol(x): ex.ZERO}
-    rests = [u - ex.substitute(u, zero) for u in arguments]
+    arguments_without_constants = [u - ex.substitute(u, zero) for u in arguments]
     ratios = []
-    for r in rests:
-        k = rational_ratio(r, rests[0], x)
+    for r in arguments_without_constants:
+        k = rational_ratio(r, arguments_without_constants[0], x)
         if k is None:
             return None
         ratios.append(k)
     import math
 
-    bottom = math.lcm(*[k.denominator for k in ratios])
-    shared = math.gcd(*[int(k * bottom) for k in ratios])
-    return rests[0] * ex.number(Fraction(shared, bottom))
+    denominator = math.lcm(*[k.denominator for k in ratios])
+    numerator = math.gcd(*[int(k * denominator) for k in ratios])
+    return arguments_without_constants[0] * ex.number(Fraction(numerator, denominator))
 
 
-def _circular(f: Expr, x: str, t: str) -> Iterator[Substitution | None]:
+def _trigonometric(f: Expr, x: str, t: str) -> Iterator[Substitution | None]:
     """Bioche's rules t = sin, cos, tan and the half angle, circular and hyperbolic."""
     for names, h in ((_TRIG, ""), (_HYPERBOLIC, "h")):
         nodes = [
@@ -167,11 +174,11 @@ def _circular(f: Expr, x: str, t: str) -> Iterator[Substitution | None]:
         ]
         if not nodes:
             continue
-        unit = _unit([n.args[0] for n in nodes], x)
+        unit = _common_unit([n.args[0] for n in nodes], x)
         if unit is None:
             continue
         s, c = ex.symbol("_s"), ex.symbol("_c")
-        mapping = by_sine_cosine(nodes, unit, x, s, c, h)
+        mapping = in_sine_cosine(nodes, unit, x, s, c, h)
         if mapping is None:
             continue
         g = ex.substitute(f, mapping)
@@ -180,23 +187,24 @@ def _circular(f: Expr, x: str, t: str) -> Iterator[Substitution | None]:
         yield from _bioche(g, unit, unit.diff(x), t, h)
 
 
-def circular_unit(nodes: list[Expr], x: str) -> Expr | None:
-    """The u of whose multiples every function is circular; None where there are others."""
+def common_angle(nodes: list[Expr], x: str) -> Expr | None:
+    """The angle of whose multiples every node is a circular function; None if one is not."""
     if not all(n.op in _TRIG and _linear(n.args[0], x) for n in nodes):
         return None
-    return _unit([n.args[0] for n in nodes], x)
+    return _common_unit([n.args[0] for n in nodes], x)
 
 
-def by_sine_cosine(
+def in_sine_cosine(
     nodes: list[Expr], unit: Expr, x: str, s: Expr, c: Expr, h: str
 ) -> dict[Expr, Expr] | None:
-    """Every function in `nodes` by the symbols s and c for sine and cosine of `unit`."""
+    """Every function in `nodes` in terms of the symbols s and c for sine and cosine of `unit`; None
+    where that is not possible. `h` is "h" for hyperbolic functions, else empty."""
     sign = -1 if h else 1
-    out = {}
+    mapping = {}
     for n in nodes:
         u = n.args[0]
-        rest = u - ex.substitute(u, {ex.symbol(x): ex.ZERO})
-        k = rational_ratio(rest, unit, x)
+        multiple_of_unit = u - ex.substitute(u, {ex.symbol(x): ex.ZERO})
+        k = rational_ratio(multiple_of_unit, unit, x)
         if k is None or k.denominator != 1 or abs(k) > 8:
             return None
         a, b = s, c
@@ -204,46 +212,46 @@ def by_sine_cosine(
             a, b = ex_expand(a * c + b * s), ex_expand(b * c - sign * a * s)
         if k < 0:
             a = -a
-        shift = u - rest
+        shift = u - multiple_of_unit
         if shift is not ex.ZERO:
             ss, cc = ex.call("sin" + h, shift), ex.call("cos" + h, shift)
             a, b = a * cc + b * ss, b * cc - sign * a * ss
         kind = n.op[: len(n.op) - len(h)] if h else n.op
-        out[n] = {"sin": a, "cos": b, "tan": a / b, "cot": b / a, "sec": 1 / b, "csc": 1 / a}[kind]
-    return out
+        mapping[n] = {"sin": a, "cos": b, "tan": a / b, "cot": b / a, "sec": 1 / b, "csc": 1 / a}[
+            kind
+        ]
+    return mapping
 
 
 def _bioche(g: Expr, unit: Expr, slope: Expr, t: str, h: str) -> Iterator[Substitution | None]:
+    """The choices w = sin, cos, tan of the unit that leave no radical, then the half angle."""
     s, c, w = ex.symbol("_s"), ex.symbol("_c"), ex.symbol(t)
-    one = 1 + w**2 if h else 1 - w**2
-    other = w**2 - 1 if h else 1 - w**2
-    back = {name: ex.call(name + h, unit) for name in ("sin", "cos", "tan")}
     below = 1 - w**2 if h else 1 + w**2
-    half = ex.call("tan" + h, unit / 2)
-    tries = [
-        ("sin", {s: w, c: ex.sqrt(one)}, 1 / ex.sqrt(one), ex.sqrt(one), back["sin"]),
-        ("cos", {c: w, s: ex.sqrt(other)}, (1 if h else -1) / ex.sqrt(other), ex.sqrt(other),
-         back["cos"]),
-        ("tan", {s: w / ex.sqrt(below), c: 1 / ex.sqrt(below)}, 1 / below, ex.sqrt(below),
-         back["tan"]),
-    ]  # fmt: skip
-    for name, values, dx, root, stands in tries:
-        out = ex.substitute(g, values) * dx
-        bad = any(
-            n.op == "pow" and n.args[0] is root.args[0] and n.args[1].value.denominator > 1
-            for n in ex.subtrees(out)
-            if n.op == "pow" and n.args[1].op == "num"
-        ) if root.op == "pow" else False  # fmt: skip
-        if not bad:
-            yield _make(f"substitution t = {name}{h}", out / slope, t, stands)
-    out = ex.substitute(g, {s: 2 * w / below, c: (1 + w**2 if h else 1 - w**2) / below})
-    yield _make("half-angle substitution", out * 2 / (below * slope), t, half)
+    cosine = ex.sqrt(1 + w**2 if h else 1 - w**2)  # for w = sin
+    sine = ex.sqrt(w**2 - 1 if h else 1 - w**2)  # for w = cos
+    secant = ex.sqrt(below)  # for w = tan
+    choices = [  # w, values of s and c, d unit / dw, the radical that must cancel
+        ("sin", {s: w, c: cosine}, 1 / cosine, cosine),
+        ("cos", {c: w, s: sine}, (1 if h else -1) / sine, sine),
+        ("tan", {s: w / secant, c: 1 / secant}, 1 / below, secant),
+    ]
+    for name, values, derivative, radical in choices:
+        integrand = ex.substitute(g, values) * derivative
+        irrational = radical.op == "pow" and any(
+            n.op == "pow" and n.args[1].op == "num" and n.args[0] is radical.args[0]
+            and n.args[1].value.denominator > 1
+            for n in ex.subtrees(integrand)
+        )  # fmt: skip
+        if not irrational:
+            stands_for = ex.call(name + h, unit)
+            yield _substitution(f"substitution t = {name}{h}", integrand / slope, t, stands_for)
+    integrand = ex.substitute(g, {s: 2 * w / below, c: (1 + w**2 if h else 1 - w**2) / below})
+    half_angle = ex.call("tan" + h, unit / 2)
+    yield _substitution("half-angle substitution", integrand * 2 / (below * slope), t, half_angle)
 
 
-def _powers(f: Expr, x: str, t: str) -> Iterator[Substitution | None]:
-    """t = x**n where only powers of x**n are left after dx = t**(1/n - 1)/n dt."""
-    import math
-
+def _power_of_x(f: Expr, x: str, t: str) -> Iterator[Substitution | None]:
+    """t = x**n, if only powers of x**n remain after dx = t**(1/n - 1)/n dt."""
     symbol, target = ex.symbol(x), ex.symbol(t)
     exponents = {
         node.args[1].value
@@ -252,19 +260,17 @@ def _powers(f: Expr, x: str, t: str) -> Iterator[Substitution | None]:
     }
     if not exponents:
         return
-    bottom = math.lcm(*[e.denominator for e in exponents])
-    if bottom > 1:
-        over = Fraction(1, bottom)
-        g = ex.substitute(f, {symbol: ex.power(target, ex.number(bottom))})
-        yield _make(
-            "substitution t = root of x", smooth(g, t) * bottom * target ** (bottom - 1), t,
-            ex.power(symbol, ex.number(over)),
-        )  # fmt: skip
+    denominator = math.lcm(*[e.denominator for e in exponents])
+    if denominator > 1:
+        g = smooth(ex.substitute(f, {symbol: ex.power(target, ex.number(denominator))}), t)
+        g = g * denominator * target ** (denominator - 1)
+        root = ex.power(symbol, ex.number(Fraction(1, denominator)))
+        yield _substitution("substitution t = root of x", g, t, root)
         return
-    whole = {abs(int(e)) for e in exponents}
-    shared = {math.gcd(a, b) for a in whole for b in whole} | whole
-    shared |= {k // 2 for k in whole if k % 2 == 0}
-    for n in sorted((k for k in shared if k > 1), reverse=True):
+    magnitudes = {abs(int(e)) for e in exponents}
+    common = {math.gcd(a, b) for a in magnitudes for b in magnitudes} | magnitudes
+    common |= {k // 2 for k in magnitudes if k % 2 == 0}
+    for n in sorted((k for k in common if k > 1), reverse=True):
         root = ex.power(target, ex.number(Fraction(1, n)))
         g = smooth(ex.substitute(f, {symbol: root}), t)
         g = smooth(g * ex.power(target, ex.number(Fraction(1, n) - 1)) / n, t)
@@ -273,7 +279,7 @@ def _powers(f: Expr, x: str, t: str) -> Iterator[Substitution | None]:
             and node.args[1].value.denominator > 1
             for node in ex.subtrees(g)
         ):  # fmt: skip
-            yield _make(f"substitution t = x**{n}", g, t, symbol**n)
+            yield _substitution(f"substitution t = x**{n}", g, t, symbol**n)
 
 
 def _quadratic(u: Expr, x: str) -> tuple[Expr, Expr, Expr] | None:
@@ -287,7 +293,7 @@ def _quadratic(u: Expr, x: str) -> tuple[Expr, Expr, Expr] | None:
     return second / 2, ex.substitute(u.diff(x), zero), ex.substitute(u, zero)
 
 
-def _euler(f: Expr, x: str, t: str) -> Iterator[Substitution | None]:
+def _euler_substitutions(f: Expr, x: str, t: str) -> Iterator[Substitution | None]:
     """Euler's substitutions for the square root of a quadratic polynomial."""
     symbol, w = ex.symbol(x), ex.symbol(t)
     bases = {
@@ -297,39 +303,39 @@ def _euler(f: Expr, x: str, t: str) -> Iterator[Substitution | None]:
         and n.args[1].value.denominator == 2
     }  # fmt: skip
     for base in sorted(bases, key=lambda e: e.key):
-        found = _quadratic(base, x)
-        if found is None:
+        coefficients = _quadratic(base, x)
+        if coefficients is None:
             continue
-        a, b, c = found
-        ways: list[tuple[Expr, Expr, Expr]] = []  # x(t), root(t), t(x)
+        a, b, c = coefficients
+        candidates: list[tuple[Expr, Expr, Expr]] = []  # x(t), root(t), t(x)
         radical = ex.sqrt(base)
         if not (a.op == "num" and a.value < 0):
             ra = ex.sqrt(a)
-            xt = (w**2 - c) / (b + 2 * ra * w)
-            ways.append((xt, w - ra * xt, radical + ra * symbol))
+            x_of_t = (w**2 - c) / (b + 2 * ra * w)
+            candidates.append((x_of_t, w - ra * x_of_t, radical + ra * symbol))
         if c.op == "num" and c.value > 0:
             rc = ex.sqrt(c)
-            xt = (2 * rc * w - b) / (a - w**2)
-            ways.append((xt, xt * w + rc, (radical - rc) / symbol))
+            x_of_t = (2 * rc * w - b) / (a - w**2)
+            candidates.append((x_of_t, x_of_t * w + rc, (radical - rc) / symbol))
         discriminant = b**2 - 4 * a * c
         if discriminant.op == "num" and discriminant.value > 0:
             r1 = (-b + ex.sqrt(discriminant)) / (2 * a)
             r2 = (-b - ex.sqrt(discriminant)) / (2 * a)
-            xt = (a * r2 - r1 * w**2) / (a - w**2)
-            ways.append((xt, (xt - r1) * w, radical / (symbol - r1)))
-        ways.sort(key=lambda way: _irrationals(way[0]))
-        for xt, root, stands in ways[:2]:
+            x_of_t = (a * r2 - r1 * w**2) / (a - w**2)
+            candidates.append((x_of_t, (x_of_t - r1) * w, radical / (symbol - r1)))
+        candidates.sort(key=lambda way: _irrationals(way[0]))
+        for x_of_t, root, stands_for in candidates[:2]:
             root = together(root)
             g = _replace_base(f, base, 2, root)
-            g = smooth(ex.substitute(g, {symbol: together(xt)}), t)
-            yield _make("Euler substitution", g * together(xt.diff(t)), t, stands)
+            g = smooth(ex.substitute(g, {symbol: together(x_of_t)}), t)
+            yield _substitution("Euler substitution", g * together(x_of_t.diff(t)), t, stands_for)
 
 
 def _irrationals(e: Expr) -> int:
     return sum(1 for n in ex.subtrees(e) if n.op == "pow" and not n.free)
 
 
-def _chebyshev(f: Expr, x: str, t: str) -> Iterator[Substitution | None]:
+def _chebyshev_substitution(f: Expr, x: str, t: str) -> Iterator[Substitution | None]:
     """(a + b x**n)**(p/n): t**n = a x**-n + b makes the radical t x."""
     symbol, w = ex.symbol(x), ex.symbol(t)
     for node in ex.subtrees(f):
@@ -338,19 +344,19 @@ def _chebyshev(f: Expr, x: str, t: str) -> Iterator[Substitution | None]:
         q, base = node.args[1].value.denominator, node.args[0]
         if q < 2 or base.op != "add" or len(base.args) != 2:
             continue
-        a, rest = base.args
-        b = rest / symbol**q
+        a, second = base.args
+        b = second / symbol**q
         if x in a.free or x in b.free:
             continue
-        xt = ex.power(a / (w**q - b), ex.number(Fraction(1, q)))
+        x_of_t = ex.power(a / (w**q - b), ex.number(Fraction(1, q)))
         g = _replace_base(f, base, q, w * symbol)
-        g = ex.substitute(g, {symbol: xt}) * xt.diff(t)
-        yield _make("Chebyshev substitution", together(smooth(g, t)), t,
+        g = ex.substitute(g, {symbol: x_of_t}) * x_of_t.diff(t)
+        yield _substitution("Chebyshev substitution", together(smooth(g, t)), t,
                     ex.power(base, ex.number(Fraction(1, q))) / symbol)  # fmt: skip
 
 
-def _two_roots(f: Expr, x: str, t: str) -> Iterator[Substitution | None]:
-    """sqrt(u) and sqrt(v) of linear u, v: t = sqrt(u) leaves one quadratic root."""
+def _linear_radicals(f: Expr, x: str, t: str) -> Iterator[Substitution | None]:
+    """sqrt(u) and sqrt(v) of linear u, v: t = sqrt(u) leaves the root of one quadratic."""
     symbol, w = ex.symbol(x), ex.symbol(t)
     bases = [
         n.args[0]
@@ -360,19 +366,20 @@ def _two_roots(f: Expr, x: str, t: str) -> Iterator[Substitution | None]:
     ]  # fmt: skip
     for base in dict.fromkeys(bases):
         slope = base.diff(x)
-        xt = (w**2 - ex.substitute(base, {symbol: ex.ZERO})) / slope
-        g = ex.substitute(_replace_base(f, base, 2, w), {symbol: xt}) * 2 * w / slope
-        yield _make("substitution of a linear root", g, t, ex.sqrt(base))
+        x_of_t = (w**2 - ex.substitute(base, {symbol: ex.ZERO})) / slope
+        g = ex.substitute(_replace_base(f, base, 2, w), {symbol: x_of_t}) * 2 * w / slope
+        yield _substitution("substitution of a linear root", g, t, ex.sqrt(base))
 
 
-def parts(f: Expr, x: str) -> Iterator[tuple[str, Expr, Expr]]:
-    """(name, L, g) with f = L g: integrate g, differentiate L."""
+def by_parts(f: Expr, x: str) -> Iterator[tuple[str, Expr, Expr]]:
+    """Integration by parts: (name, L, g) with f = L g, where g is integrated and L
+    differentiated."""
     factors = f.args if f.op == "mul" else (f,)
     for factor in factors:
         base = factor.args[0] if factor.op == "pow" and factor.args[1].op == "num" else factor
         if factor.op == "pow" and not (base is not factor and factor.args[1].value > 0):
             continue
-        if base.op in _PARTS and x in base.free:
+        if base.op in _DIFFERENTIATED and x in base.free:
             yield f"parts with {base.op}", factor, f / factor
     if f.op != "mul":
         return

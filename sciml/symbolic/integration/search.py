@@ -1,7 +1,9 @@
-"""The order of attempts: ansatz first, then sums term by term, substitutions, parts, recursion.
+"""The search for an antiderivative: the methods in order, applied recursively.
 
-Every answer that is returned has passed `checking.check` against the problem as posed;
-answers of sub-problems only have to hold somewhere, since a substitution lives on one branch.
+Rational functions come first, then the Risch-like ansatz, dilogarithms, sums term by term,
+substitutions and integration by parts. Every answer that is returned has passed `checking.check`
+against the original problem; answers of sub-problems only have to hold on some interval, because a
+substitution is valid on one branch.
 """
 
 from __future__ import annotations
@@ -19,20 +21,21 @@ from sciml.symbolic.expr.evaluate import Program
 from sciml.symbolic.expr.expression import Expr
 from sciml.symbolic.integration import ansatz, rules
 from sciml.symbolic.integration.dilogarithms import integrate_with_logarithm
-from sciml.symbolic.integration.rational_functions import integrate_rational, square_free
+from sciml.symbolic.integration.radicands import extract_squares
+from sciml.symbolic.integration.rational_functions import integrate_rational
 from sciml.symbolic.verification.checking import Check, check
 
 MAX_DEPTH = 4
 RULES_SHARE = 0.85
-"""Of the time, what the rules may use where a source of guesses comes after them."""
+"""The share of the time that the rules may use if a source of proposals follows them."""
 _ERRORS = (ex.TooLarge, ex.Undefined, RecursionError, OverflowError, ZeroDivisionError)
 Propose = Callable[[Expr, str], Iterator[tuple[Expr, str]]]
-"""A source of guessed antiderivatives: (integrand, variable) -> (answer, method), ..."""
+"""A source of proposed antiderivatives: (integrand, variable) -> (answer, method), ..."""
 
 
 @dataclass(frozen=True)
-class Found:
-    """An answer and how good it is."""
+class Antiderivative:
+    """An antiderivative, the method that found it and the outcome of its verification."""
 
     answer: Expr
     method: str
@@ -41,109 +44,118 @@ class Found:
 
 @dataclass
 class Search:
-    """One problem's search, with a deadline and a memory of what has been tried.
+    """The search for one integral, with a deadline and a memory of the sub-problems.
 
     Attributes:
         deadline: value of the clock to stop at.
-        propose: guesses asked for after the rules at depth 0, such as a trained model's.
-        best: the best answer so far that was not confirmed, for repair and for reporting as such.
+        propose: source of proposals used after the rules, such as a trained model.
+        use_rules: whether to use the rules at all.
+        best: the best unconfirmed answer so far, for sign repair and for the report.
+        memo: the outcome for each sub-problem.
         refused: answers that were refuted later.
     """
 
     deadline: float
     propose: Propose | None = None
     use_rules: bool = True
-    best: Found | None = None
-    memo: dict[tuple[Expr, str], Found | None] = field(default_factory=dict)
+    best: Antiderivative | None = None
+    memo: dict[tuple[Expr, str], Antiderivative | None] = field(default_factory=dict)
     refused: set[Expr] = field(default_factory=set)
 
-    def left(self) -> float:
+    def time_left(self) -> float:
+        """Seconds until the deadline."""
         return self.deadline - now()
 
-    def integrate(self, f: Expr, x: str) -> Found | None:
-        """An antiderivative that passed, or None (then `best` may hold one that did not)."""
-        scale, core = constant_factor(square_free(f, x), x)
+    def integrate(self, f: Expr, x: str) -> Antiderivative | None:
+        """A verified antiderivative, or None (then `best` may hold an unconfirmed one)."""
+        scale, core = constant_factor(extract_squares(f, x), x)
         if self.use_rules:
-            value = constant_value(f, x)
-            found = value and self._final(f, value * ex.symbol(x), x, "constant in disguise")
-            if found:
-                return found
-            share = 1.0 if self.propose is None else RULES_SHARE
-            found = self._solve(core, x, 0, share * self.left())
-            if found is not None:
-                if core is f:  # looked at already
-                    return found
-                final = self._final(f, scale * found.answer, x, found.method)
+            constant = constant_value(f, x)
+            if constant:
+                final = self._check_final(f, constant * ex.symbol(x), x, "constant in disguise")
                 if final is not None:
                     return final
-            found = self._repaired(f, x)
-            if found is not None:
-                return found
+            rules_share = 1.0 if self.propose is None else RULES_SHARE
+            solved = self._solve(core, x, 0, rules_share * self.time_left())
+            if solved is not None:
+                if core is f:  # already checked against f
+                    return solved
+                final = self._check_final(f, scale * solved.answer, x, solved.method)
+                if final is not None:
+                    return final
+            repaired = self._repair_sign(f, x)
+            if repaired is not None:
+                return repaired
         if self.propose is not None:
             for answer, method in self.propose(f, x):
-                final = self._final(f, answer, x, method)
+                final = self._check_final(f, answer, x, method)
                 if final is not None:
                     return final
-                if self.left() < 0:
+                if self.time_left() < 0:
                     break
         return None
 
-    def _final(self, f: Expr, answer: Expr, x: str, method: str) -> Found | None:
-        """An answer to the problem as posed, looked at more closely; None where it differs, or has
-        been refused."""
+    def _check_final(self, f: Expr, answer: Expr, x: str, method: str) -> Antiderivative | None:
+        """The answer with a thorough check against the original problem; None if it fails or has
+        been refused before."""
         if answer in self.refused:
             return None
         checked = check(f, answer, x, thorough=False, seed=f.key)
         if checked.agrees:
             checked = check(f, answer, x)
-        found = Found(answer, method, checked)
+        antiderivative = Antiderivative(answer, method, checked)
         if not checked.agrees:
-            self._remember(found)
-        return found if checked.agrees else None
+            self._keep_best(antiderivative)
+        return antiderivative if checked.agrees else None
 
-    def refuse(self, found: Found) -> None:
-        """Go on without an answer that was refuted after all."""
-        self.refused.add(found.answer)
+    def refuse(self, antiderivative: Antiderivative) -> None:
+        """Exclude an answer that was refuted later from the rest of the search."""
+        self.refused.add(antiderivative.answer)
         self.best = None
         self.memo.clear()
-        self._remember(found)
+        self._keep_best(antiderivative)
 
-    def _remember(self, found: Found) -> None:
-        if self.best is None or found.check.points > self.best.check.points:
-            self.best = found
+    def _keep_best(self, candidate: Antiderivative) -> None:
+        if self.best is None or candidate.check.points > self.best.check.points:
+            self.best = candidate
 
-    def _repaired(self, f: Expr, x: str) -> Found | None:
-        """An answer that holds on one side only, with the sign of a factor put right."""
+    def _repair_sign(self, f: Expr, x: str) -> Antiderivative | None:
+        """The best unconfirmed answer times |u| / u for a factor u that makes it right on both
+        sides of the zeros of u."""
         if self.best is None or not self.best.check.points:
             return None
         answer = self.best.answer
         for u in _sign_arguments(f, answer, x)[:6]:
-            if self.left() < 0:
+            if self.time_left() < 0:
                 return None
             try:
-                tried = answer * ex.call("abs", u) / u
-                found = self._final(f, tried, x, self.best.method + ", sign repaired")
+                flipped = answer * ex.call("abs", u) / u
+                repaired = self._check_final(f, flipped, x, self.best.method + ", sign repaired")
             except _ERRORS:
                 continue
-            if found is not None:
-                return found
+            if repaired is not None:
+                return repaired
         return None
 
     # ------------------------------------------------------------------ the recursion
-    def _solve(self, f: Expr, x: str, depth: int, budget: float) -> Found | None:
+    def _solve(self, f: Expr, x: str, depth: int, budget: float) -> Antiderivative | None:
         key = (f, x)
         if key in self.memo:
             return self.memo[key]
         self.memo[key] = None
-        end = now() + min(budget, self.left())
+        end = now() + min(budget, self.time_left())
         try:
-            found = self._attempts(f, x, depth, end)
+            antiderivative = self._attempts(f, x, depth, end)
         except _ERRORS:
-            found = None
-        self.memo[key] = found
-        return found
+            antiderivative = None
+        self.memo[key] = antiderivative
+        return antiderivative
 
-    def _accept(self, f: Expr, answer: Expr, x: str, method: str, depth: int) -> Found | None:
+    def _accept(
+        self, f: Expr, answer: Expr, x: str, method: str, depth: int
+    ) -> Antiderivative | None:
+        """The answer if it passes the check; in a sub-problem, if it holds at two points at
+        least."""
         try:
             checked = check(f, answer, x, thorough=False, seed=f.key)
             if depth == 0 and checked.agrees:
@@ -152,81 +164,77 @@ class Search:
             return None
         if answer in self.refused:
             return None
-        found = Found(answer, method, checked)
+        candidate = Antiderivative(answer, method, checked)
         if checked.agrees:
-            return found
+            return candidate
         if depth == 0:
             if checked.points:
-                self._remember(found)
+                self._keep_best(candidate)
             return None
-        return found if checked.points >= 2 else None
+        return candidate if checked.points >= 2 else None
 
-    def _attempts(self, f: Expr, x: str, depth: int, end: float) -> Found | None:
+    def _attempts(self, f: Expr, x: str, depth: int, end: float) -> Antiderivative | None:
         if x not in f.free:
             return self._accept(f, f * ex.symbol(x), x, "constant", depth)
-        whole = integrate_rational(f, x)
-        found = whole and self._accept(f, whole, x, "rational function", depth)
-        if found:
-            return found
-        share = (end - now()) * (0.45 if depth == 0 else 0.5)
-        stop = now() + share
-        for answer, method in ansatz.candidates(f, x, stop, styles=99 if depth == 0 else 4):
-            found = self._accept(f, answer, x, method, depth)
-            if found is not None:
-                return found
-        whole = integrate_with_logarithm(f, x)
-        found = whole and self._accept(f, whole, x, "dilogarithms", depth)
-        if found or depth >= MAX_DEPTH or now() > end:
-            return found or None
-        found = self._termwise(f, x, depth, end)
-        if found is not None:
-            return found
-        return self._by_rules(f, x, depth, end)
+        rational = integrate_rational(f, x)
+        accepted = rational and self._accept(f, rational, x, "rational function", depth)
+        if accepted:
+            return accepted
+        ansatz_end = now() + (end - now()) * (0.45 if depth == 0 else 0.5)
+        for answer, method in ansatz.candidates(f, x, ansatz_end, styles=99 if depth == 0 else 4):
+            accepted = self._accept(f, answer, x, method, depth)
+            if accepted:
+                return accepted
+        dilogarithmic = integrate_with_logarithm(f, x)
+        accepted = dilogarithmic and self._accept(f, dilogarithmic, x, "dilogarithms", depth)
+        if accepted or depth >= MAX_DEPTH or now() > end:
+            return accepted or None
+        return self._termwise(f, x, depth, end) or self._by_rules(f, x, depth, end)
 
-    def _termwise(self, f: Expr, x: str, depth: int, end: float) -> Found | None:
+    def _termwise(self, f: Expr, x: str, depth: int, end: float) -> Antiderivative | None:
         g = f if f.op == "add" else ex_expand(f)
         if g.op != "add" or len(g.args) > 12:
             return None
         answers, methods = [], []
         for term in g.args:
-            left = end - now()
+            remaining = end - now()
             scale, core = constant_factor(term, x)
-            found = self._solve(core, x, depth + 1, left / 2) if left > 0 else None
-            if found is None:
+            solved = self._solve(core, x, depth + 1, remaining / 2) if remaining > 0 else None
+            if solved is None:
                 return None
-            answers.append(scale * found.answer)
-            methods.append(found.method)
+            answers.append(scale * solved.answer)
+            methods.append(solved.method)
         return self._accept(f, ex.add(answers), x, "term by term: " + methods[0], depth)
 
-    def _by_rules(self, f: Expr, x: str, depth: int, end: float) -> Found | None:
+    def _by_rules(self, f: Expr, x: str, depth: int, end: float) -> Antiderivative | None:
         queue: list[tuple[int, int, rules.Substitution]] = []
         seen: set[Expr] = set()
         for count, s in enumerate(rules.substitutions(f, x, depth)):
             if s.integrand not in seen:
                 seen.add(s.integrand)
-                heapq.heappush(queue, (_hardness(s.integrand), count, s))
+                heapq.heappush(queue, (_difficulty(s.integrand), count, s))
             if count > 24:
                 break
-        by_parts = list(rules.parts(f, x))
-        tried_parts = False
+        splits = list(rules.by_parts(f, x))
+        parts_tried = False
         while queue and now() < end:
             _, _, s = heapq.heappop(queue)
-            found = self._substitute(f, x, s, depth, end)
-            if found is not None:
-                return found
-            if not tried_parts and by_parts:
-                tried_parts = True
-                found = self._parts(f, x, by_parts, depth, end)
-                if found is not None:
-                    return found
-        return None if tried_parts else self._parts(f, x, by_parts, depth, end)
+            antiderivative = self._by_substitution(f, x, s, depth, end)
+            if antiderivative is not None:
+                return antiderivative
+            if not parts_tried and splits:
+                parts_tried = True
+                antiderivative = self._by_parts(f, x, splits, depth, end)
+                if antiderivative is not None:
+                    return antiderivative
+        return None if parts_tried else self._by_parts(f, x, splits, depth, end)
 
-    def _substitute(
+    def _by_substitution(
         self, f: Expr, x: str, s: rules.Substitution, depth: int, end: float
-    ) -> Found | None:
+    ) -> Antiderivative | None:
         scale, core = constant_factor(s.integrand, s.variable)
-        left = end - now()
-        inner = self._solve(core, s.variable, depth + 1, left / 2.5)
+        remaining = end - now()
+        inner = self._solve(core, s.variable, depth + 1, remaining / 2.5)
         if inner is None:
             return None
         try:
@@ -236,42 +244,43 @@ class Search:
             return None
         return self._accept(f, answer, x, f"{s.name}; {inner.method}", depth)
 
-    def _parts(
+    def _by_parts(
         self, f: Expr, x: str, proposals: list[tuple[str, Expr, Expr]], depth: int, end: float
-    ) -> Found | None:
+    ) -> Antiderivative | None:
         for name, first, second in proposals:
-            left = end - now()
-            if left < 0:
+            remaining = end - now()
+            if remaining < 0:
                 return None
-            whole = self._solve(second, x, depth + 1, left / 3)
-            if whole is None:
+            second_integral = self._solve(second, x, depth + 1, remaining / 3)
+            if second_integral is None:
                 continue
             try:
-                rest = together(whole.answer * first.diff(x))
+                rest = together(second_integral.answer * first.diff(x))
             except _ERRORS:
                 continue
             scale, core = constant_factor(rest, x)
-            left = end - now()
-            inner = self._solve(core, x, depth + 1, left / 2) if left > 0 else None
+            remaining = end - now()
+            inner = self._solve(core, x, depth + 1, remaining / 2) if remaining > 0 else None
             if inner is None:
                 continue
-            answer = first * whole.answer - scale * inner.answer
-            found = self._accept(f, answer, x, f"{name}; {inner.method}", depth)
-            if found is not None:
-                return found
+            answer = first * second_integral.answer - scale * inner.answer
+            antiderivative = self._accept(f, answer, x, f"{name}; {inner.method}", depth)
+            if antiderivative is not None:
+                return antiderivative
         return None
 
 
 def constant_factor(f: Expr, x: str) -> tuple[Expr, Expr]:
-    """f as (factor without x) * rest."""
+    """(c, g) with f = c g, where c is the product of the factors without x."""
     if f.op != "mul":
         return ex.ONE, f
-    fixed = [a for a in f.args if x not in a.free]
-    return ex.mul(fixed), ex.mul([a for a in f.args if x in a.free])
+    constants = [a for a in f.args if x not in a.free]
+    return ex.mul(constants), ex.mul([a for a in f.args if x in a.free])
 
 
 def constant_value(f: Expr, x: str) -> Expr | None:
-    """The rational number that f seems to be everywhere, such as 1 for sin(x)**2 + cos(x)**2."""
+    """The rational number that f equals at all of some points, such as 1 for sin(x)**2 + cos(x)**2;
+    None where there is no such number."""
     if f.free != {x} or f.op in ("sym", "pow"):
         return None
     points = np.array([0.317, 0.871, 1.433, 2.718, -0.613, -1.907, 3.391, -4.123])
@@ -279,39 +288,41 @@ def constant_value(f: Expr, x: str) -> Expr | None:
     z = z[np.isfinite(z)]
     if len(z) < 4 or np.abs(z - z[0]).max() > 1e-9 * abs(z[0]) or abs(z[0].imag) > 1e-12:
         return None
-    near = ex.Fraction(float(z[0].real)).limit_denominator(1000)
-    return ex.number(near) if near and abs(float(near) - z[0].real) < 1e-9 * abs(z[0]) else None
+    fraction = ex.Fraction(float(z[0].real)).limit_denominator(1000)
+    near = fraction and abs(float(fraction) - z[0].real) < 1e-9 * abs(z[0])
+    return ex.number(fraction) if near else None
 
 
-def _hardness(f: Expr) -> int:
-    """Radicals and nested functions weigh most, then size."""
-    out = 0
+def _difficulty(f: Expr) -> int:
+    """The priority of a substitution's integrand, easiest first: radicals and functions count
+    most, then size."""
+    score = 0
     for node in ex.subtrees(f):
         if not node.free:
             continue
-        out += 1
+        score += 1
         if node.op == "pow" and node.args[1].op == "num" and node.args[1].value.denominator > 1:
-            out += 15
+            score += 15
         elif node.op in ex.FUNCTIONS:
-            out += 20
-    return out
+            score += 20
+    return score
 
 
 def _sign_arguments(f: Expr, answer: Expr, x: str) -> list[Expr]:
-    """What may have changed its sign between two branches, simplest first."""
-    found: dict[Expr, None] = {ex.symbol(x): None}
+    """Factors whose sign may differ between two branches of the answer, simplest first."""
+    arguments: dict[Expr, None] = {ex.symbol(x): None}
     for e in (f, answer):
         for node in ex.subtrees(e):
             if x in node.free and node.op == "pow" and node.args[1].op == "num":
                 if node.args[1].value.denominator > 1:
                     inside = node.args[0]
                     for g in inside.args if inside.op == "mul" else (inside,):
-                        found[g.args[0] if g.op == "pow" else g] = None
+                        arguments[g.args[0] if g.op == "pow" else g] = None
                     slope = constant_factor(inside.diff(x), x)[1]
                     if slope.free and ex.size(slope) < 30:
-                        found[slope] = None
+                        arguments[slope] = None
                 elif node.args[1].value < 0:
-                    found[node.args[0]] = None
+                    arguments[node.args[0]] = None
             elif x in node.free and node.op in ("sin", "cos", "tan", "abs", "sinh"):
-                found[node.args[0] if node.op == "abs" else node] = None
-    return sorted(found, key=ex.size)
+                arguments[node.args[0] if node.op == "abs" else node] = None
+    return sorted(arguments, key=ex.size)

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from sciml.symbolic.algebra.rewriting import together
 from sciml.symbolic.expr import expression as ex
 from sciml.symbolic.expr.expression import Expr
-from sciml.symbolic.integration.rules import by_sine_cosine, circular_unit
+from sciml.symbolic.integration.rules import common_angle, in_sine_cosine
 from sciml.symbolic.ode.tools import Context
 
 NEW = "_t"
@@ -45,13 +45,13 @@ def _variables(p: Expr, q: Expr, c: Context) -> Iterator[tuple[Expr, dict[Expr, 
     if all(n.op == "exp" for n in functions):
         yield exponential, {c.sx: ex.call("log", t)}
         return
-    found = circular_unit(functions, c.x)
+    found = common_angle(functions, c.x)
     if found is None:
         return
     s, k = ex.symbol("_s"), ex.symbol("_c")
     sine, cosine = ex.call("sin", found), ex.call("cos", found)
     nodes = [*functions, sine, cosine]
-    mapping = by_sine_cosine(nodes, found, c.x, s, k, "")
+    mapping = in_sine_cosine(nodes, found, c.x, s, k, "")
     if mapping is None:
         return
     root, below = ex.sqrt(1 - t**2), ex.sqrt(1 + t**2)
