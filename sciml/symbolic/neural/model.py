@@ -9,7 +9,7 @@ Nothing it writes is an answer before it has been verified (see `candidates`).
 from __future__ import annotations
 
 from collections.abc import Sequence as Items
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, NamedTuple
 
@@ -21,7 +21,11 @@ from sciml.config import Range, from_dict, to_dict
 from sciml.errors import InputError
 from sciml.nn.tree import prefix_paths
 from sciml.symbolic.expr.expression import Expr, TooLarge, Undefined
+from sciml.symbolic.neural import encoder
 from sciml.symbolic.neural import vocabulary as vb
+from sciml.symbolic.neural.encoder import TrunkEncoder
+from sciml.symbolic.neural.pretraining import TokenEmbedder
+from sciml.trunks.base import Trunk
 from sciml.trunks.sequence import Sequence, SequenceConfig
 from sciml.weights import loading
 from sciml.weights.pretrained import Pretrained
@@ -48,6 +52,9 @@ class ModelConfig:
     """Longest answer [tokens]."""
     smoothing: Annotated[float, Range(min=0, max=1)] = 0.0
     """Label smoothing."""
+    encoder: dict[str, Any] = field(default_factory=dict)
+    """Another trunk to encode with instead of the trunk's own encoder: its `name` and settings, as
+    YAML: '{name: pair_transformer, dim: 64, pair_dim: 8}'."""
 
 
 class Batch(NamedTuple):
@@ -83,9 +90,26 @@ class Seq2Seq(Pretrained, nn.Module):
         self.config = config or ModelConfig()
         if self.config.trunk.vocabulary != len(vb.WORDS):
             raise InputError(f"the trunk's `vocabulary` must be {len(vb.WORDS)}")
-        self.trunk = Sequence(self.config.trunk)
+        self.encoder: TrunkEncoder | None = None
+        if self.config.encoder:
+            trunk = replace(self.config.trunk, encoder_layers=0)
+            self.config = replace(self.config, trunk=trunk)
+            self.trunk = Sequence(trunk)
+            self.trunk.encoder = None
+            self.encoder = TrunkEncoder(self.config.encoder, trunk.dim)
+        else:
+            self.trunk = Sequence(self.config.trunk)
         self.register_buffer("arity", vb.arities(), persistent=False)
         self.arity: Tensor
+
+    @classmethod
+    def on(cls, trunk: Trunk, embedder: TokenEmbedder, config: ModelConfig) -> Seq2Seq:
+        """A model that encodes with a copy of a pretrained trunk; its decoder is new."""
+        model = cls(replace(config, encoder=encoder.describe(trunk)))
+        assert model.encoder is not None
+        model.encoder.trunk.load_state_dict(trunk.state_dict())
+        model.encoder.embedder.load_state_dict(embedder.state_dict())
+        return model
 
     def paths(self, ids: Tensor) -> Tensor:
         """[B, N, depth] positions in the tree."""
@@ -93,6 +117,8 @@ class Seq2Seq(Pretrained, nn.Module):
 
     def encode(self, source: Tensor) -> Any:
         """The memory that the decoder attends to."""
+        if self.encoder is not None:
+            return self.encoder(source)
         return self.trunk.encode(source, None, self.paths(source))
 
     def logits(self, batch: Batch) -> Tensor:
