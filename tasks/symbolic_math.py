@@ -30,7 +30,7 @@ from sciml.files import kept
 from sciml.files.claims import settings_file
 from sciml.files.jsons import dumps
 from sciml.paths import atomic_write
-from sciml.report import Page
+from sciml.report import Page, literal
 from sciml.symbolic import dsolve, integrate, systems
 from sciml.symbolic.expr.expression import Expr
 from sciml.symbolic.expr.parser import parse
@@ -40,11 +40,13 @@ from sciml.symbolic.neural import pairs
 from sciml.symbolic.neural import vocabulary as vb
 from sciml.symbolic.neural.model import ModelConfig, Seq2Seq, collate
 from sciml.symbolic.neural.pairs import Pairs
+from sciml.symbolic.neural.pretraining import TokenEmbedder
 from sciml.symbolic.verification.checking import check
 from sciml.symbolic.verification.result import PROOFS
 from sciml.symbolic.worker import Worker
 from sciml.train import TrainConfig, fit
 from sciml.trunks.sequence import SequenceConfig
+from sciml.trunks.start import Start, holds_trunk
 
 LONGEST_SHOWN = 100
 KINDS = ("bwd", "ibp", "fwd", "ode1", "ode2", "plain")
@@ -68,7 +70,8 @@ class Config:
     equivalent: Annotated[float, Range(min=0, max=1)] = 0.1
     """Share of the problems that are shown in another form."""
     start: str = ""
-    """A trained model to go on from instead of a new one; with no steps it is only measured."""
+    """A trained model to go on from instead of a new one; with no steps it is only measured. Or what
+    `sciml run pretrain --out FOLDER` wrote, to encode with its trunk; the decoder is then new."""
     pretrain: TrainConfig = field(default_factory=lambda: TrainConfig(
         steps=0, batch_size=64, lr=1e-3))  # fmt: skip
     """Training without answers; 0 steps leave it out."""
@@ -128,7 +131,7 @@ def main(config: Config, out: Path) -> None:
     held_out = held_out.union(*(known for _, known in tests.values()))
     for known_problems in excluded:
         held_out |= pairs.keys(known_problems, compiled)
-    model = Seq2Seq.from_pretrained(config.start) if config.start else Seq2Seq(_sized(config.model))
+    model = first_model(config)
     losses: dict[str, list[float]] = {}
     learned: list[int] = []
     if config.pretrain.steps or config.finetune.steps:
@@ -172,6 +175,22 @@ def main(config: Config, out: Path) -> None:
     with atomic_write(out / "metrics.jsonl") as path:
         path.write_text("".join(dumps(row) + "\n" for row in measured["table"]))
     report(config, out, losses, measured, learned)
+
+
+def first_model(config: Config) -> Seq2Seq:
+    """A new model, one on a pretrained trunk, or a trained one: `start` says which."""
+    if not config.start:
+        return Seq2Seq(_sized(config.model))
+    if start := start_of(config):
+        return Seq2Seq.on(*start.load(), _sized(config.model))
+    return Seq2Seq.from_pretrained(config.start)
+
+
+def start_of(config: Config) -> Start | None:
+    """What `sciml run pretrain` wrote, if `start` is its folder."""
+    if not holds_trunk(Path(config.start)):
+        return None
+    return Start("symbolic", TokenEmbedder, config.model.trunk, config.start)
 
 
 # --- data ---------------------------------------------------------------------------------------
@@ -379,6 +398,8 @@ def report(
         lead=f"{best['solver']} solved {best['all']} of {best['of']} unseen problems; every "
         "answer was proved, or agrees in ball arithmetic at every point tried.",
     )
+    if config.start:
+        page.text(f"Started from: {literal(str(start_of(config) or config.start))}.")
     page.heading("What each solver solved")
     page.table(measured["table"], caption=f"The same problems, {config.timeout:g} s each. As "
                "written: without solving for coefficients of what the network wrote.")  # fmt: skip
