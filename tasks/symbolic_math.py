@@ -70,8 +70,8 @@ class Config:
     equivalent: Annotated[float, Range(min=0, max=1)] = 0.1
     """Share of the problems that are shown in another form."""
     start: str = ""
-    """A trained model to go on from instead of a new one; with no steps it is only measured. Or what
-    `sciml run pretrain --out FOLDER` wrote, to encode with its trunk; the decoder is then new."""
+    """A trained model to go on from instead of a new one; with no steps it is only measured. Or the
+    folder that `sciml run pretrain` wrote: its trunk encodes, the decoder is new."""
     pretrain: TrainConfig = field(default_factory=lambda: TrainConfig(
         steps=0, batch_size=64, lr=1e-3))  # fmt: skip
     """Training without answers; 0 steps leave it out."""
