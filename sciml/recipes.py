@@ -12,7 +12,7 @@ import importlib.util
 import shlex
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -243,14 +243,32 @@ def _check_devices(config: Any) -> None:
             _check_devices(getattr(config, field.name))
 
 
+def _mappings(config: Any, prefix: str = "") -> Iterator[str]:
+    """A help text for every setting that is an empty mapping, of which tyro shows nothing."""
+    import docstring_parser
+
+    described = docstring_parser.parse_from_object(type(config)).params
+    texts = {parameter.arg_name: " ".join((parameter.description or "").split())
+             for parameter in described}  # fmt: skip
+    for field in dataclasses.fields(config):
+        value, name = getattr(config, field.name), f"{prefix}{field.name}"
+        if dataclasses.is_dataclass(value):
+            yield from _mappings(value, f"{name}.")
+        elif value == {}:
+            yield f"  --{_flag(name)} YAML\n      {texts[field.name]}"
+
+
 def _print_help(recipe: Recipe, config: Any) -> None:
     import tyro
 
+    description = f"{(recipe.module.__doc__ or '').strip()}\n{COMMON}"
+    if mappings := "\n".join(_mappings(config)):
+        description += f"\noptions that take a mapping:\n{mappings}\n"
     with contextlib.suppress(SystemExit):  # which is how a parser ends its help
         tyro.cli(
             type(config),
             default=config,
             args=["--help"],
             prog=f"sciml run {recipe.name}",
-            description=f"{(recipe.module.__doc__ or '').strip()}\n{COMMON}",
+            description=description,
         )

@@ -1,7 +1,7 @@
 """Pretrain any trunk with any objective on your own unlabelled files.
 
     sciml run pretrain --trunk pair_transformer --objective masked --data my_jets/ --out runs/mine
-    sciml run pretrain --data jets:FOLDER protein:FOLDER symbolic:FILE placement:FOLDER \
+    sciml run pretrain --data jets:FOLDER protein:FOLDER symbolic:FILE placement:FOLDER \\
         --pair-dim 8 --trunk-settings '{pair_update: triangle}' --out runs/joint
 
 DATA is a file or folder that a science can read (its suffix says which; `jets:FOLDER` names the
