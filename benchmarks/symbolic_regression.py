@@ -107,7 +107,7 @@ def points(problem: Problem, seed: int) -> tuple[Array, Array, Array, Array]:
 def with_sciml(X: Array, y: Array, seed: int, seconds: float) -> Callable[[Array], Array]:
     from sciml.symbolic import SymbolicRegressor
 
-    return SymbolicRegressor(seconds=seconds, random_state=seed).fit(X, y).predict
+    return SymbolicRegressor(cpu_seconds=seconds, random_state=seed).fit(X, y).predict
 
 
 def with_operon(X: Array, y: Array, seed: int, seconds: float) -> Callable[[Array], Array]:

@@ -1,7 +1,7 @@
-"""Formulas of symbolic regression: trees of operators, their values, and the best scale and offset.
+"""Formulas of symbolic regression: operator trees, their values, and linear scaling.
 
-For every tree f the a + b f that fits best is known in closed form (Keijzer 2003), so that a search
-looks for shape only.
+For every tree f the a + b f that fits best is known in closed form (linear scaling, Keijzer 2003),
+so that the search only looks for the shape of f.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 
@@ -28,16 +29,16 @@ BINARY: dict[str, Callable[[Array, Array], Array]] = {
     "add": np.add, "sub": np.subtract, "mul": np.multiply, "div": np.divide,
     "pow": np.power,
 }  # fmt: skip
-DEFAULT = ("add", "sub", "mul", "div", "sin", "cos", "exp", "log", "sqrt", "square")
-BAD = math.inf
+DEFAULT_OPERATORS = ("add", "sub", "mul", "div", "sin", "cos", "exp", "log", "sqrt", "square")
+UNDEFINED = math.inf
 """The error of a tree that is not defined at some point."""
 
 
-def nodes(tree: Tree) -> int:
+def node_count(tree: Tree) -> int:
     """The number of nodes."""
     if tree[0] in ("x", "c"):
         return 1
-    return 1 + sum(nodes(child) for child in tree[1:])
+    return 1 + sum(node_count(child) for child in tree[1:])
 
 
 def evaluate(tree: Tree, X: Array) -> Array:
@@ -58,33 +59,56 @@ def _values(tree: Tree, X: Array) -> Array:
 
 
 def to_expr(tree: Tree, names: Sequence[str]) -> Expr:
-    """The tree as an expression, constants as the simplest fractions within 1e-10."""
+    """The tree as an expression; constants become fractions with denominators up to 1e9."""
     kind = tree[0]
     if kind == "x":
         return ex.symbol(names[tree[1]])
     if kind == "c":
         return ex.number(Fraction(float(tree[1])).limit_denominator(10**9))
-    inside = [to_expr(child, names) for child in tree[1:]]
+    args = [to_expr(child, names) for child in tree[1:]]
     if kind == "add":
-        return inside[0] + inside[1]
+        return args[0] + args[1]
     if kind == "sub":
-        return inside[0] - inside[1]
+        return args[0] - args[1]
     if kind == "mul":
-        return inside[0] * inside[1]
+        return args[0] * args[1]
     if kind == "div":
-        return inside[0] / inside[1]
+        return args[0] / args[1]
     if kind == "pow":
-        return inside[0] ** inside[1]
+        return args[0] ** args[1]
     if kind in ("square", "cube", "inv", "neg"):
         if kind == "neg":
-            return -inside[0]
-        return inside[0] ** {"square": 2, "cube": 3, "inv": -1}[kind]
-    return ex.sqrt(inside[0]) if kind == "sqrt" else ex.call(kind, inside[0])
+            return -args[0]
+        return args[0] ** {"square": 2, "cube": 3, "inv": -1}[kind]
+    return ex.sqrt(args[0]) if kind == "sqrt" else ex.call(kind, args[0])
+
+
+def tree_from_json(value: Any, columns: int) -> Tree:
+    """The tree of nested lists, as JSON has them.
+
+    Raises:
+        ValueError: it is no tree of known operators on so many columns.
+    """
+    match value:
+        case ["x", int(i)] if 0 <= i < columns:
+            return ("x", i)
+        case ["c", int(v) | float(v)] if math.isfinite(v):
+            return ("c", float(v))
+        case [str(name), child] if name in UNARY:
+            return (name, tree_from_json(child, columns))
+        case [str(name), left, right] if name in BINARY:
+            return (name, tree_from_json(left, columns), tree_from_json(right, columns))
+    raise ValueError(f"no formula: {value}"[:100])
 
 
 @dataclass(frozen=True)
 class Formula:
-    """One row of the table: a + b * tree."""
+    """offset + slope * tree.
+
+    Attributes:
+        error: mean squared error on the training points [unit of y squared].
+        complexity: nodes of the tree.
+    """
 
     tree: Tree
     offset: float
@@ -93,32 +117,33 @@ class Formula:
     complexity: int
 
     def predict(self, X: Array) -> Array:
+        """[n] values at the rows of X."""
         with np.errstate(all="ignore"):
             return self.offset + self.slope * evaluate(self.tree, X)
 
-    def whole(self) -> Tree:
-        """The tree with its scaling written out."""
+    def scaled_tree(self) -> Tree:
+        """offset + slope * tree as one tree."""
         out = self.tree
         if abs(self.slope - 1) > 1e-12:
             out = ("mul", ("c", self.slope), out)
         return out if abs(self.offset) < 1e-12 else ("add", ("c", self.offset), out)
 
 
-def scaled(tree: Tree, X: Array, y: Array) -> Formula:
-    """The best offset and slope for a tree, and the mean squared error they leave."""
-    size = nodes(tree)
+def with_best_scale(tree: Tree, X: Array, y: Array) -> Formula:
+    """The tree with the offset and slope of least mean squared error."""
+    size = node_count(tree)
     with np.errstate(all="ignore"):
         f = evaluate(tree, X)
         if not np.isfinite(f).all():
-            return Formula(tree, 0.0, 0.0, BAD, size)
-        centre = f.mean()
-        spread = f - centre
-        power = float(spread @ spread)
-        if not np.isfinite(power) or power < 1e-300 or np.abs(f).max() > 1e12:
+            return Formula(tree, 0.0, 0.0, UNDEFINED, size)
+        mean = f.mean()
+        centred = f - mean
+        variance = float(centred @ centred)
+        if not np.isfinite(variance) or variance < 1e-300 or np.abs(f).max() > 1e12:
             slope = 0.0
         else:
-            slope = float(spread @ (y - y.mean())) / power
-        offset = float(y.mean()) - slope * float(centre)
-        rest = y - offset - slope * f
-        error = float(rest @ rest) / len(y)
-    return Formula(tree, offset, slope, error if np.isfinite(error) else BAD, size)
+            slope = float(centred @ (y - y.mean())) / variance
+        offset = float(y.mean()) - slope * float(mean)
+        residual = y - offset - slope * f
+        error = float(residual @ residual) / len(y)
+    return Formula(tree, offset, slope, error if np.isfinite(error) else UNDEFINED, size)

@@ -11,7 +11,7 @@ import torch
 from sciml.errors import InputError
 from sciml.symbolic import SymbolicRegressor
 from sciml.symbolic.neural import skeletons as sk
-from sciml.symbolic.regression.formula import evaluate, nodes
+from sciml.symbolic.regression.formula import evaluate, node_count
 
 
 def small() -> sk.SkeletonModel:
@@ -25,7 +25,7 @@ def test_there_and_back() -> None:
     for _ in range(40):
         made = sk.random_tree(rng, int(rng.integers(0, 6)), 3)
         back = sk.tree(sk.ids(made))
-        assert nodes(back) == nodes(made) and sk.ids(back) == sk.ids(made)
+        assert node_count(back) == node_count(made) and sk.ids(back) == sk.ids(made)
     other = ("add", ("mul", ("x", 1), ("x", 0)), ("sin", ("x", 2)))
     with np.errstate(all="ignore"):
         assert np.allclose(evaluate(other, X), evaluate(sk.tree(sk.ids(other)), X))
@@ -81,7 +81,9 @@ def test_it_learns_and_starts_the_search(tmp_path: Path) -> None:
     again = sk.SkeletonModel.from_pretrained(model.save(tmp_path / "m"))
     first = again.propose(x, y, beam=2)[0]
     assert sk.ids(first) == sk.ids(formula)
-    fitted = SymbolicRegressor(seconds=30, population=10, proposals=lambda X, v: [first]).fit(x, y)
+    fitted = SymbolicRegressor(cpu_seconds=30, population=10, proposals=lambda X, v: [first]).fit(
+        x, y
+    )
     assert fitted.score(x, y) > 1 - 1e-9  # the constant was fitted
     (tmp_path / "bad.safetensors").write_bytes(b"nothing")
     with pytest.raises(InputError):

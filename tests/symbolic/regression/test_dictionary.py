@@ -6,16 +6,18 @@ import numpy as np
 import pytest
 
 from sciml.symbolic.regression import dictionary
-from sciml.symbolic.regression.formula import DEFAULT, evaluate, scaled
+from sciml.symbolic.regression.formula import DEFAULT_OPERATORS, evaluate, with_best_scale
 
-UNARY = [name for name in DEFAULT if name not in ("add", "sub", "mul", "div")]
+UNARY = [name for name in DEFAULT_OPERATORS if name not in ("add", "sub", "mul", "div")]
 BINARY = ["add", "sub", "mul", "div"]
 
 
 def best(X: np.ndarray, y: np.ndarray, unary=UNARY, binary=BINARY) -> float:
-    """The smallest share of the variance that a seed leaves."""
+    """The smallest share of the variance that a candidate leaves."""
     with np.errstate(all="ignore"):
-        errors = [scaled(t, X, y).error for t in dictionary.seeds(X, y, unary, binary)]
+        errors = [
+            with_best_scale(t, X, y).error for t in dictionary.candidates(X, y, unary, binary)
+        ]
     return min(errors, default=np.inf) / np.var(y)
 
 
@@ -39,10 +41,10 @@ def test_exact_formulas(function) -> None:
 def test_only_the_operators_allowed() -> None:
     X = np.random.default_rng(0).uniform(0.5, 2.5, (60, 2))
     y = np.sin(X[:, 0]) + X[:, 1]
-    for tree in dictionary.seeds(X, y, ["cos"], ["add", "mul"]):
+    for tree in dictionary.candidates(X, y, ["cos"], ["add", "mul"]):
         assert not set("sin exp log sqrt square div sub".split()) & set(str(tree).split("'"))
         assert evaluate(tree, X).shape == (60,)
-    assert dictionary.seeds(X, y, ["sin"], ["mul"]) == []
+    assert dictionary.candidates(X, y, ["sin"], ["mul"]) == []
 
 
 def test_noise_alone_is_not_explained() -> None:
