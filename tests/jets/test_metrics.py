@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.special import softmax
 from sklearn.metrics import roc_auc_score, roc_curve
 
 from sciml.errors import InputError
@@ -70,6 +71,21 @@ def test_intervals_of_auc_hold_the_truth():
             low, high = metrics.auc_interval(scores, truth)
             inside += low <= exact <= high
         assert inside > 180
+
+
+def test_discriminants_give_the_areas_of_scikit_learn(weaver_reference):
+    stored = weaver_reference.net
+    labels = stored["label"]
+    for variant in ("full", "kinpid", "kin"):
+        probabilities = softmax(stored[f"logits_{variant}"], 1)
+        scores = metrics.evaluate(probabilities, labels, CLASSES, bootstraps=2)
+        for index in range(1, len(CLASSES)):
+            rows = (labels == index) | (labels == 0)
+            if (labels == index).any():
+                signal, background = probabilities[rows, index], probabilities[rows, 0]
+                area = roc_auc_score(labels[rows] == index, signal / (signal + background))
+                assert scores[f"auc_{CLASSES[index]}"] == pytest.approx(area, abs=1e-6)
+        assert scores["accuracy"] == pytest.approx((probabilities.argmax(1) == labels).mean())
 
 
 def test_published_discriminants_reproduce_the_published_table(shared):

@@ -51,10 +51,9 @@ def replaced(events, name, flat):
     return ak.with_field(events, ak.unflatten(np.asarray(flat, np.float32), counts), name)
 
 
-def test_features_equal_the_published_inputs(shared):
-    folder = shared / "data" / "jets"
-    stored = np.load(folder / "ref_particlenet_200.npz")
-    jets = to_dense(ak.from_parquet(folder / "ref_jets_200.parquet"))
+def test_features_equal_the_published_inputs(weaver_reference):
+    stored = weaver_reference.net
+    jets = to_dense(ak.from_parquet(weaver_reference.jets))
     mask = stored["mask"][:, 0] > 0
     assert (jets.mask.numpy() == mask[:, : jets.mask.shape[1]]).all()
     ours = particle_features(jets.particles, jets.jets, jets.mask).numpy()
@@ -66,8 +65,8 @@ def test_features_equal_the_published_inputs(shared):
 
 
 @pytest.mark.parametrize("n", [1, 2, 5, 17, 40])
-def test_pair_features_equal_the_published_values(shared, n):
-    stored = np.load(shared / "data" / "jets" / "ref_part_default_io.npz")
+def test_pair_features_equal_the_published_values(weaver_reference, n):
+    stored = {k: v.numpy() for k, v in weaver_reference.part.items()}
     row = int(np.flatnonzero(stored["lengths"] == n)[0])
     p4 = torch.from_numpy(stored["vectors"][row, :, :n].T.copy())
     ours = all_pairs(p4[None])[0].permute(2, 0, 1).numpy()
@@ -190,8 +189,8 @@ def test_long_jets_keep_the_leading_in_pt():
     assert np.allclose(np.sort(ours)[::-1], leading)
 
 
-def test_derived_columns_equal_the_stored_ones(shared):
-    events = ak.from_parquet(shared / "data" / "jets" / "ref_jets_200.parquet")
+def test_derived_columns_equal_the_stored_ones(weaver_reference):
+    events = ak.from_parquet(weaver_reference.jets)
     whole = to_dense(events)
     names = [n for n in events.fields if n not in ("part_deta", "part_dphi")]
     derived = to_dense(events[names])

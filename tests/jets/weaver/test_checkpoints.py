@@ -1,9 +1,7 @@
 """Published weights give published logits; wrong files are refused by name."""
 
-import json
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 
@@ -14,24 +12,13 @@ from sciml.jets.weaver import checkpoints as weaver
 
 
 @pytest.fixture(scope="module")
-def folder(shared):
-    return shared / "data" / "jets"
+def part_state(weaver_reference):
+    return weaver_reference.part_state
 
 
 @pytest.fixture(scope="module")
-def part_state(folder):
-    stored = np.load(folder / "ref_part_default_weights_f16.npz")
-    return {
-        name: torch.from_numpy(stored[name].astype(np.float32))
-        if stored[name].dtype == np.float16
-        else torch.from_numpy(stored[name])
-        for name in stored.files
-    }
-
-
-@pytest.fixture(scope="module")
-def part_io(folder):
-    return {k: torch.from_numpy(v) for k, v in np.load(folder / "ref_part_default_io.npz").items()}
+def part_io(weaver_reference):
+    return weaver_reference.part
 
 
 def part_logits(model, io, vectors=None):
@@ -47,10 +34,10 @@ def well_conditioned(io):
 
 
 @pytest.mark.parametrize("variant", ["full", "kinpid", "kin"])
-def test_particle_net_logits(folder, variant):
-    stored = np.load(folder / "ref_particlenet_200.npz")
+def test_particle_net_logits(weaver_reference, variant):
+    stored = weaver_reference.net
     rows = slice(None) if variant == "full" else stored[f"features_{variant}_idx"]
-    model = weaver.build(weaver.read_state(folder / f"ParticleNet_{variant}.pt"))
+    model = weaver.build(weaver.read_state(weaver_reference.checkpoints[variant]))
     points, features, mask = (torch.from_numpy(stored[k]) for k in ("points", "features", "mask"))
     features = features[:, rows]
     with torch.no_grad():
@@ -87,9 +74,17 @@ def test_part_logits_in_single_precision(part_state, part_io):
     [
         ({"use_pre_activation_pair": False}, "logits_use_pre_activation_pair_false"),
         ({"remove_self_pair": True}, "logits_remove_self_pair_true"),
+        pytest.param(
+            {"activation": "relu"},
+            "logits_relu",
+            marks=pytest.mark.xfail(strict=True, reason="weaver's pair embedding keeps its GELU"),
+        ),
+        ({"block_ids_with_attn_mask": [0, 2, 5]}, "logits_block_ids_0_2_5"),
     ],
 )
 def test_part_options(part_state, part_io, options, stored):
+    if stored not in part_io:
+        pytest.skip("further cases: the published files hold no logits of this option")
     model = weaver.build(part_state, **options)
     with torch.no_grad():
         assert (part_logits(model, part_io) - part_io[stored]).abs().max() < 1e-3
@@ -102,11 +97,11 @@ def test_part_without_pair_embedding(part_state, part_io):
     assert (ours - part_io["logits_no_pair_embed"]).abs().max() < 5e-5
 
 
-def test_part_gradients(folder, part_state, part_io):
-    stored = json.loads((folder / "ref_part_default_grad.json").read_text())
+def test_part_gradients(weaver_reference, part_state, part_io):
+    stored = weaver_reference.gradients
     model = weaver.build(part_state)
     logits = part_logits(model, part_io)
-    loss = torch.nn.functional.cross_entropy(logits, torch.arange(128) % 10)
+    loss = torch.nn.functional.cross_entropy(logits, torch.arange(len(logits)) % 10)
     loss.backward()
     assert abs(loss.item() - stored["loss"]) < 1e-5
     norms = {
@@ -131,7 +126,8 @@ def test_older_layout_and_prefixes(part_state, part_io, tmp_path):
 def test_part_does_not_depend_on_padding_order_or_company(part_state, part_io):
     model = weaver.build(part_state)
     vectors = well_conditioned(part_io)
-    rows = part_io["lengths"].argsort()[[3, 30, 60, 90]]
+    order = part_io["lengths"].argsort()
+    rows = order[[3, len(order) // 4, len(order) // 2, (3 * len(order)) // 4]]
     features, vectors, mask = (x[rows] for x in (part_io["features"], vectors, part_io["mask"]))
     with torch.no_grad():
         whole = weaver.logits(model, None, features, vectors, mask)
@@ -152,13 +148,13 @@ def test_part_does_not_depend_on_padding_order_or_company(part_state, part_io):
         assert (whole - other).abs().max() < 1e-5
 
 
-def test_an_empty_jet_gets_no_confident_answer(part_state, part_io, folder):
+def test_an_empty_jet_gets_no_confident_answer(part_state, part_io, weaver_reference):
     mask = torch.zeros(2, 1, 128)
     mask[1, :, :5] = 1
     features, vectors = part_io["features"][:2], part_io["vectors"][:2]
     nets = [
         weaver.build(part_state),
-        weaver.build(weaver.read_state(folder / "ParticleNet_full.pt")),
+        weaver.build(weaver.read_state(weaver_reference.checkpoints["full"])),
     ]
     for model in nets:
         with torch.no_grad():
@@ -226,12 +222,11 @@ def test_written_weights_read_back(model, tmp_path):
         assert torch.equal(value, again.state_dict()[name]), name
 
 
-def test_written_keys_and_shapes_are_those_of_weaver(folder, part_state, tmp_path):
-    stored = json.loads((folder / "ref_part_default_meta.json").read_text())
+def test_written_keys_and_shapes_are_those_of_weaver(weaver_reference, part_state, tmp_path):
     weaver.write(weaver.build(part_state), tmp_path / "part.pt")
     written = torch.load(tmp_path / "part.pt", weights_only=True)
-    assert {k: list(v.shape) for k, v in written.items()} == stored["shapes"]
-    official = weaver.plain_names(weaver.read_state(folder / "ParticleNet_full.pt"))
+    assert {k: list(v.shape) for k, v in written.items()} == weaver_reference.part_shapes
+    official = weaver.plain_names(weaver.read_state(weaver_reference.checkpoints["full"]))
     weaver.write(weaver.build(official), tmp_path / "net.pt")
     written = torch.load(tmp_path / "net.pt", weights_only=True)
     assert set(written) == set(official)
