@@ -19,7 +19,6 @@ from sciml.protein.alphafold.features import DEFAULT_FEATURES, FeatureConfig, pu
 from sciml.protein.alphafold.hhsearch import hhsearch_templates
 from sciml.protein.alphafold.model import AlphaFoldConfig
 from sciml.protein.alphafold.official_weights import MultimerGiven
-from sciml.protein.alphafold.prediction import read_done, write_done, write_ranking
 from sciml.protein.alphafold.predictor import OPENFOLD, Job, StructurePredictor, read_config
 from sciml.protein.alphafold.templates import read_templates
 from sciml.protein.contacts.predictor import ContactPredictor
@@ -31,7 +30,14 @@ from sciml.protein.io.query_forms import is_job
 from sciml.protein.io.search import safe_name
 from sciml.protein.io.structure import read_chains, write_structure
 from sciml.protein.measure import metrics
-from sciml.protein.result_folder import found_before, working, write_found
+from sciml.protein.result_folder import (
+    earlier_search_result,
+    read_finished,
+    working,
+    write_finished,
+    write_ranking,
+    write_search_result,
+)
 from sciml.train.log import Bar, console
 
 ALIGNMENTS = (".a3m", ".a2m", ".sto", ".stk", ".stockholm", ".aln", ".afa")
@@ -155,7 +161,7 @@ def _done(job: Job, run: FoldRun) -> dict[str, Any] | None:
         InputError: what it holds under this name is another chain, or of other parameters.
     """
     path = run.out / f"{job.name}_confidence.json"
-    row = read_done(run.out, job.name)
+    row = read_finished(run.out, job.name)
     if row is None:
         return None
     row.pop("plddt", None)
@@ -250,10 +256,10 @@ def _searched(job: Job, db: Path, out: Path) -> Job:
     if job.alignment.depth > 1:
         return job
     path = out / f"{job.name}.a3m"
-    if found := found_before(path, job.alignment):
+    if found := earlier_search_result(path, job.alignment):
         return replace(job, alignment=found)
     alignment = search(job.alignment.sequence(), db, name=job.name).alignment
-    write_found(path, alignment)
+    write_search_result(path, alignment)
     console.print(f"{path}: {alignment.depth} sequences found")
     return replace(job, alignment=alignment)
 
@@ -334,7 +340,9 @@ def _fold_alphafold(run: FoldRun, jobs: list[Job]) -> list[dict[str, Any]]:
         )
     if run.dry_run or not jobs:
         return []
-    predictor = StructurePredictor.from_file(run.params, run.device, precision=run.precision)
+    predictor = StructurePredictor.from_pretrained(
+        run.params, device=run.device, precision=run.precision
+    )
     console.print(f"computing on {placement}")
     rows = []
     with Bar("folding", len(jobs)) as bar:
@@ -421,7 +429,7 @@ def _fold_coarse(run: FoldRun, jobs: list[Job]) -> list[dict[str, Any]]:
             if real is not None:
                 scores = metrics.contact_precision(predicted.probability, real)
                 row["long-range P@L/5"] = round(scores["P@L/5"], 4)
-            write_done(run.out, job.name, alignment.row(0), row, files)
+            write_finished(run.out, job.name, alignment.row(0), row, files)
             rows.append(row)
             bar.update(len(rows))
     return rows

@@ -1,19 +1,25 @@
-"""The folder of a folding run: one run at a time, and no file in it that another hand has made."""
+"""The folder of a folding run: finished chains, the ranking, alignments that a search found.
+
+One run works in it at a time, and a file that no folding run made is never overwritten.
+"""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from sciml.errors import InputError
 from sciml.files import kept
 from sciml.files.locks import locked, remove_leftovers
+from sciml.paths import atomic_write
 from sciml.protein.io.alignment import Alignment
 from sciml.protein.io.alignment_files import read_alignment
 
 BEGUN = ".sciml.fold.json"
-"""Names of the chains that a run has begun to write and not finished, while there are any."""
+"""Holds the names of the chains that a run has begun to write and not finished."""
 ENDS = (".cif", ".pdb", "_pae.json", "_distances.npz", "_unrelaxed.cif", "_unrelaxed.pdb")
 """Files of a chain beside NAME_confidence.json, which is the last."""
 PAGES = ("report.html", "ranking.json")
@@ -61,20 +67,56 @@ def _refuse_foreign(files: Iterable[Path]) -> None:
     for path in files:
         if path.exists():
             raise InputError(
-                "is there, and no folding run made it",
+                "exists already, and no folding run made it",
                 where=path,
                 hint="Choose another folder by -o, or move the file away",
             )
 
 
-def write_found(path: Path, alignment: Alignment) -> None:
-    """Keep the relatives that a search found, and their digest beside them."""
+def write_finished(
+    folder: Path, name: str, sequence: str, row: dict[str, Any], files: dict[str, Path]
+) -> Path:
+    """Write NAME_confidence.json, the last file of a chain, with digests of the others."""
+    path = folder / f"{name}_confidence.json"
+    digests = kept.digests(folder, *files.values())
+    kept.write(path, row | {"sequence": sequence, "files": digests})
+    return path
+
+
+def read_finished(folder: Path, name: str) -> dict[str, Any] | None:
+    """What `write_finished` wrote, if the chain's files are as they were written; else None, with a
+    warning where they were there."""
+    path = folder / f"{name}_confidence.json"
+    try:
+        row = kept.read(path)
+    except FileNotFoundError:
+        return None
+    except (ValueError, OSError) as error:
+        kept.warn(f"{path} is damaged ({error}): the chain is folded again")
+        return None
+    files = row.pop("files", None)
+    if isinstance(files, dict):
+        return row if kept.whole(folder, files) else None
+    models = [folder / f"{name}{end}" for end in (".cif", ".pdb")]  # of version 0.1
+    return row if all(file.is_file() and file.stat().st_size for file in models) else None
+
+
+def write_ranking(predictions: list[dict[str, Any]], path: str | Path) -> None:
+    """Ranking JSON of the rows of chains, highest mean pLDDT first."""
+    ranked = sorted(predictions, key=lambda row: -(row.get("mean_plddt") or 0))
+    ranking = {"order": [row["name"] for row in ranked], "predictions": ranked}
+    with atomic_write(path) as temporary:
+        temporary.write_text(json.dumps(ranking, allow_nan=False), encoding="utf-8")
+
+
+def write_search_result(path: Path, alignment: Alignment) -> None:
+    """Save the homologues that a search found, with their digest in a file beside them."""
     alignment.write(path)
     kept.write(_note(path), {"sha256": kept.sha256(path)})
 
 
-def found_before(path: Path, query: Alignment) -> Alignment | None:
-    """The alignment that an earlier search has left at `path`, or another hand, if there is one.
+def earlier_search_result(path: Path, query: Alignment) -> Alignment | None:
+    """The alignment at `path`, of an earlier search or put there by somebody, if there is one.
 
     Raises:
         InputError: it is of another chain.
@@ -87,14 +129,14 @@ def found_before(path: Path, query: Alignment) -> Alignment | None:
         changed = not isinstance(error, FileNotFoundError)
     if changed:
         kept.warn(f"{path} was changed after the search; it is taken as it is")
-    found = read_alignment(path)
-    if found.row(0) != query.row(0):
+    alignment = read_alignment(path)
+    if alignment.row(0) != query.row(0):
         raise InputError(
             "is an alignment of another chain",
             where=path,
             hint="Choose another folder by -o, or move the file away",
         )
-    return found
+    return alignment
 
 
 def _note(path: Path) -> Path:

@@ -199,7 +199,9 @@ def test_several_models_are_ranked(
     assert all((out / f"{name}.cif").exists() for name in names)
     assert (out / "report.html").read_text().count("<canvas") == 2  # the best of each chain
     assert (out / "a.a3m").exists() and not (out / "params_model_1" / "a.a3m").exists()
-    monkeypatch.setattr("sciml.protein.alphafold.predictor.StructurePredictor.from_file", None)
+    monkeypatch.setattr(
+        "sciml.protein.alphafold.predictor.StructurePredictor.from_pretrained", None
+    )
     capsys.readouterr()
     assert main(fold) == 0  # everything is done
     said = capsys.readouterr()

@@ -337,7 +337,7 @@ def test_cases_from_the_field(shared):
 
     for name in ("0d.npz", "empty.npz", "shape.pt", "heads0.pt", "blocks_1e9.pt"):
         with pytest.raises(InputError, match=name):
-            StructurePredictor.from_file(shared / "cases" / "protein" / name, "cpu")
+            StructurePredictor.from_pretrained(shared / "cases" / "protein" / name, device="cpu")
     absurd = shared / "cases" / "jets" / "tiny_absurd_dim.safetensors"
     with pytest.raises(InputError, match="larger than the file"):
         JetTagger.from_pretrained(absurd)

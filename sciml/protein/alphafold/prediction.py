@@ -3,42 +3,45 @@
 from __future__ import annotations
 
 import json
+import warnings
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
-from sciml.files import kept
 from sciml.paths import atomic_write
+from sciml.prediction import ArrayResult
 from sciml.protein.io.alignment import Alignment, decode
 from sciml.protein.io.conformers import FAR
 from sciml.protein.io.structure import check_finite, write_structure
+from sciml.protein.result_folder import write_finished
 
 
-@dataclass
-class Prediction:
-    """What `StructurePredictor` found.
+@dataclass(frozen=True, eq=False, repr=False)
+class StructurePrediction(ArrayResult):
+    """The structure and confidences of one chain; as an array it is `atoms`.
 
     Attributes:
         name: of the chain.
         types: [N] residue types.
-        coordinates: [N, 37, 3] [A].
-        atom_mask: [N, 37].
+        atoms: [N, 37, 3] positions in atom37 layout [A].
+        atom_mask: [N, 37], 1 where the residue has the atom.
         plddt: [N], 0 to 100.
         pae: [N, N] [A] expected error of residue j when aligned on residue i, or None.
-        ptm: predicted TM-score, or None.
+        ptm: predicted TM-score, 0 to 1, or None.
         distogram: [N, N, bins] probabilities of the CB distance classes.
         alignment: what it was predicted from.
         model: name of the parameters.
         recycles: passes after the first.
-        seconds: that it took.
-        violations: counts of faults before and after relaxation, where there was one.
+        seconds: wall time of the prediction [s].
+        violations: counts of violations before and after relaxation, where there was one.
     """
 
+    ARRAY: ClassVar[str] = "atoms"
     name: str
     types: np.ndarray
-    coordinates: np.ndarray
+    atoms: np.ndarray
     atom_mask: np.ndarray
     plddt: np.ndarray
     pae: np.ndarray | None = None
@@ -50,21 +53,27 @@ class Prediction:
     seconds: float = 0.0
     violations: dict[str, dict[str, int]] | None = None
 
-    def relaxed(self, rounds: int = 3) -> Prediction:
+    @property
+    def coordinates(self) -> np.ndarray:
+        """The former name of `atoms`."""
+        warnings.warn("`coordinates` is now `atoms`", DeprecationWarning, stacklevel=2)
+        return self.atoms
+
+    def relaxed(self, rounds: int = 3) -> StructurePrediction:
         """The same with its energy minimised; see `sciml.protein.alphafold.relaxation.relax`."""
         from sciml.protein.alphafold.relaxation import relax
 
-        found = relax(self.types, self.coordinates, self.atom_mask, rounds=rounds)
+        relaxation = relax(self.types, self.atoms, self.atom_mask, rounds=rounds)
         return replace(
             self,
-            coordinates=found.atoms,
-            atom_mask=found.mask.astype(np.float32),
-            violations={"before": found.before, "after": found.after},
+            atoms=relaxation.atoms,
+            atom_mask=relaxation.mask.astype(np.float32),
+            violations={"before": relaxation.before, "after": relaxation.after},
         )
 
     @property
     def sequence(self) -> str:
-        """One letter a residue."""
+        """One letter per residue."""
         return decode(self.types)
 
     @property
@@ -82,7 +91,7 @@ class Prediction:
         return self.distogram[..., : int((edges <= 8.0).sum())].sum(-1)
 
     def summary(self) -> dict[str, Any]:
-        """The row of the ranking."""
+        """The chain's row of the ranking."""
         row: dict[str, Any] = {
             "name": self.name,
             "model": self.model,
@@ -101,7 +110,7 @@ class Prediction:
     def write_structure(self, path: Path) -> None:
         """The atoms as mmCIF or PDB (by the suffix), with pLDDT."""
         write_structure(
-            path, self.types, self.coordinates, self.atom_mask, plddt=self.plddt, title=self.name
+            path, self.types, self.atoms, self.atom_mask, plddt=self.plddt, title=self.name
         )
 
     def write(self, folder: str | Path) -> dict[str, Path]:
@@ -115,7 +124,7 @@ class Prediction:
         """
         folder = Path(folder)
         for what, values in (
-            ("coordinates", self.coordinates[self.atom_mask > 0]),
+            ("coordinates", self.atoms[self.atom_mask > 0]),
             ("confidences", self.plddt),
             ("aligned errors", self.pae),
             ("distance probabilities", self.distogram),
@@ -132,7 +141,8 @@ class Prediction:
                 "predicted_aligned_error": np.round(self.pae, 2).tolist(),
                 "max_predicted_aligned_error": 31.75,
             }
-            _json(files["pae"], [pae])
+            with atomic_write(files["pae"]) as temporary:
+                temporary.write_text(json.dumps([pae], allow_nan=False), encoding="utf-8")
         if self.distogram is not None:
             files["distances"] = folder / f"{self.name}_distances.npz"
             with atomic_write(files["distances"]) as temporary, open(temporary, "wb") as file:
@@ -142,44 +152,12 @@ class Prediction:
                     contacts=np.asarray(self.contacts(), np.float32),
                 )
         confidence = self.summary() | {"plddt": [round(float(v), 2) for v in self.plddt]}
-        files["confidence"] = write_done(folder, self.name, self.sequence, confidence, files)
+        files["confidence"] = write_finished(folder, self.name, self.sequence, confidence, files)
         return files
 
 
-def write_done(
-    folder: Path, name: str, sequence: str, row: dict[str, Any], files: dict[str, Path]
-) -> Path:
-    """Write NAME_confidence.json, the last file of a chain, with digests of the others."""
-    path = folder / f"{name}_confidence.json"
-    digests = kept.digests(folder, *files.values())
-    kept.write(path, row | {"sequence": sequence, "files": digests})
-    return path
-
-
-def read_done(folder: Path, name: str) -> dict[str, Any] | None:
-    """What `write_done` wrote, if the chain's files are as they were written; else None, with a
-    warning where they were there."""
-    path = folder / f"{name}_confidence.json"
-    try:
-        row = kept.read(path)
-    except FileNotFoundError:
-        return None
-    except (ValueError, OSError) as error:
-        kept.warn(f"{path} is damaged ({error}): the chain is folded again")
-        return None
-    files = row.pop("files", None)
-    if isinstance(files, dict):
-        return row if kept.whole(folder, files) else None
-    found = [folder / f"{name}{end}" for end in (".cif", ".pdb")]  # of version 0.1
-    return row if all(file.is_file() and file.stat().st_size for file in found) else None
-
-
-def write_ranking(predictions: list[dict[str, Any]], path: str | Path) -> None:
-    """Ranking JSON of `Prediction.summary` rows, best mean pLDDT first."""
-    ranked = sorted(predictions, key=lambda row: -(row.get("mean_plddt") or 0))
-    _json(Path(path), {"order": [row["name"] for row in ranked], "predictions": ranked})
-
-
-def _json(path: Path, value: Any) -> None:
-    with atomic_write(path) as temporary:
-        temporary.write_text(json.dumps(value, allow_nan=False), encoding="utf-8")
+def __getattr__(name: str) -> Any:
+    if name == "Prediction":
+        warnings.warn("`Prediction` is now `StructurePrediction`", DeprecationWarning, stacklevel=2)
+        return StructurePrediction
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,23 +1,32 @@
-"""`StructurePredictor`: official parameters and an alignment in, a structure out."""
+"""`StructurePredictor`: parameters and an alignment in, a structure out."""
 
 from __future__ import annotations
 
+import os
 import time
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from sciml.config import from_dict, to_dict
 from sciml.errors import InputError
 from sciml.protein.alphafold import confidence, memory
 from sciml.protein.alphafold.features import FeatureConfig, Template, features, published
 from sciml.protein.alphafold.model import AlphaFold, AlphaFoldConfig, Output
-from sciml.protein.alphafold.prediction import Prediction
+from sciml.protein.alphafold.official_outputs import named_outputs
+from sciml.protein.alphafold.prediction import StructurePrediction
 from sciml.protein.io.alignment import Alignment
+from sciml.weights import files, loading
+from sciml.weights.pretrained import Pretrained
+
+if TYPE_CHECKING:
+    from typing import Self
 
 Arrays = dict[str, np.ndarray]
 _INTEGERS = ("aatype", "residue_index", "extra_msa", "template_aatype")
@@ -32,17 +41,32 @@ _TEMPLATE = (
 
 
 OPENFOLD = (".pt", ".pth", ".ckpt")
-"""Suffixes of OpenFold's checkpoints; other parameter files are AlphaFold's."""
+"""Suffixes of OpenFold's checkpoints."""
+SAVED = ".safetensors"
+"""Suffix of files that `StructurePredictor.save` writes; AlphaFold's are .npz."""
 
 
 def read_config(path: str | Path) -> AlphaFoldConfig:
-    """The sizes of the network in a parameter file, without reading the parameters."""
-    from sciml.protein.alphafold import official_weights as alphafold_weights
-    from sciml.protein.alphafold import openfold_weights
+    """The sizes of the network in a parameter file: AlphaFold's, OpenFold's or this package's."""
+    from sciml.protein.alphafold import official_weights, openfold_weights
 
-    return (openfold_weights if Path(path).suffix in OPENFOLD else alphafold_weights).read_config(
-        path
-    )
+    suffix = Path(path).suffix
+    if suffix in OPENFOLD:
+        return openfold_weights.read_config(path)
+    if suffix == SAVED:
+        return _saved_config(path)
+    return official_weights.read_config(path)
+
+
+def _saved_config(path: str | Path) -> AlphaFoldConfig:
+    description, _, file = files.read(path, StructurePredictor.ENTRY, StructurePredictor.KIND)
+    return _config_of(description, file)
+
+
+def _config_of(description: Mapping[str, Any], where: Path) -> AlphaFoldConfig:
+    """The sizes in what `StructurePredictor.describe` gave."""
+    sizes = {key: v for key, v in description.items() if key not in ("name", "fused_layout")}
+    return from_dict(AlphaFoldConfig, sizes, where=where)
 
 
 @dataclass(frozen=True)
@@ -54,8 +78,8 @@ class Job:
     name: str = "query"
 
 
-class StructurePredictor:
-    """AlphaFold 2's monomer network with somebody's parameters.
+class StructurePredictor(Pretrained):
+    """AlphaFold 2's monomer network with given parameters.
 
     Args:
         model: the network.
@@ -65,6 +89,9 @@ class StructurePredictor:
             (`sizes`).
     """
 
+    ENTRY: ClassVar[str] = "alphafold_config"
+    KIND: ClassVar[str] = "AlphaFold network"
+
     def __init__(
         self,
         model: AlphaFold,
@@ -72,23 +99,65 @@ class StructurePredictor:
         precision: str = "fp32",
         name: str = "alphafold",
     ) -> None:
+        self.model, self.precision, self.name = model.eval(), precision, name
+        self.sizes = published(name, model.config.templates is not None)
+        self.to(device)
+
+    def to(self, device: str | torch.device) -> Self:
+        """Compute there from now on."""
         from sciml.device import choose
 
-        self.placement = choose(device, precision)
-        self.model = model.eval().to(self.placement.device)
-        self.name = name
-        self.sizes = published(name, model.config.templates is not None)
+        self.placement = choose(str(device), self.precision)
+        self.model = self.model.to(self.placement.device)
+        return self
+
+    def half(self) -> NoReturn:
+        """Refused: squares of distances and products over long alignments overflow float16."""
+        raise InputError(
+            "the AlphaFold network does not compute in half precision: float16 overflows",
+            hint="Give precision='bf16' on a GPU; `save(path, half=True)` halves the file",
+        )
+
+    # ---------------------------------------------------------------------------------- files
 
     @classmethod
-    def from_file(cls, path: str | Path, device: str = "auto", **kwargs: Any) -> StructurePredictor:
-        """From AlphaFold's or OpenFold's parameters, told by the suffix."""
-        read = cls.from_openfold if Path(path).suffix in OPENFOLD else cls.from_alphafold
-        return read(path, device, **kwargs)
+    def from_pretrained(
+        cls,
+        name_or_path: str | os.PathLike[str],
+        *,
+        device: str = "auto",
+        precision: str = "fp32",
+        **options: Any,
+    ) -> Self:
+        """A network from a file, whose suffix says what wrote it.
+
+        Args:
+            name_or_path: AlphaFold's parameters (.npz), an OpenFold checkpoint (.pt, .pth, .ckpt),
+                or a .safetensors file or folder that `save` wrote.
+            device: "auto", "cpu", "cuda", ...
+            precision: "fp32", or "bf16" for matrix products on a GPU.
+            options: none.
+
+        Raises:
+            InputError: no such file, or parameters that fit no AlphaFold 2 monomer network.
+        """
+        suffix = Path(name_or_path).suffix
+        if suffix == ".npz":
+            return cls.from_alphafold(name_or_path, device, precision=precision, **options)
+        if suffix in OPENFOLD:
+            return cls.from_openfold(name_or_path, device, precision=precision, **options)
+        return super().from_pretrained(name_or_path, device=device, precision=precision, **options)
+
+    @classmethod
+    def from_file(cls, path: str | Path, device: str = "auto", **options: Any) -> Self:
+        """The former name of `from_pretrained`."""
+        warnings.warn("`from_file` is now `from_pretrained`", DeprecationWarning, stacklevel=2)
+        return cls.from_pretrained(path, device=device, **options)
 
     @classmethod
     def from_alphafold(
-        cls, path: str | Path, device: str = "auto", **kwargs: Any
-    ) -> StructurePredictor:
+        cls, path: str | os.PathLike[str], device: str = "auto", **options: Any
+    ) -> Self:
         """From an official `params_model_*.npz`; sizes are read from the arrays.
 
         Raises:
@@ -96,16 +165,40 @@ class StructurePredictor:
         """
         from sciml.protein.alphafold.official_weights import read_alphafold
 
-        return cls(read_alphafold(path), device, name=Path(path).stem, **kwargs)
+        return cls(read_alphafold(Path(path)), device, name=Path(path).stem, **options)
 
     @classmethod
     def from_openfold(
-        cls, path: str | Path, device: str = "auto", **kwargs: Any
-    ) -> StructurePredictor:
+        cls, path: str | os.PathLike[str], device: str = "auto", **options: Any
+    ) -> Self:
         """From an OpenFold checkpoint; tensors only, no pickled code is run."""
         from sciml.protein.alphafold.openfold_weights import read_openfold
 
-        return cls(read_openfold(path), device, name=Path(path).stem, **kwargs)
+        return cls(read_openfold(Path(path)), device, name=Path(path).stem, **options)
+
+    def describe(self) -> dict[str, Any]:
+        """Sizes of the network, name of the parameters, layout of the file they came from."""
+        sizes = to_dict(self.model.config)
+        return sizes | {"name": self.name, "fused_layout": self.model.fused_layout}
+
+    def weights(self) -> dict[str, Tensor]:
+        """The parameters."""
+        return {name: value.clone() for name, value in self.model.state_dict().items()}
+
+    @classmethod
+    def restore(
+        cls,
+        description: dict[str, Any],
+        tensors: Mapping[str, Tensor],
+        path: Path,
+        precision: str = "fp32",
+    ) -> Self:
+        """From what `describe` and `weights` gave; see `Pretrained`."""
+        config = _config_of(description, path)
+        model = loading.build(lambda: AlphaFold(config), tensors, where=path)
+        loading.load_state(model, tensors, where=path)
+        model.fused_layout = bool(description.get("fused_layout", False))
+        return cls(model, "cpu", precision, str(description.get("name", "alphafold")))
 
     def to_alphafold(self, path: str | Path | None = None) -> Arrays:
         """The official arrays; written to `path` (npz) where given. Round trips are exact."""
@@ -125,11 +218,11 @@ class StructurePredictor:
         missing = [key for key in needed if key not in batch]
         if missing:
             raise InputError(f"the features lack {', '.join(missing)}")
-        found = {}
+        tensors = {}
         for key in needed:
             value = torch.as_tensor(np.asarray(batch[key]), device=self.placement.device)
-            found[key] = (value.long() if key in _INTEGERS else value.float())[None]
-        return found
+            tensors[key] = (value.long() if key in _INTEGERS else value.float())[None]
+        return tensors
 
     def predict_features(
         self, batch: Arrays, recycles: int = 3, *, every_pass: bool = True
@@ -152,18 +245,18 @@ class StructurePredictor:
             raise InputError(f"recycles must be >= 0, got {recycles}")
         tensors = self.tensors(batch)
         mask = tensors["seq_mask"]
-        previous, found = self.model.initial(tensors), {}
+        previous, results = self.model.initial(tensors), {}
         with torch.no_grad(), self._autocast():
             for number in range(recycles + 1):
-                wanted = every_pass or number == recycles
-                output = self.model(tensors, previous, heads=wanted)
+                reported = every_pass or number == recycles
+                output = self.model(tensors, previous, heads=reported)
                 tol = confidence.change(previous.atoms, output.atoms, mask)
                 previous = output.recycle()
-                if wanted:
+                if reported:
                     for key, value in named_outputs(output, tensors, tol).items():
-                        found[f"pass{number}/{key}"] = value
+                        results[f"pass{number}/{key}"] = value
                 del output
-        return found
+        return results
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(
@@ -176,7 +269,7 @@ class StructurePredictor:
 
     def predict(
         self,
-        msa: Alignment | str | Path,
+        msa: Alignment | str | os.PathLike[str],
         templates: Sequence[Template] | None = None,
         *,
         config: FeatureConfig | None = None,
@@ -185,7 +278,7 @@ class StructurePredictor:
         seed: int = 0,
         name: str = "query",
         memory_limit: float | None = None,
-    ) -> Prediction:
+    ) -> StructurePrediction:
         """Fold one chain.
 
         Args:
@@ -203,7 +296,7 @@ class StructurePredictor:
         if not isinstance(msa, Alignment):
             from sciml.protein.io.alignment_files import read_alignment
 
-            msa = read_alignment(msa)
+            msa = read_alignment(Path(msa))
         job = Job(msa, tuple(templates or ()), name)
         return self.predict_many(
             [job], config=config, recycles=recycles, tolerance=tolerance, seed=seed,
@@ -220,11 +313,11 @@ class StructurePredictor:
         seed: int = 0,
         memory_limit: float | None = None,
         report: Callable[[str], None] | None = None,
-    ) -> list[Prediction]:
+    ) -> list[StructurePrediction]:
         """Fold chains together in one padded batch; the numbers are those of one at a time.
 
         See `predict`; `report` is called with a line after each pass. With a `tolerance`, a chain
-        that has settled keeps that pass's result while the others go on.
+        that has converged keeps the result of that pass while the others go on.
         """
         if recycles < 0:
             raise InputError(f"recycles must be >= 0, got {recycles}")
@@ -243,7 +336,7 @@ class StructurePredictor:
         memory.check(estimate, self.model.config, longest, config, memory_limit, self.placement)
         started = time.perf_counter()
         previous = None
-        kept: list[tuple[dict[str, Any], int] | None] = [None] * len(jobs)
+        final: list[tuple[dict[str, Any], int] | None] = [None] * len(jobs)
         for number in range(recycles + 1):
             arrays = [
                 features(
@@ -264,22 +357,22 @@ class StructurePredictor:
                 output = self.model(batch, previous, heads=last or tolerance > 0)
             moved = confidence.change(previous.atoms, output.atoms, batch["seq_mask"])
             for index, alignment in enumerate(alignments):
-                settled = last or (number > 0 and float(moved[index]) < tolerance)
-                if settled and kept[index] is None:
-                    kept[index] = (_results(output, index, alignment.columns), number)
+                converged = last or (number > 0 and float(moved[index]) < tolerance)
+                if converged and final[index] is None:
+                    final[index] = (_results(output, index, alignment.columns), number)
             if report is not None:
                 report(f"pass {number}: CA distances moved by {float(moved.max()):.2f} A")
             previous = output.recycle()
             del output
-            if all(found is not None for found in kept):
+            if all(result is not None for result in final):
                 break
         seconds = time.perf_counter() - started
         predictions = []
-        for job, alignment, found in zip(jobs, alignments, kept, strict=True):
-            assert found is not None  # the last pass fills what is left
-            results, passes = found
+        for job, alignment, result in zip(jobs, alignments, final, strict=True):
+            assert result is not None  # the last pass fills what is left
+            results, passes = result
             predictions.append(
-                Prediction(
+                StructurePrediction(
                     name=job.name,
                     types=alignment.rows[0].astype(np.int64),
                     alignment=alignment,
@@ -293,7 +386,7 @@ class StructurePredictor:
 
     def _stack(self, arrays: list[Arrays]) -> dict[str, Tensor]:
         """Features of several chains, padded to the largest of each."""
-        found = {}
+        batch = {}
         keys = [key for key in (*_NEEDED, *_TEMPLATE) if key in arrays[0]]
         for key in keys:
             values = [np.asarray(array[key]) for array in arrays]
@@ -302,15 +395,15 @@ class StructurePredictor:
             for row, value in zip(padded, values, strict=True):
                 row[tuple(slice(size) for size in value.shape)] = value
             tensor = torch.as_tensor(padded, device=self.placement.device)
-            found[key] = tensor.long() if key in _INTEGERS else tensor.float()
-        return found
+            batch[key] = tensor.long() if key in _INTEGERS else tensor.float()
+        return batch
 
 
 def _results(output: Output, index: int, n: int) -> dict[str, Any]:
-    """What `Prediction` keeps of one chain, without padding."""
+    """Fields of the `StructurePrediction` of one chain, without padding."""
     logits = {key: value[index].float() for key, value in output.logits.items()}
-    found: dict[str, Any] = {
-        "coordinates": output.atoms[index, :n].cpu().numpy(),
+    results: dict[str, Any] = {
+        "atoms": output.atoms[index, :n].cpu().numpy(),
         "atom_mask": output.atom_mask[index, :n].cpu().numpy(),
         "plddt": confidence.plddt(logits["plddt"][:n]).cpu().numpy(),
         "distogram": logits["distogram"][:n, :n].softmax(-1).cpu().numpy(),
@@ -319,66 +412,6 @@ def _results(output: Output, index: int, n: int) -> dict[str, Any]:
     }
     if "pae" in logits:
         pae = logits["pae"][:n, :n]
-        found["pae"] = confidence.predicted_aligned_error(pae).cpu().numpy()
-        found["ptm"] = float(confidence.ptm(pae[None], pae.new_ones(1, n))[0])
-    return found
-
-
-def named_outputs(output: Output, features: dict[str, Tensor], tol: Tensor) -> Arrays:
-    """One chain's results under AlphaFold's names, without batch dimension or pass number."""
-    mask = features["seq_mask"]
-    logits, structure = output.logits, output.structure
-    plddt = confidence.plddt(logits["plddt"])
-    mean = (plddt * mask).sum() / mask.sum()
-    exists = torch.as_tensor(_atom14_exists(features), device=mask.device)
-    found: dict[str, Tensor] = {
-        "representations/msa": output.m[0],
-        "representations/msa_first_row": output.m[0, 0],
-        "representations/pair": output.z[0],
-        "representations/single": output.single[0],
-        "representations/structure_module": structure.single[0],
-        "structure_module/traj": structure.frames[:, 0],
-        "structure_module/final_affines": structure.frames[-1, 0],
-        "structure_module/final_atom14_positions": structure.atoms[-1, 0],
-        "structure_module/final_atom14_mask": exists,
-        "structure_module/final_atom_positions": output.atoms[0],
-        "structure_module/final_atom_mask": output.atom_mask[0],
-        "structure_module/sidechains/angles_sin_cos": structure.angles[:, 0],
-        "structure_module/sidechains/unnormalized_angles_sin_cos": structure.raw_angles[:, 0],
-        "distogram/logits": logits["distogram"][0],
-        "distogram/bin_edges": confidence.distogram_edges(logits["distogram"].shape[-1]),
-        "masked_msa/logits": logits["masked_msa"][0],
-        "experimentally_resolved/logits": logits["resolved"][0],
-        "predicted_lddt/logits": logits["plddt"][0],
-        "plddt": plddt[0],
-        "mean_plddt": mean,
-        "ranking_confidence": mean,
-        "tol": tol[0].float(),
-    }
-    for number, axis in enumerate("xyz"):
-        found[f"structure_module/sidechains/atom_pos/{axis}"] = structure.atoms[:, 0, ..., number]
-        found[f"structure_module/sidechains/frames/trans/{axis}"] = structure.group_origins[
-            :, 0, ..., number
-        ]
-        for other, name in enumerate("xyz"):
-            key = f"structure_module/sidechains/frames/rot/{axis}{name}"
-            found[key] = structure.group_rotations[:, 0, ..., number, other]
-    if "pae" in logits:
-        pae = logits["pae"]
-        centers = confidence.pae_centers(pae.shape[-1])
-        found |= {
-            "predicted_aligned_error_head/logits": pae[0],
-            "predicted_aligned_error_head/breaks": confidence.pae_breaks(pae.shape[-1]),
-            "aligned_confidence_probs": pae[0].float().softmax(-1),
-            "predicted_aligned_error": confidence.predicted_aligned_error(pae[0]),
-            "max_predicted_aligned_error": centers[-1],
-            "ptm": confidence.ptm(pae, mask)[0],
-        }
-    return {key: value.float().cpu().numpy() for key, value in found.items()}
-
-
-def _atom14_exists(features: dict[str, Tensor]) -> np.ndarray:
-    from sciml.protein.io.residues import ATOM14_MASK, UNKNOWN
-
-    types = features["aatype"][0].clamp(max=UNKNOWN).cpu().numpy()
-    return ATOM14_MASK[types] * features["seq_mask"][0].cpu().numpy()[:, None]
+        results["pae"] = confidence.predicted_aligned_error(pae).cpu().numpy()
+        results["ptm"] = float(confidence.ptm(pae[None], pae.new_ones(1, n))[0])
+    return results

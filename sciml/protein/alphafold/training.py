@@ -241,6 +241,6 @@ def self_distillation(
         if predicted.mean_plddt < least_plddt:
             continue
         mask = predicted.atom_mask * (predicted.plddt >= keep_residues)[:, None]
-        chain = TrainingChain(whole.deduplicate(), predicted.coordinates, mask, distilled=True)
+        chain = TrainingChain(whole.deduplicate(), predicted.atoms, mask, distilled=True)
         found.append(chain)
     return found

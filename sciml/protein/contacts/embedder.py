@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from sciml.errors import InputError
 from sciml.objectives.base import Embedder, changed
 from sciml.protein.contacts.features import NODE_FEATURES, PAIR_FEATURES, PAIR_SCORES, PROFILE
 
@@ -100,6 +101,26 @@ class AlignmentEmbedder(Embedder):
         for block in self.blocks:
             pair = block(pair, real)
         return pair * real
+
+    @torch.no_grad()
+    def take(self, other: AlignmentEmbedder) -> None:
+        """Begin as `other`, of the same widths: its weights are copied, and convolutions beyond its
+        own add nothing at first.
+
+        Raises:
+            InputError: it has more convolutions than this one.
+        """
+        if len(other.blocks) > len(self.blocks):
+            raise InputError(
+                f"the pretrained embedder has {len(other.blocks)} convolutions, this one "
+                f"{len(self.blocks)}", hint=f"--net.convolutions {len(other.blocks)} or more",
+            )  # fmt: skip
+        weights = other.state_dict()
+        self.load_state_dict({k: weights.get(k, v) for k, v in self.state_dict().items()})
+        if self.linear_left is not None and other.linear_left is None:
+            nn.init.zeros_(self.linear_left.weight)
+        for block in self.blocks[len(other.blocks) :]:
+            nn.init.zeros_(block.conv.weight)  # type: ignore[union-attr,arg-type]
 
     def targets(self, batch: Data) -> dict[str, Tensor]:
         """`profile`: the column's 21 frequencies; `residue`: the most frequent of them."""

@@ -7,16 +7,18 @@ triangles (Jumper et al., Nature 596, 583, 2021); the head gives classes of the 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Any
 
 from torch import Tensor, nn
 
-from sciml.config import Range
+from sciml.config import Range, check
 from sciml.errors import InputError
 from sciml.protein.contacts.distogram import CLASSES
 from sciml.protein.contacts.embedder import AlignmentEmbedder
 from sciml.protein.contacts.features import PROFILE
+from sciml.trunks import name_of
+from sciml.trunks.base import Trunk
 from sciml.trunks.pair_transformer import PairTransformer, PairTransformerConfig
 
 
@@ -61,6 +63,31 @@ class ContactNet(nn.Module):
         self.norm = nn.LayerNorm(pair_dim)
         self.head_distance = nn.Linear(pair_dim, CLASSES)
         self.head_profile = nn.Linear(dim, PROFILE)
+
+    @classmethod
+    def on(cls, trunk: Trunk, embedder: AlignmentEmbedder, config: ContactConfig) -> ContactNet:
+        """A network that begins with copies of a pretrained trunk and its embedder; heads are new.
+
+        Args:
+            trunk: a pair transformer that updates its pairs, from which distances are read.
+            embedder: as it was pretrained with that trunk.
+            config: its `convolutions` count; the sizes are those of the trunk.
+
+        Raises:
+            InputError: another trunk, pairs that are too narrow, or too few `convolutions`.
+        """
+        if not (isinstance(trunk, PairTransformer) and trunk.config.pair_update != "none"):
+            raise InputError(
+                f"contacts are read from pairs that the trunk updates, and {name_of(type(trunk))} "
+                "here does not update any",
+                hint="Pretrain with --trunk pair_transformer --pair-dim 32 "
+                "--trunk-settings '{pair_update: triangle}'",
+            )
+        sizes = check(replace(config, trunk=trunk.config, pair_dim=trunk.pair_dim))
+        net = cls(sizes)
+        net.trunk.load_state_dict(trunk.state_dict())
+        net.embedder.take(embedder)
+        return net
 
     def forward(self, batch: Any) -> tuple[Tensor, Tensor]:
         """`node_profile` [B, N, 26], `pair_scores` [B, N, N, 25] and `mask` [B, N] -> logits of the

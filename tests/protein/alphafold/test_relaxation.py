@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from sciml.errors import InputError
-from sciml.protein.alphafold.prediction import Prediction
+from sciml.protein.alphafold.prediction import StructurePrediction
 from sciml.protein.alphafold.relaxation import relax, violations
 from sciml.protein.alphafold.structure_module import AtomBuilder, atom14_to_atom37
 from sciml.protein.io import residues
@@ -81,9 +81,9 @@ def test_predictions_report_their_faults(tmp_path: Path) -> None:
     pytest.importorskip("openmm", reason="the extra packages of [relax] are not installed")
     pytest.importorskip("pdbfixer", reason="the extra packages of [relax] are not installed")
     types, atoms, mask = helix("ACDE")
-    plain = Prediction("x", types, atoms, mask, np.full(4, 80.0))
+    plain = StructurePrediction("x", types, atoms, mask, np.full(4, 80.0))
     found = plain.relaxed(rounds=1)
-    assert plain.violations is None and found.coordinates.shape == atoms.shape
+    assert plain.violations is None and found.atoms.shape == atoms.shape
     written = json.loads(found.write(tmp_path)["confidence"].read_text())
     assert set(written["violations"]) == {"before", "after"}
     assert "broken_bonds" in written["violations"]["after"]

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sciml.errors import InputError
-from sciml.protein.alphafold.prediction import Prediction
+from sciml.protein.alphafold.prediction import StructurePrediction
 from sciml.protein.alphafold.templates import read_templates
 from sciml.protein.io import residues
 from sciml.protein.io.residues import ATOM37_INDEX, RESIDUES, THREE_LETTER, one_letter
@@ -282,15 +282,15 @@ def test_no_number_that_is_none_is_written(tmp_path: Path, suffix: str, bad: flo
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("where", ["coordinates", "plddt", "pae", "distogram"])
+@pytest.mark.parametrize("where", ["atoms", "plddt", "pae", "distogram"])
 def test_a_prediction_that_is_no_number_writes_nothing(tmp_path: Path, where: str) -> None:
     types, atoms, mask = model()
-    values = {"coordinates": atoms, "plddt": np.full(5, 50.0), "pae": np.ones((5, 5)),
+    values = {"atoms": atoms, "plddt": np.full(5, 50.0), "pae": np.ones((5, 5)),
               "distogram": np.full((5, 5, 64), 1 / 64)}  # fmt: skip
-    whole = Prediction(name="x", types=types, atom_mask=mask, **values)  # type: ignore[arg-type]
+    whole = StructurePrediction(name="x", types=types, atom_mask=mask, **values)  # type: ignore[arg-type]
     values[where] = values[where].copy()
     values[where][1] = np.nan
-    broken = Prediction(name="y", types=types, atom_mask=mask, **values)  # type: ignore[arg-type]
+    broken = StructurePrediction(name="y", types=types, atom_mask=mask, **values)  # type: ignore[arg-type]
     with pytest.raises(InputError, match="not finite or beyond"):
         broken.write(tmp_path)
     assert not list(tmp_path.iterdir())
