@@ -74,10 +74,10 @@ class JetSample(Sequence[Any]):
 
     def subset(self, index: Sequence[int] | np.ndarray) -> JetSample:
         """The jets at these places of the selection; storage is shared."""
+        rows = self.rows[np.asarray(index)] if len(index) else self.rows[:0]
         return JetSample(
-            self.particles, self.ptr, self.jets, self.labels, self.classes, self.columns,
-            self.rows[np.asarray(index)],
-        )  # fmt: skip
+            self.particles, self.ptr, self.jets, self.labels, self.classes, self.columns, rows
+        )
 
     def dense(self) -> Jets:
         """All jets of the selection, padded (mind the memory)."""

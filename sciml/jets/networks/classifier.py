@@ -110,6 +110,7 @@ class WeaverNetwork(nn.Module):
 
         columns = list(FEATURE_SETS[self.features])
         features = particle_features(batch.x, batch.jet, batch.mask)[..., columns]
+        features = features.to(next(self.network.parameters()).dtype)  # the network may be in half
         if isinstance(self.network, ParticleNet):
             # data configs pad jets to this length, whatever the longest of a batch is
             return self.network(features, batch.x[..., 4:6], batch.mask, places=MAX_PARTICLES)

@@ -150,6 +150,8 @@ class JetEmbedder(Embedder):
                 hidden[..., None], self.token, features[..., self.hides]
             )
             features = shown
+        dtype = self.project.weight.dtype  # kinematics in single precision, the network in its own
+        features = features.to(dtype)
         nodes = self.project(self.network(features)).masked_fill(~mask[..., None], 0.0)
         p4, angles = x[..., :4], x[..., 4:6]
         if hidden is not None:
@@ -165,7 +167,7 @@ class JetEmbedder(Embedder):
                 )
                 only_angle = pairs * pairs.new_tensor([0.0, 0.0, 1.0, 0.0]) + filler
                 pairs = torch.where(either[..., None], only_angle, pairs)
-            values["pair"] = self.project_pairs(pairs)
+            values["pair"] = self.project_pairs(pairs.to(dtype))
         return changed(batch, **values)
 
     def targets(self, batch: Data) -> dict[str, Tensor]:

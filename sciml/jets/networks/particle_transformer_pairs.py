@@ -86,10 +86,11 @@ class PairNetwork(nn.Module):
             self._note(statistics, len(features))
             return out.T
         folded = self.folded()
+        # the kinematics stay in single precision where the network is in half
+        features = packed_features(particles, first, second).T.to(folded[0][0].dtype)
         if torch.is_grad_enabled():
-            return self._apply_folded(packed_features(particles, first, second).T, folded).T
-        features = packed_features(particles, first, second).T
-        out = p4.new_empty(self.heads, len(first))
+            return self._apply_folded(features, folded).T
+        out = features.new_empty(self.heads, len(first))
         for start in range(0, len(first), CHUNK):
             span = slice(start, start + CHUNK)
             out[:, span] = self._apply_folded(features[span].contiguous(), folded).T
@@ -107,7 +108,8 @@ class PairNetwork(nn.Module):
 
     def dense(self, p4: Tensor) -> Tensor:
         """Every ordered pair in eval mode: [B, N, 4] -> [B, N, N, heads]."""
-        return self._apply_folded(all_pairs(p4), self.folded())
+        folded = self.folded()
+        return self._apply_folded(all_pairs(p4).to(folded[0][0].dtype), folded)
 
     def _apply_folded(self, x: Tensor, folded: list[tuple[Tensor, Tensor]]) -> Tensor:
         for number, (weight, bias) in enumerate(folded):
