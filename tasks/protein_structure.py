@@ -42,6 +42,7 @@ from sciml.protein.contacts.calibration import (
 )
 from sciml.protein.contacts.calibration import fit as fit_calibration
 from sciml.protein.contacts.coarse_model import fold
+from sciml.protein.contacts.embedder import AlignmentEmbedder
 from sciml.protein.contacts.evaluation import (
     Item,
     Predictions,
@@ -64,10 +65,11 @@ from sciml.protein.contacts.training import (
     collate,
 )
 from sciml.protein.measure import metrics
-from sciml.report import Page
+from sciml.report import Page, literal
 from sciml.report import plots as shared_plots
 from sciml.train import TrainConfig, fit
 from sciml.train.log import Bar, read_metrics
+from sciml.trunks.start import Start
 
 GROUP = 16
 
@@ -97,6 +99,9 @@ class Config:
     """Folder of real families: one folder each with an alignment and a structure."""
     model: str = ""
     """Start from this contact model instead of training one (its training is skipped)."""
+    start: str = ""
+    """Begin training on generated families with what `sciml run pretrain --out FOLDER` wrote: a
+    pair transformer that updates its pairs (`pair_update`); its sizes replace those of `net`."""
     members: Annotated[int, Range(min=1)] = 1
     """Networks to train from different seeds; the model is their mean [networks]."""
     net: ContactConfig = ContactConfig()
@@ -230,17 +235,36 @@ def train_on(
 
 def pretrained(config: Config, known: list[Item], out: Path) -> tuple[list[ContactNet], Any]:
     """The networks, and untrained ones of the same size, enough for every repetition."""
+    sizes = first_net(config).config
     untrained = []
     for member in range(max(config.members, config.repeats)):
         torch.manual_seed(config.seed + member)
-        untrained.append(ContactNet(config.net))
+        untrained.append(ContactNet(sizes))
     if config.model:
         return ContactPredictor.from_pretrained(config.model).nets, untrained
     nets = []
-    for member, net in enumerate(untrained[: config.members]):
+    for member in range(config.members):
+        torch.manual_seed(config.seed + member)
+        net = first_net(config) if config.start else untrained[member]
         settings = replace(config.train, seed=config.seed + member)
         nets.append(train_on(net, known, settings, out / f"member_{member}", config.crop))
     return nets, untrained
+
+
+def first_net(config: Config) -> ContactNet:
+    """A new network, on the pretrained trunk and embedder where `start` names their folder.
+
+    Raises:
+        InputError: `start` is no such folder, or holds what contacts cannot be read from.
+    """
+    if not config.start:
+        return ContactNet(config.net)
+    return ContactNet.on(*start_of(config).load(), config.net)
+
+
+def start_of(config: Config) -> Start:
+    """Where the network starts from."""
+    return Start("protein", AlignmentEmbedder, config.net.trunk, config.start)
 
 
 def calibrated(config: Config, nets: list[ContactNet], out: Path) -> Calibration | None:
@@ -408,7 +432,9 @@ def _fold(item: Item, distances: np.ndarray) -> dict[str, Any]:
 def main(config: Config, out: Path) -> None:
     if config.net.trunk.pair_update not in ("triangle", "attention", "outer"):
         raise InputError("`net.trunk.pair_update` must not be none: the head reads the pairs")
-    ContactNet(config.net)  # what cannot be built or read is refused before the work begins
+    first_net(config)  # what cannot be built or read is refused before the work begins
+    if config.model and config.start:
+        raise InputError("`model` is trained already: give `model` or `start`, not both")
     if config.model:
         ContactPredictor.from_pretrained(config.model)
     known_structures = read_families(config.data) if config.data else []
@@ -424,12 +450,21 @@ def main(config: Config, out: Path) -> None:
                     with_controls=False)  # fmt: skip
     rows += rows_of(unseen, [predictions(untrained[0], unseen)], "network, not trained",
                     with_controls=False)  # fmt: skip
+    if config.start:
+        scratch = train_on(
+            untrained[0], known, replace(config.train, seed=config.seed),
+            out / "pretraining" / "scratch", config.crop,
+        )  # fmt: skip
+        rows += rows_of(unseen, [predictions(scratch, unseen)], "network, from scratch",
+                        with_controls=False)  # fmt: skip
     scores: dict[str, Any] = {"generated": rows}
     page = Page(
         "Protein contacts from alignments",
         lead=f"A network pretrained on {len(known)} generated families, "
         f"measured on {len(unseen)} others" + (" and on real families." if config.data else "."),
     )
+    if config.start:
+        page.text(f"Started from: {literal(str(start_of(config)))}.")
     page.heading("Generated families")
     page.table(
         rows,
