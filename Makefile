@@ -3,9 +3,10 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+OUTSIDE := build/outside/venv/bin/python
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test test-slow check wheel docs benchmarks clean
+.PHONY: demo test test-slow coverage check wheel wheel-test docs fixtures clean
 
 demo: $(VENV)/.demo
 	$(BIN)/sciml demo --out runs/demo
@@ -16,6 +17,9 @@ test: $(VENV)/.test check
 
 test-slow: $(VENV)/.test
 	$(BIN)/python -m pytest -m slow
+
+coverage: $(VENV)/.test
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --cov
 
 check: $(VENV)/.test
 	$(BIN)/ruff check .
@@ -29,6 +33,18 @@ docs: $(VENV)/.test
 wheel: $(VENV)/.test
 	rm -rf dist
 	$(BIN)/python -m build --wheel --no-isolation --outdir dist .
+
+# The wheel as a user gets it: in an environment of its own, outside the checkout.
+wheel-test: wheel
+	rm -rf build/outside && mkdir -p build/outside
+	$(PYTHON) -m venv build/outside/venv
+	$(OUTSIDE) -m pip install --quiet --disable-pip-version-check \
+	    --constraint constraints.txt "$$(grep '^torch==' constraints.txt)"
+	$(OUTSIDE) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt dist/*.whl
+	$(OUTSIDE) -m pip check
+	cd build/outside && venv/bin/sciml --help && venv/bin/sciml models list \
+	    && venv/bin/sciml run jet_tagging --tiny --out runs/tiny && test -s runs/tiny/report.html
+	@echo "the wheel works"
 
 $(BIN)/python:
 	$(PYTHON) -c 'import sys; sys.exit("sciml needs Python 3.11 or newer") if sys.version_info < (3, 11) else None'

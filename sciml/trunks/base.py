@@ -78,11 +78,12 @@ _CLASSES: dict[type[TrunkConfig], type[Trunk]] = {}
 class Encoded:
     """What a trunk makes of a batch. Rows of padding are zeros.
 
-    nodes:   [B, N, dim] or [S, dim], laid out like the batch that was given.
-    graph:   [B, dim], one vector a graph; zeros for a graph without nodes.
-    pairs:   [B, N, N, P] or None, dense always.
-    vectors: [B, N, V, D] or [S, V, D] or None: node vectors that turn with `pos` (equivariant
-             trunks only; D = 3, or 4 for four-vectors).
+    Attributes:
+        nodes: [B, N, dim] or [S, dim], laid out like the batch that was given.
+        graph: [B, dim], one vector per graph; zeros for a graph without nodes.
+        pairs: [B, N, N, P] or None, dense always.
+        vectors: [B, N, V, D] or [S, V, D] or None: node vectors that turn with `pos` (equivariant
+            trunks only; D = 3, or 4 for four-vectors).
     """
 
     nodes: Tensor

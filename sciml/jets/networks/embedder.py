@@ -182,7 +182,7 @@ class JetEmbedder(Embedder):
         return result
 
     def target_sizes(self) -> dict[str, int]:
-        """Width of `content`, number of `kind`s."""
+        """Width of `content`, number of kinds."""
         content = sum(i in CONTENT and not 6 <= i < 11 for i in self.columns)
         return {"content": content} | ({"kind": KINDS} if self.features != "kin" else {})
 
