@@ -19,7 +19,6 @@ from sciml.symbolic.algebra.univariate import as_rational
 from sciml.symbolic.expr import expression as ex
 from sciml.symbolic.expr.evaluate import Program
 from sciml.symbolic.expr.expression import Expr
-from sciml.symbolic.integration.ansatz.root_sums import Complex
 from sciml.symbolic.integration.rational_functions import (
     horowitz_ostrogradsky,
     integrate_rational,
@@ -27,6 +26,7 @@ from sciml.symbolic.integration.rational_functions import (
     to_expr,
     value_at,
 )
+from sciml.symbolic.integration.root_sums import Complex
 
 _LOGARITHMIC = ("log", "atan", "atanh", "acot", "acoth", "asinh", "acosh", "asin", "acos")
 _MAX_PAIRS = 36

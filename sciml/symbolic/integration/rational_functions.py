@@ -14,7 +14,7 @@ from flint import fmpq, fmpq_mat, fmpq_poly
 from sciml.symbolic.algebra.univariate import as_rational, fraction
 from sciml.symbolic.expr import expression as ex
 from sciml.symbolic.expr.expression import Expr
-from sciml.symbolic.integration.ansatz.root_sums import Complex, Root, integrals, roots
+from sciml.symbolic.integration.root_sums import Complex, Root, integrals, roots
 
 _MAX_DEGREE = 140
 _MAX_RESIDUE_DEGREE = 6

@@ -1,9 +1,9 @@
-"""The linear solve: nothing is expanded, the columns are evaluated at random points modulo primes.
+"""The linear system for the coefficients, solved modulo primes without expanding any polynomial.
 
-At a point every kernel gets a random residue that obeys its relation (points where a radicand has
-no root are rejected). The derivative of each column then is a vector of residues; row reduction
-gives the coefficients modulo p, a few more primes over the support that was found and rational
-reconstruction give them as fractions.
+At each random point every kernel has a random value modulo p that satisfies its relation (points
+where a radicand has no root are rejected). The derivative of each column is then a vector modulo p;
+row reduction gives the coefficients modulo p. Further primes, restricted to the columns with
+non-zero coefficients, and rational reconstruction give them as fractions.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from sciml.symbolic.integration.ansatz.support import Monomial, Problem
 
 Vector = np.ndarray
 _SPARE_ROWS = 12
-_MOST_PRIMES = 40
+_MAX_PRIMES = 40
 
 
 @lru_cache(maxsize=4)
 def primes(imaginary: bool) -> tuple[int, ...]:
-    """31-bit primes modulo which square roots are one power (p = 3 mod 4; 5 mod 8 where -1 needs
-    a root) and third, fifth and seventh roots are unique."""
+    """31-bit primes modulo which a square root is a power (p = 3 mod 4, or p = 5 mod 8 so that -1
+    has a square root) and third, fifth and seventh roots are unique."""
     out: list[int] = []
     n = 2**31 - 1
     while len(out) < 160:
@@ -56,12 +56,12 @@ def power_mod(a: Vector, e: int, p: int) -> Vector:
 
 
 def inverse_mod(a: Vector, p: int) -> Vector:
-    """1/a modulo p; 0 for 0."""
+    """1/a modulo p, elementwise; 0 for 0."""
     return power_mod(a, p - 2, p)
 
 
 def square_root_mod(a: Vector, p: int) -> Vector:
-    """A square root where there is one."""
+    """A square root modulo p, elementwise; meaningless where a has none."""
     if p % 4 == 3:
         return power_mod(a, (p + 1) // 4, p)
     v = power_mod(2 * a % p, (p - 5) // 8, p)
@@ -69,8 +69,8 @@ def square_root_mod(a: Vector, p: int) -> Vector:
     return a * v % p * ((i - 1) % p) % p
 
 
-class Points:
-    """Random values of the kernels modulo p that obey their relations."""
+class ModularPoints:
+    """Random values of the kernels modulo p that satisfy their relations."""
 
     def __init__(
         self,
@@ -83,33 +83,33 @@ class Points:
         self.p, self.tower = p, tower
         kernels = tower.kernels
         halvings = sum(1 for k in kernels if k.degree and k.degree % 2 == 0 and k.kind == "radical")
-        tries = min(int(count * 2**halvings * 1.5) + 60, 600_000)
-        self.values = np.zeros((len(kernels), tries), dtype=np.int64)
+        count_drawn = min(int(count * 2**halvings * 1.5) + 60, 600_000)
+        self.values = np.zeros((len(kernels), count_drawn), dtype=np.int64)
         self.powers: dict[tuple[int, int], Vector] = {}
-        good = np.ones(tries, dtype=bool)
+        valid = np.ones(count_drawn, dtype=bool)
         for i, kernel in enumerate(kernels):
             if kernel.kind == "cos":
                 continue
             if kernel.kind == "sin":
-                t = rng.integers(2, p, tries)
+                t = rng.integers(2, p, count_drawn)
                 square = t * t % p
-                below = (1 + kernel.sign * square) % p
-                inverse = inverse_mod(below, p)
+                denominator = (1 + kernel.sign * square) % p
+                inverse = inverse_mod(denominator, p)
                 self.values[i] = 2 * t % p * inverse % p
                 self.values[i + 1] = (1 - kernel.sign * square) % p * inverse % p
-                good &= below != 0
+                valid &= denominator != 0
             elif kernel.degree:
-                good &= self._root(i, kernel, rng)
-                if not good.any():
+                valid &= self._root(i, kernel, rng)
+                if not valid.any():
                     raise Failure("no points modulo this prime")
             elif i in constants:
                 self.values[i] = constants[i]
             else:
-                self.values[i] = rng.integers(2, p, tries)
-        keep = np.nonzero(good)[0][:count]
-        if len(keep) < count:
+                self.values[i] = rng.integers(2, p, count_drawn)
+        chosen = np.nonzero(valid)[0][:count]
+        if len(chosen) < count:
             raise Failure("too few points modulo this prime")
-        self.values = self.values[:, keep]
+        self.values = self.values[:, chosen]
         self.powers = {}
         self.slopes = [self.quotient(k.slope) for k in kernels]
         self.log_slopes = [
@@ -118,42 +118,42 @@ class Points:
 
     def _root(self, i: int, kernel: Kernel, rng: np.random.Generator) -> Vector:
         p, q = self.p, kernel.degree
-        below = self.poly(kernel.radicand.d)
-        u = self.poly(kernel.radicand.n) * inverse_mod(below, p) % p
-        odd = q
+        denominator = self.poly(kernel.radicand.d)
+        u = self.poly(kernel.radicand.n) * inverse_mod(denominator, p) % p
+        degree_left = q
         root = u
-        while odd % 2 == 0:
+        while degree_left % 2 == 0:
             root = square_root_mod(root, p)
-            odd //= 2
-        if odd > 1:
-            if math.gcd(odd, p - 1) != 1:
+            degree_left //= 2
+        if degree_left > 1:
+            if math.gcd(degree_left, p - 1) != 1:
                 raise Failure("a root of this degree")
-            root = power_mod(root, pow(odd, -1, p - 1), p)
+            root = power_mod(root, pow(degree_left, -1, p - 1), p)
         if q % 2 == 0 and kernel.kind != "imaginary":
             flip = rng.integers(0, 2, len(root)) == 1
             root = np.where(flip, (p - root) % p, root)
         self.values[i] = root
-        return (below != 0) & (u != 0) & (power_mod(root, q, p) == u)
+        return (denominator != 0) & (u != 0) & (power_mod(root, q, p) == u)
 
     def power(self, i: int, e: int) -> Vector:
-        known = self.powers.get((i, e))
-        if known is None:
-            known = self.values[i] if e == 1 else power_mod(self.values[i], e, self.p)
+        powers = self.powers.get((i, e))
+        if powers is None:
+            powers = self.values[i] if e == 1 else power_mod(self.values[i], e, self.p)
             if self.values.shape[1]:
-                self.powers[i, e] = known
-        return known
+                self.powers[i, e] = powers
+        return powers
 
     def poly(self, p_: Poly) -> Vector:
         """Values of a polynomial."""
         p = self.p
         out = np.zeros(self.values.shape[1], dtype=np.int64)
-        while_setting_up = not hasattr(self, "slopes")
+        setting_up = not hasattr(self, "slopes")
         for monomial, c in p_.terms():
             term: Vector | int = int(c) % p
             for i, e in enumerate(monomial):
                 e = int(e)
                 if e:
-                    v = power_mod(self.values[i], e, p) if while_setting_up else self.power(i, e)
+                    v = power_mod(self.values[i], e, p) if setting_up else self.power(i, e)
                     term = term * v % p
             out += term
             out %= p
@@ -163,8 +163,8 @@ class Points:
         """Values of a quotient."""
         if r.is_zero:
             return np.zeros(self.values.shape[1], dtype=np.int64)
-        top = self.poly(r.n)
-        return top if r.d == ONE else top * inverse_mod(self.poly(r.d), self.p) % self.p
+        numerator = self.poly(r.n)
+        return numerator if r.d == ONE else numerator * inverse_mod(self.poly(r.d), self.p) % self.p
 
     def poly_slope(self, p_: Poly) -> Vector:
         """Values of the derivative of a polynomial."""
@@ -178,32 +178,41 @@ class Points:
 
     def slope(self, r: Quotient) -> Vector:
         """Values of the derivative of a quotient."""
-        top = self.poly_slope(r.n)
+        numerator = self.poly_slope(r.n)
         if r.d == ONE:
-            return top
+            return numerator
         p = self.p
-        below = inverse_mod(self.poly(r.d), p)
-        value = self.poly(r.n) * below % p
-        return (top - value * self.poly_slope(r.d)) % p * below % p
+        inverse = inverse_mod(self.poly(r.d), p)
+        value = self.poly(r.n) * inverse % p
+        return (numerator - value * self.poly_slope(r.d)) % p * inverse % p
 
 
 @dataclass
 class Column:
-    """One function beside the monomials: outer(w), whose derivative is known from w and dw.
+    """A function of w beside the monomials, whose derivative follows from w and w'.
 
     Attributes:
         w: its argument, a quotient of the tower.
         slope: (points, value of w, derivative of w) -> derivative of the function, modulo p.
         build: makes the expression.
-        factor: a constant it is multiplied with.
+        factor: a constant factor of the function.
     """
 
     w: Quotient
-    slope: Callable[[Points, Vector, Vector], Vector]
+    slope: Callable[[ModularPoints, Vector, Vector], Vector]
     build: Callable[[], Expr]
     factor: Quotient = field(default_factory=lambda: fd.Q1)
 
-    def values(self, points: Points) -> Vector:
+    @classmethod
+    def of_derivative(cls, derivative: Quotient, build: Callable[[], Expr]) -> Column:
+        """A function given by its derivative, a quotient of the tower."""
+
+        def slope(points: ModularPoints, value: Vector, change: Vector) -> Vector:
+            return points.quotient(derivative)
+
+        return cls(fd.Q1, slope, build)
+
+    def values(self, points: ModularPoints) -> Vector:
         out = self.slope(points, points.quotient(self.w), points.slope(self.w)) % points.p
         if self.factor is not fd.Q1:
             out = out * points.quotient(self.factor) % points.p
@@ -212,42 +221,42 @@ class Column:
 
 @dataclass
 class Solution:
-    """Coefficients of monomials and of columns; each is a constant expression."""
+    """The coefficients of the monomials and of the columns, constant expressions."""
 
     monomials: dict[Monomial, Expr]
     columns: list[tuple[Expr, Column]]
 
 
-def _matrix_solve(columns: list[Vector], target: Vector, p: int) -> dict[int, int] | None:
+def _solve_modulo(columns: list[Vector], target: Vector, p: int) -> dict[int, int] | None:
     """One solution of sum c_j columns[j] = target, as {j: c_j != 0}; None where there is none."""
-    stacked = np.stack([*columns, target], axis=1)
-    rows, width = stacked.shape
-    reduced, rank = nmod_mat(rows, width, stacked.ravel().tolist(), p).rref()
+    augmented = np.stack([*columns, target], axis=1)
+    rows, width = augmented.shape
+    echelon, rank = nmod_mat(rows, width, augmented.ravel().tolist(), p).rref()
     last = width - 1
-    out: dict[int, int] = {}
+    coefficients: dict[int, int] = {}
     j = 0
     for i in range(rank):
-        while int(reduced[i, j]) == 0:
+        while int(echelon[i, j]) == 0:
             j += 1
         if j == last:
             return None
-        value = int(reduced[i, last])
+        value = int(echelon[i, last])
         if value:
-            out[j] = value
+            coefficients[j] = value
         j += 1
-    return out
+    return coefficients
 
 
 def _column_values(
-    problem: Problem, points: Points, monomials: list[Monomial], columns: list[Column]
+    problem: Problem, points: ModularPoints, monomials: list[Monomial], columns: list[Column]
 ) -> list[Vector]:
     p = points.p
     v = points.poly(problem.denominator)
     inverse = inverse_mod(v, p)
-    loss = (p - points.poly_slope(problem.denominator) * inverse % p) % p
+    log_slope_of_denominator = (p - points.poly_slope(problem.denominator) * inverse % p) % p
     out = []
     for m in monomials:
-        value, log_slope = inverse, loss
+        value, log_slope = inverse, log_slope_of_denominator
         for i, e in enumerate(m):
             if e:
                 value = value * points.power(i, e) % p
@@ -257,7 +266,7 @@ def _column_values(
 
 
 class System:
-    """The columns of one problem, ready to be solved modulo any prime."""
+    """The linear system of one problem, which can be solved modulo any prime."""
 
     def __init__(
         self,
@@ -269,14 +278,14 @@ class System:
         self.problem, self.monomials, self.columns, self.rng = problem, monomials, columns, rng
 
     def solve(self, p: int, constants: Mapping[int, int]) -> dict[int, int] | None:
-        """{column: coefficient modulo p} with the parameters at the given residues."""
+        """{column: coefficient modulo p} for the values `constants` of the parameters modulo p."""
         count = len(self.monomials) + len(self.columns) + _SPARE_ROWS
-        points = Points(self.problem.tower, count, p, self.rng, constants)
+        points = ModularPoints(self.problem.tower, count, p, self.rng, constants)
         values = _column_values(self.problem, points, self.monomials, self.columns)
-        return _matrix_solve(values, points.quotient(self.problem.f), p)
+        return _solve_modulo(values, points.quotient(self.problem.f), p)
 
     def narrowed(self, support: list[int]) -> System:
-        """Only the columns whose coefficients are not zero."""
+        """The system of the columns in `support` only."""
         width = len(self.monomials)
         return System(
             self.problem,
@@ -293,10 +302,10 @@ def solve(
     rng: np.random.Generator,
     deadline: float,
 ) -> Solution | None:
-    """Coefficients such that the derivative of the ansatz is the integrand, or None.
+    """Coefficients for which the derivative of the ansatz is the integrand, or None.
 
     Raises:
-        Failure: when no usable points or primes are found or the time is up.
+        Failure: if there are no usable points or primes, or the time is up.
     """
     from sciml.symbolic.integration.ansatz.rational_reconstruction import Lift
 
@@ -312,26 +321,26 @@ def solve(
         try:
             if support is None:
                 constants = {i: int(rng.integers(2, p)) for i in parameters}
-                found = system.solve(p, constants)
-                if found is None:
+                coefficients = system.solve(p, constants)
+                if coefficients is None:
                     return None
-                support = sorted(found)
+                support = sorted(coefficients)
                 if not support:
                     return None
                 system = system.narrowed(support)
                 lift = Lift(system, parameters, rng, deadline)
-            done = lift.step(p) if lift is not None else None
+            exact = lift.step(p) if lift is not None else None
         except Failure as error:
             misses += 1
             if misses > 24 or str(error) == "time":
                 raise
             continue
-        if done is not None:
+        if exact is not None:
             width = len(system.monomials)
             return Solution(
-                dict(zip(system.monomials, done[:width], strict=True)),
-                list(zip(done[width:], system.columns, strict=True)),
+                dict(zip(system.monomials, exact[:width], strict=True)),
+                list(zip(exact[width:], system.columns, strict=True)),
             )
-        if lift is not None and lift.used >= _MOST_PRIMES:
+        if lift is not None and lift.used >= _MAX_PRIMES:
             return None
     return None

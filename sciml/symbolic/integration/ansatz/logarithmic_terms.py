@@ -1,5 +1,9 @@
-"""Functions that may stand beside the rational part of the answer: logarithms of the denominator's
-factors, inverse tangents of quadratic factors, inverse sines of what stands under a root."""
+"""The logarithmic part of the answer: logarithms of the denominator's factors, inverse tangents of
+quadratic factors, inverse sines of radicands.
+
+Each candidate is a column of the linear system; its constant coefficient is the residue. No residue
+criterion is tested beforehand: where the residues are not constant, the system has no solution.
+"""
 
 from __future__ import annotations
 
@@ -12,16 +16,21 @@ from sciml.symbolic.algebra.tower import Tower
 from sciml.symbolic.expr import expression as ex
 from sciml.symbolic.expr.evaluate import Program
 from sciml.symbolic.expr.expression import Expr
-from sciml.symbolic.integration.ansatz.linear_system import Column, Points, Vector, inverse_mod
+from sciml.symbolic.integration.ansatz.linear_system import (
+    Column,
+    ModularPoints,
+    Vector,
+    inverse_mod,
+)
 from sciml.symbolic.integration.ansatz.special_functions import root_sums
 from sciml.symbolic.integration.ansatz.support import Problem, constant_basis
 
-_MOST = 80
-_MOST_TERMS = 400
+_MAX_COLUMNS = 80
+_MAX_TERMS = 400
 
 
 def _log(tower: Tower, w: Quotient, build: Expr | None = None) -> Column:
-    def slope(points: Points, value: Vector, change: Vector) -> Vector:
+    def slope(points: ModularPoints, value: Vector, change: Vector) -> Vector:
         return change * inverse_mod(value, points.p)
 
     return Column(w, slope, lambda: ex.call("log", build or tower.to_expr(w)))
@@ -30,10 +39,10 @@ def _log(tower: Tower, w: Quotient, build: Expr | None = None) -> Column:
 def arctangent(tower: Tower, w: Quotient, k: int) -> Column:
     """atan(w / sqrt(k)) / sqrt(k), and atanh for negative k: derivative w' / (k + w**2)."""
 
-    def slope(points: Points, value: Vector, change: Vector) -> Vector:
+    def slope(points: ModularPoints, value: Vector, change: Vector) -> Vector:
         p = points.p
-        below = (abs(k) + (1 if k > 0 else -1) * (value * value % p)) % p
-        return change * inverse_mod(below, p)
+        denominator = (abs(k) + (1 if k > 0 else -1) * (value * value % p)) % p
+        return change * inverse_mod(denominator, p)
 
     def build() -> Expr:
         root = ex.sqrt(abs(k))
@@ -42,56 +51,56 @@ def arctangent(tower: Tower, w: Quotient, k: int) -> Column:
     return Column(w, slope, build)
 
 
-def _over_root(tower: Tower, name: str, w: Quotient, root: int) -> Column:
-    """asin, asinh of w, whose derivative is w' over the kernel number `root`."""
+def _inverse_function(tower: Tower, name: str, w: Quotient, root: int) -> Column:
+    """asin, asinh, acosh of w, whose derivative is w' divided by the kernel with index `root`."""
 
-    def slope(points: Points, value: Vector, change: Vector) -> Vector:
+    def slope(points: ModularPoints, value: Vector, change: Vector) -> Vector:
         return change * inverse_mod(points.values[root], points.p)
 
     def build() -> Expr:
         e = tower.to_expr(w)
-        if name == "acosh":  # the logarithm also holds left of the cut
+        if name == "acosh":  # the logarithm is right left of the branch cut, too
             return ex.call("log", e + tower.kernels[root].expr)
         return ex.call(name, e)
 
     return Column(w, slope, build)
 
 
-def _quadratics(tower: Tower, q: Poly) -> list[Column]:
+def _arctangents_of_quadratics(tower: Tower, q: Poly) -> list[Column]:
     out = []
-    high = fd.degrees(q)
+    degrees = fd.degrees(q)
     for i in range(len(tower.kernels)):
-        if high[i] != 2 or len(q) > 60:
+        if degrees[i] != 2 or len(q) > 60:
             continue
         c, b, a = fd.by_degree(q, i, 2)
         discriminant = 4 * a * c - b * b
-        found = fd.square_root(discriminant)
-        if found:
-            w = Quotient(2 * a * GENERATORS[i] + b, found[1])
-            out.append(arctangent(tower, w, found[0]))
+        root = fd.square_root(discriminant)
+        if root:
+            w = Quotient(2 * a * GENERATORS[i] + b, root[1])
+            out.append(arctangent(tower, w, root[0]))
         elif discriminant != 0 and tower.derivative(Quotient(discriminant)).is_zero:
             out.append(_constant_discriminant(tower, 2 * a * GENERATORS[i] + b, discriminant))
     return out
 
 
 def _constant_discriminant(tower: Tower, w: Poly, discriminant: Poly) -> Column:
-    """atan(w / sqrt(d)) / sqrt(d) for a constant d that is no square: its root stays outside."""
+    """atan(w / sqrt(d)) / sqrt(d) for a constant d that is not a square in the tower."""
 
-    def slope(points: Points, value: Vector, change: Vector) -> Vector:
-        below = (points.poly(discriminant) + value * value) % points.p
-        return change * inverse_mod(below, points.p)
+    def slope(points: ModularPoints, value: Vector, change: Vector) -> Vector:
+        denominator = (points.poly(discriminant) + value * value) % points.p
+        return change * inverse_mod(denominator, points.p)
 
     def build() -> Expr:
         d = tower.poly_expr(discriminant)
         negative = not d.free and Program(d).complex({})[0].real < 0
         root = ex.sqrt(-d if negative else d)
-        inside = tower.poly_expr(w) / root
-        return -ex.call("atanh", inside) / root if negative else ex.call("atan", inside) / root
+        argument = tower.poly_expr(w) / root
+        return -ex.call("atanh", argument) / root if negative else ex.call("atan", argument) / root
 
     return Column(Quotient(w), slope, build)
 
 
-def _radical_columns(tower: Tower) -> list[Column]:
+def _inverse_functions_of_radicals(tower: Tower) -> list[Column]:
     out: list[Column] = []
     for i, kernel in enumerate(list(tower.kernels)):
         if kernel.degree != 2 or kernel.kind == "imaginary":
@@ -100,7 +109,7 @@ def _radical_columns(tower: Tower) -> list[Column]:
         for name, inside in (("asinh", u - fd.Q1), ("acosh", u + fd.Q1), ("asin", fd.Q1 - u)):
             w = fd.quotient_root(inside)
             if w is not None:
-                out.append(_over_root(tower, name, w, i))
+                out.append(_inverse_function(tower, name, w, i))
         if u.d != ONE:
             continue
         high = fd.degrees(u.n)
@@ -114,10 +123,10 @@ def _quadratic_root(tower: Tower, i: int, v: int) -> list[Column]:
     """The integral of 1/sqrt(a v**2 + b v + c): a logarithm for a > 0, asin for a < 0."""
     u = tower.kernels[i].radicand.n
     c, b, a = fd.by_degree(u, v, 2)
-    found = fd.square_root(a)
-    if not found:
+    square = fd.square_root(a)
+    if not square:
         return []
-    k, s = found
+    k, s = square
     slope_u = Quotient(u.derivative(v))
     root = math.isqrt(abs(k))
     if k > 0 and root * root == k:
@@ -125,20 +134,20 @@ def _quadratic_root(tower: Tower, i: int, v: int) -> list[Column]:
         return [_log(tower, w)]
     lead = Quotient(s)
 
-    def slope(points: Points, value: Vector, change: Vector) -> Vector:
-        """dv / sqrt(u) of this column is s dv / (sqrt(|k|) s r), taken without the root of k."""
-        below = points.values[i] * points.quotient(lead) % points.p
-        return points.slopes[v] * inverse_mod(below, points.p) % points.p * points.quotient(lead)
+    def slope(points: ModularPoints, value: Vector, change: Vector) -> Vector:
+        """The derivative of the column is v' / r."""
+        p, s_mod = points.p, points.quotient(lead)
+        return points.slopes[v] * inverse_mod(points.values[i] * s_mod % p, p) % p * s_mod
 
     def build() -> Expr:
-        size = ex.sqrt(abs(k))
+        root_of_k = ex.sqrt(abs(k))
         r = tower.kernels[i].expr
         if k > 0:
-            inside = tower.to_expr(slope_u) + 2 * size * tower.poly_expr(s) * r
-            return ex.call("log", inside) / size / tower.poly_expr(s)
-        spread = tower.poly_expr(b * b - 4 * a * c)
-        return -ex.call("asin", tower.to_expr(slope_u) / ex.sqrt(spread)) / (
-            size * tower.poly_expr(s)
+            argument = tower.to_expr(slope_u) + 2 * root_of_k * tower.poly_expr(s) * r
+            return ex.call("log", argument) / root_of_k / tower.poly_expr(s)
+        discriminant = tower.poly_expr(b * b - 4 * a * c)
+        return -ex.call("asin", tower.to_expr(slope_u) / ex.sqrt(discriminant)) / (
+            root_of_k * tower.poly_expr(s)
         )
 
     if s != ONE and s != -ONE:
@@ -146,17 +155,17 @@ def _quadratic_root(tower: Tower, i: int, v: int) -> list[Column]:
     return [Column(slope_u, slope, build)]
 
 
-def _structural(problem: Problem, room: int) -> list[Column]:
-    """Sums c + e in the integrand that are c (1 +- w**2): inverse tangents of compound w."""
+def _arctangents_in_sums(problem: Problem, max_count: int) -> list[Column]:
+    """Inverse tangents of compound w: one for each sum in the integrand that is c (1 +- w**2)."""
     tower = problem.tower
     out: list[Column] = []
     for node in ex.subtrees(prepare(problem.expr)):
-        if node.op != "add" or tower.variable not in node.free or len(out) >= room:
+        if node.op != "add" or tower.variable not in node.free or len(out) >= max_count:
             continue
         if node.args[0].op != "num" or node not in tower.memo:
             continue
         scaled = tower.memo[node] / fd.constant(node.args[0].value)
-        if len(scaled.n) > _MOST_TERMS:
+        if len(scaled.n) > _MAX_TERMS:
             continue
         for sign in (1, -1):
             w = fd.quotient_root(fd.constant(sign) * (scaled - fd.Q1))
@@ -166,36 +175,37 @@ def _structural(problem: Problem, room: int) -> list[Column]:
 
 
 def times_constants(problem: Problem, base: list[Column]) -> list[Column]:
-    """The columns again, times the algebraic constants."""
+    """The products of the columns with the algebraic constants other than 1."""
     tower = problem.tower
     out: list[Column] = []
     for t in constant_basis(tower)[1:]:
-        factor, shown = fd.Q1, ex.ONE
+        factor, expr = fd.Q1, ex.ONE
         for i, e in enumerate(t):
             if e:
                 factor = factor * fd.generator(i) ** e
-                shown = shown * tower.kernels[i].expr ** e
+                expr = expr * tower.kernels[i].expr ** e
         for column in base[:25]:
             out.append(
                 Column(
                     column.w,
                     column.slope,
-                    lambda c=column, s=shown: s * c.build(),  # type: ignore[misc]
+                    lambda c=column, s=expr: s * c.build(),  # type: ignore[misc]
                     factor,
                 )
             )
     return out
 
 
-def _of_kernels(problem: Problem) -> list[Column]:
-    """Logarithms that come from the kernels themselves: denominators of slopes, 1 +- sine."""
+def _logarithms_of_kernels(problem: Problem) -> list[Column]:
+    """Logarithms that the kernels suggest: of the denominators of their derivatives, of sine,
+    cosine and 1 + sine."""
     tower = problem.tower
-    known = {str(q) for q, _ in problem.factors}
+    seen = {str(q) for q, _ in problem.factors}
     out: list[Column] = []
 
     def offer(q: Poly) -> None:
-        if str(q) not in known and not tower.derivative(Quotient(q)).is_zero:
-            known.add(str(q))
+        if str(q) not in seen and not tower.derivative(Quotient(q)).is_zero:
+            seen.add(str(q))
             out.append(_log(tower, Quotient(q)))
 
     for i, kernel in enumerate(list(tower.kernels)):
@@ -220,23 +230,23 @@ def _of_kernels(problem: Problem) -> list[Column]:
     return out
 
 
-def columns(problem: Problem) -> list[Column]:
-    """Every logarithm and inverse function worth a column."""
+def logarithmic_columns(problem: Problem) -> list[Column]:
+    """The columns of all logarithms and inverse functions to try."""
     tower = problem.tower
     out: list[Column] = []
     for q, _ in problem.factors:
         if not tower.derivative(Quotient(q)).is_zero:
             out.append(_log(tower, Quotient(q)))
-        out += _quadratics(tower, q)
+        out += _arctangents_of_quadratics(tower, q)
         w = fd.quotient_root(Quotient(q - ONE))
         if w is not None:
             out.append(arctangent(tower, w, 1))
     try:
-        out += _radical_columns(tower)
-        out += _structural(problem, _MOST - len(out))
+        out += _inverse_functions_of_radicals(tower)
+        out += _arctangents_in_sums(problem, _MAX_COLUMNS - len(out))
     except Failure:
         pass
-    out += _of_kernels(problem)
+    out += _logarithms_of_kernels(problem)
     out += root_sums(problem)
     for i, kernel in enumerate(tower.kernels):
         if kernel.kind == "tan":

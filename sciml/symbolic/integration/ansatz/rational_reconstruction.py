@@ -1,9 +1,10 @@
-"""From residues to coefficients: rational numbers, and rational functions of the parameters.
+"""Rational reconstruction: from coefficients modulo primes to rational numbers, or to rational
+functions of the parameters.
 
-The constants of a problem that obey no relation (pi, log(2), a named constant) are parameters:
-the coefficients are rational functions of them. They are found by solving at many values of the
-parameters modulo a prime and interpolating, one parameter after another; Chinese remaindering over
-primes and rational reconstruction then give the numbers inside.
+Constants of a problem without a relation (pi, log(2), a named constant) are parameters, and the
+coefficients are rational functions of them. These are interpolated from solutions at many values of
+the parameters modulo a prime, one parameter after another; Chinese remaindering over the primes and
+rational reconstruction then give their rational coefficients.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ from sciml.symbolic.expr import expression as ex
 from sciml.symbolic.expr.clock import now
 from sciml.symbolic.expr.expression import Expr
 
-_SIZES = (5, 9, 16, 28, 48)
-_MOST_PARAMETERS = 3
+_SAMPLE_SIZES = (5, 9, 16, 28, 48)
+_MAX_PARAMETERS = 3
 
 
 def reconstruct(a: int, modulus: int) -> Fraction | None:
@@ -38,34 +39,35 @@ def reconstruct(a: int, modulus: int) -> Fraction | None:
     return Fraction(r1, t1)
 
 
-def _settled(value: Fraction | None, modulus: int) -> bool:
-    """Far below the bound, so that one more prime would not change it."""
+def _is_settled(value: Fraction | None, modulus: int) -> bool:
+    """Whether the value is so far below the bound that one more prime would not change it."""
     return value is not None and abs(value.numerator) * value.denominator << 12 < modulus
 
 
 @dataclass(frozen=True)
 class Shape:
-    """A list of coefficients, or of quotients n/d of polynomials in one parameter whose own
-    coefficients are listed by `inner`: the leading coefficient of d is 1 and not listed."""
+    """The shape of a list of coefficients: `width` plain ones, or, for each entry of the list, the
+    degrees (n, d) of a quotient of polynomials in one parameter, where `inner` is the shape of the
+    polynomials' own coefficients. The leading coefficient 1 of the denominator is left out."""
 
     degrees: tuple[tuple[int, int], ...] = ()
     inner: Shape | None = None
     width: int = 0
 
     def build(self, leaves: list[Expr], parameters: list[Expr]) -> list[Expr]:
-        """The coefficients' expressions; the last parameter is the outermost one fitted."""
+        """The coefficients as expressions; the last parameter is the outermost one."""
         if self.inner is None:
             return leaves
         t = parameters[-1]
-        fitted: list[Expr] = []
-        at = 0
+        quotients: list[Expr] = []
+        position = 0
         for n, d in self.degrees:
-            top = [leaves[at + k] * t**k for k in range(n + 1)]
-            at += n + 1
-            below = [leaves[at + k] * t**k for k in range(d)] + [t**d]
-            at += d
-            fitted.append(ex.add(top) / ex.add(below))
-        return self.inner.build(fitted, parameters[:-1])
+            numerator = [leaves[position + k] * t**k for k in range(n + 1)]
+            position += n + 1
+            denominator = [leaves[position + k] * t**k for k in range(d)] + [t**d]
+            position += d
+            quotients.append(ex.add(numerator) / ex.add(denominator))
+        return self.inner.build(quotients, parameters[:-1])
 
 
 def _rational_fit(ts: list[int], ys: list[int], p: int) -> tuple[list[int], list[int]] | None:
@@ -93,17 +95,17 @@ def _rational_fit(ts: list[int], ys: list[int], p: int) -> tuple[list[int], list
     lead = pow(int(d[d.degree()]), -1, p)
     if n.gcd(d).degree() > 0:
         return None
-    top = [int(c) * lead % p for c in n.coeffs()]
-    return top, [int(c) * lead % p for c in d.coeffs()]
+    numerator = [int(c) * lead % p for c in n.coeffs()]
+    return numerator, [int(c) * lead % p for c in d.coeffs()]
 
 
 class Lift:
-    """Gathers residues prime by prime until every coefficient is settled."""
+    """Collects solutions prime by prime until every coefficient is settled."""
 
     def __init__(
         self, system: Any, parameters: list[int], rng: np.random.Generator, deadline: float
     ) -> None:
-        if len(parameters) > _MOST_PARAMETERS:
+        if len(parameters) > _MAX_PARAMETERS:
             raise Failure("time")
         self.system, self.parameters = system, parameters
         self.rng, self.deadline = rng, deadline
@@ -114,7 +116,7 @@ class Lift:
         self.modulus, self.used = 1, 0
 
     def step(self, p: int) -> list[Expr] | None:
-        """Use one more prime; the coefficients once they are settled."""
+        """Use one more prime; returns the coefficients once they are settled."""
         shape, leaves = self._fit(p, list(self.parameters), {})
         if self.shape is None:
             self.shape, self.sums, self.modulus = shape, leaves, p
@@ -130,28 +132,28 @@ class Lift:
         self.used += 1
         if self.used < 2:
             return None
-        found = [reconstruct(s, self.modulus) for s in self.sums]
-        if not all(_settled(v, self.modulus) for v in found):
+        values = [reconstruct(s, self.modulus) for s in self.sums]
+        if not all(_is_settled(v, self.modulus) for v in values):
             return None
         kernels = self.system.problem.tower.kernels
         names = [kernels[i].expr for i in self.parameters]
-        return self.shape.build([ex.number(v) for v in found if v is not None], names)
+        return self.shape.build([ex.number(v) for v in values if v is not None], names)
 
-    def _fit(self, p: int, left: list[int], fixed: dict[int, int]) -> tuple[Shape, list[int]]:
+    def _fit(self, p: int, remaining: list[int], fixed: dict[int, int]) -> tuple[Shape, list[int]]:
         if now() > self.deadline:
             raise Failure("time")
-        if not left:
-            found = self.system.solve(p, fixed)
-            if found is None:
+        if not remaining:
+            coefficients = self.system.solve(p, fixed)
+            if coefficients is None:
                 raise Failure("no solution at these values")
-            return Shape(width=self.width), [found.get(j, 0) for j in range(self.width)]
-        *rest, last = left
-        known = self.sizes[last]
-        evaluate = self._evaluator(p, rest, last, fixed)
+            return Shape(width=self.width), [coefficients.get(j, 0) for j in range(self.width)]
+        *rest, outermost = remaining
+        known_size = self.sizes[outermost]
+        evaluate = self._evaluator(p, rest, outermost, fixed)
         ts: list[int] = []
         rows: list[list[int]] = []
         inner: Shape | None = None
-        for size in [known] if known else _SIZES:
+        for size in [known_size] if known_size else _SAMPLE_SIZES:
             while len(ts) < size:
                 t = int(self.rng.integers(2, p))
                 shape, leaves = evaluate(t)
@@ -162,21 +164,21 @@ class Lift:
                     rows.append(leaves)
             fits = [_rational_fit(ts, list(ys), p) for ys in zip(*rows, strict=True)]
             if all(fit is not None for fit in fits):
-                self.sizes[last] = size
+                self.sizes[outermost] = size
                 break
         else:
             raise Failure("time")
         degrees, out = [], []
         for fit in fits:
-            top, below = fit or ([], [])
-            degrees.append((len(top) - 1, max(len(below) - 1, 0)))
-            out += top + below[:-1]
+            numerator, denominator = fit or ([], [])
+            degrees.append((len(numerator) - 1, max(len(denominator) - 1, 0)))
+            out += numerator + denominator[:-1]
         return Shape(tuple(degrees), inner), out
 
     def _evaluator(
-        self, p: int, rest: list[int], last: int, fixed: dict[int, int]
+        self, p: int, rest: list[int], outermost: int, fixed: dict[int, int]
     ) -> Callable[[int], tuple[Shape, list[int]]]:
         def evaluate(t: int) -> tuple[Shape, list[int]]:
-            return self._fit(p, rest, {**fixed, last: t})
+            return self._fit(p, rest, {**fixed, outermost: t})
 
         return evaluate

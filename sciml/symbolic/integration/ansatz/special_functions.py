@@ -1,9 +1,8 @@
-"""Columns whose functions are not elementary in the tower: sums over roots, erf, Ei, Si, Ci, li,
-the dilogarithm. Each is known by its derivative, which lies in the tower."""
+"""Columns of functions that are not elementary over the tower: sums over roots, erf, Ei, Si, Ci,
+li, Fresnel integrals, the dilogarithm. Each is given by its derivative, which lies in the tower."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from fractions import Fraction
 
 from sciml.symbolic.algebra import field as fd
@@ -11,27 +10,18 @@ from sciml.symbolic.algebra.field import GENERATORS, ONE, Failure, Poly, Quotien
 from sciml.symbolic.algebra.tower import Tower
 from sciml.symbolic.expr import expression as ex
 from sciml.symbolic.expr.expression import Expr
-from sciml.symbolic.integration.ansatz.linear_system import Column, Points, Vector
-from sciml.symbolic.integration.ansatz.root_sums import integrals
+from sciml.symbolic.integration.ansatz.linear_system import Column
 from sciml.symbolic.integration.ansatz.support import Problem
+from sciml.symbolic.integration.root_sums import integrals
 
-_MOST_DEGREE = 12
-
-
-def _known(slope: Quotient, build: Callable[[], Expr]) -> Column:
-    """A function given by its derivative."""
-
-    def values(points: Points, value: Vector, change: Vector) -> Vector:
-        return points.quotient(slope)
-
-    return Column(fd.Q1, values, build)
+_MAX_DEGREE = 12
 
 
 def _univariate(q: Poly) -> tuple[int, list[Fraction]] | None:
     """(kernel, coefficients) of a polynomial in one kernel with rational coefficients."""
     high = fd.degrees(q)
     used = [i for i, d in enumerate(high) if d]
-    if len(used) != 1 or not 3 <= high[used[0]] <= _MOST_DEGREE:
+    if len(used) != 1 or not 3 <= high[used[0]] <= _MAX_DEGREE:
         return None
     i = used[0]
     out = [Fraction(0)] * (high[i] + 1)
@@ -44,17 +34,17 @@ def root_sums(problem: Problem) -> list[Column]:
     """t**j t' / q(t) for irreducible factors q(t) of degree 3 and more in one kernel t."""
     tower, out = problem.tower, []
     for q, _ in problem.factors:
-        found = _univariate(q)
-        if found is None:
+        univariate = _univariate(q)
+        if univariate is None:
             continue
-        i, coefficients = found
+        i, coefficients = univariate
         integral = integrals(coefficients)
         if integral is None:
             continue
         kernel = tower.kernels[i]
         for j in range(len(coefficients) - 2):
             slope = kernel.slope * Quotient(GENERATORS[i] ** j, q)
-            out.append(_known(slope, lambda j=j, k=kernel, f=integral: f(j, k.expr)))  # type: ignore[misc]
+            out.append(Column.of_derivative(slope, lambda j=j, k=kernel, f=integral: f(j, k.expr)))  # type: ignore[misc]
     return out
 
 
@@ -77,7 +67,7 @@ def _gaussian(tower: Tower, i: int) -> Column | None:
         scale = ex.sqrt(ex.PI) / (2 * size) * ex.call("exp", c - b**2 / (4 * a))
         return scale * ex.call("erf" if negative else "erfi", inside)
 
-    return _known(fd.generator(i), build)
+    return Column.of_derivative(fd.generator(i), build)
 
 
 def _fresnel(tower: Tower, i: int) -> list[Column]:
@@ -97,22 +87,23 @@ def _fresnel(tower: Tower, i: int) -> list[Column]:
     sine, cosine = ex.call("sin", rest), ex.call("cos", rest)
     fs, fc = ex.call("fresnels", z), ex.call("fresnelc", z)
     return [
-        _known(fd.generator(i), lambda: sign * scale * (cosine * fs + sine * fc)),
-        _known(fd.generator(i + 1), lambda: scale * (cosine * fc - sine * fs)),
+        Column.of_derivative(fd.generator(i), lambda: sign * scale * (cosine * fs + sine * fc)),
+        Column.of_derivative(fd.generator(i + 1), lambda: scale * (cosine * fc - sine * fs)),
     ]
 
 
-def _linear_times_circular(tower: Tower, i: int) -> list[Column]:
-    """u tan(u), u cot(u), u sec(u), u csc(u) and the hyperbolic ones, by dilogarithms."""
+def _argument_times_circular(tower: Tower, i: int) -> list[Column]:
+    """The integrals of u tan(u), u cot(u), u sec(u), u csc(u) and of the hyperbolic counterparts,
+    by dilogarithms."""
     kernel = tower.kernels[i]
     u = kernel.expr.args[0]
     argument = tower.memo.get(u)
     if argument is None:
         return []
     circular = kernel.sign == 1
-    turn = ex.I if circular else ex.ONE
-    e = ex.call("exp", turn * u)
-    square = ex.call("exp", 2 * turn * u)
+    i_or_one = ex.I if circular else ex.ONE
+    e = ex.call("exp", i_or_one * u)
+    square = ex.call("exp", 2 * i_or_one * u)
     sign = -1 if circular else 1
 
     def log(v: Expr) -> Expr:
@@ -121,28 +112,29 @@ def _linear_times_circular(tower: Tower, i: int) -> list[Column]:
     def li(v: Expr) -> Expr:
         return ex.call("dilog", v)
 
-    by_tangent = sign * (u * log(1 + square) - turn * u**2 / 2) + turn * li(-square) / 2
-    by_cotangent = u * log(1 - square) - turn * (u**2 - sign * li(square)) / 2
+    by_tangent = sign * (u * log(1 + square) - i_or_one * u**2 / 2) + i_or_one * li(-square) / 2
+    by_cotangent = u * log(1 - square) - i_or_one * (u**2 - sign * li(square)) / 2
     if kernel.kind == "tan":
         tangent = fd.generator(i)
-        slope = kernel.slope / Quotient(ONE + kernel.sign * GENERATORS[i] ** 2) * argument
+        argument_slope = kernel.slope / Quotient(ONE + kernel.sign * GENERATORS[i] ** 2) * argument
         pairs = [(tangent, by_tangent), (fd.Q1 / tangent, by_cotangent)]
     else:
         s, c = fd.generator(i), fd.generator(i + 1)
-        slope = kernel.slope / c * argument
-        across = turn * (li(-ex.I * e) - li(ex.I * e))
+        argument_slope = kernel.slope / c * argument
+        across = i_or_one * (li(-ex.I * e) - li(ex.I * e))
         if circular:
             by_secant = -2 * ex.I * u * ex.call("atan", e) + across
         else:
             by_secant = 2 * u * ex.call("atan", e) - ex.I * across
-        by_cosecant = u * log((1 - e) / (1 + e)) - sign * turn * (li(-e) - li(e))
+        by_cosecant = u * log((1 - e) / (1 + e)) - sign * i_or_one * (li(-e) - li(e))
         pairs = [(s / c, by_tangent), (c / s, by_cotangent), (fd.Q1 / c, by_secant),
                  (fd.Q1 / s, by_cosecant)]  # fmt: skip
-    return [_known(slope * q, lambda shown=shown: shown) for q, shown in pairs]  # type: ignore[misc]
+    return [Column.of_derivative(argument_slope * q, lambda expr=expr: expr) for q, expr in pairs]  # type: ignore[misc]
 
 
-def special(problem: Problem) -> list[Column]:
-    """Columns of erf, erfi, Ei, li, Si, Ci, Shi, Chi and dilogarithms of the tower's kernels."""
+def special_columns(problem: Problem) -> list[Column]:
+    """Columns of erf, erfi, Ei, li, Si, Ci, Shi, Chi, Fresnel integrals and dilogarithms of the
+    tower's kernels."""
     tower, out = problem.tower, []
     for i, kernel in enumerate(list(tower.kernels)):
         g = fd.generator(i)
@@ -158,20 +150,20 @@ def special(problem: Problem) -> list[Column]:
                     out += _exponential_integrals(tower, i, u, argument, slope)
             elif kernel.kind == "sin" and kernel.expr.args[0] in tower.memo:
                 out += _fresnel(tower, i)
-                out += _linear_times_circular(tower, i)
+                out += _argument_times_circular(tower, i)
                 u = kernel.expr.args[0]
                 argument = tower.memo[u]
                 slope = kernel.slope / fd.generator(i + 1)
                 names = ("Si", "Ci") if kernel.sign == 1 else ("Shi", "Chi")
                 for j, name in ((i, names[0]), (i + 1, names[1])):
                     out.append(
-                        _known(
+                        Column.of_derivative(
                             slope * fd.generator(j) / argument,
                             lambda n=name, u=u: ex.call(n, u),  # type: ignore[misc]
                         )
                     )
             elif kernel.kind == "tan":
-                out += _linear_times_circular(tower, i)
+                out += _argument_times_circular(tower, i)
             elif kernel.kind == "log":
                 out += _of_logarithm(tower, i)
         except Failure:
@@ -182,16 +174,16 @@ def special(problem: Problem) -> list[Column]:
 def _exponential_integrals(
     tower: Tower, i: int, u: Expr, argument: Quotient, slope: Quotient
 ) -> list[Column]:
-    """Ei(k u) for exponents k that occur: derivative k u' exp(k u) / (k u)."""
+    """Ei(k u) for small k, with the derivative u' exp(k u) / u."""
     out = []
     for k in (1, 2, -1, -2):
         column = slope * fd.generator(i) ** k / argument
-        out.append(_known(column, lambda k=k: ex.call("Ei", k * u)))  # type: ignore[misc]
+        out.append(Column.of_derivative(column, lambda k=k: ex.call("Ei", k * u)))  # type: ignore[misc]
     return out
 
 
 def _of_logarithm(tower: Tower, i: int) -> list[Column]:
-    """li(v) and Li2(1 - v), Li2(-a v) for a kernel log(v)."""
+    """li(v) and Li2(1 - v) for a kernel log(v)."""
     kernel = tower.kernels[i]
     v = kernel.expr.args[0]
     q = tower.memo.get(v)
@@ -199,9 +191,9 @@ def _of_logarithm(tower: Tower, i: int) -> list[Column]:
         return []
     dv = tower.derivative(q)
     log = fd.generator(i)
-    out = [_known(dv / log, lambda: ex.call("li", v))]
+    out = [Column.of_derivative(dv / log, lambda: ex.call("li", v))]
     if q.d == ONE or len(q.n) < 20:
         w = fd.Q1 - q  # dilog(w): -log(1 - w) w' / w
         if not w.is_zero:
-            out.append(_known(log * dv / w, lambda: ex.call("dilog", 1 - v)))
+            out.append(Column.of_derivative(log * dv / w, lambda: ex.call("dilog", 1 - v)))
     return out

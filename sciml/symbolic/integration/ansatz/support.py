@@ -1,8 +1,9 @@
-"""The shape of the answer: its denominator, and the monomials its numerator may hold.
+"""The form of the answer: its denominator and its support, the monomials of its numerator.
 
-A factor q**e of the integrand's denominator stays whole if q divides its own derivative (special:
-exponentials, 1 + tan**2) and loses one power if not (normal). Two supports are tried: the sparse
-closure under "one step of differentiation behind a known monomial", and a dense box of degrees.
+A factor q**e of the integrand's denominator keeps its power if q divides its own derivative (q is
+special: exponentials, 1 + tan**2) and loses one if not (q is normal). There are two kinds of
+support: a sparse one, closed under "the derivative has a monomial that is needed", and a dense one,
+all monomials within degree bounds.
 """
 
 from __future__ import annotations
@@ -20,14 +21,14 @@ Monomial = tuple[int, ...]
 
 @dataclass
 class Problem:
-    """An integrand in its tower.
+    """An integrand in its differential tower.
 
     Attributes:
         tower: the kernels.
         expr: the integrand.
         f: the integrand as a quotient, its denominator in terms of radicals.
-        factors: the denominator's factors and their exponents.
-        denominator: the answer's denominator.
+        factors: the irreducible factors of its denominator and their exponents.
+        denominator: the denominator of the answer.
     """
 
     tower: Tower
@@ -38,33 +39,33 @@ class Problem:
 
 
 def pose(tower: Tower, integrand: Expr, *, under_roots: bool = False) -> Problem:
-    """Convert the integrand and find its denominator's factors.
+    """Convert the integrand and factor its denominator.
 
-    With `under_roots`, what stands under square roots may also stand below the answer: the kernels'
-    polynomials need not hold every function without poles, such as cos(x)/sqrt(1 + sin(x)).
+    With `under_roots`, radicands become factors of the answer's denominator: not every function
+    without poles is a polynomial in the kernels, see cos(x)/sqrt(1 + sin(x)).
     """
     f = tower.convert(integrand)
-    top = tower.reduce(f.n)
-    content, raw = factor(f.d)
-    below = ONE * int(content)
-    counted: dict[str, tuple[Poly, int]] = {}
-    for q, e in raw:
+    numerator = tower.reduce(f.n)
+    content, factors_of_f = factor(f.d)
+    denominator_f = ONE * int(content)
+    by_factor: dict[str, tuple[Poly, int]] = {}
+    for q, e in factors_of_f:
         e = int(e)
         for i, kernel in enumerate(tower.kernels):
             if kernel.degree and kernel.radicand.d == ONE and kernel.kind != "imaginary":
                 if kernel.radicand.n == q or kernel.radicand.n == -q:
                     if kernel.radicand.n == -q:
-                        below = below * (-1) ** e
+                        denominator_f = denominator_f * (-1) ** e
                     q, e = GENERATORS[i], e * kernel.degree
                     break
-        below = below * q**e
-        known = counted.get(str(q))
-        counted[str(q)] = (q, e + (known[1] if known else 0))
-    factors = list(counted.values())
+        denominator_f = denominator_f * q**e
+        previous = by_factor.get(str(q))
+        by_factor[str(q)] = (q, e + (previous[1] if previous else 0))
+    factors = list(by_factor.values())
     denominator = ONE
     for q, e in factors:
         slope = tower.derivative(Quotient(q))
-        if slope.is_zero:  # a constant: part of the coefficients
+        if slope.is_zero:  # constant factors belong to the coefficients
             continue
         special = slope.n.gcd(q) in (q, -q)
         denominator = denominator * q ** (e if special else e - 1)
@@ -72,11 +73,13 @@ def pose(tower: Tower, integrand: Expr, *, under_roots: bool = False) -> Problem
         for kernel in tower.kernels:
             if kernel.kind == "radical" and kernel.radicand.d == ONE:
                 denominator = denominator * kernel.radicand.n
-    return Problem(tower, integrand, Quotient(top, below, False), factors, denominator)
+    f = Quotient(numerator, denominator_f, False)
+    return Problem(tower, integrand, f, factors, denominator)
 
 
-def closure(problem: Problem, most: int, rounds: int) -> list[Monomial] | None:
-    """Monomials mu such that terms of D(mu / V) meet monomials of f, and so on `rounds` times."""
+def sparse_support(problem: Problem, max_size: int, rounds: int) -> list[Monomial] | None:
+    """Monomials mu for which a term of D(mu / V) is a monomial of f, and, `rounds` times, those
+    needed for the new terms that these bring in; None where there are too many."""
     tower, kernels = problem.tower, problem.tower.kernels
     v = Quotient(problem.denominator)
     common = ONE
@@ -88,16 +91,16 @@ def closure(problem: Problem, most: int, rounds: int) -> list[Monomial] | None:
     common = fd.lcm(common, target.d)
     if len(common) > 60:
         return None
-    whole = Quotient(common)
-    fixed = _constant_mask(tower)
+    common_denominator = Quotient(common)
+    varying = _constant_mask(tower)
     shifts: set[Monomial] = set()
     if not slope_v.is_zero:
-        shifts |= {_masked(m, fixed) for m, _ in (whole * slope_v).n.terms()}
+        shifts |= {_masked(m, varying) for m, _ in (common_denominator * slope_v).n.terms()}
     for i, kernel in enumerate(kernels):
         if kernel.slope.is_zero:
             continue
-        for m, _ in (whole * kernel.slope).n.terms():
-            shift = list(_masked(m, fixed))
+        for m, _ in (common_denominator * kernel.slope).n.terms():
+            shift = list(_masked(m, varying))
             shift[i] -= 1
             shifts.add(tuple(shift))
     for i, kernel in enumerate(kernels):
@@ -109,38 +112,39 @@ def closure(problem: Problem, most: int, rounds: int) -> list[Monomial] | None:
                     if lower[j] >= -1:
                         shifts.add(tuple(lower))
     limits = {i: k.degree for i, k in enumerate(kernels) if k.degree}
-    known = {_masked(m, fixed) for m, _ in tower.reduce((whole * target).n).terms()}
-    front = set(known)
-    found: set[Monomial] = set()
+    target_n = tower.reduce((common_denominator * target).n)
+    reached_monomials = {_masked(m, varying) for m, _ in target_n.terms()}
+    front = set(reached_monomials)
+    support: set[Monomial] = set()
     used = len(kernels)
     for turn in range(rounds):
         new: set[Monomial] = set()
         for m in front:
             for s in shifts:
                 mu = tuple(a - b for a, b in zip(m, s, strict=True))
-                if min(mu) < 0 or mu in found:
+                if min(mu) < 0 or mu in support:
                     continue
                 if any(mu[i] >= q for i, q in limits.items()):
                     continue
                 new.add(mu)
-            if len(found) + len(new) > 3 * most:
+            if len(support) + len(new) > 3 * max_size:
                 return None
-        found |= new
-        if len(found) > most:
-            return [m[:used] for m in sorted(found - new)] if turn else None
+        support |= new
+        if len(support) > max_size:
+            return [m[:used] for m in sorted(support - new)] if turn else None
         reached: set[Monomial] = set()
         for mu in new:
             for s in shifts:
                 out = tuple(a + b for a, b in zip(mu, s, strict=True))
                 if min(out) >= 0:
                     reached.add(out)
-        front = reached - known
-        known |= reached
-    return [m[:used] for m in sorted(found)]
+        front = reached - reached_monomials
+        reached_monomials |= reached
+    return [m[:used] for m in sorted(support)]
 
 
 def _constant_mask(tower: Tower) -> tuple[int, ...]:
-    """1 for kernels that vary, 0 for constants, whose powers belong to the coefficients."""
+    """1 for kernels that vary, 0 for constant kernels, whose powers belong to the coefficients."""
     out = [1] * fd.VARIABLES
     for i in (*tower.parameters(), *tower.algebraic_constants()):
         out[i] = 0
@@ -174,21 +178,21 @@ def constant_basis(tower: Tower) -> list[Monomial]:
     return basis
 
 
-def _total(p: Poly) -> int:
+def _total_degree(p: Poly) -> int:
     return max((sum(fd.exponents(m)) for m, _ in p.terms()), default=0)
 
 
-def _pair_total(p: Poly, i: int) -> int:
+def _pair_degree(p: Poly, i: int) -> int:
     return max((int(m[i]) + int(m[i - 1]) for m, _ in p.terms()), default=0)
 
 
-def _bounds(problem: Problem, level: int) -> list[int]:
+def _degree_bounds(problem: Problem, level: int) -> list[int]:
     tower = problem.tower
-    top, below, v = problem.f.n, problem.f.d, problem.denominator
-    dn, dd, dv = fd.degrees(top), fd.degrees(below), fd.degrees(v)
-    out = []
+    numerator, denominator, v = problem.f.n, problem.f.d, problem.denominator
+    degrees_n, degrees_d, degrees_v = fd.degrees(numerator), fd.degrees(denominator), fd.degrees(v)
+    bounds = []
     for i, kernel in enumerate(tower.kernels):
-        d = dn[i] - dd[i] + dv[i]
+        d = degrees_n[i] - degrees_d[i] + degrees_v[i]
         if kernel.kind == "variable":
             d += 1
         elif kernel.kind == "root":
@@ -200,22 +204,22 @@ def _bounds(problem: Problem, level: int) -> list[int]:
         elif kernel.kind == "sin":
             d = 1
         elif kernel.kind == "cos":
-            below_total = _pair_total(below, i)
-            d = max(_pair_total(top, i) - below_total + _pair_total(v, i), 0)
-            d += 2 * (level > 0 or below_total > 0)
+            denominator_degree = _pair_degree(denominator, i)
+            d = max(_pair_degree(numerator, i) - denominator_degree + _pair_degree(v, i), 0)
+            d += 2 * (level > 0 or denominator_degree > 0)
         elif kernel.degree:
             d = kernel.degree - 1 if kernel.radicand.d == ONE else max(d + kernel.degree - 1, 0)
-        out.append(max(d, 0))
+        bounds.append(max(d, 0))
     for i in (*tower.parameters(), *tower.algebraic_constants()):
-        out[i] = 0
-    return out
+        bounds[i] = 0
+    return bounds
 
 
-def _alone(problem: Problem, indices: tuple[int, ...]) -> bool:
-    """Whether the kernels occur in no other kernel's slope and in no factor but monomials."""
+def _occurs_alone(problem: Problem, indices: tuple[int, ...]) -> bool:
+    """Whether the kernels occur in no other kernel's derivative and in monomial factors only."""
     for q, _ in problem.factors:
-        high = fd.degrees(q)
-        if len(q) > 1 and any(high[i] for i in indices):
+        degrees = fd.degrees(q)
+        if len(q) > 1 and any(degrees[i] for i in indices):
             return False
     for j, kernel in enumerate(problem.tower.kernels):
         if j not in indices:
@@ -227,45 +231,50 @@ def _alone(problem: Problem, indices: tuple[int, ...]) -> bool:
     return True
 
 
-def box(problem: Problem, level: int, most: int) -> list[Monomial] | None:
-    """All monomials within degree bounds; None where there are more than `most`."""
+def dense_support(problem: Problem, level: int, max_size: int) -> list[Monomial] | None:
+    """All monomials within degree bounds; None where there are more than `max_size`."""
     kernels = problem.tower.kernels
-    top, below, v = problem.f.n, problem.f.d, problem.denominator
-    dd, dv = fd.degrees(below), fd.degrees(v)
-    high = _bounds(problem, level)
+    numerator, denominator, v = problem.f.n, problem.f.d, problem.denominator
+    degrees_d, degrees_v = fd.degrees(denominator), fd.degrees(v)
+    bounds = _degree_bounds(problem, level)
     exact: dict[int, set[int]] = {}
     parity: dict[int, set[int]] = {}
     for i, kernel in enumerate(kernels):
-        if kernel.kind == "exp" and _alone(problem, (i,)):
-            exact[i] = {int(m[i]) - dd[i] + dv[i] for m, _ in top.terms()}
-        elif kernel.kind == "sin" and _alone(problem, (i, i + 1)):
-            shift = dv[i] + dv[i + 1] - dd[i] - dd[i + 1]
-            parity[i] = {(int(m[i]) + int(m[i + 1]) + shift) % 2 for m, _ in top.terms()}
-    total = _total(top) - _total(below) + _total(v) + level + problem.tower.root
-    total = max(total + sum(1 for k in kernels if k.degree), 0)
-    out: list[Monomial] = []
+        if kernel.kind == "exp" and _occurs_alone(problem, (i,)):
+            exact[i] = {int(m[i]) - degrees_d[i] + degrees_v[i] for m, _ in numerator.terms()}
+        elif kernel.kind == "sin" and _occurs_alone(problem, (i, i + 1)):
+            shift = degrees_v[i] + degrees_v[i + 1] - degrees_d[i] - degrees_d[i + 1]
+            parity[i] = {(int(m[i]) + int(m[i + 1]) + shift) % 2 for m, _ in numerator.terms()}
+    total = _total_degree(numerator) - _total_degree(denominator) + _total_degree(v)
+    total += level + problem.tower.root + sum(1 for k in kernels if k.degree)
+    total = max(total, 0)
+    monomials: list[Monomial] = []
 
     def extend(i: int, chosen: list[int], left: int) -> None:
-        if len(out) > most:
+        if len(monomials) > max_size:
             return
         if i == len(kernels):
-            out.append(tuple(chosen))
+            monomials.append(tuple(chosen))
             return
-        for e in range(min(high[i], left) + 1):
+        for e in range(min(bounds[i], left) + 1):
             if i in exact and e not in exact[i]:
                 continue
             if kernels[i].kind == "cos":
-                if chosen[-1] + e > high[i]:
+                if chosen[-1] + e > bounds[i]:
                     break
                 if i - 1 in parity and (chosen[-1] + e) % 2 not in parity[i - 1]:
                     continue
             extend(i + 1, [*chosen, e], left - e)
 
     extend(0, [], total)
-    return None if len(out) > most else out
+    return None if len(monomials) > max_size else monomials
 
 
 def check_size(problem: Problem) -> None:
-    """Refuse what would take too long before it is tried."""
+    """Refuse integrands that would take too long.
+
+    Raises:
+        Failure: for numerators and denominators with too many terms.
+    """
     if len(problem.f.n) > 4000 or len(problem.f.d) > 2000:
         raise Failure("the integrand is too large")

@@ -1,9 +1,10 @@
-"""Integrals of t**j / q(t) for an irreducible q of degree 3 and more whose roots have closed forms.
+"""Roots of polynomials in closed form, and the integrals of t**j / q(t) as sums over the roots.
 
-A real root r gives c log(t - r), a pair of complex roots alpha +- i beta with residues a +- i b
-gives a log((t - alpha)**2 + beta**2) - 2 b atan((t - alpha)/beta). Closed forms are known here for
-polynomials a t**(2m) + b t**m + c and a t**m + c (after shifting t), for palindromic quartics and
-for cubics.
+For an irreducible q of degree 3 or more, a real root r with residue c gives c log(t - r), a pair of
+complex roots alpha +- i beta with residues a +- i b gives
+a log((t - alpha)**2 + beta**2) - 2 b atan((t - alpha)/beta). The roots have closed forms for
+polynomials a t**(2m) + b t**m + c and a t**m + c (after a shift of t), palindromic quartics and
+cubics.
 """
 
 from __future__ import annotations
@@ -46,23 +47,23 @@ class Complex:
 
 
 Root = Complex
-"""im = 0 for a real root; of a complex pair only the root with im > 0 is listed."""
+"""im = 0 for a real root; only the root with im > 0 of a complex pair is listed."""
 
 
-def _value(e: Expr) -> float:
+def _float(e: Expr) -> float:
     from sciml.symbolic.expr.evaluate import Program
 
     return float(Program(e).complex({})[0].real)
 
 
 def _cosine(k: int, n: int) -> Expr:
-    """cos(pi k / n), exact in radicals where it is short."""
-    ratio = Fraction(k, n) % 2
-    if ratio > 1:
-        ratio = 2 - ratio
-    if ratio > Fraction(1, 2):
-        return -_cosine((1 - ratio).numerator, (1 - ratio).denominator)
-    known = {
+    """cos(pi k / n), in radicals where these are short."""
+    turn = Fraction(k, n) % 2
+    if turn > 1:
+        turn = 2 - turn
+    if turn > Fraction(1, 2):
+        return -_cosine((1 - turn).numerator, (1 - turn).denominator)
+    exact = {
         Fraction(0): ex.ONE, Fraction(1, 2): ex.ZERO, Fraction(1, 3): ex.HALF,
         Fraction(1, 4): ex.sqrt(2) / 2, Fraction(1, 6): ex.sqrt(3) / 2,
         Fraction(1, 5): (1 + ex.sqrt(5)) / 4, Fraction(2, 5): (ex.sqrt(5) - 1) / 4,
@@ -70,26 +71,26 @@ def _cosine(k: int, n: int) -> Expr:
         Fraction(1, 12): (ex.sqrt(6) + ex.sqrt(2)) / 4,
         Fraction(5, 12): (ex.sqrt(6) - ex.sqrt(2)) / 4,
     }  # fmt: skip
-    if ratio in known:
-        return known[ratio]
-    return ex.call("cos", ex.number(ratio) * ex.PI)
+    if turn in exact:
+        return exact[turn]
+    return ex.call("cos", ex.number(turn) * ex.PI)
 
 
-def _turn(k: int, n: int) -> Complex:
+def _unit_root(k: int, n: int) -> Complex:
     """exp(i pi k / n)."""
     return Complex(_cosine(k, n), _cosine(n - 2 * k, 2 * n))
 
 
 def _binomial(z: Expr, m: int) -> list[Root]:
     """The m-th roots of the real number z != 0, upper half plane and real ones."""
-    negative = _value(z) < 0
+    negative = _float(z) < 0
     size = ex.power(-z if negative else z, ex.number(Fraction(1, m)))
     out = []
     for k in range(m + 1):
         angle = 2 * k + 1 if negative else 2 * k
         if angle <= m:
-            turn = _turn(angle, m)
-            out.append(turn.scale(size))
+            unit_root = _unit_root(angle, m)
+            out.append(unit_root.scale(size))
     return out
 
 
@@ -121,7 +122,7 @@ def _trinomial(a: Fraction, b: Fraction, c: Fraction, m: int) -> list[Root] | No
     for k in range(m):
         for sign in (1, -1):
             angle = (sign * theta + 2 * k * ex.PI) / m
-            if math.sin(_value(angle)) > 1e-12:
+            if math.sin(_float(angle)) > 1e-12:
                 out.append(Complex(size * ex.call("cos", angle), size * ex.call("sin", angle)))
     return out if len(out) == m else None
 
@@ -136,11 +137,11 @@ def _cubic(coefficients: list[Fraction]) -> list[Root]:
         for sign in (1, -1):
             z = ex.number(-q / 2) + sign * root
             third = ex.number(Fraction(1, 3))
-            parts.append(ex.power(z, third) if _value(z) > 0 else -ex.power(-z, third))
+            parts.append(ex.power(z, third) if _float(z) > 0 else -ex.power(-z, third))
         u, v = parts
         re = -(u + v) / 2
         im = ex.sqrt(3) * (u - v) / 2
-        return [Complex(u + v, ex.ZERO), Complex(re, im if _value(im) > 0 else -im)]
+        return [Complex(u + v, ex.ZERO), Complex(re, im if _float(im) > 0 else -im)]
     size = 2 * ex.sqrt(ex.number(-p / 3))
     angle = ex.call("acos", ex.number(3 * q / (2 * p)) * ex.sqrt(ex.number(-3 / p))) / 3
     return [
@@ -157,15 +158,15 @@ def _palindromic(a: Fraction, b: Fraction, c: Fraction) -> list[Root] | None:
         u, v = ex.number(-b / (2 * a)), ex.sqrt(ex.number(-discriminant)) / ex.number(2 * abs(a))
         re, im = u**2 - v**2 - 4, 2 * u * v  # (t - 1/t)**2
         w = _complex_square_root(re, im)
-        turn = 1 if _value(im) >= 0 else -1
+        turn = 1 if _float(im) >= 0 else -1
         for sign in (1, -1):
             r = Complex((u + sign * w.re) / 2, (v + sign * turn * w.im) / 2)
-            out.append(r if _value(r.im) > 0 else Complex(r.re, -r.im))
+            out.append(r if _float(r.im) > 0 else Complex(r.re, -r.im))
         return out
     for sign in (1, -1):
         s = (ex.number(-b) + sign * ex.sqrt(ex.number(discriminant))) / ex.number(2 * a)
         inside = s**2 - 4
-        if _value(inside) >= 0:
+        if _float(inside) >= 0:
             root = ex.sqrt(inside)
             out += [Complex((s + root) / 2, ex.ZERO), Complex((s - root) / 2, ex.ZERO)]
         else:
@@ -174,22 +175,22 @@ def _palindromic(a: Fraction, b: Fraction, c: Fraction) -> list[Root] | None:
 
 
 def roots(coefficients: list[Fraction]) -> list[Root] | None:
-    """All real roots, and of each complex pair the upper one; None where no closed form is known.
+    """All real roots and the upper root of each complex pair; None where no closed form is known.
 
     Args:
-        coefficients: of an irreducible polynomial, lowest first.
+        coefficients: the coefficients of an irreducible polynomial, lowest first.
     """
     n = len(coefficients) - 1
     shift = -coefficients[n - 1] / (n * coefficients[n])
-    moved = _shifted(coefficients, shift)
-    found = _centred(moved)
-    if found is None and n == 4 and coefficients[0] == coefficients[4]:
+    shifted = _shifted(coefficients, shift)
+    closed = _centred(shifted)
+    if closed is None and n == 4 and coefficients[0] == coefficients[4]:
         if coefficients[1] == coefficients[3]:
-            found = _palindromic(coefficients[4], coefficients[3], coefficients[2])
+            closed = _palindromic(coefficients[4], coefficients[3], coefficients[2])
             shift = Fraction(0)
-    if found is None:
+    if closed is None:
         return None
-    return [Complex(r.re + ex.number(shift), r.im) for r in found]
+    return [Complex(r.re + ex.number(shift), r.im) for r in closed]
 
 
 def _centred(c: list[Fraction]) -> list[Root] | None:
@@ -213,30 +214,30 @@ def _shifted(c: list[Fraction], by: Fraction) -> list[Fraction]:
     return out
 
 
-def _real(z: Complex) -> bool:
-    return z.im is ex.ZERO or abs(_value(z.im)) < 1e-12
+def _is_real(z: Complex) -> bool:
+    return z.im is ex.ZERO or abs(_float(z.im)) < 1e-12
 
 
 def integrals(coefficients: list[Fraction]) -> Callable[[int, Expr], Expr] | None:
     """A function (j, t) -> integral of t**j / q(t) dt, or None.
 
-    The result is checked numerically once: the roots must annihilate q.
+    The roots of q are checked numerically once.
     """
-    found = roots(coefficients)
-    if found is None:
+    closed = roots(coefficients)
+    if closed is None:
         return None
     n = len(coefficients) - 1
-    count = sum(1 if _real(r) else 2 for r in found)
+    count = sum(1 if _is_real(r) else 2 for r in closed)
     if count != n:
         return None
-    for r in found:
-        z = complex(_value(r.re), _value(r.im))
+    for r in closed:
+        z = complex(_float(r.re), _float(r.im))
         value = sum(float(c) * z**k for k, c in enumerate(coefficients))
         scale = sum(abs(float(c)) * abs(z) ** k for k, c in enumerate(coefficients))
         if not cmath.isfinite(value) or abs(value) > 1e-9 * scale:
             return None
     slopes = []
-    for r in found:
+    for r in closed:
         value_at = Complex(ex.ZERO, ex.ZERO)
         for k in range(n, 0, -1):
             value_at = value_at * r + Complex(ex.number(k * coefficients[k]), ex.ZERO)
@@ -244,9 +245,9 @@ def integrals(coefficients: list[Fraction]) -> Callable[[int, Expr], Expr] | Non
 
     def integral(j: int, t: Expr) -> Expr:
         terms = []
-        for r, slope in zip(found, slopes, strict=True):
+        for r, slope in zip(closed, slopes, strict=True):
             c = r.power(j) * slope.inverse()
-            if _real(r):
+            if _is_real(r):
                 terms.append(c.re * ex.call("log", t - r.re))
             else:
                 terms.append(c.re * ex.call("log", (t - r.re) ** 2 + r.im**2))
