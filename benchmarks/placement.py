@@ -127,8 +127,8 @@ def annealing(shared: Path, seeds: int) -> dict[str, Any]:
                 continue
             if CHOSEN.get("seed", seed) != seed:
                 continue
-            place_design(design, budget=4000, by_moves=True, config=config)  # compiled code is read
-            placed = place_design(design, budget=budget, seed=seed, config=config)
+            place_design(design, max_moves=4000, config=config)  # compiled code is read
+            placed = place_design(design, cpu_seconds=budget, seed=seed, config=config)
             s = placed.scores
             keys = ("wirelength", "density", "congestion", "proxy", "robust_proxy", "legal")
             runs[seed] = {"seed": seed} | {k: s[k] for k in keys} | {
@@ -254,7 +254,8 @@ def cells(shared: Path, seeds: int) -> dict[str, Any]:
             aux = next(Path(scratch).rglob("*.aux"))
             target = Path(scratch) / "placed.pl"
             command = [sys.executable, "-m", "sciml", "placement", "place", str(aux), "-o",
-                       str(target), "--movable", movable, "--budget", "40", "--json"]  # fmt: skip
+                       str(target), "--movable", movable, "--cpu-seconds", "40",
+                       "--json"]  # fmt: skip
             start = resource.getrusage(resource.RUSAGE_CHILDREN)
             said = subprocess.run(command, check=True, capture_output=True, text=True).stdout
             after = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -316,8 +317,8 @@ def size(shared: Path, seeds: int) -> dict[str, Any]:
     for count in (1_000, 5_000, 20_000, 50_000, 100_000, 200_000):
         design = standard_cells(count, seed=1)
         if count == 1_000:
-            place_design(design, budget=60, movable="cells")  # compiled code is read
-        placed = place_design(design, budget=600, movable="cells")
+            place_design(design, cpu_seconds=60, movable="cells")  # compiled code is read
+        placed = place_design(design, cpu_seconds=600, movable="cells")
         rows.append({
             "cells": count, "pins": design.pins, "hpwl": placed.scores["hpwl"],
             "cpu_seconds": placed.scores["cpu_seconds"], "legal": placed.scores["legal"],

@@ -1,8 +1,8 @@
 """What learning adds to placing macros: the committed table of a run of the recipe.
 
     sciml run circuit_placement --design netlist.pb.txt.gz --held-out 1 --held-out-scale 2 \\
-        --trainings 5 --train-designs 16 --budget 12 --teacher 1.5 --imitation-epochs 8 \\
-        --updates 14 --adapt 6 --pretrain.steps 120 --out RUN
+        --trainings 5 --train-designs 16 --cpu-seconds 12 --teacher-cpu-seconds 1.5 \\
+        --imitation-epochs 8 --updates 14 --adapt 6 --pretrain.steps 120 --out RUN
     python benchmarks/placement_learning.py RUN
 
 The design is the clustered Ariane133 with the canvas and grid of its .plc. Writes
@@ -25,9 +25,10 @@ from sciml.report import markdown
 
 RESULTS = Path(__file__).parent / "results/placement_learning"
 SETTINGS = (
-    "held_out", "held_out_scale", "trainings", "train_designs", "scale", "budget", "teacher",
-    "imitation_epochs", "updates", "rollout", "environments", "adapt",
+    "held_out", "held_out_scale", "trainings", "train_designs", "scale", "cpu_seconds",
+    "teacher_cpu_seconds", "imitation_epochs", "updates", "rollout", "environments", "adapt",
 )  # fmt: skip
+FORMERLY = {"budget": "cpu_seconds", "teacher": "teacher_cpu_seconds"}
 FEW = (
     " The spread is that of the search: so few trainings, so short, say what these weights are "
     "worth and not what longer learning could be."
@@ -47,7 +48,7 @@ def command(config: dict[str, Any]) -> str:
 def training(run: Path) -> dict[str, dict[str, float]]:
     """What each policy learned with: CPU-seconds, and the first and last loss and return."""
     rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-    found: dict[str, dict[str, float]] = {}
+    policies: dict[str, dict[str, float]] = {}
     for name in dict.fromkeys(row["network"] for row in rows if "network" in row):
         mine = [row for row in rows if row.get("network") == name]
         taught = [row["imitation"] for row in mine if "imitation" in row]
@@ -55,15 +56,16 @@ def training(run: Path) -> dict[str, dict[str, float]]:
         last = max((row["update"] for row in updates), default=0)
         early = [row["return"] for row in updates if row["update"] <= last // 3]
         late = [row["return"] for row in updates if row["update"] > last - last // 3]
-        found[name] = {
-            "CPU-seconds a training": sum(row["cpu_seconds"] for row in mine) / max(len(taught), 1),
+        policies[name] = {
+            "CPU-seconds per training": sum(row["cpu_seconds"] for row in mine)
+            / max(len(taught), 1),
             "imitation loss, first epoch": float(np.mean([losses[0] for losses in taught])),
             "imitation loss, last epoch": float(np.mean([losses[-1] for losses in taught])),
         }
         if early and late:
-            found[name] |= {"return, first third": float(np.mean(early)),
+            policies[name] |= {"return, first third": float(np.mean(early)),
                             "return, last third": float(np.mean(late))}  # fmt: skip
-    return found
+    return policies
 
 
 def main() -> None:
@@ -72,19 +74,20 @@ def main() -> None:
     )
     parser.add_argument("run", type=Path, help="the folder that the recipe wrote")
     run = parser.parse_args().run
-    found = json.loads((run / "results.json").read_text())
-    config = yaml.safe_load((run / "config.yaml").read_text())
+    results = json.loads((run / "results.json").read_text())
+    settings = yaml.safe_load((run / "config.yaml").read_text())
+    config = {FORMERLY.get(key, key): value for key, value in settings.items()}
     learned = training(run)
     out = {
         "date": str(date.today()), "device": processor(), "threads": 1,
         "command": command(config), "seeds": config["seeds"],
-        "training": learned, **found,
+        "training": learned, **results,
     }  # fmt: skip
     RESULTS.with_suffix(".json").write_text(json.dumps(out, indent=1) + "\n")
     text = [
         "# Does learning help to place macros?",
         "",
-        f"{config['budget']:g} CPU-seconds a run, {len(config['seeds'])} seeds, "
+        f"{config['cpu_seconds']:g} CPU-seconds per run, {len(config['seeds'])} seeds, "
         f"{config['trainings']} independent training(s) (designs, teachers and weights of their "
         "own); no design below was seen in training. Lower proxy is better; the proxy is not "
         "timing. Proxies are mean +- standard deviation over seeds; gains are of the pretrained "
@@ -96,7 +99,7 @@ def main() -> None:
         "python benchmarks/placement_learning.py RUN",
         "```",
     ]
-    for name, design in found["designs"].items():
+    for name, design in results["designs"].items():
         text += ["", f"## {name}", "", design["what"], "", f"**{design['verdict']}**", ""]
         text += [markdown.of_records(design["table"], ".4g")]
         rows = [

@@ -45,9 +45,11 @@ RENAMED = {
         "folding_run": "batch",
         "folds": "contacts.topologies",
         "generate": "contacts.synthetic_families",
+        "io.search": "io.homology_search",
         "prediction": "alphafold.prediction",
         "predictor": "alphafold.predictor",
         "question": "downstream",
+        "search": "io.homology_search",
         "training": "alphafold.training",
     },
     "symbolic": {

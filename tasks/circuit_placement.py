@@ -45,10 +45,11 @@ from sciml.placement.formats.io import read_design, write_design
 from sciml.placement.generate import netlist, randomised
 from sciml.placement.learning.env import EnvConfig, PlacementEnv
 from sciml.placement.learning.imitation import imitate
+from sciml.placement.learning.macro_search import search_macros
 from sciml.placement.learning.policy import GridPolicy, Player, PolicyConfig, shifted
 from sciml.placement.learning.pretraining import corpus
-from sciml.placement.learning.tree_search import search_macros
 from sciml.placement.legality import check
+from sciml.renamed import Formerly
 from sciml.report import Page, literal
 from sciml.report.statistics import mean_and_spread, paired
 from sciml.rl.curl import CURL, CURLConfig
@@ -73,11 +74,11 @@ class Config:
     """Size of those designs, in the same unit."""
     trainings: Annotated[int, Range(min=1, max=100)] = 1
     """Independent trainings; the k-th seed is measured with the policies of training k, in turn."""
-    budget: Annotated[float, Range(min=0.05)] = 20.0
+    cpu_seconds: Annotated[float, Range(min=0.05), Formerly("budget")] = 20.0
     """CPU-seconds of every method on every held-out design."""
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
     """One run of every method a seed."""
-    teacher: Annotated[float, Range(min=0.01)] = 2.0
+    teacher_cpu_seconds: Annotated[float, Range(min=0.01), Formerly("teacher")] = 2.0
     """CPU-seconds of annealing for each placement to imitate."""
     imitation_epochs: Annotated[int, Range(min=0)] = 12
     """Passes over the imitated placements."""
@@ -115,9 +116,9 @@ TINY: dict[str, Any] = {
     "train_designs": 3,
     "scale": 0.2,
     "held_out_scale": 0.2,
-    "budget": 0.3,
+    "cpu_seconds": 0.3,
     "seeds": (0, 1),
-    "teacher": 0.1,
+    "teacher_cpu_seconds": 0.1,
     "imitation_epochs": 2,
     "updates": 1,
     "adapt": 1,
@@ -141,10 +142,10 @@ def main(config: Config, out: Path) -> None:
     trained = [train_policies(config, k, out, log) for k in range(config.trainings)]
     trained[0]["pretrained"].save(out / "policy.safetensors")
 
-    for run in methods(replace(config, budget=0.05), trained[0]).values():
+    for run in methods(replace(config, cpu_seconds=0.05), trained[0]).values():
         run(synthetic(1000 * config.seed, config.scale), 0)  # compiled code is read before timing
     runs = kept.Rows(out / "runs.jsonl")
-    rows = runs.found = [r for r in runs.found if kept.whole(out, r.get("files", {}))]
+    rows = runs.rows = [r for r in runs.rows if kept.intact(out, r.get("files", {}))]
     best: dict[str, Any] = {}
     for design in tests:
         for k, seed in enumerate(config.seeds):
@@ -260,7 +261,9 @@ def taught_by(config: Config, design: Design, seed: int, out: Path) -> Design:
 
     def make(path: Path) -> None:
         start = zero_start(design, seed)
-        write_places(path, Annealer(start, seed=seed, total=config.teacher).run().result())
+        write_places(
+            path, Annealer(start, seed=seed, cpu_seconds=config.teacher_cpu_seconds).run().result()
+        )
 
     return kept.once(out / f"teacher_{seed}.npz", partial(read_places, design=design), make)
 
@@ -321,17 +324,19 @@ def methods(config: Config, policies: dict[str, GridPolicy]) -> dict[str, Method
     def anneal(design: Design, seed: int) -> tuple[Design, list[dict[str, float]]]:
         clock = time.process_time()
         start = zero_start(design, seed)
-        left = max(config.budget - (time.process_time() - clock), 0.05)
+        left = max(config.cpu_seconds - (time.process_time() - clock), 0.05)
         annealer = Annealer(start, AnnealingConfig(), seed, left)
         return annealer.run().result(), annealer.history
 
     def search(design: Design, seed: int) -> tuple[Design, list[dict[str, float]]]:
-        found = search_macros(design, config.budget, seed, config=config.env)
+        found = search_macros(design, config.cpu_seconds, seed, config=config.env)
         return found.design, found.history
 
     def guided(policy: GridPolicy) -> Method:
         def run(design: Design, seed: int) -> tuple[Design, list[dict[str, float]]]:
-            found = search_macros(design, config.budget, seed, policy=policy, config=config.env)
+            found = search_macros(
+                design, config.cpu_seconds, seed, policy=policy, config=config.env
+            )
             return found.design, found.history
 
         return run
@@ -437,7 +442,7 @@ def report(
         page.text(f"**{verdict(rows, design.name, config.trainings)}**")
         page.table(
             summary(rows, design.name),
-            caption=f"{config.budget:g} CPU-seconds a run, {len(config.seeds)} seeds, "
+            caption=f"{config.cpu_seconds:g} CPU-seconds a run, {len(config.seeds)} seeds, "
             f"{config.trainings} independent trainings; mean +- standard deviation. Training time "
             "is not in it. First proxy: of what annealing started from, or after its first stage.",
         )
@@ -483,7 +488,7 @@ def spread(histories: list[list[dict[str, float]]]) -> tuple[np.ndarray, ...]:
 
 def film(config: Config, design: Design, out: Path) -> None:
     """An animation of one annealing run."""
-    annealer = Annealer(zero_start(design, 0), seed=0, total=min(config.budget, 5.0))
+    annealer = Annealer(zero_start(design, 0), seed=0, cpu_seconds=min(config.cpu_seconds, 5.0))
     frames: list[Design] = []
     chain = annealer.chains[0]
     annealer.run(lambda _: frames.append(chain.evaluator.store(chain.state)))

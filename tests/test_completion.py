@@ -47,5 +47,5 @@ def test_options(bash):
     assert complete(bash, "run", "jet_tagging", "--finetune.st") == [
         "--finetune.steps", "--finetune.strategy"
     ]  # fmt: skip
-    assert complete(bash, "placement", "place", "--bud") == ["--budget"]
+    assert complete(bash, "placement", "place", "--cpu") == ["--cpu-seconds"]
     assert complete(bash, "nothing", "here", "--") == []

@@ -21,7 +21,7 @@ import sciml.moved as moved
         ("sciml.symbolic.ode_api", "sciml.symbolic.ode.api"),
         ("sciml.jets.io", "sciml.jets.data.io"),
         ("sciml.placement.lefdef", "sciml.placement.formats.lefdef"),
-        ("sciml.placement.search", "sciml.placement.learning.tree_search"),
+        ("sciml.placement.search", "sciml.placement.learning.macro_search"),
         ("sciml.jets.readers.root", "sciml.jets.data.readers.root"),
         ("sciml.jets.weaver_config", "sciml.jets.weaver.config"),
     ],

@@ -56,7 +56,7 @@ def test_formulas(shared, tmp_path, capsys):
 def test_circuits(shared, tmp_path, capsys):
     folder = shared / "data" / "placement" / "ariane133-ng45"
     files = (folder / "netlist.pb.txt.gz", folder / "initial.plc", tmp_path / "placed.plc")
-    assert run("placement place FILE --plc FILE -o FILE --budget 2s --json", *files) == 0
+    assert run("placement place FILE --plc FILE -o FILE --cpu-seconds 2s --json", *files) == 0
     found = json.loads(capsys.readouterr().out.strip().splitlines()[-1])
     assert found["legal"] and found["proxy"] < 2
     assert run("placement check FILE --plc FILE", files[0], files[2]) == 0
@@ -68,7 +68,7 @@ def test_circuits(shared, tmp_path, capsys):
         "jets tag FILE -o FILE.root",
         "protein contacts FILE -o FILE.tsv",
         "symbolic solve-file FILE -o FILE.jsonl",
-        "placement place FILE -o FILE.plc --budget 1s",
+        "placement place FILE -o FILE.plc --cpu-seconds 1s",
     ],
 )
 def test_a_file_of_another_kind(command, tmp_path, capsys):

@@ -2,7 +2,7 @@
 
 >>> from sciml.placement import read_design, proxy_cost, place
 >>> design = read_design("netlist.pb.txt.gz", plc="initial.plc")
->>> placed = place(design, budget=60, seed=0)
+>>> placed = place(design, cpu_seconds=60, seed=0)
 >>> proxy_cost(placed.design).proxy
 """
 
@@ -11,18 +11,23 @@ from __future__ import annotations
 from sciml.exports import lazy
 
 _EXPORTS = {
+    "Annealer": "classical.annealing",
+    "AnnealingConfig": "classical.annealing",
     "Design": "design",
-    "read_design": "formats.io",
-    "write_design": "formats.io",
-    "convert": "formats.io",
-    "proxy_cost": "cost.proxy",
+    "EnvConfig": "learning.env",
     "Evaluator": "cost.proxy",
+    "GridPolicy": "learning.policy",
     "Incremental": "cost.incremental",
+    "Placed": "placer",
     "PlacementEnv": "learning.env",
-    "place": "placer",
-    "score": "placer",
     "check": "legality",
+    "convert": "formats.io",
     "hpwl": "cost.wirelength",
+    "place": "placer",
+    "proxy_cost": "cost.proxy",
+    "read_design": "formats.io",
+    "score": "placer",
+    "write_design": "formats.io",
 }
 
 __all__ = sorted(_EXPORTS)

@@ -18,6 +18,7 @@ from sciml.errors import InputError
 from sciml.paths import keep_apart
 from sciml.placement.design import Canvas, Design, Grid, check_sizes
 from sciml.placement.tokens import LARGEST, too_large
+from sciml.renamed import renamed
 
 Files = tuple[Path, ...]
 
@@ -34,32 +35,32 @@ def _read(
     from sciml.placement.formats.io import read_design
 
     with _warnings_as_lines():
-        found = read_design(design, plc=plc, pl=pl, lef=lef, rows=rows)
+        netlist = read_design(design, plc=plc, pl=pl, lef=lef, rows=rows)
     if canvas is not None:
         if not all(math.isfinite(v) and v > 0 for v in canvas):
             raise InputError(f"--canvas must be two numbers > 0, got {canvas[0]} {canvas[1]}")
         if max(canvas) > LARGEST:
             raise too_large("--canvas", f"{max(canvas):g}", None)
-        origin = found.canvas
-        found = replace(
-            found,
+        origin = netlist.canvas
+        netlist = replace(
+            netlist,
             canvas=Canvas(origin.x0, origin.y0, origin.x0 + canvas[0], origin.y0 + canvas[1]),
             canvas_from="given",
         )
-        check_sizes(found, design)
-    elif found.canvas_from == "derived":
+        check_sizes(netlist, design)
+    elif netlist.canvas_from == "derived":
         print(
-            f"{design}: no .plc states the canvas; {found.canvas.width:g} x "
-            f"{found.canvas.height:g} was derived from the nodes. Do not compare this proxy with "
+            f"{design}: no .plc states the canvas; {netlist.canvas.width:g} x "
+            f"{netlist.canvas.height:g} was derived from the nodes. Do not compare this proxy with "
             "one on the .plc's canvas (give --plc or --canvas).",
             file=sys.stderr,
         )
     if grid is not None:
         if min(grid) < 1 or grid[0] * grid[1] > 1 << 22:
             raise InputError(f"--grid must be two numbers >= 1, got {grid[0]} {grid[1]}")
-        new: Grid = replace(found.grid, columns=grid[0], rows=grid[1])
-        found = replace(found, grid=new)
-    return found
+        new: Grid = replace(netlist.grid, columns=grid[0], rows=grid[1])
+        netlist = replace(netlist, grid=new)
+    return netlist
 
 
 def _show(values: dict[str, Any], json: bool) -> None:
@@ -80,6 +81,7 @@ def score(
     rows: Path | None = None,
     canvas: tuple[float, float] | None = None,
     grid: tuple[int, int] | None = None,
+    steiner: bool = False,
     json: bool = False,
 ) -> None:
     """Score a placement: wire length, density, congestion, proxy, overlap, legality.
@@ -92,11 +94,13 @@ def score(
         rows: A .def whose rows and die a .pb.txt gets.
         canvas: Width and height, where the files state none.
         grid: Columns and rows of the proxy's grid, where the files state none.
+        steiner: Also the length of rectilinear Steiner trees (RSMT), at most 1.5 times the least.
         json: Print one JSON object.
     """
     from sciml.placement.placer import score as score_design
 
-    _show(score_design(_read(design, plc, pl, lef, canvas, grid, rows)), json)
+    netlist = _read(design, plc, pl, lef, canvas, grid, rows)
+    _show(score_design(netlist, steiner=steiner), json)
 
 
 def check(
@@ -138,17 +142,19 @@ def check(
     return 0 if verdict.legal else 1
 
 
+@renamed(output="out", budget="cpu_seconds")
 def place(
     design: tyro.conf.Positional[Path],
-    output: Annotated[Path, tyro.conf.arg(aliases=["-o"])],
+    out: Annotated[Path, tyro.conf.arg(aliases=["-o"])],
     plc: Path | None = None,
     pl: Path | None = None,
     lef: Files = (),
     rows: Path | None = None,
-    budget: str = "60s",
+    cpu_seconds: str | None = None,
+    max_moves: int | None = None,
     seed: int = 0,
     start: Literal["file", "zero"] = "zero",
-    method: Literal["auto", "sa", "search", "policy"] = "auto",
+    method: Literal["auto", "sa", "search", "policy", "electrostatic"] = "auto",
     policy: str | None = None,
     movable: Literal["macros", "cells", "all"] = "macros",
     chains: int = 1,
@@ -162,21 +168,23 @@ def place(
     """Place a design within a budget. Ctrl-C ends early and writes the best legal result.
 
     Exit code 1 if what was to be moved breaks a rule in the end; the file is written all the same.
-    A DEF comes out as it was but for places: its LEF files fit, give them with --lef.
+    A DEF comes out as it was but for coordinates: its LEF files fit, give them with --lef.
 
     Args:
         design: A .aux, .pb.txt, .def or a folder with one of them.
-        output: A file (.plc, .pl, .aux, .pb.txt or .def) or a folder for the result.
-        plc: Circuit Training placement: canvas, grid and fixed places.
+        out: A file (.plc, .pl, .aux, .pb.txt or .def) or a folder for the result.
+        plc: Circuit Training placement: canvas, grid and fixed nodes.
         pl: Bookshelf placement to start from.
         lef: Libraries of a .def.
         rows: A .def whose rows and die a .pb.txt gets.
-        budget: CPU time of the search: 60, 60s, 5m.
+        cpu_seconds: CPU time of the search, 60, 60s or 5m (default 60).
+        max_moves: Moves of the search instead of time; the result then depends on the seed alone.
         seed: Seed of every random choice.
-        start: Forget the given places (zero) or start from them (file).
-        method: Annealing (sa), search on the wire mask, a trained policy, or choose (auto).
-        policy: For --method policy: a policy.safetensors that `sciml run circuit_placement` wrote.
-        movable: What may move: macros, standard cells, or all.
+        start: Forget the coordinates of the files (zero) or start from them (file).
+        method: Annealing (sa), search on the wire mask, a trained policy, electrostatic placement
+            of standard cells, or choose (auto).
+        policy: For --method policy, a policy.safetensors that `sciml run circuit_placement` wrote.
+        movable: What may move, macros, standard cells, or all.
         chains: Annealing chains that share the budget.
         workers: Threads for the chains.
         centred: Hard macros only at centres of grid cells.
@@ -191,20 +199,22 @@ def place(
 
     if chains < 1 or workers < 1:
         raise InputError("--chains and --workers must be at least 1")
-    found = _read(design, plc, pl, lef, canvas, grid, rows)
-    target = _target(found, design, output)
+    annealing = AnnealingConfig(chains=chains, workers=workers, centred=centred)
+    netlist = _read(design, plc, pl, lef, canvas, grid, rows)
+    target = _target(netlist, design, out)
     keep_apart(target, design, plc, pl, rows, policy, *lef)
     state = target.parent / f".{target.name}.search.npz"
     with locked_file(target):
         placed = place_design(
-            found,
-            budget=_seconds(budget),
+            netlist,
+            cpu_seconds=None if cpu_seconds is None else _seconds(cpu_seconds),
+            max_moves=max_moves,
             seed=seed,
             start=start,
             method=method,
             policy=policy,
             movable=movable,
-            config=AnnealingConfig(chains=chains, workers=workers, centred=centred),
+            config=None if annealing == AnnealingConfig() else annealing,
             state=state,
             resume=resume,
             report=None if json else _progress,
@@ -218,7 +228,7 @@ def place(
     elif not placed.scores["legal"]:
         from sciml.placement.legality import check as check_design
 
-        problems = check_design(placed.design, found).problems
+        problems = check_design(placed.design, netlist).problems
         print(f"not legal is what was not to be moved: {_first(problems)}", file=sys.stderr)
     if json:
         print(json_module.dumps(placed.scores))
@@ -259,9 +269,10 @@ def convert(
         print(f"wrote {path}")
 
 
+@renamed(output="out")
 def draw(
     design: tyro.conf.Positional[Path],
-    output: Annotated[Path, tyro.conf.arg(aliases=["-o"])],
+    out: Annotated[Path, tyro.conf.arg(aliases=["-o"])],
     plc: Path | None = None,
     pl: Path | None = None,
     lef: Files = (),
@@ -273,7 +284,7 @@ def draw(
 
     Args:
         design: A .aux, .pb.txt, .def or a folder with one of them.
-        output: The picture: .png, .svg or .html.
+        out: The picture, .png, .svg or .html.
         plc: Circuit Training placement.
         pl: Bookshelf placement.
         lef: Libraries of a .def.
@@ -283,25 +294,24 @@ def draw(
     """
     from sciml.placement.draw import draw_file
 
-    keep_apart(output, design, plc, pl, rows, *lef)
-    draw_file(_read(design, plc, pl, lef, canvas, grid, rows), output)
-    print(f"wrote {output}")
+    keep_apart(out, design, plc, pl, rows, *lef)
+    draw_file(_read(design, plc, pl, lef, canvas, grid, rows), out)
+    print(f"wrote {out}")
 
 
-def _target(design: Design, source: Path, output: Path) -> Path:
+def _target(design: Design, source: Path, out: Path) -> Path:
     """The file to write for an output that may be a folder."""
-    name = output.name.lower()
-    known = (".plc", ".pl", ".aux", ".pb.txt", ".def", ".gz")
-    if name.endswith(known):
-        return output
-    if output.suffix and not output.is_dir():
-        raise InputError(f"unknown kind of output {output.suffix!r}", where=output,
+    name = out.name.lower()
+    if name.endswith((".plc", ".pl", ".aux", ".pb.txt", ".def", ".gz")):
+        return out
+    if out.suffix and not out.is_dir():
+        raise InputError(f"unknown kind of output {out.suffix!r}", where=out,
                          hint="Use .plc, .pl, .aux, .pb.txt, .def or a folder")  # fmt: skip
     if design.plc_index is not None:
-        return output / f"{design.name}.plc"
+        return out / f"{design.name}.plc"
     if ".def" in source.name.lower():
-        return output / f"{design.name}.def"
-    return output / f"{design.name}.pl"
+        return out / f"{design.name}.def"
+    return out / f"{design.name}.pl"
 
 
 def _write(design: Design, to: Path) -> list[Path]:
@@ -314,11 +324,11 @@ def _write(design: Design, to: Path) -> list[Path]:
 
 @contextmanager
 def _warnings_as_lines(prefix: str = "") -> Iterator[None]:
-    """What is warned of in here is a line on stderr each."""
-    with warnings.catch_warnings(record=True) as said:
+    """One line on stderr for each warning."""
+    with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         yield
-    for warning in said:
+    for warning in caught:
         print(f"{prefix}{warning.message}", file=sys.stderr)
 
 
@@ -330,7 +340,7 @@ def _seconds(text: str) -> float:
     except ValueError:
         value = math.nan
     if not 0 < value < 1e7:
-        raise InputError(f"--budget must be a time such as 60, 60s or 5m, got {text!r}")
+        raise InputError(f"--cpu-seconds must be a time such as 60, 60s or 5m, got {text!r}")
     return value
 
 

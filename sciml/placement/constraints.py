@@ -149,7 +149,7 @@ class Constraints:
         return out
 
 
-def settled(design: Design, nodes: np.ndarray) -> Design:
+def mark_placed(design: Design, nodes: np.ndarray) -> Design:
     """The design with these nodes (a mask or indices) no longer marked as unplaced."""
     rules = design.constraints
     if rules is None or not rules.unplaced.any():

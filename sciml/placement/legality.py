@@ -86,7 +86,7 @@ class Verdict:
         self.problems.append(line)
         self.nodes.append(nodes)
 
-    def among(self, chosen: np.ndarray, but: np.ndarray) -> list[str]:
+    def involving(self, chosen: np.ndarray, but: np.ndarray) -> list[str]:
         """The problems that a `chosen` node has a part in and no node of `but` (masks)."""
         return [
             line

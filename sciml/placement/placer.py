@@ -2,30 +2,34 @@
 
 from __future__ import annotations
 
-import time
+import functools
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar, get_args
 
 import numpy as np
 
-from sciml.errors import InputError
+from sciml.errors import InputError, unknown
 from sciml.placement.classical.annealing import Annealer, AnnealingConfig, zero_start
 from sciml.placement.classical.legalise import legalise_macros
 from sciml.placement.classical.macro_limits import on_grid
-from sciml.placement.constraints import HARD, Blockages, settled
+from sciml.placement.constraints import HARD, Blockages, mark_placed
 from sciml.placement.cost.proxy import proxy_cost
-from sciml.placement.cost.wirelength import hpwl
+from sciml.placement.cost.wirelength import hpwl, net_steiner
 from sciml.placement.design import CELL, Design
 from sciml.placement.legality import check
+from sciml.placement.saved_search import SavedSearch, digest
+from sciml.renamed import renamed
 
-Method = Literal["auto", "sa", "search", "policy"]
+Method = Literal["auto", "sa", "search", "policy", "electrostatic"]
 Movable = Literal["macros", "cells", "all"]
 Start = Literal["file", "zero"]
+Report = Callable[[dict[str, float]], None]
 
 
-@dataclass
+@dataclass(frozen=True)
 class Placed:
     """A finished (or stopped) search."""
 
@@ -34,65 +38,102 @@ class Placed:
     history: list[dict[str, float]] = field(default_factory=list)
     stopped: bool = False
     violations: list[str] = field(default_factory=list)
-    """What is not legal of what was to be moved, but for what may move in a later call (cells are
-    no obstacle to macros); `scores["legal"]` is about everything."""
+    """Rules that nodes which were to be moved break, without those that a later call may mend
+    (cells are no obstacle to macros); `scores["legal"]` is about everything."""
 
 
-def score(design: Design, reference: Design | None = None) -> dict[str, Any]:
+def score(
+    design: Design, reference: Design | None = None, *, steiner: bool = False
+) -> dict[str, Any]:
     """hpwl, the proxy and its terms, overlap area and legality of a design as placed.
 
-    `reference` says where fixed nodes belong. Terms that are undefined (a pin outside the
-    canvas) are None. The robust proxy counts blockage by area; see `cost`.
+    Terms that are undefined (a pin outside the canvas) are None. The robust proxy counts blockage
+    by area; see `cost`.
+
+    Args:
+        reference: says where fixed nodes belong.
+        steiner: also the total length of rectilinear Steiner trees [design units].
     """
     verdict = check(design, reference)
-    cost = proxy_cost(design).as_dict()
-    values = {"hpwl": hpwl(design), **cost, "overlap_area": verdict.overlap_area}
+    values = {"hpwl": hpwl(design)}
+    if steiner:
+        values["steiner_length"] = float(net_steiner(design).sum())
+    values |= {**proxy_cost(design).as_dict(), "overlap_area": verdict.overlap_area}
     shown: dict[str, Any] = {k: float(v) if np.isfinite(v) else None for k, v in values.items()}
     return {**shown, "legal": verdict.legal, "canvas": design.canvas_from}
 
 
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def _with_by_moves(function: Function) -> Function:
+    """`budget=N, by_moves=True` of version 0.1 is `max_moves=N`."""
+
+    @functools.wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        if "by_moves" in kwargs:
+            warnings.warn(
+                "`by_moves` of place is now `max_moves`", DeprecationWarning, stacklevel=2
+            )
+            if kwargs.pop("by_moves"):
+                budget = kwargs.pop("budget", kwargs.pop("cpu_seconds", 60))
+                kwargs["max_moves"] = int(np.ceil(budget))
+        return function(*args, **kwargs)
+
+    return call  # type: ignore[return-value]
+
+
+@_with_by_moves
+@renamed(budget="cpu_seconds")
 def place(
     design: Design,
     *,
-    budget: float = 60.0,
+    cpu_seconds: float | None = None,
+    max_moves: int | None = None,
     seed: int = 0,
     start: Start = "zero",
     method: Method = "auto",
     movable: Movable = "macros",
     config: AnnealingConfig | None = None,
     policy: str | Path | None = None,
-    by_moves: bool = False,
     state: str | Path | None = None,
     resume: bool = True,
-    report: Callable[[dict[str, float]], None] | None = None,
+    report: Report | None = None,
 ) -> Placed:
-    """Find a good legal placement within a budget of CPU-seconds.
+    """Find a good legal placement within a budget.
 
     Args:
         design: the netlist; fixed nodes stay where they are.
-        budget: CPU-seconds of search (moves, if `by_moves`).
+        cpu_seconds: CPU time of the search [s]; 60 if there is no `max_moves`.
+        max_moves: moves of the search instead of time: the outcome then depends on nothing but the
+            seed. Not for "electrostatic".
         seed: of every random choice.
-        start: "zero" forgets the places of all movable nodes, "file" starts from them.
-        method: "sa" anneals the proxy; "search" is the greedy, beam and evolutionary search on
-            the wire mask; "policy" lets a trained network propose; "auto" anneals macros and
-            places cells electrostatically.
+        start: "zero" forgets the coordinates of all movable nodes, "file" starts from them ("sa"
+            and "electrostatic").
+        method: "sa" anneals the proxy of macros; "search" is the greedy, beam and evolutionary
+            search on the wire mask, then annealing; "policy" lets a trained network propose what is
+            annealed; "electrostatic" is global placement of standard cells (and macros), legalised
+            and improved; "auto" is "electrostatic" where standard cells move, else "sa".
         movable: "macros" (hard and soft), "cells" (standard cells only) or "all".
-        config: of the annealing.
-        policy: for method "policy": a file that `GridPolicy.save` wrote.
-        state: a file to save the search to after every stage and to resume it from.
-        report: called with a dictionary of progress after every stage.
+        config: of the annealing ("sa" only).
+        policy: for method "policy" and no other: a file that `GridPolicy.save` wrote.
+        state: a file (.npz) to save the search to, with any method.
+        resume: go on with the search that `state` holds, if it does.
+        report: called with a dictionary of progress now and then.
 
     Rules of the files (`constraints`) are kept. Cells that do not move are no obstacle to macros,
     unless the file fixes them.
 
     Raises:
-        InputError: no legal start exists, the design has nothing to move, or a rule cannot be kept.
+        InputError: an unknown name, an argument that the method cannot honour, no legal start, a
+            design without anything to move, or a rule that cannot be kept.
     """
-    began = time.process_time()
+    for kind, value, names in (
+        ("method", method, Method), ("movable", movable, Movable), ("start", start, Start),
+    ):  # fmt: skip
+        if value not in get_args(names):
+            raise unknown(f"`{kind}`", str(value), get_args(names))
     original = design
-    if movable not in ("macros", "cells", "all"):
-        raise InputError(f"movable must be macros, cells or all, got {movable!r}")
-    has_cells = bool(((design.kind == CELL) & ~design.fixed).any())
     if movable == "macros":
         design = _with_fixed_cells(design)
         design = replace(design, fixed=design.fixed | (design.kind == CELL))
@@ -100,63 +141,122 @@ def place(
         design = replace(design, fixed=design.fixed | (design.kind != CELL))
     if bool(design.fixed.all()):
         raise InputError("nothing is movable in this design", where=design.source)
+    cells_move = bool(((design.kind == CELL) & ~design.fixed).any())
+    if method == "auto":
+        method = "electrostatic" if cells_move else "sa"
+    _refuse_arguments(
+        method, cells_move, cpu_seconds=cpu_seconds, max_moves=max_moves, config=config,
+        policy=policy, start=None if start == "zero" else start,
+    )  # fmt: skip
+    if method in ("search", "policy"):
+        _refuse_rules(design, method)
+    budget = 60.0 if cpu_seconds is None else cpu_seconds
+    saved = SavedSearch(state, {
+        "method": method, "seed": seed, "cpu_seconds": budget, "max_moves": max_moves,
+        "netlist": digest(design), "start": start,
+    }, resume)  # fmt: skip
 
-    evaluations, history, stopped = 0, [], False
-    found: Any
-    if has_cells and movable != "macros":
+    result: Any
+    if method == "electrostatic":
         from sciml.placement.classical.standard_cells import place_cells
 
-        found = place_cells(design, budget=budget, seed=seed, start=start, report=report)
-        result, history, stopped = found.design, found.history, found.stopped
-        evaluations = found.evaluations
-    elif method in ("search", "policy"):
-        from sciml.placement.learning.tree_search import search_macros
+        result = place_cells(design, budget, seed, start, report, saved)
+    elif method == "sa":
+        result = _anneal(design, config, seed, start, budget, max_moves, report, saved)
+    else:
+        from sciml.placement.learning.macro_search import search_macros
 
-        _refuse_rules(design, method)
-        chosen: Any = None
+        network: Any = None
         if method == "policy":
             from sciml.placement.learning.policy import GridPolicy
 
-            if policy is None:
-                raise InputError("method policy needs a trained policy; none comes with sciml",
-                                 hint="Give --policy FILE, the policy.safetensors of `sciml run "
-                                      "circuit_placement`, or use --method sa")  # fmt: skip
-            chosen = GridPolicy.from_pretrained(policy)
-        found = search_macros(design, budget, seed, policy=chosen, report=report)
-        result, history, stopped = found.design, found.history, found.stopped
-        evaluations = found.evaluations
-    else:
-        config = config or AnnealingConfig()
-        if start == "zero":
-            starts = [zero_start(design, seed * 1009 + k) for k in range(config.chains)]
-        else:
-            starts = [legalise_macros(design)] * config.chains
-        annealer = Annealer(starts[0], config, seed, budget, by_moves, starts)
-        if resume and state is not None and Path(state).exists():
-            annealer.resume(state)
-
-        def after_stage(row: dict[str, float]) -> None:
-            if state is not None:
-                annealer.save(state)
-            if report is not None:
-                report(row)
-
-        best = annealer.run(after_stage)
-        stopped = annealer.stage < config.stages and not annealer.idle
-        result, history, evaluations = best.result(), annealer.history, annealer.moves
-    result = replace(result, fixed=original.fixed, constraints=original.constraints)
-    result = settled(result, ~design.fixed)
-    if not (has_cells and movable != "macros"):
-        snapped = on_grid(result)
-        if len(check(snapped).problems) <= len(check(result).problems):
-            result = snapped  # else sizes or distances are no whole steps of the grid
-    scores = score(result, original)
-    scores |= {"cpu_seconds": time.process_time() - began, "evaluations": evaluations}
+            assert policy is not None
+            network = GridPolicy.from_pretrained(policy, device="cpu")
+        result = search_macros(
+            design, budget, seed, network, report, max_moves=max_moves, saved=saved
+        )
+    placed = replace(result.design, fixed=original.fixed, constraints=original.constraints)
+    placed = mark_placed(placed, ~design.fixed)
+    if method != "electrostatic":
+        snapped = on_grid(placed)
+        if len(check(snapped).problems) <= len(check(placed).problems):
+            placed = snapped  # else sizes or distances are no multiples of the grid
+    scores = score(placed, original)
+    scores |= {"cpu_seconds": saved.cpu_seconds, "evaluations": result.evaluations}
     violations = []
     if not scores["legal"]:
         later = design.fixed & ~original.fixed
-        violations = check(result, original).among(~design.fixed, later)
-    return Placed(result, scores, history, stopped, violations)
+        violations = check(placed, original).involving(~design.fixed, later)
+    return Placed(placed, scores, result.history, result.stopped, violations)
+
+
+@dataclass(frozen=True)
+class _Annealed:
+    """What annealing found, in the words of the other methods."""
+
+    design: Design
+    evaluations: int
+    stopped: bool
+    history: list[dict[str, float]]
+
+
+def _anneal(
+    design: Design, config: AnnealingConfig | None, seed: int, start: Start, cpu_seconds: float,
+    max_moves: int | None, report: Report | None, saved: SavedSearch,
+) -> _Annealed:  # fmt: skip
+    config = config or AnnealingConfig()
+    if start == "zero":
+        starts = [zero_start(design, seed * 1009 + k) for k in range(config.chains)]
+    else:
+        starts = [legalise_macros(design)] * config.chains
+    annealer = Annealer(starts[0], config, seed, cpu_seconds, max_moves, starts)
+    if earlier := saved.load():
+        annealer.restore(earlier, saved.path)
+
+    def after_stage(row: dict[str, float]) -> None:
+        saved.save(annealer.state())
+        if report is not None:
+            report(row)
+
+    best = annealer.run(after_stage)
+    stopped = annealer.stage < config.stages and not annealer.idle
+    return _Annealed(best.result(), annealer.moves, stopped, annealer.history)
+
+
+HONOURED = {
+    "sa": {"cpu_seconds", "max_moves", "config", "start"},
+    "search": {"cpu_seconds", "max_moves"},
+    "policy": {"cpu_seconds", "max_moves", "policy"},
+    "electrostatic": {"cpu_seconds", "start"},
+}
+"""method -> the arguments that not every method takes and this one does."""
+DETAILS = {"config": " (chains, workers, centred)"}
+
+
+def _refuse_arguments(method: str, cells_move: bool, **arguments: Any) -> None:
+    """Refuse what the method cannot honour; None: not given."""
+    if cells_move != (method == "electrostatic"):
+        moving = "standard cells" if cells_move else "only macros"
+        other = "electrostatic" if cells_move else "sa"
+        raise InputError(
+            f'method "{method}" does not fit: {moving} move here', hint=f"Use {other} or auto"
+        )
+    for name, value in arguments.items():
+        if value is not None and name not in HONOURED[method]:
+            takers = [m for m in HONOURED if name in HONOURED[m]]
+            raise InputError(
+                f'method "{method}" cannot honour `{name}`{DETAILS.get(name, "")}',
+                hint=f"Leave it out, or use method {' or '.join(takers)}",
+            )
+    if arguments["cpu_seconds"] is not None and arguments["max_moves"] is not None:
+        raise InputError("`cpu_seconds` and `max_moves` are both budgets: give one of them")
+    for name in ("cpu_seconds", "max_moves"):
+        if arguments[name] is not None and not arguments[name] > 0:
+            raise InputError(f"`{name}` must be > 0, got {arguments[name]}")
+    if method == "policy" and arguments["policy"] is None:
+        raise InputError("method policy needs a trained policy; none comes with sciml",
+                         hint="Give --policy FILE, the policy.safetensors of `sciml run "
+                              "circuit_placement`, or use --method sa")  # fmt: skip
 
 
 def _with_fixed_cells(design: Design) -> Design:
@@ -180,7 +280,7 @@ def _refuse_rules(design: Design, method: str) -> None:
     rules = design.constraints
     if rules is None:
         return
-    found = [rule for rule in rules.named() if rule != "SYMMETRY"]  # macros start as N
-    if found:
-        raise InputError(f"--method {method} does not yet honour {', '.join(found)}",
+    broken = [rule for rule in rules.named() if rule != "SYMMETRY"]  # macros start as N
+    if broken:
+        raise InputError(f"--method {method} does not yet honour {', '.join(broken)}",
                          where=design.source, hint="Use --method sa")  # fmt: skip

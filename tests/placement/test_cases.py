@@ -21,7 +21,7 @@ def cases(shared):
 def test_rules_of_where_things_stand_are_kept(name, movable, cases):
     design = read_design(cases / f"{name}.def")
     assert not check(design).legal  # all on a heap
-    result = place(design, budget=0.5, movable=movable, seed=1)
+    result = place(design, cpu_seconds=0.5, movable=movable, seed=1)
     placed = result.design
     assert result.scores["legal"] and check(placed, design).legal
     width, height = placed.size()

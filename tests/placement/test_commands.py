@@ -26,8 +26,8 @@ def run(capsys, *words):
 
 def test_place_score_check_convert_draw(files, tmp_path, capsys):
     out = tmp_path / "placed.plc"
-    code, said = run(capsys, "place", files / "n.pb.txt", "-o", out, "--budget", "0.3s", "--seed",
-                     1, "--json")  # fmt: skip
+    code, said = run(capsys, "place", files / "n.pb.txt", "-o", out, "--cpu-seconds", "0.3s",
+                     "--seed", 1, "--json")  # fmt: skip
     assert code == 0
     placed = json.loads(said.out)
     assert {*KEYS, "cpu_seconds", "evaluations"} <= set(placed) and placed["legal"] is True
@@ -53,7 +53,10 @@ def test_place_score_check_convert_draw(files, tmp_path, capsys):
 @pytest.mark.parametrize(
     "words, message",
     [
-        (("place", "n.pb.txt", "-o", "x.plc", "--budget", "soon"), "--budget must be a time"),
+        (
+            ("place", "n.pb.txt", "-o", "x.plc", "--cpu-seconds", "soon"),
+            "--cpu-seconds must be a time",
+        ),
         (("place", "n.pb.txt", "-o", "x.docx"), "unknown kind of output"),
         (("place", "n.pb.txt", "-o", "x.plc", "--movable", "cells"), "nothing is movable"),
         (("draw", "n.pb.txt", "-o", "x.bmp"), "a picture ends in"),
@@ -77,18 +80,54 @@ def test_interrupt_writes_the_best_and_resume_finishes(files, tmp_path, capsys, 
 
     def stop(self, progress):
         original(self, progress)
-        if self.stage == 5:
-            self.save(tmp_path / ".p.plc.search.npz")
+        if self.stage == 5:  # the state is that of the fourth stage
             raise KeyboardInterrupt
 
     monkeypatch.setattr(annealing.Annealer, "_record", stop)
-    code, said = run(capsys, "place", files / "n.pb.txt", "-o", out, "--budget", 0.3)
+    code, said = run(capsys, "place", files / "n.pb.txt", "-o", out, "--cpu-seconds", 0.3)
     assert code == 0 and "--resume goes on" in said.out and out.exists()
     assert run(capsys, "check", files / "n.pb.txt", "--plc", out)[0] == 0
     monkeypatch.setattr(annealing.Annealer, "_record", original)
-    code, said = run(capsys, "place", files / "n.pb.txt", "-o", out, "--budget", 0.3, "--resume")
+    code, said = run(
+        capsys, "place", files / "n.pb.txt", "-o", out, "--cpu-seconds", 0.3, "--resume"
+    )
     assert code == 0 and "stopped early" not in said.out
     assert not (tmp_path / ".p.plc.search.npz").exists()
+
+
+def test_old_options_work_with_a_note(files, tmp_path, capsys):
+    out = tmp_path / "old.plc"
+    words = ("place", files / "n.pb.txt", "--output", out, "--budget", "0.05s", "--json")
+    code, said = run(capsys, *words)
+    assert code == 0 and out.exists() and json.loads(said.out)["legal"] is True
+    assert said.err.splitlines()[:2] == [
+        "sciml: note: --output is now --out", "sciml: note: --budget is now --cpu-seconds"
+    ]  # fmt: skip
+    code, said = run(capsys, "draw", files / "n.pb.txt", "--output", tmp_path / "old.svg")
+    assert code == 0 and "--output is now --out" in said.err
+
+
+def test_steiner_lengths_are_scored_on_demand(files, capsys):
+    code, said = run(capsys, "score", files / "n.pb.txt", "--steiner", "--json")
+    scores = json.loads(said.out)
+    assert code == 0 and scores["hpwl"] <= scores["steiner_length"] <= 1.5 * scores["hpwl"]
+    assert "steiner_length" not in json.loads(run(capsys, "score", files / "n.pb.txt",
+                                                  "--json")[1].out)  # fmt: skip
+
+
+def test_options_that_a_method_cannot_honour_are_refused(files, tmp_path, capsys):
+    for words, message in (
+        (
+            ("--method", "search", "--chains", 2),
+            "cannot honour `config` (chains, workers, centred)",
+        ),
+        (("--method", "search", "--start", "file"), "cannot honour `start`"),
+        (("--policy", "p.safetensors"), 'method "sa" cannot honour `policy`'),
+        (("--method", "electrostatic"), "only macros move here"),
+        (("--cpu-seconds", 1, "--max-moves", 10), "give one of them"),
+    ):
+        code, said = run(capsys, "place", files / "n.pb.txt", "-o", tmp_path / "o.plc", *words)
+        assert code == 2 and message in said.err and not (tmp_path / "o.plc").exists()
 
 
 def test_a_derived_canvas_is_said_once_and_in_the_json(files, tmp_path, capsys):
@@ -135,7 +174,7 @@ def test_a_flat_netlist_gets_its_rows_from_a_floorplan(tmp_path, capsys):
     netlist_file, rows, out = (tmp_path / n for n in ("n.pb.txt", "f.def", "out/o.plc"))
     netlist_file.write_text(flat())
     rows.write_text(FLOORPLAN)
-    words = ("place", netlist_file, "-o", out, "--movable", "cells", "--budget", 0.5)
+    words = ("place", netlist_file, "-o", out, "--movable", "cells", "--cpu-seconds", 0.5)
     code, said = run(capsys, *words)
     assert code == 2 and "Give --rows FLOORPLAN.def" in said.err.splitlines()[-1]
     code, said = run(capsys, *words, "--rows", rows, "--json")

@@ -80,7 +80,7 @@ def placed_or_refused(seed: int, folder, budget: float = 0.1) -> str:
     before = [[(t.x, t.y, t.turn) for t in case.things if t.fixed]]
     cells = any(not t.block and not t.fixed for t in case.things)
     try:
-        result = place(design, budget=budget, movable="all" if cells else "macros", seed=seed)
+        result = place(design, cpu_seconds=budget, movable="all" if cells else "macros", seed=seed)
     except InputError as error:
         assert "\n" not in str(error)
         return "refused"
@@ -157,7 +157,7 @@ def test_symmetry_says_how_a_block_may_be_turned(symmetry, allowed, folder):
     assert legal == allowed.split()
     blocks = [f"m{k} RAM + PLACED ( 0 0 ) S" for k in range(4)]
     nets = "NETS 0 ;\nEND NETS"
-    placed = place(design_of(folder, blocks, nets, line), budget=3000, by_moves=True)
+    placed = place(design_of(folder, blocks, nets, line), max_moves=3000)
     assert placed.scores["legal"]
     assert {TURNS[o] for o in placed.design.orientation} <= set(allowed.split())
 
@@ -203,7 +203,7 @@ END GROUPS"""
     assert strangers == [f"{c!r} is no member of the FENCE region 'f' that it is in"
                          for c in ("c", "d")]  # fmt: skip
     assert verdict.notes == ["'c' is outside its GUIDE region 'g'"]
-    placed = place(design, budget=1, movable="cells").design
+    placed = place(design, cpu_seconds=1, movable="cells").design
     assert check(placed).legal
     inside = (placed.y < 8) & (placed.x < 4) | (placed.y < 4) & (placed.x < 8)
     assert inside.tolist() == [True, True, True, False, False, True]
@@ -224,7 +224,7 @@ def test_a_partial_blockage_is_filled_no_more_than_it_says(folder):
         + " ".join(f"( {line.split()[0]} A )" for line in cells + more)
         + " ;\nEND NETS"
     )
-    placed = place(design_of(folder, cells + more, nets), budget=1, movable="cells")
+    placed = place(design_of(folder, cells + more, nets), cpu_seconds=1, movable="cells")
     assert placed.scores["legal"]
     assert 0.8 * (placed.design.y[: len(cells + more)] < 8).sum() <= 0.25 * 320
 
@@ -233,7 +233,7 @@ def test_what_is_fixed_outside_is_named_and_never_legal(folder):
     blocks = ["m0 RAM + FIXED ( 38000 0 ) N", "m1 RAM + PLACED ( -5000 0 ) N"]
     design = design_of(folder, blocks)
     assert check(design).problems == ["'m0' is outside the die (fixed)", "'m1' is outside the die"]
-    placed = place(design, budget=2000, by_moves=True)
+    placed = place(design, max_moves=2000)
     assert placed.scores["legal"] is False
     assert check(placed.design).problems == ["'m0' is outside the die (fixed)"]
 
@@ -299,9 +299,9 @@ def test_what_is_unplaced_is_not_legal_until_it_is_placed(folder):
     write_design(design, folder / "again" / "b.def")
     again = read_design(folder / "again" / "b.def", lef=[folder / "a.lef"])
     assert check(again).unplaced == 3
-    macros = place(design, budget=500, by_moves=True)
+    macros = place(design, max_moves=500)
     assert check(macros.design).unplaced == 2 and not macros.scores["legal"]
-    cells = place(macros.design, budget=1, movable="cells", start="file")
+    cells = place(macros.design, cpu_seconds=1, movable="cells", start="file")
     assert cells.scores["legal"]
 
 

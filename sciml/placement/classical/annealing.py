@@ -10,19 +10,17 @@ of the best half between stages (Aldous and Vazirani 1994).
 
 from __future__ import annotations
 
+import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated, Any
-from zipfile import BadZipFile
 
 import numpy as np
 
 from sciml.config import Range
 from sciml.errors import InputError
-from sciml.paths import atomic_write
 from sciml.placement.classical.annealing_kernel import SHIFT, SOFT_SHIFT, anneal, seed_state, uphill
 from sciml.placement.classical.legalise import spread_macros
 from sciml.placement.classical.macro_limits import limits_of
@@ -174,8 +172,10 @@ class Annealer:
     Args:
         design: places are taken from it; hard macros should be legal (`spread_macros`).
         seed: of every random choice.
-        total: the whole budget: CPU-seconds over all chains, or moves if `by_moves`
-            (then the outcome depends on nothing but the seed).
+        cpu_seconds: budget over all chains.
+        max_moves: budget in moves over all chains instead; the outcome then depends on nothing
+            but the seed.
+        starts: one placement per chain instead of `design`.
     """
 
     def __init__(
@@ -183,12 +183,13 @@ class Annealer:
         design: Design,
         config: AnnealingConfig | None = None,
         seed: int = 0,
-        total: float = 60.0,
-        by_moves: bool = False,
+        cpu_seconds: float = 60.0,
+        max_moves: int | None = None,
         starts: list[Design] | None = None,
     ) -> None:
         self.config = config or AnnealingConfig()
-        self.total, self.by_moves, self.seed = total, by_moves, seed
+        self.by_moves = max_moves is not None
+        self.budget, self.seed = cpu_seconds if max_moves is None else float(max_moves), seed
         starts = starts or [design] * self.config.chains
         self.chains = [Chain(start, self.config, [seed, k]) for k, start in enumerate(starts)]
         self.stage, self.spent = 0, 0.0
@@ -213,7 +214,7 @@ class Annealer:
         return self.scale * c.hot * (c.cold / c.hot) ** progress if c.hot > 0 else 0.0
 
     def _run_chain(self, chain: Chain, begin: float, end: float, until: Callable[[], bool]) -> None:
-        share = (end - begin) * self.total / len(self.chains)
+        share = (end - begin) * self.budget / len(self.chains)
         clock = time.thread_time()
         done = 0.0
         while done < share and not until():
@@ -291,11 +292,12 @@ class Annealer:
             if self.stage % 3 == 0:
                 loser.adopt(winner)
 
-    def save(self, path: str | Path) -> None:
-        """Write everything that `resume` needs (numpy arrays only)."""
+    def state(self) -> dict[str, np.ndarray]:
+        """All that `restore` needs to go on from the end of the last stage."""
         arrays: dict[str, Any] = {
-            "meta": np.array([self.stage, self.total, self.scale, self.seed, self.by_moves]),
-            "columns": np.array(len(self.chains)),
+            "meta": [self.stage, self.budget, self.scale, self.seed, self.by_moves],
+            "columns": len(self.chains),
+            "history": json.dumps(self.history),
         }
         for k, chain in enumerate(self.chains):
             s = chain.state
@@ -304,25 +306,22 @@ class Annealer:
                 f"x{k}": s.x, f"y{k}": s.y, f"t{k}": s.turned, f"r{k}": chain.random,
                 f"w{k}": chain.window, f"a{k}": chain.accepted, f"l{k}": s.level,
                 f"bx{k}": x, f"by{k}": y, f"bt{k}": turned,
-                f"n{k}": np.array([chain.moves, chain.seconds, chain.best]),
+                f"n{k}": [chain.moves, chain.seconds, chain.best],
             }  # fmt: skip
-        with atomic_write(path) as part, open(part, "wb") as stream:
-            np.savez(stream, **arrays)
+        return {key: np.array(value) for key, value in arrays.items()}
 
-    def resume(self, path: str | Path) -> None:
-        """Take up a saved run of the same design.
+    def restore(self, arrays: Mapping[str, np.ndarray], where: object = None) -> None:
+        """Take up the `state` of a run of the same design.
 
         Raises:
-            InputError: the file belongs to another design, seed or budget, or is damaged.
+            InputError: it belongs to another design, seed or budget, or is damaged.
         """
         try:
-            with np.load(path, allow_pickle=False) as data:
-                arrays = {key: data[key] for key in data.files}
-            stage, total, scale, seed, by_moves = arrays["meta"]
+            stage, budget, scale, seed, by_moves = arrays["meta"]
             if int(arrays["columns"]) != len(self.chains) or seed != self.seed:
-                raise InputError("was saved with another seed or number of chains", where=path)
-            if total != self.total or bool(by_moves) != self.by_moves:
-                raise InputError("was saved with another budget", where=path)
+                raise InputError("was saved with another seed or number of chains", where=where)
+            if budget != self.budget or bool(by_moves) != self.by_moves:
+                raise InputError("was saved with another budget", where=where)
             for k, chain in enumerate(self.chains):
                 s = chain.state
                 s.x[:], s.y[:], s.turned[:] = arrays[f"x{k}"], arrays[f"y{k}"], arrays[f"t{k}"]
@@ -334,10 +333,12 @@ class Annealer:
                 moves, chain.seconds, chain.best = (float(v) for v in arrays[f"n{k}"])
                 chain.moves = int(moves)
             self.stage, self.scale = int(stage), float(scale)
-        except (OSError, EOFError, KeyError, ValueError, BadZipFile) as error:
+            if "history" in arrays:
+                self.history = json.loads(str(arrays["history"]))
+        except (KeyError, TypeError, ValueError) as error:
             if isinstance(error, InputError):
                 raise
-            raise InputError(f"cannot be resumed from: {error}", where=path) from None
+            raise InputError(f"cannot be resumed from: {error}", where=where) from None
 
 
 def zero_start(design: Design, seed: int) -> Design:

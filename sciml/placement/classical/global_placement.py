@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
 from typing import Annotated, Any
 
 import numpy as np
@@ -193,6 +193,47 @@ class Field:
         return scipy.fft.idct(out, type=2, axis=1 - axis, overwrite_x=True)
 
 
+@dataclass(frozen=True)
+class Descent:
+    """Nesterov's method between two steps; coordinates [2, nodes and fillers; bins]."""
+
+    u: np.ndarray
+    """Major solution."""
+    v: np.ndarray
+    """Reference solution."""
+    last_v: np.ndarray | None = None
+    last_gradient: np.ndarray | None = None
+    a: float = 1.0
+    weight: Any = None
+    """Of the density (single precision); None: not yet set."""
+    length: float | None = None
+    """Half-perimeter at the last step [bins]."""
+    best: np.ndarray = field(default_factory=lambda: np.empty(0))
+    """The solution of least overflow."""
+    best_overflow: float = np.inf
+    haste: float = 1.0
+    """How much faster than usual the density gains weight."""
+    step: int = 0
+    spent: float = 0.0
+    """CPU-seconds."""
+    overflow: float = 1.0
+    finished: bool = False
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """As arrays by name, for a file."""
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        return {name: np.array(v) for name, v in values.items() if v is not None}
+
+    @classmethod
+    def of(cls, arrays: Mapping[str, np.ndarray]) -> Descent:
+        """The inverse of `arrays`; names of others are ignored."""
+        own: dict[str, Any] = {f.name: arrays[f.name] for f in fields(cls) if f.name in arrays}
+        for name, value in own.items():
+            if value.ndim == 0:  # the weight's precision is part of the state
+                own[name] = value[()] if value.dtype == np.float32 else value.item()
+        return cls(**own)
+
+
 class GlobalPlacer:
     """Global placement of one design; `run` returns centres of all nodes.
 
@@ -268,7 +309,7 @@ class GlobalPlacer:
             from sciml.placement.classical.global_tensors import TensorForces
 
             self.forces = TensorForces(self, c.device)
-        self.history: list[dict[str, float]] = []
+        self.descent: Descent | None = None
 
     def _keep_out(self, fixed: np.ndarray) -> None:
         """Halos, blockages and what is off the die are full, PARTIAL blockages in part."""
@@ -376,67 +417,72 @@ class GlobalPlacer:
     def run(
         self, seconds: float = np.inf, report: Callable[[dict[str, float]], None] | None = None
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Place within `seconds` of CPU time; returns centres x, y of all nodes."""
-        c, began = self.config, time.process_time()
-        n = self.count
-        haste = 1.0
-        x, y = self._inside(self.x, self.y)
-        u = np.stack([x, y])  # major solution
-        v = u.copy()  # reference solution
-        a = 1.0
-        weight = None
-        previous: tuple[np.ndarray, np.ndarray] | None = None
-        last_length = None
-        best = (np.inf, u.copy())
-        for k in range(c.iterations):
-            over, crowd = self.crowd(v[0], v[1])
+        """Place within `seconds` of CPU time; returns centres x, y of all nodes.
+
+        After an interruption, or `restore`, it goes on from the last whole step.
+        """
+        c, n = self.config, self.count
+        if self.descent is None:
+            u = np.stack(self._inside(self.x, self.y))
+            self.descent = Descent(u, u.copy(), best=u.copy())
+        d = self.descent
+        began = time.process_time() - d.spent
+        for k in range(d.step, c.iterations if not d.finished else 0):
+            over, crowd = self.crowd(d.v[0], d.v[1])
             gamma = 0.5 * 8.0 * 10 ** (20 / 9 * min(over, 1.0) - 11 / 9)
-            length, pull = self.wire(v[0], v[1], max(gamma, 0.05))
+            length, pull = self.wire(d.v[0], d.v[1], max(gamma, 0.05))
+            weight, haste = d.weight, d.haste
             if weight is None:
                 weight = (
                     c.first_weight * np.abs(pull).sum() / max(np.abs(crowd[:, :n]).sum(), 1e-12)
                 )
             gradient = weight * crowd
             gradient[:, :n] += pull
-            pins = np.zeros(u.shape[1], np.float32)
+            pins = np.zeros(d.u.shape[1], np.float32)
             pins[:n] = self.pins_of
             gradient /= np.maximum(pins + np.float32(weight) * self.mass, 1.0)
-            if previous is None:
+            if d.last_gradient is None:
                 step = 0.1 / max(float(np.abs(gradient).max()), 1e-12)
             else:  # inverse of the estimated Lipschitz constant
-                moved = float(np.linalg.norm(v - previous[0]))
-                changed = float(np.linalg.norm(gradient - previous[1]))
+                moved = float(np.linalg.norm(d.v - d.last_v))
+                changed = float(np.linalg.norm(gradient - d.last_gradient))
                 step = moved / max(changed, 1e-12)
-            following = np.stack(self._inside(*(v - np.float32(step) * gradient)))
-            b = (1 + math.sqrt(4 * a * a + 1)) / 2
-            previous = (v, gradient)
-            v = np.stack(self._inside(*(following + np.float32((a - 1) / b) * (following - u))))
-            u, a = following, b
-            self.x, self.y = u  # what Ctrl-C leaves
-            if last_length is not None:
-                change = (length - last_length) / (haste * c.calm * max(length, 1e-9))
+            u = np.stack(self._inside(*(d.v - np.float32(step) * gradient)))
+            a = (1 + math.sqrt(4 * d.a * d.a + 1)) / 2
+            v = np.stack(self._inside(*(u + np.float32((d.a - 1) / a) * (u - d.u))))
+            if d.length is not None:
+                change = (length - d.length) / (haste * c.calm * max(length, 1e-9))
                 mu = 1.05 if change < 0 else max(1.05 ** (1 - change), 0.95)
                 weight = min(weight * min(mu, 1.05) ** haste, HEAVIEST)
-            last_length = length
-            if over < best[0] or k < 20:
-                best = (over, u.copy())
-            self.history.append({"overflow": over, "length": float(length), "step": k})
+            finished = over < c.overflow and k > 20
+            best, best_overflow = d.best, d.best_overflow
+            if over < best_overflow or k < 20 or finished:
+                best, best_overflow = u.copy(), over
+            spent = time.process_time() - began
+            if k == 10:  # fewer steps than usual can be afforded: the density gains faster
+                haste = float(np.clip(USUAL_STEPS * spent / (k + 1) / seconds, 1.0, 4.0))
+            # All at once, so that Ctrl-C leaves a whole step.
+            d = self.descent = Descent(
+                u, v, d.v, gradient, a, weight, length, best, best_overflow, haste, k + 1, spent,
+                over, finished,
+            )  # fmt: skip
             if report is not None and k % 50 == 0:
                 report({"progress": min(1.0, (1 - over) ** 2), "overflow": over,
                         "hpwl": float(length) * self.bw})  # fmt: skip
-            if over < c.overflow and k > 20:
-                best = (over, u.copy())
+            if finished or spent > seconds:
                 break
-            spent = time.process_time() - began
-            if spent > seconds:
-                break
-            if k == 10:  # fewer steps than usual can be afforded: the density gains faster
-                haste = float(np.clip(USUAL_STEPS * spent / (k + 1) / seconds, 1.0, 4.0))
-        u = best[1]
-        out_x, out_y = self.design.x.copy(), self.design.y.copy()
-        out_x[self.movable] = self.design.canvas.x0 + u[0, :n] * self.bw
-        out_y[self.movable] = self.design.canvas.y0 + u[1, :n] * self.bh
-        return out_x, out_y
+        return self.centres(d.best)
+
+    def now(self) -> np.ndarray:
+        """The major solution after the last whole step."""
+        return np.stack([self.x, self.y]) if self.descent is None else self.descent.u
+
+    def centres(self, u: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """x, y of all nodes [design units], those that move at u [2, nodes and fillers; bins]."""
+        x, y = self.design.x.copy(), self.design.y.copy()
+        x[self.movable] = self.design.canvas.x0 + u[0, : self.count] * self.bw
+        y[self.movable] = self.design.canvas.y0 + u[1, : self.count] * self.bh
+        return x, y
 
     def _inside(self, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         return np.clip(x, self.low_x, self.high_x), np.clip(y, self.low_y, self.high_y)

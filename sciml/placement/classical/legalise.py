@@ -14,7 +14,7 @@ from numba import njit
 
 from sciml.errors import InputError
 from sciml.placement.classical.macro_limits import GAP, limits_of
-from sciml.placement.constraints import settled, turned_halo
+from sciml.placement.constraints import mark_placed, turned_halo
 from sciml.placement.design import MACRO, Design
 
 
@@ -166,7 +166,7 @@ def legalise_macros(design: Design, raster: int = 96) -> Design:
             placed.append(np.array([[px, py, width[i], height[i]]]))
             halos.append(around[i : i + 1])
         if failed < 0:
-            return settled(design.at(x, y), movable)
+            return mark_placed(design.at(x, y), movable)
         design = design.at(*_shelves(design, movable, width, height))
     raise InputError(
         f"no free place for macro {design.names[failed]!r} "

@@ -17,7 +17,7 @@ from numba import njit
 
 from sciml.errors import InputError
 from sciml.placement.classical.stretches import Group, groups, stretches, suits
-from sciml.placement.constraints import settled
+from sciml.placement.constraints import mark_placed
 from sciml.placement.design import CELL, Design
 
 _FAST: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy"}
@@ -181,7 +181,7 @@ def legalise_cells(design: Design) -> Design:
         # Cells of later groups are not there yet; those of earlier ones stay.
         placed = _legalise_group(placed, group, left)
         left = left & ~members
-    return settled(placed, movable)
+    return mark_placed(placed, movable)
 
 
 def _legalise_group(design: Design, group: Group, absent: np.ndarray) -> Design:

@@ -6,14 +6,15 @@ are placed anew around them.
 
 from __future__ import annotations
 
-import time
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
 from sciml.placement.classical.detailed import improve_cells
-from sciml.placement.classical.global_placement import GlobalConfig, GlobalPlacer
+from sciml.placement.classical.global_placement import Descent, GlobalConfig, GlobalPlacer
 from sciml.placement.classical.legalise import legalise_macros, stands_free
 from sciml.placement.classical.macro_limits import on_grid
 from sciml.placement.classical.rows import legalise_cells
@@ -21,6 +22,7 @@ from sciml.placement.classical.stretches import groups
 from sciml.placement.constraints import keep_out
 from sciml.placement.cost.wirelength import hpwl
 from sciml.placement.design import MACRO, SOFT, Design
+from sciml.placement.saved_search import SavedSearch
 
 ROUGH = GlobalConfig(bins=128, target=0.85, overflow=0.03, calm=0.03)
 """Where macros go: coarse bins, and white space between them so that little is left to legalise."""
@@ -28,7 +30,7 @@ AROUND = GlobalConfig(first_weight=0.1)
 """Cells anew around the legal macros, from where they were: the density begins strong."""
 
 
-@dataclass
+@dataclass(frozen=True)
 class CellPlacement:
     """A legal placement and how it came about."""
 
@@ -40,10 +42,11 @@ class CellPlacement:
 
 def place_cells(
     design: Design,
-    budget: float = 60.0,
+    cpu_seconds: float = 60.0,
     seed: int = 0,
     start: str = "zero",
     report: Callable[[dict[str, float]], None] | None = None,
+    saved: SavedSearch | None = None,
 ) -> CellPlacement:
     """Place the movable cells (and macros) of a design with rows within a budget of CPU-seconds.
 
@@ -54,49 +57,74 @@ def place_cells(
     """
     groups(design)  # says what cannot be placed before anything is
     keep_out(design, ~design.fixed)
-    began = time.process_time()
+    saved = saved or SavedSearch(None, {})
+    earlier = saved.load()
     macros = bool(((design.kind <= SOFT) & ~design.fixed).any())
     history: list[dict[str, float]] = []
-    evaluations, stopped = 0, False
+    evaluations, first, stopped = 0, 0, False
     rounds = [("zero" if start == "zero" else "file", 0.3 if macros else 0.55)]
     if macros:
         rounds.append(("file", 0.6))
     placed = design
-    for k, (begin, until) in enumerate(rounds):
+    if earlier:
+        placed = design.at(earlier["x"], earlier["y"], earlier["turned"])
+        first, evaluations = int(earlier["round"]), int(earlier["evaluations"])
+        history = json.loads(str(earlier["history"]))
+        if first and macros:
+            placed = _with_fixed_macros(placed)
+
+    def state(number: int, descent: Descent | None = None) -> dict[str, Any]:
+        return {
+            "round": number, "evaluations": evaluations, "history": json.dumps(history),
+            "x": placed.x, "y": placed.y, "turned": placed.orientation,
+            **(descent.arrays() if descent is not None else {}),
+        }  # fmt: skip
+
+    for k, (begin, until) in list(enumerate(rounds))[first:]:
         last = k == len(rounds) - 1
         config = ROUGH if not last else AROUND if macros else GlobalConfig()
         placer = GlobalPlacer(placed, config, seed, begin)
-        left = max(until * budget - (time.process_time() - began), 1.0)
+        if k == first and "u" in earlier:
+            placer.descent = Descent.of(earlier)
+        spent = placer.descent.spent if placer.descent is not None else 0.0
+        left = max(until * cpu_seconds - saved.cpu_seconds + spent, 1.0)
+
+        def after(row: dict[str, float], k: int = k, placer: GlobalPlacer = placer) -> None:
+            saved.offer(lambda: state(k, placer.descent))
+            if report is not None:
+                report(row)
+
         try:
-            x, y = placer.run(left, report)
+            x, y = placer.run(left, after)
         except KeyboardInterrupt:
             stopped = True
-            n = placer.count
-            x, y = placed.x.copy(), placed.y.copy()
-            x[placer.movable] = design.canvas.x0 + placer.x[:n] * placer.bw
-            y[placer.movable] = design.canvas.y0 + placer.y[:n] * placer.bh
+            saved.save(state(k, placer.descent))
+            x, y = placer.centres(placer.now())
         placed = placed.at(x, y)
-        evaluations += len(placer.history)
+        descent = placer.descent
+        evaluations += descent.step if descent is not None else 0
         history.append({
-            "cpu_seconds": time.process_time() - began, "hpwl": hpwl(placed),
-            "overflow": placer.history[-1]["overflow"] if placer.history else 1.0,
+            "cpu_seconds": saved.cpu_seconds, "hpwl": hpwl(placed),
+            "overflow": descent.overflow if descent is not None else 1.0,
         })  # fmt: skip
         if not last:
-            placed = _snap_macros(on_grid(legalise_macros(placed)))
-            fixed = placed.fixed | (placed.kind == MACRO) | (placed.kind == SOFT)
-            placed = replace(placed, fixed=fixed)
+            placed = _with_fixed_macros(_snap_macros(on_grid(legalise_macros(placed))))
         if stopped:
             break
+        saved.save(state(k + 1))
     legal = legalise_cells(placed)
-    history.append({"cpu_seconds": time.process_time() - began, "hpwl": hpwl(legal)})
+    history.append({"cpu_seconds": saved.cpu_seconds, "hpwl": hpwl(legal)})
     if not stopped:
-        left = max(budget - (time.process_time() - began), 0.5)
         try:
-            legal = improve_cells(legal, left)
+            legal = improve_cells(legal, max(cpu_seconds - saved.cpu_seconds, 0.5))
         except KeyboardInterrupt:
             stopped = True
-    history.append({"cpu_seconds": time.process_time() - began, "hpwl": hpwl(legal)})
+    history.append({"cpu_seconds": saved.cpu_seconds, "hpwl": hpwl(legal)})
     return CellPlacement(replace(legal, fixed=design.fixed), evaluations, stopped, history)
+
+
+def _with_fixed_macros(design: Design) -> Design:
+    return replace(design, fixed=design.fixed | (design.kind == MACRO) | (design.kind == SOFT))
 
 
 def _snap_macros(design: Design) -> Design:

@@ -1,4 +1,4 @@
-"""The proxy cost and wire length: whole, move by move, and in batches."""
+"""The proxy cost and wire length: whole, and move by move."""
 
 from sciml.moved import former
 

@@ -151,17 +151,11 @@ def _steiner_all(start: Any, xy: Any, out: Any) -> None:
         out[n] = _steiner(xy[a:b, 0].copy(), xy[a:b, 1].copy())
 
 
-def steiner(design: Design) -> np.ndarray:
+def net_steiner(design: Design) -> np.ndarray:
     """Length of a rectilinear Steiner tree of every net [M]; at most 1.5 times the shortest."""
     out = np.zeros(design.nets)
     _steiner_all(design.net_start, design.pin_xy(), out)
     return out
-
-
-def steiner_length(points: np.ndarray) -> float:
-    """The same for one net of points [n, 2]."""
-    points = np.asarray(points, np.float64)
-    return float(_steiner(points[:, 0].copy(), points[:, 1].copy()))
 
 
 @njit(cache=True, nogil=True)

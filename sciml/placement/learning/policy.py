@@ -9,7 +9,7 @@ that an untrained head is a noisy greedy placer and training departs from it whe
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,13 +17,17 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from sciml import trunks
 from sciml.config import Range, from_dict, to_dict
 from sciml.placement.design import Design
 from sciml.placement.learning.embedder import NetlistEmbedder, collate, netlist_graph
-from sciml.placement.learning.env import PlacementEnv
+from sciml.placement.learning.env import EnvConfig, PlacementEnv
+from sciml.prediction import ArrayResult
+from sciml.rl.ppo import MaskedCategorical
 from sciml.trunks.base import Trunk
 from sciml.trunks.message_passing import MessagePassing, MessagePassingConfig
-from sciml.weights import files, loading
+from sciml.weights import loading
+from sciml.weights.pretrained import Pretrained
 
 MAPS = 3
 
@@ -44,7 +48,26 @@ class PolicyConfig:
     """Leave the trunk and the embedder as they are."""
 
 
-class GridPolicy(nn.Module):
+@dataclass(frozen=True, eq=False, repr=False)
+class MacroPlacement(ArrayResult):
+    """Macros as a policy places them; used as an array, it is `centres`."""
+
+    ARRAY = "centres"
+    centres: np.ndarray
+    """[macros, 2] x and y [design units], in the order of `nodes`."""
+    nodes: np.ndarray
+    """[macros] indices of the nodes, in the order in which they were placed."""
+    log_probabilities: np.ndarray
+    """[macros] of the chosen cells; NaN from a dead end on."""
+    design: Design
+    """The design with the macros there; soft macros as they were."""
+    complete: bool
+    """False: some macro had no allowed cell."""
+    proxy: float
+    """Proxy cost with the soft macros drawn to their nets; NaN where it is not complete."""
+
+
+class GridPolicy(nn.Module, Pretrained):
     """logits [B, rows * columns] and value [B] from observations; see the module.
 
     Args:
@@ -53,6 +76,9 @@ class GridPolicy(nn.Module):
         embedder: with weights.
     """
 
+    ENTRY = "placement_policy"
+    KIND = "placement policy"
+
     def __init__(
         self,
         config: PolicyConfig | None = None,
@@ -60,8 +86,10 @@ class GridPolicy(nn.Module):
         embedder: NetlistEmbedder | None = None,
     ) -> None:
         super().__init__()
-        self.config = config or PolicyConfig()
-        c = self.config
+        c = config or PolicyConfig()
+        if isinstance(trunk, MessagePassing):
+            c = replace(c, trunk=trunk.config)
+        self.config = c
         self.trunk: Trunk = MessagePassing(c.trunk) if trunk is None else trunk
         h, d = c.channels, self.trunk.dim
         self.embedder = embedder or NetlistEmbedder(d, self.trunk.pair_dim)
@@ -78,22 +106,60 @@ class GridPolicy(nn.Module):
             for part in (self.trunk, self.embedder):
                 part.requires_grad_(False)
 
+    def describe(self) -> dict[str, Any]:
+        """See `Pretrained`; a trunk that is no `MessagePassing` is named with its settings."""
+        described = to_dict(self.config)
+        if not isinstance(self.trunk, MessagePassing):
+            described["trunk"] = to_dict(self.trunk.config)
+            described["trunk_name"] = trunks.name_of(type(self.trunk))
+        return described
+
     @classmethod
-    def from_pretrained(cls, name_or_path: str | Path) -> GridPolicy:
-        """A policy that comes with the package, by name, or what `save` wrote, by path.
+    def restore(
+        cls, description: dict[str, Any], tensors: dict[str, Tensor], path: Path, **options: Any
+    ) -> GridPolicy:
+        """See `Pretrained`; `own_trunk` of the options is the trunk of your own in the file."""
+        own_trunk = options.pop("own_trunk", None)
+        if options:
+            raise TypeError(f"GridPolicy takes no option {sorted(options)}")
 
-        Raises:
-            InputError: there is none of that name, or the file is no policy.
+        def make() -> GridPolicy:
+            settings = dict(description)
+            name, trunk = settings.pop("trunk_name", None), None
+            if name is not None:
+                kind = trunks.named_in_file(str(name), own_trunk, where=path)
+                trunk = kind(from_dict(kind.Config, settings.pop("trunk", {}), where=str(path)))
+            return cls(from_dict(PolicyConfig, settings, where=str(path)), trunk)
+
+        policy = loading.build(make, tensors, where=path)
+        loading.load_state(policy, tensors, where=path)
+        return policy.eval()
+
+    def predict(self, design: Design, config: EnvConfig | None = None) -> MacroPlacement:
+        """Place every movable macro on its likeliest allowed cell.
+
+        Args:
+            design: fixed nodes stay.
+            config: the grid and the order of the macros.
         """
-        described, state, path = files.read(name_or_path, "placement_policy", "placement policy")
-        config = from_dict(PolicyConfig, described, where=str(path))
-        policy = loading.build(lambda: cls(config), state, where=path)
-        loading.load_state(policy, state, where=path)
-        return policy
-
-    def save(self, path: str | Path) -> Path:
-        """Write the weights with the configuration, as one .safetensors file."""
-        return files.write(path, self.state_dict(), "placement_policy", to_dict(self.config))
+        env = PlacementEnv(design, config or EnvConfig(order="connected"))
+        player = Player(self, [env])
+        observation, info = env.reset()
+        log_probs = np.full(len(env.nodes), np.nan)
+        ended = False
+        while not ended:
+            with torch.no_grad():
+                logits, _, _ = player([0], [observation])
+            cells = MaskedCategorical(logits, torch.from_numpy(info["action_mask"])[None])
+            action = cells.mode()
+            if env.placed < len(env.nodes):
+                log_probs[env.placed] = float(cells.log_prob(action)[0])
+            observation, _, ended, _, info = env.step(int(action[0]))
+        placed = env.placement()
+        return MacroPlacement(
+            np.stack([placed.x, placed.y], 1)[env.nodes], env.nodes, log_probs, placed,
+            complete=not info["dead_end"], proxy=np.nan if info["dead_end"] else env.proxy(),
+        )  # fmt: skip
 
     def encode(self, graph: Any) -> tuple[Tensor, Tensor]:
         """(rows of all nodes and nets [S, dim], one vector a netlist [B, dim])."""
@@ -127,8 +193,11 @@ class GridPolicy(nn.Module):
 class Player:
     """A policy bound to environments: what `Rollout` and `PPO` call.
 
+    The network computes where its weights are; what goes in and comes out is on the CPU.
+
     Args:
-        policy: the network. envs: environments with equal grids, of any designs.
+        policy: the network.
+        envs: environments with equal grids, of any designs.
     """
 
     def __init__(self, policy: GridPolicy, envs: Sequence[PlacementEnv]) -> None:
@@ -136,11 +205,12 @@ class Player:
         designs: list[Design] = []
         self.which: list[int] = []
         for env in envs:  # environments may share a design
-            known = [k for k, d in enumerate(designs) if d is env.design]
-            self.which.append(known[0] if known else len(designs))
-            if not known:
+            index = next((k for k, d in enumerate(designs) if d is env.design), len(designs))
+            self.which.append(index)
+            if index == len(designs):
                 designs.append(env.design)
-        self.graph = collate([netlist_graph(d) for d in designs])
+        self.device = next(policy.parameters()).device
+        self.graph = collate([netlist_graph(d) for d in designs]).to(self.device)
         self.row = [env.nodes + int(self.graph.ptr[k]) for env, k in zip(envs, self.which,
                                                                          strict=True)]  # fmt: skip
         self.total = [len(env.nodes) for env in envs]
@@ -184,16 +254,18 @@ class Player:
     def features(self, policy: Any, inputs: dict[str, Tensor]) -> Tensor:
         """[B, channels] what a policy, this one or a copy, sees of the grid, for `CURL`."""
         nodes, graph = policy.encode(self.graph)
-        macro, netlist = nodes[inputs["row"]], graph[inputs["design"]]
-        return policy.features(inputs["maps"], macro, netlist, inputs["progress"])[0].mean((2, 3))
+        on_device = {key: value.to(self.device) for key, value in inputs.items()}
+        macro, netlist = nodes[on_device["row"]], graph[on_device["design"]]
+        features, _ = policy.features(on_device["maps"], macro, netlist, on_device["progress"])
+        return features.mean((2, 3)).cpu()
 
     def _head(
         self, inputs: dict[str, Tensor], nodes: Tensor, graph: Tensor
     ) -> tuple[Tensor, Tensor]:
-        logits, value = self.policy(
-            inputs["maps"], nodes[inputs["row"]], graph[inputs["design"]], inputs["progress"]
-        )
-        return logits, value
+        on_device = {key: value.to(self.device) for key, value in inputs.items()}
+        macro, netlist = nodes[on_device["row"]], graph[on_device["design"]]
+        logits, value = self.policy(on_device["maps"], macro, netlist, on_device["progress"])
+        return logits.cpu(), value.cpu()
 
 
 def shifted(inputs: dict[str, Tensor], most: int) -> dict[str, Tensor]:

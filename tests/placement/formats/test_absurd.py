@@ -73,7 +73,7 @@ def run_all(kind: str, folder: Path, count: int, seed: int) -> None:
             read += 1
             if k % 3 == 0:
                 movable: Any = "all" if design.rows is not None else "macros"
-                place(design, budget=0.02, movable=movable, seed=k)
+                place(design, cpu_seconds=0.02, movable=movable, seed=k)
         except InputError as error:
             assert "\n" not in str(error)
             refused += 1
@@ -102,7 +102,7 @@ def test_a_budget_holds_on_a_fine_grid_and_flat_macros_are_placed():
     design.height[design.kind == MACRO] = 0
     design = replace(design, grid=replace(design.grid, columns=512, rows=256))
     began = time.process_time()
-    assert place(design, budget=0.2).scores["legal"]
+    assert place(design, cpu_seconds=0.2).scores["legal"]
     assert time.process_time() - began < 15  # 25 when every step had 2,000 moves
 
 

@@ -86,7 +86,7 @@ def bare(text):
 @pytest.mark.parametrize("movable", ["macros", "cells", "all"])
 def test_only_places_change(movable, file, tmp_path):
     out = tmp_path / "out.def"
-    words = ["place", str(file), "-o", str(out), "--budget", "0.3s", "--movable", movable]
+    words = ["place", str(file), "-o", str(out), "--cpu-seconds", "0.3s", "--movable", movable]
     assert main(["placement", *words]) == 0
     text = out.read_text()
     assert bare(text) == bare(DEF) and text != DEF
@@ -101,7 +101,7 @@ def test_only_places_change(movable, file, tmp_path):
     problems = check(design, before)
     later = np.zeros(design.nodes, bool)
     later[np.setdiff1d(rest, [2])] = True
-    assert not problems.among(np.isin(np.arange(design.nodes), moved), later)
+    assert not problems.involving(np.isin(np.arange(design.nodes), moved), later)
     width, height = design.size()
     for corner in (design.x - width / 2, design.y - height / 2):  # macros: grid of 0.005 um
         steps = corner[[i for i in moved if i < 4]] / 0.005
@@ -170,14 +170,22 @@ END DESIGN
 
 def test_what_was_moved_decides_the_exit_code(file, tmp_path, capsys, monkeypatch):
     file.write_text(CROWD)  # what is fixed outside is said, but nobody asked to move it
-    words = ["placement", "place", str(file), "-o", str(tmp_path / "o.def"), "--budget", "0.1s"]
+    words = [
+        "placement",
+        "place",
+        str(file),
+        "-o",
+        str(tmp_path / "o.def"),
+        "--cpu-seconds",
+        "0.1s",
+    ]
     assert main(words) == 0
     assert "not to be moved: 'f' is outside the die (fixed)" in capsys.readouterr().err
     from sciml.placement import placer
 
-    original = placer.settled  # a placer that leaves the last two on a heap
+    original = placer.mark_placed  # a placer that leaves the last two on a heap
     heap = lambda design, nodes: original(design.at(0 * design.x + 4, 0 * design.y + 4), nodes)  # noqa: E731
-    monkeypatch.setattr(placer, "settled", heap)
+    monkeypatch.setattr(placer, "mark_placed", heap)
     monkeypatch.setattr(placer, "on_grid", lambda design: design)
     assert main([*words, "--json"]) == 1
     said = capsys.readouterr().err

@@ -1,5 +1,7 @@
 """Masks against brute force, and the environment's promises."""
 
+import copy
+import pickle
 import warnings
 
 import numpy as np
@@ -152,6 +154,26 @@ def test_state_and_restore_go_on_identically(design):
     first = finish()
     env.restore(saved)
     assert finish() == first
+
+
+@pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda env: pickle.loads(pickle.dumps(env))])
+def test_a_copy_of_an_environment_goes_on_by_itself(design, duplicate):
+    env = PlacementEnv(design, EnvConfig(columns=16, rows=16, reward="proxy"))
+    env.reset()
+    for _ in range(3):
+        env.step(env.greedy_action())
+    other = duplicate(env)
+    before = env.state()
+    rewards = []
+    for one in (other, env):
+        ended, total = False, []
+        while not ended:
+            _, reward, ended, _, _ = one.step(one.greedy_action())
+            total.append(reward)
+        rewards.append(total)
+        if one is other:  # the original did not move
+            assert all(np.array_equal(v, before[k], True) for k, v in env.state().items())
+    assert rewards[0] == rewards[1]
 
 
 def test_soft_macros_are_drawn_to_their_nets_inside_the_canvas(design):

@@ -24,7 +24,7 @@ def batch():
     designs = []
     for k in range(6):
         start = zero_start(netlist(config, k), k)
-        designs.append(Annealer(start, seed=k, total=4000, by_moves=True).run().result())
+        designs.append(Annealer(start, seed=k, max_moves=4000).run().result())
     data = corpus(designs)
     return data.collate([data.dataset[k] for k in range(6)])
 

@@ -1,5 +1,7 @@
 """The policy, its pretraining and the searches that use it."""
 
+import copy
+import pickle
 from typing import Any
 
 import numpy as np
@@ -12,16 +14,11 @@ from sciml.placement.generate import NetlistConfig, netlist
 from sciml.placement.learning.embedder import HIDDEN, NetlistEmbedder, collate, netlist_graph
 from sciml.placement.learning.env import EnvConfig, PlacementEnv
 from sciml.placement.learning.imitation import imitate, replay
+from sciml.placement.learning.macro_search import search_macros
 from sciml.placement.learning.policy import GridPolicy, Player, PolicyConfig, shifted
+from sciml.placement.learning.policy_search import sample_policy, tree
 from sciml.placement.learning.pretraining import connected_part, corpus
-from sciml.placement.learning.tree_search import (
-    beam,
-    evolve,
-    greedy,
-    sample_policy,
-    search_macros,
-    tree,
-)
+from sciml.placement.learning.wire_mask_search import Proposals, beam, evolve, greedy
 from sciml.placement.legality import check
 from sciml.trunks.message_passing import MessagePassing, MessagePassingConfig
 
@@ -128,13 +125,13 @@ def test_searches_return_legal_placements(designs):
     assert beam(env, width=6, branches=6)
     assert check(env.placement()).overlaps == 0
     assert env.macro_hpwl() <= 1.3 * by_greed
-    cost, best, tried = evolve(env, 1e9, np.random.default_rng(0), most=25)
-    assert tried == 25 and np.isfinite(cost)
-    assert best is not None and check(best).overlaps == 0
     policy = GridPolicy(SMALL)
-    cost, best, tried = sample_policy(env, policy, 1e9, most=3)
-    assert tried == 3 and np.isfinite(cost)
-    assert best is not None and check(best).overlaps == 0
+    for proposals, evaluations in (
+        (evolve(env, 1e9, np.random.default_rng(0), max_evaluations=25), 25),
+        (sample_policy(env, policy, 1e9, max_episodes=3), 3),
+    ):
+        assert proposals.evaluations == evaluations and np.isfinite(proposals.cost)
+        assert proposals.best is not None and check(proposals.best).overlaps == 0
     for chosen in (None, policy):
         found = search_macros(designs[0], 0.5, 1, policy=chosen, config=GRID)
         assert check(found.design, designs[0]).legal
@@ -148,9 +145,47 @@ def test_weights_go_to_disk_and_back(tmp_path):
     assert again.config == policy.config
     for a, b in zip(policy.parameters(), again.parameters(), strict=True):
         assert torch.equal(a, b)
+    folder = policy.save(tmp_path / "folder").parent  # the form of model hubs
+    assert {p.name for p in folder.iterdir()} == {"config.json", "model.safetensors", "README.md"}
+    for again in (
+        GridPolicy.from_pretrained(folder, device="cpu"),
+        copy.deepcopy(policy),
+        pickle.loads(pickle.dumps(policy)),
+    ):
+        assert again.config == policy.config
+        for a, b in zip(policy.parameters(), again.parameters(), strict=True):
+            assert torch.equal(a, b)
     (tmp_path / "bad.safetensors").write_bytes(b"no weights")
     with pytest.raises(InputError, match="not a readable"):
         GridPolicy.from_pretrained(tmp_path / "bad.safetensors")
+
+
+def test_a_policy_on_another_kind_of_trunk_is_saved_with_it(tmp_path, designs):
+    from sciml import trunks
+
+    torch.manual_seed(2)
+    trunk = trunks.build("pair_transformer", dim=16, pair_dim=0, depth=1, heads=2)
+    policy = GridPolicy(PolicyConfig(channels=8), trunk).eval()
+    policy.save(tmp_path / "p.safetensors")
+    again = GridPolicy.from_pretrained(tmp_path / "p.safetensors", device="cpu")
+    assert again.trunk.config == trunk.config
+    one, two = (p.predict(designs[0], GRID) for p in (policy, again))
+    assert np.array_equal(one, two) and one.proxy == two.proxy
+
+
+def test_predicted_placements_are_arrays_of_centres(designs):
+    torch.manual_seed(1)
+    placement = GridPolicy(SMALL).eval().predict(designs[0], GRID)
+    assert placement.complete and check(placement.design).overlaps == 0
+    assert placement.shape == (5, 2) and (np.asarray(placement) == placement.centres).all()
+    assert np.array_equal(placement[:, 0], placement.design.x[placement.nodes])
+    assert (placement.log_probabilities <= 0).all() and np.isfinite(placement.proxy)
+    env = PlacementEnv(designs[0], GRID)
+    episodes = sample_policy(env, GridPolicy(SMALL).eval(), 1e9, max_episodes=1)
+    assert episodes.best is not None  # the first episode takes the mode, too
+    torch.manual_seed(1)
+    episodes = sample_policy(env, GridPolicy(SMALL).eval(), 1e9, max_episodes=1)
+    assert episodes.cost == placement.proxy
 
 
 def test_a_frozen_trunk_stays_as_it_is(designs):
@@ -191,10 +226,12 @@ def test_place_takes_a_policy_file(designs, tmp_path):
 
     torch.manual_seed(1)
     GridPolicy(SMALL).save(tmp_path / "mine.safetensors")
-    placed = place(designs[0], budget=0.6, method="policy", policy=tmp_path / "mine.safetensors")
+    placed = place(
+        designs[0], cpu_seconds=0.6, method="policy", policy=tmp_path / "mine.safetensors"
+    )
     assert placed.scores["legal"] and placed.scores["evaluations"] > 10
     with pytest.raises(InputError):
-        place(designs[0], budget=0.1, method="policy", policy=tmp_path / "none.safetensors")
+        place(designs[0], cpu_seconds=0.1, method="policy", policy=tmp_path / "none.safetensors")
 
 
 def test_a_shifted_view_is_the_same_maps_elsewhere():
@@ -246,10 +283,11 @@ def test_proposals_that_all_fail_fall_back_to_greedy(monkeypatch):
     design = netlist(NetlistConfig(macros=6, clusters=10), 3)
     policy = GridPolicy(PolicyConfig(trunk=TRUNK, channels=8))
     monkeypatch.setattr(
-        "sciml.placement.learning.tree_search.sample_policy", lambda *a, **k: (np.inf, None, 1)
+        "sciml.placement.learning.policy_search.sample_policy",
+        lambda *a, **k: Proposals(evaluations=1),
     )
     monkeypatch.setattr(
-        "sciml.placement.learning.tree_search.tree", lambda *a, **k: (np.inf, None, 1)
+        "sciml.placement.learning.policy_search.tree", lambda *a, **k: (np.inf, None, 1)
     )
     found = search_macros(design, 0.5, 0, policy=policy, config=EnvConfig(columns=12, rows=12))
     assert check(found.design, design).legal

@@ -1,0 +1,122 @@
+"""Placements that a trained policy proposes: sampled episodes, Monte Carlo tree search."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from sciml.placement.design import Design
+from sciml.placement.learning.env import PlacementEnv
+from sciml.placement.learning.policy import GridPolicy, Player
+from sciml.placement.learning.wire_mask_search import After, Proposals, report_nothing
+from sciml.rl.ppo import MaskedCategorical
+from sciml.rl.search import Node, TreeSearch
+
+
+def sample_policy(
+    env: PlacementEnv,
+    policy: GridPolicy,
+    seconds: float,
+    max_episodes: int = 10**9,
+    after: After = report_nothing,
+    since: Proposals | None = None,
+) -> Proposals:
+    """The best of a policy's placements, its mode first; `since` an earlier call's end."""
+    now = since or Proposals()
+    player = Player(policy, [env])
+    if now.random is not None:
+        torch.set_rng_state(torch.from_numpy(np.array(now.random)))
+    began = time.process_time() - now.cpu_seconds
+    with torch.no_grad():
+        while now.evaluations < max_episodes and (
+            now.evaluations == 0 or time.process_time() - began < seconds
+        ):
+            observation, info = env.reset()
+            ended = False
+            while not ended:
+                logits, _, _ = player([0], [observation])
+                mask = torch.from_numpy(info["action_mask"])[None]
+                chosen = MaskedCategorical(logits, mask)
+                action = chosen.mode() if now.evaluations == 0 else chosen.sample()
+                observation, _, ended, _, info = env.step(int(action[0]))
+            following = now
+            if not info["dead_end"]:
+                following = now.better(env.proxy(), env.placement())
+            now = replace(
+                following, evaluations=now.evaluations + 1, random=torch.get_rng_state().numpy(),
+                cpu_seconds=time.process_time() - began,
+            )  # fmt: skip
+            after(now)
+    return now
+
+
+def tree(
+    env: PlacementEnv,
+    policy: GridPolicy,
+    seconds: float,
+    simulations: int = 64,
+    branches: int = 6,
+) -> tuple[float, Design | None, int]:
+    """(proxy, placement, simulations): one placement by Monte Carlo tree search.
+
+    The policy's probabilities and values guide the tree; the move that was visited most is made
+    and its subtree kept. Every macro has an even share of the `seconds` that are left, but at least
+    one simulation, which is one call of the network.
+    """
+    player = Player(policy, [env])
+    began = time.process_time()
+
+    def evaluate(state: _Position) -> tuple[list[tuple[int, float]], float]:
+        if state.ended:
+            return [], 0.0
+        with torch.no_grad():
+            logits, value, _ = player([0], [state.observation])
+        priors = MaskedCategorical(logits, torch.from_numpy(state.mask)[None]).log_probs[0].exp()
+        prior, cell = priors.topk(min(branches, int(state.mask.sum())))
+        return list(zip(cell.tolist(), prior.tolist(), strict=True)), float(value)
+
+    def step(state: _Position, cell: int) -> tuple[float, _Position]:
+        env.restore(state.saved)
+        observation, reward, ended, _, info = env.step(cell)
+        return reward, _Position(env.state(), observation, info["action_mask"], ended, info)
+
+    observation, info = env.reset()
+    start = _Position(env.state(), observation, info["action_mask"], False, info)
+    root: Node[int] = Node(start)
+    search: TreeSearch[_Position, int] = TreeSearch(evaluate, step)
+    done = 0
+    left = len(env.nodes) + env.config.refine
+    while not root.state.ended:
+        now = time.process_time()
+        until = now + (began + seconds - now) / left
+        visits = root.visits
+        n = 0 if root.children and now >= until else simulations
+
+        def late(until: float = until) -> bool:
+            return time.process_time() >= until
+
+        cell = search.run(root, n, late)
+        done += root.visits - visits
+        if cell is None:
+            break
+        root = search.descend(root, cell)
+        left -= 1
+    env.restore(root.state.saved)
+    if not root.state.ended or root.state.info["dead_end"]:
+        return np.inf, None, done
+    return env.proxy(), env.placement(), done
+
+
+@dataclass
+class _Position:
+    """A partial placement in the tree."""
+
+    saved: dict[str, np.ndarray]
+    observation: dict[str, np.ndarray]
+    mask: np.ndarray
+    ended: bool
+    info: dict[str, Any]
