@@ -123,7 +123,7 @@ def _done(folder: Path) -> dict[str, Any]:
         files = done.get("files")
         if files is None:  # of version 0.1
             Page.read(folder / "report.html")
-        return done if kept.whole(folder, files or {}) else {}
+        return done if kept.intact(folder, files or {}) else {}
     except (OSError, ValueError) as error:
         kept.warn(f"{folder / NOTE} or its report is damaged ({error}); this part runs again")
         return {}

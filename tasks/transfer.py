@@ -3,7 +3,7 @@
 1. The trunk starts from scratch, frozen at random, pretrained without labels on the science's own
    examples, on those of the *other* sciences, or jointly on all of them (`MultiHead`'s mixture by
    temperature). Pretraining has the same number of steps and examples for every start.
-2. It is fine-tuned for each science's task with 0.1, 1, 10 and 100 % of its labels (for
+2. It is fine-tuned for each science's downstream task with 0.1, 1, 10 and 100 % of its labels (for
    circuit placement: of the environment steps of reinforcement learning), with the same settings
    for every row, and measured on examples that neither training nor pretraining has seen.
 3. Beside: other objectives in pretraining, Noisy Student on top, and three sizes of the trunk with
@@ -118,13 +118,13 @@ def main(config: Config, out: Path) -> None:
         tasks[name] = module.downstream_task(config.size)
     rows = Rows(out / "metrics.jsonl")
     compare(config, tasks, rows, out)
-    found = summary(config, tasks, rows.found)
-    found["seconds"] = round(sum(row["cpu_seconds"] for row in rows.found))
+    found = summary(config, tasks, rows.rows)
+    found["seconds"] = round(sum(row["cpu_seconds"] for row in rows.rows))
     with atomic_write(out / "results.json") as part:
-        part.write_text(dumps(found | {"rows": rows.found}, indent=1), encoding="utf-8")
+        part.write_text(dumps(found | {"rows": rows.rows}, indent=1), encoding="utf-8")
     with atomic_write(out / "table.md") as part:
         part.write_text(markdown(config, tasks, found), encoding="utf-8")
-    report(config, tasks, found, rows.found, out, time.monotonic() - began)
+    report(config, tasks, found, rows.rows, out, time.monotonic() - began)
 
 
 class Rows(kept.Rows):
@@ -288,7 +288,7 @@ def summary(
                 if start != "scratch":
                     control = scores(rows, part="starts", start="scratch", **key)
                     against.append({"start": start, q.unit: q.budgets[n]}
-                                   | paired(mine, control, q.better))  # fmt: skip
+                                   | paired(mine, control, q.sign))  # fmt: skip
             table.append(row)
         by_name = {name: scores(rows, part="objectives", domain=domain, objective=name)
                    for name in config.objectives}  # fmt: skip
@@ -304,10 +304,10 @@ def summary(
                     q.unit: q.budgets[n],
                     "own, then fine-tuned": mean_and_spread(plain),
                     "own, then Noisy Student": mean_and_spread(mine),
-                } | paired(mine, plain, q.better))  # fmt: skip
+                } | paired(mine, plain, q.sign))  # fmt: skip
         out[domain] = {
-            "asked": q.question, "measure": q.measure,
-            "better": "higher" if q.better > 0 else "lower",
+            "asked": q.question, "measure": q.metric,
+            "better": "higher" if q.sign > 0 else "lower",
             "unit": q.unit, "baseline": {"method": q.baseline[0], "score": q.baseline[1]},
             "starts": table, "against_scratch": against, "objectives": compared,
             "student": students, "sizes": sizes(config, q, rows),
@@ -333,7 +333,7 @@ def sizes(config: Config, q: DownstreamTask, rows: list[dict[str, Any]]) -> list
             parameters = make_trunk(config, dim).count_parameters()
             row[f"{parameters:,}"] = mean_and_spread(mine)
             x += [np.log(parameters)] * len(mine)
-            y += [np.log(max(1 - s, 1e-6) if q.better > 0 else s) for s in mine]
+            y += [np.log(max(1 - s, 1e-6) if q.sign > 0 else s) for s in mine]
         if len(config.dims) > 1:
             slope, _, _, _, error = regression(x, y)
             row["exponent of the error"] = f"{slope:.3f} ± {error:.3f}"
@@ -408,7 +408,7 @@ def report(
         axis.axhline(q.baseline[1], color="0.5", linestyle=":", label=q.baseline[0])
         axis.set_xscale("log")
         axis.set_xlabel(q.unit)
-        axis.set_ylabel(q.measure)
+        axis.set_ylabel(q.metric)
         axis.set_title(domain)
         axis.legend(fontsize=7)
     figure.tight_layout()

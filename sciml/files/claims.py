@@ -1,4 +1,4 @@
-"""Whose results a folder holds: the claim of a run, and what a refused run leaves behind.
+"""Which run a folder belongs to: its claim, and cleaning up after a refused run.
 
 The claim is a file of its own, so that a `config.yaml` that lies in the folder already, such as the
 one that the run was told to read, is neither taken for a claim nor written over.
@@ -22,7 +22,7 @@ NAME = ".sciml.run.json"
 FIRST = "# sciml run "
 """How a settings file that a run wrote begins."""
 TRACES = ("checkpoints", "metrics.jsonl", "features", "pairs.npz", "policies")
-"""What runs of version 0.1, which claimed by their config.yaml, have somewhere in their folder."""
+"""Names in the folders of runs of version 0.1, whose claim was their config.yaml."""
 
 
 RESULTS = (
@@ -32,29 +32,29 @@ RESULTS = (
     "validation.npz", "checkpoints", "runs", "trunk", "pretrain", "finetune", "features",
     "pretraining", "pretrained", "policies", "predictions", "finetuned", "folded", "placed",
 )  # fmt: skip
-"""What recipes write: in a folder without a claim it is somebody else's."""
+"""Names that recipes write: in a folder without a claim they belong to somebody else."""
 
 
 @dataclass(frozen=True)
 class Claim:
-    """What a run says of its folder."""
+    """The recipe and settings that a folder belongs to."""
 
     recipe: str
     settings: dict[str, Any]
     file: str
     """Name of the settings file for people."""
     sha256: str
-    """Of that file, as the run wrote or found it."""
+    """Of that file when the run began."""
 
 
 def claim(out: Path, recipe: str, config: Any, command: str) -> None:
-    """Make `out` this run's folder; the same run goes on, another one is refused.
+    """Make `out` this run's folder; the same run resumes there, another one is refused.
 
     Args:
         out: the folder, locked.
         recipe: its name.
         config: its settings, a dataclass.
-        command: for the head of the settings file.
+        command: the first line of the settings file.
 
     Raises:
         InputError: the folder holds another run, or cannot be written.
@@ -66,7 +66,7 @@ def claim(out: Path, recipe: str, config: Any, command: str) -> None:
     if before is None:
         for path in (out / name for name in RESULTS):
             if path.exists():
-                raise InputError("is there, and no run that this folder knows of made it",
+                raise InputError("exists, and no run of this folder made it",
                                  where=path, hint="Choose another --out")  # fmt: skip
         file = _settings_file(out, now)
         if not (out / file).exists():
@@ -91,8 +91,8 @@ def claim(out: Path, recipe: str, config: Any, command: str) -> None:
 
 def settings_file(out: Path) -> Path:
     """The file with all settings of the run in `out`, for `--config`."""
-    found = _read(out)
-    return out / (found.file if found else "config.yaml")
+    existing = _read(out)
+    return out / (existing.file if existing else "config.yaml")
 
 
 def _read(out: Path) -> Claim | None:
@@ -100,10 +100,13 @@ def _read(out: Path) -> Claim | None:
     if not path.exists():
         return None
     try:
-        found = Claim(**kept.unseal(path.read_bytes()))
-        if not isinstance(found.settings, dict) or Path(str(found.file)).name != found.file:
+        existing = Claim(**kept.unseal(path.read_bytes()))
+        if (
+            not isinstance(existing.settings, dict)
+            or Path(str(existing.file)).name != existing.file
+        ):
             raise ValueError("is not complete")
-        return found
+        return existing
     except (OSError, ValueError, TypeError, RecursionError) as error:
         raise InputError(
             f"says which run this folder holds, and is damaged ({str(error)[:100]})",
@@ -125,7 +128,7 @@ def _of_first_version(out: Path) -> Claim | None:
 
 
 def _settings_file(out: Path, now: dict[str, Any]) -> str:
-    """A name that is free, or of a file that says the same already."""
+    """A free name, or that of a file with the same settings."""
     path = out / "config.yaml"
     try:
         if not path.exists() or settings.read_yaml(path) == now:
@@ -139,22 +142,22 @@ def _settings_file(out: Path, now: dict[str, Any]) -> str:
 
 
 def differences(before: Any, now: Any, name: str = "") -> list[str]:
-    """What two nested settings differ in, in words."""
+    """The differences of two nested settings, in words."""
     if isinstance(before, Mapping) and isinstance(now, Mapping):
-        found = []
+        changes = []
         for key in [*now, *(k for k in before if k not in now)]:
             dotted = f"{name}.{key}" if name else str(key)
-            found += differences(before.get(key), now.get(key), dotted)
-        return found
+            changes += differences(before.get(key), now.get(key), dotted)
+        return changes
     return [] if before == now else [f"{name} was {before!r}, is {now!r}"]
 
 
 @contextmanager
 def unless_refused(out: Path) -> Iterator[None]:
-    """A run in `out`; refused before it has kept any result, it leaves the folder as it was.
+    """A run in `out` that leaves the folder as it was if it is refused before its first result.
 
-    Only what this very run made is removed: its claim, empty files and empty folders. A run that
-    was stopped by a fault after it had kept something stays, to go on when the fault is mended.
+    Only what this run itself made is removed: its claim, empty files and empty folders. A run that
+    fails later leaves its results, to go on when the fault is mended.
     """
     before = set(out.rglob("*")) if out.is_dir() else set()
     try:

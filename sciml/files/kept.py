@@ -1,8 +1,8 @@
-"""What a run keeps to go on with: JSON that carries a digest, rows that are appended whole.
+"""Files that a run resumes from: JSON that carries a digest, rows appended one by one.
 
-A file that is read back decides what a rerun does, so that one changed byte must not pass for a
-result: the text of each object is followed by a digest of it, under the key `check`. What was
-written without one (by version 0.1) is taken as it is.
+A file that is read back decides what a rerun does, so a changed byte must not pass for a result:
+each object holds a digest of its own text under the key `check`. Objects without one (written by
+version 0.1) are taken as they are.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ def seal(values: dict[str, Any], **style: Any) -> str:
 
 
 def unseal(text: str | bytes) -> dict[str, Any]:
-    """What `seal` was given; an object without a digest as it is.
+    """The values that were sealed; an object without a digest as it is.
 
     Raises:
-        ValueError: it is no JSON object, or not what was sealed.
+        ValueError: it is no JSON object, or was changed since.
     """
     values = json.loads(text)
     if not isinstance(values, dict):
@@ -63,28 +63,28 @@ def write(path: Path, values: dict[str, Any], **style: Any) -> None:
 
 
 def read(path: Path) -> dict[str, Any]:
-    """What `write` wrote.
+    """The object in a file of `write`.
 
     Raises:
-        ValueError, OSError: there is no such object, or not as it was written.
+        ValueError, OSError: there is no such object, or it was changed.
     """
     return unseal(path.read_bytes())
 
 
 def warn(text: str) -> None:
-    """A line of warning on stderr, whole however narrow the terminal is."""
+    """A line of warning on stderr, not wrapped in a narrow terminal."""
     from sciml.train.log import console
 
     console.print(f"warning: {text}", soft_wrap=True, markup=False)
 
 
 def digests(folder: Path, *files: Path) -> dict[str, str]:
-    """Names and sha256 of finished files below a folder, for `whole`."""
+    """Names and sha256 of finished files below a folder, for `intact`."""
     return {str(path.relative_to(folder)): sha256(path) for path in files}
 
 
-def whole(folder: Path, files: dict[str, str]) -> bool:
-    """Whether files are as `digests` found them; says which one is not."""
+def intact(folder: Path, files: dict[str, str]) -> bool:
+    """Whether files still have these digests; warns of the first that has not."""
     for name, digest in files.items():
         path = folder / name
         if not path.is_file() or sha256(path) != digest:
@@ -95,9 +95,9 @@ def whole(folder: Path, files: dict[str, str]) -> bool:
 
 
 def once(path: Path, read: Callable[[Path], T], make: Callable[[Path], object]) -> T:
-    """What `read` finds in a file, which `make` makes where it is missing or damaged.
+    """The content of a file, which `make` writes first where it is missing or damaged.
 
-    For what can be made again from the settings alone. That a file was damaged is said.
+    For content that depends on the settings alone. A damaged file is replaced with a warning.
     """
     if path.exists():
         try:
@@ -110,7 +110,10 @@ def once(path: Path, read: Callable[[Path], T], make: Callable[[Path], object]) 
 
 
 def append(file: FileIO, line: str) -> bytes:
-    """Append a line to a file opened with "ab" and no buffer, whole or not at all; its bytes.
+    """Append a line to a file opened with "ab" and no buffer, completely or not at all.
+
+    Returns:
+        its bytes.
 
     Raises:
         InputError: it cannot be written; the file is as long as before.
@@ -129,34 +132,34 @@ def append(file: FileIO, line: str) -> bytes:
 
 
 class Rows:
-    """Rows of a file that is appended to as they are found, one sealed JSON object a line.
+    """Rows of a file, one sealed JSON object per line, appended one by one.
 
-    Rows that a run of before has kept are in `found`. Half a line that an interruption left is cut
-    off; rows that were changed are left out, with a warning, to be measured again.
+    `rows` begins with those of an earlier run. Half a line that an interruption left is cut off;
+    rows that were changed are left out, with a warning, to be measured again.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.found: list[dict[str, Any]] = []
+        self.rows: list[dict[str, Any]] = []
         content = path.read_bytes() if path.exists() else b""
-        whole, _, half = content.rpartition(b"\n")
+        complete, _, half = content.rpartition(b"\n")
         damaged, lines = [], []
-        for number, line in enumerate(whole.split(b"\n") if whole else [], 1):
+        for number, line in enumerate(complete.split(b"\n") if complete else [], 1):
             try:
-                self.found.append(unseal(line))
+                self.rows.append(unseal(line))
                 lines.append(line)
             except ValueError:  # which undecodable text raises, too
                 damaged.append(number)
         if damaged:
             shown = ", ".join(map(str, damaged[:5])) + (", ..." if len(damaged) > 5 else "")
-            warn(f"{path}: line {shown} is damaged and left out; what it said is done again")
+            warn(f"{path}: line {shown} is damaged and left out; what it held is done again")
         if damaged or half:
             with atomic_write(path) as part:
                 part.write_bytes(b"".join(line + b"\n" for line in lines))
 
     def has(self, key: dict[str, Any]) -> bool:
-        """Whether there is a row with these values."""
-        return any(key.items() <= row.items() for row in self.found)
+        """Whether a row holds these values."""
+        return any(key.items() <= row.items() for row in self.rows)
 
     def add(self, row: dict[str, Any]) -> None:
         """Append a row.
@@ -170,4 +173,4 @@ class Rows:
                 append(file, seal(row))
         except OSError as error:
             raise unwritable(self.path, error) from error
-        self.found.append(row)
+        self.rows.append(row)

@@ -1,8 +1,8 @@
-"""What a science asks of a shared trunk: examples without labels, a task, and a score.
+"""A downstream task of a shared trunk: unlabelled examples, a supervised problem, and a score.
 
-`sciml run transfer` compares ways to start a trunk by the answers. Each domain has
-`sciml/<domain>/question.py` with `question(size) -> DownstreamTask`. Three of the questions are
-supervised (`SupervisedTask`); circuit placement is answered by reinforcement learning.
+`sciml run transfer` compares ways to start a trunk by fine-tuning it on these tasks. Each domain
+has `sciml/<domain>/downstream.py` with `downstream_task(size) -> DownstreamTask`. Three of the
+tasks are supervised (`SupervisedTask`); circuit placement is solved by reinforcement learning.
 """
 
 from __future__ import annotations
@@ -33,30 +33,30 @@ from sciml.train.sampler import move
 from sciml.trunks.base import Trunk
 
 FRACTIONS = (0.001, 0.01, 0.1, 1.0)
-"""Shares of the labels (for a placer, of the environment steps) that are granted."""
+"""Label budgets, as shares of all labels (of a placer: of all environment steps)."""
 
 
 class FineTune(Protocol):
-    """Fine-tune in place with `amount` labels; the score on examples that nothing has seen. A
-    trunk without gradients stays as it is: embedder and head alone are trained."""
+    """Fine-tune in place with `budget` labels -> the score on held-out examples. A trunk without
+    gradients stays as it is: embedder and head alone are trained."""
 
     def __call__(
-        self, trunk: Trunk, embedder: Embedder, amount: int, train: TrainConfig
+        self, trunk: Trunk, embedder: Embedder, budget: int, train: TrainConfig
     ) -> float: ...
 
 
 @dataclass(frozen=True)
 class DownstreamTask:
-    """One science's question.
+    """The downstream task of one science.
 
     Attributes:
-        domain: its name.
-        question: a sentence.
-        corpus: training examples for pretraining; objectives do not look at labels.
-        budgets: labels, or environment steps, for each of `FRACTIONS`.
+        domain: the science's name.
+        question: what is predicted, as a question for people.
+        corpus: examples for pretraining; objectives do not read their labels.
+        budgets: the label budget (or environment steps) for each of `FRACTIONS`.
         unit: what `budgets` counts.
-        measure: name of the score.
-        better: +1 if a higher score is better, -1 if a lower one is.
+        metric: name of the score.
+        sign: +1 if a higher score is better, -1 if a lower one is.
         finetune: see `FineTune`.
         baseline: (name, score on the same test examples) of a method without a network.
         student: Noisy Student instead of plain fine-tuning; None where there are no classes.
@@ -67,17 +67,17 @@ class DownstreamTask:
     corpus: Corpus
     budgets: tuple[int, ...]
     unit: str
-    measure: str
-    better: int
+    metric: str
+    sign: int
     finetune: FineTune
     baseline: tuple[str, float]
     student: FineTune | None = None
 
 
-MOST_UNLABELLED = 2000
-"""Examples that a teacher labels."""
-AT_ONCE = 64
-"""Examples of a batch that is measured."""
+MAX_UNLABELLED = 2000
+"""Examples that a teacher labels, at most."""
+EVALUATION_BATCH = 64
+"""Examples per batch of an evaluation."""
 
 
 def label_budgets(count: int) -> tuple[int, ...]:
@@ -87,14 +87,14 @@ def label_budgets(count: int) -> tuple[int, ...]:
 
 @dataclass(frozen=True)
 class SupervisedTask:
-    """A supervised question.
+    """A supervised downstream task.
 
     Attributes:
-        train, test: labelled examples; those that are learned from, and measured on.
+        train, test: labelled examples; test examples are held out.
         collate: examples -> raw batch with labels.
         config: the head and its loss.
-        score: (outputs of each batch of test examples, those raw batches) -> score.
-        order: [len(train)] the order in which labels are granted.
+        score: (outputs of each batch of test examples, the raw batches) -> score.
+        order: [len(train)] a budget of K labels is those of the first K examples in this order.
         augment: noise of a student, raw batch -> raw batch.
         classes: [len(train)] int64, for Noisy Student.
     """
@@ -108,16 +108,16 @@ class SupervisedTask:
     augment: Callable[[Any], Any] | None = None
     classes: np.ndarray | None = None
 
-    def finetune(self, trunk: Trunk, embedder: Embedder, amount: int, train: TrainConfig) -> float:
+    def finetune(self, trunk: Trunk, embedder: Embedder, budget: int, train: TrainConfig) -> float:
         """See `FineTune`."""
         model = Supervised(trunk, embedder, self.config)
-        granted = LabelBudget(self.train, self.order[:amount], train.batch_size)
-        self._fit(model, granted, train, self.collate)
+        within = LabelBudget(self.train, self.order[:budget], train.batch_size)
+        self._fit(model, within, train, self.collate)
         return self.measure(model)
 
-    def student(self, trunk: Trunk, embedder: Embedder, amount: int, train: TrainConfig) -> float:
+    def student(self, trunk: Trunk, embedder: Embedder, budget: int, train: TrainConfig) -> float:
         """Noisy Student: a teacher labels the rest; a noised student of the same start learns from
-        the surest quarter of each class beside the granted labels, with as many steps again."""
+        the most confident quarter of each class and the label budget, for as many steps again."""
         assert self.classes is not None
         count = self.config.outputs
 
@@ -126,19 +126,19 @@ class SupervisedTask:
             return Supervised(*parts, self.config, augment=noise)
 
         def learn(model: Any, data: Joined, generation: int) -> Any:
-            filled = LabelBudget(data, np.arange(len(data)), train.batch_size)
-            self._fit(model, filled, train, collate_labelled(self.collate))
+            repeated = LabelBudget(data, np.arange(len(data)), train.batch_size)
+            self._fit(model, repeated, train, collate_labelled(self.collate))
             return model
 
         def predict(model: Any, data: Any) -> Tensor:
             return torch.cat(self._outputs(model, data)[0]).softmax(-1)
 
-        rest = self.order[amount : amount + MOST_UNLABELLED]
+        rest = self.order[budget : budget + MAX_UNLABELLED]
         rounds = noisy_student(
             self.train,
             self.classes,
             count,
-            labelled=self.order[:amount],
+            labelled=self.order[:budget],
             unlabelled=rest,
             test=[],
             models=[partial(make, None), partial(make, self.augment)],
@@ -158,9 +158,9 @@ class SupervisedTask:
         model.eval()
         device = next(model.parameters()).device
         outputs, batches = [], []
-        for start in range(0, len(examples), AT_ONCE):
-            places = range(start, min(start + AT_ONCE, len(examples)))
-            batch = move(self.collate([examples[i] for i in places]), device)
+        for start in range(0, len(examples), EVALUATION_BATCH):
+            indices = range(start, min(start + EVALUATION_BATCH, len(examples)))
+            batch = move(self.collate([examples[i] for i in indices]), device)
             outputs.append(model.predict(batch).float().cpu())
             batches.append(batch)
         return outputs, batches
@@ -178,11 +178,11 @@ class SupervisedTask:
 
 
 class LabelBudget(Sequence[Any]):
-    """The examples whose labels are granted, repeated until they fill a batch."""
+    """The examples within a label budget, repeated until they fill a batch."""
 
-    def __init__(self, dataset: Examples, chosen: np.ndarray, batch_size: int) -> None:
+    def __init__(self, dataset: Examples, indices: np.ndarray, batch_size: int) -> None:
         self.dataset = dataset
-        self.indices = np.tile(chosen, -(-batch_size // len(chosen)))
+        self.indices = np.tile(indices, -(-batch_size // len(indices)))
 
     def __len__(self) -> int:
         return len(self.indices)

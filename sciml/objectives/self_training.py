@@ -1,12 +1,12 @@
-"""Noisy Student: a teacher labels what is unlabelled, a noised, larger student learns from it.
+"""Noisy Student: a teacher labels unlabelled examples, a noised, larger student learns from them.
 
 Xie et al. 2019, arXiv:1911.04252, algorithm 1: train a teacher on labelled examples; let it label
 the unlabelled ones without noise; keep the confident ones, balanced over classes; train a student
 that is at least as large, with noise (dropout, stochastic depth, augmentation), on both; make the
-student the teacher and repeat. Unlabelled examples that are views of one thing share a label on
-which the teacher's answers to all of them agree.
+student the teacher and repeat. Unlabelled examples that are views of one thing share a
+pseudo-label, by an ensemble of the teacher's answers to all of them.
 
-Training and prediction are the caller's functions, so that any model, engine or device does.
+Training and prediction are the caller's functions, so that any model, engine or device will do.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from sciml.objectives.base import Examples, changed
 
 @dataclass(frozen=True)
 class NoisyStudentConfig:
-    """Which pseudo-labels are kept."""
+    """Which pseudo-labels are used."""
 
     threshold: Annotated[float, Range(min=0, max=1)] = 0.6
     """Least probability of a pseudo-label's class."""
@@ -44,18 +44,18 @@ class Round:
 
     Attributes:
         model: the trained model.
-        kept: indices into the unlabelled examples of the pseudo-labels it learned from (empty for
+        selected: indices of the unlabelled examples whose pseudo-labels it learned from (empty for
             the first teacher).
-        labels: [len(kept), classes] what they were labelled.
+        labels: [len(selected), classes] their pseudo-labels.
     """
 
     model: nn.Module
-    kept: np.ndarray
+    selected: np.ndarray
     labels: Tensor
 
 
 class Unlabelled:
-    """Examples of a data set by index, for prediction only: what they are labelled is not read."""
+    """Examples of a data set by index, for prediction only: their labels are not read."""
 
     def __init__(self, dataset: Examples, indices: Sequence[int] | np.ndarray) -> None:
         self.dataset = dataset
@@ -130,10 +130,10 @@ def select(scores: Tensor, config: NoisyStudentConfig) -> tuple[np.ndarray, Tens
     if config.per_class:
         chosen = []
         for c in range(scores.shape[1]):
-            mine = sure[best[sure] == c]
-            mine = mine[confidence[mine].argsort(descending=True, stable=True)]
-            if len(mine):
-                chosen.append(mine[torch.arange(config.per_class) % len(mine)])
+            members = sure[best[sure] == c]
+            members = members[confidence[members].argsort(descending=True, stable=True)]
+            if len(members):
+                chosen.append(members[torch.arange(config.per_class) % len(members)])
         sure = torch.cat(chosen) if chosen else sure
     labels = scores[sure]
     if not config.soft:
@@ -141,18 +141,18 @@ def select(scores: Tensor, config: NoisyStudentConfig) -> tuple[np.ndarray, Tens
     return sure.numpy(), labels
 
 
-def agreed(scores: Tensor, views: np.ndarray) -> Tensor:
+def ensemble_over_views(scores: Tensor, views: np.ndarray) -> Tensor:
     """Probabilities [M, classes] of one thing from those of its views.
 
     The normalised geometric mean over all rows with the same number in `views` [M]: independent
     answers taken together (Hinton 2002, products of experts), no surer than they are on average.
     """
     _, group = np.unique(views, return_inverse=True)
-    place = torch.from_numpy(group)
+    of_view = torch.from_numpy(group)
     logs = scores.double().clamp(min=1e-12).log()
-    sums = logs.new_zeros(int(place.max()) + 1, logs.shape[1]).index_add_(0, place, logs)
-    counts = torch.bincount(place)[:, None]
-    return (sums / counts).softmax(1)[place].to(scores)
+    sums = logs.new_zeros(int(of_view.max()) + 1, logs.shape[1]).index_add_(0, of_view, logs)
+    counts = torch.bincount(of_view)[:, None]
+    return (sums / counts).softmax(1)[of_view].to(scores)
 
 
 def noisy_student(
@@ -169,7 +169,7 @@ def noisy_student(
     config: NoisyStudentConfig | None = None,
     views: np.ndarray | None = None,
 ) -> list[Round]:
-    """Teacher and students, one a generation.
+    """Teacher and students, one per generation.
 
     Args:
         dataset: examples; a `y` of theirs is never read.
@@ -181,9 +181,9 @@ def noisy_student(
         train: (new model, examples as (example, soft label), generation) -> trained model. The
             noise is the model's and this function's business; `collate_labelled` makes batches.
         predict: (model, examples) -> [M, classes] probabilities, without noise.
-        config: which pseudo-labels are kept.
+        config: which pseudo-labels are used.
         views: [len(unlabelled)]; unlabelled examples with the same number are views of one thing
-            and share a label (`agreed`).
+            and share a label (`ensemble_over_views`).
 
     Raises:
         InputError: overlapping indices, no model, a label out of range, or no confident
@@ -202,10 +202,10 @@ def noisy_student(
                     f"{len(both)} examples are both {one} and {other}",
                     where=f"example {int(both[0])}",
                 )
-    known = torch.as_tensor(np.asarray(labels)[np.asarray(labelled, dtype=np.int64)])
-    if not len(known) or int(known.min()) < 0 or int(known.max()) >= classes:
+    train_labels = torch.as_tensor(np.asarray(labels)[np.asarray(labelled, dtype=np.int64)])
+    if not len(train_labels) or int(train_labels.min()) < 0 or int(train_labels.max()) >= classes:
         raise InputError(f"the labelled examples need labels in 0..{classes - 1}")
-    truth = Labelled(dataset, labelled, torch.nn.functional.one_hot(known.long(), classes))
+    truth = Labelled(dataset, labelled, torch.nn.functional.one_hot(train_labels.long(), classes))
     nothing = np.zeros(0, dtype=np.int64)
     rounds = [Round(train(models[0](), Joined([truth]), 0), nothing, torch.zeros(0, classes))]
     pool = Unlabelled(dataset, unlabelled)
@@ -216,14 +216,16 @@ def noisy_student(
                 f"`predict` must give [{len(pool)}, {classes}] probabilities, "
                 f"got {tuple(scores.shape)}"
             )
-        kept, soft = select(scores if views is None else agreed(scores, views), config)
-        if not len(kept):
+        selected, soft = select(
+            scores if views is None else ensemble_over_views(scores, views), config
+        )
+        if not len(selected):
             raise InputError(
                 f"no pseudo-label of generation {generation} reaches {config.threshold:g} "
                 f"(highest {float(scores.max()):.2f})",
                 hint="Lower the threshold",
             )
-        pseudo = Labelled(dataset, pool.indices[kept], soft)
+        pseudo = Labelled(dataset, pool.indices[selected], soft)
         student = train(model(), Joined([truth, pseudo]), generation)
-        rounds.append(Round(student, kept, soft))
+        rounds.append(Round(student, selected, soft))
     return rounds

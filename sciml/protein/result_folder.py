@@ -96,7 +96,7 @@ def read_finished(folder: Path, name: str) -> dict[str, Any] | None:
         return None
     files = row.pop("files", None)
     if isinstance(files, dict):
-        return row if kept.whole(folder, files) else None
+        return row if kept.intact(folder, files) else None
     models = [folder / f"{name}{end}" for end in (".cif", ".pdb")]  # of version 0.1
     return row if all(file.is_file() and file.stat().st_size for file in models) else None
 

@@ -11,13 +11,13 @@ class TrainConfig:
     """How to train: the same for every domain and objective."""
 
     steps: Annotated[int, Range(min=0)] = 0
-    """Optimiser steps; 0 means: as many as `epochs` needs."""
+    """Optimiser steps; 0 = as many as `epochs` needs."""
     epochs: Annotated[float, Range(min=0, exclusive=True)] = 10.0
     """Passes over the data, if `steps` is 0."""
     batch_size: Annotated[int, Range(min=1)] = 64
-    """Examples an optimiser step, over all processes and micro-batches."""
+    """Examples per optimiser step, over all processes and micro-batches."""
     accumulate: Annotated[int, Range(min=1)] = 1
-    """Micro-batches an optimiser step: less memory, the same result."""
+    """Micro-batches per optimiser step: less memory, the same result."""
     lr: Annotated[float, Range(min=0, exclusive=True)] = 1e-3
     """Peak learning rate of AdamW."""
     weight_decay: Annotated[float, Range(min=0)] = 0.01
@@ -39,7 +39,7 @@ class TrainConfig:
     checkpoint_every: Annotated[int, Range(min=1)] = 200
     """Steps between checkpoints."""
     keep: Annotated[int, Range(min=1)] = 2
-    """Checkpoints kept."""
+    """Checkpoints that stay on disk."""
     log_every: Annotated[int, Range(min=1)] = 20
     """Steps between records in metrics.jsonl."""
     validate_every: Annotated[int, Range(min=1)] = 200

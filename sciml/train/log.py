@@ -1,4 +1,4 @@
-"""What a run says: one JSON line a record, a progress bar, TensorBoard if it is asked for."""
+"""Logs of a run: one JSON line per record, a progress bar, TensorBoard on request."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from rich.text import Text
 
 from sciml.errors import InputError, unwritable
 from sciml.files.jsons import valid
-from sciml.files.kept import Rows, append, warn
+from sciml.files.kept import append, warn
 from sciml.paths import atomic_write
 
 # Everything for people goes to stderr, so that stdout stays free for results.
@@ -31,12 +31,12 @@ console = Console(stderr=True, highlight=False, markup=False)
 
 
 class MetricsLog:
-    """`metrics.jsonl`: one record a line, each with its `step`; a resumed run repeats none.
+    """`metrics.jsonl`: one record per line, each with its `step`; a resumed run repeats none.
 
     Args:
         path: the file.
         keep_up_to: the step that a run goes on from; None begins anew.
-        mark: what `mark` said at that step; without it, records up to that step are kept.
+        mark: the value of `mark` at that step; without it, records up to that step are kept.
         tensorboard: also write TensorBoard files.
     """
 
@@ -49,23 +49,23 @@ class MetricsLog:
     ) -> None:
         self.path = path
         content = path.read_bytes() if path.exists() else b""
-        whole = b""
+        records = b""
         if keep_up_to is None and content.strip() and not _records(content):
             raise InputError("is there, and no training wrote it", where=path,
                              hint="Move it away, or train in another folder")  # fmt: skip
         if keep_up_to is not None:
-            whole = content[: mark["bytes"]] if mark else b""
-            if mark is None or hashlib.sha256(whole).hexdigest() != mark["sha256"]:
+            records = content[: mark["bytes"]] if mark else b""
+            if mark is None or hashlib.sha256(records).hexdigest() != mark["sha256"]:
                 lines = content.splitlines(keepends=True)
                 early = [line for line in lines if -1 < _step(line) <= keep_up_to]
-                whole = b"".join(early)
+                records = b"".join(early)
                 if mark is not None:
-                    warn(f"{path} was changed or cut; {len(early)} whole records are kept")
-        if content != whole:
+                    warn(f"{path} was changed or cut; {len(early)} complete records are kept")
+        if content != records:
             with atomic_write(path) as part:
-                part.write_bytes(whole)
-        self.records = _records(whole)
-        self._digest, self._bytes = hashlib.sha256(whole), len(whole)
+                part.write_bytes(records)
+        self.records = _records(records)
+        self._digest, self._bytes = hashlib.sha256(records), len(records)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self.file = open(path, "ab", buffering=0)
@@ -114,7 +114,7 @@ def _tensorboard(folder: Path) -> Any:
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """The whole records of a metrics file; what is no record, as a line cut short, is left out."""
+    """The complete records of a metrics file; all else, such as a line cut short, is skipped."""
     return _records(path.read_bytes()) if path.exists() else []
 
 
@@ -123,7 +123,7 @@ def _records(content: bytes) -> list[dict[str, Any]]:
 
 
 def _step(line: bytes) -> int:
-    """The step of a record; -1 for what is none."""
+    """The step of a record; -1 for a line that is not one."""
     try:
         record = json.loads(line)
     except ValueError:
@@ -132,20 +132,15 @@ def _step(line: bytes) -> int:
     return step if type(step) is int else -1
 
 
-def kept_rows(path: Path) -> list[dict[str, Any]]:
-    """The whole rows of a file that a recipe appends to: `sciml.files.kept.Rows`, to read alone."""
-    return Rows(path).found
-
-
 class _Rate(ProgressColumn):
-    """Units a second since the bar started, resumed work not counted."""
+    """Units per second since the bar started, not counting resumed work."""
 
     def render(self, task: Any) -> Text:
         return Text(f"{task.speed:,.1f}/s" if task.speed else "", style="progress.data.speed")
 
 
 class Bar:
-    """A progress bar with rate and time left; off a terminal, a line every half minute."""
+    """A progress bar with rate and time left; without a terminal, a line every half minute."""
 
     def __init__(self, title: str, total: int | None, done: int = 0, quiet: bool = False) -> None:
         self.title, self.total, self.done, self.quiet = title, total, done, quiet

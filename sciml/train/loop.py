@@ -2,7 +2,7 @@
 
 `fit` trains a module whose `forward(batch)` returns `{"loss": mean, "count": terms, ...}`. A step's
 loss is the mean over all terms of the global batch: over micro-batches, over processes, over a
-ragged last batch. It checkpoints, and the same call goes on where the last one stopped.
+incomplete last batch. It checkpoints, and the same call resumes where the last one stopped.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class TrainingDiverged(InputError):
 
 
 class Interrupted(KeyboardInterrupt):
-    """Stopped by Ctrl-C or SIGTERM after a checkpoint; the same command goes on."""
+    """Stopped by Ctrl-C or SIGTERM after a checkpoint; the same command resumes."""
 
     def __init__(self, number: int, step: int) -> None:
         super().__init__(f"stopped at step {step}; the same command goes on from there")
@@ -47,7 +47,7 @@ class Interrupted(KeyboardInterrupt):
 
 @dataclass
 class FitResult:
-    """`module` holds the weights to use: the best validated, else averaged, else last ones."""
+    """`module` holds the weights to use: best validated, else averaged, else last."""
 
     module: nn.Module
     steps: int
@@ -92,7 +92,7 @@ def fit(
     quiet: bool = False,
     restart: bool | None = None,
 ) -> FitResult:
-    """Train `module` on `dataset`, or go on with the run that `out` holds.
+    """Train `module` on `dataset`, or resume the run in `out`.
 
     Args:
         module: `forward(batch)` returns a dict with `loss` (scalar, a mean) and, if the mean is not
@@ -103,19 +103,19 @@ def fit(
         collate: list of examples -> batch.
         lengths: [len(dataset)], cost of each example: similar lengths share a batch.
         validate: called with the module in eval mode; returns metrics, `config.monitor` among them.
-        quiet: no progress bar; for one of many short trainings.
-        restart: begin anew where no checkpoint that is there can be loaded; None: what the
-            command line says (`sciml run ... --restart`), which is no.
+        quiet: no progress bar, for one of many short trainings.
+        restart: start again where no existing checkpoint can be loaded; None: as the command line
+            says (`sciml run ... --restart`), by default no.
 
     Raises:
         InputError: nothing to train on, an impossible setting, `out` holds another run, another
-            process works there, a full disk, or checkpoints of which none is whole.
+            process works there, a full disk, or checkpoints of which none is intact.
         TrainingDiverged: the loss or gradient is not finite; the batch is saved.
         Interrupted: stopped by a signal, after a checkpoint.
     """
     if len(dataset) == 0:
         raise InputError("there is nothing to train on: the data set is empty", where=out)
-    parallel.rank_and_world()  # joins the group, of which the first process takes the lock
+    parallel.rank_and_world()  # joins the group, whose rank 0 takes the lock
     log = out / "metrics.jsonl"
     had = log.exists()
     with locked(out):
@@ -125,7 +125,7 @@ def fit(
                 RESTART.get() if restart is None else restart,
             )  # fmt: skip
         except InputError as error:
-            # Lines without a checkpoint help no rerun; those before a loss that diverged a person.
+            # Lines without a checkpoint are of no use to a rerun; before a divergence, to a person.
             begun = had or next(iter(files(out / "checkpoints")), None)
             if not begun and not isinstance(error, TrainingDiverged):
                 log.unlink(missing_ok=True)
@@ -145,9 +145,9 @@ def _fit(
     restart: bool,
 ) -> FitResult:
     rank, world = parallel.rank_and_world()
-    place = choose(config.device, "bf16" if config.precision == "fp16" else config.precision)
-    dtype = torch.float16 if config.precision == "fp16" else place.dtype
-    device = place.device
+    chosen = choose(config.device, "bf16" if config.precision == "fp16" else config.precision)
+    dtype = torch.float16 if config.precision == "fp16" else chosen.dtype
+    device = chosen.device
     plan = Plan(
         len(dataset), config.batch_size, config.seed, lengths, config.accumulate, rank, world
     )
@@ -169,7 +169,7 @@ def _fit(
     )
     if rank == 0:
         remove_leftovers(folder)
-    parallel.meet()
+    parallel.barrier()
     resumed = state.restore(folder, state.notes["settings"], restart, say=rank == 0)
     log = None
     if rank == 0:
@@ -177,7 +177,7 @@ def _fit(
         log = MetricsLog(out / "metrics.jsonl", start, mark, config.tensorboard)
     if rank == 0 and not state.notes["done"] and not quiet:
         begin = f"resumed at step {state.step} of {total}" if resumed else f"{total} steps"
-        console.print(f"{title}: {begin}, {_millions(module)} parameters, on {place}")
+        console.print(f"{title}: {begin}, {_millions(module)} parameters, on {chosen}")
 
     began = time.monotonic()
     batches = read(dataset, collate, plan, state.step, config.workers, device.type == "cuda")
@@ -208,7 +208,7 @@ def _fit(
                 state.save(folder, config.keep, rank == 0, log.mark if log else None)
             if stop and not state.notes["done"]:
                 raise Interrupted(stop, state.step)
-    parallel.meet()
+    parallel.barrier()
     _load_result(state, folder, say=rank == 0)
     module.eval()
     history = log.records if log else []
@@ -216,7 +216,7 @@ def _fit(
 
 
 def _fixed(config: TrainConfig, plan: Plan, total: int) -> dict[str, Any]:
-    """The settings that a resumed run must share with its beginning."""
+    """The settings that must not change when a run is resumed."""
     free = {
         "device",
         "workers",
@@ -250,7 +250,7 @@ def _step(
     signals: _Signals,
     out: Path,
 ) -> tuple[dict[str, float], float, int]:
-    """One optimiser step; the metrics of the global batch, its count, and a pending signal."""
+    """One optimiser step -> (metrics of the global batch, its count, a pending signal)."""
     world = parallel.rank_and_world()[1]
     sums: dict[str, torch.Tensor] = {}
     count_here = torch.zeros((), device=device)
@@ -288,7 +288,7 @@ def _step(
         # Both wrappers average over processes: times world is the sum.
         parameter.grad.mul_(world / max(total, 1e-12))  # type: ignore[union-attr]
     norm = nn.utils.clip_grad_norm_(parameters, config.clip or math.inf)
-    norm = parallel.whole(norm)
+    norm = parallel.full_tensor(norm)
     if not torch.isfinite(norm) and not state.scaler.is_enabled():
         _diverged("gradient", batch, state, out)
     state.scaler.step(state.optimizer)
@@ -317,12 +317,12 @@ def _tensors_in(batch: Any, name: str = "batch") -> dict[str, torch.Tensor]:
         return {name: batch} if storable else {}
     if hasattr(batch, "to_dict"):
         batch = batch.to_dict()
-    found: dict[str, torch.Tensor] = {}
+    named: dict[str, torch.Tensor] = {}
     if isinstance(batch, dict | list | tuple):
         items = batch.items() if isinstance(batch, dict) else enumerate(batch)
         for key, value in items:
-            found |= _tensors_in(value, f"{name}.{key}")
-    return found
+            named |= _tensors_in(value, f"{name}.{key}")
+    return named
 
 
 def _diverged(what: str, batch: Any, state: TrainState, out: Path) -> None:
@@ -359,7 +359,9 @@ def _validate(
     score = -metrics[name] if config.monitor.startswith("-") else metrics[name]
     if state.notes["best"] is None or score < state.notes["best"]:
         state.notes |= {"best": score, "bad": 0}
-        weights = {k: parallel.whole(v.detach()).cpu() for k, v in module.state_dict().items()}
+        weights = {
+            k: parallel.full_tensor(v.detach()).cpu() for k, v in module.state_dict().items()
+        }
         if rank == 0:
             write_best(out / "checkpoints", weights, state.notes)
         else:
@@ -381,11 +383,11 @@ def _load_result(state: TrainState, folder: Path, say: bool) -> None:
     if state.notes["best"] is not None:
         current = state.module.state_dict()
         saved = read_best(folder, state.notes, say)
-        misfit = [n for n, t in current.items() if n not in saved or saved[n].shape != t.shape]
-        if misfit:
-            raise InputError(f"lacks {misfit[0]!r} as the model has it", where=folder / BEST)
+        mismatched = [n for n, t in current.items() if n not in saved or saved[n].shape != t.shape]
+        if mismatched:
+            raise InputError(f"lacks {mismatched[0]!r} as the model has it", where=folder / BEST)
         state.module.load_state_dict(
-            {name: parallel.like(saved[name], tensor) for name, tensor in current.items()}
+            {name: parallel.redistribute(saved[name], tensor) for name, tensor in current.items()}
         )
     elif state.average is not None:
         state.average.swap(state.module)

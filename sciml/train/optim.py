@@ -30,7 +30,7 @@ def adamw(module: nn.Module, lr: float, weight_decay: float, fused: bool) -> tor
 class Average:
     """Exponential moving average of the trained weights (Polyak & Juditsky 1992).
 
-    The decay ramps up as (1 + step) / (10 + step), so that the start is forgotten early.
+    The decay ramps up as (1 + step) / (10 + step), so that early weights are soon forgotten.
     """
 
     def __init__(self, module: nn.Module, decay: float) -> None:

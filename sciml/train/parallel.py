@@ -1,4 +1,4 @@
-"""One process or many: DDP and FSDP2 under `torchrun`, with the same recipe and the same losses."""
+"""Data parallelism under `torchrun`, DDP or FSDP2, with the same recipe and the same losses."""
 
 from __future__ import annotations
 
@@ -34,27 +34,27 @@ def _leave() -> None:
 
 
 def leave(code: int = 0) -> None:
-    """End a process of a group with `code`; a process that is alone just goes on.
+    """Exit a process of a group with `code`; a single process just goes on.
 
     The threads of torch's process groups can abort an interpreter that shuts down, which would turn
     a finished run into a failed one.
     """
     if dist.is_initialized() and dist.get_world_size() > 1:
         if code == 0:
-            meet()
+            barrier()
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
 
 
-def meet() -> None:
-    """Wait for all processes."""
+def barrier() -> None:
+    """Wait until all processes have reached this point."""
     if dist.is_initialized() and dist.get_world_size() > 1:
         dist.barrier()
 
 
 def wrap(module: nn.Module, strategy: str, device: torch.device) -> nn.Module:
-    """`module` ready for many processes; with FSDP2 its parameters become shards in place."""
+    """`module` wrapped for many processes; with FSDP2 its parameters are sharded in place."""
     _, world = rank_and_world()
     if world == 1:
         return module
@@ -100,21 +100,21 @@ def sum_over_processes(values: torch.Tensor) -> torch.Tensor:
     return values
 
 
-def agreed(values: torch.Tensor) -> torch.Tensor:
-    """The first process's values in all processes: for choices that they must make together."""
+def broadcast(values: torch.Tensor) -> torch.Tensor:
+    """The values of rank 0 on every rank: for choices that all processes must make alike."""
     values = values.clone()
     if dist.is_initialized() and dist.get_world_size() > 1:
         dist.broadcast(values, src=0)
     return values
 
 
-def whole(tensor: torch.Tensor) -> torch.Tensor:
-    """A sharded tensor gathered; any other as it is."""
+def full_tensor(tensor: torch.Tensor) -> torch.Tensor:
+    """A sharded tensor gathered from all ranks; any other as it is."""
     return tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor
 
 
-def like(source: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-    """`source` on the device and, if `target` is sharded, in the shards of `target`."""
+def redistribute(source: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    """`source` on the device of `target`, sharded like `target` if that is sharded."""
     if hasattr(target, "device_mesh"):
         from torch.distributed.tensor import distribute_tensor
 

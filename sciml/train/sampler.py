@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader, Dataset
 
 
 class Examples(Protocol):
-    """What can be trained on: examples by number, read when they are asked for."""
+    """A map-style data set: examples by index, read on access."""
 
     def __len__(self) -> int: ...
 
@@ -36,11 +36,11 @@ class MicroBatch:
 
 @dataclass(frozen=True)
 class Plan:
-    """The order of examples: shuffled anew each epoch, bucketed by length if lengths are known.
+    """The order of examples: shuffled each epoch, bucketed by length if lengths are known.
 
     Args:
         size: number of examples.
-        batch_size: examples an optimiser step, over all processes.
+        batch_size: examples per optimiser step, over all processes.
         lengths: [size], the cost of each example; examples of similar length share a batch.
     """
 
@@ -63,7 +63,7 @@ class Plan:
         order = random.permutation(self.size) if self.shuffle else np.arange(self.size)
         if self.lengths is None or not self.shuffle:
             return [order[i : i + self.batch_size] for i in range(0, self.size, self.batch_size)]
-        # Sort within pools of 64 batches: similar lengths meet, yet batches differ every epoch.
+        # Sort within pools of 64 batches: similar lengths share a batch, batches differ by epoch.
         pool = 64 * self.batch_size
         batches = []
         for start in range(0, self.size, pool):
@@ -74,12 +74,12 @@ class Plan:
         return [batches[i] for i in random.permutation(len(batches))]
 
     def micro_batches(self, step: int) -> Iterator[MicroBatch]:
-        """This process's share from optimiser step `step` on, `accumulate` micro-batches a step."""
+        """This rank's share from optimiser step `step` on, `accumulate` micro-batches per step."""
         epoch, position = divmod(step, self.steps_per_epoch)
         while True:
             for indices in self.epoch(epoch)[position:]:
-                mine = indices[self.rank :: self.world]
-                for part, share in enumerate(np.array_split(mine, self.accumulate)):
+                of_rank = indices[self.rank :: self.world]
+                for part, share in enumerate(np.array_split(of_rank, self.accumulate)):
                     seed = hash((self.seed, step, part, self.rank)) % 2**63
                     if len(share):
                         yield MicroBatch(tuple(share.tolist()), seed)

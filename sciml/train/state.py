@@ -1,8 +1,8 @@
-"""Everything a run is: saved in one atomic, checksummed file, restored bit for bit.
+"""The state of a run, saved in one atomic, checksummed file and restored bit for bit.
 
 A checkpoint is `step-00000100.safetensors` (all tensors) and, written after it, a manifest
-`step-00000100.json` with its sha256. A checkpoint without a matching manifest is not loaded, and
-that it is passed over is said; a run of which no checkpoint is whole is not begun anew by itself.
+`step-00000100.json` with its sha256. A checkpoint without a matching manifest is skipped with a
+warning; a run without an intact checkpoint does not start again by itself.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from sciml.errors import InputError
 from sciml.files import kept, tensors
 from sciml.files.kept import sha256
 from sciml.train.optim import Average
-from sciml.train.parallel import like, whole
+from sciml.train.parallel import full_tensor, redistribute
 
 RESTART: ContextVar[bool] = ContextVar("restart", default=False)
-"""Whether a run whose checkpoints are all damaged begins anew: what `--restart` says."""
+"""Whether a run whose checkpoints are all damaged starts again (`--restart`)."""
 ANEW = "Bring the file back from a copy, or begin this training anew: --restart, fit(restart=True)"
 BEST = "best.safetensors"
 """The weights of the best validation, beside the checkpoints."""
@@ -48,18 +48,18 @@ class TrainState:
 
     def tensors(self) -> dict[str, torch.Tensor]:
         """All tensors of the run by name; collective under FSDP."""
-        found = {f"model.{k}": v for k, v in self.module.state_dict().items()}
+        state = {f"model.{k}": v for k, v in self.module.state_dict().items()}
         names = self._names()
         for parameter, values in self.optimizer.state.items():
             for key, value in values.items():
-                found[f"optimizer.{names[parameter]}.{key}"] = torch.as_tensor(value)
+                state[f"optimizer.{names[parameter]}.{key}"] = torch.as_tensor(value)
         if self.average is not None:
-            found |= {f"average.{k}": v for k, v in self.average.weights.items()}
-        found["rng.cpu"] = torch.get_rng_state()
+            state |= {f"average.{k}": v for k, v in self.average.weights.items()}
+        state["rng.cpu"] = torch.get_rng_state()
         if torch.cuda.is_available():
-            found["rng.cuda"] = torch.cuda.get_rng_state()
+            state["rng.cuda"] = torch.cuda.get_rng_state()
         # Clones: the values of this step, whatever is done with the tensors afterwards.
-        return {k: whole(v.detach()).cpu().contiguous().clone() for k, v in found.items()}
+        return {k: full_tensor(v.detach()).cpu().contiguous().clone() for k, v in state.items()}
 
     def save(
         self,
@@ -72,21 +72,21 @@ class TrainState:
 
         Args:
             folder: of the checkpoints.
-            keep: so many are left.
-            write: False in all processes of a group but the first.
-            metrics: `MetricsLog.mark`: what the log held at this step.
+            keep: how many stay.
+            write: False on all ranks but 0.
+            metrics: `MetricsLog.mark` at this step.
 
         Raises:
             InputError: the disk is full or the folder cannot be written; the checkpoints
                 before this one stay as they are.
         """
-        found = self.tensors()
+        current_tensors = self.tensors()
         if not write:
             return
         path = folder / f"step-{self.step:08d}.safetensors"
         before = checkpoints(folder)
         try:
-            digest = tensors.write(path, found)
+            digest = tensors.write(path, current_tensors)
             manifest = {
                 "step": self.step,
                 "sha256": digest,
@@ -103,7 +103,7 @@ class TrainState:
                 where=folder,
                 hint=f"{intact}; free disk space and run the same command again",
             ) from error
-        # A later one is left from before this run went back to an earlier one.
+        # Later checkpoints are left from before this run went back to an earlier one.
         current = [old for step, old in before if step < self.step][-keep + 1 :] if keep > 1 else []
         for old in files(folder):
             if old != path and old not in current:
@@ -117,19 +117,19 @@ class TrainState:
         restart: bool = False,
         say: bool = True,
     ) -> dict[str, Any] | None:
-        """Load the newest whole checkpoint. Call it last: it sets RNG.
+        """Load the newest intact checkpoint. Call it last: it sets the random state.
 
         Args:
             folder: of the checkpoints.
-            settings: those that the run must have been begun with.
-            restart: where the run cannot go on, begin anew.
-            say: warn of what is passed over.
+            settings: those that the run must have been started with.
+            restart: where the run cannot go on, start again.
+            say: warn of skipped checkpoints.
 
         Returns:
             its manifest; None if there is nothing to go on with.
 
         Raises:
-            InputError: there are checkpoints, and none is whole; the best weights are damaged; or
+            InputError: there are checkpoints, and none is intact; the best weights are damaged; or
                 they are of another model or of other settings.
         """
         skipped: list[str] = []
@@ -162,13 +162,13 @@ class TrainState:
 
     def _load(self, saved: dict[str, torch.Tensor], manifest: dict[str, Any], out: Path) -> None:
         current = self.module.state_dict()
-        wanted = {f"model.{name}": tensor for name, tensor in current.items()}
+        expected = {f"model.{name}": tensor for name, tensor in current.items()}
         if self.average is not None:
-            wanted |= {f"average.{name}": t for name, t in self.average.weights.items()}
-        differing = [name for name in saved if name.startswith("model.") and name not in wanted]
+            expected |= {f"average.{name}": t for name, t in self.average.weights.items()}
+        differing = [name for name in saved if name.startswith("model.") and name not in expected]
         differing += [
             name
-            for name, tensor in wanted.items()
+            for name, tensor in expected.items()
             if name not in saved or saved[name].shape != tensor.shape
         ]
         if differing:
@@ -179,7 +179,7 @@ class TrainState:
                 hint="Choose another --out or delete the old run",
             )
         self.module.load_state_dict(
-            {name: like(saved[f"model.{name}"], tensor) for name, tensor in current.items()}
+            {name: redistribute(saved[f"model.{name}"], tensor) for name, tensor in current.items()}
         )
         for parameter, name in self._names().items():
             prefix = f"optimizer.{name}."
@@ -188,12 +188,12 @@ class TrainState:
             values = {key: value for key, value in values.items() if "." not in key}
             if values:
                 self.optimizer.state[parameter] = {
-                    key: value if value.ndim == 0 else like(value, parameter)
+                    key: value if value.ndim == 0 else redistribute(value, parameter)
                     for key, value in values.items()
                 }
         if self.average is not None:
             for name, tensor in self.average.weights.items():
-                tensor.copy_(like(saved[f"average.{name}"], tensor))
+                tensor.copy_(redistribute(saved[f"average.{name}"], tensor))
         if manifest["scaler"] and self.scaler.is_enabled():  # the precision may change
             self.scaler.load_state_dict(manifest["scaler"])
         self.step, self.notes = manifest["step"], manifest["notes"]
@@ -202,11 +202,11 @@ class TrainState:
             torch.cuda.set_rng_state(saved["rng.cuda"])
 
 
-def same_settings(saved: dict[str, Any], wanted: dict[str, Any], out: Path) -> None:
-    """Refuse to go on with a run that was begun with other settings."""
+def same_settings(saved: dict[str, Any], settings: dict[str, Any], out: Path) -> None:
+    """Refuse to go on with a run that was started with other settings."""
     changed = [
         f"{key} was {saved.get(key)!r}, is {value!r}"
-        for key, value in wanted.items()
+        for key, value in settings.items()
         if saved.get(key) != value
     ]
     if changed:
@@ -229,17 +229,17 @@ def read_best(folder: Path, notes: dict[str, Any], say: bool = True) -> dict[str
         InputError: they are missing, damaged, or of another training.
     """
     path = folder / BEST
-    found, _ = tensors.read(path)
+    weights, _ = tensors.read(path)
     if "best_sha256" not in notes:
         if say:
             kept.warn(f"{path} was written by version 0.1, without a digest: taken as it is")
     elif sha256(path) != notes["best_sha256"]:
         raise InputError("is not what this training wrote (sha256 differs)", where=path, hint=ANEW)
-    return found
+    return weights
 
 
 def _fault_of_best(folder: Path, notes: dict[str, Any]) -> str | None:
-    """Why the best weights that a run noted cannot be its result, if so."""
+    """Why the best weights on disk cannot be those that a run noted; None if they can."""
     if notes.get("best") is None:
         return None
     try:
@@ -298,17 +298,17 @@ def _read(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
 
 
 def _step(path: Path) -> int | None:
-    found = re.fullmatch(r"step-(\d{1,18})", path.stem)
-    return int(found[1]) if found else None
+    match = re.fullmatch(r"step-(\d{1,18})", path.stem)
+    return int(match[1]) if match else None
 
 
 def files(folder: Path) -> list[Path]:
-    """The checkpoints of which there is anything, oldest first: by weights or by manifest."""
-    found = {}
+    """The checkpoints of which weights or manifest exist, oldest first."""
+    by_step = {}
     for path in (*folder.glob("step-*.safetensors"), *folder.glob("step-*.json")):
         if (step := _step(path)) is not None:
-            found[step, path.stem] = path.with_suffix(".safetensors")
-    return [found[key] for key in sorted(found)]
+            by_step[step, path.stem] = path.with_suffix(".safetensors")
+    return [by_step[key] for key in sorted(by_step)]
 
 
 def checkpoints(folder: Path) -> list[tuple[int, Path]]:

@@ -53,17 +53,17 @@ def test_what_version_0_1_wrote_is_taken_as_it_is():
 def test_rows_go_on_and_damaged_ones_are_measured_again(tmp_path, capsys):
     path = tmp_path / "deep" / "rows.jsonl"
     rows = kept.Rows(path)
-    assert rows.found == [] and not path.parent.exists()
+    assert rows.rows == [] and not path.parent.exists()
     for k in range(4):
         rows.add({"seed": k, "score": k / 8})
-    assert kept.Rows(path).found == rows.found and rows.has({"seed": 3}) and not rows.has({"x": 1})
+    assert kept.Rows(path).rows == rows.rows and rows.has({"seed": 3}) and not rows.has({"x": 1})
     text = path.read_text()
     path.write_text(text.replace("0.125", "0.625") + '{"seed": 9')
     again = kept.Rows(path)
-    assert [row["seed"] for row in again.found] == [0, 2, 3]
+    assert [row["seed"] for row in again.rows] == [0, 2, 3]
     assert "line 2 is damaged" in capsys.readouterr().err
     again.add({"seed": 1, "score": 0.125})
-    assert [row["seed"] for row in kept.Rows(path).found] == [0, 2, 3, 1]
+    assert [row["seed"] for row in kept.Rows(path).rows] == [0, 2, 3, 1]
     assert not capsys.readouterr().err
 
 
@@ -88,11 +88,11 @@ def test_finished_files_are_compared_with_their_digests(tmp_path, capsys):
     for name in ("a.pdb", "b.cif"):
         (tmp_path / name).write_text(name)
     files = kept.digests(tmp_path, tmp_path / "a.pdb", tmp_path / "b.cif")
-    assert kept.whole(tmp_path, files)
+    assert kept.intact(tmp_path, files)
     (tmp_path / "a.pdb").write_text("")
-    assert not kept.whole(tmp_path, files)
+    assert not kept.intact(tmp_path, files)
     (tmp_path / "a.pdb").unlink()
-    assert not kept.whole(tmp_path, files)
+    assert not kept.intact(tmp_path, files)
     assert "missing" in capsys.readouterr().err
 
 

@@ -1,4 +1,4 @@
-"""Questions: what is granted, what a student sees, and that each science's own is answerable."""
+"""Downstream tasks: label budgets, what a student sees, and that each science's task runs."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ SCIENCES = ("jets", "protein", "symbolic", "placement")
 SHORT = TrainConfig(steps=2, batch_size=4, lr=1e-3)
 
 
-def test_at_least_one_label_is_granted():
+def test_a_budget_holds_at_least_one_label():
     assert label_budgets(2000) == (2, 20, 200, 2000)
     assert label_budgets(3) == (1, 1, 1, 3)
     assert len(label_budgets(7)) == len(FRACTIONS)
 
 
-def test_granted_examples_fill_a_batch_and_no_other_is_read():
-    granted = LabelBudget(list("abcdefgh"), np.array([6, 1, 3]), batch_size=4)
-    assert [granted[i] for i in range(len(granted))] == ["g", "b", "d"] * 2
+def test_examples_of_a_budget_fill_a_batch_and_no_other_is_read():
+    budget = LabelBudget(list("abcdefgh"), np.array([6, 1, 3]), batch_size=4)
+    assert [budget[i] for i in range(len(budget))] == ["g", "b", "d"] * 2
 
 
 class Watched(list):
-    """A list that notes what is asked for."""
+    """A list that notes which items are read."""
 
     def __init__(self, items):
         super().__init__(items)
@@ -87,7 +87,7 @@ def small():
     return trunks.build({"name": "pair_transformer", "dim": 8, "depth": 1, "heads": 2}), Plain(8)
 
 
-def test_only_granted_labels_are_learned_from(labelled):
+def test_only_labels_of_the_budget_are_learned_from(labelled):
     trunk, embedder = small()
     settings = TrainConfig(steps=60, batch_size=8, lr=1e-2)
     before = {k: v.clone() for k, v in trunk.state_dict().items()}
@@ -105,8 +105,8 @@ def test_a_frozen_trunk_stays_as_it_is(labelled):
         torch.testing.assert_close(value, before[key], rtol=0, atol=0)
 
 
-def test_a_student_never_reads_labels_that_were_not_granted(labelled):
-    """The same student comes of labels that are all wrong beyond the granted ones."""
+def test_a_student_never_reads_labels_beyond_the_budget(labelled):
+    """The same student comes of labels that are all wrong beyond the budget."""
     settings = TrainConfig(steps=30, batch_size=8, lr=1e-2)
     scores = []
     for spoil in (False, True):
@@ -121,14 +121,14 @@ def test_a_student_never_reads_labels_that_were_not_granted(labelled):
 
 
 @pytest.mark.parametrize("science", SCIENCES)
-def test_each_science_asks_and_is_answered(science):
-    question = importlib.import_module(f"sciml.{science}.downstream").downstream_task(0.02)
-    assert question.domain == science and question.question.endswith("?")
+def test_each_science_has_a_task_that_runs(science):
+    task = importlib.import_module(f"sciml.{science}.downstream").downstream_task(0.02)
+    assert task.domain == science and task.question.endswith("?")
     torch.manual_seed(0)
     trunk = trunks.build({"name": "pair_transformer", "dim": 8, "pair_dim": 4, "depth": 1,
                           "heads": 2})  # fmt: skip
-    embedder = question.corpus.embedder(8, 4)
-    score = question.finetune(trunk, embedder, question.budgets[0], SHORT)
-    assert np.isfinite(score) and np.isfinite(question.baseline[1])
-    if question.better > 0:
+    embedder = task.corpus.embedder(8, 4)
+    score = task.finetune(trunk, embedder, task.budgets[0], SHORT)
+    assert np.isfinite(score) and np.isfinite(task.baseline[1])
+    if task.sign > 0:
         assert 0 <= score <= 1

@@ -17,7 +17,7 @@ from sciml.objectives.self_training import (
     Labelled,
     NoisyStudentConfig,
     Unlabelled,
-    agreed,
+    average_views,
     collate_labelled,
     noisy_student,
     select,
@@ -114,7 +114,7 @@ def test_never_reads_a_label_it_must_not_and_the_student_is_no_worse():
     assert accuracy[-1] >= accuracy[0] and accuracy[-1] > 0.9
     for generation in rounds[1:]:
         assert (generation.labels.max(1).values >= 0.8).all()
-        assert len(generation.kept) == len(generation.labels) > 50
+        assert len(generation.selected) == len(generation.labels) > 50
 
 
 def test_overlap_is_refused():
@@ -173,7 +173,7 @@ def test_data_sets_of_graphs():
 
 def test_views_agree_by_the_geometric_mean():
     scores = torch.tensor([[0.9, 0.1], [0.2, 0.8], [0.5, 0.5], [1.0, 0.0]])
-    found = agreed(scores, np.array([7, 3, 7, 5]))
+    found = average_views(scores, np.array([7, 3, 7, 5]))
     torch.testing.assert_close(found[[0, 2]], torch.tensor([[0.75, 0.25]] * 2))  # 3 : 1
     torch.testing.assert_close(found[[1, 3]], scores[[1, 3]])
 
@@ -195,7 +195,7 @@ def test_labels_that_views_agree_on_are_better():
             models=[make_model(16), make_model(16)], train=train, predict=predict,
             config=NoisyStudentConfig(threshold=0), views=views,
         )  # fmt: skip
-        return float((rounds[1].labels.argmax(1) == truth[rounds[1].kept]).float().mean())
+        return float((rounds[1].labels.argmax(1) == truth[rounds[1].selected]).float().mean())
 
     alone = right(None)
     assert right(places // 2) > alone + 0.03
