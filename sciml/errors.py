@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import difflib
 import errno
+import importlib
 from collections.abc import Iterable
+from typing import Any
 
 
 class InputError(ValueError):
@@ -50,6 +52,23 @@ class MissingExtra(InputError):
             f"{purpose} needs the package {package!r}, which is not installed",
             hint=f"Install it with: pip install 'sciml[{extra}]'",
         )
+
+
+def load_extra(package: str, extra: str, purpose: str) -> Any:
+    """The module of an optional package, imported where it is needed.
+
+    Args:
+        package: name to import.
+        extra: of sciml that brings it.
+        purpose: what needs it, as the subject of a sentence.
+
+    Raises:
+        MissingExtra: it is not installed.
+    """
+    try:
+        return importlib.import_module(package)
+    except ImportError as error:
+        raise MissingExtra(error.name or package, extra, purpose) from error
 
 
 def nearest(name: str, choices: Iterable[str], most: int = 3) -> list[str]:

@@ -14,7 +14,7 @@ from typing import Any
 import awkward as ak
 import numpy as np
 
-from sciml.errors import InputError
+from sciml.errors import InputError, load_extra
 from sciml.paths import atomic_write
 
 SUFFIXES = (".parquet", ".root")
@@ -95,8 +95,7 @@ class Writer:
         self._sink.write_table(table)
 
     def _write_root(self, arrays: dict[str, ak.Array]) -> None:
-        import uproot
-
+        uproot = load_extra("uproot", "jets", "writing ROOT files")
         if self._sink is None:
             self._file = uproot.recreate(self._path, compression=uproot.ZSTD(3))
             self._groups = _groups(arrays)

@@ -14,7 +14,7 @@ import awkward as ak
 import numpy as np
 from numpy.typing import NDArray
 
-from sciml.errors import MissingExtra
+from sciml.errors import load_extra
 
 
 def fastjet_module() -> Any:
@@ -23,10 +23,7 @@ def fastjet_module() -> Any:
     Raises:
         MissingExtra: if it is not installed.
     """
-    try:
-        import fastjet
-    except ImportError as error:
-        raise MissingExtra("fastjet", "generate", "clustering jets") from error
+    fastjet = load_extra("fastjet", "generate", "clustering jets")
     if not _banner_printed:
         _print_banner(fastjet)
     return fastjet

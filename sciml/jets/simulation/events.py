@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from sciml.errors import MissingExtra
+from sciml.errors import load_extra
 from sciml.jets.simulation import processes
 from sciml.jets.simulation.detector import Particles
 
@@ -38,11 +38,7 @@ def pythia_module() -> Any:
     Raises:
         MissingExtra: if it is not installed.
     """
-    try:
-        import pythia8mc
-    except ImportError as error:
-        raise MissingExtra("pythia8mc", "generate", "generating collisions") from error
-    return pythia8mc
+    return load_extra("pythia8mc", "generate", "generating collisions")
 
 
 class Collisions:

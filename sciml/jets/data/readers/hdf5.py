@@ -14,7 +14,7 @@ import awkward as ak
 import numpy as np
 from numpy.typing import NDArray
 
-from sciml.errors import InputError
+from sciml.errors import InputError, load_extra
 from sciml.jets.data.columns import JET_MOMENTUM, MOMENTUM, POSITION
 from sciml.jets.data.readers.base import Reader, guarded
 from sciml.jets.data.readers.index_sizes import check_hdf5
@@ -29,8 +29,7 @@ def open_hdf5(path: Path, format: str | None) -> Reader:
     Raises:
         InputError: damaged, or of neither kind.
     """
-    import h5py
-
+    h5py = load_extra("h5py", "jets", "reading HDF5 files")
     with guarded(path, "HDF5"):
         file = h5py.File(path, "r")
         names: list[str] = []

@@ -11,7 +11,7 @@ import awkward as ak
 import numpy as np
 from numpy.typing import NDArray
 
-from sciml.errors import InputError, unknown
+from sciml.errors import InputError, load_extra, unknown
 from sciml.jets.data.readers.base import Reader, guarded, lengths, plain
 from sciml.jets.data.readers.index_sizes import check_root
 from sciml.jets.data.readers.nested import Leaf, by_jet, leaves
@@ -106,8 +106,7 @@ def open_tree(path: Path, tree: str | None) -> tuple[Any, Any]:
     Raises:
         InputError: there is no such tree, none at all, or several and none of them preferred.
     """
-    import uproot
-
+    uproot = load_extra("uproot", "jets", "reading ROOT files")
     # Mapped, not fetched by threads: faster for local files, and nothing is left behind by errors.
     file = uproot.open(path, handler=uproot.MemmapSource)
     try:
