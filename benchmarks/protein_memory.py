@@ -26,7 +26,7 @@ def measure(n: int, clusters: int, extra: int, blocks: int) -> dict[str, float]:
     """Fold a random alignment of `n` columns; peaks [GiB] before and after, and the estimate."""
     from sciml.protein import Alignment, StructurePredictor
     from sciml.protein.alphafold import memory
-    from sciml.protein.alphafold.features import FeatureConfig
+    from sciml.protein.alphafold.feature_config import FeatureConfig
     from sciml.protein.alphafold.model import AlphaFold, AlphaFoldConfig
 
     config = AlphaFoldConfig(blocks=blocks, extra_blocks=1)

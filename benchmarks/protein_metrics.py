@@ -29,7 +29,8 @@ from typing import Any
 import numpy as np
 
 from sciml.errors import InputError
-from sciml.protein.io.structure import Chain, read_chain, read_chains, write_structure
+from sciml.protein.io.structure import Chain, read_chain, read_chains
+from sciml.protein.io.structure_writing import write_structure
 from sciml.protein.measure.score import score_chains
 
 HERE = Path(__file__).resolve()

@@ -153,7 +153,7 @@ def chains_of(config: Config, count: int) -> list[Fold] | None:
         length=config.length,
         without=[name.split("\t")[0].strip() for name in names],
         contacts=0.4,
-        most=count,
+        max_folds=count,
         seed=config.seed,
     )
 

@@ -15,7 +15,7 @@ from sciml.device import choose
 from sciml.errors import InputError
 from sciml.paths import atomic_write
 from sciml.protein.alphafold import memory, relaxation
-from sciml.protein.alphafold.features import DEFAULT_FEATURES, FeatureConfig, published
+from sciml.protein.alphafold.feature_config import DEFAULT_FEATURES, FeatureConfig, published
 from sciml.protein.alphafold.hhsearch import hhsearch_templates
 from sciml.protein.alphafold.model import AlphaFoldConfig
 from sciml.protein.alphafold.official_weights import MultimerGiven
@@ -26,9 +26,10 @@ from sciml.protein.fold_page import faults, write_page
 from sciml.protein.io import residues
 from sciml.protein.io.alignment import Alignment
 from sciml.protein.io.alignment_files import read_alignment, read_fasta
+from sciml.protein.io.homology_search import safe_name
 from sciml.protein.io.query_forms import is_job
-from sciml.protein.io.search import safe_name
-from sciml.protein.io.structure import read_chains, write_structure
+from sciml.protein.io.structure import read_chains
+from sciml.protein.io.structure_writing import write_structure
 from sciml.protein.measure import metrics
 from sciml.protein.result_folder import (
     earlier_search_result,
@@ -251,7 +252,7 @@ def _fold_by_each(run: FoldRun) -> list[dict[str, Any]]:
 
 def _searched(job: Job, db: Path, out: Path) -> Job:
     """The chain with its relatives, which are kept in `out` and not searched for again."""
-    from sciml.protein.io.search import search
+    from sciml.protein.io.homology_search import search
 
     if job.alignment.depth > 1:
         return job

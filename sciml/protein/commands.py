@@ -12,11 +12,13 @@ import tyro
 from sciml.errors import InputError
 from sciml.files.jsons import dumps
 from sciml.paths import keep_apart
+from sciml.renamed import renamed
 
 Out = Annotated[Path, tyro.conf.arg(aliases=["-o"])]
 Positional = tyro.conf.Positional[Path]
 
 
+@renamed(most="max_hits")
 def search(
     query: Positional,
     out: Out,
@@ -24,10 +26,10 @@ def search(
     db: Path,
     iterations: int = 3,
     evalue: float = 1e-3,
-    most: int = 10000,
+    max_hits: int = 10000,
     cores: int = 0,
 ) -> None:
-    """Find relatives of a sequence in a FASTA file and align them (no external programs).
+    """Find homologues of a sequence in a FASTA file and align them (no external programs).
 
     Args:
         query: FASTA with the query sequences.
@@ -35,26 +37,26 @@ def search(
         db: FASTA with the sequences to search, gzipped or not.
         iterations: Rounds of profile search.
         evalue: Largest E-value of a hit.
-        most: Most hits.
+        max_hits: Largest number of hits.
         cores: Threads; 0 = all cores.
     """
-    from sciml.protein.io import search as engine
+    from sciml.protein.io import homology_search
     from sciml.train.log import console
 
-    config = engine.SearchConfig(iterations, evalue, most, cores)
-    chains = engine.queries(query)
-    block = engine.read_database(db)
+    config = homology_search.SearchConfig(iterations, evalue, max_hits, cores)
+    chains = homology_search.queries(query)
+    block = homology_search.read_database(db)
     for name, letters in chains:
         path = out if len(chains) == 1 and out.suffix else out / f"{name}.a3m"
         keep_apart(path, query, db)
 
-        def tell(number: int, hits: int, name: str = name) -> None:
+        def progress(number: int, hits: int, name: str = name) -> None:
             console.print(f"{name}: round {number}, {hits} hits")
 
-        found = engine.search(letters, block, config, name=name, progress=tell)
-        found.alignment.write(path)
-        settled = "converged" if found.converged else f"stopped after {found.rounds} rounds"
-        console.print(f"{path}: {found.alignment.depth} sequences, {settled}")
+        result = homology_search.search(letters, block, config, name=name, progress=progress)
+        result.alignment.write(path)
+        end = "converged" if result.converged else f"stopped after {result.rounds} rounds"
+        console.print(f"{path}: {result.alignment.depth} sequences, {end}")
 
 
 def contacts(
@@ -68,14 +70,14 @@ def contacts(
 ) -> None:
     """Predict contacts (CB closer than 8 A) from an alignment.
 
-    Above 700 columns they are predicted in overlapping windows of 400; pairs that lie in none are
-    left out of a .tsv and NaN in an .npz.
+    Above 700 columns they are predicted in overlapping windows of 400; pairs that are in no window
+    are left out of a .tsv and NaN in an .npz.
 
     Args:
-        msa: Alignment: A3M, FASTA, Stockholm, Clustal or one row a line, gzipped or not.
+        msa: Alignment: A3M, FASTA, Stockholm, Clustal or one row per line, gzipped or not.
         out: .tsv (i, j from 1 and probability, best first) or .npz (probability [C, C], classes of
-            distance [C, C, 16], dca [C, C]).
-        model: Shipped model or .safetensors file.
+            CB distance [C, C, 16] as `distances`, dca [C, C]).
+        model: Shipped model, or .safetensors file or folder of a model.
         columns: The query's residues, or all columns of the alignment.
         query: Name or sequence of the query, if it is not the first row.
         separation: Least distance along the chain of pairs in a .tsv [residues].
@@ -99,9 +101,9 @@ def contacts(
     predictor = ContactPredictor.from_pretrained(model)
     with Bar("windows", len(starts(alignment.columns)), quiet=not wide) as bar:
         predicted = predictor.predict(alignment, columns, lambda done, _: bar.update(done))
-    known = np.isfinite(predicted.probability)
-    if not known.all() and predicted.windows == 1:
-        raise InputError("not written: the network's probabilities are no numbers", where=model)
+    finite = np.isfinite(predicted.probability)
+    if not finite.all() and predicted.windows == 1:
+        raise InputError("not written: the network's probabilities are not finite", where=model)
     with atomic_write(out) as temporary:
         if out.suffix == ".npz":
             with open(temporary, "wb") as file:
@@ -124,7 +126,7 @@ def contacts(
     if predicted.windows > 1:
         console.print(
             f"Predicted in {predicted.windows} windows along the chain, each from its own columns: "
-            f"{1 - known.mean():.0%} of the pairs, all of them more than {STEP} columns apart, are "
+            f"{1 - finite.mean():.0%} of the pairs, all more than {STEP} columns apart, are "
             "in no window and not predicted"
         )
 
@@ -135,7 +137,7 @@ def score(
     *,
     chain: str | None = None,
     truth_chain: str | None = None,
-    out: Path | None = None,
+    out: Annotated[Path | None, tyro.conf.arg(aliases=["-o"])] = None,
 ) -> None:
     """Compare a model with a structure: lDDT, GDT, TM-score, RMSD, contact precision.
 
@@ -153,22 +155,22 @@ def score(
     from sciml.protein.measure.score import score_chains
     from sciml.train.log import console
 
-    for file, chosen in ((model, chain), (truth, truth_chain)):
+    for file, name in ((model, chain), (truth, truth_chain)):
         names = [part.name for part in read_chains(file)]
-        if chosen is None and len(names) > 1:
+        if name is None and len(names) > 1:
             console.print(
                 f"{file}: chain {names[0]!r} of {len(names)} is scored, not the complex; others: "
                 f"{', '.join(names[1:10])}",
                 markup=False,
             )
     keep_apart(out, model, truth)
-    found = score_chains(read_chain(model, chain), read_chain(truth, truth_chain))
-    for name, value in found.items():
+    scores = score_chains(read_chain(model, chain), read_chain(truth, truth_chain))
+    for name, value in scores.items():
         shown = f"{value:.4f}" if isinstance(value, float) else str(value)
         print(f"{name:<24} {shown}")
     if out is not None:
         with atomic_write(out) as temporary:
-            temporary.write_text(dumps(found, indent=1), encoding="utf-8")
+            temporary.write_text(dumps(scores, indent=1), encoding="utf-8")
 
 
 def fold(
@@ -198,35 +200,35 @@ def fold(
     the B-factor column), confidences, predicted aligned error and distances; without, contacts and
     a coarse CA/CB model from predicted distances. OUT/report.html shows them.
 
-    An alignment alone: sciml protein fold chain.a3m -o OUT. With everything AlphaFold takes: sciml
-    protein fold chain.a3m -o OUT --params params_model_1_ptm.npz --hhr chain.hhr --templates
-    mmcif_files --relax. What a run would take: the same with --dry-run.
+    From an alignment alone: sciml protein fold chain.a3m -o OUT. With parameters and templates:
+    sciml protein fold chain.a3m -o OUT --params params_model_1_ptm.npz --hhr chain.hhr --templates
+    mmcif_files --relax. With --dry-run, only the memory and time of the run are printed.
 
     Args:
         input: FASTA or a table `id,sequence` (each sequence a chain), an alignment (A3M,
             Stockholm), or a folder of them. Complexes are refused.
         out: Folder for the results.
-        params: params_model_*.npz of AlphaFold 2, or an OpenFold checkpoint (.pt); or a folder of
-            such files, as the five models: each folds every chain into OUT/NAME_OF_THE_FILE, and
-            OUT/ranking.json orders all results.
+        params: params_model_*.npz of AlphaFold 2, an OpenFold checkpoint (.pt), or a .safetensors
+            file of `StructurePredictor.save`; or a folder of such files, such as the five models:
+            each folds every chain into OUT/NAME_OF_THE_FILE, and OUT/ranking.json ranks all.
         model: Contact model to use without `params`.
-        db: FASTA to search for relatives of sequences that come without an alignment.
+        db: FASTA to search for homologues of sequences that come without an alignment.
         clusters: Rows of the main alignment; 0 = as many as the published model takes.
         extra: Extra sequences; 0 = as many as the published model takes.
-        recycles: Most recycling passes.
+        recycles: Largest number of recycling passes.
         tolerance: Stop recycling when CA distances change by less than this [A].
-        batch_residues: Short chains share a batch up to this many residues [residues].
+        batch_residues: Short chains share a batch of up to this many padded residues [residues].
         truth: Folder with NAME.pdb or NAME.cif of chains whose structure is known.
         templates: Structure file, or folder of them, to use as templates (with `params` of a model
             that takes templates). Without `hhr` every chain in it is aligned by its sequence.
-        hhr: HHsearch result (.hhr), or a folder with NAME.hhr for each chain: which templates to
-            take and how they are aligned; their files, such as 4zey.cif, are in `templates`.
+        hhr: HHsearch result (.hhr), or a folder with NAME.hhr for each chain: the templates to use
+            and their alignments; their files, such as 4zey.cif, are in `templates`.
         relax: Minimise the energy of the full model (needs sciml[relax]); NAME_unrelaxed.pdb keeps
-            the atoms of the network, NAME_confidence.json counts the faults before and after.
-        seed: Of row choice, masking and random starts.
+            the atoms of the network, NAME_confidence.json counts violations before and after.
+        seed: Seed of the choice of rows, of masking and of random starts.
         device: auto, cpu, cuda, ...
         precision: fp32, or bf16 on a GPU.
-        dry_run: Say what would be done, with memory and work, and stop.
+        dry_run: Print what would be done, with memory and time, and stop.
     """
     from sciml.protein.batch import FoldRun, run_fold
 

@@ -62,11 +62,11 @@ def chain_colours(count: int) -> list[str]:
     return [f"hsl({240 - 240 * i / max(count - 1, 1):.0f} 80% 45%)" for i in range(count)]
 
 
-def coverage_figure(alignment: Alignment, most: int = 2000) -> Any:
+def coverage_figure(alignment: Alignment, max_rows: int = 2000) -> Any:
     """Rows sorted by identity to the query (every k-th of many), and how many cover each column."""
     figure, axis = axes(6.0, 3.0)
     identity = alignment.identity_to()
-    order = np.argsort(identity)[:: -(-alignment.depth // most)]
+    order = np.argsort(identity)[:: -(-alignment.depth // max_rows)]
     image = np.where(alignment.rows[order] != GAP, identity[order][:, None], np.nan)
     shown = axis.imshow(
         image,

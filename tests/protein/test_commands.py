@@ -21,7 +21,8 @@ from sciml.protein.alphafold.predictor import StructurePredictor
 from sciml.protein.contacts.network import ContactConfig, ContactNet
 from sciml.protein.contacts.predictor import ContactPredictor
 from sciml.protein.io.residues import ATOM37_MASK, RESIDUES
-from sciml.protein.io.structure import read_chain, write_structure
+from sciml.protein.io.structure import read_chain
+from sciml.protein.io.structure_writing import write_structure
 from sciml.trunks.pair_transformer import PairTransformerConfig
 
 TINY = AlphaFoldConfig(
@@ -355,7 +356,7 @@ def test_relatives_are_kept_and_not_searched_for_again(
     assert (out / "q.a3m").read_text().startswith(f">q\n{query}\n")
     assert json.loads((out / "q_confidence.json").read_text())["sequences"] == 3
     (out / "q_confidence.json").unlink()  # as if stopped after the search
-    monkeypatch.setattr("sciml.protein.io.search.search", None)
+    monkeypatch.setattr("sciml.protein.io.homology_search.search", None)
     assert main(fold) == 0
     assert json.loads((out / "q_confidence.json").read_text())["sequences"] == 3
 

@@ -12,12 +12,14 @@ import pytest
 
 from sciml.errors import InputError
 from sciml.protein import read_alignment
-from sciml.protein.alphafold.features import FeatureConfig, features
+from sciml.protein.alphafold.feature_config import FeatureConfig
+from sciml.protein.alphafold.features import features
 from sciml.protein.alphafold.hhsearch import read_hhr
 from sciml.protein.alphafold.templates import from_chain
 from sciml.protein.contacts.features import contact_features
 from sciml.protein.io.residues import ATOM37_MASK
-from sciml.protein.io.structure import read_chains, write_structure
+from sciml.protein.io.structure import read_chains
+from sciml.protein.io.structure_writing import write_structure
 from sciml.protein.measure.score import score_chains
 
 CORPUS = Path(__file__).parents[1] / "corpus" / "protein"

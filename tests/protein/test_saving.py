@@ -12,7 +12,7 @@ import torch
 from sciml.cli import main
 from sciml.errors import InputError
 from sciml.protein import Alignment, ContactPredictor, StructurePredictor
-from sciml.protein.alphafold.features import FeatureConfig
+from sciml.protein.alphafold.feature_config import FeatureConfig
 from sciml.protein.alphafold.model import AlphaFold, AlphaFoldConfig, TemplateConfig
 from sciml.protein.alphafold.predictor import read_config
 from sciml.protein.contacts.calibration import KNOTS, Calibration

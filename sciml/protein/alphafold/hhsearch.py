@@ -18,7 +18,7 @@ import numpy as np
 from sciml.errors import InputError
 from sciml.files import unpack
 from sciml.paths import existing_file
-from sciml.protein.alphafold.features import Template
+from sciml.protein.alphafold.templates import Template
 from sciml.protein.io import residues
 from sciml.protein.io.structure import Chain, read_chain
 
@@ -184,7 +184,7 @@ def _file_of(name: str, files: dict[str, Path]) -> tuple[Path | None, str | None
 
 
 def hhsearch_templates(
-    hhr: str | Path, folder: str | Path, query: str, most: int = 20
+    hhr: str | Path, folder: str | Path, query: str, max_templates: int = 20
 ) -> list[Template]:
     """Templates of `query` from HHsearch's hits, best first; hits without a file are left out.
 
@@ -192,7 +192,7 @@ def hhsearch_templates(
         hhr: HHsearch's result.
         folder: with structure files named by their PDB code, such as 4zey.cif or 4zey.cif.gz.
         query: its sequence.
-        most: how many at most; the network takes the first four.
+        max_templates: largest number; the network takes the first four.
 
     Raises:
         InputError: no hit can be used.
@@ -211,7 +211,7 @@ def hhsearch_templates(
     hits = [hit for hit in hits if usable(hit, query)]
     for hit in sorted(hits, key=lambda hit: -hit.sum_probs):
         source, name = _file_of(hit.name, files)
-        if source is None or len(found) == most:
+        if source is None or len(found) == max_templates:
             continue
         try:
             chain = read_chain(source, name)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sciml.errors import InputError
-from sciml.protein.alphafold.features import DEFAULT_FEATURES, FeatureConfig
+from sciml.protein.alphafold.feature_config import DEFAULT_FEATURES, FeatureConfig
 from sciml.protein.alphafold.model import AlphaFoldConfig
 
 if TYPE_CHECKING:

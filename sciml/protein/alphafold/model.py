@@ -26,7 +26,11 @@ from sciml.protein.alphafold.embedders import (
     pseudo_beta,
 )
 from sciml.protein.alphafold.evoformer import EvoformerBlock, Masks
-from sciml.protein.alphafold.structure_module import Structure, StructureModule, atom14_to_atom37
+from sciml.protein.alphafold.structure_module import (
+    StructureModule,
+    StructureModuleOutput,
+    atom14_to_atom37,
+)
 
 Positive = Annotated[int, Range(min=1)]
 
@@ -125,7 +129,7 @@ class Output:
     m: Tensor
     z: Tensor
     single: Tensor
-    structure: Structure
+    structure: StructureModuleOutput
     atoms: Tensor
     atom_mask: Tensor
     logits: dict[str, Tensor]
@@ -328,7 +332,7 @@ class AlphaFold(nn.Module):
         return block(m, z, masks)
 
     def logits(
-        self, m: Tensor, z: Tensor, single: Tensor, structure: Structure
+        self, m: Tensor, z: Tensor, single: Tensor, structure: StructureModuleOutput
     ) -> dict[str, Tensor]:
         """The heads (supplement 1.9)."""
         half = self.head_distogram(z)

@@ -14,7 +14,7 @@ from sciml.paths import atomic_write
 from sciml.prediction import ArrayResult
 from sciml.protein.io.alignment import Alignment, decode
 from sciml.protein.io.conformers import FAR
-from sciml.protein.io.structure import check_finite, write_structure
+from sciml.protein.io.structure_writing import check_finite, write_structure
 from sciml.protein.result_folder import write_finished
 
 

@@ -17,10 +17,12 @@ from torch import Tensor
 from sciml.config import from_dict, to_dict
 from sciml.errors import InputError
 from sciml.protein.alphafold import confidence, memory
-from sciml.protein.alphafold.features import FeatureConfig, Template, features, published
+from sciml.protein.alphafold.feature_config import FeatureConfig, published
+from sciml.protein.alphafold.features import features
 from sciml.protein.alphafold.model import AlphaFold, AlphaFoldConfig, Output
 from sciml.protein.alphafold.official_outputs import named_outputs
 from sciml.protein.alphafold.prediction import StructurePrediction
+from sciml.protein.alphafold.templates import Template
 from sciml.protein.io.alignment import Alignment
 from sciml.weights import files, loading
 from sciml.weights.pretrained import Pretrained

@@ -25,7 +25,7 @@ from sciml.protein.alphafold.violations import (
     within_residues,
 )
 from sciml.protein.io import residues
-from sciml.protein.io.structure import write_structure
+from sciml.protein.io.structure_writing import write_structure
 
 STIFFNESS = 10.0
 """Of the restraints [kcal/mol/A^2]."""

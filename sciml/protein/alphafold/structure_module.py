@@ -21,7 +21,7 @@ POSITION_SCALE = 10.0
 
 
 @dataclass
-class Structure:
+class StructureModuleOutput:
     """What the structure module gives, each layer's result stacked along the first axis.
 
     Attributes:
@@ -254,7 +254,9 @@ class StructureModule(nn.Module):
         self.build_atoms = AtomBuilder()
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, single: Tensor, pair: Tensor, types: Tensor, mask: Tensor) -> Structure:
+    def forward(
+        self, single: Tensor, pair: Tensor, types: Tensor, mask: Tensor
+    ) -> StructureModuleOutput:
         """Fold.
 
         Args:
@@ -293,7 +295,7 @@ class StructureModule(nn.Module):
             frames = torch.cat([quaternion, translation * POSITION_SCALE], -1)
             found.append((frames, angles, raw, *groups))
             quaternion = quaternion.detach()  # rotations of later layers send no gradient back
-        return Structure(s, *(torch.stack(parts) for parts in zip(*found, strict=True)))
+        return StructureModuleOutput(s, *(torch.stack(parts) for parts in zip(*found, strict=True)))
 
 
 def atom14_to_atom37(atoms: Tensor, types: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,4 +1,4 @@
-"""Templates: known structures laid onto the query's residues.
+"""Templates: known structures aligned to the residues of the query, and their features.
 
 The template's residues are aligned to the query by their sequences (local alignment, BLOSUM62), as
 one does without a profile search; AlphaFold's own pipeline takes HHsearch's alignment instead.
@@ -6,17 +6,69 @@ one does without a profile search; AlphaFold's own pipeline takes HHsearch's ali
 
 from __future__ import annotations
 
+import contextlib
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from sciml.errors import InputError
-from sciml.protein.alphafold.features import Template
 from sciml.protein.io import residues
 from sciml.protein.io.structure import Chain, read_chains
 
 LEAST_RESIDUES = 10
+
+
+@dataclass
+class Template:
+    """A structure aligned to the query.
+
+    Attributes:
+        types: [N] residue types of the template at each query residue, 21 where it has a gap.
+        atoms: [N, 37, 3] [A], 0 where missing.
+        mask: [N, 37].
+        name: for reports.
+        weight: confidence of the alignment, e.g. HHsearch's sum of probabilities.
+    """
+
+    types: np.ndarray
+    atoms: np.ndarray
+    mask: np.ndarray
+    name: str = "template"
+    weight: float = 1.0
+
+
+def template_features(
+    templates: list[Template], n: int, max_templates: int = 4
+) -> dict[str, np.ndarray]:
+    """Template features, padded to `max_templates` with masked ones; empty if that is 0."""
+    if not max_templates:
+        return {}
+    templates = sorted(templates, key=lambda t: -t.weight)[:max_templates]
+    features: dict[str, np.ndarray] = {
+        "template_aatype": np.zeros((max_templates, n), np.int64),
+        "template_mask": np.zeros(max_templates, np.float32),
+        "template_all_atom_positions": np.zeros((max_templates, n, 37, 3), np.float32),
+        "template_all_atom_masks": np.zeros((max_templates, n, 37), np.float32),
+        "template_pseudo_beta": np.zeros((max_templates, n, 3), np.float32),
+        "template_pseudo_beta_mask": np.zeros((max_templates, n), np.float32),
+    }
+    for t, template in enumerate(templates):
+        if template.types.shape != (n,) or template.atoms.shape != (n, 37, 3):
+            raise InputError(
+                f"has {len(template.types)} residues, the query has {n}", where=template.name
+            )
+        glycine = template.types == residues.RESIDUES.index("G")
+        beta = np.where(glycine, 1, residues.ATOM37_INDEX["CB"])
+        rows = np.arange(n)
+        features["template_aatype"][t] = np.minimum(template.types, residues.GAP)
+        features["template_mask"][t] = 1
+        features["template_all_atom_positions"][t] = template.atoms
+        features["template_all_atom_masks"][t] = template.mask
+        features["template_pseudo_beta"][t] = template.atoms[rows, beta]
+        features["template_pseudo_beta_mask"][t] = template.mask[rows, beta]
+    return features
 
 
 def from_chain(chain: Chain, query: str, name: str = "") -> Template:
@@ -33,21 +85,22 @@ def from_chain(chain: Chain, query: str, name: str = "") -> Template:
     aligner.mode = "local"
     known = set(str(aligner.substitution_matrix.alphabet))
     letters = "".join(c if c in known else "X" for c in query.upper())
-    found = aligner.align(letters, chain.sequence) if letters and len(chain) else []
+    alignments = aligner.align(letters, chain.sequence) if letters and len(chain) else []
     pairs: list[tuple[int, int]] = []
-    if found:
-        for (start, stop), (other, _) in zip(*found[0].aligned, strict=True):
+    if alignments:
+        for (start, stop), (other, _) in zip(*alignments[0].aligned, strict=True):
             pairs += [(start + k, other + k) for k in range(stop - start)]
     if len(pairs) < LEAST_RESIDUES:
         raise InputError(
             f"{len(pairs)} residues can be aligned to the query, {LEAST_RESIDUES} are needed",
             where=name or f"chain {chain.name}",
         )
-    here, there = np.array(pairs).T
+    at_query, at_template = np.array(pairs).T
     n = len(query)
     types = np.full(n, residues.GAP, np.int64)
     atoms, mask = np.zeros((n, 37, 3), np.float32), np.zeros((n, 37), np.float32)
-    types[here], atoms[here], mask[here] = chain.types[there], chain.atoms[there], chain.mask[there]
+    types[at_query], atoms[at_query] = chain.types[at_template], chain.atoms[at_template]
+    mask[at_query] = chain.mask[at_template]
     same = float(np.mean([query[i] == chain.sequence[j] for i, j in pairs]))
     return Template(types, atoms, mask, name or chain.name, weight=same * len(pairs))
 
@@ -60,11 +113,9 @@ def read_templates(path: str | Path, query: str) -> list[Template]:
     files = [f for f in files if {".pdb", ".cif", ".ent"} & {s.lower() for s in f.suffixes}]
     if not files:
         raise InputError("holds no structure files (.pdb, .cif)", where=path)
-    found = []
+    templates = []
     for file in files:
         for chain in read_chains(file):
-            try:
-                found.append(from_chain(chain, query, f"{file.name}:{chain.name}"))
-            except InputError:
-                continue
-    return found
+            with contextlib.suppress(InputError):  # chains that do not fit
+                templates.append(from_chain(chain, query, f"{file.name}:{chain.name}"))
+    return templates

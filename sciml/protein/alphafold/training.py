@@ -18,12 +18,14 @@ from torch import Tensor, nn
 
 from sciml.config import Range
 from sciml.errors import InputError
-from sciml.protein.alphafold.features import FeatureConfig, Template, features
+from sciml.protein.alphafold.feature_config import FeatureConfig
+from sciml.protein.alphafold.features import features
 from sciml.protein.alphafold.losses import LossWeights, Truth, total_loss
 from sciml.protein.alphafold.model import AlphaFold
 from sciml.protein.alphafold.predictor import Job, StructurePredictor
+from sciml.protein.alphafold.templates import Template
 from sciml.protein.io.alignment import Alignment
-from sciml.train.parallel import agreed
+from sciml.train.parallel import broadcast
 
 _CELLS = ("msa_feat", "msa_mask", "true_msa", "bert_mask")
 _EXTRA = ("extra_msa", "extra_msa_mask", "extra_has_deletion", "extra_deletion_value")
@@ -194,7 +196,7 @@ class StructureLearner(nn.Module):
         """Batch of `collate` -> loss and its terms; earlier passes run without gradient."""
         passes, clamp = 0, True
         if self.training:  # the same in all processes, which wait for each other in every pass
-            cycle, loose = agreed(torch.rand(2, device=batch["aatype"].device)).tolist()
+            cycle, loose = broadcast(torch.rand(2, device=batch["aatype"].device)).tolist()
             passes = int(cycle * (self.config.recycles + 1))
             clamp = loose >= self.config.unclamped
         previous = None

@@ -100,7 +100,7 @@ def read_family(folder: str | Path) -> Family:
     )
 
 
-def map_columns(alignment: Alignment, chain: Chain, most: int = 2000) -> np.ndarray:
+def map_columns(alignment: Alignment, chain: Chain, max_rows: int = 2000) -> np.ndarray:
     """[M, 2] (residue, column): the chain aligned to the row that is most like it."""
     from Bio.Align import PairwiseAligner, substitution_matrices
 
@@ -115,7 +115,7 @@ def map_columns(alignment: Alignment, chain: Chain, most: int = 2000) -> np.ndar
         letters = alignment.sequence(row)
         return sum(letters[i : i + 3] in words for i in range(len(letters) - 2))
 
-    rows = range(min(alignment.depth, most))
+    rows = range(min(alignment.depth, max_rows))
     best = max(rows, key=shared)
     letters = alignment.sequence(best)
     if not letters:

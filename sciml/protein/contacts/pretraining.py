@@ -63,7 +63,7 @@ class AlignmentSet:
         if index not in self.known:
             from sciml.protein.io.alignment_files import read_alignment
 
-            alignment = read_alignment(self.files[index], unique=True, most=4096)
+            alignment = read_alignment(self.files[index], unique=True, max_rows=4096)
             if alignment.columns > self.columns:
                 alignment = alignment.select(np.arange(alignment.depth), np.arange(self.columns))
             found = contact_features(alignment)
@@ -77,7 +77,7 @@ class AlignmentSet:
 class StructureSet:
     """Residue types and CA positions [A] of the chains of structure files."""
 
-    def __init__(self, files: list[Path], most: int = 400) -> None:
+    def __init__(self, files: list[Path], max_residues: int = 400) -> None:
         from sciml.protein.io.structure import read_chains
 
         self.chains: list[tuple[np.ndarray, np.ndarray]] = []
@@ -86,7 +86,7 @@ class StructureSet:
                 ca = chain.points()
                 real = np.isfinite(ca).all(1)
                 if real.sum() >= 8:
-                    self.chains.append((chain.types[real][:most], ca[real][:most]))
+                    self.chains.append((chain.types[real][:max_residues], ca[real][:max_residues]))
 
     def __len__(self) -> int:
         return len(self.chains)

@@ -287,7 +287,7 @@ def make(out: Path, count: int = 32, seed: int = 0, folds: Path | None = None) -
     """
     from sciml.paths import atomic_write
 
-    chains = None if folds is None else read_folds(folds, most=count, seed=seed)
+    chains = None if folds is None else read_folds(folds, max_folds=count, seed=seed)
 
     for number, family in enumerate(families(count, seed, folds=chains)):
         name = f"family_{number:04d}"

@@ -90,7 +90,7 @@ def read_folds(
     length: tuple[int, int] = (20, LONGEST),
     without: Collection[str] = (),
     contacts: float = 0.0,
-    most: int = 0,
+    max_folds: int = 0,
     seed: int = 0,
 ) -> list[Fold]:
     """Chains of a folder's structure files (.pdb, .cif, .ent) and chain files (.txt).
@@ -101,7 +101,7 @@ def read_folds(
         without: names (file names without suffix) to leave out, homologues of test data.
         contacts: fewest long-range contacts (24 or more residues apart, CB closer than 8 A) a
             residue; lone helices and fragments have few.
-        most: at most so many, chosen at random; 0: all.
+        max_folds: largest number of chains, chosen at random; 0: all.
         seed: of that choice.
 
     Raises:
@@ -115,7 +115,7 @@ def read_folds(
         for path in sorted(folder.rglob("*"))
         if path.suffix.lower() in (".txt", ".pdb", ".cif", ".ent") and path.stem not in set(without)
     ]
-    if most:
+    if max_folds:
         order = np.random.default_rng(seed).permutation(len(files))
         files = [files[k] for k in order]
     found: list[Fold] = []
@@ -132,7 +132,7 @@ def read_folds(
             chain = Fold(path.stem, ca, cb, secondary_of_trace(ca), first.types.astype(np.int64))
         if length[0] <= len(chain.ca) <= length[1] and long_range(chain) >= contacts:
             found.append(chain)
-        if most and len(found) == most:
+        if max_folds and len(found) == max_folds:
             break
     if not found:
         raise InputError(

@@ -16,6 +16,7 @@ from numba import njit
 
 from sciml.errors import InputError, unknown
 from sciml.protein.io.residues import ALPHABET, GAP, UNKNOWN
+from sciml.renamed import renamed
 
 _LETTERS = np.frombuffer(ALPHABET.encode(), np.uint8)
 
@@ -142,13 +143,14 @@ class Alignment:
         here = self.rows[row] != GAP
         return (self.rows[:, here] != GAP).sum(1) / max(int(here.sum()), 1)
 
+    @renamed(most="max_rows")
     def filter(
         self,
         *,
         min_coverage: float = 0.0,
         min_identity: float = 0.0,
         max_identity: float = 1.0,
-        most: int | None = None,
+        max_rows: int | None = None,
     ) -> Alignment:
         """Keep the query (row 0) and the rows that pass.
 
@@ -157,7 +159,7 @@ class Alignment:
             min_identity: to the query, 0 to 1.
             max_identity: a row that agrees with an earlier kept row in more than this share of
                 their common residues is dropped (greedy, rows with more residues first).
-            most: keep at most this many rows.
+            max_rows: keep at most this many rows.
         """
         for name, value in (
             ("min_coverage", min_coverage),
@@ -175,8 +177,8 @@ class Alignment:
             order = np.argsort(-residues, kind="stable")
             chosen = _greedy(_planes(kept.rows[order]), max_identity)
             kept = kept.select(np.sort(order[chosen]))
-        if most is not None and kept.depth > most:
-            kept = kept.select(np.arange(max(most, 1)))
+        if max_rows is not None and kept.depth > max_rows:
+            kept = kept.select(np.arange(max(max_rows, 1)))
         return kept
 
     @cached_property

@@ -34,6 +34,7 @@ from sciml.protein.io.sequence_records import (
     text_of,
 )
 from sciml.protein.io.side_by_side import check_blocks, check_pieces
+from sciml.renamed import renamed
 
 FORMATS = ("a3m", "fasta", "stockholm", "aln", "clustal")
 BLOCK = 4096
@@ -75,7 +76,9 @@ _UPPER = bytes(range(256)).upper().replace(b"_", b"-")
 class RowReader:
     """Collects rows of A3M form, checking each, in blocks of memory that grow."""
 
-    def __init__(self, source: object, *, unique: bool = False, most: int | None = None) -> None:
+    def __init__(
+        self, source: object, *, unique: bool = False, max_rows: int | None = None
+    ) -> None:
         self.source = str(source)
         self.names: list[str] = []
         self._columns = 0
@@ -83,12 +86,12 @@ class RowReader:
         # Few cells have a deletion count: their flat indices, and the counts.
         self._deleted, self._counts = array("q"), array("H")
         self._unique: set[bytes] | None = set() if unique else None
-        self._most = most
+        self._max_rows = max_rows
 
     @property
     def full(self) -> bool:
-        """As many rows as were asked for."""
-        return self._most is not None and len(self.names) >= self._most
+        """Whether the largest number of rows is reached."""
+        return self._max_rows is not None and len(self.names) >= self._max_rows
 
     def add(self, name: str, letters: bytes) -> None:
         """One row. Raises InputError for letters that are no residue and for ragged rows."""
@@ -183,22 +186,23 @@ def read_fasta(path: str | Path) -> list[tuple[str, str]]:
     return found
 
 
+@renamed(most="max_rows")
 def read_alignment(
     path: str | Path,
     *,
     format: str | None = None,
     query: str | None = None,
     unique: bool = False,
-    most: int | None = None,
+    max_rows: int | None = None,
 ) -> Alignment:
     """Read an alignment; the format is told from the content and, between A3M and FASTA, the name.
 
     Args:
-        path: FASTA, A3M, A2M, Stockholm, Clustal or one row a line; gzip allowed.
+        path: FASTA, A3M, A2M, Stockholm, Clustal or one row per line; gzip allowed.
         format: overrides the guess; one of `FORMATS`.
         query: name or sequence of the query, which becomes the first row and gives the columns.
         unique: keep only the first of equal rows.
-        most: stop after this many rows.
+        max_rows: stop after this many rows.
 
     Raises:
         InputError: the file is empty, binary, ragged, or holds letters that are no residue.
@@ -207,7 +211,9 @@ def read_alignment(
     if format is not None and format not in FORMATS:
         raise unknown("alignment format", format, FORMATS)
     with open_binary(path) as stream:
-        alignment = alignment_of(lines_of(stream, path), path, format, unique=unique, most=most)
+        alignment = alignment_of(
+            lines_of(stream, path), path, format, unique=unique, max_rows=max_rows
+        )
     return alignment.with_query(query) if query is not None else alignment
 
 
@@ -217,14 +223,14 @@ def alignment_of(
     format: str | None = None,
     *,
     unique: bool = False,
-    most: int | None = None,
+    max_rows: int | None = None,
 ) -> Alignment:
     """The alignment that lines of a file hold; see `read_alignment`."""
     headers: list[Header] = []
     first, lines = head_of(query_forms.one_query(lines, path, headers), path)
     if not first:
         raise InputError("is empty", where=path)
-    reader = RowReader(path, unique=unique, most=most)
+    reader = RowReader(path, unique=unique, max_rows=max_rows)
     if format is None and is_structured(first):
         found = query_forms.single_records(text_of(lines, path), path)
         if len(found) > 1:

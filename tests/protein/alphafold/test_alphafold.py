@@ -268,7 +268,7 @@ def test_pickled_code_is_refused(tmp_path: Path) -> None:
 
 def test_batch_of_chains_equals_one_at_a_time() -> None:
     from sciml.protein import Alignment
-    from sciml.protein.alphafold.features import FeatureConfig
+    from sciml.protein.alphafold.feature_config import FeatureConfig
     from sciml.protein.alphafold.predictor import Job
 
     predictor = StructurePredictor(random_small(), "cpu")
@@ -346,7 +346,7 @@ def test_too_long_chains_are_refused_at_once() -> None:
     import time
 
     from sciml.protein.alphafold import memory
-    from sciml.protein.alphafold.features import FeatureConfig
+    from sciml.protein.alphafold.feature_config import FeatureConfig
 
     config, features = AlphaFoldConfig(), FeatureConfig()
     started = time.perf_counter()

@@ -4,15 +4,14 @@ import numpy as np
 import pytest
 
 from sciml.protein import Alignment
-from sciml.protein.alphafold.features import (
+from sciml.protein.alphafold.feature_config import FeatureConfig, published
+from sciml.protein.alphafold.features import features
+from sciml.protein.alphafold.msa_features import (
     MASK,
-    FeatureConfig,
     centre_planes,
-    features,
     mask_cells,
     nearest_centre,
     profile,
-    published,
 )
 
 

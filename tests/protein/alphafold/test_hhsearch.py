@@ -9,7 +9,8 @@ import pytest
 from sciml.errors import InputError
 from sciml.protein.alphafold.hhsearch import Hit, hhsearch_templates, read_hhr, template_of, usable
 from sciml.protein.io import residues
-from sciml.protein.io.structure import Chain, write_structure
+from sciml.protein.io.structure import Chain
+from sciml.protein.io.structure_writing import write_structure
 
 QUERY = "MKVLAAGTREWQHNDCFYSPILKEEA"
 TEMPLATE = "AAGTREWQHNDCYSPILKEDA"

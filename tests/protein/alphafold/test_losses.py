@@ -19,7 +19,11 @@ from sciml.protein.alphafold.losses import (
     true_groups,
 )
 from sciml.protein.alphafold.model import AlphaFold, AlphaFoldConfig
-from sciml.protein.alphafold.structure_module import AtomBuilder, Structure, atom14_to_atom37
+from sciml.protein.alphafold.structure_module import (
+    AtomBuilder,
+    StructureModuleOutput,
+    atom14_to_atom37,
+)
 from sciml.protein.alphafold.violations import (
     bond_violations,
     clashes,
@@ -61,7 +65,9 @@ def test_published_losses(published: dict[str, torch.Tensor]) -> None:
         types, rotation_from_quaternion(frames[-1, ..., :4]), frames[-1, ..., 4:], angles[-1]
     )
     assert torch.allclose(atoms[0], given["atoms14"], atol=2e-5)
-    structure = Structure(frames[-1], frames, angles, raw, groups[None], origins[None], atoms[None])
+    structure = StructureModuleOutput(
+        frames[-1], frames, angles, raw, groups[None], origins[None], atoms[None]
+    )
     logits = {k[7:]: v[None] for k, v in published.items() if k.startswith("logits/")}
     output = SimpleNamespace(
         structure=structure, logits=logits, atoms=atom14_to_atom37(atoms, types)[0]

@@ -8,7 +8,8 @@ import pytest
 from sciml.errors import InputError
 from sciml.protein.alphafold.templates import from_chain, read_templates
 from sciml.protein.io import residues
-from sciml.protein.io.structure import Chain, write_structure
+from sciml.protein.io.structure import Chain
+from sciml.protein.io.structure_writing import write_structure
 
 SEQUENCE = "MKVLAAGTREWQHNDCFYSPIL"
 

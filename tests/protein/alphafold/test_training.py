@@ -13,9 +13,10 @@ import pytest
 import torch
 
 from sciml.protein import Alignment, StructurePredictor
-from sciml.protein.alphafold.features import FeatureConfig, Template
+from sciml.protein.alphafold.feature_config import FeatureConfig
 from sciml.protein.alphafold.losses import LossWeights
 from sciml.protein.alphafold.model import AlphaFold, AlphaFoldConfig, TemplateConfig
+from sciml.protein.alphafold.templates import Template
 from sciml.protein.alphafold.training import (
     ChainExamples,
     ChainTrainConfig,

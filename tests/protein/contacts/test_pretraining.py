@@ -12,7 +12,7 @@ from sciml.protein import Alignment
 from sciml.protein.contacts.features import PAIR_SCORES
 from sciml.protein.contacts.pretraining import AlignmentEmbedder, read_alignments, read_structures
 from sciml.protein.io.residues import ATOM37_MASK
-from sciml.protein.io.structure import write_structure
+from sciml.protein.io.structure_writing import write_structure
 from sciml.train import TrainConfig, fit
 
 

@@ -112,7 +112,7 @@ def test_filters() -> None:
     assert alignment.filter(min_coverage=0.6).depth == 4
     assert alignment.filter(min_identity=0.5).depth == 4
     assert alignment.filter(max_identity=0.85, min_coverage=0.1).depth == 2
-    assert alignment.filter(most=2).depth == 2
+    assert alignment.filter(max_rows=2).depth == 2
     with pytest.raises(InputError, match="min_coverage"):
         alignment.filter(min_coverage=2)
 

@@ -20,7 +20,7 @@ from sciml.protein.io.alignment_files import read_fasta
 from sciml.protein.io.complexes import Complex, read_complex, read_complexes
 from sciml.protein.io.query_forms import ComplexGiven, parse_header
 from sciml.protein.io.residues import ATOM37_MASK
-from sciml.protein.io.structure import write_structure
+from sciml.protein.io.structure_writing import write_structure
 
 LETTERS = "ACDEFGHIKLMNPQRSTVWY"
 DIMER = (

@@ -13,7 +13,8 @@ from sciml.protein.alphafold.prediction import StructurePrediction
 from sciml.protein.alphafold.templates import read_templates
 from sciml.protein.io import residues
 from sciml.protein.io.residues import ATOM37_INDEX, RESIDUES, THREE_LETTER, one_letter
-from sciml.protein.io.structure import read_chain, read_chains, write_structure
+from sciml.protein.io.structure import read_chain, read_chains
+from sciml.protein.io.structure_writing import write_structure
 
 BACKBONE = ("N", "CA", "C", "O", "CB")
 

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from sciml.errors import InputError
 from sciml.protein.io import residues
-from sciml.protein.io.structure import read_chain, read_chains, write_structure
+from sciml.protein.io.structure import read_chain, read_chains
+from sciml.protein.io.structure_writing import write_structure
 
 CORPUS = Path(__file__).parents[2] / "corpus" / "protein"
 

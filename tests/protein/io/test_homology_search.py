@@ -10,7 +10,7 @@ import pytest
 
 from sciml.errors import InputError
 from sciml.protein import read_alignment
-from sciml.protein.io import search as engine
+from sciml.protein.io import homology_search
 
 pyhmmer = pytest.importorskip("pyhmmer")
 LETTERS = list("ACDEFGHIKLMNPQRSTVWY")
@@ -35,9 +35,9 @@ def jackhmmer(query: str, block: Any, iterations: int) -> tuple[list[Any], Any]:
 
 
 def compare(query: str, database: Path, iterations: int) -> int:
-    block = engine.read_database(database)
-    config = engine.SearchConfig(iterations, 1e-3, 100_000, 2)
-    found = engine.search(query, block, config)
+    block = homology_search.read_database(database)
+    config = homology_search.SearchConfig(iterations, 1e-3, 100_000, 2)
+    found = homology_search.search(query, block, config)
     expected, last = jackhmmer(query, block, iterations)
     assert {name: (e, s) for name, e, s in found.hits} == {
         text(hit.name): (hit.evalue, hit.score) for hit in expected
@@ -87,7 +87,9 @@ def test_two_rounds_equal_those_of_the_program(tmp_path: Path) -> None:
     )  # fmt: skip
     words = [line.split() for line in table.read_text().splitlines() if line[0] != "#"]
     expected = {word[0]: (float(word[4]), float(word[5])) for word in words}
-    found = engine.search(query, database, engine.SearchConfig(2, 1e-3, 100_000, 1))
+    found = homology_search.search(
+        query, database, homology_search.SearchConfig(2, 1e-3, 100_000, 1)
+    )
     assert {name for name, _, _ in found.hits} == set(expected) and len(expected) > 10
     for name, evalue, score in found.hits:  # the table has two digits of the one, one of the other
         assert evalue == pytest.approx(expected[name][0], rel=0.06)
@@ -103,7 +105,7 @@ def test_nothing_found_is_the_query_alone(tmp_path: Path) -> None:
     database = tmp_path / "db.fasta"
     database.write_text(">a\n" + "".join(rng.choice(LETTERS, 60)) + "\n")
     query = "".join(rng.choice(LETTERS, 60))
-    found = engine.search(query, database)
+    found = homology_search.search(query, database)
     assert found.hits == [] and found.converged
     assert found.alignment.depth == 1 and found.alignment.row(0) == query
 
@@ -112,10 +114,10 @@ def test_bad_queries_and_databases(tmp_path: Path) -> None:
     database = tmp_path / "db.fasta"
     database.write_text(">a\nACDEFG\n")
     with pytest.raises(InputError, match="no residue"):
-        engine.search("AC1DE", database)
+        homology_search.search("AC1DE", database)
     (tmp_path / "bad.fasta").write_text(">a\nAC1DE\n")
     with pytest.raises(InputError, match="no residue"):
-        engine.read_database(tmp_path / "bad.fasta")
+        homology_search.read_database(tmp_path / "bad.fasta")
 
 
 @pytest.mark.slow
