@@ -1,23 +1,37 @@
-"""The cases of ../shared/cases/jets: what working people bring, and what is right."""
+"""What working people bring, and what is right: made files, and ../shared/cases/jets if at hand."""
 
+import json
 import re
 
 import awkward as ak
 import numpy as np
 import pytest
+import torch
+from safetensors.torch import save_file
 
 from sciml.cli import main
 from sciml.errors import InputError
+from sciml.files import tensors
 from sciml.jets import JetTagger
 from sciml.jets.data.io import open_jets, read_jets
 from sciml.jets.weaver.config import WeaverConfig
+from sciml.weights import find as weights_of
 
 
 @pytest.fixture(scope="module")
-def cases(shared):
-    folder = shared / "cases" / "jets"
-    if not folder.exists():
-        pytest.skip("the folder ../shared/cases/jets is not beside this checkout")
+def cases(origin, request, fixture_file, fixture_script, tmp_path_factory):
+    if origin == "shared":
+        return request.getfixturevalue("shared") / "cases" / "jets"
+    folder = tmp_path_factory.mktemp("cases")
+    fixture_script("jet_files").write(folder, fixture_file("jets/jets.parquet"))
+    weights, header = tensors.read(weights_of("jets-tiny"))
+    header = {k: v.replace('"dim": 64', '"dim": 1000000000') for k, v in header.items()}
+    save_file(weights, folder / "tiny_absurd_dim.safetensors", header)
+    maker = fixture_script("weaver_core")
+    shapes = json.loads(fixture_file("jets/shapes.json").read_text())["global_token"]
+    drawn = maker.draw(shapes, maker.SEEDS["global_token"])
+    state = {name: torch.from_numpy(value) for name, value in drawn.items()}
+    torch.save(state, folder / "part_global_token.pt")
     return folder
 
 
@@ -33,16 +47,17 @@ def test_configs_with_four_vectors_load(cases, name):
 
 
 @pytest.mark.parametrize("name", ["auto.yaml", "auto_pf_features.yaml"])
-def test_configs_that_are_not_standardised_say_so(cases, shared, name):
+def test_configs_that_are_not_standardised_say_so(cases, weaver_reference, name):
     config = WeaverConfig.load(cases / name)
-    events = read_jets(shared / "data" / "jets" / "ref_jets_200.parquet")
+    events = read_jets(weaver_reference.jets)
     with pytest.raises(InputError, match="standardise"):
         config.batch(events)
 
 
-def test_a_global_token_gives_each_jet_its_own_answer(cases, shared):
+def test_a_global_token_gives_each_jet_its_own_answer(cases, weaver_reference):
     tagger = JetTagger.from_weaver(cases / "part_global_token.pt")
-    scores = tagger.predict(read_jets(shared / "data" / "jets" / "ref_jets_200.parquet")[:30])
+    events = read_jets(weaver_reference.jets)
+    scores = tagger.predict(events[ak.num(events.part_px) <= 128][:30])
     assert scores.shape == (30, 10) and np.ptp(scores, axis=0).max() > 1e-3
 
 
@@ -70,6 +85,18 @@ def test_events_keep_their_index(cases):
         assert len(events) == 12
         counts = ak.num(ak.from_parquet(cases / "events_vv.parquet").jet_pt)
         assert events.event_index.tolist() == np.repeat(np.arange(4), counts).tolist()
+
+
+def test_made_candidates_without_momentum_are_left_out(fixture_file, fixture_script, tiny):
+    jets = [(e["candidates"], j["members"]) for e in fixture_script("root_delphes").events()
+            for j in e["jets"]]  # fmt: skip
+    gone = [sum(candidates[i]["PT"] == 0 for i in members) for candidates, members in jets]
+    counted = (
+        f"{sum(gone)} candidates without momentum.* {np.count_nonzero(gone)} of {len(jets)} jets"
+    )
+    with pytest.warns(UserWarning, match=counted):
+        scores = tiny.predict(fixture_file("jets/delphes.root"))
+    assert scores.shape == (len(jets), 6) and np.isfinite(scores).all()
 
 
 def test_candidates_without_momentum_are_left_out(shared, tiny):

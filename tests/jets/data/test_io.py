@@ -267,6 +267,33 @@ def test_nanoaod_with_a_broken_link(tmp_path, jets):
         io.read_jets(tmp_path / "bad.root")
 
 
+def test_delphes_written_by_root(fixture_file, fixture_script):
+    path = fixture_file("jets/delphes.root")
+    script = fixture_script("root_delphes")
+    made = script.events()
+    jets = [(event["candidates"], jet) for event in made for jet in event["jets"]]
+    events = io.read_jets(path)
+    assert events.event_index.tolist() == [i for i, e in enumerate(made) for _ in e["jets"]]
+    for row, (candidates, jet) in enumerate(jets):
+        members = [candidates[i] for i in jet["members"]]
+        real = np.array([c["PT"] > 0 for c in members])  # what has no momentum is dropped later
+        vectors = np.array([script.four_vector(c) for c in members])
+        for axis, name in enumerate(("px", "py", "pz", "energy")):
+            values = ak.to_numpy(events[f"part_{name}"][row])
+            assert np.allclose(values[real], vectors[real, axis], rtol=1e-5, atol=1e-4), name
+        for name, leaf in (("d0val", "D0"), ("dzerr", "ErrorDZ"), ("charge", "Charge")):
+            assert np.allclose(events[f"part_{name}"][row], [c[leaf] for c in members])
+        assert events.part_isPhoton[row].tolist() == [c["PID"] == 22 for c in members]
+        assert events.jet_pt[row] == pytest.approx(np.hypot(*vectors[:, :2].sum(0)), rel=1e-5)
+        assert events.jet_sdmass[row] == pytest.approx(jet["groomed_mass"], rel=1e-4)
+        assert events.jet_tau1[row] == pytest.approx(jet["tau"][0], rel=1e-6)
+    with io.open_jets(path) as reader:
+        parts = list(reader.iterate(["part_px"], 3, 2, 9))
+    assert ak.all(ak.concatenate(parts).part_px == events.part_px[2:9])
+    with pytest.raises(InputError, match="JetAK8"):
+        io.open_jets(path, collection="JetAK9")
+
+
 def test_delphes(shared):
     path = shared / "data" / "jets" / "events_delphes_example.root"
     events = io.read_jets(path)
