@@ -49,7 +49,7 @@ from machine import processor
 
 from sciml.errors import InputError
 from sciml.report import markdown
-from sciml.symbolic import systems
+from sciml.symbolic import cas
 from sciml.symbolic.expr import clock
 from sciml.symbolic.expr import expression as ex
 from sciml.symbolic.expr.expression import Expr
@@ -208,7 +208,7 @@ INTEGRALS: dict[str, Callable[[Expr], Answer]] = {
     "network, beam 10": partial(ours, beam=10, rules=False),
     "SymPy": by_sympy,
     **{name: partial(_asked, ask)
-       for name, ask in systems.SYSTEMS.items()},
+       for name, ask in cas.SYSTEMS.items()},
 }  # fmt: skip
 INTEGRAL_SETS = ("BWD", "FWD", "IBP", "Rubi")
 FAMILY = "of solved: "
@@ -255,7 +255,7 @@ def in_process(name: str, solver: Callable[[Expr], Answer], f: Expr) -> tuple[bo
         resource.setrlimit(resource.RLIMIT_CPU, (int(LIMIT) + 61, int(LIMIT) + 61))
         used = resource.getrusage(resource.RUSAGE_CHILDREN)
         seconds = time.process_time() - started
-        start = systems.START if name in systems.SYSTEMS else 0.0
+        start = cas.START_UP if name in cas.SYSTEMS else 0.0
         seconds += max(0.0, used.ru_utime + used.ru_stime - start)
         if seconds <= LIMIT:
             try:
@@ -442,7 +442,7 @@ def main() -> None:
         for name in options.solvers:
             if name not in solvers_of[kind]:
                 continue
-            if name in systems.SYSTEMS and name not in systems.installed():
+            if name in cas.SYSTEMS and name not in cas.installed():
                 print(f"{name} is not installed", file=sys.stderr)
                 continue
             for row in record.todo(kind, name, len(problems)):

@@ -16,15 +16,15 @@ from sciml.symbolic.verification.checking import check
 
 
 class Oracle:
-    """Knows half of the answers; writes a wrong one first, and nothing but it to the rest."""
+    """A model that knows half of the answers and writes a wrong one first, or alone."""
 
     def __init__(self, seed: int) -> None:
         rows = generate.reference(seed, 0, 16, 3)
         self.known = {parse(p): parse(a) for _, p, a in rows[::2]}
-        self.asked: list = []
+        self.problems: list = []
 
     def propose(self, problems, beam):
-        self.asked += problems
+        self.problems += problems
         wrong = parse("x^9 + 1/7")
         return [[wrong, self.known[f]] if f in self.known else [wrong] for f in problems]
 
@@ -38,17 +38,17 @@ def test_only_verified_answers_are_learned(tmp_path) -> None:
     recipe, config = settings(seed=4)
     module = recipe.module
     oracle = Oracle(config.seed + 3000)
-    some = sorted(pairs.keys(list(oracle.known)[:1], compiled=False))
-    found = module.self_trained(config, oracle, 0, set(some), tmp_path / "v.npz")
-    assert 0 < len(found) < len(oracle.asked) == 8
-    assert not found.keys & set(some)
-    for i in range(len(found)):
-        source, target = found[i]
-        assert len(target) <= config.longest[1] and target[-1] == vb.END
+    excluded = sorted(pairs.keys(list(oracle.known)[:1], compiled=False))
+    learned = module.self_trained(config, oracle, 0, set(excluded), tmp_path / "v.npz")
+    assert 0 < len(learned) < len(oracle.problems) == 8
+    assert not learned.keys & set(excluded)
+    for i in range(len(learned)):
+        source, target = learned[i]
+        assert len(target) <= config.max_tokens[1] and target[-1] == vb.END
         assert check(vb.expression(source), vb.expression(target), "x").agrees
-    oracle.asked.clear()
-    again = module.self_trained(config, oracle, 0, set(some), tmp_path / "v.npz")
-    assert again.digest() == found.digest() and not oracle.asked  # an interrupted run goes on
+    oracle.problems.clear()
+    again = module.self_trained(config, oracle, 0, set(excluded), tmp_path / "v.npz")
+    assert again.digest() == learned.digest() and not oracle.problems  # an interrupted run goes on
 
 
 def test_sets_and_their_mistakes(tmp_path) -> None:
@@ -56,10 +56,10 @@ def test_sets_and_their_mistakes(tmp_path) -> None:
     module = recipe.module
     file = tmp_path / "mine.jsonl"
     file.write_text("".join(f'{{"integrand": "cos({n}*x)"}}\n' for n in range(1, 20)))
-    named, known = module.problems(f"mine={file}", config)
-    assert len(named) == config.test and named[0] is parse("cos(x)") and not known
-    equations, known = module.problems("ode1", config)
-    assert len(equations) == len(known) == config.test
+    listed, keys = module.problems(f"mine={file}", config)
+    assert len(listed) == config.test and listed[0] is parse("cos(x)") and not keys
+    equations, keys = module.problems("ode1", config)
+    assert len(equations) == len(keys) == config.test
     assert all("y'" in residual.free for residual in equations)
     with pytest.raises(InputError, match="NAME=FILE"):
         module.problems("nothing", config)
