@@ -10,15 +10,15 @@
     masked         predicting hidden nodes' content                  -
     missing_patch  the same for one compact patch                    positions or edges
     next_token     predicting each node from those before            a causal trunk
-    denoising      saying which way shaken nodes were moved          positions
+    denoising      predicting the noise that was added to positions  positions
     simclr         telling views of one example from others          augment, large batches
     moco           the same against a queue of earlier examples      augment
     vicreg         views that agree, features that vary              augment
     jepa           predicting a slow copy's latents of hidden nodes  -
-    rotation       saying how a graph was turned                     positions that the trunk sees
-    jigsaw         saying how tiles or runs were shuffled            positions or an ordered trunk
+    rotation       classifying how a graph was rotated               positions that the trunk sees
+    jigsaw         classifying how tiles or runs were shuffled       positions or an ordered trunk
     supervised     labels: classes, values, quantiles                y (or node_y)
-    adversarial    labels, without telling where examples are from   y, domain
+    adversarial    labels, with features that hide the domain        y, domain
 
 Noisy-Student self-training (`self_training.noisy_student`) and the probes (`probe.probe`) are
 functions around these, not objectives.

@@ -1,4 +1,4 @@
-"""Pretext tasks with free labels: which way a graph was turned, how its tiles were shuffled.
+"""Pretext tasks with free labels: how a graph was rotated, how its tiles were shuffled.
 
 Rotation (Gidaris et al. 2018, arXiv:1803.07728) and jigsaw order (Noroozi & Favaro 2016,
 arXiv:1603.09246). The third of the family, the missing patch, is `objectives.masked.MissingPatch`.
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 
 
 class _Pretext(nn.Module):
-    """Change each graph in one of K ways, say which from the graph embedding."""
+    """Change each graph in one of K ways, classify the way from the graph embedding."""
 
-    blind = ""  # what to say of a trunk that cannot see the change
+    blind = ""  # the message for a trunk that cannot see the change
 
     def __init__(self, trunk: Trunk, embedder: Embedder, classes: int) -> None:
         super().__init__()
@@ -36,6 +36,10 @@ class _Pretext(nn.Module):
         self.head = mlp(trunk.dim, trunk.dim, classes)
         self.classes = classes
         self.checked = False
+
+    def ways(self, batch: Data) -> int:
+        """Number of ways in which the graphs of this batch can be changed, at most `classes`."""
+        return self.classes
 
     def altered(self, batch: Data, which: Tensor) -> Data:
         """The raw batch with graph b changed in way `which[b]`; way 0 changes nothing."""
@@ -47,6 +51,7 @@ class _Pretext(nn.Module):
             self._check_seen(batch)
             self.checked = True
         logits = wide(self.head(self.trunk(self.embedder(self.altered(batch, which))).graph))
+        logits = logits[:, : self.ways(batch)]
         return {
             "loss": F.cross_entropy(logits, which),
             "count": torch.tensor(float(len(which)), device=logits.device),
@@ -55,18 +60,18 @@ class _Pretext(nn.Module):
 
     def forward(self, batch: Data) -> dict[str, Tensor]:
         """The losses of a raw batch, each graph changed in a random way."""
-        graphs = number_of_graphs(batch)
-        return self.losses(batch, torch.randint(self.classes, (graphs,), device=batch.x.device))
+        ways, graphs = self.ways(batch), number_of_graphs(batch)
+        return self.losses(batch, torch.randint(ways, (graphs,), device=batch.x.device))
 
     @torch.no_grad()
     def _check_seen(self, batch: Data) -> None:
         training = self.training
         self.eval()
-        graphs = number_of_graphs(batch)
+        graphs, ways = number_of_graphs(batch), self.ways(batch)
         plain = self.trunk(self.embedder(batch)).graph.float()
         scale = plain.abs().max().clamp_min(1e-6)
         change = 0.0
-        for way in {1, self.classes // 2, self.classes - 1}:
+        for way in {1, ways // 2, ways - 1}:
             which = torch.full((graphs,), way, device=batch.x.device)
             other = self.trunk(self.embedder(self.altered(batch, which))).graph.float()
             change = max(change, float((other - plain).abs().max() / scale))
@@ -86,7 +91,7 @@ class _Pretext(nn.Module):
 def rotations(dimensions: int) -> Tensor:
     """[K, D, D], the identity first: 4 quarter turns of the plane, 24 rotations of the cube.
 
-    In four dimensions (E, px, py, pz) the last three turn.
+    In four dimensions (E, px, py, pz) the last three are rotated.
 
     Raises:
         InputError: not 2, 3 or 4 dimensions.
@@ -99,26 +104,31 @@ def rotations(dimensions: int) -> Tensor:
         return four
     if dimensions not in (2, 3):
         raise InputError(f"rotations exist here in 2, 3 or 4 dimensions, got {dimensions}")
-    found = []
+    matrices = []
     for axes in itertools.permutations(range(dimensions)):
         for signs in itertools.product((1.0, -1.0), repeat=dimensions):
             matrix = torch.zeros(dimensions, dimensions)
             matrix[range(dimensions), axes] = torch.tensor(signs)
             if torch.linalg.det(matrix) > 0:
-                found.append(matrix)
-    return torch.stack(sorted(found, key=lambda m: -float(m.trace())))
+                matrices.append(matrix)
+    return torch.stack(sorted(matrices, key=lambda m: -float(m.trace())))
 
 
 @dataclass(frozen=True)
 class RotationConfig:
-    """The space in which graphs turn."""
+    """The space in which graphs are rotated."""
 
-    dimensions: Annotated[int, Range(min=2, max=4)] = 3
-    """Dimensions of the positions: 2, 3, or 4 for four-momenta (E, px, py, pz)."""
+    dimensions: Annotated[int, Range(min=0, max=4)] = 0
+    """Dimensions of the positions: 2 (a jet's eta-phi plane), 3, or 4 for four-momenta (E, px, py,
+    pz); 0 = as many as the batch's positions have."""
+
+    def __post_init__(self) -> None:
+        if self.dimensions == 1:
+            raise InputError("rotations need at least 2 `dimensions`, got 1")
 
 
 class Rotation(_Pretext):
-    """Which of the cube's rotations (or the square's) turned the graph about the origin."""
+    """Which rotation of the cube (in two dimensions, of the square) the graph underwent."""
 
     Config = RotationConfig
     blind = "is rotation-invariant: it gives the same output for every orientation of its input"
@@ -133,7 +143,7 @@ class Rotation(_Pretext):
         augment: object = None,
     ) -> None:
         config = config or self.Config()
-        matrices = rotations(config.dimensions)
+        matrices = rotations(config.dimensions or 3)
         super().__init__(trunk, embedder, len(matrices))
         promised = [g for g in getattr(trunk, "symmetries", ()) if g != "permutation"]
         if promised:
@@ -141,25 +151,41 @@ class Rotation(_Pretext):
         self.config = config
         self.register_buffer("matrices", matrices)
 
-    def altered(self, batch: Data, which: Tensor) -> Data:
-        """Each graph turned about the origin."""
+    def positions(self, batch: Data) -> Tensor:
+        """[..., D] what is rotated.
+
+        Raises:
+            InputError: the batch has no positions, or not in as many dimensions as set.
+        """
         pos = self.embedder.coordinates(batch)
-        if pos is None or pos.shape[-1] != self.config.dimensions:
+        allowed = (self.config.dimensions,) if self.config.dimensions else (2, 3, 4)
+        if pos is None or pos.shape[-1] not in allowed:
             got = "none" if pos is None else f"{pos.shape[-1]} dimensions"
+            listed = " or ".join(map(str, allowed))
             raise InputError(
-                f"rotations need positions in {self.config.dimensions} dimensions, got {got}",
+                f"rotations need positions in {listed} dimensions, got {got}",
                 hint="Set objective.dimensions, or choose another objective",
             )
-        matrix = self.matrices.to(pos)[which]
+        return pos
+
+    def ways(self, batch: Data) -> int:
+        """4 quarter turns of a plane, else 24."""
+        return 4 if self.positions(batch).shape[-1] == 2 else self.classes
+
+    def altered(self, batch: Data, which: Tensor) -> Data:
+        """Each graph rotated about the origin."""
+        pos = self.positions(batch)
+        fits = self.matrices.shape[-1] == pos.shape[-1]
+        matrix = (self.matrices if fits else rotations(pos.shape[-1])).to(pos)[which]
         if layout(batch) == "dense":
-            turned = torch.einsum("bij,bnj->bni", matrix, pos)
+            rotated = torch.einsum("bij,bnj->bni", matrix, pos)
         else:
-            turned = torch.einsum("nij,nj->ni", matrix[batch.batch], pos)
-        return self.embedder.displaced(batch, turned)
+            rotated = torch.einsum("nij,nj->ni", matrix[batch.batch], pos)
+        return self.embedder.displaced(batch, rotated)
 
 
 def permutations(tiles: int, number: int) -> Tensor:
-    """[K, tiles] int64, the identity first, then greedily the furthest (Hamming) from those."""
+    """[K, tiles] int64: the identity, then greedily those of the largest Hamming distance."""
     if tiles <= 6:
         every = torch.tensor(list(itertools.permutations(range(tiles))))
     else:
@@ -254,7 +280,7 @@ def _extent(pos: Tensor, batch: Data) -> tuple[Tensor, Tensor]:
 
 
 def _reordered(batch: Data, order: Tensor) -> Data:
-    """A dense batch whose sequences are cut into equal runs, run t moved to place `order[b, t]`."""
+    """A dense batch whose sequences are cut into equal runs, run t moved to `order[b, t]`."""
     if layout(batch) != "dense":
         raise InputError(
             "the order of a sequence needs the dense layout",

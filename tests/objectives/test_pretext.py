@@ -68,6 +68,18 @@ def test_rotation_needs_positions_of_its_dimensions(seeing_trunk, embedder, batc
         Rotation(seeing_trunk, embedder, RotationConfig(dimensions=2))(batch)
 
 
+def test_by_default_rotation_takes_the_dimensions_of_the_positions(seeing_trunk, embedder, batch):
+    """A plane has four quarter turns; the head of 24 is cut to them."""
+    objective = Rotation(seeing_trunk, embedder)
+    assert objective.ways(batch) == 24
+    plane = batch.clone()
+    plane.pos = batch.pos[..., :2]
+    assert objective.ways(plane) == 4
+    turned = objective.altered(plane, torch.full((6,), 1))
+    expected = plane.pos @ rotations(2)[1].T
+    assert torch.allclose(turned.pos, expected)
+
+
 def test_permutations_are_far_apart():
     found = permutations(4, 24)
     assert found[0].tolist() == [0, 1, 2, 3] and len(torch.unique(found, dim=0)) == 24

@@ -17,8 +17,8 @@ from sciml.objectives.self_training import (
     Labelled,
     NoisyStudentConfig,
     Unlabelled,
-    average_views,
     collate_labelled,
+    ensemble_over_views,
     noisy_student,
     select,
     without_label,
@@ -173,7 +173,7 @@ def test_data_sets_of_graphs():
 
 def test_views_agree_by_the_geometric_mean():
     scores = torch.tensor([[0.9, 0.1], [0.2, 0.8], [0.5, 0.5], [1.0, 0.0]])
-    found = average_views(scores, np.array([7, 3, 7, 5]))
+    found = ensemble_over_views(scores, np.array([7, 3, 7, 5]))
     torch.testing.assert_close(found[[0, 2]], torch.tensor([[0.75, 0.25]] * 2))  # 3 : 1
     torch.testing.assert_close(found[[1, 3]], scores[[1, 3]])
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 from typing import Any
 
 import numpy as np
@@ -176,6 +177,17 @@ def test_trunk_objective_and_reader_by_import_path(graphs, tmp_path, monkeypatch
         )
         == 0
     )
+
+
+@pytest.mark.parametrize("objective", ["rotation", "jigsaw"])
+def test_jets_pretrain_by_what_is_done_to_their_eta_phi_plane(tmp_path, objective):
+    arguments = ["--objective", objective, "--tiny", "--train.steps", "2"]
+    out = ["--out", str(tmp_path), "--train.device", "cpu"]
+    assert main(["run", "pretrain", *out, *arguments]) == 0
+    records = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    ways = {"rotation": 4, "jigsaw": 24}[objective]
+    first = next(r for r in records if r["split"] == "train")
+    assert 0.3 * math.log(ways) < first["loss"] < 2 * math.log(ways)
 
 
 @pytest.mark.parametrize("objective", ["masked", "jepa", "simclr", "denoising"])
