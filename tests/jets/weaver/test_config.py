@@ -97,6 +97,20 @@ def test_exactly_the_published_inputs(weaver_reference):
         assert np.concatenate([b.rows for b in batches]).tolist() == list(range(len(labels)))
 
 
+def test_four_vectors_cuts_and_formulas_as_labels(fixture_file):
+    """weaver's own inputs and labels of a config that makes its momenta by formulas."""
+    reference = np.load(fixture_file("jets/vectors.npz"))
+    config = WeaverConfig.load(fixture_file("jets/vectors.yaml"))
+    events = read_jets(fixture_file("jets/jets.parquet"), config.columns(train=False))
+    batch = config.batch(events, train=False)
+    assert 20 < len(batch.rows) < len(events)
+    for key, values in batch.inputs.items():
+        assert np.allclose(values, reference[key], rtol=1e-6, atol=1e-5), key
+    for key, values in batch.labels.items():
+        assert np.allclose(values, reference[key], rtol=1e-6), key
+    assert set(batch.inputs) | set(batch.labels) == set(reference.files)
+
+
 def test_a_large_published_config(shared):
     folder = shared / "data" / "jets"
     config = WeaverConfig.load(folder / "configs" / "JetClassII_full.yaml")
