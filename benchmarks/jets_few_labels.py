@@ -52,7 +52,7 @@ from torch import nn
 
 from sciml import objectives, trunks
 from sciml.jets import metrics
-from sciml.jets.data.columns import COLLISION
+from sciml.jets.data.columns import HARD_EVENT
 from sciml.jets.data.sample import JetSample
 from sciml.jets.learning.baselines import BoostedTrees, observables_of
 from sciml.jets.learning.student import student
@@ -278,8 +278,8 @@ def labels_table(options: argparse.Namespace, rows: Rows) -> None:
     few = shuffled(pool, round(0.01 * len(pool)), 99)
     pairs, collisions = cast(JetSample, None), np.zeros(0)
     if options.views:
-        pairs = JetSample.read(options.views, classes=pool.classes, columns=[COLLISION])
-        collisions = pairs.column(COLLISION)
+        pairs = JetSample.read(options.views, classes=pool.classes, columns=[HARD_EVENT])
+        collisions = pairs.column(HARD_EVENT)
     made: dict[tuple[str, int], Any] = {}
 
     def start(name: str, seed: int) -> Any:

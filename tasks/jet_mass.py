@@ -1,6 +1,6 @@
 """Jet mass: a point estimate and its quantiles from the constituents of a jet.
 
-A network learns the mass in the column `--target` of jets that it sees, and is measured on others:
+A network learns the mass in the column `--target` of some jets and is measured on others:
 bias and resolution of the point estimate, and how many jets lie below each quantile, which should
 be the number in its name.
 
@@ -20,17 +20,14 @@ import torch
 from sciml import own
 from sciml.config import Range
 from sciml.errors import InputError
-from sciml.files.claims import settings_file
-from sciml.files.jsons import dumps
-from sciml.jets import plots
 from sciml.jets.data.io import create
 from sciml.jets.data.sample import JetSample, train_and_test
 from sciml.jets.networks import regression
 from sciml.jets.networks.classifier import TrunkNetwork, default_trunk
 from sciml.jets.networks.embedder import FeatureSet, JetEmbedder, collate
 from sciml.jets.regressor import JetMassRegressor
-from sciml.paths import atomic_write
-from sciml.report import Page, literal
+from sciml.jets.report import mass_report, write_metrics
+from sciml.renamed import Formerly
 from sciml.train import TrainConfig, fit
 from sciml.trunks.pair_transformer import PairTransformerConfig
 from sciml.trunks.start import Start
@@ -46,18 +43,18 @@ class Config:
     """Files of jets to measure on; none: `test_share` of `data`."""
     test_share: Annotated[float, Range(min=0.01, max=0.9)] = 0.35
     """Share of `data` kept for measuring, if there are no `test` files."""
-    most: Annotated[int, Range(min=0)] = 0
+    max_jets: Annotated[int, Range(min=0), Formerly("most")] = 0
     """Read at most this many jets [jets]; 0 = all."""
     target: str = "jet_sdmass"
     """Column of the mass to regress [GeV]; jets without one (0) are left out."""
     quantiles: tuple[float, ...] = (0.16, 0.5, 0.84)
     """Probabilities of the mass quantiles, ascending."""
     seeds: tuple[int, ...] = (0, 1, 2)
-    """One set of initial weights and one training order a seed."""
+    """One set of initial weights and one training order per seed."""
     features: FeatureSet = "full"
     """Particle features: full (17), kinpid (without tracks) or kin (kinematics alone)."""
     trunk: PairTransformerConfig = field(default_factory=default_trunk)
-    """The network; `class_depth` 0 pools, > 0 asks a class token."""
+    """The network; `class_depth` 0 takes the mean over particles, > 0 adds a class token."""
     start: Annotated[str, own.CODE] = ""
     """Instead of `trunk`: another one's name or your own (my_trunk.py:MyTrunk, which runs that
     file), with `dim` and `pair_dim` of `trunk`; or what `sciml run pretrain --out FOLDER` wrote, to
@@ -72,7 +69,7 @@ class Config:
 
 
 TINY: dict[str, Any] = {
-    "most": 400,
+    "max_jets": 400,
     "seeds": (0,),
     "trunk": {"dim": 16, "depth": 1, "heads": 2, "bias_hidden": 8},
     "fit": {"steps": 30, "batch_size": 16, "log_every": 5},
@@ -84,7 +81,8 @@ def main(config: Config, out: Path) -> None:
     train, test = (
         part.subset(np.flatnonzero(part.column(config.target) > 0))
         for part in train_and_test(
-            config.data, config.test, share=config.test_share, seed=config.seed, most=config.most,
+            config.data, config.test, share=config.test_share, seed=config.seed,
+            max_jets=config.max_jets,
             columns=(config.target,),
         )
     )  # fmt: skip
@@ -100,14 +98,15 @@ def main(config: Config, out: Path) -> None:
         if seed == config.seeds[0]:
             predicted = masses
             regressor.save(out / "model.safetensors", notes={"data_sha256": train.sha256()})
-    records += [{"event": "score"} | row for row in rows]
-    with atomic_write(out / "metrics.jsonl") as temporary:
-        temporary.write_text("".join(dumps(x, default=str) + "\n" for x in records))
+    write_metrics(out, records, rows)
     names = regression.names(config.quantiles)
     with create(out / "predictions.parquet") as writer:
         columns = {name: np.ascontiguousarray(predicted[:, i]) for i, name in enumerate(names)}
         writer.write({"row": test.rows, config.target: truth, **columns})
-    report(config, rows, predicted[:, 0], truth, len(train), out)
+    mass_report(
+        rows, predicted[:, 0], truth, out, target=config.target, learned=len(train),
+        started_from=str(start_of(config)),
+    )  # fmt: skip
 
 
 def learn(
@@ -118,39 +117,19 @@ def learn(
     trunk, embedder = start_of(config).begin()
     objective: Any = regression.MassRegression(trunk, embedder, config.quantiles)
     data = regression.MassSample(train, train.column(config.target))
-    found = fit(
+    result = fit(
         objective, data, replace(config.fit, seed=seed), out=folder, collate=collate,
         lengths=train.lengths, title=f"mass, seed {seed}",
     )  # fmt: skip
     network = TrunkNetwork(embedder, trunk, objective.head)
     regressor = JetMassRegressor(network, regression.names(config.quantiles))
-    return regressor.cpu().eval(), found.history
+    return regressor.cpu().eval(), result.history
 
 
 def start_of(config: Config) -> Start:
     """Where the network starts from."""
     features = {"features": config.features}
     return Start("jets", JetEmbedder, config.trunk, config.start, config.own_trunk, features)
-
-
-def report(
-    config: Config, rows: list[dict[str, Any]], predicted: np.ndarray, truth: np.ndarray,
-    learned: int, out: Path,
-) -> None:  # fmt: skip
-    """report.html: what was learned from what, and how well."""
-    page = Page(
-        "Jet mass with its uncertainty",
-        lead=f"{literal(config.target)} of {len(truth)} jets from their constituents, learned from "
-        f"{learned} others; {len(config.seeds)} seeds.",
-    )
-    page.text(f"Started from: {literal(str(start_of(config)))}.")
-    page.table(rows, "Resolution: half the central 68 % of predicted / true - 1. Coverage: share "
-               "of jets below each quantile, which should be the number in its name.")  # fmt: skip
-    page.figure(plots.mass_response(predicted, truth), "Seed of the first row.")
-    page.heading("Again")
-    page.command(f"sciml run jet_mass --config {settings_file(out)} --out {out}-again")
-    page.command(f"sciml jets tag FILE -o masses.root --model {out / 'model.safetensors'}")
-    page.write(out / "report.html")
 
 
 if __name__ == "__main__":

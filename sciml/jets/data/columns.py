@@ -24,6 +24,6 @@ JET_COLUMNS = ("jet_pt", "jet_energy")
 """Columns of the raw jet tensor: transverse momentum and energy of the jet, GeV."""
 JET_MOMENTUM = ("jet_pt", "jet_eta", "jet_phi", "jet_energy")
 """Four-momentum of the jet, of which the positions of particles are measured from the axis."""
-COLLISION = "aux_collision"
-"""The number of a jet's hard collision, in files of several views of each (`learning.views`);
+HARD_EVENT = "aux_collision"
+"""The id of a jet's hard-scatter event, in files of several views of each (`learning.views`);
 files may be read together."""

@@ -21,6 +21,7 @@ from sciml.jets.data.columns import CLASSES, COLUMNS, JET_COLUMNS, POSITION
 from sciml.jets.data.features import FEATURE_SETS, MAX_PARTICLES, Jets, needed_columns
 from sciml.jets.data.io import expand, open_jets
 from sciml.jets.data.ragged import to_ragged
+from sciml.renamed import renamed
 
 
 class JetSample(Sequence[Any]):
@@ -101,6 +102,7 @@ class JetSample(Sequence[Any]):
         return digest.hexdigest()
 
     @classmethod
+    @renamed(most="max_jets")
     def read(
         cls,
         paths: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
@@ -108,7 +110,7 @@ class JetSample(Sequence[Any]):
         classes: Sequence[str] | None = None,
         columns: Sequence[str] = (),
         limit: int = MAX_PARTICLES,
-        most: int | None = None,
+        max_jets: int | None = None,
         format: str | None = None,
     ) -> JetSample:
         """Read files into memory.
@@ -118,7 +120,7 @@ class JetSample(Sequence[Any]):
             classes: classes to keep, in this order; all labels that occur if None.
             columns: further columns to keep, one number a jet.
             limit: constituents a jet.
-            most: read about this many jets, as many of each file; the first of each.
+            max_jets: read about this many jets, equally many of each file; the first of each.
             format: see `sciml.jets.data.io.open_jets`.
 
         Raises:
@@ -129,7 +131,7 @@ class JetSample(Sequence[Any]):
         wanted = needed_columns(FEATURE_SETS["full"])
         derivable = {*POSITION, *JET_COLUMNS}
         files = expand(paths)
-        quota = None if most is None else -(-most // max(1, len(files)))
+        quota = None if max_jets is None else -(-max_jets // max(1, len(files)))
         seen = 0
         for path in files:
             taken = 0
@@ -188,7 +190,7 @@ def train_and_test(
     *,
     share: float,
     seed: int,
-    most: int = 0,
+    max_jets: int = 0,
     classes: Sequence[str] = (),
     columns: Sequence[str] = (),
 ) -> tuple[JetSample, JetSample]:
@@ -199,7 +201,7 @@ def train_and_test(
             the samples in the package.
         share: see `test`.
         seed: of the split.
-        most: read at most about this many jets of each; 0 = all.
+        max_jets: read at most about this many jets of each; 0 = all.
         classes, columns: see `JetSample.read`.
 
     Raises:
@@ -207,15 +209,15 @@ def train_and_test(
     """
     files: Any = list(data) or [shipped("train")]
     test_files: Any = list(test) or ([] if data else [shipped("test")])
-    everything = JetSample.read(files, classes=classes or None, most=most or None, columns=columns)
+    limit = max_jets or None
+    jets = JetSample.read(files, classes=classes or None, max_jets=limit, columns=columns)
     if test_files:
-        other = JetSample.read(
-            test_files, classes=everything.classes, most=most or None, columns=columns
+        return jets, JetSample.read(
+            test_files, classes=jets.classes, max_jets=limit, columns=columns
         )
-        return everything, other
-    order = np.random.default_rng(seed).permutation(len(everything))
-    kept = max(2, round(share * len(order)))
-    return everything.subset(order[kept:]), everything.subset(order[:kept])
+    order = np.random.default_rng(seed).permutation(len(jets))
+    held_out = max(2, round(share * len(order)))
+    return jets.subset(order[held_out:]), jets.subset(order[:held_out])
 
 
 def shipped(part: str) -> Path:

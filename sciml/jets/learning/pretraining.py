@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sciml.errors import InputError
-from sciml.jets.data.columns import CLASSES, COLLISION
+from sciml.jets.data.columns import CLASSES, HARD_EVENT
 from sciml.jets.data.dataset import JetDataset
 from sciml.jets.data.io import common_columns, open_jets
 from sciml.jets.learning import views
@@ -24,8 +24,8 @@ ENDINGS = (".root", ".parquet", ".h5", ".hdf5", ".npz")
 def read_jets(path: Path) -> Corpus:
     """Jets from a file, or from all files of a folder; larger than memory if need be.
 
-    Labels, if all files have them, are for probes only. Jets that are views of one collision, in
-    all files, come in pairs (`sciml.jets.learning.views`).
+    Labels, if all files have them, are for probes only. Where all files have
+    hard-scatter event ids, jets of one event come in pairs (`sciml.jets.learning.views`).
 
     Raises:
         InputError: no readable jets.
@@ -44,8 +44,8 @@ def read_jets(path: Path) -> Corpus:
         classes, dataset = (), JetDataset(files)
     examples: Examples = dataset
     join = embedder.collate
-    if COLLISION in columns:
-        examples, join = views.Views(dataset, _collisions(files)[dataset.rows]), views.collate
+    if HARD_EVENT in columns:
+        examples, join = views.Views(dataset, _event_ids(files)[dataset.rows]), views.collate
     return Corpus(
         name=path.name,
         dataset=examples,
@@ -59,12 +59,12 @@ def read_jets(path: Path) -> Corpus:
     )
 
 
-def _collisions(files: list[Path]) -> NDArray[np.int64]:
-    """The number of the collision of every jet in the files."""
+def _event_ids(files: list[Path]) -> NDArray[np.int64]:
+    """The hard-scatter event id of every jet in the files."""
     parts = [np.zeros(0, np.int64)]
     for file in files:
         with open_jets(file) as reader:
-            parts += [np.asarray(events[COLLISION]) for events in reader.iterate([COLLISION])]
+            parts += [np.asarray(events[HARD_EVENT]) for events in reader.iterate([HARD_EVENT])]
     return np.concatenate(parts)
 
 

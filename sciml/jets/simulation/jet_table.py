@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from sciml.jets.data.columns import CLASSES, COLLISION, COLUMNS, JET_MOMENTUM
+from sciml.jets.data.columns import CLASSES, COLUMNS, HARD_EVENT, JET_MOMENTUM
 from sciml.jets.simulation import cluster, processes
 from sciml.jets.simulation.detector import CANDIDATE, DETECTORS, simulate
 from sciml.jets.simulation.events import Collisions
@@ -121,7 +121,7 @@ def jets_of_chunk(
     if views > 1:
         options = {"seed": seed, "detector": detector, "shower": shower}
         numbers = first_collision(name, chunk, options) + np.arange(count) // views
-        table = table.append_column(COLLISION, pa.array(numbers))
+        table = table.append_column(HARD_EVENT, pa.array(numbers))
     made = {
         "class": name,
         "chunk": chunk,

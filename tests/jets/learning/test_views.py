@@ -24,7 +24,7 @@ from sciml.jets.learning.views import (
 from sciml.jets.networks.embedder import JetEmbedder
 from sciml.jets.networks.embedder import collate as single
 
-SAMPLE = JetSample.read(shipped("test"), most=300)
+SAMPLE = JetSample.read(shipped("test"), max_jets=300)
 
 
 @pytest.fixture

@@ -1,0 +1,302 @@
+"""Measurements of the recipes on jets: their files and the page `report.html`.
+
+`Comparison` collects what methods reach with the same labels, `tagging_report` and `mass_report`
+write the pages.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from sciml.files.claims import settings_file
+from sciml.files.jsons import dumps
+from sciml.jets import metrics, plots
+from sciml.jets.data.io import create
+from sciml.jets.data.sample import JetSample
+from sciml.jets.learning.attribution import occlusion
+from sciml.jets.learning.decorrelation import invariant_mass
+from sciml.jets.networks.embedder import raw_batch
+from sciml.jets.tagger import JetTagger
+from sciml.paths import atomic_write
+from sciml.report import Page, literal
+from sciml.report import plots as shared_plots
+
+
+@dataclass
+class Comparison:
+    """Methods that learned from the same labelled jets, measured on the same test jets.
+
+    Args:
+        test: the jets that all are measured on.
+        background: name of the class that others are measured against.
+        seeds: of the runs; predictions of the first one are kept for the plots.
+    """
+
+    test: JetSample
+    background: str
+    seeds: Sequence[int]
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    """One row of metrics per run."""
+    scores: dict[str, np.ndarray] = field(default_factory=dict)
+    """Per method, the class probabilities of the last run with the first seed."""
+    histories: dict[str, list[list[dict[str, Any]]]] = field(default_factory=dict)
+    """Training records of every run, by method and number of labels."""
+    records: list[dict[str, Any]] = field(default_factory=list)
+    """The same, with the name of the run."""
+
+    def add(
+        self, method: str, labels: int, seed: int, scores: np.ndarray,
+        history: list[dict[str, Any]] | None = None,
+    ) -> None:  # fmt: skip
+        """Measure one run.
+
+        Args:
+            method: name of the method.
+            labels: number of labelled jets.
+            seed: of the run.
+            scores: [len(test), classes] probabilities.
+            history: training records.
+        """
+        measured = metrics.evaluate(
+            scores, self.test.y, self.test.classes, background=self.background, bootstraps=100
+        )
+        areas = [
+            value
+            for key, value in measured.items()
+            if key.startswith("auc_") and isinstance(value, float) and "error" not in key
+        ]
+        row = {"method": method, "labels": labels, "seed": seed, "mean_auc": float(np.mean(areas))}
+        self.rows.append(row | measured)
+        if seed == self.seeds[0]:
+            self.scores[method] = scores
+        if history is not None:
+            self.histories.setdefault(f"{method}, {labels} labels", []).append(history)
+            self.records += [{"run": f"{method}-{labels}-{seed}"} | record for record in history]
+
+    @property
+    def methods(self) -> list[str]:
+        """Names of the methods, in order."""
+        return list(dict.fromkeys(row["method"] for row in self.rows))
+
+    @property
+    def label_counts(self) -> list[int]:
+        """Numbers of labelled jets, ascending."""
+        return sorted({row["labels"] for row in self.rows})
+
+    def values(self, method: str, labels: int, key: str) -> list[float]:
+        """One metric of a method with a number of labels, one value per seed."""
+        runs = [r for r in self.rows if r["method"] == method and r["labels"] == labels]
+        return [run[key] for run in runs if key in run]
+
+    def write(self, out: Path) -> None:
+        """metrics.jsonl (training records, then a row of metrics per run), predictions.parquet."""
+        write_metrics(out, self.records, self.rows)
+        columns: dict[str, Any] = {"row": self.test.rows, "label": self.test.y}
+        for method, scores in self.scores.items():
+            for index, name in enumerate(self.test.classes):
+                column = f"{method.replace(' ', '_')}_{name}"
+                columns[column] = np.ascontiguousarray(scores[:, index])
+        with create(out / "predictions.parquet") as writer:
+            writer.write(columns)
+
+    def verdict(self) -> str:
+        """Which method is ahead with each number of labels, and whether seeds could explain it."""
+        if len(self.methods) < 2:
+            return ""
+        sentences = []
+        for labels in self.label_counts:
+            areas = {m: self.values(m, labels, "mean_auc") for m in self.methods}
+            means = {method: np.mean(values) for method, values in areas.items()}
+            first, second = sorted(self.methods, key=lambda m: -means[m])[:2]
+            spread = max(np.std(areas[method]) for method in (first, second))
+            gap = means[first] - means[second]
+            note = "" if gap > spread else ", less than the spread over seeds"
+            sentences.append(
+                f"{labels} labels: **{first}** is ahead of {second} by {gap:.4f} in AUC{note}."
+            )
+            if {"pretrained", "scratch"} <= set(self.methods):
+                pairs = zip(areas["pretrained"], areas["scratch"], strict=False)
+                gains = [a - b for a, b in pairs]
+                sentences.append(f"Pretraining against scratch: {shared_plots.spread(gains)}.")
+        return " ".join(sentences)
+
+
+def write_metrics(out: Path, records: list[dict[str, Any]], rows: list[dict[str, Any]]) -> None:
+    """metrics.jsonl: training records, then one row of scores per run."""
+    lines = records + [{"event": "score"} | row for row in rows]
+    with atomic_write(out / "metrics.jsonl") as temporary:
+        temporary.write_text("".join(dumps(line, default=str) + "\n" for line in lines))
+
+
+def tagging_report(
+    comparison: Comparison, train: JetSample, out: Path, *, best: str, started_from: str,
+    seconds: float,
+) -> None:  # fmt: skip
+    """report.html of `sciml run jet_tagging`: what was run, on what, and the results.
+
+    Args:
+        comparison: the measurements.
+        train: the jets to learn from.
+        out: the folder of the run, with model.safetensors.
+        best: the method whose model is kept and shown.
+        started_from: what the network started from; empty: no sentence about it.
+        seconds: that the run took.
+    """
+    test, background = comparison.test, comparison.background
+    classes, label = test.classes, plots.label
+    page = Page(
+        "Jet tagging with few labels",
+        lead=f"{len(train)} jets to learn from, {len(test)} others to measure on, classes: "
+        f"{literal(', '.join(map(label, classes)))}. Spread: standard deviation over "
+        f"{len(comparison.seeds)} seeds (labels drawn, weights, order).",
+    )
+    page.text(comparison.verdict())
+    if started_from:
+        page.text(f"Started from: {literal(started_from)}.")
+    _label_efficiency(page, comparison)
+    signal = max(
+        (name for name in classes if name != background),
+        key=lambda name: int((test.y == classes.index(name)).sum()),
+    )
+    _rejection(page, comparison, signal)
+    _shown_method(page, comparison, best, signal)
+    page.heading("One jet")
+    scores, index = comparison.scores[best], classes.index(signal)
+    chosen = int(np.argmax(np.where(test.y == index, scores[:, index], -1)))
+    tagger = JetTagger.from_pretrained(out / "model.safetensors", device="cpu")
+    jet = test.subset([chosen]).dense()
+    if int(jet.lengths[0]) > 1:
+        page.figure(
+            plots.attribution(jet, occlusion(tagger, jet, signal, background)),
+            f"The {literal(label(signal))} jet with the highest score: what each constituent "
+            f"adds to the log odds against {literal(label(background))}, found by "
+            "leaving it out.",
+        )
+    page.heading("The jets")
+    images = test.subset(np.arange(min(2000, len(test))))
+    page.figure(plots.jet_images(images.dense(), images.y, classes), "Mean pT per cell, GeV.")
+    if comparison.histories:
+        page.heading("Training")
+        page.figure(
+            shared_plots.learning_curves(comparison.histories, ylabel="training loss"),
+            "Mean over seeds, range shaded.",
+        )
+    _commands(page, "jet_tagging", "scores.root", out)
+    page.text(f"Took {seconds:.0f} s with {torch.get_num_threads()} threads.")
+    page.write(out / "report.html")
+
+
+def _label_efficiency(page: Page, comparison: Comparison) -> None:
+    methods, label_counts = comparison.methods, comparison.label_counts
+    background = plots.label(comparison.background)
+    if len(label_counts) > 1 or len(methods) > 1:
+        page.heading("Score against labels")
+        figure, axis = shared_plots.axes()
+        areas = {m: [comparison.values(m, n, "mean_auc") for n in label_counts] for m in methods}
+        shared_plots.efficiency(axis, label_counts, areas)
+        axis.set_xlabel("labelled jets")
+        axis.set_ylabel(shared_plots.literal(f"mean AUC against {background}"))
+        page.figure(figure, "Mean over seeds; the bars reach from the worst to the best seed.")
+    page.heading("Label efficiency")
+    table = []
+    for labels in label_counts:
+        for method in methods:
+            row = {"labels": labels, "method": method}
+            for key in ("accuracy", "mean_auc"):
+                values = comparison.values(method, labels, key)
+                row[key.replace("_", " ")] = shared_plots.spread(values)
+            for name in comparison.test.classes:
+                if name != comparison.background:
+                    values = comparison.values(method, labels, f"auc_{name}")
+                    row[f"AUC {plots.label(name)}"] = shared_plots.spread(values)
+            table.append(row)
+    page.table(table, f"AUC of each class against {literal(background)}.")
+
+
+def _rejection(page: Page, comparison: Comparison, signal: str) -> None:
+    """Background rejection with the largest number of labels, of the first seed."""
+    test, background = comparison.test, comparison.background
+    labels, seed = comparison.label_counts[-1], comparison.seeds[0]
+    page.heading(f"{plots.label(signal)} against {plots.label(background)}")
+    s, b = test.classes.index(signal), test.classes.index(background)
+    selected = (test.y == s) | (test.y == b)
+    truth = test.y[selected] == s
+    curves = {
+        method: (metrics.discriminant(scores[selected], s, b), truth)
+        for method, scores in comparison.scores.items()
+    }
+    page.figure(
+        plots.rejection_curves(curves, title=f"{labels} labels, seed {seed}"),
+        "Background rejection against signal efficiency; bands: 68 % of bootstrap samples.",
+    )
+    runs = [r for r in comparison.rows if r["labels"] == labels and r["seed"] == seed]
+    page.table(
+        [
+            {"method": run["method"]}
+            | {f"rejection at {e} %": str(run[f"rejection_{signal}_{e}"]) for e in (30, 50)}
+            for run in runs
+        ],
+        "Error: bootstrap. Where no background jet passes, a lower limit at 95 % confidence.",
+    )
+
+
+def _shown_method(page: Page, comparison: Comparison, method: str, signal: str) -> None:
+    """Confusion, scores, calibration and mass sculpting of one method."""
+    test, background = comparison.test, comparison.background
+    classes, scores = test.classes, comparison.scores[method]
+    s, b = classes.index(signal), classes.index(background)
+    page.heading("Confusion, scores, calibration")
+    page.figure(plots.confusion(scores, test.y, classes), f"Rows sum to one; {method}.")
+    page.figure(plots.score_distributions(scores, test.y, classes, signal), method)
+    page.figure(
+        plots.calibration({m: (p, test.y) for m, p in comparison.scores.items()}), "Reliability"
+    )
+    selected = np.flatnonzero(test.y == b)
+    page.figure(
+        plots.mass_sculpting(
+            invariant_mass(raw_batch(test.subset(selected).dense())).numpy(),
+            metrics.discriminant(scores[selected], s, b),
+        ),
+        f"Mass of {literal(plots.label(background))} jets that pass a cut on the score of "
+        f"{literal(plots.label(signal))}; `--decorrelate` flattens what a cut carves.",
+    )
+
+
+def mass_report(
+    rows: list[dict[str, Any]], predicted: np.ndarray, truth: np.ndarray, out: Path, *,
+    target: str, learned: int, started_from: str,
+) -> None:  # fmt: skip
+    """report.html of `sciml run jet_mass`.
+
+    Args:
+        rows: metrics per seed.
+        predicted, truth: [n] GeV, the point estimates of the first seed and the true masses.
+        out: the folder of the run.
+        target: name of the column of true masses.
+        learned: number of jets that were learned from.
+        started_from: what the network started from.
+    """
+    page = Page(
+        "Jet mass with its uncertainty",
+        lead=f"{literal(target)} of {len(truth)} jets from their constituents, learned from "
+        f"{learned} others; {len(rows)} seeds.",
+    )
+    page.text(f"Started from: {literal(started_from)}.")
+    page.table(rows, "Resolution: half the central 68 % of predicted / true - 1. Coverage: share "
+               "of jets below each quantile, which should be the number in its name.")  # fmt: skip
+    page.figure(plots.mass_response(predicted, truth), "Seed of the first row.")
+    _commands(page, "jet_mass", "masses.root", out)
+    page.write(out / "report.html")
+
+
+def _commands(page: Page, recipe: str, output: str, out: Path) -> None:
+    """How to repeat the run, and how to use its model."""
+    page.heading("Again")
+    page.command(f"sciml run {recipe} --config {settings_file(out)} --out {out}-again")
+    page.command(f"sciml jets tag FILE -o {output} --model {out / 'model.safetensors'}")
