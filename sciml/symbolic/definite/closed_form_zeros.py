@@ -1,7 +1,7 @@
-"""Zeros in closed form: the point that a narrow cell holds, solved for by hand.
+"""Zeros in closed form: the exact point in a narrow cell.
 
-Simple numbers are tried first; then polynomials in x, or in one function of x that can be inverted,
-and sines and cosines of multiples of one angle. What is found is checked in ball arithmetic.
+Simple numbers are tried first, then polynomials in x, or in one invertible function of x, and sines
+and cosines of multiples of one angle. Every zero is checked in ball arithmetic.
 """
 
 from __future__ import annotations
@@ -32,27 +32,27 @@ def _equations(n: Expr) -> list[Expr]:
     return [u - p for p in _POINTS.get(n.op, (0,))]
 
 
-def exact(cell: Cell, x: str) -> Expr | None:
-    """The point of the cell in closed form; None where it is not found."""
+def exact_point(cell: Cell, x: str) -> Expr | None:
+    """The point in the cell in closed form; None where none is found."""
     with precision(BITS):
         near = cell.ball()
         for n in sorted(cell.nodes, key=ex.size):
             for equation in _equations(n):
-                found = locate(equation, x, near)
-                if found is not None:
-                    return found
+                point = solve_near(equation, x, near)
+                if point is not None:
+                    return point
     return None
 
 
-def locate(q: Expr, x: str, near: Any) -> Expr | None:
-    """The zero of q that lies in the ball `near`, in closed form."""
+def solve_near(q: Expr, x: str, near: Any) -> Expr | None:
+    """The zero of q in the ball `near`, in closed form; None where none is found."""
     try:
-        return _locate(q, x, near, 0)
+        return _solve(q, x, near, 0)
     except (ex.Undefined, ex.TooLarge, RecursionError, *_ERRORS):
         return None
 
 
-def _zero_at(q: Expr, x: str, p: Expr) -> bool:
+def _vanishes_at(q: Expr, x: str, p: Expr) -> bool:
     try:
         value = ex.substitute(q, {ex.symbol(x): p})
     except (ex.Undefined, ex.TooLarge):
@@ -64,52 +64,52 @@ def _zero_at(q: Expr, x: str, p: Expr) -> bool:
         return bool(z.is_finite() and z.contains(0))
 
 
-def touches(n: Expr, x: str, p: Expr | None) -> bool:
-    """Whether what makes the node discontinuous happens exactly at p."""
-    return p is not None and any(_zero_at(q, x, p) for q in _equations(n))
+def is_zero_of_node(n: Expr, x: str, p: Expr | None) -> bool:
+    """Whether the node may be discontinuous exactly at p: p is a zero of one of its equations."""
+    return p is not None and any(_vanishes_at(q, x, p) for q in _equations(n))
 
 
-def _inside(p: Expr, near: Any) -> bool:
+def _lies_in(p: Expr, near: Any) -> bool:
     z = ball(p)
     return bool(z.is_finite() and z.imag.contains(0) and z.real.overlaps(near))
 
 
-def _locate(q: Expr, x: str, near: Any, depth: int) -> Expr | None:
+def _solve(q: Expr, x: str, near: Any, depth: int) -> Expr | None:
     if x not in q.free or depth > 8:
         return None
-    for p in _guesses(near):
-        if _inside(p, near) and _zero_at(q, x, p):
+    for p in _simple_numbers(near):
+        if _lies_in(p, near) and _vanishes_at(q, x, p):
             return p
     if q.op == "mul":
         for factor in q.args:
-            found = _locate(factor, x, near, depth + 1)
-            if found is not None:
-                return found
+            solution = _solve(factor, x, near, depth + 1)
+            if solution is not None:
+                return solution
         return None
     if q.op in ("pow", "abs", "sin", "sinh", "tan", "asin", "atan", "tanh", "log"):
         u = q.args[0]
-        goals = [u - 1] if q.op == "log" else [u]
+        equations = [u - 1] if q.op == "log" else [u]
         if q.op in ("sin", "tan"):
-            turn = _nearest(u, x, near, ex.PI)
-            goals = [u - ex.number(turn) * ex.PI]
-        return _first(goals, x, near, depth)
+            multiple = _nearest_multiple(u, x, near, ex.PI)
+            equations = [u - ex.number(multiple) * ex.PI]
+        return _first_solution(equations, x, near, depth)
     if q.op == "cos":
         u = q.args[0]
-        turn = _nearest(u - ex.PI / 2, x, near, ex.PI)
-        return _first([u - (turn + Fraction(1, 2)) * ex.PI], x, near, depth)
+        multiple = _nearest_multiple(u - ex.PI / 2, x, near, ex.PI)
+        return _first_solution([u - (multiple + Fraction(1, 2)) * ex.PI], x, near, depth)
     return _polynomial(q, x, near, depth)
 
 
-def _first(goals: list[Expr], x: str, near: Any, depth: int) -> Expr | None:
-    for goal in goals:
-        found = _locate(goal, x, near, depth + 1)
-        if found is not None:
-            return found
+def _first_solution(equations: list[Expr], x: str, near: Any, depth: int) -> Expr | None:
+    for equation in equations:
+        solution = _solve(equation, x, near, depth + 1)
+        if solution is not None:
+            return solution
     return None
 
 
-def _guesses(near: Any) -> list[Expr]:
-    """Simple rational numbers and rational multiples of pi that the ball may hold."""
+def _simple_numbers(near: Any) -> list[Expr]:
+    """Simple rational numbers and rational multiples of pi that the ball may contain."""
     from flint import arb
 
     out = []
@@ -123,17 +123,17 @@ def _guesses(near: Any) -> list[Expr]:
     return out
 
 
-def _nearest(u: Expr, x: str, near: Any, period: Expr) -> int:
-    """The multiple of the period that u is nearest to."""
+def _nearest_multiple(u: Expr, x: str, near: Any, period: Expr) -> int:
+    """The integer k for which k times the period is nearest to u."""
     value = Program(u / period).balls({x: near})[0].real
     return round(float(value.mid()))
 
 
 def _polynomial(q: Expr, x: str, near: Any, depth: int) -> Expr | None:
-    """Zeros of a polynomial in x, or in one function of x that can be inverted."""
+    """The zero of a polynomial in x, or in one invertible function of x."""
     kernels = _kernels(q, x)
     if kernels is None:
-        q, kernels = _half_angle(q, x)
+        q, kernels = _in_half_angle(q, x)
         if kernels is None:
             return None
     (kernel,) = kernels
@@ -149,37 +149,40 @@ def _polynomial(q: Expr, x: str, near: Any, depth: int) -> Expr | None:
             continue
         if kernel.op == "sym":
             return root
-        found = _invert(kernel, root, x, near, depth)
-        if found is not None:
-            return found
+        solution = _invert(kernel, root, x, near, depth)
+        if solution is not None:
+            return solution
     return None
 
 
 def _invert(kernel: Expr, root: Expr, x: str, near: Any, depth: int) -> Expr | None:
-    """x with kernel(x) = root, near the ball."""
+    """x in the ball with kernel(x) = root."""
     from sciml.symbolic.algebra.rewriting import INVERSES
 
     u = kernel.args[0]
     if kernel.op == "pow":
         if kernel.args[1].op != "num":
             return None
-        return _first([u - plain(ex.power(root, 1 / kernel.args[1]))], x, near, depth)
+        return _first_solution([u - plain(ex.power(root, 1 / kernel.args[1]))], x, near, depth)
     if kernel.op not in INVERSES:
         return None
-    start = plain(ex.call(INVERSES[kernel.op], root))
-    goals = [start]
+    principal = plain(ex.call(INVERSES[kernel.op], root))
+    solutions = [principal]
     if kernel.op in ("sin", "cos", "tan"):
         period = ex.PI if kernel.op == "tan" else 2 * ex.PI
-        other = {"sin": [ex.PI - start], "cos": [-start], "tan": []}[kernel.op]
-        goals = [g + ex.number(_nearest(u - g, x, near, period)) * period for g in (start, *other)]
+        other = {"sin": [ex.PI - principal], "cos": [-principal], "tan": []}[kernel.op]
+        solutions = [
+            g + ex.number(_nearest_multiple(u - g, x, near, period)) * period
+            for g in (principal, *other)
+        ]
     elif kernel.op == "cosh":
-        goals = [start, -start]
-    return _first([u - g for g in goals], x, near, depth)
+        solutions = [principal, -principal]
+    return _first_solution([u - g for g in solutions], x, near, depth)
 
 
 def _kernels(q: Expr, x: str) -> list[Expr] | None:
-    """The only function of x that q is a polynomial or a fraction in, outermost."""
-    found: dict[Expr, None] = {}
+    """The outermost function of x in which q is rational, as a list; None unless there is one."""
+    kernels: dict[Expr, None] = {}
 
     def walk(n: Expr) -> None:
         if x not in n.free:
@@ -190,38 +193,39 @@ def _kernels(q: Expr, x: str) -> list[Expr] | None:
         elif n.op == "pow" and n.args[1].op == "num" and n.args[1].value.denominator == 1:
             walk(n.args[0])
         elif n.op == "pow" and n.args[1].op == "num":
-            found[ex.power(n.args[0], ex.number(Fraction(1, n.args[1].value.denominator)))] = None
+            kernels[ex.power(n.args[0], ex.number(Fraction(1, n.args[1].value.denominator)))] = None
         else:
-            found[n] = None
+            kernels[n] = None
 
     walk(q)
-    return list(found) if len(found) == 1 else None
+    return list(kernels) if len(kernels) == 1 else None
 
 
-def _half_angle(q: Expr, x: str) -> tuple[Expr, list[Expr] | None]:
-    """sin, cos and tan of multiples of one angle as fractions in the tangent of its half."""
+def _in_half_angle(q: Expr, x: str) -> tuple[Expr, list[Expr] | None]:
+    """q with sin, cos and tan of multiples of one angle as rational functions of the tangent of
+    half the angle, and its kernels."""
     nodes = [n for n in ex.subtrees(q) if n.op in ("sin", "cos", "tan") and x in n.free]
     if not nodes:
         return q, None
     unit = min((n.args[0] for n in nodes), key=ex.size)
     t = ex.call("tan", unit / 2)
     mapping: dict[Expr, ex.ExprLike] = {}
-    turn = (1 - t**2) / (1 + t**2), 2 * t / (1 + t**2)
+    cosine_sine = (1 - t**2) / (1 + t**2), 2 * t / (1 + t**2)
     for n in nodes:
         ratio = n.args[0] / unit
         if ratio.op != "num" or ratio.value.denominator > 1 or not 0 < ratio.value <= 8:
             return q, None
         c, s = ex.ONE, ex.ZERO
         for _ in range(int(ratio.value)):
-            c, s = c * turn[0] - s * turn[1], s * turn[0] + c * turn[1]
+            c, s = c * cosine_sine[0] - s * cosine_sine[1], s * cosine_sine[0] + c * cosine_sine[1]
         mapping[n] = {"cos": c, "sin": s, "tan": s / c}[n.op]
     q = ex.substitute(q, mapping)
     return q, _kernels(q, x)
 
 
 def _roots(poly: Expr, name: str) -> list[Expr]:
-    """Zeros in closed form of a fraction in one symbol: of factors of degree 1, 2 and of
-    a k**n + b."""
+    """Zeros in closed form of a rational function of one symbol: of its factors of degree 1 and 2,
+    and of binomials a k**n + b."""
     import sympy as sp
 
     from sciml.symbolic.expr.printing import from_sympy, to_sympy

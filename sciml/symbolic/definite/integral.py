@@ -1,19 +1,19 @@
 """Definite integrals by an antiderivative, each confirmed by quadrature that does not use it.
 
-The interval is split where the integrand or the sign of one of its parts changes its form, exactly;
-on each piece the value is F(b-) - F(a+) less the jumps of F, which are located by ball arithmetic
-and known in closed form. Then rigorous quadrature must hold the value.
+The interval is split exactly where the integrand, or the sign of one of its parts, changes its
+form. On each piece the value is F(b-) - F(a+) less the jumps of F, which ball arithmetic locates
+and which are known in closed form. Rigorous quadrature must then contain the value.
 
-What *verified* (proved) means here: F' = f is proved as an identity; ball arithmetic covered every
-piece and left no point where F may jump but those whose jumps were taken off; the limits of F at
-the ends are in closed form and agree with F near them; and the enclosure of the integral, of
-relative width below 1e-9, holds the value. Next to a singular or infinite end the enclosure stops
-where F says that less than 1e-9 is left, or at 2**-200 where leading terms prove the limit of F;
-where f oscillates too fast for the rule, it holds for parts of the interval.
-*sampled* says the same but for F' = f, which then agrees at every point tried.
+*verified* (proved) means here: F' = f is proved as an identity; ball arithmetic covered every piece
+and left no point where F may jump except those whose jumps were subtracted; the limits of F at the
+ends are in closed form and agree with F near them; and the enclosure of the integral, of relative
+width below 1e-9, contains the value. Next to a singular or infinite end the enclosure stops where,
+according to F, less than 1e-9 is left, or at 2**-200 where leading terms prove the limit of F.
+Where f oscillates too fast for the quadrature rule, parts of the interval are compared.
+*sampled* means the same, but F' = f is not proved: it agrees at every point tried.
 
-Nothing is compared with an absolute tolerance, and constant factors are taken out first, so that f
-and 10**-40 f have the same status.
+No comparison uses an absolute tolerance, and constant factors are taken out first, so that f and
+10**-40 f have the same status.
 """
 
 from __future__ import annotations
@@ -26,8 +26,14 @@ from math import gcd, lcm
 from typing import Any
 
 from sciml.errors import InputError
-from sciml.symbolic.definite.confirmation import digits
-from sciml.symbolic.definite.newton_leibniz import SHARE, Find, Outcome, Stop, Task
+from sciml.symbolic.definite.confirmation import decimal_digits
+from sciml.symbolic.definite.newton_leibniz import (
+    SEARCH_SHARE,
+    DefiniteIntegral,
+    Integrator,
+    NoValue,
+    Outcome,
+)
 from sciml.symbolic.definite.quadrature import ERRORS
 from sciml.symbolic.expr import expression as ex
 from sciml.symbolic.expr.clock import now
@@ -40,12 +46,12 @@ from sciml.symbolic.verification.result import Result
 from sciml.symbolic.worker import Worker
 
 
-# ------------------------------------------------------------------ the front
+# ------------------------------------------------------------------ the interface
 def read_ends(limits: Any, read: Callable[[Any], Expr]) -> tuple[End, End]:
-    """Both limits of integration.
+    """Both limits of integration; `read` parses an expression.
 
     Raises:
-        InputError: for what is no pair of limits.
+        InputError: for anything but a pair of limits.
     """
     if isinstance(limits, str) or not hasattr(limits, "__len__") or len(limits) != 2:
         raise InputError(f"limits must be two, (low, high), got {limits!r}")
@@ -57,7 +63,7 @@ def read_end(value: Any, read: Callable[[Any], Expr]) -> End:
     """A limit of integration: a number, an expression, or infinity in any spelling.
 
     Raises:
-        InputError: for nan, complex infinity and what is no expression.
+        InputError: for nan, complex infinity and anything that is not an expression.
     """
     sign = infinity(value)
     if sign:
@@ -71,15 +77,15 @@ def read_end(value: Any, read: Callable[[Any], Expr]) -> End:
     return End(read(value))
 
 
-def between(
+def integrate_between(
     low: End, high: End, job: IntegrateJob, worker: Worker,
     symbols: Mapping[str, Any], constants: list[str], started: float,
 ) -> Result:  # fmt: skip
     """The definite integral of the job's integrand from `low` to `high`, in the worker's process.
 
     Raises:
-        InputError: for limits that are not real, that hold undeclared symbols or the variable, or
-            an integrand that is not real between them.
+        InputError: for limits that are not real or contain undeclared symbols or the variable, and
+            for an integrand that is not real between them.
     """
     f, x = job.f, job.variable
     for end in (low, high):
@@ -88,14 +94,14 @@ def between(
         if x in end.at.free:
             raise InputError(f"a limit holds the variable {x}, got {end.at}",
                              hint="Name the limit otherwise, as a constant.")  # fmt: skip
-        strange = sorted(end.at.free - set(constants))
-        if strange:
+        undeclared = sorted(end.at.free - set(constants))
+        if undeclared:
             raise InputError(f"a limit must be a number, got {end.at}",
-                             hint=f"Or name {strange[0]} as a constant.")  # fmt: skip
+                             hint=f"Or name {undeclared[0]} as a constant.")  # fmt: skip
         if not end.at.free:
             with precision(300):
                 real_number(end.at)
-    shown = f"integral of {f} from {low} to {high}"
+    problem = f"integral of {f} from {low} to {high}"
     definite_integral = DefiniteJob(
         f, x, job.timeout, job.model, job.rules, job.beam, low=low, high=high
     )
@@ -109,34 +115,34 @@ def between(
     answer, candidate = (load(message[key]) if message.get(key) else None
                          for key in ("answer", "candidate"))  # fmt: skip
     return Result(
-        shown, answer, message["status"], message.get("method", ""), message.get("how", ""),
+        problem, answer, message["status"], message.get("method", ""), message.get("how", ""),
         message.get("holds", ""), time.perf_counter() - started, symbols, candidate=candidate,
         note=message.get("note", ""),
     )  # fmt: skip
 
 
-def definite_job(job: DefiniteJob, find: Find) -> dict[str, Any]:
-    """What the worker does; the message to send back."""
+def definite_job(job: DefiniteJob, integrator: Integrator) -> dict[str, Any]:
+    """Solve the job in the worker process; returns the message to send back."""
     f, x, low, high = job.f, job.variable, job.low, job.high
     deadline = now() + job.timeout
     try:
         free = f.free - {x} or any(e.at is not None and e.at.free for e in (low, high))
         solve = parametric if free else definite
-        return solve(f, x, low, high, find, deadline).message()
+        return solve(f, x, low, high, integrator, deadline).message()
     except InputError as error:
         return {"status": "refused", "how": error.what, "hint": error.hint}
 
 
 # ------------------------------------------------------------------ the value
 def definite(
-    f: Expr, x: str, low: End, high: End, find: Find, deadline: float
+    f: Expr, x: str, low: End, high: End, integrator: Integrator, deadline: float
 ) -> Outcome:  # fmt: skip
     """The integral of f, without further symbols, from `low` to `high`.
 
     Raises:
         InputError: where f is not real between the limits, or both limits are the same infinity.
     """
-    order = _order(low, high)
+    order = _compare_ends(low, high)
     if order == 0:
         if low.infinite:
             raise InputError("both limits are the same infinity")
@@ -146,26 +152,26 @@ def definite(
     factor, core = content(f, x)
     if core is ex.ZERO or factor is ex.ZERO:
         return Outcome("verified", ex.ZERO, "the integrand is 0", "numerically 0")
-    task = Task(core, x, low, high, find, deadline)
+    integral = DefiniteIntegral(core, x, low, high, integrator, deadline)
     try:
-        outcome = task.solve()
-    except Stop as stop:
+        outcome = integral.solve()
+    except NoValue as stop:
         return stop.outcome
     scale = factor if order < 0 else -factor
     value = None if outcome.value is None else plain(scale * outcome.value)
-    known = task.total
+    total = integral.total
     holds = ""
-    if known is not None:
+    if total is not None:
         with precision(300):
-            shown = digits(known * ball(scale))
-        holds = f"numerically {shown}" if shown else ""
+            digits = decimal_digits(total * ball(scale))
+        holds = f"numerically {digits}" if digits else ""
     how = outcome.how
     if outcome.status == "no_answer" and holds:
         how, holds = f"{how}; {holds}", ""
     return Outcome(outcome.status, value, how, holds, outcome.method, outcome.note)
 
 
-def _order(low: End, high: End) -> int:
+def _compare_ends(low: End, high: End) -> int:
     if low.at is None or high.at is None:
         a, b = low.sign, high.sign
         return (a > b) - (a < b)
@@ -180,7 +186,7 @@ def _order(low: End, high: End) -> int:
 
 
 def content(f: Expr, x: str) -> tuple[Expr, Expr]:
-    """f as a factor without x, times a rest whose coefficients are coprime integers."""
+    """(c, g) with f = c g: the content c is free of x, the coefficients of g are coprime."""
     if x not in f.free:
         return f, ex.ONE
     if f.op == "mul":
@@ -190,11 +196,11 @@ def content(f: Expr, x: str) -> tuple[Expr, Expr]:
         terms = [content(t, x) for t in f.args]
         numbers = [ex.split_coefficient(c)[0] for c, _ in terms]
         top = gcd(*[c.numerator for c in numbers])
-        shared = Fraction(top, lcm(*[c.denominator for c in numbers]))
-        if not shared or shared == 1:
+        common = Fraction(top, lcm(*[c.denominator for c in numbers]))
+        if not common or common == 1:
             return ex.ONE, f
-        rest = ex.add([c / shared * p for c, p in terms])
-        return (ex.number(shared), rest) if (shared * rest) is f else (ex.ONE, f)
+        rest = ex.add([c / common * p for c, p in terms])
+        return (ex.number(common), rest) if (common * rest) is f else (ex.ONE, f)
     if f.op == "pow" and f.args[1].op == "num":
         c, rest = content(f.args[0], x)
         whole = f.args[1].value.denominator == 1
@@ -211,78 +217,79 @@ def content(f: Expr, x: str) -> tuple[Expr, Expr]:
 _ENTIRE = frozenset("exp sin cos sinh cosh erf erfi Si Shi fresnels fresnelc".split())
 
 
-def parametric(f: Expr, x: str, low: End, high: End, find: Find, deadline: float) -> Outcome:
-    """The integral with symbols in f or in the limits, where F is an entire function of x: then
-    F(b) - F(a) holds for all their values for which it is defined."""
+def parametric(
+    f: Expr, x: str, low: End, high: End, integrator: Integrator, deadline: float
+) -> Outcome:
+    """The integral with symbols in f or in the limits, if F is an entire function of x: then
+    F(b) - F(a) is right for all values of the symbols for which it is defined."""
     if low.at is not None and low.at is high.at:
         return Outcome("verified", ex.ZERO, "the limits are equal")
     if low.at is None or high.at is None:
         return Outcome("no_answer", how="infinite limits with symbolic constants are not supported")
-    found = find(f, SHARE * (deadline - now()))
-    if not found.get("answer"):
-        return Outcome(found["status"], how="no antiderivative was found")
-    big = load(found["answer"])
-    for n in ex.subtrees(big):
-        whole = n.op in ("sym", "add", "mul") or n.op in _ENTIRE
+    message = integrator(f, SEARCH_SHARE * (deadline - now()))
+    if not message.get("answer"):
+        return Outcome(message["status"], how="no antiderivative was found")
+    F = load(message["answer"])
+    for n in ex.subtrees(F):
+        entire = n.op in ("sym", "add", "mul") or n.op in _ENTIRE
         if n.op == "pow" and x not in n.args[1].free:
             k = n.args[1]
-            whole = k.op == "num" and k.value.denominator == 1 and k.value > 0
-        if x in n.free and not whole:
+            entire = k.op == "num" and k.value.denominator == 1 and k.value > 0
+        if x in n.free and not entire:
             return Outcome(
                 "no_answer",
                 how="with symbolic constants a value is given only where the antiderivative is "
-                f"an entire function of {x}, which {big} is not",
+                f"an entire function of {x}, which {F} is not",
             )
     x_symbol = ex.symbol(x)
     try:
-        value = plain(
-            ex.substitute(big, {x_symbol: high.at}) - ex.substitute(big, {x_symbol: low.at})
-        )
+        value = plain(ex.substitute(F, {x_symbol: high.at}) - ex.substitute(F, {x_symbol: low.at}))
     except (ex.Undefined, ex.TooLarge):
         return Outcome("no_answer", how="the antiderivative has no value at a limit")
     names = sorted(value.free | f.free - {x})
-    tried = 0
+    confirmed_examples = 0
     for numbers in ((3, 5, 7, 11), (-2, 3, 13, 5), (Fraction(1, 3), -4, Fraction(7, 5), 2)):
         at: dict[Expr, ex.ExprLike] = {
             ex.symbol(name): numbers[i % 4] for i, name in enumerate(names)
         }
-        number, goal = (ex.substitute(e, at) for e in (f, value))
+        example, value_there = (ex.substitute(e, at) for e in (f, value))
         ends = [End(ex.substitute(e, at)) for e in (low.at, high.at)]
-        held = _holds(number, x, ends, goal, find, deadline)
-        if held is False:
+        confirmed = _confirm_example(example, x, ends, value_there, integrator, deadline)
+        if confirmed is False:
             return Outcome("no_answer", value, "quadrature refutes the value")
-        tried += held is True
-    conditions = _conditions(big)
-    if not tried:
+        confirmed_examples += confirmed is True
+    conditions = _conditions(F)
+    if not confirmed_examples:
         return Outcome("no_answer", value, "the value could not be compared with quadrature")
     return Outcome(
-        "verified" if found["status"] == "verified" else "sampled", value,
-        "the antiderivative is an entire function", conditions, found.get("method", ""),
+        "verified" if message["status"] == "verified" else "sampled", value,
+        "the antiderivative is an entire function", conditions, message.get("method", ""),
     )  # fmt: skip
 
 
-def _holds(
-    f: Expr, x: str, ends: list[End], goal: Expr, find: Find, deadline: float
+def _confirm_example(
+    f: Expr, x: str, ends: list[End], value: Expr, integrator: Integrator, deadline: float
 ) -> bool | None:
-    """Whether quadrature of f, a numeric example, holds the value; None where it cannot tell."""
-    order = _order(*ends)
+    """Whether quadrature of a numerical example contains the value; None where it does not
+    converge."""
+    order = _compare_ends(*ends)
     if not order:
         return None
     low, high = ends if order < 0 else ends[::-1]
-    task = Task(f, x, low, high, find, deadline)
+    integral = DefiniteIntegral(f, x, low, high, integrator, deadline)
     try:
-        total = task.number()
-    except (Stop, InputError, *ERRORS):
+        total = integral.numerical_value()
+    except (NoValue, InputError, *ERRORS):
         return None
     with precision(300):
-        z = ball(goal) * -order
+        z = ball(value) * -order
         if total is None or not z.is_finite():
             return None
         return bool(z.overlaps(total))
 
 
-def _conditions(big: Expr) -> str:
-    """For which constants F is defined."""
-    zero = [n.args[0] for n in ex.subtrees(big) if n.op == "pow" and n.free
+def _conditions(F: Expr) -> str:
+    """The condition on the constants under which F is defined, in words."""
+    nonzero = [n.args[0] for n in ex.subtrees(F) if n.op == "pow" and n.free
             and (n.args[1].op != "num" or n.args[1].value < 0)]  # fmt: skip
-    return f"where {', '.join(map(str, zero))} is not 0" if zero else "for all constants"
+    return f"where {', '.join(map(str, nonzero))} is not 0" if nonzero else "for all constants"

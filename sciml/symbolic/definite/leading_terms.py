@@ -1,7 +1,7 @@
-"""Leading terms: how an expression in a small t > 0 begins, c t**a log(1/t)**b.
+"""Leading terms c t**a log(1/t)**b of expressions as t > 0 tends to 0.
 
-Sums whose leading terms cancel are expanded by Taylor's formula where they are analytic, and are
-left unknown where not.
+Where leading terms of a sum cancel, the sum is expanded in a Taylor series if it is analytic;
+otherwise its leading term is unknown.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fractions import Fraction
 
-from sciml.symbolic.definite.discontinuities import is_clear
+from sciml.symbolic.definite.discontinuities import is_continuous_at
 from sciml.symbolic.expr import expression as ex
 from sciml.symbolic.expr.expression import Expr
 from sciml.symbolic.expr.intervals import ball, plain, precision
@@ -23,10 +23,10 @@ _LIKE_LOG = frozenset(("Ei", "Ci", "Chi"))
 
 
 @dataclass(frozen=True)
-class Term:
-    """c t**a log(1/t)**b up to a factor that tends to 1; or, as a `bound`, no more than that.
+class LeadingTerm:
+    """c t**a log(1/t)**b, up to a factor that tends to 1; if `bound`, an upper bound of the order.
 
-    The order `a` is None for what falls faster than every power.
+    `a` is None for terms that decay faster than every power.
     """
 
     c: Expr
@@ -47,22 +47,22 @@ class Term:
         return self.a == 0 and self.b == 0
 
 
-class Unknown(Exception):
+class UnknownTerm(Exception):
     """The leading term is not found."""
 
 
-_ZERO = Term(ex.ZERO, Fraction(0))
+_ZERO = LeadingTerm(ex.ZERO, Fraction(0))
 
 
-def _constant(c: Expr) -> Term:
+def _constant(c: Expr) -> LeadingTerm:
     c = plain(c)
     if c is ex.ZERO:
         return _ZERO
     with precision(300):
         z = ball(c)
     if not z.is_finite() or z.contains(0):
-        raise Unknown
-    return Term(c, Fraction(0))
+        raise UnknownTerm
+    return LeadingTerm(c, Fraction(0))
 
 
 def sign_of(c: Expr) -> int:
@@ -70,33 +70,33 @@ def sign_of(c: Expr) -> int:
     with precision(300):
         z = ball(c)
     if not z.is_finite() or not z.imag.contains(0) or z.real.contains(0):
-        raise Unknown
+        raise UnknownTerm
     return 1 if z.real > 0 else -1
 
 
-class Leading:
-    """Leading terms, as t > 0 tends to 0, of the parts of one expression in t."""
+class LeadingTerms:
+    """The leading terms of the subexpressions of one expression in t."""
 
     def __init__(self, t: str) -> None:
         self.t = t
-        self.memo: dict[Expr, Term] = {}
+        self.memo: dict[Expr, LeadingTerm] = {}
 
-    def term(self, e: Expr) -> Term:
+    def term(self, e: Expr) -> LeadingTerm:
         """The leading term of e.
 
         Raises:
-            Unknown: where leading terms cancel, or for a function that is not known there.
+            UnknownTerm: where leading terms cancel, or a function is not supported there.
         """
-        found = self.memo.get(e)
-        if found is None:
-            found = self.memo[e] = self._term(e)
-        return found
+        term = self.memo.get(e)
+        if term is None:
+            term = self.memo[e] = self._term(e)
+        return term
 
-    def _term(self, e: Expr) -> Term:
+    def _term(self, e: Expr) -> LeadingTerm:
         if self.t not in e.free:
             return _constant(e)
         if e.op == "sym":
-            return Term(ex.ONE, Fraction(1))
+            return LeadingTerm(ex.ONE, Fraction(1))
         if e.op == "mul":
             return self._product([self.term(a) for a in e.args])
         if e.op == "add":
@@ -105,34 +105,34 @@ class Leading:
             return self._power(e)
         return self._function(e, self.term(e.args[0]), e.op)
 
-    def _product(self, terms: list[Term]) -> Term:
+    def _product(self, terms: list[LeadingTerm]) -> LeadingTerm:
         if any(f.c is ex.ZERO for f in terms):
             return _ZERO
         c = plain(ex.mul([f.c for f in terms]))
         bound = any(f.bound for f in terms)
         if any(f.a is None for f in terms):
-            return Term(c, None, bound=True)
+            return LeadingTerm(c, None, bound=True)
         a = sum((f.a for f in terms if f.a is not None), Fraction(0))
-        return Term(c, a, sum((f.b for f in terms), Fraction(0)), bound)
+        return LeadingTerm(c, a, sum((f.b for f in terms), Fraction(0)), bound)
 
-    def _sum(self, e: Expr) -> Term:
+    def _sum(self, e: Expr) -> LeadingTerm:
         terms = [f for f in map(self.term, e.args) if f.c is not ex.ZERO]
         powers = [f for f in terms if f.a is not None]
         if not powers:
-            return Term(ex.ONE, None, bound=True) if terms else _ZERO
+            return LeadingTerm(ex.ONE, None, bound=True) if terms else _ZERO
         first = min((f.a, -f.b) for f in powers if f.a is not None)
         leading = [f for f in powers if (f.a, -f.b) == first]
         if any(f.bound for f in leading):
-            return Term(ex.ONE, first[0], -first[1], True)
+            return LeadingTerm(ex.ONE, first[0], -first[1], True)
         c = plain(ex.add([f.c for f in leading]))
         if c is ex.ZERO:
             return self._taylor(e)
-        return Term(_constant(c).c, first[0], -first[1])
+        return LeadingTerm(_constant(c).c, first[0], -first[1])
 
-    def _taylor(self, e: Expr) -> Term:
-        """The first derivative at t = 0 that is not zero, for a sum that is analytic there."""
+    def _taylor(self, e: Expr) -> LeadingTerm:
+        """The first non-zero Taylor coefficient at t = 0 of a sum that is analytic there."""
         if any(n.op in ("abs", "sign") for n in ex.subtrees(e) if self.t in n.free):
-            raise Unknown
+            raise UnknownTerm
         at = {ex.symbol(self.t): ex.ZERO}
         slope, factor = e, 1
         for k in range(1, 7):
@@ -144,10 +144,10 @@ class Leading:
             except (ex.Undefined, ex.TooLarge):
                 break
             if value is not ex.ZERO:
-                return Term(_constant(value).c / factor, Fraction(k))
-        raise Unknown
+                return LeadingTerm(_constant(value).c / factor, Fraction(k))
+        raise UnknownTerm
 
-    def _power(self, e: Expr) -> Term:
+    def _power(self, e: Expr) -> LeadingTerm:
         u, k = self.term(e.args[0]), e.args[1]
         if k.op != "num":
             return self._exp(self.term(k * ex.call("log", e.args[0])))
@@ -155,93 +155,99 @@ class Leading:
             return _ZERO
         if u.a is None or u.bound:
             if k.value > 0 and u.vanishes:
-                return Term(ex.ONE, None if u.a is None else u.a * k.value, u.b * k.value, True)
-            raise Unknown
+                return LeadingTerm(
+                    ex.ONE, None if u.a is None else u.a * k.value, u.b * k.value, True
+                )
+            raise UnknownTerm
         if u.c is ex.ZERO:
-            raise Unknown
-        return Term(plain(ex.power(u.c, k)), u.a * k.value, u.b * k.value)
+            raise UnknownTerm
+        return LeadingTerm(plain(ex.power(u.c, k)), u.a * k.value, u.b * k.value)
 
-    def _function(self, e: Expr, u: Term, op: str) -> Term:
+    def _function(self, e: Expr, u: LeadingTerm, op: str) -> LeadingTerm:
         if op == "exp":
             return self._exp(u)
         if u.c is ex.ZERO:
             return _constant(ex.call(op, ex.ZERO))
         if op == "abs" and not u.bound:
-            return Term(sign_of(u.c) * u.c, u.a, u.b)
+            return LeadingTerm(sign_of(u.c) * u.c, u.a, u.b)
         if op == "sign" and not u.bound:
             return _constant(ex.number(sign_of(u.c)))
         if u.grows:
             return self._at_infinity(op, u)
         if u.bound and not u.vanishes:
             if op in ("sin", "cos"):
-                return Term(ex.ONE, Fraction(0), bound=True)
-            raise Unknown
+                return LeadingTerm(ex.ONE, Fraction(0), bound=True)
+            raise UnknownTerm
         return self._at_constant(e, op, u.c) if u.constant else self._at_zero(op, u)
 
-    def _at_zero(self, op: str, u: Term) -> Term:
+    def _at_zero(self, op: str, u: LeadingTerm) -> LeadingTerm:
         if op in _LINEAR or op == "dilog":
             return u
         if op in ("cos", "cosh", "sech", "sec"):
             return _constant(ex.ONE)
         if op in ("erf", "erfi"):
-            return Term(2 * ex.power(ex.PI, ex.number(Fraction(-1, 2))) * u.c, u.a, u.b, u.bound)
+            return LeadingTerm(
+                2 * ex.power(ex.PI, ex.number(Fraction(-1, 2))) * u.c, u.a, u.b, u.bound
+            )
         if op == "acos":
             return _constant(ex.PI / 2)
         if u.a is not None and not u.bound:
             if op in ("cot", "csc", "coth", "csch"):
-                return Term(1 / u.c, -u.a, -u.b)
+                return LeadingTerm(1 / u.c, -u.a, -u.b)
             if (op == "log" or op in _LIKE_LOG) and u.a > 0:
-                return Term(ex.number(-u.a), Fraction(0), Fraction(1))
-        raise Unknown
+                return LeadingTerm(ex.number(-u.a), Fraction(0), Fraction(1))
+        raise UnknownTerm
 
-    def _at_constant(self, e: Expr, op: str, c: Expr) -> Term:
+    def _at_constant(self, e: Expr, op: str, c: Expr) -> LeadingTerm:
         if op == "dilog" and c is ex.ONE:
-            return Term(ex.PI**2 / 6, Fraction(0))
+            return LeadingTerm(ex.PI**2 / 6, Fraction(0))
         try:
             value = plain(ex.call(op, c))
         except ex.Undefined:
-            raise Unknown from None
+            raise UnknownTerm from None
         if value is ex.ZERO:
             try:
                 return self._taylor(e)
-            except Unknown:  # it vanishes, however slowly
-                return Term(ex.ONE, Fraction(0), Fraction(-1, 10**6), True)
+            except UnknownTerm:  # it tends to 0, perhaps slowly
+                return LeadingTerm(ex.ONE, Fraction(0), Fraction(-1, 10**6), True)
         with precision(300):
-            clear = op in ("asin", "acos") or is_clear(op, ball(c), ball(value))
+            clear = op in ("asin", "acos") or is_continuous_at(op, ball(c), ball(value))
         if not clear:
-            raise Unknown
+            raise UnknownTerm
         return _constant(value)
 
-    def _at_infinity(self, op: str, u: Term) -> Term:
+    def _at_infinity(self, op: str, u: LeadingTerm) -> LeadingTerm:
         if op in ("sin", "cos"):
-            return Term(ex.ONE, Fraction(0), bound=True)
+            return LeadingTerm(ex.ONE, Fraction(0), bound=True)
         if u.bound:
-            raise Unknown
+            raise UnknownTerm
         if op in _AT_INFINITY:
             return _constant(sign_of(u.c) * _AT_INFINITY[op])
         if op == "log" and u.a:
-            return Term(ex.number(-u.a), Fraction(0), Fraction(1))
+            return LeadingTerm(ex.number(-u.a), Fraction(0), Fraction(1))
         if op == "acot":
-            return Term(1 / u.c, None if u.a is None else -u.a, -u.b)
+            return LeadingTerm(1 / u.c, None if u.a is None else -u.a, -u.b)
         if op == "Ci" and sign_of(u.c) > 0 and u.a is not None:
-            return Term(ex.ONE, -u.a, -u.b, True)
+            return LeadingTerm(ex.ONE, -u.a, -u.b, True)
         if op in ("sech", "csch") or (op == "Ei" and sign_of(u.c) < 0):
-            return Term(ex.ONE, None, bound=True)
+            return LeadingTerm(ex.ONE, None, bound=True)
         if op == "dilog" and sign_of(u.c) < 0 and u.a is not None and u.a < 0:
-            return Term(ex.number(-u.a * u.a / 2), Fraction(0), Fraction(2))
-        raise Unknown
+            return LeadingTerm(ex.number(-u.a * u.a / 2), Fraction(0), Fraction(2))
+        raise UnknownTerm
 
-    def _exp(self, u: Term) -> Term:
+    def _exp(self, u: LeadingTerm) -> LeadingTerm:
         if u.vanishes:
             return _constant(ex.ONE)
         if u.constant and not u.bound:
             return _constant(ex.call("exp", u.c))
         if u.bound or u.a is None:
-            raise Unknown
+            raise UnknownTerm
         with precision(300):
             falls = ball(u.c).real < 0
         if u.a < 0 and falls:
-            return Term(ex.ONE, None, bound=True)
+            return LeadingTerm(ex.ONE, None, bound=True)
         if u.a == 0 and u.b == 1 and u.c.op == "num" and u.c.value < 0:
-            return Term(ex.ONE, -u.c.value / 2, bound=True)  # exp(c log(1/t) + smaller terms)
-        raise Unknown
+            return LeadingTerm(
+                ex.ONE, -u.c.value / 2, bound=True
+            )  # exp(c log(1/t) + smaller terms)
+        raise UnknownTerm

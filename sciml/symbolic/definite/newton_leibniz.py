@@ -1,8 +1,8 @@
-"""A definite integral piece by piece: where to split, F between the points, and quadrature.
+"""The Newton-Leibniz formula piece by piece.
 
-The pieces end where f or the sign of a part of it changes its form, in closed form. On each the
-value is F(b-) - F(a+) less the jumps of F, each located by ball arithmetic; then rigorous
-quadrature of f must hold the sum.
+The interval is split where f, or the sign of a part of it, changes its form; these points are in
+closed form. On each piece the value is F(b-) - F(a+) less the jumps of F, which ball arithmetic
+locates. Rigorous quadrature of f must contain the sum.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ from typing import Any
 
 from sciml.errors import InputError
 from sciml.symbolic.algebra.rewriting import ex_expand
-from sciml.symbolic.definite.closed_form_zeros import exact, touches
+from sciml.symbolic.definite.closed_form_zeros import exact_point, is_zero_of_node
 from sciml.symbolic.definite.confirmation import (
-    AGREEMENT,
-    NEAR,
-    STRICT,
+    END_BITS,
+    STRICT_TOLERANCE,
+    TOLERANCE,
     Piece,
-    confirmed,
-    quadrature,
+    confirm,
+    enclose_integral,
 )
-from sciml.symbolic.definite.discontinuities import Cell, resolved, troubles
-from sciml.symbolic.definite.limits import Limit, limit, order
+from sciml.symbolic.definite.discontinuities import Cell, find_discontinuities, resolve_signs
+from sciml.symbolic.definite.limits import Limit, growth_order, limit
 from sciml.symbolic.definite.quadrature import ERRORS
 from sciml.symbolic.expr import expression as ex
 from sciml.symbolic.expr.clock import now
@@ -34,16 +34,16 @@ from sciml.symbolic.expr.intervals import Chart, End, ball, charts, fraction, pl
 from sciml.symbolic.expr.intervals import real as real_number
 from sciml.symbolic.expr.wire import dump, load
 
-SHARE = 0.65
-"""Of the time, what the search for an antiderivative may use."""
+SEARCH_SHARE = 0.65
+"""The share of the time that the search for an antiderivative may use."""
 _ERRORS = (*ERRORS, ex.Undefined, ex.TooLarge)
-Find = Callable[[Expr, float], dict[str, Any]]
+Integrator = Callable[[Expr, float], dict[str, Any]]
 """(integrand, seconds) -> the message of the search for its antiderivative."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a definite integral, as `Result` has it."""
+    """The outcome of a definite integral; fields as of `Result`."""
 
     status: str
     value: Expr | None = None
@@ -53,15 +53,15 @@ class Outcome:
     note: str = ""
 
     def message(self) -> dict[str, Any]:
-        """For the wire."""
+        """The outcome as a message of the worker process."""
         key = "answer" if self.status in ("verified", "sampled") else "candidate"
         out: dict[str, Any] = {"status": self.status, "how": self.how, "holds": self.holds,
                                "method": self.method, "note": self.note}  # fmt: skip
         return out | ({key: dump(self.value)} if self.value is not None else {})
 
 
-class Stop(Exception):
-    """No value can be had; the outcome says why."""
+class NoValue(Exception):
+    """There is no value; `outcome` says why."""
 
     def __init__(self, status: str, how: str) -> None:
         super().__init__(how)
@@ -69,45 +69,57 @@ class Stop(Exception):
 
 
 @dataclass
-class Task:
-    """One integral on its way: the split points, the pieces, the total of quadrature."""
+class DefiniteIntegral:
+    """One definite integral.
+
+    Attributes:
+        f, x: integrand and variable.
+        low, high: the limits, in ascending order.
+        integrator: searches for antiderivatives.
+        deadline: value of the clock to stop at.
+        total: the integral as far as it is known, a ball.
+        unresolved: nodes with absolute values or signs that change at points without closed form.
+        charts: cover the interval.
+    """
 
     f: Expr
     x: str
     low: End
     high: End
-    find: Find
+    integrator: Integrator
     deadline: float
     total: Any = None
-    keep: set[Expr] = field(default_factory=set)
+    unresolved: set[Expr] = field(default_factory=set)
     charts: list[Chart] = field(default_factory=list)
 
     def solve(self) -> Outcome:
         self.charts = _charts(self.low, self.high)
-        points = self.splits()
-        pieces = self.pieces(points, None)
+        points = self.split_points()
+        pieces = self.make_pieces(points, None)
         for piece in pieces:
             self.refuse_divergence(piece)
-        found = self.find(self.f, SHARE * (self.deadline - now()))
-        big = load(found["answer"]) if found.get("answer") else None
-        guess = big is None and bool(found.get("candidate"))
-        if guess:
-            big = load(found["candidate"])
-        if big is not None:
-            pieces = self.pieces(self.merged(points, self.corners(big)), big)
+        message = self.integrator(self.f, SEARCH_SHARE * (self.deadline - now()))
+        F = load(message["answer"]) if message.get("answer") else None
+        unconfirmed = F is None and bool(message.get("candidate"))
+        if unconfirmed:
+            F = load(message["candidate"])
+        if F is not None:
+            pieces = self.make_pieces(self.merge_points(points, self.sign_changes(F)), F)
         for piece in pieces:
-            piece.proved = found["status"] == "verified"
-        method = found.get("method", "")
-        if big is None or guess:
-            separate = len(pieces) > 1 or pieces[0].f is not self.f
-            each = self.find_each(pieces) if separate else ""
-            if each:
-                guess, method = False, each
-            elif big is None:
-                return self.unknown(pieces, found["status"])
-        value = plain(ex.add([t for p in pieces for t in self.difference(p)]))
-        proved = all(p.proved or self.proved(p) for p in pieces)
-        how, self.total = confirmed(pieces, self.x, value, STRICT if guess else AGREEMENT)
+            piece.proved = message["status"] == "verified"
+        method = message.get("method", "")
+        if F is None or unconfirmed:
+            differs = len(pieces) > 1 or pieces[0].f is not self.f
+            method_of_pieces = self.integrate_each(pieces) if differs else ""
+            if method_of_pieces:
+                unconfirmed, method = False, method_of_pieces
+            elif F is None:
+                return self.numerical_outcome(pieces, message["status"])
+        value = plain(ex.add([t for p in pieces for t in self.newton_leibniz(p)]))
+        proved = all(p.proved or self.is_proved(p) for p in pieces)
+        how, self.total = confirm(
+            pieces, self.x, value, STRICT_TOLERANCE if unconfirmed else TOLERANCE
+        )
         if how:
             return Outcome("no_answer", value, how, method=method)
         return Outcome(
@@ -116,38 +128,40 @@ class Task:
             method=method,
         )  # fmt: skip
 
-    def number(self) -> Any:
-        """The integral by quadrature alone, a ball; None where that does not converge."""
+    def numerical_value(self) -> Any:
+        """The integral by quadrature alone, a ball; None where it does not converge."""
         self.charts = _charts(self.low, self.high)
-        found = quadrature(self.pieces(self.splits(), None), self.x)
-        return None if found is None else found.total
+        enclosure = enclose_integral(self.make_pieces(self.split_points(), None), self.x)
+        return None if enclosure is None else enclosure.total
 
     # -------------------------------------------------------------- where to split
-    def splits(self) -> list[Expr]:
+    def split_points(self) -> list[Expr]:
         """Points between the limits where f may not be analytic, in closed form."""
-        out: list[Expr] = []
+        points: list[Expr] = []
         for chart in self.charts:
-            cells = troubles(self.f, self.x, chart, self.deadline)
+            cells = find_discontinuities(self.f, self.x, chart, self.deadline)
             if cells is None:
-                raise Stop("no_answer", "the integrand has too many singular points or corners")
+                raise NoValue("no_answer", "the integrand has too many singular points or corners")
             for cell in cells:
                 point = self.point(cell)
                 if point is not None:
-                    out.append(point)
-                elif not cell.first and not cell.last and not self.bounded(cell):
-                    self.singular(cell)
-        return self.merged(out, [])
+                    points.append(point)
+                elif not cell.first and not cell.last and not self.is_bounded(cell):
+                    self.refuse_singularity(cell)
+        return self.merge_points(points, [])
 
     def point(self, cell: Cell) -> Expr | None:
-        """The point of the cell; where it has no closed form, its nodes keep their form."""
-        point = exact(cell, self.x)
+        """The point of the cell in closed form; where there is none, its nodes stay unresolved."""
+        point = exact_point(cell, self.x)
         if point is None:
-            ends = [end.at for end, there in ((self.low, cell.first), (self.high, cell.last))
-                    if there]  # fmt: skip
-            self.keep |= {n for n in cell.nodes if not any(touches(n, self.x, p) for p in ends)}
+            ends = [end.at for end, applies in ((self.low, cell.first), (self.high, cell.last))
+                    if applies]  # fmt: skip
+            self.unresolved |= {
+                n for n in cell.nodes if not any(is_zero_of_node(n, self.x, p) for p in ends)
+            }
         return point
 
-    def bounded(self, cell: Cell) -> bool:
+    def is_bounded(self, cell: Cell) -> bool:
         """Whether f is bounded on a narrow cell."""
         with precision(300):
             try:
@@ -155,73 +169,76 @@ class Task:
             except _ERRORS:
                 return False
 
-    def singular(self, cell: Cell) -> None:
-        """f is not bounded at a point that has no closed form: does it go like 1/distance?"""
+    def refuse_singularity(self, cell: Cell) -> None:
+        """Stop at an unbounded point without closed form; if f grows like a pole, it diverges."""
         program = Program(self.f)
         with precision(300):
             middle = cell.ball().mid()
-            far = abs(cell.chart.point(cell.high) - cell.chart.point(cell.low)).mid()
+            width = abs(cell.chart.point(cell.high) - cell.chart.point(cell.low)).mid()
             logs = []
             for k in (16, 24, 32):
-                z = program.balls({self.x: middle + far * 2**k})[0]
+                z = program.balls({self.x: middle + width * 2**k})[0]
                 logs.append(float(abs(z).log().mid()) if z.is_finite() else 0.0)
             orders = [
                 (b - a) / (8 * 0.6931471805599453) for a, b in zip(logs, logs[1:], strict=False)
             ]
-            at = f"{self.x} = {float(middle):.6g}"
+            place = f"{self.x} = {float(middle):.6g}"
         if all(abs(o - round(o)) < 1e-3 and o < -0.9 for o in orders):
-            raise Stop("diverges", f"the integral diverges near {at}")
-        raise Stop("no_answer", f"the integrand may be singular near {at}")
+            raise NoValue("diverges", f"the integral diverges near {place}")
+        raise NoValue("no_answer", f"the integrand may be singular near {place}")
 
-    def corners(self, big: Expr) -> list[Expr]:
-        """Points where a sign in F changes that does not in f."""
-        out = []
+    def sign_changes(self, F: Expr) -> list[Expr]:
+        """Points where an absolute value or sign in F changes its form."""
+        points = []
         only = frozenset(("abs", "sign"))
         for chart in self.charts:
-            cells = troubles(big, self.x, chart, self.deadline, only)
+            cells = find_discontinuities(F, self.x, chart, self.deadline, only)
             if cells is None:
-                raise Stop("no_answer", "the antiderivative changes its form at too many places")
-            out += [point for point in map(self.point, cells) if point is not None]
-        return out
+                raise NoValue("no_answer", "the antiderivative changes its form at too many places")
+            points += [point for point in map(self.point, cells) if point is not None]
+        return points
 
-    def merged(self, points: list[Expr], more: list[Expr]) -> list[Expr]:
-        """In order, each once, and only those that lie between the limits."""
+    def merge_points(self, points: list[Expr], others: list[Expr]) -> list[Expr]:
+        """The distinct points strictly between the limits, in ascending order."""
         with precision(300):
-            placed = sorted(((ball(p).real, p) for p in {*points, *more}), key=lambda i: i[0].mid())
+            located = sorted(
+                ((ball(p).real, p) for p in {*points, *others}), key=lambda i: i[0].mid()
+            )
             inside = [
-                (z, p) for z, p in placed
+                (z, p) for z, p in located
                 if (self.low.at is None or z > real_number(self.low.at))
                 and (self.high.at is None or z < real_number(self.high.at))
             ]  # fmt: skip
-            out: list[tuple[Any, Expr]] = []
+            distinct: list[tuple[Any, Expr]] = []
             for z, p in inside:
-                if not out or not z.overlaps(out[-1][0]):
-                    out.append((z, p))
-        return [p for _, p in out]
+                if not distinct or not z.overlaps(distinct[-1][0]):
+                    distinct.append((z, p))
+        return [p for _, p in distinct]
 
-    def pieces(self, points: list[Expr], big: Expr | None) -> list[Piece]:
+    def make_pieces(self, points: list[Expr], F: Expr | None) -> list[Piece]:
+        """The pieces between the points, with f and F in the forms that they have there."""
         ends = [self.low, *(End(p) for p in points), self.high]
-        out = []
+        pieces = []
         for low, high in zip(ends[:-1], ends[1:], strict=True):
             covering = _charts(low, high)
             chart = covering[0]
             with precision(300):
                 middle = chart.point(Fraction(61, 128))
-                f = self.form(self.f, middle, chart)
-                here = big and self.form(big, middle, chart)
+                f = self.without_signs(self.f, middle, chart)
+                F_here = F and self.without_signs(F, middle, chart)
             self.refuse_complex(f, chart)
-            out.append(Piece(low, high, covering, f, here))
-        return out
+            pieces.append(Piece(low, high, covering, f, F_here))
+        return pieces
 
-    def form(self, e: Expr, middle: Any, chart: Chart) -> Expr:
-        """e without abs and sign, as it is on a chart; e itself where their values differ."""
+    def without_signs(self, e: Expr, middle: Any, chart: Chart) -> Expr:
+        """The form of e on a chart, without abs and sign; e itself where the values differ."""
         try:
-            form = resolved(e, self.x, middle, self.keep)
+            resolved = resolve_signs(e, self.x, middle, self.unresolved)
         except (ex.Undefined, ex.TooLarge):
             return e
-        if form is e:
+        if resolved is e:
             return e
-        program = Program(e, form)
+        program = Program(e, resolved)
         for k in range(1, 64, 4):
             try:
                 a, b = program.balls({self.x: chart.point(Fraction(k, 64))})
@@ -229,10 +246,14 @@ class Task:
                 continue
             if a.is_finite() and b.is_finite() and not a.overlaps(b):
                 return e
-        return form
+        return resolved
 
     def refuse_complex(self, f: Expr, chart: Chart) -> None:
-        """f without I must have real values."""
+        """Refuse complex values of an integrand that does not contain I.
+
+        Raises:
+            InputError: where such a value is found.
+        """
         if any(n.op == "I" for n in ex.subtrees(self.f)):
             return
         program = Program(f)
@@ -251,122 +272,126 @@ class Task:
 
     # -------------------------------------------------------------- divergence
     def refuse_divergence(self, piece: Piece) -> None:
-        """Stop where f grows like a power that has no integral, or does not fall at infinity."""
+        """Stop where f grows like a power that is not integrable, or does not decay at infinity."""
         for end, side in ((piece.low, 1), (piece.high, -1)):
-            power = order(piece.f, self.x, end, side)
+            power = growth_order(piece.f, self.x, end, side)
             if power is None:
                 continue
             if (end.infinite and power < 1 + 1e-6) or (not end.infinite and power < -1 + 1e-6):
-                raise Stop("diverges", f"the integral diverges at {self.x} = {end}")
+                raise NoValue("diverges", f"the integral diverges at {self.x} = {end}")
 
     # -------------------------------------------------------------- pieces
-    def find_each(self, pieces: list[Piece]) -> str:
-        """Antiderivatives of the pieces by themselves; the method, empty where one is missing."""
+    def integrate_each(self, pieces: list[Piece]) -> str:
+        """Find an antiderivative for each piece separately; returns the method, empty if one is
+        missing."""
         method = ""
         answers: list[Expr] = []
-        known: dict[Expr, dict[str, Any]] = {}
+        messages: dict[Expr, dict[str, Any]] = {}
         for i, piece in enumerate(pieces):
-            if piece.f not in known:
-                left = (self.deadline - now()) * 0.6 / (len(pieces) - i)
-                known[piece.f] = self.find(piece.f, left)
-            found = known[piece.f]
-            if not found.get("answer"):
+            if piece.f not in messages:
+                remaining = (self.deadline - now()) * 0.6 / (len(pieces) - i)
+                messages[piece.f] = self.integrator(piece.f, remaining)
+            message = messages[piece.f]
+            if not message.get("answer"):
                 return ""
-            answers.append(load(found["answer"]))
-            method = found.get("method", "")
-        for piece, big in zip(pieces, answers, strict=True):
-            piece.big, piece.proved = big, known[piece.f]["status"] == "verified"
+            answers.append(load(message["answer"]))
+            method = message.get("method", "")
+        for piece, F in zip(pieces, answers, strict=True):
+            piece.antiderivative, piece.proved = F, messages[piece.f]["status"] == "verified"
         return f"piece by piece: {method}"
 
-    def proved(self, piece: Piece) -> bool:
+    def is_proved(self, piece: Piece) -> bool:
         """Whether F' = f is proved on the piece."""
         from sciml.symbolic.verification.checking import check
 
-        assert piece.big is not None
-        if piece.big.diff(self.x) is piece.f:
+        assert piece.antiderivative is not None
+        if piece.antiderivative.diff(self.x) is piece.f:
             return True
         if now() > self.deadline:
             return False
         try:
-            return check(piece.f, piece.big, self.x, symbolic=True).verified
+            return check(piece.f, piece.antiderivative, self.x, symbolic=True).verified
         except _ERRORS:
             return False
 
-    def difference(self, piece: Piece) -> list[Expr]:
-        """F at the upper end, less F at the lower, less the jumps between."""
-        assert piece.big is not None
+    def newton_leibniz(self, piece: Piece) -> list[Expr]:
+        """The terms of F(b-) - F(a+) less the jumps of F between them."""
+        assert piece.antiderivative is not None
         for end, side in ((piece.low, 1), (piece.high, -1)):
-            found = limit(piece.big, self.x, end, side, min(2.0, (self.deadline - now()) / 3))
-            piece.ends.append(self.settled(found, end))
-            piece.sure &= found is not None and found.sure
+            end_limit = limit(
+                piece.antiderivative, self.x, end, side, min(2.0, (self.deadline - now()) / 3)
+            )
+            piece.end_limits.append(self.limit_value(end_limit, end))
+            piece.limits_proved &= end_limit is not None and end_limit.proved
         piece.jumps = self.jumps(piece)
-        return [piece.ends[1], -piece.ends[0], *(-j for j in piece.jumps)]
+        return [piece.end_limits[1], -piece.end_limits[0], *(-j for j in piece.jumps)]
 
-    def settled(self, found: Limit | None, end: End) -> Expr:
-        if found is None:
-            raise Stop(
+    def limit_value(self, end_limit: Limit | None, end: End) -> Expr:
+        """The value of a finite limit of F; stops at any other."""
+        if end_limit is None:
+            raise NoValue(
                 "no_answer", f"the limit of the antiderivative at {self.x} = {end} was not found"
             )
-        if found.value is None:
-            raise Stop("diverges", f"the integral diverges at {self.x} = {end}")
-        return found.value
+        if end_limit.value is None:
+            raise NoValue("diverges", f"the integral diverges at {self.x} = {end}")
+        return end_limit.value
 
     def jumps(self, piece: Piece) -> list[Expr]:
         """The jumps of F inside the piece, in closed form."""
-        big = piece.big
-        assert big is not None
-        out: list[Expr] = []
+        F = piece.antiderivative
+        assert F is not None
+        jumps: list[Expr] = []
         for chart in piece.charts:
-            cells = troubles(big, self.x, chart, self.deadline)
+            cells = find_discontinuities(F, self.x, chart, self.deadline)
             if cells is None:
-                raise Stop("no_answer", "the antiderivative jumps at too many places")
+                raise NoValue("no_answer", "the antiderivative jumps at too many places")
             cells = [c for c in cells if not (c.first or c.last)]
             piece.cells += cells
-            sizes = _sizes(big, self.x) if cells else []
+            heights = _jump_heights(F, self.x) if cells else []
             for cell in cells:
-                out.append(self.jump(big, cell, sizes))
-        return [j for j in out if j is not ex.ZERO]
+                jumps.append(self.jump(F, cell, heights))
+        return [j for j in jumps if j is not ex.ZERO]
 
-    def jump(self, big: Expr, cell: Cell, sizes: list[Expr]) -> Expr:
-        """F after the cell less F before it: nothing, or a simple multiple of a known size."""
+    def jump(self, F: Expr, cell: Cell, heights: list[Expr]) -> Expr:
+        """The jump of F across the cell: zero, or a simple multiple of a known height."""
         if (cell.low == 0) or (cell.high == 1):
-            raise Stop("no_answer", "the antiderivative may jump where two charts meet")
+            raise NoValue("no_answer", "the antiderivative may jump where two charts meet")
         with precision(600):
-            program = Program(big)
+            program = Program(F)
             after, before = (program.balls({self.x: cell.chart.point(s)})[0]
                              for s in (cell.high, cell.low))  # fmt: skip
             if cell.chart.far and cell.chart.a > 0:
                 after, before = before, after
-            gap = after - before
-            scale = max(abs(z).upper() for z in (after, before, *self.sizes(program, cell)))
-            if gap.is_finite():
-                if abs(gap).upper() <= scale * 1e-8:
+            difference = after - before
+            scale = max(abs(z).upper() for z in (after, before, *self.magnitudes(program, cell)))
+            if difference.is_finite():
+                if abs(difference).upper() <= scale * 1e-8:
                     return ex.ZERO
-                for size in sizes:
-                    ratio = gap / ball(size)
-                    near = Fraction(float(ratio.real.mid())).limit_denominator(6)
-                    off = abs(ratio - fraction(near))
-                    if near and abs(near) <= 12 and off.upper() < 1e-8:
-                        return ex.number(near) * size
-        point = exact(cell, self.x)
+                for height in heights:
+                    ratio = difference / ball(height)
+                    multiple = Fraction(float(ratio.real.mid())).limit_denominator(6)
+                    error = abs(ratio - fraction(multiple))
+                    if multiple and abs(multiple) <= 12 and error.upper() < 1e-8:
+                        return ex.number(multiple) * height
+        point = exact_point(cell, self.x)
         if point is not None:
-            right, left = (limit(big, self.x, End(point), side) for side in (1, -1))
+            right, left = (limit(F, self.x, End(point), side) for side in (1, -1))
             if right and left and right.value is not None and left.value is not None:
                 return plain(right.value - left.value)
-        raise Stop(
+        raise NoValue(
             "no_answer", "the antiderivative jumps at a place that could not be located exactly"
         )
 
-    def sizes(self, program: Program, cell: Cell) -> list[Any]:
+    def magnitudes(self, program: Program, cell: Cell) -> list[Any]:
         """Values of F elsewhere on the chart."""
         points = (cell.chart.point(Fraction(k, 16)) for k in (1, 5, 11, 15))
         values = [program.balls({self.x: p})[0] for p in points]
         return [z for z in values if z.is_finite()]
 
-    def unknown(self, pieces: list[Piece], status: str) -> Outcome:
-        """Without an antiderivative: the number alone, where quadrature has it."""
-        found = quadrature(pieces, self.x)
-        self.total = None if found is None else found.total
+    def numerical_outcome(self, pieces: list[Piece], status: str) -> Outcome:
+        """The outcome without an antiderivative; `total` is the numerical value, if any."""
+        enclosure = enclose_integral(pieces, self.x)
+        self.total = None if enclosure is None else enclosure.total
         how = "no antiderivative was found"
         if status == "timeout" and self.total is None:
             return Outcome("timeout", how="the time ran out")
@@ -374,23 +399,25 @@ class Task:
 
 
 def _charts(low: End, high: End) -> list[Chart]:
-    with precision(4 * NEAR):
+    with precision(4 * END_BITS):
         return charts(low, high)
 
 
-def _sizes(big: Expr, x: str) -> list[Expr]:
-    """What F may jump by: pi times the factors of its functions with cuts."""
-    out: dict[Expr, None] = {}
-    big = ex_expand(big)
-    for term in big.args if big.op == "add" else (big,):
+def _jump_heights(F: Expr, x: str) -> list[Expr]:
+    """Possible heights of jumps of F: pi times the factors of its functions with branch cuts."""
+    heights: dict[Expr, None] = {}
+    F = ex_expand(F)
+    for term in F.args if F.op == "add" else (F,):
         factors = term.args if term.op == "mul" else (term,)
         if any(g.op in ("atan", "acot", "asin", "acos", "log", "acsc", "asec", "atanh", "acoth")
                and x in g.free for g in factors):  # fmt: skip
             c = ex.mul([g for g in factors if x not in g.free]) * ex.PI
             c = plain(c)
-            out[c] = None
-            out[c * ex.I] = None
-    sizes = list(out)
-    if 1 < len(sizes) <= 8:  # two functions that jump at the same point
-        out |= {a + s * b: None for i, a in enumerate(sizes) for b in sizes[:i] for s in (1, -1)}
-    return [c for c in out if c is not ex.ZERO]
+            heights[c] = None
+            heights[c * ex.I] = None
+    single = list(heights)
+    if 1 < len(single) <= 8:  # two functions that jump at the same point
+        heights |= {
+            a + s * b: None for i, a in enumerate(single) for b in single[:i] for s in (1, -1)
+        }
+    return [c for c in heights if c is not ex.ZERO]

@@ -1,4 +1,4 @@
-"""An expression at points that come ever nearer to an end, in ball arithmetic."""
+"""Numerical limits: values of an expression at points that approach an end, in ball arithmetic."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ STEPS = tuple(range(50, 401, 50))
 _ERRORS = (ValueError, ZeroDivisionError, OverflowError, ArithmeticError)
 
 
-class Probe:
-    """Values of e at distances 2**-k from an end, from above (side 1) or below (-1); near
-    infinity at x = 2**k."""
+class NumericalLimit:
+    """Values of e at distances 2**-k from an end, from above (side 1) or below (-1); at infinity,
+    values at |x| = 2**k."""
 
     def __init__(self, e: Expr, x: str, end: End, side: int) -> None:
         self.program, self.x, self.end, self.side = Program(e), x, end, side
-        self.known: dict[int, Any] = {}
+        self.values: dict[int, Any] = {}
 
     def at(self, k: int) -> Any:
-        """The enclosure of the value at step k; not finite where there is none."""
+        """The enclosure of the value at step k; not finite where e is undefined."""
         from flint import acb, arb
 
-        if k not in self.known:
+        if k not in self.values:
             with precision(BITS):
                 t = arb(2) ** -k
                 if self.end.at is None:
@@ -34,35 +34,38 @@ class Probe:
                     point = ball(self.end.at).real
                     point += self.side * t * max(1.0, abs(float(point.mid())))
                 try:
-                    self.known[k] = self.program.balls({self.x: acb(point)})[0]
+                    self.values[k] = self.program.balls({self.x: acb(point)})[0]
                 except _ERRORS:
-                    self.known[k] = acb("nan")
-        return self.known[k]
+                    self.values[k] = acb("nan")
+        return self.values[k]
 
-    def agrees(self, value: Expr) -> bool:
-        """Whether the values tend to `value`: its distance falls, to a millionth of their size."""
+    def tends_to(self, value: Expr) -> bool:
+        """Whether the values tend to `value`: the distance falls to a millionth of their size."""
         with precision(BITS):
-            goal = ball(value)
+            limit = ball(value)
             first, last = self.at(STEPS[1]), self.at(STEPS[-1])
-            if not (goal.is_finite() and first.is_finite() and last.is_finite()):
+            if not (limit.is_finite() and first.is_finite() and last.is_finite()):
                 return False
-            size = max(abs(goal).upper(), abs(self.at(4)).upper(), abs(first).upper())
-            gap, before = abs(last - goal).upper(), abs(first - goal).upper()
-            return bool(gap <= size * 1e-6 and (gap <= before / 2 or gap <= size * 1e-60))
+            size = max(abs(limit).upper(), abs(self.at(4)).upper(), abs(first).upper())
+            distance, earlier = abs(last - limit).upper(), abs(first - limit).upper()
+            return bool(
+                distance <= size * 1e-6 and (distance <= earlier / 2 or distance <= size * 1e-60)
+            )
 
-    def approaches(self, value: Expr) -> bool:
-        """Whether the values come nearer to `value` at every step, and to half, like 1/log(t)."""
+    def approaches_slowly(self, value: Expr) -> bool:
+        """Whether the distance from `value` falls at every step, and by half in total: the rate of
+        1/log(t)."""
         with precision(BITS):
-            goal = ball(value)
-            gaps = [abs(self.at(k) - goal) for k in STEPS]
-            if not all(z.is_finite() for z in gaps):
+            limit = ball(value)
+            distances = [abs(self.at(k) - limit) for k in STEPS]
+            if not all(z.is_finite() for z in distances):
                 return False
-            nearer = all(b < a for a, b in zip(gaps[:-1], gaps[1:], strict=True))
-            return nearer and bool(gaps[-1] < gaps[0] / 2)
+            nearer = all(b < a for a, b in zip(distances[:-1], distances[1:], strict=True))
+            return nearer and bool(distances[-1] < distances[0] / 2)
 
-    def grows(self, least: float = 0.82) -> bool:
-        """Whether the values grow without bound: from 2**-300 on by steps that stay as long as
-        the steps of log(log(1/t)) do; with `least` near 1, as those of log(1/t)."""
+    def is_unbounded(self, least: float = 0.82) -> bool:
+        """Whether the absolute values grow without bound: by increments that shrink no faster than
+        those of log(log(1/t)); for `least` near 1, those of log(1/t)."""
         with precision(BITS):
             sizes = [abs(self.at(k)).mid() for k in STEPS]
             if not all(z.is_finite() for z in sizes):
@@ -72,7 +75,7 @@ class Probe:
             return all(s > 0 for s in steps) and all(b > a * least for a, b in last)
 
     def oscillates(self) -> bool:
-        """Whether the values at far points keep their spread, however far."""
+        """Whether the spread of the values stays the same at ever farther points."""
         from flint import acb, arb
 
         if self.end.at is not None:
@@ -92,9 +95,9 @@ class Probe:
                 )
             return all(s > spreads[0] * 0.7 for s in spreads) and bool(spreads[0] > 0)
 
-    def order(self) -> float | None:
-        """The power of the distance (of 1/|x| at infinity) that e goes like; None where it goes
-        like no power."""
+    def power_order(self) -> float | None:
+        """The exponent a for which e behaves like the a-th power of the distance (of 1/|x| at
+        infinity); None if there is none."""
         from flint import arb
 
         with precision(BITS):

@@ -1,8 +1,9 @@
-"""Rigorous quadrature: balls that are proved to hold an integral.
+"""Rigorous quadrature: balls that are proved to contain an integral.
 
-Arb's adaptive Gauss-Legendre rule (Johansson 2018, "Numerical integration in arbitrary-precision
-ball arithmetic") bounds its error from the values of f on complex ellipses, wherever f is analytic
-on them. So every function with a cut or a corner must say whether its argument keeps clear.
+Arb's adaptive Gauss-Legendre rule (F. Johansson (2018), "Numerical integration in
+arbitrary-precision ball arithmetic") bounds its error by the values of f on complex ellipses on
+which f is analytic. So for every function with a branch cut or a corner, the evaluation must report
+whether its argument may meet it.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from sciml.symbolic.expr.expression import Expr
 from sciml.symbolic.expr.intervals import Chart
 
 BITS = 80
-"""Relative accuracy asked for."""
+"""Default relative accuracy, in binary digits."""
 EVALUATIONS = 40_000
 ERRORS = (ValueError, ZeroDivisionError, OverflowError, ArithmeticError)
 Ball = Any
@@ -46,18 +47,19 @@ _CUTS: dict[str, Callable[[Ball], bool]] = {
     "Chi": lambda z: _crosses(z, True, 0), "li": lambda z: _crosses(z, True, 1),
     "dilog": lambda z: _crosses(z, False, 1),
 }  # fmt: skip
-_INVERTED = {"acot": "atan", "asec": "acos", "acsc": "asin", "acoth": "atanh", "asech": "acosh",
+_RECIPROCALS = {"acot": "atan", "asec": "acos", "acsc": "asin", "acoth": "atanh", "asech": "acosh",
              "acsch": "asinh"}  # fmt: skip
 
 
-def analytic(program: Program, values: dict[str, Ball], flag: bool) -> list[Ball]:
-    """The outputs; not finite, where `flag` asks for an analytic function and it may not be one.
+def evaluate_analytic(program: Program, values: dict[str, Ball], flag: bool) -> list[Ball]:
+    """The outputs of the program; not finite if `flag` requires an analytic function and it may not
+    be analytic.
 
-    abs and sign stand for their analytic continuations from the real line.
+    abs and sign are replaced by their analytic continuations from the real line.
     """
     from flint import acb, arb, fmpq
 
-    done: list[Ball] = []
+    values_of_steps: list[Ball] = []
     for op, args, value in program.steps:
         if op == "num":
             out = acb(arb(fmpq(value.numerator, value.denominator)))
@@ -68,37 +70,38 @@ def analytic(program: Program, values: dict[str, Ball], flag: bool) -> list[Ball
         elif op == "I":
             out = acb(0, 1)
         elif op in FOLDS:
-            out = done[args[0]]
+            out = values_of_steps[args[0]]
             for i in args[1:]:
-                out = FOLDS[op](out, done[i])
+                out = FOLDS[op](out, values_of_steps[i])
         elif op == "pow":
-            z = done[args[0]]
+            z = values_of_steps[args[0]]
             if value is not None and value.denominator == 1:
                 out = z ** int(value.numerator)
             elif value is not None and value.denominator == 2:
                 out = z.sqrt(analytic=flag) ** int(value.numerator)
             else:
-                out = (z.log(analytic=flag) * done[args[1]]).exp()
+                out = (z.log(analytic=flag) * values_of_steps[args[1]]).exp()
         elif op == "log":
-            out = done[args[0]].log(analytic=flag)
+            out = values_of_steps[args[0]].log(analytic=flag)
         elif op == "abs":
-            out = done[args[0]].real_abs(analytic=flag)
+            out = values_of_steps[args[0]].real_abs(analytic=flag)
         elif op == "sign":
-            out = done[args[0]].real_sgn(analytic=flag)
+            out = values_of_steps[args[0]].real_sgn(analytic=flag)
         else:
-            z = done[args[0]]
-            name = _INVERTED.get(op, op)
+            z = values_of_steps[args[0]]
+            name = _RECIPROCALS.get(op, op)
             z = z if name == op else 1 / z
             if flag and name in _CUTS and (not z.is_finite() or _CUTS[name](z)):
                 out = acb("nan")
             else:
                 out = BALLS[name](z)
-        done.append(out)
-    return [done[i] for i in program.outputs]
+        values_of_steps.append(out)
+    return [values_of_steps[i] for i in program.outputs]
 
 
-def real_where_it_matters(f: Expr, x: str, points: list[Any]) -> bool:
-    """Whether the arguments of abs and sign are real at the points, as `analytic` assumes."""
+def absolute_arguments_are_real(f: Expr, x: str, points: list[Any]) -> bool:
+    """Whether the arguments of abs and sign are real at the points, as `evaluate_analytic`
+    assumes."""
     from sciml.symbolic.expr import expression as ex
 
     inner = [n.args[0] for n in ex.subtrees(f) if n.op in ("abs", "sign") and x in n.free]
@@ -108,24 +111,26 @@ def real_where_it_matters(f: Expr, x: str, points: list[Any]) -> bool:
     return all(z.imag == 0 for p in points for z in program.balls({x: p}))
 
 
-def enclosure(
+def integrate_chart(
     program: Program,
     x: str,
     chart: Chart,
-    near: tuple[bool, bool],
+    singular: tuple[bool, bool],
     depth: int,
     scale: Any = 0,
     bits: int = BITS,
     evaluations: int = EVALUATIONS,
 ) -> Ball:
-    """A ball that holds the integral of the program's first output over most of a chart.
+    """A ball that contains the integral of the program's first output over most of a chart.
 
     Args:
-        near: whether to stop short of s = 0 and of s = 1, where f is not bounded.
-        depth: then at 2**-depth, in the variable u with s = exp(-u).
-        scale: what the integral is compared with, where that is more than itself.
-        bits: relative accuracy asked for.
-        evaluations: of the integrand, at most.
+        program, x: the integrand and its variable.
+        chart: the part of the line.
+        singular: whether to stop short of s = 0 and of s = 1, where f is not bounded.
+        depth: distance 2**-depth at which to stop; there the variable is u with s = exp(-u).
+        scale: the accuracy is relative to this size, if it exceeds that of the integral.
+        bits: relative accuracy, in binary digits.
+        evaluations: limit on evaluations of the integrand.
 
     Returns:
         The ball; not finite where the rule does not converge.
@@ -148,13 +153,13 @@ def enclosure(
 
     zero, one = arb(0), arb(1)
     end = depth * arb(2).log()
-    middle = one / 2 if near[1] else one
+    middle = one / 2 if singular[1] else one
     total = acb(0)
-    if chart.far or near[0]:
+    if chart.far or singular[0]:
         total += integral(left, -middle.log(), end)
     else:
         total += integral(plain, zero, middle)
-    if near[1]:
+    if singular[1]:
         total += integral(right, -(one - middle).log(), end)
     return total
 
@@ -164,7 +169,7 @@ def _value(program: Program, x: str, chart: Chart, s: Ball, flag: bool) -> Ball:
     from flint import acb
 
     try:
-        return analytic(program, {x: chart.at(s)}, flag)[0] * chart.slope(s)
+        return evaluate_analytic(program, {x: chart.at(s)}, flag)[0] * chart.slope(s)
     except ERRORS:
         return acb("nan")
 

@@ -100,7 +100,7 @@ def integrate(
     elif type(f).__name__ == "Integral":
         f, variable, limits = integral_parts(f, variable, limits)
     if limits is not None:
-        from sciml.symbolic.definite.integral import between, read_ends
+        from sciml.symbolic.definite.integral import integrate_between, read_ends
 
         ends = read_ends(limits, read)
     e = read(f)
@@ -109,7 +109,7 @@ def integrate(
     job = IntegrateJob(e, x, timeout, model_path(model, "integrate"), rules, beam)
     worker = worker or shared()
     if limits is not None:
-        return between(*ends, job, worker, symbols, _constants(constants), started)
+        return integrate_between(*ends, job, worker, symbols, _constants(constants), started)
     message, before = worker.ask(job, timeout)
     if message is None:
         message = before[-1] if before else {"status": "timeout", "how": "the time ran out"}

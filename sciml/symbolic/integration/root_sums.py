@@ -58,11 +58,11 @@ def _float(e: Expr) -> float:
 
 def _cosine(k: int, n: int) -> Expr:
     """cos(pi k / n), in radicals where these are short."""
-    turn = Fraction(k, n) % 2
-    if turn > 1:
-        turn = 2 - turn
-    if turn > Fraction(1, 2):
-        return -_cosine((1 - turn).numerator, (1 - turn).denominator)
+    ratio = Fraction(k, n) % 2
+    if ratio > 1:
+        ratio = 2 - ratio
+    if ratio > Fraction(1, 2):
+        return -_cosine((1 - ratio).numerator, (1 - ratio).denominator)
     exact = {
         Fraction(0): ex.ONE, Fraction(1, 2): ex.ZERO, Fraction(1, 3): ex.HALF,
         Fraction(1, 4): ex.sqrt(2) / 2, Fraction(1, 6): ex.sqrt(3) / 2,
@@ -71,9 +71,9 @@ def _cosine(k: int, n: int) -> Expr:
         Fraction(1, 12): (ex.sqrt(6) + ex.sqrt(2)) / 4,
         Fraction(5, 12): (ex.sqrt(6) - ex.sqrt(2)) / 4,
     }  # fmt: skip
-    if turn in exact:
-        return exact[turn]
-    return ex.call("cos", ex.number(turn) * ex.PI)
+    if ratio in exact:
+        return exact[ratio]
+    return ex.call("cos", ex.number(ratio) * ex.PI)
 
 
 def _unit_root(k: int, n: int) -> Complex:

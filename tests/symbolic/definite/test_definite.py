@@ -15,8 +15,8 @@ import sympy as sp
 from sciml.cli import main
 from sciml.errors import InputError
 from sciml.symbolic import integrate
-from sciml.symbolic.definite.closed_form_zeros import exact, locate
-from sciml.symbolic.definite.discontinuities import resolved, troubles
+from sciml.symbolic.definite.closed_form_zeros import exact_point, solve_near
+from sciml.symbolic.definite.discontinuities import find_discontinuities, resolve_signs
 from sciml.symbolic.definite.integral import content, definite
 from sciml.symbolic.definite.limits import limit
 from sciml.symbolic.expr.clock import now
@@ -367,9 +367,9 @@ def test_exact_points() -> None:
     ):  # fmt: skip
         with precision(300):
             (chart,) = charts(End(parse(low)), End(parse(high)))
-            cells = troubles(parse(text), "x", chart, now() + 10)
+            cells = find_discontinuities(parse(text), "x", chart, now() + 10)
             assert cells is not None
-            found = [exact(c, "x") for c in cells if not (c.first or c.last)]
+            found = [exact_point(c, "x") for c in cells if not (c.first or c.last)]
         assert found == [e if e is None else parse(e) for e in expected], text
 
 
@@ -378,10 +378,10 @@ def test_forms_on_a_piece() -> None:
 
     e = parse("abs(x-2)*sign(x)+sqrt(x**2*(x-2)**2)")
     with precision(100):
-        assert resolved(e, "x", arb(1)) is parse("2-x+x*(2-x)")
-        assert resolved(e, "x", arb(3)) is parse("x-2+x*(x-2)")
-        assert resolved(parse("abs(x)"), "x", arb(-1), [parse("abs(x)")]) is parse("abs(x)")
-        assert locate(parse("x**2-2"), "x", arb("1.41421356237309504880168872421", 1e-25)) is parse(
+        assert resolve_signs(e, "x", arb(1)) is parse("2-x+x*(2-x)")
+        assert resolve_signs(e, "x", arb(3)) is parse("x-2+x*(x-2)")
+        assert resolve_signs(parse("abs(x)"), "x", arb(-1), [parse("abs(x)")]) is parse("abs(x)")
+        assert solve_near(parse("x**2-2"), "x", arb("1.41421356237309504880168872421", 1e-25)) is parse(
             "sqrt(2)"
         )
 
