@@ -19,7 +19,6 @@ the best placement of each design as DESIGN.pb.txt.gz and DESIGN.plc.
 
 from __future__ import annotations
 
-import base64
 import copy
 import time
 from collections.abc import Callable, Iterator
@@ -34,28 +33,26 @@ import torch
 from sciml import own
 from sciml.config import Range
 from sciml.files import kept
-from sciml.files.claims import settings_file
-from sciml.files.jsons import dumps
-from sciml.paths import atomic_write
 from sciml.placement.classical.annealing import Annealer, AnnealingConfig, zero_start
 from sciml.placement.cost.proxy import proxy_cost
 from sciml.placement.design import Design
-from sciml.placement.draw import animation, figure
+from sciml.placement.formats.coordinates import read_coordinates, write_coordinates
 from sciml.placement.formats.io import read_design, write_design
-from sciml.placement.generate import netlist, randomised
+from sciml.placement.generate import synthetic
+from sciml.placement.learning.embedder import NetlistEmbedder
 from sciml.placement.learning.env import EnvConfig, PlacementEnv
 from sciml.placement.learning.imitation import imitate
 from sciml.placement.learning.macro_search import search_macros
 from sciml.placement.learning.policy import GridPolicy, Player, PolicyConfig, shifted
 from sciml.placement.learning.pretraining import corpus
 from sciml.placement.legality import check
+from sciml.placement.report import Comparison
 from sciml.renamed import Formerly
-from sciml.report import Page, literal
-from sciml.report.statistics import mean_and_spread, paired
 from sciml.rl.curl import CURL, CURLConfig
 from sciml.rl.ppo import PPO, PPOConfig, load_state, read_state, state_dict, write_state
 from sciml.rl.rollout import Rollout, as_arrays, as_tensors
 from sciml.train import TrainConfig, fit
+from sciml.trunks.start import Start
 
 
 @dataclass(frozen=True)
@@ -101,6 +98,12 @@ class Config:
     """A contrastive head beside PPO; weight 0 = none."""
     policy: PolicyConfig = field(default_factory=PolicyConfig)
     """The network."""
+    start: Annotated[str, own.CODE] = ""
+    """Instead of `policy.trunk`: another one's name or your own (my_trunk.py:MyTrunk, which runs
+    that file); or what `sciml run pretrain --out FOLDER` wrote, in place of pretraining here."""
+    own_trunk: Annotated[str, own.CODE] = ""
+    """Your own trunk (my_trunk.py:MyTrunk, which runs that file) where folder `start` holds one:
+    a folder brings no code."""
     objective: Annotated[str, own.CODE] = "masked"
     """What the trunk is pretrained by: masked, simclr,
     sciml.placement.learning.objectives:MaskedPins or :PlaceDenoising, or any other objective; your
@@ -131,64 +134,29 @@ TINY: dict[str, Any] = {
 }
 
 
+FROZEN = "random frozen trunk"
+POLICIES = ("pretrained", "scratch", FROZEN, "imitation only")
+UNTRAINED = ("scratch", FROZEN)
+"""Policies whose trunk is not pretrained."""
+
+
 def main(config: Config, out: Path) -> None:
     """Run the recipe."""
     began = time.monotonic()
     torch.manual_seed(config.seed)
-    tests = [read_design(path) for path in config.design]
-    tests += [synthetic(900_000 + k, config.held_out_scale) for k in range(config.held_out)]
-
+    designs = [read_design(path) for path in config.design]
+    designs += [synthetic(900_000 + k, config.held_out_scale) for k in range(config.held_out)]
     log = kept.Rows(out / "metrics.jsonl")
     trained = [train_policies(config, k, out, log) for k in range(config.trainings)]
     trained[0]["pretrained"].save(out / "policy.safetensors")
-
-    for run in methods(replace(config, cpu_seconds=0.05), trained[0]).values():
-        run(synthetic(1000 * config.seed, config.scale), 0)  # compiled code is read before timing
-    runs = kept.Rows(out / "runs.jsonl")
-    rows = runs.rows = [r for r in runs.rows if kept.intact(out, r.get("files", {}))]
-    best: dict[str, Any] = {}
-    for design in tests:
-        for k, seed in enumerate(config.seeds):
-            for method, run in methods(config, trained[k % config.trainings]).items():
-                key = {"design": design.name, "method": method, "seed": seed}
-                if runs.has(key):
-                    continue  # measured before an interruption
-                clock = time.process_time()
-                placed, history = run(design, seed)
-                seconds = time.process_time() - clock
-                cost = proxy_cost(placed)
-                row = key | {
-                    "proxy": cost.proxy, "robust_proxy": cost.robust_proxy,
-                    "wirelength": cost.wirelength, "density": cost.density,
-                    "congestion": cost.congestion, "legal": check(placed, design).legal,
-                    "cpu_seconds": seconds, "before_annealing": history[0]["proxy"],
-                }  # fmt: skip
-                if not log.has(key):
-                    log.add(row)
-                path = out / "placed" / f"{design.name} {method.replace(':', '')} {seed}.npz"
-                write_places(path, placed)
-                runs.add(row | {"history": history, "files": kept.digests(out, path)})
-        found = min((r for r in rows if r["design"] == design.name), key=lambda r: r["proxy"])
-        for file in found.get("files", ()):  # version 0.1 kept the best alone
-            write_design(read_places(out / file, design), out / f"{design.name}.pb.txt.gz")
-        placed = read_design(out / f"{design.name}.pb.txt.gz", plc=out / f"{design.name}.plc")
-        best[design.name] = (placed, found["proxy"], found["method"])
-    with atomic_write(out / "results.json") as part:
-        short = [{k: v for k, v in row.items() if k not in ("history", "files")} for row in rows]
-        found = {
-            d.name: {"what": d.summary(), "table": summary(rows, d.name),
-                     "pretrained_against": against(rows, d.name),
-                     "verdict": verdict(rows, d.name, config.trainings)} for d in tests
-        }  # fmt: skip
-        part.write_text(dumps({"designs": found, "runs": short}, indent=1))
-    report(config, tests, rows, best, out, time.monotonic() - began)
+    runs = compare(config, designs, trained, out, log)
+    comparison = Comparison(designs, runs, config.trainings, config.cpu_seconds)
+    comparison.write_results(out / "results.json")
+    best = {d.name: write_best(d, comparison.best(d.name), out) for d in designs}
+    comparison.write_page(out, best, time.monotonic() - began)
 
 
-FROZEN = "random frozen trunk"
-POLICIES = ("pretrained", "scratch", FROZEN, "imitation only")
-UNTRAINED = ("scratch", FROZEN)
-
-
+# -- training ------------------------------------------------------------------------------
 def train_policies(config: Config, number: int, out: Path, log: kept.Rows) -> dict[str, GridPolicy]:
     """The policy and its three controls; what an interrupted run finished is read back."""
     config = replace(config, seed=config.seed + number)
@@ -211,8 +179,8 @@ def train_policies(config: Config, number: int, out: Path, log: kept.Rows) -> di
         if read_state(state) is None:
             state.unlink(missing_ok=True)
             clock = time.process_time()
-            taught = [(d, taught_by(config, d, k, out)) for k, d in enumerate(train)]
-            losses = imitate(policy, taught, config.env, config.imitation_epochs, 3 * config.lr)
+            pairs = [(d, taught_by(config, d, k, out)) for k, d in enumerate(train)]
+            losses = imitate(policy, pairs, config.env, config.imitation_epochs, 3 * config.lr)
             seconds = time.process_time() - clock
             row = {"network": name, "training": number, "imitation": losses}
             note(row | {"cpu_seconds": seconds}, "imitation")
@@ -227,17 +195,15 @@ def train_policies(config: Config, number: int, out: Path, log: kept.Rows) -> di
     }
 
 
-def synthetic(seed: int, scale: float) -> Design:
-    """A synthetic design with every property drawn anew."""
-    return netlist(randomised(np.random.default_rng([seed, 5]), scale), seed)
-
-
 def pretrain(config: Config, designs: list[Design], out: Path) -> dict[str, Any]:
     """Weights of trunk and embedder after learning without labels."""
     from sciml import objectives
 
     torch.manual_seed(config.seed)
-    policy = GridPolicy(config.policy)
+    if start_of(config).folder:
+        trunk, embedder = start_of(config).load()
+        return {"trunk": trunk.state_dict(), "embedder": embedder.state_dict()}
+    policy = GridPolicy(config.policy, *start_of(config).fresh())
     data = corpus(designs)
     build = objectives.build(config.objective)
     objective = build(policy.trunk, policy.embedder, augment=data.augment)
@@ -249,11 +215,16 @@ def pretrain(config: Config, designs: list[Design], out: Path) -> dict[str, Any]
 def start_policy(config: Config, weights: dict[str, Any] | None, frozen: bool) -> GridPolicy:
     """A new policy, its trunk from pretraining or at random."""
     torch.manual_seed(config.seed)
-    policy = GridPolicy(replace(config.policy, frozen=frozen))
+    policy = GridPolicy(replace(config.policy, frozen=frozen), *start_of(config).fresh())
     if weights is not None:
         policy.trunk.load_state_dict(copy.deepcopy(weights["trunk"]))
         policy.embedder.load_state_dict(copy.deepcopy(weights["embedder"]))
     return policy
+
+
+def start_of(config: Config) -> Start:
+    """Where the trunk and its embedder start from."""
+    return Start("placement", NetlistEmbedder, config.policy.trunk, config.start, config.own_trunk)
 
 
 def taught_by(config: Config, design: Design, seed: int, out: Path) -> Design:
@@ -261,23 +232,11 @@ def taught_by(config: Config, design: Design, seed: int, out: Path) -> Design:
 
     def make(path: Path) -> None:
         start = zero_start(design, seed)
-        write_places(
+        write_coordinates(
             path, Annealer(start, seed=seed, cpu_seconds=config.teacher_cpu_seconds).run().result()
         )
 
-    return kept.once(out / f"teacher_{seed}.npz", partial(read_places, design=design), make)
-
-
-def write_places(path: Path, design: Design) -> None:
-    """Keep where everything is (.npz)."""
-    with atomic_write(path) as part, open(part, "wb") as stream:
-        np.savez(stream, x=design.x, y=design.y, turned=design.orientation)
-
-
-def read_places(path: Path, design: Design) -> Design:
-    """A design as `write_places` kept it."""
-    with np.load(path, allow_pickle=False) as data:
-        return design.at(data["x"], data["y"], data["turned"])
+    return kept.once(out / f"teacher_{seed}.npz", partial(read_coordinates, design=design), make)
 
 
 def reinforce(
@@ -315,6 +274,7 @@ def reinforce(
         yield {"update": k, "return": mean, **losses, "cpu_seconds": seconds}
 
 
+# -- comparison ----------------------------------------------------------------------------
 Method = Callable[[Design, int], tuple[Design, list[dict[str, float]]]]
 
 
@@ -355,144 +315,44 @@ def methods(config: Config, policies: dict[str, GridPolicy]) -> dict[str, Method
     return table | ({"policy: pretrained, adapted": adapted} if config.adapt else {})
 
 
-def summary(rows: list[dict[str, Any]], design: str) -> list[dict[str, Any]]:
-    """Mean and spread over seeds of every method on one design, best first."""
-    found = []
-    for method in dict.fromkeys(row["method"] for row in rows):
-        mine = [r for r in rows if r["method"] == method and r["design"] == design]
-        values = [r["proxy"] for r in mine]
-        found.append(
-            {
-                "method": method,
-                "proxy": mean_and_spread(values, 4),
-                "robust proxy": f"{np.mean([r['robust_proxy'] for r in mine]):.4f}",
-                "first proxy": f"{np.mean([r['before_annealing'] for r in mine]):.4f}",
-                "CPU-seconds": f"{np.mean([r['cpu_seconds'] for r in mine]):.1f}",
-                "legal": f"{sum(r['legal'] for r in mine)}/{len(mine)}",
-                "_": np.mean(values),
-            }
-        )
-    found.sort(key=lambda row: row["_"])
-    return [{k: v for k, v in row.items() if k != "_"} for row in found]
+def compare(
+    config: Config, designs: list[Design], trained: list[dict[str, GridPolicy]], out: Path,
+    log: kept.Rows,
+) -> list[dict[str, Any]]:  # fmt: skip
+    """One run of every method on every design with every seed, kept as they are done."""
+    for run in methods(replace(config, cpu_seconds=0.05), trained[0]).values():
+        run(synthetic(1000 * config.seed, config.scale), 0)  # compiled code is read before timing
+    runs = kept.Rows(out / "runs.jsonl")
+    runs.rows = [r for r in runs.rows if kept.intact(out, r.get("files", {}))]
+    for design in designs:
+        for k, seed in enumerate(config.seeds):
+            for method, run in methods(config, trained[k % config.trainings]).items():
+                key = {"design": design.name, "method": method, "seed": seed}
+                if runs.has(key):
+                    continue  # measured before an interruption
+                clock = time.process_time()
+                placed, history = run(design, seed)
+                seconds = time.process_time() - clock
+                cost = proxy_cost(placed)
+                row = key | {
+                    "proxy": cost.proxy, "robust_proxy": cost.robust_proxy,
+                    "wirelength": cost.wirelength, "density": cost.density,
+                    "congestion": cost.congestion, "legal": check(placed, design).legal,
+                    "cpu_seconds": seconds, "before_annealing": history[0]["proxy"],
+                }  # fmt: skip
+                if not log.has(key):
+                    log.add(row)
+                path = out / "placed" / f"{design.name} {method.replace(':', '')} {seed}.npz"
+                write_coordinates(path, placed)
+                runs.add(row | {"history": history, "files": kept.digests(out, path)})
+    return runs.rows
 
 
-CONTROLS = {
-    "annealing": "the whole method",
-    "wire-mask search": "the network",
-    "policy: scratch": "pretraining",
-    "policy: random frozen trunk": "a trunk that learns",
-    "policy: imitation only": "reinforcement after imitation",
-}
-"""method -> what the pretrained policy has and it has not."""
-
-
-def against(rows: list[dict[str, Any]], design: str) -> list[dict[str, Any]]:
-    """What the pretrained policy gains over each control, by differences seed by seed.
-
-    The interval is Student's, at 95 % for each comparison by itself.
-    """
-    proxy = {(r["method"], r["seed"]): r["proxy"] for r in rows if r["design"] == design}
-    seeds = [seed for method, seed in proxy if method == "policy: pretrained"]
-    own = [proxy["policy: pretrained", seed] for seed in seeds]
-    found = []
-    for control, what in CONTROLS.items():
-        difference = paired(own, [proxy[control, seed] for seed in seeds], better=-1)
-        wins = f"{difference.pop('wins')}/{len(seeds)}"
-        found.append({"control": control, "tests": what, **difference, "better": wins})
-    return found
-
-
-def verdict(rows: list[dict[str, Any]], design: str, trainings: int) -> str:
-    """What the numbers say about learning on one design, in a few sentences."""
-    found = against(rows, design)
-    shown = [
-        f"{r['tests']} ({r['found']} of {abs(r['gain']):.4f} over {r['control']})"
-        for r in found if r["found"] != "no difference shown"
-    ]  # fmt: skip
-    rest = [r["tests"] for r in found if r["found"] == "no difference shown"]
-    learned = [r for r in found if r["found"] == "gain" and r["control"] != "annealing"]
-    first = "No learning gain is shown here"
-    if learned:  # the spread over seeds is that of learning only if every seed learned anew
-        first = "A learning gain is real here" if trainings >= 5 else (
-            f"These weights gain here, but {trainings} training(s) cannot show that learning does"
-        )  # fmt: skip
-    return (
-        f"{first}, at equal CPU-seconds of search. Beyond the spread: "
-        f"{', '.join(shown) or 'none'}. Within the spread: {', '.join(rest) or 'none'}."
-    )
-
-
-def report(
-    config: Config, tests: list[Design], rows: list[dict[str, Any]], best: dict[str, Any],
-    out: Path, seconds: float,
-) -> None:  # fmt: skip
-    """report.html, the best placements and the animation."""
-    from matplotlib.figure import Figure
-
-    page = Page(
-        "Circuit placement",
-        lead="Every method places designs that none was trained on, within the same CPU-seconds. "
-        "Lower proxy is better. The proxy is not timing, and says nothing of routability by "
-        "itself; the robust proxy counts blockage by area, so that a gain can be told from an "
-        "exploit of the metric.",
-    )
-    for design in tests:
-        page.heading(design.name)
-        page.text(literal(design.summary()))
-        page.text(f"**{verdict(rows, design.name, config.trainings)}**")
-        page.table(
-            summary(rows, design.name),
-            caption=f"{config.cpu_seconds:g} CPU-seconds a run, {len(config.seeds)} seeds, "
-            f"{config.trainings} independent trainings; mean +- standard deviation. Training time "
-            "is not in it. First proxy: of what annealing started from, or after its first stage.",
-        )
-        page.table(
-            [
-                {"the pretrained policy against": r["control"], "which tests": r["tests"],
-                 "gain": f"{r['gain']:+.4f} +- {r['half_interval']:.4f}", "better": r["better"],
-                 "found": r["found"]} for r in against(rows, design.name)
-            ],
-            caption="Differences seed by seed, with the 95 % interval of their mean.",
-        )  # fmt: skip
-        chart = Figure(figsize=(7, 4), layout="constrained")
-        axes = chart.subplots()
-        for method in dict.fromkeys(row["method"] for row in rows):
-            mine = [r for r in rows if r["method"] == method and r["design"] == design.name]
-            at, middle, low, high = spread([row["history"] for row in mine])
-            (line,) = axes.plot(at, middle, label=method)
-            axes.fill_between(at, low, high, color=line.get_color(), alpha=0.15)
-        axes.set_xlabel("CPU-seconds")
-        axes.set_ylabel("best proxy so far")
-        axes.legend(fontsize=7)
-        page.figure(chart, "Cost against CPU-seconds: mean over seeds, and from best to worst.")
-        placed, cost, method = best[design.name]
-        page.figure(figure(placed), f"Best placement: {method}, proxy {cost:.4f}.")
-    film(config, tests[0], out)
-    gif = base64.b64encode((out / "search.gif").read_bytes()).decode()
-    page.heading("The search")
-    page.html(f'<img alt="annealing" src="data:image/gif;base64,{gif}">')
-    page.text(f"The whole recipe took {seconds:.0f} s.")
-    page.heading("Again")
-    page.command(f"sciml run circuit_placement --config {settings_file(out)} --out {out}-again")
-    page.write(out / "report.html")
-
-
-def spread(histories: list[list[dict[str, float]]]) -> tuple[np.ndarray, ...]:
-    """Best cost so far on common times: (CPU-seconds, mean, least, largest) over the runs."""
-    curves = [[(h["cpu_seconds"], h["best"]) for h in run if "best" in h] for run in histories]
-    first, last = max(c[0][0] for c in curves), max(c[-1][0] for c in curves)
-    at = np.linspace(first, max(last, first + 1e-3), 60)
-    values = np.array([np.interp(at, *np.array(curve).T) for curve in curves])
-    return at, values.mean(0), values.min(0), values.max(0)
-
-
-def film(config: Config, design: Design, out: Path) -> None:
-    """An animation of one annealing run."""
-    annealer = Annealer(zero_start(design, 0), seed=0, cpu_seconds=min(config.cpu_seconds, 5.0))
-    frames: list[Design] = []
-    chain = annealer.chains[0]
-    annealer.run(lambda _: frames.append(chain.evaluator.store(chain.state)))
-    animation(frames or [design], out / "search.gif")
+def write_best(design: Design, run: dict[str, Any], out: Path) -> Design:
+    """DESIGN.pb.txt.gz and DESIGN.plc of the run with the least proxy; the design as written."""
+    for file in run.get("files", ()):  # version 0.1 kept the best alone
+        write_design(read_coordinates(out / file, design), out / f"{design.name}.pb.txt.gz")
+    return read_design(out / f"{design.name}.pb.txt.gz", plc=out / f"{design.name}.plc")
 
 
 if __name__ == "__main__":
