@@ -66,11 +66,8 @@ class Comparison:
         measured = metrics.evaluate(
             scores, self.test.y, self.test.classes, background=self.background, bootstraps=100
         )
-        areas = [
-            value
-            for key, value in measured.items()
-            if key.startswith("auc_") and isinstance(value, float) and "error" not in key
-        ]
+        keys = [f"auc_{name}" for name in self.test.classes]
+        areas: list[Any] = [measured[key] for key in keys if key in measured]
         row = {"method": method, "labels": labels, "seed": seed, "mean_auc": float(np.mean(areas))}
         self.rows.append(row | measured)
         if seed == self.seeds[0]:
