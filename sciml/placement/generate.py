@@ -9,7 +9,7 @@ a family. Nothing of any real design is used.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -136,6 +136,12 @@ def netlist(config: NetlistConfig, seed: int, name: str | None = None) -> Design
     return design
 
 
+def synthetic(seed: int, scale: float = 1.0, **settings: Any) -> Design:
+    """A synthetic design with every property drawn anew, but for these `settings`."""
+    drawn = randomised(np.random.default_rng([seed, 5]), scale)
+    return netlist(replace(drawn, **settings), seed)
+
+
 def _normalised(values: np.ndarray) -> np.ndarray:
     return values / max(values.sum(), 1e-9)
 
@@ -249,7 +255,6 @@ def make(
     if count < 1:
         raise InputError(f"count must be >= 1, got {count}")
     for k in range(seed, seed + count):
-        rng = np.random.default_rng([k, 5])
         folder = Path(out) / f"synthetic_{k:05d}"
         folder.mkdir(parents=True, exist_ok=True)
-        write_design(netlist(randomised(rng, scale), k), folder / "netlist.pb.txt.gz")
+        write_design(synthetic(k, scale), folder / "netlist.pb.txt.gz")

@@ -40,6 +40,15 @@ def agrees(design, scores):
             assert abs(value - scores[key]) < 1e-9, key
 
 
+def test_costs_by_an_open_plc_client(fixture_file):
+    """Made designs: all eight orientations, weighted nets, one-column grids, every smoothing."""
+    cases = json.loads(fixture_file("placement/plc_client.json").read_text())["cases"]
+    assert len(cases) == 36
+    for case in cases:
+        base = read_netlist(fixture_file(f"placement/{case['design']}.pb.txt.gz"))
+        agrees(at_case(base, case, case["locations"]), case["scores"])
+
+
 def test_ariane_oracle_cases(shared, clustered):
     path = shared / "data/placement/ariane133-ng45/oracle_cases.json.gz"
     cases = json.loads(gzip.open(path).read())["cases"]

@@ -1,0 +1,202 @@
+"""What the runs of the recipe say: tables, verdicts and the page `report.html`.
+
+A run is a row: `design`, `method`, `seed`, `proxy`, `robust_proxy`, `before_annealing`,
+`cpu_seconds`, `legal` and `history` (rows with `cpu_seconds` and `best`).
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sciml.files.claims import settings_file
+from sciml.files.jsons import dumps
+from sciml.paths import atomic_write
+from sciml.placement.classical.annealing import Annealer, zero_start
+from sciml.placement.design import Design
+from sciml.placement.draw import animation, figure
+from sciml.report import Page, literal
+from sciml.report.statistics import mean_and_spread, paired
+
+CONTROLS = {
+    "annealing": "the whole method",
+    "wire-mask search": "the network",
+    "policy: scratch": "pretraining",
+    "policy: random frozen trunk": "a trunk that learns",
+    "policy: imitation only": "reinforcement after imitation",
+}
+"""method -> what the pretrained policy has and it has not."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """All runs of all methods on the held-out designs."""
+
+    designs: Sequence[Design]
+    runs: Sequence[dict[str, Any]]
+    trainings: int
+    """Independent trainings of the policies."""
+    cpu_seconds: float
+    """Of each run."""
+
+    def of(self, design: str, method: str | None = None) -> list[dict[str, Any]]:
+        """The runs on a design, with one method or all."""
+        return [r for r in self.runs if r["design"] == design and method in (None, r["method"])]
+
+    def methods(self) -> list[str]:
+        """In the order in which they were first run."""
+        return list(dict.fromkeys(run["method"] for run in self.runs))
+
+    def best(self, design: str) -> dict[str, Any]:
+        """The run with the least proxy."""
+        return min(self.of(design), key=lambda run: run["proxy"])
+
+    def summary(self, design: str) -> list[dict[str, Any]]:
+        """Mean and spread over seeds of every method on one design, best first."""
+        rows = []
+        for method in self.methods():
+            runs = self.of(design, method)
+            mean = {key: np.mean([run[key] for run in runs]) for key in
+                    ("proxy", "robust_proxy", "before_annealing", "cpu_seconds")}  # fmt: skip
+            row = {
+                "method": method,
+                "proxy": mean_and_spread([run["proxy"] for run in runs], 4),
+                "robust proxy": f"{mean['robust_proxy']:.4f}",
+                "first proxy": f"{mean['before_annealing']:.4f}",
+                "CPU-seconds": f"{mean['cpu_seconds']:.1f}",
+                "legal": f"{sum(run['legal'] for run in runs)}/{len(runs)}",
+            }
+            rows.append((mean["proxy"], row))
+        return [row for _, row in sorted(rows, key=lambda pair: pair[0])]
+
+    def against(self, design: str) -> list[dict[str, Any]]:
+        """What the pretrained policy gains over each control, by differences seed by seed.
+
+        The interval is Student's, at 95 % for each comparison by itself.
+        """
+        proxy = {(run["method"], run["seed"]): run["proxy"] for run in self.of(design)}
+        seeds = [seed for method, seed in proxy if method == "policy: pretrained"]
+        own = [proxy["policy: pretrained", seed] for seed in seeds]
+        rows = []
+        for control, what in CONTROLS.items():
+            difference = paired(own, [proxy[control, seed] for seed in seeds], better=-1)
+            wins = f"{difference.pop('wins')}/{len(seeds)}"
+            rows.append({"control": control, "tests": what, **difference, "better": wins})
+        return rows
+
+    def verdict(self, design: str) -> str:
+        """What the numbers say about learning on one design, in a few sentences."""
+        rows = self.against(design)
+        beyond = [
+            f"{r['tests']} ({r['found']} of {abs(r['gain']):.4f} over {r['control']})"
+            for r in rows if r["found"] != "no difference shown"
+        ]  # fmt: skip
+        within = [r["tests"] for r in rows if r["found"] == "no difference shown"]
+        learned = [r for r in rows if r["found"] == "gain" and r["control"] != "annealing"]
+        first = "No learning gain is shown here"
+        if learned:  # the spread over seeds is that of learning only if every seed learned anew
+            first = "A learning gain is real here" if self.trainings >= 5 else (
+                f"These weights gain here, but {self.trainings} training(s) cannot show that "
+                "learning does"
+            )  # fmt: skip
+        return (
+            f"{first}, at equal CPU-seconds of search. Beyond the spread: "
+            f"{', '.join(beyond) or 'none'}. Within the spread: {', '.join(within) or 'none'}."
+        )
+
+    def write_results(self, path: Path) -> None:
+        """results.json: the tables of every design, and all runs without their history."""
+        runs = [{k: v for k, v in run.items() if k not in ("history", "files")}
+                for run in self.runs]  # fmt: skip
+        designs = {
+            d.name: {"what": d.summary(), "table": self.summary(d.name),
+                     "pretrained_against": self.against(d.name), "verdict": self.verdict(d.name)}
+            for d in self.designs
+        }  # fmt: skip
+        with atomic_write(path) as part:
+            part.write_text(dumps({"designs": designs, "runs": runs}, indent=1))
+
+    def write_page(self, out: Path, best: dict[str, Design], seconds: float) -> None:
+        """report.html and search.gif.
+
+        Args:
+            out: the folder of the run.
+            best: the best placement of each design, by its name.
+            seconds: what the recipe took.
+        """
+        page = Page(
+            "Circuit placement",
+            lead="Every method places designs that none was trained on, within the same "
+            "CPU-seconds. Lower proxy is better. The proxy is not timing, and says nothing of "
+            "routability by itself; the robust proxy counts blockage by area, so that a gain can "
+            "be told from an exploit of the metric.",
+        )
+        for design in self.designs:
+            self._add_design(page, design, best[design.name])
+        film(self.designs[0], out / "search.gif", self.cpu_seconds)
+        gif = base64.b64encode((out / "search.gif").read_bytes()).decode()
+        page.heading("The search")
+        page.html(f'<img alt="annealing" src="data:image/gif;base64,{gif}">')
+        page.text(f"The whole recipe took {seconds:.0f} s.")
+        page.heading("Again")
+        page.command(f"sciml run circuit_placement --config {settings_file(out)} --out {out}-again")
+        page.write(out / "report.html")
+
+    def _add_design(self, page: Page, design: Design, best: Design) -> None:
+        from matplotlib.figure import Figure
+
+        name = design.name
+        seeds = {run["seed"] for run in self.of(name)}
+        page.heading(name)
+        page.text(literal(design.summary()))
+        page.text(f"**{self.verdict(name)}**")
+        page.table(
+            self.summary(name),
+            caption=f"{self.cpu_seconds:g} CPU-seconds per run, {len(seeds)} seeds, "
+            f"{self.trainings} independent trainings; mean ± standard deviation. Training time "
+            "is not in it. First proxy: of what annealing started from, or after its first stage.",
+        )
+        page.table(
+            [
+                {"the pretrained policy against": r["control"], "which tests": r["tests"],
+                 "gain": f"{r['gain']:+.4f} ± {r['half_interval']:.4f}", "better": r["better"],
+                 "found": r["found"]} for r in self.against(name)
+            ],
+            caption="Differences seed by seed, with the 95 % interval of their mean.",
+        )  # fmt: skip
+        chart = Figure(figsize=(7, 4), layout="constrained")
+        axes = chart.subplots()
+        for method in self.methods():
+            histories = [run["history"] for run in self.of(name, method)]
+            times, mean, least, largest = on_common_times(histories)
+            (line,) = axes.plot(times, mean, label=method)
+            axes.fill_between(times, least, largest, color=line.get_color(), alpha=0.15)
+        axes.set_xlabel("CPU-seconds")
+        axes.set_ylabel("best proxy so far")
+        axes.legend(fontsize=7)
+        page.figure(chart, "Cost against CPU-seconds: mean over seeds, and from best to worst.")
+        run = self.best(name)
+        page.figure(figure(best), f"Best placement: {run['method']}, proxy {run['proxy']:.4f}.")
+
+
+def on_common_times(histories: list[list[dict[str, float]]]) -> tuple[np.ndarray, ...]:
+    """Best cost so far on common times: (CPU-seconds, mean, least, largest) over the runs."""
+    curves = [[(h["cpu_seconds"], h["best"]) for h in run if "best" in h] for run in histories]
+    first, last = max(c[0][0] for c in curves), max(c[-1][0] for c in curves)
+    times = np.linspace(first, max(last, first + 1e-3), 60)
+    values = np.array([np.interp(times, *np.array(curve).T) for curve in curves])
+    return times, values.mean(0), values.min(0), values.max(0)
+
+
+def film(design: Design, path: Path, cpu_seconds: float) -> None:
+    """An animation of one annealing run, of at most 5 CPU-seconds."""
+    annealer = Annealer(zero_start(design, 0), seed=0, cpu_seconds=min(cpu_seconds, 5.0))
+    frames: list[Design] = []
+    chain = annealer.chains[0]
+    annealer.run(lambda _: frames.append(chain.evaluator.store(chain.state)))
+    animation(frames or [design], path)
