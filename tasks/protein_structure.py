@@ -12,7 +12,7 @@
 4. Chains are folded from the predicted distances.
 
 Writes model.safetensors (for `sciml protein contacts MSA -o FILE --model OUT/model.safetensors`),
-metrics.jsonl, scores.json and report.html. What is done is not done again.
+metrics.jsonl, scores.json and report.html. Finished parts are not computed again.
 """
 
 from __future__ import annotations
@@ -29,10 +29,8 @@ import torch
 from sciml.config import Range
 from sciml.errors import InputError
 from sciml.files import kept
-from sciml.files.claims import settings_file
 from sciml.files.jsons import dumps
 from sciml.paths import atomic_write
-from sciml.protein import report
 from sciml.protein.contacts.calibration import (
     Calibration,
     Sample,
@@ -41,16 +39,19 @@ from sciml.protein.contacts.calibration import (
     write_samples,
 )
 from sciml.protein.contacts.calibration import fit as fit_calibration
-from sciml.protein.contacts.coarse_model import fold
 from sciml.protein.contacts.embedder import AlignmentEmbedder
 from sciml.protein.contacts.evaluation import (
-    Item,
+    FamilyFeatures,
     Predictions,
     by_family,
     contacts_of,
     couplings,
+    fold_and_score,
     mean_of,
+    predictions_of,
+    read_predictions,
     rows_of,
+    write_predictions,
 )
 from sciml.protein.contacts.families import Family, controls, read_families
 from sciml.protein.contacts.features import ContactFeatures, contact_features
@@ -65,8 +66,7 @@ from sciml.protein.contacts.training import (
     collate,
 )
 from sciml.protein.measure import metrics
-from sciml.report import Page, literal
-from sciml.report import plots as shared_plots
+from sciml.protein.report import write_report, write_scores
 from sciml.train import TrainConfig, fit
 from sciml.train.log import Bar, read_metrics
 from sciml.trunks.start import Start
@@ -92,7 +92,7 @@ class Config:
     structures: Path | None = None
     """Folder of structures to generate families on; without one, folds are made."""
     without: Path | None = None
-    """File of names, one a line, of structures to leave out: homologues of test data."""
+    """File with the names of structures to leave out, one per line: homologues of test data."""
     seed: int = 1
     """Seed of families, of the first weights and of training."""
     data: Path | None = None
@@ -120,7 +120,7 @@ class Config:
     """Fine-tuning of the first network on the other parts' families; untrained networks learn at
     `train.lr`."""
     controls: bool = True
-    """Also measure what must do worse."""
+    """Also measure controls, which must do worse."""
     fold: Annotated[int, Range(min=0)] = 8
     """Chains to fold from predicted distances [chains]."""
 
@@ -158,12 +158,12 @@ def chains_of(config: Config, count: int) -> list[Fold] | None:
     )
 
 
-def generated(config: Config, out: Path) -> list[Item]:
-    """Features of the generated families, made where they are not there yet."""
+def generated(config: Config, out: Path) -> list[FamilyFeatures]:
+    """Features of the generated families, made where they are missing."""
     count = config.families + config.held_out
     chains = chains_of(config, count)
     group = GROUP if chains is None else 1  # made folds are cheaper together
-    items: list[Item] = []
+    items: list[FamilyFeatures] = []
     with Bar("families", count) as bar:
         for start in range(0, count, group):
             size = min(group, count - start)
@@ -183,16 +183,16 @@ def generated(config: Config, out: Path) -> list[Item]:
             for k in range(size):
                 path = out / f"{start + k:04d}.npz"
                 features, cb = kept.once(path, ContactFeatures.read, partial(make, k=k))
-                items.append(Item(path.stem, features, metrics.distances(cb)))
+                items.append(FamilyFeatures(path.stem, features, metrics.distances(cb)))
             bar.update(len(items))
     return items
 
 
-def real(config: Config, found: list[Family], out: Path) -> list[Item]:
+def real(config: Config, real_families: list[Family], out: Path) -> list[FamilyFeatures]:
     """Features of the real families and of their controls."""
-    items: list[Item] = []
-    with Bar("real families", len(found)) as bar:
-        for family in found:
+    items: list[FamilyFeatures] = []
+    with Bar("real families", len(real_families)) as bar:
+        for family in real_families:
             paths = {"": out / f"{family.name}.npz"}
             if config.controls:
                 paths |= {name: out / f"{family.name} {name}.npz" for name in controls}
@@ -208,21 +208,21 @@ def real(config: Config, found: list[Family], out: Path) -> list[Item]:
             features = kinds.pop("")
             if config.controls:
                 kinds["profiles without couplings"] = features.without_scores()
-            items.append(Item(family.name, features, family.distances(), family, kinds))
+            items.append(FamilyFeatures(family.name, features, family.distances(), family, kinds))
             bar.update(len(items))
     return items
 
 
-def _thinned(family: Family, most: int = 4000) -> Family:
-    """At most `most` rows: the statistics hardly change, the time does."""
-    if family.alignment.depth <= most:
+def _thinned(family: Family, max_rows: int = 4000) -> Family:
+    """At most `max_rows` rows: the statistics hardly change, the time does."""
+    if family.alignment.depth <= max_rows:
         return family
-    rows = np.linspace(0, family.alignment.depth - 1, most).astype(int)
+    rows = np.linspace(0, family.alignment.depth - 1, max_rows).astype(int)
     return replace(family, alignment=family.alignment.select(rows))
 
 
 def train_on(
-    net: ContactNet, items: list[Item], config: TrainConfig, out: Path, crop: int
+    net: ContactNet, items: list[FamilyFeatures], config: TrainConfig, out: Path, crop: int
 ) -> ContactNet:
     """Train a copy of `net` on families."""
     learner = ContactLearner(copy.deepcopy(net))
@@ -233,7 +233,9 @@ def train_on(
     return result.module.net  # type: ignore[return-value]
 
 
-def pretrained(config: Config, known: list[Item], out: Path) -> tuple[list[ContactNet], Any]:
+def pretrained(
+    config: Config, known: list[FamilyFeatures], out: Path
+) -> tuple[list[ContactNet], Any]:
     """The networks, and untrained ones of the same size, enough for every repetition."""
     sizes = first_net(config).config
     untrained = []
@@ -268,7 +270,7 @@ def start_of(config: Config) -> Start:
 
 
 def calibrated(config: Config, nets: list[ContactNet], out: Path) -> Calibration | None:
-    """How far the networks can be trusted, by families of their own thinned to few sequences."""
+    """Calibration by further families, thinned to few sequences."""
     if not config.calibration:
         return None
     predictor = ContactPredictor(nets)
@@ -282,10 +284,9 @@ def calibrated(config: Config, nets: list[ContactNet], out: Path) -> Calibration
             def make(path: Path, seed: int = seed, on: list[Fold] | None = fold_of) -> None:
                 family = families(1, seed, length=config.length, depth=config.depth, folds=on)[0]
                 distances = metrics.distances(family.cb)
-                found = map(contact_features, thinned(family.alignment, seed))
                 write_samples(path, [
                     Sample.of(predictor.from_features(one).probability, distances, one.neff)
-                    for one in found
+                    for one in map(contact_features, thinned(family.alignment, seed))
                 ])  # fmt: skip
 
             samples += kept.once(out / f"{number:04d}.npz", read_samples, make)
@@ -294,41 +295,21 @@ def calibrated(config: Config, nets: list[ContactNet], out: Path) -> Calibration
 
 
 def predictions(
-    nets: list[ContactNet] | ContactNet, items: list[Item], path: Path | None = None
+    nets: list[ContactNet] | ContactNet, items: list[FamilyFeatures], path: Path | None = None
 ) -> Predictions:
-    """What networks say of families, and of their controls; kept in `path` (.npz) if given."""
-
-    def predict() -> Predictions:
-        predictor = ContactPredictor(nets)
-        found: Predictions = {}
-        for item in items:
-            for kind, features in {"": item.features, **item.controls}.items():
-                classes = predictor.from_features(features).distogram
-                found.setdefault(kind, {})[item.name] = classes.astype(np.float32)
-        return found
-
-    def make(path: Path) -> None:
-        with atomic_write(path) as temporary, open(temporary, "wb") as stream:
-            arrays = {
-                f"{kind}|{name}": classes.astype(np.float16)
-                for kind, by_name in predict().items()
-                for name, classes in by_name.items()
-            }
-            np.savez(stream, **arrays)  # type: ignore[arg-type]
-
-    def read(path: Path) -> Predictions:
-        with np.load(path) as file:
-            keys = [(name, *name.split("|")) for name in file.files]
-            found: Predictions = {kind: {} for _, kind, _ in keys}
-            for key, kind, family in keys:
-                found[kind][family] = file[key].astype(np.float32)
-        return found
-
-    return predict() if path is None else kept.once(path, read, make)
+    """Distograms of families and of their controls; kept in `path` (.npz) if given."""
+    predictor = ContactPredictor(nets)
+    if path is None:
+        return predictions_of(predictor, items)
+    return kept.once(
+        path,
+        read_predictions,
+        lambda file: write_predictions(file, predictions_of(predictor, items)),
+    )
 
 
 def cross_validated(
-    items: list[Item],
+    items: list[FamilyFeatures],
     nets: list[ContactNet],
     config: Config,
     out: Path,
@@ -350,10 +331,10 @@ def cross_validated(
             settings = replace(
                 config.finetune, seed=config.seed + repeat, lr=lr or config.finetune.lr
             )
-            place = out / f"repeat_{repeat}_part_{part}"
-            tuned = train_on(start, known, settings, place, config.crop)
+            folder = out / f"repeat_{repeat}_part_{part}"
+            tuned = train_on(start, known, settings, folder, config.crop)
             tested = [items[i] for i in sorted(test)]
-            for kind, by_name in predictions(tuned, tested, place / "predictions.npz").items():
+            for kind, by_name in predictions(tuned, tested, folder / "predictions.npz").items():
                 run.setdefault(kind, {}).update(by_name)
         runs.append(run)
     return runs
@@ -361,13 +342,13 @@ def cross_validated(
 
 def real_families(
     config: Config,
-    found: list[Family],
+    families: list[Family],
     nets: list[ContactNet],
     untrained: list[ContactNet],
     out: Path,
-) -> tuple[list[Item], list[dict[str, Any]], Predictions]:
-    """What is measured on real families, and the predictions without fine-tuning, to fold."""
-    items = real(config, found, out / "features" / "real")
+) -> tuple[list[FamilyFeatures], list[dict[str, Any]], Predictions]:
+    """Features of real families, their rows of the table, and predictions of `nets`, to fold."""
+    items = real(config, families, out / "features" / "real")
     each = [
         predictions(net, items, out / "predictions" / f"member_{member}.npz")
         for member, net in enumerate(nets)
@@ -391,42 +372,20 @@ def real_families(
     return items, rows, zero
 
 
-def folded(items: list[Item], run: Predictions, count: int, out: Path) -> list[dict[str, Any]]:
+def folded(
+    items: list[FamilyFeatures], run: Predictions, count: int, out: Path
+) -> list[dict[str, Any]]:
     """Fold chains and compare with the truth by TM-score; a chain's row is kept in `out`."""
     rows = []
     with Bar("folding", min(count, len(items))) as bar:
         for item in items[:count]:
 
-            def make(path: Path, item: Item = item) -> None:
-                kept.write(path, _fold(item, run[""][item.name]))
+            def make(path: Path, item: FamilyFeatures = item) -> None:
+                kept.write(path, fold_and_score(item, run[""][item.name]))
 
             rows.append(kept.once(out / f"{item.name}.json", kept.read, make))
             bar.update(len(rows))
     return rows
-
-
-def _fold(item: Item, distances: np.ndarray) -> dict[str, Any]:
-    """Fold one chain; scores of the model and of its mirror image, where the truth is known.
-
-    "TM-score" compares every residue with itself, "TM-align" (tmtools) those that lie best.
-    """
-    if item.family is None:
-        model = fold(distances, starts=2, steps=200)
-        ca = np.round(model.ca, 2).tolist()
-        return {"family": item.name, "residues": len(ca), "TM-score": None, "ca": ca}
-    order = np.argsort(item.family.column)
-    columns = item.family.column[order]
-    model = fold(distances[np.ix_(columns, columns)], starts=2, steps=200)
-    truth = item.family.ca[order]
-    mirrored = model.ca * np.array([1.0, 1.0, -1.0])
-    return {
-        "family": item.name,
-        "residues": len(model.ca),
-        "TM-score": round(metrics.tm_score(model.ca, truth), 3),
-        "TM-align": round(metrics.tm_score(model.ca, truth, aligned=False), 3),
-        "mirror image": round(metrics.tm_score(mirrored, truth), 3),
-        "ca": np.round(model.ca, 2).tolist(),
-    }
 
 
 def main(config: Config, out: Path) -> None:
@@ -457,72 +416,29 @@ def main(config: Config, out: Path) -> None:
         )  # fmt: skip
         rows += rows_of(unseen, [predictions(scratch, unseen)], "network, from scratch",
                         with_controls=False)  # fmt: skip
-    scores: dict[str, Any] = {"generated": rows}
-    page = Page(
-        "Protein contacts from alignments",
-        lead=f"A network pretrained on {len(known)} generated families, "
-        f"measured on {len(unseen)} others" + (" and on real families." if config.data else "."),
-    )
-    if config.start:
-        page.text(f"Started from: {literal(str(start_of(config)))}.")
-    page.heading("Generated families")
-    page.table(
-        rows,
-        "Long-range contacts (24 residues apart or more, CB closer than 8 A); "
-        "spread: one standard deviation over networks; families: where the mean lies in 19 "
-        "of 20 draws of as many families",
-    )
-    records = read_metrics(out / "pretraining" / "member_0" / "metrics.jsonl")
-    if losses := [(r["step"], r["loss"]) for r in records if "loss" in r]:
-        page.figure(_curve(losses), "Training loss")
+    scores: dict[str, list[dict[str, Any]]] = {"generated": rows}
 
     tested = unseen
     if config.data is not None:
         tested, scores["real"], chosen = real_families(
             config, known_structures, nets, untrained, out
         )
-        page.heading("Real families")
-        page.table(scores["real"], "Long-range contacts; every family measured by a network that "
-                   "has not seen it")  # fmt: skip
+    ca: dict[str, Any] = {}
     if config.fold:
-        models = folded(tested, chosen, config.fold, out / "folded")
-        traces = {line["family"]: line.pop("ca", None) for line in models}
-        scores["folded"] = models
-        if config.data is not None:
-            page.heading("Coarse models")
-            found, aligned = ([line[k] for line in models] for k in ("TM-score", "TM-align"))
-            page.text(
-                f"Mean TM-score {np.mean(found):.3f} ({min(found):.3f} to {max(found):.3f}), each "
-                f"residue compared with itself; as TM-align matches them {np.mean(aligned):.3f}."
-            )
-            page.table(models)
-    first = tested[0]
-    page.heading(f"Example: {first.name}")
-    if config.fold and traces[first.name] is not None:
-        page.text("A coarse model from the predicted distances (drag to turn it); its fold may be "
-                  "right, its details are not.")  # fmt: skip
-        ca = np.array(traces[first.name])
-        page.html(report.viewer(ca, report.chain_colours(len(ca)), first.name))
-    truth = np.nan_to_num(first.distances, nan=99.0) < metrics.CONTACT_DISTANCE
-    page.figure(report.contact_figure(contacts_of(chosen)(first), truth), "Contacts of one family")
-    page.heading("Again")
-    page.command(f"sciml run protein_structure --config {settings_file(out)} --out {out}-again")
-    page.command("sciml protein contacts MSA.a3m --model OUT/model.safetensors -o contacts.tsv")
-    with atomic_write(out / "scores.json") as temporary:
-        temporary.write_text(dumps(scores, indent=1), encoding="utf-8")
-    with atomic_write(out / "metrics.jsonl") as temporary:
-        lines = [{"part": part, **line} for part in scores for line in scores[part]]
-        text = "".join(dumps(line) + "\n" for line in lines if line["part"] != "folded")
-        temporary.write_text(text, encoding="utf-8")
-    page.write(out / "report.html")
-
-
-def _curve(losses: list[tuple[int, float]]) -> Any:
-    figure, axis = shared_plots.axes(6.0, 3.0)
-    axis.plot([step for step, _ in losses], [loss for _, loss in losses])
-    axis.set_xlabel("step")
-    axis.set_ylabel("loss")
-    return figure
+        scores["folded"] = folded(tested, chosen, config.fold, out / "folded")
+        ca = {row["family"]: np.array(row.pop("ca")) for row in scores["folded"]}
+    write_scores(out, scores)
+    records = read_metrics(out / "pretraining" / "member_0" / "metrics.jsonl")
+    write_report(
+        out,
+        scores,
+        families=(len(known), len(unseen)),
+        start=str(start_of(config)) if config.start else "",
+        losses=[(r["step"], r["loss"]) for r in records if "loss" in r],
+        example=tested[0],
+        probability=contacts_of(chosen)(tested[0]),
+        ca=ca.get(tested[0].name),
+    )
 
 
 if __name__ == "__main__":

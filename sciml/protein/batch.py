@@ -22,7 +22,7 @@ from sciml.protein.alphafold.official_weights import MultimerGiven
 from sciml.protein.alphafold.predictor import OPENFOLD, Job, StructurePredictor, read_config
 from sciml.protein.alphafold.templates import read_templates
 from sciml.protein.contacts.predictor import ContactPredictor
-from sciml.protein.fold_page import faults, write_page
+from sciml.protein.fold_page import violation_text, write_page
 from sciml.protein.io import residues
 from sciml.protein.io.alignment import Alignment
 from sciml.protein.io.alignment_files import read_alignment, read_fasta
@@ -359,7 +359,7 @@ def _fold_alphafold(run: FoldRun, jobs: list[Job]) -> list[dict[str, Any]]:
                     for end in ("cif", "pdb"):
                         found.write_structure(run.out / f"{found.name}_unrelaxed.{end}")
                     found = found.relaxed()
-                    console.print(f"{found.name}: {faults(found.violations or {})}")
+                    console.print(f"{found.name}: {violation_text(found.violations or {})}")
                 found.write(run.out)
                 rows.append(found.summary())
             bar.update(len(rows))

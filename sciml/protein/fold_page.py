@@ -1,4 +1,4 @@
-"""The page of a folding run: a ranking of all chains, pictures of the best."""
+"""The report page of a folding run: the ranking of all chains, figures of the best."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sciml.protein import report
+from sciml.protein import plots
 from sciml.protein.alphafold.predictor import Job
 from sciml.protein.io.alignment import Alignment
 from sciml.protein.io.structure import read_chain
@@ -19,10 +19,10 @@ from sciml.train.log import console
 if TYPE_CHECKING:
     from sciml.protein.batch import FoldRun
 
-Truth = Callable[[str, int], np.ndarray | None]
-"""(chain, residues) -> known distances [N, N] [A], or None."""
-PICTURES = 50
-"""So many chains, the best, have pictures on the report page; all have a row in its table."""
+TrueDistances = Callable[[str, int], np.ndarray | None]
+"""(chain, number of residues) -> CB distances [N, N] [A] of its known structure, or None."""
+MAX_FIGURES = 50
+"""Number of chains, the best, that have figures on the page; all have a row in its table."""
 
 
 def _chain_of(row: dict[str, Any]) -> str:
@@ -30,10 +30,12 @@ def _chain_of(row: dict[str, Any]) -> str:
     return str(row["name"]).rpartition("/")[2]
 
 
-def write_page(run: FoldRun, jobs: list[Job], rows: list[dict[str, Any]], truth: Truth) -> None:
+def write_page(
+    run: FoldRun, jobs: list[Job], rows: list[dict[str, Any]], truth: TrueDistances
+) -> None:
     """The report of all chains, from the files that the best result of each has in `run.out`."""
-    kind = "contact model" if run.params is None else "parameters"
-    lead = f"{len(jobs)} chains from {run.input.name}, {kind} {run.parameters}."
+    source = "contact model" if run.params is None else "parameters"
+    lead = f"{len(jobs)} chains from {run.input.name}, {source} {run.parameters}."
     page = Page("Protein folding", lead=lead)
     page.heading("Ranking")
     rows = sorted(rows, key=lambda row: -(row.get("mean_plddt") or 0))
@@ -42,17 +44,19 @@ def write_page(run: FoldRun, jobs: list[Job], rows: list[dict[str, Any]], truth:
     best: dict[str, dict[str, Any]] = {}
     for row in rows:
         best.setdefault(_chain_of(row), row)
-    pictures = list(best.values())[:PICTURES]
-    if len(rows) > len(pictures):
-        page.text(f"Pictures of the best of each chain, {PICTURES} at most; all have their files.")
+    shown = list(best.values())[:MAX_FIGURES]
+    if len(rows) > len(shown):
+        page.text(f"Figures of the best of each chain, {MAX_FIGURES} at most; all have files.")
     alignments = {job.name: job.alignment for job in jobs}
-    for row in pictures:
+    for row in shown:
         _add(page, run, row, alignments[_chain_of(row)], truth)
     page.write(run.out / "report.html")
     console.print(f"{run.out / 'report.html'}")
 
 
-def _add(page: Page, run: FoldRun, row: dict[str, Any], alignment: Alignment, truth: Truth) -> None:
+def _add(
+    page: Page, run: FoldRun, row: dict[str, Any], alignment: Alignment, truth: TrueDistances
+) -> None:
     """One chain's section."""
     name = row["name"]
     chain = read_chain(run.out / f"{name}.cif")
@@ -68,17 +72,17 @@ def _add(page: Page, run: FoldRun, row: dict[str, Any], alignment: Alignment, tr
             "A coarse model from predicted distances: its fold may be right, its details are not. "
             f"{row['effective_sequences']:.0f} effective sequences."
         )
-        colours = report.chain_colours(len(chain))
+        colours = plots.chain_colours(len(chain))
     else:
         note = (
             f"Mean pLDDT {row['mean_plddt']:.1f}"
             + ("" if row["ptm"] is None else f", pTM {row['ptm']:.3f}")
             + f", {row['recycles']} recycles, {row['seconds']:.1f} s."
-            + (f" Relaxed: {faults(row['violations'])}." if "violations" in row else "")
+            + (f" Relaxed: {violation_text(row['violations'])}." if "violations" in row else "")
         )
-        colours = report.confidence_colours(chain.bfactors[:, 1])
-    real = truth(_chain_of(row), len(contacts))
-    report.add_chain(
+        colours = plots.confidence_colours(chain.bfactors[:, 1])
+    known = truth(_chain_of(row), len(contacts))
+    add_chain(
         page,
         name,
         ca=chain.points(),
@@ -87,12 +91,42 @@ def _add(page: Page, run: FoldRun, row: dict[str, Any], alignment: Alignment, tr
         plddt=None if plddt is None else np.asarray(plddt),
         pae=pae,
         contacts=contacts,
-        truth=None if real is None else np.nan_to_num(real, nan=99.0) < metrics.CONTACT_DISTANCE,
+        truth=None if known is None else np.nan_to_num(known, nan=99.0) < metrics.CONTACT_DISTANCE,
         note=note,
     )
 
 
-def faults(violations: dict[str, dict[str, int]]) -> str:
-    """The violations before and after relaxation in words."""
+def add_chain(
+    page: Page,
+    name: str,
+    *,
+    ca: np.ndarray,
+    colours: list[str],
+    alignment: Alignment | None = None,
+    plddt: np.ndarray | None = None,
+    pae: np.ndarray | None = None,
+    contacts: np.ndarray | None = None,
+    truth: np.ndarray | None = None,
+    note: str = "",
+) -> None:
+    """Add the section of one chain; figures of what is None are left out."""
+    page.heading(name)
+    if note:
+        page.text(note)
+    page.html(plots.viewer(ca, colours, name))
+    if alignment is not None:
+        page.figure(plots.coverage_figure(alignment), "Sequences of the alignment")
+    if plddt is not None:
+        page.figure(plots.plddt_figure(plddt), "Confidence along the chain")
+    if pae is not None:
+        page.figure(plots.pae_figure(pae), "Predicted aligned error")
+    if contacts is not None:
+        page.figure(
+            plots.contact_figure(contacts, truth), "Contacts closer than 8 A between CB atoms"
+        )
+
+
+def violation_text(violations: dict[str, dict[str, int]]) -> str:
+    """Violations before and after relaxation, as text."""
     before, after = violations["before"], violations["after"]
     return ", ".join(f"{n.replace('_', ' ')} {before[n]} -> {after[n]}" for n in before)

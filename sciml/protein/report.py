@@ -1,156 +1,106 @@
-"""Figures and the page of a folding run: coverage, confidence, contacts, and the model in 3D."""
+"""The report of the recipe `protein_structure`: tables of precision, coarse models, an example."""
 
 from __future__ import annotations
 
-import json
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from sciml.protein.io.alignment import GAP, Alignment
-from sciml.report import Page
+from sciml.files.claims import settings_file
+from sciml.files.jsons import dumps
+from sciml.paths import atomic_write
+from sciml.protein import plots
+from sciml.protein.contacts.evaluation import FamilyFeatures
+from sciml.protein.measure import metrics
+from sciml.report import Page, literal
 from sciml.report.plots import axes
 
-_VIEWER = """
-<canvas class="chain" id="ID" width="640" height="420" style="width:100%;max-width:640px;
-touch-action:none;border:1px solid #8884;border-radius:6px;cursor:grab"
-aria-label="The chain in three dimensions; drag to turn, wheel to zoom"></canvas>
-<script>(function(){const P=POINTS,C=COLORS,c=document.getElementById("ID"),g=c.getContext("2d");
-let a=0.4,b=0.3,z=1,d=null;const n=P.length;let r=1;for(const p of P)r=Math.max(r,Math.hypot(...p));
-function at(p){const x=p[0]*Math.cos(a)+p[2]*Math.sin(a),w=-p[0]*Math.sin(a)+p[2]*Math.cos(a);
-const y=p[1]*Math.cos(b)-w*Math.sin(b),q=p[1]*Math.sin(b)+w*Math.cos(b);
-const s=0.45*Math.min(c.width,c.height)*z/r;return[c.width/2+x*s,c.height/2-y*s,q]}
-function draw(){g.clearRect(0,0,c.width,c.height);const q=P.map(at),o=[...Array(n-1).keys()];
-o.sort((i,j)=>q[i][2]+q[i+1][2]-q[j][2]-q[j+1][2]);g.lineCap="round";for(const i of o){
-const f=(q[i][2]/r+1)/2;g.lineWidth=3+4*f;g.strokeStyle=C[i];g.globalAlpha=0.45+0.55*f;
-g.beginPath();g.moveTo(q[i][0],q[i][1]);g.lineTo(q[i+1][0],q[i+1][1]);g.stroke()}g.globalAlpha=1}
-c.onpointerdown=e=>{d=[e.clientX,e.clientY];c.setPointerCapture(e.pointerId)};
-c.onpointerup=()=>d=null;c.onpointermove=e=>{if(!d)return;a+=(e.clientX-d[0])/120;
-b+=(e.clientY-d[1])/120;d=[e.clientX,e.clientY];draw()};
-c.addEventListener("wheel",e=>{e.preventDefault();z*=Math.exp(-e.deltaY/800);draw()},{passive:false});
-draw()})();</script>
-"""
+Rows = list[dict[str, Any]]
+CONTACTS_CAPTION = (
+    "Long-range contacts (24 residues apart or more, CB closer than 8 A); spread: one standard "
+    "deviation over networks; families: 95 % interval of the mean over families"
+)
 
 
-def viewer(ca: np.ndarray, colours: list[str], name: str) -> str:
-    """HTML of a chain [N, 3] that can be turned, with no library and no network.
+def write_scores(out: Path, scores: dict[str, Rows]) -> None:
+    """scores.json with all tables, and metrics.jsonl with the rows of those of contacts."""
+    with atomic_write(out / "scores.json") as temporary:
+        temporary.write_text(dumps(scores, indent=1), encoding="utf-8")
+    with atomic_write(out / "metrics.jsonl") as temporary:
+        lines = [{"part": part, **row} for part in scores for row in scores[part]]
+        text = "".join(dumps(line) + "\n" for line in lines if line["part"] != "folded")
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_report(
+    out: Path,
+    scores: dict[str, Rows],
+    *,
+    families: tuple[int, int],
+    start: str,
+    losses: Sequence[tuple[int, float]],
+    example: FamilyFeatures,
+    probability: np.ndarray,
+    ca: np.ndarray | None,
+) -> None:
+    """Write report.html.
 
     Args:
-        ca: CA positions [A]; rows that are not finite are left out.
-        colours: one CSS colour a residue.
-        name: makes the element's id.
+        out: folder of the run.
+        scores: rows by part: "generated", and "real" and "folded" where they were measured.
+        families: numbers of generated families, for training and held out.
+        start: the pretrained trunk that the network started from; "" = none.
+        losses: (step, loss) of the training.
+        example: the family that is shown.
+        probability: [C, C] its predicted contacts.
+        ca: [N, 3] its coarse model [A], where it was folded.
     """
-    real = np.isfinite(ca).all(1)
-    points = ca[real] - ca[real].mean(0)
-    used = [colour for colour, keep in zip(colours, real, strict=True) if keep]
-    identifier = "chain-" + "".join(c if c.isalnum() else "-" for c in name)
-    return (
-        _VIEWER.replace("ID", identifier)
-        .replace("POINTS", json.dumps(np.round(points, 2).tolist()))
-        .replace("COLORS", json.dumps(used))
+    real = "real" in scores
+    page = Page(
+        "Protein contacts from alignments",
+        lead=f"A network pretrained on {families[0]} generated families, measured on "
+        f"{families[1]} others" + (" and on real families." if real else "."),
     )
+    if start:
+        page.text(f"Started from: {literal(start)}.")
+    page.heading("Generated families")
+    page.table(scores["generated"], CONTACTS_CAPTION)
+    if losses:
+        page.figure(_loss_figure(losses), "Training loss")
+    if real:
+        page.heading("Real families")
+        page.table(scores["real"], "Long-range contacts; every family measured by a network that "
+                   "has not seen it")  # fmt: skip
+    if real and "folded" in scores:
+        page.heading("Coarse models")
+        _coarse_models(page, scores["folded"])
+    page.heading(f"Example: {example.name}")
+    if ca is not None:
+        page.text("A coarse model from the predicted distances (drag to turn it); its fold may be "
+                  "right, its details are not.")  # fmt: skip
+        page.html(plots.viewer(ca, plots.chain_colours(len(ca)), example.name))
+    truth = np.nan_to_num(example.distances, nan=99.0) < metrics.CONTACT_DISTANCE
+    page.figure(plots.contact_figure(probability, truth), "Contacts of one family")
+    page.heading("Again")
+    page.command(f"sciml run protein_structure --config {settings_file(out)} --out {out}-again")
+    page.command("sciml protein contacts MSA.a3m --model OUT/model.safetensors -o contacts.tsv")
+    page.write(out / "report.html")
 
 
-def confidence_colours(plddt: np.ndarray) -> list[str]:
-    """AlphaFold's four colours for pLDDT above 90, 70, 50 and below."""
-    bands = ((90, "#0053d6"), (70, "#65cbf3"), (50, "#ffdb13"))
-    return [next((c for limit, c in bands if v >= limit), "#ff7d45") for v in plddt]
+def _coarse_models(page: Page, models: Rows) -> None:
+    scores, aligned = ([row[k] for row in models] for k in ("TM-score", "TM-align"))
+    page.text(
+        f"Mean TM-score {np.mean(scores):.3f} ({min(scores):.3f} to {max(scores):.3f}), each "
+        f"residue compared with itself; as TM-align matches them {np.mean(aligned):.3f}."
+    )
+    page.table(models)
 
 
-def chain_colours(count: int) -> list[str]:
-    """Blue at the start to red at the end."""
-    return [f"hsl({240 - 240 * i / max(count - 1, 1):.0f} 80% 45%)" for i in range(count)]
-
-
-def coverage_figure(alignment: Alignment, max_rows: int = 2000) -> Any:
-    """Rows sorted by identity to the query (every k-th of many), and how many cover each column."""
+def _loss_figure(losses: Sequence[tuple[int, float]]) -> Any:
     figure, axis = axes(6.0, 3.0)
-    identity = alignment.identity_to()
-    order = np.argsort(identity)[:: -(-alignment.depth // max_rows)]
-    image = np.where(alignment.rows[order] != GAP, identity[order][:, None], np.nan)
-    shown = axis.imshow(
-        image,
-        aspect="auto",
-        origin="lower",
-        extent=(0.5, alignment.columns + 0.5, 0, alignment.depth),
-        cmap="viridis",
-        vmin=0,
-        vmax=1,
-        interpolation="nearest",
-    )
-    figure.colorbar(shown, ax=axis, label="identity to the query")
-    covered = (alignment.rows != GAP).sum(0)
-    axis.plot(np.arange(1, alignment.columns + 1), covered, color="black", linewidth=1)
-    axis.set_ylim(0, 1.04 * alignment.depth)
-    axis.set_xlabel("residue")
-    axis.set_ylabel("sequences (line: that cover)")
+    axis.plot([step for step, _ in losses], [loss for _, loss in losses])
+    axis.set_xlabel("step")
+    axis.set_ylabel("loss")
     return figure
-
-
-def plddt_figure(plddt: np.ndarray) -> Any:
-    """Confidence along the chain."""
-    figure, axis = axes(6.0, 2.4)
-    axis.plot(np.arange(1, len(plddt) + 1), plddt, linewidth=1.5)
-    axis.set_ylim(0, 100)
-    axis.set_xlabel("residue")
-    axis.set_ylabel("pLDDT")
-    return figure
-
-
-def _residues(count: int) -> tuple[float, float, float, float]:
-    """Extent of a picture of pairs, so that residues count from 1."""
-    return 0.5, count + 0.5, count + 0.5, 0.5
-
-
-def pae_figure(pae: np.ndarray) -> Any:
-    """Predicted aligned error."""
-    figure, axis = axes(4.2, 3.6)
-    shown = axis.imshow(pae, cmap="Greens_r", vmin=0, vmax=31.75, extent=_residues(len(pae)))
-    figure.colorbar(shown, ax=axis, label="expected error [A]")
-    axis.set_xlabel("scored residue")
-    axis.set_ylabel("aligned residue")
-    return figure
-
-
-def contact_figure(
-    probability: np.ndarray, truth: np.ndarray | None = None, other: np.ndarray | None = None
-) -> Any:
-    """Contact map: the prediction above the diagonal; below it the truth (or `other` scores)."""
-    figure, axis = axes(4.4, 3.9)
-    image = np.triu(probability, 1)
-    lower = truth if truth is not None else probability if other is None else other
-    image = image + np.tril(np.asarray(lower, float), -1)
-    shown = axis.imshow(image, cmap="magma_r", vmin=0, vmax=1, extent=_residues(len(image)))
-    figure.colorbar(shown, ax=axis, label="probability of a contact")
-    below = "structure" if truth is not None else None if other is None else "other scores"
-    axis.set_xlabel("residue" + (f" (above: prediction, below: {below})" if below else ""))
-    axis.set_ylabel("residue")
-    return figure
-
-
-def add_chain(
-    page: Page,
-    name: str,
-    *,
-    ca: np.ndarray,
-    colours: list[str],
-    alignment: Alignment | None = None,
-    plddt: np.ndarray | None = None,
-    pae: np.ndarray | None = None,
-    contacts: np.ndarray | None = None,
-    truth: np.ndarray | None = None,
-    note: str = "",
-) -> None:
-    """One chain's section of a folding report; what is None is left out."""
-    page.heading(name)
-    if note:
-        page.text(note)
-    page.html(viewer(ca, colours, name))
-    if alignment is not None:
-        page.figure(coverage_figure(alignment), "Sequences of the alignment")
-    if plddt is not None:
-        page.figure(plddt_figure(plddt), "Confidence along the chain")
-    if pae is not None:
-        page.figure(pae_figure(pae), "Predicted aligned error")
-    if contacts is not None:
-        page.figure(contact_figure(contacts, truth), "Contacts closer than 8 A between CB atoms")

@@ -94,14 +94,14 @@ def read_openfold(path: str | Path) -> AlphaFold:
 
 def read_config(path: str | Path) -> AlphaFoldConfig:
     """The sizes of a checkpoint's network."""
-    return _config_of_state(read_state(path, whole=False), path)
+    return _config_of_state(read_state(path, verify=False), path)
 
 
-def read_state(path: str | Path, *, whole: bool = True) -> dict[str, Tensor]:
+def read_state(path: str | Path, *, verify: bool = True) -> dict[str, Tensor]:
     """A checkpoint's tensors under this package's names; they stay in the file until used.
 
-    `whole`: compare its checksums."""
-    content = pickles.read(path, "checkpoint", whole=whole)
+    `verify`: compare its checksums."""
+    content = pickles.read(path, "checkpoint", verify=verify)
     named: dict[str, Tensor] = {}
     for key, value in pickles.state_dict(content, _WITHIN, path).items():
         name = openfold_name(key)
