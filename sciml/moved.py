@@ -33,6 +33,7 @@ RENAMED = {
     "objectives": {"question": "downstream"},
     "placement": {
         "kernels": "cost.proxy_kernels",
+        "lefdef": "formats.def_reader",
         "question": "downstream",
         "search": "learning.macro_search",
     },
@@ -91,6 +92,8 @@ RENAMED = {
         "ode.pieces": "ode.absolute_values",
         "ode.substitution": "ode.point_transformations",
         "ode.variable": "ode.change_of_variable",
+        "generate.sampling": "generate.integrals",
+        "sampling": "generate.integrals",
         "neural.refit": "neural.coefficients",
         "refit": "neural.coefficients",
         "ode_api": "ode.api",
@@ -119,11 +122,11 @@ RENAMED = {
         "zeros": "definite.closed_form_zeros",
     },
 }
-"""Of each science: modules that were given another name; all others kept theirs."""
+"""Of each package: modules with a new name; all others kept theirs."""
 
 
-def place(path: str) -> str | None:
-    """The module that an old path means; None for a path that is none."""
+def present_path(path: str) -> str | None:
+    """The present path of a module by an old one; None for any other path."""
     if path.count(".") < 2 or not path.startswith("sciml."):
         return None
     _, domain, old = path.split(".", 2)
@@ -137,21 +140,21 @@ def place(path: str) -> str | None:
     if (PACKAGE / domain / f"{file}.py").exists() or (PACKAGE / domain / file).is_dir():
         return None  # a path of today
     root = PACKAGE / domain
-    found = [*root.rglob(f"{file}.py"), *root.rglob(f"{file}/__init__.py")]
-    if len(found) != 1:
+    candidates = [*root.rglob(f"{file}.py"), *root.rglob(f"{file}/__init__.py")]
+    if len(candidates) != 1:
         return None
-    parts = found[0].relative_to(PACKAGE).with_suffix("").parts
+    parts = candidates[0].relative_to(PACKAGE).with_suffix("").parts
     return ".".join(("sciml", *parts)).removesuffix(".__init__")
 
 
 class Finder(MetaPathFinder, Loader):
-    """Finds modules by their old paths, where nothing else has that name."""
+    """Imports modules by their old paths, where nothing else has that name."""
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
         """See `importlib.abc.MetaPathFinder`."""
-        new = place(fullname)
+        new = present_path(fullname)
         return None if new is None else ModuleSpec(fullname, self, origin=new)
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:
@@ -166,7 +169,7 @@ class Finder(MetaPathFinder, Loader):
 
 
 def install() -> None:
-    """Old paths can be imported from now on."""
+    """Let old paths be imported from now on."""
     if not any(isinstance(finder, Finder) for finder in sys.meta_path):
         sys.meta_path.insert(0, Finder())  # before the search along a moved package's folder
 
@@ -175,12 +178,12 @@ def former(package: str, module: str) -> Callable[[str], Any]:
     """`__getattr__` of a package that was a module: its names are those of `module` in it."""
 
     def get(name: str) -> Any:
-        # Of its own modules the package is asked while they are being imported: `module` may be one
-        # of those that import them.
+        # Python asks the package for its own modules while they are being imported, and `module`
+        # may be one of those that import them.
         if not name.startswith("__") and importlib.util.find_spec(f"{package}.{name}") is None:
-            found = importlib.import_module(f"{package}.{module}")
-            if hasattr(found, name):
-                return getattr(found, name)
+            implementation = importlib.import_module(f"{package}.{module}")
+            if hasattr(implementation, name):
+                return getattr(implementation, name)
         raise AttributeError(f"module {package!r} has no attribute {name!r}")
 
     return get

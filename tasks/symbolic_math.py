@@ -33,6 +33,7 @@ from sciml.symbolic import cas
 from sciml.symbolic.comparison import Attempt, attempts
 from sciml.symbolic.expr.expression import Expr
 from sciml.symbolic.expr.parser import parse
+from sciml.symbolic.generate.problem_files import UNKNOWN, read_problems, structural_keys
 from sciml.symbolic.jobs import IntegrateJob, Job, SymPyIntegrateJob
 from sciml.symbolic.neural import pairs
 from sciml.symbolic.neural import vocabulary as vb
@@ -121,14 +122,14 @@ TINY: dict[str, Any] = {
 def main(config: Config, out: Path) -> None:
     """Run the recipe; the same call goes on where an interrupted one stopped."""
     torch.manual_seed(config.seed)
-    excluded = [pairs.read_problems(Path(file)) for file in config.exclude]
+    excluded = [read_problems(Path(file)) for file in config.exclude]
     tests = {name: problems(name, config) for name in config.sets}
     named = {name.partition("=")[0]: listed for name, (listed, _) in tests.items()}
     compiled = bool(set(config.shares) - {"plain"})
-    held_out = pairs.keys((f for listed, _ in tests.values() for f in listed), compiled)
+    held_out = structural_keys((f for listed, _ in tests.values() for f in listed), compiled)
     held_out = held_out.union(*(keys for _, keys in tests.values()))
     for problems_of_file in excluded:
-        held_out |= pairs.keys(problems_of_file, compiled)
+        held_out |= structural_keys(problems_of_file, compiled)
     model = first_model(config)
     losses: dict[str, list[float]] = {}
     learned: list[int] = []
@@ -210,13 +211,13 @@ def problems(name: str, config: Config) -> tuple[list[Expr], set[int]]:
     (NAME=FILE), or a generator's with a seed that training does not use."""
     kind, equals, file = name.partition("=")
     if equals:
-        listed = pairs.read_problems(Path(file))
+        listed = read_problems(Path(file))
         return listed[:: max(1, len(listed) // config.test)][: config.test], set()
     if kind not in KINDS:
         raise InputError(f"a set is {', '.join(KINDS)} or NAME=FILE, got {name!r}")
     stream = pairs.rows_of(kind, config.seed + 1000, ())
     rows = [next(stream) for _ in range(config.test)]
-    unknown = None if pairs.task_of(kind) == "integrate" else pairs.UNKNOWN
+    unknown = None if pairs.task_of(kind) == "integrate" else UNKNOWN
     return [parse(text, unknown=unknown) for _, text, _ in rows], {key for key, _, _ in rows}
 
 

@@ -13,7 +13,8 @@ from sciml.report import Page, literal
 from sciml.symbolic import dsolve, integrate
 from sciml.symbolic.expr.parser import parse
 from sciml.symbolic.expr.printing import latex
-from sciml.symbolic.neural.pairs import UNKNOWN, task_of
+from sciml.symbolic.generate.problem_files import UNKNOWN
+from sciml.symbolic.neural.pairs import task_of
 
 MAX_SHOWN = 100
 """Characters of a problem that the tables show."""

@@ -9,8 +9,8 @@ import pytest
 from sciml import recipes
 from sciml.errors import InputError
 from sciml.symbolic.expr.parser import parse
-from sciml.symbolic.generate import problems as generate
-from sciml.symbolic.neural import pairs
+from sciml.symbolic.generate import uncompiled
+from sciml.symbolic.generate.problem_files import structural_keys
 from sciml.symbolic.neural import vocabulary as vb
 from sciml.symbolic.verification.checking import check
 
@@ -19,7 +19,7 @@ class Oracle:
     """A model that knows half of the answers and writes a wrong one first, or alone."""
 
     def __init__(self, seed: int) -> None:
-        rows = generate.reference(seed, 0, 16, 3)
+        rows = uncompiled.bwd(seed, 0, 16, 3)
         self.known = {parse(p): parse(a) for _, p, a in rows[::2]}
         self.problems: list = []
 
@@ -38,7 +38,7 @@ def test_only_verified_answers_are_learned(tmp_path) -> None:
     recipe, config = settings(seed=4)
     module = recipe.module
     oracle = Oracle(config.seed + 3000)
-    excluded = sorted(pairs.keys(list(oracle.known)[:1], compiled=False))
+    excluded = sorted(structural_keys(list(oracle.known)[:1], compiled=False))
     learned = module.self_trained(config, oracle, 0, set(excluded), tmp_path / "v.npz")
     assert 0 < len(learned) < len(oracle.problems) == 8
     assert not learned.keys & set(excluded)

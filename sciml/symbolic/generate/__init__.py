@@ -1,4 +1,10 @@
-"""Random problems with their solutions, compiled."""
+"""Random problems with their solutions, compiled.
+
+`arena` holds expressions as rows of an array, `arena_products`, `arena_calculus` and `arena_text`
+work on them; `trees` draws random functions, `integrals` and `equations` make problems of them,
+`problems` streams and writes them; `problem_files` reads problems back; `uncompiled` is the plain
+BWD.
+"""
 
 from sciml.moved import former
 

@@ -11,6 +11,7 @@ Exponents are rational numbers throughout, which is all that the published opera
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import numba
@@ -64,6 +65,12 @@ A_GQ = _AT["GQ"]
 A_TERMS = _AT["TERMS"]
 A_TP = _AT["TP"]
 A_TQ = _AT["TQ"]
+
+
+@lru_cache(maxsize=1)
+def shared() -> np.ndarray:
+    """The arena of this process."""
+    return new()
 
 
 def new() -> np.ndarray:

@@ -12,6 +12,7 @@ import pytest
 from sciml.symbolic.expr.parser import Unknown, parse
 from sciml.symbolic.expr.tokens import to_prefix
 from sciml.symbolic.generate import problems as generate
+from sciml.symbolic.generate import uncompiled
 from sciml.symbolic.ode.checking import check_explicit
 from sciml.symbolic.verification.checking import check
 
@@ -66,8 +67,11 @@ def test_lengths_are_the_published_ones(
     for side in (0, 1):
         a, b = theirs[:, side], ours[:, side]
         expected = np.array([a.mean(), *np.quantile(a, levels)])
-        found = np.array([b.mean(), *np.quantile(b, levels)])
-        assert (np.abs(found - expected) <= np.maximum(0.15 * expected, 2)).all(), (expected, found)
+        measured = np.array([b.mean(), *np.quantile(b, levels)])
+        assert (np.abs(measured - expected) <= np.maximum(0.15 * expected, 2)).all(), (
+            expected,
+            measured,
+        )
 
 
 @pytest.mark.slow
@@ -95,8 +99,8 @@ def test_same_file_for_any_number_of_workers(tmp_path: Path) -> None:
     exclude.write_text("".join(json.dumps(r) + "\n" for r in rows[:100]))
     again = tmp_path / "again.jsonl"
     generate.make("bwd", 500, again, seed=5, exclude=(exclude,))
-    kept = {json.loads(line)["problem"] for line in again.read_text().splitlines()}
-    assert not kept & {r["problem"] for r in rows[:100]}
+    remaining = {json.loads(line)["problem"] for line in again.read_text().splitlines()}
+    assert not remaining & {r["problem"] for r in rows[:100]}
 
 
 @pytest.mark.parametrize(("kind", "order"), [("ode1", 1), ("ode2", 2)])
@@ -111,29 +115,29 @@ def test_equations_are_right(kind: str, order: int) -> None:
 
 
 def test_reference_pairs_are_right_and_reproducible() -> None:
-    rows = generate.reference(9, 0, 60)
-    assert rows == generate.reference(9, 0, 60)
-    assert rows[20:40] == generate.reference(9, 20, 20)
+    rows = uncompiled.bwd(9, 0, 60)
+    assert rows == uncompiled.bwd(9, 0, 60)
+    assert rows[20:40] == uncompiled.bwd(9, 20, 20)
     for _, problem, answer in rows:
         assert check(parse(problem), parse(answer), "x").agrees, (problem, answer)
 
 
 def test_varied() -> None:
-    row, other = generate.reference(9, 0, 2)
+    row, other = uncompiled.bwd(9, 0, 2)
     for vary in ("scale", "sum", "shift", "stretch"):
         _, problem, answer = generate.varied(row, other, vary, 7)
         assert check(parse(problem), parse(answer), "x").agrees
 
 
 def test_trees_have_the_stated_leaves() -> None:
-    from sciml.symbolic.generate import sampling
+    from sciml.symbolic.generate import trees
     from sciml.symbolic.generate.arena_text import T_PLUS, T_X
 
     tokens = np.empty(1024, np.int64)
     x = numbers = 0
     for k in range(3000):
-        rng = sampling.seeded(1, k)
-        n = sampling.tree(rng, 9, tokens)
+        rng = trees.seeded(1, k)
+        n = trees.tree(rng, 9, tokens)
         x += int((tokens[:n] == T_X).sum())
         numbers += int((tokens[:n] == T_PLUS).sum())
     assert 0.73 < x / (x + numbers) < 0.79

@@ -11,6 +11,7 @@ import torch
 
 from sciml.errors import InputError
 from sciml.symbolic.expr.parser import parse
+from sciml.symbolic.generate.problem_files import read_problems, structural_keys
 from sciml.symbolic.neural import pairs
 from sciml.symbolic.neural import vocabulary as vb
 from sciml.symbolic.neural.pairs import Pairs
@@ -19,7 +20,7 @@ from sciml.symbolic.verification.checking import check
 
 @pytest.fixture(scope="module")
 def drawn() -> Pairs:
-    return Pairs.draw({"plain": 1.0}, 40, seed=3, longest=(40, 16))
+    return Pairs.draw({"plain": 1.0}, 40, seed=3, max_tokens=(40, 16))
 
 
 def test_answers_are_answers(drawn: Pairs) -> None:
@@ -33,9 +34,9 @@ def test_answers_are_answers(drawn: Pairs) -> None:
 
 def test_held_out_problems_stay_out(drawn: Pairs) -> None:
     problems = [vb.expression(drawn.pair(i)[0]) for i in range(10)]
-    held = pairs.keys(problems, compiled=False)
+    held = structural_keys(problems, compiled=False)
     assert held < drawn.keys
-    again = Pairs.draw({"plain": 1.0}, 30, seed=3, longest=(40, 16), exclude=held)
+    again = Pairs.draw({"plain": 1.0}, 30, seed=3, max_tokens=(40, 16), exclude=held)
     assert not again.keys & held
 
 
@@ -82,15 +83,15 @@ def test_hidden_subtrees_ask_for_the_whole(drawn: Pairs) -> None:
 def test_problems_of_files(tmp_path: Path) -> None:
     file = tmp_path / "some.gz"
     file.write_bytes(gzip.compress(b"7|sub Y' mul INT+ 2 x\tpow x INT+ 2\n3|sub Y' oops x\tx\n"))
-    assert pairs.read_problems(file) == [parse("2*x")]
+    assert read_problems(file) == [parse("2*x")]
     lines = tmp_path / "some.jsonl"
     rows = ('{"integrand": "cos(x)"}', "", '{"problem": "x*exp(x)"}', '{"ode": "y\'(x) = y"}')
     lines.write_text("\n".join(rows) + "\n")
     slope = parse("y' - y", unknown=pairs.UNKNOWN)
-    assert pairs.read_problems(lines) == [parse("cos(x)"), parse("x*exp(x)"), slope]
+    assert read_problems(lines) == [parse("cos(x)"), parse("x*exp(x)"), slope]
     lines.write_text("nothing here\n")
     with pytest.raises(InputError, match="no problem"):
-        pairs.read_problems(lines)
+        read_problems(lines)
     with pytest.raises(InputError, match="shares"):
         Pairs.draw({"plain": 0.0}, 5, 0, (40, 16))
 
@@ -107,7 +108,7 @@ def test_differential_equations_carry_their_task_and_solutions(kind: str) -> Non
     from sciml.symbolic.ode.checking import check_explicit
 
     order = int(kind[-1])
-    data = Pairs.draw({kind: 1.0}, 12, seed=3, longest=(40, 24))
+    data = Pairs.draw({kind: 1.0}, 12, seed=3, max_tokens=(40, 24))
     checked = 0
     for i in range(len(data)):
         source, target = data[i]
