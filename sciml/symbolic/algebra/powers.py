@@ -35,7 +35,7 @@ def _power(e: Expr) -> Expr:
     return ex.mul([ex.call("exp", ex.add(rest)), *powers]) if powers else e
 
 
-def exceptions(answer: Expr, problem: Expr, names: set[str]) -> str:
+def excluded_constants(answer: Expr, problem: Expr, names: set[str]) -> str:
     """For which values of constants the answer divides by zero where the problem does not, such as
     n = -1 for x**(n + 1)/(n + 1); empty where there are none.
 

@@ -14,7 +14,7 @@ INVERSES = {
 _COLLAPSING = ("asin", "acos", "atan", "asinh", "acosh", "atanh")
 
 
-def collapsed(e: Expr) -> Expr:
+def cancel_inverses(e: Expr) -> Expr:
     """cos(acos(u)) as u, sin(acos(u)) as a root, and the like; each holds for every complex u."""
     memo: dict[Expr, Expr] = {}
     for node in ex.subtrees(e):
@@ -35,7 +35,7 @@ def collapsed(e: Expr) -> Expr:
     return memo[e]
 
 
-def smooth(e: Expr, t: str) -> Expr:
+def for_positive(e: Expr, t: str) -> Expr:
     """The form of `e` for a positive t: (t**2)**(1/2) is t, log(t**k) is k log(t)."""
     memo: dict[Expr, Expr] = {}
     for node in ex.subtrees(e):
@@ -43,7 +43,7 @@ def smooth(e: Expr, t: str) -> Expr:
         out = node if args == node.args else ex.rebuild(node, args)
         if t in out.free:
             if out.op == "pow" and out.args[1].op == "num":
-                out = _smooth_power(out.args[0], out.args[1], t)
+                out = _power_for_positive(out.args[0], out.args[1], t)
             elif out.op == "log":
                 u = out.args[0]
                 if u.op == "exp":
@@ -56,18 +56,18 @@ def smooth(e: Expr, t: str) -> Expr:
     return memo[e]
 
 
-def _smooth_power(base: Expr, exponent: Expr, t: str) -> Expr:
+def _power_for_positive(base: Expr, exponent: Expr, t: str) -> Expr:
     if exponent.value.denominator > 1:
         if base.op == "pow" and base.args[1].op == "num":
             return ex.power(base.args[0], base.args[1] * exponent)
         if base.op == "exp":
             return ex.call("exp", base.args[0] * exponent)
         if base.op == "mul":
-            return ex.mul([_smooth_power(f, exponent, t) for f in base.args])
+            return ex.mul([_power_for_positive(f, exponent, t) for f in base.args])
         if base.op == "add":
             joined = together(base)
             if joined.op == "mul":
-                return ex.mul([_smooth_power(f, exponent, t) for f in joined.args])
+                return ex.mul([_power_for_positive(f, exponent, t) for f in joined.args])
     return ex.power(base, exponent)
 
 
@@ -118,10 +118,10 @@ def invert(e: Expr, x: str, target: Expr) -> Expr | None:
     return target
 
 
-def ex_expand(e: Expr) -> Expr:
+def expand(e: Expr) -> Expr:
     """A product of sums multiplied out."""
     if e.op == "add":
-        return ex.add([ex_expand(a) for a in e.args])
+        return ex.add([expand(a) for a in e.args])
     if e.op == "pow" and e.args[0].op == "add" and e.args[1].op == "num":
         n = e.args[1].value
         if n.denominator == 1 and 2 <= n <= 6:
@@ -133,7 +133,7 @@ def ex_expand(e: Expr) -> Expr:
     if e.op == "mul":
         out = ex.ONE
         for a in e.args:
-            out = _times(out, ex_expand(a))
+            out = _times(out, expand(a))
         return out
     return e
 

@@ -13,7 +13,7 @@ from sciml.symbolic.definite.discontinuities import BITS, Cell
 from sciml.symbolic.expr import expression as ex
 from sciml.symbolic.expr.evaluate import Program
 from sciml.symbolic.expr.expression import Expr
-from sciml.symbolic.expr.intervals import ball, plain, precision
+from sciml.symbolic.expr.intervals import ball, precision, simplify_constant
 
 _ERRORS = (ValueError, ZeroDivisionError, OverflowError, ArithmeticError)
 
@@ -163,10 +163,12 @@ def _invert(kernel: Expr, root: Expr, x: str, near: Any, depth: int) -> Expr | N
     if kernel.op == "pow":
         if kernel.args[1].op != "num":
             return None
-        return _first_solution([u - plain(ex.power(root, 1 / kernel.args[1]))], x, near, depth)
+        return _first_solution(
+            [u - simplify_constant(ex.power(root, 1 / kernel.args[1]))], x, near, depth
+        )
     if kernel.op not in INVERSES:
         return None
-    principal = plain(ex.call(INVERSES[kernel.op], root))
+    principal = simplify_constant(ex.call(INVERSES[kernel.op], root))
     solutions = [principal]
     if kernel.op in ("sin", "cos", "tan"):
         period = ex.PI if kernel.op == "tan" else 2 * ex.PI

@@ -38,7 +38,7 @@ from sciml.symbolic.definite.quadrature import ERRORS
 from sciml.symbolic.expr import expression as ex
 from sciml.symbolic.expr.clock import now
 from sciml.symbolic.expr.expression import Expr
-from sciml.symbolic.expr.intervals import End, ball, infinity, plain, precision
+from sciml.symbolic.expr.intervals import End, ball, infinity, precision, simplify_constant
 from sciml.symbolic.expr.intervals import real as real_number
 from sciml.symbolic.expr.wire import load
 from sciml.symbolic.jobs import DefiniteJob, IntegrateJob
@@ -158,7 +158,7 @@ def definite(
     except NoValue as stop:
         return stop.outcome
     scale = factor if order < 0 else -factor
-    value = None if outcome.value is None else plain(scale * outcome.value)
+    value = None if outcome.value is None else simplify_constant(scale * outcome.value)
     total = integral.total
     holds = ""
     if total is not None:
@@ -175,7 +175,7 @@ def _compare_ends(low: End, high: End) -> int:
     if low.at is None or high.at is None:
         a, b = low.sign, high.sign
         return (a > b) - (a < b)
-    if low.at is high.at or plain(low.at - high.at) is ex.ZERO:
+    if low.at is high.at or simplify_constant(low.at - high.at) is ex.ZERO:
         return 0
     for bits in (300, 3000):
         with precision(bits):
@@ -243,7 +243,9 @@ def parametric(
             )
     x_symbol = ex.symbol(x)
     try:
-        value = plain(ex.substitute(F, {x_symbol: high.at}) - ex.substitute(F, {x_symbol: low.at}))
+        value = simplify_constant(
+            ex.substitute(F, {x_symbol: high.at}) - ex.substitute(F, {x_symbol: low.at})
+        )
     except (ex.Undefined, ex.TooLarge):
         return Outcome("no_answer", how="the antiderivative has no value at a limit")
     names = sorted(value.free | f.free - {x})

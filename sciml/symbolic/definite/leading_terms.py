@@ -12,7 +12,7 @@ from fractions import Fraction
 from sciml.symbolic.definite.discontinuities import is_continuous_at
 from sciml.symbolic.expr import expression as ex
 from sciml.symbolic.expr.expression import Expr
-from sciml.symbolic.expr.intervals import ball, plain, precision
+from sciml.symbolic.expr.intervals import ball, precision, simplify_constant
 
 _LINEAR = frozenset("sin tan sinh tanh asin atan asinh atanh Si Shi fresnelc".split())
 _AT_INFINITY = {
@@ -55,7 +55,7 @@ _ZERO = LeadingTerm(ex.ZERO, Fraction(0))
 
 
 def _constant(c: Expr) -> LeadingTerm:
-    c = plain(c)
+    c = simplify_constant(c)
     if c is ex.ZERO:
         return _ZERO
     with precision(300):
@@ -108,7 +108,7 @@ class LeadingTerms:
     def _product(self, terms: list[LeadingTerm]) -> LeadingTerm:
         if any(f.c is ex.ZERO for f in terms):
             return _ZERO
-        c = plain(ex.mul([f.c for f in terms]))
+        c = simplify_constant(ex.mul([f.c for f in terms]))
         bound = any(f.bound for f in terms)
         if any(f.a is None for f in terms):
             return LeadingTerm(c, None, bound=True)
@@ -124,7 +124,7 @@ class LeadingTerms:
         leading = [f for f in powers if (f.a, -f.b) == first]
         if any(f.bound for f in leading):
             return LeadingTerm(ex.ONE, first[0], -first[1], True)
-        c = plain(ex.add([f.c for f in leading]))
+        c = simplify_constant(ex.add([f.c for f in leading]))
         if c is ex.ZERO:
             return self._taylor(e)
         return LeadingTerm(_constant(c).c, first[0], -first[1])
@@ -140,7 +140,7 @@ class LeadingTerms:
             if ex.size(slope) > 4000:
                 break
             try:
-                value = plain(ex.substitute(slope, at))
+                value = simplify_constant(ex.substitute(slope, at))
             except (ex.Undefined, ex.TooLarge):
                 break
             if value is not ex.ZERO:
@@ -161,7 +161,7 @@ class LeadingTerms:
             raise UnknownTerm
         if u.c is ex.ZERO:
             raise UnknownTerm
-        return LeadingTerm(plain(ex.power(u.c, k)), u.a * k.value, u.b * k.value)
+        return LeadingTerm(simplify_constant(ex.power(u.c, k)), u.a * k.value, u.b * k.value)
 
     def _function(self, e: Expr, u: LeadingTerm, op: str) -> LeadingTerm:
         if op == "exp":
@@ -202,7 +202,7 @@ class LeadingTerms:
         if op == "dilog" and c is ex.ONE:
             return LeadingTerm(ex.PI**2 / 6, Fraction(0))
         try:
-            value = plain(ex.call(op, c))
+            value = simplify_constant(ex.call(op, c))
         except ex.Undefined:
             raise UnknownTerm from None
         if value is ex.ZERO:

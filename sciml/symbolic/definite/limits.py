@@ -19,7 +19,7 @@ from sciml.symbolic.definite.leading_terms import LeadingTerms, UnknownTerm, sig
 from sciml.symbolic.definite.numerical_limits import NumericalLimit
 from sciml.symbolic.expr import expression as ex
 from sciml.symbolic.expr.expression import Expr
-from sciml.symbolic.expr.intervals import End, plain
+from sciml.symbolic.expr.intervals import End, simplify_constant
 
 _ERRORS = (ValueError, ZeroDivisionError, OverflowError, ArithmeticError)
 
@@ -59,7 +59,7 @@ def limit(e: Expr, x: str, end: End, side: int, seconds: float = 2.0) -> Limit |
     numerical = NumericalLimit(e, x, end, side)
     if end.at is not None:
         try:
-            value = plain(ex.substitute(e, {ex.symbol(x): end.at}))
+            value = simplify_constant(ex.substitute(e, {ex.symbol(x): end.at}))
             if numerical.tends_to(value):
                 return Limit(value)
         except (ex.Undefined, ex.TooLarge):
@@ -153,7 +153,7 @@ def _gruntz(e: Expr, x: str, end: End, side: int, seconds: float) -> Limit | Non
             return Limit(None, oscillates=True)
         if sympy_limit in (sp.oo, -sp.oo):
             return Limit(None, 1 if sympy_limit is sp.oo else -1)
-        return Limit(plain(from_sympy(sympy_limit)))
+        return Limit(simplify_constant(from_sympy(sympy_limit)))
     except (_TooLong, InputError, NotImplementedError, ArithmeticError, RecursionError, ValueError,
             TypeError, AttributeError, sp.PoleError):  # fmt: skip
         return None

@@ -13,7 +13,7 @@ from fractions import Fraction
 from typing import Any
 
 from sciml.errors import InputError
-from sciml.symbolic.algebra.rewriting import ex_expand
+from sciml.symbolic.algebra.rewriting import expand
 from sciml.symbolic.definite.closed_form_zeros import exact_point, is_zero_of_node
 from sciml.symbolic.definite.confirmation import (
     END_BITS,
@@ -30,7 +30,15 @@ from sciml.symbolic.expr import expression as ex
 from sciml.symbolic.expr.clock import now
 from sciml.symbolic.expr.evaluate import Program
 from sciml.symbolic.expr.expression import Expr
-from sciml.symbolic.expr.intervals import Chart, End, ball, charts, fraction, plain, precision
+from sciml.symbolic.expr.intervals import (
+    Chart,
+    End,
+    ball,
+    charts,
+    fraction,
+    precision,
+    simplify_constant,
+)
 from sciml.symbolic.expr.intervals import real as real_number
 from sciml.symbolic.expr.wire import dump, load
 
@@ -115,7 +123,7 @@ class DefiniteIntegral:
                 unconfirmed, method = False, method_of_pieces
             elif F is None:
                 return self.numerical_outcome(pieces, message["status"])
-        value = plain(ex.add([t for p in pieces for t in self.newton_leibniz(p)]))
+        value = simplify_constant(ex.add([t for p in pieces for t in self.newton_leibniz(p)]))
         proved = all(p.proved or self.is_proved(p) for p in pieces)
         how, self.total = confirm(
             pieces, self.x, value, STRICT_TOLERANCE if unconfirmed else TOLERANCE
@@ -377,7 +385,7 @@ class DefiniteIntegral:
         if point is not None:
             right, left = (limit(F, self.x, End(point), side) for side in (1, -1))
             if right and left and right.value is not None and left.value is not None:
-                return plain(right.value - left.value)
+                return simplify_constant(right.value - left.value)
         raise NoValue(
             "no_answer", "the antiderivative jumps at a place that could not be located exactly"
         )
@@ -406,13 +414,13 @@ def _charts(low: End, high: End) -> list[Chart]:
 def _jump_heights(F: Expr, x: str) -> list[Expr]:
     """Possible heights of jumps of F: pi times the factors of its functions with branch cuts."""
     heights: dict[Expr, None] = {}
-    F = ex_expand(F)
+    F = expand(F)
     for term in F.args if F.op == "add" else (F,):
         factors = term.args if term.op == "mul" else (term,)
         if any(g.op in ("atan", "acot", "asin", "acos", "log", "acsc", "asec", "atanh", "acoth")
                and x in g.free for g in factors):  # fmt: skip
             c = ex.mul([g for g in factors if x not in g.free]) * ex.PI
-            c = plain(c)
+            c = simplify_constant(c)
             heights[c] = None
             heights[c * ex.I] = None
     single = list(heights)

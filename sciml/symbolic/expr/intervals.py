@@ -146,7 +146,7 @@ def charts(low: End, high: End) -> list[Chart]:
     return out
 
 
-def plain(value: Expr) -> Expr:
+def simplify_constant(value: Expr) -> Expr:
     """With the values that SymPy knows of functions at simple numbers: cos(pi/2) is 0. Kept only
     where ball arithmetic finds the same value."""
     from sciml.symbolic.expr.printing import from_sympy, to_sympy

@@ -20,7 +20,7 @@ from sciml.symbolic.expr.reading import (  # fmt: skip
     NAMES,
     ExpressionError,
     Unknown,
-    doubtful,
+    ambiguity_hint,
     plain,
     reserved,
     sign_hint,
@@ -420,23 +420,29 @@ def check_symbols(
     others = sorted(e.free - set(constants))
     if variable is None:
         if len(others) > 1:
-            said = [hint for name in others if name not in declared and (hint := doubtful(name))]
+            said = [
+                hint for name in others if name not in declared and (hint := ambiguity_hint(name))
+            ]
             raise InputError(
                 f"several variables ({', '.join(others)})",
                 hint=" ".join(
                     ["Name the one to integrate over, and name the others as constants.", *said[:1]]
                 ),
             )
-        if others and others[0] not in declared and doubtful(others[0]):
+        if others and others[0] not in declared and ambiguity_hint(others[0]):
             raise InputError(
                 f"{others[0]!r} may not be meant as one variable",
-                hint=f"{doubtful(others[0])} Else name it as the variable.",
+                hint=f"{ambiguity_hint(others[0])} Else name it as the variable.",
             )
         return others[0] if others else "x"
     extra = [name for name in others if name != variable]
     if extra:
         raise InputError(
             f"unknown symbol {extra[0]!r} beside the variable {variable!r}",
-            hint=f"{doubtful(extra[0]) or ''} Name it as a constant: constants={extra!r}.".strip(),
+            hint=" ".join(
+                filter(
+                    None, (ambiguity_hint(extra[0]), f"Name it as a constant: constants={extra!r}.")
+                )
+            ),
         )
     return variable

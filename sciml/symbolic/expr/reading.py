@@ -142,7 +142,7 @@ def reserved(name: str) -> bool:
     return name in CONSTANTS or name in NAMES or name in ("sqrt", "cbrt", "root", "Rational")
 
 
-def doubtful(name: str) -> str | None:
+def ambiguity_hint(name: str) -> str | None:
     """What else a name that nobody declared may mean: sinx is sin(x), xe is x*e, dx no symbol."""
     if name.removeprefix("var") in GREEK or re.fullmatch(
         r"[A-Za-z](_?[0-9]+|_[A-Za-z0-9]+)?", name

@@ -10,7 +10,7 @@ from fractions import Fraction
 from typing import Any
 
 from sciml.errors import InputError
-from sciml.symbolic.algebra.powers import as_powers, exceptions
+from sciml.symbolic.algebra.powers import as_powers, excluded_constants
 from sciml.symbolic.expr import expression as ex
 from sciml.symbolic.expr.expression import Expr
 from sciml.symbolic.expr.latex_integral import whole_integral
@@ -117,7 +117,7 @@ def integrate(
                          for key in ("answer", "candidate"))  # fmt: skip
     note = message.get("note", "")
     if answer is not None:
-        note = "; ".join(filter(None, (note, exceptions(answer, e, {x}))))
+        note = "; ".join(filter(None, (note, excluded_constants(answer, e, {x}))))
         answer = as_powers(answer)
     return Result(
         str(e), answer, message["status"], message.get("method", ""), message.get("how", ""),

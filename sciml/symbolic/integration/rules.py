@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from sciml.symbolic.algebra.prepare import rational_ratio
-from sciml.symbolic.algebra.rewriting import INVERSES, ex_expand, invert, smooth, together
+from sciml.symbolic.algebra.rewriting import INVERSES, expand, for_positive, invert, together
 from sciml.symbolic.expr import expression as ex
 from sciml.symbolic.expr.expression import Expr
 
@@ -35,7 +35,7 @@ class Substitution:
 
 
 def _substitution(name: str, g: Expr, t: str, back: Expr) -> Substitution | None:
-    g = smooth(g, t)
+    g = for_positive(g, t)
     if ex.size(g) > MAX_SIZE:
         return None
     return Substitution(name, g, t, back)
@@ -97,7 +97,7 @@ def _inner_function(f: Expr, x: str, t: str) -> Iterator[Substitution | None]:
         if q > 1:
             g = _replace_base(g, node.args[0], q, target)
         g = ex.substitute(g, {node: target})
-        g = smooth(ex.substitute(g, {symbol: back}), t) * back.diff(t)
+        g = for_positive(ex.substitute(g, {symbol: back}), t) * back.diff(t)
         if name == "radical" or ex.size(g) <= 2 * ex.size(f) + 10:
             yield _substitution(f"substitution t = {node}", g, t, node)
 
@@ -209,7 +209,7 @@ def in_sine_cosine(
             return None
         a, b = s, c
         for _ in range(abs(int(k)) - 1):
-            a, b = ex_expand(a * c + b * s), ex_expand(b * c - sign * a * s)
+            a, b = expand(a * c + b * s), expand(b * c - sign * a * s)
         if k < 0:
             a = -a
         shift = u - multiple_of_unit
@@ -262,7 +262,7 @@ def _power_of_x(f: Expr, x: str, t: str) -> Iterator[Substitution | None]:
         return
     denominator = math.lcm(*[e.denominator for e in exponents])
     if denominator > 1:
-        g = smooth(ex.substitute(f, {symbol: ex.power(target, ex.number(denominator))}), t)
+        g = for_positive(ex.substitute(f, {symbol: ex.power(target, ex.number(denominator))}), t)
         g = g * denominator * target ** (denominator - 1)
         root = ex.power(symbol, ex.number(Fraction(1, denominator)))
         yield _substitution("substitution t = root of x", g, t, root)
@@ -272,8 +272,8 @@ def _power_of_x(f: Expr, x: str, t: str) -> Iterator[Substitution | None]:
     common |= {k // 2 for k in magnitudes if k % 2 == 0}
     for n in sorted((k for k in common if k > 1), reverse=True):
         root = ex.power(target, ex.number(Fraction(1, n)))
-        g = smooth(ex.substitute(f, {symbol: root}), t)
-        g = smooth(g * ex.power(target, ex.number(Fraction(1, n) - 1)) / n, t)
+        g = for_positive(ex.substitute(f, {symbol: root}), t)
+        g = for_positive(g * ex.power(target, ex.number(Fraction(1, n) - 1)) / n, t)
         if not any(
             node.op == "pow" and node.args[0] is target and node.args[1].op == "num"
             and node.args[1].value.denominator > 1
@@ -286,7 +286,7 @@ def _quadratic(u: Expr, x: str) -> tuple[Expr, Expr, Expr] | None:
     """(a, b, c) of a quadratic polynomial in x."""
     second = u.diff(x).diff(x)
     if x in second.free or second is ex.ZERO:
-        second = ex_expand(u).diff(x).diff(x)
+        second = expand(u).diff(x).diff(x)
         if x in second.free or second is ex.ZERO:
             return None
     zero = {ex.symbol(x): ex.ZERO}
@@ -327,7 +327,7 @@ def _euler_substitutions(f: Expr, x: str, t: str) -> Iterator[Substitution | Non
         for x_of_t, root, stands_for in candidates[:2]:
             root = together(root)
             g = _replace_base(f, base, 2, root)
-            g = smooth(ex.substitute(g, {symbol: together(x_of_t)}), t)
+            g = for_positive(ex.substitute(g, {symbol: together(x_of_t)}), t)
             yield _substitution("Euler substitution", g * together(x_of_t.diff(t)), t, stands_for)
 
 
@@ -351,7 +351,7 @@ def _chebyshev_substitution(f: Expr, x: str, t: str) -> Iterator[Substitution | 
         x_of_t = ex.power(a / (w**q - b), ex.number(Fraction(1, q)))
         g = _replace_base(f, base, q, w * symbol)
         g = ex.substitute(g, {symbol: x_of_t}) * x_of_t.diff(t)
-        yield _substitution("Chebyshev substitution", together(smooth(g, t)), t,
+        yield _substitution("Chebyshev substitution", together(for_positive(g, t)), t,
                     ex.power(base, ex.number(Fraction(1, q))) / symbol)  # fmt: skip
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from sciml.symbolic.algebra.rewriting import collapsed, ex_expand, together
+from sciml.symbolic.algebra.rewriting import cancel_inverses, expand, together
 from sciml.symbolic.expr import expression as ex
 from sciml.symbolic.expr.clock import now
 from sciml.symbolic.expr.evaluate import Program
@@ -192,7 +192,7 @@ class Search:
         return self._termwise(f, x, depth, end) or self._by_rules(f, x, depth, end)
 
     def _termwise(self, f: Expr, x: str, depth: int, end: float) -> Antiderivative | None:
-        g = f if f.op == "add" else ex_expand(f)
+        g = f if f.op == "add" else expand(f)
         if g.op != "add" or len(g.args) > 12:
             return None
         answers, methods = [], []
@@ -239,7 +239,7 @@ class Search:
             return None
         try:
             back = {ex.symbol(s.variable): s.stands_for}
-            answer = collapsed(scale * ex.substitute(inner.answer, back))
+            answer = cancel_inverses(scale * ex.substitute(inner.answer, back))
         except _ERRORS:
             return None
         return self._accept(f, answer, x, f"{s.name}; {inner.method}", depth)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from sciml.symbolic.algebra.rewriting import ex_expand, together
+from sciml.symbolic.algebra.rewriting import expand, together
 from sciml.symbolic.expr import expression as ex
 from sciml.symbolic.expr.expression import Expr
 from sciml.symbolic.neural import vocabulary as vb
@@ -22,7 +22,7 @@ def equivalent(e: Expr) -> Expr:
     written by others. Drawn from torch's global random numbers; `e` itself where nothing fits."""
     choice = int(torch.randint(3, ()))
     if choice == 0:
-        out = ex_expand(e)
+        out = expand(e)
     elif choice == 1:
         out = together(e)
     else:

@@ -14,7 +14,7 @@ from fractions import Fraction
 import numpy as np
 
 from sciml.errors import InputError
-from sciml.symbolic.algebra.rewriting import ex_expand
+from sciml.symbolic.algebra.rewriting import expand
 from sciml.symbolic.expr import expression as ex
 from sciml.symbolic.expr.evaluate import Program
 from sciml.symbolic.expr.expression import Expr
@@ -30,7 +30,7 @@ def terms(guess: Expr, x: str) -> list[Expr]:
     out: dict[Expr, None] = {}
     forms = [guess]
     try:
-        forms.append(ex_expand(guess))
+        forms.append(expand(guess))
     except _ERRORS:
         pass
     for form in forms:

@@ -60,14 +60,14 @@ def test_symbols_of_sympy_come_back() -> None:
 
 def test_answers_are_written_plainly() -> None:
     """No cos(acos(x)) after a substitution back, no cos(pi/2) in a value."""
-    from sciml.symbolic.algebra.rewriting import collapsed
+    from sciml.symbolic.algebra.rewriting import cancel_inverses
 
     pairs = (("cos(acos(x))", "x"), ("sin(acos(x))", "sqrt(1-x^2)"), ("tanh(atanh(2*x))", "2*x"),
              ("sin(atan(x)) + cos(asin(x))", "x/sqrt(1+x^2) + sqrt(1-x^2)"),
              ("exp(cosh(asinh(x)))", "exp(sqrt(1+x^2))"),
              ("acos(cos(x))", "acos(cos(x))"))  # fmt: skip
     for text, plain in pairs:
-        assert collapsed(parse(text)) is parse(plain)
+        assert cancel_inverses(parse(text)) is parse(plain)
     assert str(integrate("sin(x)", limits=(0, "pi/2"))) == "1"
 
 

@@ -65,7 +65,7 @@ def abs_(u: Expr) -> Expr:
 
 def odd_form(e: Expr, rng: random.Random, share: float) -> Expr:
     """The same function, in another form; squares are sometimes multiplied out."""
-    from sciml.symbolic.algebra.rewriting import ex_expand
+    from sciml.symbolic.algebra.rewriting import expand
 
     done: dict[Expr, Expr] = {}
     for node in ex.subtrees(e):
@@ -75,7 +75,7 @@ def odd_form(e: Expr, rng: random.Random, share: float) -> Expr:
             new = rng.choice(IDENTITIES[node.op])(new.args[0])
         done[node] = new
     out = done[e]
-    return ex_expand(out) if rng.random() < 0.3 else out
+    return expand(out) if rng.random() < 0.3 else out
 
 
 def odd_pairs(count: int, seed: int) -> list[tuple[Expr, Expr]]:
