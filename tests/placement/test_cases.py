@@ -1,4 +1,4 @@
-"""Cases from the field, where the folder that holds them is beside the checkout."""
+"""Cases from the field: made files, and ../shared/cases/placement where it is at hand."""
 
 import numpy as np
 import pytest
@@ -8,9 +8,13 @@ from sciml.placement import check, hpwl, read_design
 from sciml.placement.placer import place
 
 
-@pytest.fixture
-def cases(shared):
-    return shared / "cases/placement"
+@pytest.fixture(scope="module")
+def cases(origin, request, fixture_script, tmp_path_factory):
+    if origin == "shared":
+        return request.getfixturevalue("shared") / "cases/placement"
+    folder = tmp_path_factory.mktemp("cases")
+    fixture_script("layout_files").write(folder)
+    return folder
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Round trips between all formats, and real files where there are some."""
 
+import json
 import re
 from dataclasses import replace
 
@@ -7,7 +8,7 @@ import numpy as np
 import pytest
 
 from sciml.errors import InputError
-from sciml.placement import convert, hpwl, proxy_cost, read_design, write_design
+from sciml.placement import check, convert, hpwl, proxy_cost, read_design, write_design
 from sciml.placement.design import MACRO, ORIENTATIONS, ROTATION
 from sciml.placement.formats.protobuf_netlist import read_netlist
 from sciml.placement.generate import NetlistConfig, make, netlist
@@ -111,6 +112,71 @@ def test_wires_leave_blocks_as_rents_rule_says():
     assert slopes == pytest.approx(laws, abs=0.05) and slopes[1] - slopes[0] > 0.2
 
 
+def test_components_and_pins_stand_where_klayout_reads_them(fixture_file, fixture_script, tmp_path):
+    """All eight orientations, and a macro whose origin is not its corner."""
+    script = fixture_script("layout_files")
+    expected = json.loads(fixture_file("placement/layout.json").read_text())["components"]
+    script.write_layout(tmp_path)
+    design = read_design(tmp_path / "layout.def", lef=[tmp_path / "layout.lef"])
+    width, height = design.size()
+    index = {name: i for i, name in enumerate(design.names)}
+    for name, there in expected.items():
+        i = index[name]
+        box = [design.x[i] - width[i] / 2, design.y[i] - height[i] / 2,
+               design.x[i] + width[i] / 2, design.y[i] + height[i] / 2]  # fmt: skip
+        assert box == pytest.approx(there["box"], abs=1e-9), name
+    pins = [[expected[c]["pins"][p] for c, p in net] for net in script.layout()[1]]
+    lengths = [np.ptp(net, axis=0).sum() for net in pins]
+    assert hpwl(design) == pytest.approx(sum(lengths), abs=1e-9)
+
+
+def test_bookshelf_is_exact(fixture_file, fixture_script, tmp_path):
+    """The half-perimeter by Coloquinte, and overlaps counted pair by pair."""
+    fixture_script("layout_files").write_bookshelf(tmp_path)
+    design = read_design(tmp_path / "made.aux")
+    assert (
+        hpwl(design)
+        == json.loads(fixture_file("placement/layout.json").read_text())["bookshelf_hpwl"]
+    )
+    low = np.stack([design.x - design.width / 2, design.y - design.height / 2], 1)
+    high = low + np.stack([design.width, design.height], 1)
+    overlap = (low[:, None] < high) & (high[:, None] > low)
+    verdict = check(design)
+    assert verdict.overlaps == np.triu(overlap.all(-1), 1).sum() > 20
+    assert verdict.off_row == verdict.off_site == verdict.outside == 0
+
+
+def test_flat_netlists_have_the_half_perimeter_of_their_pins(fixture_script, tmp_path):
+    """Standard cells and hard macros, all in lower case, as flat netlists have them."""
+    script = fixture_script("plc_client")
+    rng = np.random.default_rng(8)
+    nodes = [node for node in script.design("small", 8) if node["type"] != "MACRO_PIN"]
+    names = [node["name"] for node in nodes if node["type"] in ("macro_pin", "PORT")]
+    places = {}
+    for node in nodes:
+        node["type"] = node["type"].lower()
+        node["x"], node["y"] = (round(float(v), 3) for v in rng.uniform(50, 200, 2))
+        node["input"] = [name for name in node["input"] if name in names]
+        if node["type"] == "macro_pin":
+            node["x_offset"], node["y_offset"] = (round(float(v), 3) for v in rng.uniform(-5, 5, 2))
+    for k in range(20):
+        x, y = (round(float(v), 3) for v in rng.uniform(50, 200, 2))
+        cell = {"name": f"c{k}", "type": "stdcell", "width": 2.0, "height": 1.4, "x": x, "y": y,
+                "input": list(rng.choice(names, 3, replace=False))}  # fmt: skip
+        nodes.append(cell)
+    at = {node["name"]: np.array([node["x"], node["y"]]) for node in nodes}
+    for node in nodes:
+        places[node["name"]] = at[node["name"]]
+        if node["type"] == "macro_pin":
+            offset = np.array([node["x_offset"], node["y_offset"]])
+            places[node["name"]] = at[node["macro_name"]] + offset
+    expected = sum(
+        np.ptp([places[n] for n in (node["name"], *node["input"])], axis=0).sum() for node in nodes
+    )
+    (tmp_path / "flat.pb.txt").write_text(script.text(nodes))
+    assert hpwl(read_design(tmp_path / "flat.pb.txt")) == pytest.approx(expected, abs=1e-6)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "path, expected",
@@ -157,8 +223,6 @@ def test_a_tarball_of_bookshelf_is_exact(shared, tmp_path):
     aux = next(tmp_path.rglob("*.aux"))
     design = read_design(aux)
     assert hpwl(design) == 295_603_687.0
-    from sciml.placement.legality import check
-
     verdict = check(design)
     assert verdict.overlaps == 3491 and verdict.off_row == verdict.off_site == verdict.outside == 0
 
