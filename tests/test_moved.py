@@ -20,7 +20,7 @@ import sciml.moved as moved
         ("sciml.symbolic.ansatz.field", "sciml.symbolic.algebra.field"),
         ("sciml.symbolic.ode_api", "sciml.symbolic.ode.api"),
         ("sciml.jets.io", "sciml.jets.data.io"),
-        ("sciml.placement.lefdef", "sciml.placement.formats.lefdef"),
+        ("sciml.placement.lefdef", "sciml.placement.formats.def_reader"),
         ("sciml.placement.search", "sciml.placement.learning.macro_search"),
         ("sciml.jets.readers.root", "sciml.jets.data.readers.root"),
         ("sciml.jets.weaver_config", "sciml.jets.weaver.config"),
@@ -28,7 +28,7 @@ import sciml.moved as moved
 )
 def test_an_old_path_is_the_same_module(old: str, new: str) -> None:
     for part in (old, old.rpartition(".")[0]):
-        if moved.place(part):
+        if moved.present_path(part):
             sys.modules.pop(part, None)
     with pytest.warns(DeprecationWarning) as said:
         found = importlib.import_module(old)
@@ -57,7 +57,7 @@ def test_a_package_that_was_a_module_keeps_its_names(package: str, name: str) ->
 def test_every_renamed_module_is_there() -> None:
     for domain, names in moved.RENAMED.items():
         for old in names:
-            place = moved.place(f"sciml.{domain}.{old}")
+            place = moved.present_path(f"sciml.{domain}.{old}")
             assert place is not None and importlib.util.find_spec(place) is not None, old
 
 

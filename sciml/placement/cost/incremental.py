@@ -25,8 +25,8 @@ from sciml.placement.cost.proxy_kernels import (
     congestion_values,
     density_cost,
     net_length,
-    reroute,
 )
+from sciml.placement.cost.routing_kernels import reroute
 from sciml.placement.cost.topsum import FAST, INLINE, top_sum
 from sciml.placement.design import Design
 

@@ -1,10 +1,8 @@
-"""The compiled pieces of the proxy cost: routing, blockage, density, wirelength, top-k sums.
+"""The compiled terms of the proxy cost: density, macro blockage, congestion, wire length.
 
 Definitions follow the open re-implementation of Circuit Training's cost (TILOS MacroPlacement,
-`CodeElements/Plc_client`, and its `Docs/ProxyCost`). Nets are routed into *difference arrays*: an
-interval a..b of one row costs two additions, and one prefix sum over the grid gives the usage of
-every cell. `Problem` holds what never changes, `State` what moves change. Horizontal maps are
-laid out [column, row] and vertical ones [row, column], so that each prefix sum adds whole vectors.
+`CodeElements/Plc_client`, and its `Docs/ProxyCost`). `Problem` holds the constants of a design,
+`State` what moves change. Nets are routed by `routing_kernels`.
 """
 
 from __future__ import annotations
@@ -14,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import njit
 
+from sciml.placement.cost.routing_kernels import route
 from sciml.placement.cost.topsum import FAST, INLINE, top_sum
 from sciml.placement.design import ROTATION
 
@@ -83,152 +82,6 @@ class State(NamedTuple):
     cell_rows: np.ndarray
     level: np.ndarray  # threshold and spacing of values of the two top-k sums
     cost: np.ndarray  # wirelength [units], density, congestion, proxy, undefined (0 or 1)
-
-
-@njit(**INLINE)
-def add_h(s: Any, row: int, a: int, b: int, w: float) -> None:
-    """Horizontal demand w in cells a .. b-1 (or b .. a-1) of one row."""
-    s.diff_h[np.uint32(min(a, b)), np.uint32(row)] += w
-    s.diff_h[np.uint32(max(a, b)), np.uint32(row)] -= w
-
-
-@njit(**INLINE)
-def add_v(s: Any, column: int, a: int, b: int, w: float) -> None:
-    s.diff_v[np.uint32(min(a, b)), np.uint32(column)] += w
-    s.diff_v[np.uint32(max(a, b)), np.uint32(column)] -= w
-
-
-@njit(**INLINE)
-def route(p: Any, s: Any, net: int, sign: float) -> None:
-    """Add (sign 1) or remove (sign -1) the route of one net at its pins' present cells."""
-    a = p.net_start[net]
-    b = p.net_start[net + 1]
-    C = p.columns
-    w = p.net_demand[net] * sign
-    source = s.pin_cell[a]
-    sr = s.pin_row[a]
-    sc = source - sr * C
-    if b - a == 2:
-        t = s.pin_cell[a + 1]
-        if t != source:
-            tr = s.pin_row[a + 1]
-            tc = t - tr * C
-            add_h(s, sr, sc, tc, w)
-            add_v(s, tc, sr, tr, w)
-        return
-    s.clock[0] += 1
-    key = s.clock[0]
-    n = 0
-    for i in range(a, b):  # without a branch, which no processor could foresee
-        c = np.uint32(s.pin_cell[i])
-        s.cells[n] = c
-        s.cell_rows[n] = s.pin_row[i]
-        n += s.stamp[c] != key
-        s.stamp[c] = key
-    if n == 1:
-        return
-    if n != 3:
-        for i in range(1, n):
-            tr = s.cell_rows[i]
-            tc = s.cells[i] - tr * C
-            add_h(s, sr, sc, tc, w)
-            add_v(s, tc, sr, tr, w)
-        return
-    y1 = s.cell_rows[0]
-    x1 = s.cells[0] - y1 * C
-    y2 = s.cell_rows[1]
-    x2 = s.cells[1] - y2 * C
-    y3 = s.cell_rows[2]
-    x3 = s.cells[2] - y3 * C
-    if x1 > x2 or (x1 == x2 and y1 > y2):
-        x1, x2, y1, y2 = x2, x1, y2, y1
-    if x2 > x3 or (x2 == x3 and y2 > y3):
-        x2, x3, y2, y3 = x3, x2, y3, y2
-    if x1 > x2 or (x1 == x2 and y1 > y2):
-        x1, x2, y1, y2 = x2, x1, y2, y1
-    if x1 < x2 and x2 < x3 and min(y1, y3) < y2 and y2 < max(y1, y3):
-        add_h(s, y1, x1, x2, w)
-        add_h(s, y2, x2, x3, w)
-        add_v(s, x2, y1, y2, w)
-        add_v(s, x3, y2, y3, w)
-    elif x2 == x3 and x1 < x2 and y1 < min(y2, y3):
-        add_h(s, y1, x1, x2, w)
-        add_v(s, x2, y1, max(y2, y3), w)
-    elif y2 == y3:
-        add_h(s, y1, x1, x2, w)
-        add_h(s, y2, x2, x3, w)
-        add_v(s, x2, y1, y2, w)
-    else:
-        low = min(x1, min(x2, x3))
-        high = max(x1, max(x2, x3))
-        if y1 > y2 or (y1 == y2 and x1 > x2):
-            x1, x2, y1, y2 = x2, x1, y2, y1
-        if y2 > y3 or (y2 == y3 and x2 > x3):
-            x2, x3, y2, y3 = x3, x2, y3, y2
-        if y1 > y2 or (y1 == y2 and x1 > x2):
-            x1, x2, y1, y2 = x2, x1, y2, y1
-        add_h(s, y2, low, high, w)
-        add_v(s, x1, y1, y2, w)
-        add_v(s, x3, y2, y3, w)
-
-
-@njit(**INLINE)
-def reroute(p: Any, s: Any, pin: int, cell: int, row: int) -> None:
-    """Let the route of a pin's net follow the pin to a cell that it is not in, and note the cell.
-
-    A net of four and more cells is a star around its first pin's, so that only this pin's ray
-    changes, if no other pin shares it; smaller nets are routed anew.
-    """
-    net = p.pin_net[pin]
-    a = p.net_start[net]
-    b = p.net_start[net + 1]
-    old = s.pin_cell[pin]
-    if b - a > 3 and pin != a:
-        left = 0  # other pins in the cell that is left, and in the one that is entered
-        entered = 0
-        for i in range(a, b):
-            c = s.pin_cell[i]
-            left += c == old
-            entered += c == cell
-        left -= 1
-        # Different cells of the others, of which four are enough.
-        one = s.pin_cell[a]
-        two = one
-        three = one
-        found = 1
-        for i in range(a + 1, b):
-            c = s.pin_cell[i]
-            if i == pin or c == one or c == two or c == three:
-                continue
-            found += 1
-            if found == 2:
-                two = c
-                three = c
-            elif found == 3:
-                three = c
-            else:
-                break
-        if found == 4 or (found == 3 and left == 0 and entered == 0):
-            C = p.columns
-            w = p.net_demand[net]
-            sr = s.pin_row[a]
-            sc = one - sr * C
-            if left == 0:
-                tr = s.pin_row[pin]
-                tc = old - tr * C
-                add_h(s, sr, sc, tc, -w)
-                add_v(s, tc, sr, tr, -w)
-            if entered == 0:
-                tc = cell - row * C
-                add_h(s, sr, sc, tc, w)
-                add_v(s, tc, sr, row, w)
-            s.pin_cell[pin] = cell
-            s.pin_row[pin] = row
-            return
-    route(p, s, net, -1.0)
-    s.pin_cell[pin] = cell
-    s.pin_row[pin] = row
-    route(p, s, net, 1.0)
 
 
 @njit(**INLINE)

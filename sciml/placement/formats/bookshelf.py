@@ -15,10 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numba import njit
 
 from sciml.errors import InputError
-from sciml.placement.constraints import UPRIGHT
 from sciml.placement.design import (
     CELL,
     MACRO,
@@ -29,89 +27,12 @@ from sciml.placement.design import (
     Rows,
     build,
 )
-from sciml.placement.tokens import Names, Text, character_table, read_bytes
+from sciml.placement.formats.bookshelf_file import BookshelfFile
+from sciml.placement.formats.bookshelf_rows import read_rows
+from sciml.placement.tokens import Names, read_bytes
 
 # A line break is a token of its own; a colon is one only where it stands alone or at a word's end.
-_TABLE = character_table(singles="\n")
 _SUFFIXES = ("", ".gz", ".xz", ".bz2")
-
-
-@njit(cache=True)
-def _lines(buffer: Any, starts: Any, ends: Any, first: Any, count: Any) -> int:
-    """Split tokens into lines (first token, number); lone colons are moved out. Returns lines."""
-    n = 0
-    begin = -1
-    for i in range(starts.shape[0]):
-        if buffer[starts[i]] == 10:
-            if begin >= 0:
-                first[n] = begin
-                count[n] = i - begin
-                n += 1
-                begin = -1
-        elif begin < 0:
-            begin = i
-    if begin >= 0:
-        first[n] = begin
-        count[n] = starts.shape[0] - begin
-        n += 1
-    return n
-
-
-class _File:
-    """The words of a Bookshelf file, line by line, without lone colons."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        buffer = read_bytes(path)
-        text = Text(buffer, _TABLE, path)
-        keep = np.ones(len(text), bool)
-        starts, ends = text.starts, text.ends
-        # "x:" and ":x" lose their colon, ":" is dropped.
-        colon = ord(":")
-        head = buffer[starts] == colon if len(text) else keep
-        tail = buffer[ends - 1] == colon if len(text) else keep
-        length = ends - starts
-        keep &= ~(head & (length == 1))
-        starts = np.where(head & (length > 1), starts + 1, starts)
-        ends = np.where(tail & (length > 1), ends - 1, ends)
-        text.starts, text.ends = starts[keep], ends[keep]
-        self.text = text
-        n = len(text)
-        first, count = np.empty(n, np.int64), np.empty(n, np.int64)
-        lines = _lines(buffer, text.starts, text.ends, first, count) if n else 0
-        self.first, self.count = first[:lines].copy(), count[:lines].copy()
-        if lines and self.text[int(self.first[0])].upper() == "UCLA":
-            self.first, self.count = self.first[1:], self.count[1:]
-
-    def words(self, line: int) -> list[str]:
-        a = int(self.first[line])
-        return [self.text[i] for i in range(a, a + int(self.count[line]))]
-
-    def header(self, *keys: str) -> dict[str, int]:
-        """Leading `Key value` lines with these keys are taken off; their whole numbers."""
-        found: dict[str, int] = {}
-        lower = {key.lower(): key for key in keys}
-        while len(self.first):
-            words = " ".join(self.words(0)).replace(":", " ").split()  # "NumNodes:5", too
-            if not words or words[0].lower() not in lower:
-                break
-            try:
-                found[lower[words[0].lower()]] = int(float(words[1]))
-            except (IndexError, ValueError, OverflowError):
-                raise self.text.error(
-                    f"{words[0]} needs a whole number", int(self.first[0])
-                ) from None
-            self.first, self.count = self.first[1:], self.count[1:]
-        return found
-
-    def error(self, what: str, line: int, hint: str | None = None) -> InputError:
-        return self.text.error(what, int(self.first[line]), hint)
-
-    def at_least(self, words: int, what: str) -> None:
-        bad = np.flatnonzero(self.count < words)
-        if len(bad):
-            raise self.error(f"expected {what}, got {' '.join(self.words(int(bad[0])))[:60]!r}",
-                             int(bad[0]))  # fmt: skip
 
 
 def _companions(path: Path, pl: Path | None) -> dict[str, Path]:
@@ -156,7 +77,7 @@ def read_bookshelf(
     path = Path(path)
     files = _companions(path, Path(pl) if pl is not None else None)
     fields = _read_nodes(files[".nodes"])
-    rows = _read_scl(files[".scl"]) if ".scl" in files else None
+    rows = read_rows(files[".scl"]) if ".scl" in files else None
     _read_nets(files[".nets"], fields)
     n = len(fields["kind"])
     fields["x"], fields["y"] = np.zeros(n), np.zeros(n)
@@ -209,7 +130,7 @@ def _canvas(fields: dict[str, Any], rows: Rows | None, w: np.ndarray, h: np.ndar
 
 
 def _read_nodes(path: Path) -> dict[str, Any]:
-    file = _File(path)
+    file = BookshelfFile(path)
     header = file.header("NumNodes", "NumTerminals")
     file.at_least(3, "`name width height`")
     text, first = file.text, file.first
@@ -245,7 +166,7 @@ def _read_nodes(path: Path) -> dict[str, Any]:
     }
 
 
-def _find(file: _File, lines: np.ndarray, names: Names, what: str) -> np.ndarray:
+def _find(file: BookshelfFile, lines: np.ndarray, names: Names, what: str) -> np.ndarray:
     query = file.text.names(file.first[lines])
     index = names.find(query)
     unknown = np.flatnonzero(index < 0)
@@ -256,7 +177,7 @@ def _find(file: _File, lines: np.ndarray, names: Names, what: str) -> np.ndarray
 
 
 def _read_nets(path: Path, fields: dict[str, Any]) -> None:
-    file = _File(path)
+    file = BookshelfFile(path)
     header = file.header("NumNets", "NumPins")
     text, first, count = file.text, file.first, file.count
     # A net begins with "NetDegree : degree [name]".
@@ -321,7 +242,7 @@ def _read_nets(path: Path, fields: dict[str, Any]) -> None:
 
 
 def _read_pl(path: Path, fields: dict[str, Any]) -> None:
-    file = _File(path)
+    file = BookshelfFile(path)
     file.at_least(3, "`name x y : orientation`")
     text, first, count = file.text, file.first, file.count
     node = _find(file, np.arange(len(first)), fields["names"], "the placement")
@@ -346,75 +267,9 @@ def _read_pl(path: Path, fields: dict[str, Any]) -> None:
                                  int(line), hint="One of N S E W FN FS FE FW")  # fmt: skip
 
 
-def _read_scl(path: Path) -> Rows | None:
-    file = _File(path)
-    expected = file.header("NumRows")
-    out: list[tuple[float, float, float, float, float, int]] = []
-    row: dict[str, float] = {}
-    rows = 0
-    # By row: its orientation, and whether that says nothing (not a name; sites mirrored in x).
-    turns: list[int] = []
-    any_turn: list[bool] = []
-    symmetric_x: dict[int, bool] = {}
-    for line in range(len(file.first)):
-        words = file.words(line)
-        key = words[0].lower()
-        if key == "corerow":
-            row = {}
-            rows += 1
-            turns.append(0)
-            any_turn.append(True)
-            continue
-        if key == "end":
-            continue
-        if key == "siteorient":
-            if rows and words[-1] in ORIENTATIONS:
-                turns[-1] = ORIENTATIONS.index(words[-1])
-                any_turn[-1] = symmetric_x.get(rows, False)
-            continue
-        if key == "sitesymmetry":
-            symmetric_x[rows] = "X" in (word.upper() for word in words[1:])
-            if rows:
-                any_turn[-1] |= symmetric_x[rows]
-            continue
-        if key not in ("coordinate", "height", "sitewidth", "sitespacing", "subroworigin",
-                       "numsites"):  # fmt: skip
-            raise file.error(f"unknown word {words[0]!r} in a row", line)
-        base = int(file.first[line])
-        for k in range(0, len(words) - 1, 2):
-            row[words[k].lower()] = float(file.text.lengths(np.array([base + k + 1]), words[k])[0])
-        if key == "subroworigin":
-            if not rows:
-                raise file.error("SubrowOrigin before the first CoreRow", line)
-            try:
-                site = row.get("sitespacing", row.get("sitewidth", 1.0))
-                left = row["subroworigin"]
-                width = row.get("sitewidth", site)
-                right = left + max(row["numsites"] - 1, 0) * site + width
-                out.append((row["coordinate"], row["height"], left, right, site, rows - 1))
-            except KeyError as missing:
-                raise file.error(f"the row has no {missing.args[0]}", line) from None
-            if site <= 0 or row["height"] <= 0 or row["numsites"] <= 0:
-                raise file.error("a row's height, sites and spacing must be > 0", line)
-    if expected.get("NumRows", rows) != rows:
-        raise InputError(
-            f"NumRows is {expected['NumRows']}, but there are {rows}", where=path,
-            hint="Is the file cut off?",
-        )  # fmt: skip
-    if not out:
-        return None
-    table = np.array(out, np.float64).T
-    y, height, x0, x1, site = table[:5]
-    row_of = table[5].astype(np.int64)
-    free, turned = np.array(any_turn)[row_of], np.array(turns, np.int8)[row_of]
-    if len(np.unique(UPRIGHT[turned])) == 1:
-        free[:] = True  # most files write N everywhere and mean nothing by it
-    return Rows(y=y, height=height, x0=x0, x1=x1, site=site, orientation=turned, any_turn=free)
-
-
 def _read_weights(path: Path, fields: dict[str, Any]) -> None:
     """`net weight` lines; node weights (some files have them) are passed over."""
-    file = _File(path)
+    file = BookshelfFile(path)
     if not len(file.first) or fields["net_names"] is None:
         return
     lines = np.flatnonzero(file.count >= 2)

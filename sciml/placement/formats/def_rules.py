@@ -27,13 +27,13 @@ from sciml.placement.tokens import LARGEST, too_large
 
 if TYPE_CHECKING:
     from sciml.placement.design import Rows
+    from sciml.placement.formats.def_file import DefFile
     from sciml.placement.formats.lef import Library
-    from sciml.placement.formats.lefdef import _Def
     from sciml.placement.tokens import Names
 
 
 def read_rules(
-    file: _Def, library: Library, units: float, components: Names, fields: dict[str, Any],
+    file: DefFile, library: Library, units: float, components: Names, fields: dict[str, Any],
     rows: Rows | None, die: np.ndarray | None,
 ) -> Constraints:  # fmt: skip
     """The rules of a DEF; nodes are its components, then its ports.
@@ -90,7 +90,7 @@ def _usual_supply(macros: list[Any], fields: dict[str, Any], rows: Rows | None) 
     return "POWER" if votes.count("POWER") > votes.count("GROUND") else "GROUND"
 
 
-def _statements(file: _Def, section: str) -> list[tuple[int, list[str]]]:
+def _statements(file: DefFile, section: str) -> list[tuple[int, list[str]]]:
     dash, end = file.section(section)
     return [
         (a, [file.text[i] for i in range(a + 1, b)])
@@ -98,7 +98,9 @@ def _statements(file: _Def, section: str) -> list[tuple[int, list[str]]]:
     ]
 
 
-def _points(file: _Def, words: list[str], at: int, k: int, units: float) -> tuple[np.ndarray, int]:
+def _points(
+    file: DefFile, words: list[str], at: int, k: int, units: float
+) -> tuple[np.ndarray, int]:
     """The points `( x y ) ...` from word k on, [V, 2], and where they end."""
     out = []
     while k < len(words) and words[k] == "(":
@@ -121,7 +123,7 @@ def _box(points: np.ndarray) -> list[float]:
     return [*points.min(0).tolist(), *points.max(0).tolist()]
 
 
-def _blockages(file: _Def, units: float, components: Names) -> Blockages:
+def _blockages(file: DefFile, units: float, components: Names) -> Blockages:
     boxes: list[list[float]] = []
     kinds: list[int] = []
     densities: list[float] = []
@@ -168,7 +170,7 @@ def _blockages(file: _Def, units: float, components: Names) -> Blockages:
     )  # fmt: skip
 
 
-def _find(file: _Def, components: Names, name: str) -> int:
+def _find(file: DefFile, components: Names, name: str) -> int:
     from sciml.placement.tokens import Names
 
     found = int(components.find(Names.of([name]))[0])
@@ -177,7 +179,7 @@ def _find(file: _Def, components: Names, name: str) -> int:
     return found
 
 
-def _regions(file: _Def, units: float) -> dict[str, Region]:
+def _regions(file: DefFile, units: float) -> dict[str, Region]:
     out: dict[str, Region] = {}
     for at, words in _statements(file, "REGIONS"):
         if not words:
@@ -196,14 +198,14 @@ def _regions(file: _Def, units: float) -> dict[str, Region]:
     return out
 
 
-def _region(file: _Def, regions: dict[str, Region], name: str) -> int:
+def _region(file: DefFile, regions: dict[str, Region], name: str) -> int:
     if name not in regions:
         raise unknown("region", name, regions, where=file.path)
     return list(regions).index(name)
 
 
 def _of_components(
-    file: _Def, dash: np.ndarray, units: float, regions: dict[str, Region], rules: Constraints
+    file: DefFile, dash: np.ndarray, units: float, regions: dict[str, Region], rules: Constraints
 ) -> None:
     """`+ HALO`, `+ REGION` and `+ SOURCE`."""
     text = file.text
@@ -227,7 +229,9 @@ def _of_components(
             rules.halo[i], rules.halo_soft[i] = values, soft
 
 
-def _groups(file: _Def, components: Names, regions: dict[str, Region], region: np.ndarray) -> None:
+def _groups(
+    file: DefFile, components: Names, regions: dict[str, Region], region: np.ndarray
+) -> None:
     """Members of groups that have a region; `*` in a member's name stands for anything."""
     listed: list[str] | None = None
     for at, words in _statements(file, "GROUPS"):

@@ -68,11 +68,11 @@ def update(design: Design, path: Path) -> list[Path]:
     Raises:
         InputError: the file is no longer the one that was read.
     """
-    from sciml.placement.formats.lefdef import _CODE, _PLACES, _Def
+    from sciml.placement.formats.def_file import CODE, PLACEMENTS, DefFile
 
     origin = design.origin
     assert isinstance(origin, Origin)
-    file = _Def(origin.path)
+    file = DefFile(origin.path)
     dash, end = file.section("COMPONENTS")
     names = list(file.text.names(dash + 1))
     if names != list(design.names[: origin.components]):
@@ -86,14 +86,14 @@ def update(design: Design, path: Path) -> list[Path]:
         unplaced = design.constraints.unplaced
     at, which = file.inside(("PLACED", "FIXED", "COVER", "UNPLACED"), dash)
     stated = {k: t for t, k in zip(at[::-1].tolist(), which[::-1].tolist(), strict=True)
-              if file.code[t - 1] == _CODE["+"]}  # fmt: skip
+              if file.code[t - 1] == CODE["+"]}  # fmt: skip
     text, edits = file.text, []
     for k in range(origin.components):
         if unplaced[k]:
             continue
         (x, y), turned = whole[k], ORIENTATIONS[design.orientation[k]]
         token = stated.get(k)
-        if token is None or file.code[token] not in _PLACES:
+        if token is None or file.code[token] not in PLACEMENTS:
             new = f"PLACED ( {x} {y} ) {turned}"
             if token is None:
                 start = stop = int(text.starts[end[k]])

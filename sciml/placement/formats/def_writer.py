@@ -1,4 +1,4 @@
-"""A `Design` as DEF text with the LEF library that it needs; see `lefdef`.
+"""A `Design` as DEF text with the LEF library that it needs; see `def_reader`.
 
 Library cells are made from the nodes: one for every combination of kind, size, pin offsets and
 rules. What the design demands of places (`constraints`) is written, too.

@@ -103,7 +103,7 @@ def read_design(
             plc = beside[0] if len(beside) == 1 else None
         design = read_netlist(path, plc)
         return design if rows is None else _with_rows(design, rows, lef)
-    from sciml.placement.formats.lefdef import read_def
+    from sciml.placement.formats.def_reader import read_def
 
     libraries = [Path(p) for p in lef] or [
         p for p in sorted(path.parent.iterdir()) if _bare(p).endswith(".lef")
@@ -114,7 +114,7 @@ def read_design(
 def _with_rows(
     design: Design, path: str | os.PathLike[str], lef: Sequence[str | os.PathLike[str]]
 ) -> Design:
-    from sciml.placement.formats.lefdef import read_floorplan
+    from sciml.placement.formats.def_floorplan import read_floorplan
 
     die, rows = read_floorplan(path, lef)
     if die is not None:
@@ -133,7 +133,7 @@ def write_design(design: Design, path: str | os.PathLike[str]) -> list[Path]:
     path = Path(path)
     name = _bare(path)
     if name.endswith(".plc"):
-        from sciml.placement.formats.protobuf_netlist import write_plc
+        from sciml.placement.formats.plc import write_plc
 
         stated = design.netlist_turns
         macros = design.kind == MACRO
@@ -158,7 +158,8 @@ def write_design(design: Design, path: str | os.PathLike[str]) -> list[Path]:
         return write_bookshelf(design, path)
     if kind == "protobuf":
         from sciml.placement.constraints import without
-        from sciml.placement.formats.protobuf_netlist import write_netlist, write_plc
+        from sciml.placement.formats.plc import write_plc
+        from sciml.placement.formats.protobuf_netlist import write_netlist
 
         without(design.constraints, "Circuit Training's format")
         if design.unit_um != 1:  # this format is in micrometres
@@ -167,7 +168,7 @@ def write_design(design: Design, path: str | os.PathLike[str]) -> list[Path]:
         plc = path.parent / (path.name.split(".")[0] + ".plc")
         write_plc(replace(design, plc_index=index), plc)
         return [path, plc]
-    from sciml.placement.formats.lefdef import write_def
+    from sciml.placement.formats.def_reader import write_def
 
     return write_def(design, path)
 

@@ -8,7 +8,8 @@ import scipy.fft
 
 from sciml.errors import InputError
 from sciml.placement.classical.detailed import improve_cells
-from sciml.placement.classical.global_placement import Field, GlobalConfig, GlobalPlacer
+from sciml.placement.classical.electrostatics import Field
+from sciml.placement.classical.global_placement import GlobalConfig, GlobalPlacer
 from sciml.placement.classical.rows import legalise_cells
 from sciml.placement.cost.wirelength import hpwl
 from sciml.placement.design import CELL, PORT, Canvas, Rows, build

@@ -7,7 +7,7 @@ import pytest
 
 from sciml.placement.cost.incremental import Incremental
 from sciml.placement.cost.proxy import Evaluator
-from sciml.placement.cost.proxy_kernels import reroute, route
+from sciml.placement.cost.routing_kernels import reroute, route
 from sciml.placement.generate import NetlistConfig, netlist
 
 
