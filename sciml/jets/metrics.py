@@ -1,4 +1,4 @@
-"""How good a tagger is: accuracy, AUC, background rejection with errors, calibration.
+"""Metrics of taggers: accuracy, AUC, background rejection with errors, calibration.
 
 Rejection is 1 / (background efficiency) at a given signal efficiency. Its error comes from
 resampling the jets (bootstrap). Where no background jet passes, a rejection cannot be quoted: the
@@ -59,30 +59,31 @@ def auc(scores: np.ndarray, truth: np.ndarray) -> float:
 def auc_error(scores: np.ndarray, truth: np.ndarray) -> float:
     """Standard error of `auc` (DeLong et al. 1988, Biometrics 44, 837); never 0.
 
-    Jets without a single swap of signal and background have no spread, yet the AUC is not known
-    exactly: the error is then what 68 % of the cases stay within, see `auc_interval`. Where
-    DeLong's spread is 0 for another reason (all scores equal, a single jet of a kind) it is that of
-    Hanley and McNeil 1982, Radiology 143, 29.
+    Where the scores separate signal and background without a single swap, DeLong's variance is 0,
+    yet the AUC is not exact: the error is then the 68 % limit, see `auc_interval`. Where it is 0
+    for another reason (all scores equal, one jet of a class) the error is that of Hanley and McNeil
+    1982, Radiology 143, 29.
     """
     scores, truth = _checked(scores, truth)
     signal, background = np.sort(scores[truth]), np.sort(scores[~truth])
-    some, others = len(signal), len(background)
+    n_signal, n_background = len(signal), len(background)
     value = auc(scores, truth)
     if value in (0.0, 1.0):
-        return _unseen(min(some, others), 1 - 0.6827)
+        return _unseen(min(n_signal, n_background), 1 - 0.6827)
 
     def above(values: np.ndarray, others: np.ndarray) -> np.ndarray:
         low = np.searchsorted(others, values, "left")
         return (low + np.searchsorted(others, values, "right")) / (2 * len(others))
 
-    if min(some, others) > 1:
+    if min(n_signal, n_background) > 1:
         parts = (above(signal, background), above(background, signal))
         variance = sum(part.var(ddof=1) / len(part) for part in parts)
         if variance > 0:
             return math.sqrt(variance)
     one, two = value / (2 - value), 2 * value**2 / (1 + value)
-    spread = value * (1 - value) + (some - 1) * (one - value**2) + (others - 1) * (two - value**2)
-    return math.sqrt(spread / (some * others))
+    variance = value * (1 - value)
+    variance += (n_signal - 1) * (one - value**2) + (n_background - 1) * (two - value**2)
+    return math.sqrt(variance / (n_signal * n_background))
 
 
 def _unseen(pairs: int, level: float) -> float:
@@ -94,8 +95,8 @@ def _unseen(pairs: int, level: float) -> float:
 def auc_interval(scores: np.ndarray, truth: np.ndarray) -> tuple[float, float]:
     """Lower and upper limit of `auc` at 95 % confidence, within [0, 1].
 
-    From `auc_error` on the scale of log(AUC / (1 - AUC)). Where no pair is swapped: as many
-    independent pairs as there are jets of the rarer kind, all in order (Clopper and Pearson).
+    From `auc_error` on the scale of log(AUC / (1 - AUC)). Where no pair is swapped: the limit for
+    as many independent pairs as jets of the rarer class, all in order (Clopper and Pearson).
     """
     scores, truth = _checked(scores, truth)
     value = auc(scores, truth)
@@ -112,7 +113,7 @@ class Rejection:
     """Background rejection at one signal efficiency."""
 
     efficiency: float
-    """Signal efficiency asked for."""
+    """Signal efficiency."""
     value: float
     """1 / background efficiency; if `limit`, a lower limit at 95 % confidence."""
     error: float
@@ -167,15 +168,15 @@ def rejection(
 
 def _passing(signal: np.ndarray, background: np.ndarray, efficiency: float) -> int:
     """Background scores (ascending) at or above the threshold of this signal efficiency."""
-    place = len(signal) - max(1, math.ceil(efficiency * len(signal) - 1e-9))
-    return len(background) - int(np.searchsorted(background, signal[place], "left"))
+    threshold = signal[len(signal) - max(1, math.ceil(efficiency * len(signal) - 1e-9))]
+    return len(background) - int(np.searchsorted(background, threshold, "left"))
 
 
 def roc(scores: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Signal and background efficiency at every threshold, from (0, 0) to (1, 1)."""
     scores, truth = _checked(scores, truth)
     order = np.argsort(-scores, kind="stable")
-    last = np.append(np.diff(scores[order]) != 0, True)  # one point a distinct score
+    last = np.append(np.diff(scores[order]) != 0, True)  # one point per distinct score
     signal = np.cumsum(truth[order])[last] / truth.sum()
     background = np.cumsum(~truth[order])[last] / (~truth).sum()
     return np.append(0.0, signal), np.append(0.0, background)
@@ -227,12 +228,12 @@ def accuracy(probabilities: np.ndarray, labels: np.ndarray) -> float:
 
 
 def confusion(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """[classes, classes] share of each true class (row) that is called each class (column)."""
+    """[classes, classes] share of each true class (row) that is tagged as each class (column)."""
     classes = probabilities.shape[1]
     good = np.isfinite(probabilities).all(1)
-    called = np.nan_to_num(probabilities).argmax(1)[good]
+    tagged = np.nan_to_num(probabilities).argmax(1)[good]
     counts = np.zeros((classes, classes))
-    np.add.at(counts, (np.asarray(labels)[good], called), 1)
+    np.add.at(counts, (np.asarray(labels)[good], tagged), 1)
     return counts / np.maximum(counts.sum(1, keepdims=True), 1)
 
 
@@ -256,11 +257,11 @@ def calibration(probabilities: np.ndarray, labels: np.ndarray, bins: int = 15) -
     good = np.isfinite(probabilities).all(1)
     best = probabilities[good].max(1)
     right = probabilities[good].argmax(1) == np.asarray(labels)[good]
-    place = np.clip((best * bins).astype(int), 0, bins - 1)
-    jets = np.bincount(place, minlength=bins)
+    index = np.clip((best * bins).astype(int), 0, bins - 1)
+    jets = np.bincount(index, minlength=bins)
     with np.errstate(invalid="ignore"):
-        confidence = np.bincount(place, best, bins) / jets
-        accurate = np.bincount(place, right, bins) / jets
+        confidence = np.bincount(index, best, bins) / jets
+        accurate = np.bincount(index, right, bins) / jets
     gap = np.nansum(np.abs(confidence - accurate) * jets) / max(len(best), 1)
     return Calibration(confidence, accurate, jets, float(gap))
 
@@ -299,12 +300,12 @@ def evaluate(
     if background not in classes:
         return out
     base = list(classes).index(background)
-    for place, name in enumerate(classes):
-        among = (labels == place) | (labels == base)
-        if place == base or not (labels == place).any() or not (labels == base).any():
+    for signal, name in enumerate(classes):
+        selected = (labels == signal) | (labels == base)
+        if signal == base or not (labels == signal).any() or not (labels == base).any():
             continue
-        scores = discriminant(probabilities[among], place, base)
-        truth = labels[among] == place
+        scores = discriminant(probabilities[selected], signal, base)
+        truth = labels[selected] == signal
         out[f"auc_{name}"] = auc(scores, truth)
         out[f"auc_error_{name}"] = auc_error(scores, truth)
         out[f"auc_low_{name}"], out[f"auc_high_{name}"] = auc_interval(scores, truth)

@@ -1,8 +1,8 @@
 """A tagger as ONNX: raw particles in, class probabilities out, any number of jets and particles.
 
-The features are computed inside the graph, so what an experiment's C++ has to prepare is only the
-16 columns of each particle, padded, and pT and energy of the jet; `preprocess.json` beside the
-model says so in machine-readable form. The file is checked in onnxruntime before it is kept.
+The features are computed inside the graph, so an experiment's C++ only has to prepare the 16
+columns of each particle, padded, and pT and energy of the jet; `preprocess.json` beside the model
+describes them in machine-readable form. The file is checked in onnxruntime before it is written.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from sciml.errors import InputError, MissingExtra
+from sciml.jets.data import columns as col
 from sciml.jets.data.columns import COLUMNS, JET_COLUMNS
 from sciml.jets.data.features import Jets
 from sciml.paths import atomic_write
@@ -26,7 +27,7 @@ from sciml.paths import atomic_write
 INPUTS = ("particles", "jets", "mask")
 OPSET = 17
 TOLERANCE = 1e-5
-"""Largest difference between onnxruntime and torch that is accepted."""
+"""Largest accepted difference between onnxruntime and torch."""
 
 
 class Exported(nn.Module):
@@ -52,19 +53,19 @@ def example(jets: int = 3, particles: int = 7, seed: int = 0, ragged: bool = Fal
     pt = 0.5 + 80 * torch.rand(shape, generator=random).square()
     eta, phi = (torch.rand(2, *shape, generator=random) - 0.5) * 0.8
     x = torch.zeros(*shape, len(COLUMNS))
-    x[..., 0], x[..., 1], x[..., 2] = pt * phi.cos(), pt * phi.sin(), pt * eta.sinh()
-    x[..., 3] = pt * eta.cosh() * 1.001
-    x[..., 4], x[..., 5] = eta, phi
-    x[..., 6:10] = 0.2 * torch.rand(*shape, 4, generator=random)
+    x[..., col.PX], x[..., col.PY], x[..., col.PZ] = pt * phi.cos(), pt * phi.sin(), pt * eta.sinh()
+    x[..., col.ENERGY] = pt * eta.cosh() * 1.001
+    x[..., col.DETA], x[..., col.DPHI] = eta, phi
+    x[..., col.D0 : col.CHARGE] = 0.2 * torch.rand(*shape, 4, generator=random)
     kind = torch.randint(0, 5, shape, generator=random)
-    x[..., 11:] = nn.functional.one_hot(kind, 5).float()
-    x[..., 10] = (kind == 0).float()
+    x[..., col.TYPES] = nn.functional.one_hot(kind, 5).float()
+    x[..., col.CHARGE] = (kind == 0).float()
     lengths = torch.full((jets,), particles)
     if ragged:
         lengths = torch.randint(1, particles + 1, (jets,), generator=random)
     mask = torch.arange(particles) < lengths[:, None]
     x = x * mask[..., None]
-    summed = torch.stack([(pt * mask).sum(1), x[..., 3].sum(1)], 1)
+    summed = torch.stack([(pt * mask).sum(1), x[..., col.ENERGY].sum(1)], 1)
     zeros = torch.zeros(jets, dtype=torch.int64)
     return Jets(x, summed, mask, zeros, zeros)
 
@@ -96,13 +97,13 @@ def export(tagger: Any, path: str | Path) -> Path:
     except ImportError as error:
         raise MissingExtra(error.name or "onnx", "onnx", "export to ONNX") from error
     model = Exported(tagger).to("cpu").eval()
-    given = example()
+    jets = example()
     axes = {"particles": {0: "jet", 1: "particle"}, "jets": {0: "jet"}}
     axes |= {"mask": {0: "jet", 1: "particle"}, "probabilities": {0: "jet"}}
     with atomic_write(path) as temporary, quiet(), torch.no_grad():
         torch.onnx.export(
             model,
-            (given.particles, given.jets, given.mask),
+            (jets.particles, jets.jets, jets.mask),
             str(temporary),
             input_names=list(INPUTS),
             output_names=["probabilities"],
@@ -145,17 +146,17 @@ def largest_difference(model: nn.Module, path: Path) -> float:
     worst = 0.0
     for count, particles in ((1, 1), (4, 20), (9, 128)):
         jets = example(count, particles, seed=particles, ragged=True)
-        ours = model(jets.particles, jets.jets, jets.mask).numpy()
         values = (jets.particles, jets.jets, jets.mask)
+        in_torch = model(*values).numpy()
         feed = {n: v.numpy() for n, v in zip(INPUTS, values, strict=True)}
-        theirs = session.run(None, feed)[0]
-        worst = float(np.maximum(worst, np.abs(ours - theirs).max()))  # NaN stays NaN
+        in_onnx = session.run(None, feed)[0]
+        worst = float(np.maximum(worst, np.abs(in_torch - in_onnx).max()))  # NaN stays NaN
     return worst
 
 
 @contextlib.contextmanager
 def quiet() -> Any:
-    """Without the tracer's warnings: the check afterwards is what counts."""
+    """Silences the tracer's warnings; the check afterwards decides."""
     logger = logging.getLogger("torch.onnx")
     level = logger.level
     logger.setLevel(logging.ERROR)

@@ -1,4 +1,4 @@
-"""The plots a physicist expects of a tagger."""
+"""Plots of taggers and mass regressors: rejection, confusion, calibration, mass sculpting."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sciml.jets import metrics
+from sciml.jets.data.columns import DETA, DPHI, PX, PY
 from sciml.jets.data.features import Jets
 from sciml.report.plots import axes, literal
 
@@ -55,7 +56,7 @@ def rejection_curves(
 
 
 def confusion(probabilities: np.ndarray, labels: np.ndarray, classes: Sequence[str]) -> Figure:
-    """Share of each true class that is called each class."""
+    """Confusion matrix: the share of each true class that is tagged as each class."""
     matrix = metrics.confusion(probabilities, labels)
     figure, axis = axes(0.75 * len(classes) + 2, 0.65 * len(classes) + 1.6)
     axis.grid(False)
@@ -76,12 +77,12 @@ def confusion(probabilities: np.ndarray, labels: np.ndarray, classes: Sequence[s
 def score_distributions(
     probabilities: np.ndarray, labels: np.ndarray, classes: Sequence[str], signal: str
 ) -> Figure:
-    """Distribution of one class's probability, a line a true class."""
+    """Distribution of one class's probability, a line per true class."""
     figure, axis = axes()
     bins = np.linspace(0, 1, 41)
-    place = list(classes).index(signal)
+    column = list(classes).index(signal)
     for index, name in enumerate(classes):
-        values = probabilities[labels == index, place]
+        values = probabilities[labels == index, column]
         values = values[np.isfinite(values)]
         if len(values):
             axis.hist(
@@ -99,11 +100,11 @@ def calibration(curves: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Figure:
     figure, axis = axes(5, 4)
     axis.plot([0, 1], [0, 1], color="grey", lw=1, ls=":")
     for name, (probabilities, labels) in curves.items():
-        found = metrics.calibration(probabilities, labels)
-        good = found.jets > 0
+        curve = metrics.calibration(probabilities, labels)
+        filled = curve.jets > 0
         axis.plot(
-            found.confidence[good], found.accuracy[good], marker="o", ms=4,
-            label=f"{literal(name)} (error {found.error:.3f})",
+            curve.confidence[filled], curve.accuracy[filled], marker="o", ms=4,
+            label=f"{literal(name)} (error {curve.error:.3f})",
         )  # fmt: skip
     axis.set_xlabel("confidence")
     axis.set_ylabel("accuracy")
@@ -114,7 +115,7 @@ def calibration(curves: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Figure:
 def mass_sculpting(
     masses: np.ndarray, scores: np.ndarray, efficiencies: Sequence[float] = (0.5, 0.1, 0.02)
 ) -> Figure:
-    """The jet mass [GeV] of background jets that pass a cut at some background efficiencies."""
+    """Mass [GeV] of background jets that pass a cut on the score, at some efficiencies."""
     figure, axis = axes()
     good = np.isfinite(scores)
     masses, scores = masses[good], scores[good]
@@ -134,7 +135,7 @@ def mass_sculpting(
 
 
 def jet_images(jets: Jets, labels: np.ndarray, classes: Sequence[str], bins: int = 48) -> Figure:
-    """Mean transverse momentum in the (deta, dphi) plane, a panel a class."""
+    """Mean transverse momentum in the (deta, dphi) plane, a panel per class."""
     from matplotlib.colors import LogNorm
 
     figure, panels = axes(2.6, 2.9, len(classes))
@@ -143,9 +144,9 @@ def jet_images(jets: Jets, labels: np.ndarray, classes: Sequence[str], bins: int
     for axis, (index, name) in zip(np.atleast_1d(panels), enumerate(classes), strict=True):
         rows = labels == index
         x, real = particles[rows], mask[rows]
-        pt = np.hypot(x[..., 0], x[..., 1])[real]
+        pt = np.hypot(x[..., PX], x[..., PY])[real]
         image, _, _ = np.histogram2d(
-            x[..., 4][real], x[..., 5][real], bins=(edges, edges), weights=pt
+            x[..., DETA][real], x[..., DPHI][real], bins=(edges, edges), weights=pt
         )
         image = image / max(rows.sum(), 1)
         axis.grid(False)
@@ -161,18 +162,18 @@ def jet_images(jets: Jets, labels: np.ndarray, classes: Sequence[str], bins: int
 
 
 def attribution(jet: Jets, values: np.ndarray, title: str = "") -> Figure:
-    """What each constituent of one jet adds to the log odds (`sciml.jets.learning.attribution`).
+    """Contribution of each constituent of a jet to the log odds (`learning.attribution`).
 
     The area of a disk is the transverse momentum, its colour the contribution.
     """
     figure, axis = axes()
     real = jet.mask[0]
     x = jet.particles[0][real].numpy()
-    pt = np.hypot(x[:, 0], x[:, 1])
-    most = float(np.abs(values).max()) or 1.0
+    pt = np.hypot(x[:, PX], x[:, PY])
+    largest = float(np.abs(values).max()) or 1.0
     shown = axis.scatter(
-        x[:, 4], x[:, 5], s=8 + 900 * pt / pt.sum(), c=values, cmap="coolwarm", vmin=-most,
-        vmax=most, edgecolors="0.3", linewidths=0.5,
+        x[:, DETA], x[:, DPHI], s=8 + 900 * pt / pt.sum(), c=values, cmap="coolwarm",
+        vmin=-largest, vmax=largest, edgecolors="0.3", linewidths=0.5,
     )  # fmt: skip
     figure.colorbar(shown, ax=axis, label="added log odds")
     axis.set_xlabel("deta")

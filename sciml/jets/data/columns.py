@@ -1,6 +1,6 @@
-"""Names of the columns of jets, as JetClass has them: the one place where they are spelled out.
+"""Names of the columns of jets, as JetClass has them, and their indices in the raw tensors.
 
-A column of particles is one list a jet, sorted by falling pT: GeV, mm, charge in e, flags 0/1.
+A column of particles is one list per jet, sorted by falling pT: GeV, mm, charge in e, flags 0/1.
 """
 
 from __future__ import annotations
@@ -19,7 +19,11 @@ IDENTITY = (
     "part_isMuon",
 )
 COLUMNS = (*MOMENTUM, *POSITION, *TRACK, *IDENTITY)
-"""Columns of the raw particle tensor, in order."""
+"""Columns of the raw particle tensor [..., 16], in order."""
+PX, PY, PZ, ENERGY, DETA, DPHI, D0, D0_ERROR, DZ, DZ_ERROR, CHARGE = range(11)
+CHARGED_HADRON, NEUTRAL_HADRON, PHOTON, ELECTRON, MUON = range(11, 16)
+FOUR_MOMENTUM, ANGLES, TYPES = slice(PX, DETA), slice(DETA, D0), slice(CHARGED_HADRON, MUON + 1)
+"""Slices of the columns (px, py, pz, E), (deta, dphi) and the five flags of particle types."""
 JET_COLUMNS = ("jet_pt", "jet_energy")
 """Columns of the raw jet tensor: transverse momentum and energy of the jet, GeV."""
 JET_MOMENTUM = ("jet_pt", "jet_eta", "jet_phi", "jet_energy")

@@ -1,6 +1,6 @@
 """A map-style data set of jets: any format, larger than memory, with lengths for bucketing.
 
-Files are read once, in order and in bounded memory, into flat arrays: 16 float32 a constituent
+Files are read once, in order and in bounded memory, into flat arrays: 16 float32 per constituent
 (`sciml.jets.data.columns.COLUMNS`), offsets, jet momenta, labels. Small sets stay in memory; large
 ones become memory-mapped files in a cache folder, made once for a set of files and reused. So one
 jet is one slice wherever it lies, any order of access is possible, and training that resumes from
@@ -54,7 +54,7 @@ class JetDataset:
             is set. Empty: no labels.
         features: which of `sciml.jets.data.features.FEATURES` are needed; columns for others may be
             missing (they are zero).
-        limit: constituents kept of a jet, the leading ones in pT.
+        limit: constituents kept per jet, the leading ones in pT.
         memory: bytes above which the data set lies in memory-mapped files.
         cache: folder for those; the user's cache folder if None.
         good: leave out jets with a fault (empty, not finite, ...).

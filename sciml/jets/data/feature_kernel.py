@@ -1,8 +1,8 @@
-"""The 17 particle features in one compiled pass over the particles that are there.
+"""The 17 particle features in one compiled pass over the particles, padding left out.
 
-`features.particle_features` takes this way on a CPU where nobody asks for a gradient, and says what
-the features are; a test holds the two equal. Written for speed: one logarithm a particle and
-quantity, and tanh by an exponential in double precision.
+`features.particle_features` calls it on a CPU where no gradient is needed; its plain-torch path
+defines the features, and a test holds the two equal. Written for speed: one logarithm per particle
+and quantity, and tanh by an exponential in double precision.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ import numba as nb
 import numpy as np
 import torch
 from torch import Tensor
+
+from sciml.jets.data import columns as col
 
 
 def compiled_features(particles: Tensor, jets: Tensor, mask: Tensor) -> Tensor:
@@ -40,25 +42,24 @@ def _tanh(value):
 def _fill(particles, jets, mask, out):
     for jet in range(len(particles)):
         jet_pt, jet_energy = np.log(jets[jet, 0]), np.log(jets[jet, 1])
-        for place in range(particles.shape[1]):
-            to = out[jet, place]
-            if not mask[jet, place]:
-                for column in range(17):
-                    to[column] = 0
+        for index in range(particles.shape[1]):
+            features = out[jet, index]  # in the order of `features.FEATURES`
+            if not mask[jet, index]:
+                features[:] = 0
                 continue
-            of = particles[jet, place]
-            px, py = np.float64(of[0]), np.float64(of[1])
-            deta, dphi = np.float64(of[4]), np.float64(of[5])
-            pt, energy = 0.5 * np.log(np.float32(px * px + py * py)), np.log(of[3])
-            to[0] = _within((pt - 1.7) * 0.7, -5.0, 5.0)
-            to[1] = _within((energy - 2.0) * 0.7, -5.0, 5.0)
-            to[2] = _within((pt - jet_pt + 4.7) * 0.7, -5.0, 5.0)
-            to[3] = _within((energy - jet_energy + 4.7) * 0.7, -5.0, 5.0)
-            to[4] = _within((math.sqrt(deta * deta + dphi * dphi) - 0.2) * 4.0, -5.0, 5.0)
-            for column in range(6):
-                to[5 + column] = of[10 + column]
-            to[11] = _tanh(of[6])
-            to[12] = _within(of[7], 0.0, 1.0)
-            to[13] = _tanh(of[8])
-            to[14] = _within(of[9], 0.0, 1.0)
-            to[15], to[16] = of[4], of[5]
+            raw = particles[jet, index]
+            px, py = np.float64(raw[col.PX]), np.float64(raw[col.PY])
+            deta, dphi = np.float64(raw[col.DETA]), np.float64(raw[col.DPHI])
+            pt, energy = 0.5 * np.log(np.float32(px * px + py * py)), np.log(raw[col.ENERGY])
+            features[0] = _within((pt - 1.7) * 0.7, -5.0, 5.0)
+            features[1] = _within((energy - 2.0) * 0.7, -5.0, 5.0)
+            features[2] = _within((pt - jet_pt + 4.7) * 0.7, -5.0, 5.0)
+            features[3] = _within((energy - jet_energy + 4.7) * 0.7, -5.0, 5.0)
+            features[4] = _within((math.sqrt(deta * deta + dphi * dphi) - 0.2) * 4.0, -5.0, 5.0)
+            for column in range(6):  # charge and the five types
+                features[5 + column] = raw[col.CHARGE + column]
+            features[11] = _tanh(raw[col.D0])
+            features[12] = _within(raw[col.D0_ERROR], 0.0, 1.0)
+            features[13] = _tanh(raw[col.DZ])
+            features[14] = _within(raw[col.DZ_ERROR], 0.0, 1.0)
+            features[15], features[16] = raw[col.DETA], raw[col.DPHI]

@@ -1,12 +1,12 @@
-"""What a tagger sees of a jet: 17 features a particle, 4 features a pair, and the faults of a jet.
+"""The inputs of a tagger: 17 features per particle, 4 features per pair, and the faults of a jet.
 
 The definitions are those of the JetClass data set and the Particle Transformer (Qu, Li, Qian,
 "Particle Transformer for Jet Tagging", arXiv:2202.03772, tables 2 and 3 and equation 3), so that
 published weights work on them unchanged. Everything is plain torch: batched, differentiable and
 the same on any device.
 
-A raw jet is 16 columns a particle (`columns.COLUMNS`) and 2 a jet (`columns.JET_COLUMNS`), energies
-and momenta in GeV, impact parameters in mm. `data.ragged` makes both from awkward arrays.
+A raw jet has 16 columns per particle (`columns.COLUMNS`) and 2 per jet (`columns.JET_COLUMNS`),
+energies and momenta in GeV, impact parameters in mm. `data.ragged` makes both from awkward arrays.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sciml.jets.data.columns import IDENTITY, JET_COLUMNS, MOMENTUM, POSITION, TRACK
+from sciml.jets.data.columns import CHARGE, IDENTITY, JET_COLUMNS, MOMENTUM, POSITION, TRACK
 
 FEATURES = (
     "log_pt",
@@ -36,15 +36,17 @@ FEATURES = (
     "dphi",
 )
 """The 17 particle features, in the order of the published models."""
+TYPE_FEATURES = slice(FEATURES.index("isChargedHadron"), FEATURES.index("isMuon") + 1)
+"""The flags of the particle's type among them."""
 PAIR_FEATURES = ("ln_kt", "ln_z", "ln_dr", "ln_m2")
 FEATURE_SETS: dict[str, tuple[int, ...]] = {
     "full": tuple(range(17)),
     "kinpid": (*range(11), 15, 16),
     "kin": (*range(5), 15, 16),
 }
-"""Which of the 17 each published input set uses."""
+"""Indices into `FEATURES` of each published input set."""
 MAX_PARTICLES = 128
-"""Constituents used of a jet: the leading ones in pT."""
+"""Constituents used per jet: the leading ones in pT."""
 
 TINY = 1e-8
 
@@ -87,7 +89,7 @@ class Jets:
         return Jets(*(getattr(self, f.name).to(device) for f in dataclasses.fields(self)))
 
     def __getitem__(self, rows: Any) -> Jets:
-        """The chosen jets, cut to the longest of them."""
+        """The selected jets, cut to the longest of them."""
         picked = [getattr(self, f.name)[rows] for f in dataclasses.fields(self)]
         longest = max(1, int(picked[2].sum(1).max())) if len(picked[2]) else 1
         picked[0], picked[2] = picked[0][:, :longest], picked[2][:, :longest]
@@ -109,10 +111,10 @@ def particle_features(particles: Tensor, jets: Tensor, mask: Tensor) -> Tensor:
     Returns:
         [B, N, 17], `FEATURES`; the first five within [-5, 5], the errors within [0, 1].
     """
-    wanted = torch.is_grad_enabled() and (particles.requires_grad or jets.requires_grad)
+    needs_grad = torch.is_grad_enabled() and (particles.requires_grad or jets.requires_grad)
     recorded = torch.jit.is_tracing() or torch.compiler.is_compiling()
-    plain = particles.dtype == jets.dtype == torch.float32 and particles.device.type == "cpu"
-    if plain and not wanted and not recorded:
+    on_cpu = particles.dtype == jets.dtype == torch.float32 and particles.device.type == "cpu"
+    if on_cpu and not needs_grad and not recorded:
         from sciml.jets.data.feature_kernel import compiled_features
 
         return compiled_features(particles, jets, mask)
@@ -120,8 +122,8 @@ def particle_features(particles: Tensor, jets: Tensor, mask: Tensor) -> Tensor:
 
 
 def reference_features(particles: Tensor, jets: Tensor, mask: Tensor) -> Tensor:
-    """`particle_features`, as one writes it: any precision and device, with gradients."""
-    px, py, _, energy, deta, dphi, d0, d0err, dz, dzerr = particles[..., :10].unbind(-1)
+    """`particle_features` in plain torch: any precision and device, with gradients."""
+    px, py, _, energy, deta, dphi, d0, d0err, dz, dzerr = particles[..., :CHARGE].unbind(-1)
     jet_pt, jet_energy = jets[:, None, 0], jets[:, None, 1]
     one = torch.ones_like(px)
     # padding gets harmless values, so that its gradient is zero and not NaN
@@ -142,7 +144,7 @@ def reference_features(particles: Tensor, jets: Tensor, mask: Tensor) -> Tensor:
     ).clamp(-5.0, 5.0)
     track = [d0.tanh(), d0err.clamp(0.0, 1.0), dz.tanh(), dzerr.clamp(0.0, 1.0)]
     rest = torch.stack([*track, deta, dphi], dim=-1)
-    features = torch.cat([scaled, particles[..., 10:16], rest], dim=-1)
+    features = torch.cat([scaled, particles[..., CHARGE:], rest], dim=-1)
     return features.masked_fill(~mask[..., None], 0.0)
 
 
@@ -171,7 +173,7 @@ def pair_features(first: Tensor, second: Tensor) -> Tensor:
 
     Args:
         first, second: [..., 4] (px, py, pz, E) in GeV, of shapes that broadcast; or [..., 7] from
-            `with_kinematics`, which saves work when a particle is in many pairs.
+            `with_kinematics`, computed once per particle instead of once per pair.
 
     Returns:
         [..., 4], `PAIR_FEATURES`, each the logarithm of a number not below 1e-8.

@@ -1,4 +1,4 @@
-"""Jets of nearly equal length together, so that little of a padded batch is padding."""
+"""Groups of jets of similar length, so that little of a padded batch is padding."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from torch import Tensor
 
 WIDTH_STEP = 4
 """Lengths are rounded up to a multiple of this many particles."""
-ANY = 1 << 40
+UNLIMITED = 1 << 40
 
 
 @dataclasses.dataclass
 class Group:
-    """`rows` of a batch of jets, cut to their first `width` places; `mask` is that part of it."""
+    """`rows` of a batch of jets, cut to their first `width` particles, with their mask."""
 
     rows: Tensor
     width: int
@@ -22,39 +22,39 @@ class Group:
 
 
 def group_by_length(
-    mask: Tensor, *, step: int = WIDTH_STEP, least: int = 1, most: int = ANY
+    mask: Tensor, *, step: int = WIDTH_STEP, min_width: int = 1, max_size: int = UNLIMITED
 ) -> list[Group]:
-    """The rows of a mask [B, N] in groups of like length, shortest first; every row once.
+    """The rows of a mask [B, N] in groups of similar length, shortest first; every row once.
 
     Args:
         mask: True for a particle; in each row the particles come first.
         step: round lengths up to a multiple of this.
-        least: least width of a group.
-        most: most places (rows x width) of a group, unless one row alone has more.
+        min_width: smallest width of a group.
+        max_size: largest size (rows x width) of a group, unless one row alone has more.
     """
     lengths = mask.sum(1)
     order = torch.argsort(lengths, stable=True)
-    rounded = ((lengths[order] + step - 1) // step * step).clamp(min=least)
+    rounded = ((lengths[order] + step - 1) // step * step).clamp(min=min_width)
     widths = rounded.clamp(max=mask.shape[1]).tolist()
     groups, start = [], 0
     for end in range(1, len(widths) + 1):
         last = end == len(widths)
-        if last or widths[end] != widths[start] or (end + 1 - start) * widths[start] > most:
+        if last or widths[end] != widths[start] or (end + 1 - start) * widths[start] > max_size:
             rows = order[start:end]
-            width = max(int(lengths[rows].max()), least)
+            width = max(int(lengths[rows].max()), min_width)
             groups.append(Group(rows, width, mask[rows, :width]))
             start = end
     return groups
 
 
-def runs(groups: list[Group], most: int) -> list[list[Group]]:
-    """Groups in order, as many at a time as have at most `most` places; one alone may have more."""
+def runs(groups: list[Group], max_size: int) -> list[list[Group]]:
+    """Consecutive groups of at most `max_size` in all; one group alone may be larger."""
     batches: list[list[Group]] = []
-    places = 0
+    size = 0
     for group in groups:
-        places += group.mask.numel()
-        if not batches or places > most:
+        size += group.mask.numel()
+        if not batches or size > max_size:
             batches.append([])
-            places = group.mask.numel()
+            size = group.mask.numel()
         batches[-1].append(group)
     return batches

@@ -62,8 +62,8 @@ def open_jets(
 
     Args:
         path: Parquet; ROOT (JetClass trees, nanoAOD particle-flow candidates, Delphes); HDF5 (top
-            tagging, JetNet); npz (energyflow quark/gluon); HDF5 and npz with one array a column. Or
-            a folder of such files, which is one data set; its subfolders `key=value` are columns.
+            tagging, JetNet); npz (energyflow quark/gluon); HDF5 and npz with one array per column.
+            Or a folder of such files as one data set; its subfolders `key=value` are columns.
         format: one of `FORMATS`; found from the content if None.
         tree: name of the TTree or RNTuple in a ROOT file, if it has several.
         collection: name of the jets in a file of events (nanoAOD: FatJet, Delphes: JetAK8).

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from sciml.errors import InputError, nearest
-from sciml.jets.data.columns import COLUMNS, JET_COLUMNS, MOMENTUM, POSITION
+from sciml.jets.data.columns import COLUMNS, ENERGY, JET_COLUMNS, MOMENTUM, POSITION, PX, PY, PZ
 from sciml.jets.data.features import FEATURE_SETS, MAX_PARTICLES, Flag, Jets, needed_columns
 from sciml.jets.data.tidy import MASS_SHELL, tidy
 
@@ -27,7 +27,7 @@ LARGE = 1e18
 class Ragged:
     """Jets end to end.
 
-    particles: [S, 16] float32, `columns.COLUMNS`, at most `limit` a jet.
+    particles: [S, 16] float32, `columns.COLUMNS`, at most `limit` per jet.
     counts: [n] int64 constituents of each jet in `particles`.
     jets: [n, 2] float32, `columns.JET_COLUMNS`.
     flags: [n] int64, `features.Flag` bits.
@@ -91,17 +91,17 @@ def to_ragged(
         jet = np.stack([flat.pop(name) for name in JET_COLUMNS], axis=1).astype(np.float32)
     nothing = np.zeros(0, np.float32)
     columns = tuple(_read_only(flat.get(n, nothing)) for n in COLUMNS)
-    kept = np.minimum(counts, limit)
-    particles = np.empty((int(kept.sum()), len(COLUMNS)), np.float32)
+    used = np.minimum(counts, limit)
+    particles = np.empty((int(used.sum()), len(COLUMNS)), np.float32)
     flags = np.where(counts == 0, int(Flag.EMPTY), 0).astype(np.int64)
     faults = (int(Flag.NOT_FINITE), int(Flag.ZERO_PT), int(Flag.ENERGY_BELOW_MOMENTUM))
-    ranks = _ranks(columns[0], columns[1], counts, limit)
+    ranks = _ranks(columns[PX], columns[PY], counts, limit)
     _pack(columns, counts, ranks, limit, faults, particles, flags)
-    full = counts > 0
-    flags[full & ~np.isfinite(jet).all(1)] |= Flag.NOT_FINITE
-    flags[full & (jet[:, 0] <= 0)] |= Flag.ZERO_PT
-    flags[full & (jet[:, 1] <= 0)] |= Flag.ENERGY_BELOW_MOMENTUM
-    return Ragged(particles, kept, jet, flags, counts - kept, tidied.dropped, tidied.repaired)
+    nonempty = counts > 0
+    flags[nonempty & ~np.isfinite(jet).all(1)] |= Flag.NOT_FINITE
+    flags[nonempty & (jet[:, 0] <= 0)] |= Flag.ZERO_PT
+    flags[nonempty & (jet[:, 1] <= 0)] |= Flag.ENERGY_BELOW_MOMENTUM
+    return Ragged(particles, used, jet, flags, counts - used, tidied.dropped, tidied.repaired)
 
 
 def to_dense(
@@ -147,7 +147,7 @@ def _gather(particles, starts, counts, out):
 
 
 def _read_only(values: NDArray[Any]) -> NDArray[np.float32]:
-    """float32 without leave to write: some come so from files, and compiled code wants one type."""
+    """float32 and read-only: arrays of files may be, and compiled code needs one type for all."""
     view = np.ascontiguousarray(values, np.float32).view()
     view.flags.writeable = False
     return view
@@ -155,55 +155,55 @@ def _read_only(values: NDArray[Any]) -> NDArray[np.float32]:
 
 @nb.njit(cache=True)
 def _pack(columns, counts, ranks, limit, faults, out, flags):
-    """Rows of constituents in their places, and each jet's faults; all constituents are checked.
+    """Fills the rows of constituents and each jet's flags; all constituents are checked.
 
-    An empty column stands for zeros. Goes along each column of a jet, while the jet's rows are in
-    the processor's first cache.
+    An empty column stands for zeros. The loop runs over the columns of one jet at a time, so that
+    the jet's rows stay in the first-level cache.
     """
     not_finite, zero_pt, below = faults
     source = target = 0
     for jet in range(len(counts)):
         count = counts[jet]
-        kept = min(count, limit)
-        rows = out[target : target + kept]
-        found = 0
+        used = min(count, limit)
+        rows = out[target : target + used]
+        faulty = 0
         for column in range(16):
             values = columns[column]
             if len(values) == 0:
                 rows[:, column] = 0
                 continue
             part = values[source : source + count]
-            nothing = np.float32(0)  # stays 0 unless a value is infinite or NaN
-            if kept == count:
-                for place in range(count):
-                    rows[place, column] = part[place]
-                    nothing += part[place] * np.float32(0)
+            zero = np.float32(0)  # stays 0 unless a value is infinite or NaN
+            if used == count:
+                for i in range(count):
+                    rows[i, column] = part[i]
+                    zero += part[i] * np.float32(0)
             else:
-                for place in range(count):
-                    if ranks[source + place] < limit:
-                        rows[ranks[source + place], column] = part[place]
-                    nothing += part[place] * np.float32(0)
-            if nothing != 0:
-                found |= not_finite
-        for place in range(source, source + count):
-            px, py = np.float64(columns[0][place]), np.float64(columns[1][place])
-            pz, energy = np.float64(columns[2][place]), np.float64(columns[3][place])
+                for i in range(count):
+                    if ranks[source + i] < limit:
+                        rows[ranks[source + i], column] = part[i]
+                    zero += part[i] * np.float32(0)
+            if zero != 0:
+                faulty |= not_finite
+        for i in range(source, source + count):
+            px, py = np.float64(columns[PX][i]), np.float64(columns[PY][i])
+            pz, energy = np.float64(columns[PZ][i]), np.float64(columns[ENERGY][i])
             if max(max(abs(px), abs(py)), max(abs(pz), abs(energy))) > LARGE:
-                found |= not_finite
+                faulty |= not_finite
             pt2 = px * px + py * py
             if pt2 == 0:
-                found |= zero_pt
+                faulty |= zero_pt
             if energy < np.sqrt(pt2 + pz * pz) * (1 - MASS_SHELL):
-                found |= below
-        flags[jet] |= found
+                faulty |= below
+        flags[jet] |= faulty
         source += count
-        target += kept
+        target += used
 
 
 def _flatten(
     events: Any, names: list[str], where: object
 ) -> tuple[NDArray[np.int64], dict[str, NDArray[Any]]]:
-    """Constituents per jet, and every column as one flat array, float32 (of a jet: float64)."""
+    """Constituents per jet, and every column as one flat array, float32 (per jet: float64)."""
     import awkward as ak
 
     counts: np.ndarray | None = None
@@ -243,10 +243,10 @@ def _flatten(
 
 
 def lists(column: Any) -> tuple[NDArray[np.int64], NDArray[Any]]:
-    """Lengths and flat values of a jagged awkward array; without a copy where it lies compact.
+    """Lengths and flat values of a jagged awkward array; without a copy of a compact one.
 
     Raises:
-        TypeError, ValueError: it is not a list of numbers a jet.
+        TypeError, ValueError: it is not a list of numbers per jet.
     """
     import awkward as ak
 
@@ -263,7 +263,7 @@ def lists(column: Any) -> tuple[NDArray[np.int64], NDArray[Any]]:
 def _derive(
     events: Any, fields: tuple[str, ...], flat: dict[str, NDArray[Any]], counts: NDArray[np.int64]
 ) -> None:
-    """Adds the columns that can be computed and the file lacks."""
+    """Adds the columns that the file lacks and that can be computed."""
     missing = [n for n in (*POSITION, *JET_COLUMNS) if n not in flat]
     if not missing:
         return
@@ -291,7 +291,7 @@ def _derive(
 def _ranks(
     px: NDArray[np.float32], py: NDArray[np.float32], counts: NDArray[np.int64], limit: int
 ) -> NDArray[np.int64]:
-    """Places by falling pT in jets that are too long; empty if none is."""
+    """Rank of each constituent by falling pT in jets that are too long; empty if none is."""
     if not (counts > limit).any():
         return np.zeros(0, np.int64)
     starts = np.concatenate([[0], np.cumsum(counts)])

@@ -1,4 +1,4 @@
-"""Labelled jets in memory: ragged storage, one item a jet, columns beside them.
+"""Labelled jets in memory: ragged storage, one item per jet, columns beside them.
 
 For samples that fit into memory (a million jets take about 4 GB). `sciml.jets.data.dataset` streams
 what does not.
@@ -118,8 +118,8 @@ class JetSample(Sequence[Any]):
         Args:
             paths: a path, a glob pattern, or a list of them.
             classes: classes to keep, in this order; all labels that occur if None.
-            columns: further columns to keep, one number a jet.
-            limit: constituents a jet.
+            columns: further columns to keep, one number per jet.
+            limit: constituents per jet.
             max_jets: read about this many jets, equally many of each file; the first of each.
             format: see `sciml.jets.data.io.open_jets`.
 

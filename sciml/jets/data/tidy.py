@@ -1,9 +1,9 @@
-"""What files hold beside particles: padding, candidates without momentum, and rounding.
+"""Rows of a file that are not particles, and rounding: padding, candidates without momentum.
 
 A jet is usable although its file pads every jet to one length, keeps candidates of no momentum
 (Delphes with pile-up subtraction), stores numbers in 16 bits, or writes an infinite impact
 parameter where there is no error. What is left out or repaired here is counted; what no rounding
-explains (NaN momentum, E far below |p|) stays as it is, for `sciml.jets.data.ragged` to flag.
+explains (NaN momentum, E far below |p|) stays unchanged, for `sciml.jets.data.ragged` to flag.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 from sciml.jets.data.columns import MOMENTUM, TRACK
 
 SATURATED = 1e6
-"""mm: stands for an infinite impact parameter; what models see of it (tanh, clip) is the same."""
+"""mm: replaces an infinite impact parameter; the features (tanh, clip) are the same."""
 MASS_SHELL = 1e-4
-"""E below |p| by less, relatively, is left as it is: single precision leaves E of a massless
-particle 1e-7 below |p|."""
+"""Relative amount by which E may lie below |p|: single precision leaves E of a massless particle
+1e-7 below |p|."""
 COARSEST = 7
 """Fewest bits behind the leading one that count as a way of storing numbers (bfloat16)."""
 
@@ -30,9 +30,9 @@ _REAL, _NOTHING, _PADDING = 0, 1, 2
 
 @dataclass
 class Tidied:
-    """Columns without what is no particle.
+    """Columns of real particles alone.
 
-    counts: [n] int64 constituents a jet.
+    counts: [n] int64 constituents per jet.
     flat: every column end to end.
     dropped: [n] int64, candidates without momentum that were left out; padding is not counted.
     repaired: [n] int64, values made usable: energies raised to |p|, infinite impact parameters.
@@ -50,12 +50,12 @@ def tidy(
     """See the module.
 
     Args:
-        counts: constituents a jet.
+        counts: constituents per jet.
         flat: columns of particles (float32, end to end) and of jets; the four of momentum are
             among them.
         columns: names of the columns of particles.
     """
-    # Jets of one length each: an array of fixed length, whose unused places are filled up.
+    # All jets of one length: an array of fixed length, padded to it.
     dense = len(counts) > 0 and counts[0] > 0 and bool((counts == counts[0]).all())
     dropped = np.zeros(len(counts), np.int64)
     px, py, pz, energy = (flat[name] for name in MOMENTUM)
@@ -83,7 +83,7 @@ def _per_jet(chosen: NDArray[np.bool_], counts: NDArray[np.int64]) -> NDArray[np
 
 @nb.njit(cache=True)
 def _kinds(px, py, pz, energy, counts, dense):
-    """What stands at each place: a particle, a candidate without momentum, or padding.
+    """Kind of each row: a particle, a candidate without momentum, or padding.
 
     Padding, in arrays of fixed length alone: zeros at the end; one negative number in all four
     components (-999), which no particle has; NaN in all four at the end.
@@ -94,37 +94,37 @@ def _kinds(px, py, pz, energy, counts, dense):
         start, stop = stop, stop + counts[jet]
         tail = dense and len(counts) > 1
         last = dense
-        for place in range(stop - 1, start - 1, -1):
-            zero = px[place] == 0 and py[place] == 0 and pz[place] == 0
-            if zero and energy[place] >= 0:
-                out[place] = 2 if tail and energy[place] == 0 else 1
+        for i in range(stop - 1, start - 1, -1):
+            zero = px[i] == 0 and py[i] == 0 and pz[i] == 0
+            if zero and energy[i] >= 0:
+                out[i] = 2 if tail and energy[i] == 0 else 1
                 continue
             tail = False
             if not dense:
                 continue
-            if last and np.isnan(px[place]) and np.isnan(py[place]):
-                if np.isnan(pz[place]) and np.isnan(energy[place]):
-                    out[place] = 2
+            if last and np.isnan(px[i]) and np.isnan(py[i]):
+                if np.isnan(pz[i]) and np.isnan(energy[i]):
+                    out[i] = 2
                     continue
             last = False
-            value = energy[place]
-            if value < 0 and px[place] == value and py[place] == value and pz[place] == value:
-                out[place] = 2
+            value = energy[i]
+            if value < 0 and px[i] == value and py[i] == value and pz[i] == value:
+                out[i] = 2
     return out
 
 
 def _spare_nan(kinds: NDArray[np.int8], flat: dict[str, NDArray[Any]], others: list[str]) -> None:
-    """A place of NaN with something real in another column is a fault and not padding."""
-    places = np.flatnonzero((kinds == _PADDING) & np.isnan(flat[MOMENTUM[0]]))
+    """A row of NaN with a real value in another column is a fault and not padding."""
+    rows = np.flatnonzero((kinds == _PADDING) & np.isnan(flat[MOMENTUM[0]]))
     for name in others:
-        value = flat[name][places]
-        kinds[places[np.nan_to_num(value) > 0]] = _REAL
+        value = flat[name][rows]
+        kinds[rows[np.nan_to_num(value) > 0]] = _REAL
 
 
 def _raise_energies(
     flat: dict[str, NDArray[Any]], counts: NDArray[np.int64], repaired: NDArray[np.int64]
 ) -> None:
-    """E = |p| where it lies below by no more than the file's way of storing numbers explains."""
+    """E = |p| where E lies below |p| by no more than the precision of the file explains."""
     px, py, pz, energy = (flat[name].astype(np.float64, copy=False) for name in MOMENTUM)
     p2 = px * px + py * py + pz * pz
     below = energy < np.sqrt(p2) * (1 - MASS_SHELL)

@@ -1,8 +1,8 @@
-"""Which constituents of a jet speak for a class: the answer without each of them.
+"""Attribution: how much each constituent of a jet contributes to the score of a class.
 
-Occlusion (Zeiler and Fergus 2014, arXiv:1311.2901): one constituent is taken away, and the change
-of the log odds of a class against the background is what it contributed. It works for any network
-and needs no gradient.
+Occlusion (Zeiler and Fergus 2014, arXiv:1311.2901): one constituent is removed, and the change of
+the log odds of a class against the background is its contribution. It works for any network and
+needs no gradient.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
 
 def occlusion(tagger: JetTagger, jet: Jets, signal: str, background: str = "QCD") -> np.ndarray:
-    """[n] how much each constituent adds to ln(p_signal / p_background); n >= 2.
+    """[n] contribution of each constituent to ln(p_signal / p_background); n >= 2.
 
     Args:
-        tagger: any tagger that knows both classes.
+        tagger: any tagger of both classes.
         jet: one good jet.
         signal, background: names of classes.
     """
@@ -33,12 +33,12 @@ def occlusion(tagger: JetTagger, jet: Jets, signal: str, background: str = "QCD"
     count = int(jet.lengths.sum())
     if len(jet) != 1 or count < 2:
         raise InputError(f"needs one jet of at least 2 constituents, got {len(jet)} of {count}")
-    places = [tagger.classes.index(name) for name in (signal, background)]
+    indices = [tagger.classes.index(name) for name in (signal, background)]
 
     def odds(jets: Jets) -> np.ndarray:
         with np.errstate(divide="ignore"):
-            chosen = np.log(tagger.probabilities(jets)[:, places].astype(np.float64))
-        return chosen[:, 0] - chosen[:, 1]
+            logs = np.log(tagger.probabilities(jets)[:, indices].astype(np.float64))
+        return logs[:, 0] - logs[:, 1]
 
     without = jet[torch.zeros(count, dtype=torch.int64)]
     rest = ~torch.eye(count, dtype=torch.bool)

@@ -1,4 +1,4 @@
-"""What a few good observables and boosted trees reach: the bar a network has to clear.
+"""The baseline of a network: boosted trees on jet observables.
 
 The observables are those of `learning.observables`, the trees scikit-learn's histogram gradient
 boosting.
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def observables_of(sample: JetSample, step: int = 2000) -> np.ndarray:
-    """`observables` of a sample, piece by piece."""
+    """[n, OBSERVABLES] float64, `observables` of a sample in steps of `step` jets."""
     parts = []
     for start in range(0, len(sample), step):
         jets = sample.subset(np.arange(start, min(start + step, len(sample)))).dense()

@@ -1,4 +1,4 @@
-"""DisCo: a tagger whose score tells nothing of the jet mass.
+"""DisCo: a tagger whose score is independent of the jet mass.
 
 Kasieczka and Shih 2020, "DisCo Fever: Robust Networks Through Distance Correlation",
 arXiv:2001.05310. The loss gets a multiple of the distance correlation (Szekely, Rizzo & Bakirov
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from sciml.jets.data.columns import ENERGY, FOUR_MOMENTUM
 from sciml.objectives.base import wide
 from sciml.objectives.supervised import Supervised, SupervisedConfig
 
@@ -22,8 +23,8 @@ if TYPE_CHECKING:
     from sciml.objectives.base import Embedder
     from sciml.trunks.base import Trunk
 
-LEAST = 4
-"""Fewest background jets in a batch that a distance correlation is taken of."""
+MIN_JETS = 4
+"""Smallest number of background jets in a batch for a distance correlation."""
 
 
 def distance_correlation(x: Tensor, y: Tensor) -> Tensor:
@@ -47,8 +48,8 @@ def _centred(x: Tensor) -> Tensor:
 
 def invariant_mass(batch: Data) -> Tensor:
     """Invariant mass [GeV] of each jet's constituents, from a raw batch: [B]."""
-    total = (batch.x[..., :4].double() * batch.mask[..., None]).sum(1)
-    mass2 = total[:, 3].square() - total[:, :3].square().sum(1)
+    total = (batch.x[..., FOUR_MOMENTUM].double() * batch.mask[..., None]).sum(1)
+    mass2 = total[:, ENERGY].square() - total[:, :ENERGY].square().sum(1)
     return mass2.clamp(min=0).sqrt().to(batch.x.dtype)
 
 
@@ -57,7 +58,7 @@ class Decorrelated(Supervised):
 
     Args:
         trunk, embedder, config: as for `Supervised`.
-        background: class whose jets must not be sculpted; the score is its probability.
+        background: class whose mass must not be sculpted; the score is its probability.
         strength: multiple of the distance correlation in the loss (lambda of eq. 1).
     """
 
@@ -77,12 +78,12 @@ class Decorrelated(Supervised):
     def forward(self, batch: Data) -> dict[str, Tensor]:
         """The losses of a labelled raw batch; `disco` is the distance correlation."""
         outputs = wide(self.predict(self.noised(batch)))
-        found: dict[str, Any] = self.losses(outputs, batch.y, None)
-        known = batch.y if batch.y.dim() == 1 else batch.y.argmax(-1)  # classes, or soft ones
-        background, found["disco"] = known == self.background, outputs.new_zeros(())
-        if int(background.sum()) >= LEAST:
+        losses: dict[str, Any] = self.losses(outputs, batch.y, None)
+        labels = batch.y if batch.y.dim() == 1 else batch.y.argmax(-1)  # classes, or soft labels
+        background, losses["disco"] = labels == self.background, outputs.new_zeros(())
+        if int(background.sum()) >= MIN_JETS:
             score = outputs[background].softmax(-1)[:, self.background]
             correlation = distance_correlation(score, invariant_mass(batch)[background].to(score))
-            found["loss"] = found["loss"] + self.strength * correlation
-            found["disco"] = correlation.detach()
-        return found
+            losses["loss"] = losses["loss"] + self.strength * correlation
+            losses["disco"] = correlation.detach()
+        return losses

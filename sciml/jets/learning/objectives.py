@@ -1,15 +1,15 @@
-"""Pretraining on jets without labels: say what a physicist would compute of the whole jet.
+"""Pretraining on jets without labels: predict the observables of the jet.
 
     sciml run pretrain --data jets.root --objective sciml.jets.learning.objectives:JetObservables
 
 The targets need no simulation truth, only the particles: mass, width, energy correlations,
-displaced tracks and the others of `learning.observables`. A trunk that gives them has learned to
+displaced tracks and the others of `learning.observables`. A trunk that predicts them has learned to
 add momenta and to weigh tracks, which few labels cannot teach (multi-task pretexts: Doersch and
 Zisserman 2017, arXiv:1708.07860).
 
-Of jets with views (`learning.views`) it says what a physicist would compute of the *other* jet of
-the collision. The best answer is the mean over all showers: what the hard process decides, without
-what the shower does by chance.
+For jets with views (`learning.views`) the targets are the observables of the *other* jet of the
+same hard-scatter event. The best prediction is the mean over all showers: what the hard process
+determines, without the fluctuations of the shower.
 """
 
 from __future__ import annotations
@@ -38,10 +38,7 @@ class JetObservablesConfig:
 
 
 class JetObservables(nn.Module):
-    """What are the observables of this jet, or of the other one of its collision?
-
-    Logarithms of the large ones, in their deviations.
-    """
+    """Predicts the standardised observables of a jet, or of the other one of its event."""
 
     Config = JetObservablesConfig
 
@@ -56,7 +53,7 @@ class JetObservables(nn.Module):
         self.scale = Standardise(len(OBSERVABLES))
 
     def targets(self, batch: Data) -> Tensor:
-        """[B, observables]; sign(v) ln(1 + |v|), since many fall off like powers."""
+        """[B, observables], standardised sign(v) ln(1 + |v|): many fall off like powers."""
         with torch.no_grad():
             values = observables(batch.x, batch.mask)
             values = values.sign() * values.abs().log1p()
@@ -65,8 +62,8 @@ class JetObservables(nn.Module):
             return wide(self.scale(values).float())
 
     def forward(self, batch: Data) -> dict[str, Tensor]:
-        found = wide(self.head(self.trunk(self.embedder(batch)).graph))
+        predicted = wide(self.head(self.trunk(self.embedder(batch)).graph))
         target = self.targets(batch.other if "other" in batch else batch)
-        error = nn.functional.smooth_l1_loss(found, target, reduction="none")
+        error = nn.functional.smooth_l1_loss(predicted, target, reduction="none")
         loss, count = mean_of(error.mean(-1))
         return {"loss": loss, "count": count}

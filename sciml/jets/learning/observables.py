@@ -1,4 +1,4 @@
-"""Numbers of a whole jet that physicists know it by, from its particles.
+"""Jet observables from the constituents.
 
 Mass, multiplicity, width, momentum sharing, energy correlation ratios C2 and D2 (Larkoski, Salam,
 Thaler arXiv:1305.0007; Larkoski, Moult, Neill arXiv:1409.6298), particle types, jet charge and
@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+
+from sciml.jets.data import columns as col
 
 OBSERVABLES = (
     "pt", "mass", "multiplicity", "width", "pt_dispersion", "leading_share", "five_share",
@@ -21,32 +23,31 @@ OBSERVABLES = (
 def observables(particles: Tensor, mask: Tensor) -> Tensor:
     """[B, len(OBSERVABLES)] float64 of jets [B, N, 16] with mask [B, N]; energies in GeV."""
     x = particles.double()
-    px, py, pz, energy = (x[..., i] * mask for i in range(4))
+    px, py, pz, energy = (x[..., i] * mask for i in (col.PX, col.PY, col.PZ, col.ENERGY))
     pt = torch.hypot(px, py)
     total = pt.sum(1, keepdim=True).clamp(min=1e-9)
     z = pt / total
-    angles = x[..., 4:6]
-    # angles from the pT-weighted axis, so that the width does not depend on how the axis was found
+    angles = x[..., col.ANGLES]
+    # angles from the pT-weighted axis, so that the width does not depend on the jet's axis
     angles = angles - (z[..., None] * angles).sum(1, keepdim=True)
     r = angles.norm(dim=-1) * mask
-    apart = torch.cdist(angles, angles)
-    flow = (z[:, :, None] * z[:, None, :]).sqrt() * apart
+    flow = (z[:, :, None] * z[:, None, :]).sqrt() * torch.cdist(angles, angles)
     e2 = 0.5 * (flow * (z[:, :, None] * z[:, None, :]).sqrt()).sum((1, 2))
     e3 = (flow @ flow @ flow).diagonal(dim1=1, dim2=2).sum(1) / 6
     mass2 = energy.sum(1) ** 2 - px.sum(1) ** 2 - py.sum(1) ** 2 - pz.sum(1) ** 2
     ordered = z.sort(1, descending=True).values
-    d0, d0_error = x[..., 6].abs(), x[..., 7].clamp(min=1e-4)
-    dz, dz_error = x[..., 8].abs(), x[..., 9].clamp(min=1e-4)
-    track = mask & (x[..., 10] != 0)
+    d0, d0_error = x[..., col.D0].abs(), x[..., col.D0_ERROR].clamp(min=1e-4)
+    dz, dz_error = x[..., col.DZ].abs(), x[..., col.DZ_ERROR].clamp(min=1e-4)
+    track = mask & (x[..., col.CHARGE] != 0)
     significance = (d0 / d0_error * track).clamp(max=1e3)
     largest = torch.nn.functional.pad(significance, (0, 3)).sort(1, descending=True).values
-    kinds = [(z * x[..., column]).sum(1) for column in range(11, 16)]
+    kinds = (z[..., None] * x[..., col.TYPES]).sum(1).unbind(1)
     rows = [
         total[:, 0], mass2.clamp(min=0).sqrt(), mask.sum(1).double(), (z * r).sum(1),
         z.square().sum(1).sqrt(), ordered[:, 0], ordered[:, :5].sum(1),
         e3 / e2.square().clamp(min=1e-12), e3 / e2.pow(3).clamp(min=1e-12), e2,
-        (z.sqrt() * x[..., 10]).sum(1), *kinds, (x[..., 14] * mask).sum(1),
-        (x[..., 15] * mask).sum(1), (significance > 3).sum(1).double(),
+        (z.sqrt() * x[..., col.CHARGE]).sum(1), *kinds, (x[..., col.ELECTRON] * mask).sum(1),
+        (x[..., col.MUON] * mask).sum(1), (significance > 3).sum(1).double(),
         ((dz / dz_error > 3) & track).sum(1).double(), *largest[:, :3].unbind(1),
     ]  # fmt: skip
     return torch.stack(rows, dim=1)

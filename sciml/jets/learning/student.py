@@ -1,8 +1,8 @@
-"""A student of jets: it learns from a few labels, and from what others say of jets without any.
+"""A student network: learns from a few labels and from pseudo-labels of unlabelled jets.
 
-Noisy Student (`sciml.objectives.self_training`) in one generation, with jets in memory. The teacher
-is whoever gave the scores: a committee of networks and trees errs less than each of them, and of
-jets with views (`sciml.jets.learning.views`) the answers to all jets of a collision make one label.
+Noisy Student (`sciml.objectives.self_training`) in one generation, with jets in memory. The
+pseudo-labels come from a teacher, best an ensemble of networks and boosted trees; all jets of one
+hard-scatter event (`sciml.jets.learning.views`) share the mean of their pseudo-labels.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from sciml.objectives.self_training import (
 from sciml.objectives.supervised import Supervised
 
 Train = Callable[[Supervised, Any, NDArray[np.int64], Callable[[list[Any]], Any]], None]
-"""Trains in place: (network, examples, [n] constituents of each, collate)."""
+"""Trains a network in place: (network, examples, [n] constituents per example, collate)."""
 
 
 def student(
@@ -42,7 +42,7 @@ def student(
         scores: [len(unlabelled), classes] the teacher's probabilities.
         train: see `Train`.
         per_class: see `NoisyStudentConfig`.
-        views: [len(unlabelled)]; jets with the same number are of one collision.
+        views: [len(unlabelled)] hard-scatter event ids.
 
     Raises:
         InputError: scores of another shape.

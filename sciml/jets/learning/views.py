@@ -1,19 +1,20 @@
-"""Other views of a jet: what contrastive objectives compare, and the noise of noised training.
+"""Views of a jet: augmentations for contrastive objectives and for training with noise.
 
 `augment` draws views from the symmetries of a jet and the resolution of a detector. Better ones
-come from the simulation, which can shower one hard collision twice:
+come from the simulation, which can shower one hard-scatter event twice:
 
     sciml data make jets --views 2 -o pairs.parquet
     sciml run pretrain --data pairs.parquet --objective simclr
 
-Such jets differ in all that shower, hadronisation, decays and detector do by chance; what they
-share is what a tagger wants to know. No label is used (re-simulation: Harris, Kagan, Krupa, Maier,
-Woodward 2024, arXiv:2403.07066).
+Such jets differ in the random parts of shower, hadronisation, decays and detector, and share the
+hard process that a tagger is to recognise. No label is used (re-simulation: Harris, Kagan, Krupa,
+Maier, Woodward 2024, arXiv:2403.07066).
 """
 
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -22,36 +23,37 @@ import torch
 from numpy.typing import NDArray
 
 from sciml.graph import dense
+from sciml.jets.data import columns as col
 from sciml.jets.networks import embedder
 from sciml.objectives.base import Examples, changed
 
 if TYPE_CHECKING:
     from torch_geometric.data import Data
 
-FASTEST = 2.0
-"""The most by which a view's pT is larger or smaller than that of the jet."""
+MAX_PT_SCALE = 2.0
+"""Largest factor between the pT of a view and that of the jet."""
 
 
 def augment(batch: Data) -> Data:
-    """Another view of the jets: boosted, turned and mirrored, smeared, soft particles lost.
+    """Another view of the jets: boosted, rotated and mirrored, smeared, soft particles lost.
 
-    What a jet is does not depend on how fast it flies, but two showers of one collision share pT
-    and eta, and would be told from others by them. See `boosted`, `turned` and `smeared`.
+    The class of a jet does not depend on its pT and eta, but two showers of one event share both,
+    and could be recognised by them. See `boosted`, `rotated` and `smeared`.
     """
-    return boosted(smeared(turned(batch)))
+    return boosted(smeared(rotated(batch)))
 
 
-def turned(batch: Data) -> Data:
-    """The jets turned about their axis by a random angle, half of them mirrored: a turn of the
-    plane (deta, dphi). All random numbers come from torch's global generator."""
+def rotated(batch: Data) -> Data:
+    """The jets rotated about their axis by a random angle, in the plane (deta, dphi); half of them
+    mirrored. All random numbers come from torch's global generator."""
     batch = dense(batch)
     x = batch.x
     angle = torch.rand(len(x), device=x.device) * (2 * math.pi)
     mirror = torch.where(torch.rand(len(x), device=x.device) < 0.5, -1.0, 1.0)
     cos, sin = angle.cos(), angle.sin()
-    turn = torch.stack([torch.stack([cos, -sin], 1), torch.stack([sin, cos], 1)], 1)
-    turn = turn * torch.stack([torch.ones_like(mirror), mirror], 1)[:, None, :]
-    return embedder.displaced(batch, torch.einsum("bij,bnj->bni", turn, x[..., 4:6]))
+    rotation = torch.stack([torch.stack([cos, -sin], 1), torch.stack([sin, cos], 1)], 1)
+    rotation = rotation * torch.stack([torch.ones_like(mirror), mirror], 1)[:, None, :]
+    return embedder.displaced(batch, torch.einsum("bij,bnj->bni", rotation, x[..., col.ANGLES]))
 
 
 def smeared(batch: Data) -> Data:
@@ -61,16 +63,18 @@ def smeared(batch: Data) -> Data:
     """
     batch = dense(batch)
     x, mask = batch.x, batch.mask
-    pt = torch.hypot(x[..., 0], x[..., 1])
+    pt = torch.hypot(x[..., col.PX], x[..., col.PY])
     lost = (torch.rand(pt.shape, device=x.device) < 0.1) & (pt < 5.0)
     keep = mask & ~lost
     keep = torch.where(keep.any(1, keepdim=True), keep, mask)
     smear = torch.exp(0.05 * torch.randn(pt.shape, device=x.device))[..., None]
-    return changed(batch, x=torch.cat([x[..., :4] * smear, x[..., 4:]], -1), mask=keep)
+    return changed(
+        batch, x=torch.cat([x[..., col.FOUR_MOMENTUM] * smear, x[..., col.DETA :]], -1), mask=keep
+    )
 
 
 def boosted(batch: Data) -> Data:
-    """The jets at pT and eta of other jets of the batch (pT within a factor `FASTEST`).
+    """The jets at pT and eta of other jets of the batch (pT within a factor `MAX_PT_SCALE`).
 
     Along its own axis a jet is boosted in the collinear limit: momenta grow by as much as angles
     shrink, so that masses stay (to 4 % where a jet is wide). Along the beam the boost is exact.
@@ -78,26 +82,27 @@ def boosted(batch: Data) -> Data:
     """
     batch = dense(batch)
     jet, mask = batch.jet, batch.mask
-    px, py, pz, _ = (batch.x[..., :4] * mask[..., None]).sum(1).unbind(-1)
+    px, py, pz, _ = (batch.x[..., col.FOUR_MOMENTUM] * mask[..., None]).sum(1).unbind(-1)
     eta = torch.asinh(pz / torch.hypot(px, py).clamp(min=1e-9))
     another = torch.randperm(len(jet), device=jet.device)
-    faster = (jet[another, 0] / jet[:, 0].clamp(min=1e-9)).clamp(1 / FASTEST, FASTEST)[:, None]
-    x = embedder.displaced(batch, batch.x[..., 4:6] / faster[..., None]).x
-    p4 = x[..., :4] * faster[..., None]
+    scale = jet[another, 0] / jet[:, 0].clamp(min=1e-9)
+    scale = scale.clamp(1 / MAX_PT_SCALE, MAX_PT_SCALE)[:, None]
+    x = embedder.displaced(batch, batch.x[..., col.ANGLES] / scale[..., None]).x
+    p4 = x[..., col.FOUR_MOMENTUM] * scale[..., None]
     shift = torch.where(eta < 0, -1.0, 1.0) * eta[another].abs() - eta
-    along = p4[..., 2] * shift.cosh()[:, None] + p4[..., 3] * shift.sinh()[:, None]
-    mass2 = (p4[..., 3].square() - p4[..., :3].square().sum(-1)).clamp(min=0)
-    energy = (mass2 + p4[..., :2].square().sum(-1) + along.square()).sqrt()
-    moved = torch.stack([p4[..., 0], p4[..., 1], along, energy], -1)
-    before, after = ((e * mask).sum(1) for e in (batch.x[..., 3], energy))
-    whole = torch.stack([jet[:, 0] * faster[:, 0], jet[:, 1] * after / before.clamp(min=1e-9)], 1)
-    return changed(batch, x=torch.cat([moved, x[..., 4:]], -1), jet=whole)
+    pz = p4[..., col.PZ] * shift.cosh()[:, None] + p4[..., col.ENERGY] * shift.sinh()[:, None]
+    mass2 = (p4[..., col.ENERGY].square() - p4[..., : col.ENERGY].square().sum(-1)).clamp(min=0)
+    energy = (mass2 + p4[..., : col.PZ].square().sum(-1) + pz.square()).sqrt()
+    moved = torch.stack([p4[..., col.PX], p4[..., col.PY], pz, energy], -1)
+    before, after = ((e * mask).sum(1) for e in (batch.x[..., col.ENERGY], energy))
+    jet = torch.stack([jet[:, 0] * scale[:, 0], jet[:, 1] * after / before.clamp(min=1e-9)], 1)
+    return changed(batch, x=torch.cat([moved, x[..., col.DETA :]], -1), jet=jet)
 
 
 def other_detector(batch: Data) -> Data:
-    """The jets as a detector drawn at random for each of them would see them.
+    """The jets as measured by another detector, drawn at random for each jet.
 
-    For training that shall carry over to other detectors. A detector has energy scales of photons
+    For training that is to carry over to other detectors. A detector has energy scales of photons
     and electrons, and of neutral hadrons (within 10 %), of tracks (within 2 %), a further smearing
     of momenta (up to 15 %; a fifth of it for tracks) and of impact parameters (up to 1.5 of their
     errors, 0.05 mm at most), and loses up to 15 % of its particles. Directions stay. All random
@@ -110,32 +115,33 @@ def other_detector(batch: Data) -> Data:
         return low + (high - low) * torch.rand(len(x), 1, device=x.device)
 
     noise = torch.randn(*mask.shape, 3, device=x.device)
-    electromagnetic = (x[..., 13] + x[..., 14]) > 0
-    track = (x[..., 10] != 0) & ~electromagnetic
+    electromagnetic = (x[..., col.PHOTON] + x[..., col.ELECTRON]) > 0
+    track = (x[..., col.CHARGE] != 0) & ~electromagnetic
     scale = torch.where(track, uniform(0.98, 1.02), uniform(0.9, 1.1))
     scale = torch.where(electromagnetic, uniform(0.9, 1.1), scale)
     spread = uniform(0.0, 0.15) * torch.where(track, 0.2, 1.0)
-    p4 = x[..., :4] * (scale * torch.exp(spread * noise[..., 0]))[..., None]
+    p4 = x[..., col.FOUR_MOMENTUM] * (scale * torch.exp(spread * noise[..., 0]))[..., None]
     blur = uniform(0.0, 1.5)
-    d0 = x[..., 6] + noise[..., 1] * blur * x[..., 7].clamp(0.0, 0.05)
-    dz = x[..., 8] + noise[..., 2] * blur * x[..., 9].clamp(0.0, 0.05)
-    seen = mask & (torch.rand(mask.shape, device=x.device) >= uniform(0.0, 0.15))
-    seen = torch.where(seen.any(1, keepdim=True), seen, mask)
-    parts = [p4, x[..., 4:6], d0[..., None], x[..., 7:8], dz[..., None], x[..., 9:]]
-    return changed(batch, x=torch.cat(parts, -1), mask=seen)
+    d0 = x[..., col.D0] + noise[..., 1] * blur * x[..., col.D0_ERROR].clamp(0.0, 0.05)
+    dz = x[..., col.DZ] + noise[..., 2] * blur * x[..., col.DZ_ERROR].clamp(0.0, 0.05)
+    measured = mask & (torch.rand(mask.shape, device=x.device) >= uniform(0.0, 0.15))
+    measured = torch.where(measured.any(1, keepdim=True), measured, mask)
+    x = x.clone()
+    x[..., col.FOUR_MOMENTUM], x[..., col.D0], x[..., col.DZ] = p4, d0, dz
+    return changed(batch, x=x, mask=measured)
 
 
 class Views(Sequence[Any]):
-    """Each jet of `jets` with another of its collision as `other`; itself where it is alone.
+    """Each jet of `jets` with another of its event as `other`; itself where it is alone.
 
     Args:
         jets: items as `embedder.collate` takes them.
-        collisions: [len(jets)] the number of each jet's collision.
+        event_ids: [len(jets)] hard-scatter event ids.
     """
 
-    def __init__(self, jets: Examples, collisions: NDArray[Any]) -> None:
+    def __init__(self, jets: Examples, event_ids: NDArray[Any]) -> None:
         self.jets = jets
-        self.others = next_of_group(collisions)
+        self.others = next_of_group(event_ids)
 
     def __len__(self) -> int:
         return len(self.jets)
@@ -145,7 +151,7 @@ class Views(Sequence[Any]):
 
 
 def next_of_group(groups: NDArray[Any]) -> NDArray[np.int64]:
-    """[n] the place of the next member of each one's group, after the last the first again."""
+    """[n] index of the next member of each one's group; after the last the first again."""
     order = np.argsort(groups, kind="stable")
     ordered = groups[order]
     first = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]][: len(ordered)])
@@ -162,3 +168,10 @@ def collate(items: Sequence[Mapping[str, Any]]) -> Data:
     batch = embedder.collate([{k: v for k, v in item.items() if k != "other"} for item in items])
     batch.other = embedder.collate([item["other"] for item in items])
     return batch
+
+
+def __getattr__(name: str) -> Any:
+    if name == "turned":
+        warnings.warn("views.turned is now views.rotated", DeprecationWarning, stacklevel=2)
+        return rotated
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

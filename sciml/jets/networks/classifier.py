@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor, nn
 
 from sciml.errors import InputError, unknown
+from sciml.jets.data.columns import ANGLES, FOUR_MOMENTUM
 from sciml.jets.data.features import FEATURE_SETS, MAX_PARTICLES, particle_features
 
 if TYPE_CHECKING:
@@ -99,7 +100,7 @@ class WeaverNetwork(nn.Module):
             if len(columns) == inputs:
                 return name
         raise InputError(
-            f"the network reads {inputs} features a particle, which is no published set "
+            f"the network reads {inputs} features per particle, which is no published set "
             f"({', '.join(f'{k}: {len(v)}' for k, v in FEATURE_SETS.items())})",
             hint="Prepare its inputs yourself and call weaver_logits",
         )
@@ -112,9 +113,9 @@ class WeaverNetwork(nn.Module):
         features = particle_features(batch.x, batch.jet, batch.mask)[..., columns]
         features = features.to(next(self.network.parameters()).dtype)  # the network may be in half
         if isinstance(self.network, ParticleNet):
-            # data configs pad jets to this length, whatever the longest of a batch is
-            return self.network(features, batch.x[..., 4:6], batch.mask, places=MAX_PARTICLES)
-        return self.network(features, batch.x[..., :4], batch.mask)
+            # data configs pad jets to this length, however long the longest in a batch is
+            return self.network(features, batch.x[..., ANGLES], batch.mask, length=MAX_PARTICLES)
+        return self.network(features, batch.x[..., FOUR_MOMENTUM], batch.mask)
 
     def settings(self) -> dict[str, Any]:
         """Plain values that rebuild the network."""

@@ -23,7 +23,8 @@ from torch import Tensor, nn
 
 from sciml.errors import unknown
 from sciml.graph import dense
-from sciml.jets.data.features import FEATURE_SETS, FEATURES, Jets, particle_features
+from sciml.jets.data import columns as col
+from sciml.jets.data.features import FEATURE_SETS, FEATURES, TYPE_FEATURES, Jets, particle_features
 from sciml.objectives.base import Embedder, changed
 
 if TYPE_CHECKING:
@@ -32,9 +33,10 @@ if TYPE_CHECKING:
 FeatureSet = Literal["full", "kinpid", "kin"]
 
 CONTENT = tuple(FEATURES.index(n) for n in FEATURES if n not in ("deta", "dphi", "delta_r"))
-"""Features that are hidden in masked modelling; where a particle flies is not."""
+"""Features that are hidden in masked modelling; a particle's direction is not."""
 KINDS = 5
 """Particle types: charged hadron, neutral hadron, photon, electron, muon."""
+KIND_FEATURES = range(TYPE_FEATURES.start, TYPE_FEATURES.stop)
 
 FEATURE_MEAN_SCALE = {
     "log_pt": (0.12, 0.85),
@@ -55,15 +57,15 @@ FEATURE_MEAN_SCALE = {
     "deta": (0.0, 0.2),
     "dphi": (0.0, 0.2),
 }
-"""Mean and deviation of the particle features in generated jets of 500-1000 GeV (of the rare
-leptons a larger one). Impact parameters and their errors are small numbers: as they come, a network
-is slow to learn from displaced tracks."""
+"""Mean and standard deviation of the particle features in generated jets of 500-1000 GeV (for the
+rare leptons a larger one). Impact parameters and their errors are small numbers: without scaling, a
+network is slow to learn from displaced tracks."""
 
 PAIR_MEAN = (-0.5, -1.7, -1.6, 0.4)
 PAIR_SCALE = (1.1, 0.9, 1.1, 2.2)
-"""Mean and deviation of the four pair features in QCD jets of 500-1000 GeV."""
+"""Mean and standard deviation of the four pair features in QCD jets of 500-1000 GeV."""
 PAIR_FLOOR = (1e-3, 1e-4, 5e-3, 1e-4)
-"""Least kT [GeV], z, dR and m2 [GeV^2]: finer than a detector resolves."""
+"""Smallest kT [GeV], z, dR and m2 [GeV^2]: finer than a detector resolves."""
 
 
 def raw_batch(jets: Jets, labels: Tensor | None = None) -> Data:
@@ -107,7 +109,7 @@ class JetEmbedder(Embedder):
     """Raw jets -> `x` [B, N, dim], `pair` [B, N, N, pair_dim], `pos` (four-momenta), angles.
 
     A hidden particle keeps its direction, which says where to predict, and nothing else: its
-    features become a learned token, and of its pairs only the angle between them remains.
+    features become a learned token, and of its pair features only the angle remains.
 
     Features are standardised by fixed numbers (`FEATURE_MEAN_SCALE`).
 
@@ -126,7 +128,7 @@ class JetEmbedder(Embedder):
             raise unknown("feature set", features, FEATURE_SETS)
         self.dim, self.pair_dim, self.features = dim, pair_dim, features
         self.columns = FEATURE_SETS[features]
-        self.hides = [place for place, index in enumerate(self.columns) if index in CONTENT]
+        self.hides = [i for i, feature in enumerate(self.columns) if feature in CONTENT]
         mean, scale = zip(*(FEATURE_MEAN_SCALE[FEATURES[i]] for i in self.columns), strict=True)
         self.register_buffer("mean", torch.tensor(mean), persistent=False)
         self.register_buffer("scale", torch.tensor(scale), persistent=False)
@@ -153,13 +155,13 @@ class JetEmbedder(Embedder):
         dtype = self.project.weight.dtype  # kinematics in single precision, the network in its own
         features = features.to(dtype)
         nodes = self.project(self.network(features)).masked_fill(~mask[..., None], 0.0)
-        p4, angles = x[..., :4], x[..., 4:6]
+        p4, angles = x[..., col.FOUR_MOMENTUM], x[..., col.ANGLES]
         if hidden is not None:
             p4 = p4.masked_fill(hidden[..., None], 0.0)
         values = {"x": nodes, "pos": p4, "node_points": angles}
         if self.pair_dim:
-            px = torch.where(mask, x[..., 0], torch.ones_like(x[..., 0]))
-            pairs = plane_pairs((px.square() + x[..., 1].square()).sqrt(), angles)
+            px = torch.where(mask, x[..., col.PX], torch.ones_like(x[..., col.PX]))
+            pairs = plane_pairs((px.square() + x[..., col.PY].square()).sqrt(), angles)
             if hidden is not None:
                 either = hidden[:, :, None] | hidden[:, None, :]
                 filler = torch.cat(
@@ -173,22 +175,22 @@ class JetEmbedder(Embedder):
     def targets(self, batch: Data) -> dict[str, Tensor]:
         """`content`: pT, energy, charge and track features; `kind`: particle type (if known)."""
         features = particle_features(batch.x, batch.jet, batch.mask)
-        content = [i for i in self.columns if i in CONTENT and not 6 <= i < 11]
+        content = [i for i in self.columns if i in CONTENT and i not in KIND_FEATURES]
         result = {"content": features[..., content]}
         if self.features != "kin":
-            flags = features[..., 6:11]
+            flags = features[..., TYPE_FEATURES]
             kind = flags.argmax(-1)
             result["kind"] = torch.where(flags.amax(-1) > 0, kind, torch.full_like(kind, -1))
         return result
 
     def target_sizes(self) -> dict[str, int]:
         """Width of `content`, number of kinds."""
-        content = sum(i in CONTENT and not 6 <= i < 11 for i in self.columns)
+        content = sum(i in CONTENT and i not in KIND_FEATURES for i in self.columns)
         return {"content": content} | ({"kind": KINDS} if self.features != "kin" else {})
 
     def coordinates(self, batch: Data) -> Tensor:
         """(deta, dphi) of every particle, rad."""
-        return batch.x[..., 4:6]
+        return batch.x[..., col.ANGLES]
 
     def displaced(self, batch: Data, pos: Tensor) -> Data:
         """See the function."""
@@ -198,19 +200,18 @@ class JetEmbedder(Embedder):
 def displaced(batch: Data, angles: Tensor) -> Data:
     """The jets with their particles at `angles` [B, N, 2] from the axis; pT and masses stay."""
     x = batch.x
-    p4, old = x[..., :4], x[..., 4:6]
-    pt = torch.hypot(p4[..., 0], p4[..., 1]).clamp(min=1e-9)
-    axis = (p4[..., 2] * batch.mask).sum(1, keepdim=True)
+    pt = torch.hypot(x[..., col.PX], x[..., col.PY]).clamp(min=1e-9)
+    axis = (x[..., col.PZ] * batch.mask).sum(1, keepdim=True)
     sign = torch.where(axis < 0, -1.0, 1.0)  # deta was flipped by the sign of the jet's eta
-    shift = angles - old
-    eta = torch.asinh(p4[..., 2] / pt) + sign * shift[..., 0]
-    phi = torch.atan2(p4[..., 1], p4[..., 0]) + shift[..., 1]
-    p2 = p4[..., :3].square().sum(-1)
-    mass2 = (p4[..., 3].square() - p2).clamp(min=0)
+    shift = angles - x[..., col.ANGLES]
+    eta = torch.asinh(x[..., col.PZ] / pt) + sign * shift[..., 0]
+    phi = torch.atan2(x[..., col.PY], x[..., col.PX]) + shift[..., 1]
+    p2 = x[..., col.PX : col.ENERGY].square().sum(-1)
+    mass2 = (x[..., col.ENERGY].square() - p2).clamp(min=0)
     pz = pt * torch.sinh(eta)
     energy = (pt.square() + pz.square() + mass2).sqrt()
     moved = torch.stack([pt * phi.cos(), pt * phi.sin(), pz, energy], dim=-1)
-    return changed(batch, x=torch.cat([moved, angles, x[..., 6:]], dim=-1))
+    return changed(batch, x=torch.cat([moved, angles, x[..., col.D0 :]], dim=-1))
 
 
 __all__ = ["FeatureSet", "JetEmbedder", "collate", "displaced", "raw_batch"]

@@ -1,10 +1,10 @@
-"""Steps that torch takes one by one on a CPU, fused: linear with GELU, dropout by random words.
+"""Fused operations on a CPU: linear with GELU, dropout from 16 random bits per number.
 
 oneDNN's kernel applies the activation while the product is still in cache. It has no gradient and
-is reached through an internal operator of torch, so there is a plain path beside it, and a test
-holds them equal. Every number of rows compiles a kernel of its own there, so only blocks of `ROWS`
-go that way: otherwise each batch of new lengths would wait for kernels, and keep them. Dropout cuts
-each 64-bit word of the generator into four numbers.
+is reached through an internal operator of torch, so a plain path stays beside it, and a test holds
+the two equal. oneDNN compiles a kernel for each number of rows, so only multiples of `ROWS` use it:
+otherwise every batch of new lengths would wait for kernels, and keep them. Dropout divides each
+64-bit word of the generator into four numbers.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ def available() -> bool:
     """Whether this torch has the fused operator, and it does what its name says."""
     try:
         x, w, b = torch.ones(2, 3), torch.ones(4, 3), torch.ones(4)
-        found = torch.ops.mkldnn._linear_pointwise(x, w, b, "gelu", [], "none")
-        return bool(torch.allclose(found, F.gelu(F.linear(x, w, b)), atol=1e-5))
+        fused = torch.ops.mkldnn._linear_pointwise(x, w, b, "gelu", [], "none")
+        return bool(torch.allclose(fused, F.gelu(F.linear(x, w, b)), atol=1e-5))
     except (AttributeError, RuntimeError, NotImplementedError):
         return False
 
@@ -54,26 +54,26 @@ def linear_active(x: Tensor, weight: Tensor, bias: Tensor, relu: bool) -> Tensor
 
 
 class _Dropout(torch.autograd.Function):
-    """Dropout that draws 16 random bits a number and keeps one byte a number for backward."""
+    """Dropout that draws 16 random bits per number and keeps one byte per number for backward."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, p: float) -> Tensor:
         count = x.numel()
         bits = torch.empty((count + 3) // 4, dtype=torch.int64).random_(-(2**63), None)
         dropped = round(p * 65536)
-        kept = (bits.view(torch.int16)[:count] >= dropped - 32768).view(x.shape)
-        ctx.save_for_backward(kept)
+        keep = (bits.view(torch.int16)[:count] >= dropped - 32768).view(x.shape)
+        ctx.save_for_backward(keep)
         ctx.scale = 65536 / (65536 - dropped)
-        return (x * ctx.scale).mul_(kept)
+        return (x * ctx.scale).mul_(keep)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
-        (kept,) = ctx.saved_tensors
-        return (grad * ctx.scale).mul_(kept), None
+        (keep,) = ctx.saved_tensors
+        return (grad * ctx.scale).mul_(keep), None
 
 
 def dropout(x: Tensor, p: float, training: bool) -> Tensor:
-    """`F.dropout`; on a CPU in single precision with four numbers a draw of the generator.
+    """`F.dropout`; on a CPU in single precision with four numbers per draw of the generator.
 
     The probability is rounded to a multiple of 2^-16, and the scale is exact for it. Random numbers
     come from torch's global generator.

@@ -1,9 +1,9 @@
 """The pair network of the Particle Transformer in training: batch norms, little memory.
 
-There are a hundred thousand pairs in a batch of 64 jets, so each kept activation is a few dozen
-megabytes. One function for the whole network keeps only what each linear layer gives; norms and
-GELUs are applied piece by piece, in cache, on the way to the next layer, and again in backward.
-`reference` is the same network as one writes it; a test holds the two equal.
+There are a hundred thousand pairs in a batch of 64 jets, so each saved activation is a few dozen
+megabytes. One function for the whole network saves only the output of each linear layer; norms and
+GELUs are applied piece by piece, in cache, before the next layer, and again in backward.
+`reference` is the same network in plain torch; a test holds the two equal.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Layer = tuple[Tensor, Tensor, Tensor, Tensor]
 def reference(
     x: Tensor, norm: Norm, layers: Sequence[Layer], last_gelu: bool, eps: float
 ) -> Tensor:
-    """Batch norm, then (linear, batch norm, GELU) a layer, with the batch's own statistics."""
+    """Batch norm, then (linear, batch norm, GELU) per layer, with the batch's own statistics."""
     x = F.batch_norm(x, None, None, *norm, True, 0.0, eps)
     for number, (weight, bias, gain, shift) in enumerate(layers):
         x = F.batch_norm(F.linear(x, weight, bias), None, None, gain, shift, True, 0.0, eps)
@@ -39,7 +39,7 @@ def reference(
 def network(
     x: Tensor, norm: Norm, layers: Sequence[Layer], last_gelu: bool, eps: float
 ) -> tuple[Tensor, list[tuple[Tensor, Tensor]]]:
-    """What `reference` gives for [P, inputs], and each norm's mean and (biased) variance."""
+    """The output of `reference` for [P, inputs], and each norm's mean and (biased) variance."""
     flat = [tensor for layer in layers for tensor in layer]
     out, *statistics = _Network.apply(x, last_gelu, eps, *norm, *flat)
     return out, list(zip(statistics[::2], statistics[1::2], strict=True))
@@ -52,8 +52,8 @@ def _pieces(count: int) -> list[slice]:
 class _Moments:
     """Mean and variance of rows that come piece by piece (Chan, Golub & LeVeque 1983)."""
 
-    def __init__(self, width: int, like: Tensor) -> None:
-        self.count, self.mean, self.square = 0, like.new_zeros(width), like.new_zeros(width)
+    def __init__(self, width: int, x: Tensor) -> None:
+        self.count, self.mean, self.square = 0, x.new_zeros(width), x.new_zeros(width)
 
     def add(self, rows: Tensor) -> None:
         count = len(rows)
@@ -71,7 +71,7 @@ class _Moments:
 
 
 class _Affine:
-    """A batch norm with known statistics: u = z * scale + offset, and its way back."""
+    """A batch norm with given statistics: u = z * scale + offset, and the inverse."""
 
     def __init__(self, mean: Tensor, variance: Tensor, gain: Tensor, shift: Tensor, eps: float):
         self.mean, self.rate = mean, (variance + eps).rsqrt()
@@ -94,7 +94,7 @@ class _Network(torch.autograd.Function):
             moments.add(x[piece])
         mean, variance = moments.mean, moments.variance
         affine = _Affine(mean, variance, parameters[0], parameters[1], eps)
-        statistics, kept, below = [mean, variance], [x], x
+        statistics, activations, below = [mean, variance], [x], x
         for number, (weight, bias, gain, shift) in enumerate(layers):
             z = x.new_empty(len(x), len(weight))
             moments = _Moments(len(weight), x)
@@ -105,10 +105,10 @@ class _Network(torch.autograd.Function):
             mean, variance = moments.mean, moments.variance
             affine = _Affine(mean, variance, gain, shift, eps)
             statistics += [mean, variance]
-            kept.append(z)
+            activations.append(z)
             below = z
         out = affine(below)
-        ctx.save_for_backward(*parameters, *statistics, *kept)
+        ctx.save_for_backward(*parameters, *statistics, *activations)
         ctx.layers, ctx.last_gelu, ctx.eps = len(layers), last_gelu, eps
         ctx.mark_non_differentiable(*statistics)
         return F.gelu(out) if last_gelu else out, *statistics
@@ -117,8 +117,8 @@ class _Network(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor, *_: Tensor) -> Any:
         depth, saved = ctx.layers, ctx.saved_tensors
         parameters, statistics = saved[: 2 + 4 * depth], saved[2 + 4 * depth : -depth - 1]
-        kept = saved[-depth - 1 :]
-        count = len(kept[0])
+        activations = saved[-depth - 1 :]
+        count = len(activations[0])
         pieces = _pieces(count)
         affines = [
             _Affine(statistics[2 * i], statistics[2 * i + 1], gains[0], gains[1], ctx.eps)
@@ -129,7 +129,7 @@ class _Network(torch.autograd.Function):
         grads: list[Tensor] = []
         grad = grad.contiguous()
         for number in range(depth, -1, -1):
-            z, affine = kept[number], affines[number]
+            z, affine = activations[number], affines[number]
             gelu = 0 < number < depth or (number == depth and ctx.last_gelu)
             through = grad if not gelu else torch.empty_like(grad)
             shift, gain = z.new_zeros(z.shape[1]), z.new_zeros(z.shape[1])
@@ -146,7 +146,7 @@ class _Network(torch.autograd.Function):
                     first = affine.scale * (through - (shift + units * gain) / count)
                 return first, None, None, *grads
             weight = parameters[4 * number - 2]
-            lower, under = kept[number - 1], affines[number - 1]
+            lower, under = activations[number - 1], affines[number - 1]
             down = z.new_empty(count, weight.shape[1])
             weight_grad, bias_grad = torch.zeros_like(weight), z.new_zeros(len(weight))
             for piece in pieces:

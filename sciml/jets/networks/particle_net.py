@@ -18,8 +18,8 @@ from sciml.errors import InputError
 from sciml.jets.data.grouping import group_by_length
 from sciml.trunks import particle_net
 
-PLACES = 1024
-"""Places (jets x longest) of a pass without training: its edges stay in cache."""
+MAX_SIZE = 1024
+"""Size (jets x longest) of a pass without training: its edges stay in cache."""
 
 
 Positive = Annotated[int, Range(min=1)]
@@ -30,15 +30,15 @@ class ParticleNetConfig:
     """Sizes of a ParticleNet; the defaults are those of the published JetClass weights."""
 
     features: Positive = 17
-    """Features a particle."""
+    """Features per particle."""
     classes: Positive = 10
     """Classes."""
     neighbours: Annotated[int, Range(min=1, max=4096)] = 16
-    """Neighbours a particle."""
+    """Neighbours per particle."""
     neighbours_of_blocks: tuple[Annotated[int, Range(min=1, max=4096)], ...] = ()
     """Of each block, where they differ; empty: `neighbours` in all."""
     use_counts: bool = True
-    """Mean over particles; False: their sum over the number of places, padding included."""
+    """Mean over particles; False: their sum divided by the padded length."""
     channels: tuple[tuple[Positive, ...], ...] = ((64, 64, 64), (128, 128, 128), (256, 256, 256))
     """Widths of the layers of each edge convolution."""
     hidden: tuple[Positive, ...] = (256,)
@@ -83,7 +83,7 @@ class ParticleNet(nn.Module):
         self.head = nn.Linear(sizes[-1], config.classes)
 
     def forward(
-        self, features: Tensor, points: Tensor, mask: Tensor, places: int | None = None
+        self, features: Tensor, points: Tensor, mask: Tensor, length: int | None = None
     ) -> Tensor:
         """Logits [B, classes]; NaN for a jet without particles.
 
@@ -91,14 +91,14 @@ class ParticleNet(nn.Module):
             features: [B, N, features].
             points: [B, N, 2] (deta, dphi).
             mask: [B, N] bool, True for a particle.
-            places: what sums are divided by if `use_counts` is False; N if None.
+            length: padded length that sums are divided by if `use_counts` is False; N if None.
         """
         if self.training or torch.jit.is_tracing():
             graph = self._graph(features, points, mask)
         else:
-            most = max(self.config.neighbours, *self.config.neighbours_of_blocks, 0)
-            least = min(most + 1, mask.shape[1])
-            groups = group_by_length(mask, least=least, most=PLACES)
+            neighbours = max(self.config.neighbours, *self.config.neighbours_of_blocks, 0)
+            min_width = min(neighbours + 1, mask.shape[1])
+            groups = group_by_length(mask, min_width=min_width, max_size=MAX_SIZE)
             graph = torch.cat(
                 [
                     self._graph(features[g.rows, : g.width], points[g.rows, : g.width], g.mask)
@@ -108,7 +108,7 @@ class ParticleNet(nn.Module):
             rows = torch.cat([group.rows for group in groups])
             graph = torch.empty_like(graph).index_copy(0, rows, graph)
         if not self.config.use_counts:
-            graph = graph * (mask.sum(1, keepdim=True) / (places or mask.shape[1]))
+            graph = graph * (mask.sum(1, keepdim=True) / (length or mask.shape[1]))
         for linear in self.hidden:
             graph = F.dropout(F.relu(linear(graph)), self.config.dropout, self.training)
         return self.head(graph).masked_fill(~mask.any(1, keepdim=True), torch.nan)

@@ -44,7 +44,7 @@ class ParTConfig:
     """Sizes of a Particle Transformer; the defaults are the published ones."""
 
     features: Positive = 17
-    """Features a particle."""
+    """Features per particle."""
     classes: Positive = 10
     """Classes."""
     embed: tuple[Positive, ...] = (128, 512, 128)
@@ -102,7 +102,7 @@ class NormedLinear(nn.Module):
 
 
 class Embedding(nn.Module):
-    """Batch norm over features, then (layer norm, linear, GELU) a width."""
+    """Batch norm over features, then (layer norm, linear, GELU) per width."""
 
     def __init__(self, features: int, widths: Sequence[int], relu: bool = False) -> None:
         super().__init__()
@@ -306,7 +306,7 @@ class ParticleTransformer(nn.Module):
         if self.training or torch.is_grad_enabled():
             batches = [group_by_length(mask)]
         else:
-            batches = runs(group_by_length(mask, most=CHUNK), CHUNK)
+            batches = runs(group_by_length(mask, max_size=CHUNK), CHUNK)
         groups = [group for batch in batches for group in batch]
         rows = torch.cat([group.rows for group in groups])
         logits = torch.cat([self._groups(features, p4, batch) for batch in batches])

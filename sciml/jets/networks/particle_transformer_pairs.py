@@ -1,4 +1,4 @@
-"""The pair network of the Particle Transformer: four-momenta of a pair -> one bias a head."""
+"""The pair network of the Particle Transformer: four-momenta of a pair -> one bias per head."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ CHUNK = 8192
 
 
 def packed_features(particles: Tensor, first: Tensor, second: Tensor) -> Tensor:
-    """`features.pair_features` of chosen pairs, a feature a row: [7, S] -> [4, P].
+    """`features.pair_features` of chosen pairs, a feature per row: [7, S] -> [4, P].
 
     Args:
         particles: `features.with_kinematics`, transposed.
-        first, second: [P] places of the two particles of each pair.
+        first, second: [P] indices of the two particles of each pair.
     """
     one, other = particles.index_select(1, first), particles.index_select(1, second)
     px, py, pz, energy = (one[:4] + other[:4]).unbind()
@@ -52,7 +52,7 @@ class LinearNorm(nn.Module):
 
 
 class PairNetwork(nn.Module):
-    """Batch norm, then (linear, batch norm, GELU) a width; by default no GELU at the end.
+    """Batch norm, then (linear, batch norm, GELU) per width; by default no GELU at the end.
 
     `relu`: ReLU where it says GELU.
     """

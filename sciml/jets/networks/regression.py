@@ -1,8 +1,8 @@
 """The mass of a jet with its uncertainty: a point estimate and quantiles on any trunk.
 
 Masses are learned as ln(m / 100 GeV), so that errors are relative. The point estimate minimises
-the Huber loss, the quantiles the pinball loss (Koenker and Bassett 1978); in the answer quantiles
-are sorted, since nothing else keeps them from crossing.
+the Huber loss, the quantiles the pinball loss (Koenker and Bassett 1978); predicted quantiles are
+sorted, since nothing else keeps them from crossing.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from sciml.trunks.base import Trunk
 
 UNIT = 100.0
-"""GeV; masses are given to the network in logarithms of this."""
-LEAST = 1.0
+"""GeV; the network predicts the logarithm of the mass in this unit."""
+MIN_MASS = 1.0
 """GeV; smaller masses count as this."""
 
 
@@ -46,7 +46,7 @@ class MassRegression(nn.Module):
     """Trunk and a linear head to the mass and its quantiles.
 
     Args:
-        trunk, embedder: raw batch -> a vector a jet.
+        trunk, embedder: raw batch -> a vector per jet.
         levels: probabilities of the quantiles, ascending.
     """
 
@@ -61,7 +61,7 @@ class MassRegression(nn.Module):
     def forward(self, batch: Data) -> dict[str, Tensor]:
         """Losses of a raw batch with `y` [B], the true mass [GeV]."""
         outputs = wide(self.head(self.trunk(self.embedder(batch)).graph))
-        target = (batch.y.clamp(min=LEAST) / UNIT).log()
+        target = (batch.y.clamp(min=MIN_MASS) / UNIT).log()
         miss = target[:, None] - outputs[:, 1:]
         levels: Any = self.levels
         pinball = torch.maximum(levels * miss, (levels - 1) * miss).mean()
@@ -90,16 +90,16 @@ class MassSample:
 
 
 def quality(predicted: np.ndarray, truth: np.ndarray, levels: Sequence[float]) -> dict[str, float]:
-    """How good masses [n, 1 + quantiles] GeV are.
+    """Bias, resolution and coverage of predicted masses [n, 1 + quantiles] in GeV.
 
     Returns:
         `bias` and `resolution`, the median and half the central 68 % of predicted / true - 1, and
         `coverage_<level in %>`, the share of jets below each quantile.
     """
-    ratio = predicted[:, 0] / np.maximum(truth, LEAST) - 1
+    ratio = predicted[:, 0] / np.maximum(truth, MIN_MASS) - 1
     low, middle, high = np.percentile(ratio, [16, 50, 84])
     covered = {
-        f"coverage_{100 * level:g}": float((truth <= predicted[:, 1 + place]).mean())
-        for place, level in enumerate(levels)
+        f"coverage_{100 * level:g}": float((truth <= predicted[:, 1 + index]).mean())
+        for index, level in enumerate(levels)
     }
     return {"bias": float(middle), "resolution": float(high - low) / 2, **covered}

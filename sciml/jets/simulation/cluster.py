@@ -82,7 +82,7 @@ def substructure(jets: ak.Array, radius: float) -> dict[str, NDArray[np.float64]
         radius: R0.
 
     Returns:
-        sdmass [GeV], tau1, tau2, tau3, tau4: one number a jet.
+        sdmass [GeV], tau1, tau2, tau3, tau4: one number per jet.
     """
     fastjet = fastjet_module()
     everything = fastjet.JetDefinition.max_allowable_R

@@ -305,5 +305,5 @@ def logits(
     if name not in rows:
         raise InputError(f"{type(model).__name__} needs `{name}`, laid out [B, c, N]")
     if isinstance(model, ParticleNet):
-        return model(rows["features"], rows[name], real, places=mask.shape[-1])
+        return model(rows["features"], rows[name], real, length=mask.shape[-1])
     return model(rows["features"], rows[name], real)

@@ -261,7 +261,7 @@ class WeaverConfig:
         except (TypeError, ValueError) as error:
             reason = " ".join(str(error).split())[:120]
             raise InputError(
-                f"the label {name!r} is not one number a jet ({reason})", where=self.path
+                f"the label {name!r} is not one number per jet ({reason})", where=self.path
             ) from error
         return target if target.dtype.kind == "f" else target.astype(np.int64)
 

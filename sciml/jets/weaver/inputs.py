@@ -114,7 +114,7 @@ def _ragged(values: ak.Array) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
 
 @nb.njit(cache=True)
 def _fill(out, flat, offsets, numbers, standardise, wrap):
-    """One variable of one input, a row a jet."""
+    """One variable of one input, a row per jet."""
     center, scale, low, high, pad = numbers
     zero = np.float32(0)
     for row in range(out.shape[0]):

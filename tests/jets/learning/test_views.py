@@ -18,8 +18,8 @@ from sciml.jets.learning.views import (
     collate,
     next_of_group,
     other_detector,
+    rotated,
     smeared,
-    turned,
 )
 from sciml.jets.networks.embedder import JetEmbedder
 from sciml.jets.networks.embedder import collate as single
@@ -86,7 +86,7 @@ def test_a_boost_along_the_beam_is_exact_and_one_jet_alone_stays(batch):
 
 def test_turns_keep_all_angles_between_particles(batch):
     torch.manual_seed(0)
-    view = turned(batch)
+    view = rotated(batch)
     both = batch.mask[:, :, None] & batch.mask[:, None, :]
     old, new = (torch.cdist(b.x[..., 4:6], b.x[..., 4:6])[both] for b in (batch, view))
     assert torch.allclose(old, new, atol=1e-3)

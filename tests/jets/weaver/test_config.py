@@ -222,7 +222,7 @@ def test_custom_labels_keep_their_fraction(tmp_path, jets, kind):
         assert np.array_equal(batch.labels["twice"], value * 2)
     else:
         assert got.dtype == np.int64 and np.array_equal(got, value.astype(int))
-    with pytest.raises(InputError, match="'many' is not one number a jet"):
+    with pytest.raises(InputError, match="'many' is not one number per jet"):
         c = config(tmp_path, labels={"type": "custom", "value": {"many": "part_px"}})
         c.batch(jets)
 

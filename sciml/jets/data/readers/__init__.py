@@ -1,1 +1,1 @@
-"""Readers of jets, one module a file format; `sciml.jets.data.io` chooses among them."""
+"""Readers of jets, one module per file format; `sciml.jets.data.io` chooses among them."""

@@ -1,7 +1,7 @@
 """Columns as plain arrays: HDF5 data sets or npz members named `part_px`, `jet_pt`, ...
 
-A column of particles has one row a jet, all of one length; what fills the rows up is left out when
-jets are packed (`data.tidy`). The members of an npz are streams: they are read row by row.
+A column of particles has one row per jet, all of one length; padding is left out when jets are
+packed (`data.tidy`). The members of an npz are streams: they are read row by row.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from sciml.jets.data.columns import IDENTITY, MOMENTUM, TRACK
 
 
 class Reader(ABC):
-    """Jets of one open file, one row a jet, in file order.
+    """Jets of one open file, one row per jet, in file order.
 
     `columns` are the names that can be asked for: JetClass's names wherever the format holds the
     quantity, the file's own names otherwise.
@@ -148,7 +148,7 @@ def record(columns: dict[str, Any], where: object = None, first: int = 0) -> ak.
                 f"jet {first + jet} has {counts[jet]} values in {reference!r} and {mine[jet]} in "
                 f"{name!r}",
                 where=where,
-                hint="Columns of particles must have one length a jet",
+                hint="Columns of particles must have one length per jet",
             )
     return ak.zip(arrays, depth_limit=1)
 

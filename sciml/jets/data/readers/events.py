@@ -1,4 +1,4 @@
-"""Files with one entry an event: their jets, with constituents found through links.
+"""Files with one entry per event: their jets, with constituents found through links.
 
 The common part of nanoAOD and Delphes: rows are jets in the order (event, jet of the event), and
 `event_index`, `jet_index` say where each one comes from.
@@ -86,7 +86,7 @@ class EventReader(Reader):
 def assemble(
     jet_of: NDArray[np.int64], jets: int, columns: dict[str, NDArray[Any]]
 ) -> dict[str, ak.Array]:
-    """Flat constituents to lists a jet, sorted by falling pT.
+    """Flat constituents to lists per jet, sorted by falling pT.
 
     Args:
         jet_of: row of the jet of each constituent.

@@ -65,7 +65,7 @@ class _Hdf5Reader(Reader):
 
 
 class TopTaggingReader(_Hdf5Reader):
-    """The top tagging reference data set: 200 zero-padded four-momenta a jet."""
+    """The top tagging reference data set: 200 zero-padded four-momenta per jet."""
 
     def __init__(self, path: Path, file: Any, table: str) -> None:
         self.path, self._file = path, file

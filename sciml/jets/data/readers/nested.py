@@ -1,8 +1,8 @@
-"""Columns inside structures: a list of structs a jet, a list of jets an event.
+"""Columns inside structures: a list of structs per jet, a list of jets per event.
 
-What analyses write besides flat columns: `part: list<struct<px, py, ...>>` (a row a jet), columns
-of jets that are lists of lists or lists of structs (a row an event), fields of RNTuples. Every leaf
-gets the flat name that it would have had (`part_px`, `FatJet_pt`).
+Besides flat columns, analyses write `part: list<struct<px, py, ...>>` (one row per jet), columns
+of jets that are lists of lists or lists of structs (one row per event), and fields of RNTuples.
+Every leaf gets the corresponding flat name (`part_px`, `FatJet_pt`).
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ def by_jet(reader: Reader, columns: dict[str, Leaf]) -> Reader:
 
 
 class EventRows(EventReader):
-    """The jets of a file with a row an event, whose columns of particles are lists of lists.
+    """The jets of a file with a row per event, whose columns of particles are lists of lists.
 
     `event_index` and `jet_index` say where a jet comes from; what an event has once is repeated for
     each of its jets.
@@ -146,7 +146,7 @@ class EventRows(EventReader):
 
 def in_memory(rows: ak.Array) -> Reader:
     """Jets of an awkward array, whatever structure it has, to be read like a file."""
-    if rows.ndim > 1:  # a list of records an event
+    if rows.ndim > 1:  # a list of records per event
         rows = ak.Array({"": rows})
     columns = leaves(rows[:0])
     return by_jet(_Memory(rows, columns), columns)

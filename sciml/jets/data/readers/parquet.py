@@ -1,4 +1,4 @@
-"""Jets in Parquet: one row a jet or an event; columns are lists, or structures of them."""
+"""Jets in Parquet: one row per jet or per event; columns are lists, or structures of them."""
 
 from __future__ import annotations
 

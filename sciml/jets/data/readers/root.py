@@ -1,4 +1,4 @@
-"""Jets in ROOT files: a TTree or an RNTuple with one entry a jet, as JetClass has them."""
+"""Jets in ROOT files: a TTree or an RNTuple with one entry per jet, as JetClass has them."""
 
 from __future__ import annotations
 
