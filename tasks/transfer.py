@@ -11,8 +11,9 @@
 
 Where the trunk comes from other sciences, embedder and head are new. Differences are taken seed by
 seed against scratch; a loss is printed as plainly as a gain. Every row is kept as it comes: the
-same command goes on after an interruption. Writes results.json, table.md, metrics.jsonl and
-report.html.
+same command goes on after an interruption. Writes results.json, table.md, metrics.jsonl,
+report.html, and the jointly pretrained trunks in OUT/joint/OBJECTIVE-WIDTH-SEED, from which
+the recipes of every science start (`--start`).
 """
 
 from __future__ import annotations
@@ -42,6 +43,7 @@ from sciml.report.statistics import mean_and_spread, paired
 from sciml.train import TrainConfig, fit
 from sciml.train.log import console
 from sciml.trunks.multihead import MixedCollate, MixedDataset, Mixture
+from sciml.trunks.start import save as save_start
 
 SCIENCES = ("jets", "protein", "symbolic", "placement")
 STARTS = ("scratch", "random frozen", "own", "others", "joint")
@@ -64,7 +66,7 @@ class Config:
     sciences: tuple[str, ...] = SCIENCES
     """Sciences that take part."""
     seeds: tuple[int, ...] = (0, 1, 2)
-    """Of weights, order and environments; one row of everything a seed."""
+    """Of weights, order and environments; one row of everything per seed."""
     size: Annotated[float, Range(min=0, exclusive=True)] = 1.0
     """Share of each science's examples that are made, training and test."""
     trunk: Annotated[str, own.CODE] = "pair_transformer"
@@ -128,10 +130,10 @@ def main(config: Config, out: Path) -> None:
 
 
 class Rows(kept.Rows):
-    """Measured rows, in metrics.jsonl as they come; one that is there is not measured again."""
+    """Measured rows in metrics.jsonl; an existing one is not measured again."""
 
     def measured(self, key: dict[str, Any], measure: Callable[[], float]) -> None:
-        """Measure and keep a row, unless it is there."""
+        """Measure a row and append it, unless it exists."""
         if self.has(key):
             return
         clock = time.process_time()
@@ -145,7 +147,7 @@ class Rows(kept.Rows):
 
 
 def compare(config: Config, tasks: dict[str, DownstreamTask], rows: Rows, out: Path) -> None:
-    """All rows; the starts of every seed first, then what stands beside."""
+    """All rows: the starts of every seed first, then objectives, students and sizes."""
 
     def add(part: str, domain: str, start: str, level: int, seed: int, dim: int = config.dims[0],
             objective: str = config.objective) -> None:  # fmt: skip
@@ -184,7 +186,7 @@ def compare(config: Config, tasks: dict[str, DownstreamTask], rows: Rows, out: P
 
 
 def levels(task: DownstreamTask) -> list[int]:
-    """Places in `FRACTIONS` without those that grant as few labels as one before."""
+    """Indices of `FRACTIONS` without those whose budget equals an earlier one."""
     return [n for n, a in enumerate(task.budgets) if a not in task.budgets[:n]]
 
 
@@ -219,6 +221,11 @@ def begin(
             learner.load_state_dict(trunk.state_dict())
         pretrain(config, tasks, learner, parts, objective, seed, out / "pretrained" / name)
         tensors.write(path, torch.nn.ModuleDict({"trunk": learner, **parts}).state_dict())
+        if start == "joint":  # other recipes start from this folder
+            made_of = {s: {k: v for k, v in tasks[s].corpus.settings.items() if k != "domain"}
+                       for s in sources}  # fmt: skip
+            joint = {s: (parts[s], made_of[s]) for s in sources}
+            save_start(out / "joint" / f"{objective}-{dim}-{seed}", learner, joint)
 
     found, _ = kept.once(out / "pretrained" / f"{name}.safetensors", tensors.read, make)
     trunk.load_state_dict(part_of(found, "trunk"))

@@ -1,7 +1,7 @@
 """Which run a folder belongs to: its claim, and cleaning up after a refused run.
 
 The claim is a file of its own, so that a `config.yaml` that lies in the folder already, such as the
-one that the run was told to read, is neither taken for a claim nor written over.
+one that the run reads its settings from, is neither taken for a claim nor written over.
 """
 
 from __future__ import annotations
@@ -29,8 +29,9 @@ RESULTS = (
     "report.html", "metrics.jsonl", "results.json", "scores.json", "table.md", "runs.jsonl",
     "model.safetensors", "policy.safetensors", "embedder.safetensors", "embedders",
     "predictions.parquet", "pretrained.json", "families.json", "search.gif", "pairs.npz",
-    "validation.npz", "checkpoints", "runs", "trunk", "pretrain", "finetune", "features",
-    "pretraining", "pretrained", "policies", "predictions", "finetuned", "folded", "placed",
+    "validation.npz", "checkpoints", "runs", "trunk", "joint", "pretrain", "finetune",
+    "features", "pretraining", "pretrained", "policies", "predictions", "finetuned", "folded",
+    "placed",
 )  # fmt: skip
 """Names that recipes write: in a folder without a claim they belong to somebody else."""
 
