@@ -1,4 +1,4 @@
-"""`dsolve`: the front door to the solver of differential equations, in a killable process."""
+"""`dsolve`: reads the equation, solves it in a process that can be killed, returns the result."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sciml.errors import InputError
-from sciml.symbolic.algebra.powers import as_powers, exceptions
+from sciml.symbolic.algebra.powers import as_powers, excluded_constants
 from sciml.symbolic.expr.expression import Expr
 from sciml.symbolic.expr.parser import Unknown, parse
 from sciml.symbolic.expr.printing import symbols_of, to_sympy
-from sciml.symbolic.expr.reading import doubtful, reserved
+from sciml.symbolic.expr.reading import ambiguity_hint, reserved
 from sciml.symbolic.expr.wire import load
 from sciml.symbolic.integration.api import TIMEOUT, _constants, variable_name
 from sciml.symbolic.jobs import DsolveJob
@@ -116,18 +116,18 @@ class OdeResult(Result):
         return out
 
 
-def _sought(problem: Any, function: Any, variable: Any) -> tuple[str, str]:
+def _function_and_variable(problem: Any, function: Any, variable: Any) -> tuple[str, str]:
     """The names of the function sought and of its variable; those left out are the only function
     of an equation in SymPy, or y of x."""
     name = getattr(getattr(function, "func", function), "__name__", function)
-    applied = [function] if hasattr(function, "args") else []
-    if not applied and hasattr(problem, "atoms"):
+    functions = [function] if hasattr(function, "args") else []
+    if not functions and hasattr(problem, "atoms"):
         from sympy.core.function import AppliedUndef
 
-        applied = [f for f in problem.atoms(AppliedUndef) if name in (None, f.func.__name__)]
-    if name is None and len({f.func for f in applied}) == 1:
-        name = applied[0].func.__name__
-    variables = {f.args[0] for f in applied if getattr(f.args[0], "is_Symbol", False)}
+        functions = [f for f in problem.atoms(AppliedUndef) if name in (None, f.func.__name__)]
+    if name is None and len({f.func for f in functions}) == 1:
+        name = functions[0].func.__name__
+    variables = {f.args[0] for f in functions if getattr(f.args[0], "is_Symbol", False)}
     if variable is None and len(variables) == 1:
         (variable,) = variables
     return variable_name(name) or "y", variable_name(variable) or "x"
@@ -153,11 +153,11 @@ def read_ode(problem: Any, function: str, variable: str) -> Expr:
     from sympy.core.function import AppliedUndef
 
     x = symbols_of(problem).get(variable, sp.Symbol(variable))
-    found = {f: sp.Symbol(function) for f in problem.atoms(AppliedUndef)
+    functions = {f: sp.Symbol(function) for f in problem.atoms(AppliedUndef)
              if f.func.__name__ == function and f.args == (x,)}  # fmt: skip
     slopes = {d: sp.Symbol(function + "'" * int(d.derivative_count))
-              for d in problem.atoms(sp.Derivative) if d.expr in found}  # fmt: skip
-    return from_sympy(problem.xreplace(slopes).xreplace(found))
+              for d in problem.atoms(sp.Derivative) if d.expr in functions}  # fmt: skip
+    return from_sympy(problem.xreplace(slopes).xreplace(functions))
 
 
 def dsolve(
@@ -193,7 +193,7 @@ def dsolve(
         InputError: for text that is no equation, unknown symbols, an order other than 1 or 2.
     """
     started = time.perf_counter()
-    name, x = _sought(ode, function, variable)
+    name, x = _function_and_variable(ode, function, variable)
     if not 0 < timeout <= 86_400:
         raise InputError(f"timeout must be positive seconds, at most a day, got {timeout}")
     residual, named = read_ode(ode, name, x), _constants(constants)
@@ -213,7 +213,11 @@ def dsolve(
     if extra:
         raise InputError(
             f"unknown symbol {extra[0]!r}",
-            hint=f"{doubtful(extra[0]) or ''} Name it as a constant: constants={extra!r}.".strip(),
+            hint=" ".join(
+                filter(
+                    None, (ambiguity_hint(extra[0]), f"Name it as a constant: constants={extra!r}.")
+                )
+            ),
         )
     job = DsolveJob(
         residual, x, timeout, model_path(model, "dsolve"), rules, function=name, sympy=sympy
@@ -231,7 +235,7 @@ def dsolve(
     note = message.get("note", "")
     if answer is not None:
         own = {x, name, name + "'", name + "''", "c1", "c2"}
-        note = "; ".join(filter(None, (exceptions(answer, residual, own), note)))
+        note = "; ".join(filter(None, (excluded_constants(answer, residual, own), note)))
         answer = as_powers(answer)
     return OdeResult(
         str(residual), answer, message["status"], message.get("method", ""),

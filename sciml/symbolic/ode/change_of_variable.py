@@ -1,7 +1,7 @@
-"""Linear second-order equations in a new variable t(x) that makes their coefficients rational:
-t = 1/x, exp(x), and sin, cos or tan of what the circular functions in them have in common.
+"""Change of the independent variable in linear second-order equations: t(x) = 1/x, exp(x), and sin,
+cos or tan of the common angle of the circular functions make the coefficients rational.
 
-With t' and t'' the equation y'' + p y' + q y = 0 becomes
+With t' and t'', the equation y'' + p y' + q y = 0 becomes
 u'' + (t'' + p t')/t'**2 u' + q/t'**2 u = 0 for u(t).
 """
 
@@ -15,11 +15,11 @@ from sciml.symbolic.expr.expression import Expr
 from sciml.symbolic.integration.rules import common_angle, in_sine_cosine
 from sciml.symbolic.ode.tools import Context
 
-NEW = "_t"
+NEW_VARIABLE = "_t"
 
 
 def in_new_variable(p: Expr, q: Expr, c: Context) -> Iterator[tuple[Expr, Expr, Expr]]:
-    """(P, Q, t(x)) of u'' + P u' + Q u = 0; P and Q hold the symbol `NEW`."""
+    """(P, Q, t(x)) with u'' + P u' + Q u = 0, where P and Q are functions of `NEW_VARIABLE`."""
     for new, old in _variables(p, q, c):
         first, second = new.diff(c.x), new.diff(c.x).diff(c.x)
         try:
@@ -34,8 +34,8 @@ def in_new_variable(p: Expr, q: Expr, c: Context) -> Iterator[tuple[Expr, Expr, 
 
 
 def _variables(p: Expr, q: Expr, c: Context) -> Iterator[tuple[Expr, dict[Expr, Expr]]]:
-    """(t(x), what to put for the functions of x)."""
-    t = ex.symbol(NEW)
+    """(t(x), replacements of the functions of x by functions of t)."""
+    t = ex.symbol(NEW_VARIABLE)
     functions = [n for e in (p, q) for n in ex.subtrees(e) if n.op in ex.FUNCTIONS]
     functions = [n for n in functions if c.x in n.free]
     if not functions:
@@ -45,20 +45,20 @@ def _variables(p: Expr, q: Expr, c: Context) -> Iterator[tuple[Expr, dict[Expr, 
     if all(n.op == "exp" for n in functions):
         yield exponential, {c.sx: ex.call("log", t)}
         return
-    found = common_angle(functions, c.x)
-    if found is None:
+    angle = common_angle(functions, c.x)
+    if angle is None:
         return
     s, k = ex.symbol("_s"), ex.symbol("_c")
-    sine, cosine = ex.call("sin", found), ex.call("cos", found)
+    sine, cosine = ex.call("sin", angle), ex.call("cos", angle)
     nodes = [*functions, sine, cosine]
-    mapping = in_sine_cosine(nodes, found, c.x, s, k, "")
+    mapping = in_sine_cosine(nodes, angle, c.x, s, k, "")
     if mapping is None:
         return
     root, below = ex.sqrt(1 - t**2), ex.sqrt(1 + t**2)
     for new, values in (
         (cosine, {s: root, k: t}), (sine, {s: t, k: root}),
-        (ex.call("tan", found), {s: t / below, k: 1 / below}),
+        (ex.call("tan", angle), {s: t / below, k: 1 / below}),
     ):  # fmt: skip
         inner = {n: ex.substitute(v, values) for n, v in mapping.items()}
-        inner[ex.call("tan", found)] = values[s] / values[k]
+        inner[ex.call("tan", angle)] = values[s] / values[k]
         yield new, inner

@@ -1,5 +1,5 @@
-"""Linear second-order equations with constant coefficients, numbers or symbols:
-y'' + p y' + q y = r by the characteristic equation and by undetermined coefficients.
+"""Linear second-order equations y'' + p y' + q y = r with constant coefficients, which may be
+symbols: the characteristic equation and undetermined coefficients.
 
 Source: G. M. Murphy, "Ordinary Differential Equations and Their Solutions" (1960), part I, A4.
 """
@@ -8,32 +8,33 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sciml.symbolic.algebra.rewriting import ex_expand
+from sciml.symbolic.algebra.rewriting import expand
 from sciml.symbolic.expr import expression as ex
 from sciml.symbolic.expr.expression import Expr
-from sciml.symbolic.ode.tools import same, tidy
+from sciml.symbolic.ode.tools import numerically_equal, tidy
 
-_MOST_DEGREE = 8
-_MOST_TERMS = 12
+_MAX_DEGREE = 8
+_MAX_TERMS = 12
 
 
 def square_root(d: Expr) -> Expr:
-    """One of the two square roots, with the squares of symbols taken out of the root sign."""
-    out: list[Expr] = []
-    rest: list[Expr] = []
+    """A square root of d, with even powers of symbols taken out of the root."""
+    outside: list[Expr] = []
+    inside: list[Expr] = []
     for f in d.args if d.op == "mul" else (d,):
         if f.op == "num" and f.value > 0:
-            out.append(ex.sqrt(f))
+            outside.append(ex.sqrt(f))
         elif f.op == "pow" and f.args[1].op == "num" and f.args[1].value % 2 == 0:
-            out.append(ex.power(f.args[0], f.args[1] / 2))
+            outside.append(ex.power(f.args[0], f.args[1] / 2))
         else:
-            rest.append(f)
-    return ex.mul([*out, ex.sqrt(ex.mul(rest))])
+            inside.append(f)
+    return ex.mul([*outside, ex.sqrt(ex.mul(inside))])
 
 
-def independent_pair(p: Expr, q: Expr, x: Expr) -> tuple[Expr, Expr]:
-    """Two solutions exp(m x) of y'' + p y' + q y = 0 with m**2 + p m + q = 0; cos and sin where
-    the discriminant is written with a minus (both hold for every complex value of its symbols)."""
+def fundamental_system(p: Expr, q: Expr, x: Expr) -> tuple[Expr, Expr]:
+    """Two independent solutions of y'' + p y' + q y = 0 from its characteristic equation: exp(m x)
+    with m**2 + p m + q = 0, or cos and sin if the discriminant has a negative sign in front (both
+    forms hold for all complex values of its symbols)."""
     d = tidy(p**2 - 4 * q)
     if d is ex.ZERO:
         base = ex.call("exp", -p / 2 * x)
@@ -48,7 +49,8 @@ def independent_pair(p: Expr, q: Expr, x: Expr) -> tuple[Expr, Expr]:
 
 @dataclass(frozen=True)
 class _Term:
-    """factor * x**power * exp(growth x) * (cos or sin)(turn x + phase); name is "" without one."""
+    """factor * x**power * exp(growth x) * name(angle) with angle = turn x + phase; `name` is cos or
+    sin, or empty if there is neither."""
 
     factor: Expr
     power: int
@@ -58,13 +60,13 @@ class _Term:
     turn: Expr
 
 
-def _slope(u: Expr, x: str) -> Expr | None:
-    """a of u = a x + b with a, b free of x."""
+def _linear_slope(u: Expr, x: str) -> Expr | None:
+    """The a of u = a x + b with a, b free of x; None for any other u."""
     a = tidy(u.diff(x))
     return None if x in a.free else a
 
 
-def _term(term: Expr, x: str) -> _Term | None:
+def _read_term(term: Expr, x: str) -> _Term | None:
     factor, power, growth, name, angle, turn = ex.ONE, 0, ex.ZERO, "", ex.ZERO, ex.ZERO
     for f in term.args if term.op == "mul" else (term,):
         if x not in f.free:
@@ -73,10 +75,10 @@ def _term(term: Expr, x: str) -> _Term | None:
             power += 1
         elif f.op == "pow" and f.args[0] is ex.symbol(x) and f.args[1].op == "num":
             n = f.args[1].value
-            if n.denominator != 1 or not 0 < n <= _MOST_DEGREE:
+            if n.denominator != 1 or not 0 < n <= _MAX_DEGREE:
                 return None
             power += int(n)
-        elif f.op in ("exp", "sin", "cos") and (a := _slope(f.args[0], x)) is not None:
+        elif f.op in ("exp", "sin", "cos") and (a := _linear_slope(f.args[0], x)) is not None:
             if f.op == "exp":
                 growth = growth + a
                 factor = factor * ex.call("exp", tidy(f.args[0] - a * ex.symbol(x)))
@@ -90,7 +92,7 @@ def _term(term: Expr, x: str) -> _Term | None:
 
 
 Pair = tuple[Expr, Expr]
-"""Real and imaginary part."""
+"""The real and imaginary part of a complex number."""
 
 
 def _times(a: Pair, b: Pair) -> Pair:
@@ -106,24 +108,25 @@ def _over(a: Pair, b: Pair) -> Pair:
 
 
 def _is_zero(a: Pair) -> bool:
-    return all(part is ex.ZERO or same(part, ex.ZERO) for part in a)
+    return all(part is ex.ZERO or numerically_equal(part, ex.ZERO) for part in a)
 
 
-def particular(p: Expr, q: Expr, r: Expr, x: str) -> Expr | None:
-    """A solution of y'' + p y' + q y = r for p, q free of x; None unless r is a sum of products of
-    powers of x, exponentials, and one sine or cosine of linear arguments."""
-    whole = ex_expand(r)
-    terms = whole.args if whole.op == "add" else (whole,)
-    out = []
-    for term in terms[: _MOST_TERMS + 1]:
-        found = _term(term, x)
-        if found is None or len(terms) > _MOST_TERMS or found.power > _MOST_DEGREE:
+def undetermined_coefficients(p: Expr, q: Expr, r: Expr, x: str) -> Expr | None:
+    """A particular solution of y'' + p y' + q y = r for p, q free of x by undetermined
+    coefficients; None unless r is a sum of products of powers of x, exponentials, and one sine or
+    cosine of linear arguments."""
+    expanded = expand(r)
+    terms = expanded.args if expanded.op == "add" else (expanded,)
+    solutions = []
+    for term in terms[: _MAX_TERMS + 1]:
+        parsed = _read_term(term, x)
+        if parsed is None or len(terms) > _MAX_TERMS or parsed.power > _MAX_DEGREE:
             return None
-        out.append(_solution(found, p, q, x))
-    return ex.add(out)
+        solutions.append(_solution_for_term(parsed, p, q, x))
+    return ex.add(solutions)
 
 
-def _solution(t: _Term, p: Expr, q: Expr, x: str) -> Expr:
+def _solution_for_term(t: _Term, p: Expr, q: Expr, x: str) -> Expr:
     """With y = Q(x) exp(m x), m = growth + i turn, the equation is Q'' + E Q' + D Q = x**power."""
     m = (t.growth, t.turn)
     square = _times(m, m)
@@ -131,21 +134,21 @@ def _solution(t: _Term, p: Expr, q: Expr, x: str) -> Expr:
     E = (tidy(2 * m[0] + p), 2 * m[1])
     n = t.power
     zero = (ex.ZERO, ex.ZERO)
-    given: list[Pair] = [zero] * n + [(ex.ONE, ex.ZERO)]
+    right_side: list[Pair] = [zero] * n + [(ex.ONE, ex.ZERO)]
     if not _is_zero(D):
         Q: list[Pair] = [zero] * (n + 3)
         for j in range(n, -1, -1):
-            slope, bend = _times(E, Q[j + 1]), Q[j + 2]
-            rest = tuple(
+            first_order, second_order = _times(E, Q[j + 1]), Q[j + 2]
+            remainder = tuple(
                 g - (j + 1) * s - (j + 1) * (j + 2) * b
-                for g, s, b in zip(given[j], slope, bend, strict=True)
+                for g, s, b in zip(right_side[j], first_order, second_order, strict=True)
             )
-            Q[j] = _over((rest[0], rest[1]), D)
+            Q[j] = _over((remainder[0], remainder[1]), D)
     elif not _is_zero(E):  # resonance: W = Q' has W' + E W = x**n
         W: list[Pair] = [zero] * (n + 2)
         for j in range(n, -1, -1):
-            rest = tuple(g - (j + 1) * w for g, w in zip(given[j], W[j + 1], strict=True))
-            W[j] = _over((rest[0], rest[1]), E)
+            remainder = tuple(g - (j + 1) * w for g, w in zip(right_side[j], W[j + 1], strict=True))
+            W[j] = _over((remainder[0], remainder[1]), E)
         Q = [zero, *((a / (j + 1), b / (j + 1)) for j, (a, b) in enumerate(W))]
     else:
         Q = [zero] * (n + 2) + [(ex.ONE / ((n + 1) * (n + 2)), ex.ZERO)]

@@ -1,4 +1,4 @@
-"""Solutions of differential equations that others propose: a network, SymPy's dsolve."""
+"""Proposals used when the package's own methods fail: a neural network, SymPy's dsolve."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from sciml.symbolic.jobs import DsolveJob
 from sciml.symbolic.ode.tools import Proposal
 
 
-def guesses(residual: Expr, x: str, y: str, order: int, job: DsolveJob) -> Iterator[Proposal]:
+def network_proposals(
+    residual: Expr, x: str, y: str, order: int, job: DsolveJob
+) -> Iterator[Proposal]:
     """Solutions that a network proposes."""
     # torch is loaded only where the rules failed
     from sciml.symbolic.neural.candidates import ode_solutions
@@ -20,7 +22,7 @@ def guesses(residual: Expr, x: str, y: str, order: int, job: DsolveJob) -> Itera
         yield "explicit", answer, f"neural, hypothesis {number}"
 
 
-def by_sympy(residual: Expr, x: str, y: str, order: int) -> Iterator[Proposal]:
+def sympy_proposals(residual: Expr, x: str, y: str, order: int) -> Iterator[Proposal]:
     """Solutions by SymPy's dsolve."""
     import sympy as sp
 
@@ -32,12 +34,12 @@ def by_sympy(residual: Expr, x: str, y: str, order: int) -> Iterator[Proposal]:
     names[sp.Symbol(y)] = f(sx)
     equation = to_sympy(residual).xreplace(names)
     try:
-        found = sp.dsolve(equation, f(sx))
+        solutions = sp.dsolve(equation, f(sx))
     except (NotImplementedError, ValueError, TypeError, AttributeError, KeyError, IndexError,
             ZeroDivisionError, RecursionError, sp.PolynomialError):  # fmt: skip
         return
     back = {sp.Symbol("C1"): sp.Symbol("c1"), sp.Symbol("C2"): sp.Symbol("c2")}
-    for solution in found if isinstance(found, list) else [found]:
+    for solution in solutions if isinstance(solutions, list) else [solutions]:
         try:
             left, right = (side.xreplace(back) for side in (solution.lhs, solution.rhs))
             if left == f(sx):

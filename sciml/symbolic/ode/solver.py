@@ -1,443 +1,378 @@
-"""Ordinary differential equations of first and second order: isolate, try, substitute back.
+"""`solve_job`: the search for the solutions of a differential equation in the worker process.
 
-Every proposal of `ode_first` and `ode_second` is put back into the equation and its residual is
-evaluated in ball arithmetic at random values of the variable and the constants; SymPy's dsolve is
-asked last, and the method says so.
+Every proposal of `methods` and `fallbacks` is substituted into the equation and its residual is
+evaluated in ball arithmetic at random values of the variable and the constants (`checking`). The
+general solution is then completed: by its other branches, by singular solutions and by proofs.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
 
-from sciml.symbolic.algebra.rewriting import together
 from sciml.symbolic.expr import expression as ex
 from sciml.symbolic.expr.clock import now
 from sciml.symbolic.expr.expression import Expr
-from sciml.symbolic.expr.wire import dump, load
+from sciml.symbolic.expr.wire import dump
 from sciml.symbolic.jobs import DsolveJob
-from sciml.symbolic.ode.absolute_values import pieces
-from sciml.symbolic.ode.checking import Region, check_explicit, check_implicit
-from sciml.symbolic.ode.fallbacks import by_sympy, guesses
-from sciml.symbolic.ode.first_order import METHODS, exact
-from sciml.symbolic.ode.point_transformations import (
-    transformed,
-    transformed_second,
-    transformed_swapped,
+from sciml.symbolic.ode.absolute_values import split_absolute_values
+from sciml.symbolic.ode.checking import check_explicit, check_implicit
+from sciml.symbolic.ode.fallbacks import network_proposals, sympy_proposals
+from sciml.symbolic.ode.methods import (
+    classical_proposals,
+    explicit_forms,
+    order_of,
+    transformed_proposals,
 )
-from sciml.symbolic.ode.second_order import METHODS_SECOND, as_linear
+from sciml.symbolic.ode.regions import Region
+from sciml.symbolic.ode.second_order import as_linear
 from sciml.symbolic.ode.singular_solutions import (
-    candidates,
     conjugates,
     constant_solutions,
-    covered,
-    plain,
+    has_periodic_zeros,
+    is_covered,
+    is_function_of_x,
+    is_repeated,
     plain_number,
-    repeated,
-    repeats,
+    singular_candidates,
     tidy_roots,
 )
-from sciml.symbolic.ode.tools import Context, Proposal, independent, solve_for, tidy
+from sciml.symbolic.ode.tools import Context, Proposal, is_independent, tidy
 from sciml.symbolic.verification.result import PROOFS
 
+__all__ = ["order_of", "solve_job"]
+
 _ERRORS = (ex.TooLarge, ex.Undefined, RecursionError, OverflowError, ZeroDivisionError)
+_NOT_COMPLETED = "other branches and singular solutions were not looked for"
+_MAY_BE_INCOMPLETE = "further solutions may be left out"
+Send = Callable[[dict[str, Any]], None]
 
 
-def order_of(residual: Expr, y: str) -> int:
-    """The order of the highest derivative."""
-    return max((name.count("'") for name in residual.free if name.rstrip("'") == y), default=0)
+@dataclass(frozen=True)
+class Candidate:
+    """A solution and the outcome of its check in the equation.
 
-
-def _isolated(residual: Expr, name: str) -> list[Expr]:
-    """The highest derivative from residual = 0: linear, quadratic, or occurring once."""
-    top = ex.symbol(name)
-    slope = residual.diff(name)
-    if name not in slope.free:
-        return [tidy(-ex.substitute(residual, {top: ex.ZERO}) / slope)]
-    tidied = tidy(slope)
-    if name not in tidied.free:
-        return [tidy(-ex.substitute(tidy(residual), {top: ex.ZERO}) / tidied)]
-    return [tidy(f) for f in solve_for(residual, top, ex.ZERO)]
-
-
-def _factors(residual: Expr, name: str) -> list[Expr]:
-    """The factors of the equation in which the highest derivative occurs."""
-    whole = together(residual)
-    parts = whole.args if whole.op == "mul" else (whole,)
-    found = [
-        part.args[0] if part.op == "pow" else part
-        for part in parts
-        if name in part.free and not (part.op == "pow" and ex.negative(part.args[1]))
-    ]
-    return found if len(found) > 1 else [residual]
-
-
-def _clairaut(residual: Expr, c: Context) -> Iterator[Proposal]:
-    """y = x p + g(p): lines with p = c1; and p = a constant root in general."""
-    p = ex.symbol(c.y + "'")
-    for y_of in solve_for(residual, c.sy, ex.ZERO):
-        rest = tidy(y_of - c.sx * p)
-        if c.x not in rest.free:
-            yield (
-                "explicit",
-                c.sx * ex.symbol("c1") + ex.substitute(rest, {p: ex.symbol("c1")}),
-                "Clairaut",
-            )
-        else:
-            yield from _lagrange(y_of, p, c)
-
-
-def _lagrange(y_of: Expr, p: Expr, c: Context) -> Iterator[Proposal]:
-    """y = x f(p) + g(p): linear in x as a function of p; explicit where p can be eliminated."""
-    from sciml.symbolic.ode.first_order import linear
-
-    f = y_of.diff(c.x)
-    if c.x in f.free:
-        return
-    g = tidy(y_of - c.sx * f)
-    if c.x in g.free:
-        return
-    name = p.value
-    turned = (f.diff(name) * c.sx + g.diff(name)) / (p - f)
-    inner = Context(name, c.x, c.deadline)
-    for _, x_of, _ in linear(tidy(turned), inner):
-        for p_of in solve_for(x_of, p, c.sx):
-            yield "explicit", tidy(ex.substitute(y_of, {p: p_of})), "Lagrange"
-
-
-def proposals(residual: Expr, c: Context, order: int) -> Iterator[Proposal]:
-    """Solutions worth checking, in the order of the methods."""
-    name = c.y + "'" * order
-    methods = METHODS if order == 1 else METHODS_SECOND
-    forms = [F for factor in _factors(residual, name) for F in _isolated(factor, name)]
-    for method in methods:
-        for F in forms[:3]:
-            if c.left() < 0:
-                return
-            try:
-                yield from method(F, c)
-            except _ERRORS:
-                continue
-    if order == 1:
-        p = ex.symbol(name)
-        try:
-            for F in forms[:2]:
-                pieces = tidy(F)
-                below = ex.ONE
-                for factor in pieces.args if pieces.op == "mul" else (pieces,):
-                    if (
-                        factor.op == "pow"
-                        and factor.args[1].op == "num"
-                        and factor.args[1].value < 0
-                    ):
-                        below = below / factor
-                yield from exact(tidy(-F * below), below, c)
-                yield from exact(-F, ex.ONE, c)
-            if p.value in residual.diff(name).free:
-                yield from _clairaut(residual, c)
-        except _ERRORS:
-            pass
-
-
-def substituted(residual: Expr, c: Context, order: int) -> Iterator[Proposal]:
-    """Further solutions, by a new unknown function."""
-    name = c.y + "'" * order
-    forms = [F for factor in _factors(residual, name) for F in _isolated(factor, name)]
-    for F in forms[:2]:
-        if order == 2:
-            yield from transformed_second(F, c, METHODS_SECOND[:4])
-            continue
-        yield from transformed(F, c)
-        yield from transformed_swapped(F, c)
-
-
-NOT_LOOKED = "other branches and singular solutions were not looked for"
-MAY_LACK = "further solutions may be left out"
-
-
-def solve_job(job: DsolveJob, send: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
-    """Solve residual = 0 in the worker.
-
-    The reply holds the general solution, ``others`` (its other branches) and ``singular``
-    solutions, each checked in the equation, and a ``note`` on what may be left out.
+    Attributes:
+        kind: "explicit", y = expr(x, c1, ...), or "implicit", expr(x, y) = c1.
+        expr: the expression.
+        method: the method that proposed it.
+        status, how, holds: as of `verification.checking.Check`.
     """
-    residual, y = job.f, job.function
+
+    kind: str
+    expr: Expr
+    method: str
+    status: str
+    how: str
+    holds: str
+
+    @property
+    def agrees(self) -> bool:
+        """Whether it is proved, or solves the equation at all points tried."""
+        return self.status in PROOFS
+
+    @property
+    def partial(self) -> bool:
+        """Whether it holds on a part of its domain only."""
+        return "only" in self.holds
+
+    @property
+    def rank(self) -> int:
+        """4: explicit and real; 3: on a part only; 2: implicit; 1: with complex values, or implicit
+        on a part only; 0: not confirmed."""
+        if not self.agrees:
+            return 0
+        if "complex" in self.holds:
+            return 1
+        return (4 if self.kind == "explicit" else 2) - self.partial
+
+    def message(self) -> dict[str, Any]:
+        """The candidate as a message of the worker process."""
+        return {"answer": dump(self.expr), "kind": self.kind, "method": self.method,
+                "status": self.status, "how": self.how, "holds": self.holds}  # fmt: skip
+
+
+def solve_job(job: DsolveJob, send: Send) -> dict[str, Any]:
+    """Solve residual = 0.
+
+    Args:
+        job: the equation and its options.
+        send: receives interim messages, with the best candidate so far.
+
+    Returns:
+        The message with the general solution, ``others`` (its other branches), ``singular``
+        solutions, each checked in the equation, and a ``note`` on what may be missing.
+    """
+    residual, x, y = job.f, job.variable, job.function
     started = now()
     end = started + job.timeout
 
-    def first(answer: dict[str, Any]) -> None:
-        send({**answer, "note": NOT_LOOKED})
+    def send_interim(candidate: Candidate) -> None:
+        send({**candidate.message(), "note": _NOT_COMPLETED})
 
-    sides = pieces(residual, y) if order_of(residual, y) in (1, 2) and job.rules else []
-    found: list[dict[str, Any]] = []
+    sides = (
+        split_absolute_values(residual, y) if order_of(residual, y) in (1, 2) and job.rules else []
+    )
+    solutions: list[Candidate] = []
     missing = ""
     for k, (side, region) in enumerate(sides):
         until = now() + (end - now()) / (len(sides) - k + 1)
-        best = _general(side, job, until, first, residual, (region,))
-        if best is not None and best["status"] in PROOFS:
+        best = _general_solution(side, job, until, send_interim, residual, (region,))
+        if best is not None and best.agrees:
             # On its side of u = 0 the equation is the one without |u|: a proof there suffices.
-            proof = _proved(side, {**best, "holds": ""}, job.variable, y)
-            best["status"] = proof.get("status", best["status"])
-            best["how"] = proof.get("how", best["how"])
-            found.append(best)
+            proved = _with_proof(side, replace(best, holds=""), x, y)
+            solutions.append(replace(best, status=proved.status, how=proved.how))
         else:
             missing = f"no solution was found where {region.text}"
-    if missing or not sides or any(f["kind"] != "explicit" for f in found):
-        whole = _general(residual, job, end, first, residual, ())
-        if whole is not None and (not found or "only" not in whole["holds"]):
-            found, missing = [whole], ""
-    if not found:
+    if missing or not sides or any(s.kind != "explicit" for s in solutions):
+        single = _general_solution(residual, job, end, send_interim, residual, ())
+        if single is not None and (not solutions or not single.partial):
+            solutions, missing = [single], ""
+    if not solutions:
         late = now() - started > 0.9 * job.timeout
         return {"status": "timeout" if late else "no_answer"}
-    if found[0]["status"] not in PROOFS:
-        return found[0]
-    first(found[0])
-    found[0].update(_proved(residual, found[0], job.variable, y))
-    first(found[0])
-    return _completed(residual, job, end, found, missing)
+    if not solutions[0].agrees:
+        return solutions[0].message()
+    send_interim(solutions[0])
+    solutions[0] = _with_proof(residual, solutions[0], x, y)
+    send_interim(solutions[0])
+    return _completed(residual, job, end, solutions, missing)
 
 
-def _general(
-    residual: Expr, job: DsolveJob, end: float, send: Callable[[dict[str, Any]], None],
-    whole: Expr, known: Sequence[Region],
-) -> dict[str, Any] | None:  # fmt: skip
-    """The best general solution of `residual`, checked in the equation `whole`."""
+def _general_solution(
+    residual: Expr, job: DsolveJob, end: float, send_interim: Callable[[Candidate], None],
+    equation: Expr, extra_regions: Sequence[Region],
+) -> Candidate | None:  # fmt: skip
+    """The best general solution of `residual`, checked in the residual `equation`."""
     x, y = job.variable, job.function
     order = order_of(residual, y)
     started = now()
-    best: dict[str, Any] | None = None
+    best: Candidate | None = None
 
-    def checked(found: Iterator[Proposal]) -> Iterator[dict[str, Any]]:
-        return _checked(whole, x, y, order, found, known)
+    def checked(proposals: Iterator[Proposal]) -> Iterator[Candidate]:
+        return _checked(equation, x, y, order, proposals, extra_regions)
 
     if job.rules and order in (1, 2):
         share = 0.6 if job.sympy else 0.85 if job.model else 0.95
         c = Context(x, y, started + share * (end - started))
-        for stage in (proposals, substituted):
-            for answer in checked(stage(residual, c, order)):
-                if _rank(answer) == 4:
-                    return answer
-                if best is None or _rank(answer) > _rank(best):
-                    best = answer
-                    if _rank(best):
-                        send(answer)
+        for stage in (classical_proposals, transformed_proposals):
+            for candidate in checked(stage(residual, c, order)):
+                if candidate.rank == 4:
+                    return candidate
+                if best is None or candidate.rank > best.rank:
+                    best = candidate
+                    if best.rank:
+                        send_interim(best)
                 if now() > c.deadline:
                     break
-            if best is not None and _rank(best) >= 2:
+            if best is not None and best.rank >= 2:
                 return best
-    if best is not None and best["status"] in PROOFS:
+    if best is not None and best.agrees:
         return best
-    if job.model and order in (1, 2) and now() < end:
-        for answer in checked(guesses(residual, x, y, order, job)):
-            if answer["status"] in PROOFS:
-                return answer
-            best = best or answer
-    if job.sympy and now() < end:
-        for answer in checked(by_sympy(residual, x, y, order)):
-            if answer["status"] in PROOFS:
-                return answer
-            best = best or answer
+    sources: list[Callable[[], Iterator[Proposal]]] = []
+    if job.model and order in (1, 2):
+        sources.append(lambda: network_proposals(residual, x, y, order, job))
+    if job.sympy:
+        sources.append(lambda: sympy_proposals(residual, x, y, order))
+    for source in sources:
+        if now() < end:
+            for candidate in checked(source()):
+                if candidate.agrees:
+                    return candidate
+                best = best or candidate
     return best
 
 
-def _completed(
-    residual: Expr, job: DsolveJob, end: float, found: list[dict[str, Any]], missing: str
-) -> dict[str, Any]:
-    """The reply: the solutions found, proved where possible, with what they leave out."""
-    x, y = job.variable, job.function
-    order = order_of(residual, y)
-    c = Context(x, y, now() + 0.5 * max(0.0, end - now()))
-    main, others = found[0], found[1:]
-    singular: list[dict[str, Any]] = []
-    complete = False
-    try:
-        name = y + "'" * order
-        forms = [F for g in _factors(residual, name) for F in _isolated(g, name)]
-        complete = len(forms) == 1 and not missing and _is_linear(forms[0], c, order)
-        if not complete and not missing:
-            others += _branches(residual, forms, job, c, [main, *others])
-        if not complete:
-            singular = _singular(residual, forms, c, order, [main, *others])
-    except _ERRORS:
-        pass
-    notes = [missing] if missing else []
-    if singular and repeats(residual, y):
-        notes.append("zeros of circular functions repeat: with a period added they are solutions")
-    if not complete:
-        notes.append(MAY_LACK)
-    for solution in (*others, *singular):
-        if now() < end - 0.2:
-            solution.update(_proved(residual, solution, x, y))
-    return {**main, "others": others, "singular": singular, "note": "; ".join(notes)}
-
-
-def _proved(residual: Expr, solution: dict[str, Any], x: str, y: str) -> dict[str, Any]:
-    """Status, how and where, with a proof looked for."""
-    answer, order = load(solution["answer"]), order_of(residual, y)
-    if "only" in solution["holds"]:
-        return {}
-    if solution["kind"] == "explicit":
-        general = {f"c{k}" for k in range(1, order + 1)} <= answer.free
-        check = check_explicit(residual, answer, x, y, order, general=general)
-    else:
-        check = check_implicit(residual, answer, x, y)
-    if check.status not in PROOFS:
-        return {}
-    return {"status": check.status, "how": check.how, "holds": check.holds}
-
-
-def _is_linear(F: Expr, c: Context, order: int) -> bool:
-    """Whether y' = F or y'' = F is linear, so that the general solution is the whole."""
-    if order == 2:
-        return as_linear(F, c) is not None
-    return independent(F.diff(c.y), c.y) and not any(
-        n.op in ("abs", "sign") and c.y in n.free for n in ex.subtrees(F)
-    )
-
-
-def _branches(
-    residual: Expr, forms: list[Expr], job: DsolveJob, c: Context, found: list[dict[str, Any]]
-) -> list[dict[str, Any]]:
-    """Further general solutions: with the other sign of a root, or of another slope."""
-    order = order_of(residual, c.y)
-    constants = [f"c{k}" for k in range(1, order + 1)]
-    out: list[dict[str, Any]] = []
-
-    def new(Z: Expr) -> bool:
-        families = [load(f["answer"]) for f in [*found, *out] if f["kind"] == "explicit"]
-        return not any(covered(Y, Z, c.x, constants) for Y in families)
-
-    def turn_round(known: dict[str, Any]) -> None:
-        for Z in conjugates(load(known["answer"])) if known["kind"] == "explicit" else ():
-            if c.left() < 0 or len(out) > 4:
-                return
-            method = known["method"] + ", another branch"
-            tried = list(_checked(residual, c.x, c.y, order, iter([("explicit", Z, method)])))
-            if tried and _rank(tried[0]) >= 3 and new(Z):
-                out.append(tried[0])
-
-    turn_round(found[0])
-    if order == 1 and len(forms) > 1:
-        for F in forms[:3]:
-            equation = ex.symbol(c.y + "'") - F
-            if c.left() < 0:
-                break
-            if any(_solves(equation, f, c) for f in [*found, *out]):
-                continue
-            more = _general(equation, replace(job, model=None, sympy=False),
-                            now() + c.left() / 2, lambda message: None, residual, ())  # fmt: skip
-            if more is not None and _rank(more):
-                out.append(more)
-                turn_round(more)
-    if order == 2 and _any_constant(residual, c.y) and new(ex.number(Fraction(137, 100))):
-        out.append({"answer": dump(ex.symbol("c1")), "kind": "explicit", "method": "constants",
-                    "status": "verified", "how": "symbolic",
-                    "holds": "everywhere it is defined"})  # fmt: skip
-    return out
-
-
-def _any_constant(residual: Expr, y: str) -> bool:
-    """Whether y = c1 solves a second-order equation."""
-    still = {ex.symbol(y + "'"): ex.ZERO, ex.symbol(y + "''"): ex.ZERO}
-    try:
-        return ex.substitute(residual, still) is ex.ZERO
-    except ex.Undefined:
-        return False
-
-
-def _solves(equation: Expr, found: dict[str, Any], c: Context) -> bool:
-    answer = load(found["answer"])
-    if found["kind"] == "explicit":
-        return check_explicit(equation, answer, c.x, c.y, 1, prove=False).points > 4
-    return check_implicit(equation, answer, c.x, c.y, prove=False).points > 4
-
-
-def _without_sizes(Z: Expr, residual: Expr) -> Expr:
-    """u for |u| = sqrt(u**2), where the equation holds none: a root of a square has two values,
-    and both are candidates."""
-    if any(n.op in ("abs", "sign") for n in ex.subtrees(residual)):
-        return Z
-    return ex.substitute(Z, {n: n.args[0] for n in ex.subtrees(Z) if n.op == "abs"})
-
-
-def _singular(
-    residual: Expr, forms: list[Expr], c: Context, order: int, found: list[dict[str, Any]]
-) -> list[dict[str, Any]]:
-    """Solutions without constants that no family found covers."""
-    constants = [f"c{k}" for k in range(1, order + 1)]
-    out: list[dict[str, Any]] = []
-    seen: set[Expr] = set()
-    if order == 1:
-        solution = (found[0]["kind"], load(found[0]["answer"]))
-        tries = candidates(residual, forms, solution, c)
-    else:
-        tries = constant_solutions(residual, forms, c)
-    while c.left() > 0 and len(out) < 6:
-        Z = next(tries, None)
-        if Z is None:
-            break
-        Z = tidy(_without_sizes(tidy(_without_sizes(tidy_roots(Z), residual)), residual))
-        Z = plain_number(Z)
-        if Z in seen or not plain(Z, c.y, constants):
-            continue
-        seen.add(Z)
-        try:
-            check = check_explicit(residual, Z, c.x, c.y, order, general=False, prove=False)
-            if check.status not in PROOFS or "complex" in check.holds:
-                continue
-            families = [load(f["answer"]) for f in found
-                        if f["kind"] == "explicit" and "only" not in f["holds"]]  # fmt: skip
-            if any(covered(Y, Z, c.x, constants) for Y in families):
-                continue
-            if repeated(Z, [load(s["answer"]) for s in out], c.x):
-                continue
-        except _ERRORS:
-            continue
-        out.append({"answer": dump(Z), "kind": "explicit", "method": "singular",
-                    "status": check.status, "how": check.how, "holds": check.holds})  # fmt: skip
-    return out
-
-
-def _rank(answer: dict[str, Any]) -> int:
-    """4: explicit and real; 3: on a part only; 2: implicit; 1: with complex values, or implicit on
-    a part only; 0: not confirmed."""
-    if answer["status"] not in PROOFS:
-        return 0
-    if "complex" in answer["holds"]:
-        return 1
-    part = "only" in answer["holds"]
-    return (4 if answer["kind"] == "explicit" else 2) - part
-
-
 def _checked(
-    residual: Expr,
-    x: str,
-    y: str,
-    order: int,
-    found: Iterator[Proposal],
-    known: Sequence[Region] = (),
-) -> Iterator[dict[str, Any]]:
+    residual: Expr, x: str, y: str, order: int, proposals: Iterator[Proposal],
+    extra_regions: Sequence[Region] = (),
+) -> Iterator[Candidate]:  # fmt: skip
+    """The proposals that solve the equation at some points, with the outcome of the check."""
     seen: set[tuple[str, Expr]] = set()
     while True:
         try:
-            kind, answer, method = next(found)
-            if (kind, answer) in seen or ex.size(answer) > 4000:
+            kind, expr, method = next(proposals)
+            if (kind, expr) in seen or ex.size(expr) > 4000:
                 continue
-            seen.add((kind, answer))
+            seen.add((kind, expr))
             if kind == "explicit":
-                checked = check_explicit(residual, answer, x, y, order, prove=False, known=known)
+                check = check_explicit(residual, expr, x, y, order, prove=False,
+                                       extra_regions=extra_regions)  # fmt: skip
             elif order == 1:
-                checked = check_implicit(residual, answer, x, y, prove=False, known=known)
+                check = check_implicit(residual, expr, x, y, prove=False,
+                                       extra_regions=extra_regions)  # fmt: skip
             else:
                 continue
         except StopIteration:
             return
         except _ERRORS:
             continue
-        if checked.agrees or checked.points:
-            yield {
-                "answer": dump(answer), "kind": kind, "method": method, "status": checked.status,
-                "how": checked.how, "holds": checked.holds,
-            }  # fmt: skip
+        if check.agrees or check.points:
+            yield Candidate(kind, expr, method, check.status, check.how, check.holds)
+
+
+def _with_proof(residual: Expr, candidate: Candidate, x: str, y: str) -> Candidate:
+    """The candidate after a check that tries a proof; unchanged if that does not confirm it."""
+    if candidate.partial:
+        return candidate
+    if candidate.kind == "explicit":
+        order = order_of(residual, y)
+        general = {f"c{k}" for k in range(1, order + 1)} <= candidate.expr.free
+        check = check_explicit(residual, candidate.expr, x, y, order, general=general)
+    else:
+        check = check_implicit(residual, candidate.expr, x, y)
+    if not check.agrees:
+        return candidate
+    return replace(candidate, status=check.status, how=check.how, holds=check.holds)
+
+
+# ------------------------------------------------------------------ other branches, singular ones
+def _completed(
+    residual: Expr, job: DsolveJob, end: float, solutions: list[Candidate], missing: str
+) -> dict[str, Any]:
+    """The final message: the solutions, their other branches, singular solutions, and a note."""
+    x, y = job.variable, job.function
+    order = order_of(residual, y)
+    c = Context(x, y, now() + 0.5 * max(0.0, end - now()))
+    main, others = solutions[0], solutions[1:]
+    singular: list[Candidate] = []
+    complete = False
+    try:
+        forms = explicit_forms(residual, y + "'" * order)
+        complete = len(forms) == 1 and not missing and _is_linear(forms[0], c, order)
+        if not complete and not missing:
+            others += _other_branches(residual, forms, job, c, [main, *others])
+        if not complete:
+            singular = _singular_solutions(residual, forms, c, order, [main, *others])
+    except _ERRORS:
+        pass
+    notes = [missing] if missing else []
+    if singular and has_periodic_zeros(residual, y):
+        notes.append("zeros of circular functions repeat: with a period added they are solutions")
+    if not complete:
+        notes.append(_MAY_BE_INCOMPLETE)
+
+    def proved(candidates: list[Candidate]) -> list[dict[str, Any]]:
+        return [
+            (_with_proof(residual, s, x, y) if now() < end - 0.2 else s).message()
+            for s in candidates
+        ]
+
+    return {**main.message(), "others": proved(others), "singular": proved(singular),
+            "note": "; ".join(notes)}  # fmt: skip
+
+
+def _is_linear(F: Expr, c: Context, order: int) -> bool:
+    """Whether y' = F or y'' = F is linear, so that the general solution contains every solution."""
+    if order == 2:
+        return as_linear(F, c) is not None
+    return is_independent(F.diff(c.y), c.y) and not any(
+        n.op in ("abs", "sign") and c.y in n.free for n in ex.subtrees(F)
+    )
+
+
+def _other_branches(
+    residual: Expr, forms: list[Expr], job: DsolveJob, c: Context, solutions: list[Candidate]
+) -> list[Candidate]:
+    """Further general solutions: with the other sign of a root, or for another form of y'."""
+    order = order_of(residual, c.y)
+    constants = [f"c{k}" for k in range(1, order + 1)]
+    out: list[Candidate] = []
+
+    def is_new(Z: Expr) -> bool:
+        families = [s.expr for s in [*solutions, *out] if s.kind == "explicit"]
+        return not any(is_covered(Y, Z, c.x, constants) for Y in families)
+
+    def add_conjugates(solution: Candidate) -> None:
+        for Z in conjugates(solution.expr) if solution.kind == "explicit" else ():
+            if c.time_left() < 0 or len(out) > 4:
+                return
+            proposal = ("explicit", Z, solution.method + ", another branch")
+            candidates = list(_checked(residual, c.x, c.y, order, iter([proposal])))
+            if candidates and candidates[0].rank >= 3 and is_new(Z):
+                out.append(candidates[0])
+
+    add_conjugates(solutions[0])
+    if order == 1 and len(forms) > 1:
+        for F in forms[:3]:
+            equation = ex.symbol(c.y + "'") - F
+            if c.time_left() < 0:
+                break
+            if any(_solves(equation, s, c) for s in [*solutions, *out]):
+                continue
+            branch = _general_solution(
+                equation, replace(job, model=None, sympy=False), now() + c.time_left() / 2,
+                lambda candidate: None, residual, (),
+            )  # fmt: skip
+            if branch is not None and branch.rank:
+                out.append(branch)
+                add_conjugates(branch)
+    if order == 2 and _any_constant_solves(residual, c.y) and is_new(ex.number(Fraction(137, 100))):
+        out.append(Candidate("explicit", ex.symbol("c1"), "constants", "verified", "symbolic",
+                             "everywhere it is defined"))  # fmt: skip
+    return out
+
+
+def _any_constant_solves(residual: Expr, y: str) -> bool:
+    """Whether y = c1 solves a second-order equation."""
+    try:
+        return ex.substitute(residual, _no_slopes(y)) is ex.ZERO
+    except ex.Undefined:
+        return False
+
+
+def _no_slopes(y: str) -> dict[Expr, Expr]:
+    return {ex.symbol(y + "'"): ex.ZERO, ex.symbol(y + "''"): ex.ZERO}
+
+
+def _solves(equation: Expr, solution: Candidate, c: Context) -> bool:
+    """Whether a solution of the whole equation solves this form of it."""
+    if solution.kind == "explicit":
+        return check_explicit(equation, solution.expr, c.x, c.y, 1, prove=False).points > 4
+    return check_implicit(equation, solution.expr, c.x, c.y, prove=False).points > 4
+
+
+def _without_absolute_values(Z: Expr, residual: Expr) -> Expr:
+    """u for |u| = sqrt(u**2), unless the equation contains absolute values: both roots of a square
+    are candidates."""
+    if any(n.op in ("abs", "sign") for n in ex.subtrees(residual)):
+        return Z
+    return ex.substitute(Z, {n: n.args[0] for n in ex.subtrees(Z) if n.op == "abs"})
+
+
+def _singular_solutions(
+    residual: Expr, forms: list[Expr], c: Context, order: int, solutions: list[Candidate]
+) -> list[Candidate]:
+    """Solutions without constants that no family among the solutions contains."""
+    constants = [f"c{k}" for k in range(1, order + 1)]
+    out: list[Candidate] = []
+    seen: set[Expr] = set()
+    if order == 1:
+        general = (solutions[0].kind, solutions[0].expr)
+        candidates = singular_candidates(residual, forms, general, c)
+    else:
+        candidates = constant_solutions(residual, forms, c)
+    while c.time_left() > 0 and len(out) < 6:
+        Z = next(candidates, None)
+        if Z is None:
+            break
+        Z = tidy(_without_absolute_values(tidy_roots(Z), residual))
+        Z = plain_number(tidy(_without_absolute_values(Z, residual)))
+        if Z in seen or not is_function_of_x(Z, c.y, constants):
+            continue
+        seen.add(Z)
+        try:
+            check = check_explicit(residual, Z, c.x, c.y, order, general=False, prove=False)
+            if not check.agrees or "complex" in check.holds:
+                continue
+            families = [s.expr for s in solutions if s.kind == "explicit" and not s.partial]
+            if any(is_covered(Y, Z, c.x, constants) for Y in families):
+                continue
+            if is_repeated(Z, [s.expr for s in out], c.x):
+                continue
+        except _ERRORS:
+            continue
+        out.append(Candidate("explicit", Z, "singular", check.status, check.how, check.holds))
+    return out

@@ -9,8 +9,12 @@ import pytest
 from sciml.symbolic import dsolve
 from sciml.symbolic.expr import expression as ex
 from sciml.symbolic.expr.parser import parse
-from sciml.symbolic.ode.constant_coefficients import independent_pair, particular, square_root
-from sciml.symbolic.ode.tools import same
+from sciml.symbolic.ode.constant_coefficients import (
+    fundamental_system,
+    square_root,
+    undetermined_coefficients,
+)
+from sciml.symbolic.ode.tools import numerically_equal
 
 NUMBERS = ("-2", "-1", "0", "1", "3/2", "a", "b", "a*b", "a**2", "-a**2")
 
@@ -23,9 +27,11 @@ def test_pairs_solve_and_are_independent() -> None:
     for left in NUMBERS:
         for right in NUMBERS:
             p, q = parse(left), parse(right)
-            u, v = independent_pair(p, q, ex.symbol("x"))
-            assert same(_applied(u, p, q), ex.ZERO) and same(_applied(v, p, q), ex.ZERO)
-            assert not same(u * v.diff("x"), v * u.diff("x")), (left, right)
+            u, v = fundamental_system(p, q, ex.symbol("x"))
+            assert numerically_equal(_applied(u, p, q), ex.ZERO) and numerically_equal(
+                _applied(v, p, q), ex.ZERO
+            )
+            assert not numerically_equal(u * v.diff("x"), v * u.diff("x")), (left, right)
 
 
 def test_particular_solutions() -> None:
@@ -39,10 +45,10 @@ def test_particular_solutions() -> None:
         if turn is not ex.ZERO:
             r = r * ex.call(rng.choice(("sin", "cos")), turn * x + rng.randint(0, 1))
         r = r * parse(rng.choice(("1", "3", "F"))) + rng.randint(0, 2)
-        found = particular(p, q, r, "x")
+        found = undetermined_coefficients(p, q, r, "x")
         assert found is not None
-        assert same(_applied(found, p, q), r, tolerance=1e-6), (str(p), str(q), str(r))
-    assert particular(ex.ZERO, ex.ONE, parse("tan(x)"), "x") is None
+        assert numerically_equal(_applied(found, p, q), r, tolerance=1e-6), (str(p), str(q), str(r))
+    assert undetermined_coefficients(ex.ZERO, ex.ONE, parse("tan(x)"), "x") is None
 
 
 def test_square_roots_of_squares_hold_no_root_sign() -> None:
@@ -64,7 +70,7 @@ def test_square_roots_of_squares_hold_no_root_sign() -> None:
 def test_oscillators(ode: str, constants: str, answer: str) -> None:
     found = dsolve(ode, constants=constants.split(), timeout=30, sympy=False)
     assert found.verified and found.proof == "proved"
-    assert found.expression is not None and same(found.expression, parse(answer))
+    assert found.expression is not None and numerically_equal(found.expression, parse(answer))
     assert not found.others and not found.singular  # a linear equation has no more
 
 

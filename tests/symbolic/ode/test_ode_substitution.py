@@ -8,7 +8,7 @@ from sciml.symbolic.expr.clock import now
 from sciml.symbolic.expr.parser import Unknown, parse
 from sciml.symbolic.jobs import DsolveJob
 from sciml.symbolic.ode import solver as ode
-from sciml.symbolic.ode.point_transformations import transformations
+from sciml.symbolic.ode.point_transformations import point_transformations
 from sciml.symbolic.ode.tools import Context
 from sciml.symbolic.verification.result import STATUSES
 
@@ -33,7 +33,7 @@ def test_solved(text: str, kind: str) -> None:
 
 def test_transformations_can_be_undone() -> None:
     F = parse("x*sin(log((y-5)/x)) + y^2", unknown=Unknown("y", "x"))
-    pairs = list(transformations(F, Context("x", "y", now() + 10)))
+    pairs = list(point_transformations(F, Context("x", "y", now() + 10)))
     assert any(str(new) == "log((y - 5)/x)" for _, new in pairs)
     point = {"x": 1.3, "_v": 0.4}
     from sciml.symbolic.expr.evaluate import evaluate
