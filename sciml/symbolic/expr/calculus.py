@@ -1,4 +1,4 @@
-"""Derivatives: of every function by its rule, of everything else by the product and chain rules."""
+"""Symbolic differentiation: a rule for every function, the product and chain rules for the rest."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ DERIVATIVES: dict[str, _Rule] = {
 
 
 def differentiate(e: Expr, name: str) -> Expr:
-    """The derivative of `e` with respect to the symbol `name`, shared parts taken once."""
+    """The derivative of `e` with respect to the symbol `name`; memoised, common subtrees once."""
     if name not in e.free:
         return ZERO
     if e._derivative is not None and name in e._derivative:

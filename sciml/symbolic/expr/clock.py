@@ -1,5 +1,5 @@
-"""The clock that time limits are measured on: the wall's, or a processor's where measurements must
-not depend on what else the machine does."""
+"""The clock of the time limits: wall-clock time, or CPU time in benchmarks, whose results must not
+depend on what else the machine does."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ _source: Callable[[], float] = time.perf_counter
 
 
 def now() -> float:
-    """Seconds; only differences mean anything."""
+    """Seconds since an arbitrary moment."""
     return _source()
 
 
-def count_processor_time() -> None:
-    """From here on this process is limited by the processor seconds that it uses."""
+def use_cpu_time() -> None:
+    """From now on the limits of this process are CPU seconds."""
     global _source
     _source = time.process_time

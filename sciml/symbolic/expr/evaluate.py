@@ -1,7 +1,7 @@
-"""Numbers for expressions: complex128 arrays, ball arithmetic (Arb), mpmath.
+"""Numerical values of expressions: complex128 arrays, ball arithmetic (Arb), mpmath.
 
-An expression is first laid out as a straight-line `Program` (shared parts once), which a backend
-then runs. Ball arithmetic returns enclosures, so that two values that do not overlap are proved
+An expression is compiled to a straight-line `Program` (common subexpressions once), which a backend
+runs. Ball arithmetic returns enclosures, so that two values that do not overlap are proved
 different, whatever the cancellation.
 """
 
@@ -24,7 +24,12 @@ FOLDS: dict[str, Callable[[Any, Any], Any]] = {"add": operator.add, "mul": opera
 
 
 class Program:
-    """The nodes of some expressions in order of evaluation."""
+    """The nodes of expressions in order of evaluation.
+
+    Attributes:
+        steps: (operator, indices of the operands, value of a leaf or of a numeric exponent).
+        outputs: indices of the expressions among the steps.
+    """
 
     def __init__(self, *outputs: Expr) -> None:
         order: dict[Expr, int] = {}
@@ -41,9 +46,11 @@ class Program:
         self.outputs = [order[output] for output in outputs]
 
     def complex(self, values: Mapping[str, Any]) -> list[Array]:
-        """Every output at complex128 points (arrays of one shape, or scalars); nan where it is
-        not defined. Real inputs stay on the real side of every cut, as Arb's do."""
-        done: list[Any] = []
+        """The outputs at complex128 points (arrays of one shape, or scalars); nan where undefined.
+
+        Real arguments lie on the same side of every branch cut as in Arb.
+        """
+        values_of: list[Any] = []
         with np.errstate(all="ignore"):
             for op, args, value in self.steps:
                 if op == "num":
@@ -55,19 +62,19 @@ class Program:
                 elif op == "I":
                     out = np.complex128(1j)
                 elif op in FOLDS:
-                    out = reduce(FOLDS[op], [done[a] for a in args])
+                    out = reduce(FOLDS[op], [values_of[a] for a in args])
                 elif op == "pow":
-                    out = _power(done[args[0]], done[args[1]], value)
+                    out = _power(values_of[args[0]], values_of[args[1]], value)
                 else:
-                    out = NUMPY[op](done[args[0]])
-                done.append(out + 0.0)  # -0.0 would choose the other side of a cut
-        return [np.asarray(done[i]) for i in self.outputs]
+                    out = NUMPY[op](values_of[args[0]])
+                values_of.append(out + 0.0)  # -0.0 would be on the other side of a branch cut
+        return [np.asarray(values_of[i]) for i in self.outputs]
 
     def balls(self, values: Mapping[str, Any]) -> list[Any]:
-        """Every output as an `acb` enclosure at the working precision of `flint.ctx`."""
+        """The outputs as `acb` enclosures at the working precision of `flint.ctx`."""
         from flint import acb, arb, fmpq
 
-        done: list[Any] = []
+        values_of: list[Any] = []
         for op, args, value in self.steps:
             if op == "num":
                 out = acb(arb(fmpq(value.numerator, value.denominator)))
@@ -78,13 +85,13 @@ class Program:
             elif op == "I":
                 out = acb(0, 1)
             elif op in FOLDS:
-                out = reduce(FOLDS[op], [done[a] for a in args])
+                out = reduce(FOLDS[op], [values_of[a] for a in args])
             elif op == "pow":
-                out = _ball_power(done[args[0]], done[args[1]], value)
+                out = _ball_power(values_of[args[0]], values_of[args[1]], value)
             else:
-                out = BALLS[op](done[args[0]])
-            done.append(out)
-        return [done[i] for i in self.outputs]
+                out = BALLS[op](values_of[args[0]])
+            values_of.append(out)
+        return [values_of[i] for i in self.outputs]
 
 
 def _float(value: Fraction) -> float:
@@ -124,7 +131,7 @@ def _ball_power(base: Any, exponent: Any, value: Fraction | None) -> Any:
 
 
 def _special(name: str) -> Callable[[Any], Any]:
-    """Functions that numpy lacks, through Arb, one value at a time."""
+    """A function that numpy lacks, by Arb, one value at a time."""
 
     def apply(z: Any) -> Any:
         from flint import acb
@@ -150,12 +157,12 @@ def _np_sign(z: Any) -> Any:
     return np.where(z == 0, 0, z / np.where(z == 0, 1, np.abs(z)))
 
 
-def _over(z: Any) -> Any:
+def _reciprocal(z: Any) -> Any:
     return 1 / z + 0.0
 
 
 def _acosh(z: Any) -> Any:
-    """log(z + sqrt(z - 1) sqrt(z + 1)), exact about the cut for a real z without signed zeros."""
+    """log(z + sqrt(z - 1) sqrt(z + 1)), for real z on the side of the cut that Arb takes."""
     return np.log(z + np.sqrt(z - 1) * np.sqrt(z + 1))
 
 
@@ -175,13 +182,13 @@ NUMPY: dict[str, Callable[[Any], Any]] = {
     "exp": np.exp, "log": np.log, "sin": np.sin, "cos": np.cos, "tan": np.tan,
     "cot": lambda z: 1 / np.tan(z), "sec": lambda z: 1 / np.cos(z),
     "csc": lambda z: 1 / np.sin(z), "asin": _asin, "acos": _acos, "atan": _atan,
-    "acot": lambda z: _atan(_over(z)), "asec": lambda z: _acos(_over(z)),
-    "acsc": lambda z: _asin(_over(z)), "sinh": np.sinh, "cosh": np.cosh, "tanh": np.tanh,
+    "acot": lambda z: _atan(_reciprocal(z)), "asec": lambda z: _acos(_reciprocal(z)),
+    "acsc": lambda z: _asin(_reciprocal(z)), "sinh": np.sinh, "cosh": np.cosh, "tanh": np.tanh,
     "coth": lambda z: 1 / np.tanh(z), "sech": lambda z: 1 / np.cosh(z),
     "csch": lambda z: 1 / np.sinh(z), "asinh": np.arcsinh, "acosh": _acosh,
     "atanh": lambda z: (np.log(1 + z) - np.log(1 - z)) / 2,
-    "acoth": lambda z: (np.log(1 + _over(z)) - np.log(1 - _over(z))) / 2,
-    "asech": lambda z: _acosh(_over(z)), "acsch": lambda z: np.arcsinh(_over(z)),
+    "acoth": lambda z: (np.log(1 + _reciprocal(z)) - np.log(1 - _reciprocal(z))) / 2,
+    "asech": lambda z: _acosh(_reciprocal(z)), "acsch": lambda z: np.arcsinh(_reciprocal(z)),
     "abs": _np_abs, "sign": _np_sign,
 }  # fmt: skip
 for _name in "erf erfi Ei li Si Ci Shi Chi fresnels fresnelc dilog".split():
@@ -256,11 +263,11 @@ def _mpmath(e: Expr, values: Mapping[str, Any]) -> Any:
     before = ctx.prec
     try:
         ctx.prec = mpmath.mp.prec + 64
-        inside = {}
+        points = {}
         for name, v in values.items():
             z = mpmath.mpmathify(v)
-            inside[name] = acb(_arb(z.real), _arb(z.imag))
-        out = Program(e).balls(inside)[0]
+            points[name] = acb(_arb(z.real), _arb(z.imag))
+        out = Program(e).balls(points)[0]
         digits = int(mpmath.mp.dps) + 8
         return mpmath.mpc(
             out.real.mid().str(digits, radius=False), out.imag.mid().str(digits, radius=False)

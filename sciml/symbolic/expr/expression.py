@@ -1,12 +1,12 @@
-"""Hash-consed expressions: the type that everything symbolic here passes round.
+"""Hash-consed expressions: the data type of everything symbolic here.
 
 Equal expressions are the same object, so that equality is `is`, memo tables are plain dictionaries
-and a derivative shares its parts with what it was taken of. Constructors apply only rewritings that
-hold for every complex value: sums and products are flattened and sorted, like terms and powers of
-the same base are gathered, rational numbers are folded, the plain identities of exp and log are
-used. Nothing is expanded and no branch is ever chosen.
+and a derivative shares subtrees with its function. Constructors apply only rewritings that hold for
+every complex value: sums and products are flattened and sorted, like terms and powers of the same
+base are collected, rational numbers are folded, exp(log(u)) and log(exp(number)) are simplified.
+Nothing is expanded and no branch is ever chosen.
 
-`arena` holds the compiled twin of these rules that the generators use.
+`generate.arena` holds the same rules in compiled form for the generators.
 """
 
 from __future__ import annotations
@@ -134,11 +134,11 @@ def _text_key(text: str) -> int:
 
 def _node(op: str, args: tuple[Expr, ...], value: Any = None) -> Expr:
     token = (op, value, *map(id, args))
-    found = _TABLE.get(token)
-    if found is not None:
-        return found
-    made = object.__new__(Expr)
-    made.op, made.args, made.value, made._derivative = op, args, value, None
+    interned = _TABLE.get(token)
+    if interned is not None:
+        return interned
+    node = object.__new__(Expr)
+    node.op, node.args, node.value, node._derivative = op, args, value, None
     code = _RANK[op] + 1
     if op == "num":
         code = _mix(_mix(code, value.numerator), value.denominator)
@@ -146,15 +146,15 @@ def _node(op: str, args: tuple[Expr, ...], value: Any = None) -> Expr:
         code = _mix(code, _text_key(value))
     for arg in args:
         code = _mix(code, arg.key)
-    made.key = code
+    node.key = code
     if op == "sym":
-        made.free = frozenset((value,))
+        node.free = frozenset((value,))
     elif len(args) == 1:
-        made.free = args[0].free
+        node.free = args[0].free
     else:
-        made.free = frozenset().union(*[arg.free for arg in args])
-    _TABLE[token] = made
-    return made
+        node.free = frozenset().union(*[arg.free for arg in args])
+    _TABLE[token] = node
+    return node
 
 
 def number(value: Number) -> Expr:
@@ -166,12 +166,12 @@ def number(value: Number) -> Expr:
 
 
 def symbol(name: str) -> Expr:
-    """The variable or constant called `name`."""
+    """The variable or symbolic constant `name`."""
     return _node("sym", (), name)
 
 
 def wrap(value: ExprLike) -> Expr:
-    """Numbers become expressions, expressions stay."""
+    """A number as an expression; an expression as it is."""
     return value if isinstance(value, Expr) else number(value)
 
 
@@ -184,7 +184,7 @@ _KEEP = (ZERO, ONE, TWO, MINUS, HALF, PI, I, E)
 
 
 def split_coefficient(e: Expr) -> tuple[Fraction, Expr]:
-    """`e` as rational coefficient times the rest."""
+    """(c, rest) with `e` = c * rest and c rational."""
     if e.op == "num":
         return e.value, ONE
     if e.op == "mul" and e.args[0].op == "num":
@@ -194,9 +194,9 @@ def split_coefficient(e: Expr) -> tuple[Fraction, Expr]:
 
 
 def add(terms: Iterable[ExprLike]) -> Expr:
-    """The sum, with like terms gathered."""
+    """The sum, with like terms collected."""
     constant = Fraction(0)
-    gathered: dict[Expr, Fraction] = {}
+    coefficients: dict[Expr, Fraction] = {}
     stack = [wrap(t) for t in terms]
     for term in stack:
         for part in term.args if term.op == "add" else (term,):
@@ -204,14 +204,14 @@ def add(terms: Iterable[ExprLike]) -> Expr:
                 constant += part.value
                 continue
             coefficient, rest = split_coefficient(part)
-            gathered[rest] = gathered.get(rest, Fraction(0)) + coefficient
-    found = [rest if c == 1 else _scaled(c, rest) for rest, c in gathered.items() if c]
-    found.sort(key=_order)
+            coefficients[rest] = coefficients.get(rest, Fraction(0)) + coefficient
+    args = [rest if c == 1 else _scaled(c, rest) for rest, c in coefficients.items() if c]
+    args.sort(key=_order)
     if constant:
-        found.insert(0, number(constant))
-    if not found:
+        args.insert(0, number(constant))
+    if not args:
         return ZERO
-    return found[0] if len(found) == 1 else _node("add", tuple(found))
+    return args[0] if len(args) == 1 else _node("add", tuple(args))
 
 
 def _scaled(coefficient: Fraction, rest: Expr) -> Expr:
@@ -224,7 +224,7 @@ def _order(e: Expr) -> tuple[int, int]:
 
 
 def base_and_exponent(e: Expr) -> tuple[Expr, Expr]:
-    """`e` as base ** exponent; exp(u) has base E."""
+    """(base, exponent) of `e`; exp(u) has base E."""
     if e.op == "pow":
         return e.args[0], e.args[1]
     if e.op == "exp":
@@ -233,9 +233,9 @@ def base_and_exponent(e: Expr) -> tuple[Expr, Expr]:
 
 
 def mul(factors: Iterable[ExprLike]) -> Expr:
-    """The product, with powers of the same base gathered."""
+    """The product, with powers of the same base collected."""
     coefficient = Fraction(1)
-    powers: dict[Expr, Expr] = {}
+    exponents: dict[Expr, Expr] = {}
     for factor in factors:
         factor = wrap(factor)
         for part in factor.args if factor.op == "mul" else (factor,):
@@ -243,44 +243,42 @@ def mul(factors: Iterable[ExprLike]) -> Expr:
                 coefficient *= part.value
                 continue
             base, exponent = base_and_exponent(part)
-            known = powers.get(base)
-            powers[base] = exponent if known is None else add((known, exponent))
+            previous = exponents.get(base)
+            exponents[base] = exponent if previous is None else add((previous, exponent))
     if coefficient == 0:
         return ZERO
-    found: list[Expr] = []
-    again = False
-    for base, exponent in powers.items():
+    args: list[Expr] = []
+    nested = False
+    for base, exponent in exponents.items():
         part = power(base, exponent)
         if part.op == "num":
             coefficient *= part.value
-        elif part.op == "mul":
-            again = True
-            found.append(part)
         else:
-            found.append(part)
-    if again:
-        return mul([number(coefficient), *found])
-    if not found:
+            nested = nested or part.op == "mul"
+            args.append(part)
+    if nested:
+        return mul([number(coefficient), *args])
+    if not args:
         return number(coefficient)
-    found.sort(key=_order)
+    args.sort(key=_order)
     if coefficient == 1:
-        return found[0] if len(found) == 1 else _node("mul", tuple(found))
-    if len(found) == 1 and found[0].op == "add":  # 2*(x + 1) = 2*x + 2, as everyone prints it
-        return add([mul((number(coefficient), t)) for t in found[0].args])
-    return _node("mul", (number(coefficient), *found))
+        return args[0] if len(args) == 1 else _node("mul", tuple(args))
+    if len(args) == 1 and args[0].op == "add":  # 2*(x + 1) = 2*x + 2, as everyone prints it
+        return add([mul((number(coefficient), t)) for t in args[0].args])
+    return _node("mul", (number(coefficient), *args))
 
 
 def _number_power(base: Fraction, exponent: Fraction) -> Expr:
-    whole, primes, turn = rational.power(base, exponent)
-    left = [_node("pow", (number(p), number(e))) for p, e in primes]
-    if turn:
-        left.append(I if turn == Fraction(1, 2) else _node("pow", (MINUS, number(turn))))
-    if not left:
-        return number(whole)
-    left.sort(key=_order)
-    if whole != 1:
-        left.insert(0, number(whole))
-    return left[0] if len(left) == 1 else _node("mul", tuple(left))
+    value, radicals, phase = rational.power(base, exponent)
+    args = [_node("pow", (number(p), number(e))) for p, e in radicals]
+    if phase:
+        args.append(I if phase == Fraction(1, 2) else _node("pow", (MINUS, number(phase))))
+    if not args:
+        return number(value)
+    args.sort(key=_order)
+    if value != 1:
+        args.insert(0, number(value))
+    return args[0] if len(args) == 1 else _node("mul", tuple(args))
 
 
 def power(base: Expr, exponent: Expr) -> Expr:
@@ -295,22 +293,22 @@ def power(base: Expr, exponent: Expr) -> Expr:
             return base
         if base.op == "num":
             return _number_power(base.value, e)
-        whole = e.denominator == 1
+        integral = e.denominator == 1
         if base.op == "I":
-            return _imaginary_power(e) if whole else _node("pow", (base, exponent))
-        if base.op == "exp" and whole:
+            return _imaginary_power(e) if integral else _node("pow", (base, exponent))
+        if base.op == "exp" and integral:
             return call("exp", mul((exponent, base.args[0])))
         if base.op == "pow":
             inner = base.args[1]
-            if whole or (inner.op == "num" and abs(inner.value) < 1):
+            if integral or (inner.op == "num" and abs(inner.value) < 1):
                 return power(base.args[0], mul((inner, exponent)))
         if base.op == "mul":
-            if whole:
+            if integral:
                 return mul([power(f, exponent) for f in base.args])
             c, rest = split_coefficient(base)
             if c not in (1, -1):
-                kept = rest if c > 0 else mul((MINUS, rest))
-                return mul((_number_power(abs(c), e), power(kept, exponent)))
+                signed = rest if c > 0 else mul((MINUS, rest))
+                return mul((_number_power(abs(c), e), power(signed, exponent)))
         return _node("pow", (base, exponent))
     if base is ONE:
         return ONE
@@ -324,7 +322,7 @@ def _imaginary_power(e: Fraction) -> Expr:
 
 
 def negative(e: Expr) -> bool:
-    """Whether pulling out a minus sign makes `e` simpler."""
+    """Whether `e` has a minus sign that can be factored out: most of its terms are negative."""
     if e.op == "num":
         return e.value < 0
     if e.op == "mul":
@@ -370,7 +368,7 @@ def call(name: str, u: ExprLike) -> Expr:
 
 
 def _exp(u: Expr) -> Expr:
-    """exp, with the logarithms in the exponent undone: exp(a + n*log(b)) = b**n * exp(a)."""
+    """exp(u), simplified by exp(a + n*log(b)) = b**n * exp(a)."""
     outside: list[Expr] = []
     inside: list[Expr] = []
     for term in u.args if u.op == "add" else (u,):
@@ -393,7 +391,7 @@ def sqrt(u: ExprLike) -> Expr:
 
 
 def rebuild(e: Expr, args: tuple[Expr, ...]) -> Expr:
-    """The same operator on other operands, through the constructors."""
+    """The operator of `e` applied to other operands, with the constructors' simplifications."""
     if e.op == "add":
         return add(args)
     if e.op == "mul":
@@ -408,18 +406,18 @@ def substitute(e: Expr, mapping: Mapping[Expr, ExprLike]) -> Expr:
     memo: dict[Expr, Expr] = {old: wrap(new) for old, new in mapping.items()}
 
     def walk(node: Expr) -> Expr:
-        known = memo.get(node)
-        if known is None:
+        new = memo.get(node)
+        if new is None:
             args = tuple(walk(a) for a in node.args)
-            known = node if args == node.args else rebuild(node, args)
-            memo[node] = known
-        return known
+            new = node if args == node.args else rebuild(node, args)
+            memo[node] = new
+        return new
 
     return walk(e)
 
 
 def subtrees(e: Expr) -> list[Expr]:
-    """Every distinct node once, operands before the nodes that use them."""
+    """The distinct nodes in topological order: operands before the nodes that use them."""
     out: dict[Expr, None] = {}
 
     def walk(node: Expr) -> None:
@@ -433,7 +431,7 @@ def subtrees(e: Expr) -> list[Expr]:
 
 
 def size(e: Expr) -> int:
-    """The number of nodes of the tree (shared parts counted as often as they occur)."""
+    """The number of nodes of the tree (shared subtrees counted at each occurrence)."""
     counts: dict[Expr, int] = {}
     for node in subtrees(e):
         counts[node] = 1 + sum(counts[a] for a in node.args)

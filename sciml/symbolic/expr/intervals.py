@@ -1,7 +1,7 @@
-"""Intervals of the real line with exact ends, finite or not, as ball arithmetic sees them.
+"""Intervals of the real line with exact, possibly infinite ends, for ball arithmetic.
 
-A `Chart` is one stretch x(s), 0 <= s <= 1, whose cells are enclosed in balls; a stretch that
-reaches to infinity is x = m / s.
+A `Chart` parametrises a part of an interval by x(s), 0 <= s <= 1, so that its cells can be enclosed
+in balls; a part that reaches to infinity is x = m / s.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class End:
 
 @contextmanager
 def precision(bits: int) -> Iterator[None]:
-    """Arb's working precision for a while."""
+    """Arb's working precision within a `with` block."""
     from flint import ctx
 
     before, ctx.prec = ctx.prec, bits
@@ -50,7 +50,7 @@ def precision(bits: int) -> Iterator[None]:
 
 
 def infinity(value: Any) -> int:
-    """1 or -1 for what means plus or minus infinity (text, float, SymPy's oo), else 0."""
+    """1 or -1 for plus or minus infinity in any spelling (text, float, SymPy's oo), else 0."""
     text = re.sub(r"[\s{}()$]|\\[,;!]", "", str(value)[:60])
     sign = -1 if text.startswith("-") else 1
     if text[:1] in ("+", "-"):
@@ -59,7 +59,7 @@ def infinity(value: Any) -> int:
 
 
 def ball(e: Expr) -> Any:
-    """The enclosure of a constant at the working precision; not finite where it has no value."""
+    """The enclosure (acb) of a constant at the working precision; not finite where undefined."""
     from flint import acb
 
     try:
@@ -91,7 +91,7 @@ def fraction(value: Fraction) -> Any:
 class Chart:
     """x = a + (b - a) s from `a` to `b`, or x = a / s from infinity (of a's sign) to `a`.
 
-    `inner` says whether s = 0 and s = 1 lie within the interval that the charts cover.
+    `inner` says whether s = 0 and s = 1 are inner points of the interval that the charts cover.
     """
 
     a: Any
@@ -120,14 +120,14 @@ class Chart:
 
 
 def charts(low: End, high: End) -> list[Chart]:
-    """Stretches that cover the interval."""
+    """Charts that together cover the interval."""
     from flint import arb
 
     a = None if low.at is None else real(low.at)
     b = None if high.at is None else real(high.at)
     if a is not None and b is not None:
         return [Chart(a, b)]
-    seam = arb(165) / 128  # no point where anything happens
+    seam = arb(165) / 128  # where two charts meet: no special point of any function
     left, right = -seam, seam
     if a is not None:
         left = a
@@ -147,19 +147,19 @@ def charts(low: End, high: End) -> list[Chart]:
 
 
 def simplify_constant(value: Expr) -> Expr:
-    """With the values that SymPy knows of functions at simple numbers: cos(pi/2) is 0. Kept only
-    where ball arithmetic finds the same value."""
+    """A constant simplified by SymPy's values of functions at simple numbers, such as cos(pi/2) =
+    0, where ball arithmetic confirms them; else unchanged."""
     from sciml.symbolic.expr.printing import from_sympy, to_sympy
 
     if value.op in ("num", "pi") or value.free:
         return value
     try:
-        found = from_sympy(to_sympy(value))
+        simplified = from_sympy(to_sympy(value))
     except (InputError, ex.Undefined, ex.TooLarge, ArithmeticError, RecursionError):
         return value
-    if found is value:
+    if simplified is value:
         return value
     with precision(200):
-        before, after = ball(value), ball(found)
+        before, after = ball(value), ball(simplified)
         same = before.is_finite() and after.is_finite() and before.overlaps(after)
-    return found if same else value
+    return simplified if same else value

@@ -1,9 +1,8 @@
 """A subset of LaTeX to infix text: fractions, roots, powers, functions, \\left( \\right), |x|, and
 the derivatives of a differential equation as y', y^{\\prime}, \\frac{dy}{dx}, \\frac{d}{dx} y.
 
-The result is text for the whitelist parser, never code. What LaTeX can write and an expression
-cannot hold (d/dx of something, sums, limits) is refused by name; whole integrals are taken apart
-in `latex_integral`.
+The result is text for the whitelist parser, never code. Unsupported notation (d/dx of something,
+sums, limits) is refused by name; integrals are handled by `latex_integral`.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from sciml.symbolic.expr.reading import (  # fmt: skip
     GREEK,
     INVERSE,
     NAMES,
-    NOT_READ,
+    UNSUPPORTED,
     ExpressionError,
     Unknown,
     reserved,
@@ -34,7 +33,7 @@ _VARIANTS = {"var" + name: name for name in ("epsilon", "theta", "phi", "rho", "
 _LETTERS = {**{g: g for g in GREEK if g != "pi"}, **{v: v for v in _VARIANTS}}
 _FUNCTION_LETTERS = frozenset("fghABCDEFGHIJKLMNOPQRSTUVWXYZ")
 _FUNCTION_GREEK = ("Gamma", "zeta", "psi", "theta", "delta", "eta", "chi", "Pi", "Psi", "Phi")
-"""Letters that, before a bracket, mostly stand for a function that this package does not read."""
+"""Letters that usually denote an unsupported function when a bracket follows."""
 _WORDS = sorted({*NAMES, "sqrt", "pi"}, key=len, reverse=True)
 MAX_DEPTH = 120
 _D = r"(?:\\(?:mathrm|text|operatorname)\s*\{\s*d\s*\}|\\(?:mathrm|rm)\s+d|\{\\rm\s+d\}|\\dd|d)"
@@ -42,20 +41,21 @@ _TIMES = r"\s*(?:\^\s*\{?\s*(\d)\s*\}?)?\s*"
 
 
 def to_infix(text: str, unknown: Unknown | None = None) -> str:
-    """Infix text that means the same.
+    """Infix text of the same meaning.
 
     Args:
         text: LaTeX.
         unknown: the unknown function of a differential equation.
 
     Raises:
-        ExpressionError: at the character that is not understood.
+        ExpressionError: names the character at fault.
     """
-    return _Latex(text, unknown).whole()
+    return _LatexReader(text, unknown).infix()
 
 
 def undressed(text: str) -> str:
-    """Blanks for what stands round a formula: $, \\[ \\], \\( \\), \\displaystyle, a last point."""
+    """The formula with its delimiters ($, \\[ \\], \\( \\)) and a final full stop replaced by blanks,
+    so that positions stay right."""
     for opening, closing in ((r"\$\$?", r"\$\$?"), (r"\\\[", r"\\\]"), (r"\\\(", r"\\\)")):
         match = re.fullmatch(rf"(\s*{opening})(.*?)([\s.,;]*{closing}[\s.,;]*)", text, re.S)
         if match:
@@ -64,15 +64,16 @@ def undressed(text: str) -> str:
     return text if end is None else text[: end.start()] + " " * (len(text) - end.start())
 
 
-def _primed(text: str, unknown: Unknown) -> str:
-    """\\frac{d^2 y}{dx^2}, \\frac{d^2}{dx^2} y and \\ddot y as y'', in the same places."""
+def _with_primes(text: str, unknown: Unknown) -> str:
+    """\\frac{d^2 y}{dx^2}, \\frac{d^2}{dx^2} y and \\ddot y as y'', padded to the
+    same length."""
     y, x = re.escape(unknown.name), re.escape(unknown.variable)
     applied = rf"(?:\s*\{{?\s*(?:\\left)?\(\s*{x}\s*(?:\\right)?\)\s*\}}?)?"
     bottom = rf"\{{\s*{_D}\s*{x}{_TIMES}\}}"
     inside = rf"\\[dt]?frac\s*\{{\s*{_D}{_TIMES}{y}{applied}\s*\}}\s*{bottom}"
     before = rf"\\[dt]?frac\s*\{{\s*{_D}{_TIMES}\}}\s*{bottom}\s*{y}(?![A-Za-z'^])"
 
-    def short(match: re.Match[str]) -> str:
+    def primed(match: re.Match[str]) -> str:
         if match[1] != match[2]:
             return match[0]
         return (unknown.name + "'" * int(match[1] or 1)).ljust(len(match[0]))
@@ -80,14 +81,16 @@ def _primed(text: str, unknown: Unknown) -> str:
     def dotted(match: re.Match[str]) -> str:
         return (unknown.name + "'" * len(match[1])).ljust(len(match[0]))
 
-    text = re.sub(before, short, re.sub(inside, short, text))
+    text = re.sub(before, primed, re.sub(inside, primed, text))
     return re.sub(rf"\\(d{{1,2}})ot\s*(?:\{{\s*{y}\s*\}}|{y}(?![A-Za-z]))", dotted, text)
 
 
-class _Latex:
+class _LatexReader:
+    """Recursive descent over the tokens of a formula; the methods return infix text."""
+
     def __init__(self, text: str, unknown: Unknown | None = None) -> None:
         text = undressed(text)
-        text = _primed(text, unknown) if unknown else text
+        text = _with_primes(text, unknown) if unknown else text
         self.text, self.unknown, self.i, self.depth = text, unknown, 0, 0
         self.tokens: list[tuple[str, str, int]] = []
         for match in _TOKEN.finditer(text):
@@ -117,20 +120,20 @@ class _Latex:
         i = self.i + ahead
         return self.tokens[i][0] if i < len(self.tokens) else ""
 
-    def whole(self) -> str:
+    def infix(self) -> str:
         out = self.run(())
         if self.i < len(self.tokens):
             raise self.fail(f"unexpected {self.peek()!r}")
         return out
 
     def run(self, stops: tuple[str, ...]) -> str:
-        """Factors and signs until one of `stops`; neighbours are multiplied."""
+        """Factors and operators up to one of `stops`; adjacent factors are multiplied."""
         self.depth += 1
         if self.depth > MAX_DEPTH:
             raise self.fail(f"braces nest deeper than {MAX_DEPTH}")
         out: list[str] = []
-        joined = True
-        below = False  # after a division by a sign: x/2y means two things
+        joined = True  # whether an operator precedes the next factor
+        after_division = False  # x/2y is ambiguous
         while self.i < len(self.tokens) and self.peek() not in stops:
             value = self.peek()
             kind = self.kind()
@@ -139,10 +142,10 @@ class _Latex:
             if sign:
                 out.append(sign)
                 joined = True
-                below = sign == "/"
+                after_division = sign == "/"
                 self.i += 1
                 continue
-            if not joined and below:
+            if not joined and after_division:
                 hint = r"Write \cdot for a product, or \frac{...}{...}."
                 raise self.fail("a factor without a sign follows a division", hint)
             if not joined and kind == "number":
@@ -164,12 +167,15 @@ class _Latex:
         start = self.i
         base = self.atom(stops)
         if self.peek() == "^":
-            called = self.i == start + 1 and self.peek(-1) in (*_FUNCTION_LETTERS, *_FUNCTION_GREEK)
+            is_letter = self.i == start + 1 and self.peek(-1) in (
+                *_FUNCTION_LETTERS,
+                *_FUNCTION_GREEK,
+            )
             self.i += 1
             base = f"({base})**({self.argument()})"
             if self.peek() == "^":
                 raise self.fail("a power of a power needs braces", "Write {x^{a}}^{b} or x^{a^b}.")
-            if called and self.peek() == "(":
+            if is_letter and self.peek() == "(":
                 hint = r"Write \cdot before the bracket for a product."
                 raise self.fail("a letter before a bracket may be a function", hint)
         return base
@@ -211,7 +217,7 @@ class _Latex:
             return self.char(value)
         self.i += 1
         if value in ("frac", "dfrac", "tfrac", "cfrac"):
-            self.refuse_derivative()
+            self._refuse_derivative()
             return f"(({self.braces_or_digit()})/({self.braces_or_digit()}))"
         if value == "sqrt":
             degree = ""
@@ -236,19 +242,21 @@ class _Latex:
             return self.letter(_LETTERS[value], value in _FUNCTION_GREEK)
         if value in ("lvert", "vert"):
             return self.bars("rvert" if value == "lvert" else "vert")
-        if value in NOT_READ:
-            raise self.fail(f"\\{value} writes {NOT_READ[value]}, which is not read here", back=1)
+        if value in UNSUPPORTED:
+            raise self.fail(
+                f"\\{value} writes {UNSUPPORTED[value]}, which is not read here", back=1
+            )
         raise self.fail(f"unknown command \\{value}", back=1)
 
-    def refuse_derivative(self) -> None:
-        """\\frac{d...}{dx} would be read as a quotient."""
+    def _refuse_derivative(self) -> None:
+        """\\frac{d...}{dx} is a derivative, not a quotient."""
         here = self.text[self.tokens[self.i][2] :] if self.i < len(self.tokens) else ""
         top = rf"\{{\s*{_D}(?![A-Za-z]{{3}}).{{0,200}}?\}}\s*"
         bottom = rf"\{{\s*(?:{_D}|\\partial)\s*\{{?\\?[A-Za-z]"
         if re.match(top + bottom, here, re.S) or re.match(r"\{\s*\\partial", here):
             hint = "Derivatives are not taken: write the result."
             if self.unknown is not None:
-                hint = f"The function sought is {self.unknown.name} of {self.unknown.variable}."
+                hint = f"The unknown function is {self.unknown.name} of {self.unknown.variable}."
             raise self.fail("a fraction is a derivative", hint, back=1)
 
     def braces_or_digit(self) -> str:
@@ -261,7 +269,7 @@ class _Latex:
         return self.atom(())
 
     def braces_raw(self) -> str:
-        """The signs between braces, or one sign."""
+        """The characters in braces, or one character."""
         if self.peek() != "{":
             if self.kind() not in ("char", "number"):
                 raise self.fail("only letters and digits can stand here")
@@ -317,7 +325,7 @@ class _Latex:
         if value.isascii() and value.isalpha():
             if self.unknown is not None and value == self.unknown.name:
                 self.i += 1
-                return self.function_sought(self.unknown)
+                return self.unknown_function(self.unknown)
             word = self.word()
             if word:
                 return self.function(NAMES[word]) if word in NAMES else word
@@ -326,8 +334,8 @@ class _Latex:
                                  or self.peek() in _LETTERS):  # fmt: skip
                 hint = r"Leave it out, or write d \cdot x for a product."
                 raise self.fail("a differential stands outside an integral", hint, back=1)
-            sought = self.unknown
-            if value in "ij" and (sought is None or value != sought.variable):
+            unknown = self.unknown
+            if value in "ij" and (unknown is None or value != unknown.variable):
                 hint = rf"Write \mathrm{{i}} for the unit, \mathit{{{value}}} for a symbol."
                 raise self.fail(f"{value} may be the imaginary unit or a symbol", hint, back=1)
             return self.letter(value, value in _FUNCTION_LETTERS)
@@ -335,8 +343,8 @@ class _Latex:
         raise self.fail(f"unexpected {value!r}", prime)
 
     def word(self) -> str:
-        """A function's name typed without its backslash: exp, sin, ln, pi; letters that hold one
-        and more are refused."""
+        """A function's name without its backslash: exp, sin, ln, pi; empty for other letters.
+        Letters that contain such a name are refused."""
         letters = ""
         while self.kind(len(letters)) == "char" and re.match("[A-Za-z]", self.peek(len(letters))):
             i = self.i + len(letters)
@@ -351,8 +359,8 @@ class _Latex:
                 self.i += len(name)
                 return name
             if len(name) > 2 and name in letters or name == "ln" and letters.startswith(name):
-                shown = "\\" + name if name != "sqrt" else r"\sqrt{...}"
-                hint = f"Write {shown} for the function, or \\cdot between the letters."
+                command = "\\" + name if name != "sqrt" else r"\sqrt{...}"
+                hint = f"Write {command} for the function, or \\cdot between the letters."
                 raise self.fail(f"the letters {letters!r} hold the name of a function", hint)
         if len(letters) > 3 or letters in GREEK and len(letters) > 2:
             hint = rf"Write \{letters}." if letters in GREEK else rf"Write \mathrm{{{letters}}}."
@@ -361,7 +369,7 @@ class _Latex:
         return ""
 
     def letter(self, name: str, function: bool) -> str:
-        """A symbol with its subscript; before a bracket it may be a function."""
+        """A symbol with its subscript; refused before a bracket where it may be a function."""
         if self.peek() == "_":
             self.i += 1
             sub = self.braces_raw()
@@ -378,22 +386,22 @@ class _Latex:
                 raise self.fail(f"{name} before a bracket may be a function", hint, back=1)
         return name
 
-    def function_sought(self, unknown: Unknown) -> str:
+    def unknown_function(self, unknown: Unknown) -> str:
         """y with its primes, y' or y^{\\prime}; y(x) is the same as y."""
         primes = 0
         while self.peek() == "'":
             primes += 1
             self.i += 1
-        shown = [token[1] for token in self.tokens[self.i : self.i + 10]]
-        if shown[:2] == ["^", "prime"]:
+        ahead = [token[1] for token in self.tokens[self.i : self.i + 10]]
+        if ahead[:2] == ["^", "prime"]:
             primes, self.i = 1, self.i + 2
-        elif shown[:3] == ["^", "{", "prime"] and "}" in shown:
-            end = shown.index("}")
-            if set(shown[2:end]) != {"prime"}:
+        elif ahead[:3] == ["^", "{", "prime"] and "}" in ahead:
+            end = ahead.index("}")
+            if set(ahead[2:end]) != {"prime"}:
                 raise self.fail("a derivative is written with primes only")
             primes, self.i = end - 2, self.i + end + 1
-        elif shown[:3] == ["^", "{", "("] and shown[4:6] == [")", "}"] and shown[3].isdigit():
-            primes, self.i = int(shown[3]), self.i + 6  # y^{(2)}
+        elif ahead[:3] == ["^", "{", "("] and ahead[4:6] == [")", "}"] and ahead[3].isdigit():
+            primes, self.i = int(ahead[3]), self.i + 6  # y^{(2)}
         x = unknown.variable
         for argument in (["(", x, ")"], ["{", "(", x, ")", "}"]):
             if [self.peek(k) for k in range(len(argument))] == argument:

@@ -1,4 +1,4 @@
-"""A whole integral in LaTeX taken apart: integrand, variable and limits.
+"""An integral written in LaTeX: its integrand, variable and limits.
 
 The differential may stand at the end, at the front, or in the numerator of a fraction:
 \\int x\\,dx, \\int dx\\,x, \\int\\frac{x\\,dx}{x^2+1}; it is written d,
@@ -22,9 +22,10 @@ _OPENING = re.compile(r"\s*(?:\\displaystyle)?\s*(?:\\int(?![A-Za-z])|∫)\s*(?:
 _CONSTANT = re.compile(
     r"\s*\+\s*(?:[CcK]|\\(?:text|mathrm)\{\s*(?:[CcK]|const\.?)\s*\}|const\.?)\s*$"
 )
-_ASKED = re.compile(r"\s*(?:=\s*(?:\?|\\?\?)?|\?)\s*$")
+_QUESTION = re.compile(r"\s*(?:=\s*(?:\?|\\?\?)?|\?)\s*$")
 
 Integral = tuple[str, str, tuple[str, str] | None]
+"""(integrand, variable, limits)."""
 
 
 def whole_integral(text: str) -> Integral | None:
@@ -36,20 +37,20 @@ def whole_integral(text: str) -> Integral | None:
     """
     if len(text) > MAX_LENGTH or not ("\\int" in text or "∫" in text):
         return None
-    shown = undressed(text)
-    opening = _OPENING.match(shown)
+    formula = undressed(text)
+    opening = _OPENING.match(formula)
     if opening is None:
         return None
-    body, limits = _limits(_ASKED.sub("", shown[opening.end() :]), text, opening.end())
+    body, limits = _limits(_QUESTION.sub("", formula[opening.end() :]), text, opening.end())
     body = _CONSTANT.sub("", body)
     if re.search(r"\\i*int(?![A-Za-z])|∫", body):
-        raise ExpressionError("one integral holds another", text, opening.end())
-    found = _without_differential(body)
-    if found is None:
+        raise ExpressionError("one integral contains another", text, opening.end())
+    split = _without_differential(body)
+    if split is None:
         hint = r"Write \int f(x) \, dx, with nothing but + C behind it."
         raise ExpressionError("the integral has no differential, or not at an end", text,
                               opening.end(), hint)  # fmt: skip
-    inner, match = found
+    inner, match = split
     name = match["name"].removeprefix("\\")
     if name == "pi":
         raise ExpressionError("pi is no variable", text, opening.end())
@@ -59,19 +60,19 @@ def whole_integral(text: str) -> Integral | None:
 
 
 def _limits(rest: str, text: str, at: int) -> tuple[str, tuple[str, str] | None]:
-    found: dict[str, str] = {}
+    limits: dict[str, str] = {}
     rest = rest.lstrip()
     while rest[:1] in ("_", "^"):
         sign, rest = rest[0], rest[1:].lstrip()
         end = _group(rest)
-        found[sign], rest = rest[:end].removeprefix("{").removesuffix("}"), rest[end:].strip()
-    if len(found) == 1:
+        limits[sign], rest = rest[:end].removeprefix("{").removesuffix("}"), rest[end:].strip()
+    if len(limits) == 1:
         raise ExpressionError("an integral has two limits or none", text, at)
-    return rest, (found["_"], found["^"]) if found else None
+    return rest, (limits["_"], limits["^"]) if limits else None
 
 
 def _group(text: str) -> int:
-    """Where the first argument ends: braces, a command, or one character."""
+    """The end of the first argument: braces, a command, or one character."""
     if not text.startswith("{"):
         command = re.match(r"\\[A-Za-z]+", text)
         return command.end() if command else 1
@@ -115,7 +116,7 @@ def _depth(text: str) -> int:
 
 
 def _sums(text: str) -> bool:
-    """Whether a + or - stands outside every bracket."""
+    """Whether there is a +, - or = outside all brackets."""
     depth = 0
     for char in text:
         depth += (char in "{([") - (char in "})]")

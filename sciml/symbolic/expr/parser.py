@@ -21,21 +21,21 @@ from sciml.symbolic.expr.reading import (  # fmt: skip
     ExpressionError,
     Unknown,
     ambiguity_hint,
-    plain,
+    character_hint,
     reserved,
-    sign_hint,
+    to_ascii,
 )
 
 MAX_DEPTH = 120
-"""Nested brackets, functions and powers."""
+"""Deepest nesting of brackets, functions and powers."""
 MAX_DIGITS = 100
-"""Digits of one number."""
+"""Most digits of one number."""
 MAX_EXPONENT = 1000
-"""Largest absolute value of an integer exponent that is written out."""
+"""Largest absolute value of a numeric exponent."""
 
 _CONSTANTS = {"pi": ex.PI, "E": ex.E, "e": ex.E, "I": ex.I}
-_NO_NUMBERS = ("nan", "inf", "infinity", "oo", "zoo")
-_KNOWN = {*NAMES, "sqrt", "cbrt", "root", "log2", "log10", "Rational"}
+_NOT_FINITE = ("nan", "inf", "infinity", "oo", "zoo")
+_FUNCTION_NAMES = {*NAMES, "sqrt", "cbrt", "root", "log2", "log10", "Rational"}
 
 
 _TOKEN = re.compile(
@@ -49,44 +49,44 @@ def parse(text: str, *, unknown: Unknown | None = None) -> Expr:
 
     Args:
         text: such as ``x*exp(2*x)``, ``2x^2``, ``\\frac{1}{1+x^2}``.
-        unknown: for a differential equation, the function sought. ``a = b`` then reads a - b, and
-            the derivatives become the symbols ``y'``, ``y''``.
+        unknown: the unknown function of a differential equation. ``a = b`` then means a - b, and
+            its derivatives become the symbols ``y'``, ``y''``.
 
     Raises:
-        ExpressionError: with the character at fault.
+        ExpressionError: names the character at fault.
     """
     if not isinstance(text, str):
         raise InputError(f"an expression must be text, got {type(text).__name__}")
     if len(text) > MAX_LENGTH:
         raise InputError(f"the expression has {len(text)} characters, the limit is {MAX_LENGTH}")
-    text = _slopes(plain(text), unknown)
+    text = _with_primes(to_ascii(text), unknown)
     for i, char in enumerate(text):
         if not (char.isprintable() or char in " \t\r\n"):
             name = f"U+{ord(char):04X}"
             raise ExpressionError(f"character {name} is not allowed", text, i)
     if "\\" in text or "{" in text:
         text = to_infix(text, unknown)
-    reader = _Reader(text, unknown)
-    return reader.whole()
+    return _Parser(text, unknown).expression()
 
 
-def _slopes(text: str, unknown: Unknown | None) -> str:
-    """dy/dx and d^2y/dx^2 on one line as y' and y'', in the same places of the text."""
+def _with_primes(text: str, unknown: Unknown | None) -> str:
+    """Text with dy/dx and d^2y/dx^2 replaced by y' and y'', padded to the same length so that
+    positions in errors stay right."""
     if unknown is None:
         return text
     y, x = re.escape(unknown.name), re.escape(unknown.variable)
-    times = r"\s*(?:\^?\s*\{?([2-6])\}?)?\s*"
-    quotient = rf"(?<![A-Za-z\\{{])d{times}{y}(?:\(\s*{x}\s*\))?\s*/\s*d\s*{x}{times}(?![A-Za-z\d])"
+    order = r"\s*(?:\^?\s*\{?([2-6])\}?)?\s*"
+    quotient = rf"(?<![A-Za-z\\{{])d{order}{y}(?:\(\s*{x}\s*\))?\s*/\s*d\s*{x}{order}(?![A-Za-z\d])"
 
-    def short(match: re.Match[str]) -> str:
+    def primed(match: re.Match[str]) -> str:
         if match[1] != match[2]:
             return match[0]
         return (unknown.name + "'" * int(match[1] or 1)).ljust(len(match[0]))
 
-    return re.sub(quotient, short, text)
+    return re.sub(quotient, primed, text)
 
 
-class _Reader:
+class _Parser:
     """Precedence climbing over the tokens of one text."""
 
     def __init__(self, text: str, unknown: Unknown | None) -> None:
@@ -100,7 +100,7 @@ class _Reader:
                 while text[at].isspace():
                     at += 1
                 raise ExpressionError(
-                    f"unexpected character {text[at]!r}", text, at, sign_hint(text[at])
+                    f"unexpected character {text[at]!r}", text, at, character_hint(text[at])
                 )
             kind = match.lastgroup or ""
             kind = "name" if kind == "prime" else kind
@@ -108,15 +108,15 @@ class _Reader:
             self.tokens.append((kind, value, match.start(kind)))
             at = match.end()
         self.i = 0
-        self._look_for_glued_numbers()
+        self._refuse_ambiguous_numbers()
 
     def fail(self, what: str, hint: str | None = None, back: int = 0) -> ExpressionError:
         i = self.i - back
         at = self.tokens[i][2] if i < len(self.tokens) else len(self.text.rstrip())
         return ExpressionError(what, self.text, at, hint)
 
-    def _look_for_glued_numbers(self) -> None:
-        """0x10, 0b11, 1e5x, 2x3 and log(1,5*x) mean different things to different readers."""
+    def _refuse_ambiguous_numbers(self) -> None:
+        """0x10, 0b11, 1e5x, 2x3 and log(1,5*x) can be read in several ways."""
         for i in range(1, len(self.tokens)):
             before, here = self.tokens[i - 1], self.tokens[i]
             if before[0] == "num" and here[0] == "name" and before[2] + len(before[1]) == here[2]:
@@ -143,11 +143,11 @@ class _Reader:
 
     def expect(self, value: str) -> None:
         if self.peek() != value:
-            found = f"found {self.peek()!r}" if self.peek() else "found the end"
-            raise self.fail(f"expected {value!r}, {found}")
+            got = repr(self.peek()) if self.peek() else "the end"
+            raise self.fail(f"expected {value!r}, found {got}")
         self.i += 1
 
-    def whole(self) -> Expr:
+    def expression(self) -> Expr:
         if not self.tokens:
             raise ExpressionError("the expression is empty", self.text, 0)
         out = self.sum()
@@ -160,7 +160,8 @@ class _Reader:
         return out
 
     def guarded(self, make: Callable[[], Expr], back: int = 1) -> Expr:
-        """Constant folding may find a division by zero or a number too large."""
+        """`make()`; where constant folding divides by zero or makes a number too large, the error
+        names the position."""
         try:
             return make()
         except (ex.Undefined, ex.TooLarge) as error:
@@ -189,42 +190,42 @@ class _Reader:
 
     def product(self) -> Expr:
         factors = [self.power()]
-        below = False  # after a division: 1/2x is x/2 for some and 1/(2*x) for others
+        after_division = False  # 1/2x is x/2 for some and 1/(2*x) for others
         while True:
             nxt = self.peek()
             if nxt in ("*", "/"):
-                below = nxt == "/"
+                after_division = nxt == "/"
                 self.i += 1
                 sign = self.sign()
                 factor = self.power()
                 if nxt == "/":
-                    over = factor
-                    factor = self.guarded(lambda over=over: 1 / over)  # type: ignore[misc]
+                    divisor = factor
+                    factor = self.guarded(lambda divisor=divisor: 1 / divisor)  # type: ignore[misc]
                 factors += [factor] if sign > 0 else [ex.MINUS, factor]
             elif nxt == "(" or (
                 self.i < len(self.tokens) and self.tokens[self.i][0] in ("num", "name")
             ):
                 if self.tokens[self.i][0] == "num":
                     raise self.fail("a number cannot follow directly", "Write * between them.")
-                if below:
+                if after_division:
                     hint = "Write * for a product, or brackets round what is below the line."
                     raise self.fail("a factor without a sign follows a division", hint)
-                self.tell_power_from_product()
+                self._refuse_ambiguous_exponent()
                 factors.append(self.power())
             else:
-                return self.guarded(lambda all_=factors: ex.mul(all_))  # type: ignore[misc]
+                return self.guarded(lambda factors=factors: ex.mul(factors))  # type: ignore[misc]
 
-    def tell_power_from_product(self) -> None:
-        """e^2x is refused: x**2*y may be written x^2y, but few mean exp(2)*x."""
+    def _refuse_ambiguous_exponent(self) -> None:
+        """e^2x is refused, since few mean exp(2)*x by it; x^2y is x**2*y."""
         i = self.i - 1
         if i < 2 or self.tokens[i][0] != "num":
             return
-        raised = i - (self.tokens[i - 1][1] in ("+", "-"))
+        sign = i - (self.tokens[i - 1][1] in ("+", "-"))
         at = self.tokens[i][2] + len(self.tokens[i][1])
-        if self.tokens[raised - 1][1] not in ("^", "**") or at != self.tokens[self.i][2]:
+        if self.tokens[sign - 1][1] not in ("^", "**") or at != self.tokens[self.i][2]:
             return
-        base = self.tokens[raised - 2]
-        if raised < i or base[0] == "num" or base[1] in ("e", "E"):
+        base = self.tokens[sign - 2]
+        if sign < i or base[0] == "num" or base[1] in ("e", "E"):
             hint = "Write * between them, or brackets round the exponent."
             raise self.fail("where the exponent ends is not clear", hint)
 
@@ -290,19 +291,19 @@ class _Reader:
             raise self.fail(f"{word} has no derivative here", back=1)
         if word in ("Rational", "root", "log2", "log10"):
             return self.special(word)
-        if word in _KNOWN:
+        if word in _FUNCTION_NAMES:
             return self.function(word)
         if self.peek() == "(":
             after = self.tokens[self.i - 1][2] + len(value)
             if after == self.tokens[self.i][2] and len(word) > 1:
-                near = nearest(word, _KNOWN)
-                hint = f"Did you mean {near[0]!r}?" if near else f"Known: {', '.join(_SHOWN)}."
-                hint = _OTHERS.get(word, hint)
+                near = nearest(word, _FUNCTION_NAMES)
+                hint = f"Did you mean {near[0]!r}?" if near else f"Known: {', '.join(_COMMON)}."
+                hint = _FUNCTION_HINTS.get(word, hint)
                 raise self.fail(f"unknown function {word!r}", hint, back=1)
             raise self.fail(
                 f"{word} is not a function", f"Write {word}*(...) for a product.", back=1
             )
-        if word.lower() in _NO_NUMBERS:
+        if word.lower() in _NOT_FINITE:
             raise self.fail(f"{word!r} is no number and no symbol", back=1)
         return _CONSTANTS[word] if word in _CONSTANTS else ex.symbol(word)
 
@@ -384,8 +385,8 @@ class _Reader:
         return ex.symbol(unknown.name + "'" * order)
 
 
-_SHOWN = [name for name in ex.FUNCTIONS[:12]]
-_OTHERS = {
+_COMMON = ex.FUNCTIONS[:12]
+_FUNCTION_HINTS = {
     **dict.fromkeys(("Derivative", "diff", "D"), "Derivatives are not taken: write the result."),
     **dict.fromkeys(("Integral", "integrate", "int"), "Give the integrand alone."),
     **dict.fromkeys(("Sum", "Product", "Limit", "limit"), "Sums and limits are not read."),
@@ -401,18 +402,18 @@ def check_symbols(
     constants: Collection[str] = (),
     declared: Collection[str] = (),
 ) -> str:
-    """The variable of `e`: the one named, or the only symbol there is; other symbols are refused
-    unless they are among `constants`.
+    """The variable of `e`: the given one, or its only symbol; other symbols are refused unless they
+    are among `constants`.
 
     Args:
         e: the expression.
-        variable: its variable, where it is named.
-        constants: the names that stand for constants.
-        declared: names that are symbols beyond doubt, because they came as SymPy's.
+        variable: the name of the variable; None: the only symbol.
+        constants: names of symbols that stand for constants.
+        declared: names that are certainly symbols, because they are SymPy's.
 
     Raises:
-        InputError: for several variables, a symbol that is neither, a name that means a function
-            or a number, and for a lone name that nobody declared and that may be a product.
+        InputError: for several variables, an undeclared symbol, the name of a function or a number,
+            and for an only symbol whose name may mean a product.
     """
     for name in (*constants, *([variable] if variable else [])):
         if reserved(name):
@@ -420,13 +421,14 @@ def check_symbols(
     others = sorted(e.free - set(constants))
     if variable is None:
         if len(others) > 1:
-            said = [
-                hint for name in others if name not in declared and (hint := ambiguity_hint(name))
-            ]
+            hints = [h for n in others if n not in declared and (h := ambiguity_hint(n))]
             raise InputError(
                 f"several variables ({', '.join(others)})",
                 hint=" ".join(
-                    ["Name the one to integrate over, and name the others as constants.", *said[:1]]
+                    [
+                        "Name the one to integrate over, and name the others as constants.",
+                        *hints[:1],
+                    ]
                 ),
             )
         if others and others[0] not in declared and ambiguity_hint(others[0]):

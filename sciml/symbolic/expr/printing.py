@@ -1,4 +1,4 @@
-"""Expression to infix text, LaTeX and SymPy, and SymPy back to expression."""
+"""Expressions as infix text, LaTeX and SymPy, and expressions from SymPy."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _ADD, _MUL, _UNARY, _POW, _ATOM = 1, 2, 3, 4, 5
 
 
 def _degree(e: Expr) -> tuple[int, int]:
-    """Sorting of the printed terms: the longest first, ties by structure."""
+    """Sort key of printed terms: the longest first, ties by structure."""
     return (-ex.size(e), e.key)
 
 
@@ -72,9 +72,9 @@ def _infix(node: Expr, show: Any) -> tuple[str, int]:
 
 
 def show_negated(term: Expr) -> str:
-    """The text of -term, bracketed to follow a minus sign."""
-    text = infix(ex.mul((ex.MINUS, term)))
+    """The text of -term, in brackets where needed after a minus sign."""
     negated = ex.mul((ex.MINUS, term))
+    text = infix(negated)
     return f"({text})" if negated.op == "add" else text
 
 
@@ -102,10 +102,10 @@ def _product(node: Expr, show: Any) -> tuple[str, int]:
 
 
 def symbol_name(symbol: Any) -> str:
-    """The name by which a symbol of SymPy is known here: \\theta is theta, x_{1} is x_1.
+    """The name of a SymPy symbol in this package: \\theta is theta, x_{1} is x_1.
 
     Raises:
-        InputError: for a name that no text can hold, or that means a function or a number.
+        InputError: for a name that cannot be written as text, or is that of a function or a number.
     """
     name = re.sub(r"\\([A-Za-z]+)", r"\1", str(symbol.name))
     name = re.sub(r"_\{([A-Za-z0-9]+)\}", r"_\1", name)
@@ -118,7 +118,7 @@ def symbol_name(symbol: Any) -> str:
 
 
 def symbols_of(*problems: Any) -> dict[str, Any]:
-    """The symbols of what is given in SymPy, by name: with their assumptions, for the answer.
+    """SymPy's symbols in the problems by name, with their assumptions, to use them in the answer.
 
     Raises:
         InputError: two symbols of the same name with different assumptions.
@@ -139,23 +139,23 @@ def to_sympy(
 
     Args:
         e: the expression.
-        symbols: SymPy's symbols for names; the others become plain ones.
-        functions: SymPy's functions for some of the names of functions here.
+        symbols: SymPy symbols to use, by name; other names become symbols without assumptions.
+        functions: SymPy functions to use instead of the usual ones, by this package's names.
     """
     import sympy as sp
 
-    known = symbols or {}
-    heads = {name: getattr(sp, name) for name in ex.FUNCTIONS if hasattr(sp, name)}
-    heads["abs"] = sp.Abs
-    heads["dilog"] = lambda u: sp.polylog(2, u)
-    heads.update(functions or {})
+    given_symbols = symbols or {}
+    constructors = {name: getattr(sp, name) for name in ex.FUNCTIONS if hasattr(sp, name)}
+    constructors["abs"] = sp.Abs
+    constructors["dilog"] = lambda u: sp.polylog(2, u)
+    constructors.update(functions or {})
     memo: dict[Expr, Any] = {}
     for node in ex.subtrees(e):
         args = [memo[a] for a in node.args]
         if node.op == "num":
             memo[node] = sp.Rational(node.value.numerator, node.value.denominator)
         elif node.op == "sym":
-            memo[node] = known.get(node.value) or sp.Symbol(node.value)
+            memo[node] = given_symbols.get(node.value) or sp.Symbol(node.value)
         elif node.op in ("pi", "I"):
             memo[node] = getattr(sp, node.op)
         elif node.op == "add":
@@ -165,7 +165,7 @@ def to_sympy(
         elif node.op == "pow":
             memo[node] = sp.Pow(*args)
         else:
-            memo[node] = heads[node.op](*args)
+            memo[node] = constructors[node.op](*args)
     return memo[e]
 
 
@@ -175,16 +175,16 @@ def integral_parts(
     """Integrand, variable and limits of SymPy's Integral.
 
     Raises:
-        InputError: for several variables, one limit, or another variable or limits beside it.
+        InputError: for several variables, a single limit, or a contradicting variable or limits.
     """
     if len(integral.limits) != 1 or len(integral.limits[0]) == 2:
         raise InputError("an Integral must have one variable, and two limits or none")
-    inner, *between = integral.limits[0]
+    inner, *ends = integral.limits[0]
     if variable is not None and str(getattr(variable, "name", variable)) != inner.name:
         raise InputError(f"the integral is over {inner.name!r}, the variable given is {variable!r}")
-    if between and limits:
+    if ends and limits:
         raise InputError("the integral has limits already")
-    return integral.function, inner, tuple(between) or limits
+    return integral.function, inner, tuple(ends) or limits
 
 
 _FROM = {"Abs": "abs"}
@@ -261,23 +261,23 @@ def _unknown(node: Any, sp: Any) -> str:
 
 
 def latex(e: Expr, symbols: Mapping[str, Any] | None = None) -> str:
-    """LaTeX text, by SymPy's printer, that the reader of this package reads back: the imaginary
-    unit is upright, and no function is called by a letter."""
+    """LaTeX by SymPy's printer, in a form that `parse` reads back: the imaginary unit is upright,
+    and no product looks like the call of a function."""
     import sympy as sp
 
     plain = {name: (symbols or {}).get(name) or sp.Symbol(name) for name in e.free}
     names = {symbol: text for name, symbol in plain.items() if (text := _latex_name(name))}
-    heads = {f: sp.Function(f) for f in ("fresnels", "fresnelc", "dilog")}
+    functions = {f: sp.Function(f) for f in ("fresnels", "fresnelc", "dilog")}
     try:
-        made = to_sympy(e, plain, heads)
+        made = to_sympy(e, plain, functions)
         folded = made.has(sp.zoo, sp.nan, sp.oo, -sp.oo)
     except RecursionError:
         folded = True
-    if folded:  # what SymPy cannot hold is written as it stands
+    if folded:  # SymPy would evaluate it to infinity or nan
         with sp.evaluate(False):
-            made = to_sympy(e, plain, heads)
+            made = to_sympy(e, plain, functions)
     text = str(sp.latex(made, imaginary_unit="ri", symbol_names=names))
-    # What may be a function stands in braces before a bracket.
+    # A letter that may denote a function is put in braces before a bracket.
     return _BEFORE_BRACKET.sub(r"{\1}\2 \\left(", text)
 
 
@@ -289,7 +289,7 @@ _BEFORE_BRACKET = re.compile(
 
 
 def _latex_name(name: str) -> str | None:
-    """How a name is written where SymPy would write a product of letters."""
+    """LaTeX of a name that SymPy would write as a product of letters; None for other names."""
     if name in ("i", "j", "d"):
         return rf"\mathit{{{name}}}"
     bare = name.rstrip("'")

@@ -12,7 +12,7 @@ MAX_BITS = 8192
 
 
 class TooLarge(InputError):
-    """A number or an expression would outgrow the limits."""
+    """A number or an expression would exceed the limits."""
 
 
 class Undefined(InputError):
@@ -32,7 +32,7 @@ def root(n: int, q: int) -> int | None:
 
 
 def factor_integer(n: int) -> dict[int, int]:
-    """Prime factors below 600, and whatever is left as one factor."""
+    """Prime factors below 600 with their multiplicities, and the cofactor as one factor."""
     out: dict[int, int] = {}
     for p in _PRIMES:
         if p * p > n:
@@ -53,8 +53,8 @@ def factor_integer(n: int) -> dict[int, int]:
 def power(
     base: Fraction, exponent: Fraction
 ) -> tuple[Fraction, list[tuple[int, Fraction]], Fraction]:
-    """base ** exponent as (w, [(p, e), ...], t): w times the powers p**e with 0 < e < 1, times
-    (-1)**t with 0 <= t < 1.
+    """base ** exponent as (w, [(p, e), ...], t): a rational number w, times radicals p**e with
+    0 < e < 1, times the phase (-1)**t with 0 <= t < 1.
 
     Raises:
         Undefined: zero to a negative power.
@@ -70,7 +70,7 @@ def power(
         if abs(base) != 1 and size * abs(n) > MAX_BITS:
             raise TooLarge(f"a power would have more than {MAX_BITS} bits")
         return base**n, [], Fraction(0)
-    whole, left, turn = Fraction(1), [], Fraction(0)
+    value, radicals, phase = Fraction(1), [], Fraction(0)
     for part, side in ((abs(base.numerator), 1), (base.denominator, -1)):
         for prime, count in factor_integer(part).items():
             e = exponent * count * side
@@ -78,11 +78,11 @@ def power(
             if floor:
                 if prime.bit_length() * abs(floor) > MAX_BITS:
                     raise TooLarge(f"a power would have more than {MAX_BITS} bits")
-                whole *= Fraction(prime) ** floor
+                value *= Fraction(prime) ** floor
             if e != floor:
-                left.append((prime, e - floor))
+                radicals.append((prime, e - floor))
     if base < 0:
         floor = math.floor(exponent)
-        whole *= (-1) ** floor
-        turn = exponent - floor
-    return whole, left, turn
+        value *= (-1) ** floor
+        phase = exponent - floor
+    return value, radicals, phase

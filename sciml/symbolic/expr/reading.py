@@ -1,7 +1,7 @@
-"""What the readers of infix text and of LaTeX share: a limit, an error that points, an unknown, the
-names of functions and constants, and what is said of signs that cannot be read.
+"""What the parsers of infix text and of LaTeX share: names of functions and constants, limits,
+errors with a position, and hints about characters and names that cannot be parsed.
 
-The rule of both: text is read as every mathematician would read it, or it is refused.
+The rule of both parsers: ambiguous text is refused, never guessed at.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ ALIASES = {
     "Abs": "abs", "sgn": "sign", "cosec": "csc",
 }  # fmt: skip
 NAMES = {**{f: f for f in FUNCTIONS}, **ALIASES}
-"""Every name of a function of one argument, and what it is called here."""
+"""Names of functions of one argument, with the name that this package uses."""
 INVERSE = {name[1:]: name for name in FUNCTIONS if name[0] == "a" and name[1:] in FUNCTIONS}
-"""sin to asin and so on: what the exponent -1 of a function's name means."""
+"""The inverse functions, sin -> asin and so on: what sin^-1 means."""
 CONSTANTS = ("pi", "E", "e", "I")
 GREEK = (
     "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi pi rho sigma tau "
     "upsilon phi chi psi omega Gamma Delta Theta Lambda Xi Pi Sigma Upsilon Phi Psi Omega"
 ).split()
-NOT_READ = {
+UNSUPPORTED = {
     "int": "an integral", "iint": "a double integral", "iiint": "a triple integral",
     "oint": "a contour integral", "sum": "a sum", "prod": "a product over an index",
     "lim": "a limit", "limsup": "a limit", "liminf": "a limit", "partial": "a partial derivative",
@@ -43,11 +43,11 @@ NOT_READ = {
     "prime": "a derivative", "lfloor": "rounding", "lceil": "rounding", "bmod": "a remainder",
     "mod": "a remainder", "Vert": "a norm", "overline": "a conjugate", "bar": "a conjugate",
 }  # fmt: skip
-"""Commands of LaTeX, and what they write that is no expression here."""
+"""LaTeX commands that are not supported, with what they stand for."""
 _OPERATORS = {"−": "-", "–": "-", "·": "*", "⋅": "*", "∙": "*", "×": "*", "∗": "*", "÷": "/",
               "∕": "/", "⁄": "/"}  # fmt: skip
 _SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁺", "0123456789-+")
-"""Raised digits are refused: what follows them may still belong to the exponent."""
+"""Superscript digits are refused: what follows may still belong to the exponent."""
 _MEANINGS = {"√": "sqrt(...)", "∛": "cbrt(...)", "∞": "infinity, which is no number",
              "½": "1/2", "⅓": "1/3", "¼": "1/4", "¾": "3/4", "∫": "an integral",
              "∂": "a derivative", "∑": "a sum", "∏": "a product", "≤": "a comparison",
@@ -62,13 +62,13 @@ _ASCII_MEANINGS = {
 
 
 class ExpressionError(InputError):
-    """Text that is not an expression; `position` is the character (from 0) where it was noticed."""
+    """Text that is not an expression; `position` is the index of the character at fault."""
 
     def __init__(self, what: str, text: str, position: int, hint: str | None = None) -> None:
         self.position = position
         start = max(0, position - 12)
-        shown = "".join(c if c.isprintable() else "?" for c in text[start : position + 12])
-        near = f" near {shown!r}" if shown else ""
+        excerpt = "".join(c if c.isprintable() else "?" for c in text[start : position + 12])
+        near = f" near {excerpt!r}" if excerpt else ""
         super().__init__(f"{what} at character {position + 1}{near}", hint=hint)
 
 
@@ -96,17 +96,17 @@ _FOREIGN = re.compile(
 )
 
 
-def plain(text: str) -> str:
-    """Text with the signs that have one meaning only written in ASCII: the minus and the times of
-    typesetting, Greek letters, wide spaces.
+def to_ascii(text: str) -> str:
+    """Text with its unambiguous Unicode characters in ASCII: typographic minus and times signs,
+    Greek letters, wide spaces.
 
     Raises:
-        ExpressionError: for any other character beyond ASCII, with what it may stand for.
+        ExpressionError: for any other character beyond ASCII, with what it may mean.
     """
     if text.isascii():
         return text
 
-    def short(match: re.Match[str]) -> str:
+    def replacement(match: re.Match[str]) -> str:
         kind = match.lastgroup
         if kind == "op":
             return _OPERATORS[match[0]]
@@ -116,7 +116,7 @@ def plain(text: str) -> str:
         if not char.isascii() and not _FOREIGN.match(char):
             raise ExpressionError(f"character U+{ord(char):04X} is not allowed", text, i,
                                   _meaning(char))  # fmt: skip
-    return _FOREIGN.sub(short, text)
+    return _FOREIGN.sub(replacement, text)
 
 
 def _meaning(char: str) -> str:
@@ -125,35 +125,36 @@ def _meaning(char: str) -> str:
     raised = char.translate(_SUPERSCRIPTS)
     if raised != char:
         return f"Write an exponent as **{raised}." if raised.isdigit() else "Write **(-1)."
-    same = unicodedata.normalize("NFKC", char)
-    if same.isascii() and same.isprintable():
-        return f"Did you mean {same!r}? Use plain ASCII."
+    compatible = unicodedata.normalize("NFKC", char)
+    if compatible.isascii() and compatible.isprintable():
+        return f"Did you mean {compatible!r}? Use plain ASCII."
     name = unicodedata.name(char, "").lower()
     return f"It is called {name!r}: use plain ASCII." if name else "Use plain ASCII."
 
 
-def sign_hint(char: str) -> str | None:
-    """What to say of an ASCII sign that no expression holds."""
+def character_hint(char: str) -> str | None:
+    """A hint about an ASCII character that no expression contains."""
     return _ASCII_MEANINGS.get(char)
 
 
 def reserved(name: str) -> bool:
-    """Whether a name means a constant or a function, so that no symbol can have it."""
+    """Whether a name is that of a constant or a function, so that no symbol can have it."""
     return name in CONSTANTS or name in NAMES or name in ("sqrt", "cbrt", "root", "Rational")
 
 
 def ambiguity_hint(name: str) -> str | None:
-    """What else a name that nobody declared may mean: sinx is sin(x), xe is x*e, dx no symbol."""
+    """A hint about an undeclared name that may mean something else (sinx: sin(x), xe: x*e, dx: a
+    differential); None for a name that is clear."""
     if name.removeprefix("var") in GREEK or re.fullmatch(
         r"[A-Za-z](_?[0-9]+|_[A-Za-z0-9]+)?", name
     ):
         if name in ("i", "j"):
             return "The imaginary unit is I."
         return None
-    called = re.fullmatch(rf"({'|'.join(sorted([*NAMES, 'sqrt'], key=len, reverse=True))})"
+    glued = re.fullmatch(rf"({'|'.join(sorted([*NAMES, 'sqrt'], key=len, reverse=True))})"
                           r"(\d*[A-Za-z]?\d*)", name)  # fmt: skip
-    if called and called[2]:
-        return f"Did you mean {called[1]}({called[2]})?"
+    if glued and glued[2]:
+        return f"Did you mean {glued[1]}({glued[2]})?"
     if re.fullmatch(r"d[A-Za-z]", name):
         return "Leave the differential out, and name the variable."
     if len(name) < 6 and name.isalpha():

@@ -1,4 +1,4 @@
-"""Prefix token sequences, the format of Lample & Charton (ICLR 2020), read and written safely.
+"""Prefix token sequences, the format of Lample & Charton (ICLR 2020).
 
 Integers are a sign token and decimal digits: 17 is ``INT+ 1 7``. Sums and products are binary and
 nest to the right; ``sub`` and ``div`` are read, -a is written ``mul INT- 1 a`` and 1/a
@@ -27,15 +27,16 @@ VARIABLES = ("x", "y", "y'", "y''", "c1", "c2")
 DIGITS = tuple("0123456789")
 SIGNS = ("INT+", "INT-")
 ARITY = {**dict.fromkeys(BINARY, 2), **dict.fromkeys(UNARY, 1), **dict.fromkeys(SHORTHAND, 1)}
-_OFFICIAL = {"Y": "y", "Y'": "y'", "Y''": "y''", "a8": "c1", "a9": "c2", "c": "c1"}
-_SYMBOLS = {*VARIABLES, *_OFFICIAL, "z", "t", "a", "b"}
+_PUBLISHED_NAMES = {"Y": "y", "Y'": "y'", "Y''": "y''", "a8": "c1", "a9": "c2", "c": "c1"}
+_SYMBOLS = {*VARIABLES, *_PUBLISHED_NAMES, "z", "t", "a", "b"}
 
 
 def parse_prefix(tokens: str | Sequence[str]) -> Expr:
     """The expression of a prefix token sequence.
 
     Raises:
-        InputError: names the token (from 1) at fault: unknown, left over, operand missing.
+        InputError: names the token at fault (counted from 1): unknown, superfluous, or without an
+            operand.
     """
     items = tokens.split() if isinstance(tokens, str) else list(tokens)
     if len(items) > MAX_TOKENS:
@@ -73,7 +74,7 @@ def parse_prefix(tokens: str | Sequence[str]) -> Expr:
             elif token in CONSTANTS:
                 stack.append({"pi": ex.PI, "E": ex.E, "I": ex.I}[token])
             elif token in _SYMBOLS:
-                stack.append(ex.symbol(_OFFICIAL.get(token, token)))
+                stack.append(ex.symbol(_PUBLISHED_NAMES.get(token, token)))
             else:
                 choices = [*ARITY, *_SYMBOLS, *CONSTANTS]
                 raise unknown("token", str(token)[:40], choices, where=f"token {position + 1}")
@@ -110,7 +111,7 @@ def _unary(token: str, a: Expr) -> Expr:
 
 
 def to_prefix(e: Expr) -> list[str]:
-    """Tokens of `e`, in the official style.
+    """The tokens of `e` as in the published data.
 
     Raises:
         InputError: for a function that the vocabulary lacks.
@@ -124,7 +125,7 @@ def to_prefix(e: Expr) -> list[str]:
 
 
 def integer(value: int) -> list[str]:
-    """Sign token and digits."""
+    """The tokens of an integer: sign and digits."""
     return ["INT+" if value >= 0 else "INT-", *str(abs(value))]
 
 

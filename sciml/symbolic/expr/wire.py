@@ -1,4 +1,4 @@
-"""Expressions between processes: lists of nodes that JSON holds, never code."""
+"""Expressions as JSON, to pass them between processes: lists of nodes, never code."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ def dump(e: Expr) -> list[list[Any]]:
 
 
 def load(nodes: list[list[Any]]) -> Expr:
-    """The expression of `dump`."""
-    done: list[Expr] = []
+    """The expression that `dump` was given."""
+    built: list[Expr] = []
     for op, value, args in nodes:
-        inside = tuple(done[i] for i in args)
+        operands = tuple(built[i] for i in args)
         if op == "num":
-            done.append(ex.number(Fraction(value)))
+            built.append(ex.number(Fraction(value)))
         elif op == "sym":
-            done.append(ex.symbol(value))
+            built.append(ex.symbol(value))
         elif op in ("pi", "I"):
-            done.append(ex.PI if op == "pi" else ex.I)
+            built.append(ex.PI if op == "pi" else ex.I)
         elif op in ("add", "mul", "pow") or op in ex.FUNCTIONS:
-            done.append(ex._node(op, inside))
+            built.append(ex._node(op, operands))
         else:
             raise InputError(f"unknown node {op!r}")
-    return done[-1]
+    return built[-1]
