@@ -92,7 +92,7 @@ def integrate_between(
         if end.at is None:
             continue
         if x in end.at.free:
-            raise InputError(f"a limit holds the variable {x}, got {end.at}",
+            raise InputError(f"a limit contains the variable {x}, got {end.at}",
                              hint="Name the limit otherwise, as a constant.")  # fmt: skip
         undeclared = sorted(end.at.free - set(constants))
         if undeclared:

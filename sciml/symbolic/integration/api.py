@@ -52,7 +52,8 @@ def variable_name(variable: Any) -> str | None:
     return name
 
 
-def _constants(constants: Any) -> list[str]:
+def constant_names(constants: Any) -> list[str]:
+    """The names of constants given as text or as SymPy symbols."""
     items = [constants] if isinstance(constants, str) else list(constants)
     return [variable_name(c) or "" for c in items]
 
@@ -85,13 +86,14 @@ def integrate(
             for the one that is shipped, None for rules only.
         rules: whether to use the rules; False asks the model alone.
         beam: hypotheses that the model follows.
-        worker: the process to work in; one for the whole session by default.
+        worker: the process to work in; by default one for the whole session.
 
     Returns:
-        A `Result`; nothing is raised when no answer is found.
+        A `Result`; without an answer, its status says why.
 
     Raises:
-        InputError: for text that is no expression, unknown symbols, a timeout that is not positive.
+        InputError: for text that is not an expression, unknown symbols, a timeout that is not
+            positive.
     """
     started = time.perf_counter()
     symbols = symbols_of(f, variable)
@@ -104,12 +106,12 @@ def integrate(
 
         ends = read_ends(limits, read)
     e = read(f)
-    _check_timeout(timeout)
-    x = check_symbols(e, variable_name(variable), _constants(constants), symbols)
+    check_timeout(timeout)
+    x = check_symbols(e, variable_name(variable), constant_names(constants), symbols)
     job = IntegrateJob(e, x, timeout, model_path(model, "integrate"), rules, beam)
     worker = worker or shared()
     if limits is not None:
-        return integrate_between(*ends, job, worker, symbols, _constants(constants), started)
+        return integrate_between(*ends, job, worker, symbols, constant_names(constants), started)
     message, before = worker.ask(job, timeout)
     if message is None:
         message = before[-1] if before else {"status": "timeout", "how": "the time ran out"}
@@ -129,19 +131,24 @@ def integrate(
 def _without_sign(
     text: str, variable: str | None, limits: tuple[Any, Any] | None
 ) -> tuple[str, str | None, tuple[Any, Any] | None]:
-    """Integrand, variable and limits, where the text may be a whole integral in LaTeX."""
-    found = whole_integral(text)
-    if found is None:
+    """Integrand, variable and limits of a text that may be an integral in LaTeX, with its sign."""
+    integral = whole_integral(text)
+    if integral is None:
         return text, variable, limits
-    inner, name, between = found
+    integrand, name, own_limits = integral
     if variable not in (None, name):
         raise InputError(f"the integral is over {name!r}, the variable given is {variable!r}")
-    if between and limits:
+    if own_limits and limits:
         raise InputError("the integral has limits already")
-    return inner, name, between or limits
+    return integrand, name, own_limits or limits
 
 
-def _check_timeout(timeout: float) -> None:
+def check_timeout(timeout: float) -> None:
+    """Refuse a time limit that is not positive or exceeds a day.
+
+    Raises:
+        InputError: for such a limit.
+    """
     if not 0 < timeout <= 86_400:
         raise InputError(f"timeout must be positive seconds, at most a day, got {timeout}")
 
@@ -150,17 +157,17 @@ def verify(
     integrand: Any, answer: Any, variable: Any = None, *, constants: Collection[Any] = (),
     timeout: float = TIMEOUT, seed: int | None = None,
 ) -> Check:  # fmt: skip
-    """Whether d answer / d variable = integrand: points first, a proof after, in a process that
-    is ended when the time is up. The points are drawn anew each time, but for a `seed`.
+    """Whether d answer / d variable = integrand: at random points, then by a proof, in a process
+    that is killed when the time is up. Without a `seed`, the points differ from call to call.
 
     Returns:
         A `Check` with ``.verified`` (proved), ``.proof``, ``.status``, ``.continuous``, ``.how``,
         ``.holds``; true when it is proved.
     """
     started = time.perf_counter()
-    _check_timeout(timeout)
+    check_timeout(timeout)
     f, candidate = read(integrand), read(answer)
-    names = _constants(constants)
+    names = constant_names(constants)
     chosen = variable_name(variable)
     symbols = symbols_of(integrand, answer, variable)
     x = chosen or check_symbols(ex.add((f, candidate)), chosen, names, symbols)
@@ -170,12 +177,12 @@ def verify(
     message, before = shared().ask(job, timeout)
     seconds = time.perf_counter() - started
     if message is None and before:
-        message = before[-1]  # what sampling said, where the time ran out over the proof
+        message = before[-1]  # the time ran out during the proof: the outcome of sampling
     if message is None:
         return Check("timeout", "the time ran out", "", 0, seconds)
-    known = (*PROOFS, "timeout")
+    status = message["status"] if message["status"] in (*PROOFS, "timeout") else "unverified"
     return Check(
-        message["status"] if message["status"] in known else "unverified", message.get("how", ""),
+        status, message.get("how", ""),
         message.get("holds", ""), message.get("points", 0), seconds, message.get("continuous"),
         message.get("note", ""), message.get("refuted", False),
     )  # fmt: skip

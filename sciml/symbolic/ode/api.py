@@ -15,7 +15,7 @@ from sciml.symbolic.expr.parser import Unknown, parse
 from sciml.symbolic.expr.printing import symbols_of, to_sympy
 from sciml.symbolic.expr.reading import ambiguity_hint, reserved
 from sciml.symbolic.expr.wire import load
-from sciml.symbolic.integration.api import TIMEOUT, _constants, variable_name
+from sciml.symbolic.integration.api import TIMEOUT, check_timeout, constant_names, variable_name
 from sciml.symbolic.jobs import DsolveJob
 from sciml.symbolic.neural.shipped import model_path
 from sciml.symbolic.ode.solver import order_of
@@ -25,8 +25,8 @@ from sciml.symbolic.worker import Worker, shared
 
 @dataclass(frozen=True)
 class Solution:
-    """One more solution: y = expression, or, where `implicit`, expression(x, y) = c1; checked in
-    the equation like the first. Attributes as of `Result`."""
+    """A further solution: y = expression or, if `implicit`, expression(x, y) = c1. It is checked in
+    the equation like the first one. Attributes as of `Result`."""
 
     expression: Expr
     implicit: bool
@@ -44,23 +44,25 @@ class Solution:
         return f"{self.expression} = c1" if self.implicit else str(self.expression)
 
 
-def _with_constants(plain: Any) -> Any:
+def _with_constants(e: Any) -> Any:
+    """A SymPy expression with c1, c2 renamed to C1, C2, as SymPy's dsolve writes them."""
     import sympy as sp
 
-    names = {sp.Symbol("c1"): sp.Symbol("C1"), sp.Symbol("c2"): sp.Symbol("C2")}
-    return plain.xreplace(names)
+    return e.xreplace({sp.Symbol("c1"): sp.Symbol("C1"), sp.Symbol("c2"): sp.Symbol("C2")})
 
 
 @dataclass(frozen=True)
 class OdeResult(Result):
-    """A solution: y = expression, or, where `implicit`, expression(x, y) = c1.
+    """A solution: y = expression or, if `implicit`, expression(x, y) = c1.
 
     c1 and c2 are the constants of integration.
 
     Attributes:
+        function, variable: the names of y and x.
+        implicit: the form of the solution.
         others: other branches of the general solution.
-        singular: solutions that the general one does not hold for any value of its constants.
-            Where more of either kind may exist, `note` says so.
+        singular: solutions that the general one does not contain for any value of its constants.
+            If more solutions of either kind may exist, `note` says so.
     """
 
     function: str = "y"
@@ -70,7 +72,7 @@ class OdeResult(Result):
     singular: tuple[Solution, ...] = field(default=(), kw_only=True)
 
     def further(self) -> list[str]:
-        """A line for each other branch and singular solution."""
+        """One line for each other branch and singular solution."""
         return [
             f"{kind}: {solution}" + (f"  ({solution.holds})" if "only" in solution.holds else "")
             for kind, several in (("another branch", self.others), ("singular", self.singular))
@@ -79,18 +81,18 @@ class OdeResult(Result):
 
     @property
     def expr(self) -> Any:
-        """SymPy: y(x)'s expression, or Eq(G(x, y(x)), C1) for an implicit solution."""
+        """In SymPy: the expression of y(x), or Eq(G(x, y(x)), C1) for an implicit solution."""
         import sympy as sp
 
-        plain = Result.expr.fget(self)  # type: ignore[attr-defined]
-        if plain is None:
+        answer = Result.expr.fget(self)  # type: ignore[attr-defined]
+        if answer is None:
             return None
-        plain = _with_constants(plain)
+        answer = _with_constants(answer)
         if not self.implicit:
-            return plain
+            return answer
         x = self.symbols.get(self.variable) or sp.Symbol(self.variable)
         f = sp.Function(self.function)
-        return sp.Eq(plain.xreplace({sp.Symbol(self.function): f(x)}), sp.Symbol("C1"))
+        return sp.Eq(answer.xreplace({sp.Symbol(self.function): f(x)}), sp.Symbol("C1"))
 
     def __str__(self) -> str:
         text = super().__str__()
@@ -117,8 +119,8 @@ class OdeResult(Result):
 
 
 def _function_and_variable(problem: Any, function: Any, variable: Any) -> tuple[str, str]:
-    """The names of the function sought and of its variable; those left out are the only function
-    of an equation in SymPy, or y of x."""
+    """The names of the unknown function and of its variable; if left out, those of the only
+    function of an equation in SymPy, or y and x."""
     name = getattr(getattr(function, "func", function), "__name__", function)
     functions = [function] if hasattr(function, "args") else []
     if not functions and hasattr(problem, "atoms"):
@@ -134,7 +136,7 @@ def _function_and_variable(problem: Any, function: Any, variable: Any) -> tuple[
 
 
 def read_ode(problem: Any, function: str, variable: str) -> Expr:
-    """The residual of an equation given as text or as SymPy's Eq or expression.
+    """The residual of an equation given as text, or as Eq or expression in SymPy.
 
     y, y', y'' become symbols of these names.
     """
@@ -176,7 +178,7 @@ def dsolve(
 
     Args:
         ode: ``"y'' + y = x"``, ``"Derivative(y(x), x) - y(x)"``, SymPy's Eq or expression.
-        function: the name of the function sought, or SymPy's f(t); left out, it is y, or the only
+        function: the name of the unknown function, or SymPy's f(t); left out, it is y, or the only
             function of an equation in SymPy.
         variable: the name of its variable; left out, it is x, or the t of f(t).
         constants: names of symbols that stand for constants; any other symbol is refused. c1 and
@@ -186,17 +188,16 @@ def dsolve(
         model: the trained network that proposes solutions where the rules fail: a name or a path
             (`sciml run symbolic_math` with ode1 or ode2 among its `shares` trains one), ``"auto"``
             for the one shipped for equations (none so far), None for no network.
-        sympy: whether SymPy's dsolve may be asked when both fail.
+        sympy: whether to try SymPy's dsolve when both fail.
         worker: the process to work in.
 
     Raises:
-        InputError: for text that is no equation, unknown symbols, an order other than 1 or 2.
+        InputError: for text that is not an equation, unknown symbols, an order other than 1 or 2.
     """
     started = time.perf_counter()
     name, x = _function_and_variable(ode, function, variable)
-    if not 0 < timeout <= 86_400:
-        raise InputError(f"timeout must be positive seconds, at most a day, got {timeout}")
-    residual, named = read_ode(ode, name, x), _constants(constants)
+    check_timeout(timeout)
+    residual, named = read_ode(ode, name, x), constant_names(constants)
     for symbol in (x, name, *named):
         if reserved(symbol):
             raise InputError(f"{symbol!r} cannot be a symbol: it is a function or a number here")

@@ -124,7 +124,7 @@ def check_explicit(
     """
     started = time.perf_counter()
     if y in answer.free or any(n.startswith(y + "'") for n in answer.free):
-        return Check("unverified", "the answer holds the function itself")
+        return Check("unverified", "the answer contains the function itself")
     constants = {f"c{k}" for k in range(1, order + 1)}
     if general:
         if not constants <= answer.free:
@@ -294,7 +294,7 @@ def check_implicit(
     started = time.perf_counter()
     gx, gy = relation.diff(x), relation.diff(y)
     if gy is ex.ZERO or (x not in relation.free and x in residual.free):
-        return Check("unverified", "the relation does not hold the function")
+        return Check("unverified", "the relation does not contain the function")
     p = ex.symbol(y + "'")
     slope = -gx / gy
     try:

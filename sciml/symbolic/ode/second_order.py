@@ -96,7 +96,7 @@ def _fundamental_systems(e: Linear, c: Context) -> Iterator[tuple[Expr, Expr, st
             yield ex.substitute(u, back), ex.substitute(v, back), f"{name} in {new}"
             return
     yield from _by_normal_form(e, c)
-    yield from _by_constant_ratio(e, c)
+    yield from _by_liouville_transformation(e, c)
 
 
 def _simple_solutions(e: Linear, c: Context) -> Iterator[tuple[Expr, str]]:
@@ -135,6 +135,7 @@ def _simple_solutions(e: Linear, c: Context) -> Iterator[tuple[Expr, str]]:
 
 
 def _reduction_of_order(first: Expr, p: Expr, c: Context) -> Expr | None:
+    """A second solution of y'' + p y' + q y = 0, independent of the first."""
     integral = c.integral(p, c.x)
     if integral is None:
         return None
@@ -160,9 +161,9 @@ def _by_normal_form(e: Linear, c: Context) -> Iterator[tuple[Expr, Expr, str]]:
         yield scale * a, scale * b, "normal form, Euler"
 
 
-def _by_constant_ratio(e: Linear, c: Context) -> Iterator[tuple[Expr, Expr, str]]:
-    """The new variable t = int sqrt(q): constant coefficients if (q' + 2 p q) / q**(3/2) is
-    constant."""
+def _by_liouville_transformation(e: Linear, c: Context) -> Iterator[tuple[Expr, Expr, str]]:
+    """Liouville's transformation t = int sqrt(q): the coefficients become constant if
+    (q' + 2 p q) / q**(3/2) is."""
     if e.q is ex.ZERO:
         return
     ratio = tidy((e.q.diff(c.x) + 2 * e.p * e.q) / (2 * ex.power(e.q, ex.number(Fraction(3, 2)))))
@@ -183,6 +184,7 @@ def _by_constant_ratio(e: Linear, c: Context) -> Iterator[tuple[Expr, Expr, str]
 
 
 def linear_second(F: Expr, c: Context) -> Iterator[Proposal]:
+    """Linear equations: a fundamental system, and a particular solution if r is not zero."""
     e = as_linear(F, c)
     if e is None:
         return
@@ -193,17 +195,23 @@ def linear_second(F: Expr, c: Context) -> Iterator[Proposal]:
             return
         undetermined = _undetermined_coefficients(e, c) if name == "constant coefficients" else None
         simple = not (e.p.free | e.q.free) - {c.x}
-        if undetermined is not None and not simple:  # variation would bring a page of exponentials
+        if undetermined is not None and not simple:  # variation would give a long expression
             yield "explicit", general + undetermined, name + ", undetermined coefficients"
             return
-        wronskian = tidy(u * v.diff(c.x) - v * u.diff(c.x))
-        first = c.integral(tidy(v * e.r / wronskian), c.x)
-        second = c.integral(tidy(u * e.r / wronskian), c.x)
-        if first is not None and second is not None:
-            yield "explicit", general + tidy(v * second - u * first), name + ", variation"
+        particular = _variation_of_parameters(u, v, e.r, c)
+        if particular is not None:
+            yield "explicit", general + particular, name + ", variation"
         if undetermined is not None:
             yield "explicit", general + undetermined, name + ", undetermined coefficients"
         return
+
+
+def _variation_of_parameters(u: Expr, v: Expr, r: Expr, c: Context) -> Expr | None:
+    """A particular solution of y'' + p y' + q y = r from the fundamental system u, v."""
+    wronskian = tidy(u * v.diff(c.x) - v * u.diff(c.x))
+    for_u = c.integral(tidy(v * r / wronskian), c.x)
+    for_v = c.integral(tidy(u * r / wronskian), c.x)
+    return None if for_u is None or for_v is None else tidy(v * for_v - u * for_u)
 
 
 def _undetermined_coefficients(e: Linear, c: Context) -> Expr | None:

@@ -45,7 +45,7 @@ from sciml.symbolic.verification.result import PROOFS
 __all__ = ["order_of", "solve_job"]
 
 _ERRORS = (ex.TooLarge, ex.Undefined, RecursionError, OverflowError, ZeroDivisionError)
-_NOT_COMPLETED = "other branches and singular solutions were not looked for"
+_NOT_COMPLETED = "other branches and singular solutions were not searched"
 _MAY_BE_INCOMPLETE = "further solutions may be left out"
 Send = Callable[[dict[str, Any]], None]
 

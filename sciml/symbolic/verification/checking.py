@@ -265,7 +265,7 @@ def _compare_on_line(
             differing.append(float(at))
     if differing:
         if not agreeing:
-            return "differs everywhere it was looked at", 0, "nowhere"
+            return "differs at every point tried", 0, "nowhere"
         return "differs on part of the domain", len(agreeing), _describe_part(agreeing, differing)
     if len(agreeing) < _MIN_AGREEING:
         return _UNDECIDED, len(agreeing), "unknown"

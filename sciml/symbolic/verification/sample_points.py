@@ -175,9 +175,10 @@ def special_points(
             if name not in node.free or not node.args:
                 continue
             if node.op == "pow":
-                u = node.args[0] if node.args[1].op == "num" else node.args[1]
-                if u is node.args[0] and node.args[1].value >= 0:
+                base, exponent = node.args
+                if exponent.op == "num" and exponent.value >= 0:
                     continue
+                u = base if exponent.op == "num" else exponent
             elif node.op in ("add", "mul"):
                 continue
             else:
