@@ -19,7 +19,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from machine import forget_peak, processor, resident, told
+from machine import forget_peak, json_output, processor, resident
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -183,7 +183,7 @@ def main() -> None:
             for name in CANDIDATES:
                 if name == "compiled":
                     continue  # its peak is that of the compiler
-                said = told(sys.executable, __file__, "--peak", name, case, kind)
+                said = json_output(sys.executable, __file__, "--peak", name, case, kind)
                 mib.setdefault(kind, {})[name] = said
         result["memory"][case] = memory_of(case, mib)
         print(case, json.dumps(result["memory"][case]), flush=True)

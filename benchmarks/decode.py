@@ -24,7 +24,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from machine import processor, told
+from machine import json_output, processor
 
 for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ[name] = "1"
@@ -169,7 +169,7 @@ def main() -> None:
     measured: dict[tuple[int, str], list[dict]] = {}
     for _ in range(arguments.rounds):  # taking turns, so that drift hits all alike
         for side, python in (("sciml", sys.executable), ("peer", arguments.peer_python)):
-            for row in told(python, __file__, "--side", side):
+            for row in json_output(python, __file__, "--side", side):
                 measured.setdefault((row["dim"], row["model"]), []).append(row)
     tokens = SOURCES * BEAM * LENGTH
     speed = {key: [tokens / row["seconds"] for row in found] for key, found in measured.items()}

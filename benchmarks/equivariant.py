@@ -9,7 +9,7 @@ MACE pins an old e3nn, so it runs in an interpreter of its own (mace-torch insta
 here in each round's turn.
 
 The layers are not the same function: all have the 11 paths of natural parity with their own
-weights a channel; ours adds normalisation and gate, e3nn's an unused scale, MACE's a product with
+weights per channel; ours adds normalisation and gate, e3nn's an unused scale, MACE's a product with
 the node's element. With --l3 the SO(2) path is timed against the path-by-path product at l <= 3.
 """
 

@@ -29,7 +29,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from machine import processor, told
+from machine import json_output, processor
 from torch import Tensor, nn
 
 HERE = Path(__file__).parent
@@ -357,7 +357,7 @@ def main() -> None:
 
     def run(key: dict[str, Any]) -> None:
         network, budget, seed = key["network"], key["budget"], key["seed"]
-        said = told(
+        said = json_output(
             pythons.get(network, options.weaver_python), __file__, "--side", network,
             "--size", options.size, "--device", options.device, "--seed", seed,
             "--budget", budget, "--work", options.work,

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from machine import told
+from machine import json_output
 
 HERE = Path(__file__).parent
 BATCH = 512
@@ -211,7 +211,7 @@ def main() -> None:
             for who in ("weaver", "ours", "mapped", "stream"):
                 python = options.weaver_python if who == "weaver" else sys.executable
                 shutil.rmtree(folder / "cache", ignore_errors=True)
-                found = told(python, __file__, "--side", who, "--folder", name)
+                found = json_output(python, __file__, "--side", who, "--folder", name)
                 old = best.setdefault(who, found)
                 best[who] = {key: max(old[key], found[key]) for key in found}
         size, apart = (folder / "jets.root").stat().st_size, difference(folder)

@@ -27,7 +27,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from machine import processor, resident, told
+from machine import json_output, processor, resident
 
 HERE = Path(__file__).parent
 LENGTH = 128
@@ -134,7 +134,7 @@ def compare(options: argparse.Namespace, folder: Path, case: dict[str, Any]) -> 
     best: dict[str, dict[str, float]] = {}
     for _ in range(options.rounds):
         for name, python in (("weaver", options.weaver_python), ("ours", sys.executable)):
-            found = told(
+            found = json_output(
                 python, __file__, "--side", name, "--mode", case["mode"],
                 "--threads", case["threads"], "--repeats", options.repeats,
                 "--inputs", folder / "inputs.npz", "--weights", folder / "w.pt",

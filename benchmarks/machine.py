@@ -1,4 +1,4 @@
-"""What the measurements say of the machine they ran on."""
+"""Facts about the machine, and measurements in separate processes."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from typing import Any
 
 
 def processor() -> str:
-    """The processor's name where Linux tells it, else its kind."""
+    """The processor's name on Linux, else its kind."""
     info = Path("/proc/cpuinfo")
     lines = info.read_text().splitlines() if info.exists() else []
     names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.machine()
 
 
-def told(*command: object) -> Any:
-    """What a process of its own prints as JSON in its last line; its failure ends this one."""
+def json_output(*command: object) -> Any:
+    """The JSON in the last line of a subprocess; its failure ends this process."""
     done = subprocess.run([str(word) for word in command], stdout=subprocess.PIPE, text=True)
     if done.returncode:
         raise SystemExit(f"failed with exit code {done.returncode}: {' '.join(map(str, command))}")
@@ -26,7 +26,7 @@ def told(*command: object) -> Any:
 
 
 def resident(key: str = "VmRSS") -> float:
-    """MiB this process holds now (VmRSS), or held at most since `forget_peak` (VmHWM); Linux.
+    """MiB of this process now (VmRSS), or their peak since `forget_peak` (VmHWM); Linux only.
 
     Not `getrusage`: its peak begins with that of the process that started this one.
     """

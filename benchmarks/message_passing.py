@@ -28,7 +28,7 @@ from statistics import median
 
 import numpy as np
 import torch
-from machine import forget_peak, processor, resident, told
+from machine import forget_peak, json_output, processor, resident
 from torch import Tensor
 
 WIDTH, HEADS, EDGE_DIM = 64, 4, 8
@@ -102,7 +102,7 @@ def seconds(step: Step) -> float:
 
 def peak_mib(name: str, nodes: int, edges: int) -> float:
     """Peak memory of a pass in a process of its own, less what graph and layer take, MiB."""
-    return told(sys.executable, __file__, "--alone", name, nodes, edges)
+    return json_output(sys.executable, __file__, "--alone", name, nodes, edges)
 
 
 def alone(name: str, nodes: int, edges: int) -> None:

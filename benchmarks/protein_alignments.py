@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from machine import resident, told
+from machine import json_output, resident
 
 HERE = Path(__file__).resolve()
 COLUMNS = 200
@@ -109,7 +109,7 @@ def main() -> None:
         path = Path(folder) / "made.a3m"
         for rows in arguments.rows:
             make(path, rows)
-            found.append(told(sys.executable, HERE, "--one", path))
+            found.append(json_output(sys.executable, HERE, "--one", path))
             print(found[-1], flush=True)
     result = {
         "benchmark": "protein_alignments",

@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 
 import numpy as np
-from machine import resident, told
+from machine import json_output, resident
 
 HERE = Path(__file__).resolve()
 LETTERS = "ACDEFGHIKLMNPQRSTVWY"
@@ -64,7 +64,7 @@ def main() -> None:
         return
     rows = []
     for n in arguments.residues:
-        rows.append(told(
+        rows.append(json_output(
             sys.executable, HERE, "--one", "--residues", n, "--clusters", arguments.clusters,
             "--extra", arguments.extra, "--blocks", arguments.blocks,
         ))  # fmt: skip

@@ -31,7 +31,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from machine import processor, told
+from machine import json_output, processor
 
 os.environ["OMP_NUM_THREADS"] = "1"
 os.environ["MKL_NUM_THREADS"] = "1"
@@ -289,7 +289,7 @@ def main() -> None:
     for side, python in pythons.items():
         if python is None or not set(SIDES[side]) & set(options.methods):
             continue
-        told(
+        json_output(
             python, __file__, "--side", side, "--set", name, "--seeds", options.seeds,
             "--seconds", options.seconds, "--out", out, "--methods", *options.methods,
         )  # fmt: skip

@@ -48,14 +48,14 @@ def run_function(function: Callable[..., Any], arguments: list[str], prog: str) 
     if function in _EXPRESSIONS:  # a parser takes what begins with a space for a value
         arguments = [f" {a}" if re.match(r"-[^-\s]\S", a) else a for a in arguments]
     arguments = present_flags(arguments, getattr(function, "__renamed__", {}))
-    said = io.StringIO()
+    printed = io.StringIO()
     try:
-        with contextlib.redirect_stderr(said), contextlib.redirect_stdout(said):
+        with contextlib.redirect_stderr(printed), contextlib.redirect_stdout(printed):
             bound = tyro.cli(_bind(function), args=arguments, prog=prog)
     except SystemExit as stop:
         if stop.code in (0, None):
             return 0
-        raise InputError(_one_line(said.getvalue()), hint=f"`{prog} --help` says more") from None
+        raise InputError(_one_line(printed.getvalue()), hint=f"`{prog} --help` says more") from None
     result = bound()
     return result if isinstance(result, int) else 0
 

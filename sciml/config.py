@@ -149,7 +149,7 @@ def _describe(hint: Any) -> str:
 
 
 def _convert(hint: Any, raw: Any, name: str, problems: list[str]) -> Any:
-    """`raw` as `hint` wants it; what does not fit joins `problems`."""
+    """`raw` converted to the type `hint`; misfits are added to `problems`."""
     origin, args = get_origin(hint), get_args(hint)
     if origin is typing.Annotated:
         before = len(problems)

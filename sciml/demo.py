@@ -29,14 +29,14 @@ class Part:
     """Name of the recipe."""
     settings: str
     """Flags that make it a demonstration of some minutes."""
-    asked: str
-    """What is asked, in a sentence, with the classical method that stands beside."""
+    question: str
+    """What is predicted, as a sentence for people, and the classical method it is compared with."""
     own: str
     """The command for a file of one's own."""
 
 
 NOTE = "demo.json"
-"""What a finished part says of itself, in its folder."""
+"""The summary of a finished part, in its folder."""
 PARTS = (
     Part(
         "jet_tagging",
@@ -60,10 +60,10 @@ PARTS = (
     ),
     Part(
         "circuit_placement",
-        "--train-designs 6 --held-out 1 --scale 0.3 --budget 3 --seeds 0 1 2 --teacher 0.5 "
-        "--imitation-epochs 6 --updates 4",
+        "--train-designs 6 --held-out 1 --scale 0.3 --cpu-seconds 3 --seeds 0 1 2 "
+        "--teacher-cpu-seconds 0.5 --imitation-epochs 6 --updates 4",
         "Where do the macros go? Beside: simulated annealing with the same CPU time.",
-        "sciml placement place YOUR_DESIGN -o OUT --budget 60s",
+        "sciml placement place YOUR_DESIGN --out OUT --cpu-seconds 60s",
     ),
 )
 
@@ -81,18 +81,18 @@ def demo(
         only: Recipes to run; all four if none is named.
     """
     for name in only:
-        if name not in (known := [part.recipe for part in PARTS]):
-            raise unknown("part of the demonstration", name, known)
+        if name not in (names := [part.recipe for part in PARTS]):
+            raise unknown("part of the demonstration", name, names)
     parts = [part for part in PARTS if not only or part.recipe in only]
     minutes = {}
     with locks.locked(out):
         page = out / "report.html"
         if page.exists() and not any((out / p.recipe / NOTE).exists() for p in PARTS):
-            raise InputError("is there, and not of a demonstration", where=page,
+            raise InputError("exists, and is not of a demonstration", where=page,
                              hint="Choose another --out")  # fmt: skip
         for number, part in enumerate(parts, 1):
             console.rule(f"{number} of {len(parts)}: {part.recipe.replace('_', ' ')}")
-            console.print(part.asked)
+            console.print(part.question)
             minutes[part.recipe] = run(part, out / part.recipe, tiny) / 60
         joined(parts, minutes, out).write(page)
         locks.remove_leftovers(out)
@@ -115,7 +115,7 @@ def run(part: Part, folder: Path, tiny: bool) -> float:
 
 
 def _done(folder: Path) -> dict[str, Any]:
-    """What a finished part says of itself, if its report is as it was written; else nothing."""
+    """The summary of a finished part if its report is unchanged; else nothing."""
     if not (folder / NOTE).exists():
         return {}
     try:
@@ -138,7 +138,7 @@ def joined(parts: list[Part], minutes: dict[str, float], out: Path) -> Page:
         "minutes of training: the numbers show the way, not what the field can do.",
     )
     page.table([
-        {"part": part.recipe.replace("_", " "), "asked": part.asked,
+        {"part": part.recipe.replace("_", " "), "question": part.question,
          "minutes": round(minutes[part.recipe], 1)}
         for part in parts
     ])  # fmt: skip

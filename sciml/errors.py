@@ -74,8 +74,8 @@ def load_extra(package: str, extra: str, purpose: str) -> Any:
 def nearest(name: str, choices: Iterable[str], most: int = 3) -> list[str]:
     """The choices closest to `name`, best first; empty if nothing is similar."""
     by_folded = {choice.casefold(): choice for choice in choices}
-    found = difflib.get_close_matches(name.casefold(), by_folded, n=most, cutoff=0.5)
-    return [by_folded[folded] for folded in found]
+    close = difflib.get_close_matches(name.casefold(), by_folded, n=most, cutoff=0.5)
+    return [by_folded[folded] for folded in close]
 
 
 def unknown(

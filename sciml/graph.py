@@ -15,7 +15,7 @@ The carrier is `torch_geometric.data.Data`. It comes in two layouts, and every t
     node_*      [B, N, ...]         [S, ...]             own      anything else a node has
     pair_*      [B, N, N, ...]      -                    own      anything else a pair has
     edge_*      -                   [E, ...]             own      anything else an edge has
-    all others  [B, ...]            [B, ...]             own      labels and the like, a row a graph
+    all others  [B, ...]            [B, ...]             own      labels and the like, by graph
 
 B graphs, N nodes in the longest, S nodes in all. Only `x` and (`mask` | `batch`, `ptr`) are
 required. Positions are in the domain's own unit (jets: GeV; proteins: Angstrom; placement:
@@ -48,17 +48,17 @@ def _new(**values: Any) -> Data:
 
 
 def is_node_key(key: str) -> bool:
-    """Whether `key` has a row a node."""
+    """Whether `key` has a row per node."""
     return key in ("x", "pos") or key.startswith("node_")
 
 
 def is_pair_key(key: str) -> bool:
-    """Whether `key` has an entry a pair of nodes (dense layout)."""
+    """Whether `key` has an entry per pair of nodes (dense layout)."""
     return key == "pair" or key.startswith("pair_")
 
 
 def is_edge_key(key: str) -> bool:
-    """Whether `key` has a row an edge (ragged layout); `edge_index` itself is apart."""
+    """Whether `key` has a row per edge (ragged layout); `edge_index` itself does not count."""
     return key.startswith("edge_") and key != "edge_index"
 
 
@@ -66,7 +66,7 @@ _STRUCTURE = ("mask", "batch", "ptr", "edge_index")
 
 
 def is_graph_key(key: str) -> bool:
-    """Whether `key` has a row a graph: a label, a weight, a name."""
+    """Whether `key` has a row per graph: a label, a weight, a name."""
     return not (is_node_key(key) or is_pair_key(key) or is_edge_key(key) or key in _STRUCTURE)
 
 
@@ -180,17 +180,17 @@ def ragged(batch: Data) -> Data:
     return _new(**out)
 
 
-def to_layout(batch: Data, wanted: Layout) -> Data:
-    """The batch in the `wanted` layout."""
-    return dense(batch) if wanted == "dense" else ragged(batch)
+def to_layout(batch: Data, target: Layout) -> Data:
+    """The batch in the layout `target`."""
+    return dense(batch) if target == "dense" else ragged(batch)
 
 
 def make_dense(items: Sequence[Mapping[str, Any] | Data], pad_to: int = 0) -> Data:
     """Pad single graphs into one dense batch.
 
     Args:
-        items: one mapping a graph: `x` [n, F], perhaps `pos` [n, D], `pair` [n, n, P], `node_*`
-            [n, ...], `pair_*` [n, n, ...]; any other key is stacked, a row a graph.
+        items: one mapping per graph: `x` [n, F], perhaps `pos` [n, D], `pair` [n, n, P], `node_*`
+            [n, ...], `pair_*` [n, n, ...]; any other key is stacked, one row per graph.
         pad_to: pad to at least this many nodes.
 
     Raises:
@@ -218,7 +218,7 @@ def make_ragged(items: Sequence[Mapping[str, Any] | Data]) -> Data:
     """Concatenate single graphs into one ragged batch.
 
     Args:
-        items: one mapping a graph: `x` [n, F], perhaps `pos`, `node_*`, `edge_index` [2, e] within
+        items: one mapping per graph: `x` [n, F], perhaps `pos`, `node_*`, `edge_index` [2, e] in
             the graph, `edge_attr` [e, P], `edge_*`; any other key is stacked. Instead of edges an
             item may hold `pair` [n, n, P]: it becomes the complete graph.
 
@@ -293,18 +293,18 @@ def select(batch: Data, graphs: Sequence[int] | Int[Tensor, " K"]) -> Data:
     nodes = torch.arange(int(ptr[-1]), device=rows.device) - ptr[index] + batch.ptr[rows][index]
     out = {"batch": index, "ptr": ptr}
     edge_index = optional(batch, "edge_index")
-    kept = torch.zeros(0, dtype=torch.int64)
+    edges = torch.zeros(0, dtype=torch.int64)
     if edge_index is not None:
         new = torch.full((len(batch.x),), -1, device=rows.device)
         new[nodes] = torch.arange(len(nodes), device=rows.device)
         moved = new[edge_index]
-        kept = (moved >= 0).all(0).nonzero()[:, 0]
-        out["edge_index"] = moved[:, kept]
+        edges = (moved >= 0).all(0).nonzero()[:, 0]
+        out["edge_index"] = moved[:, edges]
     for key in batch.keys():
         if is_node_key(key):
             out[key] = batch[key][nodes]
         elif is_edge_key(key):
-            out[key] = batch[key][kept]
+            out[key] = batch[key][edges]
         elif is_graph_key(key):
             out[key] = batch[key][rows]
     return _new(**out)

@@ -23,8 +23,8 @@ CODE = "may name code of a user's own"
 
 def is_own(name: str) -> bool:
     """Whether a name stands for code that does not come with the package."""
-    place, colon, attribute = name.rpartition(":")
-    shipped = place.split(".")[0] == "sciml" and all(p.isidentifier() for p in place.split("."))
+    module, colon, attribute = name.rpartition(":")
+    shipped = module.split(".")[0] == "sciml" and all(p.isidentifier() for p in module.split("."))
     return bool(colon) and not shipped
 
 
@@ -50,7 +50,7 @@ def refuse_from_file(config: Any, named: Collection[str], where: object) -> None
             )
 
 
-def find(kind: str, name: str, known: Mapping[str, str] | None = None) -> Any:
+def find(kind: str, name: str, shipped: Mapping[str, str] | None = None) -> Any:
     """What `name` stands for; its module is imported, which runs it.
 
     Args:
@@ -61,14 +61,14 @@ def find(kind: str, name: str, known: Mapping[str, str] | None = None) -> Any:
     Raises:
         InputError: no such name, module, file or name in it.
     """
-    if known is not None and ":" not in name:
-        if name not in known:
+    if shipped is not None and ":" not in name:
+        if name not in shipped:
             hint = "Your own is named by import path, module:Class, or file, path.py:Class"
-            raise unknown(kind, name, sorted(known), hint=hint)
-        name = known[name]
-    place, _, attribute = name.rpartition(":")
+            raise unknown(kind, name, sorted(shipped), hint=hint)
+        name = shipped[name]
+    module, _, attribute = name.rpartition(":")
     try:
-        return getattr(_module(place), attribute)
+        return getattr(_module(module), attribute)
     except (ImportError, AttributeError, OSError, ValueError) as error:
         raise InputError(
             f"cannot import the {kind} {name!r}: {error}",
@@ -76,11 +76,11 @@ def find(kind: str, name: str, known: Mapping[str, str] | None = None) -> Any:
         ) from error
 
 
-def _module(place: str) -> ModuleType:
+def _module(path_or_name: str) -> ModuleType:
     """The module named `place`, or the one in the file `place`."""
-    if not place.endswith(".py"):
-        return importlib.import_module(place)
-    path = Path(place).resolve()
+    if not path_or_name.endswith(".py"):
+        return importlib.import_module(path_or_name)
+    path = Path(path_or_name).resolve()
     name = path.stem
     loaded = sys.modules.get(name)
     if loaded is not None and getattr(loaded, "__file__", None) == str(path):
@@ -91,7 +91,7 @@ def _module(place: str) -> ModuleType:
             return sys.modules[name]
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
-        raise ImportError(f"no module in {place}")
+        raise ImportError(f"no module in {path_or_name}")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # dataclasses look their module up there
     try:

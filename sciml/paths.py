@@ -85,7 +85,7 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
     """A temporary path in the same folder that becomes `path` only when the block succeeds.
 
     The file is flushed to the disk before the rename, so that a crash, a kill or a full disk
-    leaves either the old file or the new one, never a half of it. The temporary name says which
+    leaves either the old file or the new one, never a half of it. The temporary name holds which
     process it belongs to (`locks.remove_leftovers`).
 
     Raises:

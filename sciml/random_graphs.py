@@ -67,8 +67,8 @@ def random_batch(
 
 
 def batch_for(trunk: Trunk, layout: graph.Layout = "dense", **settings: Any) -> Data:
-    """`random_batch` with the widths that a trunk wants, in the precision of its parameters."""
+    """`random_batch` with the widths of a trunk, in the precision of its parameters."""
     dims = [3] + [symmetry.POSITION_DIM.get(group, 3) for group in trunk.symmetries]
     dtype = next((p.dtype for p in trunk.parameters()), torch.float32)
-    wanted = {"dim": trunk.dim, "pair_dim": trunk.pair_dim, "pos_dim": max(dims), "dtype": dtype}
-    return random_batch(layout=layout, **{**wanted, **settings})
+    defaults = {"dim": trunk.dim, "pair_dim": trunk.pair_dim, "pos_dim": max(dims), "dtype": dtype}
+    return random_batch(layout=layout, **{**defaults, **settings})

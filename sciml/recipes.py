@@ -61,7 +61,7 @@ class Recipe:
 
 
 def load(name_or_path: str) -> Recipe:
-    """A recipe by name, or a script of one's own by path.
+    """A recipe by name, or your own script by path.
 
     Raises:
         InputError: no such recipe, or the file lacks `Config` or `main`.
@@ -96,7 +96,7 @@ def copy(name: str, target: Path) -> list[Path]:
     goals = [target.with_suffix(source.suffix) for source in sources]
     for goal in goals:
         if goal.exists():
-            raise InputError("is there already", where=goal, hint="Choose another name")
+            raise InputError("exists already", where=goal, hint="Choose another name")
     for source, goal in zip(sources, goals, strict=True):
         with atomic_write(goal) as temporary:
             shutil.copyfile(source, temporary)
@@ -111,7 +111,7 @@ def parse_flags(cls: type, flags: Sequence[str]) -> dict[str, Any]:
     """
     import yaml
 
-    known = _dotted(cls)
+    types = _dotted(cls)
     problems: list[str] = []
     values: dict[str, Any] = {}
     position = 0
@@ -129,19 +129,19 @@ def parse_flags(cls: type, flags: Sequence[str]) -> dict[str, Any]:
             position += 1
         negated = name.rpartition(".")
         positive = f"{negated[0]}{negated[1]}{negated[2].removeprefix('no_')}"
-        if name not in known and positive in known and not words:
+        if name not in types and positive in types and not words:
             values[positive] = False
             continue
-        if name not in known:
-            close = nearest(name, known)
+        if name not in types:
+            close = nearest(name, types)
             shown = f", did you mean --{_flag(close[0])}?" if close else ""
             problems.append(f"unknown option --{_flag(name)}{shown}")
             continue
-        if not words or known[name] is str:
+        if not words or types[name] is str:
             values[name] = " ".join(words) if words else True
             continue
         try:
-            if get_origin(known[name]) in (tuple, list):
+            if get_origin(types[name]) in (tuple, list):
                 parsed = [yaml.safe_load(word) for word in words]
                 single = len(parsed) == 1 and isinstance(parsed[0], list)
                 values[name] = parsed[0] if single else parsed
@@ -160,19 +160,19 @@ def _flag(name: str) -> str:
 
 def _dotted(cls: type, prefix: str = "") -> dict[str, Any]:
     """All settings of a dataclass by dotted name, `Annotated` and `Optional` taken off."""
-    found: dict[str, Any] = {}
+    types: dict[str, Any] = {}
     for name, hint in settings.field_types(cls).items():
         while hasattr(hint, "__metadata__"):
             hint = get_args(hint)[0]
         members = [a for a in get_args(hint) if a is not type(None)]
         if get_origin(hint) in (Union, type(int | None)):
             for member in filter(dataclasses.is_dataclass, members):
-                found |= _dotted(member, f"{prefix}{name}.")  # type: ignore[arg-type]
+                types |= _dotted(member, f"{prefix}{name}.")  # type: ignore[arg-type]
             hint = members[0] if len(members) == 1 else hint
         if dataclasses.is_dataclass(hint):
-            found |= _dotted(hint, f"{prefix}{name}.")  # type: ignore[arg-type]
-        found[f"{prefix}{name}"] = hint
-    return found
+            types |= _dotted(hint, f"{prefix}{name}.")  # type: ignore[arg-type]
+        types[f"{prefix}{name}"] = hint
+    return types
 
 
 def run(recipe: Recipe, arguments: Sequence[str]) -> None:

@@ -204,9 +204,9 @@ def reorder_output(value: Tensor, batch: Data, order: Tensor) -> Tensor:
     if axes == "pair":
         mask = dense_mask(batch)
         if order.ndim == 1:  # of all rows: each graph's own, padding staying where it is
-            places = torch.arange(mask.shape[1]).expand(mask.shape).clone()
-            places[mask] = order - batch.ptr[batch.batch]
-            order = places
+            index = torch.arange(mask.shape[1]).expand(mask.shape).clone()
+            index[mask] = order - batch.ptr[batch.batch]
+            order = index
         return reorder_pairs(value, order)
     return value
 

@@ -106,8 +106,8 @@ def _verdict(
     return dict(errors)
 
 
-def _tolerance(given: float | None, batch: Data) -> float:
-    return TOLERANCE.get(batch.x.dtype, 1e-2) if given is None else given
+def _tolerance(tolerance: float | None, batch: Data) -> float:
+    return TOLERANCE.get(batch.x.dtype, 1e-2) if tolerance is None else tolerance
 
 
 def assert_equivariant(
@@ -128,7 +128,7 @@ def assert_equivariant(
         group: one of `GROUPS`.
         batch: what to test on; by default random graphs that fit a trunk.
         kinds: how outputs transform (see `transform`); "vectors" is a "vector" and everything
-            else is "invariant" unless said here.
+            else is "invariant" unless named here.
         tolerance: largest error allowed; by default that of the batch's precision.
         trials: random group elements to try; for O(3) and E(3) every second is a reflection.
         seed: of these.
@@ -328,13 +328,13 @@ def assert_gradients(
                 inputs[key] = batch[key].requires_grad_()
     parameters = {name: p for name, p in module.named_parameters() if p.requires_grad}
 
-    def normal(like: Tensor, seed: int) -> Tensor:
+    def normal(template: Tensor, seed: int) -> Tensor:
         generator = torch.Generator().manual_seed(seed)
-        return torch.randn(like.shape, generator=generator, dtype=torch.float64)
+        return torch.randn(template.shape, generator=generator, dtype=torch.float64)
 
     def scalar() -> Tensor:
-        found = outputs_of(module(copy.copy(batch)))
-        terms = [(v * normal(v, i)).sum() for i, v in enumerate(found.values()) if v.requires_grad]
+        outputs = outputs_of(module(copy.copy(batch))).values()
+        terms = [(v * normal(v, i)).sum() for i, v in enumerate(outputs) if v.requires_grad]
         if not terms:
             raise AssertionError("no output depends on the inputs or parameters")
         return torch.stack(terms).sum()
@@ -381,9 +381,9 @@ def assert_finite(module: nn.Module, batch: Data, *, verbose: bool = True) -> di
         AssertionError: they are not.
     """
     module = copy.deepcopy(module).eval()
-    found = outputs_of(module(copy.copy(batch)))
-    bad = {name: float((~value.isfinite()).sum()) for name, value in found.items()}
-    learned = [value.square().sum() for value in found.values() if value.requires_grad]
+    outputs = outputs_of(module(copy.copy(batch)))
+    bad = {name: float((~value.isfinite()).sum()) for name, value in outputs.items()}
+    learned = [value.square().sum() for value in outputs.values() if value.requires_grad]
     if learned:
         torch.stack(learned).sum().backward()
     for name, parameter in module.named_parameters():
@@ -392,8 +392,8 @@ def assert_finite(module: nn.Module, batch: Data, *, verbose: bool = True) -> di
             if count:
                 bad[f"gradient of {name}"] = count
     empty = graph.sizes(batch) == 0
-    if "graph" in found and bool(empty.any()):
-        bad["graph of no nodes"] = float(found["graph"][empty].detach().abs().max())
+    if "graph" in outputs and bool(empty.any()):
+        bad["graph of no nodes"] = float(outputs["graph"][empty].detach().abs().max())
     return _verdict("finite", bad, 0.0, verbose)
 
 
@@ -417,8 +417,8 @@ def check_trunk(trunk: Trunk, *, seed: int = 0, verbose: bool = True) -> dict[st
     """
     errors: dict[str, float] = {}
 
-    def note(check: str, found: Mapping[str, float]) -> None:
-        errors.update({f"{check}: {name}": error for name, error in found.items()})
+    def note(check: str, errors_of: Mapping[str, float]) -> None:
+        errors.update({f"{check}: {name}": error for name, error in errors_of.items()})
 
     dense, ragged = (batch_for(trunk, kind, seed=seed) for kind in ("dense", "ragged"))
     for batch in (dense, ragged):

@@ -90,7 +90,7 @@ def test_a_copied_recipe_is_the_recipe(tmp_path, capsys):
 
     assert to_dict(mine.config()) == to_dict(recipes.load("jet_tagging").config())
     code, _, err = said(capsys, "recipes", "copy", "jet_tagging", str(tmp_path / "mine.py"))
-    assert code == 2 and "is there already" in err
+    assert code == 2 and "exists already" in err
 
 
 def test_a_recipe_without_main_is_refused(tmp_path, capsys):

@@ -10,14 +10,13 @@ import io
 import re
 import textwrap
 from collections.abc import Iterator
-from typing import Any, get_args
+from typing import Any
 
 import docstring_parser
 import pytest
 
 from sciml import recipes
 from sciml.cli import DOMAINS, general, main, of_domain, own_commands
-from sciml.config import field_types
 
 COMMANDS = [
     (group, name, function)
@@ -40,16 +39,13 @@ def squeezed(text: str) -> str:
     return re.sub(r"\x1b\[[0-9;]*m|[\u2500-\u257f\s]", "", text)
 
 
-def dataclasses_of(cls: type) -> Iterator[type]:
-    """A settings class and those of its fields."""
-    yield cls
-    for hint in field_types(cls).values():
-        parts = [hint]
-        while parts:
-            part = parts.pop()
-            parts += [p for p in get_args(part) if not isinstance(p, (str, bytes))]
-            if isinstance(part, type) and dataclasses.is_dataclass(part):
-                yield from dataclasses_of(part)
+def classes_of(config: Any) -> Iterator[type]:
+    """The class of a recipe's settings and those of its fields; parts that are None by default
+    are subcommands to the parser, which shows them only when they are chosen."""
+    yield type(config)
+    for field in dataclasses.fields(config):
+        if dataclasses.is_dataclass(value := getattr(config, field.name)):
+            yield from classes_of(value)
 
 
 def documented(cls: type) -> Iterator[tuple[str, str]]:
@@ -66,7 +62,7 @@ def documented(cls: type) -> Iterator[tuple[str, str]]:
 def test_a_recipes_help_holds_every_setting_whole(name, monkeypatch):
     text = shown("run", name, "--help", monkeypatch=monkeypatch)
     checked = 0
-    for cls in dataclasses_of(recipes.load(name).module.Config):
+    for cls in classes_of(recipes.load(name).config()):
         for setting, description in documented(cls):
             assert squeezed(description) in text, (cls.__name__, setting)
             checked += 1

@@ -101,12 +101,12 @@ def _function(path: str) -> Callable[..., Any]:
 
 def _generators() -> dict[str, Callable[..., Any]]:
     """The generators by the first word of their card's name (`jets`, `expressions`)."""
-    found = {}
+    generators = {}
     for name in cards.names():
         card, _ = cards.read(name)
         if card.generator:
-            found[_kind(card)] = _function(card.generator)
-    return found
+            generators[_kind(card)] = _function(card.generator)
+    return generators
 
 
 def _kind(card: cards.DataCard) -> str:

@@ -114,12 +114,12 @@ def _verify(file: File, path: Path, delete: bool) -> None:
     if not file.sha256:
         console.print(f"{file.name}: no sha256 is published, the content is not verified")
         return
-    found = sha256(path)
-    if found != file.sha256:
+    digest = sha256(path)
+    if digest != file.sha256:
         if delete:
             path.unlink()
         raise InputError(
-            f"sha256 is {found}, must be {file.sha256}",
+            f"sha256 is {digest}, must be {file.sha256}",
             where=path,
             hint="It was deleted; get it again" if delete else "Delete it and get it again",
         )

@@ -1,1 +1,1 @@
-"""Files that are whole: tensors, kept rows, claims and locks of folders, bounded unpacking."""
+"""Safe files: checked tensors, sealed rows, claims and locks of folders, bounded unpacking."""

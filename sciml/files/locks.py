@@ -1,8 +1,8 @@
 """One process at a time works in a folder: a lock that names its owner and dies with it.
 
-The owner is a process on a host, known by its number and by when it began, because numbers are
-given out again. What a dead owner of this host left behind, locks and half-written files, is proven
-to be nobody's; of another host nothing can be proven, so its lock is respected.
+The owner is a process on a host, known by its number and its start time, because numbers are
+reused. What a dead owner of this host left behind, locks and half-written files, is proven
+to be abandoned; of another host nothing can be proven, so its lock is respected.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Owner:
         return self.host != _host()
 
     def is_dead(self) -> bool:
-        """Whether it surely runs no more: of this machine, and gone or its number given anew."""
+        """Whether it surely runs no more: of this machine, and gone or its number reused."""
         if self.is_elsewhere():
             return False
         start = _start(self.pid)
@@ -69,7 +69,7 @@ def _host() -> str:
 
 
 def _start(pid: int) -> str | None:
-    """When a process of this machine began; None if it is gone, empty if nothing says."""
+    """Start time of a process of this machine; None if it is gone, empty if unknown."""
     if sys.platform == "linux" and os.path.isdir("/proc/self"):
         try:
             text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
@@ -120,20 +120,20 @@ def locked(folder: str | os.PathLike[str], *, wait: bool = False) -> AbstractCon
 def locked_file(
     path: str | os.PathLike[str], *, wait: bool = False
 ) -> AbstractContextManager[None]:
-    """The same for one file, be it there or not."""
+    """The same for one file, which need not exist."""
     path = Path(path)
     return _hold(path.with_name(f".{path.name}{NAME}"), path, wait)
 
 
 @contextmanager
-def _hold(lock: Path, place: Path, wait: bool) -> Iterator[None]:
+def _hold(lock: Path, path: Path, wait: bool) -> Iterator[None]:
     key = (os.getpid(), lock.resolve())
     if not _is_first() or key in _held:
         yield
         return
     made = make_folder(lock.parent)
     try:
-        me = _held[key] = _take(lock, place, wait)
+        me = _held[key] = _take(lock, path, wait)
         try:
             yield
         finally:
@@ -144,30 +144,30 @@ def _hold(lock: Path, place: Path, wait: bool) -> Iterator[None]:
         remove_empty(made)
 
 
-def _take(lock: Path, place: Path, wait: bool) -> Owner:
-    said = False
+def _take(lock: Path, path: Path, wait: bool) -> Owner:
+    announced = False
     while True:
         with _guard(lock.parent):
             owner = _read(lock)
             if owner is None and not lock.exists() or owner is not None and owner.is_dead():
                 me = Owner.here()
-                _write(lock, me, anew=owner is None)
+                _write(lock, me, new=owner is None)
                 if _read(lock) == me:
                     return me
                 owner = _read(lock)
         if not wait:
-            raise _busy(lock, place, owner)
-        if not said:
-            print(f"sciml: waiting: {_busy(lock, place, owner)}", file=sys.stderr)
-            said = True
+            raise _busy(lock, path, owner)
+        if not announced:
+            print(f"sciml: waiting: {_busy(lock, path, owner)}", file=sys.stderr)
+            announced = True
         time.sleep(0.5)
 
 
-def _busy(lock: Path, place: Path, owner: Owner | None) -> InputError:
+def _busy(lock: Path, path: Path, owner: Owner | None) -> InputError:
     if owner is None:
         return InputError(
             "is in use, but its lock cannot be read",
-            where=place,
+            where=path,
             hint=f"If no process works there, delete {str(lock)!r}",
         )
     host, _, _ = owner.host.partition(":")
@@ -176,24 +176,24 @@ def _busy(lock: Path, place: Path, owner: Owner | None) -> InputError:
         hint = f"If that process is gone, delete {str(lock)!r}; else wait, or choose another place"
     else:
         hint = "Wait until it has ended, or choose another place"
-    return InputError(what, where=place, hint=hint)
+    return InputError(what, where=path, hint=hint)
 
 
 def _read(lock: Path) -> Owner | None:
     try:
-        found = json.loads(lock.read_text(encoding="utf-8"))
-        return Owner(str(found["host"]), int(found["pid"]), str(found["start"]),
-                     str(found["since"]), str(found["command"]))  # fmt: skip
+        content = json.loads(lock.read_text(encoding="utf-8"))
+        return Owner(str(content["host"]), int(content["pid"]), str(content["start"]),
+                     str(content["since"]), str(content["command"]))  # fmt: skip
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
-def _write(lock: Path, owner: Owner, anew: bool) -> None:
-    """Write a lock whole; one that another process has made meanwhile stays."""
+def _write(lock: Path, owner: Owner, new: bool) -> None:
+    """Write a lock atomically; one that another process has made meanwhile stays."""
     part = lock.with_name(f"{lock.name}-{token()}-lock.part")
     try:
         part.write_text(json.dumps(asdict(owner)), encoding="utf-8")
-        if not anew:
+        if not new:
             os.replace(part, lock)
             return
         try:
@@ -260,10 +260,10 @@ def token() -> str:
 
 def left_by_the_dead(path: Path) -> bool:
     """Whether the process whose `token` a file's name holds ran on this machine and is gone."""
-    found = re.search(r"([0-9a-f]{8})-(\d+)-(\d+|[A-Za-z]\w+)[-.]", path.name)
-    if found is None or found[1] != f"{zlib.crc32(_host().encode()):08x}":
+    match = re.search(r"([0-9a-f]{8})-(\d+)-(\d+|[A-Za-z]\w+)[-.]", path.name)
+    if match is None or match[1] != f"{zlib.crc32(_host().encode()):08x}":
         return False
-    return Owner(_host(), int(found[2]), "" if found[3] == "0" else found[3]).is_dead()
+    return Owner(_host(), int(match[2]), "" if match[3] == "0" else match[3]).is_dead()
 
 
 def remove_leftovers(folder: Path) -> None:

@@ -56,7 +56,7 @@ def write(
     tensors: Mapping[str, Tensor],
     metadata: Mapping[str, str] | None = None,
 ) -> str:
-    """Write tensors, whole or not at all; equal tensors and metadata give equal bytes.
+    """Write tensors atomically; equal tensors and metadata give equal bytes.
 
     Args:
         path: the file.
@@ -142,10 +142,10 @@ def header(path: str | os.PathLike[str]) -> tuple[dict[str, Entry], dict[str, st
     metadata = content.pop("__metadata__", None) or {}
     if not isinstance(metadata, dict) or not all(isinstance(v, str) for v in metadata.values()):
         raise _damaged(path, "its metadata is no mapping from text to text")
-    found: dict[str, Entry] = {}
+    entries: dict[str, Entry] = {}
     spans = []
     for name, entry in content.items():
-        found[name], span = _entry(path, name, entry)
+        entries[name], span = _entry(path, name, entry)
         spans.append(span)
     end = 0
     for start, stop in sorted(spans):
@@ -156,7 +156,7 @@ def header(path: str | os.PathLike[str]) -> tuple[dict[str, Entry], dict[str, st
         raise _damaged(
             path, f"its header promises {end} bytes of tensors, {size - 8 - length} are there"
         )
-    return found, metadata
+    return entries, metadata
 
 
 def read(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -216,10 +216,10 @@ def _entry(path: Path, name: str, entry: Any) -> tuple[Entry, tuple[int, int]]:
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """A JSON object in which no name occurs twice."""
-    found = dict(pairs)
-    if len(found) != len(pairs):
+    unique = dict(pairs)
+    if len(unique) != len(pairs):
         raise ValueError("a name occurs twice")
-    return found
+    return unique
 
 
 def _damaged(path: Path, why: str) -> InputError:

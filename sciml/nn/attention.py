@@ -1,4 +1,4 @@
-"""Attention with a pair bias: the block in which the four sciences meet.
+"""Attention with a pair bias: the block that the four sciences share.
 
     out_i = gate_i * sum_j softmax_j(q_i . k_j / sqrt(d) + bias_ij) v_j      over real j
 
@@ -43,7 +43,7 @@ def pair_biased_attention(
     gate: Float[Tensor, "B *R H N d"] | None = None,
     backend: str = "auto",
 ) -> Float[Tensor, "B *R H N d"]:
-    """Attention with an additive bias a pair, a key mask and an output gate.
+    """Attention with an additive bias per pair, a key mask and an output gate.
 
     Args:
         q: queries [B, H, N, d], or with rows (of an alignment, say) [B, R, H, N, d].
@@ -74,7 +74,7 @@ def pair_biased_attention(
 
 
 class Choice(NamedTuple):
-    """A backend and why it was taken."""
+    """A backend and the reason for it."""
 
     name: str
     reason: str
@@ -87,7 +87,7 @@ def choose_backend(q: Tensor, k: Tensor, bias: Tensor | None) -> Choice:
     numbers = q.shape[:-1].numel() * k.shape[-2]
     if q.device.type == "cpu":
         if bias_gradient:
-            choice = Choice("chunked", "on a CPU, SDPA with a bias gradient makes whole matrices")
+            choice = Choice("chunked", "on a CPU, SDPA with a bias gradient forms all weights")
         elif rows > 1 and bias is not None:
             choice = Choice("chunked", "SDPA would repeat the bias for every row")
         elif bias is not None and bias.numel() * bias.element_size() > LARGE_BIAS:
@@ -109,7 +109,7 @@ def _log_once(choice: Choice) -> None:
 
 
 def _key_mask(mask: Tensor) -> Tensor:
-    """[..., M] -> [..., 1, 1, M], to meet [..., H, N, M]."""
+    """[..., M] -> [..., 1, 1, M], to broadcast against [..., H, N, M]."""
     return mask[..., None, None, :]
 
 
@@ -157,7 +157,7 @@ def _chunked(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None, mask: Tensor 
     batch, rows, heads, n, d = q.shape
     m = k.shape[-2]
     shared = bias is not None and (bias.ndim == 4 or bias.shape[1] == 1)
-    # Groups are what has its own bias, rows are what shares it: [B, H, R, ...] or [B, R, H, ...].
+    # A group has its own bias, its rows share it: [B, H, R, ...] or [B, R, H, ...].
     if shared:
         groups = (batch * heads, rows)
         q, k, v = (t.transpose(1, 2) for t in (q, k, v))
@@ -265,7 +265,7 @@ class Attention(nn.Module):
         gated: multiply each head's output by a sigmoid gate of the queries.
         out_bias: whether the last projection has a bias; the first ones never have.
         backend: see `pair_biased_attention`.
-        padded_rows: what a row whose keys are all padding gets, "zeros" or the plain "mean" of its
+        padded_rows: output of a row whose keys are all padding, "zeros" or the plain "mean" of its
             values, as AlphaFold's softmax over equal logits gives; no real node depends on it.
     """
 

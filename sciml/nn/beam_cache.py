@@ -1,8 +1,8 @@
 """Keys and values of a beam search without copies: hypotheses share a pool of entries.
 
 Usually each hypothesis owns a cache, and keeping the best hypotheses means copying caches about at
-every step. Here the W hypotheses of a source write into one pool, an entry a step each, and a
-boolean table says which entries are whose ancestors. Reordering permutes rows of that small table
+every step. Here the W hypotheses of a source write into one pool, one entry per step each, and a
+boolean table holds the ancestors of each. Reordering permutes rows of that small table
 alone. Entries that no hypothesis descends from are dropped from time to time; since hypotheses
 of a beam soon share their past, the pool stays little longer than one hypothesis.
 """
@@ -101,8 +101,8 @@ class BeamCache:
             # a gather over all of them would go number by number.
             stay = int((order == torch.arange(length, device=order.device)).all(0).long().argmin())
             for source, index in enumerate(order[:, stay:]):
-                kept = self.pool[:, :, source].index_select(3, index)
-                self.pool[:, :, source, :, stay:length] = kept
+                pages = self.pool[:, :, source].index_select(3, index)
+                self.pool[:, :, source, :, stay:length] = pages
             self.ancestors = self.ancestors.gather(2, order[:, None].expand(-1, self.width, -1))
             self.time = self.time.gather(1, order)
             if self.paths is not None:

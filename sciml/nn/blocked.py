@@ -1,13 +1,13 @@
 """Attention in blocks that stay in cache, with the gradient of its pair bias.
 
-Written for what fused kernels leave out: `scaled_dot_product_attention` on a CPU falls back to
-whole [N, M] matrices as soon as the bias wants a gradient. Here a block of logits is made,
-normalised and consumed before the next one begins, so nothing of size rows x heads x N x M is
+Covers a case that fused kernels leave out: `scaled_dot_product_attention` on a CPU falls back to
+full [N, M] matrices as soon as the bias needs a gradient. Here a block of logits is made,
+normalised and used before the next one is made, so nothing of size rows x heads x N x M is
 kept; the backward pass makes the block again (Rabe & Staats 2021, arXiv:2112.05682) and adds the
 bias's gradient up over the rows that share it. Where all weights together are small they are kept
 from the forward pass instead, which saves a third of the backward pass.
 
-One opaque operator, so that `torch.compile` keeps it whole. It has no second derivative: for
+One opaque operator, which `torch.compile` does not split. It has no second derivative: for
 that, `pair_biased_attention(backend="reference")`.
 """
 
@@ -88,7 +88,7 @@ def blocked_attention(
         k: keys [G, R, M, d].
         v: values [G, R, M, d].
         bias: [G, N, M], added to the logits q.k / sqrt(d).
-        mask: [G, R, M] bool, False = a key not to look at; a row without any gives zeros.
+        mask: [G, R, M] bool, False = a masked key; a row without any key gives zeros.
         keep: return the weights, for the backward pass.
 
     Returns:
@@ -98,16 +98,16 @@ def blocked_attention(
     m = k.shape[2]
     hidden = None if mask is None or bool(mask.all()) else ~mask
     out = q.new_empty(q.shape)
-    kept = q.new_empty((groups, rows, n, m) if keep else (0,))
+    saved = q.new_empty((groups, rows, n, m) if keep else (0,))
     with torch.autocast(q.device.type, enabled=False):
         for block in blocks(groups, rows, n, m, q.element_size()):
             g, r, i = block
-            place = kept[g, r, i].flatten(0, 1) if keep else None
-            weights = _weights(q, k, bias, hidden, block, d**-0.5, place)
+            out_weights = saved[g, r, i].flatten(0, 1) if keep else None
+            weights = _weights(q, k, bias, hidden, block, d**-0.5, out_weights)
             torch.bmm(weights, v[g, r].flatten(0, 1), out=out[g, r, i].flatten(0, 1))
     if hidden is not None:
         out.masked_fill_(hidden.all(-1)[..., None, None], 0)
-    return out, kept
+    return out, saved
 
 
 @blocked_attention.register_fake
@@ -129,27 +129,27 @@ def blocked_attention_backward(
     v: Tensor,
     bias: Tensor | None,
     mask: Tensor | None,
-    kept: Tensor,
+    saved: Tensor,
     bias_gradient: bool,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Gradients of `blocked_attention` for q, k, v and the bias (empty if not asked for)."""
+    """Gradients of `blocked_attention` for q, k, v and the bias (empty if not needed)."""
     groups, rows, n, d = q.shape
     m, scale = k.shape[2], d**-0.5
     hidden = None if mask is None or bool(mask.all()) else ~mask
     if hidden is not None:
         grad = grad.masked_fill(hidden.all(-1)[..., None, None], 0)
     dq = q.new_empty(q.shape)
-    whole = n * m * q.element_size() <= BLOCK_BYTES
-    make = k.new_empty if whole else k.new_zeros
+    one_block = n * m * q.element_size() <= BLOCK_BYTES
+    make = k.new_empty if one_block else k.new_zeros
     dk, dv = make(k.shape), make(v.shape)
     shape = (groups, n, m) if bias_gradient else (0,)
     dbias = q.new_empty(shape) if rows == 1 else q.new_zeros(shape)
-    beta = 0 if whole else 1
+    beta = 0 if one_block else 1
     with torch.autocast(q.device.type, enabled=False):
         for block in blocks(groups, rows, n, m, q.element_size()):
             g, r, i = block
-            if kept.numel():
-                weights = kept[g, r, i].flatten(0, 1)
+            if saved.numel():
+                weights = saved[g, r, i].flatten(0, 1)
             else:
                 weights = _weights(q, k, bias, hidden, block, scale)
             out_grad, queries = grad[g, r, i].flatten(0, 1), q[g, r, i].flatten(0, 1)
@@ -171,7 +171,7 @@ def blocked_attention_backward(
 
 
 @blocked_attention_backward.register_fake
-def _(grad, q, k, v, bias, mask, kept, bias_gradient):
+def _(grad, q, k, v, bias, mask, saved, bias_gradient):
     shape = (q.shape[0], q.shape[2], k.shape[2]) if bias_gradient else (0,)
     return (*(t.new_empty(t.shape) for t in (q, k, v)), q.new_empty(shape))
 
@@ -187,10 +187,10 @@ def _setup(ctx, inputs, output):
 def _backward(ctx, grad, _):
     if grad is None:  # nothing depends on the result
         return (None,) * 6
-    q, k, v, bias, mask, kept = ctx.saved_tensors
+    q, k, v, bias, mask, saved = ctx.saved_tensors
     needed = ctx.bias_gradient
     dq, dk, dv, dbias = blocked_attention_backward(
-        grad.contiguous(), q, k, v, bias, mask, kept, needed
+        grad.contiguous(), q, k, v, bias, mask, saved, needed
     )
     return dq, dk, dv, dbias if needed else None, None, None
 

@@ -22,53 +22,53 @@ State = Any
 
 
 class Grammar(Protocol):
-    """A state machine that says which tokens may come next, for many hypotheses at once."""
+    """A state machine of the tokens that may come next, for many hypotheses at once."""
 
     def start(self, hypotheses: int, device: torch.device) -> State:
         """The state before the first token."""
         ...
 
     def allowed(self, state: State, remaining: int) -> Bool[Tensor, "H V"]:
-        """Which tokens may come, with room for `remaining` tokens, this one and the end included.
+        """The tokens allowed next, with room for `remaining` tokens, this one and the end included.
 
         It must leave a way to end in time; a hypothesis without an allowed token is dropped.
         """
         ...
 
     def advance(self, state: State, tokens: Int[Tensor, " H"]) -> State:
-        """The state after these tokens; whatever it does after the end does not matter."""
+        """The state after these tokens; after the end it may be anything."""
         ...
 
     def paths(self, state: State) -> Int[Tensor, "H D"] | None:
-        """Where in the tree the next token stands (`sciml.nn.tree`), or None without positions."""
+        """Tree path of the next token (`sciml.nn.tree`), or None without positions."""
         ...
 
 
 class Steps(Protocol):
-    """A model in the middle of decoding S sources with W hypotheses each."""
+    """The decoding state of a model for S sources with W hypotheses each."""
 
     def step(
         self, tokens: Int[Tensor, "S W"], paths: Int[Tensor, "S W D"] | None
     ) -> Float[Tensor, "S W V"]:
-        """Append a token to every hypothesis; the logits of the one after it."""
+        """Append a token to every hypothesis -> the logits of the next one."""
         ...
 
     def reorder(self, parents: Int[Tensor, "S W"]) -> None:
-        """Hypothesis w of source s goes on from what was hypothesis `parents[s, w]`."""
+        """Hypothesis w of source s continues hypothesis `parents[s, w]`."""
         ...
 
     def keep(self, sources: Int[Tensor, " K"]) -> None:
-        """Go on with these sources only."""
+        """Continue with these sources only."""
         ...
 
 
 @dataclass(frozen=True)
 class Hypotheses:
-    """What was found for each source, the best first.
+    """The hypotheses of each source, the best first.
 
     tokens:   [S, W, T] int64, without the start token, the end token included, then padding.
     lengths:  [S, W] int64, tokens of each, the end included.
-    scores:   [S, W] log-probability / length ** length_penalty; -inf for an empty place.
+    scores:   [S, W] log-probability / length ** length_penalty; -inf for an empty slot.
     finished: [S, W] bool, False where `max_length` cut the hypothesis off.
     """
 
@@ -145,13 +145,13 @@ class PrefixGrammar:
         return new
 
     def paths(self, state: dict[str, Tensor]) -> Int[Tensor, "H D"] | None:
-        """Where the next token stands."""
+        """Tree path of the next token."""
         return state["path"] if self.depth else None
 
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """The ids that decoding must know."""
+    """Token ids that decoding needs."""
 
     size: int
     pad: int = 0
@@ -189,7 +189,7 @@ class _Growing:
                 self.paths = torch.zeros_like(root).view(sources, width, -1)
 
     def log_probabilities(self) -> Tensor:
-        """[S, W, V] of the next token; -inf for what may not come."""
+        """[S, W, V] of the next token; -inf for forbidden tokens."""
         logits = self.steps.step(self.last, self.paths).float()
         logits[..., [self.vocabulary.pad, self.vocabulary.start]] = -torch.inf
         if self.grammar is not None:
@@ -199,7 +199,7 @@ class _Growing:
         return logits.log_softmax(-1).nan_to_num(nan=-torch.inf, neginf=-torch.inf)
 
     def extend(self, tokens: Tensor, parents: Tensor | None = None) -> None:
-        """Go on with [S, W] `tokens`, from hypotheses [S, W] `parents` of the same source."""
+        """Append [S, W] `tokens` to hypotheses [S, W] `parents` of the same source."""
         sources, width = tokens.shape
         if parents is not None:
             self.steps.reorder(parents)
@@ -208,15 +208,15 @@ class _Growing:
                 first = torch.arange(sources, device=tokens.device)[:, None] * width
                 self.state = take(self.state, (first + parents).flatten())
         if self.grammar is not None:
-            found = self.grammar.paths(self.state)
-            self.paths = None if found is None else found.view(sources, width, -1)
+            paths = self.grammar.paths(self.state)
+            self.paths = None if paths is None else paths.view(sources, width, -1)
             self.state = self.grammar.advance(self.state, tokens.flatten())
         self.tokens[:, :, self.time] = tokens
         self.last = tokens
         self.time += 1
 
     def keep(self, sources: Tensor) -> None:
-        """Go on with these sources only."""
+        """Continue with these sources only."""
         width = self.tokens.shape[1]
         self.steps.keep(sources)
         if self.grammar is not None:
@@ -255,13 +255,13 @@ def beam_search(
     """The `beam` best hypotheses of each source.
 
     Args:
-        steps: the model, begun on `sources` sources with `beam` hypotheses each.
+        steps: the model, started on `sources` sources with `beam` hypotheses each.
         vocabulary: ids of the start, the end and the padding.
         sources: S.
-        beam: W, hypotheses kept a source.
-        max_length: most tokens, the end included.
+        beam: W, hypotheses per source.
+        max_length: maximum number of tokens, the end included.
         device: where.
-        grammar: what may follow what; probabilities are over what it allows.
+        grammar: which tokens may follow; probabilities are over those that it allows.
         length_penalty: exponent of the length that log-probabilities are divided by, >= 0.
         prompt: tokens that every hypothesis of a source begins with.
 
@@ -324,7 +324,7 @@ class _Done:
         self._merge(rows, scores, new, torch.full_like(parents, length))
 
     def fill(self, rows: Tensor, scores: Tensor, tokens: Tensor) -> None:
-        """Empty places go to the hypotheses that the length limit cut off, [K, W], best first."""
+        """Empty slots go to the hypotheses that the length limit cut off, [K, W], best first."""
         finished = (self.scores[rows] > -torch.inf).sum(1, keepdim=True)
         index = torch.arange(scores.shape[1], device=scores.device) - finished
         empty, index = index >= 0, index.clamp_min(0)
@@ -345,7 +345,7 @@ class _Done:
         self.tokens[rows] = every.gather(1, order[..., None].expand(-1, -1, tokens.shape[-1]))
 
     def hypotheses(self) -> Hypotheses:
-        """The result; empty places have length 0."""
+        """The result; empty slots have length 0."""
         empty = self.scores == -torch.inf
         lengths = self.lengths.masked_fill(empty, 0)
         longest = int(lengths.max()) if lengths.numel() else 0
@@ -370,9 +370,9 @@ def sample(
     """`samples` independent draws for each source, from torch's global random numbers.
 
     Args:
-        steps: the model, begun on `sources` sources with `samples` hypotheses each.
+        steps: the model, started on `sources` sources with `samples` hypotheses each.
         vocabulary, sources, max_length, device, grammar, prompt: as in `beam_search`.
-        samples: W, draws a source.
+        samples: W, draws per source.
         temperature: divides the log-probabilities, > 0.
         top_k: draw among the k likeliest tokens only; 0 = all.
         top_p: draw among the fewest tokens whose probabilities reach this sum (nucleus sampling,
@@ -393,15 +393,15 @@ def sample(
     ended = torch.zeros(sources, samples, dtype=torch.bool, device=device)
     lengths = torch.full((sources, samples), growing.time, device=device)
     while growing.time < max_length and not bool(ended.all()):
-        known = growing.log_probabilities()
-        # A hypothesis that is over, or that the grammar leaves no way on, draws padding.
-        over = ended | (known == -torch.inf).all(-1)
+        log_probabilities = growing.log_probabilities()
+        # A finished hypothesis, or one without an allowed token, draws padding.
+        over = ended | (log_probabilities == -torch.inf).all(-1)
         scores = scores.masked_fill(over & ~ended, -torch.inf)
         ended = over
-        drawn = _truncate(known / temperature, top_k, top_p).softmax(-1)
+        drawn = _truncate(log_probabilities / temperature, top_k, top_p).softmax(-1)
         drawn = torch.where(over[..., None], torch.ones_like(drawn), drawn)
         tokens = torch.multinomial(drawn.flatten(0, 1), 1).view(sources, samples)
-        gained = known.gather(-1, tokens[..., None])[..., 0]
+        gained = log_probabilities.gather(-1, tokens[..., None])[..., 0]
         scores = torch.where(over, scores, scores + gained)
         tokens = tokens.masked_fill(over, vocabulary.pad)
         lengths += ~over

@@ -2,8 +2,8 @@
 
     out[i, r, c] = sum over edges e = (j -> i) of weight[e, path[r], c] * (operator[e] @ x[j])[r, c]
 
-`operator` is a small matrix an edge (Clebsch-Gordan coefficients contracted with the spherical
-harmonics of its direction), `weight` its radial weights, a row of channels a path. Written plainly
+`operator` is a small matrix per edge (Clebsch-Gordan coefficients contracted with the spherical
+harmonics of its direction), `weight` its radial weights, one row of channels per path. In PyTorch
 (`reference=True`; GPU, half precision, second derivatives) the messages [edges, rows, channels]
 pass through memory several times; the CPU kernel keeps them in registers and writes only sums over
 edges. Each output row belongs to one thread, so results do not depend on timing.
@@ -33,7 +33,7 @@ def edge_convolution(
 
     Args:
         x: [M, I, C] features of the source nodes.
-        operator: [E, R, I] a matrix an edge.
+        operator: [E, R, I] a matrix per edge.
         weight: [E, P, C] the weights of every path on every edge.
         path: [R] int64, which path each row belongs to; rows of one path lie together.
         edges: which nodes the edges join.
@@ -106,10 +106,10 @@ def _differentiate(ctx, grad):
         ctx.saved_tensors
     )
     if torch.is_grad_enabled():  # create_graph=True: forces from an energy, and their gradient
-        wanted = [part for part in (x, operator, weight) if part.requires_grad]
+        inputs = [part for part in (x, operator, weight) if part.requires_grad]
         out = _reference(x, operator, weight, path, source, target, len(target_ptr) - 1)
-        found = iter(torch.autograd.grad(out, wanted, grad, create_graph=True))
-        grads = [next(found) if part.requires_grad else None for part in (x, operator, weight)]
+        gradients = iter(torch.autograd.grad(out, inputs, grad, create_graph=True))
+        grads = [next(gradients) if part.requires_grad else None for part in (x, operator, weight)]
     else:
         grads = _edge_convolution_backward(
             grad, x, operator, weight, path, target, source_ptr, by_source
@@ -124,34 +124,34 @@ def _arrays(*tensors: Tensor):
     return [tensor.detach().contiguous().numpy() for tensor in tensors]
 
 
-# In the kernels every row of channels is taken out as an array of its own before the loop over it:
+# In the kernels every row of channels becomes a separate array before the loop over it:
 # so LLVM sees contiguous, unit-stride loops and vectorises them (five times faster than without).
 
 
 @numba.njit(inline="always", fastmath={"reassoc", "contract", "nsz"})
-def _turn(operator, x, turned):
-    """turned[c] = sum over m of operator[m] * x[m, c]."""
+def _multiply(operator, x, product):
+    """product[c] = sum over m of operator[m] * x[m, c]."""
     entry, row = operator[0], x[0]
-    for c in range(len(turned)):
-        turned[c] = entry * row[c]
+    for c in range(len(product)):
+        product[c] = entry * row[c]
     for m in range(1, len(operator)):
         entry, row = operator[m], x[m]
-        for c in range(len(turned)):
-            turned[c] += entry * row[c]
+        for c in range(len(product)):
+            product[c] += entry * row[c]
 
 
 @numba.njit(cache=True, nogil=True, fastmath={"reassoc", "contract", "nsz"})
 def _forward(start, stop, ptr, order, source, x, operator, weight, path, out):
-    turned = np.empty(x.shape[2], x.dtype)
+    product = np.empty(x.shape[2], x.dtype)
     for i in range(start, stop):
         for slot in range(ptr[i], ptr[i + 1]):
             e = order[slot]
             features = x[source[e]]
             for r in range(operator.shape[1]):
-                _turn(operator[e, r], features, turned)
+                _multiply(operator[e, r], features, product)
                 weights, total = weight[e, path[r]], out[i, r]
-                for c in range(len(turned)):
-                    total[c] += weights[c] * turned[c]
+                for c in range(len(product)):
+                    total[c] += weights[c] * product[c]
 
 
 @numba.njit(cache=True, nogil=True, fastmath={"reassoc", "contract", "nsz"})
@@ -159,7 +159,7 @@ def _backward(
     start, stop, ptr, order, target, grad, x, operator, weight, path,
     grad_x, grad_operator, grad_weight,
 ):  # fmt: skip
-    turned = np.empty(x.shape[2], x.dtype)
+    product = np.empty(x.shape[2], x.dtype)
     arriving = np.empty(x.shape[2], x.dtype)  # gradient of operator @ x
     for j in range(start, stop):
         features, grad_features = x[j], grad_x[j]
@@ -169,9 +169,9 @@ def _backward(
             for r in range(operator.shape[1]):
                 matrix, grad_matrix, grads = operator[e, r], grad_operator[e, r], grads_out[r]
                 weights, grad_weights = weight[e, path[r]], grad_weight[e, path[r]]
-                _turn(matrix, features, turned)
-                for c in range(len(turned)):
-                    grad_weights[c] += grads[c] * turned[c]
+                _multiply(matrix, features, product)
+                for c in range(len(product)):
+                    grad_weights[c] += grads[c] * product[c]
                     arriving[c] = grads[c] * weights[c]
                 for m in range(len(matrix)):
                     entry, row, grad_row = matrix[m], features[m], grad_features[m]

@@ -77,7 +77,7 @@ def dim(irreps: Iterable[Irrep]) -> int:
 
 
 def split(vector: Tensor, irreps: Sequence[Irrep]) -> list[Tensor]:
-    """e3nn's vector [..., dim] -> one [..., 2 l + 1, mul] an irrep."""
+    """e3nn's vector [..., dim] -> one [..., 2 l + 1, mul] per irrep."""
     pieces = vector.split([ir.mul * ir.width for ir in irreps], dim=-1)
     return [
         piece.unflatten(-1, (ir.mul, ir.width)).transpose(-1, -2)
@@ -86,7 +86,7 @@ def split(vector: Tensor, irreps: Sequence[Irrep]) -> list[Tensor]:
 
 
 def join(features: Sequence[Tensor]) -> Tensor:
-    """One [..., 2 l + 1, mul] an irrep -> e3nn's vector [..., dim]."""
+    """One [..., 2 l + 1, mul] per irrep -> e3nn's vector [..., dim]."""
     return torch.cat([feature.transpose(-1, -2).flatten(-2) for feature in features], dim=-1)
 
 
@@ -125,11 +125,11 @@ def _next_degree(l: int) -> Tensor:
     return _NEXT[l]
 
 
-def coupling(l1: int, l2: int, l3: int, like: Tensor | None = None) -> Tensor:
+def coupling(l1: int, l2: int, l3: int, target: Tensor | None = None) -> Tensor:
     """Clebsch-Gordan coefficients [2 l1 + 1, 2 l2 + 1, 2 l3 + 1] of unit component variance:
-    sqrt(2 l3 + 1) times the real Wigner 3j symbol, in the dtype and on the device of `like`."""
+    sqrt(2 l3 + 1) times the real Wigner 3j symbol, in the dtype and on the device of `target`."""
     table = _wigner_3j(l1, l2, l3) * (2 * l3 + 1) ** 0.5
-    return table if like is None else table.to(like)
+    return table if target is None else table.to(target)
 
 
 def spherical_harmonics(direction: Tensor, lmax: int) -> list[Tensor]:

@@ -1,4 +1,4 @@
-"""Small layers that several trunks use: feed-forward blocks, stochastic depth, padding helpers."""
+"""Small layers that several trunks use: feed-forward blocks and padding helpers."""
 
 from __future__ import annotations
 
@@ -55,31 +55,6 @@ class FeedForward(nn.Module):
         else:
             hidden = getattr(F, self.activation)(hidden)
         return self.linear_2(self.dropout(hidden))
-
-
-class DropPath(nn.Module):
-    """Stochastic depth (Huang et al. 2016, arXiv:1603.09382): drops a residual branch per graph.
-
-    Args:
-        rate: probability that a graph's branch is dropped in training; what stays is scaled by
-            1 / (1 - rate), so that the expectation is unchanged.
-    """
-
-    def __init__(self, rate: float = 0.0) -> None:
-        super().__init__()
-        self.rate = rate
-
-    def forward(self, x: Float[Tensor, "B ..."]) -> Float[Tensor, "B ..."]:
-        """[B, ...] -> [B, ...]."""
-        if not self.training or self.rate == 0.0:
-            return x
-        keep = 1.0 - self.rate
-        kept = x.new_empty((x.shape[0],) + (1,) * (x.ndim - 1)).bernoulli_(keep)
-        return x * (kept / keep)
-
-    def extra_repr(self) -> str:
-        """The rate, for printing."""
-        return f"rate={self.rate:g}"
 
 
 def pair_mask(mask: Bool[Tensor, "B N"]) -> Bool[Tensor, "B N N"]:

@@ -6,7 +6,7 @@ distance to the first cell not yet seen, so the result is exact. Clouds that a g
 (more than three dimensions, or most points crowded in few cells) go to scipy's k-d tree. On a GPU,
 and as the reference, distances are formed in blocks of bounded size.
 
-Edges are [2, E] with row 0 the neighbour (source) and row 1 the point that asked (target), sorted
+Edges are [2, E] with row 0 the neighbour (source) and row 1 the query point (target), sorted
 by target, then by distance, then by index.
 """
 
@@ -53,21 +53,21 @@ def knn(pos: Tensor, k: int, batch: Tensor | None = None, *, loop: bool = False)
         return _brute(pos, ptr, k=k, radius=math.inf, loop=loop)
     points = _as_numpy(pos)
     n = len(points)
-    found = np.full((n, k), -1, dtype=np.int64)
+    nearest = np.full((n, k), -1, dtype=np.int64)
     for start, stop in zip(ptr[:-1], ptr[1:], strict=True):
         part = points[start:stop]
         if stop - start <= SMALL:
-            _knn_pairs(part, k, loop, found[start:stop])
+            _knn_pairs(part, k, loop, nearest[start:stop])
         else:
             # Cells so small that the k nearest usually lie within the second shell.
             grid = _Grid.build(part, per_cell=max(1.0, k / 12))
             if grid is None:
-                _knn_tree(part, k, loop, found[start:stop])
+                _knn_tree(part, k, loop, nearest[start:stop])
             else:
-                over_rows(_knn_grid, len(part), *grid.arrays, k, loop, found[start:stop])
-        found[start:stop][found[start:stop] >= 0] += start
-    kept = found >= 0
-    edges = np.stack([found[kept], np.repeat(np.arange(n), kept.sum(1))])
+                over_rows(_knn_grid, len(part), *grid.arrays, k, loop, nearest[start:stop])
+        nearest[start:stop][nearest[start:stop] >= 0] += start
+    filled = nearest >= 0
+    edges = np.stack([nearest[filled], np.repeat(np.arange(n), filled.sum(1))])
     return torch.from_numpy(edges)
 
 
@@ -107,44 +107,6 @@ def radius_graph(
             edges = _radius_edges(grid, radius, loop)
         pieces.append(edges + start)
     return torch.from_numpy(np.concatenate(pieces, axis=1))
-
-
-def knn_dense(pos: Tensor, k: int, mask: Tensor | None = None) -> Tensor:
-    """The k nearest points of every point of a padded batch, itself left out.
-
-    Args:
-        pos: [B, N, D].
-        k: neighbours, at most N - 1.
-        mask: [B, N] bool, True = real. Padding is chosen only where real points run out.
-
-    Returns:
-        index [B, N, k] int64, nearest first, each of the point's own batch row.
-
-    Raises:
-        InputError: there are no k other columns.
-    """
-    if not 1 <= k < pos.shape[1]:
-        raise InputError(
-            f"k must be between 1 and the number of columns less one, got k = {k} "
-            f"with {pos.shape[1]} columns",
-            hint="Pad the batch or lower k",
-        )
-    if pos.shape[-1] <= 4:
-        square = (pos.unsqueeze(2) - pos.unsqueeze(1)).square().sum(-1)
-    else:
-        # |a|^2 + |b|^2 - 2 a.b: no [B, N, N, D] in memory. Centred, so that less cancels.
-        kept = pos.new_ones(pos.shape[:2]) if mask is None else mask.to(pos.dtype)
-        centre = torch.einsum("bn,bnd->bd", kept, pos) / kept.sum(1, keepdim=True).clamp(min=1)
-        pos = pos - centre.unsqueeze(1)
-        norm = pos.square().sum(-1)
-        square = norm.unsqueeze(2) + norm.unsqueeze(1) - 2 * pos @ pos.mT
-    if mask is not None:
-        # Padding is infinitely far from real points and close to other padding.
-        apart = mask.unsqueeze(1) != mask.unsqueeze(2)
-        square = square.masked_fill(apart, torch.inf)
-    # Itself first, also where another point lies at the same place or the point is padding.
-    square.diagonal(dim1=1, dim2=2).fill_(-torch.inf)
-    return square.topk(k + 1, dim=-1, largest=False, sorted=True).indices[..., 1:]
 
 
 def fully_connected(ptr: Tensor, *, loop: bool = False) -> Tensor:
@@ -194,10 +156,10 @@ def _brute(pos: Tensor, ptr: np.ndarray, *, k: int | None, radius: float, loop: 
                 allowed[torch.arange(len(query)), query - start] = False
             square = square.masked_fill(~allowed, torch.inf)
             square, order = torch.sort(square, dim=1, stable=True)
-            most = order.shape[1] if k is None else k
-            kept = torch.isfinite(square[:, :most])
-            source = order[:, :most][kept] + start
-            pieces.append(torch.stack([source, query.repeat_interleave(kept.sum(1))]))
+            limit = order.shape[1] if k is None else k
+            within = torch.isfinite(square[:, :limit])
+            source = order[:, :limit][within] + start
+            pieces.append(torch.stack([source, query.repeat_interleave(within.sum(1))]))
     return torch.cat(pieces, dim=1)
 
 
@@ -213,7 +175,7 @@ class _Grid:
 
     @classmethod
     def build(cls, points: np.ndarray, *, per_cell: float = 0.0, cell: float = 0.0) -> _Grid | None:
-        """A grid of about `per_cell` points a cell, or of cells at least `cell` wide; None where
+        """A grid of about `per_cell` points per cell, or of cells at least `cell` wide; None where
         a grid does not pay."""
         n, dim = points.shape
         if dim > 3:
@@ -269,7 +231,7 @@ def _insert(square, index, distances, neighbours, count, k):
 
 
 @numba.njit(cache=True, nogil=True)
-def _knn_pairs(points, k, loop, found):
+def _knn_pairs(points, k, loop, nearest):
     distances = np.empty(k)
     for i in range(points.shape[0]):
         count = 0
@@ -279,22 +241,22 @@ def _knn_pairs(points, k, loop, found):
             square = 0.0
             for d in range(points.shape[1]):
                 square += (points[i, d] - points[j, d]) ** 2
-            count = _insert(square, j, distances, found[i], count, k)
+            count = _insert(square, j, distances, nearest[i], count, k)
 
 
 @numba.njit(cache=True, nogil=True)
-def _knn_grid(start, stop, points, order, begins, shape, low, size, k, loop, found):
+def _knn_grid(start, stop, points, order, begins, shape, low, size, k, loop, indices):
     distances = np.empty(k)
     home = np.empty(3, np.int64)
     for row in range(start, stop):
         i = order[row]
         for d in range(3):
             home[d] = min(np.int64((points[row, d] - low[d]) / size[d]), shape[d] - 1)
-        nearest = found[i]
+        nearest = indices[i]
         count, shell = 0, 0
         while True:
             # All cells whose largest offset along an axis is exactly `shell`: on a face of the
-            # cube a whole run of cells, which lie one after the other, elsewhere its two ends.
+            # cube a run of consecutive cells, elsewhere its two ends.
             for a in range(max(0, home[0] - shell), min(shape[0], home[0] + shell + 1)):
                 for b in range(max(0, home[1] - shell), min(shape[1], home[1] + shell + 1)):
                     line = (a * shape[1] + b) * shape[2]
@@ -332,7 +294,7 @@ def _knn_grid(start, stop, points, order, begins, shape, low, size, k, loop, fou
 
 @numba.njit(cache=True, nogil=True)
 def _radius_grid(
-    start, stop, points, order, begins, shape, low, size, square_radius, loop, offsets, found, out
+    start, stop, points, order, begins, shape, low, size, square_radius, loop, offsets, pairs, out
 ):
     """Count (`out` empty) or write the neighbours of each point, by distance, then index."""
     home = np.empty(3, np.int64)
@@ -341,7 +303,7 @@ def _radius_grid(
         for d in range(3):
             home[d] = min(np.int64((points[row, d] - low[d]) / size[d]), shape[d] - 1)
         count = 0
-        here = found[offsets[i] : offsets[i + 1]]
+        here = pairs[offsets[i] : offsets[i + 1]]
         distances = np.empty(len(here))
         for a in range(max(0, home[0] - 1), min(shape[0], home[0] + 2)):
             for b in range(max(0, home[1] - 1), min(shape[1], home[1] + 2)):
@@ -376,17 +338,17 @@ def _radius_edges(grid: _Grid, radius: float, loop: bool) -> np.ndarray:
 # ---------------------------------------------------------------- the k-d tree
 
 
-def _knn_tree(points: np.ndarray, k: int, loop: bool, found: np.ndarray) -> None:
+def _knn_tree(points: np.ndarray, k: int, loop: bool, nearest: np.ndarray) -> None:
     from scipy.spatial import cKDTree
 
-    most = min(len(points), k if loop else k + 1)
-    distances, index = cKDTree(points).query(points, most)
-    distances, index = distances.reshape(len(points), most), index.reshape(len(points), most)
+    limit = min(len(points), k if loop else k + 1)
+    distances, index = cKDTree(points).query(points, limit)
+    distances, index = distances.reshape(len(points), limit), index.reshape(len(points), limit)
     if not loop:
         # The point itself goes last, wherever ties have put it (or left it out).
         distances = np.where(index == np.arange(len(points))[:, None], np.inf, distances)
     order = np.lexsort((index, distances), axis=1)[:, : min(k, len(points) - (not loop))]
-    found[:, : order.shape[1]] = np.take_along_axis(index, order, axis=1)
+    nearest[:, : order.shape[1]] = np.take_along_axis(index, order, axis=1)
 
 
 def _radius_tree(points: np.ndarray, radius: float, loop: bool) -> np.ndarray:
@@ -397,9 +359,9 @@ def _radius_tree(points: np.ndarray, radius: float, loop: bool) -> np.ndarray:
     target = np.repeat(np.arange(len(points)), [len(near) for near in lists])
     source = np.concatenate([np.asarray(near, dtype=np.int64) for near in lists])
     square = np.square(points[source] - points[target]).sum(1)
-    kept = np.ones(len(source), dtype=bool) if loop else source != target
-    order = np.lexsort((source[kept], square[kept], target[kept]))
-    return np.stack([source[kept][order], target[kept][order]])
+    proper = np.ones(len(source), dtype=bool) if loop else source != target
+    order = np.lexsort((source[proper], square[proper], target[proper]))
+    return np.stack([source[proper][order], target[proper][order]])
 
 
 def _as_numpy(pos: Tensor) -> np.ndarray:

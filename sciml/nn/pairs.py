@@ -62,11 +62,11 @@ class _Scatter(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, values: Tensor, place: Tensor, mirror: Tensor | None, length: int
+        ctx: Any, values: Tensor, index: Tensor, mirror: Tensor | None, length: int
     ) -> Tensor:
-        ctx.save_for_backward(place, mirror)
+        ctx.save_for_backward(index, mirror)
         out = values.new_full((length, values.shape[1]), hide(values.dtype))
-        out.index_copy_(0, place, values)
+        out.index_copy_(0, index, values)
         if mirror is not None:
             out.index_copy_(0, mirror, values)
         return out
@@ -74,11 +74,11 @@ class _Scatter(torch.autograd.Function):
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        place, mirror = ctx.saved_tensors
-        slope = grad.index_select(0, place)
+        index, mirror = ctx.saved_tensors
+        slope = grad.index_select(0, index)
         if mirror is not None:  # a pair of a node with itself is one place, not two
             other = grad.index_select(0, mirror)
-            slope = slope + other.masked_fill((place == mirror)[:, None], 0.0)
+            slope = slope + other.masked_fill((index == mirror)[:, None], 0.0)
         return slope, None, None, None
 
 
@@ -108,13 +108,13 @@ def packed_bias(
         symmetric: pair[i, j] equals pair[j, i].
     """
     batch, n = mask.shape
-    place, mirror = real_pairs(mask, symmetric)
-    rows = gather(pair.flatten(0, 2), place)
+    index, mirror = real_pairs(mask, symmetric)
+    rows = gather(pair.flatten(0, 2), index)
     if isinstance(net, nn.Sequential):
         first, last = cast(nn.Linear, net[0]), cast(nn.Linear, net[2])
         rows = rows.to(first.weight.dtype)
         values = _Network.apply(rows, first.weight, first.bias, last.weight, last.bias)
     else:
         values = net(rows)
-    table = _Scatter.apply(values, place, mirror, batch * n * n)
+    table = _Scatter.apply(values, index, mirror, batch * n * n)
     return table.view(batch, n, n, -1).permute(0, 3, 1, 2).contiguous()

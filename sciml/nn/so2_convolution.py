@@ -1,9 +1,9 @@
-"""Convolution in the frames of the edges, in one pass: turn, weigh every component, turn back.
+"""Convolution in the frames of the edges, in one pass: rotate, weigh every component, rotate back.
 
     out[i] = sum over edges e = (j -> i) of  D_e^T  W_e  D_e  x[j]
 
-`D_e` turns features of every degree so that the edge becomes the pole; `W_e` couples a component
-of the input to the same (or the mirrored) component of the output, one weight a channel. As in
+`D_e` rotates features of every degree so that the edge becomes the pole; `W_e` couples a component
+of the input to the same (or the mirrored) component of the output, one weight per channel. As in
 `sciml.nn.edge_convolution`, the CPU kernel keeps the messages of one edge in cache; the plain
 version (`reference=True`; GPU, half precision, second derivatives) forms those of all edges.
 """
@@ -22,9 +22,9 @@ from sciml.nn.scatter import Adjacency, segment_sum
 
 
 class Plan(NamedTuple):
-    """What is coupled to what.
+    """The couplings between components.
 
-    Irreps of the degrees given lie one after the other along the component axis. `terms` [4, T] is,
+    Irreps of these degrees are concatenated along the component axis. `terms` [4, T] is,
     for every coupling, (component of the input, of the output, number of the weight, sign).
     """
 
@@ -46,7 +46,7 @@ def so2_convolution(
 
     Args:
         x: [M, I, C] features of the source nodes, I components of all input irreps.
-        frames: Wigner matrices, one [E, 2 l + 1, 2 l + 1] a degree from 0 on.
+        frames: Wigner matrices, one [E, 2 l + 1, 2 l + 1] per degree from 0 on.
         weight: [E, W, C].
         plan: the couplings.
         edges: which nodes the edges join.
@@ -62,8 +62,8 @@ def so2_convolution(
     return _so2_convolution(x, flat, weight, *plan, *edges, components)
 
 
-def _turned(x: Tensor, frames: Tensor, degrees: list[int], back: bool = False) -> Tensor:
-    """Features [E, components, C] turned irrep by irrep into the edges' frames, or back."""
+def _rotated(x: Tensor, frames: Tensor, degrees: list[int], back: bool = False) -> Tensor:
+    """Features [E, components, C] rotated irrep by irrep into the edges' frames, or back."""
     parts, start = [], 0
     for l in degrees:
         width = 2 * l + 1
@@ -80,10 +80,10 @@ def _reference(
     terms: Tensor, source: Tensor, target: Tensor, size: int, components: int,
 ) -> Tensor:  # fmt: skip
     come, go, number, sign = terms
-    turned = _turned(x.index_select(0, source), frames, degrees_in)
-    coupled = weight[:, number] * turned[:, come] * sign.to(x.dtype).unsqueeze(-1)
-    mixed = x.new_zeros(len(turned), components, x.shape[2]).index_add(1, go, coupled)
-    return segment_sum(_turned(mixed, frames, degrees_out, back=True), target, size)
+    rotated = _rotated(x.index_select(0, source), frames, degrees_in)
+    coupled = weight[:, number] * rotated[:, come] * sign.to(x.dtype).unsqueeze(-1)
+    mixed = x.new_zeros(len(rotated), components, x.shape[2]).index_add(1, go, coupled)
+    return segment_sum(_rotated(mixed, frames, degrees_out, back=True), target, size)
 
 
 @torch.library.custom_op("sciml::so2_convolution", mutates_args=(), device_types="cpu")
@@ -141,11 +141,11 @@ def _differentiate(ctx, grad):
     floating = (x, frames, weight)
     plan = (ctx.degrees[0], ctx.degrees[1], terms)
     if torch.is_grad_enabled():  # create_graph=True
-        wanted = [part for part in floating if part.requires_grad]
+        inputs = [part for part in floating if part.requires_grad]
         size = len(target_ptr) - 1
         out = _reference(*floating, *plan, source, target, size, ctx.components)
-        found = iter(torch.autograd.grad(out, wanted, grad, create_graph=True))
-        grads = [next(found) if part.requires_grad else None for part in floating]
+        gradients = iter(torch.autograd.grad(out, inputs, grad, create_graph=True))
+        grads = [next(gradients) if part.requires_grad else None for part in floating]
     else:
         grads = _so2_convolution_backward(grad, *floating, *plan, target, *by_source)
     return *grads, *[None] * 10
@@ -198,10 +198,10 @@ def _outer(grad_frame, degrees, a, b):
 
 
 @numba.njit(cache=True, nogil=True, fastmath={"reassoc", "contract", "nsz"})
-def _couple(terms, weight, turned, mixed):
+def _couple(terms, weight, rotated, mixed):
     mixed[:] = 0
     for t in range(terms.shape[1]):
-        row, total, weights = turned[terms[0, t]], mixed[terms[1, t]], weight[terms[2, t]]
+        row, total, weights = rotated[terms[0, t]], mixed[terms[1, t]], weight[terms[2, t]]
         sign = weight.dtype.type(terms[3, t])
         for c in range(len(total)):
             total[c] += sign * weights[c] * row[c]
@@ -211,14 +211,14 @@ def _couple(terms, weight, turned, mixed):
 def _forward(
     start, stop, ptr, order, source, degrees_in, degrees_out, terms, x, frames, weight, out
 ):
-    turned = np.empty(x.shape[1:], x.dtype)
+    rotated = np.empty(x.shape[1:], x.dtype)
     mixed, back = np.empty(out.shape[1:], x.dtype), np.empty(out.shape[1:], x.dtype)
     for i in range(start, stop):
         total = out[i]
         for slot in range(ptr[i], ptr[i + 1]):
             e = order[slot]
-            _turn(frames[e], degrees_in, False, x[source[e]], turned)
-            _couple(terms, weight[e], turned, mixed)
+            _turn(frames[e], degrees_in, False, x[source[e]], rotated)
+            _couple(terms, weight[e], rotated, mixed)
             _turn(frames[e], degrees_out, True, mixed, back)
             for r in range(len(back)):
                 row, sums = back[r], total[r]
@@ -231,28 +231,28 @@ def _backward(
     start, stop, ptr, order, target, degrees_in, degrees_out, terms, grad, x, frames, weight,
     grad_x, grad_frames, grad_weight,
 ):  # fmt: skip
-    turned, grad_turned = np.empty(x.shape[1:], x.dtype), np.empty(x.shape[1:], x.dtype)
+    rotated, grad_rotated = np.empty(x.shape[1:], x.dtype), np.empty(x.shape[1:], x.dtype)
     mixed, grad_mixed = np.empty(grad.shape[1:], x.dtype), np.empty(grad.shape[1:], x.dtype)
     back = np.empty(x.shape[1:], x.dtype)
     for j in range(start, stop):
         for slot in range(ptr[j], ptr[j + 1]):
             e = order[slot]
             arriving = grad[target[e]]
-            _turn(frames[e], degrees_in, False, x[j], turned)
-            _couple(terms, weight[e], turned, mixed)
+            _turn(frames[e], degrees_in, False, x[j], rotated)
+            _couple(terms, weight[e], rotated, mixed)
             _turn(frames[e], degrees_out, False, arriving, grad_mixed)
             _outer(grad_frames[e], degrees_out, mixed, arriving)
-            grad_turned[:] = 0
+            grad_rotated[:] = 0
             for t in range(terms.shape[1]):
-                row, grad_row = turned[terms[0, t]], grad_turned[terms[0, t]]
+                row, grad_row = rotated[terms[0, t]], grad_rotated[terms[0, t]]
                 weights, grad_weights = weight[e, terms[2, t]], grad_weight[e, terms[2, t]]
                 total = grad_mixed[terms[1, t]]
                 sign = x.dtype.type(terms[3, t])
                 for c in range(len(row)):
                     grad_row[c] += sign * weights[c] * total[c]
                     grad_weights[c] += sign * row[c] * total[c]
-            _outer(grad_frames[e], degrees_in, grad_turned, x[j])
-            _turn(frames[e], degrees_in, True, grad_turned, back)
+            _outer(grad_frames[e], degrees_in, grad_rotated, x[j])
+            _turn(frames[e], degrees_in, True, grad_rotated, back)
             for r in range(len(back)):
                 row, sums = back[r], grad_x[j, r]
                 for c in range(len(row)):

@@ -3,11 +3,11 @@
 With heads h, target i, source j, edge features e_ij (UniMP, Shi et al. 2021, arXiv:2009.03509):
 
     a_ij = softmax_j (q_i . k_j + u_i . e_ij)
-    out_i = sum_j a_ij v_j            heard_i = sum_j a_ij e_ij
+    out_i = sum_j a_ij v_j            edge_i = sum_j a_ij e_ij
 
-`u_i` is the query carried into the space of edge features and `heard_i` is projected to values
+`u_i` is the query carried into the space of edge features and `edge_i` is projected to values
 afterwards, so that keys and values of edges never exist: (q W_k) . e = q . (W_k e). The CPU kernel
-keeps nothing an edge but its weight a head; the plain version (`reference=True`; GPU, half
+keeps one number per edge and head, the weight; the plain version (`reference=True`; GPU, half
 precision, second derivatives) forms keys and values of all edges.
 """
 
@@ -44,12 +44,12 @@ def sparse_attention(
         reference: form keys and values of edges.
 
     Returns:
-        (out [T, H, D], heard [T, H, P]); zeros for a node without edges.
+        (out [T, H, D], edge_out [T, H, P]); zeros for a node without edges.
     """
     if reference or q.is_cuda or q.dtype not in (torch.float32, torch.float64):
         return _reference(q, k, v, u, e, edges.source, edges.target)
-    out, heard, _ = _sparse_attention(q, k, v, u, e, *edges)
-    return out, heard
+    out, edge_out, _ = _sparse_attention(q, k, v, u, e, *edges)
+    return out, edge_out
 
 
 def _reference(
@@ -82,7 +82,7 @@ def _(q, k, v, u, e, source, target, target_ptr, by_target, source_ptr, by_sourc
 
 @torch.library.custom_op("sciml::sparse_attention_backward", mutates_args=(), device_types="cpu")
 def _sparse_attention_backward(
-    grad_out: Tensor, grad_heard: Tensor, delta: Tensor, weights: Tensor,
+    grad_out: Tensor, grad_edge_out: Tensor, delta: Tensor, weights: Tensor,
     q: Tensor, k: Tensor, v: Tensor, u: Tensor, e: Tensor, source: Tensor, target: Tensor,
     target_ptr: Tensor, by_target: Tensor, source_ptr: Tensor, by_source: Tensor,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
@@ -92,10 +92,10 @@ def _sparse_attention_backward(
     )  # fmt: skip
     grad_logits = torch.empty_like(weights)
     grad_q, grad_k, grad_v, grad_u, grad_e = _arrays(*grads)
-    grad_out, grad_heard = grad_out.contiguous(), grad_heard.contiguous()
+    grad_out, grad_edge_out = grad_out.contiguous(), grad_edge_out.contiguous()
     over_rows(
         _backward_targets, len(q), target_ptr.numpy(), by_target.numpy(), source.numpy(),
-        *_arrays(grad_out, grad_heard, delta, weights, k, v, u, e),
+        *_arrays(grad_out, grad_edge_out, delta, weights, k, v, u, e),
         grad_q, grad_u, grad_e, grad_logits.numpy(),
     )  # fmt: skip
     over_rows(
@@ -106,7 +106,7 @@ def _sparse_attention_backward(
 
 
 @_sparse_attention_backward.register_fake
-def _(grad_out, grad_heard, delta, weights, q, k, v, u, e, *edges):
+def _(grad_out, grad_edge_out, delta, weights, q, k, v, u, e, *edges):
     return tuple(part.new_empty(part.shape) for part in (q, k, v, u, e))
 
 
@@ -116,23 +116,23 @@ def _save(ctx, inputs, output) -> None:
     ctx.set_materialize_grads(True)
 
 
-def _differentiate(ctx, grad_out, grad_heard, _):
-    *inputs, out, heard, weights = ctx.saved_tensors
+def _differentiate(ctx, grad_out, grad_edge_out, _):
+    *inputs, out, edge_out, weights = ctx.saved_tensors
     q, k, v, u, e, *edges = inputs
     floating = (q, k, v, u, e)
     if torch.is_grad_enabled():  # create_graph=True
-        wanted = [part for part in floating if part.requires_grad]
+        requiring = [part for part in floating if part.requires_grad]
         again = _reference(*floating, edges[0], edges[1])
         grad = torch.autograd.grad(
-            again, wanted, (grad_out, grad_heard), create_graph=True, allow_unused=True
+            again, requiring, (grad_out, grad_edge_out), create_graph=True, allow_unused=True
         )
-        found = iter(grad)
-        grads = [next(found) if part.requires_grad else None for part in floating]
+        gradients = iter(grad)
+        grads = [next(gradients) if part.requires_grad else None for part in floating]
     else:
         # sum over the neighbours of a_ij da_ij, which softmax's derivative subtracts
-        delta = (grad_out * out).sum(-1) + (grad_heard * heard).sum(-1)
+        delta = (grad_out * out).sum(-1) + (grad_edge_out * edge_out).sum(-1)
         grads = _sparse_attention_backward(
-            grad_out, grad_heard, delta, weights, q, k, v, u, e, *edges
+            grad_out, grad_edge_out, delta, weights, q, k, v, u, e, *edges
         )
     return *grads, *[None] * 6
 
@@ -162,7 +162,7 @@ def _add(total, scale, row):
 
 
 @numba.njit(cache=True, nogil=True, fastmath={"reassoc", "contract", "nsz"})
-def _forward(start, stop, ptr, order, source, q, k, v, u, e, out, heard, weights):
+def _forward(start, stop, ptr, order, source, q, k, v, u, e, out, edge_out, weights):
     for i in range(start, stop):
         for h in range(q.shape[1]):
             query, edge_query = q[i, h], u[i, h]
@@ -178,7 +178,7 @@ def _forward(start, stop, ptr, order, source, q, k, v, u, e, out, heard, weights
                 weight = np.exp(weights[edge, h] - largest)
                 weights[edge, h] = weight
                 total += weight
-            row, edge_row = out[i, h], heard[i, h]
+            row, edge_row = out[i, h], edge_out[i, h]
             for slot in range(ptr[i], ptr[i + 1]):
                 edge = order[slot]
                 weights[edge, h] /= total
@@ -189,7 +189,7 @@ def _forward(start, stop, ptr, order, source, q, k, v, u, e, out, heard, weights
 
 @numba.njit(cache=True, nogil=True, fastmath={"reassoc", "contract", "nsz"})
 def _backward_targets(
-    start, stop, ptr, order, source, grad_out, grad_heard, delta, weights, k, v, u, e,
+    start, stop, ptr, order, source, grad_out, grad_edge_out, delta, weights, k, v, u, e,
     grad_q, grad_u, grad_e, grad_logits,
 ):  # fmt: skip
     for i in range(start, stop):
@@ -199,13 +199,13 @@ def _backward_targets(
             features, grad_features = e[edge], grad_e[edge]
             for h in range(k.shape[1]):
                 weight = weights[edge, h]
-                grad = _dot(grad_out[i, h], v[j, h]) + _dot(grad_heard[i, h], features)
+                grad = _dot(grad_out[i, h], v[j, h]) + _dot(grad_edge_out[i, h], features)
                 logit = weight * (grad - delta[i, h])
                 grad_logits[edge, h] = logit
                 _add(grad_q[i, h], logit, k[j, h])
                 _add(grad_u[i, h], logit, features)
                 _add(grad_features, logit, u[i, h])
-                _add(grad_features, weight, grad_heard[i, h])
+                _add(grad_features, weight, grad_edge_out[i, h])
 
 
 @numba.njit(cache=True, nogil=True, fastmath={"reassoc", "contract", "nsz"})

@@ -1,11 +1,11 @@
 """Tensor products of irreps, channel-last: convolution on edges, an SO(2) short cut, e3nn's layer.
 
-A feature is a list with one [..., 2 l + 1, channels] an irrep (`sciml.nn.irreps`). Each path
+A feature is a list with one [..., 2 l + 1, channels] per irrep (`sciml.nn.irreps`). Each path
 (l1, l2 -> l3) of a product is a small Clebsch-Gordan matrix that acts on the 2 l1 + 1 components
 and leaves channels alone, so the work is dense and contiguous over channels.
 
-- `Convolution`: x_j (x) Y(r_ij) with radial weights a path and channel, added up over the edges of
-  a node (NequIP, Batzner et al. 2022, arXiv:2101.03164, eq. 8; MACE, arXiv:2206.07697, eq. 8).
+- `Convolution`: x_j (x) Y(r_ij) with radial weights per path and channel, summed over the edges
+  of a node (NequIP, Batzner et al. 2022, arXiv:2101.03164, eq. 8; MACE, arXiv:2206.07697, eq. 8).
 - `SO2Convolution`: the same sum with paths into one l3 added up, in the frame of the edge, where
   Y has only its m = 0 component and the product keeps |m|: cost O(l^3) instead of O(l^6)
   (eSCN, Passaro and Zitnick 2023, arXiv:2302.03655).
@@ -31,7 +31,7 @@ class ExactTables(nn.Module):
     """A module whose constant tables are as exact as its precision, whichever it was built in.
 
     A table rounded to float32 and then cast to float64 would cap equivariance at 1e-8: on every
-    move or cast the buffers are made anew from float64.
+    move or cast the buffers are computed again from float64.
     """
 
     def __init__(self) -> None:
@@ -64,8 +64,8 @@ class Linear(nn.Module):
         self, irreps_in: Sequence[Irrep], irreps_out: Sequence[Irrep], *, bias: bool = False
     ) -> None:
         super().__init__()
-        given = {ir.kind: index for index, ir in enumerate(irreps_in)}
-        self.source = [given.get(ir.kind) for ir in irreps_out]
+        position = {ir.kind: index for index, ir in enumerate(irreps_in)}
+        self.source = [position.get(ir.kind) for ir in irreps_out]
         self.irreps_out = tuple(irreps_out)
         self.maps = nn.ModuleList()
         for ir, source in zip(irreps_out, self.source):
@@ -78,7 +78,7 @@ class Linear(nn.Module):
             self.maps.append(layer if source is not None else nn.Identity())
 
     def forward(self, features: list[Tensor]) -> list[Tensor]:
-        """One [..., 2 l + 1, channels] an irrep in -> one an irrep out."""
+        """One [..., 2 l + 1, channels] per irrep in -> one per irrep out."""
         return [
             features[0].new_zeros(*features[0].shape[:-2], ir.width, ir.mul)
             if source is None
@@ -116,22 +116,22 @@ class Convolution(ExactTables):
 
     Attributes:
         irreps_out: each kind with the channels of all paths that reach it, side by side.
-        weight_shapes: (paths, channels) of the weights that each input irrep wants.
+        weight_shapes: (paths, channels) of the weights of each input irrep.
     """
 
     def __init__(self, irreps_in: Sequence[Irrep], lmax: int, irreps_out: Sequence[Irrep]) -> None:
         super().__init__()
         self.lmax = lmax
-        found = paths(irreps_in, lmax, irreps_out)
-        self.sources = sorted({path.source for path in found})
+        path_list = paths(irreps_in, lmax, irreps_out)
+        self.sources = sorted({path.source for path in path_list})
         self.weight_shapes: list[tuple[int, int]] = []
-        self.slices: list[list[tuple[int, int, int]]] = []  # (target, first row, rows) a path
+        self.slices: list[list[tuple[int, int, int]]] = []  # (target, first row, rows) per path
         for source in self.sources:
             first = irreps_in[source]
             table: list[Tensor] = []
             row_path: list[int] = []
             slices: list[tuple[int, int, int]] = []
-            for number, path in enumerate(p for p in found if p.source == source):
+            for number, path in enumerate(p for p in path_list if p.source == source):
                 l3 = irreps_out[path.target].l
                 # [harmonics of all degrees, 2 l3 + 1, 2 l1 + 1], zero but for degree l2
                 block = torch.zeros((lmax + 1) ** 2, 2 * l3 + 1, first.width, dtype=torch.float64)
@@ -148,7 +148,7 @@ class Convolution(ExactTables):
         self.targets = sorted(set(reached))
         self.irreps_out = tuple(
             Irrep(
-                sum(irreps_in[path.source].mul for path in found if path.target == target),
+                sum(irreps_in[path.source].mul for path in path_list if path.target == target),
                 *irreps_out[target].kind,
             )
             for target in self.targets
@@ -166,14 +166,14 @@ class Convolution(ExactTables):
         """Convolve.
 
         Args:
-            features: one [M, 2 l + 1, channels] an input irrep.
+            features: one [M, 2 l + 1, channels] per input irrep.
             harmonics: [E, (lmax + 1)^2] of the edges' directions, from j to i or i to j.
-            weights: one [E, paths, channels] an input irrep that has paths.
+            weights: one [E, paths, channels] per input irrep that has paths.
             edges: which nodes the edges join.
             reference: form the messages instead of the fused kernel.
 
         Returns:
-            one [edges.targets, 2 l + 1, channels] an irrep of `self.irreps_out`.
+            one [edges.targets, 2 l + 1, channels] per irrep of `self.irreps_out`.
         """
         parts: dict[int, list[Tensor]] = {target: [] for target in self.targets}
         for source, slices, weight in zip(self.sources, self.slices, weights):
@@ -191,7 +191,7 @@ class Convolution(ExactTables):
 class SO2Convolution(nn.Module):
     """`Convolution` with all paths into one irrep added up, computed in the edges' own frames.
 
-    In the frame where the edge is the pole, component m of the output hears component m of the
+    In the frame where the edge is the pole, component m of the output receives component m of the
     input (or -m, where the product of parities is unnatural), with one weight for every
     (input irrep, output irrep, |m|) and channel. All irreps have `channels` channels.
 
@@ -239,15 +239,15 @@ class SO2Convolution(nn.Module):
         """Convolve.
 
         Args:
-            features: one [M, 2 l + 1, channels] an input irrep.
+            features: one [M, 2 l + 1, channels] per input irrep.
             frames: Wigner matrices [E, 2 l + 1, 2 l + 1] of the rotations that take each edge to
-                the pole, one a degree.
+                the pole, one per degree.
             weight: [E, weights, channels].
             edges: which nodes the edges join.
             reference: form the messages instead of the fused kernel.
 
         Returns:
-            one [edges.targets, 2 l + 1, channels] an output irrep.
+            one [edges.targets, 2 l + 1, channels] per output irrep.
         """
         plan = Plan(
             [ir.l for ir in self.irreps_in],
@@ -266,11 +266,11 @@ class SO2Convolution(nn.Module):
             [weights, paths] for `paths(irreps_in, lmax, irreps_out)`: multiply path weights
             [E, paths, channels] by it to get those of this layer.
         """
-        found = paths(self.irreps_in, lmax, self.irreps_out)
-        change = torch.zeros(len(self.terms), len(found), dtype=torch.float64)
+        path_list = paths(self.irreps_in, lmax, self.irreps_out)
+        change = torch.zeros(len(self.terms), len(path_list), dtype=torch.float64)
         for row, (i, o, m, crossed) in enumerate(self.terms):
             l1, l3 = self.irreps_in[i].l, self.irreps_out[o].l
-            for column, path in enumerate(found):
+            for column, path in enumerate(path_list):
                 if (path.source, path.target) == (i, o):
                     # At the pole harmonics are sqrt(2 l2 + 1) in m = 0 and nothing else.
                     matrix = coupling(l1, path.l2, l3)[:, path.l2] * (2 * path.l2 + 1) ** 0.5
@@ -346,12 +346,12 @@ class FullyConnectedTensorProduct(ExactTables):
         weights = self.weight.split([u * v * w for u, v, w in self.shapes])
         for number, ((i, j, o), (u, v, w)) in enumerate(zip(self.paths, self.shapes)):
             table = self.get_buffer(f"table_{number}")
-            # operator[n, v, k, i]: the second factor turned into matrices on the first
+            # operator[n, v, k, i]: the second factor as matrices that act on the first
             operator = torch.einsum("njv,ijk->nvki", second[j], table)
-            turned = torch.bmm(operator.flatten(1, 2), first[i])
-            turned = turned.unflatten(1, (v, -1)).transpose(1, 2).flatten(2)  # [n, k, (v u)]
+            product = torch.bmm(operator.flatten(1, 2), first[i])
+            product = product.unflatten(1, (v, -1)).transpose(1, 2).flatten(2)  # [n, k, (v u)]
             weight = weights[number].view(u, v, w).transpose(0, 1).reshape(v * u, w)
-            out[o] = out[o] + turned @ weight
+            out[o] = out[o] + product @ weight
         return join(out).view(*edge, dim(self.irreps_out))
 
 

@@ -1,4 +1,4 @@
-"""Where tokens stand: distances in a sequence, and relations in the tree that it spells.
+"""Positions of tokens: distances in a sequence, and relations in its expression tree.
 
 A node's path lists which child to take from the root down, counted from 1, and ends with zeros:
 the root is (0, 0, 0), its second child (2, 0, 0). Two nodes are related by how many steps lead up
@@ -58,7 +58,7 @@ def tree_bucket(
 def next_slot(
     path: Int[Tensor, "H D"], arities: Int[Tensor, "H D"], arity: Int[Tensor, " H"]
 ) -> tuple[Int[Tensor, "H D"], Int[Tensor, "H D"]]:
-    """Where the next token of a prefix expression stands, one step for many expressions at once.
+    """Tree path of the next token of a prefix expression, one step for many expressions at once.
 
     Args:
         path: of the token just written.
@@ -98,12 +98,12 @@ def prefix_paths(
     full = max(depth, tokens.shape[1])
     path = torch.zeros(len(tokens), full, dtype=torch.int64, device=tokens.device)
     arities = torch.zeros_like(path)
-    found = []
+    paths = []
     for column in tokens.T:
         own = arity[column]
         inside = (own >= 0)[:, None]
-        found.append(torch.where(inside, path, 0)[:, :depth])
+        paths.append(torch.where(inside, path, 0)[:, :depth])
         new_path, new_arities = next_slot(path, arities, own)
         path = torch.where(inside, new_path, path)
         arities = torch.where(inside, new_arities, arities)
-    return torch.stack(found, 1) if found else tokens.new_zeros(len(tokens), 0, depth)
+    return torch.stack(paths, 1) if paths else tokens.new_zeros(len(tokens), 0, depth)

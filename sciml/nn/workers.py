@@ -63,7 +63,7 @@ def for_each(parts: Sequence[slice], work: Callable[[slice], None], device: torc
 
     def run() -> None:
         with torch.no_grad():
-            for part in queue:  # the next one that nobody has taken
+            for part in queue:  # the next one that no thread has taken
                 work(part)
 
     pool = _pool(cores(), os.getpid())
@@ -78,8 +78,8 @@ def _pool(threads: int, process: int) -> ThreadPoolExecutor:
     together = threading.Barrier(threads + 1)
 
     def start() -> None:
-        torch.get_num_threads()  # a thread's first question sets it to everybody's number
-        torch.set_num_threads(1)  # of this thread, and of threads that torch meets later
+        torch.get_num_threads()  # a thread's first call sets the process-wide number
+        torch.set_num_threads(1)  # of this thread and of threads that start later
         together.wait()
 
     pool = ThreadPoolExecutor(threads, "sciml-slices", start)

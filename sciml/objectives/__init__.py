@@ -67,10 +67,10 @@ def find(name: str) -> Any:
     Raises:
         InputError: there is none, or it has no `Config`.
     """
-    found = own.find("objective", name, _WHERE)
-    if not dataclasses.is_dataclass(getattr(found, "Config", None)):
+    kind = own.find("objective", name, _WHERE)
+    if not dataclasses.is_dataclass(getattr(kind, "Config", None)):
         raise InputError(f"the objective {name!r} has no dataclass `Config`")
-    return found
+    return kind
 
 
 def config(name_or_config: Any) -> tuple[Any, Any]:
@@ -78,19 +78,19 @@ def config(name_or_config: Any) -> tuple[Any, Any]:
     from sciml.config import from_dict
 
     if isinstance(name_or_config, str):
-        found = find(name_or_config)
-        return found, found.Config()
+        kind = find(name_or_config)
+        return kind, kind.Config()
     if isinstance(name_or_config, Mapping):
         settings = dict(name_or_config)
         if "name" not in settings:
             raise InputError("an objective's settings need a `name`", hint=", ".join(names()))
         name = settings.pop("name")
-        found = find(name)
-        return found, from_dict(found.Config, settings, where=f"objective {name}")
+        kind = find(name)
+        return kind, from_dict(kind.Config, settings, where=f"objective {name}")
     for name in names():
-        found = find(name)
-        if type(name_or_config) is found.Config:
-            return found, name_or_config
+        kind = find(name)
+        if type(name_or_config) is kind.Config:
+            return kind, name_or_config
     raise InputError(
         f"an objective is a name, a mapping or a Config, got {type(name_or_config).__name__}"
     )
@@ -106,9 +106,9 @@ def build(name_or_config: Any) -> Callable[..., nn.Module]:
     Raises:
         InputError: unknown name or setting, or a value out of its limits.
     """
-    found, settings = config(name_or_config)
+    kind, settings = config(name_or_config)
 
     def make(trunk: nn.Module, embedder: nn.Module, **parts: Any) -> nn.Module:
-        return found(trunk, embedder, settings, **parts)
+        return kind(trunk, embedder, settings, **parts)
 
     return make

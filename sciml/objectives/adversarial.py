@@ -1,7 +1,7 @@
-"""Domain-adversarial training: features that answer the question but not where an example is from.
+"""Domain-adversarial training: features that predict the label but not the domain.
 
 Ganin et al. 2016, arXiv:1505.07818: a domain classifier learns on the trunk's features through a
-layer that is the identity forward and turns the gradient round backward (eq. 16-18), with the
+layer that is the identity forward and reverses the gradient backward (eq. 16-18), with the
 adversary's strength rising as in section 5.2.2 of the paper.
 """
 
@@ -43,14 +43,14 @@ def reverse_gradient(values: Tensor, strength: float = 1.0) -> Tensor:
 
 @dataclass(frozen=True)
 class AdversarialConfig:
-    """The question, the domains, and the adversary's strength."""
+    """The classes, the domains, and the adversary's strength."""
 
     outputs: Annotated[int, Range(min=2)] = 2
     """Number of classes of `y`."""
     domains: Annotated[int, Range(min=2)] = 2
     """Number of domains (simulation and data, two generators, ...)."""
     strength: Annotated[float, Range(min=0)] = 1.0
-    """Weight of the reversed gradient when fully risen."""
+    """Weight of the reversed gradient at the end of the ramp."""
     ramp: Annotated[int, Range(min=1)] = 1000
     """Steps until the adversary has its full strength."""
 
@@ -59,7 +59,7 @@ class DomainAdversarial(nn.Module):
     """Classify `y` [B] (negative = unlabelled) while hiding `domain` [B] from an adversary.
 
     The mean over graphs of: the domain cross-entropy, plus the class cross-entropy where there is
-    a label. `domain_accuracy` near 1 / domains means that the features no longer tell.
+    a label. `domain_accuracy` near 1 / domains means that the features no longer show the domain.
     """
 
     Config = AdversarialConfig
@@ -100,12 +100,12 @@ class DomainAdversarial(nn.Module):
                 hint=f"It holds {sorted(batch.keys())}; y = -1 where unlabelled",
             )
         features = self.trunk(self.embedder(batch)).graph
-        known = labels >= 0
+        labelled = labels >= 0
         logits = wide(self.head(features))
-        task = F.cross_entropy(logits, labels.clamp_min(0), reduction="none") * known
+        task = F.cross_entropy(logits, labels.clamp_min(0), reduction="none") * labelled
         guess = wide(self.adversary(reverse_gradient(features, self.strength())))
         hiding = F.cross_entropy(guess, domain, reduction="none")
-        right = ((logits.argmax(1) == labels) & known).sum() / known.sum().clamp_min(1)
+        right = ((logits.argmax(1) == labels) & labelled).sum() / labelled.sum().clamp_min(1)
         return {
             "loss": (task + hiding).mean(),
             "count": torch.tensor(float(len(labels)), device=labels.device),
@@ -114,5 +114,5 @@ class DomainAdversarial(nn.Module):
         }
 
     def after_step(self, step: int) -> None:
-        """Let the adversary grow."""
+        """Raise the adversary's strength."""
         self.progress.fill_(min(1.0, step / self.config.ramp))

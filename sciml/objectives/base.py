@@ -1,4 +1,4 @@
-"""What an objective needs to know of a batch, and nothing of any science.
+"""The interface between objectives, trunks and the embedders of each science.
 
 An objective is an `nn.Module` around a trunk and an embedder; `objective(batch)` gives a dict with
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 class Embedder(nn.Module):
-    """Raw batch -> the batch of a trunk; what a domain implements so that objectives can use it.
+    """Raw batch -> the batch of a trunk; each domain implements one for all objectives.
 
     A subclass must define `forward`. The other methods have defaults that fit a batch whose `x`
     holds continuous features and whose `pos` holds independent coordinates.
@@ -40,17 +40,17 @@ class Embedder(nn.Module):
 
         Args:
             batch: raw batch.
-            hidden: bool, one a node (the shape of `mask`, or [S]). The content of a hidden
+            hidden: bool, one per node (the shape of `mask`, or [S]). The content of a hidden
                 node must not reach the result: its features become a learned token, its
-                position is left out (unless positions are what says *where* to predict, as in
+                position is left out (unless positions are what marks *where* to predict, as in
                 a sequence), and so are the pairs and edges that would leak it.
         """
         raise TypeError(f"{type(self).__name__} must define forward(batch, hidden=None)")
 
     def targets(self, batch: Data) -> dict[str, Tensor]:
-        """What can be predicted of a node: float [..., F] to regress, int64 [...] to classify.
+        """Targets of a node: float [..., F] to regress, int64 [...] to classify.
 
-        A negative class is unknown and bears no loss.
+        A negative class is unknown and adds no loss.
         """
         return {"x": batch.x}
 
@@ -62,16 +62,16 @@ class Embedder(nn.Module):
         )
 
     def coordinates(self, batch: Data) -> Tensor | None:
-        """[..., D] where nodes lie, for "near" to mean something; None if nowhere."""
+        """[..., D] positions, which define what is near; None without positions."""
         return optional(batch, "pos")
 
     def choose(self, batch: Data, fraction: float) -> Tensor:
-        """bool, one a node: what to hide, in the domain's own way (whole subtrees, say).
+        """bool, one per node: which nodes to hide, by a rule of the domain (complete subtrees).
 
         About `fraction` of each graph's nodes, never all, drawn from torch's global random numbers.
         """
         raise InputError(
-            f"{type(self).__name__} has no way of its own to choose what is hidden",
+            f"{type(self).__name__} has no rule of its own to choose hidden nodes",
             hint="Set the objective's `shape` to 'nodes', 'spans' or 'patch'",
         )
 
@@ -89,19 +89,19 @@ def changed(batch: Data, **values: Any) -> Data:
 
 
 def real(batch: Data) -> Tensor:
-    """bool, one a node: True where there is one. [B, N] or [S]."""
+    """bool, one per node: True = real, not padding. [B, N] or [S]."""
     if layout(batch) == "dense":
         return batch.mask
     return torch.ones(len(batch.x), dtype=torch.bool, device=batch.x.device)
 
 
 def per_node(values: Tensor, batch: Data) -> Tensor:
-    """A value a graph [B, ...] as one a node, [B, 1, ...] (to broadcast) or [sumN, ...]."""
+    """Values per graph [B, ...] as values per node, [B, 1, ...] (to broadcast) or [sumN, ...]."""
     return values.unsqueeze(1) if layout(batch) == "dense" else values[batch.batch]
 
 
 def ranks(scores: Tensor, batch: Data) -> Tensor:
-    """int64, each node's place among its graph's real nodes by ascending score, from 0.
+    """int64, each node's rank among its graph's real nodes by ascending score, from 0.
 
     Padding comes after every real node.
     """
@@ -116,18 +116,18 @@ def ranks(scores: Tensor, batch: Data) -> Tensor:
     order = order[batch.batch[order].argsort(stable=True)]
     count = sizes(batch)
     start = count.cumsum(0) - count
-    place = torch.empty_like(order)
-    place[order] = torch.arange(len(order), device=order.device) - start[batch.batch[order]]
-    return place
+    rank = torch.empty_like(order)
+    rank[order] = torch.arange(len(order), device=order.device) - start[batch.batch[order]]
+    return rank
 
 
-def place(batch: Data) -> Tensor:
-    """int64, each node's index within its graph (its place in the sequence)."""
+def position(batch: Data) -> Tensor:
+    """int64, each node's index within its graph (its position in the sequence)."""
     return ranks(torch.zeros(real(batch).shape, device=real(batch).device), batch)
 
 
 class Standardise(nn.Module):
-    """Running mean and deviation of a target, so that units do not weigh its features.
+    """Running mean and deviation of a target, so that units do not set the weight of its features.
 
     The statistics are those of all values seen in training, and carry no gradient.
     """

@@ -1,4 +1,4 @@
-"""What a node holds, predicted from what a trunk says of it: one home for its heads and losses."""
+"""Prediction of a node's content from its embedding: heads and losses of all objectives."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Content(nn.Module):
     L1 distance between standardised features (mean over features).
 
     Args:
-        embedder: says the targets of a node and their widths.
+        embedder: defines the targets of a node and their widths.
         dim: width of a node's features.
         smoothing: label smoothing of the cross-entropy.
     """
@@ -31,7 +31,7 @@ class Content(nn.Module):
         self.scales = nn.ModuleDict({name: Standardise(width) for name, width in widths.items()})
 
     def forward(self, nodes: Tensor, targets: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Losses of nodes [M, dim] that should say `targets`, each [M] or [M, F]."""
+        """Losses of nodes [M, dim] that should predict `targets`, each [M] or [M, F]."""
         result: dict[str, Tensor] = {}
         total = nodes.new_zeros(len(nodes))
         for name, head in self.heads.items():
@@ -42,12 +42,14 @@ class Content(nn.Module):
                     scale.update(target)
                 term = F.smooth_l1_loss(prediction, wide(scale(target)), reduction="none").mean(-1)
             else:
-                known = target >= 0
-                term = known * F.cross_entropy(
+                labelled = target >= 0
+                term = labelled * F.cross_entropy(
                     prediction, target.clamp_min(0), reduction="none",
                     label_smoothing=self.smoothing,
                 )  # fmt: skip
-                hits = ((prediction.argmax(-1) == target) & known).sum() / known.sum().clamp_min(1)
+                hits = (
+                    (prediction.argmax(-1) == target) & labelled
+                ).sum() / labelled.sum().clamp_min(1)
                 result[f"{name}_accuracy"] = hits.detach()
             result[f"{name}_loss"] = mean_of(term)[0].detach()
             total = total + term

@@ -29,7 +29,7 @@ Augment = Callable[["Data"], "Data"]
 
 
 def needs_views(augment: Augment | None, name: str) -> Augment:
-    """`augment`, or an error that says why there is none to do without."""
+    """`augment`, or an error that explains why it is needed."""
     if augment is None:
         raise InputError(
             f"the objective {name!r} compares two views of an example and needs `augment`",
@@ -136,7 +136,7 @@ class MoCoConfig(SimCLRConfig):
     queue: Annotated[int, Range(min=1)] = 4096
     """Number of keys of earlier batches that serve as negatives."""
     momentum: Annotated[float, Range(min=0, max=1)] = 0.99
-    """What the key encoder keeps of itself each step."""
+    """Share of its own weights that the key encoder keeps in each step."""
 
 
 class MoCo(nn.Module):

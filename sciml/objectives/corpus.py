@@ -6,8 +6,8 @@ Each domain has `sciml/<domain>/pretraining.py` with
 
 A key that starts with a dot is a file suffix (of the file, or of the files in the folder); any
 other key is a kind that a user names, as in `jets:path/to/folder`. A reader checks its files and
-raises `InputError` for what it cannot use; it does not read them into memory as a whole: the
-data set reads an item when it is asked for, so a corpus may be larger than memory, and the engine
+raises `InputError` for what it cannot use; it does not read them all into memory: the
+data set reads an item on access, so a corpus may be larger than memory, and the engine
 gives each process its own share of the indices.
 """
 
@@ -40,7 +40,7 @@ class Corpus:
 
     Attributes:
         name: shown in logs and reports.
-        dataset: map-style; `dataset[i]` is one example, read from disk when asked for.
+        dataset: map-style; `dataset[i]` is one example, read from disk on access.
         collate: examples -> raw batch (`Data`, dense or ragged).
         embedder: widths of a trunk -> the domain's embedder.
         augment: raw batch -> another view of it with the same meaning, drawn from torch's global

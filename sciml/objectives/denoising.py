@@ -1,4 +1,4 @@
-"""Coordinate denoising: nodes are shaken, the trunk says which way each was moved.
+"""Coordinate denoising: positions get Gaussian noise, which the trunk predicts.
 
 Zaidi et al. 2022, arXiv:2206.00133 ("Pre-training via denoising"): for small noise this learns the
 gradient of the density that the positions come from, a force field. The prediction is a sum of
@@ -37,7 +37,7 @@ class DenoisingConfig:
 
 
 class VectorHead(nn.Module):
-    """Node embeddings and positions -> one vector a node, equivariant under rotations.
+    """Node embeddings and positions -> one vector per node, equivariant under rotations.
 
     v_i = 1/n sum_j sum_r a_r(h_i) b_r(h_j) g_r(|x_i - x_j| / s) (x_i - x_j) / (|x_i - x_j| + s)
     with Gaussians g_r and s the graph's spread. Pairs are all pairs (dense layout) or the batch's

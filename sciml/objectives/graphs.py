@@ -37,7 +37,7 @@ class FeatureEmbedder(Embedder):
         dim: width of the trunk.
         pair_dim: width of the trunk's pairs; 0 = none.
         pair_features: width of the given pair or edge features; 0 = from distances, if any.
-        positions: show where hidden nodes are: their place is given, their content asked for.
+        positions: show where hidden nodes are: position is input, content is the target.
     """
 
     def __init__(
@@ -124,9 +124,9 @@ class FeatureEmbedder(Embedder):
 def _centred(pos: Tensor, hidden: Tensor, batch: Data) -> Tensor:
     """`pos` with hidden nodes at the centre of their graph's visible ones."""
     seen = (real(batch) & ~hidden).to(pos.dtype).unsqueeze(-1)
-    known = pos.masked_fill(hidden.unsqueeze(-1), 0.0)
-    centre = mean_nodes(batch, known * seen) / mean_nodes(batch, seen).clamp_min(1e-12)
-    return torch.where(hidden.unsqueeze(-1), per_node(centre, batch).expand(pos.shape), known)
+    visible = pos.masked_fill(hidden.unsqueeze(-1), 0.0)
+    centre = mean_nodes(batch, visible * seen) / mean_nodes(batch, seen).clamp_min(1e-12)
+    return torch.where(hidden.unsqueeze(-1), per_node(centre, batch).expand(pos.shape), visible)
 
 
 def augment(batch: Data, drop: float = 0.2, jitter: float = 0.1) -> Data:
@@ -143,7 +143,7 @@ def augment(batch: Data, drop: float = 0.2, jitter: float = 0.1) -> Data:
 
 
 class GraphFiles:
-    """`.npz` files, one graph each, read when asked for."""
+    """`.npz` files, one graph each, read on access."""
 
     def __init__(self, files: list[Path], keys: tuple[str, ...]) -> None:
         self.files, self.keys = files, keys
@@ -199,7 +199,7 @@ def read_graphs(path: Path) -> Corpus:
         lengths[i] = len(content["x"])
         labels[i] = int(content["y"]) if "y" in content else -1
     sparse = "edge_index" in keys
-    given = (
+    pair_features = (
         first["edge_attr" if sparse else "pair"].shape[-1]
         if ("edge_attr" in keys or "pair" in keys)
         else 0
@@ -209,12 +209,12 @@ def read_graphs(path: Path) -> Corpus:
         name=path.name,
         dataset=GraphFiles(files, keys),
         collate=make_ragged if sparse else make_dense,
-        embedder=partial(_embedder, features, given),
+        embedder=partial(_embedder, features, pair_features),
         augment=augment,
         labels=labels if (labels >= 0).any() else None,
         classes=tuple(str(c) for c in range(int(labels.max()) + 1)),
         lengths=lengths,
-        settings={"domain": "graphs", "features": features, "pair_features": int(given)},
+        settings={"domain": "graphs", "features": features, "pair_features": int(pair_features)},
     )
 
 

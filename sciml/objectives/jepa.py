@@ -1,7 +1,7 @@
 """JEPA: predict the latent, not the content, of hidden nodes.
 
 Joint-embedding predictive architecture (Assran et al. 2023, arXiv:2301.08243): a predictor maps
-what the trunk makes of a graph with hidden nodes to what a slow copy of it makes of the whole.
+the embeddings of a graph with hidden nodes to those of the full graph by a slow copy.
 Hidden nodes stay in the graph as mask tokens, which keeps their place and their edges (as in
 data2vec, Baevski et al. 2022, arXiv:2202.03555), so that the same code serves sequences, point
 clouds and sparse graphs.
@@ -65,16 +65,16 @@ class JEPA(nn.Module):
         return self.losses(batch, draw(batch, self.config, self.embedder))
 
     def losses(self, batch: Data, chosen: Tensor) -> dict[str, Tensor]:
-        """The losses with `chosen` (bool, one a node) the hidden nodes."""
+        """The losses with `chosen` (bool, one per node) the hidden nodes."""
         with torch.no_grad():
             trunk, embedder = self.target.children()
             latent = wide(trunk(embedder(batch)).nodes[chosen])
-            wanted = F.layer_norm(latent, latent.shape[-1:])
+            target = F.layer_norm(latent, latent.shape[-1:])
         seen = self.trunk(self.embedder(batch, chosen)).nodes[chosen]
         predicted = wide(self.predictor(seen))
-        loss, count = mean_of(F.smooth_l1_loss(predicted, wanted, reduction="none").mean(-1))
+        loss, count = mean_of(F.smooth_l1_loss(predicted, target, reduction="none").mean(-1))
         # How much targets differ between nodes: near 0 means that the encoder has collapsed.
-        spread = wanted.std(0).mean() if len(wanted) > 1 else wanted.new_zeros(())
+        spread = target.std(0).mean() if len(target) > 1 else target.new_zeros(())
         return {"loss": loss, "count": count, "target_spread": spread.detach()}
 
     def after_step(self, step: int) -> None:

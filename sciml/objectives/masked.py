@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from sciml.config import Range
 from sciml.errors import InputError
 from sciml.graph import optional, sizes
-from sciml.objectives.base import Embedder, changed, per_node, place, ranks, real
+from sciml.objectives.base import Embedder, changed, per_node, position, ranks, real
 from sciml.objectives.content import Content
 from sciml.trunks.base import Trunk
 
@@ -34,7 +34,7 @@ class MaskedConfig:
     """Share of each graph's nodes to predict, at least one."""
     shape: Shape = "nodes"
     """What is hidden: scattered nodes, runs of a sequence, one compact patch, or what the
-    domain's embedder chooses (`own`: whole subtrees of expressions, say)."""
+    domain's embedder chooses (`own`: complete subtrees of expressions, for example)."""
     span: Annotated[int, Range(min=1)] = 4
     """Length of a run, for `spans` [nodes]."""
     keep: Annotated[float, Range(min=0, max=1)] = 0.0
@@ -69,7 +69,7 @@ class Masked(nn.Module):
         return self.losses(batch, draw(batch, self.config, self.embedder))
 
     def losses(self, batch: Data, chosen: Tensor) -> dict[str, Tensor]:
-        """The losses with `chosen` (bool, one a node) the nodes to predict."""
+        """The losses with `chosen` (bool, one per node) the nodes to predict."""
         targets = {name: value[chosen] for name, value in self.embedder.targets(batch).items()}
         batch, hidden = corrupt(batch, chosen, self.config)
         return self.content(self.trunk(self.embedder(batch, hidden)).nodes[chosen], targets)
@@ -86,40 +86,40 @@ class MissingPatch(Masked):
 
 
 def draw(batch: Data, config: MaskedConfig, embedder: Embedder) -> Tensor:
-    """bool, one a node: which nodes to predict, chosen as `config.shape` says."""
+    """bool, one per node: which nodes to predict, chosen by `config.shape`."""
     if config.shape == "own":
         return embedder.choose(batch, config.fraction)
     return choose(batch, config, embedder.coordinates(batch))
 
 
 def choose(batch: Data, config: MaskedConfig, coordinates: Tensor | None = None) -> Tensor:
-    """bool, one a node: which nodes to predict; drawn from torch's global random numbers.
+    """bool, one per node: which nodes to predict; drawn from torch's global random numbers.
 
     Every graph with at least two nodes has max(1, round(fraction * n)) of them, and never all.
 
     Raises:
-        InputError: a patch is asked for where nodes have neither positions nor edges.
+        InputError: the shape is a patch and nodes have neither positions nor edges.
     """
     nodes = real(batch)
     count = sizes(batch)
-    wanted = (count * config.fraction).round().long().clamp_min(1)
-    wanted = torch.minimum(wanted, (count - 1).clamp_min(0))
+    number = (count * config.fraction).round().long().clamp_min(1)
+    number = torch.minimum(number, (count - 1).clamp_min(0))
     noise = torch.rand(nodes.shape, device=nodes.device)
     if config.shape == "nodes":
         score = noise
     elif config.shape == "spans":
         # Runs of a sequence, cut at a random offset, are chosen as wholes.
-        at = place(batch) + per_node(
+        at = position(batch) + per_node(
             torch.randint(0, config.span, count.shape, device=nodes.device), batch
         )
         score = _shared(noise, at // config.span, batch) + at * 1e-6
     else:
         score = _distance(batch, coordinates, noise) + 1e-6 * noise
-    return (ranks(score, batch) < per_node(wanted, batch)) & nodes
+    return (ranks(score, batch) < per_node(number, batch)) & nodes
 
 
 def _shared(noise: Tensor, run: Tensor, batch: Data) -> Tensor:
-    """One random number a run [shape of noise], the same for all nodes of the run."""
+    """One random number per run [shape of noise], the same for all nodes of the run."""
     longest = int(run.max()) + 1 if run.numel() else 1
     graphs = len(sizes(batch))
     draw = torch.rand(graphs, longest, device=noise.device)

@@ -1,8 +1,8 @@
 """Predicting each node from those before it: GPT's objective (Radford et al. 2019), on any nodes.
 
 Tokens of an expression in prefix order, the columns of an alignment, a jet's particles by falling
-momentum (as OmniJet-alpha orders them, arXiv:2403.05618). The head that predicts node i + 1 hears
-what the trunk says of node i, so the trunk must be causal.
+momentum (as OmniJet-alpha orders them, arXiv:2403.05618). The head predicts node i + 1 from the
+trunk's embedding of node i, so the trunk must be causal.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from sciml.config import Range
 from sciml.errors import InputError
 from sciml.graph import optional, sizes
-from sciml.objectives.base import Embedder, changed, per_node, place, real
+from sciml.objectives.base import Embedder, changed, per_node, position, real
 from sciml.objectives.content import Content
 from sciml.trunks.base import Trunk
 
@@ -37,7 +37,7 @@ class NextToken(nn.Module):
     """Predict the content of each node from the nodes before it; the trunk must be causal.
 
     Whether it is, is checked on the first batch: other content in the later half must not change
-    what the trunk says of the earlier one.
+    the trunk's embedding of the earlier one.
     """
 
     Config = NextTokenConfig
@@ -59,7 +59,7 @@ class NextToken(nn.Module):
         """The losses of a raw batch whose nodes are in an order that means something.
 
         Raises:
-            InputError: tokens are to be said and the batch has none, or the trunk looks ahead.
+            InputError: tokens are the target and the batch has none, or the trunk looks ahead.
         """
         if "token" in self.content.heads and optional(batch, "node_token") is None:
             raise InputError(
@@ -76,7 +76,7 @@ class NextToken(nn.Module):
     @torch.no_grad()
     def _check_causal(self, batch: Data) -> None:
         nodes = real(batch)
-        later = nodes & (2 * place(batch) >= per_node(sizes(batch), batch))
+        later = nodes & (2 * position(batch) >= per_node(sizes(batch), batch))
         other = {"x": torch.where(later.unsqueeze(-1), 2 * batch.x, batch.x)}
         tokens = optional(batch, "node_token")
         if tokens is not None:
@@ -94,7 +94,7 @@ class NextToken(nn.Module):
         scale = seen[0].abs().max().clamp_min(1e-6)
         if (seen[0] - seen[1]).abs().max() > 1e-3 * scale:
             raise InputError(
-                f"the trunk {type(self.trunk).__name__} looks ahead: what it says of a node "
+                f"the trunk {type(self.trunk).__name__} looks ahead: its embedding of a node "
                 "depends on later ones, so it could copy the answer",
                 hint="Use 'pair_transformer' with `causal`, 'sequence' with kind 'decoder', or "
                 "the objective 'masked'",
@@ -102,7 +102,7 @@ class NextToken(nn.Module):
 
 
 def neighbours(batch: Data) -> tuple[Tensor, Tensor]:
-    """bool, one a node, twice: nodes that one follows, and those that follow, in the same order."""
+    """Two bool, one per node: nodes with a successor, and the successors, in the same order."""
     nodes = real(batch)
     if nodes.dim() == 2:
         following = nodes[:, 1:] & nodes[:, :-1]

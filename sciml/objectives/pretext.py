@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from sciml.config import Range
 from sciml.errors import InputError
 from sciml.graph import is_node_key, is_pair_key, layout, number_of_graphs
-from sciml.objectives.base import Embedder, changed, mlp, per_node, place, real, wide
+from sciml.objectives.base import Embedder, changed, mlp, per_node, position, real, wide
 from sciml.trunks.base import Trunk
 
 if TYPE_CHECKING:
@@ -287,7 +287,7 @@ def _reordered(batch: Data, order: Tensor) -> Data:
             hint="In the ragged layout set objective.dimensions to 1, 2 or 3",
         )
     nodes, tiles = real(batch), order.shape[1]
-    at = place(batch)
+    at = position(batch)
     length = nodes.sum(1, keepdim=True).clamp_min(1)
     run = (at * tiles // length).clamp_max(tiles - 1)
     key = order.gather(1, run) * nodes.shape[1] + at

@@ -42,15 +42,15 @@ def embed(
     modes = [(m, m.training) for m in (trunk, embedder)]
     trunk.eval()
     embedder.eval()
-    found = []
+    embeddings = []
     for start in range(0, len(order), batch_size):
         batch = collate([dataset[i] for i in order[start : start + batch_size]])
-        found.append(trunk(embedder(batch.to(device))).graph.float().cpu())
+        embeddings.append(trunk(embedder(batch.to(device))).graph.float().cpu())
     for module, mode in modes:
         module.train(mode)
-    if not found:
+    if not embeddings:
         raise InputError("there is nothing to embed: no indices")
-    return torch.cat(found)
+    return torch.cat(embeddings)
 
 
 @dataclass
@@ -92,7 +92,9 @@ def fit_linear(
         InputError: fewer than two classes among the labels.
     """
     if len(labels) != len(features):
-        raise InputError(f"a probe needs a label an example, got {len(labels)} for {len(features)}")
+        raise InputError(
+            f"a probe needs a label per example, got {len(labels)} for {len(features)}"
+        )
     if len(labels.unique()) < 2:
         raise InputError("a probe needs examples of at least two classes")
     count = classes or int(labels.max()) + 1
@@ -131,20 +133,22 @@ def _fit(features: Tensor, labels: Tensor, classes: int, penalty: float) -> Line
         gradient = np.concatenate([(error.T @ x + penalty * weight).ravel(), error.sum(0)])
         return value + penalty / 2 * (weight**2).sum(), gradient
 
-    found = minimize(
+    solution = minimize(
         loss_and_gradient, np.zeros((x.shape[1] + 1) * classes), jac=True, method="L-BFGS-B",
         options={"maxiter": 500, "ftol": 1e-12, "gtol": 1e-7},
     ).x  # fmt: skip
-    weight = torch.from_numpy(found[:-classes].reshape(classes, -1).copy())
-    return LinearProbe(mean, deviation, weight, torch.from_numpy(found[-classes:].copy()), penalty)
+    weight = torch.from_numpy(solution[:-classes].reshape(classes, -1).copy())
+    return LinearProbe(
+        mean, deviation, weight, torch.from_numpy(solution[-classes:].copy()), penalty
+    )
 
 
 def fit_head(
     objective: nn.Module, dataset: Examples, collate: Callable[[list[Any]], Any], labels: Tensor
 ) -> None:
-    """Make the linear head of a classifier of graphs what a linear probe of its trunk is.
+    """Initialise the linear head of a graph classifier with a linear probe of its trunk.
 
-    Training the whole network from there distorts what pretraining gave less than from a random
+    Training the whole network from there distorts the pretrained features less than from a random
     head (linear probing, then fine-tuning: Kumar et al. 2022, arXiv:2202.10054).
 
     Args:
@@ -161,13 +165,14 @@ def fit_head(
         raise InputError(
             "only a linear head can start as a probe", hint="Leave the head's `hidden` at 0"
         )
-    known = (labels >= 0).nonzero()[:, 0]
-    features = embed(objective.trunk, objective.embedder, dataset, collate, indices=known.numpy())  # type: ignore[arg-type]
-    found = fit_linear(features, labels[known], classes=head.out_features)
-    weight = found.weight / found.deviation
+    labelled = (labels >= 0).nonzero()[:, 0]
+    trunk, embedder = objective.trunk, objective.embedder
+    features = embed(trunk, embedder, dataset, collate, indices=labelled.numpy())  # type: ignore[arg-type]
+    linear = fit_linear(features, labels[labelled], classes=head.out_features)
+    weight = linear.weight / linear.deviation
     with torch.no_grad():
         head.weight.copy_(weight)
-        head.bias.copy_(found.bias - weight @ found.mean)
+        head.bias.copy_(linear.bias - weight @ linear.mean)
 
 
 def knn_scores(
@@ -212,10 +217,10 @@ def metrics(scores: Tensor, labels: Tensor) -> dict[str, float]:
     """Accuracy and the mean one-against-rest AUC of [K, classes] scores (over classes present)."""
     areas = [auc(scores[:, c], labels == c) for c in range(scores.shape[1])]
     areas = areas[1:] if scores.shape[1] == 2 else areas
-    known = [a for a in areas if a == a]
+    finite = [a for a in areas if a == a]
     return {
         "accuracy": float((scores.argmax(1) == labels).float().mean()),
-        "auc": float(np.mean(known)) if known else float("nan"),
+        "auc": float(np.mean(finite)) if finite else float("nan"),
     }
 
 

@@ -32,10 +32,10 @@ Loss = Literal["cross_entropy", "binary", "mse", "smooth_l1", "quantile"]
 
 @dataclass(frozen=True)
 class SupervisedConfig:
-    """The question, and how much of the trunk may change to answer it."""
+    """What is predicted, and how much of the trunk may change."""
 
     outputs: Annotated[int, Range(min=1)] = 2
-    """Classes (`cross_entropy`), yes/no questions (`binary`), or values a graph (or node)."""
+    """Classes (`cross_entropy`), binary labels (`binary`), or values per graph (or node)."""
     loss: Loss = "cross_entropy"
     """What is minimised; `quantile` fits `quantiles` of each value."""
     level: Literal["graph", "node", "pair"] = "graph"
@@ -49,7 +49,7 @@ class SupervisedConfig:
     frozen: bool = False
     """Train the head alone (a linear probe by gradient descent)."""
     lora: Annotated[int, Range(min=0)] = 0
-    """Rank of low-rank changes to the trunk, which is frozen otherwise; 0 = train it whole."""
+    """Rank of low-rank changes to the trunk, which is frozen otherwise; 0 = train all of it."""
 
 
 class Supervised(nn.Module):
@@ -97,7 +97,7 @@ class Supervised(nn.Module):
         return self
 
     def predict(self, batch: Data) -> Tensor:
-        """Head outputs: [B, outputs], or one row a real node [S, outputs], or one row a real pair
+        """Head outputs: [B, outputs], or one row per real node [S, outputs], or one per real pair
         i < j in the order of `pairs_of`."""
         embedded = self.embedder(batch)
         encoded = self.trunk(embedded)
@@ -141,8 +141,8 @@ class Supervised(nn.Module):
     def losses(self, outputs: Tensor, labels: Tensor, weight: Tensor | None) -> dict[str, Tensor]:
         """Weighted mean loss of [K, outputs] head outputs against K labels."""
         outputs = wide(outputs)
-        terms, known, metrics = _terms(outputs, labels, self.config)
-        weight = known.float() if weight is None else known * weight.float()
+        terms, labelled, metrics = _terms(outputs, labels, self.config)
+        weight = labelled.float() if weight is None else labelled * weight.float()
         count = weight.sum()
         mean = (terms * weight).sum() / count.clamp_min(1e-12)
         metrics = {
@@ -170,14 +170,14 @@ def _terms(
     """([K] loss terms, [K] bool known, {[K] metrics})."""
     if config.loss == "cross_entropy":
         if labels.is_floating_point() and labels.dim() == 2:
-            known = labels.sum(1) > 0
+            labelled = labels.sum(1) > 0
             terms = F.cross_entropy(
                 outputs, labels, reduction="none", label_smoothing=config.smoothing
             )
             right = outputs.argmax(1) == labels.argmax(1)
         else:
             labels = labels.long()
-            known = labels >= 0
+            labelled = labels >= 0
             if int(labels.max()) >= config.outputs:
                 raise InputError(
                     f"a label is {int(labels.max())}, but the head has {config.outputs} classes",
@@ -187,18 +187,18 @@ def _terms(
                 outputs, labels.clamp_min(0), reduction="none", label_smoothing=config.smoothing
             )
             right = outputs.argmax(1) == labels
-        return terms, known, {"accuracy": right.float()}
+        return terms, labelled, {"accuracy": right.float()}
     values = labels.reshape(len(outputs), config.outputs).float()
-    known = values.isfinite().all(1)
+    labelled = values.isfinite().all(1)
     values = values.nan_to_num()
     if config.loss == "binary":
         terms = F.binary_cross_entropy_with_logits(outputs, values, reduction="none").mean(1)
-        return terms, known, {"accuracy": ((outputs > 0) == (values > 0.5)).float().mean(1)}
+        return terms, labelled, {"accuracy": ((outputs > 0) == (values > 0.5)).float().mean(1)}
     if config.loss == "quantile":
         levels = torch.tensor(config.quantiles, device=outputs.device)
         miss = values[:, :, None] - outputs.view(len(values), config.outputs, len(levels))
         terms = torch.maximum(levels * miss, (levels - 1) * miss).mean((1, 2))
-        return terms, known, {}
+        return terms, labelled, {}
     loss = F.mse_loss if config.loss == "mse" else F.smooth_l1_loss
     terms = loss(outputs, values, reduction="none").mean(1)
-    return terms, known, {"absolute_error": (outputs - values).abs().mean(1)}
+    return terms, labelled, {"absolute_error": (outputs - values).abs().mean(1)}

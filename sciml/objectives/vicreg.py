@@ -1,4 +1,4 @@
-"""VICReg: views agree, every feature varies, no two features say the same.
+"""VICReg: views agree, every feature varies, no two features are correlated.
 
 Bardes, Ponce & LeCun 2021, arXiv:2105.04906, eqs. 1-6. No negatives, no second encoder.
 """

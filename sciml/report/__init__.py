@@ -1,4 +1,4 @@
-"""Reports: one self-contained HTML page a run, and the plots that domains share."""
+"""Reports: one self-contained HTML page per run, and the plots that domains share."""
 
 from sciml.report.page import Page, literal
 

@@ -1,4 +1,4 @@
-"""Tables in Markdown, for the files that stand beside results."""
+"""Tables in Markdown, for files beside the results."""
 
 from __future__ import annotations
 

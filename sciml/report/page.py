@@ -65,19 +65,19 @@ footer { margin-top: 3rem; color: var(--soft); font-size: .85rem; }
 """
 
 
-# A kept mark, code, bold, emphasis. What a backslash keeps does not end a mark.
+# An escaped mark, code, bold, emphasis. An escaped character does not end a mark.
 _MARKS = re.compile(
     r"\\([\\`*])|`([^`]+)`|\*\*((?:[^*\\]|\\.)+)\*\*|(?<![\w*])\*((?!\s)(?:[^*\\]|\\.)+)\*(?!\w)"
 )
 
 
 def _inline(text: str) -> str:
-    """Escaped text with **bold**, *emphasis* and `code`; a backslash before a mark keeps it."""
+    """Escaped text with **bold**, *emphasis* and `code`; a backslash escapes a mark."""
 
     def made(match: re.Match[str]) -> str:
-        kept, code, strong, emphasis = match.groups()
-        if kept is not None:
-            return kept
+        escaped, code, strong, emphasis = match.groups()
+        if escaped is not None:
+            return escaped
         if code is not None:
             return f"<code>{code}</code>"
         tag, inner = ("strong", strong) if strong is not None else ("em", emphasis)
@@ -92,17 +92,17 @@ def literal(value: Any) -> str:
 
 
 def _plain(markup: str) -> str:
-    """What `_inline` was given, or what is shown the same."""
+    """The inverse of `_inline`: marks for tags, characters for entities."""
     marks = {"code": "`", "strong": "**", "em": "*"}
-    found, code = "", False
+    plain, code = "", False
     for part in re.split(r"(</?(?:code|strong|em)>)", markup):
         if (tag := part.strip("</>")) in marks and part.startswith("<"):
-            found += marks[tag]
+            plain += marks[tag]
             code = part == "<code>"
         else:
             text = html.unescape(part)
-            found += text if code else literal(text)
-    return found
+            plain += text if code else literal(text)
+    return plain
 
 
 def _cell(value: Any) -> str:
@@ -139,9 +139,9 @@ class Page:
     def heading(self, text: str, level: int = 2) -> None:
         """A section heading, as it is; sections of level 2 are listed at the top of a long page."""
         anchor = re.sub(r"\W+", "-", text.lower()).strip("-")
-        known = [a for a, _ in self.sections]
-        if level == 2 and anchor in known:
-            anchor += f"-{len(known)}"
+        anchors = [a for a, _ in self.sections]
+        if level == 2 and anchor in anchors:
+            anchor += f"-{len(anchors)}"
         if level == 2:
             self.sections.append((anchor, text))
         self.parts.append(f'<h{level} id="{anchor}">{html.escape(text, quote=False)}</h{level}>')
@@ -189,10 +189,10 @@ class Page:
 
         with matplotlib.rc_context({"svg.hashsalt": "sciml"}):
             figure.savefig(buffer, format="svg", bbox_inches="tight", metadata={"Date": None})
-        # Without what it says of itself, by addresses that nobody needs.
+        # Without matplotlib's metadata, which holds a date.
         svg = re.sub(r"<metadata>.*?</metadata>", "", buffer.getvalue().decode(), flags=re.S)
         if len(svg) <= LARGEST_SVG:
-            # Ids of several figures on one page must not meet.
+            # Ids of several figures on one page must not collide.
             prefix = f"f{len(self.parts)}-"
             svg = re.sub(r'(id="|href="#|url\(#)', lambda m: m.group(1) + prefix, svg)
             picture = svg[svg.index("<svg") :]
@@ -218,7 +218,7 @@ class Page:
         self.heading(other.title)
         if other.lead:
             self.text(other.lead)
-        # Ids of several pages must not meet on this one.
+        # Ids of several pages must not collide on this one.
         prefix = f"p{len(self.sections)}-"
         names = {name for part in other.parts for name in re.findall(r'\bid="([^"]+)"', part)}
 
@@ -266,7 +266,7 @@ class Page:
         )
 
     def write(self, path: str | Path) -> Path:
-        """Write the page, whole or not at all."""
+        """Write the page atomically."""
         with atomic_write(path) as temporary:
             temporary.write_text(str(self), encoding="utf-8")
         return Path(path)

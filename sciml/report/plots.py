@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Okabe & Ito's palette: told apart by readers with any colour vision, and in print.
+# Okabe & Ito's palette: distinct for readers with any colour vision, and in print.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 
 
@@ -22,12 +22,12 @@ def axes(width: float = 6.0, height: float = 4.0, columns: int = 1) -> tuple[Fig
     matplotlib.use("Agg", force=False)
     import matplotlib.pyplot as plt
 
-    figure, found = plt.subplots(1, columns, figsize=(width * columns, height), squeeze=False)
-    for axis in found[0]:
+    figure, panels = plt.subplots(1, columns, figsize=(width * columns, height), squeeze=False)
+    for axis in panels[0]:
         axis.set_prop_cycle(color=COLOURS)
         axis.spines[["top", "right"]].set_visible(False)
         axis.grid(alpha=0.25)
-    return figure, found[0][0] if columns == 1 else found[0]
+    return figure, panels[0][0] if columns == 1 else panels[0]
 
 
 def literal(name: object) -> str:
@@ -45,7 +45,7 @@ def learning_curves(
     """A metric against steps: the mean over a label's runs, their range shaded.
 
     Args:
-        runs: label -> one list of `metrics.jsonl` records a seed.
+        runs: label -> one list of `metrics.jsonl` records per seed.
     """
     figure, axis = axes()
     for label, histories in runs.items():
@@ -72,7 +72,7 @@ def learning_curves(
 def efficiency(
     axis: Axes, sizes: Sequence[float], scores: Mapping[str, Sequence[Sequence[float]]]
 ) -> None:
-    """Score against number of labels: mean and range over seeds, a line a method.
+    """Score against number of labels: mean and range over seeds, one line per method.
 
     Args:
         sizes: [n] numbers of labels.

@@ -31,5 +31,5 @@ def paired(values: Sequence[float], control: Sequence[float], better: int = 1) -
     error = gain.std(ddof=1) / np.sqrt(len(gain)) if len(gain) > 1 else np.inf
     half = float(student.ppf(0.975, max(len(gain) - 1, 1)) * error)
     mean = float(gain.mean())
-    found = "gain" if mean > half else "loss" if mean < -half else "no difference shown"
-    return {"gain": mean, "half_interval": half, "wins": int((gain > 0).sum()), "found": found}
+    verdict = "gain" if mean > half else "loss" if mean < -half else "no difference shown"
+    return {"gain": mean, "half_interval": half, "wins": int((gain > 0).sum()), "found": verdict}

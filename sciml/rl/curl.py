@@ -1,4 +1,4 @@
-"""Contrastive features beside reinforcement: CURL (Laskin, Srinivas and Abbeel 2020).
+"""A contrastive loss beside reinforcement learning: CURL (Laskin, Srinivas and Abbeel 2020).
 
 Two views of every observation are encoded, one as a query, one as a key; a query should pick its
 own key among those of the batch (arXiv:2004.04136, section 4 and algorithm 1). The similarity is

@@ -224,7 +224,7 @@ def state_dict(ppo: PPO, **more: Any) -> dict[str, Any]:
 
 
 def write_state(path: Path, state: dict[str, Any]) -> None:
-    """Keep a state, whole or not at all and with its digest.
+    """Write a state atomically, with its digest.
 
     Raises:
         InputError: it cannot be written.
@@ -238,7 +238,7 @@ def read_state(path: Path) -> dict[str, Any] | None:
     """What `write_state` kept; None without a file, or where a damaged one may be left out.
 
     Raises:
-        InputError: it is damaged, and `--restart` was not said.
+        InputError: it is damaged, and `--restart` was not given.
     """
     if not path.exists():
         return None
@@ -251,7 +251,7 @@ def read_state(path: Path) -> dict[str, Any] | None:
         what = f"the training cannot go on from {path.name}: {str(error)[:200]}"
         if not RESTART.get():
             raise InputError(what, where=path.parent, hint=ANEW) from None
-        kept.warn(f"{what}; it begins anew")
+        kept.warn(f"{what}; it starts again")
         return None
 
 

@@ -31,7 +31,7 @@ class Collected:
 
 
 class Rollout:
-    """Steps all environments together and starts an episode anew when one ends.
+    """Steps all environments together and starts a new episode when one ends.
 
     >>> rollout = Rollout(envs, policy)
     >>> batch = rollout.collect(128, gamma=1.0, lmbda=0.95)

@@ -90,8 +90,13 @@ class TreeSearch(Generic[State, Action]):
             self._simulate(root)
         if not root.children:
             return None
-        known = root.children
-        return max(known, key=lambda a: (known[a].visits, known[a].value, known[a].prior))
+        children = root.children
+
+        def rank(action: Action) -> tuple[float, float, float]:
+            child = children[action]
+            return child.visits, child.value, child.prior
+
+        return max(children, key=rank)
 
     def descend(self, node: Node[Action], action: Action) -> Node[Action]:
         """The child that an action leads to, with its state."""
@@ -109,8 +114,8 @@ class TreeSearch(Generic[State, Action]):
             total = math.sqrt(max(node.visits, 1))
 
             def worth(child: Node[Action], total: float = total) -> float:
-                known = self._scaled(child.reward + child.value) if child.visits else 0.0
-                return known + self.exploration * child.prior * total / (1 + child.visits)
+                value = self._scaled(child.reward + child.value) if child.visits else 0.0
+                return value + self.exploration * child.prior * total / (1 + child.visits)
 
             children = node.children
             node = self.descend(node, max(children, key=lambda a: worth(children[a])))

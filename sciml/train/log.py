@@ -35,7 +35,7 @@ class MetricsLog:
 
     Args:
         path: the file.
-        keep_up_to: the step that a run goes on from; None begins anew.
+        keep_up_to: the step that a run goes on from; None starts a new log.
         mark: the value of `mark` at that step; without it, records up to that step are kept.
         tensorboard: also write TensorBoard files.
     """

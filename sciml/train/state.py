@@ -24,7 +24,7 @@ from sciml.train.parallel import full_tensor, redistribute
 
 RESTART: ContextVar[bool] = ContextVar("restart", default=False)
 """Whether a run whose checkpoints are all damaged starts again (`--restart`)."""
-ANEW = "Bring the file back from a copy, or begin this training anew: --restart, fit(restart=True)"
+ANEW = "Bring the file back from a copy, or start this training again: --restart, fit(restart=True)"
 BEST = "best.safetensors"
 """The weights of the best validation, beside the checkpoints."""
 
@@ -157,7 +157,7 @@ class TrainState:
             if lost and not restart:
                 raise InputError(what, where=folder, hint=ANEW)
             if say:
-                kept.warn(f"{folder}: {what}; it begins anew")
+                kept.warn(f"{folder}: {what}; it starts again")
         return None
 
     def _load(self, saved: dict[str, torch.Tensor], manifest: dict[str, Any], out: Path) -> None:

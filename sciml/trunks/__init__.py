@@ -45,16 +45,16 @@ def find(name: str) -> type[Trunk]:
     """The class of a trunk, by name, import path `module:Class` or file `path.py:Class`.
 
     Raises:
-        InputError: there is none, or what is there is no `Trunk`.
+        InputError: there is none, or it is no `Trunk`.
     """
     from sciml.trunks.base import Trunk
 
-    found = own.find("trunk", name, _WHERE)
-    if not (isinstance(found, type) and issubclass(found, Trunk)):
+    kind = own.find("trunk", name, _WHERE)
+    if not (isinstance(kind, type) and issubclass(kind, Trunk)):
         raise InputError(
             f"{name!r} is not a trunk", hint="It must be a subclass of sciml.trunks.base.Trunk"
         )
-    return found
+    return kind
 
 
 def named_in_file(
@@ -96,10 +96,10 @@ def named_in_file(
 
 def _subclasses(kind: type[Trunk]) -> list[type[Trunk]]:
     """All classes that exist in this process below `kind`."""
-    found = []
+    below = []
     for sub in kind.__subclasses__():
-        found += [sub, *_subclasses(sub)]
-    return found
+        below += [sub, *_subclasses(sub)]
+    return below
 
 
 def name_of(kind: type[Trunk]) -> str:

@@ -1,6 +1,6 @@
-"""What every trunk is: one calling convention, one way to save, freeze and give it a head.
+"""The base of all trunks: calling convention, saving and loading, freezing, heads.
 
-A trunk of one's own is a config and a class with `encode`:
+Your own trunk is a config and a class with `encode`:
 
     @dataclass(frozen=True)
     class MeanFieldConfig(TrunkConfig):
@@ -19,7 +19,7 @@ A trunk of one's own is a config and a class with `encode`:
             ...
             return Encoded(nodes=x, graph=mean_nodes(batch, x))
 
-`sciml.testing.check_trunk(MeanField(MeanFieldConfig()))` tests what it promises, and
+`sciml.testing.check_trunk(MeanField(MeanFieldConfig()))` tests its contract, and
 `--trunk mean_field.py:MeanField` uses it on the command line.
 """
 
@@ -76,13 +76,13 @@ _CLASSES: dict[type[TrunkConfig], type[Trunk]] = {}
 
 @dataclass
 class Encoded:
-    """What a trunk makes of a batch. Rows of padding are zeros.
+    """The output of a trunk. Rows of padding are zeros.
 
     Attributes:
-        nodes: [B, N, dim] or [S, dim], laid out like the batch that was given.
+        nodes: [B, N, dim] or [S, dim], in the layout of the batch.
         graph: [B, dim], one vector per graph; zeros for a graph without nodes.
         pairs: [B, N, N, P] or None, dense always.
-        vectors: [B, N, V, D] or [S, V, D] or None: node vectors that turn with `pos` (equivariant
+        vectors: [B, N, V, D] or [S, V, D] or None: node vectors that rotate with `pos` (equivariant
             trunks only; D = 3, or 4 for four-vectors).
     """
 
@@ -101,7 +101,7 @@ class Trunk(nn.Module):
 
     Config: ClassVar[type[TrunkConfig]] = TrunkConfig
     layout: ClassVar[Layout | None] = None
-    """The layout that `encode` wants: "dense", "ragged", or None if it takes either."""
+    """The layout that `encode` takes: "dense", "ragged", or None if it takes either."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -133,7 +133,7 @@ class Trunk(nn.Module):
     def symmetries(self) -> tuple[str, ...]:
         """Groups (names of `sciml.testing.GROUPS`) under which the trunk is equivariant.
 
-        `nodes`, `graph` and `pairs` do not change and `vectors` turn when the group acts on
+        `nodes`, `graph` and `pairs` are invariant and `vectors` equivariant when the group acts on
         `pos`. All trunks promise "permutation"; those that never look at `pos` promise no more.
         """
         return ("permutation",)
@@ -152,9 +152,9 @@ class Trunk(nn.Module):
         Raises:
             InputError: a key is missing or has the wrong width.
         """
-        given = layout(batch)
+        batch_layout = layout(batch)
         self._check_widths(batch)
-        if self.layout in (None, given):
+        if self.layout in (None, batch_layout):
             return self.encode(batch)
         own = to_layout(batch, cast(Layout, self.layout))
         return _relaid(self.encode(own), batch, own)
@@ -171,7 +171,7 @@ class Trunk(nn.Module):
                 )
 
     def with_head(self, head: nn.Module | int) -> Headed:
-        """The trunk with an answer on top: `forward(batch) -> head(encoded)`.
+        """The trunk with a head: `forward(batch) -> head(encoded)`.
 
         Args:
             head: a module that takes `Encoded`, or a number of outputs: a linear layer on `graph`.
@@ -207,18 +207,18 @@ class Trunk(nn.Module):
 def _set_trainable(module: nn.Module, patterns: Iterable[str], trainable: bool) -> None:
     named = dict(module.named_parameters())
     for pattern in patterns:
-        found = [n for n in named if fnmatchcase(n, pattern) or fnmatchcase(n, pattern + ".*")]
-        if not found and named:
+        matching = [n for n in named if fnmatchcase(n, pattern) or fnmatchcase(n, pattern + ".*")]
+        if not matching and named:
             raise unknown("parameter or module", pattern, named)
-        for name in found:
+        for name in matching:
             named[name].requires_grad_(trainable)
 
 
-def _relaid(encoded: Encoded, given: Data, own: Data) -> Encoded:
+def _relaid(encoded: Encoded, target: Data, own: Data) -> Encoded:
     """The encoding of `own` laid out like `given`, the same batch in the other layout."""
     change: Callable[[Tensor], Tensor]
-    if layout(given) == "dense":
-        mask = given.mask
+    if layout(target) == "dense":
+        mask = target.mask
         change = lambda rows: spread(rows, mask)  # noqa: E731
     else:
         mask = own.mask
@@ -256,7 +256,7 @@ class NodeHead(nn.Module):
 
 
 class Headed(nn.Module):
-    """A trunk and what answers from it."""
+    """A trunk with a head."""
 
     def __init__(self, trunk: Trunk, head: nn.Module) -> None:
         super().__init__()
@@ -329,10 +329,10 @@ def load(path: str | Path, kind: str | type[Trunk] | None = None) -> Trunk:
     content = read_yaml(settings)
     if not isinstance(content.get("trunk"), str):
         raise InputError("must name its `trunk`", where=settings)
-    found = named_in_file(content["trunk"], kind, where=settings)
-    config = from_dict(found.Config, content.get("config") or {}, where=settings)
+    trunk_class = named_in_file(content["trunk"], kind, where=settings)
+    config = from_dict(trunk_class.Config, content.get("config") or {}, where=settings)
     state, _ = tensors.read(existing_file(weights, "weights file"))
-    trunk = build(lambda: found(config), state, where=settings)
+    trunk = build(lambda: trunk_class(config), state, where=settings)
     floating = [t.dtype for t in state.values() if t.is_floating_point()]
     if floating:
         trunk.to(floating[0])

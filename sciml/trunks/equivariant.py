@@ -55,7 +55,7 @@ class EquivariantConfig(TrunkConfig):
     """Hidden features, as e3nn writes them ("64x0e+32x1o+16x2e"); empty = `dim` scalars, half as
     many vectors and a quarter as many of degree 2, and with `chiral` their mirror kinds."""
     depth: Annotated[int, Range(min=1)] = 3
-    """Number of layers; three before mirror images can be told apart."""
+    """Number of layers; at least three to distinguish mirror images."""
     edges: EdgeRule = "auto"
     """Edges: "given", "knn", "radius", "all"; "auto" = the first of given, knn."""
     k: Annotated[int, Range(min=1, max=4096)] = 16

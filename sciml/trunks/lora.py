@@ -117,10 +117,10 @@ def inject(
             setattr(parent, attribute, LoRALinear(layer, rank, scale, dropout))
     parameters = dict(module.named_parameters())
     for pattern in train_also:
-        found = [name for name in parameters if fnmatchcase(name, pattern)]
-        if not found:
+        matching = [name for name in parameters if fnmatchcase(name, pattern)]
+        if not matching:
             raise unknown("parameter", pattern, parameters)
-        for name in found:
+        for name in matching:
             parameters[name].requires_grad_(True)
     return module
 
@@ -149,14 +149,14 @@ def state(module: nn.Module) -> dict[str, Tensor]:
     Raises:
         InputError: there are none.
     """
-    found = {
+    adapters = {
         name: value
         for name, value in module.state_dict().items()
         if name.rpartition(".")[2] in ("lora_a", "lora_b")
     }
-    if not found:
+    if not adapters:
         raise InputError("the module has no LoRA adapters", hint="Call lora.inject first")
-    return found
+    return adapters
 
 
 def load(module: nn.Module, adapters: dict[str, Tensor]) -> None:

@@ -8,12 +8,12 @@ arXiv:2009.03509, eqs. 3 to 5), in pre-norm blocks with a feed-forward layer:
     x_i <- x_i + sigmoid(W_g [x_i, m_i]) * m_i
     x_i <- x_i + feed-forward(x_i)
 
-Memory is linear in the edges, with one number an edge and head (`sciml.nn.sparse_attention`).
+Memory is linear in the edges, with one number per edge and head (`sciml.nn.sparse_attention`).
 
 A hypergraph has nodes and nets that join any number of them: a circuit's cells and wires. It comes
 as one graph whose rows are of two kinds, `node_kind` [S] = 0 for nodes and 1 for nets, with
 `edge_index` from node to net, one edge a pin, and `edge_attr` the pin's features. With
-`hypergraph` every layer lets nets hear their nodes and then nodes their nets.
+`hypergraph` every layer sends messages from nodes to their nets, then from nets to their nodes.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class MessagePassingConfig(TrunkConfig):
     expansion: Annotated[float, Range(min=0)] = 2.0
     """Hidden width of the feed-forward layers over `dim`; 0 = none."""
     edges: EdgeRule = "auto"
-    """Who hears whom: "given", "knn", "radius", "all"; "auto" = the first of given, knn (if there
+    """Edges: "given", "knn", "radius", "all"; "auto" = the first of given, knn (if there
     are coordinates), all."""
     coordinates: str = "pos"
     """Key of the batch among which neighbours are sought."""
@@ -59,18 +59,18 @@ class MessagePassingConfig(TrunkConfig):
     radius: Annotated[float, Range(min=0, exclusive=True)] = 1.0
     """Cut-off in the unit of the coordinates, for "radius"."""
     offset_dim: Annotated[int, Range(min=0)] = 0
-    """Width of the coordinates if edges are to hear their difference; 0 = they are not."""
+    """Width of the coordinates whose difference edges receive; 0 = none."""
     hypergraph: bool = False
     """The graph is of nodes and nets; see the module's docstring."""
     kinds: Annotated[int, Range(min=1)] = 1
-    """Kinds of nodes that `node_kind` tells apart (0 .. kinds - 1); each adds a vector of its own.
+    """Kinds of nodes in `node_kind` (0 .. kinds - 1); each adds a vector of its own.
     At least 2 with `hypergraph`."""
     dropout: Annotated[float, Range(min=0, max=1)] = 0.0
     """Probability of dropping a hidden unit of the feed-forward layers in training."""
 
 
 class MessageBlock(nn.Module):
-    """Targets hear sources along edges; both are the same nodes, or the two sides of a hypergraph.
+    """Targets receive from sources along edges: the same nodes, or the two sides of a hypergraph.
 
     Args:
         dim: width of targets and sources.
@@ -107,15 +107,15 @@ class MessageBlock(nn.Module):
         q = self.query(x).unflatten(-1, split) * self.head_dim**-0.5
         k, v = self.key(y).unflatten(-1, split), self.value(y).unflatten(-1, split)
         u = torch.einsum("thd,hdp->thp", q, self.edge_key)
-        out, heard = sparse_attention(q, k, v, u, attr, edges)
-        out = out + torch.einsum("thp,hdp->thd", heard, self.edge_value)
+        out, edge_out = sparse_attention(q, k, v, u, attr, edges)
+        out = out + torch.einsum("thp,hdp->thd", edge_out, self.edge_value)
         message = self.out(out.flatten(1))
         target = target + torch.sigmoid(self.gate(torch.cat([x, message], -1))) * message
         return target if self.feed_forward is None else target + self.feed_forward(target)
 
 
 class HypergraphLayer(nn.Module):
-    """Nets hear their nodes, then nodes hear their nets.
+    """Messages from nodes to their nets, then from nets to their nodes.
 
     Usable on its own: `layer(nodes [n, dim], nets [m, dim], attr [pins, edge_dim], up, down)` with
     `up = Adjacency.of(pins, n, m)` for pins [2, pins] = (node, net) and

@@ -47,10 +47,10 @@ class MultiHead(nn.Module):
     ) -> None:
         super().__init__()
         domains = set(embedders)
-        for what, given in (("heads", heads), ("losses", losses), ("weights", weights)):
-            if given is not None and (set(given) != domains):
+        for what, parts in (("heads", heads), ("losses", losses), ("weights", weights)):
+            if parts is not None and (set(parts) != domains):
                 raise InputError(
-                    f"embedders are for {sorted(domains)}, but {what} for {sorted(given)}"
+                    f"embedders are for {sorted(domains)}, but {what} for {sorted(parts)}"
                 )
         self.trunk = trunk
         self.embedders = nn.ModuleDict(embedders)
@@ -92,11 +92,11 @@ class MultiHead(nn.Module):
         """
         if not self.losses:
             raise InputError("MultiHead was built without losses", hint="Call predict(domain, ...)")
-        found = {}
+        losses = {}
         for domain, part in batch.items():
             answer = self.predict(domain, part)
-            found[domain] = self.losses[domain](answer, part)
-        return combine(found, self.weights)
+            losses[domain] = self.losses[domain](answer, part)
+        return combine(losses, self.weights)
 
 
 class Mixture(nn.Module):
@@ -127,7 +127,7 @@ class Mixture(nn.Module):
         return result
 
     def after_step(self, step: int) -> None:
-        """Tell every part that has something to do after a step (moving averages, queues)."""
+        """Call `after_step` of every part that has it (moving averages, queues)."""
         for part in self.parts.values():
             after_step = getattr(part, "after_step", None)
             if callable(after_step):
@@ -135,14 +135,14 @@ class Mixture(nn.Module):
 
 
 def combine(
-    found: Mapping[str, Mapping[str, Tensor]], weights: Mapping[str, float]
+    losses: Mapping[str, Mapping[str, Tensor]], weights: Mapping[str, float]
 ) -> dict[str, Tensor]:
     """Losses by domain -> one: the mean over the terms of all domains, each domain weighted."""
-    if not found:
+    if not losses:
         raise InputError("a mixed batch holds no domain")
     out: dict[str, Tensor] = {}
     total, count = [], []
-    for domain, result in found.items():
+    for domain, result in losses.items():
         terms = result.get("count", torch.ones((), device=result["loss"].device))
         total.append(result["loss"] * terms * weights.get(domain, 1.0))
         count.append(terms.to(result["loss"].dtype))
@@ -174,7 +174,7 @@ def temperature_weights(sizes: Sequence[int], temperature: float) -> Float[Tenso
 class MixedDataset(Dataset):
     """Several domains' data sets as one, mixed by temperature.
 
-    Item i belongs to a fixed domain, so that batches of indices have the wanted mixture on
+    Item i belongs to a fixed domain, so that batches of indices have the right mixture on
     average. A domain drawn more often than it has examples repeats all of them equally often; one
     drawn less often gives a random example each time (torch's global generator), so that over
     epochs all are seen.
@@ -210,8 +210,8 @@ class MixedDataset(Dataset):
             if index < count:
                 part = self.parts[domain]
                 fewer = count < len(part)
-                place = int(torch.randint(len(part), ())) if fewer else index % len(part)
-                return domain, part[place]
+                row = int(torch.randint(len(part), ())) if fewer else index % len(part)
+                return domain, part[row]
             index -= count
         raise IndexError(index)
 

@@ -71,7 +71,7 @@ class PairTransformerConfig(TrunkConfig):
     drop_path: Annotated[float, Range(min=0, max=0.95)] = 0.0
     """Stochastic depth: probability of skipping the last block for a graph, linear in depth."""
     causal: bool = False
-    """A node hears only of itself and the nodes before it; the graph's vector of all of them."""
+    """A node attends to itself and the nodes before it only; the graph's vector to all of them."""
     backend: Literal["auto", "reference", "sdpa", "chunked", "flex"] = "auto"
     """Attention backend; see `sciml.nn.attention`."""
 
@@ -82,7 +82,7 @@ class PairTransformerConfig(TrunkConfig):
             raise InputError(f"`pair_update` needs `pair_dim` >= 2, got {self.pair_dim}")
         if self.causal and self.pair_update in ("triangle", "attention"):
             raise InputError(
-                f"with `causal`, triangles must not tell of later nodes, got {self.pair_update!r}",
+                f"with `causal`, triangles must not carry later nodes, got {self.pair_update!r}",
                 hint="`pair_update` must be 'none' or 'outer'",
             )
 
@@ -118,9 +118,9 @@ class PairBias(nn.Module):
         return bias.masked_fill(~mask[:, None, None, :], hide(bias.dtype))
 
 
-def hide_later(n: int, like: Tensor) -> Float[Tensor, "N N"]:
-    """A bias under which node i (row) does not hear of node j > i."""
-    return like.new_full((n, n), hide(like.dtype)).triu(1)
+def hide_later(n: int, template: Tensor) -> Float[Tensor, "N N"]:
+    """A bias under which node i (row) does not attend to node j > i."""
+    return template.new_full((n, n), hide(template.dtype)).triu(1)
 
 
 def added(bias: Tensor, more: Tensor | None) -> Tensor:
@@ -190,8 +190,8 @@ class Residual(nn.Module):
         branch = F.dropout(branch, self.dropout, self.training)
         if self.training and self.rate:
             graphs = len(x) if packed is None else packed.shape[0]
-            kept = x.new_empty(graphs, 1).bernoulli_(1 - self.rate) / (1 - self.rate)
-            branch = branch * (kept if packed is None else packed.per_graph(kept))
+            survives = x.new_empty(graphs, 1).bernoulli_(1 - self.rate) / (1 - self.rate)
+            branch = branch * (survives if packed is None else packed.per_graph(survives))
         return branch + (x if self.scale is None else x * self.scale)
 
 
@@ -256,13 +256,13 @@ class ClassBlock(nn.Module):
         """Token [B, dim], rows [S, dim] -> token [B, dim]."""
         normed = self.norm_1(token)
         query = token if self.raw_query else normed
-        heard = self.attention(query, normed, self.norm_1(x), packed, mask)
-        token = self.add_1(token, heard, None)
+        attended = self.attention(query, normed, self.norm_1(x), packed, mask)
+        token = self.add_1(token, attended, None)
         return self.add_2(token, self.feed_forward(self.norm_2(token)), None)
 
 
 class PairUpdate(nn.Module):
-    """Pairs hear of the nodes, then of each other (algorithm 6, lines 5 to 10)."""
+    """Pairs are updated from the nodes, then from each other (algorithm 6, lines 5 to 10)."""
 
     def __init__(self, config: PairTransformerConfig) -> None:
         super().__init__()
@@ -324,7 +324,7 @@ class PairTransformer(Trunk):
 
     @property
     def symmetries(self) -> tuple[str, ...]:
-        """Permutation, unless the nodes' order says who hears whom."""
+        """Permutation, unless attention is causal in the nodes' order."""
         return () if self.config.causal else ("permutation",)
 
     def encode(self, batch: Data) -> Encoded:
@@ -354,7 +354,7 @@ class PairTransformer(Trunk):
         return Encoded(nodes=nodes, graph=self._graph(x, nodes, packed, batch), pairs=pair)
 
     def _graph(self, x: Tensor, nodes: Tensor, packed: Packed, batch: Data) -> Tensor:
-        """One vector a graph, zeros for a graph without nodes."""
+        """One vector per graph, zeros for a graph without nodes."""
         if not self.class_blocks:
             return mean_nodes(batch, nodes)
         token = self.class_token.expand(batch.mask.shape[0], -1)

@@ -71,8 +71,8 @@ def squared_distances(x: Tensor, mask: Tensor) -> Tensor:
         square = x.square().sum(-1)
         distances = square[:, :, None] - 2 * x @ x.transpose(1, 2) + square[:, None, :]
     distances = distances.clamp(min=0).masked_fill(~(real & real.transpose(1, 2)), FAR)
-    place = torch.arange(x.shape[1], device=x.device)
-    return distances.masked_fill(place[:, None] == place, -1.0)
+    index = torch.arange(x.shape[1], device=x.device)
+    return distances.masked_fill(index[:, None] == index, -1.0)
 
 
 def nearest(distances: Tensor, count: int, mask: Tensor) -> tuple[Tensor, Tensor]:

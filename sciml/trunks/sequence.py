@@ -62,7 +62,7 @@ class SequenceConfig(TrunkConfig):
     reach: Annotated[int, Range(min=2, max=1_000_000)] = 128
     """Distance beyond which all are alike [tokens]."""
     tree_reach: Annotated[int, Range(min=0, max=1000)] = 0
-    """Steps up and down the tree that are told apart; 0 = no tree positions."""
+    """Steps up and down the tree that are distinguished; 0 = no tree positions."""
     pad: Annotated[int, Range(min=0)] = 0
     """Token id of padding."""
     start: Annotated[int, Range(min=0)] = 1
@@ -343,7 +343,7 @@ class _Steps:
     """Decoding in progress: S sources with W hypotheses each, one token a step.
 
     `share`: hypotheses of a source share the pool of their keys (a beam); otherwise each has its
-    own (samples never meet again).
+    own (samples share no past).
     """
 
     @torch.no_grad()

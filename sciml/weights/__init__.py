@@ -36,14 +36,14 @@ def find(name_or_path: str | os.PathLike[str]) -> Path:
         return weights_dir() / f"{text}.safetensors"
     path = Path(text)
     if path.is_dir():
-        found = sorted(path.glob("*.safetensors"))
-        if len(found) == 1:
-            return found[0]
+        files = sorted(path.glob("*.safetensors"))
+        if len(files) == 1:
+            return files[0]
         named = path / "model.safetensors"
         if named.exists():
             return named
         raise InputError(
-            f"holds {len(found)} .safetensors files, exactly one is needed", where=path
+            f"holds {len(files)} .safetensors files, exactly one is needed", where=path
         )
     if path.exists() or path.suffix or os.sep in text:
         return existing_file(path, "weights file")

@@ -1,7 +1,7 @@
 """npz files of weights: sizes are compared with the zip directory before an array is read.
 
 An array's header claims a shape and a type; the zip directory says how many bytes its member has,
-and of these how many are in the file. The three must agree, so that no read asks for more than a
+and of these how many are in the file. The three must agree, so that no read takes more than a
 small multiple of the file.
 """
 
@@ -35,8 +35,8 @@ def readable(path: Path) -> Iterator[None]:
     except InputError:
         raise
     except Exception as error:  # numpy, zipfile, zlib and tokenize raise a dozen kinds
-        said = (str(error).splitlines() or [""])[0][:120]
-        raise InputError(f"is not a readable npz file ({said})", where=path) from None
+        message = (str(error).splitlines() or [""])[0][:120]
+        raise InputError(f"is not a readable npz file ({message})", where=path) from None
 
 
 def read_shapes(path: Path) -> dict[str, tuple[int, ...]]:
@@ -46,7 +46,7 @@ def read_shapes(path: Path) -> dict[str, tuple[int, ...]]:
         InputError: an array is no dense array of floating-point numbers, or claims other bytes
             than there are; or the file is no npz file.
     """
-    found: dict[str, tuple[int, ...]] = {}
+    shapes: dict[str, tuple[int, ...]] = {}
     with readable(path), zipfile.ZipFile(path) as archive:
         members = archive.infolist()
         total, size = sum(member.file_size for member in members), path.stat().st_size
@@ -56,10 +56,10 @@ def read_shapes(path: Path) -> dict[str, tuple[int, ...]]:
             raise InputError("is compressed in a way that numpy does not write", where=path)
         for member in members:
             name = member.filename.removesuffix(".npy")
-            if name in found:
+            if name in shapes:
                 raise InputError(f"holds two arrays {name[:120]!r}", where=path)
-            found[name] = _shape(path, name, archive, member)
-    return found
+            shapes[name] = _shape(path, name, archive, member)
+    return shapes
 
 
 def numbers(where: object, name: str, array: Any) -> NDArray[np.float32]:
@@ -70,8 +70,8 @@ def numbers(where: object, name: str, array: Any) -> NDArray[np.float32]:
     """
     with np.errstate(over="ignore"):
         value = np.ascontiguousarray(array, np.float32).reshape(np.shape(array))
-        whole = bool(np.isfinite(value.sum(dtype=np.float64)))
-    if not whole and not bool(np.isfinite(value).all()):
+        finite = bool(np.isfinite(value.sum(dtype=np.float64)))
+    if not finite and not bool(np.isfinite(value).all()):
         raise InputError(f"the array {name[:120]!r} holds NaN or infinity", where=where)
     return value
 
@@ -84,15 +84,15 @@ def _shape(
         version = form.read_magic(stream)
         header = form.read_array_header_1_0 if version == (1, 0) else form.read_array_header_2_0
         shape, _, dtype = header(stream)
-        there = member.file_size - stream.tell()
+        available = member.file_size - stream.tell()
     if dtype.kind != "f" or dtype.itemsize not in (2, 4, 8):
         raise InputError(f"the array {name[:120]!r} is of the type {dtype}", where=path)
     if any(type(n) is not int or n < 1 for n in shape):
         raise InputError(f"the array {name[:120]!r} is empty: {shape}"[:200], where=path)
     claimed = math.prod(shape) * dtype.itemsize
-    if claimed != there:
+    if claimed != available:
         raise InputError(
-            f"the array {name[:120]!r} claims {claimed} bytes by its shape, {there} are there",
+            f"the array {name[:120]!r} claims {claimed} bytes by its shape, {available} are there",
             where=path,
         )
     return shape

@@ -34,12 +34,12 @@ def write(
     half: bool = False,
     notes: Mapping[str, str] | None = None,
 ) -> Path:
-    """Write tensors and the description of their model, whole or not at all.
+    """Write tensors and the description of their model atomically.
 
     Args:
         path: gets the ending .safetensors.
         state: tensors by name; they are copied to the CPU.
-        entry: of the header, which tells the kind of model.
+        entry: of the header; one per kind of model.
         description: plain values, as JSON.
         half: store floats as bfloat16, half the size.
         notes: further entries of the header.

@@ -88,10 +88,10 @@ def within_storage(
     Raises:
         InputError: it does not: torch would make the missing bytes up.
     """
-    there, count = storage.nbytes() // width, math.prod(size)
+    available, count = storage.nbytes() // width, math.prod(size)
     reach = offset + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
-    if count and (min(stride, default=0) < 0 or reach >= there or count > there):
-        raise InputError(f"claims a tensor of {list(size)} numbers where {there} are there")
+    if count and (min(stride, default=0) < 0 or reach >= available or count > available):
+        raise InputError(f"claims a tensor of {list(size)} numbers where {available} are there")
 
 
 def build(make: Callable[[], M], tensors: Mapping[str, Tensor], *, where: object = None) -> M:
@@ -122,10 +122,11 @@ def build_within(
         if error.where is not None:
             raise
         raise InputError(error.what, where=where, hint=error.hint) from error
-    except Exception as error:  # whatever a constructor says to settings that make no sense
-        said = (str(error).splitlines() or [""])[0][:120]
+    except Exception as error:  # whatever a constructor raises for settings that make no sense
+        message = (str(error).splitlines() or [""])[0][:120]
         raise InputError(
-            f"describes no network that can be built ({type(error).__name__}: {said})", where=where
+            f"describes no network that can be built ({type(error).__name__}: {message})",
+            where=where,
         ) from error
 
 
@@ -135,26 +136,26 @@ def layers(state: Iterable[str], prefix: str) -> int:
     Raises:
         InputError: their numbers have gaps: a layer's number alone is no reason to build as many.
     """
-    found = set()
+    numbers = set()
     for name in state:
         if name.startswith(prefix):
             number = name[len(prefix) :].partition(".")[0]
             if number.isascii() and number.isdigit():
-                found.add(number if len(number) < 9 else "")
-    if found != {str(number) for number in range(len(found))}:
+                numbers.add(number if len(number) < 9 else "")
+    if numbers != {str(number) for number in range(len(numbers))}:
         raise InputError(
-            f"numbers the {len(found)} layers of {prefix + '*'!r} otherwise than from 0 on"
+            f"numbers the {len(numbers)} layers of {prefix + '*'!r} otherwise than from 0 on"
         )
-    return len(found)
+    return len(numbers)
 
 
 def once(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """A state dict with tensors that several names share under the first of them alone."""
-    kept: dict[Any, str] = {}
+    first_names: dict[Any, str] = {}
     for name, value in state.items():
-        place = (value.data_ptr(), tuple(value.shape), value.stride()) if value.numel() else name
-        kept.setdefault(place, name)
-    return {name: state[name] for name in kept.values()}
+        identity = (value.data_ptr(), tuple(value.shape), value.stride()) if value.numel() else name
+        first_names.setdefault(identity, name)
+    return {name: state[name] for name in first_names.values()}
 
 
 def load_state(module: nn.Module, tensors: Mapping[str, Tensor], *, where: object = None) -> None:
@@ -169,8 +170,8 @@ def load_state(module: nn.Module, tensors: Mapping[str, Tensor], *, where: objec
         if value.numel():
             twins.setdefault((value.data_ptr(), tuple(value.shape)), []).append(name)
     saved_by_twin = {n for group in twins.values() if set(group) & set(tensors) for n in group}
-    wanted = {n: v for n, v in expected.items() if n in tensors or n not in saved_by_twin}
-    check_fit(wanted, tensors, where=where)
+    required = {n: v for n, v in expected.items() if n in tensors or n not in saved_by_twin}
+    check_fit(required, tensors, where=where)
     check_numbers(tensors, where=where)
     with torch.no_grad():
         module.load_state_dict(dict(tensors), strict=False)
@@ -182,17 +183,17 @@ def check_fit(
     """The two hold the same names with the same shapes and kinds of numbers.
 
     Raises:
-        InputError: they do not; says which are missing, surplus or of another shape or type.
+        InputError: they do not; names the missing, surplus and mismatched ones.
     """
     differing, mistyped = [], []
     for name, value in expected.items():
         if name not in tensors:
             continue
-        given = tensors[name]
-        if given.shape != value.shape:
-            differing.append(f"{name} {list(given.shape)} instead of {list(value.shape)}")
-        elif given.is_floating_point() != value.is_floating_point() or given.is_complex():
-            mistyped.append(f"{name} {_type(given)} instead of {_type(value)}")
+        tensor = tensors[name]
+        if tensor.shape != value.shape:
+            differing.append(f"{name} {list(tensor.shape)} instead of {list(value.shape)}")
+        elif tensor.is_floating_point() != value.is_floating_point() or tensor.is_complex():
+            mistyped.append(f"{name} {_type(tensor)} instead of {_type(value)}")
     faults = {
         "missing": [name for name in expected if name not in tensors],
         "surplus": [name for name in tensors if name not in expected],
@@ -200,9 +201,9 @@ def check_fit(
         "wrong type": mistyped,
     }
     problems = [
-        f"{kind}: {', '.join(n[:120] for n in found[:4])}{', ...' if len(found) > 4 else ''}"
-        for kind, found in faults.items()
-        if found
+        f"{kind}: {', '.join(n[:120] for n in names[:4])}{', ...' if len(names) > 4 else ''}"
+        for kind, names in faults.items()
+        if names
     ]
     if problems:
         raise InputError("the weights do not fit the settings; " + "; ".join(problems), where=where)
@@ -217,7 +218,7 @@ def check_numbers(tensors: Mapping[str, Tensor], *, where: object = None) -> Non
     for name, value in tensors.items():
         if not value.is_floating_point():
             continue
-        # A sum tells at the speed of memory; only one that overflows needs a closer look.
+        # A sum runs at the speed of memory; only one that overflows needs a closer look.
         if not bool(value.sum().isfinite()) and not bool(value.isfinite().all()):
             raise InputError(f"{name[:120]!r} holds NaN or infinity", where=where)
 

@@ -38,13 +38,15 @@ _LEGACY = 4
 """Pickles at the start of a file from before torch 1.6: magic number, version, system, content."""
 
 
-def read(path: str | os.PathLike[str], what: str = "file of weights", *, whole: bool = True) -> Any:
+def read(
+    path: str | os.PathLike[str], what: str = "file of weights", *, verify: bool = True
+) -> Any:
     """What `torch.save` wrote, on the CPU; tensors of a zip file stay in it until they are used.
 
     Args:
         path: the file.
         what: it should be, for messages.
-        whole: read a zip file to its end to compare checksums; not needed for sizes alone.
+        verify: read a zip file to its end to compare checksums; not needed for sizes alone.
 
     Raises:
         InputError: no such file, a damaged one, or one with anything but dense tensors, numbers,
@@ -55,7 +57,7 @@ def read(path: str | os.PathLike[str], what: str = "file of weights", *, whole: 
     zipped = zipfile.is_zipfile(path)
     try:
         if zipped:
-            _check_archive(path, size, whole)
+            _check_archive(path, size, verify)
         else:
             with open(path, "rb") as file:
                 if file.read(2) == b"PK":
@@ -100,7 +102,7 @@ def state_dict(content: Any, keys: tuple[str, ...], where: object) -> dict[str, 
     return dict(content)
 
 
-def _check_archive(path: Path, size: int, whole: bool) -> None:
+def _check_archive(path: Path, size: int, verify: bool) -> None:
     """Members are stored, each once, together no larger than the file; so is the pickle."""
     with zipfile.ZipFile(path) as archive:
         members = archive.infolist()
@@ -113,7 +115,7 @@ def _check_archive(path: Path, size: int, whole: bool) -> None:
         pickles = [m for m in members if m.filename.endswith("data.pkl")]
         if len(pickles) != 1:
             raise InputError("is no file of torch.save: a zip file without its data.pkl")
-        if whole:
+        if verify:
             for member in members:  # reading to the end compares the checksum
                 with archive.open(member) as file:
                     while file.read(1 << 20):
@@ -126,8 +128,8 @@ def _check_archive(path: Path, size: int, whole: bool) -> None:
 def _check_pickle(file: IO[bytes]) -> None:
     """The next pickle of a file calls nothing but what makes dense tensors."""
     start, at = file.tell(), 0
-    for code, argument, place in pickletools.genops(file):
-        at = place or 0
+    for code, argument, position in pickletools.genops(file):
+        at = position or 0
         if at - start > MAX_PICKLE:
             raise InputError(f"holds a pickle of more than {MAX_PICKLE} bytes")
         if code.name in ("STACK_GLOBAL", "INST", "OBJ", "NEWOBJ_EX", "EXT1", "EXT2", "EXT4") or (

@@ -201,7 +201,7 @@ def test_restart_on_the_command_line(recipe, tmp_path, capsys):
 
 def test_copies_of_a_recipe_are_whole_or_none(tmp_path, capsys):
     (tmp_path / "mine.yaml").write_text("mine")
-    assert "is there already" in refused(
+    assert "exists already" in refused(
         capsys, tmp_path, "recipes", "copy", "jet_tagging", tmp_path / "mine.py"
     )
 
@@ -217,6 +217,8 @@ REFUSED = {
                  ["--train.monitor", "nonsense"]],
     "protein_structure": [["--data", NO], ["--model", NO], ["--structures", NO],
                           ["--net.trunk.heads", "3"]],
+    "alphafold_training": [["--structures", NO], ["--unlabelled", NO],
+                           ["--network.outer-dim", "0"]],
     "symbolic_math": [["--sets", f"mine={NO}"], ["--sets", "other"], ["--exclude", NO],
                       ["--start", NO], ["--model.trunk.heads", "7"]],
     "circuit_placement": [["--design", NO], ["--objective", NO], ["--policy.trunk.heads", "3"]],

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from sciml.errors import InputError
-from sciml.nn.layers import DropPath, FeedForward, count_parameters, rescale_, zero_padding
+from sciml.nn.layers import FeedForward, count_parameters, rescale_, zero_padding
 from sciml.nn.packing import Packed, pack, unpack
 
 
@@ -30,16 +30,6 @@ def test_swiglu_has_about_the_parameters_of_the_plain_block():
     assert count_parameters(gated) == pytest.approx(count_parameters(plain), rel=0.02)
     with pytest.raises(InputError, match="Did you mean 'swiglu'"):
         FeedForward(8, activation="swigl")
-
-
-def test_drop_path_drops_whole_graphs_and_keeps_the_mean():
-    layer = DropPath(0.25)
-    x = torch.ones(4000, 2, 3)
-    out = layer.train()(x)
-    assert out.unique().tolist() == pytest.approx([0.0, 4 / 3])
-    assert (out == out[:, :1, :1]).all()
-    assert out.mean().item() == pytest.approx(1.0, abs=0.03)
-    assert torch.equal(layer.eval()(x), x) and "0.25" in repr(layer)
 
 
 def test_zero_padding_removes_nan_and_its_gradient():

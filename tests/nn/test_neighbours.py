@@ -10,7 +10,6 @@ from sciml.nn import neighbours
 from sciml.nn.neighbours import (
     fully_connected,
     knn,
-    knn_dense,
     knn_reference,
     radius_graph,
     radius_graph_reference,
@@ -79,17 +78,6 @@ def test_grid_and_tree_agree() -> None:
     assert torch.equal(grid[0].view(4000, 12), torch.from_numpy(found))
 
 
-def test_dense_leaves_padding_and_itself_out() -> None:
-    torch.manual_seed(0)
-    pos, mask = torch.randn(2, 9, 2), torch.ones(2, 9, dtype=torch.bool)
-    mask[1, 6:] = False
-    index = knn_dense(pos, 5, mask)
-    assert (index[1, :6] < 6).all()
-    assert not (index == torch.arange(9).view(1, 9, 1)).any()
-    expected = knn_reference(pos[0], 5)[0].view(9, 5)
-    assert torch.equal(index[0], expected)
-
-
 def test_fully_connected_lists_every_pair_once() -> None:
     ptr = torch.tensor([0, 3, 3, 5])
     edges = fully_connected(ptr)
@@ -107,7 +95,6 @@ def test_fully_connected_lists_every_pair_once() -> None:
         (lambda: knn(torch.randn(4, 3), 1, torch.tensor([0, 1, 0, 1])), "sorted"),
         (lambda: knn(torch.randn(4, 3), 1, torch.tensor([0, 1])), "`batch` must be"),
         (lambda: radius_graph(torch.randn(4, 3), 0.0), "radius must be > 0"),
-        (lambda: knn_dense(torch.randn(1, 4, 3), 4), "columns"),
     ],
 )
 def test_bad_input_says_what(call, message: str) -> None:

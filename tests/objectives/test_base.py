@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from sciml.graph import ragged
-from sciml.objectives.base import Standardise, mean_of, place, ranks
+from sciml.objectives.base import Standardise, mean_of, position, ranks
 
 
 def test_ranks_are_within_graphs_and_padding_is_last(dense_batch):
@@ -23,7 +23,7 @@ def test_ranks_are_within_graphs_and_padding_is_last(dense_batch):
 def test_ranks_keep_real_nodes_before_padding_even_at_infinity(dense_batch):
     scores = torch.full(dense_batch.mask.shape, torch.inf)
     assert torch.equal(
-        ranks(scores, dense_batch)[dense_batch.mask], place(dense_batch)[dense_batch.mask]
+        ranks(scores, dense_batch)[dense_batch.mask], position(dense_batch)[dense_batch.mask]
     )
 
 

@@ -10,7 +10,7 @@ import torch
 from sciml import objectives
 from sciml.errors import InputError
 from sciml.graph import make_dense, optional
-from sciml.objectives.base import changed, place
+from sciml.objectives.base import changed, position
 from sciml.objectives.graphs import FeatureEmbedder
 from sciml.objectives.masked import Masked, MaskedConfig, choose, corrupt
 
@@ -155,13 +155,13 @@ def test_missing_patch_is_masked_with_a_patch(trunk, embedder, batch):
 
 def test_a_domain_may_choose_what_is_hidden(trunk, embedder, batch):
     objective = Masked(trunk, embedder, MaskedConfig(shape="own", fraction=0.25))
-    with pytest.raises(InputError, match="no way of its own"):
+    with pytest.raises(InputError, match="no rule of its own"):
         objective(batch)
 
     class Even(FeatureEmbedder):
         def choose(self, batch, fraction):
             assert fraction == 0.25
-            return place(batch) == 1
+            return position(batch) == 1
 
     objective = Masked(trunk, Even(4, 16), MaskedConfig(shape="own", fraction=0.25))
     assert float(objective(batch)["count"]) == 6

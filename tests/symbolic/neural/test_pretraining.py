@@ -76,7 +76,7 @@ def test_a_choice_of_its_own_is_needed() -> None:
     from sciml.errors import InputError
     from sciml.objectives.base import Embedder
 
-    with pytest.raises(InputError, match="no way of its own"):
+    with pytest.raises(InputError, match="no rule of its own"):
         Embedder().choose(Data(), 0.3)
 
 
