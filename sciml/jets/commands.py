@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,9 +18,12 @@ Out = Annotated[Path, tyro.conf.arg(aliases=["-o"])]
 
 
 def open_model(model: str, trunk: str | None = None) -> Any:
-    """A tagger by shipped name, by path of our weights, or of a weaver state dict (.pt, .pth).
+    """A tagger or mass regressor by shipped name, by path, or a weaver state dict (.pt, .pth).
 
-    `trunk`: of a model on a trunk of one's own, its name."""
+    Args:
+        model: name or path.
+        trunk: name of the caller's own trunk that the model is on.
+    """
     from sciml.device import choose
     from sciml.jets import JetMassRegressor, JetTagger
     from sciml.jets.model import ENTRY, JetModel
@@ -49,20 +53,19 @@ def tag(
 ) -> None:
     """Write the class scores of every jet of a file, in order.
 
-    The output has `score_<class>` (float32, NaN for a faulty jet; of a mass regression `mass` and
-    its quantiles, GeV), `flag` (0 = good; bits: 1 empty,
-    2 NaN or infinity, 4 zero pT, 8 energy below momentum), and the columns to keep. The file is
-    streamed: it may be larger than memory.
+    The output has `score_<class>` (float32, NaN for a faulty jet; a mass regressor gives `mass` and
+    its quantiles in GeV), `flag` (0 = good; bits: 1 empty, 2 NaN or infinity, 4 zero pT, 8 energy
+    below momentum), and the columns to keep. The file is streamed: it may be larger than memory.
 
     Args:
         file: Jets: ROOT (JetClass, nanoAOD, Delphes), Parquet, HDF5 or npz.
-        out: Where the scores go: .root or .parquet.
+        out: The file of the scores, .root or .parquet.
         model: Name of a shipped model (`sciml models list`), a .safetensors file or run folder, or
             a weaver state dict (.pt).
-        trunk: Of a model on a trunk of your own, that trunk: my_trunk.py:MyTrunk or module:MyTrunk.
-            This runs the code; the model's file names it, but does not bring it.
+        trunk: Your own trunk (my_trunk.py:MyTrunk or module:MyTrunk), for a model that is on it.
+            This runs the code; the model's file names the trunk, but does not contain it.
         keep: Columns of the input to copy beside the scores.
-        format: Format of the input, where its content leaves doubts.
+        format: Format of the input; by default its content decides.
         tree: Name of the TTree or RNTuple, if a ROOT file has several.
         collection: Name of the jets in a file of events (nanoAOD: Jet, FatJet; Delphes: JetAK8).
         step: Jets read at a time.
@@ -87,8 +90,8 @@ def tag(
     with create(out) as writer, Bar("jets", total) as bar:
         for events, scores in tagger.stream(file, keep=keep, step=step, **where):
             columns: dict[str, Any] = {name: events[name] for name in keep}
-            for place, name in enumerate(tagger.outputs):
-                columns[name] = np.ascontiguousarray(scores[:, place])
+            for index, name in enumerate(tagger.outputs):
+                columns[name] = np.ascontiguousarray(scores[:, index])
             columns["flag"] = scores.flags.astype(np.int32)
             writer.write(columns)
             tally.add(scores)
@@ -121,7 +124,7 @@ def evaluate(
         out: Also write the numbers as JSON.
         calibrate: Fit the model's temperature to these jets and write the calibrated model here
             (.safetensors); use jets that neither training nor a later test sees.
-        format: Format of the input, where its content leaves doubts.
+        format: As for `tag`.
         tree: As for `tag`.
         collection: As for `tag`.
     """
@@ -139,54 +142,65 @@ def evaluate(
     labels = [f"label_{name}" for name in tagger.classes]
     where: dict[str, Any] = {"format": format, "tree": tree, "collection": collection}
     with open_jets(file, **where) as reader:
-        known = [name for name in labels if name in reader.columns]
-        if not known:
+        present = [name for name in labels if name in reader.columns]
+        if not present:
             reader.require(labels[:1])
         total = len(reader)
-    probabilities, truth = [], []
+    parts, truth_parts = [], []
     with Bar("jets", total) as bar:
-        for events, scores in tagger.stream(file, keep=known, **where):
-            hot = np.stack([np.asarray(events[name]) > 0 for name in known], axis=1)
-            place = np.array([labels.index(name) for name in known])[hot.argmax(1)]
-            truth.append(np.where(hot.any(1), place, -1))
-            probabilities.append(scores.probabilities)
+        for events, scores in tagger.stream(file, keep=present, **where):
+            one_hot = np.stack([np.asarray(events[name]) > 0 for name in present], axis=1)
+            index = np.array([labels.index(name) for name in present])[one_hot.argmax(1)]
+            truth_parts.append(np.where(one_hot.any(1), index, -1))
+            parts.append(scores.probabilities)
             bar.advance(len(scores))
-    labelled = np.concatenate(truth) >= 0
-    scores_of = np.concatenate(probabilities)[labelled]
-    classes = np.concatenate(truth)[labelled]
-    if len(np.unique(classes)) < 2:
+    labelled = np.concatenate(truth_parts) >= 0
+    probabilities = np.concatenate(parts)[labelled]
+    truth = np.concatenate(truth_parts)[labelled]
+    if len(np.unique(truth)) < 2:
         raise InputError("needs labelled jets of at least two of the model's classes", where=file)
-    found = metrics.evaluate(scores_of, classes, tagger.classes, background=background)
-    found["calibration_error"] = metrics.calibration(scores_of, classes).error
+    measured = metrics.evaluate(probabilities, truth, tagger.classes, background=background)
+    measured["calibration_error"] = metrics.calibration(probabilities, truth).error
     if calibrate is not None:
-        found["temperature"] = tagger.fit_temperature(scores_of, classes)
+        measured["temperature"] = tagger.fit_temperature(probabilities, truth)
         tagger.save(calibrate)
-    print(f"{len(classes)} labelled jets of {len(labelled)}")
-    for name, value in found.items():
+    print(f"{len(truth)} labelled jets of {len(labelled)}")
+    for name, value in measured.items():
         print(f"{name:<24} {value if isinstance(value, metrics.Rejection) else f'{value:.5f}'}")
     if out is not None:
         plain = {
             k: dataclasses.asdict(v) if isinstance(v, metrics.Rejection) else v
-            for k, v in found.items()
+            for k, v in measured.items()
         }
         with atomic_write(out) as temporary:
-            temporary.write_text(dumps({"jets": len(classes), **plain}, indent=1) + "\n")
+            temporary.write_text(dumps({"jets": len(truth), **plain}, indent=1) + "\n")
 
 
 def export(
-    out: tyro.conf.Positional[Path],
+    file: tyro.conf.Positional[Path | None] = None,
     *,
+    out: Annotated[Path | None, tyro.conf.arg(aliases=["-o"])] = None,
     model: str = "jets-tiny",
     trunk: str | None = None,
 ) -> None:
     """Write a model as ONNX (dynamic number of jets and particles) with preprocess.json beside it.
 
     Args:
+        file: Former way to name the output.
         out: The .onnx file; a .pt file is written in weaver's layout instead (weaver models only).
         model: As for `tag`.
         trunk: As for `tag`.
     """
+    from sciml.jets import JetTagger
+
+    if file is not None and out is None:
+        print("sciml: note: the output of `export` is now named by --out", file=sys.stderr)
+        out = file
+    elif out is None or file is not None:
+        raise InputError("needs one file to write", hint="Name it with --out")
     tagger = open_model(model, trunk)
+    if not isinstance(tagger, JetTagger):
+        raise InputError("only a tagger of classes can be exported, not one of masses", where=model)
     if out.suffix in (".pt", ".pth"):
         tagger.to_weaver(out)
     else:
@@ -199,12 +213,15 @@ def standardise(
     files: tyro.conf.Positional[tuple[str, ...]],
     out: Out,
 ) -> None:
-    """Find centre and scale of the variables of a weaver data config (`method: auto`) from jets.
+    """Fit centre and scale of the variables of a weaver data config (`method: auto`) to jets.
+
+    The histograms of its weights are filled as well, unless the config has them or its weights are
+    precomputed.
 
     Args:
         config: The data config (YAML).
         files: Jets; the first `data_fraction` of each file is used, as weaver does.
-        out: Where the config goes with what was found; weaver reads it, too.
+        out: The file of the fitted config; weaver reads it, too.
     """
     from sciml.jets.weaver.config import WeaverConfig
 
@@ -212,9 +229,12 @@ def standardise(
         raise InputError("must end in .yaml", where=out)
     if out.exists() and config.exists() and out.samefile(config):
         raise InputError("the output would replace the input", where=out)
-    found = WeaverConfig.load(config)
-    found.standardise(found.sample(files))
-    found.save(out)
+    fitted = WeaverConfig.load(config)
+    jets = fitted.sample(files)
+    fitted.standardise(jets)
+    if fitted.weights and not fitted.weights.histograms:
+        fitted.find_weights(jets)
+    fitted.save(out)
     print(out)
 
 

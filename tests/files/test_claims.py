@@ -267,7 +267,7 @@ def test_writing_commands_refuse_without_a_trace(tmp_path, capsys):
         ["jets", "tag", NO, "-o", new / "x.parquet"],
         ["jets", "tag", a, "-o", new / "x.parquet", "--model", NO],
         ["jets", "evaluate", NO, "-o", new / "x.json"],
-        ["jets", "export", new / "x.onnx", "--model", NO],
+        ["jets", "export", "-o", new / "x.onnx", "--model", NO],
         ["protein", "fold", NO, "-o", new],
         ["protein", "fold", a, "-o", new, "--model", NO],
         ["protein", "fold", a, "-o", new, "--params", NO],

@@ -221,3 +221,35 @@ def test_a_file_without_jets_gets_an_empty_answer(tmp_path, capsys, suffix):
     assert main(["jets", "tag", str(tmp_path / "none.parquet"), "-o", str(out)]) == 0
     found = read_jets(out, ["score_QCD", "flag"])
     assert len(found) == 0 and "0 jets" in capsys.readouterr().err
+
+
+def test_export_names_its_output_by_out(place, tmp_path, capsys):
+    pytest.importorskip("onnxruntime")
+    model = place / "model.safetensors"
+    assert run("export", "--out", tmp_path / "a.onnx", "--model", model) == 0
+    assert "note" not in capsys.readouterr().err
+    assert run("export", tmp_path / "b.onnx", "--model", model) == 0
+    assert "now named by --out" in capsys.readouterr().err
+    assert all((tmp_path / name).exists() for name in ("a.onnx", "b.onnx", "preprocess.json"))
+    assert run("export", "--model", model) == 2
+    assert "--out" in capsys.readouterr().err
+
+
+def test_a_mass_regressor_tags_and_is_not_exported(place, tmp_path, capsys):
+    from torch import nn
+
+    from sciml import trunks
+    from sciml.jets import JetMassRegressor
+    from sciml.jets.networks.classifier import TrunkNetwork
+    from sciml.jets.networks.embedder import JetEmbedder
+
+    trunk = trunks.build(TRUNK)
+    network = TrunkNetwork(JetEmbedder(16, 4), trunk, nn.Linear(16, 2))
+    model = JetMassRegressor(network, ("mass", "mass_50")).save(tmp_path / "mass")
+    out = tmp_path / "masses.root"
+    assert run("tag", place / "jets.root", "-o", out, "--model", model) == 0
+    assert read_jets(out).fields == ["mass", "mass_50", "flag"]
+    for arguments in (["evaluate", place / "jets.root"], ["export", "-o", tmp_path / "m.onnx"]):
+        capsys.readouterr()
+        assert run(*arguments, "--model", model) == 2
+        assert "masses" in capsys.readouterr().err
