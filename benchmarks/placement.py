@@ -68,7 +68,7 @@ def cost(shared: Path, seeds: int) -> dict[str, Any]:
     at_random = np.stack([rng.uniform(100, 1333, n), rng.uniform(100, 1333, n)], 1)
     rates: dict[str, float] = {}
     exact, early = (np.inf, np.inf), (0.0006, 0.004)  # the latter as in the annealing
-    for label, places, worse, slack in (
+    for label, positions, worse, slack in (
         ("30 um, always done, all three terms", None, np.inf, exact),
         ("30 um, done if no worse, all three terms", None, 0.0, exact),
         ("30 um, done if no worse, refused early", None, 0.0, early),
@@ -81,7 +81,15 @@ def cost(shared: Path, seeds: int) -> dict[str, Any]:
             refresh(p, s, m)
             m.slack[:] = slack
             clock = time.process_time()
-            many(p, s, m, node[:count], step if places is None else places, places is None, worse)
+            many(
+                p,
+                s,
+                m,
+                node[:count],
+                step if positions is None else positions,
+                positions is None,
+                worse,
+            )
             seconds.append((time.process_time() - clock) / count)
         rates[label] = 1 / min(seconds[1:])
     return {"milliseconds_per_evaluation": 1e3 * full, "moves_per_second": rates,
@@ -93,7 +101,7 @@ def many(p: Any, s: Any, m: Any, node: Any, place: Any, relative: bool, worse: f
     """Move one macro after the other, by a step or to a place."""
     for k in range(len(node)):
         i = node[k]
-        m.node[0], m.turned[0] = i, s.turned[i]
+        m.node[0], m.orientation[0] = i, s.orientation[i]
         x = place[k, 0] + (s.x[i] if relative else 0.0)
         y = place[k, 1] + (s.y[i] if relative else 0.0)
         m.x[0] = min(max(x, p.width[i] / 2), 1433 - p.width[i] / 2)
@@ -257,30 +265,31 @@ def cells(shared: Path, seeds: int) -> dict[str, Any]:
                        str(target), "--movable", movable, "--cpu-seconds", "40",
                        "--json"]  # fmt: skip
             start = resource.getrusage(resource.RUSAGE_CHILDREN)
-            said = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+            output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
             after = resource.getrusage(resource.RUSAGE_CHILDREN)
             placed, design = read_design(aux, pl=target), read_design(aux)
             if name == "fixed" and "coloquinte" in CHOSEN:
                 peer = Path(scratch) / "coloquinte.pl"
-                told = subprocess.run(
+                peer_output = subprocess.run(
                     [CHOSEN["coloquinte"], "-c", COLOQUINTE, str(aux), str(peer)],
                     check=True, capture_output=True, text=True,
                 ).stdout  # fmt: skip
-                for line in told.splitlines():
+                for line in peer_output.splitlines():
                     if not line.startswith('{"stage"'):  # its own progress
                         continue
                     row = json.loads(line)
                     theirs = read_design(aux, pl=Path(row.pop("file")))
-                    found = check(theirs, design)
+                    verdict = check(theirs, design)
                     kind = f"Coloquinte, macros fixed, {row.pop('stage')}"
                     out[kind] = row | {
-                        "hpwl": hpwl(theirs), "legal": found.legal, "problems": found.problems[:3],
+                        "hpwl": hpwl(theirs), "legal": verdict.legal,
+                        "problems": verdict.problems[:3],
                     }  # fmt: skip
                     print(kind, out[kind], flush=True)
         verdict = check(placed, design)
         out[f"macros {name}"] = {
             "hpwl": hpwl(placed), "legal": verdict.legal, "problems": verdict.problems[:3],
-            "cpu_seconds_of_placing": json.loads(said)["cpu_seconds"],
+            "cpu_seconds_of_placing": json.loads(output)["cpu_seconds"],
             "cpu_seconds_of_the_whole_process":
                 after.ru_utime + after.ru_stime - start.ru_utime - start.ru_stime,
         }  # fmt: skip
@@ -346,13 +355,13 @@ def memory(shared: Path, seeds: int) -> dict[str, Any]:
         aux = Path(scratch) / "million.aux"
         write_design(standard_cells(1_000_000, seed=1), aux)
         text = sum(p.stat().st_size for p in Path(scratch).iterdir()) / 1e6
-        said = subprocess.run(
+        output = subprocess.run(
             [sys.executable, "-c", MEMORY, str(aux)],
             check=True, capture_output=True, text=True, cwd=Path(__file__).parent,
         ).stdout  # fmt: skip
-    found = json.loads(said)
-    return found | {"megabytes_of_text": text,
-                    "megabytes_per_second": text / found["cpu_seconds"]}  # fmt: skip
+    measured = json.loads(output)
+    return measured | {"megabytes_of_text": text,
+                    "megabytes_per_second": text / measured["cpu_seconds"]}  # fmt: skip
 
 
 PARTS: dict[str, Callable[[Path, int], dict[str, Any]]] = {
@@ -378,16 +387,16 @@ def main() -> None:
     if arguments.only_seed is not None:
         CHOSEN["seed"] = arguments.only_seed
     for name in PARTS if arguments.part == "all" else [arguments.part]:
-        found = PARTS[name](arguments.shared, arguments.seeds)
+        measured = PARTS[name](arguments.shared, arguments.seeds)
         results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-        results[name] = found | {
+        results[name] = measured | {
             "date": str(date.today()),
             "device": processor(),
             "threads": 1,
         }
         RESULTS.parent.mkdir(exist_ok=True)
         RESULTS.write_text(json.dumps(results, indent=1, default=float) + "\n")
-        print(name, json.dumps(found, default=float)[:600])
+        print(name, json.dumps(measured, default=float)[:600])
 
 
 if __name__ == "__main__":

@@ -249,7 +249,7 @@ def reinforce(
     rollout = Rollout(envs, player, seed=config.seed)
     head: CURL | None = None
     if config.curl.weight > 0:
-        views = partial(shifted, most=config.curl.shift)
+        views = partial(shifted, max_shift=config.curl.shift)
         head = CURL(policy, player.features, views, policy.config.channels, config.curl)
     parameters = [p for p in (head or policy).parameters() if p.requires_grad]
     optimizer = torch.optim.Adam(parameters, config.lr)
@@ -288,15 +288,15 @@ def methods(config: Config, policies: dict[str, GridPolicy]) -> dict[str, Method
         return annealer.run().result(), annealer.history
 
     def search(design: Design, seed: int) -> tuple[Design, list[dict[str, float]]]:
-        found = search_macros(design, config.cpu_seconds, seed, config=config.env)
-        return found.design, found.history
+        result = search_macros(design, config.cpu_seconds, seed, config=config.env)
+        return result.design, result.history
 
     def guided(policy: GridPolicy) -> Method:
         def run(design: Design, seed: int) -> tuple[Design, list[dict[str, float]]]:
-            found = search_macros(
+            result = search_macros(
                 design, config.cpu_seconds, seed, policy=policy, config=config.env
             )
-            return found.design, found.history
+            return result.design, result.history
 
         return run
 

@@ -236,14 +236,14 @@ def place(
         _show(placed.scores, False)
         print("wrote " + ", ".join(map(str, files)))
         if placed.stopped:
-            more = "; the same command with --resume goes on" if state.exists() else ""
-            print(f"stopped early{more}")
+            rest = "; the same command with --resume goes on" if state.exists() else ""
+            print(f"stopped early{rest}")
     return 1 if placed.violations else 0
 
 
-def _first(problems: list[str], most: int = 3) -> str:
-    more = len(problems) - most
-    return "; ".join(problems[:most]) + (f" (and {more:,} more)" if more > 0 else "")
+def _first(problems: list[str], limit: int = 3) -> str:
+    rest = len(problems) - limit
+    return "; ".join(problems[:limit]) + (f" (and {rest:,} more)" if rest > 0 else "")
 
 
 def convert(

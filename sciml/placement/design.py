@@ -151,8 +151,11 @@ class Design:
 
     def size(self) -> tuple[np.ndarray, np.ndarray]:
         """Width and height as placed: exchanged where a node is turned by 90 degrees."""
-        turned = self.orientation >= 4
-        return np.where(turned, self.height, self.width), np.where(turned, self.width, self.height)
+        sideways = self.orientation >= 4
+        return (
+            np.where(sideways, self.height, self.width),
+            np.where(sideways, self.width, self.height),
+        )
 
     def pin_xy(self, x: np.ndarray | None = None, y: np.ndarray | None = None) -> np.ndarray:
         """Pin positions [P, 2] at the node centres `x`, `y` (default: the design's own)."""
@@ -168,12 +171,11 @@ class Design:
 
     def at(self, x: np.ndarray, y: np.ndarray, orientation: np.ndarray | None = None) -> Design:
         """The same design with other places (arrays are copied, the netlist is shared)."""
-        turned = self.orientation if orientation is None else orientation
         return replace(
             self,
             x=np.array(x, np.float64),
             y=np.array(y, np.float64),
-            orientation=np.array(turned, np.int8),
+            orientation=np.array(self.orientation if orientation is None else orientation, np.int8),
         )
 
     def rescaled(self, scale: float) -> Design:
@@ -244,9 +246,9 @@ def build(where: object, **fields: object) -> Design:
 
 def check_sizes(design: Design, where: object) -> None:
     """Reject what no placer can place; see `build`."""
-    again = design.names.first_repeated()
-    if again >= 0:
-        raise InputError(f"node {design.names[again]!r} is defined twice", where=where)
+    repeated = design.names.first_repeated()
+    if repeated >= 0:
+        raise InputError(f"node {design.names[repeated]!r} is defined twice", where=where)
     for label, values in (("width", design.width), ("height", design.height)):
         bad = np.flatnonzero(~(values >= 0) | ~np.isfinite(values))
         if len(bad):
@@ -320,8 +322,8 @@ def _check_range(design: Design, where: object) -> None:
     steps = [("canvas", canvas.width), ("canvas", canvas.height)]
     if rows is not None and len(rows):
         for values in (rows.y, rows.x0, rows.x1):
-            if not (most := float(np.abs(values).max())) <= LARGEST:
-                raise too_large("a row's coordinate,", f"{most:g}", where)
+            if not (largest := float(np.abs(values).max())) <= LARGEST:
+                raise too_large("a row's coordinate,", f"{largest:g}", where)
         steps += [("row", float(rows.height.min())), ("site", float(rows.site.min()))]
     for what, step in steps:
         if 0 < step < farthest / LARGEST:

@@ -103,14 +103,16 @@ def check(design: Design, reference: Design | None = None, tolerance: float = TO
     width, height = design.size()
     x, y = design.x, design.y
     strip = float(design.rows.height.min()) if design.rows and len(design.rows) else 0.0
-    count, area, pairs, found = overlapping(x[solid], y[solid], width[solid], height[solid], strip)
+    count, area, pairs, overlapped = overlapping(
+        x[solid], y[solid], width[solid], height[solid], strip
+    )
     verdict.overlaps, verdict.overlap_area = count, area
     for a, b in solid[pairs].tolist():
         verdict.say(f"{names[a]!r} and {names[b]!r} overlap", a, b)
     if count > len(pairs):
         named = np.unique(pairs)
-        rest = np.setdiff1d(np.flatnonzero(found), named)
-        for i in solid[rest].tolist():
+        unnamed = np.setdiff1d(np.flatnonzero(overlapped), named)
+        for i in solid[unnamed].tolist():
             verdict.say(f"{names[i]!r} overlaps others", i)
         verdict.say(f"... at least {count:,} overlapping pairs in all")
 
@@ -197,8 +199,8 @@ def _check_halos(
     names = design.names
     around = turned_halo(rules.halo, design.orientation)
     for i in solid[rules.halo[solid].any(1)].tolist():
-        wide = boxes[i] + around[i] * [-1, -1, 1, 1]
-        for j in solid[touching(boxes[solid], wide, tolerance)].tolist():
+        with_halo = boxes[i] + around[i] * [-1, -1, 1, 1]
+        for j in solid[touching(boxes[solid], with_halo, tolerance)].tolist():
             if j == i or (rules.halo_soft[i] and rules.late[j]):
                 continue
             # Two blocks that stand in each other's halos are one violation.
@@ -217,8 +219,8 @@ def _check_regions(
     names = design.names
     for k, region in enumerate(rules.regions):
         members = solid[rules.region[solid] == k]
-        lost = members[~inside_union(boxes[members], region.boxes, tolerance)]
-        for i in lost.tolist():
+        outside = members[~inside_union(boxes[members], region.boxes, tolerance)]
+        for i in outside.tolist():
             if region.kind == GUIDE:
                 verdict.notes.append(f"{names[i]!r} is outside its GUIDE region {region.name!r}")
             else:

@@ -39,7 +39,7 @@ class _RowIndex:
         first.
         """
         t = self.tolerance
-        found, on_site = np.full(len(bottom), -1), np.zeros(len(bottom), bool)
+        row_of, on_site = np.full(len(bottom), -1), np.zeros(len(bottom), bool)
         first = np.searchsorted(self.y, bottom - t)
         for k in range(self.most + 1):
             r = np.minimum(first + k, len(self.y) - 1)
@@ -48,9 +48,9 @@ class _RowIndex:
             fits &= usable[of_cell, self.order[r]]
             steps = (left - self.x0[r]) / self.site[r]
             aligned = fits & (np.abs(steps - np.round(steps)) * self.site[r] <= max(t, 1e-6))
-            found = np.where(aligned & ~on_site | fits & (found < 0), self.order[r], found)
+            row_of = np.where(aligned & ~on_site | fits & (row_of < 0), self.order[r], row_of)
             on_site |= aligned
-        return found, on_site
+        return row_of, on_site
 
 
 def check_rows(design: Design, cells: np.ndarray, verdict: Verdict, tolerance: float) -> None:
@@ -70,25 +70,25 @@ def check_rows(design: Design, cells: np.ndarray, verdict: Verdict, tolerance: f
     # A cell of k rows' height needs the rows above it, too.
     own = rows.height[np.maximum(row, 0)]
     levels = np.where(row >= 0, np.maximum(np.round(high / own), 1), 1).astype(np.int64)
-    whole = (np.abs(high - levels * own) <= max(tolerance, 1e-6)) | (high < own)
-    whole &= levels <= len(rows)
+    on_whole_rows = (np.abs(high - levels * own) <= max(tolerance, 1e-6)) | (high < own)
+    on_whole_rows &= levels <= len(rows)
     mirrored = len(np.unique(UPRIGHT[rows.orientation])) > 1
     supply = np.zeros(len(cells), bool)
-    for k in range(1, int(levels[whole].max(initial=1))):
-        part = np.flatnonzero((levels > k) & whole & (row >= 0))
+    for k in range(1, int(levels[on_whole_rows].max(initial=1))):
+        part = np.flatnonzero((levels > k) & on_whole_rows & (row >= 0))
         above, _ = index.find(
             bottom[part] + k * own[part], left[part], right[part], usable, of_cell[part]
         )
-        lost = above < 0
-        lost |= np.abs(rows.height[np.maximum(above, 0)] - own[part]) > tolerance
-        whole[part[lost]] = False
+        missing = above < 0
+        missing |= np.abs(rows.height[np.maximum(above, 0)] - own[part]) > tolerance
+        on_whole_rows[part[missing]] = False
         if mirrored:
             expected = UPRIGHT[rows.orientation[row[part]]] * (-1) ** k
             supply[part] |= UPRIGHT[rows.orientation[np.maximum(above, 0)]] != expected
     movable = ~design.fixed[cells]
     for i in cells[movable & (row < 0)].tolist():
         verdict.add("off_row", f"cell {names[i]!r} is not on a row", i)
-    for i in cells[movable & (row >= 0) & ~whole].tolist():
+    for i in cells[movable & (row >= 0) & ~on_whole_rows].tolist():
         verdict.add("off_row", f"cell {names[i]!r} is not on whole rows one above the other", i)
     for i in cells[movable & (row >= 0) & ~on_site].tolist():
         verdict.add("off_site", f"cell {names[i]!r} is not on a site", i)
@@ -96,11 +96,11 @@ def check_rows(design: Design, cells: np.ndarray, verdict: Verdict, tolerance: f
     free = np.zeros(len(rows), bool) if rows.any_turn is None else rows.any_turn
     turn, of_row = design.orientation[cells], rows.orientation[np.maximum(row, 0)]
     wrong = (turn != of_row) & (turn != MIRRORED[of_row])
-    even = (levels % 2 == 0) & whole
+    even = (levels % 2 == 0) & on_whole_rows
     if even.any():
         rail = rules.rail[cells] if rules is not None else np.ones(len(cells), np.int8)
         wrong = np.where(even, (turn >= 4) | (UPRIGHT[of_row] != rail), wrong)
-    wrong = (wrong | supply) & whole & (row >= 0) & ~free[np.maximum(row, 0)]
+    wrong = (wrong | supply) & on_whole_rows & (row >= 0) & ~free[np.maximum(row, 0)]
     for k in np.flatnonzero(wrong).tolist():
         name, needed = names[int(cells[k])], ORIENTATIONS[of_row[k]]
         line = f"cell {name!r} is turned {ORIENTATIONS[turn[k]]} in a row {needed}"

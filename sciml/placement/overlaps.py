@@ -49,7 +49,7 @@ def _pairs(
 @njit(cache=True)
 def _overlapped(
     x0: Any, x1: Any, y0: Any, y1: Any, order: Any, start: Any, item: Any, tolerance: float,
-    furthest: Any, found: Any,
+    furthest: Any, overlapped: Any,
 ) -> None:  # fmt: skip
     """found[i]: rectangle i overlaps another; both ways from each, to the first hit."""
     for b in range(start.shape[0] - 1):
@@ -59,7 +59,7 @@ def _overlapped(
             furthest[p] = reach
         for p in range(start[b], start[b + 1]):
             i = order[item[p]]
-            if found[i]:
+            if overlapped[i]:
                 continue
             for q in range(p + 1, start[b + 1]):
                 j = order[item[q]]
@@ -68,15 +68,15 @@ def _overlapped(
                 if min(y1[i], y1[j]) - max(y0[i], y0[j]) > tolerance and (
                     min(x1[i], x1[j]) - x0[j] > tolerance
                 ):
-                    found[i] = found[j] = True
+                    overlapped[i] = overlapped[j] = True
                     break
             q = p - 1
-            while not found[i] and q >= start[b] and furthest[q] > x0[i] + tolerance:
+            while not overlapped[i] and q >= start[b] and furthest[q] > x0[i] + tolerance:
                 j = order[item[q]]
                 if min(y1[i], y1[j]) - max(y0[i], y0[j]) > tolerance and (
                     min(x1[i], x1[j]) - x0[i] > tolerance
                 ):
-                    found[i] = found[j] = True
+                    overlapped[i] = overlapped[j] = True
                 q -= 1
 
 
@@ -88,9 +88,9 @@ def overlapping(
     Counting ends at a million pairs; the last [N] bool is complete all the same.
     """
     out = np.zeros((1000, 2), np.int64)
-    found = np.zeros(len(x), bool)
+    overlapped = np.zeros(len(x), bool)
     if len(x) < 2:
-        return 0, 0.0, out[:0], found
+        return 0, 0.0, out[:0], overlapped
     x0, x1, y0, y1 = x - width / 2, x + width / 2, y - height / 2, y + height / 2
     strip = max(strip, (y1.max() - y0.min()) / 4096, 1e-12)
     low = np.floor((y0 - y0.min()) / strip + 1e-9).astype(np.int64)
@@ -108,9 +108,9 @@ def overlapping(
         out = np.zeros((min(n, MAX_PAIRS), 2), np.int64)
         n, area = _pairs(*args, low, TOLERANCE, out)
     if n > len(out):
-        _overlapped(*args, TOLERANCE, np.empty(len(item)), found)
-    found[out[: min(n, len(out))].ravel()] = True
-    return int(n), float(area), out[: min(n, len(out))], found
+        _overlapped(*args, TOLERANCE, np.empty(len(item)), overlapped)
+    overlapped[out[: min(n, len(out))].ravel()] = True
+    return int(n), float(area), out[: min(n, len(out))], overlapped
 
 
 def inside_union(boxes: np.ndarray, union: np.ndarray, tolerance: float) -> np.ndarray:

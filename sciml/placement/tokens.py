@@ -250,14 +250,14 @@ class Text:
     def error(self, what: str, i: int, hint: str | None = None) -> InputError:
         return InputError(what, where=f"{self.where}, line {self.line(i)}", hint=hint)
 
-    def lengths(self, tokens: np.ndarray, what: str, most: float = LARGEST) -> np.ndarray:
+    def lengths(self, tokens: np.ndarray, what: str, limit: float = LARGEST) -> np.ndarray:
         """`numbers` that are coordinates or sizes, so that none is beyond `most`.
 
         Raises:
             InputError: one of them is not a finite number, or too large.
         """
         values = self.numbers(tokens, what)
-        for k in np.flatnonzero(np.abs(values) > most)[:1].tolist():
+        for k in np.flatnonzero(np.abs(values) > limit)[:1].tolist():
             i = int(np.asarray(tokens)[k])
             raise too_large(what, self[i], f"{self.where}, line {self.line(i)}")
         return values

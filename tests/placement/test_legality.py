@@ -310,8 +310,8 @@ def test_rows_of_bookshelf_say_how_cells_are_turned_if_they_differ(folder):
     with pytest.warns(UserWarning, match="cannot say SYMMETRY"):
         write_design(design, folder / "y.aux")
     again = read_design(folder / "y.aux")
-    turned = [f"cell 'c{k}' is turned N in a row FS" for k in (1, 3)]
-    assert check(design).problems == check(again).problems == turned
+    expected = [f"cell 'c{k}' is turned N in a row FS" for k in (1, 3)]
+    assert check(design).problems == check(again).problems == expected
     placed = legalise_cells(again)
     assert check(placed).legal and placed.orientation.tolist() == [0, 3, 0, 3]
     text = (folder / "y.scl").read_text()

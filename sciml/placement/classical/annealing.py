@@ -106,7 +106,7 @@ class Chain:
         if self.cost < self.best:
             self.best = self.cost
             s = self.state
-            self.best_places = (s.x.copy(), s.y.copy(), s.turned.copy())
+            self.best_places = (s.x.copy(), s.y.copy(), s.orientation.copy())
 
     def scale(self) -> float:
         """The mean cost of an uphill move with steps of one grid cell."""
@@ -150,7 +150,7 @@ class Chain:
 
     def adopt(self, other: Chain) -> None:
         """Go on from the places of another chain."""
-        for key in ("x", "y", "turned"):
+        for key in ("x", "y", "orientation"):
             getattr(self.state, key)[:] = getattr(other.state, key)
         self.window[:], self.accepted[:] = other.window, other.accepted
         refresh(self.problem, self.state, self.scratch)
@@ -159,10 +159,10 @@ class Chain:
     def result(self) -> Design:
         """The design at the best places found."""
         s = self.state
-        saved = s.x.copy(), s.y.copy(), s.turned.copy()
-        s.x[:], s.y[:], s.turned[:] = self.best_places
+        saved = s.x.copy(), s.y.copy(), s.orientation.copy()
+        s.x[:], s.y[:], s.orientation[:] = self.best_places
         design = self.evaluator.store(s)
-        s.x[:], s.y[:], s.turned[:] = saved
+        s.x[:], s.y[:], s.orientation[:] = saved
         return design
 
 
@@ -301,11 +301,11 @@ class Annealer:
         }
         for k, chain in enumerate(self.chains):
             s = chain.state
-            x, y, turned = chain.best_places
+            x, y, orientation = chain.best_places
             arrays |= {
-                f"x{k}": s.x, f"y{k}": s.y, f"t{k}": s.turned, f"r{k}": chain.random,
+                f"x{k}": s.x, f"y{k}": s.y, f"t{k}": s.orientation, f"r{k}": chain.random,
                 f"w{k}": chain.window, f"a{k}": chain.accepted, f"l{k}": s.level,
-                f"bx{k}": x, f"by{k}": y, f"bt{k}": turned,
+                f"bx{k}": x, f"by{k}": y, f"bt{k}": orientation,
                 f"n{k}": [chain.moves, chain.seconds, chain.best],
             }  # fmt: skip
         return {key: np.array(value) for key, value in arrays.items()}
@@ -324,7 +324,7 @@ class Annealer:
                 raise InputError("was saved with another budget", where=where)
             for k, chain in enumerate(self.chains):
                 s = chain.state
-                s.x[:], s.y[:], s.turned[:] = arrays[f"x{k}"], arrays[f"y{k}"], arrays[f"t{k}"]
+                s.x[:], s.y[:], s.orientation[:] = arrays[f"x{k}"], arrays[f"y{k}"], arrays[f"t{k}"]
                 chain.random[:], chain.window[:] = arrays[f"r{k}"], arrays[f"w{k}"]
                 chain.accepted[:] = arrays[f"a{k}"]
                 refresh(chain.problem, s, chain.scratch)
@@ -347,10 +347,10 @@ def zero_start(design: Design, seed: int) -> Design:
     Hard macros are spread legally in random order, soft macros around the middle.
     """
     rng = np.random.default_rng([seed, 1])
-    x, y, turned = design.x.copy(), design.y.copy(), design.orientation.copy()
+    x, y, orientation = design.x.copy(), design.y.copy(), design.orientation.copy()
     free = ~design.fixed
     canvas = design.canvas
-    x[free], y[free], turned[free] = canvas.x0, canvas.y0, 0
+    x[free], y[free], orientation[free] = canvas.x0, canvas.y0, 0
     soft = np.flatnonzero(free & (design.kind != MACRO))
     for axis, low, extent, size in (
         (x, canvas.x0, canvas.width, design.width),
@@ -359,4 +359,4 @@ def zero_start(design: Design, seed: int) -> Design:
         middle = low + extent / 2 + rng.normal(0, 0.14 * extent, len(soft))
         half = np.minimum(size[soft] / 2, extent / 2)
         axis[soft] = np.clip(middle, low + half, low + extent - half)
-    return spread_macros(design.at(x, y, turned), rng)
+    return spread_macros(design.at(x, y, orientation), rng)

@@ -127,7 +127,7 @@ def propose(
         m.node[0] = i
         m.x[0] = s.x[i]
         m.y[0] = s.y[i]
-        m.turned[0] = s.turned[i]
+        m.orientation[0] = s.orientation[i]
         if u < share[1] or (u < share[2] and len(hard) < 2):
             v = uniform(g)
             if v < 0.5 or v >= 0.8:
@@ -149,14 +149,16 @@ def propose(
             m.y[0] = s.y[j]
             m.x[1] = s.x[i]
             m.y[1] = s.y[i]
-            m.turned[1] = s.turned[j]
+            m.orientation[1] = s.orientation[j]
             if c.active:
                 clip(c, m, 0)
                 clip(c, m, 1)
                 if not (
-                    clear(p, s, c, i, m.x[0], m.y[0], m.turned[0], j)
-                    and clear(p, s, c, j, m.x[1], m.y[1], m.turned[1], i)
-                    and apart(c, i, m.x[0], m.y[0], m.turned[0], j, m.x[1], m.y[1], m.turned[1])
+                    clear(p, s, c, i, m.x[0], m.y[0], m.orientation[0], j)
+                    and clear(p, s, c, j, m.x[1], m.y[1], m.orientation[1], i)
+                    and apart(
+                        c, i, m.x[0], m.y[0], m.orientation[0], j, m.x[1], m.y[1], m.orientation[1]
+                    )
                 ):
                     return SWAP, 0
             elif p.width[i] != p.width[j] or p.height[i] != p.height[j]:
@@ -173,12 +175,12 @@ def propose(
                     return SWAP, 0
             return SWAP, 2
         elif u < share[3]:
-            m.turned[0] = (s.turned[i] + 1 + pick(g, 3)) % 4
+            m.orientation[0] = (s.orientation[i] + 1 + pick(g, 3)) % 4
             if c.active:
-                m.turned[0] |= s.turned[i] & 4  # what lies on its side stays so
-                if not c.turns[i] >> m.turned[0] & 1:
+                m.orientation[0] |= s.orientation[i] & 4  # what lies on its side stays so
+                if not c.turns[i] >> m.orientation[0] & 1:
                     return FLIP, 0
-                if not clear(p, s, c, i, s.x[i], s.y[i], m.turned[0], -1):
+                if not clear(p, s, c, i, s.x[i], s.y[i], m.orientation[0], -1):
                     return FLIP, 0
             return FLIP, 1
         else:
@@ -186,11 +188,11 @@ def propose(
             if not _pull(p, s, m, g, window[0]):
                 return JUMP, 0
             if uniform(g) < 0.5:
-                m.turned[0] = pick(g, 4)
+                m.orientation[0] = pick(g, 4)
                 if c.active:
-                    m.turned[0] |= s.turned[i] & 4
-                    if not c.turns[i] >> m.turned[0] & 1:
-                        m.turned[0] = s.turned[i]
+                    m.orientation[0] |= s.orientation[i] & 4
+                    if not c.turns[i] >> m.orientation[0] & 1:
+                        m.orientation[0] = s.orientation[i]
         if centred:
             m.x[0] = (np.floor(m.x[0] / gw) + 0.5) * gw
             m.y[0] = (np.floor(m.y[0] / gh) + 0.5) * gh
@@ -199,7 +201,7 @@ def propose(
                 y = m.y[0]
                 clip(c, m, 0)
                 inside = x == m.x[0] and y == m.y[0]
-                return kind, 1 if inside and clear(p, s, c, i, x, y, m.turned[0], -1) else 0
+                return kind, 1 if inside and clear(p, s, c, i, x, y, m.orientation[0], -1) else 0
             w = p.width[i] / 2
             h = p.height[i] / 2
             if m.x[0] < w or m.y[0] < h:
@@ -214,7 +216,7 @@ def propose(
     i = soft[pick(g, len(soft))]
     u = uniform(g)
     m.node[0] = i
-    m.turned[0] = s.turned[i]
+    m.orientation[0] = s.orientation[i]
     if u < share[4]:
         v = uniform(g)
         m.x[0] = s.x[i]
@@ -242,7 +244,7 @@ def propose(
         if i == j:
             return SOFT_SWAP, 0
         m.node[1] = j
-        m.turned[1] = s.turned[j]
+        m.orientation[1] = s.orientation[j]
         m.x[0] = s.x[j]
         m.y[0] = s.y[j]
         m.x[1] = s.x[i]
@@ -288,7 +290,7 @@ def uphill(
             i = m.node[k]
             m.saved[k, 0] = s.x[i]
             m.saved[k, 1] = s.y[i]
-            m.saved_turned[k] = s.turned[i]
+            m.saved_orientation[k] = s.orientation[i]
         if attempt(p, s, m, count, 1e300) != 1:
             continue
         if s.cost[3] > before:
@@ -297,6 +299,6 @@ def uphill(
         for k in range(count):
             m.x[k] = m.saved[k, 0]
             m.y[k] = m.saved[k, 1]
-            m.turned[k] = m.saved_turned[k]
+            m.orientation[k] = m.saved_orientation[k]
         attempt(p, s, m, count, 1e300)
     return total / n if n else 0.0

@@ -123,7 +123,7 @@ def _find(slots: Any, a: int, b: int, value: float, left: Any) -> int:
 @njit(**_FAST)
 def improve(
     cells: Any, width: Any, slots: Any, first: Any, where: Any, row_y: Any, row_x: Any,
-    row_end: Any, half: Any, half_h: Any, pitch: float, sort: Any, place: Any, side: Any,
+    row_end: Any, half: Any, half_h: Any, pitch: float, sort: Any, stretch_of: Any, side: Any,
     nets: Any, nets_start: Any, start: Any, node: Any, dx: Any, dy: Any, up: Any, x: Any, y: Any,
     left: Any, stamp: Any, clock: Any,
 ) -> tuple[float, int]:  # fmt: skip
@@ -133,7 +133,7 @@ def improve(
     there; up: how every node is turned now.
     """
     gain = 0.0
-    done = 0
+    changes = 0
     work = np.empty((2, 128))
     box = np.empty(4)
     pair = np.empty(2, np.int64)
@@ -154,7 +154,7 @@ def improve(
             k = _find(slots, first[s], first[s + 1], tx - half[i], left)
             for q in range(max(k - 3, first[s]), min(k + 3, first[s + 1])):
                 j = slots[q]
-                if half[j] != half[i] or j == i or side[sort[j], place[i]] == 0:
+                if half[j] != half[i] or j == i or side[sort[j], stretch_of[i]] == 0:
                     continue
                 pair[0] = i
                 pair[1] = j
@@ -166,7 +166,7 @@ def improve(
                 x[i], x[j] = x[j], x[i]
                 y[i], y[j] = y[j], y[i]
                 up[i] = side[sort[i], s]
-                up[j] = side[sort[j], place[i]]
+                up[j] = side[sort[j], stretch_of[i]]
                 after = _nets_cost(
                     pair, 2, nets, nets_start, stamp, clock, start, node, dx, dy, up, x, y
                 )
@@ -182,14 +182,14 @@ def improve(
             x[i], x[j] = x[j], x[i]
             y[i], y[j] = y[j], y[i]
             left[i], left[j] = left[j], left[i]
-            place[i], place[j] = place[j], place[i]
-            up[i] = side[sort[i], place[i]]
-            up[j] = side[sort[j], place[j]]
+            stretch_of[i], stretch_of[j] = stretch_of[j], stretch_of[i]
+            up[i] = side[sort[i], stretch_of[i]]
+            up[j] = side[sort[j], stretch_of[j]]
             slots[where[i]], slots[where[j]] = j, i
             where[i], where[j] = where[j], where[i]
             gain -= best
-            done += 1
-    return gain, done
+            changes += 1
+    return gain, changes
 
 
 @njit(**_FAST)
@@ -204,7 +204,7 @@ def reorder(
     """
     perms = np.array([[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]])
     gain = 0.0
-    done = 0
+    changes = 0
     run = np.empty(3, np.int64)
     was = np.empty(3)
     keep = np.empty(3)
@@ -259,8 +259,8 @@ def reorder(
                     slots[k + t] = i
                     where[i] = k + t
             gain += before - best
-            done += 1
-    return gain, done
+            changes += 1
+    return gain, changes
 
 
 def improve_cells(design: Design, seconds: float = 20.0, passes: int = 8) -> Design:
@@ -315,9 +315,9 @@ def improve_cells(design: Design, seconds: float = 20.0, passes: int = 8) -> Des
     order = np.lexsort((left[cells], stretch))
     slots = cells[order].astype(np.int64)
     first = np.searchsorted(stretch[order], np.arange(len(row_y) + 1))
-    where, place = np.zeros(design.nodes, np.int64), np.zeros(design.nodes, np.int64)
+    where, stretch_of = np.zeros(design.nodes, np.int64), np.zeros(design.nodes, np.int64)
     where[slots] = np.arange(len(slots))
-    place[cells] = stretch
+    stretch_of[cells] = stretch
     mirror, head = IN_Y[design.orientation[cells]], (up[cells] < 0).astype(np.int64)
     sort_of = np.zeros(design.nodes, np.int64)
     sort_of[cells], side = _sides(sort, fits, turns, mirror, head)
@@ -326,14 +326,16 @@ def improve_cells(design: Design, seconds: float = 20.0, passes: int = 8) -> Des
     shared = (nets, nets_start, start, node, dx, dy, up, x, y, left, stamp, clock)
     for _ in range(passes):
         swapped, _ = improve(cells, width, slots, first, where, row_y, row_x, row_end, half,
-                             half_h, pitch, sort_of, place, side, *shared)  # fmt: skip
+                             half_h, pitch, sort_of, stretch_of, side, *shared)  # fmt: skip
         slid, _ = reorder(width, slots, first, where, half, pitch, *shared, row_x, row_end)
         if time.process_time() - began > seconds or swapped + slid < pitch:
             break
-    turned = design.orientation.copy()
-    upright = turned[cells] < 4
-    turned[cells] = np.where(upright, TURN[mirror, (up[cells] < 0).astype(int)], turned[cells])
-    return design.at(x, y, turned)
+    orientation = design.orientation.copy()
+    upright = orientation[cells] < 4
+    orientation[cells] = np.where(
+        upright, TURN[mirror, (up[cells] < 0).astype(int)], orientation[cells]
+    )
+    return design.at(x, y, orientation)
 
 
 TURN = np.array([[0, 3], [2, 1]])

@@ -23,7 +23,7 @@ _FAST: dict[str, Any] = {
 @njit(**_FAST)
 def wire_gradient(
     start: Any, pin_node: Any, pin_dx: Any, pin_dy: Any, weight: Any, x: Any, y: Any,
-    inverse_gamma: float, most: int, gx: Any, gy: Any, buffer: Any,
+    inverse_gamma: float, max_pins: int, gx: Any, gy: Any, buffer: Any,
 ) -> float:  # fmt: skip
     """Weighted-average wire length; its gradient is added to gx, gy. Returns the exact HPWL."""
     total = 0.0
@@ -44,7 +44,7 @@ def wire_gradient(
                 low = min(low, v)
                 high = max(high, v)
             total += float(high - low)
-            if b - a > most:
+            if b - a > max_pins:
                 continue
             w = weight[n]
             if b - a == 2:

@@ -44,7 +44,7 @@ class GlobalConfig:
     """The density gains weight while wires grow by less than this share a step."""
     device: str = ""
     """A torch device such as "cuda" for the forces; empty: compiled code on the CPU."""
-    most_pins: Annotated[int, Range(min=2)] = 400
+    max_pins: Annotated[int, Range(min=2)] = 400
     """Larger nets (clocks, resets) do not pull."""
 
 
@@ -137,8 +137,8 @@ class GlobalPlacer:
         all_w = np.concatenate([w, np.full(fillers, size)]) / self.bw
         all_h = np.concatenate([h, np.full(fillers, size)]) / self.bh
         # Nodes smaller than a bin are widened, with the same charge (ePlace, eq. 33).
-        least = math.sqrt(2.0)
-        wide, high = np.maximum(all_w, least), np.maximum(all_h, least)
+        min_width = math.sqrt(2.0)
+        wide, high = np.maximum(all_w, min_width), np.maximum(all_h, min_width)
         self.half_w, self.half_h = (wide / 2).astype(f32), (high / 2).astype(f32)
         self.charge = (all_w * all_h / (wide * high)).astype(f32)
         self.mass = (all_w * all_h).astype(f32)
@@ -248,7 +248,7 @@ class GlobalPlacer:
         g = np.zeros((2, len(ax)), np.float32)
         length = wire_gradient(
             self.start, self.pin_node, self.pin_dx, self.pin_dy, self.weight, ax, ay,
-            np.float32(1 / gamma), self.config.most_pins, g[0], g[1], self.buffer,
+            np.float32(1 / gamma), self.config.max_pins, g[0], g[1], self.buffer,
         )  # fmt: skip
         g[1] *= self.aspect
         return length, g[:, : self.count]

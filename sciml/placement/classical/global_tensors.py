@@ -35,7 +35,7 @@ class TensorForces:
         self.pin_net = self._tensor(np.repeat(np.arange(self.nets), degree))
         self.pin_node = self._tensor(placer.pin_node.astype(np.int64))
         self.pin_dx, self.pin_dy = self._tensor(placer.pin_dx), self._tensor(placer.pin_dy)
-        pulls = degree <= placer.config.most_pins
+        pulls = degree <= placer.config.max_pins
         self.weight = self._tensor((placer.weight * pulls).astype(np.float32))
         self.still = self._tensor(np.stack([placer.still_x, placer.still_y]))
         n = self.bins
@@ -52,10 +52,10 @@ class TensorForces:
     def wire(self, x: np.ndarray, y: np.ndarray, gamma: float) -> tuple[float, np.ndarray]:
         """(half-perimeter in bins, gradient [2, count]) of the weighted-average wire length."""
         moving = self._tensor(np.stack([x[: self.count], y[: self.count]]).astype(np.float32))
-        places = torch.cat([moving, self.still], 1)
+        positions = torch.cat([moving, self.still], 1)
         total, rows = 0.0, []
         for axis, offset in enumerate((self.pin_dx, self.pin_dy)):
-            at = places[axis][self.pin_node] + offset
+            at = positions[axis][self.pin_node] + offset
             zero = at.new_zeros(self.nets)
             high = zero.scatter_reduce(0, self.pin_net, at, "amax", include_self=False)
             low = zero.scatter_reduce(0, self.pin_net, at, "amin", include_self=False)
@@ -63,11 +63,11 @@ class TensorForces:
             pull = torch.zeros_like(at)
             for sign, end in ((1.0, high), (-1.0, low)):
                 e = torch.exp(sign * (at - end[self.pin_net]) / gamma)
-                some = zero.index_add(0, self.pin_net, e)
-                mean = zero.index_add(0, self.pin_net, at * e) / some
-                far = sign * (at - mean[self.pin_net]) / gamma
-                pull += sign * e * (1 + far) / some[self.pin_net]
-            force = places.new_zeros(places.shape[1])
+                total_weight = zero.index_add(0, self.pin_net, e)
+                mean = zero.index_add(0, self.pin_net, at * e) / total_weight
+                offset_scaled = sign * (at - mean[self.pin_net]) / gamma
+                pull += sign * e * (1 + offset_scaled) / total_weight[self.pin_net]
+            force = positions.new_zeros(positions.shape[1])
             force.index_add_(0, self.pin_node, pull * self.weight[self.pin_net])
             rows.append(force[: self.count])
         rows[1] = rows[1] * self.aspect
@@ -86,9 +86,9 @@ class TensorForces:
         over = 0.0
         for part in (slice(0, self.count), slice(self.count, len(tx))):
             for index in torch.arange(len(tx), device=self.device)[part].split(self.chunk):
-                wide = self._overlap(tx[index], self.half_w[index])
-                tall = self._overlap(ty[index], self.half_h[index])
-                density = density + tall.T @ (wide * self.charge[index][:, None])
+                overlap_x = self._overlap(tx[index], self.half_w[index])
+                overlap_y = self._overlap(ty[index], self.half_h[index])
+                density = density + overlap_y.T @ (overlap_x * self.charge[index][:, None])
             if part.start == 0:  # fillers may crowd
                 over = float((density - self.target).clamp(min=0).sum()) / self.area
         a = self.forward @ density @ self.forward.T
@@ -96,8 +96,8 @@ class TensorForces:
         field_y = self.sine @ (a * self.to_y) @ self.cosine.T
         out = torch.empty(2, len(tx), device=self.device)
         for index in torch.arange(len(tx), device=self.device).split(self.chunk):
-            wide = self._overlap(tx[index], self.half_w[index])
-            tall = self._overlap(ty[index], self.half_h[index])
+            overlap_x = self._overlap(tx[index], self.half_w[index])
+            overlap_y = self._overlap(ty[index], self.half_h[index])
             for axis, field in enumerate((field_x, field_y)):
-                out[axis, index] = ((tall @ field) * wide).sum(1) * self.charge[index]
+                out[axis, index] = ((overlap_y @ field) * overlap_x).sum(1) * self.charge[index]
         return over, -out.cpu().numpy()

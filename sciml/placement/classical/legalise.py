@@ -45,8 +45,8 @@ def _beside(
     j: int, size: float, axis: int, after: bool, halo: Any, placed: Any, halos: Any, solid: Any
 ) -> float:
     """Where a macro of this size just does not disturb j, on one side of it."""
-    way = (placed[j, axis + 2] + size) * 0.5 + _need(halo, halos[j], solid[j], axis, after)
-    return placed[j, axis] + way if after else placed[j, axis] - way
+    distance = (placed[j, axis + 2] + size) * 0.5 + _need(halo, halos[j], solid[j], axis, after)
+    return placed[j, axis] + distance if after else placed[j, axis] - distance
 
 
 @njit(cache=True, nogil=True)
@@ -214,12 +214,12 @@ def _shelves(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Macros side by side in rows of falling height, from the lower left."""
     x, y = design.x.copy(), design.y.copy()
-    left, bottom, tall = design.canvas.x0, design.canvas.y0, 0.0
+    left, bottom, shelf_height = design.canvas.x0, design.canvas.y0, 0.0
     for i in movable[np.argsort(-height[movable], kind="stable")]:
         if left + width[i] > design.canvas.x1 + GAP:
-            left, bottom, tall = design.canvas.x0, bottom + tall, 0.0
+            left, bottom, shelf_height = design.canvas.x0, bottom + shelf_height, 0.0
         x[i], y[i] = left + width[i] / 2, bottom + height[i] / 2
-        left, tall = left + width[i], max(tall, height[i])
+        left, shelf_height = left + width[i], max(shelf_height, height[i])
     return x, y
 
 

@@ -93,7 +93,11 @@ def apart(
 def clear(p: Any, s: Any, c: Any, i: int, x: float, y: float, turn: int, other: int) -> bool:
     """May hard macro i stand at x, y (from the canvas' corner), but for macro `other`?"""
     for j in range(p.hard):
-        if j != i and j != other and not apart(c, i, x, y, turn, j, s.x[j], s.y[j], s.turned[j]):
+        if (
+            j != i
+            and j != other
+            and not apart(c, i, x, y, turn, j, s.x[j], s.y[j], s.orientation[j])
+        ):
             return False
     for k in range(c.start[i], c.stop[i]):
         if (
@@ -133,21 +137,21 @@ def _push(
 def slide(p: Any, s: Any, c: Any, m: Any) -> bool:
     """Make room: push the proposed place out of what it hits; False if that does not help."""
     i = m.node[0]
-    turn = m.turned[0]
+    turn = m.orientation[0]
     clip(c, m, 0)
     for _ in range(3):
         hit = False
         for j in range(p.hard):
-            if j == i or apart(c, i, m.x[0], m.y[0], turn, j, s.x[j], s.y[j], s.turned[j]):
+            if j == i or apart(c, i, m.x[0], m.y[0], turn, j, s.x[j], s.y[j], s.orientation[j]):
                 continue
             w = (c.width[i] + c.width[j]) * 0.5
             h = (c.height[i] + c.height[j]) * 0.5
             _push(
                 m, s.x[j], s.y[j],
-                w + needed(c, i, turn, j, s.turned[j], 0, False),
-                w + needed(c, i, turn, j, s.turned[j], 0, True),
-                h + needed(c, i, turn, j, s.turned[j], 1, False),
-                h + needed(c, i, turn, j, s.turned[j], 1, True),
+                w + needed(c, i, turn, j, s.orientation[j], 0, False),
+                w + needed(c, i, turn, j, s.orientation[j], 0, True),
+                h + needed(c, i, turn, j, s.orientation[j], 1, False),
+                h + needed(c, i, turn, j, s.orientation[j], 1, True),
             )  # fmt: skip
             hit = True
             break

@@ -25,18 +25,18 @@ _FAST: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy"}
 
 @njit(**_FAST)
 def _try_row(
-    s: int, want: float, w: int, sites: Any, room: Any, used: Any, tail: Any,
+    s: int, target: float, w: int, sites: Any, room: Any, used: Any, tail: Any,
     c_x: Any, c_w: Any, c_q: Any, c_e: Any, c_prev: Any,
 ) -> float:  # fmt: skip
     """Where the cell would start [sites from the stretch's left] if appended; -1: no room."""
     if used[s] + w > room[s]:
         return -1.0
-    want = min(max(want, 0.0), float(sites[s] - w))
+    target = min(max(target, 0.0), float(sites[s] - w))
     k = tail[s]
-    if k < 0 or c_x[k] + c_w[k] <= want:
-        return want
+    if k < 0 or c_x[k] + c_w[k] <= target:
+        return target
     e = c_e[k] + w
-    q = c_q[k] + w * (want - c_w[k])
+    q = c_q[k] + w * (target - c_w[k])
     width = c_w[k] + w
     x = min(max(q / e, 0.0), float(sites[s] - width))
     k = c_prev[k]
@@ -53,7 +53,7 @@ def _try_row(
 def _abacus(
     order: Any, x: Any, y: Any, width: Any, sort: Any, fits: Any, row_y: Any, row_x: Any,
     sites: Any, room: Any, pitch: float, level_y: Any, level_start: Any, used: Any, tail: Any,
-    c_x: Any, c_w: Any, c_q: Any, c_e: Any, c_prev: Any, place: Any, cell_prev: Any, last: Any,
+    c_x: Any, c_w: Any, c_q: Any, c_e: Any, c_prev: Any, stretch_of: Any, cell_prev: Any, last: Any,
     c_last: Any,
 ) -> int:  # fmt: skip
     """place[i] = stretch of cell i. Returns the first cell without a place, or -1."""
@@ -81,37 +81,37 @@ def _abacus(
                 dy = d_up
                 up += 1
             for s in range(level_start[level], level_start[level + 1]):
-                want = (x[i] - row_x[s]) / pitch
+                target = (x[i] - row_x[s]) / pitch
                 # The least way to this stretch, before anything is computed.
-                least = max(-want, want + w - sites[s], 0.0) * pitch
-                if least + dy >= best or not fits[sort[i], s]:
+                lower_bound = max(-target, target + w - sites[s], 0.0) * pitch
+                if lower_bound + dy >= best or not fits[sort[i], s]:
                     continue
-                at = _try_row(s, want, w, sites, room, used, tail, c_x, c_w, c_q, c_e, c_prev)
+                at = _try_row(s, target, w, sites, room, used, tail, c_x, c_w, c_q, c_e, c_prev)
                 if at >= 0:
-                    cost = abs(at - want) * pitch + dy
+                    cost = abs(at - target) * pitch + dy
                     if cost < best:
                         best = cost
                         best_s = s
         if best_s < 0:
             return i
         s = best_s
-        want = min(max((x[i] - row_x[s]) / pitch, 0.0), float(sites[s] - w))
-        place[i] = s
+        target = min(max((x[i] - row_x[s]) / pitch, 0.0), float(sites[s] - w))
+        stretch_of[i] = s
         used[s] += w
         cell_prev[i] = last[s]
         last[s] = i
         k = tail[s]
-        if k < 0 or c_x[k] + c_w[k] <= want:
+        if k < 0 or c_x[k] + c_w[k] <= target:
             k = clusters
             clusters += 1
             c_prev[k] = tail[s]
             c_e[k] = w
-            c_q[k] = w * want
+            c_q[k] = w * target
             c_w[k] = w
             tail[s] = k
         else:
             c_e[k] += w
-            c_q[k] += w * (want - c_w[k])
+            c_q[k] += w * (target - c_w[k])
             c_w[k] += w
         c_last[k] = i
         c_x[k] = min(max(c_q[k] / c_e[k], 0.0), float(sites[s] - c_w[k]))
@@ -209,12 +209,13 @@ def _legalise_group(design: Design, group: Group, absent: np.ndarray) -> Design:
         orders.append(order[np.argsort(choice[sort[order]], kind="stable")])
     for order in orders:
         ints = [np.full(k, -1, np.int64) for k in (m, n, n, n, m, n)]
-        tail, c_prev, place, cell_prev, last, c_last = ints
+        tail, c_prev, stretch_of, cell_prev, last, c_last = ints
         c_x, c_q, c_e = np.zeros(n), np.zeros(n), np.zeros(n)
         c_w, used, start = np.zeros(n, np.int64), np.zeros(m, np.int64), np.zeros(n, np.int64)
         failed = _abacus(
             order, left, bottom, width, sort, fits, y, x, sites, free.room, site, level_y,
-            level_start, used, tail, c_x, c_w, c_q, c_e, c_prev, place, cell_prev, last, c_last,
+            level_start, used, tail, c_x, c_w, c_q, c_e, c_prev, stretch_of, cell_prev, last,
+            c_last,
         )  # fmt: skip
         if failed < 0:
             break
@@ -224,12 +225,12 @@ def _legalise_group(design: Design, group: Group, absent: np.ndarray) -> Design:
             hint="The free stretches of the rows that it may stand in are too full",
         )  # fmt: skip
     _settle(m, tail, c_x, c_w, c_prev, c_last, cell_prev, last, width, sites, start)
-    in_order = np.lexsort((np.argsort(order), place))
-    first = np.searchsorted(place[in_order], np.arange(m + 1))
+    in_order = np.lexsort((np.argsort(order), stretch_of))
+    first = np.searchsorted(stretch_of[in_order], np.arange(m + 1))
     _repack(in_order, first, width, sites, start)
-    new_x, new_y, turned = design.x.copy(), design.y.copy(), design.orientation.copy()
-    new_x[cells] = x[place] + start * site + design.width[cells] / 2
-    new_y[cells] = y[place] + design.height[cells] / 2
-    wanted = turns[sort, place]
-    turned[cells] = np.where(wanted >= 0, wanted, turned[cells])
-    return design.at(new_x, new_y, turned)
+    new_x, new_y, orientation = design.x.copy(), design.y.copy(), design.orientation.copy()
+    new_x[cells] = x[stretch_of] + start * site + design.width[cells] / 2
+    new_y[cells] = y[stretch_of] + design.height[cells] / 2
+    orientation_of = turns[sort, stretch_of]
+    orientation[cells] = np.where(orientation_of >= 0, orientation_of, orientation[cells])
+    return design.at(new_x, new_y, orientation)

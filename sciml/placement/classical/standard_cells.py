@@ -67,7 +67,7 @@ def place_cells(
         rounds.append(("file", 0.6))
     placed = design
     if earlier:
-        placed = design.at(earlier["x"], earlier["y"], earlier["turned"])
+        placed = design.at(earlier["x"], earlier["y"], earlier["orientation"])
         first, evaluations = int(earlier["round"]), int(earlier["evaluations"])
         history = json.loads(str(earlier["history"]))
         if first and macros:
@@ -76,7 +76,7 @@ def place_cells(
     def state(number: int, descent: Descent | None = None) -> dict[str, Any]:
         return {
             "round": number, "evaluations": evaluations, "history": json.dumps(history),
-            "x": placed.x, "y": placed.y, "turned": placed.orientation,
+            "x": placed.x, "y": placed.y, "orientation": placed.orientation,
             **(descent.arrays() if descent is not None else {}),
         }  # fmt: skip
 

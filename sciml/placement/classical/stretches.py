@@ -78,8 +78,8 @@ def groups(design: Design) -> list[Group]:
     site, rail = np.full(len(cells), -1), np.ones(len(cells), np.int8)
     if rules is not None:
         rail = rules.rail[cells]
-        known = {name for name in rules.sites if name in (rows.sites or ())}
-        names = np.array([name in known for name in rules.sites] + [False])
+        known_sites = {name for name in rules.sites if name in (rows.sites or ())}
+        names = np.array([name in known_sites for name in rules.sites] + [False])
         site = np.where(names[rules.site[cells]], rules.site[cells], -1)
     keys = np.stack([np.round(design.height[cells], 6), site], 1)
     out = []
@@ -128,15 +128,17 @@ def _stacked(rows: Rows, levels: int, supply: int) -> Rows:
     """
     mirrored = len(np.unique(UPRIGHT[rows.orientation])) > 1
     high = float(rows.height[0])
-    taken, top = [], -np.inf
+    stacked_parts, top = [], -np.inf
     y = np.round(rows.y, 6)
     by_level = {value: np.flatnonzero(y == value) for value in np.unique(y)}
     for value, members in by_level.items():
         if value < top - EPS:
             continue
         if supply:
-            right = UPRIGHT[rows.orientation[members]] == supply
-            members = members[right if rows.any_turn is None else right | rows.any_turn[members]]
+            fitting = UPRIGHT[rows.orientation[members]] == supply
+            members = members[
+                fitting if rows.any_turn is None else fitting | rows.any_turn[members]
+            ]
         parts = [(int(i), float(rows.x0[i]), float(rows.x1[i])) for i in members]
         for k in range(1, levels):
             above = by_level.get(np.round(value + k * high, 6), np.empty(0, np.int64))
@@ -151,17 +153,17 @@ def _stacked(rows: Rows, levels: int, supply: int) -> Rows:
                 and min(b, float(rows.x1[j])) - max(a, float(rows.x0[j])) > EPS
             ]  # fmt: skip
         if parts:
-            taken += parts
+            stacked_parts += parts
             top = value + levels * high
-    index = np.array([i for i, _, _ in taken], np.int64)
+    index = np.array([i for i, _, _ in stacked_parts], np.int64)
     part = _part(rows, np.isin(np.arange(len(rows)), []))
-    if not taken:
+    if not stacked_parts:
         return part
     # From the first whole site of the row at the bottom.
     x0 = np.array([rows.x0[i] + np.ceil((a - rows.x0[i]) / rows.site[i] - EPS) * rows.site[i]
-                   for i, a, _ in taken])  # fmt: skip
+                   for i, a, _ in stacked_parts])  # fmt: skip
     return Rows(
-        rows.y[index], rows.height[index] * levels, x0, np.array([b for _, _, b in taken]),
+        rows.y[index], rows.height[index] * levels, x0, np.array([b for _, _, b in stacked_parts]),
         rows.site[index], rows.orientation[index],
         None if rows.any_turn is None else rows.any_turn[index],
         None if rows.sites is None else tuple(rows.sites[i] for i in index),
@@ -189,7 +191,7 @@ def stretches(design: Design, rows: Rows, absent: np.ndarray) -> Stretches:
     x0, y0, x1, y1 = boxes.T
     canvas = design.canvas
     areas: list[frozenset[int]] = [frozenset([-1])]
-    found: list[tuple[float, float, int, float, float, int, int, int]] = []
+    records: list[tuple[float, float, int, float, float, int, int, int]] = []
     for k in range(len(rows)):
         site, left = float(rows.site[k]), float(rows.x0[k])
         bottom, top = float(rows.y[k]), float(rows.y[k] + rows.height[k])
@@ -212,12 +214,12 @@ def stretches(design: Design, rows: Rows, absent: np.ndarray) -> Stretches:
         if rules is not None and (rules.regions or len(partial)):
             pieces = _cut(design, rows, k, runs, partial, density, areas)
         for a, b, room, area in pieces:
-            found.append((bottom, left + a * site, b - a, site, top - bottom, room, k, area))
-    found.sort()
-    columns = [np.array(c) for c in zip(*found, strict=True)] or [np.empty(0)] * 8
+            records.append((bottom, left + a * site, b - a, site, top - bottom, room, k, area))
+    records.sort()
+    columns = [np.array(c) for c in zip(*records, strict=True)] or [np.empty(0)] * 8
     y, x, sites, pitch, high, rooms, row, area_of = columns
-    whole = [c.astype(np.int64) for c in (sites, rooms, row, area_of)]
-    return Stretches(y, x, whole[0], pitch, high, whole[1], whole[2], whole[3], areas)
+    integers = [c.astype(np.int64) for c in (sites, rooms, row, area_of)]
+    return Stretches(y, x, integers[0], pitch, high, integers[1], integers[2], integers[3], areas)
 
 
 def _partial(design: Design, cells: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -234,8 +236,8 @@ def _partial(design: Design, cells: np.ndarray) -> tuple[np.ndarray, np.ndarray]
         w -= np.maximum(design.x[cells] - width[cells] / 2, x0)
         h = np.minimum(design.y[cells] + height[cells] / 2, y1)
         h -= np.maximum(design.y[cells] - height[cells] / 2, y0)
-        there = float((np.maximum(w, 0) * np.maximum(h, 0)).sum())
-        density[k] = max(density[k] - there / max((x1 - x0) * (y1 - y0), 1e-30), 0.0)
+        covered = float((np.maximum(w, 0) * np.maximum(h, 0)).sum())
+        density[k] = max(density[k] - covered / max((x1 - x0) * (y1 - y0), 1e-30), 0.0)
     return boxes, density
 
 
@@ -265,19 +267,24 @@ def _cut(
                       if r.kind == FENCE and len(over[n + 1])}  # fmt: skip
             who = {n for n in range(len(rules.regions))
                    if fences <= {n} and _covers(over[n + 1], bottom, top)}  # fmt: skip
-            here = frozenset(who | (set() if fences else {-1}))
+            area_here = frozenset(who | (set() if fences else {-1}))
             here_partial = (partial[:, 0] < x) & (partial[:, 2] > x)
             here_partial &= (partial[:, 1] < top - EPS) & (partial[:, 3] > bottom + EPS)
-            most = float(density[here_partial].min(initial=1.0))
-            if pieces and pieces[-1][1] == a and pieces[-1][2:] == (1.0, here) and most == 1.0:
+            max_density = float(density[here_partial].min(initial=1.0))
+            if (
+                pieces
+                and pieces[-1][1] == a
+                and pieces[-1][2:] == (1.0, area_here)
+                and max_density == 1.0
+            ):
                 a = pieces.pop()[0]
-            pieces.append((a, b, most, here))
-        for a, b, most, here in pieces:
-            if here not in areas:
-                areas.append(here)
-            room = int(np.floor(most * (b - a) + 1e-9))
-            if here and room:
-                out.append((a, b, room, areas.index(here)))
+            pieces.append((a, b, max_density, area_here))
+        for a, b, max_density, area_here in pieces:
+            if area_here not in areas:
+                areas.append(area_here)
+            room = int(np.floor(max_density * (b - a) + 1e-9))
+            if area_here and room:
+                out.append((a, b, room, areas.index(area_here)))
     return out
 
 
@@ -310,8 +317,8 @@ def suits(
     if group.rows.any_turn is not None:
         any_turn = group.rows.any_turn[free.row]
     for s, (bits, k) in enumerate(sorts.tolist()):
-        here = np.array([k in area for area in free.areas], bool)
-        fits[s] = here[free.area]
+        area_here = np.array([k in area for area in free.areas], bool)
+        fits[s] = area_here[free.area]
         choices = [of_row, MIRRORED[of_row]]
         if group.levels % 2 == 0:  # as good on its head
             choices += [np.zeros_like(of_row), np.full_like(of_row, 2)]

@@ -50,15 +50,15 @@ class Scratch(NamedTuple):
     node: np.ndarray
     x: np.ndarray
     y: np.ndarray
-    turned: np.ndarray
+    orientation: np.ndarray
     saved: np.ndarray
-    saved_turned: np.ndarray
+    saved_orientation: np.ndarray
     slack: np.ndarray  # expected best relative gain of (congestion, wirelength)
 
 
 def make_scratch(p: Problem, s: State) -> Scratch:
-    most_pins = int(np.diff(p.node_pin_start).max(initial=0)) * 2 + 2
-    most_nets = int(np.diff(p.node_net_start).max(initial=0)) * 2 + 2
+    max_pins = int(np.diff(p.node_pin_start).max(initial=0)) * 2 + 2
+    max_nets = int(np.diff(p.node_net_start).max(initial=0)) * 2 + 2
     nets = len(p.net_weight)
     return Scratch(
         density=s.density.copy(),
@@ -66,20 +66,20 @@ def make_scratch(p: Problem, s: State) -> Scratch:
         macro_v=s.macro_v.copy(),
         diff_h=s.diff_h.copy(),
         diff_v=s.diff_v.copy(),
-        pin_x=np.zeros(most_pins),
-        pin_y=np.zeros(most_pins),
-        pin_cell=np.zeros(most_pins, np.int32),
-        pin_row=np.zeros(most_pins, np.int32),
-        net=np.zeros(most_nets, np.int32),
-        net_length=np.zeros(most_nets),
+        pin_x=np.zeros(max_pins),
+        pin_y=np.zeros(max_pins),
+        pin_cell=np.zeros(max_pins, np.int32),
+        pin_row=np.zeros(max_pins, np.int32),
+        net=np.zeros(max_nets, np.int32),
+        net_length=np.zeros(max_nets),
         net_seen=np.zeros(nets, np.int64),
         clock=np.zeros(1, np.int64),
         node=np.zeros(2, np.int64),
         x=np.zeros(2),
         y=np.zeros(2),
-        turned=np.zeros(2, np.int8),
+        orientation=np.zeros(2, np.int8),
         saved=np.zeros((2, 2)),
-        saved_turned=np.zeros(2, np.int8),
+        saved_orientation=np.zeros(2, np.int8),
         slack=np.array([np.inf, np.inf]),
     )
 
@@ -151,7 +151,7 @@ def attempt(p: Any, s: Any, m: Any, count: int, limit: float) -> int:
     n = 0
     for k in range(count):
         i = m.node[k]
-        t = m.turned[k]
+        t = m.orientation[k]
         r0 = ROT[t, 0]
         r1 = ROT[t, 1]
         r2 = ROT[t, 2]
@@ -237,7 +237,7 @@ def attempt(p: Any, s: Any, m: Any, count: int, limit: float) -> int:
             i = m.node[k]
             s.x[i] = m.x[k]
             s.y[i] = m.y[k]
-            s.turned[i] = m.turned[k]
+            s.orientation[i] = m.orientation[k]
         s.cost[0] = length
         s.cost[1] = density
         s.cost[2] = congestion
@@ -316,7 +316,7 @@ class Incremental:
         """Move a node's centre to x, y if the proxy is then <= limit; returns the proxy."""
         i, m, canvas = int(self.rank[node]), self.scratch, self.evaluator.design.canvas
         m.node[0], m.x[0], m.y[0] = i, x - canvas.x0, y - canvas.y0
-        m.turned[0] = self.state.turned[i] if orientation is None else orientation
+        m.orientation[0] = self.state.orientation[i] if orientation is None else orientation
         attempt(self.problem, self.state, m, 1, limit)
         return self.proxy
 
@@ -325,7 +325,7 @@ class Incremental:
         a, b, s, m = int(self.rank[one]), int(self.rank[two]), self.state, self.scratch
         m.node[:] = a, b
         m.x[:], m.y[:] = (s.x[b], s.x[a]), (s.y[b], s.y[a])
-        m.turned[:] = s.turned[a], s.turned[b]
+        m.orientation[:] = s.orientation[a], s.orientation[b]
         attempt(self.problem, self.state, m, 2, limit)
         return self.proxy
 

@@ -58,18 +58,18 @@ class Evaluator:
         s, canvas = self.state, self.design.canvas
         s.x[:] = design.x[self.order] - canvas.x0
         s.y[:] = design.y[self.order] - canvas.y0
-        s.turned[:] = design.orientation[self.order]
+        s.orientation[:] = design.orientation[self.order]
         kernels.evaluate(self.problem, s)
         return s
 
     def store(self, s: State) -> Design:
         """The design at the state's placement."""
         x, y = np.empty(self.design.nodes), np.empty(self.design.nodes)
-        turned = np.empty(self.design.nodes, np.int8)
+        orientation = np.empty(self.design.nodes, np.int8)
         x[self.order] = s.x + self.design.canvas.x0
         y[self.order] = s.y + self.design.canvas.y0
-        turned[self.order] = s.turned
-        return self.design.at(x, y, turned)
+        orientation[self.order] = s.orientation
+        return self.design.at(x, y, orientation)
 
     def terms(self, design: Design | None = None) -> tuple[float, float, float, float, float]:
         """(wirelength, density, congestion, proxy, wirelength in design units)."""
@@ -177,7 +177,7 @@ def empty_state(p: Problem, nodes: int) -> State:
     return State(
         x=np.zeros(nodes),
         y=np.zeros(nodes),
-        turned=np.zeros(nodes, np.int8),
+        orientation=np.zeros(nodes, np.int8),
         pin_x=np.zeros(pins),
         pin_y=np.zeros(pins),
         pin_cell=np.zeros(pins, np.int32),

@@ -59,7 +59,7 @@ class State(NamedTuple):
 
     x: np.ndarray
     y: np.ndarray
-    turned: np.ndarray
+    orientation: np.ndarray
     pin_x: np.ndarray
     pin_y: np.ndarray
     pin_cell: np.ndarray  # row * columns + column
@@ -257,7 +257,7 @@ def evaluate(p: Any, s: Any) -> None:
     outside = 0.0
     for i in range(p.pin_node.shape[0]):
         node = p.pin_node[i]
-        t = s.turned[node]
+        t = s.orientation[node]
         x = s.x[node] + ROT[t, 0] * p.pin_dx[i] + ROT[t, 1] * p.pin_dy[i]
         y = s.y[node] + ROT[t, 2] * p.pin_dx[i] + ROT[t, 3] * p.pin_dy[i]
         s.pin_x[i] = x

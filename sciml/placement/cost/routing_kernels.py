@@ -125,20 +125,20 @@ def reroute(p: Any, s: Any, pin: int, cell: int, row: int) -> None:
         one = s.pin_cell[a]
         two = one
         three = one
-        found = 1
+        count = 1
         for i in range(a + 1, b):
             c = s.pin_cell[i]
             if i == pin or c == one or c == two or c == three:
                 continue
-            found += 1
-            if found == 2:
+            count += 1
+            if count == 2:
                 two = c
                 three = c
-            elif found == 3:
+            elif count == 3:
                 three = c
             else:
                 break
-        if found == 4 or (found == 3 and left == 0 and entered == 0):
+        if count == 4 or (count == 3 and left == 0 and entered == 0):
             C = p.columns
             w = p.net_demand[net]
             sr = s.pin_row[a]

@@ -67,30 +67,30 @@ def _steiner(px: Any, py: Any) -> float:
     total = 2 * (n + extra)
     one = np.empty(total, np.int64)
     two = np.empty(total, np.int64)
-    near = np.empty(n, np.int64)
-    far = np.empty(n)
+    nearest = np.empty(n, np.int64)
+    distance = np.empty(n)
     for i in range(n):
-        near[i] = 0
-        far[i] = abs(x[i] - x[0]) + abs(y[i] - y[0])
-    far[0] = -1.0
+        nearest[i] = 0
+        distance[i] = abs(x[i] - x[0]) + abs(y[i] - y[0])
+    distance[0] = -1.0
     length = 0.0
     m = 0
     for _ in range(n - 1):
         best = -1
         for i in range(n):
-            if far[i] >= 0 and (best < 0 or far[i] < far[best]):
+            if distance[i] >= 0 and (best < 0 or distance[i] < distance[best]):
                 best = i
-        length += far[best]
-        one[m] = near[best]
+        length += distance[best]
+        one[m] = nearest[best]
         two[m] = best
         m += 1
-        far[best] = -1.0
+        distance[best] = -1.0
         for i in range(n):
-            if far[i] >= 0:
+            if distance[i] >= 0:
                 d = abs(x[i] - x[best]) + abs(y[i] - y[best])
-                if d < far[i]:
-                    far[i] = d
-                    near[i] = best
+                if d < distance[i]:
+                    distance[i] = d
+                    nearest[i] = best
     points = n
     while points < n + extra:
         gain = 1e-12

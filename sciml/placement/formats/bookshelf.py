@@ -45,20 +45,20 @@ def _companions(path: Path, pl: Path | None) -> dict[str, Path]:
     else:
         words = read_bytes(path).tobytes().decode("utf-8", "replace").replace(":", " ").split()
         names = [word for word in words if "." in word]
-    found: dict[str, Path] = {}
+    files: dict[str, Path] = {}
     for name in names:
         for suffix in _SUFFIXES:
             candidate = path.parent / (name + suffix)
             if candidate.is_file():
-                found[Path(name).suffix.lower()] = candidate
+                files[Path(name).suffix.lower()] = candidate
                 break
     if pl is not None:
-        found[".pl"] = Path(pl)
+        files[".pl"] = Path(pl)
     for extension in (".nodes", ".nets"):
-        if extension not in found:
-            wanted = next((n for n in names if n.endswith(extension)), f"a {extension} file")
-            raise InputError(f"names {wanted}, which is not there", where=path)
-    return found
+        if extension not in files:
+            missing = next((n for n in names if n.endswith(extension)), f"a {extension} file")
+            raise InputError(f"names {missing}, which is not there", where=path)
+    return files
 
 
 def read_bookshelf(
@@ -95,8 +95,8 @@ def read_bookshelf(
     kind[(width * height == 0) | fields.pop("apart")] = PORT
     fields.pop("terminal")
     fields["kind"] = kind
-    turned = fields["orientation"] >= 4
-    w, h = np.where(turned, height, width), np.where(turned, width, height)
+    sideways = fields["orientation"] >= 4
+    w, h = np.where(sideways, height, width), np.where(sideways, width, height)
     fields["x"], fields["y"] = fields["x"] + w / 2, fields["y"] + h / 2
     fields["canvas"] = _canvas(fields, rows, w, h)
     stem = path.name.split(".")[0]
@@ -106,9 +106,9 @@ def read_bookshelf(
 def _unit(path: Path) -> float:
     """Micrometres of a unit: `# unit: 0.0005 um` in front of the nodes, 1 without it."""
     head = read_bytes(path)[:1000].tobytes().decode("utf-8", "replace")
-    found = re.search(r"^# unit: (\S+) um\s*$", head, re.MULTILINE)
+    match = re.search(r"^# unit: (\S+) um\s*$", head, re.MULTILINE)
     try:
-        unit = float(found[1]) if found else 1.0
+        unit = float(match[1]) if match else 1.0
     except ValueError:
         unit = math.nan
     if not 1e-6 <= unit <= 1e6:
@@ -152,9 +152,9 @@ def _read_nodes(path: Path) -> dict[str, Any]:
             where=path,
         )
     names = text.names(first)
-    again = names.first_repeated()
-    if again >= 0:
-        raise file.error(f"node {names[again]!r} is defined twice", again)
+    repeated = names.first_repeated()
+    if repeated >= 0:
+        raise file.error(f"node {names[repeated]!r} is defined twice", repeated)
     return {
         "names": names,
         "width": text.lengths(first + 1, "width"),
@@ -274,5 +274,7 @@ def _read_weights(path: Path, fields: dict[str, Any]) -> None:
         return
     lines = np.flatnonzero(file.count >= 2)
     index = fields["net_names"].find(file.text.names(file.first[lines]))
-    known = lines[index >= 0]
-    fields["net_weight"][index[index >= 0]] = file.text.numbers(file.first[known] + 1, "weight")
+    lines_known = lines[index >= 0]
+    fields["net_weight"][index[index >= 0]] = file.text.numbers(
+        file.first[lines_known] + 1, "weight"
+    )

@@ -67,20 +67,20 @@ class BookshelfFile:
 
     def header(self, *keys: str) -> dict[str, int]:
         """Leading `Key value` lines with these keys are taken off; their whole numbers."""
-        found: dict[str, int] = {}
+        counts: dict[str, int] = {}
         lower = {key.lower(): key for key in keys}
         while len(self.first):
             words = " ".join(self.words(0)).replace(":", " ").split()  # "NumNodes:5", too
             if not words or words[0].lower() not in lower:
                 break
             try:
-                found[lower[words[0].lower()]] = int(float(words[1]))
+                counts[lower[words[0].lower()]] = int(float(words[1]))
             except (IndexError, ValueError, OverflowError):
                 raise self.text.error(
                     f"{words[0]} needs a whole number", int(self.first[0])
                 ) from None
             self.first, self.count = self.first[1:], self.count[1:]
-        return found
+        return counts
 
     def error(self, what: str, line: int, hint: str | None = None) -> InputError:
         return self.text.error(what, int(self.first[line]), hint)

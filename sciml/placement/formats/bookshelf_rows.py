@@ -15,7 +15,7 @@ from sciml.placement.formats.bookshelf_file import BookshelfFile
 def read_rows(path: Path) -> Rows | None:
     file = BookshelfFile(path)
     expected = file.header("NumRows")
-    out: list[tuple[float, float, float, float, float, int]] = []
+    subrows: list[tuple[float, float, float, float, float, int]] = []
     row: dict[str, float] = {}
     rows = 0
     # By row: its orientation, and whether that says nothing (not a name; sites mirrored in x).
@@ -57,7 +57,7 @@ def read_rows(path: Path) -> Rows | None:
                 left = row["subroworigin"]
                 width = row.get("sitewidth", site)
                 right = left + max(row["numsites"] - 1, 0) * site + width
-                out.append((row["coordinate"], row["height"], left, right, site, rows - 1))
+                subrows.append((row["coordinate"], row["height"], left, right, site, rows - 1))
             except KeyError as missing:
                 raise file.error(f"the row has no {missing.args[0]}", line) from None
             if site <= 0 or row["height"] <= 0 or row["numsites"] <= 0:
@@ -67,12 +67,12 @@ def read_rows(path: Path) -> Rows | None:
             f"NumRows is {expected['NumRows']}, but there are {rows}", where=path,
             hint="Is the file cut off?",
         )  # fmt: skip
-    if not out:
+    if not subrows:
         return None
-    table = np.array(out, np.float64).T
+    table = np.array(subrows, np.float64).T
     y, height, x0, x1, site = table[:5]
     row_of = table[5].astype(np.int64)
-    free, turned = np.array(any_turn)[row_of], np.array(turns, np.int8)[row_of]
-    if len(np.unique(UPRIGHT[turned])) == 1:
+    free, orientation = np.array(any_turn)[row_of], np.array(turns, np.int8)[row_of]
+    if len(np.unique(UPRIGHT[orientation])) == 1:
         free[:] = True  # most files write N everywhere and mean nothing by it
-    return Rows(y=y, height=height, x0=x0, x1=x1, site=site, orientation=turned, any_turn=free)
+    return Rows(y=y, height=height, x0=x0, x1=x1, site=site, orientation=orientation, any_turn=free)

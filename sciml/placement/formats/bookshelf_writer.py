@@ -47,8 +47,8 @@ def write_pl(design: Design, path: str | os.PathLike[str]) -> None:
         if design.fixed[i]:
             port_with_area = design.kind[i] == PORT and width[i] * height[i] > 0
             mark = " /FIXED_NI" if port_with_area else " /FIXED"
-        turned = ORIENTATIONS[design.orientation[i]]
-        lines.append(f"{name}\t{_number(left[i])}\t{_number(bottom[i])}\t: {turned}{mark}")
+        sideways = ORIENTATIONS[design.orientation[i]]
+        lines.append(f"{name}\t{_number(left[i])}\t{_number(bottom[i])}\t: {sideways}{mark}")
     with atomic_write(Path(path)) as part:
         part.write_text("\n".join(lines) + "\n")
 

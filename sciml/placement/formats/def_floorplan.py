@@ -43,23 +43,25 @@ def read_units(file: DefFile) -> float:
 
 
 def _first_number(file: DefFile, word: str, at: int, what: str, default: float) -> float:
-    found = file.statement(word)
-    if not len(found):
+    statements = file.statement(word)
+    if not len(statements):
         return default
-    return float(file.text.numbers(np.array([min(found[0] + at, len(file.text) - 1)]), what)[0])
+    return float(
+        file.text.numbers(np.array([min(statements[0] + at, len(file.text) - 1)]), what)[0]
+    )
 
 
 def read_die(file: DefFile, units: float) -> tuple[Canvas | None, np.ndarray | None]:
     """The extent of DIEAREA and, if it is no rectangle, its corners [V, 2]."""
-    found = file.statement("DIEAREA")
-    if not len(found):
+    statements = file.statement("DIEAREA")
+    if not len(statements):
         return None, None
-    a, b = int(found[0]) + 1, file.end_of(int(found[0]))
+    a, b = int(statements[0]) + 1, file.end_of(int(statements[0]))
     inner = np.arange(a, b)
     inner = inner[(file.code[a:b] != CODE["("]) & (file.code[a:b] != CODE[")"])]
     values = file.text.lengths(inner, "DIEAREA") / units
     if len(values) < 4 or len(values) % 2:
-        raise file.text.error("DIEAREA needs at least two points", int(found[0]))
+        raise file.text.error("DIEAREA needs at least two points", int(statements[0]))
     x, y = values[::2], values[1::2]
     die = Canvas(float(x.min()), float(y.min()), float(x.max()), float(y.max()))
     if len(values) == 4 or die.width <= 0 or die.height <= 0:
@@ -71,7 +73,7 @@ def read_die(file: DefFile, units: float) -> tuple[Canvas | None, np.ndarray | N
 
 def read_rows(file: DefFile, library: Library, units: float) -> Rows | None:
     text = file.text
-    out = []
+    records = []
     sites = []
     site_names = []
     for at in file.statement("ROW"):
@@ -85,10 +87,12 @@ def read_rows(file: DefFile, library: Library, units: float) -> Rows | None:
                 raise text.error("rows whose sites stand one above the other are not supported",
                                  int(at))  # fmt: skip
             step = float(words[11]) / units if len(words) > 11 and words[10] == "STEP" else 0.0
-            turned = ORIENTATIONS.index(words[5])
-            far = max(abs(x), abs(y), abs(x + n * step), abs(step)) * units
-            if not far <= LARGEST:
-                raise too_large("the row's end", f"{far:g}", f"{file.path}, line {text.line(at)}")
+            orientation = ORIENTATIONS.index(words[5])
+            farthest = max(abs(x), abs(y), abs(x + n * step), abs(step)) * units
+            if not farthest <= LARGEST:
+                raise too_large(
+                    "the row's end", f"{farthest:g}", f"{file.path}, line {text.line(at)}"
+                )
         except (ValueError, IndexError) as error:
             if isinstance(error, InputError):
                 raise
@@ -97,12 +101,12 @@ def read_rows(file: DefFile, library: Library, units: float) -> Rows | None:
         pitch = step or library.sites.get(words[2], (0.0, 0.0))[0]
         if pitch <= 0 or n < 1:
             raise text.error("the row's sites have no width", int(at))
-        out.append((y, x, x + n * pitch, pitch, turned))
+        records.append((y, x, x + n * pitch, pitch, orientation))
         site_names.append(words[2])
         sites.append(library.sites.get(words[2], (0.0, 0.0))[1])
-    if not out:
+    if not records:
         return None
-    table = np.array(out, np.float64).T
+    table = np.array(records, np.float64).T
     height = np.array(sites)
     if (height == 0).any():  # the site is in no library: rows stand on each other
         steps = np.diff(np.unique(np.round(table[0], 9)))

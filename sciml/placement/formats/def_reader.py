@@ -64,14 +64,14 @@ def read_def(path: str | os.PathLike[str], lef: Sequence[str | os.PathLike[str]]
             fields[key] = np.concatenate([fields[key], value])
     own = Names.of(names)
     if own.first_repeated() >= 0:
-        again = own[own.first_repeated()]
-        raise InputError(f"component {again!r} is defined twice", where=path)
+        repeated = own[own.first_repeated()]
+        raise InputError(f"component {repeated!r} is defined twice", where=path)
     nets = _nets(file, library, own, Names.of(ports), first_port, fields, port_net_fields["drives"])
     die, polygon = read_die(file, units)
     rows = read_rows(file, library, units)
     kind, width, height = fields["kind"], fields["width"], fields["height"]
-    turned = fields["orientation"] >= 4
-    w, h = np.where(turned, height, width), np.where(turned, width, height)
+    sideways = fields["orientation"] >= 4
+    w, h = np.where(sideways, height, width), np.where(sideways, width, height)
     low_x, low_y = fields.pop("low_x"), fields.pop("low_y")
     fields["x"], fields["y"] = low_x + w / 2, low_y + h / 2
     if die is None:
@@ -244,8 +244,8 @@ def _nets(
     is_port = file.code[at + 1] == CODE["PIN"]
     node = np.empty(len(at), np.int64)
     node[~is_port] = components.find(text.names(at[~is_port] + 1))
-    found = ports.find(text.names(at[is_port] + 2))
-    node[is_port] = np.where(found < 0, -1, found + first_port)
+    port = ports.find(text.names(at[is_port] + 2))
+    node[is_port] = np.where(port < 0, -1, port + first_port)
     for k in np.flatnonzero(node < 0):
         token = int(at[k])
         what = "port" if is_port[k] else "component"

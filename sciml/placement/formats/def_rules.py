@@ -173,10 +173,10 @@ def _blockages(file: DefFile, units: float, components: Names) -> Blockages:
 def _find(file: DefFile, components: Names, name: str) -> int:
     from sciml.placement.tokens import Names
 
-    found = int(components.find(Names.of([name]))[0])
-    if found < 0:
+    index = int(components.find(Names.of([name]))[0])
+    if index < 0:
         raise unknown("component", name, components, where=file.path)
-    return found
+    return index
 
 
 def _regions(file: DefFile, units: float) -> dict[str, Region]:
@@ -245,7 +245,7 @@ def _groups(
                 continue
             listed = listed if listed is not None else list(components)
             pattern = re.compile(".*".join(map(re.escape, name.split("*"))))
-            found = [i for i, other in enumerate(listed) if pattern.fullmatch(other)]
-            if not found:
+            members = [i for i, other in enumerate(listed) if pattern.fullmatch(other)]
+            if not members:
                 raise file.text.error(f"no component is called {name!r}", at)
-            region[found] = target
+            region[members] = target

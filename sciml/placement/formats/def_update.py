@@ -41,10 +41,10 @@ class Origin:
 
     def holds(self, design: Design) -> bool:
         """Whether the design is the file's, but for places (and a canvas given beside it)."""
-        given = design.canvas_from == "given"
+        canvas_given = design.canvas_from == "given"
         return _same_rules(design.constraints, self.constraints) and all(
             _same(getattr(design, key), value)
-            for key, value in self.kept.items() if not (given and key == "canvas")
+            for key, value in self.kept.items() if not (canvas_given and key == "canvas")
         )  # fmt: skip
 
 
@@ -80,7 +80,7 @@ def update(design: Design, path: Path) -> list[Path]:
                          hint="Run the command again")  # fmt: skip
     width, height = design.size()
     low = np.stack([design.x - width / 2, design.y - height / 2], 1)[: origin.components]
-    whole = np.round(low * origin.units).astype(np.int64).tolist()
+    database_units = np.round(low * origin.units).astype(np.int64).tolist()
     unplaced = np.zeros(design.nodes, bool)
     if design.constraints is not None:
         unplaced = design.constraints.unplaced
@@ -91,10 +91,10 @@ def update(design: Design, path: Path) -> list[Path]:
     for k in range(origin.components):
         if unplaced[k]:
             continue
-        (x, y), turned = whole[k], ORIENTATIONS[design.orientation[k]]
+        (x, y), orientation = database_units[k], ORIENTATIONS[design.orientation[k]]
         token = stated.get(k)
         if token is None or file.code[token] not in PLACEMENTS:
-            new = f"PLACED ( {x} {y} ) {turned}"
+            new = f"PLACED ( {x} {y} ) {orientation}"
             if token is None:
                 start = stop = int(text.starts[end[k]])
                 new = f"+ {new} "
@@ -103,12 +103,12 @@ def update(design: Design, path: Path) -> list[Path]:
                 start, stop = int(text.starts[token]), int(text.ends[last])
             edits.append((start, stop, new))
             continue
-        told = text.numbers(np.array([token + 2, token + 3]), "place")
+        written = text.numbers(np.array([token + 2, token + 3]), "place")
         for j, value in enumerate((x, y)):
-            if round(float(told[j])) != value:
+            if round(float(written[j])) != value:
                 edits.append((*_span(text, token + 2 + j), str(value)))
-        if text.raw(token + 5) != turned.encode():
-            edits.append((*_span(text, token + 5), turned))
+        if text.raw(token + 5) != orientation.encode():
+            edits.append((*_span(text, token + 5), orientation))
     data, parts, done = text.buffer.tobytes(), [], 0
     for start, stop, new in edits:
         parts += [data[done:start], new.encode()]

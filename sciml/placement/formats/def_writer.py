@@ -45,8 +45,8 @@ def write(design: Design, path: Path) -> list[Path]:
     rules = design.constraints or Constraints.none(design.nodes)
     corners = np.empty((0, 2)) if rules.die is None else rules.die * scale
     boxes = [rules.blockages.boxes, *(region.boxes for region in rules.regions), rules.halo]
-    told = [low_x, low_y, edges, corners.ravel(), *(scale * box.ravel() for box in boxes)]
-    units = _database_units(np.concatenate(told))
+    lengths = [low_x, low_y, edges, corners.ravel(), *(scale * box.ravel() for box in boxes)]
+    units = _database_units(np.concatenate(lengths))
     names = list(design.names)
     for name in names:
         if not name or any(c.isspace() for c in name) or name in "-;()+*" or name == "PIN":
@@ -79,10 +79,10 @@ def write(design: Design, path: Path) -> list[Path]:
 
     def at(i: int) -> str:
         mark = "FIXED" if design.fixed[i] else "PLACED"
-        turned = ORIENTATIONS[design.orientation[i]]
+        sideways = ORIENTATIONS[design.orientation[i]]
         if rules.unplaced[i]:
             return "+ UNPLACED"
-        return f"+ {mark} ( {round(low_x[i] * units)} {round(low_y[i] * units)} ) {turned}"
+        return f"+ {mark} ( {round(low_x[i] * units)} {round(low_y[i] * units)} ) {sideways}"
 
     # A DEF pin is on one net: a port on several nets gets a pin for each.
     port_pins: list[tuple[str, str, int, bool]] = []

@@ -46,16 +46,16 @@ def format_of(path: str | os.PathLike[str]) -> str:
 
 
 def _in_folder(folder: Path) -> Path:
-    found = []
+    designs = []
     for path in sorted(folder.iterdir()):
         if _bare(path).endswith((".aux", ".pb.txt", ".pbtxt", ".def")):
-            found.append(path)
-    if len(found) != 1:
-        listed = ", ".join(p.name for p in found[:5]) or "none"
+            designs.append(path)
+    if len(designs) != 1:
+        listed = ", ".join(p.name for p in designs[:5]) or "none"
         raise InputError(
-            f"needs exactly one design, has {len(found)} ({listed})", where=folder, hint=_FORMATS
+            f"needs exactly one design, has {len(designs)} ({listed})", where=folder, hint=_FORMATS
         )
-    return found[0]
+    return designs[0]
 
 
 def read_design(

@@ -61,13 +61,13 @@ def apply_plc(fields: dict[str, Any], path: str | os.PathLike[str]) -> tuple[Can
         where = f"{path}, line {number}"
         if line.startswith("#"):
             for key, pattern in _HEADER.items():
-                if key not in header and (found := re.search(pattern, line)):
+                if key not in header and (match := re.search(pattern, line)):
                     try:
-                        header[key] = float(found[1])
+                        header[key] = float(match[1])
                     except ValueError:
-                        raise InputError(f"{key} is no number: {found[1]!r}", where=where) from None
+                        raise InputError(f"{key} is no number: {match[1]!r}", where=where) from None
                     if not abs(header[key]) <= LARGEST:
-                        raise too_large(key, found[1], where)
+                        raise too_large(key, match[1], where)
             continue
         words = line.split()
         if not words:
@@ -75,7 +75,7 @@ def apply_plc(fields: dict[str, Any], path: str | os.PathLike[str]) -> tuple[Can
         try:
             node = int(words[0])
             px, py = float(words[1]), float(words[2])
-            turned, flag = words[3], words[4]
+            label, flag = words[3], words[4]
         except (ValueError, IndexError):
             raise InputError(
                 f"expected `index x y orientation fixed`, got {line.strip()[:60]!r}", where=where
@@ -88,20 +88,20 @@ def apply_plc(fields: dict[str, Any], path: str | os.PathLike[str]) -> tuple[Can
             raise too_large(f"the place of node {node},", f"{px:g} {py:g}", where)
         i = index[node]
         x[i], y[i] = px, py
-        orientation[i] = parse_orientations([turned], where)[0]
+        orientation[i] = parse_orientations([label], where)[0]
         fixed[i] = fixed[i] | (flag == "1")
-    for lost in np.flatnonzero(np.isnan(x) | np.isnan(y))[:1]:
-        raise InputError(f"node {fields['names'][int(lost)]!r} has no place", where=path)
+    for unplaced in np.flatnonzero(np.isnan(x) | np.isnan(y))[:1]:
+        raise InputError(f"node {fields['names'][int(unplaced)]!r} has no place", where=path)
     canvas = None
     if header.get("width", 0) > 0 and header.get("height", 0) > 0:
         canvas = Canvas(0.0, 0.0, header["width"], header["height"])
     grid = Grid()
-    known = {k: v for k, v in header.items() if k not in ("width", "height")}
+    supply = {k: v for k, v in header.items() if k not in ("width", "height")}
     for key in ("columns", "rows", "smooth"):
-        if key in known and known[key] != int(known[key]):
-            raise InputError(f"{key} must be a whole number, got {known[key]:g}", where=path)
-    whole = {k: int(known.pop(k)) for k in ("columns", "rows", "smooth") if k in known}
-    return canvas, replace(grid, **whole, **known)  # type: ignore[arg-type]
+        if key in supply and supply[key] != int(supply[key]):
+            raise InputError(f"{key} must be a whole number, got {supply[key]:g}", where=path)
+    integers = {k: int(supply.pop(k)) for k in ("columns", "rows", "smooth") if k in supply}
+    return canvas, replace(grid, **integers, **supply)  # type: ignore[arg-type]
 
 
 def write_plc(design: Design, path: str | os.PathLike[str]) -> None:
@@ -120,8 +120,8 @@ def write_plc(design: Design, path: str | os.PathLike[str]) -> None:
         "# node_index x y orientation fixed",
     ]
     for i in np.argsort(index, kind="stable"):
-        turned = "-" if design.kind[i] == PORT else ORIENTATIONS[design.orientation[i]]
+        label = "-" if design.kind[i] == PORT else ORIENTATIONS[design.orientation[i]]
         px, py = float(design.x[i]) - canvas.x0, float(design.y[i]) - canvas.y0
-        lines.append(f"{index[i]} {px!r} {py!r} {turned} {int(design.fixed[i])}")
+        lines.append(f"{index[i]} {px!r} {py!r} {label} {int(design.fixed[i])}")
     with atomic_write(Path(path)) as part:
         part.write_text("\n".join(lines) + "\n")

@@ -156,11 +156,11 @@ def read_netlist(path: str | os.PathLike[str], plc: str | os.PathLike[str] | Non
             what is no number; see also `design.build`.
     """
     text = Text.open(path, _TABLE)
-    known = ["node", "name", "input", "key", "f", "placeholder", "s", *_KEYS]
-    words = np.zeros((len(known), max(map(len, known))), np.uint8)
-    for i, word in enumerate(known):
+    keywords = ["node", "name", "input", "key", "f", "placeholder", "s", *_KEYS]
+    words = np.zeros((len(keywords), max(map(len, keywords))), np.uint8)
+    for i, word in enumerate(keywords):
         words[i, : len(word)] = list(word.encode())
-    lengths = np.array([len(word) for word in known])
+    lengths = np.array([len(word) for word in keywords])
     empty = np.empty(0, np.int64)
     arguments = (text.buffer, text.starts, text.ends, words, lengths, len(_KEYS))
     n, k, bad = _scan(*arguments, empty, np.empty((0, 0), np.int64), empty, empty)
@@ -190,23 +190,23 @@ class _Table:
     def number(self, key: str, rows: np.ndarray, default: float) -> np.ndarray:
         token = self.attributes[rows, _KEYS.index(key)]
         out = np.full(len(rows), default)
-        given = token >= 0
+        present = token >= 0
         read = self.text.numbers if key == "weight" else self.text.lengths
-        out[given] = read(token[given], key)
+        out[present] = read(token[present], key)
         return out
 
     def string(self, key: str, rows: np.ndarray) -> list[str]:
         token = self.attributes[rows, _KEYS.index(key)]
-        given = token >= 0
-        words = iter(_unquoted(self.text, token[given], key))
-        return [next(words) if has else "" for has in given]
+        present = token >= 0
+        words = iter(_unquoted(self.text, token[present], key))
+        return [next(words) if has else "" for has in present]
 
 
 def _assemble(path: object, table: _Table, inputs: Names, owners: np.ndarray, plc: Any) -> Design:
     names, count = table.names, len(table.names)
-    again = names.first_repeated()
-    if again >= 0:
-        raise InputError(f"node {names[again]!r} is defined twice", where=path)
+    repeated = names.first_repeated()
+    if repeated >= 0:
+        raise InputError(f"node {names[repeated]!r} is defined twice", where=path)
     types = table.string("type", np.arange(count))
     roles = np.array([_TYPES.get(t.lower(), "?") for t in types])
     for i in np.flatnonzero(roles == "?"):
@@ -298,14 +298,14 @@ def _floorplan_box(text: Text) -> Canvas | None:
     """The canvas of a comment before the first node, `# FP bbox: {0 0 2353.91 2352.56}`."""
     stop = int(text.starts[0]) if len(text) else 0
     head = text.buffer[:stop].tobytes().decode("utf-8", "replace")
-    found = re.search(r"^#\s*FP bbox\s*:([^\n]*)", head, re.MULTILINE)
-    if found is None:
+    match = re.search(r"^#\s*FP bbox\s*:([^\n]*)", head, re.MULTILINE)
+    if match is None:
         return None
-    words = found[1].replace("{", " ").replace("}", " ").split()
+    words = match[1].replace("{", " ").replace("}", " ").split()
     try:
         x0, y0, x1, y1 = map(float, words)
     except ValueError:
-        raise InputError(f"FP bbox needs four numbers, got {found[1].strip()[:60]!r}",
+        raise InputError(f"FP bbox needs four numbers, got {match[1].strip()[:60]!r}",
                          where=text.where) from None  # fmt: skip
     return Canvas(x0, y0, x1, y1)
 

@@ -48,15 +48,15 @@ def netlist_text(design: Design) -> tuple[str, np.ndarray]:
     with_pins |= (drives > 1) | has_offset  # a bare cell or port is its own single pin
 
     names = list(design.names)
-    taken = set(names)
-    given = design.pin_names or [""] * pins
+    used = set(names)
+    pin_names = design.pin_names or [""] * pins
     labels: list[str] = []
     for p in range(pins):
         node = design.pin_node[p]
         if not with_pins[node]:
             labels.append(names[node])
             continue
-        own = given[p].rsplit("/", 1)[-1] or f"P{p}"
+        own = pin_names[p].rsplit("/", 1)[-1] or f"P{p}"
         if own == names[node]:
             own = "P"
         labels.append(f"{names[node]}/{own}")
@@ -69,7 +69,7 @@ def netlist_text(design: Design) -> tuple[str, np.ndarray]:
             continue
         key = (node, float(design.pin_dx[p]), float(design.pin_dy[p]))
         label = labels[p]
-        while label in taken or seen.get(label, key) != key or (is_driver[p] and label in driven):
+        while label in used or seen.get(label, key) != key or (is_driver[p] and label in driven):
             label = f"{labels[p]}_{p}" if label == labels[p] else label + "_"
         labels[p] = label
         seen[label] = key
@@ -89,7 +89,7 @@ def netlist_text(design: Design) -> tuple[str, np.ndarray]:
     blocks: list[str] = []
     index = np.zeros(design.nodes, np.int64)
     x0, y0 = design.canvas.x0, design.canvas.y0
-    places = dict(zip(labels, (design.pin_xy() - [x0, y0]).tolist(), strict=True))
+    position_of = dict(zip(labels, (design.pin_xy() - [x0, y0]).tolist(), strict=True))
     for i, name in enumerate(names):
         index[i] = len(blocks)
         kind = int(design.kind[i])
@@ -121,7 +121,7 @@ def netlist_text(design: Design) -> tuple[str, np.ndarray]:
             kind_of_pin = "macro_pin" if kind == SOFT else "MACRO_PIN"
             pin: list[tuple[str, object]] = [
                 ("type", kind_of_pin), ("macro_name", name), ("x_offset", dx), ("y_offset", dy),
-                ("x", places[label][0]), ("y", places[label][1]),
+                ("x", position_of[label][0]), ("y", position_of[label][1]),
             ]  # fmt: skip
             if weights.get(label, 1.0) != 1.0:
                 pin.append(("weight", weights[label]))

@@ -294,13 +294,13 @@ class PlacementEnv(gymnasium.Env[dict[str, np.ndarray], np.int64]):
     def placement(self) -> Design:
         """The design with the macros where they are now (those not placed in the middle)."""
         d, canvas = self.start_design, self.design.canvas
-        x, y, turned = d.x.copy(), d.y.copy(), d.orientation.copy()
+        x, y, orientation = d.x.copy(), d.y.copy(), d.orientation.copy()
         done = ~np.isnan(self.corner[:, 0])
         nodes = self.nodes[done]
         x[nodes] = canvas.x0 + self.corner[done, 0] + self.width[done] / 2
         y[nodes] = canvas.y0 + self.corner[done, 1] + self.height[done] / 2
-        turned[nodes] = np.array([0, 2, 3, 1], np.int8)[self.mirrored[done]]
-        return d.at(x, y, turned)
+        orientation[nodes] = np.array([0, 2, 3, 1], np.int8)[self.mirrored[done]]
+        return d.at(x, y, orientation)
 
     def macro_hpwl(self) -> float:
         """Half-perimeter over the pins of placed macros and fixed nodes [design units]."""

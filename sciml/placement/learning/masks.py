@@ -195,10 +195,10 @@ def macro_nets(design: Design, nodes: np.ndarray, others: np.ndarray) -> MacroNe
     low = np.full((2, design.nets), np.inf)
     high = np.full((2, design.nets), -np.inf)
     xy = design.pin_xy() - [canvas.x0, canvas.y0]
-    given = others[pins]
+    fixed_pin = others[pins]
     for axis in range(2):
-        np.minimum.at(low[axis], net_of[given], xy[given, axis])
-        np.maximum.at(high[axis], net_of[given], xy[given, axis])
+        np.minimum.at(low[axis], net_of[fixed_pin], xy[fixed_pin, axis])
+        np.maximum.at(high[axis], net_of[fixed_pin], xy[fixed_pin, axis])
     rank = np.full(design.nodes, -1)
     rank[nodes] = np.arange(len(nodes))
     own = np.flatnonzero(rank[pins] >= 0)

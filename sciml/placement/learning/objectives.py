@@ -79,20 +79,20 @@ class MaskedPins(nn.Module):
         node, net = batch.edge_index[:, hidden]
         h = wide(self.trunk(self.embedder(without(batch, ~hidden))).nodes)
         other = others_of(batch, net, c.others)
-        asked = torch.cat([node[:, None], other], 1)
-        score = (self.node(h)[asked] * self.net(h)[net][:, None]).sum(-1) / h.shape[-1] ** 0.5
+        candidates = torch.cat([node[:, None], other], 1)
+        score = (self.node(h)[candidates] * self.net(h)[net][:, None]).sum(-1) / h.shape[-1] ** 0.5
         score[:, 1:] = score[:, 1:].masked_fill(other == node[:, None], -torch.inf)
         zero = torch.zeros(len(net), dtype=torch.int64, device=h.device)
         link, count = mean_of(nn.functional.cross_entropy(score, zero, reduction="none"))
-        found = self.offset(torch.cat([h[node], h[net]], -1))
+        predicted = self.offset(torch.cat([h[node], h[net]], -1))
         error = nn.functional.smooth_l1_loss(
-            found, wide(batch.edge_attr[hidden, :2]), reduction="none"
+            predicted, wide(batch.edge_attr[hidden, :2]), reduction="none"
         )
-        where, _ = mean_of(error.mean(-1))
-        right, _ = mean_of((score.argmax(1) == 0).to(h.dtype))
+        offset_error, _ = mean_of(error.mean(-1))
+        accuracy, _ = mean_of((score.argmax(1) == 0).to(h.dtype))
         return {
-            "loss": link + c.offset_weight * where, "count": count, "link": link.detach(),
-            "offset": where.detach(), "accuracy": right.detach(),
+            "loss": link + c.offset_weight * offset_error, "count": count, "link": link.detach(),
+            "offset": offset_error.detach(), "accuracy": accuracy.detach(),
         }  # fmt: skip
 
 
@@ -122,6 +122,6 @@ class PlaceDenoising(nn.Module):
         movable = (batch.node_kind == 0) & (batch.x[:, 9] == 0)
         noise = torch.randn_like(batch.pos) * movable[:, None]
         moved = self.embedder.displaced(batch, batch.pos + self.config.sigma * noise)
-        found = wide(self.head(self.trunk(self.embedder(moved)).nodes))[movable]
-        loss, count = mean_of((found - noise[movable]).square().mean(-1))
+        predicted = wide(self.head(self.trunk(self.embedder(moved)).nodes))[movable]
+        loss, count = mean_of((predicted - noise[movable]).square().mean(-1))
         return {"loss": loss, "count": count}

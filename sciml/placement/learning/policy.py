@@ -183,10 +183,10 @@ class GridPolicy(nn.Module, Pretrained):
         R, C = maps.shape[-2:]
         y = torch.linspace(-1, 1, R, device=maps.device)[:, None].expand(R, C)
         x = torch.linspace(-1, 1, C, device=maps.device)[None].expand(R, C)
-        place = torch.stack([x, y]).expand(len(maps), 2, R, C)
+        coordinates = torch.stack([x, y]).expand(len(maps), 2, R, C)
         context = torch.cat([macro, netlist, progress[:, None]], -1)
         a, b, c, d = self.context(context)[..., None, None].chunk(4, 1)
-        h = torch.relu(self.first(torch.cat([maps, place], 1)) * (1 + a) + b)
+        h = torch.relu(self.first(torch.cat([maps, coordinates], 1)) * (1 + a) + b)
         return torch.relu(self.middle(h) * (1 + c) + d) + h, context
 
 
@@ -268,14 +268,14 @@ class Player:
         return logits.cpu(), value.cpu()
 
 
-def shifted(inputs: dict[str, Tensor], most: int) -> dict[str, Tensor]:
+def shifted(inputs: dict[str, Tensor], max_shift: int) -> dict[str, Tensor]:
     """Another view of observations: maps moved by up to `most` cells each way, nothing beyond."""
     maps = inputs["maps"]
     B, _, R, C = maps.shape
-    by = torch.randint(0, 2 * most + 1, (2, B, 1), device=maps.device)
+    by = torch.randint(0, 2 * max_shift + 1, (2, B, 1), device=maps.device)
     row = by[0] + torch.arange(R, device=maps.device)
     column = by[1] + torch.arange(C, device=maps.device)
-    wide = nn.functional.pad(maps, (most, most, most, most))
+    padded = nn.functional.pad(maps, (max_shift, max_shift, max_shift, max_shift))
     each = torch.arange(B, device=maps.device)[:, None, None]
-    moved = wide.permute(0, 2, 3, 1)[each, row[:, :, None], column[:, None]]
+    moved = padded.permute(0, 2, 3, 1)[each, row[:, :, None], column[:, None]]
     return inputs | {"maps": moved.permute(0, 3, 1, 2)}

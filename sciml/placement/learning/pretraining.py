@@ -29,8 +29,8 @@ class Netlists:
         sources: files or designs. most: nodes of an example at most.
     """
 
-    def __init__(self, sources: list[Path] | list[Design], most: int = 4000) -> None:
-        self.sources, self.most = sources, most
+    def __init__(self, sources: list[Path] | list[Design], max_nodes: int = 4000) -> None:
+        self.sources, self.max_nodes = sources, max_nodes
 
     def __len__(self) -> int:
         return len(self.sources)
@@ -38,27 +38,27 @@ class Netlists:
     def __getitem__(self, index: int) -> Data:
         source = self.sources[index]
         design = source if isinstance(source, Design) else read_design(source)
-        return netlist_graph(connected_part(design, self.most))
+        return netlist_graph(connected_part(design, self.max_nodes))
 
 
-def connected_part(design: Design, most: int) -> Design:
+def connected_part(design: Design, max_nodes: int) -> Design:
     """At most `most` nodes that hang together, grown from a node drawn by torch's generator."""
     from dataclasses import replace
 
-    if design.nodes <= most:
+    if design.nodes <= max_nodes:
         return design
     net_of = np.repeat(np.arange(design.nets), np.diff(design.net_start))
     inside = np.zeros(design.nodes, bool)
     inside[int(torch.randint(design.nodes, (1,)))] = True
     small = np.diff(design.net_start) <= 64
-    while inside.sum() < most:
+    while inside.sum() < max_nodes:
         nets = np.zeros(design.nets, bool)
         nets[net_of[inside[design.pin_node]]] = True
         grown = np.unique(design.pin_node[(nets & small)[net_of]])
         new = grown[~inside[grown]]
         if not len(new):
             break
-        inside[new[: most - int(inside.sum())]] = True
+        inside[new[: max_nodes - int(inside.sum())]] = True
     rank = np.cumsum(inside) - 1
     keep = inside[design.pin_node]
     count = np.bincount(net_of[keep], minlength=design.nets)

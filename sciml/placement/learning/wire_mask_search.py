@@ -48,7 +48,7 @@ class Proposals:
             "random": json.dumps(random) if isinstance(random, dict) else random,
         }  # fmt: skip
         if best is not None:
-            values |= {"best_x": best.x, "best_y": best.y, "best_turned": best.orientation}
+            values |= {"best_x": best.x, "best_y": best.y, "best_orientation": best.orientation}
         return {key: value for key, value in values.items() if value is not None}
 
     @classmethod
@@ -59,7 +59,7 @@ class Proposals:
             random = json.loads(str(random))
         best = None
         if "best_x" in arrays:
-            best = design.at(arrays["best_x"], arrays["best_y"], arrays["best_turned"])
+            best = design.at(arrays["best_x"], arrays["best_y"], arrays["best_orientation"])
         return cls(
             float(arrays["cost"]), best, int(arrays["evaluations"]),
             float(arrays["proposing_seconds"]), random, arrays.get("wishes"),

@@ -24,10 +24,10 @@ def at_case(base, case, places):
                 int(p["smooth"]))  # fmt: skip
     design = replace(base.copy(), canvas=Canvas(0, 0, p["width"], p["height"]), grid=grid)
     where = {int(k): i for i, k in enumerate(design.plc_index)}
-    for index, (x, y, turned) in places.items():
+    for index, (x, y, orientation) in places.items():
         i = where[int(index)]
         design.x[i], design.y[i] = x, y
-        design.orientation[i] = 0 if turned == "-" else ORIENTATIONS.index(turned)
+        design.orientation[i] = 0 if orientation == "-" else ORIENTATIONS.index(orientation)
     return design
 
 

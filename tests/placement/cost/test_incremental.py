@@ -47,7 +47,7 @@ def test_a_refused_move_leaves_every_array_as_it_was(small):
         x, y = rng.uniform(0.3, 0.7, 2) * [small.canvas.width, small.canvas.height]
         moves.move(i, x, y, limit=-1.0)
         moves.swap(i, j, limit=-1.0)
-    for key in ("x", "y", "turned", "pin_x", "pin_y", "pin_cell", "pin_row", "net_length",
+    for key in ("x", "y", "orientation", "pin_x", "pin_y", "pin_cell", "pin_row", "net_length",
                 "density", "macro_h", "macro_v", "diff_h", "diff_v", "cost"):  # fmt: skip
         assert np.array_equal(getattr(state, key), keep[key]), key
 
