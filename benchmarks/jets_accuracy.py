@@ -9,9 +9,9 @@ numpy and not this package. All see the same jets in the same batches, with the 
 (AdamW, warm-up, cosine) and peak rate; two budgets, equal epochs and equal time (CPU time of one
 thread, or wall time on a GPU), three seeds. `full`: published sizes, 20 passes, meant for a GPU.
 `narrow`: the same jets for networks of 20,000 to 45,000 parameters, two hours of two cores.
-`small`: those networks and a few thousand jets, twenty minutes of a core; it shows that the
+`small`: those networks and a few thousand jets, twenty minutes on one core; it shows that the
 comparison runs and how the contestants start, not which is best. Each row is written as it comes,
-and rows that are there are not made again. Writes FILE.json and FILE.md.
+and rows in the file are not repeated. Writes FILE.json and FILE.md.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ class Ours(nn.Module):
 
 
 class Weaver(nn.Module):
-    """ParT or ParticleNet of weaver-core, with its own defaults where nothing else is said."""
+    """ParT or ParticleNet of weaver-core, with its own defaults except for the sizes given."""
 
     def __init__(self, name: str, classes: int, settings: dict[str, Any]) -> None:
         super().__init__()
@@ -167,32 +167,32 @@ class Split:
         """particles [B, N, 16], features [B, N, 17], jets [B, 2], mask [B, N], labels [B]."""
         counts = self.ptr[index + 1] - self.ptr[index]
         mask = np.arange(counts.max()) < counts[:, None]
-        place = (self.ptr[index][:, None] + np.arange(counts.max()))[mask]
-        found = {"mask": torch.from_numpy(mask)}
+        particles = (self.ptr[index][:, None] + np.arange(counts.max()))[mask]
+        batch = {"mask": torch.from_numpy(mask)}
         for name in ("particles", "features"):
-            rows = self.arrays[name][place]
+            rows = self.arrays[name][particles]
             padded = np.zeros((*mask.shape, rows.shape[1]), np.float32)
             padded[mask] = rows
-            found[name] = torch.from_numpy(padded)
-        found["jets"] = torch.from_numpy(self.arrays["jets"][index])
-        found["labels"] = torch.from_numpy(self.labels[index])
-        return {name: value.to(device) for name, value in found.items()}
+            batch[name] = torch.from_numpy(padded)
+        batch["jets"] = torch.from_numpy(self.arrays["jets"][index])
+        batch["labels"] = torch.from_numpy(self.labels[index])
+        return {name: value.to(device) for name, value in batch.items()}
 
 
 def prepare(sample: Any, folder: Path, part: str) -> None:
     """Write a sample so that any interpreter can read it."""
     from sciml.jets.data.features import particle_features
 
-    found: dict[str, list[np.ndarray]] = {name: [] for name in Split.NAMES}
+    parts: dict[str, list[np.ndarray]] = {name: [] for name in Split.NAMES}
     for start in range(0, len(sample), 1000):
         jets = sample.subset(range(start, min(start + 1000, len(sample)))).dense()
         features = particle_features(jets.particles, jets.jets, jets.mask)
-        found["particles"].append(jets.particles[jets.mask].numpy())
-        found["features"].append(features[jets.mask].numpy())
-        found["jets"].append(jets.jets.numpy())
-    found["labels"] = [sample.y]
-    found["ptr"] = [np.concatenate([[0], np.cumsum(sample.lengths)])]
-    for name, arrays in found.items():
+        parts["particles"].append(jets.particles[jets.mask].numpy())
+        parts["features"].append(features[jets.mask].numpy())
+        parts["jets"].append(jets.jets.numpy())
+    parts["labels"] = [sample.y]
+    parts["ptr"] = [np.concatenate([[0], np.cumsum(sample.lengths)])]
+    for name, arrays in parts.items():
         np.save(folder / f"{part}_{name}.npy", np.concatenate(arrays))
 
 
@@ -252,13 +252,13 @@ def side(options: argparse.Namespace) -> None:
         for index in np.array_split(by_length, max(1, len(test) // 256)):
             scores[index] = model(test.batch(index, device)).softmax(1).cpu().numpy()
     np.save(scores_file(options.work, options.side, options.budget, options.seed), scores)
-    said = {
+    facts = {
         "steps": step,
         "jets_seen": step * size["batch"],
         "training_seconds": round(seconds, 1),
         "parameters": sum(p.numel() for p in model.parameters()),
     }
-    print(json.dumps(said))
+    print(json.dumps(facts))
 
 
 def measure(scores: np.ndarray, test: Any) -> dict[str, Any]:
@@ -268,20 +268,20 @@ def measure(scores: np.ndarray, test: Any) -> dict[str, Any]:
     """
     from sciml.jets import metrics
 
-    found = metrics.evaluate(scores, test.y, test.classes, efficiencies=(0.5,), bootstraps=1)
-    signals = [name for name in test.classes if f"auc_{name}" in found]
-    areas: dict[str, Any] = {name: found[f"auc_{name}"] for name in signals}
-    rejections: dict[str, Any] = {name: found[f"rejection_{name}_50"] for name in signals}
+    measured = metrics.evaluate(scores, test.y, test.classes, efficiencies=(0.5,), bootstraps=1)
+    signals = [name for name in test.classes if f"auc_{name}" in measured]
+    areas: dict[str, Any] = {name: measured[f"auc_{name}"] for name in signals}
+    rejections: dict[str, Any] = {name: measured[f"rejection_{name}_50"] for name in signals}
     return {
         "mean_auc": float(np.mean(list(areas.values()))),
-        "accuracy": found["accuracy"],
+        "accuracy": measured["accuracy"],
         "auc": areas,
-        "rejection_at_half": {name: found.value for name, found in rejections.items()},
+        "rejection_at_half": {name: rejection.value for name, rejection in rejections.items()},
     }
 
 
 def table(rows: list[dict[str, Any]]) -> str:
-    """Markdown: a line a contestant and budget."""
+    """Markdown: one line per network and budget."""
     from sciml.report import markdown
     from sciml.report.statistics import mean_and_spread
 
@@ -357,13 +357,13 @@ def main() -> None:
 
     def run(key: dict[str, Any]) -> None:
         network, budget, seed = key["network"], key["budget"], key["seed"]
-        said = json_output(
+        facts = json_output(
             pythons.get(network, options.weaver_python), __file__, "--side", network,
             "--size", options.size, "--device", options.device, "--seed", seed,
             "--budget", budget, "--work", options.work,
         )  # fmt: skip
         scores = np.load(scores_file(options.work, network, budget, seed))
-        row = key | said | measure(scores, test)
+        row = key | facts | measure(scores, test)
         with writing:
             print(json.dumps(row), flush=True)
             rows.append(row)

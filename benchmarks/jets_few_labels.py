@@ -11,23 +11,23 @@ classes (`--related`); boosted trees on observables of the jet stand beside them
 best of the learning rates (`--rates`) and times (`--longer`) is taken: by 2,000 further labelled
 jets (validation) after training with 1 %. All train on other views of the jets. What was pretrained
 starts with a linear probe as its head (`fit_head`). A seed is one of everything: pretraining,
-labels, weights, order. What pretraining gave is kept in FILE.starts/.
+labels, weights, order. Pretrained weights are saved in FILE.starts/.
 
 With `--views` (`sciml data make jets --views 2`, never with labels) SimCLR compares the jets of a
-collision, or observables are those of the other jet. At the shares of `--taught` Noisy Student is
-beside: three networks from scratch and boosted trees label those jets together, the jets of a
-collision share the label on which the answers to all of them agree, and a student learns from these
-and from the labels. As a control, a student whose jets are labelled each on its own.
+hard-scatter event, or the targets are the observables of the other jet. At the label budgets of
+`--taught` Noisy Student is added: an ensemble of three networks from scratch and boosted trees
+gives pseudo-labels, shared by the jets of an event, and a student learns from these and from the
+labels. As a control, a student with a pseudo-label for each jet on its own.
 
 shift: labels in the source (Pythia's shower, JetClass's detector) and none in the target (Vincia, a
 shifted detector: `sciml data make jets --shower vincia --detector shifted`), with the same mix of
-classes; source only, source seen through random detectors, domain-adversarial, Noisy Student, and
-an oracle with the target's labels. All take the same number of steps, the student's teacher as many
-again. A short teacher is sure of nothing, so the student learns from the most confident jets of
-each class, half of the target in all, whatever their confidence.
+classes; source only, source with randomised detectors, domain-adversarial, Noisy Student, and an
+oracle with the target's labels. All take the same number of steps, the student's teacher as many
+again. A teacher of short training is not confident, so the student learns from the most confident
+jets of each class, half of the target in all, whatever their confidence.
 
-Measured on jets that nothing saw: the mean over classes of the AUC against QCD. Each row is written
-as it comes, and rows that are there are not made again. Writes FILE.json, FILE.md.
+Measured on held-out jets: the mean over classes of the AUC against QCD. Each row is written at
+once, and rows in the file are not repeated. Writes FILE.json, FILE.md.
 """
 
 from __future__ import annotations
@@ -128,9 +128,9 @@ def supervised(
 def measure(made: Any, test: JetSample) -> dict[str, float]:
     """Mean AUC against QCD, and accuracy, of a model or of scores [n, classes]."""
     scores = made if isinstance(made, np.ndarray) else answers(made, test)
-    found: dict[str, Any] = metrics.evaluate(scores, test.y, test.classes, bootstraps=2)
-    areas = [float(found[f"auc_{n}"]) for n in test.classes if f"auc_{n}" in found]
-    return {"mean_auc": float(np.mean(areas)), "accuracy": float(found["accuracy"])}
+    values: dict[str, Any] = metrics.evaluate(scores, test.y, test.classes, bootstraps=2)
+    areas = [float(values[f"auc_{n}"]) for n in test.classes if f"auc_{n}" in values]
+    return {"mean_auc": float(np.mean(areas)), "accuracy": float(values["accuracy"])}
 
 
 def shuffled(sample: JetSample, count: int, seed: int) -> JetSample:
@@ -140,16 +140,16 @@ def shuffled(sample: JetSample, count: int, seed: int) -> JetSample:
 
 
 class Rows:
-    """Rows on disk; a row that is there is not made again."""
+    """Rows on disk; a row in the file is not repeated."""
 
     def __init__(self, path: Path, settings: dict[str, Any]) -> None:
         self.path = path
         old = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-        kept = {"validation": old.get("validation", {}), "rows": old.get("rows", [])}
-        self.content = {**settings, **kept}
+        done = {"validation": old.get("validation", {}), "rows": old.get("rows", [])}
+        self.content = {**settings, **done}
 
     def add(self, key: dict[str, Any], test: JetSample, make: Callable[[], Any]) -> None:
-        """Train, measure and write the row `key`, unless it is there."""
+        """Train, measure and write the row `key`, unless it is in the file."""
         if any(key.items() <= row.items() for row in self.content["rows"]):
             return
         began = time.process_time()
@@ -160,50 +160,50 @@ class Rows:
         self.path.write_text(json.dumps(self.content, indent=1) + "\n", encoding="utf-8")
 
     def scores(self, down: str, name: str, method: str) -> np.ndarray:
-        """Mean AUC of one cell, a seed each."""
+        """Mean AUC of one cell, per seed."""
         rows = self.content["rows"]
         return np.array([r["mean_auc"] for r in rows if r[down] == name and r["method"] == method])
 
     def table(self, down: str) -> str:
         """A Markdown table of the mean AUC: mean and standard deviation over seeds, and whether
-        Welch's t-test tells it from the first method at 5 %."""
+        Welch's t-test finds a difference from the first method at 5 %."""
         rows = self.content["rows"]
         heads = list(dict.fromkeys(row["method"] for row in rows))
         lines = []
         for name in sorted({row[down] for row in rows}, key=share_of):
             first, cells = self.scores(down, name, heads[0]), []
             for head in heads:
-                found = self.scores(down, name, head)
-                if not len(found):
+                scores = self.scores(down, name, head)
+                if not len(scores):
                     cells.append("")
                     continue
-                text = f"{found.mean():.4f} ± {found.std(ddof=min(1, len(found) - 1)):.4f}"
-                if head != heads[0] and min(len(found), len(first)) > 1:
-                    sure = ttest_ind(found, first, equal_var=False).pvalue < 0.05
-                    better = "better" if found.mean() > first.mean() else "worse"
-                    text += f" ({better})" if sure else " (no difference)"
+                text = f"{scores.mean():.4f} ± {scores.std(ddof=min(1, len(scores) - 1)):.4f}"
+                if head != heads[0] and min(len(scores), len(first)) > 1:
+                    significant = ttest_ind(scores, first, equal_var=False).pvalue < 0.05
+                    better = "better" if scores.mean() > first.mean() else "worse"
+                    text += f" ({better})" if significant else " (no difference)"
                 cells.append(text)
             lines.append([name, *cells])
         return markdown.table([down, *heads], lines)
 
 
 def share_of(name: str) -> float:
-    """Its number, of a name like "1 % (980)"; 0 of another."""
+    """The number in a name like "1 % (980)"; 0 without one."""
     number = name.split(" %")[0]
     return float(number) if number.replace(".", "").isdigit() else 0.0
 
 
 def worth(rows: Rows, share: str = "1 %") -> str:
-    """How many labels scratch needs for what the other ways reach with few of them."""
+    """Number of labels that scratch needs to reach the other methods with few labels."""
     names = sorted({row["labels"] for row in rows.content["rows"]}, key=share_of)
     methods = dict.fromkeys(row["method"] for row in rows.content["rows"])
     few = next((name for name in names if name.startswith(f"{share} ")), names[0])
     lines = []
     for way in methods:
-        found = rows.scores("labels", few, way)
-        if way == "scratch" or not len(found):
+        scores = rows.scores("labels", few, way)
+        if way == "scratch" or not len(scores):
             continue
-        below = [n for n in names if rows.scores("labels", n, "scratch").mean() < found.mean()]
+        below = [n for n in names if rows.scores("labels", n, "scratch").mean() < scores.mean()]
         above = [name for name in names if name not in below]
         bounds = [f"more than {n}" for n in below[-1:]] + [f"at most {n}" for n in above[:1]]
         lines.append(f"- {way}: {' and '.join(bounds)}")
@@ -221,7 +221,7 @@ def steps_with(labels: int, longer: float) -> int:
 def draws(
     pool: JetSample, seed: int, fractions: Sequence[float]
 ) -> Iterator[tuple[str, JetSample]]:
-    """(name of the share, labelled jets) of every row of a seed."""
+    """(name of the share, labelled jets) of every row, for one seed."""
     for fraction in fractions:
         chosen = shuffled(pool, max(12, round(fraction * len(pool))), 1000 + seed)
         yield f"{100 * fraction:g} % ({len(chosen)})", chosen
@@ -264,35 +264,35 @@ def taught(
 def student_of_itself(
     source: JetSample, target: JetSample, steps: int, seed: int, per_class: int
 ) -> Any:
-    """A student of what a network of the source says of the target."""
-    votes = answers(supervised(source, steps, seed), target)
-    return taught(source, target, votes, steps, seed, per_class=per_class)
+    """A student of pseudo-labels of the target by a network trained on the source."""
+    pseudo_labels = answers(supervised(source, steps, seed), target)
+    return taught(source, target, pseudo_labels, steps, seed, per_class=per_class)
 
 
 def labels_table(options: argparse.Namespace, rows: Rows) -> None:
     """Fractions of the labels."""
-    whole = shuffled(JetSample.read(options.data), options.jets + VALIDATION, 0)
-    pool = whole.subset(range(options.jets))
-    validation = whole.subset(range(options.jets, len(whole)))
+    everything = shuffled(JetSample.read(options.data), options.jets + VALIDATION, 0)
+    pool = everything.subset(range(options.jets))
+    validation = everything.subset(range(options.jets, len(everything)))
     test = shuffled(JetSample.read(options.test, classes=pool.classes), options.test_jets, 0)
     few = shuffled(pool, round(0.01 * len(pool)), 99)
-    pairs, collisions = cast(JetSample, None), np.zeros(0)
+    pairs, event_ids = cast(JetSample, None), np.zeros(0)
     if options.views:
         pairs = JetSample.read(options.views, classes=pool.classes, columns=[HARD_EVENT])
-        collisions = pairs.column(HARD_EVENT)
+        event_ids = pairs.column(HARD_EVENT)
     made: dict[tuple[str, int], Any] = {}
 
     def start(name: str, seed: int) -> Any:
         """The trunk and embedder that a way to start gives."""
         if name != "scratch" and (name, seed) not in made:
-            kept = rows.path.with_suffix(".starts") / f"{name.replace(' ', '-')}-{seed}.pt"
+            file = rows.path.with_suffix(".starts") / f"{name.replace(' ', '-')}-{seed}.pt"
             parts = nn.ModuleList(new_parts(seed))
-            if kept.exists():
-                parts.load_state_dict(torch.load(kept, weights_only=True))
+            if file.exists():
+                parts.load_state_dict(torch.load(file, weights_only=True))
             else:
                 pretrain(name, parts, seed)
-                kept.parent.mkdir(exist_ok=True)
-                with atomic_write(kept) as temporary:
+                file.parent.mkdir(exist_ok=True)
+                with atomic_write(file) as temporary:
                     torch.save(parts.state_dict(), temporary)
             made[name, seed] = tuple(parts)
         return made.get((name, seed))
@@ -308,7 +308,7 @@ def labels_table(options: argparse.Namespace, rows: Rows) -> None:
             return
         objective: Any = objectives.build(CANDIDATES[name])(*parts, augment=augment)
         if name.endswith("of views"):
-            data = Views(pairs, collisions)
+            data = Views(pairs, event_ids)
             train(objective, data, pairs.lengths, options.pretrain, seed, collate_views)
         else:
             train(objective, pool, pool.lengths, options.pretrain, seed)
@@ -316,13 +316,13 @@ def labels_table(options: argparse.Namespace, rows: Rows) -> None:
     def tried(name: str) -> dict[str, Any]:
         """The mean AUC on the validation jets, and the settings that give it."""
         if name not in rows.content["validation"]:
-            found = []
+            trials = []
             for rate, longer in itertools.product(options.rates, options.longer):
                 steps = steps_with(len(few), longer)
                 model = supervised(few, steps, 99, start(name, 0), rate, augment)
                 score = measure(model, validation)["mean_auc"]
-                found.append({"mean_auc": score, "rate": rate, "longer": longer})
-            rows.content["validation"][name] = max(found, key=lambda one: one["mean_auc"])
+                trials.append({"mean_auc": score, "rate": rate, "longer": longer})
+            rows.content["validation"][name] = max(trials, key=lambda one: one["mean_auc"])
         return rows.content["validation"][name]
 
     def learned(name: str, chosen: JetSample, seed: int) -> Any:
@@ -336,20 +336,20 @@ def labels_table(options: argparse.Namespace, rows: Rows) -> None:
         return observables_of(pairs)
 
     @functools.lru_cache(1)
-    def committee(labels: str, seed: int) -> np.ndarray:
-        """What networks from scratch and trees say of the jets of `--views`: mean probabilities."""
+    def ensemble(labels: str, seed: int) -> np.ndarray:
+        """Mean probabilities of the jets of `--views` by networks from scratch and trees."""
         chosen = dict(draws(pool, seed, options.fractions))[labels]
         trees = BoostedTrees(len(pool.classes), seed).fit(observables_of(chosen), chosen.y)
-        votes = [trees.predict(observed())]
+        members = [trees.predict(observed())]
         for member in range(TEACHERS):
-            votes.append(answers(learned("scratch", chosen, seed + 1000 * member), pairs))
-        return np.mean(votes, 0)
+            members.append(answers(learned("scratch", chosen, seed + 1000 * member), pairs))
+        return np.mean(members, 0)
 
     def pupil(name: str, labels: str, chosen: JetSample, seed: int, agree: bool) -> Any:
-        """A student of the committee that starts in this way."""
+        """A student of the ensemble that starts in this way."""
         return taught(
-            chosen, pairs, committee(labels, seed), options.student, seed, start=start(name, seed),
-            rate=tried(name)["rate"], noise=augment, views=collisions if agree else None,
+            chosen, pairs, ensemble(labels, seed), options.student, seed, start=start(name, seed),
+            rate=tried(name)["rate"], noise=augment, views=event_ids if agree else None,
         )  # fmt: skip
 
     best = max(options.candidates, key=lambda name: tried(name)["mean_auc"])
@@ -431,7 +431,9 @@ def main() -> None:
     parser.add_argument("--candidates", nargs="+", choices=CANDIDATES, default=list(CANDIDATES))
     parser.add_argument("--fractions", nargs="+", type=float, default=list(FRACTIONS))
     parser.add_argument("--rates", nargs="+", type=float, default=list(RATES))
-    parser.add_argument("--views", nargs="+", help="unlabelled jets, several of each collision")
+    parser.add_argument(
+        "--views", nargs="+", help="unlabelled jets, several per hard-scatter event"
+    )
     parser.add_argument(
         "--taught",
         nargs="*",
@@ -463,7 +465,7 @@ def main() -> None:
         },
     )  # fmt: skip
     if options.taught and not options.views:
-        parser.error("--taught needs --views: unlabelled jets of collisions showered twice")
+        parser.error("--taught needs --views: unlabelled jets of events showered twice")
     if options.table == "labels":
         labels_table(options, rows)
         text = f"{rows.table('labels')}\n{worth(rows)}\n"

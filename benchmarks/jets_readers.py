@@ -211,9 +211,9 @@ def main() -> None:
             for who in ("weaver", "ours", "mapped", "stream"):
                 python = options.weaver_python if who == "weaver" else sys.executable
                 shutil.rmtree(folder / "cache", ignore_errors=True)
-                found = json_output(python, __file__, "--side", who, "--folder", name)
-                old = best.setdefault(who, found)
-                best[who] = {key: max(old[key], found[key]) for key in found}
+                row = json_output(python, __file__, "--side", who, "--folder", name)
+                old = best.setdefault(who, row)
+                best[who] = {key: max(old[key], row[key]) for key in row}
         size, apart = (folder / "jets.root").stat().st_size, difference(folder)
     rows = [
         {

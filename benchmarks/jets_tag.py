@@ -2,7 +2,7 @@
 
     python benchmarks/jets_tag.py
 
-`JetTagger.predict` on the test sample that comes with the package, reading included: jets a CPU
+`JetTagger.predict` on the test sample that comes with the package, reading included: jets per CPU
 second of one thread, the slowest and the fastest of the rounds and their median, after one round
 that is not counted. Writes benchmarks/results/jets_tag.json.
 """
@@ -26,15 +26,15 @@ RESULTS = Path(__file__).parent / "results/jets_tag.json"
 
 
 def rates(model: str, rounds: int) -> list[float]:
-    """Jets a CPU second, a number a round."""
+    """Jets per CPU second, one number per round."""
     tagger = JetTagger.from_pretrained(model)
     jets = len(tagger.predict(shipped("test")))
-    found = []
+    per_round = []
     for _ in range(rounds):
         clock = time.process_time()
         tagger.predict(shipped("test"))
-        found.append(jets / (time.process_time() - clock))
-    return found
+        per_round.append(jets / (time.process_time() - clock))
+    return per_round
 
 
 def main() -> None:
@@ -45,10 +45,10 @@ def main() -> None:
     torch.set_num_threads(1)
     rows = {}
     for model in ("jets-tiny", "jets-small"):
-        found = rates(model, options.rounds)
+        per_round = rates(model, options.rounds)
         rows[model] = {
-            "jets_per_cpu_second": round(median(found)),
-            "slowest_and_fastest_round": [round(min(found)), round(max(found))],
+            "jets_per_cpu_second": round(median(per_round)),
+            "slowest_and_fastest_round": [round(min(per_round)), round(max(per_round))],
         }
     result = {
         "what": "JetTagger.predict on the 2,500 jets of the shipped test sample, one thread",

@@ -57,11 +57,11 @@ def inputs(kind: str, batch: int) -> dict[str, np.ndarray]:
         mask = mask & (torch.arange(mask.shape[1]) < torch.from_numpy(lengths)[:, None])
     features = particle_features(jets.particles, jets.jets, mask)
     vectors = jets.particles[..., :4] * mask[..., None]
-    found = {"features": features, "vectors": vectors, "mask": mask[..., None].float()}
+    arrays = {"features": features, "vectors": vectors, "mask": mask[..., None].float()}
     width = LENGTH - mask.shape[1]
     return {
         name: np.pad(value.transpose(1, 2).numpy(), ((0, 0), (0, 0), (0, width)))
-        for name, value in found.items()
+        for name, value in arrays.items()
     }
 
 
@@ -69,8 +69,8 @@ def side(options: argparse.Namespace) -> None:
     """One contestant, in its own process: prints a line of JSON."""
     torch.set_num_threads(options.threads)
     torch.manual_seed(0)
-    given = {k: torch.from_numpy(v) for k, v in np.load(options.inputs).items()}
-    features, vectors, mask = given["features"], given["vectors"], given["mask"]
+    inputs = {k: torch.from_numpy(v) for k, v in np.load(options.inputs).items()}
+    features, vectors, mask = inputs["features"], inputs["vectors"], inputs["mask"]
     if options.side == "weaver":
         import logging
 
@@ -134,17 +134,17 @@ def compare(options: argparse.Namespace, folder: Path, case: dict[str, Any]) -> 
     best: dict[str, dict[str, float]] = {}
     for _ in range(options.rounds):
         for name, python in (("weaver", options.weaver_python), ("ours", sys.executable)):
-            found = json_output(
+            row = json_output(
                 python, __file__, "--side", name, "--mode", case["mode"],
                 "--threads", case["threads"], "--repeats", options.repeats,
                 "--inputs", folder / "inputs.npz", "--weights", folder / "w.pt",
                 "--logits", folder / f"{name}.npy",
             )  # fmt: skip
-            old = best.get(name, found)
+            old = best.get(name, row)
             best[name] = {
-                "rate": max(found["rate"], old["rate"]),
-                "peak_gb": min(found["peak_gb"], old["peak_gb"]),
-                "net_gb": min(found["net_gb"], old["net_gb"]),
+                "rate": max(row["rate"], old["rate"]),
+                "peak_gb": min(row["peak_gb"], old["peak_gb"]),
+                "net_gb": min(row["net_gb"], old["net_gb"]),
             }
     difference = np.abs(np.load(folder / "ours.npy") - np.load(folder / "weaver.npy")).max()
     row = {
@@ -200,11 +200,11 @@ def main() -> None:
                             "mode": mode, "lengths": lengths, "batch": batch, "threads": threads
                         }  # fmt: skip
                         rows.append(compare(options, Path(name), case))
-    asked = ("mode", "lengths", "batch", "threads")
-    measured = [[row[key] for key in asked] for row in rows]
+    identifying = ("mode", "lengths", "batch", "threads")
+    measured = [[row[key] for key in identifying] for row in rows]
     if options.out.exists():  # other cases of an earlier call stay
         old = json.loads(options.out.read_text(encoding="utf-8"))["cases"]
-        rows = [row for row in old if [row[key] for key in asked] not in measured] + rows
+        rows = [row for row in old if [row[key] for key in identifying] not in measured] + rows
     result = {
         "opponent": "weaver-core 0.5.3, ParticleTransformer(input_dim=17, num_classes=10)",
         "torch": importlib.metadata.version("torch"),
