@@ -1,4 +1,10 @@
-"""Quotients of polynomials in kernels whose derivatives are known, and rewriting by them."""
+"""Differential towers over multivariate polynomials, and rewriting of expressions by them.
+
+`field` has polynomials and their quotients, `prepare` reduces the kinds of function, `radicals` and
+`tower` turn expressions into quotients of polynomials in kernels with known derivatives (the frame
+of Norman-Risch integration), `univariate` is the case of rational functions; `rewriting` and
+`powers` use them to rewrite expressions.
+"""
 
 from sciml.moved import former
 

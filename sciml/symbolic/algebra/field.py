@@ -1,4 +1,4 @@
-"""Multivariate polynomials over the integers and their quotients, on python-flint.
+"""Multivariate polynomials over the integers and their field of fractions, on python-flint.
 
 One ring of `VARIABLES` generators serves every problem: generator i is kernel i of its tower.
 """
@@ -13,6 +13,7 @@ from flint import Ordering, fmpq_mpoly_ctx, fmpz_mpoly_ctx
 
 VARIABLES = 24
 _MAX_NUMERATOR, _MAX_DENOMINATOR = 20_000, 5_000
+"""Terms of the largest polynomials."""
 
 RING = fmpz_mpoly_ctx.get([f"v{i}" for i in range(VARIABLES)], Ordering.lex)
 _RATIONAL = fmpq_mpoly_ctx.get([f"v{i}" for i in range(VARIABLES)], Ordering.lex)
@@ -23,11 +24,11 @@ Poly = Any
 
 
 class Failure(Exception):
-    """The method at hand cannot go on with this problem."""
+    """The method cannot be applied to this problem."""
 
 
 class Quotient:
-    """n / d with polynomials n, d; cancelled unless `reduce` is False."""
+    """n / d with polynomials n, d, in lowest terms unless `reduce` is False."""
 
     __slots__ = ("n", "d")
 
@@ -84,7 +85,7 @@ class Quotient:
 
 
 def constant(value: Fraction | int) -> Quotient:
-    """A rational number."""
+    """A rational number as a quotient."""
     value = Fraction(value)
     return Quotient(ONE * value.numerator, ONE * value.denominator, False)
 
@@ -93,7 +94,7 @@ Q0, Q1 = Quotient(ZERO), Quotient(ONE)
 
 
 def generator(i: int, power: int = 1) -> Quotient:
-    """Kernel i to a power."""
+    """Generator i to a power."""
     return Quotient(GENERATORS[i] ** power)
 
 
@@ -103,7 +104,7 @@ def exponents(monomial: Any) -> tuple[int, ...]:
 
 
 def degrees(p: Poly) -> list[int]:
-    """Degree of `p` in every kernel; zeros for the zero polynomial."""
+    """The degree of `p` in each generator; zeros for the zero polynomial."""
     return [0] * VARIABLES if p == 0 else [int(z) for z in p.degrees()]
 
 
@@ -138,7 +139,7 @@ def square_root(p: Poly) -> tuple[int, Poly] | None:
 
 
 def rational_root(k: Fraction) -> Fraction | None:
-    """The square root of a rational number that has one."""
+    """The positive square root of a rational number, where it is rational."""
     if k <= 0:
         return None
     n, d = math.isqrt(k.numerator), math.isqrt(k.denominator)
@@ -157,14 +158,17 @@ def signed_square_root(u: Quotient) -> tuple[Fraction, Quotient] | None:
 
 def quotient_root(u: Quotient) -> Quotient | None:
     """w with w**2 = u, or None."""
-    found = signed_square_root(u)
-    root = rational_root(found[0]) if found else None
-    return constant(root) * found[1] if found and root is not None else None
+    parts = signed_square_root(u)
+    if parts is None:
+        return None
+    k, w = parts
+    root = rational_root(k)
+    return None if root is None else constant(root) * w
 
 
-def by_degree(p: Poly, i: int, most: int) -> list[Poly]:
-    """Coefficients of p as a polynomial in kernel i: [p0, p1, ..., p_most]."""
-    parts: list[dict[tuple[int, ...], Any]] = [{} for _ in range(most + 1)]
+def by_degree(p: Poly, i: int, degree: int) -> list[Poly]:
+    """Coefficients of p as a polynomial in generator i: [p0, p1, ..., p_degree]."""
+    parts: list[dict[tuple[int, ...], Any]] = [{} for _ in range(degree + 1)]
     for monomial, c in p.terms():
         rest = list(exponents(monomial))
         k = rest[i]

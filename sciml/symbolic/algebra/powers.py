@@ -1,5 +1,5 @@
-"""Powers with symbols in the exponent as they are written: x**n for exp(n*log(x)), and for which
-values of the constants an answer has no value."""
+"""How answers are shown: x**n for exp(n*log(x)), and the values of the constants for which an
+answer is undefined."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _ERRORS = (ex.TooLarge, ex.Undefined)
 
 
 def as_powers(e: Expr) -> Expr:
-    """exp(a + b*log(u)) as exp(a)*u**b: what a power means, but for u = 0."""
+    """exp(a + b*log(u)) as exp(a)*u**b, which is the same except for u = 0."""
     memo: dict[Expr, Expr] = {}
     for n in ex.subtrees(e):
         args = tuple(memo[a] for a in n.args)
@@ -36,35 +36,37 @@ def _power(e: Expr) -> Expr:
 
 
 def excluded_constants(answer: Expr, problem: Expr, names: set[str]) -> str:
-    """For which values of constants the answer divides by zero where the problem does not, such as
-    n = -1 for x**(n + 1)/(n + 1); empty where there are none.
+    """The values of constants for which the answer divides by zero and the problem does not, such
+    as "not for n = -1" for x**(n + 1)/(n + 1); empty where there are none.
 
     Args:
         answer: the answer.
         problem: the problem.
-        names: the variable, and what else is no constant of the problem.
+        names: the variable and other symbols that are no constants.
     """
-    known = set(_divisors(problem, names))
-    found = [d for d in dict.fromkeys(_divisors(answer, names)) if d not in known]
-    return f"not for {', '.join(sorted(map(_said, found)))}" if found else ""
+    allowed = set(_divisors(problem, names))
+    divisors = [d for d in dict.fromkeys(_divisors(answer, names)) if d not in allowed]
+    return f"not for {', '.join(sorted(map(_zero_of, divisors)))}" if divisors else ""
 
 
 def _divisors(e: Expr, names: set[str]) -> list[Expr]:
+    """Factors of denominators that depend on constants alone."""
     out = []
     for n in ex.subtrees(e):
         if n.op != "pow" or n.args[1].op != "num" or n.args[1].value > 0:
             continue
         base = n.args[0]
         if base.free and not base.free & names:
-            whole = together(base)
-            factors = whole.args if whole.op == "mul" else (whole,)
+            product = together(base)
+            factors = product.args if product.op == "mul" else (product,)
             for f in factors:
                 if f.free and not (f.op == "pow" and ex.negative(f.args[1])):
                     out.append(f.args[0] if f.op == "pow" else f)
     return out
 
 
-def _said(divisor: Expr) -> str:
+def _zero_of(divisor: Expr) -> str:
+    """Where a divisor is 0, solved for its symbol where that is possible."""
     if len(divisor.free) == 1:
         (name,) = divisor.free
         try:

@@ -1,5 +1,5 @@
-"""What happens to an integrand before it becomes a quotient: fewer kinds of function,
-and which arguments are rational multiples of one another."""
+"""Normal forms before an expression becomes a quotient: fewer kinds of function, and which
+arguments are rational multiples of one another."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _SAMPLES = np.array([0.73910427, 1.31805959, 0.4170223])
 
 
 def expand_product(u: Expr) -> Expr:
-    """A product of few sums, multiplied out; anything else as it is."""
+    """A product with one short sum, multiplied out; anything else as it is."""
     if u.op == "mul" and sum(a.op == "add" for a in u.args) == 1 and len(u.args) <= 4:
         inner = next(a for a in u.args if a.op == "add")
         if len(inner.args) <= 4:
@@ -41,7 +41,7 @@ def positive_number(e: Expr) -> bool:
 
 
 def prepare(e: Expr) -> Expr:
-    """The same function in fewer kinds of function: cot is 1/tan, a**b is exp(b log(a)), ..."""
+    """The same function in fewer elementary functions: cot is 1/tan, a**b is exp(b log(a)), ..."""
     memo: dict[Expr, Expr] = {}
     for node in ex.subtrees(e):
         args = tuple(memo[a] for a in node.args)
@@ -67,7 +67,7 @@ def prepare(e: Expr) -> Expr:
 
 
 def _logarithm(u: Expr) -> Expr:
-    """log of a positive number's power, and log(exp(v)) for real v."""
+    """log(u), expanded: powers of positive numbers, prime factors, log(exp(v)) = v for real v."""
     if u.op == "pow" and u.args[1].op == "num":
         base = u.args[0]
         if base.op == "num" and base.value > 0 or base.op in ("pi", "exp"):
@@ -87,20 +87,20 @@ def _logarithm(u: Expr) -> Expr:
 
 
 def _content(u: Expr) -> tuple[Fraction, Expr]:
-    """u = c v with a positive rational c with coprime integers in front of the terms of v."""
+    """(c, v) with u = c v, c > 0 rational, and coprime integer coefficients in v."""
     if u.op == "mul":
         c, rest = ex.split_coefficient(u)
         return (abs(c), rest if c > 0 else -rest) if abs(c) != 1 else (Fraction(1), u)
     if u.op != "add":
         return Fraction(1), u
     numbers = [ex.split_coefficient(t)[0] for t in u.args]
-    below = math.lcm(*[c.denominator for c in numbers])
-    c = Fraction(math.gcd(*[int(v * below) for v in numbers]), below)
+    denominator = math.lcm(*[c.denominator for c in numbers])
+    c = Fraction(math.gcd(*[int(v * denominator) for v in numbers]), denominator)
     return (c, u * ex.number(1 / c)) if c != 1 else (c, u)
 
 
 def rational_ratio(a: Expr, b: Expr, variable: str) -> Fraction | None:
-    """a / b where that is a rational number with a small denominator, judged at three points."""
+    """a / b where that is a rational number with a small denominator, decided at three points."""
     if a is b:
         return Fraction(1)
     if (variable in a.free) != (variable in b.free):
@@ -111,11 +111,11 @@ def rational_ratio(a: Expr, b: Expr, variable: str) -> Fraction | None:
         return ca / cb
     names = sorted((a.free | b.free) - {variable})
     values = {name: 0.6180339887 + 0.2718281828 * i for i, name in enumerate(names)}
-    top, below = Program(a, b).complex({**values, variable: _SAMPLES})
-    top, below = np.broadcast_to(top, 3), np.broadcast_to(below, 3)
-    if not (np.isfinite(top).all() and np.isfinite(below).all()) or (below == 0).any():
+    of_a, of_b = (np.broadcast_to(v, 3) for v in Program(a, b).complex(
+        {**values, variable: _SAMPLES}))  # fmt: skip
+    if not (np.isfinite(of_a).all() and np.isfinite(of_b).all()) or (of_b == 0).any():
         return None
-    ratios = top / below
+    ratios = of_a / of_b
     r = ratios[0]
     if abs(r) > 1e8 or np.abs(ratios - r).max() > 1e-11 * (1 + abs(r)) or abs(r.imag) > 1e-11:
         return None

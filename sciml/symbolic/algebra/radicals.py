@@ -1,4 +1,5 @@
-"""Radicals, absolute values and signs of a tower: new ones, and known ones in disguise."""
+"""Radicals, absolute values and signs in a differential tower, each rewritten by existing ones
+where they differ by a square only."""
 
 from __future__ import annotations
 
@@ -13,15 +14,15 @@ from sciml.symbolic.expr.expression import Expr
 
 @dataclass
 class Kernel:
-    """One generator: what it stands for and its derivative.
+    """One generator of the tower: a function and its derivative.
 
     Attributes:
         kind: variable, root (of the variable), exp, log, inverse, special, sin, cos, tan, radical,
-            absolute, constant, imaginary.
-        expr: what it stands for.
-        slope: its derivative.
+            absolute, sign, constant, imaginary.
+        expr: the function as an expression.
+        slope: its derivative with respect to the variable.
         sign: +1 for circular, -1 for hyperbolic functions.
-        degree: of a radical; 0 otherwise.
+        degree: of an algebraic kernel (radical, absolute, sign, imaginary); 0 otherwise.
         radicand: kernel ** degree.
     """
 
@@ -34,7 +35,7 @@ class Kernel:
 
 
 class Radicals:
-    """The part of a `Tower` that deals with roots."""
+    """The part of a `Tower` that deals with algebraic kernels."""
 
     kernels: list[Kernel]
     variable: str
@@ -43,7 +44,7 @@ class Radicals:
     logarithmic: bool
 
     def new(self, kernel: Kernel) -> int:
-        """Add a kernel; its number."""
+        """Add a kernel; returns its index."""
         if len(self.kernels) >= fd.VARIABLES:
             raise Failure("too many kernels")
         self.kernels.append(kernel)
@@ -77,15 +78,16 @@ class Radicals:
         return self.radical(u, 2, ex.sqrt(e))
 
     def radical(self, u: Quotient, q: int, e: Expr) -> Quotient:
-        """u ** (1/q): a known radical or absolute value if u is one up to squares, else new."""
+        """u ** (1/q): by an existing radical or absolute value where u is one up to squares, else
+        a new kernel."""
         for i, kernel in enumerate(self.kernels):
             if kernel.degree and kernel.kind == "radical" and kernel.radicand == u:
                 if kernel.degree % q == 0:
                     return fd.generator(i) ** (kernel.degree // q)
         if q == 2:
-            known = self._known_root(u)
-            if known is not None:
-                return known
+            root = self._root_by_existing(u)
+            if root is not None:
+                return root
             if self.normal:
                 outside, u = self._square_part(u)
                 if outside is not Q1:
@@ -98,13 +100,15 @@ class Radicals:
             self.kernels[i].slope = fd.generator(i) * du / (u * fd.constant(q))
         return fd.generator(i)
 
-    def _known_root(self, u: Quotient) -> Quotient | None:
+    def _root_by_existing(self, u: Quotient) -> Quotient | None:
+        """sqrt(u) by absolute values, constants and radicals of the tower; None where it needs a
+        new kernel."""
         u = self.reduced(u)
         if u.is_zero:
             raise Failure("root of zero")
-        found = fd.signed_square_root(u)
-        if found is not None:
-            k, w = found
+        parts = fd.signed_square_root(u)
+        if parts is not None:
+            k, w = parts
             root = fd.rational_root(abs(k))
             if root is not None:
                 out = self.absolute(w) * fd.constant(root)
@@ -117,7 +121,7 @@ class Radicals:
         return None
 
     def _square_part(self, u: Quotient) -> tuple[Quotient, Quotient]:
-        """u = outside**2 * inside with a square-free polynomial inside."""
+        """(outside, inside) with u = outside**2 * inside and a square-free polynomial inside."""
         content, factors = fd.factor(u.n * u.d)
         outside, inside = Quotient(ONE, u.d), ONE * int(content)
         for g, e in factors:
@@ -129,7 +133,7 @@ class Radicals:
         return self.absolute(outside), Quotient(inside)
 
     def absolute(self, w: Quotient) -> Quotient:
-        """|w|, with even powers, constants and positive kernels pulled out."""
+        """|w|, with even powers, constants and positive kernels outside of the absolute value."""
         out = Q1
         for p, inverted in ((w.n, False), (w.d, True)):
             content, factors = fd.factor(p)
@@ -165,7 +169,7 @@ class Radicals:
         return self.new(Kernel("sign", e, degree=2, radicand=Q1))
 
     def positive(self, g: Poly) -> bool:
-        """Whether g is a single kernel that is positive wherever it is real."""
+        """Whether g is one kernel that is positive wherever it is real."""
         for i, kernel in enumerate(self.kernels):
             if g == GENERATORS[i]:
                 return (

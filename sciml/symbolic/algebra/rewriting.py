@@ -1,4 +1,5 @@
-"""Rewriting that rules need: one fraction, multiplied out, solved for a symbol, for positive t."""
+"""Rewriting of expressions: over one denominator, expanded, solved for a symbol, inverse functions
+cancelled, simplified for a positive variable."""
 
 from __future__ import annotations
 
@@ -15,7 +16,7 @@ _COLLAPSING = ("asin", "acos", "atan", "asinh", "acosh", "atanh")
 
 
 def cancel_inverses(e: Expr) -> Expr:
-    """cos(acos(u)) as u, sin(acos(u)) as a root, and the like; each holds for every complex u."""
+    """cos(acos(u)) = u, sin(acos(u)) = sqrt(1 - u**2) and the like, for every complex u."""
     memo: dict[Expr, Expr] = {}
     for node in ex.subtrees(e):
         args = tuple(memo[a] for a in node.args)
@@ -36,7 +37,7 @@ def cancel_inverses(e: Expr) -> Expr:
 
 
 def for_positive(e: Expr, t: str) -> Expr:
-    """The form of `e` for a positive t: (t**2)**(1/2) is t, log(t**k) is k log(t)."""
+    """`e` simplified for a positive t: (t**2)**(1/2) = t, log(t**k) = k log(t)."""
     memo: dict[Expr, Expr] = {}
     for node in ex.subtrees(e):
         args = tuple(memo[a] for a in node.args)
@@ -72,7 +73,8 @@ def _power_for_positive(base: Expr, exponent: Expr, t: str) -> Expr:
 
 
 def together(e: Expr) -> Expr:
-    """A sum of fractions over one denominator, multiplied out and cancelled; also factored."""
+    """A sum of fractions over one denominator, in lowest terms and factored; `e` itself where it
+    is too large."""
     from sciml.symbolic.algebra.field import Failure, Quotient, factor
     from sciml.symbolic.algebra.tower import Tower
 
@@ -94,7 +96,8 @@ def together(e: Expr) -> Expr:
 
 
 def invert(e: Expr, x: str, target: Expr) -> Expr | None:
-    """x from e(x) = target, where x occurs once and every step has an inverse."""
+    """x from e(x) = target, where x occurs once and every function round it has an inverse; else
+    None."""
     while not (e.op == "sym" and e.value == x):
         inside = [a for a in e.args if x in a.free]
         if len(inside) != 1:
@@ -119,7 +122,7 @@ def invert(e: Expr, x: str, target: Expr) -> Expr | None:
 
 
 def expand(e: Expr) -> Expr:
-    """A product of sums multiplied out."""
+    """Products of sums multiplied out."""
     if e.op == "add":
         return ex.add([expand(a) for a in e.args])
     if e.op == "pow" and e.args[0].op == "add" and e.args[1].op == "num":

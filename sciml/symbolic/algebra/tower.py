@@ -1,10 +1,11 @@
 """Differential towers: an expression as a quotient of polynomials in kernels whose derivatives are
-quotients of polynomials in the same kernels (the parallel, or Norman-Risch, frame).
+quotients of polynomials in the same kernels (the frame of parallel, or Norman-Risch, integration;
+Bronstein, Symbolic Integration I, chapter 10).
 
-One kernel stands for a whole group of exponentials or circular functions whose arguments are
-rational multiples of one another; tan stands alone when nothing else of its group occurs,
-otherwise the pair sin, cos does. Exponentials of sums are split. Numbers such as pi or exp(1) are
-kernels with derivative 0. Radicals and absolute values carry their relation.
+One kernel serves a group of exponentials or circular functions whose arguments are rational
+multiples of one another: tan where no other function of the group occurs, otherwise the pair sin,
+cos. Exponentials of sums are split. Numbers such as pi or exp(1) are kernels with derivative 0.
+Radicals and absolute values are kept modulo their algebraic relation.
 """
 
 from __future__ import annotations
@@ -27,6 +28,15 @@ _FAMILY = {"exp": "exp", "sin": "trig", "cos": "trig", "tan": "trig", "sinh": "h
 
 @dataclass
 class _Group:
+    """Functions of one family whose arguments are rational multiples of `base`.
+
+    Attributes:
+        multiples: of each argument, its ratio to `base`, later to `unit`.
+        names: the functions that occur.
+        unit: the argument of the kernel, of which all arguments are integer multiples.
+        index: of the kernel; -1 before it is made.
+    """
+
     base: Expr
     multiples: dict[Expr, Fraction]
     names: set[str]
@@ -34,7 +44,7 @@ class _Group:
     index: int = -1
 
     def finish(self, parts: int) -> None:
-        """Choose the unit of which all arguments are integer multiples, over `parts`."""
+        """Choose the unit; all arguments become integer multiples of `parts` times it."""
         ratios = list(self.multiples.values())
         bottom = math.lcm(*[r.denominator for r in ratios])
         shared = math.gcd(*[int(r * bottom) for r in ratios]) or 1
@@ -44,18 +54,18 @@ class _Group:
 
 
 class Tower(Radicals):
-    """The kernels of some expressions of one variable.
+    """The kernels of expressions of one variable.
 
     Args:
         variable: the name of the variable of integration.
-        split: write sin, cos, sinh, cosh of a sum by the parts of the sum.
+        split: expand sin, cos, sinh, cosh of a sum by the addition theorems.
         logarithmic: write the slope of a radical r of u as r u' / (q u) instead of
             u' / (q r**(q-1)); decides which denominators appear.
         normal: pull squares out of radicands and make them polynomials.
         pair: write tangents by sine and cosine even where they stand alone.
-        whole: keep exponentials of sums in one piece.
+        whole: do not split exponentials of sums.
         signs: write |u| as s u with a constant s, s**2 = 1, instead of a radical.
-        halves: write circular and hyperbolic functions by those of half the angle.
+        halves: write circular and hyperbolic functions by those of half the argument.
     """
 
     def __init__(
@@ -82,7 +92,7 @@ class Tower(Radicals):
 
     # ------------------------------------------------------------------ conversion
     def convert(self, e: Expr) -> Quotient:
-        """The quotient of one expression; sets up the tower."""
+        """The quotient of one expression; builds the tower."""
         return self.convert_all([e])[0]
 
     def convert_all(self, items: list[Expr]) -> list[Quotient]:
@@ -98,7 +108,7 @@ class Tower(Radicals):
         return ex.power(self.x, ex.number(Fraction(1, q)))
 
     def _arguments(self, node: Expr) -> list[Expr]:
-        """The arguments that a function's group will hold: the parts of its sum, if split."""
+        """The arguments of a function for its group: the terms of its sum, where it is split."""
         u = node.args[0]
         u = expand_product(u)
         if u.op == "add" and (node.op == "exp" and not self.whole or self.split):
@@ -108,22 +118,23 @@ class Tower(Radicals):
         return [u]
 
     def _scan(self, items: list[Expr]) -> None:
-        found: dict[Expr, None] = {}
-        waiting = list(items)
-        while waiting:
-            for node in ex.subtrees(waiting.pop(0)):
-                if node in found:
+        """Find the groups of arguments, the radicals, and the root of the variable that occur."""
+        nodes: dict[Expr, None] = {}
+        pending = list(items)
+        while pending:
+            for node in ex.subtrees(pending.pop(0)):
+                if node in nodes:
                     continue
-                found[node] = None
+                nodes[node] = None
                 if node.op in _FAMILY and self.variable in node.free:
-                    # Multiplied out, an argument may hold other functions: exp(x)^2 is exp(2x).
-                    waiting += [prepare(u) for u in self._arguments(node)]
+                    # Expanded, an argument may contain other functions: exp(x)^2 is exp(2x).
+                    pending += [prepare(u) for u in self._arguments(node)]
         angles: dict[Expr, set[str]] = {}
-        for node in found:
+        for node in nodes:
             if self.variable not in node.free and node.op in ("sin", "cos", "tan"):
                 angles.setdefault(node.args[0], set()).add(node.op)
         self.half_angles = {u for u, names in angles.items() if len(names) > 1}
-        for node in found:
+        for node in nodes:
             if node.op == "pow" and node.args[1].op == "num":
                 q = node.args[1].value.denominator
                 if q > 1 and node.args[0] is self.x:
@@ -156,17 +167,15 @@ class Tower(Radicals):
         self.where[family, u] = group
 
     def _group(self, family: str, u: Expr) -> _Group:
-        """The group that holds an argument."""
+        """The group of an argument."""
         if (family, u) not in self.where:
-            raise Failure(f"an argument that the scan did not meet: {u}")
+            raise Failure(f"an argument that the scan missed: {u}")
         return self.where[family, u]
 
     def _convert(self, e: Expr) -> Quotient:
-        known = self.memo.get(e)
-        if known is None:
-            known = self._convert_new(e)
-            self.memo[e] = known
-        return known
+        if e not in self.memo:
+            self.memo[e] = self._convert_new(e)
+        return self.memo[e]
 
     def _convert_new(self, e: Expr) -> Quotient:
         op = e.op
@@ -202,7 +211,8 @@ class Tower(Radicals):
         return self._function(e)
 
     def _constant_function(self, e: Expr) -> Quotient:
-        """A function of a constant; sine and cosine of one angle by the tangent of its half."""
+        """A function of a constant; sine and cosine of the same angle by the tangent of half of
+        it."""
         if e.op in ("sin", "cos", "tan") and e.args[0] in self.half_angles:
             t = fd.generator(self._constant(ex.call("tan", e.args[0] * ex.HALF)))
             square = t * t
@@ -226,7 +236,7 @@ class Tower(Radicals):
         if self.variable not in base.free and base.op != "num":
             return fd.generator(self._constant(ex.power(base, ex.number(exponent))))
         if base not in self.radicals:
-            raise Failure(f"a root that the scan did not meet: {base}")
+            raise Failure(f"a root that the scan missed: {base}")
         q = self.radicals[base]
         e = ex.power(base, ex.number(Fraction(1, q)))
         return self.radical(self._convert(base), q, e) ** int(exponent * q)
@@ -324,7 +334,7 @@ class Tower(Radicals):
         return fd.generator(i)
 
     def _special(self, outer: Expr, u: Expr) -> Quotient:
-        """The derivative of a special function, in kernels that must exist already."""
+        """The derivative of a special function in existing kernels; fails where one is missing."""
         inner = prepare(ex.substitute(outer, {ex.symbol("_u"): u}))
         for node in ex.subtrees(inner):
             family = _FAMILY.get(node.op)
@@ -357,8 +367,8 @@ class Tower(Radicals):
         top = self._poly_derivative(r.n)
         if r.d == ONE:
             return top
-        below = self._poly_derivative(r.d)
-        return top / Quotient(r.d) - Quotient(r.n) * below / Quotient(r.d**2)
+        bottom = self._poly_derivative(r.d)
+        return top / Quotient(r.d) - Quotient(r.n) * bottom / Quotient(r.d**2)
 
     def _poly_derivative(self, p: Poly) -> Quotient:
         out = Q0
@@ -406,7 +416,7 @@ class Tower(Radicals):
         return Quotient(self.reduce(r.n), self.reduce(r.d))
 
     def is_zero(self, r: Quotient) -> bool:
-        """Whether r vanishes by the relations (False may also mean: not seen)."""
+        """Whether r vanishes modulo the relations; False does not prove that it is not 0."""
         return self.reduce(r.n) == 0
 
     # ------------------------------------------------------------------ back to expressions

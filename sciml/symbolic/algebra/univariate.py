@@ -14,7 +14,7 @@ from sciml.symbolic.expr.expression import Expr
 
 
 def fraction(v: fmpq) -> Fraction:
-    """The number as Python's type."""
+    """The number as a Fraction."""
     return Fraction(int(v.p), int(v.q))
 
 

@@ -54,8 +54,8 @@ def to_infix(text: str, unknown: Unknown | None = None) -> str:
 
 
 def undressed(text: str) -> str:
-    """The formula with its delimiters ($, \\[ \\], \\( \\)) and a final full stop replaced by blanks,
-    so that positions stay right."""
+    """The formula with its delimiters ($, \\[ \\], \\( \\)) and a final full stop replaced by
+    blanks, so that positions stay right."""
     for opening, closing in ((r"\$\$?", r"\$\$?"), (r"\\\[", r"\\\]"), (r"\\\(", r"\\\)")):
         match = re.fullmatch(rf"(\s*{opening})(.*?)([\s.,;]*{closing}[\s.,;]*)", text, re.S)
         if match:
