@@ -432,7 +432,7 @@ def main() -> None:
     parser.add_argument("--fractions", nargs="+", type=float, default=list(FRACTIONS))
     parser.add_argument("--rates", nargs="+", type=float, default=list(RATES))
     parser.add_argument(
-        "--views", nargs="+", help="unlabelled jets, several per hard-scatter event"
+        "--views", nargs="+", help="unlabelled jets, several per event"
     )
     parser.add_argument(
         "--taught",

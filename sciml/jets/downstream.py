@@ -1,4 +1,4 @@
-"""What made a jet? The question of jets to a shared trunk (`sciml.objectives.downstream`)."""
+"""Jet tagging as a downstream task of a shared trunk (`sciml.objectives.downstream`)."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from sciml.objectives.downstream import DownstreamTask, SupervisedTask, label_bu
 from sciml.objectives.supervised import SupervisedConfig
 
 PARTICLES = 40
-"""Constituents of a jet, the hardest; enough for a comparison, and quick."""
+"""Constituents per jet, the leading ones in pT; enough for a comparison, and fast."""
 
 
 def downstream_task(size: float = 1.0) -> DownstreamTask:
-    """The classes of the shipped jets, with this share of the training jets."""
+    """Classification of the shipped jets, with the share `size` of the training jets."""
     train = JetSample.read(shipped("train"), limit=PARTICLES)
     test = JetSample.read(shipped("test"), limit=PARTICLES, classes=train.classes)
     order = np.random.default_rng(0).permutation(len(train))
     train = train.subset(order[: max(8, round(size * len(train)))])
     corpus = Corpus("jets", train, collate, partial(JetEmbedder, features="full"), augment,
                     lengths=train.lengths)  # fmt: skip
-    order = _one_of_each_first(train.y)
+    order = _classes_in_turn(train.y)
     labelled = SupervisedTask(
         train, test, collate, SupervisedConfig(outputs=len(train.classes)),
         partial(mean_auc, classes=train.classes), order, augment, train.y,
@@ -45,12 +45,12 @@ def downstream_task(size: float = 1.0) -> DownstreamTask:
     )  # fmt: skip
 
 
-def _one_of_each_first(labels: np.ndarray) -> np.ndarray:
-    """Indices in which the classes take turns, so that few labels hold every class."""
+def _classes_in_turn(labels: np.ndarray) -> np.ndarray:
+    """Order in which the classes take turns, so that small label budgets hold every class."""
     turn = np.empty(len(labels), np.int64)
     for label in np.unique(labels):
-        mine = np.flatnonzero(labels == label)
-        turn[mine] = np.arange(len(mine))
+        members = np.flatnonzero(labels == label)
+        turn[members] = np.arange(len(members))
     return np.lexsort((labels, turn))
 
 
@@ -61,11 +61,11 @@ def mean_auc(outputs: list[Tensor], batches: list[Any], classes: tuple[str, ...]
 
 
 def _mean_auc(scores: np.ndarray, labels: np.ndarray, classes: tuple[str, ...]) -> float:
-    base = classes.index("QCD")
-    found = []
-    for place in range(len(classes)):
-        if place != base:
-            among = (labels == place) | (labels == base)
-            value = metrics.discriminant(scores[among], place, base)
-            found.append(metrics.auc(value, labels[among] == place))
-    return float(np.mean(found))
+    background = classes.index("QCD")
+    areas = []
+    for signal in range(len(classes)):
+        if signal != background:
+            selected = (labels == signal) | (labels == background)
+            score = metrics.discriminant(scores[selected], signal, background)
+            areas.append(metrics.auc(score, labels[selected] == signal))
+    return float(np.mean(areas))

@@ -2,8 +2,8 @@
 
 Files are read once, in order and in bounded memory, into flat arrays: 16 float32 per constituent
 (`sciml.jets.data.columns.COLUMNS`), offsets, jet momenta, labels. Small sets stay in memory; large
-ones become memory-mapped files in a cache folder, made once for a set of files and reused. So one
-jet is one slice wherever it lies, any order of access is possible, and training that resumes from
+ones become memory-mapped files in a cache folder, made once for a set of files and reused. A jet is
+then one slice of them, any order of access is possible, and training that resumes from
 a sampler's state is exact, with any number of workers and ranks.
 """
 
@@ -39,7 +39,7 @@ _ARRAYS = {"particles": (len(COLUMNS),), "jets": (2,), "counts": (), "labels": (
 _TYPES = {"particles": "float32", "jets": "float32"}
 """Everything else is int64."""
 STEP = 20_000
-"""Jets read at a time: about 200 MB; fewer cost a call of the ROOT library each."""
+"""Jets read at a time: about 200 MB; smaller steps need more calls of the ROOT library."""
 
 
 class JetDataset:
@@ -50,7 +50,7 @@ class JetDataset:
 
     Args:
         paths: a path, a glob pattern, or a list of them.
-        classes: names of the `label_<class>` columns; a jet's label is the place of the one that
+        classes: names of the `label_<class>` columns; a jet's label is the index of the one that
             is set. Empty: no labels.
         features: which of `sciml.jets.data.features.FEATURES` are needed; columns for others may be
             missing (they are zero).
@@ -99,7 +99,7 @@ class JetDataset:
         self._offsets = np.concatenate([[0], np.cumsum(counts)])
         flags = np.asarray(arrays["flags"])
         self.rows = np.flatnonzero(flags == 0) if good else np.arange(len(counts))
-        """Place of every jet in the files, read one after the other [len(self)]."""
+        """Row of every jet in the files, read one after the other [len(self)]."""
         self.lengths: NDArray[np.int64] = counts[self.rows]
         """Number of constituents of every jet [len(self)]."""
         self.y: NDArray[np.int64] = all_labels[self.rows]
@@ -121,21 +121,21 @@ class JetDataset:
         }
 
     def batch(self, indices: Sequence[int] | NDArray[np.int64]) -> Data:
-        """The raw batch (`networks.embedder`) of these places, padded to the longest jet.
+        """The raw batch (`networks.embedder`) of these jets, padded to the longest one.
 
-        What `collate([dataset[i] for i in indices])` gives, in one compiled pass.
+        Equal to `collate([dataset[i] for i in indices])`, in one compiled pass.
         """
         from sciml.jets.networks.embedder import raw_batch
 
-        places = np.asarray(indices, np.int64)
-        rows = self.rows[places]
+        index = np.asarray(indices, np.int64)
+        rows = self.rows[index]
         starts = self._offsets[rows]
         particles, mask = padded(self._particles, starts, self._offsets[rows + 1] - starts)
         zeros = torch.zeros(len(rows), dtype=torch.int64)
         jets = Jets(
             torch.from_numpy(particles), self._jet[rows], torch.from_numpy(mask), zeros, zeros
         )
-        return raw_batch(jets, self._y[places])
+        return raw_batch(jets, self._y[index])
 
     def _pack(
         self,
@@ -184,9 +184,9 @@ class JetDataset:
     ) -> Any:
         labels = [f"label_{name}" for name in self.classes]
         with open_jets(path, format=format, tree=tree) as reader:
-            wanted = [name for name in (*COLUMNS, *JET_MOMENTUM) if name in reader.columns]
+            columns = [name for name in (*COLUMNS, *JET_MOMENTUM) if name in reader.columns]
             first = 0
-            for events in reader.iterate([*wanted, *labels], step=STEP):
+            for events in reader.iterate([*columns, *labels], step=STEP):
                 jets = to_ragged(events, features=features, limit=limit, where=path)
                 yield {
                     "particles": jets.particles,
@@ -212,15 +212,15 @@ def _labels(events: ak.Array, names: list[str], path: Path, first: int) -> NDArr
 
 
 def _is_whole(folder: Path) -> bool:
-    """Whether a store is there and as long as it was written; one that is not is removed."""
+    """Whether a store exists and has the sizes that were written; a damaged one is removed."""
     if not (folder / "done").exists():
         return False
     try:
         sizes = kept.read(folder / "done").get("sizes")
-        wanted = {f"{name}.bin" for name in _ARRAYS}
-        if sizes is None and all((folder / name).exists() for name in wanted):
+        names = {f"{name}.bin" for name in _ARRAYS}
+        if sizes is None and all((folder / name).exists() for name in names):
             return True  # of version 0.1
-        if sizes == {name: (folder / name).stat().st_size for name in wanted}:
+        if sizes == {name: (folder / name).stat().st_size for name in names}:
             return True
     except (OSError, ValueError):
         pass
@@ -240,7 +240,7 @@ def _mapped(path: Path, name: str) -> NDArray[Any]:
     rows = path.stat().st_size // (dtype.itemsize * width)
     if rows == 0:
         return np.zeros((0, *_ARRAYS[name]), dtype)
-    # Copy on write: what a model does to its batch in place never reaches the file.
+    # Copy on write: a model's in-place changes of its batch never reach the file.
     return np.memmap(path, dtype, "c", shape=(rows, *_ARRAYS[name]))
 
 

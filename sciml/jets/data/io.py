@@ -48,7 +48,7 @@ FORMATS = (
     "jetnet",
     "energyflow",
 )
-"""Formats by name. Which one a file has is found from its content; the name settles doubts."""
+"""Formats by name; by default the content of the file decides."""
 
 
 def open_jets(
@@ -64,12 +64,12 @@ def open_jets(
         path: Parquet; ROOT (JetClass trees, nanoAOD particle-flow candidates, Delphes); HDF5 (top
             tagging, JetNet); npz (energyflow quark/gluon); HDF5 and npz with one array per column.
             Or a folder of such files as one data set; its subfolders `key=value` are columns.
-        format: one of `FORMATS`; found from the content if None.
+        format: one of `FORMATS`; recognised by the content if None.
         tree: name of the TTree or RNTuple in a ROOT file, if it has several.
         collection: name of the jets in a file of events (nanoAOD: FatJet, Delphes: JetAK8).
 
     Raises:
-        InputError: missing, unreadable, empty, damaged, of no known format, or without jets.
+        InputError: missing, unreadable, empty, damaged, of an unknown format, or without jets.
     """
     if format is not None and format not in FORMATS:
         raise unknown("format", format, FORMATS)
@@ -140,11 +140,11 @@ def common_columns(files: Sequence[Path]) -> set[str]:
     Raises:
         InputError: see `open_jets`.
     """
-    found = []
+    columns = []
     for file in files:
         with open_jets(file) as reader:
-            found.append(set(reader.columns))
-    return set.intersection(*found)
+            columns.append(set(reader.columns))
+    return set.intersection(*columns)
 
 
 def expand(paths: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> list[Path]:
@@ -159,10 +159,10 @@ def expand(paths: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> 
     for path in paths:
         text = os.fspath(path)
         if glob.has_magic(text) and not os.path.exists(text):
-            found = sorted(glob.glob(text, recursive=True))
-            if not found:
+            matches = sorted(glob.glob(text, recursive=True))
+            if not matches:
                 raise InputError("no file matches this pattern", where=text)
-            files += map(Path, found)
+            files += map(Path, matches)
         else:
             files.append(Path(text))
     return files

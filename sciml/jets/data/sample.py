@@ -33,7 +33,7 @@ class JetSample(Sequence[Any]):
         jets: [n, 2] float32, `columns.JET_COLUMNS`.
         labels: [n] int64, index into `classes`, -1 where unknown.
         classes: names of the classes.
-        columns: other columns asked for, name -> [n] float64.
+        columns: other columns that were read, name -> [n] float64.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class JetSample(Sequence[Any]):
         return self.columns[name][self.rows]
 
     def subset(self, index: Sequence[int] | np.ndarray) -> JetSample:
-        """The jets at these places of the selection; storage is shared."""
+        """The jets at these indices of the selection; storage is shared."""
         rows = self.rows[np.asarray(index)] if len(index) else self.rows[:0]
         return JetSample(
             self.particles, self.ptr, self.jets, self.labels, self.classes, self.columns, rows
@@ -87,8 +87,7 @@ class JetSample(Sequence[Any]):
         mask = torch.arange(width) < counts[:, None]
         particles = torch.zeros(len(self), width, len(COLUMNS))
         starts = self.ptr[torch.from_numpy(self.rows)]
-        place = (starts[:, None] + torch.arange(width))[mask]
-        particles[mask] = self.particles[place]
+        particles[mask] = self.particles[(starts[:, None] + torch.arange(width))[mask]]
         zeros = torch.zeros(len(self), dtype=torch.int64)
         return Jets(particles, self.jets[torch.from_numpy(self.rows)], mask, zeros, zeros)
 
@@ -127,8 +126,8 @@ class JetSample(Sequence[Any]):
             InputError: an unreadable file, a missing column, or no usable jet.
         """
         parts: list[tuple[Tensor, Tensor, Tensor, np.ndarray]] = []
-        kept: dict[str, list[np.ndarray]] = {name: [] for name in columns}
-        wanted = needed_columns(FEATURE_SETS["full"])
+        extra: dict[str, list[np.ndarray]] = {name: [] for name in columns}
+        needed = needed_columns(FEATURE_SETS["full"])
         derivable = {*POSITION, *JET_COLUMNS}
         files = expand(paths)
         quota = None if max_jets is None else -(-max_jets // max(1, len(files)))
@@ -137,10 +136,10 @@ class JetSample(Sequence[Any]):
             taken = 0
             with open_jets(path, format=format) as reader:
                 labels = [f"label_{name}" for name in CLASSES if f"label_{name}" in reader.columns]
-                ask = [n for n in wanted if n in reader.columns or n not in derivable]
-                ask += [n for n in ("jet_eta", "jet_phi") if n in reader.columns]
+                names = [n for n in needed if n in reader.columns or n not in derivable]
+                names += [n for n in ("jet_eta", "jet_phi") if n in reader.columns]
                 stop = None if quota is None or classes is not None else quota
-                for events in reader.iterate([*ask, *labels, *columns], step=5000, stop=stop):
+                for events in reader.iterate([*names, *labels, *columns], step=5000, stop=stop):
                     packed = to_ragged(events, limit=limit, where=path)
                     good = packed.flags == 0
                     table = np.full(len(events), -1)
@@ -152,7 +151,7 @@ class JetSample(Sequence[Any]):
                     arrays = particles, packed.counts[good], packed.jets[good]
                     parts.append((*(torch.from_numpy(array) for array in arrays), table[good]))
                     for name in columns:
-                        kept[name].append(np.asarray(events[name], np.float64)[good])
+                        extra[name].append(np.asarray(events[name], np.float64)[good])
                     seen += int(good.sum())
                     taken += int(good.sum())
                     if quota is not None and taken >= quota:
@@ -163,8 +162,8 @@ class JetSample(Sequence[Any]):
         if classes is None:
             classes = [CLASSES[i] for i in sorted(set(table[table >= 0].tolist()))]
         rename = np.full(len(CLASSES) + 1, -1)
-        for place, name in enumerate(classes):
-            rename[_index(name)] = place
+        for index, name in enumerate(classes):
+            rename[_index(name)] = index
         counts = torch.cat([part[1] for part in parts])
         return cls(
             torch.cat([part[0] for part in parts]),
@@ -172,7 +171,7 @@ class JetSample(Sequence[Any]):
             torch.cat([part[2] for part in parts]),
             torch.from_numpy(rename[table]),
             tuple(classes),
-            {name: np.concatenate(values) for name, values in kept.items()},
+            {name: np.concatenate(values) for name, values in extra.items()},
         )
 
 
@@ -184,6 +183,7 @@ def _index(name: str) -> int:
     return CLASSES.index(name)
 
 
+@renamed(most="max_jets")
 def train_and_test(
     data: Sequence[str],
     test: Sequence[str] = (),
@@ -197,8 +197,8 @@ def train_and_test(
     """Jets to learn from and jets to measure on.
 
     Args:
-        data, test: files; without `test`, `share` of `data` is kept for measuring; without both,
-            the samples in the package.
+        data, test: files; without `test`, `share` of `data` is held out; without both, the samples
+            in the package.
         share: see `test`.
         seed: of the split.
         max_jets: read at most about this many jets of each; 0 = all.

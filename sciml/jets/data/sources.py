@@ -9,7 +9,7 @@ from typing import Any
 
 from sciml.errors import InputError
 
-TAKEN = (
+ACCEPTED = (
     "Give a path, an awkward record array, a mapping of columns, or a TTree or RNTuple that "
     "uproot opened"
 )
@@ -17,7 +17,7 @@ TAKEN = (
 
 def batches(
     events: Any,
-    wanted: Callable[[Sequence[str]], list[str]],
+    columns_of: Callable[[Sequence[str]], list[str]],
     *,
     keep: Sequence[str] = (),
     step: int,
@@ -29,7 +29,7 @@ def batches(
 
     Args:
         events: see the module.
-        wanted: the columns to read, from those there are.
+        columns_of: available columns -> those to read.
         keep: further columns to read.
         step: jets at a time.
         format, tree, collection: of a file, see `sciml.jets.data.io.open_jets`.
@@ -38,7 +38,7 @@ def batches(
         InputError: something else, or a missing column, though there were no jets at all.
     """
     with _reader(events, format, tree, collection) as reader:
-        names = list(dict.fromkeys([*wanted(reader.columns), *keep]))
+        names = list(dict.fromkeys([*columns_of(reader.columns), *keep]))
         reader.require(names)
         seen = 0
         for array in reader.iterate(names, step=step):
@@ -75,9 +75,9 @@ def _reader(
             raise InputError(f"the columns cannot be read as arrays ({reason})") from error
     if not isinstance(events, ak.Array):
         kind = f"{type(events).__module__}.{type(events).__name__}".removeprefix("builtins.")
-        raise InputError(f"events of the type {kind} cannot be read", hint=TAKEN)
+        raise InputError(f"events of the type {kind} cannot be read", hint=ACCEPTED)
     if not events.fields or events.ndim != 1 and not _jets_inside(events):
-        raise InputError(f"the array holds {_type(events)}, not records of jets", hint=TAKEN)
+        raise InputError(f"the array holds {_type(events)}, not records of jets", hint=ACCEPTED)
     from sciml.jets.data.readers.nested import in_memory
 
     return nullcontext(in_memory(events))
@@ -108,7 +108,7 @@ def _tree(events: Any, format: str | None, collection: str | None) -> Any:
         ) else []  # fmt: skip
         raise InputError(
             f"an open {kind} is no tree",
-            hint=f"Give one of its trees: {', '.join(trees)}" if trees else TAKEN,
+            hint=f"Give one of its trees: {', '.join(trees)}" if trees else ACCEPTED,
         )
     path = Path(getattr(getattr(events, "file", None), "file_path", "tree"))
     return open_root(path, format, events, collection)

@@ -18,7 +18,7 @@ from sciml.errors import InputError, load_extra
 from sciml.paths import atomic_write
 
 SUFFIXES = (".parquet", ".root")
-"""Endings of files that can be written."""
+"""Suffixes of files that can be written."""
 
 
 class Writer:
@@ -78,14 +78,14 @@ class Writer:
                 metadata=self._metadata or None,
             )
             split = [leaf for name, column in columns.items() if (leaf := _split(name, column))]
-            whole = [leaf for leaf in _leaves(columns) if leaf not in split]
+            dictionary = [leaf for leaf in _leaves(columns) if leaf not in split]
             self._sink = pq.ParquetWriter(
                 self._path,
                 schema,
                 compression="zstd",
                 compression_level=9,
                 write_page_checksum=True,
-                use_dictionary=whole or False,
+                use_dictionary=dictionary or False,
                 column_encoding=dict.fromkeys(split, "BYTE_STREAM_SPLIT") or None,
             )
         table = pa.table(
@@ -125,8 +125,8 @@ def _leaves(columns: dict[str, Any]) -> list[str]:
 
 
 def _split(name: str, column: Any) -> str | None:
-    """The Parquet path of a column of floats with many values: stored with bytes of like
-    significance side by side it compresses twice as well; few values do better in a dictionary."""
+    """The Parquet path of a column of floats with many distinct values. Byte stream split makes it
+    compress twice as well; a column of few values does better with a dictionary."""
     import pyarrow as pa
 
     values = column.flatten() if column.type.num_fields else column

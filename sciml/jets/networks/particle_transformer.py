@@ -6,10 +6,10 @@ weights is weaver-core's default `ParticleTransformer` (see `weaver.checkpoints`
 
 Where the time goes, and what is done about it:
 - padding: jets are sorted by length into groups of nearly equal length; all layers but attention
-  see the particles of all groups end to end, without the padding of the longest jet;
+  run over the particles of all groups end to end, without padding to the longest jet;
 - pairs: the bias is symmetric, so only i >= j of real particles go through the pair network; its
   batch norms fold into the linear layers in eval mode, and in training its activations are
-  computed again in backward rather than kept;
+  computed again in backward rather than saved;
 - attention: all heads of a group in one batched product, the padding inside the bias.
 """
 
@@ -31,9 +31,9 @@ from sciml.jets.networks import fused
 from sciml.jets.networks.particle_transformer_pairs import PairNetwork
 
 CHUNK = 4096
-"""Places (jets x longest) that go through the network at a time without gradients."""
+"""Size (jets x longest) of a pass through the network without gradients."""
 ROWS = fused.ROWS
-"""Of these, rows that go through the feed-forward layers at a time: they stay in cache."""
+"""Rows of it that go through the feed-forward layers at a time: they stay in cache."""
 
 
 Positive = Annotated[int, Range(min=1)]
@@ -66,9 +66,9 @@ class ParTConfig:
     remove_self_pair: bool = False
     """True: no bias from a particle on itself."""
     activation: Literal["gelu", "relu"] = "gelu"
-    """Of the embedding, the pair network and the blocks."""
+    """Activation of the embedding, the pair network and the blocks."""
     bias_blocks: tuple[int, ...] | None = None
-    """Particle blocks whose attention has the bias of pairs; None: all."""
+    """Particle blocks whose attention has the pair bias; None: all."""
     global_token: bool = False
     """True: the class token goes through the particle blocks, and there are no class blocks."""
 
@@ -168,7 +168,7 @@ class Block(nn.Module):
     def for_class(self, x: Tensor, token: Tensor, groups: Sequence[Group]) -> Tensor:
         """The class token [B, dim] attends to itself and the particles [S, dim]: -> [B, dim].
 
-        With one query a jet, projecting the query back (W^T q) and the weighted sum of particles
+        With one query per jet, projecting the query back (W^T q) and the weighted sum of particles
         (W sum a x) replaces the keys and values of all particles: q (W x) = (W^T q) x.
         """
         jets, dim = token.shape
@@ -183,12 +183,14 @@ class Block(nn.Module):
         own_logits = back @ own[..., None] + constant
         sums = []
         sizes = [len(group.rows) for group in groups]
-        for asks, shift, mine, logit, part, group in zip(
+        for projected, shift, mine, logit, part, group in zip(
             back.split(sizes), constant.split(sizes), own.split(sizes), own_logits.split(sizes),
             normed.split([group.mask.numel() for group in groups]), groups, strict=True,
         ):  # fmt: skip
             part = part.view(*group.mask.shape, dim)
-            logits = torch.baddbmm(shift + blocked(group.mask, x.dtype)[:, None], asks, part.mT)
+            logits = torch.baddbmm(
+                shift + blocked(group.mask, x.dtype)[:, None], projected, part.mT
+            )
             weights = torch.cat([logit, logits], -1).softmax(-1)
             sums.append(torch.baddbmm(weights[..., :1] * mine[:, None], weights[..., 1:], part))
         received = torch.einsum("bhc,hdc->bhd", torch.cat(sums), value) + value_bias
@@ -197,15 +199,15 @@ class Block(nn.Module):
     def dense(self, query: Tensor, x: Tensor, bias: Tensor) -> Tensor:
         """Plain attention of `query` [B, Q, dim] to `x` [B, N, dim] (itself, or with it in front).
 
-        Particles ask with their normalised selves, the class token as it is, as published.
+        The queries of particles are normalised, that of the class token is not, as published.
         """
         normed = self.norm_1(x)
-        asks = normed if query is x else query
+        source = normed if query is x else query
         weight, shift = self.attention.qkv.weight, self.attention.qkv.bias
         q, k, v = (
             F.linear(of, w, b).unflatten(-1, (self.heads, -1)).transpose(1, 2)
             for of, w, b in zip(
-                (asks, normed, normed), weight.chunk(3), shift.chunk(3), strict=True
+                (source, normed, normed), weight.chunk(3), shift.chunk(3), strict=True
             )
         )
         received = F.scaled_dot_product_attention(q, k, v, bias)
@@ -219,7 +221,7 @@ class Block(nn.Module):
         return torch.bmm(weights, v)
 
     def _rest(self, x: Tensor, received: Tensor) -> Tensor:
-        """What comes after attention, which is a particle's own affair: [S, dim] -> [S, dim]."""
+        """The layers after attention, particle by particle: [S, dim] -> [S, dim]."""
         out = self.attention.out
         # as published, the gain comes after the projection: it scales the projection's rows
         gain = self.head_gain.repeat_interleave(x.shape[-1] // self.heads)
@@ -254,7 +256,7 @@ class Block(nn.Module):
 
 
 def blocked(mask: Tensor, dtype: torch.dtype) -> Tensor:
-    """0 where True, a number that no attention logit outweighs where False."""
+    """Additive attention mask: 0 where True, a large negative number where False."""
     return torch.zeros(mask.shape, dtype=dtype, device=mask.device).masked_fill_(
         ~mask, torch.finfo(dtype).min / 4
     )
@@ -314,7 +316,7 @@ class ParticleTransformer(nn.Module):
         return logits.masked_fill(~mask.any(1, keepdim=True), torch.nan)
 
     def reference(self, features: Tensor, p4: Tensor, mask: Tensor) -> Tensor:
-        """The same as `forward` in eval mode, on the padded batch as a whole, as one writes it."""
+        """The same as `forward` in eval mode, in plain torch on the padded batch."""
         x = self.embed(features.flatten(0, 1)).unflatten(0, mask.shape)
         x = x.masked_fill(~mask[..., None], 0.0)
         hidden = blocked(mask, x.dtype)[:, None, None, :]
@@ -394,7 +396,7 @@ class ParticleTransformer(nn.Module):
         return torch.cat(rows), wider, padded[0], padded[1]
 
     def _no_bias(self, groups: Sequence[Group], dtype: torch.dtype) -> list[Tensor]:
-        """[heads x jets, width, width] of every group: padding is masked, and that is all."""
+        """[heads x jets, width, width] of every group: padding is masked, without a pair bias."""
         return [
             blocked(g.mask, dtype)[:, None].expand(self.config.heads, -1, g.width, -1).flatten(0, 1)
             for g in groups
@@ -418,8 +420,8 @@ class ParticleTransformer(nn.Module):
             high = torch.maximum(i[:, None], i)
             triangle = high * (high + 1) // 2 + torch.minimum(i[:, None], i)
             real = group.mask[:, :, None] & group.mask[:, None, :]
-            place = torch.where(real, offset[:, None, None] + triangle, per_pair.shape[1] - 1)
-            bias = per_pair.index_select(1, place.flatten()).view(heads, *place.shape)
+            column = torch.where(real, offset[:, None, None] + triangle, per_pair.shape[1] - 1)
+            bias = per_pair.index_select(1, column.flatten()).view(heads, *column.shape)
             if self.config.remove_self_pair:
                 bias = bias.masked_fill(real & (i[:, None] == i), 0.0)
             biases.append(bias.flatten(0, 1))
@@ -433,6 +435,6 @@ def lower_triangles(lengths: Tensor) -> tuple[Tensor, Tensor]:
     partners = token - starts + 1
     first = torch.repeat_interleave(token, partners)
     ends = partners.cumsum(0)
-    place = torch.arange(len(first), device=lengths.device)
-    second = place - torch.repeat_interleave(ends - partners - starts, partners)
+    position = torch.arange(len(first), device=lengths.device)
+    second = position - torch.repeat_interleave(ends - partners - starts, partners)
     return first, second

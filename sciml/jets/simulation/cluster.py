@@ -1,8 +1,8 @@
 """Jets of many events at once with FastJet, and the observables of their substructure.
 
-anti-kT (arXiv:0802.1189) finds the jets; soft drop with beta = 0, z_cut = 0.1 (arXiv:1402.2657)
-grooms them; N-subjettiness (arXiv:1011.2268) uses beta = 1 and one-pass kT axes, normalised to
-the jet radius: the choices of JetClass.
+Jets are clustered with anti-kT (arXiv:0802.1189) and groomed with soft drop, beta = 0, z_cut = 0.1
+(arXiv:1402.2657); N-subjettiness (arXiv:1011.2268) uses beta = 1 and one-pass kT axes, normalised
+to the jet radius: the choices of JetClass.
 """
 
 from __future__ import annotations

@@ -1,15 +1,15 @@
 """A parametrised particle-flow detector in the style of the JetClass card.
 
-Each stable particle is carried through the solenoid (helix for charged ones), tracks are found,
+Each stable particle is propagated through the solenoid (helix for charged ones), tracks are found,
 smeared and given impact parameters, two calorimeters measure towers of energy, and particle flow
 combines both: a significant excess of a tower over its tracks becomes a photon or a neutral
 hadron; otherwise the tracks are rescaled to the combined energy.
 
 Method: Delphes (arXiv:1307.6346); numbers: the JetClass card (arXiv:2202.03772, repository
-jet-universe/jetclass_generation). One property of that card is kept, as every JetClass model has
-learned it: its last track module sets the track resolution to zero, so that in a tower without
-excess the calorimeter alone decides the energy of its charged hadrons. `measured_tracks=True`
-gives the statistical combination instead.
+jet-universe/jetclass_generation). One property of that card is reproduced, since every JetClass
+model has learned it: its last track module sets the track resolution to zero, so that in a tower
+without excess the calorimeter alone determines the energy of its charged hadrons.
+`measured_tracks=True` gives the statistical combination instead.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Detector:
     half_length: Annotated[float, Positive] = 3.0
     """Half of the length of the tracking volume [m]."""
     measured_tracks: bool = False
-    """Weigh tracks by their resolution in particle flow (JetClass: the calorimeter wins)."""
+    """Weight tracks by their resolution in particle flow (JetClass: the calorimeter alone)."""
     track_efficiency: Annotated[float, Range(min=0, max=1)] = 1.0
     """Factor on every tracking efficiency."""
     track_resolution: Annotated[float, Range(min=0)] = 1.0
@@ -139,7 +139,7 @@ def simulate(
 def propagate(
     px: float, py: float, pz: float, q: float, x: float, y: float, z: float, c: _Constants
 ) -> tuple[bool, float, float, float, float, float, float]:
-    """Carry one particle from (x, y, z) [mm] to the calorimeter.
+    """Propagate one particle from (x, y, z) [mm] to the calorimeter.
 
     Returns (arrives, eta and phi of the arrival point, px and py [GeV] at the closest approach to
     the beam, d0 [mm], dz [mm]), with d0 = (x py - y px) / pT and dz = z at closest approach.
@@ -184,8 +184,8 @@ def propagate(
                 start = np.arctan2(sign * np.cos(phi0), -sign * np.sin(phi0))
                 outward, half = np.arctan2(yo, xo), np.arccos(cosine)
                 for crossing in (outward + half, outward - half):
-                    turned = sign * (start - crossing)
-                    angle = min(angle, turned - 2 * np.pi * np.floor(turned / (2 * np.pi)))
+                    rotation = sign * (start - crossing)
+                    angle = min(angle, rotation - 2 * np.pi * np.floor(rotation / (2 * np.pi)))
         if not np.isfinite(angle):
             return False, 0.0, 0.0, px, py, 0.0, 0.0
         phic = phi0 - sign * angle
@@ -300,7 +300,7 @@ def _calorimeter(ecal, energy, fraction, eta, phi, track, sigma, pt, mass, peta,
     factor = c.ecal_resolution if ecal else c.hcal_resolution
     scale = c.ecal_scale if ecal else c.hcal_scale
     neutral = np.empty((n, 3))
-    found = 0
+    count = 0
     first = 0
     while first < n and number[order[first]] < 0:
         first += 1
@@ -327,8 +327,8 @@ def _calorimeter(ecal, energy, fraction, eta, phi, track, sigma, pt, mass, peta,
         e_eta, e_phi = rng.uniform(low, high), rng.uniform(left, right)
         excess = max(measured - tracked, 0.0)
         if excess > threshold and excess > significance * np.sqrt(variance + width**2):
-            neutral[found, 0], neutral[found, 1], neutral[found, 2] = excess, e_eta, e_phi
-            found += 1
+            neutral[count, 0], neutral[count, 1], neutral[count, 2] = excess, e_eta, e_phi
+            count += 1
         elif tracked > 0.0:
             by_track = 1.0 / variance if variance > 0 else 0.0
             by_tower = 1.0 / width**2 if width > 0 else 0.0
@@ -339,7 +339,7 @@ def _calorimeter(ecal, energy, fraction, eta, phi, track, sigma, pt, mass, peta,
                     if t >= 0:
                         pt[t] *= best / tracked
         first = last
-    return neutral[:found]
+    return neutral[:count]
 
 
 @nb.njit(cache=True)
@@ -351,7 +351,7 @@ def _simulate(px, py, pz, energy, mass, charge, pid, x, y, z, c, rng):
     track = np.full(n, -1, np.int64)
     # tracks: pT, eta, phi, mass, relative resolution, charge, pid, d0, d0err, dz, dzerr
     tracks = np.empty((n, 11))
-    found = 0
+    n_tracks = 0
     spot_x, spot_y = c.beam_spot * rng.normal(), c.beam_spot * rng.normal()
     for i in range(n):
         ok, eta[i], phi[i], pxd, pyd, d0, dz = propagate(
@@ -378,17 +378,17 @@ def _simulate(px, py, pz, energy, mass, charge, pid, x, y, z, c, rng):
         s_d0, s_dz = impact_widths(smeared, peta)
         s_d0, s_dz = s_d0 * c.impact_resolution, s_dz * c.impact_resolution
         d0 -= spot_x * np.sin(pphi) - spot_y * np.cos(pphi)
-        row = tracks[found]
+        row = tracks[n_tracks]
         row[0], row[1], row[2], row[3], row[4] = smeared, peta, pphi, mass[i], resolution
         row[5], row[6] = charge[i], pid[i]
         row[7], row[8] = d0 + s_d0 * rng.normal(), s_d0
         row[9], row[10] = dz + s_dz * rng.normal(), s_dz
-        track[i] = found
-        found += 1
+        track[i] = n_tracks
+        n_tracks += 1
     energy, eta, phi, track = energy[arrived], eta[arrived], phi[arrived], track[arrived]
     in_ecal, in_hcal = in_ecal[arrived], in_hcal[arrived]
-    pt = tracks[:found, 0].copy()
-    peta, pmass, sigma = tracks[:found, 1], tracks[:found, 3], tracks[:found, 4]
+    pt = tracks[:n_tracks, 0].copy()
+    peta, pmass, sigma = tracks[:n_tracks, 1], tracks[:n_tracks, 3], tracks[:n_tracks, 4]
     none = np.full(len(energy), -1, np.int64)
     photons = _calorimeter(
         True,
@@ -418,22 +418,22 @@ def _simulate(px, py, pz, energy, mass, charge, pid, x, y, z, c, rng):
         c,
         rng,
     )
-    out = np.zeros((found + len(photons) + len(hadrons), 10))
-    kept = 0
-    for t in range(found):
+    out = np.zeros((n_tracks + len(photons) + len(hadrons), 10))
+    row_count = 0
+    for t in range(n_tracks):
         if pt[t] <= 0.0:  # its tower fell below threshold
             continue
-        row = out[kept]
+        row = out[row_count]
         row[0], row[1] = pt[t] * np.cos(tracks[t, 2]), pt[t] * np.sin(tracks[t, 2])
         row[2] = pt[t] * np.sinh(tracks[t, 1])
         row[3] = np.sqrt((pt[t] * np.cosh(tracks[t, 1])) ** 2 + tracks[t, 3] ** 2)
         row[4:10] = tracks[t, 5:11]
-        kept += 1
+        row_count += 1
     for towers, code in ((photons, 22.0), (hadrons, 0.0)):
         for k in range(len(towers)):
             e, e_eta, e_phi = towers[k]
-            row = out[kept]
+            row = out[row_count]
             row[0], row[1] = e / np.cosh(e_eta) * np.cos(e_phi), e / np.cosh(e_eta) * np.sin(e_phi)
             row[2], row[3], row[5] = e * np.tanh(e_eta), e, code
-            kept += 1
-    return out[:kept]
+            row_count += 1
+    return out[:row_count]

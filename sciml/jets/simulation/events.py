@@ -1,13 +1,13 @@
 """Pythia 8 as a source of events: early rejection, and the stable particles as arrays.
 
-Most of the time goes into multiparton interactions. So an event is given up where its fate is
-already known: after the hard process if no resonance decays narrowly enough to fit into one jet,
-and once the shower has come down to `STOP_SCALE` if no resonance has nearly the pT of a jet of the
-selection. The margins cost less than one per cent of the jets (measured for W and top jets).
+Most of the time goes into multiparton interactions. Events that cannot pass the selection are
+therefore rejected early: after the hard process if no resonance decays narrowly enough to fit into
+one jet, and at the shower scale `STOP_SCALE` if no resonance has nearly the pT of a selected jet.
+The margins cost less than one per cent of the jets (measured for W and top jets).
 
-With several views, one hard collision is showered, hadronised and decayed several times: what the
-views share is the physics of the hard process (re-simulation: Harris, Kagan, Krupa, Maier, Woodward
-2024, arXiv:2403.07066).
+With several views, one hard-scatter event is showered, hadronised and decayed several times: the
+views share the hard process (re-simulation: Harris, Kagan, Krupa, Maier, Woodward 2024,
+arXiv:2403.07066).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from sciml.jets.simulation import processes
 from sciml.jets.simulation.detector import Particles
 
 STOP_SCALE = 20.0
-"""Shower scale [GeV] at which the momenta of the hard process are looked at."""
+"""Shower scale [GeV] of the second veto."""
 PT_MARGINS = (455.0, 1150.0)
 """Window of a resonance's pT [GeV] at `STOP_SCALE` that can become a jet of 500-1000 GeV."""
 ETA_MARGIN = 2.3
@@ -42,15 +42,15 @@ def pythia_module() -> Any:
 
 
 class Collisions:
-    """Endless iterator over collisions that pass: of each view, (visible particles, resonances).
+    """Endless iterator over accepted events: for each view, (visible particles, resonances).
 
     Args:
         name: a key of `processes.PROCESSES`.
         seed: 1 .. 900 000 000.
         variant: which alternative of the process.
         shower: "pythia" or "vincia".
-        veto: give up early on events that cannot give a jet of the selection.
-        views: how often each hard collision is showered.
+        veto: reject events early that cannot give a selected jet.
+        views: number of showers per hard-scatter event.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class Collisions:
         self.process = processes.process(name)
         self.name, self.views = name, views
         self._charges: dict[int, float] = {}
-        # Vincia calls the pT veto with its own event layout; there only the hard process is judged.
+        # Vincia calls the pT veto with its own event layout: there only the hard process is vetoed.
         early, late = veto, veto and shower == "pythia"
         lines = processes.settings(name, seed, variant=variant, shower=shower)
         if views == 1:
@@ -78,19 +78,19 @@ class Collisions:
         while True:
             if self.hard is not None:
                 self.hard.next()
-            found: list[tuple[Particles, list[processes.Truth]]] = []
-            while len(found) < self.views and self.pythia.next():
+            views: list[tuple[Particles, list[processes.Truth]]] = []
+            while len(views) < self.views and self.pythia.next():
                 event = self.pythia.event
                 truth = processes.truths(event, self.name)
                 if not truth and self.process.parent is not None:
                     break
-                found.append((stable(event, self._charges), truth))
-            if len(found) == self.views:
-                return found
+                views.append((stable(event, self._charges), truth))
+            if len(views) == self.views:
+                return views
 
 
 class _Pythia:
-    """Pythia, started, with the early rejection of events."""
+    """An initialised Pythia with early rejection of events."""
 
     def __init__(
         self, name: str, lines: list[str], early: bool, late: bool, source: Any = None
@@ -118,9 +118,9 @@ class _Pythia:
 
 
 class _HardCollisions:
-    """Hard processes without showers, as a `source` of events for another Pythia.
+    """Hard-scatter events without showers, as a `source` for another Pythia.
 
-    That one takes the present collision, as often as it asks.
+    The other Pythia reads the present event each time that it needs one.
     """
 
     def __init__(self, name: str, lines: list[str], early: bool) -> None:
@@ -130,11 +130,11 @@ class _HardCollisions:
         self.source = pythia_module().LHAupFromPYTHIA8(self.maker.pythia.process, self._info)
 
     def next(self) -> None:
-        """The next collision."""
+        """The next hard-scatter event."""
         while not self.maker.next():
             pass
-        # Python is given a copy of Pythia's notes; the scales of this collision, from which showers
-        # start, are put into the copy that `source` reads.
+        # `infoPython` is a copy; the scales of this event, from which showers start, are written
+        # into the copy that `source` reads.
         now = self.maker.pythia.infoPython()
         self._info.setPDFalpha(
             0, now.id1(), now.id2(), now.x1(), now.x2(), now.pdf1(), now.pdf2(), now.Q2Fac(),
@@ -143,8 +143,8 @@ class _HardCollisions:
 
 
 def _hook(module: Any, name: str, early: bool, late: bool) -> Any:
-    wanted = processes.process(name)
-    heavy = wanted.parent is not None
+    parent = processes.process(name).parent
+    heavy = parent is not None
     low, high = PT_MARGINS
 
     class EarlyRejection(module.UserHooks):
@@ -153,7 +153,7 @@ def _hook(module: Any, name: str, early: bool, late: bool) -> Any:
 
         def doVetoProcessLevel(self, process: Any) -> bool:
             return not any(
-                process[i].idAbs() == wanted.parent and _narrow(process, process[i]) for i in (5, 6)
+                process[i].idAbs() == parent and _narrow(process, process[i]) for i in (5, 6)
             )
 
         def canVetoPT(self) -> bool:
@@ -164,7 +164,7 @@ def _hook(module: Any, name: str, early: bool, late: bool) -> Any:
 
         def doVetoPT(self, position: int, event: Any) -> bool:
             for i in (5, 6):
-                if event[i].idAbs() == wanted.parent:
+                if event[i].idAbs() == parent:
                     last = event[event[i].iBotCopyId()]
                     if low < last.pT() < high and abs(last.eta()) < ETA_MARGIN:
                         return False

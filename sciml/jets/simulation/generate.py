@@ -1,9 +1,9 @@
 """`sciml data make jets`: JetClass-like jets from Pythia 8, FastJet and a parametrised detector.
 
-The data set is cut into chunks of 1000 jets of one class, each with its own seed, so it is the
-same whatever the number of workers. Chunks are Parquet files in OUT.chunks/ while the work goes
-on: the same command after an interruption makes only what is missing. At the end they are woven
-into one file, classes mixed.
+The data set consists of chunks of 1000 jets of one class, each with its own seed, so it does not
+depend on the number of workers. During the work, chunks are Parquet files in OUT.chunks/: the same
+command after an interruption makes only the missing ones. At the end they are merged into one file,
+classes mixed.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from sciml.jets.simulation.processes import process
 from sciml.paths import atomic_write
 
 NOTE = "options.json"
-"""What the chunks of a folder were made with."""
+"""File with the options that the chunks of a folder were made with."""
 GROUP = 4096
 """Jets that are shuffled together, and rows in a row group."""
 
@@ -47,7 +47,7 @@ class Task:
     chunk: int
     jets: int
     position: float
-    """Where in the data set the chunk lies, 0 .. 1; classes are interleaved by it."""
+    """Position of the chunk in the data set, 0 .. 1; classes are interleaved by it."""
 
     @property
     def file(self) -> str:
@@ -55,7 +55,7 @@ class Task:
 
 
 def plan(classes: tuple[str, ...], jets: int) -> list[Task]:
-    """The chunks of a data set of `jets` jets, in the order in which they are woven together.
+    """The chunks of a data set of `jets` jets, in the order of the merged file.
 
     Args:
         classes: class names, each with an optional weight ("QCD:3").
@@ -113,15 +113,15 @@ def make(
         classes: Class names, each with an optional weight, as in QCD:3 Tbqq:1.
         jets: Number of jets, all classes together.
         seed: Seed of the data set; the result does not depend on the number of workers.
-        workers: Processes to use; 0 for one a core.
+        workers: Processes to use; 0 for one per core.
         out: The file to write, .parquet or .root (with JetClass's branch names).
         detector: jetclass: as JetClass; measured: tracks weighted by their resolution;
             shifted: worse tracks and calorimeters, for studies of domain shift.
-        shower: Parton shower: Pythia's own, or Vincia for a second opinion on the physics.
-        views: Shower each hard collision so often. Jets of one collision have the same number in
-            the column aux_collision: `sciml run pretrain` learns from what they share.
-        compact: Write a third of the bytes: momenta rounded to 16 significant bits, track
-            parameters to 12, and without the columns that follow from the others.
+        shower: Parton shower: Pythia's default, or Vincia to estimate the model uncertainty.
+        views: Number of showers per hard-scatter event. Jets of one event have the same id in the
+            column aux_collision, and `sciml run pretrain` learns from pairs of them.
+        compact: Write a file of a third of the size: momenta rounded to 16 significant bits, track
+            parameters to 12, and without the columns that can be derived from the others.
         keep_chunks: Keep the folder OUT.chunks with one file for every 1000 jets.
     """
     if out.suffix not in (".parquet", ".root"):
@@ -142,11 +142,11 @@ def make(
         missing = [task for task in tasks if not _is_whole(folder / task.file, task.jets)]
         _make_chunks(missing, len(tasks), folder, options, workers)
         files = [folder / task.file for task in tasks]
-        made = {"classes": list(classes), "jets": jets, **options}
-        groups = _woven(files, seed)
+        settings = {"classes": list(classes), "jets": jets, **options}
+        groups = _merged(files, seed)
         if compact:
             groups = map(compacted, groups)
-        with create(out, {"sciml.jets": json.dumps(made, sort_keys=True)}) as writer:
+        with create(out, {"sciml.jets": json.dumps(settings, sort_keys=True)}) as writer:
             for table in groups:
                 writer.write(ak.from_arrow(table))
         if not keep_chunks:
@@ -186,7 +186,7 @@ def _make_chunk(task: Task, folder: Path, options: dict) -> int:
 
 
 def _is_whole(path: Path, jets: int) -> bool:
-    """Whether a chunk is there as it was written."""
+    """Whether the file of a chunk exists and is complete."""
     try:
         return bool(pq.read_table(path, page_checksum_verification=True).num_rows == jets)
     except FileNotFoundError:
@@ -199,36 +199,14 @@ def _is_whole(path: Path, jets: int) -> bool:
 def _make_chunks(
     missing: list[Task], total: int, folder: Path, options: dict, workers: int
 ) -> None:
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-    )
+    from sciml.train.log import Bar
 
-    wanted = sum(task.jets for task in missing)
     if len(missing) < total:
         print(f"{folder}: {total - len(missing)} of {total} chunks are there already")
-    columns = (
-        TextColumn("jets"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]}"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns) as progress:
-        bar = progress.add_task("jets", total=wanted, rate="")
-
-        def advance(jets: int) -> None:
-            progress.update(bar, advance=jets)
-            task = progress.tasks[0]
-            if task.elapsed:
-                progress.update(bar, rate=f"{task.completed / task.elapsed:.1f} jets/s")
-
+    with Bar("jets", sum(task.jets for task in missing)) as bar:
         if workers == 1 or len(missing) <= 1:
             for task in missing:
-                advance(_make_chunk(task, folder, options))
+                bar.advance(_make_chunk(task, folder, options))
             return
         # A fresh interpreter per worker: forking a process with threads is not safe.
         context = multiprocessing.get_context("spawn")
@@ -238,22 +216,22 @@ def _make_chunks(
             ]
             try:
                 for future in as_completed(futures):
-                    advance(future.result())
+                    bar.advance(future.result())
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
 
 
-def _woven(files: list[Path], seed: int) -> Iterator[pa.Table]:
+def _merged(files: list[Path], seed: int) -> Iterator[pa.Table]:
     """Groups of about `GROUP` jets: consecutive chunks together, shuffled."""
     rng = np.random.default_rng([seed, 1])
-    waiting: list[pa.Table] = []
+    pending: list[pa.Table] = []
     for k, file in enumerate(files):
-        waiting.append(pq.read_table(file).replace_schema_metadata(None))
-        if sum(map(len, waiting)) >= GROUP or k == len(files) - 1:
-            table = pa.concat_tables(waiting).combine_chunks()
+        pending.append(pq.read_table(file).replace_schema_metadata(None))
+        if sum(map(len, pending)) >= GROUP or k == len(files) - 1:
+            table = pa.concat_tables(pending).combine_chunks()
             yield table.take(pa.array(rng.permutation(len(table))))
-            waiting = []
+            pending = []
 
 
 DERIVED = ("part_deta", "part_dphi")
@@ -263,8 +241,8 @@ DERIVED = ("part_deta", "part_dphi")
 def compacted(table: pa.Table) -> pa.Table:
     """Rounded and without `DERIVED`, so that it compresses well; still plain float32.
 
-    The energy is computed anew from the rounded momentum and the mass and stays exact, since
-    E - |p| is what pair masses are made of.
+    The energy is computed anew from the rounded momentum and the mass, without rounding, since pair
+    masses depend on E - |p|.
     """
     exact = [_values(table[name]).astype(np.float64) for name in MOMENTUM]
     rounded = [_round(x, 16) for x in exact[:3]]

@@ -1,4 +1,4 @@
-"""From collisions to a table of jets with JetClass's columns: selection, truth, constituents.
+"""From simulated events to a table of jets with JetClass's columns: selection, truth, constituents.
 
 One chunk of jets is a pure function of (class, chunk number, seed, options): chunks can be made in
 any order, by any number of processes, and the data set stays the same.
@@ -28,7 +28,7 @@ BATCH = 64
 RADIUS, PT_MIN, PT_MAX, ETA_MAX = 0.8, 500.0, 1000.0, 2.0
 """JetClass's selection: anti-kT radius, jet pT [GeV], |eta|."""
 SAME_AXIS = RADIUS / 2
-"""Largest angle between the axes of a jet in two showers of one collision."""
+"""Largest angle between the axes of a jet in two showers of one hard-scatter event."""
 
 OBSERVABLES = (
     *JET_MOMENTUM,
@@ -69,7 +69,7 @@ JetClass; `aux_decay_*`: its decay products before showering, which JetClass doe
 
 def chunk_seeds(name: str, chunk: int, seed: int) -> tuple[int, np.random.Generator]:
     """Pythia's seed and the detector's generator for one chunk."""
-    # `zlib`-free and order-free: the class enters by its name, not by its place in a list.
+    # The class enters by its name, not by its index in a list: seeds do not depend on the others.
     sequence = np.random.SeedSequence([seed, chunk, *name.encode()])
     pythia = int(sequence.generate_state(1, np.uint64)[0] % 900_000_000) + 1
     return pythia, np.random.default_rng(sequence.spawn(1)[0])
@@ -91,16 +91,16 @@ def jets_of_chunk(
     Args:
         name: class.
         chunk: its number.
-        count: jets wanted, at most `CHUNK`; fewer are a prefix of more.
+        count: number of jets, at most `CHUNK`; fewer jets are a prefix of more.
         seed: of the data set.
         detector: a key of `detector.DETECTORS`.
         shower: a key of `processes.SHOWERS`.
-        veto: reject hopeless events early (off only to test that it changes nothing).
-        views: how often each hard collision is showered; if more than once, only jets that every
-            view has are kept, side by side, and `aux_collision` tells which belong together.
+        veto: reject events early that cannot give a jet (off only to test that it changes nothing).
+        views: number of showers per hard-scatter event; with more than one, only jets that occur in
+            every view are kept, side by side, with the event's id in `aux_collision`.
 
     Returns:
-        Table with `SCHEMA`; its metadata says how it was made and how many events it took.
+        Table with `SCHEMA`; the metadata hold the options and the number of events.
     """
     pythia_seed, rng = chunk_seeds(name, chunk, seed)
     collisions = Collisions(name, pythia_seed, variant=chunk, shower=shower, veto=veto, views=views)
@@ -115,14 +115,14 @@ def jets_of_chunk(
                 batch.append(simulate(particles, constants, rng))
                 truths.append(truth)
         events += len(batch)
-        found = _select(batch, truths, name)
-        rows += found if views == 1 else _in_every_view(found, views)
+        selected = _select(batch, truths, name)
+        rows += selected if views == 1 else _in_every_view(selected, views)
     table = _table(rows[:count], name)
     if views > 1:
         options = {"seed": seed, "detector": detector, "shower": shower}
-        numbers = first_collision(name, chunk, options) + np.arange(count) // views
-        table = table.append_column(HARD_EVENT, pa.array(numbers))
-    made = {
+        event_ids = first_event_id(name, chunk, options) + np.arange(count) // views
+        table = table.append_column(HARD_EVENT, pa.array(event_ids))
+    settings = {
         "class": name,
         "chunk": chunk,
         "seed": seed,
@@ -131,8 +131,8 @@ def jets_of_chunk(
         "events": events,
     }
     if views > 1:
-        made["views"] = views
-    return table.replace_schema_metadata({"sciml.jets": json.dumps(made, sort_keys=True)})
+        settings["views"] = views
+    return table.replace_schema_metadata({"sciml.jets": json.dumps(settings, sort_keys=True)})
 
 
 def _select(
@@ -149,11 +149,11 @@ def _select(
     jets, index = cluster.anti_kt(ak.unflatten(momenta, counts), RADIUS, PT_MIN)
     rows = []
     for event in np.flatnonzero(ak.to_numpy(ak.num(jets))):
-        found = sorted(
+        by_pt = sorted(
             zip(jets[event].to_list(), index[event], strict=True),
             key=lambda pair: -math.hypot(pair[0]["px"], pair[0]["py"]),
         )
-        for jet, members in found:
+        for jet, members in by_pt:
             pt = math.hypot(jet["px"], jet["py"])
             eta, phi = math.asinh(jet["pz"] / pt), math.atan2(jet["py"], jet["px"])
             if not (PT_MIN < pt < PT_MAX and abs(eta) < ETA_MAX):
@@ -174,11 +174,11 @@ def _select(
 
 
 def _in_every_view(rows: list[dict[str, Any]], views: int) -> list[dict[str, Any]]:
-    """Those jets that each view of their collision has, at nearly the same place; side by side."""
+    """The jets that occur in each view of their event with nearly the same axis; side by side."""
     of_event: dict[int, list[dict[str, Any]]] = {}
     for row in rows:
         of_event.setdefault(row["event"], []).append(row)
-    kept = []
+    matched = []
     for row in rows:
         if row["event"] % views == 0:
             same = [row]
@@ -186,8 +186,8 @@ def _in_every_view(rows: list[dict[str, Any]], views: int) -> list[dict[str, Any
                 near = [one for one in of_event.get(other, []) if _apart(row, one) < SAME_AXIS]
                 same += sorted(near, key=lambda one: _apart(row, one))[:1]
             if len(same) == views:
-                kept += same
-    return kept
+                matched += same
+    return matched
 
 
 def _apart(one: dict[str, Any], other: dict[str, Any]) -> float:
@@ -196,14 +196,14 @@ def _apart(one: dict[str, Any], other: dict[str, Any]) -> float:
     return math.hypot(eta - eta2, math.remainder(phi - phi2, 2 * math.pi))
 
 
-def first_collision(name: str, chunk: int, options: dict[str, Any]) -> int:
-    """The number of a chunk's first collision, of 52 bits (exact in a double).
+def first_event_id(name: str, chunk: int, options: dict[str, Any]) -> int:
+    """The id of a chunk's first hard-scatter event, of 52 bits (exact in a double).
 
-    Drawn by class, chunk and options, so that files of several data sets can be read together:
-    two of a thousand chunks share numbers with a probability of 1e-7.
+    A hash of class, chunk and options, so that files of several data sets can be read together:
+    two of a thousand chunks share ids with a probability of 1e-7.
     """
-    said = json.dumps([name, chunk, options], sort_keys=True).encode()
-    return int.from_bytes(hashlib.sha256(said).digest()[:8], "big") >> 12
+    text = json.dumps([name, chunk, options], sort_keys=True).encode()
+    return int.from_bytes(hashlib.sha256(text).digest()[:8], "big") >> 12
 
 
 def _match(truths: list[processes.Truth], eta: float, phi: float) -> processes.Truth | None:
@@ -218,7 +218,7 @@ def _match(truths: list[processes.Truth], eta: float, phi: float) -> processes.T
 
 
 def _constituents(particles: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Those JetClass keeps (|pz| <= 10 TeV, |eta| <= 5), sorted by falling pT."""
+    """Constituents within JetClass's cuts (|pz| <= 10 TeV, |eta| <= 5), sorted by falling pT."""
     pt = np.hypot(particles[:, 0], particles[:, 1])
     keep = (np.abs(particles[:, 2]) <= 1e4) & (np.abs(particles[:, 2]) <= pt * np.sinh(5.0))
     order = np.argsort(-pt[keep], kind="stable")
@@ -259,8 +259,8 @@ def _table(rows: list[dict[str, Any]], name: str) -> pa.Table:
     }
     values |= {f"jet_{key}": value for key, value in shapes.items()}
     for label in CLASSES:
-        mine = label == ("QCD" if processes.process(name).parent is None else name)
-        values[f"label_{label}"] = np.full(len(rows), int(mine))
+        matches = label == ("QCD" if processes.process(name).parent is None else name)
+        values[f"label_{label}"] = np.full(len(rows), int(matches))
     truths: list[processes.Truth | None] = [row["truth"] for row in rows]
     for k, key in enumerate(TRUTH_COLUMNS[:3]):
         values[key] = np.array([t.momentum[k] if t else 0.0 for t in truths])

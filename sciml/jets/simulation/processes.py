@@ -1,4 +1,4 @@
-"""The ten jet classes of JetClass as Pythia 8 processes, and which truth a jet carries.
+"""The ten jet classes of JetClass as Pythia 8 processes, and the truth of a jet.
 
 Settings follow JetClass (arXiv:2202.03772): each heavy resonance recoils against a Z that decays
 to neutrinos (or against its twin), background jets are Z (to neutrinos) + jet. JetClass takes the
@@ -24,7 +24,7 @@ class Process:
     """One class: its Pythia settings and the resonance whose decay its jets must contain."""
 
     settings: tuple[tuple[str, ...], ...]
-    """Pythia settings; alternatives take turns (which W of Hqql is the leptonic one)."""
+    """Pythia settings; alternatives are used in turn (which W of Hqql is the leptonic one)."""
     parent: int | None
     """|PDG code| of the resonance; None for background."""
     products: int = 0
@@ -120,7 +120,7 @@ def settings(name: str, seed: int, *, variant: int = 0, shower: str = "pythia") 
 
 
 def shower_settings(seed: int, *, shower: str = "pythia") -> list[str]:
-    """Pythia settings for showering hard collisions of another source, once each."""
+    """Pythia settings for showering hard-scatter events of another source, once each."""
     return [*_common(seed, shower), "Beams:frameType = 5", "Check:abortIfVeto = on"]
 
 
@@ -179,17 +179,17 @@ def truths(event: Any, name: str) -> list[Truth]:
     Args:
         event: Pythia's event record, complete.
     """
-    wanted = process(name)
-    if wanted.parent is None:
+    chosen = process(name)
+    if chosen.parent is None:
         return []
-    found = []
+    resonances = []
     for i in (5, 6):
-        if event[i].idAbs() != wanted.parent:
+        if event[i].idAbs() != chosen.parent:
             continue
         last = event[event[i].iBotCopyId()]
         products = _visible(event, last)
-        if len(products) == wanted.products:
-            found.append(
+        if len(products) == chosen.products:
+            resonances.append(
                 Truth(
                     last.id(),
                     (last.pT(), last.eta(), last.phi(), last.m()),
@@ -197,7 +197,7 @@ def truths(event: Any, name: str) -> list[Truth]:
                     tuple((p.pT(), p.eta(), p.phi(), p.m()) for p in products),
                 )
             )
-    return found
+    return resonances
 
 
 def _visible(event: Any, particle: Any) -> list[Any]:

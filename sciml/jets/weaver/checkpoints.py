@@ -2,9 +2,9 @@
 
 Both known layouts of the Particle Transformer are read: the newer one (`attn.in_proj.weight`) and
 that of the published JetClass weights (`attn.in_proj_weight`); so are the prefixes that training
-scripts leave (`mod.`, `module.`, `_orig_mod.`). Sizes come from the shapes. What shapes cannot tell
-(numbers of neighbours, activations, which blocks hear of pairs) are arguments of `build`; variants
-that this package lacks are refused by name (`sciml.jets.weaver.variants`).
+scripts leave (`mod.`, `module.`, `_orig_mod.`). Sizes come from the shapes. What shapes do not
+determine (numbers of neighbours, activations, which blocks have the pair bias) are arguments of
+`build`; variants that this package lacks are refused by name (`sciml.jets.weaver.variants`).
 
 weaver's tensors are [B, c, N] with a mask [B, 1, N]; this package's are [B, N, c] and [B, N].
 """
@@ -63,12 +63,12 @@ def weaver_name(name: str, model: nn.Module) -> str:
             name = name.replace(ours, theirs)
         name = re.sub(r"^hidden\.(\d+)\.", r"fc.\1.0.", name)
         return re.sub(r"^head\.", f"fc.{len(model.hidden)}.", name)
-    if found := re.match(r"embed\.layers\.(\d+)\.(norm|linear)\.(.*)", name):
-        place = 3 * int(found[1]) + ("norm", "linear").index(found[2])
-        return f"embed.embed.{place}.{found[3]}"
-    if found := re.match(r"pairs\.layers\.(\d+)\.(norm|linear)\.(.*)", name):
-        place = 3 * int(found[1]) + 1 + ("linear", "norm").index(found[2])
-        return f"pair_embed.embed.{place}.{found[3]}"
+    if match := re.match(r"embed\.layers\.(\d+)\.(norm|linear)\.(.*)", name):
+        number = 3 * int(match[1]) + ("norm", "linear").index(match[2])
+        return f"embed.embed.{number}.{match[3]}"
+    if match := re.match(r"pairs\.layers\.(\d+)\.(norm|linear)\.(.*)", name):
+        number = 3 * int(match[1]) + 1 + ("linear", "norm").index(match[2])
+        return f"pair_embed.embed.{number}.{match[3]}"
     for ours, theirs in _PART_NAMES:
         name = name.replace(ours, theirs)
     return re.sub(r"^head\.", "fc.0.", name)
@@ -123,14 +123,14 @@ def build(
     Args:
         state: names to tensors, any of the layouts above.
         where: the file, for messages.
-        neighbours: of ParticleNet's edge convolutions, one number or one a block; 16 in the
+        neighbours: of ParticleNet's edge convolutions, one number or one per block; 16 in the
             published weights.
-        use_counts: False if a ParticleNet takes the mean over all places, padding included.
+        use_counts: False if a ParticleNet divides sums by the padded length.
         use_pre_activation_pair: False if the pair embedding of a Particle Transformer ends with an
             activation, as in the published JetClass weights; weaver's default is True.
         remove_self_pair: True if trained with that option.
         activation: of a Particle Transformer, "gelu" or "relu".
-        block_ids_with_attn_mask: the particle blocks that hear of pairs; all if None.
+        block_ids_with_attn_mask: the particle blocks with the pair bias; all if None.
 
     Raises:
         InputError: a variant that is not built here, by its name; keys that are missing, unknown or
@@ -182,30 +182,30 @@ def build(
 def load(model: nn.Module, state: Mapping[str, Tensor], *, where: object = None) -> None:
     """Copy a state dict with weaver's (plain) names into our network; every key must match."""
     ours = model.state_dict()
-    wanted = {weaver_name(name, model): name for name in ours}
-    missing = sorted(set(wanted) - set(state))
-    unknown = sorted(set(state) - set(wanted))
+    expected_names = {weaver_name(name, model): name for name in ours}
+    missing = sorted(set(expected_names) - set(state))
+    unknown = sorted(set(state) - set(expected_names))
     faults = []
     if missing:
         faults.append("missing keys " + ", ".join(map(repr, missing[:8])) + _more(missing))
     if unknown:
-        close = nearest(unknown[0], missing or wanted)
-        like = f" (like {close[0]!r}?)" if close and len(unknown) == 1 else ""
-        faults.append("unknown keys " + ", ".join(map(repr, unknown[:8])) + _more(unknown) + like)
-    for theirs, name in wanted.items():
+        close = nearest(unknown[0], missing or expected_names)
+        hint = f" (like {close[0]!r}?)" if close and len(unknown) == 1 else ""
+        faults.append("unknown keys " + ", ".join(map(repr, unknown[:8])) + _more(unknown) + hint)
+    for theirs, name in expected_names.items():
         expected = weaver_shape(theirs, ours[name])
         if theirs in state and tuple(state[theirs].shape) != expected:
-            found = tuple(state[theirs].shape)
-            faults.append(f"{theirs!r} has shape {found}, not {expected}")
+            shape = tuple(state[theirs].shape)
+            faults.append(f"{theirs!r} has shape {shape}, not {expected}")
         elif theirs in state:
-            number = state[theirs].dtype
-            if number.is_floating_point != ours[name].dtype.is_floating_point:
-                faults.append(f"{theirs!r} is of the type {number}, not {ours[name].dtype}")
+            dtype = state[theirs].dtype
+            if dtype.is_floating_point != ours[name].dtype.is_floating_point:
+                faults.append(f"{theirs!r} is of the type {dtype}, not {ours[name].dtype}")
     if faults:
         raise InputError("; ".join(faults[:8]) + _more(faults), where=where)
     loading.check_numbers(state, where=where)
     model.load_state_dict(
-        {name: state[theirs].reshape(ours[name].shape) for theirs, name in wanted.items()}
+        {name: state[theirs].reshape(ours[name].shape) for theirs, name in expected_names.items()}
     )
 
 
@@ -216,14 +216,14 @@ def _more(names: list[str]) -> str:
 def part_config(state: Mapping[str, Tensor]) -> ParTConfig:
     """Sizes of a Particle Transformer, from the shapes of its weights."""
     linear = sorted(
-        (int(found[1]), tuple(value.shape))
+        (int(match[1]), tuple(value.shape))
         for name, value in state.items()
-        if (found := re.fullmatch(r"embed\.embed\.(\d+)\.weight", name)) and value.ndim == 2
+        if (match := re.fullmatch(r"embed\.embed\.(\d+)\.weight", name)) and value.ndim == 2
     )
     pair = sorted(
-        (int(found[1]), tuple(value.shape))
+        (int(match[1]), tuple(value.shape))
         for name, value in state.items()
-        if (found := re.fullmatch(r"pair_embed\.embed\.(\d+)\.weight", name)) and value.ndim == 3
+        if (match := re.fullmatch(r"pair_embed\.embed\.(\d+)\.weight", name)) and value.ndim == 3
     )
     dim = state["cls_token"].shape[-1]
     return ParTConfig(
@@ -295,8 +295,8 @@ def logits(
     """
     dtype = next(model.parameters()).dtype
     real = mask[:, 0] > 0
-    given = {"points": points, "features": features, "vectors": vectors}
-    rows = {name: x.transpose(1, 2).to(dtype) for name, x in given.items() if x is not None}
+    inputs = {"points": points, "features": features, "vectors": vectors}
+    rows = {name: x.transpose(1, 2).to(dtype) for name, x in inputs.items() if x is not None}
     if not bool((real.cummin(1).values == real).all()):
         order = torch.argsort((~real).to(torch.int8), dim=1, stable=True)
         real = real.gather(1, order)

@@ -7,7 +7,7 @@
 The meaning of every key is that of weaver-core 0.5 (github.com/hqucms/weaver-core): an input
 variable is (x - centre) * scale, clipped, where a centre is given; lists are cut and padded (`wrap`
 repeats them, `constant` appends a value); weights flatten two variables in each class.
-Formulas are worked out by `sciml.jets.weaver.expressions`, never by `eval`.
+Formulas are evaluated by `sciml.jets.weaver.expressions`, never by `eval`.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ KEYS = (
 
 @dataclass
 class Batch:
-    """What a model gets of some jets."""
+    """The inputs of a model for some jets, with labels and weights."""
 
     inputs: dict[str, NDArray[np.float32]]
     """name -> [B, variables, length]."""
@@ -48,7 +48,7 @@ class Batch:
     observers: dict[str, Any]
     weights: NDArray[np.float32] | None
     rows: NDArray[np.int64]
-    """Place of each jet in its file."""
+    """Row of each jet in its file."""
 
 
 @dataclass
@@ -68,7 +68,7 @@ class WeaverConfig:
     observers: tuple[str, ...]
     weights: Weights | None
     options: dict[str, Any] = field(default_factory=dict, repr=False)
-    """What the file says."""
+    """Content of the file."""
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> WeaverConfig:
@@ -151,17 +151,17 @@ class WeaverConfig:
         config.columns(train=False)
         return config
 
-    def _wanted(self, train: bool) -> list[str]:
-        """Variables that are needed in the end, before formulas are followed."""
-        wanted = [v.name for entry in self.inputs.values() for v in entry.variables]
+    def _used(self, train: bool) -> list[str]:
+        """Variables of inputs, labels, observers, weights and selection, as named there."""
+        used = [v.name for entry in self.inputs.values() for v in entry.variables]
         for formula in self.labels.values():
-            wanted += expressions.names(formula, self.path)
-        wanted += self.observers
+            used += expressions.names(formula, self.path)
+        used += self.observers
         if train and self.weights:
-            wanted += self.weights.names(self.path)
+            used += self.weights.names(self.path)
         selection = self._selection(train)
-        wanted += expressions.names(selection, self.path) if selection else []
-        return list(dict.fromkeys(wanted))
+        used += expressions.names(selection, self.path) if selection else []
+        return list(dict.fromkeys(used))
 
     def _selection(self, train: bool) -> str | None:
         return self.selection if train or not self.test_selection else self.test_selection
@@ -185,7 +185,7 @@ class WeaverConfig:
                     visit(needed, (*above, name))
             done[name] = None
 
-        for name in self._wanted(train):
+        for name in self._used(train):
             visit(name, ())
         return list(done)
 
@@ -205,21 +205,21 @@ class WeaverConfig:
         selection = self._selection(train)
         rows = np.arange(len(events))
         if selection:
-            chosen = expressions.evaluate(selection, columns, f"{self.path}: selection")
-            rows = np.flatnonzero(np.broadcast_to(ak.to_numpy(chosen).astype(bool), len(events)))
+            passing = expressions.evaluate(selection, columns, f"{self.path}: selection")
+            rows = np.flatnonzero(np.broadcast_to(ak.to_numpy(passing).astype(bool), len(events)))
         arrays = {
             name: ak.Array(np.full(len(events), value) if np.isscalar(value) else value)
             for name, value in columns.items()
         }
-        whole = ak.zip(arrays, depth_limit=1)
-        return (whole[rows] if selection else whole), rows
+        table = ak.zip(arrays, depth_limit=1)
+        return (table[rows] if selection else table), rows
 
     def batch(self, events: ak.Array, train: bool = True) -> Batch:
-        """Everything the model gets of `events` that pass the selection.
+        """Inputs, labels, observers and weights of the `events` that pass the selection.
 
         Raises:
             InputError: a missing column, a formula that does not work, a jet of no or of several
-                classes; or variables whose centre and scale are not known yet.
+                classes; or variables without centre and scale (`standardise`).
         """
         self._check_standardised()
         table, rows = self.table(events, train)
@@ -316,9 +316,9 @@ class WeaverConfig:
             self.inputs[name] = Input(tuple(variables), entry.length, entry.pad_mode)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the config with the centres, scales and weights that were found, as weaver does.
+        """Write the config with the fitted centres, scales and weights, as weaver does.
 
-        weaver and `load` take them from there (`preprocess: params`).
+        weaver and `load` read them (`preprocess: params`, `weights: reweight_hists`).
 
         Args:
             path: the file.
@@ -341,13 +341,13 @@ class WeaverConfig:
         options = {key: value for key, value in self.options.items() if value is not None}
         options["preprocess"] = {**(options.get("preprocess") or {}), "params": params}
         if self.weights and self.weights.histograms:
-            found = {name: h.tolist() for name, h in self.weights.histograms.items()}
-            options["weights"] = {**options["weights"], "reweight_hists": found}
+            histograms = {name: h.tolist() for name, h in self.weights.histograms.items()}
+            options["weights"] = {**options["weights"], "reweight_hists": histograms}
         with atomic_write(Path(path)) as temporary:
             temporary.write_text(yaml.safe_dump(options, sort_keys=False), encoding="utf-8")
 
     def sample(self, paths: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> ak.Array:
-        """The first jets of every file, a share of `preprocess: data_fraction`, to standardise by.
+        """The first jets of every file, a share of `preprocess: data_fraction`, for `standardise`.
 
         Raises:
             InputError: see `sciml.jets.data.io.open_jets`; or no jets.
@@ -363,7 +363,7 @@ class WeaverConfig:
         return ak.concatenate(parts)
 
     def find_weights(self, events: ak.Array) -> None:
-        """Find weights that are not precomputed, from jets (see `weaver.event_weights`)."""
+        """Compute weights that are not precomputed from jets (see `weaver.event_weights`)."""
         if self.weights:
             self.weights.find(self.table(events)[0], self.path)
 

@@ -20,7 +20,7 @@ from sciml.jets.weaver import expressions
 
 @dataclass
 class Weights:
-    """How jets are weighted."""
+    """Event weights of a data config."""
 
     branches: tuple[str, ...] = ()
     """Precomputed: the weight is their product."""
@@ -56,10 +56,10 @@ class Weights:
         raw: dict[str, NDArray[np.float64]] = {}
         shape: dict[str, NDArray[np.float64]] = {}
         for name in self.classes:
-            mine = ak.to_numpy(table[name]) == 1
-            x, y = values[0][mine], values[1][mine]
+            members = ak.to_numpy(table[name]) == 1
+            x, y = values[0][members], values[1][members]
             raw[name] = np.histogram2d(x, y, bins=bins)[0]
-            shape[name] = np.histogram2d(x, y, bins=bins, weights=base[mine])[0]
+            shape[name] = np.histogram2d(x, y, bins=bins, weights=base[members])[0]
             if not raw[name].sum():
                 raise InputError(f"no jet of {name!r} lies in the bins of the weights", where=where)
         events: dict[str, float] = {}
@@ -75,15 +75,15 @@ class Weights:
                 weights = np.clip(np.nan_to_num(ratio / upper, posinf=0), 0, 1)
                 self.histograms[name] = weights.astype(np.float32)
                 events[name] = float((raw[name] * weights).sum()) / class_weight
-        least = 0.9 * min(events.values())
+        smallest = 0.9 * min(events.values())
         for name in self.classes:
-            self.histograms[name] = self.histograms[name] * np.float32(least / events[name])
+            self.histograms[name] = self.histograms[name] * np.float32(smallest / events[name])
 
     def of(self, table: ak.Array, where: object) -> NDArray[np.float32]:
         """The weight of every jet [B].
 
         Raises:
-            InputError: weights from histograms that are not known yet.
+            InputError: weights from histograms that have not been computed yet.
         """
         if self.branches:
             product = np.ones(len(table), np.float32)
@@ -105,8 +105,8 @@ class Weights:
             index.append(np.clip(np.digitize(values, edges) - 1, 0, len(edges) - 2))
         out = np.zeros(len(table), np.float32)
         for name in self.classes:
-            mine = (ak.to_numpy(table[name]) == 1) & inside
-            out[mine] = self.histograms[name][index[0][mine], index[1][mine]]
+            members = (ak.to_numpy(table[name]) == 1) & inside
+            out[members] = self.histograms[name][index[0][members], index[1][members]]
         return (out * self._base(table, where)).astype(np.float32)
 
     def _base(self, table: ak.Array, where: object) -> NDArray[np.float64]:

@@ -1,8 +1,8 @@
-"""Formulas over columns ("np.log(part_pt/jet_pt)"), worked out without `eval`.
+"""Formulas over columns ("np.log(part_pt/jet_pt)"), evaluated without `eval`.
 
-A formula is parsed and only what is listed here is carried out: arithmetic, comparisons, indexing,
-and functions of numpy, awkward and math that work on arrays. So a configuration file can compute,
-and nothing else.
+A formula is parsed, and only the operations listed here are allowed: arithmetic, comparisons,
+indexing, and functions of numpy, awkward and math that work on arrays. So a configuration file can
+compute and nothing else.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ _OF_VECTORS = (
     "px py pz E energy e pt pt2 eta phi mass m m2 mass2 M p p2 mag theta costheta rapidity et Et "
     "mt Mt transverse_mass beta gamma"
 ).split()
-"""What a formula may ask of four-vectors, by `vector`'s names."""
+"""Attributes of four-vectors that a formula may use, by `vector`'s names."""
 _BETWEEN_VECTORS = "deltaR deltaR2 deltaeta deltaphi deltaangle delta_r delta_phi".split()
 _LENGTH, _DEPTH, _EXPONENT, _PADDING = 20_000, 60, 64, 100_000
 
@@ -148,7 +148,7 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "len": len,
     "_stack": lambda arrays, axis=1: np.stack([ak.to_numpy(a) for a in arrays], axis=axis),
 }
-"""Every function a formula may call, by the name it is called by."""
+"""Every function that a formula may call, by name."""
 
 
 def parse(formula: str, where: object = None) -> ast.expr:
@@ -171,11 +171,11 @@ def parse(formula: str, where: object = None) -> ast.expr:
 
 def names(formula: str, where: object = None) -> list[str]:
     """The columns a formula reads, in the order of their first use."""
-    found: dict[str, None] = {}
+    columns: dict[str, None] = {}
     for node in _in_order(parse(formula, where)):
         if isinstance(node, ast.Name) and node.id not in _MODULES and node.id not in _FUNCTIONS:
-            found[node.id] = None
-    return list(found)
+            columns[node.id] = None
+    return list(columns)
 
 
 def evaluate(formula: str, columns: Mapping[str, Any], where: object = None) -> Any:

@@ -23,13 +23,13 @@ class Variable:
 
     name: str
     center: float | None = None
-    """Subtracted; None: taken as it is, unclipped."""
+    """Subtracted; None: neither shifted nor clipped."""
     scale: float = 1.0
     low: float = -5.0
     high: float = 5.0
     pad: float = 0.0
     auto: bool = False
-    """Centre and scale are to be found from the data (`WeaverConfig.standardise`)."""
+    """Centre and scale are still to be computed from data (`WeaverConfig.standardise`)."""
 
 
 @dataclass(frozen=True)
@@ -62,16 +62,15 @@ def read_input(name: str, entry: Any, auto: bool, stored: Mapping[str, Any], pat
     for row in entry["vars"]:
         row = row if isinstance(row, list) else [row]
         values = [*row[1:], *[None] * 5][:5]
-        given = len(row) > 1
-        center = values[0] if given else ("auto" if auto else None)
+        center = values[0] if len(row) > 1 else ("auto" if auto else None)
         scale, low, high, pad = (
             default if len(row) <= k + 2 else float(row[k + 2])
             for k, default in enumerate((1.0, -5.0, 5.0, 0.0))
         )
-        if isinstance(known := stored.get(row[0]), dict):
-            center, scale = known.get("center"), float(known.get("scale", scale))
-            low, high = float(known.get("min", low)), float(known.get("max", high))
-            pad = float(known.get("pad_value", pad))
+        if isinstance(params := stored.get(row[0]), dict):
+            center, scale = params.get("center"), float(params.get("scale", scale))
+            low, high = float(params.get("min", low)), float(params.get("max", high))
+            pad = float(params.get("pad_value", pad))
         find = center == "auto" and not (name.endswith("_mask") or str(row[0]).endswith("_mask"))
         number = None if center in (None, "auto") else float(center)
         variables.append(Variable(str(row[0]), number, scale, low, high, pad, find))
@@ -84,8 +83,8 @@ def tensor(entry: Input, table: ak.Array, path: Path) -> NDArray[np.float32]:
     offsets = columns[0][1]
     length = entry.length or max(1, int(np.diff(offsets).max(initial=1)))
     out = np.empty((len(table), len(columns), length), np.float32)
-    for k, (v, (flat, mine)) in enumerate(zip(entry.variables, columns, strict=True)):
-        if not np.array_equal(mine, offsets):
+    for k, (v, (flat, own)) in enumerate(zip(entry.variables, columns, strict=True)):
+        if not np.array_equal(own, offsets):
             raise InputError(
                 f"{entry.variables[0].name!r} and {v.name!r} have lists of different length",
                 where=path,
@@ -114,16 +113,16 @@ def _ragged(values: ak.Array) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
 
 @nb.njit(cache=True)
 def _fill(out, flat, offsets, numbers, standardise, wrap):
-    """One variable of one input, a row per jet."""
+    """One variable of one input: [jets, length]."""
     center, scale, low, high, pad = numbers
     zero = np.float32(0)
     for row in range(out.shape[0]):
         first, count = offsets[row], offsets[row + 1] - offsets[row]
-        for place in range(out.shape[1]):
-            if place >= count and not (wrap and count > 0):
-                out[row, place] = zero if wrap else pad
+        for i in range(out.shape[1]):
+            if i >= count and not (wrap and count > 0):
+                out[row, i] = zero if wrap else pad
                 continue
-            value = flat[first + (place % count if place >= count else place)]
+            value = flat[first + (i % count if i >= count else i)]
             if standardise:
                 value = min(max((value - center) * scale, low), high)
-            out[row, place] = zero if np.isnan(value) else value
+            out[row, i] = zero if np.isnan(value) else value

@@ -10,7 +10,7 @@ from sciml.jets.data.sample import shipped, train_and_test
 
 
 def test_a_split_of_one_file_keeps_its_parts_apart_and_comes_out_the_same():
-    options: dict[str, Any] = {"share": 0.25, "most": 200, "classes": ("QCD", "Tbqq")}
+    options: dict[str, Any] = {"share": 0.25, "max_jets": 200, "classes": ("QCD", "Tbqq")}
     train, test = train_and_test([str(shipped("test"))], seed=3, **options)
     assert train.classes == test.classes == ("QCD", "Tbqq")
     rows = np.concatenate([train.rows, test.rows])

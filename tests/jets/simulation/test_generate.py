@@ -120,7 +120,7 @@ def test_views_share_the_hard_process_and_nothing_else():
     assert table.slice(0, 10).equals(simulation.jets_of_chunk("Tbqq", 0, 10, 5, views=2))
     assert "aux_collision" not in simulation.SCHEMA.names
     numbers = sorted(
-        simulation.first_collision(n, c, {"seed": s})
+        simulation.first_event_id(n, c, {"seed": s})
         for n in processes.PROCESSES for c in range(50) for s in (1, 2)
     )  # fmt: skip
     assert min(np.diff(numbers)) > simulation.CHUNK and max(numbers) < 2**53

@@ -201,10 +201,13 @@ def test_a_standardised_config_is_written_and_read_back(tmp_path, jets, capsys):
 
     with create(tmp_path / "jets.root") as writer:
         writer.write(jets)
-    config(tmp_path, inputs=inputs, preprocess=auto)
+    config(tmp_path, inputs=inputs, preprocess=auto, weights=weights)
     command = ["jets", "standardise", str(tmp_path / "data.yaml"), str(tmp_path / "jets.root")]
     assert main([*command, "-o", str(tmp_path / "out.yaml")]) == 0
-    assert WeaverConfig.load(tmp_path / "out.yaml").inputs == c.inputs
+    written = WeaverConfig.load(tmp_path / "out.yaml")
+    assert written.inputs == c.inputs and written.weights is not None and c.weights is not None
+    for name, histogram in c.weights.histograms.items():
+        assert np.array_equal(written.weights.histograms[name], histogram)
     assert main([*command, "-o", str(tmp_path / "data.yaml")]) == 2
     assert "replace the input" in capsys.readouterr().err
 

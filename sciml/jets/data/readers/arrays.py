@@ -81,5 +81,5 @@ class ArraysReader(Reader):
         return ak.Array(none)
 
     def close(self) -> None:
-        """Give the file back."""
+        """Close the file."""
         self._source.close()

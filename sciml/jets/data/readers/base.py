@@ -1,4 +1,4 @@
-"""What every reader of jets can do, and how a damaged file becomes one line."""
+"""The interface of readers of jets, and one-line errors for damaged files."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from sciml.jets.data.columns import IDENTITY, MOMENTUM, TRACK
 class Reader(ABC):
     """Jets of one open file, one row per jet, in file order.
 
-    `columns` are the names that can be asked for: JetClass's names wherever the format holds the
+    `columns` are the names that can be read: JetClass's names wherever the format holds the
     quantity, the file's own names otherwise.
     """
 
@@ -27,7 +27,7 @@ class Reader(ABC):
     path: Path
     columns: tuple[str, ...]
     hint: str | None = None
-    """What to say where a column is missing; None: which columns there are."""
+    """Hint of the error about a missing column; None: a list of the columns."""
 
     @abstractmethod
     def __len__(self) -> int:
@@ -63,22 +63,22 @@ class Reader(ABC):
         size = len(self)
         start = max(0, start)
         stop = size if stop is None else min(stop, size)
-        seen = start
-        # Guarded a step at a time: what happens in the caller's loop is not the file's fault.
+        done = start
+        # Guarded step by step: an error in the caller's loop is not the file's fault.
         batches = self._batches(names, step, start, stop) if stop > start else iter(())
         while True:
             with guarded(self.path, self.format):
                 batch = next(batches, None)
                 if batch is None:
                     break
-                array = record({name: batch[name] for name in names}, self.path, seen)
-            if not len(array):  # nothing where jets were promised
+                array = record({name: batch[name] for name in names}, self.path, done)
+            if not len(array):  # fewer jets than the file claims
                 break
-            seen += len(array)
+            done += len(array)
             yield array
-        if seen < stop:
+        if done < stop:
             raise InputError(
-                f"is damaged: it promises {size} jets and holds {seen}", where=self.path
+                f"is damaged: it promises {size} jets and holds {done}", where=self.path
             )
 
     def require(self, columns: Sequence[str]) -> None:
@@ -89,13 +89,13 @@ class Reader(ABC):
         require(columns, self.columns, self.path, hint)
 
     def empty(self, columns: list[str]) -> ak.Array:
-        """No jets, with these columns in the types that they have."""
+        """An array without jets that has these columns, with their types."""
         lists = ak.Array([[np.float32(0)]])[:0]
         number = np.zeros(0, np.float32)
         return ak.Array({n: lists if n.startswith("part_") else number for n in columns})
 
     def close(self) -> None:  # noqa: B027  (most readers hold nothing)
-        """Give the file back."""
+        """Close the file."""
 
     def __enter__(self) -> Reader:
         return self
@@ -105,10 +105,10 @@ class Reader(ABC):
 
 
 def require(
-    wanted: Sequence[str], available: Sequence[str], where: object, hint: str | None = None
+    columns: Sequence[str], available: Sequence[str], where: object, hint: str | None = None
 ) -> None:
     """Raises an `InputError` that names every missing column and the nearest one to each."""
-    missing = [name for name in wanted if name not in available]
+    missing = [name for name in columns if name not in available]
     if not missing:
         return
     parts = []
@@ -139,13 +139,13 @@ def record(columns: dict[str, Any], where: object = None, first: int = 0) -> ak.
     for name, array in arrays.items():
         if not name.startswith("part_") or array.ndim < 2:
             continue
-        mine = lengths(array)
+        count = lengths(array)
         if counts is None:
-            counts, reference = mine, name
-        elif (bad := np.flatnonzero(mine != counts)).size:
+            counts, reference = count, name
+        elif (bad := np.flatnonzero(count != counts)).size:
             jet = int(bad[0])
             raise InputError(
-                f"jet {first + jet} has {counts[jet]} values in {reference!r} and {mine[jet]} in "
+                f"jet {first + jet} has {counts[jet]} values in {reference!r} and {count[jet]} in "
                 f"{name!r}",
                 where=where,
                 hint="Columns of particles must have one length per jet",
@@ -161,8 +161,8 @@ def array_of(column: Any) -> ak.Array:
 
 
 def lengths(array: ak.Array) -> Any:
-    """Length of each list; read off the offsets where there are any (`ak.num` takes ten times as
-    long to start)."""
+    """Length of each list; from the offsets where there are any (`ak.num` starts ten times
+    slower)."""
     layout = array.layout
     if type(layout) is ak.contents.ListOffsetArray:
         return np.diff(np.asarray(layout.offsets.data))
@@ -172,8 +172,8 @@ def lengths(array: ak.Array) -> Any:
 def plain(array: ak.Array) -> ak.Array:
     """Without missing values: NaN for a missing number, an empty list for a missing list.
 
-    A jet with such a fault keeps its place and is flagged later, since NaN is not a momentum.
-    Types stay what they are where nothing is missing.
+    A jet with such a fault keeps its row and is flagged later, since NaN is not a momentum. Types
+    stay unchanged where nothing is missing.
     """
     return ak.Array(_plain(array.layout))
 
@@ -196,8 +196,8 @@ def _plain(layout: Any) -> Any:
 def guarded(path: Path, kind: str) -> Iterator[None]:
     """Turns whatever a library raises on a damaged file into one `InputError`.
 
-    Libraries meet damaged bytes with every kind of exception (struct.error, KeyError, zlib.error,
-    UnicodeDecodeError, RecursionError, ...), so all of them are caught, at this one place.
+    On damaged bytes libraries raise every kind of exception (struct.error, KeyError, zlib.error,
+    UnicodeDecodeError, RecursionError, ...), so all of them are caught, here alone.
     """
     try:
         yield

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from sciml.errors import InputError, unknown
 from sciml.jets.data.columns import TRACK
 from sciml.jets.data.readers.base import guarded
-from sciml.jets.data.readers.events import JETS, PARTICLES, PLACE, EventReader, assemble, identity
+from sciml.jets.data.readers.events import JETS, ORIGIN, PARTICLES, EventReader, assemble, identity
 from sciml.jets.data.readers.root import RootReader
 
 COLLECTIONS = ("FatJet", "JetPUPPIAK8", "JetAK8", "Jet")
@@ -24,7 +24,7 @@ class DelphesReader(EventReader):
 
     Args:
         root: the opened `Delphes` tree.
-        collection: name of the jet collection; the first of `COLLECTIONS` that is there if None.
+        collection: name of the jet collection; the first of `COLLECTIONS` in the file if None.
     """
 
     format = "Delphes"
@@ -50,7 +50,7 @@ class DelphesReader(EventReader):
         self._root, self._keys = root, keys
         taus = [f"jet_tau{i}" for i in (1, 2, 3, 4)] if self._has("Tau[5]") else []
         groomed = ["jet_sdmass"] if self._has("SoftDroppedP4[5]") else []
-        self.columns = (*PARTICLES, *JETS, *groomed, *taus, *PLACE)
+        self.columns = (*PARTICLES, *JETS, *groomed, *taus, *ORIGIN)
 
     def _has(self, leaf: str) -> bool:
         return f"{self._jets}/{self._jets}.{leaf}" in self._keys
@@ -59,7 +59,7 @@ class DelphesReader(EventReader):
         return self._root._tree[f"{name}/{name}.{leaf}"].array(entry_start=first, entry_stop=last)
 
     def _rows(self, columns: list[str], first: int, last: int) -> dict[str, Any]:
-        out: dict[str, Any] = dict(self._place(first, last))
+        out: dict[str, Any] = dict(self._origin(first, last))
         jets = self._jets
 
         def jet(leaf: str) -> NDArray[np.float64]:
@@ -82,23 +82,22 @@ class DelphesReader(EventReader):
 
     def _constituents(self, first: int, last: int, jets: int) -> dict[str, Any]:
         references = self._read(self._jets, "Constituents", first, last).refs
-        wanted = [ak.to_list(ak.num(event)) for event in references]
+        counts = [ak.to_list(ak.num(event)) for event in references]
         numbers = [ak.to_numpy(ak.flatten(event)).astype(np.int64) for event in references]
         flow = self._candidates(first, last)
         jet_of, chosen, base, row = [], [], 0, 0
         for event, sought in enumerate(numbers):
             identifiers = ak.to_numpy(flow["id"][event]).astype(np.int64)
             order = np.argsort(identifiers, kind="stable")
-            place = np.searchsorted(identifiers[order], sought)
-            inside = place < len(order)
-            found = np.zeros(len(sought), bool)
-            at = order[place[inside]]
-            found[inside] = identifiers[at] == sought[inside]
-            owner = row + np.repeat(np.arange(len(wanted[event])), wanted[event])
-            jet_of.append(owner[found])
-            chosen.append(base + order[place[found]])
+            position = np.searchsorted(identifiers[order], sought)
+            inside = position < len(order)
+            exists = np.zeros(len(sought), bool)
+            exists[inside] = identifiers[order[position[inside]]] == sought[inside]
+            owner = row + np.repeat(np.arange(len(counts[event])), counts[event])
+            jet_of.append(owner[exists])
+            chosen.append(base + order[position[exists]])
             base += len(identifiers)
-            row += len(wanted[event])
+            row += len(counts[event])
         index = np.concatenate(chosen) if chosen else np.zeros(0, np.int64)
         owners = np.concatenate(jet_of) if jet_of else np.zeros(0, np.int64)
         flat = {
@@ -136,7 +135,7 @@ class DelphesReader(EventReader):
                     leaf = "ET"
                 if f"{name}/{name}.{leaf}" in self._keys:
                     parts[key].append(self._read(name, leaf, first, last))
-                else:  # towers have neither charge nor track; photons are known by their name
+                else:  # towers have neither charge nor track; the collection names the photons
                     code = 22 if key == "pid" and name == "EFlowPhoton" else 0
                     parts[key].append(ak.full_like(identifiers, code, dtype=np.float64))
         return {

@@ -1,7 +1,7 @@
 """Files with one entry per event: their jets, with constituents found through links.
 
-The common part of nanoAOD and Delphes: rows are jets in the order (event, jet of the event), and
-`event_index`, `jet_index` say where each one comes from.
+The common part of nanoAOD and Delphes: rows are jets in the order (event, jet of the event), with
+the columns `event_index` and `jet_index`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from sciml.jets.data.readers.base import Reader, guarded
 
 PARTICLES = (*MOMENTUM, *TRACK, *IDENTITY)
 JETS = (*JET_MOMENTUM, "jet_nparticles")
-PLACE = ("event_index", "jet_index")
+ORIGIN = ("event_index", "jet_index")
 
 
 class EventReader(Reader):
@@ -60,7 +60,7 @@ class EventReader(Reader):
                 yield {name: column[part] for name, column in block.items()}
             event = last
 
-    def _place(self, first: int, last: int) -> dict[str, NDArray[np.int64]]:
+    def _origin(self, first: int, last: int) -> dict[str, NDArray[np.int64]]:
         counts = np.diff(self._offsets[first : last + 1])
         event = np.repeat(np.arange(first, last), counts)
         return {
@@ -79,7 +79,7 @@ class EventReader(Reader):
         return ak.Array({name: ak.Array(values)[:0] for name, values in rows.items()})
 
     def close(self) -> None:
-        """Give the file back."""
+        """Close the file."""
         self._inner.close()
 
 
@@ -91,7 +91,7 @@ def assemble(
     Args:
         jet_of: row of the jet of each constituent.
         jets: number of jets.
-        columns: pt, eta, phi, mass and what else there is, as `part_*`.
+        columns: pt, eta, phi, mass and further ones named `part_*`.
     """
     pt, eta = columns.pop("pt"), columns.pop("eta")
     phi, mass = columns.pop("phi"), columns.pop("mass")
@@ -124,7 +124,7 @@ def identity(pid: NDArray[Any]) -> dict[str, NDArray[Any]]:
 
 
 def charge(pid: NDArray[Any]) -> NDArray[np.int64]:
-    """Charge from PDG codes of what lives long: hadrons 211, 321, 2212, leptons 11, 13."""
+    """Charge from PDG codes of long-lived particles: hadrons 211, 321, 2212, leptons 11, 13."""
     code = np.abs(pid)
     hadron, lepton = np.isin(code, (211, 321, 2212)), np.isin(code, (11, 13))
     return np.sign(pid) * (hadron.astype(int) - lepton.astype(int))

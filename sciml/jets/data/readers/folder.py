@@ -1,4 +1,4 @@
-"""A folder of files as one data set of jets, as Spark, Dask and pyarrow write it (hive)."""
+"""A folder of files as one data set of jets, in the hive layout of Spark, Dask and pyarrow."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ENDINGS = (".parquet", ".pq", ".root", ".h5", ".hdf5", ".npz")
 class FolderReader(Reader):
     """The files of a folder and its subfolders one after the other, sorted by path.
 
-    A subfolder `era=2018` is a column `era` of its files, a number where all values are.
+    A subfolder `era=2018` is a column `era` of its files, of integers if all values are.
 
     Args:
         folder: the folder.
@@ -86,15 +86,15 @@ class FolderReader(Reader):
 
 
 def _partitions(folder: Path, files: list[Path]) -> dict[str, list[Any]]:
-    """Keys and values that subfolders like `era=2018` name: a value for every file."""
-    found: dict[str, list[Any]] = {}
+    """Keys of subfolders like `era=2018`, with one value per file."""
+    partitions: dict[str, list[Any]] = {}
     for file in files:
         for part in file.relative_to(folder).parts[:-1]:
             key, equals, value = part.partition("=")
             if equals and key:
-                found.setdefault(key, []).append(value)
-    whole = {key: values for key, values in found.items() if len(values) == len(files)}
-    for key, values in whole.items():
+                partitions.setdefault(key, []).append(value)
+    columns = {key: values for key, values in partitions.items() if len(values) == len(files)}
+    for key, values in columns.items():
         if all(re.fullmatch(r"-?\d{1,18}", value) for value in values):
-            whole[key] = [int(value) for value in values]
-    return whole
+            columns[key] = [int(value) for value in values]
+    return columns

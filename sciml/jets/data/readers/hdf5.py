@@ -24,7 +24,7 @@ _AXES = {"part_energy": "E", "part_px": "PX", "part_py": "PY", "part_pz": "PZ"}
 
 
 def open_hdf5(path: Path, format: str | None) -> Reader:
-    """The reader for what this HDF5 file holds.
+    """The reader for the content of an HDF5 file.
 
     Raises:
         InputError: damaged, or of neither kind.
@@ -78,9 +78,9 @@ class TopTaggingReader(_Hdf5Reader):
                 width = int(np.prod(self._table.dtype[block].shape, dtype=int))
                 if kind is None or not block.startswith("values_block"):
                     continue
-                found = [name.decode() for name in _NAME.findall(np.asarray(kind).tobytes())]
-                if len(found) == width:
-                    self._where |= {name: (block, k) for k, name in enumerate(found)}
+                names = [name.decode() for name in _NAME.findall(np.asarray(kind).tobytes())]
+                if len(names) == width:
+                    self._where |= {name: (block, k) for k, name in enumerate(names)}
         self._size = sum(name.startswith("E_") for name in self._where)
         needed = [f"{axis}_{i}" for axis in _AXES.values() for i in range(self._size)]
         if not self._size or any(name not in self._where for name in needed):

@@ -1,4 +1,4 @@
-"""What the index of a file claims, compared with its bytes before any are unpacked."""
+"""Checks the unpacked size that the index of a file claims against the size of the file."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from sciml.files import unpack
 
 BASKETS = 20_000
-"""So many baskets of a ROOT file are looked at one by one; what claims falsely is small."""
+"""Largest number of baskets of a ROOT file that are checked one by one; forged files are small."""
 _WIDTHS = {"BOOLEAN": 0.125, "INT32": 4.0, "FLOAT": 4.0, "INT96": 12.0}
 
 
@@ -23,7 +23,7 @@ def check_root(path: Path, tree: Any) -> None:
     size = path.stat().st_size
     if "RNTuple" in type(tree).__name__:
         bits = [column.nbits for column in tree.column_records]
-        # One summary of pages a cluster, in it one of each column.
+        # One summary of pages per cluster, and in it one per column.
         elements = (
             page.num_elements * bits[number]
             for cluster in tree.page_link_list
@@ -44,14 +44,14 @@ def check_root(path: Path, tree: Any) -> None:
     unpack.check(path, size, claimed)
 
 
-def _branches(of: Any) -> Iterator[Any]:
-    for branch in of.branches:
+def _branches(parent: Any) -> Iterator[Any]:
+    for branch in parent.branches:
         yield branch
         yield from _branches(branch)
 
 
 def check_parquet(path: Path, metadata: Any) -> None:
-    """The same of a Parquet file; runs of one value count as the values they stand for."""
+    """The same for a Parquet file; a run of one value counts with its length."""
     unpacked = 0.0
     for group in range(metadata.num_row_groups):
         row_group = metadata.row_group(group)
@@ -63,7 +63,7 @@ def check_parquet(path: Path, metadata: Any) -> None:
 
 
 def check_hdf5(path: Path, file: Any) -> None:
-    """The same of an HDF5 file; what was never written is filled in, and counts as well."""
+    """The same for an HDF5 file; elements that were never written are filled in and count, too."""
     sizes: list[int] = []
 
     def add(_: str, item: Any) -> None:
@@ -75,6 +75,6 @@ def check_hdf5(path: Path, file: Any) -> None:
 
 
 def check_zip(path: Path, archive: zipfile.ZipFile) -> None:
-    """The same of an npz file."""
+    """The same for an npz file."""
     unpacked = sum(member.file_size for member in archive.infolist())
     unpack.check(path, path.stat().st_size, unpacked)

@@ -18,8 +18,8 @@ from sciml.errors import InputError, unknown
 from sciml.jets.data.readers.base import guarded, plain, require
 from sciml.jets.data.readers.events import (
     JETS,
+    ORIGIN,
     PARTICLES,
-    PLACE,
     EventReader,
     assemble,
     charge,
@@ -41,10 +41,10 @@ _LINK = re.compile(r"(\w+?)(PFCands?)_(?:pFCandsIdx|pFCandIdx|pfCandsIdx|pfCandI
 
 def links(columns: tuple[str, ...]) -> dict[str, tuple[str, str]]:
     """The jet collections that candidates are linked to: name -> candidates, column of links."""
-    found = [(match, name) for name in columns if (match := _LINK.fullmatch(name))]
+    matches = [(match, name) for name in columns if (match := _LINK.fullmatch(name))]
     return {
         match[1]: (match[2], name)
-        for match, name in found
+        for match, name in matches
         if f"{match[2]}_pt" in columns and f"{match[1]}{match[2]}_jetIdx" in columns
     }
 
@@ -64,19 +64,19 @@ class NanoAODReader(EventReader):
 
     def __init__(self, root: RootReader, collection: str | None = None) -> None:
         names = set(root.columns)
-        known = links(root.columns)
+        linked = links(root.columns)
         if collection is None:
-            collection = "FatJet" if "FatJet" in known or not known else next(iter(known))
-            if "FatJet" not in known and len(known) > 1:
+            collection = "FatJet" if "FatJet" in linked or not linked else next(iter(linked))
+            if "FatJet" not in linked and len(linked) > 1:
                 raise InputError(
-                    f"links candidates to several jet collections: {', '.join(known)}",
+                    f"links candidates to several jet collections: {', '.join(linked)}",
                     where=root.path,
                     hint="Say which one (`--collection`)",
                 )
-        elif known and collection not in known:
-            raise unknown("jet collection", collection, known, where=root.path)
+        elif linked and collection not in linked:
+            raise unknown("jet collection", collection, linked, where=root.path)
         self._jets = jets = collection
-        self._table, self._index = known.get(jets, ("PFCands", f"{jets}PFCands_pFCandsIdx"))
+        self._table, self._index = linked.get(jets, ("PFCands", f"{jets}PFCands_pFCandsIdx"))
         self._owner = f"{jets}{self._table}_jetIdx"
         kinematics = [f"{c}_{k}" for c in (self._table, jets) for k in ("pt", "eta", "phi", "mass")]
         require([self._index, self._owner, *kinematics], root.columns, root.path)
@@ -98,26 +98,26 @@ class NanoAODReader(EventReader):
             for new, old in (("sdmass", "msoftdrop"), *((f"tau{i}",) * 2 for i in (1, 2, 3, 4)))
             if f"{jets}_{old}" in names
         }
-        self.columns = (*particles, *JETS, *self._extra, *PLACE, *self._own, *self._scalars)
+        self.columns = (*particles, *JETS, *self._extra, *ORIGIN, *self._own, *self._scalars)
 
     def _rows(self, columns: list[str], first: int, last: int) -> dict[str, Any]:
         jets, table = self._jets, self._table
-        wanted = {f"{jets}_{k}" for k in ("pt", "eta", "phi", "mass")}
+        branches = {f"{jets}_{k}" for k in ("pt", "eta", "phi", "mass")}
         lists = any(name.startswith("part_") or name == "jet_nparticles" for name in columns)
         if lists:
-            wanted |= {self._index, self._owner}
-            wanted |= {f"{table}_{k}" for k in ("pt", "eta", "phi", "mass")}
-        wanted |= {f"{table}_{_TRACK[n][0]}" for n in columns if n in _TRACK}
-        wanted |= {f"{table}_pdgId" for n in columns if n.startswith("part_is")}
+            branches |= {self._index, self._owner}
+            branches |= {f"{table}_{k}" for k in ("pt", "eta", "phi", "mass")}
+        branches |= {f"{table}_{_TRACK[n][0]}" for n in columns if n in _TRACK}
+        branches |= {f"{table}_pdgId" for n in columns if n.startswith("part_is")}
         charged = f"{table}_charge" in self._root.columns
-        wanted |= {
+        branches |= {
             f"{table}_{'charge' if charged else 'pdgId'}" for n in columns if n == "part_charge"
         }
-        wanted |= {self._extra[n] for n in columns if n in self._extra}
-        wanted |= {n for n in columns if n in self._own or n in self._scalars}
-        events = self._root.arrays(sorted(wanted), first, last)
+        branches |= {self._extra[n] for n in columns if n in self._extra}
+        branches |= {n for n in columns if n in self._own or n in self._scalars}
+        events = self._root.arrays(sorted(branches), first, last)
         counts = np.diff(self._offsets[first : last + 1])
-        out: dict[str, Any] = dict(self._place(first, last))
+        out: dict[str, Any] = dict(self._origin(first, last))
         for name in columns:
             source = self._extra.get(name, name)
             if source in self._own:
@@ -171,7 +171,7 @@ class NanoAODReader(EventReader):
         if "part_charge" in columns:
             if f"{self._table}_charge" in events:
                 flat["part_charge"] = candidate("charge")
-            else:  # nanoAOD's own table of candidates has the code alone
+            else:  # nanoAOD's own table of candidates has no charge
                 flat["part_charge"] = charge(candidate("pdgId").astype(np.int64))
         if any(name.startswith("part_is") for name in columns):
             flat |= identity(candidate("pdgId").astype(np.int64))

@@ -17,10 +17,10 @@ import numpy as np
 
 from sciml.errors import InputError
 from sciml.jets.data.readers.base import Reader, lengths, plain
-from sciml.jets.data.readers.events import PLACE, EventReader
+from sciml.jets.data.readers.events import ORIGIN, EventReader
 
 _OWN = ("part_", "jet_", "label_", "aux_", "score_")
-"""Beginnings of names that are kept as they are inside a structure."""
+"""Prefixes of field names that stay unchanged inside a structure."""
 _ENERGY = ("energy", "E", "e")
 _JET = (
     "pt",
@@ -39,14 +39,14 @@ _JET = (
 
 @dataclass(frozen=True)
 class Leaf:
-    """Where a column lies: the field it is read from, the way inside, and lists above a number."""
+    """Location of a column: the field it is read from, the path inside it, and its list depth."""
 
     source: str
     path: tuple[str, ...] = ()
     depth: int = 0
 
     def of(self, rows: Any) -> ak.Array:
-        """The column, of rows that hold its source."""
+        """The column of rows that have its source."""
         values = rows[self.source]
         for step in self.path:
             values = values[step]
@@ -57,19 +57,19 @@ def leaves(empty: ak.Array) -> dict[str, Leaf]:
     """Every column of rows of this type, by its flat name.
 
     Args:
-        empty: a record array; its type matters alone.
+        empty: a record array; only its type matters.
     """
-    found: dict[str, Leaf] = {}
+    columns: dict[str, Leaf] = {}
     for source in empty.fields:
-        _walk(found, empty[source], Leaf(source), source)
-    return found
+        _walk(columns, empty[source], Leaf(source), source)
+    return columns
 
 
-def _walk(found: dict[str, Leaf], values: ak.Array, leaf: Leaf, name: str) -> None:
+def _walk(columns: dict[str, Leaf], values: ak.Array, leaf: Leaf, name: str) -> None:
     fields = [] if values.layout.is_tuple else values.fields
     depth = values.ndim - 1
     if not fields:
-        found.setdefault(name, Leaf(leaf.source, leaf.path, depth))
+        columns.setdefault(name, Leaf(leaf.source, leaf.path, depth))
         return
     inside = {field: values[field] for field in fields}
     particles = {"px", "py", "pz"} <= set(fields) and any(e in fields for e in _ENERGY)
@@ -83,7 +83,7 @@ def _walk(found: dict[str, Leaf], values: ak.Array, leaf: Leaf, name: str) -> No
             new = f"jet_{field}" if field in _JET else field
         else:
             new = f"{name}_{field}" if name else field
-        _walk(found, value, Leaf(leaf.source, (*leaf.path, field)), new)
+        _walk(columns, value, Leaf(leaf.source, (*leaf.path, field)), new)
 
 
 def by_jet(reader: Reader, columns: dict[str, Leaf]) -> Reader:
@@ -96,8 +96,8 @@ def by_jet(reader: Reader, columns: dict[str, Leaf]) -> Reader:
 class EventRows(EventReader):
     """The jets of a file with a row per event, whose columns of particles are lists of lists.
 
-    `event_index` and `jet_index` say where a jet comes from; what an event has once is repeated for
-    each of its jets.
+    `event_index` and `jet_index` locate a jet; the values of an event are repeated for each of its
+    jets.
     """
 
     def __init__(self, inner: Reader, columns: dict[str, Leaf]) -> None:
@@ -108,16 +108,16 @@ class EventRows(EventReader):
             for name, leaf in columns.items()
             if leaf.depth > 0 and (name.startswith(_OWN) or leaf.source in structures)
         }
-        self.columns = (*columns, *PLACE)
+        self.columns = (*columns, *ORIGIN)
         counter = min(self._of_jets, key=lambda name: columns[name].depth)
         counts = [lengths(rows[counter]) for rows in inner.iterate([counter])]
         super().__init__(inner, np.concatenate(counts) if counts else np.zeros(0, np.int64))
 
     def _rows(self, columns: list[str], first: int, last: int) -> dict[str, Any]:
-        out: dict[str, Any] = dict(self._place(first, last))
-        event = out[PLACE[0]] - first
+        out: dict[str, Any] = dict(self._origin(first, last))
+        event = out[ORIGIN[0]] - first
         counts = np.diff(self._offsets[first : last + 1])
-        names = [name for name in columns if name not in PLACE]
+        names = [name for name in columns if name not in ORIGIN]
         parts = list(self._inner.iterate(names, last - first, first, last)) if names else []
         rows: Any = ak.concatenate(parts) if parts else None
         for name in names:
@@ -136,16 +136,16 @@ class EventRows(EventReader):
 
     def empty(self, columns: list[str]) -> ak.Array:
         """See `Reader`."""
-        rows = self._inner.empty([name for name in columns if name not in PLACE])
+        rows = self._inner.empty([name for name in columns if name not in ORIGIN])
         out = {}
         for name in columns:
-            values = np.zeros(0, np.int64) if name in PLACE else rows[name]
+            values = np.zeros(0, np.int64) if name in ORIGIN else rows[name]
             out[name] = ak.flatten(values, axis=1) if name in self._of_jets else values
         return ak.Array(out)
 
 
 def in_memory(rows: ak.Array) -> Reader:
-    """Jets of an awkward array, whatever structure it has, to be read like a file."""
+    """A reader of an awkward array of jets of any of these structures."""
     if rows.ndim > 1:  # a list of records per event
         rows = ak.Array({"": rows})
     columns = leaves(rows[:0])
@@ -153,7 +153,7 @@ def in_memory(rows: ak.Array) -> Reader:
 
 
 class _Memory(Reader):
-    """An array in memory, read like a file."""
+    """A reader of an array in memory."""
 
     format = "array"
 

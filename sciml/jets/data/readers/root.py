@@ -70,17 +70,17 @@ class RootReader(Reader):
             yield {name: plain(self._leaves[name].of(array)) for name in columns}
 
     def _sources(self, columns: Sequence[str]) -> list[str]:
-        """What to read for these columns: no more of a structure than is asked for."""
-        found = [self._leaves[name] for name in columns]
-        return list(dict.fromkeys(".".join((leaf.source, *leaf.path)) for leaf in found))
+        """The branches or fields to read for these columns; of structures the needed members."""
+        leaves = [self._leaves[name] for name in columns]
+        return list(dict.fromkeys(".".join((leaf.source, *leaf.path)) for leaf in leaves))
 
     def arrays(self, columns: Sequence[str], first: int, last: int) -> dict[str, ak.Array]:
-        """Columns of the entries first .. last - 1, as they are."""
+        """Columns of the entries first .. last - 1, unchanged."""
         rows = self._tree.arrays(self._sources(columns), entry_start=first, entry_stop=last)
         return {name: self._leaves[name].of(rows) for name in columns}
 
     def sizes(self, column: str) -> NDArray[np.int64]:
-        """Length of each entry's list; of a column of counts, these."""
+        """Length of each entry's list; a column of counts gives the counts."""
         (values,) = self.arrays([column], 0, self._entries).values()
         return lengths(values) if values.ndim > 1 else ak.to_numpy(values).astype(np.int64)
 
@@ -90,7 +90,7 @@ class RootReader(Reader):
             return ak.Array({n: plain(v) for n, v in self.arrays(columns, 0, 0).items()})
 
     def close(self) -> None:
-        """Give the file back, unless it is the caller's."""
+        """Close the file, unless it is the caller's."""
         if self._file is not None:
             self._file.close()
 
@@ -107,12 +107,12 @@ def open_tree(path: Path, tree: str | None) -> tuple[Any, Any]:
         InputError: there is no such tree, none at all, or several and none of them preferred.
     """
     uproot = load_extra("uproot", "jets", "reading ROOT files")
-    # Mapped, not fetched by threads: faster for local files, and nothing is left behind by errors.
+    # Memory-mapped, not read by threads: faster for local files, and errors leave no thread behind.
     file = uproot.open(path, handler=uproot.MemmapSource)
     try:
-        found = _tree(file, path, tree)
-        check_root(path, found)
-        return file, found
+        chosen = _tree(file, path, tree)
+        check_root(path, chosen)
+        return file, chosen
     except BaseException:
         file.close()
         raise
