@@ -14,10 +14,10 @@ from test_training import SMALL, chains
 
 from sciml.protein.alphafold.losses import LossWeights
 from sciml.protein.alphafold.model import AlphaFold
-from sciml.protein.alphafold.training import (
+from sciml.protein.alphafold.training import StructureLearner
+from sciml.protein.alphafold.training_data import (
     ChainExamples,
     ChainTrainConfig,
-    StructureLearner,
     collate,
 )
 from sciml.train import TrainConfig, fit

@@ -11,7 +11,15 @@ from sciml.config import read_yaml, to_dict
 
 
 @pytest.mark.parametrize(
-    "name", ["circuit_placement", "jet_mass", "protein_structure", "symbolic_math", "transfer"]
+    "name",
+    [
+        "alphafold_training",
+        "circuit_placement",
+        "jet_mass",
+        "protein_structure",
+        "symbolic_math",
+        "transfer",
+    ],
 )
 def test_a_tiny_run_leaves_report_metrics_and_settings(name, tmp_path):
     out = tmp_path / "run"
@@ -28,6 +36,6 @@ def test_a_tiny_run_leaves_report_metrics_and_settings(name, tmp_path):
 
 def test_every_recipe_is_covered():
     assert set(recipes.names()) == {
-        "circuit_placement", "jet_mass", "jet_tagging", "pretrain", "protein_structure",
-        "symbolic_math", "transfer",
+        "alphafold_training", "circuit_placement", "jet_mass", "jet_tagging", "pretrain",
+        "protein_structure", "symbolic_math", "transfer",
     }  # fmt: skip

@@ -17,14 +17,13 @@ from sciml.protein.alphafold.feature_config import FeatureConfig
 from sciml.protein.alphafold.losses import LossWeights
 from sciml.protein.alphafold.model import AlphaFold, AlphaFoldConfig, TemplateConfig
 from sciml.protein.alphafold.templates import Template
-from sciml.protein.alphafold.training import (
+from sciml.protein.alphafold.training import StructureLearner, self_distillation
+from sciml.protein.alphafold.training_data import (
     ChainExamples,
     ChainTrainConfig,
-    StructureLearner,
     TrainingChain,
     collate,
     delete_blocks,
-    self_distillation,
 )
 from sciml.protein.io.residues import ATOM37_MASK
 from sciml.train import TrainConfig, fit
@@ -82,7 +81,7 @@ def test_a_batch_is_the_mean_of_its_chains_and_short_ones_count_less() -> None:
     each = [learner(collate([example])) for example in examples]
     for found, residues in zip(each, (14, 10), strict=True):
         assert float(found["loss"].detach()) == pytest.approx(
-            residues**0.5 * float(found["loss_a_chain"]), rel=1e-5
+            residues**0.5 * float(found["loss_per_chain"]), rel=1e-5
         )
     for name, value in both.items():
         if name != "count":
@@ -134,7 +133,7 @@ def test_training_in_bfloat16(tmp_path: Path) -> None:
                             precision=precision)  # fmt: skip
         out = tmp_path / precision
         history = fit(learner, examples, train, out=out, collate=collate, quiet=True).history
-        losses[precision] = [record["loss_a_chain"] for record in history]
+        losses[precision] = [record["loss_per_chain"] for record in history]
     assert losses["bf16"] == pytest.approx(losses["fp32"], rel=0.02)
     assert losses["bf16"] != losses["fp32"]  # lower precision is in use
 
@@ -214,7 +213,7 @@ def test_a_noisy_student_learns_from_its_teacher(tmp_path: Path) -> None:
     assert max(len(e["true_msa"]) + int(e["extra_msa_mask"][:, 0].sum()) for e in drawn) <= 5
     student = StructureLearner(AlphaFold(SMALL), config=config)
     fixed = collate([data[0], data[1], data[2]])
-    before = float(student.eval()(fixed)["loss_a_chain"])
+    before = float(student.eval()(fixed)["loss_per_chain"])
     train = TrainConfig(steps=30, batch_size=2, lr=5e-3, warmup=0, log_every=1, device="cpu")
     fit(student, data, train, out=tmp_path, collate=collate, quiet=True)
-    assert float(student.eval()(fixed)["loss_a_chain"]) < 0.95 * before
+    assert float(student.eval()(fixed)["loss_per_chain"]) < 0.95 * before

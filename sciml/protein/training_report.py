@@ -1,0 +1,122 @@
+"""The report of the recipe `alphafold_training`: loss curves, held-out chains, one model in 3D."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sciml.files.claims import settings_file
+from sciml.files.jsons import dumps
+from sciml.paths import atomic_write
+from sciml.protein import plots
+from sciml.protein.alphafold.training_data import TrainingChain
+from sciml.report import Page
+from sciml.report.plots import axes
+
+TERMS = {
+    "backbone_fape": "backbone FAPE",
+    "side_chain_fape": "side-chain FAPE",
+    "chi": "torsions",
+    "distogram": "distogram",
+    "masked_msa": "masked MSA",
+    "plddt": "predicted lDDT",
+    "pae": "predicted aligned error",
+    "resolved": "resolved atoms",
+    "violation": "violations",
+}
+"""Losses that are drawn, with their names."""
+SCORES = ("lDDT-CA", "TM-score", "mean pLDDT")
+Records = Sequence[Mapping[str, Any]]
+
+
+def write_metrics(
+    out: Path, stages: Mapping[str, Records], scores: Sequence[Mapping[str, Any]]
+) -> None:
+    """metrics.jsonl: the records of both stages, then the scores of the held-out chains."""
+    lines = [{"stage": stage, **record} for stage, records in stages.items() for record in records]
+    lines += [{"event": "score", **row} for row in scores]
+    with atomic_write(out / "metrics.jsonl") as temporary:
+        temporary.write_text("".join(dumps(line) + "\n" for line in lines), encoding="utf-8")
+
+
+def write_report(
+    out: Path,
+    stages: Mapping[str, Records],
+    scores: Sequence[Mapping[str, Any]],
+    *,
+    chains: tuple[int, int],
+    distilled: tuple[int, int],
+    example: TrainingChain,
+    ca: np.ndarray,
+) -> None:
+    """Write report.html.
+
+    Args:
+        out: folder of the run.
+        stages: records of the trainings, in their order.
+        scores: rows of held-out chains by method.
+        chains: numbers of chains, for training and held out.
+        distilled: numbers of predictions that were learned from, and of unlabelled alignments.
+        example: the held-out chain that is shown.
+        ca: [N, 3] its predicted CA positions [A].
+    """
+    page = Page(
+        "Training of the AlphaFold network",
+        lead=f"Trained on {chains[0]} chains, measured on {chains[1]} others.",
+    )
+    if distilled[1]:
+        page.text(f"Of {distilled[1]} alignments without structures, {distilled[0]} predictions "
+                  "were confident enough to learn from.")  # fmt: skip
+    page.heading("Losses")
+    page.figure(
+        loss_figure(stages),
+        "Each loss in training (line) and on held-out chains (dots), before it is weighted",
+    )
+    page.heading("Held-out chains")
+    page.table(_means(scores), "Mean over the held-out chains, and one standard deviation")
+    page.table(scores)
+    page.heading(f"Example: {example.name}")
+    page.text("The predicted CA trace (drag to turn it).")
+    page.html(plots.viewer(ca, plots.chain_colours(len(ca)), example.name))
+    page.heading("Again")
+    page.command(f"sciml run alphafold_training --config {settings_file(out)} --out {out}-again")
+    page.command("sciml protein fold CHAINS.fasta --params OUT/model.safetensors -o DIR")
+    page.write(out / "report.html")
+
+
+def loss_figure(stages: Mapping[str, Records]) -> Any:
+    """Every loss against the steps of all stages, one after another."""
+    figure, axis = axes(7.0, 4.5)
+    for name, label in TERMS.items():
+        curves: dict[str, tuple[list[int], list[float]]] = {"train": ([], []), "valid": ([], [])}
+        begin = 0
+        for records in stages.values():
+            for record in records:
+                if name in record and record.get("split") in curves:
+                    steps, values = curves[record["split"]]
+                    steps.append(begin + int(record["step"]))
+                    values.append(float(record[name]))
+            begin += max((int(record["step"]) for record in records), default=0)
+        if curves["train"][0]:
+            (line,) = axis.plot(*curves["train"], label=label)
+            axis.plot(*curves["valid"], ".", color=line.get_color())
+    axis.set_yscale("log")
+    axis.set_xlabel("step")
+    axis.set_ylabel("loss")
+    if axis.lines:
+        axis.legend(frameon=False, fontsize="small")
+    return figure
+
+
+def _means(scores: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    rows = []
+    for method in dict.fromkeys(row["method"] for row in scores):
+        row: dict[str, Any] = {"method": method}
+        for name in SCORES:
+            values = [line[name] for line in scores if line["method"] == method]
+            row[name] = f"{np.mean(values):.3f} ± {np.std(values):.3f}"
+        rows.append(row)
+    return rows

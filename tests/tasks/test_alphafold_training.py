@@ -1,0 +1,158 @@
+"""The AlphaFold training recipe: losses, files, resuming, structures of the user's."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sciml.cli import main
+from sciml.protein import Alignment, StructurePredictor, read_structure, write_structure
+from sciml.protein.alphafold.training_data import read_training_chains
+from sciml.protein.contacts.backbone import backbone, backbone_atoms, l_residue_cb
+from sciml.protein.contacts.topologies import ideal_cb, made_folds
+
+GOLDEN = {
+    "initial training": [9.428579, 8.8559],
+    "fine-tuning": [14.820089, 15.740465],
+}
+TERMS = {
+    "backbone_fape", "side_chain_fape", "chi", "angle_norm", "distogram", "masked_msa", "plddt",
+    "pae",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def out(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("run") / "tiny"
+    assert main(["run", "alphafold_training", "--tiny", "--out", str(folder)]) == 0
+    return folder
+
+
+def lines(folder: Path) -> list[dict]:
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+def test_loss_sequence(out: Path) -> None:
+    """Any change of data, features, network, losses or optimiser shows here."""
+    for stage, losses in GOLDEN.items():
+        records = [r for r in lines(out) if r.get("stage") == stage and r["split"] == "train"]
+        assert [r["loss_per_chain"] for r in records][:2] == pytest.approx(losses, rel=1e-3), stage
+        assert set(records[0]) >= TERMS
+        assert {"resolved", "violation"} <= set(records[0]) or stage == "initial training"
+
+
+def test_the_distogram_is_learned(out: Path) -> None:
+    records = [r for r in lines(out) if r.get("stage") == "initial training"]
+    distogram = [r["distogram"] for r in records if r["split"] == "train"]
+    assert np.mean(distogram[-3:]) < 0.8 * distogram[0]
+
+
+def test_held_out_chains_are_scored(out: Path) -> None:
+    scores = [line for line in lines(out) if line.get("event") == "score"]
+    assert {(row["method"], row["chain"]) for row in scores} == {
+        (method, f"generated_{k}") for method in ("trained", "untrained") for k in (0, 1)
+    }
+    assert all(0 <= row["lDDT-CA"] <= 1 and 0 <= row["mean pLDDT"] <= 100 for row in scores)
+    report = (out / "report.html").read_text(encoding="utf-8")
+    assert "Held-out chains" in report and "<canvas" in report
+
+
+def test_the_trained_network_folds(out: Path, tmp_path: Path) -> None:
+    (tmp_path / "chain.fasta").write_text(">a\nACDEFGHIKLMN\n")
+    command = ["protein", "fold", str(tmp_path / "chain.fasta"), "-o", str(tmp_path / "folded")]
+    assert main([*command, "--params", str(out / "model.safetensors"), "--recycles", "0"]) == 0
+    assert (tmp_path / "folded" / "a.cif").exists()
+
+
+def test_an_interrupted_run_has_the_same_end(out: Path, tmp_path: Path, monkeypatch) -> None:
+    from sciml import recipes
+
+    folder = tmp_path / "run"
+    module = recipes.load("alphafold_training").module
+    train_stage = module.train_stage
+
+    def interrupted(*arguments, **options):
+        if arguments[-1] == "fine-tuning":
+            raise KeyboardInterrupt
+        return train_stage(*arguments, **options)
+
+    command = ["run", "alphafold_training", "--tiny", "--out", str(folder)]
+    monkeypatch.setattr(recipes, "load", lambda name: recipe)
+    recipe = recipes.Recipe("alphafold_training", Path(str(module.__file__)), module)
+    monkeypatch.setattr(module, "train_stage", interrupted)
+    assert main(command) != 0 and not (folder / "model.safetensors").exists()
+    monkeypatch.setattr(module, "train_stage", train_stage)
+    assert main(command) == 0
+    one, other = (
+        StructurePredictor.from_pretrained(place, device="cpu").model.state_dict()
+        for place in (out / "model.safetensors", folder / "model.safetensors")
+    )
+    assert all((one[name] == other[name]).all() for name in one)
+
+
+def test_own_structures_and_alignments_without_structures(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    structures, unlabelled = tmp_path / "structures", tmp_path / "unlabelled"
+    structures.mkdir()
+    unlabelled.mkdir()
+    for number, fold in enumerate(made_folds(rng, np.array([20, 21, 22]))):
+        types = rng.integers(0, 20, len(fold.ca))
+        atoms, mask = backbone_atoms(fold.ca, types)
+        write_structure(structures / f"chain{number}.pdb", types, atoms, mask)
+        rows = np.stack([types, rng.integers(0, 20, len(types))]).astype(np.uint8)
+        Alignment(["query", "other"], rows).write(
+            (structures if number else unlabelled) / f"chain{number}.a3m"
+        )
+    chains = read_training_chains(structures)
+    assert [chain.alignment.depth for chain in chains] == [1, 2, 2]
+    folder = tmp_path / "run"
+    assert main([
+        "run", "alphafold_training", "--tiny", "--structures", str(structures), "--held-out", "1",
+        "--unlabelled", str(unlabelled), "--least-plddt", "0", "--train.steps", "2",
+        "--finetune.steps", "2", "--out", str(folder),
+    ]) == 0  # fmt: skip
+    assert "1 alignments without structures, 1 predictions" in (folder / "report.html").read_text()
+
+
+def test_an_alignment_of_another_sequence_is_refused(tmp_path: Path, capsys) -> None:
+    rng = np.random.default_rng(0)
+    fold = made_folds(rng, np.array([20]))[0]
+    types = rng.integers(0, 20, 20)
+    write_structure(tmp_path / "chain.pdb", types, *backbone_atoms(fold.ca, types))
+    (tmp_path / "chain.a3m").write_text(">query\nACDEFGHIKLACDEFGHIKL\n")
+    arguments = ["--structures", str(tmp_path), "--out", str(tmp_path / "out")]
+    assert main(["run", "alphafold_training", "--tiny", *arguments]) == 2
+    assert "not the sequence of chain" in capsys.readouterr().err
+
+
+def test_backbones_lie_near_those_of_structures(shared: Path) -> None:
+    """N within 0.2 A, C within 0.3 A, O within 0.8 A of experimental chains, on the mean."""
+    errors = []
+    for path in sorted((shared / "data/protein/pfam40").rglob("*.pdb"))[:8]:
+        chain = read_structure(path)[0]
+        ca = chain.points()
+        if np.isfinite(ca).all() and chain.gaps is not None and not chain.gaps.any():
+            made = backbone(ca)
+            gaps = [np.linalg.norm(x - chain.points(name), axis=1) for name, x in zip("NCO", made)]
+            errors.append([np.nanmean(gap) for gap in gaps])
+    n, c, o = np.mean(errors, 0)
+    assert len(errors) > 2 and n < 0.25 and c < 0.3 and o < 0.9
+
+
+def test_backbones_have_the_geometry_of_peptides() -> None:
+    fold = made_folds(np.random.default_rng(1), np.array([40]))[0]
+    n, c, o = backbone(fold.ca)
+    peptide = np.linalg.norm(n[1:] - c[:-1], axis=1)
+    assert np.abs(peptide - 1.33).max() < 0.4 and np.abs(peptide - 1.33).mean() < 0.05
+    for points, length in ((n, 1.46), (c, 1.525)):
+        bond = np.linalg.norm(points - fold.ca, axis=1)
+        assert np.nanmax(np.abs(bond - length)) < 0.02
+    assert np.nanmax(np.abs(np.linalg.norm(o - c, axis=1) - 1.23)) < 0.02
+    cb = l_residue_cb(fold.ca)
+    handed = np.linalg.norm((ideal_cb(n, fold.ca, c))[1:-1] - cb, axis=1).mean()
+    mirrored = np.linalg.norm((ideal_cb(c, fold.ca, n))[1:-1] - cb, axis=1).mean()
+    assert handed < 0.7 and mirrored > 1.5  # L-residues, whatever the fold
+    atoms, mask = backbone_atoms(fold.ca, np.full(40, 7))
+    assert mask[:, 3].sum() == 0 and mask[0, 0] == 0 and mask[-1, 2] == 0 and mask.sum() == 157
+    assert np.isfinite(atoms).all()
