@@ -1,5 +1,5 @@
-"""The cases of ../shared/cases/symbolic, where that folder is there: false antiderivatives, texts
-that were misread, differential equations."""
+"""False antiderivatives, texts that were misread, differential equations: cases of our own, and
+those of ../shared/cases/symbolic where that folder is at hand."""
 
 from __future__ import annotations
 
@@ -38,6 +38,57 @@ def _pairs(text: str) -> list[tuple[str, str, list[str]]]:
     out += [(f, big, []) for big, f in re.findall(r"([^\s;]+) for ([^\s;.]+)", text)]
     out += [(f, big, []) for f, big in re.findall(r"([^\s;]+) -> ([^\s;]+)", text)]
     return out
+
+
+@pytest.mark.parametrize(
+    ("f", "wrong", "constants"),
+    [
+        ("sqrt(a*b)*x**2", "sqrt(a)*sqrt(b)*x**3/3", ["a", "b"]),  # wrong where both are negative
+        ("log(a*b*x)", "x*(log(a)+log(b)+log(x))-x", ["a", "b"]),
+        ("abs(a-2000)*x", "(2000-a)*x**2/2", ["a"]),  # wrong for large constants
+        ("x**3", "x**4/4+exp(-(x-250)**2)", []),  # a bump between points of a grid
+        ("1", "x+tanh(10**4*(x-2/7))", []),
+        ("sqrt((x+10**6)**2)", "x**2/2+10**6*x", []),  # wrong far away
+        ("sign(x**4-10**(-20))", "x", []),  # wrong in a tiny window
+        ("1", "x+x/10**50", []),
+    ],
+)
+def test_our_false_antiderivatives_are_refuted(f: str, wrong: str, constants: list[str]) -> None:
+    e, answer = parse(f), parse(wrong)
+    check_symbols(e + answer, "x", constants)
+    verdict = check(e, answer, "x", symbolic=True)
+    assert not verdict.verified and verdict.refuted, verdict
+
+
+def test_our_problems_without_an_answer_print_none(capsys: pytest.CaptureFixture[str]) -> None:
+    for problem in ("x^x*sin(x^x)", "1/sqrt(x**5-x+3)", "x*exp(2*x)"):
+        code = main(["symbolic", "integrate", problem, "--json", "--timeout", "4"])
+        printed = json.loads(capsys.readouterr().out)
+        assert (code == 0) == (printed["status"] in ("verified", "sampled"))
+        assert (printed["answer"] is None) == (code == 1)
+    assert code == 0
+
+
+def test_our_integrals_in_latex_are_read_and_misread_texts_refused() -> None:
+    read = whole_integral(r"\int \frac{dx}{x^2+4}")
+    assert read is not None and parse(read[0]) is parse("1/(x^2 + 4)")
+    assert whole_integral(r"\int \frac{\cos x\,dx}{x}. ") is not None
+    for text in (r"\frac{d}{dt}\left(t^3\right)", "0x1f*x"):
+        with pytest.raises(InputError):
+            parse(text)
+
+
+@pytest.mark.parametrize(
+    ("ode", "constants"),
+    [("y'' + w**2*y = 0", ["w"]), ("y' = log(y**2)", []), ("y' = sin(y)", []),
+     ("y*y' = -x", []), ("y'' + k*y = a", ["k", "a"])],
+)  # fmt: skip
+def test_our_equations_hold_no_number_of_a_sample_point(ode: str, constants: list[str]) -> None:
+    result = dsolve(ode, constants=constants, timeout=10, sympy=False)
+    assert result.expression is None or result.proof
+    if result.expression is not None:
+        numbers = {n for n in ex.subtrees(result.expression) if not n.free}
+        assert not numbers & {parse(t) for t in ("sin(1)", "log(3)", "log(7)")}
 
 
 def test_false_antiderivatives_are_refuted(shared: Path) -> None:

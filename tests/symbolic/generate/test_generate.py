@@ -41,6 +41,19 @@ def test_many_equations_are_right(kind: str, order: int) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
+    ("kind", "count", "published", "tolerance"),
+    [("fwd", 600, (18.9, 49.6), 0.15), ("bwd", 1500, (70.2, 21.3), 0.25)],
+)
+def test_mean_lengths_are_those_of_the_paper(
+    kind: str, count: int, published: tuple[float, float], tolerance: float
+) -> None:
+    """Table 1 of arXiv:1912.01412; BWD problems are a fifth longer here than there."""
+    lengths = [[len(to_prefix(parse(side))) for side in row[1:]] for row in _rows(kind, count)]
+    assert np.mean(lengths, axis=0) == pytest.approx(published, rel=tolerance)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
     ("kind", "file", "count", "once"),
     [("bwd", "prim_bwd.test.first3000.gz", 1500, True), ("fwd", "prim_fwd.valid.gz", 500, False)],
 )
