@@ -42,7 +42,7 @@ class Config:
     test: tuple[str, ...] = ()
     """Files of jets to measure on; none: `test_share` of `data`."""
     test_share: Annotated[float, Range(min=0.01, max=0.9)] = 0.35
-    """Share of `data` kept for measuring, if there are no `test` files."""
+    """Share of `data` that is held out for measuring, if there are no `test` files."""
     max_jets: Annotated[int, Range(min=0), Formerly("most")] = 0
     """Read at most this many jets [jets]; 0 = all."""
     target: str = "jet_sdmass"

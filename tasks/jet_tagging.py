@@ -62,7 +62,7 @@ class Config:
     test: tuple[str, ...] = ()
     """Files of jets to measure on; none: `test_share` of `data`."""
     test_share: Annotated[float, Range(min=0.01, max=0.9)] = 0.35
-    """Share of `data` kept for measuring, if there are no `test` files."""
+    """Share of `data` that is held out for measuring, if there are no `test` files."""
     unlabelled: tuple[str, ...] = ()
     """Files of further jets, whose labels are not read: for pretraining instead of `data`, and for
     a student; best with several jets per hard-scatter event (`sciml data make jets --views 2`)."""

@@ -4,7 +4,7 @@
 
 For every number a good file (of the corpus) is cut, bits are flipped, or a stretch is replaced;
 then its jets are read. One JSON line a file: what came out. The process limits its own memory and
-time, so that a reader that hangs or asks for gigabytes is found out.
+time, so that a reader that hangs or asks for gigabytes is noticed.
 """
 
 import json

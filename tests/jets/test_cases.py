@@ -71,12 +71,12 @@ def test_a_global_token_gives_each_jet_its_own_answer(cases, weaver_reference):
     ],
 )  # fmt: skip
 def test_files_get_a_score_for_every_jet(cases, tiny, name, rows):
-    found = tiny.predict(cases / name)
-    assert found.probabilities.shape == (rows, 6) and not found.flags.any()
-    assert np.isfinite(found.probabilities).all()
+    scores = tiny.predict(cases / name)
+    assert scores.probabilities.shape == (rows, 6) and not scores.flags.any()
+    assert np.isfinite(scores.probabilities).all()
     if name.endswith(".parquet") and name != "half.parquet":
         same = tiny.predict(cases / "list_of_struct.parquet")
-        assert np.abs(found.probabilities - same).max() < 1e-6
+        assert np.abs(scores.probabilities - same).max() < 1e-6
 
 
 def test_events_keep_their_index(cases):
@@ -101,8 +101,8 @@ def test_made_candidates_without_momentum_are_left_out(fixture_file, fixture_scr
 
 def test_candidates_without_momentum_are_left_out(shared, tiny):
     with pytest.warns(UserWarning, match="137 candidates without momentum.* 5 of 22 jets"):
-        found = tiny.predict(shared / "data" / "jets" / "events_delphes_example.root")
-    assert found.probabilities.shape == (22, 6) and np.isfinite(found.probabilities).all()
+        scores = tiny.predict(shared / "data" / "jets" / "events_delphes_example.root")
+    assert scores.probabilities.shape == (22, 6) and np.isfinite(scores.probabilities).all()
 
 
 def test_trees_have_an_option(cases, tiny):
@@ -139,6 +139,6 @@ def test_an_absurd_header_is_one_line(cases, tmp_path, capsys):
     arguments = [str(cases / "list_of_struct.parquet"), "-o", str(tmp_path / "o.parquet")]
     model = str(cases / "tiny_absurd_dim.safetensors")
     assert main(["jets", "tag", *arguments, "--model", model]) == 2
-    said = capsys.readouterr().err.strip()
-    assert len(said.splitlines()) == 1 and not list(tmp_path.iterdir())
-    assert re.search("absurd_dim", said)
+    message = capsys.readouterr().err.strip()
+    assert len(message.splitlines()) == 1 and not list(tmp_path.iterdir())
+    assert re.search("absurd_dim", message)

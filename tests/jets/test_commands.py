@@ -69,8 +69,8 @@ def test_tag(place, tmp_path, capsys, source, target):
     assert np.isnan(table[bad]).all() and np.isfinite(np.delete(table, bad, 0)).all()
     expected = JetTagger.from_pretrained(model).predict(place / f"jets{source}")
     assert np.nanmax(np.abs(table - expected)) < 1e-5
-    said = capsys.readouterr()
-    assert "2 faulty" in said.out + said.err and "1 of 50 jets" in said.out + said.err
+    message = capsys.readouterr()
+    assert "2 faulty" in message.out + message.err and "1 of 50 jets" in message.out + message.err
 
 
 def test_tag_is_the_same_whatever_the_step(place, tmp_path):
@@ -86,9 +86,9 @@ def test_tag_is_the_same_whatever_the_step(place, tmp_path):
 def test_evaluate(place, tmp_path, capsys):
     arguments = ["evaluate", place / "jets.root", "--model", place / "model.safetensors"]
     assert run(*arguments, "-o", tmp_path / "e.json") == 0
-    found = json.loads((tmp_path / "e.json").read_text())
-    assert found["jets"] == 50 and 0 <= found["auc_Hbb"] <= 1
-    assert f"{found['auc_Hbb']:.5f}" in capsys.readouterr().out
+    measured = json.loads((tmp_path / "e.json").read_text())
+    assert measured["jets"] == 50 and 0 <= measured["auc_Hbb"] <= 1
+    assert f"{measured['auc_Hbb']:.5f}" in capsys.readouterr().out
 
 
 def test_evaluate_calibrates(place, tmp_path):
@@ -165,9 +165,9 @@ def test_faults_of_the_call_give_one_line_and_no_file(place, tmp_path, capsys, n
     target = tmp_path / "out" / out if not out.startswith("/") else out
     model = [] if "--model" in more else ["--model", place / "model.safetensors"]
     assert run("tag", file, "-o", target, *model, *more) == 2
-    said = capsys.readouterr()
-    lines = [line for line in said.err.splitlines() if line.strip()]
-    assert len(lines) == 1 and words in lines[0], said.err
+    message = capsys.readouterr()
+    lines = [line for line in message.err.splitlines() if line.strip()]
+    assert len(lines) == 1 and words in lines[0], message.err
     assert not list(tmp_path.glob("out/*"))
 
 
@@ -180,8 +180,8 @@ def test_a_missing_branch_is_named_with_the_nearest(place, tmp_path, capsys, suf
     out = tmp_path / "o.root"
     model = place / "model.safetensors"
     assert run("tag", tmp_path / f"jets{suffix}", "-o", out, "--model", model) == 2
-    said = capsys.readouterr().err
-    assert "'part_d0val'" in said and "part_d0" in said and not out.exists()
+    message = capsys.readouterr().err
+    assert "'part_d0val'" in message and "part_d0" in message and not out.exists()
 
 
 def test_lists_of_different_lengths_name_the_jet(place, tmp_path, capsys):
@@ -199,8 +199,8 @@ def test_lists_of_different_lengths_name_the_jet(place, tmp_path, capsys):
     out = tmp_path / "o.parquet"
     arguments = ["tag", tmp_path / "bad.parquet", "-o", out]
     assert run(*arguments, "--model", place / "model.safetensors") == 2
-    said = capsys.readouterr().err
-    assert "jet 5" in said and "part_py" in said and not out.exists()
+    message = capsys.readouterr().err
+    assert "jet 5" in message and "part_py" in message and not out.exists()
 
 
 def test_the_input_is_never_replaced(place, capsys):
@@ -219,8 +219,8 @@ def test_a_file_without_jets_gets_an_empty_answer(tmp_path, capsys, suffix):
     pq.write_table(pq.read_table(shipped("test")).slice(0, 0), tmp_path / "none.parquet")
     out = tmp_path / f"scores{suffix}"
     assert main(["jets", "tag", str(tmp_path / "none.parquet"), "-o", str(out)]) == 0
-    found = read_jets(out, ["score_QCD", "flag"])
-    assert len(found) == 0 and "0 jets" in capsys.readouterr().err
+    scores = read_jets(out, ["score_QCD", "flag"])
+    assert len(scores) == 0 and "0 jets" in capsys.readouterr().err
 
 
 def test_export_names_its_output_by_out(place, tmp_path, capsys):

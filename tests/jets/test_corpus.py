@@ -62,8 +62,8 @@ def test_faults_of_jets_keep_their_place(name):
     events = read_jets(CORPUS / name)
     jets = to_dense(events, where=name)
     assert len(jets) == len(FLAGS[name])
-    for got, wanted in zip(jets.flags.tolist(), FLAGS[name], strict=True):
-        assert (got & wanted) == wanted and bool(got) == bool(wanted)
+    for got, expected in zip(jets.flags.tolist(), FLAGS[name], strict=True):
+        assert (got & expected) == expected and bool(got) == bool(expected)
     assert jets.mask.shape[1] <= 128
     if name == "many.parquet":
         assert jets.cut.tolist() == [0, 72, 0]

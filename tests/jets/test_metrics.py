@@ -98,18 +98,18 @@ def test_published_discriminants_reproduce_the_published_table(shared):
     for variant, row in table.items():
         logits = stored[f"logits_{variant}"]
         probabilities = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
-        found = metrics.evaluate(probabilities, labels, CLASSES, bootstraps=2)
+        measured = metrics.evaluate(probabilities, labels, CLASSES, bootstraps=2)
         for name, value in row.items():
-            assert found[f"auc_{name}"] == pytest.approx(value, abs=6e-4)
+            assert measured[f"auc_{name}"] == pytest.approx(value, abs=6e-4)
         argmax = {"kin": 0.72, "full": 0.675}[variant]
-        assert found["accuracy"] == pytest.approx(argmax)
+        assert measured["accuracy"] == pytest.approx(argmax)
 
 
 def test_rejection_by_hand():
     scores = np.array([0.9, 0.8, 0.7, 0.6, 0.85, 0.5, 0.4, 0.3, 0.2, 0.1])
     truth = np.array([1, 1, 1, 1, 0, 0, 0, 0, 0, 0], bool)
-    found = metrics.rejection(scores, truth, 0.5)
-    assert (found.value, found.passing, found.limit) == (6.0, 1, False)
+    rejection = metrics.rejection(scores, truth, 0.5)
+    assert (rejection.value, rejection.passing, rejection.limit) == (6.0, 1, False)
     assert metrics.rejection(scores, truth, 1.0).passing == 1
     tight = metrics.rejection(scores, truth, 0.25)
     assert tight.limit and tight.value == pytest.approx(6 / 2.9957, rel=1e-4)
@@ -124,10 +124,10 @@ def test_rejection_error_is_the_spread_over_samples():
 def test_rejection_never_overstates_the_efficiency():
     scores, truth = np.round(toy()[0], 1), toy()[1]
     for efficiency in (0.1, 0.3, 0.5, 0.9):
-        found = metrics.rejection(scores, truth, efficiency)
+        rejection = metrics.rejection(scores, truth, efficiency)
         threshold = np.sort(scores[truth])[::-1][math.ceil(efficiency * truth.sum()) - 1]
         assert (scores[truth] >= threshold).mean() >= efficiency
-        assert found.passing == (scores[~truth] >= threshold).sum()
+        assert rejection.passing == (scores[~truth] >= threshold).sum()
 
 
 def test_roc_equals_scikit_learn():

@@ -37,8 +37,8 @@ def test_same_probabilities(tmp_path, number):
         jets = example(count, particles, seed=7, ragged=True)
         values = (jets.particles, jets.jets, jets.mask)
         feed = {n: v.numpy() for n, v in zip(INPUTS, values, strict=True)}
-        found = session.run(None, feed)[0]
-        assert np.abs(found - tagger.probabilities(jets)).max() < 1e-5
+        probabilities = session.run(None, feed)[0]
+        assert np.abs(probabilities - tagger.probabilities(jets)).max() < 1e-5
     described = json.loads((tmp_path / "preprocess.json").read_text())
     assert described["outputs"]["probabilities"] == list(CLASSES)
     assert described["inputs"]["particles"]["columns"][0] == "part_px"
@@ -52,8 +52,8 @@ def test_an_empty_jet_gets_no_confident_answer(tmp_path):
     mask = jets.mask.clone()
     mask[1] = False
     feed = {"particles": jets.particles.numpy(), "jets": jets.jets.numpy(), "mask": mask.numpy()}
-    found = session.run(None, feed)[0]
-    assert np.isfinite(found[0]).all() and np.isnan(found[1]).all()
+    probabilities = session.run(None, feed)[0]
+    assert np.isfinite(probabilities[0]).all() and np.isnan(probabilities[1]).all()
 
 
 def test_another_suffix_is_refused(tmp_path):

@@ -219,8 +219,8 @@ def test_shipped_model_on_shipped_jets():
 
     tagger = JetTagger.from_pretrained("jets-tiny")
     sample = JetSample.read(shipped("test"), classes=tagger.classes)
-    found = metrics.evaluate(tagger.predict(sample), sample.y, tagger.classes, bootstraps=2)
-    values = {name: value for name, value in found.items() if isinstance(value, float)}
+    measured = metrics.evaluate(tagger.predict(sample), sample.y, tagger.classes, bootstraps=2)
+    values = {name: value for name, value in measured.items() if isinstance(value, float)}
     assert values["auc_Tbqq"] > 0.985 and values["auc_Hbb"] > 0.985
     assert values["auc_Wqq"] > 0.93 and values["accuracy"] > 0.75
 
@@ -235,5 +235,5 @@ def test_shipped_kinematic_model_on_momenta_alone():
     labels = [f"label_{name}" for name in tagger.classes]
     events = read_jets(shipped("test"), [*MOMENTUM, *labels])[:800]
     truth = np.stack([np.asarray(events[name]) for name in labels], 1).argmax(1)
-    found = metrics.evaluate(tagger.predict(events), truth, tagger.classes, bootstraps=2)
-    assert float(found["auc_Tbqq"]) > 0.96 and float(found["auc_Hgg"]) > 0.9  # type: ignore[arg-type]
+    measured = metrics.evaluate(tagger.predict(events), truth, tagger.classes, bootstraps=2)
+    assert float(measured["auc_Tbqq"]) > 0.96 and float(measured["auc_Hgg"]) > 0.9  # type: ignore[arg-type]

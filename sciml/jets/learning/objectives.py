@@ -53,7 +53,7 @@ class JetObservables(nn.Module):
         self.scale = Standardise(len(OBSERVABLES))
 
     def targets(self, batch: Data) -> Tensor:
-        """[B, observables], standardised sign(v) ln(1 + |v|): many fall off like powers."""
+        """[B, observables], standardised sign(v) ln(1 + |v|): many have power-law tails."""
         with torch.no_grad():
             values = observables(batch.x, batch.mask)
             values = values.sign() * values.abs().log1p()

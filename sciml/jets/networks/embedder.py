@@ -92,7 +92,7 @@ def plane_pairs(pt: Tensor, angles: Tensor) -> Tensor:
     softer, harder = (f(pt[:, :, None], pt[:, None, :]) for f in (torch.minimum, torch.maximum))
     z = softer / (softer + harder)
     # cosh a - cos b without cancellation
-    half2 = (deta / 2).square()  # sinh by its series: exact for small angles, known to ONNX
+    half2 = (deta / 2).square()  # sinh by its series: exact for small angles, and ONNX has it
     sinh2 = half2 * (1 + half2 / 6 * (1 + half2 / 20 * (1 + half2 / 42))).square()
     chord = 2 * (sinh2 + torch.sin(dphi / 2).square())
     mass2 = 2 * softer * harder * chord
@@ -173,7 +173,7 @@ class JetEmbedder(Embedder):
         return changed(batch, **values)
 
     def targets(self, batch: Data) -> dict[str, Tensor]:
-        """`content`: pT, energy, charge and track features; `kind`: particle type (if known)."""
+        """`content`: pT, energy, charge and track features; `kind`: type (unless `kin`)."""
         features = particle_features(batch.x, batch.jet, batch.mask)
         content = [i for i in self.columns if i in CONTENT and i not in KIND_FEATURES]
         result = {"content": features[..., content]}

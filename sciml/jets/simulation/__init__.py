@@ -1,4 +1,4 @@
-"""Collisions, showers and a detector: jets of known origin."""
+"""Event generation, parton showers and a detector: jets with their truth."""
 
 from sciml.moved import former
 

@@ -1,9 +1,9 @@
 """A parametrised particle-flow detector in the style of the JetClass card.
 
-Each stable particle is propagated through the solenoid (helix for charged ones), tracks are found,
-smeared and given impact parameters, two calorimeters measure towers of energy, and particle flow
-combines both: a significant excess of a tower over its tracks becomes a photon or a neutral
-hadron; otherwise the tracks are rescaled to the combined energy.
+Each stable particle is propagated through the solenoid (helix for charged ones), tracks are
+reconstructed, smeared and get impact parameters, two calorimeters measure towers of energy, and
+particle flow combines both: a significant excess of a tower over its tracks becomes a photon or a
+neutral hadron; otherwise the tracks are rescaled to the combined energy.
 
 Method: Delphes (arXiv:1307.6346); numbers: the JetClass card (arXiv:2202.03772, repository
 jet-universe/jetclass_generation). One property of that card is reproduced, since every JetClass

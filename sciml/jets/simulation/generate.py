@@ -163,13 +163,13 @@ def _chunk_folder(out: Path, options: dict) -> Path:
     note = folder / NOTE
     text = json.dumps(options, sort_keys=True)
     if folder.is_dir() and not note.exists() and any(folder.iterdir()):
-        raise InputError("is there, and holds no chunks of jets", where=folder,
+        raise InputError("exists and holds no chunks of jets", where=folder,
                          hint="Move it away or write to another file")  # fmt: skip
     if note.exists() and note.read_text() == text:
         return folder
     if note.exists():
         raise InputError(
-            f"holds chunks made with {note.read_text()}, this command asks for {text}",
+            f"holds chunks made with {note.read_text()}, this command needs {text}",
             where=folder,
             hint="Delete that folder or write to another file",
         )

@@ -1,6 +1,6 @@
 """Reads and writes the weights of weaver-core: ParticleNet and the Particle Transformer.
 
-Both known layouts of the Particle Transformer are read: the newer one (`attn.in_proj.weight`) and
+Both layouts of the Particle Transformer are read: the newer one (`attn.in_proj.weight`) and
 that of the published JetClass weights (`attn.in_proj_weight`); so are the prefixes that training
 scripts leave (`mod.`, `module.`, `_orig_mod.`). Sizes come from the shapes. What shapes do not
 determine (numbers of neighbours, activations, which blocks have the pair bias) are arguments of

@@ -43,8 +43,8 @@ class Batch:
     inputs: dict[str, NDArray[np.float32]]
     """name -> [B, variables, length]."""
     labels: dict[str, NDArray[Any]]
-    """name -> [B]; `_label_`, the class, for labels of type simple; of type custom whole numbers
-    are int64 and targets with a fraction floats, as they come out of the formula."""
+    """name -> [B]; `_label_`, the class, for labels of type simple; of type custom, integers
+    are int64 and other values float, as the formula gives them."""
     observers: dict[str, Any]
     weights: NDArray[np.float32] | None
     rows: NDArray[np.int64]
@@ -270,7 +270,7 @@ class WeaverConfig:
         if unknown:
             shown = ", ".join(unknown[:4]) + (", ..." if len(unknown) > 4 else "")
             raise InputError(
-                f"centre and scale of {shown} are to be found from jets (method: auto)",
+                f"centre and scale of {shown} are to be computed from jets (method: auto)",
                 where=self.path,
                 hint="Call `standardise` first, or write them into a config once with "
                 f"`sciml jets standardise {self.path.name} FILES -o OUT.yaml`",

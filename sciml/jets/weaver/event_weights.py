@@ -92,7 +92,7 @@ class Weights:
             return product
         if not self.histograms:
             raise InputError(
-                "the weights of this config are not known yet",
+                "the weights of this config have not been computed",
                 where=where,
                 hint="Call find_weights with some jets first",
             )

@@ -121,7 +121,7 @@ def _attribute(values: Any, name: str, where: object) -> Any:
         if isinstance(values, vector.Momentum):
             return getattr(values, name)
     raise InputError(
-        f".{name} is asked of something that is no four-vector",
+        f".{name} is an attribute of four-vectors alone",
         where=where,
         hint="_p4_from_ptetaphie, _p4_from_ptetaphim and _p4_from_pxpypze make them",
     )

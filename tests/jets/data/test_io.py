@@ -224,22 +224,22 @@ def nanoaod(path, jets, events=5):
 
 
 def test_nanoaod(tmp_path, jets):
-    wanted = nanoaod(tmp_path / "nano.root", jets)
+    jetclass = nanoaod(tmp_path / "nano.root", jets)
     events = io.read_jets(tmp_path / "nano.root")
     assert len(events) == 10
     assert events.event_index.tolist() == [0, 0, 1, 1, 2, 2, 3, 3, 4, 4]
     assert events.jet_index.tolist() == [0, 1] * 5 and events.run.tolist() == [17] * 10
-    assert ak.all(events.jet_nparticles == ak.num(wanted.part_px))
+    assert ak.all(events.jet_nparticles == ak.num(jetclass.part_px))
     for name in ("px", "py", "pz", "energy"):
-        got, want = events[f"part_{name}"], wanted[f"part_{name}"]
-        assert ak.all(abs(got - want) < 2e-4 * wanted.part_energy + 1e-4), name
+        got, want = events[f"part_{name}"], jetclass[f"part_{name}"]
+        assert ak.all(abs(got - want) < 2e-4 * jetclass.part_energy + 1e-4), name
     for name in ("d0val", "d0err", "dzval", "dzerr"):
-        got, want = events[f"part_{name}"], wanted[f"part_{name}"]
+        got, want = events[f"part_{name}"], jetclass[f"part_{name}"]
         assert ak.all(abs(got - want) < 1e-5 * abs(want) + 1e-6), name
     for name in ("charge", "isChargedHadron", "isNeutralHadron", "isPhoton", "isMuon"):
-        assert ak.all(events[f"part_{name}"] == wanted[f"part_{name}"]), name
-    assert np.allclose(events.jet_energy, wanted.jet_energy, rtol=1e-5)
-    assert np.allclose(events.jet_sdmass, wanted.jet_sdmass)
+        assert ak.all(events[f"part_{name}"] == jetclass[f"part_{name}"]), name
+    assert np.allclose(events.jet_energy, jetclass.jet_energy, rtol=1e-5)
+    assert np.allclose(events.jet_sdmass, jetclass.jet_sdmass)
     assert ak.all(events.FatJet_tau1 == events.jet_tau1)
     with io.open_jets(tmp_path / "nano.root") as reader:
         for step in (1, 3, 4):

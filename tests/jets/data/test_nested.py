@@ -133,7 +133,7 @@ def test_trees_by_name_from_the_command_line(tmp_path, flat, small_tagger, capsy
     command = ["jets", "tag", str(tmp_path / "two.root"), "-o", str(tmp_path / "o.parquet")]
     command += ["--model", str(tmp_path / "m.safetensors")]
     assert main(command) == 2
-    assert "train, test" in (said := capsys.readouterr().err) and "--tree" in said
+    assert "train, test" in (message := capsys.readouterr().err) and "--tree" in message
     assert main([*command, "--tree", "test"]) == 0
     assert len(io.read_jets(tmp_path / "o.parquet")) == 2
     assert main([*command, "--tree", "tset"]) == 2

@@ -21,7 +21,7 @@ def tagger():
 
 def test_equals_tagging_the_jet_without_the_constituent(tagger):
     jet = example(1, 9, seed=3)
-    found = occlusion(tagger, jet, "Tbqq")
+    contributions = occlusion(tagger, jet, "Tbqq")
 
     def odds(one):
         p = tagger.probabilities(one)[0].astype(float)
@@ -31,7 +31,7 @@ def test_equals_tagging_the_jet_without_the_constituent(tagger):
         keep = torch.arange(9) != place
         without = example(1, 9, seed=3)
         without.particles, without.mask = without.particles[:, keep], without.mask[:, keep]
-        assert found[place] == pytest.approx(odds(jet) - odds(without), abs=1e-4)
+        assert contributions[place] == pytest.approx(odds(jet) - odds(without), abs=1e-4)
 
 
 def test_bad_input(tagger):

@@ -21,5 +21,5 @@ def test_trees_tell_top_from_qcd():
 def test_a_class_without_a_training_jet_gets_zero():
     random = np.random.default_rng(0)
     trees = BoostedTrees(3).fit(random.normal(size=(40, 4)), np.arange(40) % 2)
-    found = trees.predict(random.normal(size=(5, 4)))
-    assert (found[:, 2] == 0).all() and np.allclose(found.sum(1), 1)
+    probabilities = trees.predict(random.normal(size=(5, 4)))
+    assert (probabilities[:, 2] == 0).all() and np.allclose(probabilities.sum(1), 1)

@@ -35,8 +35,8 @@ def test_distance_correlation_equals_its_definition():
     torch.manual_seed(0)
     x = torch.randn(17, dtype=torch.float64)
     for y in (torch.randn(17, dtype=torch.float64), x**2, 3 - 2 * x):
-        found = distance_correlation(x, y)
-        assert found.item() == pytest.approx(brute_force(x.tolist(), y.tolist()), abs=1e-12)
+        correlation = distance_correlation(x, y)
+        assert correlation.item() == pytest.approx(brute_force(x.tolist(), y.tolist()), abs=1e-12)
     assert distance_correlation(x, 5 * x - 1).item() == pytest.approx(1)
     assert distance_correlation(x, torch.ones_like(x)).item() == 0
 
@@ -75,11 +75,11 @@ def test_training_lowers_the_correlation_of_background_score_and_mass():
     optimiser = torch.optim.Adam(strong.parameters(), 3e-3)
     history = []
     for _ in range(20):
-        found = strong(batch)
+        losses = strong(batch)
         optimiser.zero_grad()
-        found["loss"].backward()
+        losses["loss"].backward()
         optimiser.step()
-        history.append(float(found["disco"]))
+        history.append(float(losses["disco"]))
     assert min(history[-5:]) < 0.5 * history[0]
 
 
@@ -107,7 +107,7 @@ def test_training_sees_views_and_the_true_mass():
         trunk, JetEmbedder(16, 4), SupervisedConfig(), background=0, strength=1.0, augment=stretched
     )
     batch = raw_batch(example(40, 8), torch.arange(40) % 2)
-    found = model.train()(batch)
+    losses = model.train()(batch)
     assert len(seen) == 1
     background = batch.y == 0
     score = model.predict(stretched(batch))[background].softmax(-1)[:, 0]
@@ -115,7 +115,7 @@ def test_training_sees_views_and_the_true_mass():
         distance_correlation(score, invariant_mass(of)[background])
         for of in (batch, stretched(batch))
     )
-    torch.testing.assert_close(found["disco"], expected.detach())
+    torch.testing.assert_close(losses["disco"], expected.detach())
     assert (expected - wrong).abs() > 1e-3
     count = len(seen)
     model.eval()(batch)

@@ -36,10 +36,10 @@ def test_unseen_jets_are_known_better_than_by_their_mean(jets):
     module.eval()
     unseen = collate(jets[500:])
     with torch.no_grad():
-        found = module.head(module.trunk(module.embedder(unseen)).graph)
+        predicted = module.head(module.trunk(module.embedder(unseen)).graph)
         true = module.targets(unseen)
     assert true.std(0).median() == pytest.approx(1, abs=0.3)  # in their own deviations
-    explained = 1 - (found - true).square().mean(0) / true.var(0)
+    explained = 1 - (predicted - true).square().mean(0) / true.var(0)
     assert explained[OBSERVABLES.index("multiplicity")] > 0.5
     assert explained.median() > 0.15
 
@@ -61,8 +61,8 @@ def test_targets_stay_when_not_training(jets):
 
 
 def test_of_jets_with_views_the_other_one_is_described(jets):
-    """Nothing but the observables of the other jet is asked for: those of the jet itself are the
-    targets where it is its own view, and shuffled partners cannot be told."""
+    """The targets are the observables of the other jet: a jet that is its own view has its own
+    as targets, and those of shuffled partners cannot be predicted."""
     alone = collate(jets[:64])
     itself, another = (collate(jets[:64]) for _ in range(2))
     itself.other, another.other = collate(jets[:64]), collate(jets[64:128])

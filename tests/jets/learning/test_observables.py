@@ -16,8 +16,8 @@ def test_observables_of_two_particles_by_hand():
         x[0, row, 5] = phi
     x[0, 0, 10], x[0, 0, 11], x[0, 1, 13] = 1.0, 1.0, 1.0
     mask = torch.tensor([[True, True, False]])
-    found = observables(x, mask)[0].numpy()
-    value = dict(zip(OBSERVABLES, found, strict=True))
+    values = observables(x, mask)[0].numpy()
+    value = dict(zip(OBSERVABLES, values, strict=True))
     assert math.isclose(value["pt"], 40, rel_tol=1e-6) and value["multiplicity"] == 2
     expected = math.sqrt(2 * 300 * (1 - math.cos(0.4)))
     assert math.isclose(value["mass"], expected, rel_tol=1e-5)
@@ -32,8 +32,8 @@ def test_observables_of_two_particles_by_hand():
 def test_observables_do_not_depend_on_order_or_padding():
     jets = example(4, 12, ragged=True)
     order = torch.randperm(12)
-    found = observables(jets.particles, jets.mask)
+    values = observables(jets.particles, jets.mask)
     permuted = observables(jets.particles[:, order], jets.mask[:, order])
-    assert torch.allclose(found, permuted, rtol=1e-6, atol=1e-9)
+    assert torch.allclose(values, permuted, rtol=1e-6, atol=1e-9)
     wider = observables(F.pad(jets.particles, (0, 0, 0, 5)), F.pad(jets.mask, (0, 5)))
-    assert torch.allclose(found, wider, rtol=1e-6, atol=1e-9)
+    assert torch.allclose(values, wider, rtol=1e-6, atol=1e-9)

@@ -140,7 +140,7 @@ def test_the_next_of_a_group_goes_round_each_group(groups):
 
 
 def test_contrast_compares_the_jets_of_a_collision():
-    """Equal jets as views are told from others; shuffled partners are not."""
+    """Equal jets as views are recognised among others; shuffled partners are not."""
     sample = SAMPLE.subset(range(64))
     right = Views(sample, np.arange(len(sample)))
     wrong = Views(sample, np.zeros(len(sample)))
@@ -152,10 +152,10 @@ def test_contrast_compares_the_jets_of_a_collision():
     embedder = JetEmbedder(16, 4)
     module = objectives.build(settings)(trunk, embedder, augment=lambda batch: batch)
 
-    def found(views):
+    def matched_share(views):
         return float(module(collate([views[i] for i in range(64)]))["accuracy"])
 
-    assert found(right) == 1.0 and found(wrong) < 0.2
+    assert matched_share(right) == 1.0 and matched_share(wrong) < 0.2
     for name in ("moco", "vicreg"):
         module = objectives.build(name)(trunk, embedder, augment=augment)
         assert module(collate([right[i] for i in range(32)]))["loss"].isfinite()

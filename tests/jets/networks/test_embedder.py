@@ -93,8 +93,8 @@ def test_pairs_by_hand():
     from sciml.jets.networks.embedder import PAIR_MEAN, PAIR_SCALE
 
     expected = [math.log(10 * dr), math.log(0.2), math.log(dr), math.log(mass2)]
-    found = plane_pairs(pt, angles)[0, 0, 1] * torch.tensor(PAIR_SCALE) + torch.tensor(PAIR_MEAN)
-    assert torch.allclose(found, torch.tensor(expected), atol=1e-5)
+    pair = plane_pairs(pt, angles)[0, 0, 1] * torch.tensor(PAIR_SCALE) + torch.tensor(PAIR_MEAN)
+    assert torch.allclose(pair, torch.tensor(expected), atol=1e-5)
 
 
 @settings(max_examples=15, deadline=None)

@@ -26,6 +26,6 @@ def test_values_and_gradients(last_gelu, pairs):
     assert torch.allclose(ours, plain, atol=1e-11)
     assert torch.allclose(statistics[0][0], x.mean(0)) and len(statistics) == 4
     expected = torch.autograd.grad((plain * target).sum(), leaves)
-    found = torch.autograd.grad((ours * target).sum(), leaves)
-    for mine, theirs in zip(found, expected, strict=True):
+    gradients = torch.autograd.grad((ours * target).sum(), leaves)
+    for mine, theirs in zip(gradients, expected, strict=True):
         assert torch.allclose(mine, theirs, rtol=1e-7, atol=1e-8)

@@ -43,10 +43,10 @@ def test_quantiles_are_learned(objective):
         optimiser.zero_grad()
         objective(batch)["loss"].backward()
         optimiser.step()
-    found = regression.masses(head.detach())[0]
+    masses = regression.masses(head.detach())[0]
     expected = torch.quantile(truth, levels)
-    torch.testing.assert_close(found[1:], expected, rtol=0.02, atol=0)
-    assert found[0].item() == pytest.approx(100, rel=0.05)
+    torch.testing.assert_close(masses[1:], expected, rtol=0.02, atol=0)
+    assert masses[0].item() == pytest.approx(100, rel=0.05)
 
 
 def test_answers_are_masses_with_ascending_quantiles(objective, tmp_path):
@@ -71,9 +71,9 @@ def test_answers_are_masses_with_ascending_quantiles(objective, tmp_path):
 def test_quality():
     truth = np.linspace(50, 150, 1001)
     predicted = np.stack([1.1 * truth, truth - 1, truth, truth + 1], 1)
-    found = regression.quality(predicted, truth, LEVELS)
-    assert found["bias"] == pytest.approx(0.1) and found["resolution"] == pytest.approx(0)
-    assert (found["coverage_16"], found["coverage_50"], found["coverage_84"]) == (0, 1, 1)
+    quality = regression.quality(predicted, truth, LEVELS)
+    assert quality["bias"] == pytest.approx(0.1) and quality["resolution"] == pytest.approx(0)
+    assert (quality["coverage_16"], quality["coverage_50"], quality["coverage_84"]) == (0, 1, 1)
 
 
 @pytest.mark.parametrize("levels", [(), (0.5, 0.2), (0.0, 0.5), (0.5, 1.0)])

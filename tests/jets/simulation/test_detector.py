@@ -37,12 +37,12 @@ def integrate(px, py, pz, q, x, y, z, field):
         return solve_ivp(motion, (0, s), start, rtol=1e-10, atol=1e-13).y[:, -1]
 
     reach = 2 * np.linalg.norm(start[:3]) + 1e-3
-    found = minimize_scalar(
+    minimum = minimize_scalar(
         lambda s: np.hypot(*near(s)[:2]), bounds=(-reach, reach), method="bounded",
         options={"xatol": 1e-9},
     )  # fmt: skip
-    closest = near(found.x)
-    return (found.fun, closest[:3], closest[3:]), forward.y[:3, -1]
+    closest = near(minimum.x)
+    return (minimum.fun, closest[:3], closest[3:]), forward.y[:3, -1]
 
 
 @pytest.mark.parametrize(

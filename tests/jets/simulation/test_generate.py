@@ -181,10 +181,10 @@ def test_resumed_file_is_the_same_and_foreign_chunks_are_refused(tmp_path):
         generate.make(("QCD", "Zqq"), 14, 5, 1, out, views=2)
     with pytest.raises(InputError, match="--views"):
         generate.make(("QCD", "Zqq"), 14, 5, 1, tmp_path / "other.parquet", views=0)
-    kept = (folder / "QCD-00000-7.parquet").stat().st_mtime_ns
+    before = (folder / "QCD-00000-7.parquet").stat().st_mtime_ns
     generate.make(("QCD", "Zqq"), 14, 5, 1, out, keep_chunks=True)
     assert digest(out) == whole
-    assert (folder / "QCD-00000-7.parquet").stat().st_mtime_ns == kept  # not made again
+    assert (folder / "QCD-00000-7.parquet").stat().st_mtime_ns == before  # not made again
     made = json.loads(pq.read_schema(out).metadata[b"sciml.jets"])
     assert made["seed"] == 5 and made["jets"] == 14
 
@@ -238,7 +238,7 @@ def test_clustering_agrees_with_a_direct_implementation():
     jets, members = cluster.anti_kt(ak.Array([event]), 0.8, 5.0)
 
     objects = [(np.array([*p[i], energy[i]]), {i}) for i in range(25)]
-    found = []
+    matches = []
     while objects:
         kt2 = [v[0] ** 2 + v[1] ** 2 for v, _ in objects]
         y = [0.5 * np.log((v[3] + v[2]) / (v[3] - v[2])) for v, _ in objects]
@@ -253,12 +253,12 @@ def test_clustering_agrees_with_a_direct_implementation():
         _, i, j = best
         if j < 0:
             if kt2[i] > 25:
-                found.append(frozenset(objects[i][1]))
+                matches.append(frozenset(objects[i][1]))
             objects.pop(i)
         else:
             (a, ia), (b, ib) = objects[i], objects[j]
             objects = [o for k, o in enumerate(objects) if k not in (i, j)] + [(a + b, ia | ib)]
-    assert {frozenset(m) for m in ak.to_list(members[0])} == set(found)
+    assert {frozenset(m) for m in ak.to_list(members[0])} == set(matches)
 
 
 def test_substructure_of_known_jets():

@@ -188,8 +188,8 @@ def test_a_standardised_config_is_written_and_read_back(tmp_path, jets, capsys):
     c = config(tmp_path, inputs=inputs, preprocess=auto, weights=weights)
     c.standardise(jets)
     c.find_weights(jets)
-    c.save(tmp_path / "found.yaml")
-    again = WeaverConfig.load(tmp_path / "found.yaml")
+    c.save(tmp_path / "fitted.yaml")
+    again = WeaverConfig.load(tmp_path / "fitted.yaml")
     assert again.inputs == c.inputs
     one, other = c.batch(jets), again.batch(jets)
     for name, tensor in one.inputs.items():
@@ -239,7 +239,7 @@ def test_four_vectors_in_formulas(tmp_path):
     made["e"] = made["pt"] * np.cosh(made["eta"]) * 1.1
     columns = {"pt": made["pt"], "eta": made["eta"], "phi": made["phi"], "e": made["e"]}
     p4 = expressions.evaluate("_p4_from_ptetaphie(pt, eta, phi, e)", columns)
-    wanted = {
+    expected = {
         "px": made["pt"] * np.cos(made["phi"]),
         "py": made["pt"] * np.sin(made["phi"]),
         "pz": made["pt"] * np.sinh(made["eta"]),
@@ -249,13 +249,13 @@ def test_four_vectors_in_formulas(tmp_path):
         "phi": made["phi"],
         "mass": np.sqrt(made["e"] ** 2 - (made["pt"] * np.cosh(made["eta"])) ** 2),
     }
-    for name, want in wanted.items():
+    for name, want in expected.items():
         got = expressions.evaluate(f"p4.{name}", {"p4": p4})
         assert ak.num(got).tolist() == counts
         assert ak.all(abs(got - want) <= 2e-4 * (1 + abs(want))), name
     back = "_p4_from_pxpypze(p.px, p.py, p.pz, p.energy).mass"
     mass = expressions.evaluate(back, {"p": p4})
-    assert ak.all(abs(mass - wanted["mass"]) < 1e-2 * (1 + wanted["mass"]))
+    assert ak.all(abs(mass - expected["mass"]) < 1e-2 * (1 + expected["mass"]))
 
 
 @pytest.mark.parametrize(

@@ -92,10 +92,10 @@ def written_out(state, features, vectors, mask, *, config):
             logits = q @ k.mT / q.shape[-1] ** 0.5
             if config.bias_blocks is None or number in config.bias_blocks:
                 logits = logits + bias
-            heard = (logits.softmax(-1) @ v).transpose(0, 1).reshape(n + 1, -1)
-            heard = linear(heard, p + "attn.out_proj").view(n + 1, heads, -1)
-            heard = (heard * state[p + "c_attn"][:, None]).flatten(1)
-            x = norm(heard, p + "post_attn_norm") + x
+            received = (logits.softmax(-1) @ v).transpose(0, 1).reshape(n + 1, -1)
+            received = linear(received, p + "attn.out_proj").view(n + 1, heads, -1)
+            received = (received * state[p + "c_attn"][:, None]).flatten(1)
+            x = norm(received, p + "post_attn_norm") + x
             wide = act(linear(norm(x, p + "pre_fc_norm"), p + "fc1"))
             x = linear(norm(wide, p + "post_fc_norm"), p + "fc2") + state[p + "w_resid"] * x
         out.append(linear(norm(x[0], "norm"), "fc.0"))

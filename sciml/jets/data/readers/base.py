@@ -37,7 +37,7 @@ class Reader(ABC):
     def _batches(
         self, columns: list[str], step: int, start: int, stop: int
     ) -> Iterator[dict[str, Any]]:
-        """Rows start .. stop - 1 of known columns, at most `step` at a time."""
+        """Rows start .. stop - 1 of existing columns, at most `step` at a time."""
 
     def iterate(
         self,
@@ -204,7 +204,7 @@ def guarded(path: Path, kind: str) -> Iterator[None]:
     except (InputError, KeyboardInterrupt, GeneratorExit):
         raise
     except MemoryError as error:
-        raise InputError(f"this {kind} file asks for more memory than there is", where=path) from (
+        raise InputError(f"this {kind} file needs more memory than there is", where=path) from (
             error
         )
     except Exception as error:

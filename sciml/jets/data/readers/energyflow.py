@@ -65,9 +65,9 @@ class EnergyFlowReader(Reader):
                     self._labels = np.frombuffer(stream.read(shape[0] * dtype.itemsize), dtype)
                 if len(self._labels) != self._shape[0]:
                     raise ValueError(f"{self._shape[0]} jets and {len(self._labels)} labels")
-        known = self._shape[2] > 3
+        has_pid = self._shape[2] > 3
         trackless = [n for n in PARTICLES if "_d0" not in n and "_dz" not in n]
-        particles = trackless if known else trackless[:4]
+        particles = trackless if has_pid else trackless[:4]
         labels = ("label_quark", "label_gluon") if self._labels is not None else ()
         self.columns = (*particles, "jet_nparticles", *labels)
 
