@@ -27,13 +27,8 @@ from typing import Any
 
 from sciml.errors import InputError
 from sciml.symbolic.definite.confirmation import decimal_digits
-from sciml.symbolic.definite.newton_leibniz import (
-    SEARCH_SHARE,
-    DefiniteIntegral,
-    Integrator,
-    NoValue,
-    Outcome,
-)
+from sciml.symbolic.definite.newton_leibniz import SEARCH_SHARE, DefiniteIntegral, Integrator
+from sciml.symbolic.definite.outcome import NoValue, Outcome
 from sciml.symbolic.definite.quadrature import ERRORS
 from sciml.symbolic.expr import expression as ex
 from sciml.symbolic.expr.clock import now

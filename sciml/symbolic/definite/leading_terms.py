@@ -36,14 +36,17 @@ class LeadingTerm:
 
     @property
     def vanishes(self) -> bool:
+        """Whether it tends to 0."""
         return self.c is ex.ZERO or self.a is None or self.a > 0 or (self.a == 0 and self.b < 0)
 
     @property
     def grows(self) -> bool:
+        """Whether it tends to infinity."""
         return not self.vanishes and not self.constant
 
     @property
     def constant(self) -> bool:
+        """Whether it tends to c."""
         return self.a == 0 and self.b == 0
 
 

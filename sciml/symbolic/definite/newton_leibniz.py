@@ -13,7 +13,7 @@ from fractions import Fraction
 from typing import Any
 
 from sciml.errors import InputError
-from sciml.symbolic.algebra.rewriting import expand
+from sciml.symbolic.definite.antiderivative_jumps import jumps_of
 from sciml.symbolic.definite.closed_form_zeros import exact_point, is_zero_of_node
 from sciml.symbolic.definite.confirmation import (
     END_BITS,
@@ -25,6 +25,7 @@ from sciml.symbolic.definite.confirmation import (
 )
 from sciml.symbolic.definite.discontinuities import Cell, find_discontinuities, resolve_signs
 from sciml.symbolic.definite.limits import Limit, growth_order, limit
+from sciml.symbolic.definite.outcome import NoValue, Outcome
 from sciml.symbolic.definite.quadrature import ERRORS
 from sciml.symbolic.expr import expression as ex
 from sciml.symbolic.expr.clock import now
@@ -35,45 +36,17 @@ from sciml.symbolic.expr.intervals import (
     End,
     ball,
     charts,
-    fraction,
     precision,
     simplify_constant,
 )
 from sciml.symbolic.expr.intervals import real as real_number
-from sciml.symbolic.expr.wire import dump, load
+from sciml.symbolic.expr.wire import load
 
 SEARCH_SHARE = 0.65
 """The share of the time that the search for an antiderivative may use."""
 _ERRORS = (*ERRORS, ex.Undefined, ex.TooLarge)
 Integrator = Callable[[Expr, float], dict[str, Any]]
 """(integrand, seconds) -> the message of the search for its antiderivative."""
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """The outcome of a definite integral; fields as of `Result`."""
-
-    status: str
-    value: Expr | None = None
-    how: str = ""
-    holds: str = ""
-    method: str = ""
-    note: str = ""
-
-    def message(self) -> dict[str, Any]:
-        """The outcome as a message of the worker process."""
-        key = "answer" if self.status in ("verified", "sampled") else "candidate"
-        out: dict[str, Any] = {"status": self.status, "how": self.how, "holds": self.holds,
-                               "method": self.method, "note": self.note}  # fmt: skip
-        return out | ({key: dump(self.value)} if self.value is not None else {})
-
-
-class NoValue(Exception):
-    """There is no value; `outcome` says why."""
-
-    def __init__(self, status: str, how: str) -> None:
-        super().__init__(how)
-        self.outcome = Outcome(status, how=how)
 
 
 @dataclass
@@ -324,14 +297,13 @@ class DefiniteIntegral:
 
     def newton_leibniz(self, piece: Piece) -> list[Expr]:
         """The terms of F(b-) - F(a+) less the jumps of F between them."""
-        assert piece.antiderivative is not None
+        F = piece.antiderivative
+        assert F is not None
         for end, side in ((piece.low, 1), (piece.high, -1)):
-            end_limit = limit(
-                piece.antiderivative, self.x, end, side, min(2.0, (self.deadline - now()) / 3)
-            )
+            end_limit = limit(F, self.x, end, side, min(2.0, (self.deadline - now()) / 3))
             piece.end_limits.append(self.limit_value(end_limit, end))
             piece.limits_proved &= end_limit is not None and end_limit.proved
-        piece.jumps = self.jumps(piece)
+        piece.jumps, piece.cells = jumps_of(F, self.x, piece.charts, self.deadline)
         return [piece.end_limits[1], -piece.end_limits[0], *(-j for j in piece.jumps)]
 
     def limit_value(self, end_limit: Limit | None, end: End) -> Expr:
@@ -343,58 +315,6 @@ class DefiniteIntegral:
         if end_limit.value is None:
             raise NoValue("diverges", f"the integral diverges at {self.x} = {end}")
         return end_limit.value
-
-    def jumps(self, piece: Piece) -> list[Expr]:
-        """The jumps of F inside the piece, in closed form."""
-        F = piece.antiderivative
-        assert F is not None
-        jumps: list[Expr] = []
-        for chart in piece.charts:
-            cells = find_discontinuities(F, self.x, chart, self.deadline)
-            if cells is None:
-                raise NoValue("no_answer", "the antiderivative jumps at too many places")
-            cells = [c for c in cells if not (c.first or c.last)]
-            piece.cells += cells
-            heights = _jump_heights(F, self.x) if cells else []
-            for cell in cells:
-                jumps.append(self.jump(F, cell, heights))
-        return [j for j in jumps if j is not ex.ZERO]
-
-    def jump(self, F: Expr, cell: Cell, heights: list[Expr]) -> Expr:
-        """The jump of F across the cell: zero, or a simple multiple of a known height."""
-        if (cell.low == 0) or (cell.high == 1):
-            raise NoValue("no_answer", "the antiderivative may jump where two charts meet")
-        with precision(600):
-            program = Program(F)
-            after, before = (program.balls({self.x: cell.chart.point(s)})[0]
-                             for s in (cell.high, cell.low))  # fmt: skip
-            if cell.chart.far and cell.chart.a > 0:
-                after, before = before, after
-            difference = after - before
-            scale = max(abs(z).upper() for z in (after, before, *self.magnitudes(program, cell)))
-            if difference.is_finite():
-                if abs(difference).upper() <= scale * 1e-8:
-                    return ex.ZERO
-                for height in heights:
-                    ratio = difference / ball(height)
-                    multiple = Fraction(float(ratio.real.mid())).limit_denominator(6)
-                    error = abs(ratio - fraction(multiple))
-                    if multiple and abs(multiple) <= 12 and error.upper() < 1e-8:
-                        return ex.number(multiple) * height
-        point = exact_point(cell, self.x)
-        if point is not None:
-            right, left = (limit(F, self.x, End(point), side) for side in (1, -1))
-            if right and left and right.value is not None and left.value is not None:
-                return simplify_constant(right.value - left.value)
-        raise NoValue(
-            "no_answer", "the antiderivative jumps at a place that could not be located exactly"
-        )
-
-    def magnitudes(self, program: Program, cell: Cell) -> list[Any]:
-        """Values of F elsewhere on the chart."""
-        points = (cell.chart.point(Fraction(k, 16)) for k in (1, 5, 11, 15))
-        values = [program.balls({self.x: p})[0] for p in points]
-        return [z for z in values if z.is_finite()]
 
     def numerical_outcome(self, pieces: list[Piece], status: str) -> Outcome:
         """The outcome without an antiderivative; `total` is the numerical value, if any."""
@@ -409,23 +329,3 @@ class DefiniteIntegral:
 def _charts(low: End, high: End) -> list[Chart]:
     with precision(4 * END_BITS):
         return charts(low, high)
-
-
-def _jump_heights(F: Expr, x: str) -> list[Expr]:
-    """Possible heights of jumps of F: pi times the factors of its functions with branch cuts."""
-    heights: dict[Expr, None] = {}
-    F = expand(F)
-    for term in F.args if F.op == "add" else (F,):
-        factors = term.args if term.op == "mul" else (term,)
-        if any(g.op in ("atan", "acot", "asin", "acos", "log", "acsc", "asec", "atanh", "acoth")
-               and x in g.free for g in factors):  # fmt: skip
-            c = ex.mul([g for g in factors if x not in g.free]) * ex.PI
-            c = simplify_constant(c)
-            heights[c] = None
-            heights[c * ex.I] = None
-    single = list(heights)
-    if 1 < len(single) <= 8:  # two functions that jump at the same point
-        heights |= {
-            a + s * b: None for i, a in enumerate(single) for b in single[:i] for s in (1, -1)
-        }
-    return [c for c in heights if c is not ex.ZERO]

@@ -33,13 +33,16 @@ class Complex:
         return Complex(self.re * o.re - self.im * o.im, self.re * o.im + self.im * o.re)
 
     def scale(self, k: Expr) -> Complex:
+        """The product with a real number."""
         return Complex(k * self.re, k * self.im)
 
     def inverse(self) -> Complex:
+        """1 / z."""
         size = self.re**2 + self.im**2
         return Complex(self.re / size, -self.im / size)
 
     def power(self, n: int) -> Complex:
+        """z**n for n >= 0."""
         out = Complex(ex.ONE, ex.ZERO)
         for _ in range(n):
             out = out * self

@@ -207,6 +207,7 @@ class Search:
         return self._accept(f, ex.add(answers), x, "term by term: " + methods[0], depth)
 
     def _by_rules(self, f: Expr, x: str, depth: int, end: float) -> Antiderivative | None:
+        """Substitutions, easiest first; integration by parts after the first of them."""
         queue: list[tuple[int, int, rules.Substitution]] = []
         seen: set[Expr] = set()
         for count, s in enumerate(rules.substitutions(f, x, depth)):

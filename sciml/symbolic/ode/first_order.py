@@ -176,6 +176,7 @@ def exact(M: Expr, N: Expr, c: Context) -> Iterator[Proposal]:
 
 
 def _integrating_factors(M: Expr, N: Expr, curl: Expr, c: Context) -> Iterator[tuple[str, Expr]]:
+    """(method, mu) for which mu M + mu N y' = 0 is exact; `curl` is M_y - N_x."""
     if numerically_equal(curl, ex.ZERO):
         yield "exact", ex.ONE
         return

@@ -41,10 +41,12 @@ class Context:
 
     @property
     def sx(self) -> Expr:
+        """The symbol x."""
         return ex.symbol(self.x)
 
     @property
     def sy(self) -> Expr:
+        """The symbol y."""
         return ex.symbol(self.y)
 
     def time_left(self) -> float:
@@ -94,6 +96,7 @@ def is_independent(e: Expr, name: str) -> bool:
 
 
 def at(e: Expr, symbol: Expr, value: Expr | int | Fraction) -> Expr:
+    """e with a value substituted for the symbol."""
     return ex.substitute(e, {symbol: value})
 
 

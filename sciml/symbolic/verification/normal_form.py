@@ -100,6 +100,7 @@ class Case(PrincipalValues):
         return out
 
     def _exponential(self, name: str, c: Fraction, part: Quotient) -> Quotient:
+        """exp(c times a quotient), a power of the exponential of the unit argument."""
         logarithm = self._single_generator(part, "log")
         if logarithm is not None and logarithm.real:
             if not self.used(logarithm.inside):
@@ -154,6 +155,7 @@ class Case(PrincipalValues):
         return s, c
 
     def _angle(self, name: str, c: Fraction, part: Quotient) -> tuple[Quotient, Quotient]:
+        """Sine and cosine of c times a quotient, by the tangent of half a unit angle."""
         if self._single_generator(part, "pi"):
             exact = self._exact_angle(c)
             if exact is not None:
@@ -250,6 +252,7 @@ class Case(PrincipalValues):
         return self._function(op, self.convert(e.args[0]))
 
     def _function(self, op: str, u: Quotient) -> Quotient:
+        """A function of u, by exponentials, logarithms, roots and angles where possible."""
         half = fd.constant(Fraction(1, 2))
         if op == "exp":
             return self.exponential(u)

@@ -38,6 +38,7 @@ class PrincipalValues(SignCase):
         return Fraction(int(content), int(content_below)), factors
 
     def _sign_of_product(self, c: Fraction, factors: list[tuple[Poly, int]]) -> int:
+        """The sign of a content times powers of real polynomials."""
         sign = 1 if c > 0 else -1
         for g, e in factors:
             if e % 2:
@@ -209,6 +210,7 @@ class PrincipalValues(SignCase):
         return out
 
     def _log_magnitude(self, g: Poly) -> Quotient:
+        """log|g| of an irreducible real polynomial (or an integer)."""
         sign = self.sign(g)
         generator_index = next((i for i in self.used(g) if g == GENERATORS[i]), None)
         if generator_index is not None:

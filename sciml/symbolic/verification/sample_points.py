@@ -19,6 +19,7 @@ from sciml.symbolic.expr import expression as ex
 from sciml.symbolic.expr.evaluate import Program
 from sciml.symbolic.expr.expression import Expr
 from sciml.symbolic.expr.intervals import precision
+from sciml.symbolic.verification.root_isolation import exact_midpoint
 
 _MAX_MISSED = 12
 _MAX_SPECIAL = 48
@@ -239,8 +240,7 @@ def refine_root(program: Program, name: str, sample: dict, start: float) -> Frac
                 if not (step.is_finite() and abs(step) <= 1e-3 * (1 + abs(x))):
                     break
                 x = (x - step).mid()
-                mantissa, exponent = x.man_exp()
-                root = Fraction(int(mantissa)) * Fraction(2) ** int(exponent)
+                root = exact_midpoint(x)
             return root
     except (*_ERRORS, TypeError):
         return Fraction(float(start))

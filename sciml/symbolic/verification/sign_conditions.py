@@ -129,6 +129,7 @@ class SignCase:
         return i
 
     def imaginary(self) -> Quotient:
+        """The generator i with i**2 = -1."""
         i = self.index.get("I")
         if i is None:
             i = self._new(Generator("I", "imaginary", lambda: ball(0, 1), real=False, order=2,
@@ -136,6 +137,7 @@ class SignCase:
         return fd.generator(i)
 
     def pi(self) -> Quotient:
+        """The generator pi."""
         i = self.index.get("pi")
         if i is None:
             i = self._new(Generator("pi", "pi", acb.pi, positive=True))
@@ -146,10 +148,12 @@ class SignCase:
         return [i for i, d in enumerate(fd.degrees(p)) if d]
 
     def depends_on(self, *polynomials: Poly) -> frozenset[int]:
+        """The variables on which polynomials depend algebraically."""
         return frozenset().union(*(self.generators[i].depends_on for p in polynomials
                                    for i in self.used(p)))  # fmt: skip
 
     def real(self, *polynomials: Poly) -> bool:
+        """Whether all generators of the polynomials are real in this case."""
         return all(self.generators[i].real for p in polynomials for i in self.used(p))
 
     def symbols(self, p: Poly) -> frozenset[str]:

@@ -136,6 +136,7 @@ class ModularPoints:
         return (denominator != 0) & (u != 0) & (power_mod(root, q, p) == u)
 
     def power(self, i: int, e: int) -> Vector:
+        """Values of the e-th power of kernel i."""
         powers = self.powers.get((i, e))
         if powers is None:
             powers = self.values[i] if e == 1 else power_mod(self.values[i], e, self.p)
@@ -213,6 +214,7 @@ class Column:
         return cls(fd.Q1, slope, build)
 
     def values(self, points: ModularPoints) -> Vector:
+        """Values of the derivative of the column."""
         out = self.slope(points, points.quotient(self.w), points.slope(self.w)) % points.p
         if self.factor is not fd.Q1:
             out = out * points.quotient(self.factor) % points.p

@@ -187,6 +187,8 @@ def _pair_degree(p: Poly, i: int) -> int:
 
 
 def _degree_bounds(problem: Problem, level: int) -> list[int]:
+    """Bounds on the degree of the answer's numerator in each kernel; `level` 1 allows one more
+    logarithm or inverse function."""
     tower = problem.tower
     numerator, denominator, v = problem.f.n, problem.f.d, problem.denominator
     degrees_n, degrees_d, degrees_v = fd.degrees(numerator), fd.degrees(denominator), fd.degrees(v)
