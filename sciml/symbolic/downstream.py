@@ -1,5 +1,5 @@
-"""Which functions will the antiderivative hold? The question of symbolic mathematics to a shared
-trunk (`sciml.objectives.downstream`): what an ansatz for an integral has to guess."""
+"""The downstream task of symbolic mathematics (`sciml.objectives.downstream`): which functions
+occur in the antiderivative? It is what an ansatz for an integral has to guess."""
 
 from __future__ import annotations
 
@@ -19,9 +19,10 @@ from sciml.symbolic.neural import vocabulary as vb
 from sciml.symbolic.neural.pairs import Pairs
 from sciml.symbolic.neural.pretraining import TokenEmbedder
 
-LONGEST = (48, 32)
+MAX_TOKENS = (48, 32)
+"""Longest problem and answer [tokens]."""
 RARE = 0.02
-"""Functions in a smaller share of the answers (or in all but that share) are not asked for."""
+"""Functions in a smaller share of the answers, or in all but that share, are left out."""
 
 
 class Integrands:
@@ -35,8 +36,8 @@ class Integrands:
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         source, target = self.pairs.pair(index)
-        held = [float(f in target) for f in self.functions]
-        return {"ids": [*source[1:], vb.END], "y": torch.tensor(held)}
+        labels = [float(f in target) for f in self.functions]
+        return {"ids": [*source[1:], vb.END], "y": torch.tensor(labels)}
 
 
 def collate(items: list[dict[str, Any]]) -> Any:
@@ -47,36 +48,36 @@ def collate(items: list[dict[str, Any]]) -> Any:
 
 
 def downstream_task(size: float = 1.0) -> DownstreamTask:
-    """Generated integrals; those that are measured on are not among those learned from."""
+    """Generated integrals; no test problem is among the training problems."""
     shares = {"bwd": 0.6, "ibp": 0.4}
-    test = Pairs.draw(shares, max(50, round(600 * size)), 1000, LONGEST)
-    train = Pairs.draw(shares, max(100, round(10_000 * size)), 0, LONGEST, exclude=test.keys)
+    test = Pairs.draw(shares, max(50, round(600 * size)), 1000, MAX_TOKENS)
+    train = Pairs.draw(shares, max(100, round(10_000 * size)), 0, MAX_TOKENS, exclude=test.keys)
     answers = [set(train.pair(i)[1]) for i in range(len(train))]
     functions = [
         vb.INDEX[name] for name in tk.UNARY
         if RARE < np.mean([vb.INDEX[name] in answer for answer in answers]) < 1 - RARE
     ]  # fmt: skip
-    learned, measured = Integrands(train, functions), Integrands(test, functions)
-    # The generators wrote kind after kind.
+    training, testing = Integrands(train, functions), Integrands(test, functions)
+    # The pairs are ordered by generator.
     order = np.random.default_rng(0).permutation(len(train))
     labelled = SupervisedTask(
-        learned, measured, collate, SupervisedConfig(outputs=len(functions), loss="binary"),
+        training, testing, collate, SupervisedConfig(outputs=len(functions), loss="binary"),
         lambda outputs, batches: mean_auc(torch.cat(outputs), torch.cat([b.y for b in batches])),
         order,
     )  # fmt: skip
-    there = torch.tensor([[float(f in test.pair(i)[0]) for f in functions]
+    in_integrand = torch.tensor([[float(f in test.pair(i)[0]) for f in functions]
                           for i in range(len(test))])  # fmt: skip
-    truth = torch.stack([measured[i]["y"] for i in range(len(test))])
+    truth = torch.stack([testing[i]["y"] for i in range(len(test))])
     names = ", ".join(vb.WORDS[f] for f in functions)
     return DownstreamTask(
-        "symbolic", f"Which of {names} will the antiderivative hold?",
-        Corpus("integrands", learned, collate, TokenEmbedder, vocabulary=len(vb.WORDS)),
+        "symbolic", f"Which of {names} occur in the antiderivative?",
+        Corpus("integrands", training, collate, TokenEmbedder, vocabulary=len(vb.WORDS)),
         label_budgets(len(train)), "solved integrals", "mean AUC over functions", 1,
-        labelled.finetune, ("those in the integrand", mean_auc(there, truth)),
+        labelled.finetune, ("those in the integrand", mean_auc(in_integrand, truth)),
     )  # fmt: skip
 
 
 def mean_auc(scores: Tensor, truth: Tensor) -> float:
     """Mean over functions of the AUC of [K, F] scores."""
-    found = [auc(scores[:, f], truth[:, f] > 0.5) for f in range(scores.shape[1])]
-    return float(np.nanmean(found))
+    values = [auc(scores[:, f], truth[:, f] > 0.5) for f in range(scores.shape[1])]
+    return float(np.nanmean(values))

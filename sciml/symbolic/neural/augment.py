@@ -1,4 +1,4 @@
-"""Other ways to write the same thing, and sources with hidden subtrees, for training."""
+"""Augmentation of the training problems: equivalent forms, and masked subtrees."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ _IDENTITIES = (
 
 
 def equivalent(e: Expr) -> Expr:
-    """An equal expression in another form: expanded, over one denominator, or with a function
-    written by others. Drawn from torch's global random numbers; `e` itself where nothing fits."""
+    """An equivalent form of `e`: expanded, over one denominator, or with one function replaced by
+    an identity. Drawn from torch's global random numbers; `e` itself where nothing applies."""
     choice = int(torch.randint(3, ()))
     if choice == 0:
         out = expand(e)
@@ -35,15 +35,15 @@ def equivalent(e: Expr) -> Expr:
     return out if ex.size(out) <= 3 * ex.size(e) else e
 
 
-def hidden_subtrees(ids: list[int], share: float = 0.3) -> list[int]:
+def masked_subtrees(ids: list[int], share: float = 0.3) -> list[int]:
     """Ids with whole subtrees replaced by one mask token each."""
     from sciml.symbolic.neural.pretraining import subtree_mask
 
-    hidden = subtree_mask(torch.tensor([ids]), share)[0].tolist()
+    masked = subtree_mask(torch.tensor([ids]), share)[0].tolist()
     out: list[int] = []
     for i, token in enumerate(ids):
-        if not hidden[i]:
+        if not masked[i]:
             out.append(token)
-        elif i == 0 or not hidden[i - 1]:
+        elif i == 0 or not masked[i - 1]:
             out.append(vb.MASK)
     return out

@@ -1,9 +1,9 @@
-"""Guessed answers put right by linear algebra: the terms' shapes kept, the numbers solved for.
+"""Coefficients of a hypothesis solved for by linear algebra (undetermined coefficients).
 
 A sequence model often writes the right terms with a wrong coefficient or sign. The derivatives of
-the terms of one guess, or of all guesses of a beam together, are columns; f is their combination in
-many points by least squares, of the independent ones only; what comes out is taken for fractions.
-The answer is no more than a better guess, to be verified like any other.
+the terms of one hypothesis, or of all hypotheses of a beam, are the columns of a least squares fit
+to the integrand at many points, restricted to independent columns; the coefficients are rounded to
+fractions. The result is only a better candidate, to be verified like any other.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from sciml.symbolic.expr.evaluate import Program
 from sciml.symbolic.expr.expression import Expr
 
 MAX_TERMS = 48
-LARGEST_DENOMINATOR = 2520
+MAX_DENOMINATOR = 2520
 _RESIDUAL = 1e-8
 _ERRORS = (ex.TooLarge, ex.Undefined, InputError, RecursionError, OverflowError, ZeroDivisionError)
 
 
-def terms(guess: Expr, x: str) -> list[Expr]:
-    """The terms of a guess without their coefficients: as it is written, and multiplied out."""
+def terms(hypothesis: Expr, x: str) -> list[Expr]:
+    """The terms of a hypothesis without coefficients: as it is written, and expanded."""
     out: dict[Expr, None] = {}
-    forms = [guess]
+    forms = [hypothesis]
     try:
-        forms.append(expand(guess))
+        forms.append(expand(hypothesis))
     except _ERRORS:
         pass
     for form in forms:
@@ -42,24 +42,24 @@ def terms(guess: Expr, x: str) -> list[Expr]:
     return list(out)
 
 
-def refitted(f: Expr, guesses: Sequence[Expr], x: str) -> Iterator[tuple[Expr, str]]:
-    """Better guesses at the integral of f, each with a word on how: every guess by itself, then
-    the terms of all of them together."""
+def refitted(f: Expr, hypotheses: Sequence[Expr], x: str) -> Iterator[tuple[Expr, str]]:
+    """Candidates for the integral of f, each with how it was made: from every hypothesis by itself,
+    then from the terms of all of them together."""
     pool: dict[Expr, None] = {}
-    for rank, guess in enumerate(guesses, 1):
-        found = terms(guess, x)
-        pool.update(dict.fromkeys(found))
-        answer = combination(f, found, x)
+    for rank, hypothesis in enumerate(hypotheses, 1):
+        own_terms = terms(hypothesis, x)
+        pool.update(dict.fromkeys(own_terms))
+        answer = combination(f, own_terms, x)
         if answer is not None:
             yield answer, f"hypothesis {rank}, coefficients solved for"
-    if len(guesses) > 1:
+    if len(hypotheses) > 1:
         answer = combination(f, list(pool)[:MAX_TERMS], x)
         if answer is not None:
             yield answer, "terms of all hypotheses, coefficients solved for"
 
 
 def combination(f: Expr, parts: Sequence[Expr], x: str) -> Expr | None:
-    """The sum of rational multiples of `parts` whose derivative is f, up to rounding; None where
+    """The rational linear combination of `parts` whose derivative is f, up to rounding; None where
     there is none."""
     if not parts or len(parts) > MAX_TERMS:
         return None
@@ -68,22 +68,22 @@ def combination(f: Expr, parts: Sequence[Expr], x: str) -> Expr | None:
     except _ERRORS:
         return None
     if f.free - {x}:
-        return None  # other symbols have no numbers here
+        return None  # the other symbols have no values
     count = 4 * len(parts) + 12
     rng = np.random.default_rng(5)
     points = np.concatenate([rng.uniform(0.05, 3, count), rng.uniform(-3, -0.05, count)])
     values = [np.broadcast_to(v, points.shape) for v in program.complex({x: points})]
     table = np.stack(values)
-    kept = np.isfinite(table).all(0) & (np.abs(table) < 1e12).all(0)
-    if kept.sum() < len(parts) + 6:
+    usable = np.isfinite(table).all(0) & (np.abs(table) < 1e12).all(0)
+    if usable.sum() < len(parts) + 6:
         return None
-    table = table[:, kept]
+    table = table[:, usable]
     table = table / np.maximum(np.abs(table[0]), 1e-12)
     flat = np.concatenate([table.real, table.imag], 1)
     coefficients = _independent(flat[1:].T, flat[0])
     if coefficients is None:
         return None
-    fractions = [Fraction(c).limit_denominator(LARGEST_DENOMINATOR) for c in coefficients]
+    fractions = [Fraction(c).limit_denominator(MAX_DENOMINATOR) for c in coefficients]
     if any(abs(float(q) - c) > 1e-8 * max(1.0, abs(c))
            for q, c in zip(fractions, coefficients, strict=True)):  # fmt: skip
         return None
@@ -94,7 +94,8 @@ def combination(f: Expr, parts: Sequence[Expr], x: str) -> Expr | None:
 
 
 def _independent(matrix: np.ndarray, right: np.ndarray) -> list[float] | None:
-    """Coefficients with matrix @ c = right, zero for columns that others can stand for."""
+    """Coefficients c with matrix @ c = right, zero for linearly dependent columns; None where there
+    are none."""
     from scipy.linalg import qr
 
     scale = np.linalg.norm(matrix, axis=0)
@@ -102,12 +103,12 @@ def _independent(matrix: np.ndarray, right: np.ndarray) -> list[float] | None:
     _, r, order = qr(matrix / scale, mode="economic", pivoting=True)
     diagonal = np.abs(np.diag(r))
     rank = int((diagonal > 1e-9 * diagonal[0]).sum()) if diagonal[0] > 0 else 0
-    chosen = order[:rank]
-    solved = np.linalg.lstsq(matrix[:, chosen], right, rcond=None)[0]
-    left = right - matrix[:, chosen] @ solved
-    if not rank or np.abs(left).max() > _RESIDUAL * max(1.0, np.abs(right).max()):
+    independent = order[:rank]
+    solution = np.linalg.lstsq(matrix[:, independent], right, rcond=None)[0]
+    residual = right - matrix[:, independent] @ solution
+    if not rank or np.abs(residual).max() > _RESIDUAL * max(1.0, np.abs(right).max()):
         return None
     out = [0.0] * matrix.shape[1]
-    for i, value in zip(chosen, solved, strict=True):
+    for i, value in zip(independent, solution, strict=True):
         out[i] = float(value)
     return out

@@ -29,7 +29,8 @@ class _Attention(nn.Module):
         self.v_lin, self.out_lin = nn.Linear(dim, dim), nn.Linear(dim, dim)
 
     def forward(self, x: Tensor, mask: Tensor, memory: Tensor | None = None) -> Tensor:
-        """x [B, N, dim]; mask [B, 1, N or 1, M] with True = may be attended to."""
+        """x [B, N, dim] attends to itself or to memory [B, M, dim]; mask [B, 1, N or 1, M] is True
+        where it may."""
         source = x if memory is None else memory
         q, k, v = (
             part(y).unflatten(-1, (self.heads, -1)).transpose(1, 2)
@@ -48,8 +49,8 @@ class _FeedForward(nn.Module):
         return self.lin2(F.relu(self.lin1(x)))
 
 
-class _Side(nn.Module):
-    """Encoder or decoder; the names are those of the checkpoints."""
+class _Stack(nn.Module):
+    """Encoder or decoder; parameters have the names of the checkpoints."""
 
     def __init__(
         self, words: int, dim: int, heads: int, layers: int, positions: int, decoder: bool
@@ -87,8 +88,8 @@ class _Side(nn.Module):
             if self.encoder_attn is not None and self.layer_norm15 is not None:
                 if memory is None or memory_mask is None:
                     raise InputError("the decoder needs an encoded source")
-                seen = self.encoder_attn[i](x, memory_mask[:, None, None, :], memory)
-                x = self.layer_norm15[i](x + seen)
+                attended = self.encoder_attn[i](x, memory_mask[:, None, None, :], memory)
+                x = self.layer_norm15[i](x + attended)
             x = self.layer_norm2[i](x + self.ffns[i](x)) * mask[..., None]
         return x
 
@@ -104,8 +105,8 @@ class SymbolicMathematics(nn.Module):
         if dim % heads:
             raise InputError(f"`dim` must be a multiple of `heads` ({heads}), got {dim}")
         self.words = words
-        self.encoder = _Side(words, dim, heads, encoder_layers, positions, False)
-        self.decoder = _Side(words, dim, heads, decoder_layers, positions, True)
+        self.encoder = _Stack(words, dim, heads, encoder_layers, positions, False)
+        self.decoder = _Stack(words, dim, heads, decoder_layers, positions, True)
 
     def forward(self, source: Tensor, lengths: Tensor, target: Tensor, target_lengths: Tensor
                 ) -> Tensor:  # fmt: skip
@@ -117,10 +118,10 @@ class SymbolicMathematics(nn.Module):
             target: [B, T] ids, beginning with the end-of-sequence id as these checkpoints do.
             target_lengths: [B].
         """
-        seen = torch.arange(source.shape[1], device=source.device) < lengths[:, None]
-        written = torch.arange(target.shape[1], device=target.device) < target_lengths[:, None]
-        memory = self.encoder(source, seen)
-        out = self.decoder(target, written, memory, seen)
+        source_mask = torch.arange(source.shape[1], device=source.device) < lengths[:, None]
+        target_mask = torch.arange(target.shape[1], device=target.device) < target_lengths[:, None]
+        memory = self.encoder(source, source_mask)
+        out = self.decoder(target, target_mask, memory, source_mask)
         if self.decoder.proj is None:
             raise InputError("the decoder has no output layer")
         return self.decoder.proj(out)
@@ -150,12 +151,13 @@ def from_symbolicmathematics(path: str | os.PathLike[str], heads: int = 8) -> Sy
     except (KeyError, ValueError) as error:
         raise InputError(f"lacks a table of embeddings ({error})", where=path) from None
     state = {f"decoder.{name}": value for name, value in decoder.items()}
-    # The encoder of a checkpoint has an output layer, too, which nothing uses.
+    # The encoder of a checkpoint has an output layer, too; it is not used.
     state |= {f"encoder.{name}": value for name, value in encoder.items() if "proj" not in name}
 
     def make() -> SymbolicMathematics:
-        deep, shallow = (layers(state, f"{side}.attentions.") for side in ("encoder", "decoder"))
-        return SymbolicMathematics(words, dim, heads, deep, shallow, positions)
+        encoder_layers = layers(state, "encoder.attentions.")
+        decoder_layers = layers(state, "decoder.attentions.")
+        return SymbolicMathematics(words, dim, heads, encoder_layers, decoder_layers, positions)
 
     model = loading.build(make, state, where=path)
     loading.load_state(model, state, where=path)

@@ -1,9 +1,9 @@
-"""Beam search for the published encoder-decoder, without its copies.
+"""Beam search for the published encoder-decoder with a key-value cache that is never copied.
 
-The published code keeps the keys of self- and cross-attention once a hypothesis and copies all of
-them about at every step. Here a source's cross-attention keys exist once, and the hypotheses of
-a source share one pool of self-attention keys (`sciml.nn.beam_cache`), so that going on from other
-hypotheses permutes a small table only.
+The published code stores the keys of self- and cross-attention for every hypothesis and copies all
+of them at every step. Here the cross-attention keys of a source exist once, and its hypotheses
+share one pool of self-attention keys (`sciml.nn.beam_cache`), so that reordering the beam permutes
+only a small table.
 """
 
 from __future__ import annotations
@@ -37,16 +37,16 @@ def beam_search(
         model: what `from_symbolicmathematics` gave.
         source: ids, padded; the published models expect the end-of-sequence id at both ends.
         lengths: real tokens of each source.
-        beam: hypotheses a source.
-        max_length: most tokens of an output, the end included.
-        grammar: what may follow what.
+        beam: hypotheses per source.
+        max_length: longest output [tokens], the end token included.
+        grammar: restricts the next tokens; None: any.
         length_penalty: exponent of the length that log-probabilities are divided by.
-        end: id of the end of a sequence, which outputs also begin with (0 in the published models).
-        pad: id of padding (1 there).
+        end: id of the end of a sequence, with which outputs also begin (0 in the published models).
+        pad: id of padding (1 in the published models).
     """
     model.eval()
     steps = _Steps(model, source, lengths, beam, end)
-    # The start is the end's id there; `_Steps` puts it in the place of the padding's.
+    # The published decoder starts with the end token; `_Steps` substitutes it for the start.
     return decoding.beam_search(
         steps, Vocabulary(model.words, pad, pad, end), sources=len(source), beam=beam,
         max_length=max_length, device=source.device, grammar=grammar,
@@ -60,20 +60,20 @@ class _Steps:
     def __init__(
         self, model: SymbolicMathematics, source: Tensor, lengths: Tensor, width: int, start: int
     ) -> None:
-        seen = torch.arange(source.shape[1], device=source.device) < lengths[:, None]
-        memory = model.encoder(source, seen)
+        mask = torch.arange(source.shape[1], device=source.device) < lengths[:, None]
+        memory = model.encoder(source, mask)
         decoder: Any = model.decoder
         if decoder.encoder_attn is None or decoder.proj is None:
             raise InputError("the decoder has no attention to the source or no output layer")
-        self.side: Any = for_few_rows(decoder)
+        self.decoder: Any = for_few_rows(decoder)
         self.start, self.heads = start, decoder.attentions[0].heads
         self.cross = [
             (self._heads(a.k_lin(memory)), self._heads(a.v_lin(memory)))
             for a in decoder.encoder_attn
         ]
         lowest = torch.finfo(memory.dtype).min / 4
-        self.hidden = torch.zeros_like(seen, dtype=memory.dtype).masked_fill(~seen, lowest)
-        self.hidden = self.hidden[:, None, None]
+        bias = torch.zeros_like(mask, dtype=memory.dtype).masked_fill(~mask, lowest)
+        self.source_bias = bias[:, None, None]
         head_dim = memory.shape[-1] // self.heads
         self.cache = BeamCache(
             len(decoder.attentions), len(source), width, self.heads, head_dim, memory.device,
@@ -92,25 +92,25 @@ class _Steps:
     @torch.inference_mode()
     def step(self, tokens: Int[Tensor, "S W"], paths: Tensor | None) -> Float[Tensor, "S W V"]:
         """Logits of the token after `tokens`."""
-        side, cache = self.side, self.cache
+        decoder, cache = self.decoder, self.cache
         if cache.step == 0:
             tokens = torch.full_like(tokens, self.start)
         cache.begin_step()
-        x = side.embeddings(tokens) + side.position_embeddings.weight[cache.step - 1]
-        x = side.layer_norm_emb(x)
+        x = decoder.embeddings(tokens) + decoder.position_embeddings.weight[cache.step - 1]
+        x = decoder.layer_norm_emb(x)
         lowest = torch.finfo(x.dtype).min / 4
-        own = torch.zeros_like(cache.ancestors, dtype=x.dtype)
-        own = own.masked_fill(~cache.ancestors, lowest)[:, None]
-        for i, attention in enumerate(side.attentions):
+        bias = torch.zeros_like(cache.ancestors, dtype=x.dtype)
+        bias = bias.masked_fill(~cache.ancestors, lowest)[:, None]
+        for i, attention in enumerate(decoder.attentions):
             k, v = (
                 p(x).unflatten(-1, (self.heads, -1)) for p in (attention.k_lin, attention.v_lin)
             )
             keys, values = cache.write(i, k, v)
-            x = side.layer_norm1[i](x + self._attend(attention, x, keys, values, own))
-            seen = self._attend(side.encoder_attn[i], x, *self.cross[i], self.hidden)
-            x = side.layer_norm15[i](x + seen)
-            x = side.layer_norm2[i](x + side.ffns[i](x))
-        return side.proj(x)
+            x = decoder.layer_norm1[i](x + self._attend(attention, x, keys, values, bias))
+            attended = self._attend(decoder.encoder_attn[i], x, *self.cross[i], self.source_bias)
+            x = decoder.layer_norm15[i](x + attended)
+            x = decoder.layer_norm2[i](x + decoder.ffns[i](x))
+        return decoder.proj(x)
 
     def reorder(self, parents: Int[Tensor, "S W"]) -> None:
         """See `sciml.nn.decoding.Steps`."""
@@ -120,4 +120,4 @@ class _Steps:
         """See `sciml.nn.decoding.Steps`."""
         self.cache.keep(sources)
         self.cross = [(k[sources], v[sources]) for k, v in self.cross]
-        self.hidden = self.hidden[sources]
+        self.source_bias = self.source_bias[sources]

@@ -143,11 +143,11 @@ class Pairs(Sequence[Any]):
         return self.flat[a:b].tolist(), self.flat[b:c].tolist()
 
     def __getitem__(self, index: Any) -> Any:
-        from sciml.symbolic.neural.augment import equivalent, hidden_subtrees
+        from sciml.symbolic.neural.augment import equivalent, masked_subtrees
 
         source, target = self.pair(int(index))
         if self.hidden:
-            return [source[0], *hidden_subtrees(source[1:])], [*source[1:], vb.END]
+            return [source[0], *masked_subtrees(source[1:])], [*source[1:], vb.END]
         if self.equivalent and torch.rand(()) < self.equivalent:
             try:
                 other = [source[0], *vb.ids(equivalent(vb.expression(source)))]

@@ -1,8 +1,8 @@
 """Unlabelled expressions for any trunk and objective: token sequences with their tree.
 
-`READERS` follows `sciml.objectives.corpus`: a file of expressions, one a line (infix text, or
-JSON lines with "expression", "problem" or "integrand"), becomes a corpus of dense batches with
-`node_token` (ids), `node_path` (places in the tree) and the tree's edges.
+`READERS` follows `sciml.objectives.corpus`: a file of expressions, one per line (infix text,
+or JSON lines with "expression", "problem" or "integrand"), becomes a corpus of dense batches with
+`node_token` (ids) and `node_path` (positions in the tree).
 """
 
 from __future__ import annotations
@@ -28,11 +28,12 @@ if TYPE_CHECKING:
 MAX_TOKENS = 256
 DEPTH = 12
 BUCKETS, REACH = 16, 3
-"""Distances, and steps up and down the tree, that pair features tell apart."""
+"""Buckets of the distance between tokens, and longest path up and down the tree, that the pair
+features distinguish."""
 
 
 class Expressions:
-    """Lines of a file, read and parsed when asked for."""
+    """The expressions of a file, read and parsed when they are indexed."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -48,7 +49,7 @@ class Expressions:
         return len(self.starts)
 
     def __getitem__(self, index: int) -> list[int]:
-        """Token ids, closed by the end token.
+        """Token ids with the end token.
 
         Raises:
             InputError: names the line that is no expression.
@@ -101,9 +102,9 @@ def collate(items: list[list[int]]) -> Data:
 class TokenEmbedder(Embedder):
     """Token ids to features of the trunk's width; hidden tokens become the mask token.
 
-    The pair features say how far apart two tokens stand and how they are related in the tree, so
-    that a trunk without positions of its own does not see a bag of tokens. A hidden token keeps
-    its place.
+    The pair features encode the distance of two tokens and their relation in the tree, so that a
+    trunk without positional encoding does not see a bag of tokens. A hidden token keeps its
+    position.
     """
 
     def __init__(self, dim: int, pair_dim: int = 0) -> None:
@@ -117,7 +118,7 @@ class TokenEmbedder(Embedder):
         return {"token": len(vb.WORDS)}
 
     def targets(self, batch: Data) -> dict[str, torch.Tensor]:
-        """What hidden nodes should have been."""
+        """The token of each node; -1 for padding."""
         return {"token": torch.where(batch.mask, batch.node_token, -1)}
 
     def choose(self, batch: Data, fraction: float) -> torch.Tensor:
@@ -138,8 +139,8 @@ class TokenEmbedder(Embedder):
 
 
 def subtree_mask(tokens: torch.Tensor, share: float = 0.3) -> torch.Tensor:
-    """[B, N] bool: whole random subtrees hidden, about `share` of the tokens: at least one, and
-    never all of several.
+    """[B, N] bool: random whole subtrees, about `share` of the tokens; at least one token, and
+    never all of an expression of several.
 
     Drawn from torch's global random numbers.
     """
@@ -149,10 +150,10 @@ def subtree_mask(tokens: torch.Tensor, share: float = 0.3) -> torch.Tensor:
         length = sum(t > vb.MASK for t in row)
         if not length:
             continue
-        wanted = max(1, int(share * length))
+        goal = max(1, int(share * length))
         for _ in range(20):
             at = int(torch.randint(length, ()))
-            while at and arity[row[at]] < 0:  # a digit: its number begins at the sign
+            while at and arity[row[at]] < 0:  # a digit: its number starts at the sign
                 at -= 1
             end, open_ = at, 1
             while end < length and open_ > 0:
@@ -161,11 +162,11 @@ def subtree_mask(tokens: torch.Tensor, share: float = 0.3) -> torch.Tensor:
                 end += 1
             while end < length and arity[row[end]] < 0:
                 end += 1
-            if end - at <= max(2, 2 * wanted) and (at or end < length or length == 1):
+            if end - at <= max(2, 2 * goal) and (at or end < length or length == 1):
                 out[i, at:end] = True
-            if int(out[i].sum()) >= wanted:
+            if int(out[i].sum()) >= goal:
                 break
-        if not out[i].any():  # nothing that small was met: the last leaf
+        if not out[i].any():  # no subtree was small enough: the last leaf
             last = length - 1
             while last and arity[row[last]] < 0:
                 last -= 1

@@ -1,8 +1,8 @@
-"""Token ids of the model: special tokens, one a task, then a prefix vocabulary.
+"""Token ids of the model: special tokens, one per task, then a prefix vocabulary.
 
-It is the published one (`tokens`) made shorter: -9..9 are one token each, and so are the powers
--1, 2, 3, 4, 5. Terms and factors are written in an order that can be learned: numbers first, then
-the shorter, then by token; the order of `expression` is that of a hash, which nobody can foresee.
+It shortens the published one (`expr.tokens`): -9..9 are one token each, and so are the powers -1,
+2, 3, 4, 5. Terms and factors are written in a canonical order that can be learned: numbers first,
+then the shorter, then by token; the order in an `Expr` is by hash, which no model can predict.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ MAX_IDS = 4096
 def arities() -> Tensor:
     """[V] children of each token; negative for special tokens and digits.
 
-    An integer is a leaf for the tree's sake: its digits stand at the place of its sign.
+    An integer is one leaf of the tree: its digits have the position of its sign.
     """
     out = torch.full((len(WORDS),), -1)
     for word, i in INDEX.items():
@@ -54,13 +54,13 @@ def ids(e: Expr) -> list[int]:
     """
     memo: dict[Expr, bytes] = {}
     for node in ex.subtrees(e):
-        memo[node] = _written(node, memo)
+        memo[node] = _encoded(node, memo)
         if len(memo[node]) > MAX_IDS:
             raise InputError(f"more than {MAX_IDS} tokens")
     return list(memo[e])
 
 
-def _written(node: Expr, memo: dict[Expr, bytes]) -> bytes:
+def _encoded(node: Expr, memo: dict[Expr, bytes]) -> bytes:
     if node.op == "num":
         value: Fraction = node.value
         if value.denominator == 1:
@@ -70,7 +70,7 @@ def _written(node: Expr, memo: dict[Expr, bytes]) -> bytes:
         return _word(str(node.value))
     if node.op in ("add", "mul"):
         parts = sorted((a.op != "num", len(memo[a]), memo[a]) for a in node.args)
-        return _folded(_word(node.op), [part[-1] for part in parts])
+        return _right_nested(_word(node.op), [part[-1] for part in parts])
     if node.op == "pow":
         base, exponent = node.args
         if exponent is ex.HALF:
@@ -95,14 +95,14 @@ def _integer(value: int) -> bytes:
     return bytes(INDEX[token] for token in tk.integer(value))
 
 
-def _folded(name: bytes, parts: Iterable[bytes]) -> bytes:
+def _right_nested(name: bytes, parts: Iterable[bytes]) -> bytes:
     """a + b + c as add a add b c."""
     items = list(parts)
     return b"".join(name + item for item in items[:-1]) + items[-1]
 
 
 def expression(sequence: Sequence[int]) -> Expr:
-    """The expression of ids (special tokens dropped)."""
+    """The expression of ids; special tokens are skipped."""
     words: list[str] = []
     for i in sequence:
         if i >= len(SPECIAL):
@@ -112,10 +112,15 @@ def expression(sequence: Sequence[int]) -> Expr:
 
 
 class ExpressionGrammar:
-    """The grammar of prefix expressions with digits, for masked decoding: every hypothesis parses.
+    """The grammar of prefix expressions with digits, for constrained decoding: every hypothesis
+    parses.
 
-    A state holds the open operand slots, whether digits may follow (1 digit needed, 2 optional)
-    and the number of digits so far.
+    State of a hypothesis: `open`, the operands that are still to be written, and `digits`: 0
+    outside numbers, 1 right after a sign, then 1 + the digits written.
+
+    Args:
+        variables: symbols that may be used.
+        digits: most digits of a number.
     """
 
     def __init__(self, variables: Sequence[str] = ("x",), digits: int = 6) -> None:
@@ -138,10 +143,8 @@ class ExpressionGrammar:
         }
 
     def allowed(self, state: dict[str, Tensor], remaining: int) -> Tensor:
-        """Tokens after which leaves could still fill every slot, and the end follow.
-
-        `digits` is 0 outside numbers, 1 right after a sign, then 1 + the digits written.
-        """
+        """[hypotheses, V] bool: tokens after which the expression can still be completed within the
+        remaining tokens."""
         slots, digits = state["open"][:, None], state["digits"][:, None]
         need = slots + self.arity + self.is_sign.long() + 1
         fits = (self.arity >= 0) & (slots > 0) & (need <= remaining) & (digits != 1)
