@@ -92,15 +92,15 @@ def number(result: Result) -> Any:
 
 @pytest.mark.parametrize(("text", "low", "high"), STEEP + BROKEN + SINGULAR + INFINITE)
 def test_oracle(text: str, low: str, high: str) -> None:
-    found = value(text, low, high)
-    assert found.status in ("verified", "sampled"), found
+    result = value(text, low, high)
+    assert result.status in ("verified", "sampled"), result
     if text == "sin(1/x)":
         expected = mpmath.sin(1) - mpmath.ci(1)  # it oscillates too much for mpmath
     else:
         expected = oracle(text, low, high)
-    assert abs(number(found) - expected) < 1e-9 * abs(expected)
+    assert abs(number(result) - expected) < 1e-9 * abs(expected)
     assert (
-        abs(mpmath.mpf(found.holds.removeprefix("numerically ")) - expected) < abs(expected) / 1e8
+        abs(mpmath.mpf(result.holds.removeprefix("numerically ")) - expected) < abs(expected) / 1e8
     )
 
 
@@ -112,8 +112,8 @@ def test_a_steep_antiderivative_is_no_jump(text: str, low: str, high: str) -> No
 @pytest.mark.parametrize(("text", "low", "high"), DIVERGENT)
 def test_divergent(text: str, low: str, high: str) -> None:
     for ends in ((low, high), (high, low)):
-        found = value(text, *ends)
-        assert found.status == "diverges" and found.expression is None and found.how
+        result = value(text, *ends)
+        assert result.status == "diverges" and result.expression is None and result.how
 
 
 def find_with(text: str, status: str = "verified", key: str = "answer") -> Any:
@@ -123,9 +123,9 @@ def find_with(text: str, status: str = "verified", key: str = "answer") -> Any:
     return lambda g, seconds: {"status": status, key: dump(parse(text))}
 
 
-def direct(f: str, big: str, low: str, high: str, *kind: str) -> Any:
+def direct(f: str, F: str, low: str, high: str, *kind: str) -> Any:
     return definite(
-        parse(f), "x", End(parse(low)), End(parse(high)), find_with(big, *kind), now() + 30
+        parse(f), "x", End(parse(low)), End(parse(high)), find_with(F, *kind), now() + 30
     )
 
 
@@ -151,22 +151,22 @@ POSITIVE = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("f", "big", "low", "high"), POSITIVE)
-def test_scale_changes_nothing_but_the_value(f: str, big: str, low: str, high: str) -> None:
+@pytest.mark.parametrize(("f", "F", "low", "high"), POSITIVE)
+def test_scale_changes_nothing_but_the_value(f: str, F: str, low: str, high: str) -> None:
     """f times 10**k has the same status and the value times 10**k; a positive integrand has a
     positive integral, and the reversed limits its negative."""
-    plain = direct(f, big, low, high)
+    plain = direct(f, F, low, high)
     size = sp.N(to_sympy(plain.value), 25)
     assert plain.status == "verified" and size > 0
     for k in (-40, -23, -10, 40):
         for form in (f"10**({k})*({f})", f"({f})/10**({-k})"):
-            scaled = direct(form, big, low, high)
+            scaled = direct(form, F, low, high)
             assert scaled.status == "verified"
             gap = sp.N(to_sympy(scaled.value), 25) / sp.Rational(10) ** k - size
             assert abs(gap) <= 1e-20 * size
             shown = float(scaled.holds.removeprefix("numerically "))
             assert shown == pytest.approx(float(size) * 10.0**k, rel=1e-12)
-    back = direct(f, big, high, low)
+    back = direct(f, F, high, low)
     assert back.status == "verified"
     assert abs(sp.N(to_sympy(back.value), 25) + size) <= 1e-20 * size
 
@@ -174,15 +174,15 @@ def test_scale_changes_nothing_but_the_value(f: str, big: str, low: str, high: s
 @pytest.mark.parametrize("k", [0, 3, 10, 34, 40])
 def test_scales_of_whole_answers(k: int) -> None:
     for text in (f"1/(10**{k}*(2+cos(x)))", f"1/(2*10**{k}+10**{k}*cos(x))"):
-        found = value(text, 0, "2*pi")
-        assert found.verified
-        assert found.expression is parse(f"2*pi*sqrt(3)/(3*10**{k})")
-    found = value(f"abs(sin(x))/10**{k}", 0, 3)
-    assert found.verified and found.expression is parse(f"(1-cos(3))/10**{k}")
+        result = value(text, 0, "2*pi")
+        assert result.verified
+        assert result.expression is parse(f"2*pi*sqrt(3)/(3*10**{k})")
+    result = value(f"abs(sin(x))/10**{k}", 0, 3)
+    assert result.verified and result.expression is parse(f"(1-cos(3))/10**{k}")
 
 
 @pytest.mark.parametrize(
-    ("f", "big", "low", "middle", "high"),
+    ("f", "F", "low", "middle", "high"),
     [
         ("abs(sin(x))", "-cos(x)*sign(sin(x))", "-1", "4", "7"),
         ("1/(2+cos(x))", "2*sqrt(3)*atan(sqrt(3)*tan(x/2)/3)/3", "-2", "3", "10"),
@@ -192,12 +192,12 @@ def test_scales_of_whole_answers(k: int) -> None:
          "+sqrt(2)*log((x**2+sqrt(2)*x+1)/(x**2-sqrt(2)*x+1))/8", "-oo", "1/2", "oo"),
     ],
 )  # fmt: skip
-def test_additive(f: str, big: str, low: str, middle: str, high: str) -> None:
+def test_additive(f: str, F: str, low: str, middle: str, high: str) -> None:
     def end(text: str) -> End:
         return End(None, infinity(text)) if infinity(text) else End(parse(text))
 
     def between(a: str, b: str) -> Any:
-        out = definite(parse(f), "x", end(a), end(b), find_with(big), now() + 30)
+        out = definite(parse(f), "x", end(a), end(b), find_with(F), now() + 30)
         assert out.status == "verified" and out.value is not None, out
         return sp.N(to_sympy(out.value), 25)
 
@@ -205,16 +205,16 @@ def test_additive(f: str, big: str, low: str, middle: str, high: str) -> None:
 
 
 def test_what_is_not_confirmed_is_no_answer() -> None:
-    """A wrong antiderivative, or one that jumps where nothing is known of it, gives no value."""
+    """A wrong antiderivative, or one with a jump that is not known exactly, gives no value."""
     wrong = [("x", "x**2/2+x/10**12", "0", "pi"), ("1", "x+tanh(10**5*(x-1/7))", "0", "1"),
              ("x**2", "x**3/3+exp(-(x-30)**2)", "0", "30"), ("exp(x)", "-exp(x)", "0", "1"),
              ("abs(x**5-x-1)", "sign(x**5-x-1)*(x**6/6-x**2/2-x)", "0", "2")]  # fmt: skip
-    for f, big, low, high in wrong:
+    for f, F, low, high in wrong:
         for kind in (("verified",), ("sampled",), ("no_answer", "candidate")):
-            found = direct(f, big, low, high, *kind)
-            assert found.status == "no_answer" and found.how, (f, found)
+            result = direct(f, F, low, high, *kind)
+            assert result.status == "no_answer" and result.how, (f, result)
     assert "candidate" in direct("x", "x**2", "0", "1").message()
-    # An antiderivative that was not confirmed itself is held to 20 digits, and is no proof.
+    # A value from an unconfirmed antiderivative must agree to 20 digits, and is not proved by it.
     assert direct("cosh(x)", "sinh(x)", "0", "1", "no_answer", "candidate").status == "verified"
     half = direct("log(x)/2", "(x*log(x)-x)/2", "1", "2", "no_answer", "candidate")
     assert half.status in ("sampled", "no_answer")
@@ -228,11 +228,11 @@ def test_jumps_and_corners_that_are_hidden() -> None:
         ("abs((x-1/7)*(x-1/7-10**(-6)))", 0, 1, None),
         ("abs(1+3*sin(x))", 0, "2*pi", None),
     ):
-        found = value(text, low, high)
-        assert found.verified, found
+        result = value(text, low, high)
+        assert result.verified, result
         if expected is not None:
-            assert found.expression is parse(expected)
-        exact_value = sp.integrate(0, (sp.Symbol("x"), 0, 1)) + sp.N(found.expr, 30)
+            assert result.expression is parse(expected)
+        exact_value = sp.integrate(0, (sp.Symbol("x"), 0, 1)) + sp.N(result.expr, 30)
         assert exact_value > 0
 
 
@@ -250,16 +250,16 @@ def test_known_values() -> None:
             with pytest.raises(InputError):
                 value(text, low, high)
             continue
-        found = value(text, low, high)
-        assert found.verified and found.expression is parse(expected), found
+        result = value(text, low, high)
+        assert result.verified and result.expression is parse(expected), result
 
 
 def test_no_antiderivative_still_names_the_number() -> None:
-    found = integrate("exp(sin(x)**2)/(1+x**4)", limits=(0, 1), model=None, timeout=2)
-    assert found.status == "no_answer" and found.expression is None
+    result = integrate("exp(sin(x)**2)/(1+x**4)", limits=(0, 1), model=None, timeout=2)
+    assert result.status == "no_answer" and result.expression is None
     with mpmath.workdps(20):
         expected = mpmath.quad(lambda t: mpmath.exp(mpmath.sin(t) ** 2) / (1 + t**4), [0, 1])
-    assert float(found.how.partition("numerically ")[2]) == pytest.approx(float(expected))
+    assert float(result.how.partition("numerically ")[2]) == pytest.approx(float(expected))
 
 
 @pytest.mark.parametrize("spelling", ["oo", "+oo", "inf", "Infinity", r"\infty", float("inf"),
@@ -295,16 +295,16 @@ def test_other_forms_of_limits() -> None:
 
 
 def test_symbols() -> None:
-    found = integrate("cos(x)", "x", limits=(0, "a"), constants=["a"])
-    assert found.verified and found.expression is parse("sin(a)")
-    found = integrate("exp(-a*x)", "x", limits=(0, 1), constants=["a"])
-    assert found.status in ("verified", "sampled") and "a is not 0" in found.holds
+    result = integrate("cos(x)", "x", limits=(0, "a"), constants=["a"])
+    assert result.verified and result.expression is parse("sin(a)")
+    result = integrate("exp(-a*x)", "x", limits=(0, 1), constants=["a"])
+    assert result.status in ("verified", "sampled") and "a is not 0" in result.holds
     for a in (2, -3):
-        got = sp.N(found.expr.subs(sp.Symbol("a"), a))
+        got = sp.N(result.expr.subs(sp.Symbol("a"), a))
         assert float(got) == pytest.approx(float((1 - sp.exp(-a)) / a))
     for f, limits in (("1/(a+x)", (0, 1)), ("x**a", (0, 1)), ("1/x", (1, "a")), ("x", (0, "oo"))):
-        found = integrate(f if "oo" not in limits else "a*x", "x", limits=limits, constants=["a"])
-        assert found.status == "no_answer" and found.expression is None and found.how
+        result = integrate(f if "oo" not in limits else "a*x", "x", limits=limits, constants=["a"])
+        assert result.status == "no_answer" and result.expression is None and result.how
 
 
 def test_command_line(capfd: pytest.CaptureFixture[str]) -> None:
@@ -348,13 +348,13 @@ def test_one_sided_limits() -> None:
         ("(1-cos(x))/x**2", "0", 1, "1/2"), ("Si(x)", "-oo", -1, "-pi/2"),
     ):  # fmt: skip
         at = End(None, infinity(end)) if infinity(end) else End(parse(end))
-        found = limit(parse(text), "x", at, side)
+        end_limit = limit(parse(text), "x", at, side)
         if expected == "~":
-            assert found is not None and found.oscillates
+            assert end_limit is not None and end_limit.oscillates
         elif expected in "+-":
-            assert found is not None and found.infinite == (1 if expected == "+" else -1)
+            assert end_limit is not None and end_limit.infinite == (1 if expected == "+" else -1)
         else:
-            assert found is not None and found.value is parse(expected), text
+            assert end_limit is not None and end_limit.value is parse(expected), text
 
 
 def test_exact_points() -> None:
@@ -369,8 +369,8 @@ def test_exact_points() -> None:
             (chart,) = charts(End(parse(low)), End(parse(high)))
             cells = find_discontinuities(parse(text), "x", chart, now() + 10)
             assert cells is not None
-            found = [exact_point(c, "x") for c in cells if not (c.first or c.last)]
-        assert found == [e if e is None else parse(e) for e in expected], text
+            points = [exact_point(c, "x") for c in cells if not (c.first or c.last)]
+        assert points == [e if e is None else parse(e) for e in expected], text
 
 
 def test_forms_on_a_piece() -> None:
@@ -381,9 +381,9 @@ def test_forms_on_a_piece() -> None:
         assert resolve_signs(e, "x", arb(1)) is parse("2-x+x*(2-x)")
         assert resolve_signs(e, "x", arb(3)) is parse("x-2+x*(x-2)")
         assert resolve_signs(parse("abs(x)"), "x", arb(-1), [parse("abs(x)")]) is parse("abs(x)")
-        assert solve_near(parse("x**2-2"), "x", arb("1.41421356237309504880168872421", 1e-25)) is parse(
-            "sqrt(2)"
-        )
+        assert solve_near(
+            parse("x**2-2"), "x", arb("1.41421356237309504880168872421", 1e-25)
+        ) is parse("sqrt(2)")
 
 
 def test_content() -> None:
@@ -406,5 +406,5 @@ def test_far_cells() -> None:
 
 def test_ends_in_time() -> None:
     started = time.perf_counter()
-    found = integrate("x**x*sin(x**x)", "x", limits=(0, 1), model=None, timeout=2)
-    assert found.status in ("no_answer", "timeout") and time.perf_counter() - started < 30
+    result = integrate("x**x*sin(x**x)", "x", limits=(0, 1), model=None, timeout=2)
+    assert result.status in ("no_answer", "timeout") and time.perf_counter() - started < 30

@@ -35,8 +35,8 @@ def test_left_alone(text: str) -> None:
 
 
 def test_as_rational() -> None:
-    found = as_rational(parse("1/x + 1/(x+1)"), "x")
-    assert found is not None
-    n, d = found
+    quotient = as_rational(parse("1/x + 1/(x+1)"), "x")
+    assert quotient is not None
+    n, d = quotient
     assert d.degree() == 2 and fraction(n(2) / d(2)) == Fraction(5, 6)
     assert as_rational(parse("sin(x)"), "x") is None

@@ -1,4 +1,4 @@
-"""Pseudo-elliptic integrals: found where there is an elementary answer, and only there."""
+"""Pseudo-elliptic integrals are solved; elliptic ones, without an elementary answer, are not."""
 
 from __future__ import annotations
 
@@ -44,5 +44,5 @@ def test_elliptic(text: str) -> None:
      ("x/sinh(x)", "special"), ("x/cosh(x)", "special")],
 )  # fmt: skip
 def test_beyond_the_tower(text: str, method: str) -> None:
-    found = _solved(text)
-    assert found is not None and method in found
+    method_used = _solved(text)
+    assert method_used is not None and method in method_used

@@ -94,19 +94,19 @@ def test_refused() -> None:
     [("-x", "x-1"), ("0", "-(x^2+1)"), ("-(3*x-4)/(2*x-1)", "(x-3)/(2*x-1)"), ("1/x", "-1/x^2")],
 )
 def test_liouvillian_solutions(p: str, q: str) -> None:
-    """exp(g) P(x) of second-order equations: each one found solves its equation."""
+    """Every solution exp(g) P(x) solves its second-order equation."""
     from sciml.symbolic.ode.liouvillian import liouvillian_solutions
     from sciml.symbolic.ode.tools import numerically_equal
 
-    found = list(liouvillian_solutions(parse(p), parse(q), "x"))
-    assert found
-    for u in found:
+    solutions = list(liouvillian_solutions(parse(p), parse(q), "x"))
+    assert solutions
+    for u in solutions:
         residual = u.diff("x").diff("x") + parse(p) * u.diff("x") + parse(q) * u
         assert numerically_equal(residual, parse("0"))
 
 
 def test_a_network_proposes_where_the_rules_fail(monkeypatch):
-    """Its right answer is taken, its wrong ones are not, in the names of the equation."""
+    """The right proposal is accepted, the wrong ones are not; names are those of the equation."""
     from dataclasses import replace
 
     from sciml.symbolic.expr.parser import Unknown
@@ -115,18 +115,18 @@ def test_a_network_proposes_where_the_rules_fail(monkeypatch):
     from sciml.symbolic.neural import candidates
     from sciml.symbolic.ode import solver
 
-    asked = []
+    proposals_for = []
 
     class Network:
         def propose(self, problems, beam, task):
-            asked.append((str(problems[0]), beam, task))
+            proposals_for.append((str(problems[0]), beam, task))
             return [[parse("c1*exp(2*x)"), parse("c1*exp(x)")]]
 
     monkeypatch.setattr(candidates, "_model", lambda path: Network())
     job = DsolveJob(parse("u' - u", unknown=Unknown("u", "t")), "t", 5.0, "anything", False, 7,
                     function="u", sympy=False)  # fmt: skip
-    found = solver.solve_job(job, lambda message: None)
-    assert asked == [("y' - y", 7, "ode1")]
-    assert found["status"] == "verified" and found["method"] == "neural, hypothesis 2"
-    assert load(found["answer"]) == parse("c1*exp(t)")
+    reply = solver.solve_job(job, lambda message: None)
+    assert proposals_for == [("y' - y", 7, "ode1")]
+    assert reply["status"] == "verified" and reply["method"] == "neural, hypothesis 2"
+    assert load(reply["answer"]) == parse("c1*exp(t)")
     assert solver.solve_job(replace(job, model=None), print)["status"] == "no_answer"

@@ -46,18 +46,18 @@ WRONG = [
 
 @pytest.mark.parametrize(("f", "answer"), RIGHT)
 def test_right(f: str, answer: str) -> None:
-    found = check(parse(f), parse(answer), "x")
-    assert found.agrees, found
+    outcome = check(parse(f), parse(answer), "x")
+    assert outcome.agrees, outcome
 
 
 @pytest.mark.parametrize(("f", "answer"), WRONG)
 def test_near_misses(f: str, answer: str) -> None:
-    found = check(parse(f), parse(answer), "x")
-    assert found.status == "unverified", found
+    outcome = check(parse(f), parse(answer), "x")
+    assert outcome.status == "unverified", outcome
 
 
 def test_spoiled_answers_are_never_verified(integral_rows: Callable) -> None:
-    """Each of 150 antiderivatives, spoiled in four ways, is refused every time."""
+    """150 antiderivatives are refused in each of four perturbed forms."""
     from sciml.symbolic.expr.tokens import parse_prefix
 
     x = ex.symbol("x")
@@ -76,13 +76,13 @@ def test_spoiled_answers_are_never_verified(integral_rows: Callable) -> None:
 
 
 def test_partial_answers_say_where() -> None:
-    found = check(parse("1/sqrt(x^2-1)"), parse("acosh(x)"), "x")
-    assert "part" in found.how and found.holds
+    outcome = check(parse("1/sqrt(x^2-1)"), parse("acosh(x)"), "x")
+    assert "part" in outcome.how and outcome.holds
 
 
 def test_symbolic_proof_and_process() -> None:
-    found = verify("sin(x)^2", "x/2 - sin(x)*cos(x)/2")
-    assert found.verified and found.how == "symbolic"
+    result = verify("sin(x)^2", "x/2 - sin(x)*cos(x)/2")
+    assert result.verified and result.how == "symbolic"
     assert not verify("sin(x)^2", "x/2 - sin(x)*cos(x)/3")
 
 

@@ -56,7 +56,7 @@ IDENTITIES: dict[str, list[Callable[[Expr], Expr]]] = {
             lambda u: -call("log", 1 / u)],
     "abs": [lambda u: sqrt(u**2), lambda u: u * call("sign", u)],
 }  # fmt: skip
-"""Each holds, up to a constant, for all real arguments for which the left-hand side is real."""
+"""Identities up to a constant, for all real arguments for which the left-hand side is real."""
 
 
 def abs_(u: Expr) -> Expr:
@@ -79,8 +79,8 @@ def odd_form(e: Expr, rng: random.Random, share: float) -> Expr:
 
 
 def odd_pairs(count: int, seed: int) -> list[tuple[Expr, Expr]]:
-    """(f, F) with F' = f, both in odd forms. In an inner function a constant would matter, so that
-    those identities are used at the top of a sum alone."""
+    """(f, F) with F' = f, both in odd forms. Identities up to a constant are applied only to the
+    terms of F, because in an inner function the constant would matter."""
     rng = random.Random(seed)
     out: list[tuple[Expr, Expr]] = []
     while len(out) < count:
@@ -94,29 +94,29 @@ def odd_pairs(count: int, seed: int) -> list[tuple[Expr, Expr]]:
             if core.op in IDENTITIES and core.op not in exact:
                 core = rng.choice(IDENTITIES[core.op])(core.args[0])
             strange.append(core * ex.number(c))
-        kept = {op: IDENTITIES.pop(op) for op in set(IDENTITIES) - exact}
+        inexact = {op: IDENTITIES.pop(op) for op in set(IDENTITIES) - exact}
         try:
-            big = odd_form(ex.add(strange), rng, 0.5) + rng.randint(-3, 3)
+            F = odd_form(ex.add(strange), rng, 0.5) + rng.randint(-3, 3)
             small = odd_form(f, rng, 0.3)
         finally:
-            IDENTITIES.update(kept)
-        if ex.size(big) < 400 and ex.size(small) < 400:
-            out.append((small, big))
+            IDENTITIES.update(inexact)
+        if ex.size(F) < 400 and ex.size(small) < 400:
+            out.append((small, F))
     return out
 
 
 def test_odd_forms_are_proved() -> None:
-    """Of a hundred right answers in odd forms at least ninety are proved, and none is refuted."""
-    found = [(f, big, check(f, big, "x", symbolic=True, seed=7)) for f, big in odd_pairs(36, 1)]
-    assert not [(str(f), str(big), c) for f, big, c in found if not c.agrees]
-    assert sum(c.verified for *_, c in found) >= 0.9 * len(found)
+    """At least 90 % of right answers in odd forms are proved, and none is refuted."""
+    outcomes = [(f, F, check(f, F, "x", symbolic=True, seed=7)) for f, F in odd_pairs(36, 1)]
+    assert not [(str(f), str(F), c) for f, F, c in outcomes if not c.agrees]
+    assert sum(c.verified for *_, c in outcomes) >= 0.9 * len(outcomes)
 
 
 @pytest.mark.slow
 def test_many_odd_forms_are_proved() -> None:
-    found = [check(f, big, "x", symbolic=True) for f, big in odd_pairs(144, 2)]
-    assert all(c.agrees for c in found)
-    assert sum(c.verified for c in found) >= 0.9 * len(found)
+    outcomes = [check(f, F, "x", symbolic=True) for f, F in odd_pairs(144, 2)]
+    assert all(c.agrees for c in outcomes)
+    assert sum(c.verified for c in outcomes) >= 0.9 * len(outcomes)
 
 
 FALSE_IDENTITIES = [
@@ -159,9 +159,9 @@ REFUTED = [
 
 @pytest.mark.parametrize(("f", "answer"), REFUTED)
 def test_a_point_is_found(f: str, answer: str) -> None:
-    """Where branches differ for some constants, far away, in a window, or by little."""
-    found = check(parse(f), parse(answer), "x", symbolic=True)
-    assert found.refuted and found.status == "unverified" and found.proof == "", found
+    """Differences on some branches: for some constants, far away, in a window, or by little."""
+    outcome = check(parse(f), parse(answer), "x", symbolic=True)
+    assert outcome.refuted and outcome.status == "unverified" and outcome.proof == "", outcome
 
 
 X = ex.symbol("x")
@@ -187,32 +187,32 @@ BUMPS: list[Callable[[Expr, Expr], Expr]] = [
 def test_spoiled_answers(answer: str, bump: Callable, top: int, below: int, digits: int) -> None:
     """A right answer with a local, distant, tiny or one-sided addition is never proved, and mostly
     refuted."""
-    big = parse(answer)
+    F = parse(answer)
     width = ex.number(ex.Fraction(10) ** digits)
-    wrong = big + bump(ex.number(ex.Fraction(top, below)), width)
-    assert not check(big.diff("x"), wrong, "x", symbolic=True).verified
+    wrong = F + bump(ex.number(ex.Fraction(top, below)), width)
+    assert not check(F.diff("x"), wrong, "x", symbolic=True).verified
 
 
 def test_a_jump_is_named() -> None:
-    found = check(parse("abs(sin(x))"), parse("-cos(x)*sign(sin(x))"), "x", symbolic=True)
-    assert found.verified and found.continuous is False and "jumps at x = " in found.note
-    for f, big in (("1/(2+cos(x))", "2*atan(tan(x/2)/sqrt(3))/sqrt(3)"),
+    outcome = check(parse("abs(sin(x))"), parse("-cos(x)*sign(sin(x))"), "x", symbolic=True)
+    assert outcome.verified and outcome.continuous is False and "jumps at x = " in outcome.note
+    for f, F in (("1/(2+cos(x))", "2*atan(tan(x/2)/sqrt(3))/sqrt(3)"),
                    ("1/(1+x^2)/10^30", "-atan(1/x)/10^30")):  # fmt: skip
-        assert check(parse(f), parse(big), "x", symbolic=True).continuous is False
-    for f, big in (("abs(x)", "x*abs(x)/2"), ("1/x", "log(abs(x))"), ("sign(x)", "abs(x)"),
+        assert check(parse(f), parse(F), "x", symbolic=True).continuous is False
+    for f, F in (("abs(x)", "x*abs(x)/2"), ("1/x", "log(abs(x))"), ("sign(x)", "abs(x)"),
                    ("1/(5+4*cos(x))*0+1/(1+x^2)", "atan(x)")):  # fmt: skip
-        assert check(parse(f), parse(big), "x", symbolic=True).continuous is True
+        assert check(parse(f), parse(F), "x", symbolic=True).continuous is True
 
 
 def test_where_it_is_real() -> None:
-    found = check(parse("sqrt((1-x)/(1+x))"), parse("sqrt(1-x^2)+asin(x)"), "x", symbolic=True)
-    assert found.verified and found.holds == "where the integrand is real"
+    outcome = check(parse("sqrt((1-x)/(1+x))"), parse("sqrt(1-x^2)+asin(x)"), "x", symbolic=True)
+    assert outcome.verified and outcome.holds == "where the integrand is real"
     # Nowhere real, and wrong on one side: there is nothing to be proved.
     assert not prove_identity(parse("abs(x-1)*(I+x)"), parse("(x-1)*(I+x)"), "x").holds
 
 
 def test_hidden_relations() -> None:
-    """Of numbers and of functions, by zero tests."""
+    """Relations between roots, of numbers and of functions, by zero tests."""
     for f, g in (("sqrt(2+sqrt(3))", "(sqrt(6)+sqrt(2))/2"),
                  ("sqrt(sqrt(x^2+1)+x)*sqrt(sqrt(x^2+1)-x)", "1"),
                  ("(5+2*sqrt(13))^(1/3)-(2*sqrt(13)-5)^(1/3)", "(5+2*sqrt(13))^(1/3)"
@@ -226,8 +226,8 @@ def test_signs_of_polynomials_make_no_jump(f: str) -> None:
     from sciml.symbolic.jobs import IntegrateJob
     from sciml.symbolic.worker_process import run
 
-    found = run(IntegrateJob(parse(f), timeout=30.0), lambda message: None)
-    assert found["status"] == "verified" and found["continuous"] is True
-    big = load(found["answer"])
-    edges = [big.subs({X: ex.number(ex.Fraction(n, 10**9))}) for n in (10**9 - 1, 10**9 + 1)]
+    reply = run(IntegrateJob(parse(f), timeout=30.0), lambda message: None)
+    assert reply["status"] == "verified" and reply["continuous"] is True
+    F = load(reply["answer"])
+    edges = [F.subs({X: ex.number(ex.Fraction(n, 10**9))}) for n in (10**9 - 1, 10**9 + 1)]
     assert abs(complex(evaluate(edges[1] - edges[0], {}))) < 1e-7

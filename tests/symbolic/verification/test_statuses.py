@@ -1,4 +1,4 @@
-"""Verified is proved, sampled says so, and what was refuted or not confirmed is never an answer."""
+"""Statuses: verified means proved; refuted or unconfirmed expressions are never the answer."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ WRONG = "sqrt(x^3+1)"
 @settings(deadline=None)
 @given(st.sampled_from([*STATUSES, "unverified", "refuted", "", "odd"]), st.booleans())
 def test_no_other_status_has_an_answer(status: str, ode: bool) -> None:
-    """Whoever builds the result, and by whatever name the failure goes."""
-    found: Result = (OdeResult if ode else Result)("p", parse(WRONG), status)
-    assert found.status in STATUSES
-    as_json = found.as_dict()
-    if found.status in PROOFS:
-        assert found.candidate is None and as_json["answer"] == as_json["expr"] == str(found)
-        assert found.proof == {"verified": "proved", "sampled": "sampled"}[found.status]
+    """However the result is built, and whatever the failure is called."""
+    result: Result = (OdeResult if ode else Result)("p", parse(WRONG), status)
+    assert result.status in STATUSES
+    as_json = result.as_dict()
+    if result.status in PROOFS:
+        assert result.candidate is None and as_json["answer"] == as_json["expr"] == str(result)
+        assert result.proof == {"verified": "proved", "sampled": "sampled"}[result.status]
         return
-    assert found.expression is found.expr is None and found.proof == "" and not found
-    assert found.candidate is parse(WRONG) and as_json["candidate"]
-    assert as_json["answer"] is as_json["expr"] is None and found.latex() == ""
-    for text in (str(found), found._repr_latex_()):
+    assert result.expression is result.expr is None and result.proof == "" and not result
+    assert result.candidate is parse(WRONG) and as_json["candidate"]
+    assert as_json["answer"] is as_json["expr"] is None and result.latex() == ""
+    for text in (str(result), result._repr_latex_()):
         assert "sqrt" not in text and text.startswith("no answer")
 
 
@@ -51,7 +51,7 @@ def test_sampled_says_so_in_a_notebook() -> None:
 
 
 class _Guessing:
-    """A worker in this process, whose network guesses one wrong answer."""
+    """A worker in this process whose network proposes one wrong answer."""
 
     def ask(self, job: Job, seconds: float) -> tuple[dict[str, Any], list[dict]]:
         return worker_process.run(job, lambda message: None), []
@@ -70,9 +70,9 @@ def guess(monkeypatch: pytest.MonkeyPatch) -> _Guessing:
 
 
 def test_a_wrong_guess_is_a_candidate(guess: _Guessing) -> None:
-    found = integrate("1/sqrt(x^3+2)", rules=False, worker=guess)
-    assert found.status == "no_answer" and found.expr is None
-    assert found.candidate is parse(WRONG) and "differs" in found.how
+    result = integrate("1/sqrt(x^3+2)", rules=False, worker=guess)
+    assert result.status == "no_answer" and result.expr is None
+    assert result.candidate is parse(WRONG) and "differs" in result.how
 
 
 def test_a_wrong_guess_is_not_printed(
@@ -103,14 +103,14 @@ def test_a_wrong_guess_is_not_printed(
 
 
 def test_a_refuted_answer_of_the_rules_is_searched_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the proof finds a point at which the answer is wrong, the search goes on without it."""
+    """The search goes on without an answer that the proof refutes at a point."""
     from dataclasses import replace
 
     seen = []
 
-    def prove(found: Any, f: Expr, answer: Expr, x: str, seconds: float) -> Any:
+    def prove(sampled: Any, f: Expr, answer: Expr, x: str, seconds: float) -> Any:
         seen.append(answer)
-        return replace(found, status="unverified", refuted=True) if len(seen) == 1 else found
+        return replace(sampled, status="unverified", refuted=True) if len(seen) == 1 else sampled
 
     monkeypatch.setattr(worker_process, "prove", prove)
     job = IntegrateJob(parse("sin(x)*cos(x)"), timeout=20.0)
@@ -134,11 +134,11 @@ def test_verify_tells_the_tiers(
     assert capsys.readouterr().out.startswith("unverified: differs")
     assert main(["symbolic", "verify", "abs(sin(x))", "0-cos(x)*sign(sin(x))"]) == 0
     assert "jumps at x = " in capsys.readouterr().out
-    # Where no proof is found, agreement at points is told as what it is.
+    # Without a proof, agreement at points is reported as sampled.
     monkeypatch.setattr(proving, "prove_identity", lambda *arguments: proving.Proof())
     monkeypatch.setattr(solve, "shared", lambda: guess)
-    found = verify("sin(x)^2", "x/2-sin(2*x)/4")
-    assert found.status == found.proof == "sampled" and not found.verified and not found
+    result = verify("sin(x)^2", "x/2-sin(2*x)/4")
+    assert result.status == result.proof == "sampled" and not result.verified and not result
     assert main(["symbolic", "verify", "sin(x)^2", "x/2-sin(2*x)/4"]) == 0
     out = capsys.readouterr().out
     assert out.startswith("sampled") and "not proved" in out

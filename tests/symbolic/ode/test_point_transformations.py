@@ -1,4 +1,4 @@
-"""Equations that a new unknown function brings into a classical form."""
+"""Point transformations: equations that a new unknown function makes classical."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ from sciml.symbolic.verification.result import STATUSES
 )
 def test_solved(text: str, kind: str) -> None:
     residual = parse(text, unknown=Unknown("y", "x"))
-    found = ode.solve_job(DsolveJob(residual, timeout=15, sympy=False), lambda message: None)
-    assert found["status"] == "verified" and found["status"] in STATUSES
-    assert kind in found["method"]
+    reply = ode.solve_job(DsolveJob(residual, timeout=15, sympy=False), lambda message: None)
+    assert reply["status"] == "verified" and reply["status"] in STATUSES
+    assert kind in reply["method"]
 
 
 def test_transformations_can_be_undone() -> None:

@@ -45,9 +45,13 @@ def test_particular_solutions() -> None:
         if turn is not ex.ZERO:
             r = r * ex.call(rng.choice(("sin", "cos")), turn * x + rng.randint(0, 1))
         r = r * parse(rng.choice(("1", "3", "F"))) + rng.randint(0, 2)
-        found = undetermined_coefficients(p, q, r, "x")
-        assert found is not None
-        assert numerically_equal(_applied(found, p, q), r, tolerance=1e-6), (str(p), str(q), str(r))
+        particular = undetermined_coefficients(p, q, r, "x")
+        assert particular is not None
+        assert numerically_equal(_applied(particular, p, q), r, tolerance=1e-6), (
+            str(p),
+            str(q),
+            str(r),
+        )
     assert undetermined_coefficients(ex.ZERO, ex.ONE, parse("tan(x)"), "x") is None
 
 
@@ -68,10 +72,10 @@ def test_square_roots_of_squares_hold_no_root_sign() -> None:
     ],
 )  # fmt: skip
 def test_oscillators(ode: str, constants: str, answer: str) -> None:
-    found = dsolve(ode, constants=constants.split(), timeout=30, sympy=False)
-    assert found.verified and found.proof == "proved"
-    assert found.expression is not None and numerically_equal(found.expression, parse(answer))
-    assert not found.others and not found.singular  # a linear equation has no more
+    result = dsolve(ode, constants=constants.split(), timeout=30, sympy=False)
+    assert result.verified and result.proof == "proved"
+    assert result.expression is not None and numerically_equal(result.expression, parse(answer))
+    assert not result.others and not result.singular  # a linear equation has no more
 
 
 @pytest.mark.parametrize(
@@ -80,12 +84,12 @@ def test_oscillators(ode: str, constants: str, answer: str) -> None:
      ("L*C*y'' + R*C*y' + y = V", "L C R V"), ("m*y'' + d*y' + k*y = F*sin(w*x)", "m d k F w")],
 )  # fmt: skip
 def test_symbols_as_coefficients_stay_short(ode: str, constants: str) -> None:
-    found = dsolve(ode, constants=constants.split(), timeout=30, sympy=False)
-    assert found.verified and ex.size(found.expression) < 200
-    assert not any(n.op in ("tan", "log") for n in ex.subtrees(found.expression))
-    assert "c1" in found.expression.free and "c2" in found.expression.free
+    result = dsolve(ode, constants=constants.split(), timeout=30, sympy=False)
+    assert result.verified and ex.size(result.expression) < 200
+    assert not any(n.op in ("tan", "log") for n in ex.subtrees(result.expression))
+    assert "c1" in result.expression.free and "c2" in result.expression.free
 
 
 def test_resonance_is_named() -> None:
-    found = dsolve("y'' + w^2*y = cos(k*x)", constants=["w", "k"], timeout=30, sympy=False)
-    assert "k - w = 0" in found.note and "k + w = 0" in found.note
+    result = dsolve("y'' + w^2*y = cos(k*x)", constants=["w", "k"], timeout=30, sympy=False)
+    assert "k - w = 0" in result.note and "k + w = 0" in result.note

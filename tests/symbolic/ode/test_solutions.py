@@ -1,4 +1,4 @@
-"""What a general solution leaves out, where it holds, and that no sample point shows in it."""
+"""Other branches and singular solutions, domains of solutions, and no traces of sample points."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def _read(text: str) -> ex.Expr:
     return parse(text, unknown=Unknown("y", "x"))
 
 
-def _solve(text: str, **given) -> OdeResult:
-    return dsolve(text, timeout=30, sympy=False, **given)
+def _solve(text: str, **options) -> OdeResult:
+    return dsolve(text, timeout=30, sympy=False, **options)
 
 
 @pytest.mark.parametrize(
@@ -47,15 +47,15 @@ def _solve(text: str, **given) -> OdeResult:
     ],
 )  # fmt: skip
 def test_branches_and_singular_solutions(ode: str, others: list, singular: list) -> None:
-    found = _solve(ode)
-    assert found.proof and found.note
-    for wanted, several in ((others, found.others), (singular, found.singular)):
-        for text in wanted:
-            assert any(numerically_equal(s.expression, parse(text)) for s in several), (
+    result = _solve(ode)
+    assert result.proof and result.note
+    for expected, solutions in ((others, result.others), (singular, result.singular)):
+        for text in expected:
+            assert any(numerically_equal(s.expression, parse(text)) for s in solutions), (
                 text,
-                found.further(),
+                result.further(),
             )
-    for s in (*found.others, *found.singular):
+    for s in (*result.others, *result.singular):
         order = 2 if "''" in ode else 1
         check = check_explicit(_read(ode), s.expression, "x", "y", order, general=False)
         assert check.agrees and s.status in ("verified", "sampled")
@@ -63,13 +63,13 @@ def test_branches_and_singular_solutions(ode: str, others: list, singular: list)
 
 def test_linear_equations_have_no_more() -> None:
     for ode in ("y' = x*y + 1", "y'' + y = x", "y' = abs(x)", "x*y' = 2*y"):
-        found = _solve(ode)
-        assert found.verified and not found.others and not found.singular and not found.note
+        result = _solve(ode)
+        assert result.verified and not result.others and not result.singular and not result.note
 
 
 def test_zeros_of_circular_functions_repeat() -> None:
-    found = _solve("y' = sin(2*y)")
-    assert found.singular and "repeat" in found.note
+    result = _solve("y' = sin(2*y)")
+    assert result.singular and "repeat" in result.note
 
 
 def test_the_command_prints_them(capsys) -> None:
@@ -97,9 +97,9 @@ def test_the_command_prints_them(capsys) -> None:
     ],
 )  # fmt: skip
 def test_where_an_explicit_solution_holds(ode: str, answer: str, status: str, holds: str) -> None:
-    found = check_explicit(_read(ode), parse(answer), "x", "y", 1)
-    assert found.status == status
-    assert found.holds.replace("y'*x", "x*y'") == holds
+    outcome = check_explicit(_read(ode), parse(answer), "x", "y", 1)
+    assert outcome.status == status
+    assert outcome.holds.replace("y'*x", "x*y'") == holds
 
 
 @pytest.mark.parametrize(
@@ -115,28 +115,28 @@ def test_where_an_explicit_solution_holds(ode: str, answer: str, status: str, ho
     ],
 )  # fmt: skip
 def test_implicit_solutions_are_looked_at_in_all_quadrants(ode, relation, status, part) -> None:
-    found = check_implicit(_read(ode), parse(relation), "x", "y")
-    assert found.status == status and part in found.holds
-    assert bool(part) == ("only" in found.holds)
+    outcome = check_implicit(_read(ode), parse(relation), "x", "y")
+    assert outcome.status == status and part in outcome.holds
+    assert bool(part) == ("only" in outcome.holds)
 
 
 def _numbers(e: ex.Expr) -> set[ex.Expr]:
-    """Numbers that are no rational: exp(1), log(2), sqrt(3), sin(7/5)."""
+    """Irrational numbers: exp(1), log(2), sqrt(3), sin(7/5)."""
     plain = ("num", "add", "mul", "pi", "I")
     return {n for n in ex.subtrees(e) if not n.free and n.op not in plain}
 
 
 def test_no_number_of_a_sample_point_stays() -> None:
-    """Separable equations of random parts: the integrals hold the numbers of the equation alone."""
+    """Solutions of random separable equations contain no numbers but those of the equation."""
     rng = random.Random(8)
     of_y = ("sin(y)", "log(y^2)", "y*log(abs(y))", "exp(y)", "cos(y)^2", "(1+y^2)", "tan(y)",
             "sqrt(y)", "y^3", "sinh(y)", "exp(-y)*y", "(y^2+y)", "1/log(y)")  # fmt: skip
     of_x = ("x", "exp(x)", "sin(x)", "1", "(x^2+1)", "cos(2*x)", "1/x", "log(x)", "exp(-3*x)")
     for g in of_y:
         F = _read(f"({rng.choice(of_x)})*{g}*{rng.choice(('1', '2', '1/3'))}")
-        found = list(separable(F, Context("x", "y", now() + 20)))
-        assert found, g
-        for _, answer, _ in found:
+        solutions = list(separable(F, Context("x", "y", now() + 20)))
+        assert solutions, g
+        for _, answer, _ in solutions:
             assert _numbers(answer) <= _numbers(F) | {ex.sqrt(ex.number(2))}, (str(F), str(answer))
 
 
@@ -144,9 +144,9 @@ def test_factors_are_told_apart() -> None:
     for text in ("sin(y)*exp(x)", "exp(x + y)", "exp(x - y)*cos(x)", "x*y + x", "2^(x + y)",
                  "sin(x + y) + sin(x - y)", "x^2*(y^2 + 1)/(1 - x)", "log(y^2)"):  # fmt: skip
         F = parse(text)
-        found = separate_variables(F, "x", "y")
-        assert found is not None, text
-        g, h = found
+        factors = separate_variables(F, "x", "y")
+        assert factors is not None, text
+        g, h = factors
         assert "y" not in g.free and "x" not in h.free and numerically_equal(g * h, F)
         assert not introduces_numbers(g, F) and not introduces_numbers(h, F)
     assert separate_variables(parse("x + y"), "x", "y") is None
@@ -187,9 +187,9 @@ def test_sympy_gets_them_in_its_own_symbols() -> None:
     import sympy as sp
 
     t, u = sp.Symbol("t", positive=True), sp.Function("u")
-    found = dsolve(u(t).diff(t) ** 2 - 4 * u(t), timeout=30, sympy=False)
-    assert found.expr.free_symbols == {t, sp.Symbol("C1")}
-    assert [s.expr for s in found.singular] == [0]
+    result = dsolve(u(t).diff(t) ** 2 - 4 * u(t), timeout=30, sympy=False)
+    assert result.expr.free_symbols == {t, sp.Symbol("C1")}
+    assert [s.expr for s in result.singular] == [0]
     round_ = dsolve(u(t) * u(t).diff(t) + t, timeout=30, sympy=False)
     assert sp.simplify(round_.others[0].expr + round_.expr) == 0
 
@@ -220,10 +220,10 @@ def test_random_equations_by_differences() -> None:
         g, h = rng.choice(of_x), rng.choice(of_y)
         text = (f"y' = {g}*{h}", f"y'^2 = {g}*{h}", f"y*y' = {g}*{h}")[turn % 3]
         residual = _read(text)
-        found = solve_job(DsolveJob(residual, timeout=6, sympy=False), lambda message: None)
-        several = [found] if found.get("answer") else []
-        several += [*found.get("others", ()), *found.get("singular", ())]
-        for solution in several:
+        reply = solve_job(DsolveJob(residual, timeout=6, sympy=False), lambda message: None)
+        solutions = [reply] if reply.get("answer") else []
+        solutions += [*reply.get("others", ()), *reply.get("singular", ())]
+        for solution in solutions:
             answer = load(solution["answer"])
             if solution["kind"] != "explicit" or "only" in solution["holds"]:
                 continue
@@ -231,8 +231,8 @@ def test_random_equations_by_differences() -> None:
                 c = rng.uniform(-3, 3)
 
                 def value(x, answer=answer, c=c):
-                    given = {"x": x, "c1": c}
-                    return evaluate(answer, {n: given[n] for n in answer.free}, "mpmath")
+                    point = {"x": x, "c1": c}
+                    return evaluate(answer, {n: point[n] for n in answer.free}, "mpmath")
 
                 with mpmath.workdps(60):
                     x = mpmath.mpf(rng.uniform(-3, 3))
@@ -262,9 +262,11 @@ def test_random_equations_by_differences() -> None:
 )
 def test_a_solution_that_jumps_is_two(ode: str, answer: str, kink: str) -> None:
     order = 2 if "''" in ode else 1
-    found = check_explicit(_read(ode), parse(answer), "x", "y", order)
-    assert found.agrees
-    assert ("either side" in found.holds) == bool(kink) and f"{kink} = 0" in found.holds + " = 0"
+    outcome = check_explicit(_read(ode), parse(answer), "x", "y", order)
+    assert outcome.agrees
+    assert ("either side" in outcome.holds) == bool(
+        kink
+    ) and f"{kink} = 0" in outcome.holds + " = 0"
 
 
 def test_envelopes_of_roots_and_plain_numbers() -> None:

@@ -29,8 +29,8 @@ SOLVED = [
 
 @pytest.mark.parametrize("text", SOLVED)
 def test_textbook(text: str) -> None:
-    found = Search(time.perf_counter() + 30).integrate(parse(text), "x")
-    assert found is not None and found.check.agrees
+    antiderivative = Search(time.perf_counter() + 30).integrate(parse(text), "x")
+    assert antiderivative is not None and antiderivative.check.agrees
 
 
 def test_result_object() -> None:
@@ -59,7 +59,7 @@ def test_symbols_of_sympy_come_back() -> None:
 
 
 def test_answers_are_written_plainly() -> None:
-    """No cos(acos(x)) after a substitution back, no cos(pi/2) in a value."""
+    """No cos(acos(x)) after substituting back, no cos(pi/2) in a value."""
     from sciml.symbolic.algebra.rewriting import cancel_inverses
 
     pairs = (("cos(acos(x))", "x"), ("sin(acos(x))", "sqrt(1-x^2)"), ("tanh(atanh(2*x))", "2*x"),
@@ -88,7 +88,7 @@ def test_unknown_model_is_named() -> None:
 
 
 def test_a_network_has_time_left() -> None:
-    """Where the rules use up their time, what is guessed after them still comes in time."""
+    """If the rules use up their time, the proposals after them still come in time."""
     from collections.abc import Iterator
 
     class Slow(Search):
@@ -100,8 +100,8 @@ def test_a_network_has_time_left() -> None:
         yield parse("sin(x)"), "guess"
 
     end = time.perf_counter() + 0.5
-    found = Slow(end, guess).integrate(parse("cos(x)"), "x")
-    assert found is not None and found.check.agrees and time.perf_counter() < end
+    antiderivative = Slow(end, guess).integrate(parse("cos(x)"), "x")
+    assert antiderivative is not None and antiderivative.check.agrees and time.perf_counter() < end
 
 
 def test_constants_and_variables() -> None:
