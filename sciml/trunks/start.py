@@ -23,6 +23,7 @@ from typing import Any, NamedTuple
 from torch import Tensor, nn
 
 from sciml import trunks
+from sciml.config import read_yaml
 from sciml.errors import InputError
 from sciml.files import tensors
 from sciml.trunks.base import Trunk, TrunkConfig, load_state
@@ -214,15 +215,14 @@ def embedders(folder: Path) -> dict[str, EmbedderFile]:
 
 def provenance(folder: Path) -> str:
     """Trunk, objective, data and folder in words."""
+    kind = read_yaml(folder / "trunk" / "trunk.yaml").get("trunk")
     facts = _facts(folder)
-    settings = facts.get("config")
-    settings = settings if isinstance(settings, dict) else {}
-    corpora = facts.get("corpora")
-    names = [str(name) for name in corpora] if isinstance(corpora, dict) else [facts.get("corpus")]
-    return (
-        f"{settings.get('trunk', 'a trunk')}, pretrained by {settings.get('objective', '?')} on "
-        f"{', '.join(map(str, names))} ({folder})"
-    )[:300]
+    settings, corpora, corpus = (facts.get(key) for key in ("config", "corpora", "corpus"))
+    objective = settings.get("objective") if isinstance(settings, dict) else None
+    names = corpora if isinstance(corpora, dict) else [corpus] if corpus else []
+    by = f" by {objective}" if objective else ""
+    on = f" on {', '.join(map(str, names))}" if names else ""
+    return f"{kind}, pretrained{by}{on}"[:300] + f" ({folder})"
 
 
 def _facts(folder: Path) -> dict[str, Any]:

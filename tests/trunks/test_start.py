@@ -105,7 +105,7 @@ def test_folders_of_version_0_1_say_their_science_beside(
     other = "jets" if science != "jets" else "protein"
     with pytest.raises(InputError, match=f"of {science}, none of {other}"):
         Start(other, Embedder, SMALL, str(tmp_path)).load()
-    assert str(of(tmp_path)) == f"t, pretrained by masked on mine ({tmp_path})"
+    assert str(of(tmp_path)) == f"pair_transformer, pretrained by masked on mine ({tmp_path})"
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{", "null", "[" * 5000, '{"config": 3, "corpora": 4}'])
