@@ -55,7 +55,7 @@ class EnergyFlowReader(Reader):
                     f"holds no array X, but {', '.join(members[:6]) or 'nothing'}", where=path
                 )
             with self._archive.open("X.npy") as stream:
-                self._shape, self._dtype = header(stream)
+                self._shape, _ = header(stream)
             if len(self._shape) != 3 or self._shape[2] < 3:
                 raise ValueError(f"X has shape {self._shape}")
             self._labels: NDArray[Any] | None = None
