@@ -15,7 +15,8 @@ from sciml.errors import InputError
 from sciml.symbolic import dsolve
 from sciml.symbolic.expr import expression as ex
 from sciml.symbolic.expr.latex_integral import whole_integral
-from sciml.symbolic.expr.parser import check_symbols, parse
+from sciml.symbolic.expr.parser import parse
+from sciml.symbolic.expr.symbols import check_symbols
 from sciml.symbolic.verification.checking import check
 
 

@@ -11,49 +11,19 @@ Radicals and absolute values are kept modulo their algebraic relation.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from fractions import Fraction
 
 from sciml.symbolic.algebra import field as fd
 from sciml.symbolic.algebra.field import GENERATORS, ONE, Q0, Q1, Failure, Poly, Quotient
-from sciml.symbolic.algebra.prepare import expand_product, prepare, rational_ratio
+from sciml.symbolic.algebra.groups import FAMILY, Groups
+from sciml.symbolic.algebra.prepare import prepare
 from sciml.symbolic.algebra.radicals import Kernel, Radicals
 from sciml.symbolic.expr import expression as ex
 from sciml.symbolic.expr.calculus import DERIVATIVES
 from sciml.symbolic.expr.expression import Expr
 
-_FAMILY = {"exp": "exp", "sin": "trig", "cos": "trig", "tan": "trig", "sinh": "hyp",
-           "cosh": "hyp", "tanh": "hyp"}  # fmt: skip
 
-
-@dataclass
-class _Group:
-    """Functions of one family whose arguments are rational multiples of `base`.
-
-    Attributes:
-        multiples: of each argument, its ratio to `base`, later to `unit`.
-        names: the functions that occur.
-        unit: the argument of the kernel, of which all arguments are integer multiples.
-        index: of the kernel; -1 before it is made.
-    """
-
-    base: Expr
-    multiples: dict[Expr, Fraction]
-    names: set[str]
-    unit: Expr = ex.ONE
-    index: int = -1
-
-    def finish(self, parts: int) -> None:
-        """Choose the unit; all arguments become integer multiples of `parts` times it."""
-        ratios = list(self.multiples.values())
-        bottom = math.lcm(*[r.denominator for r in ratios])
-        shared = math.gcd(*[int(r * bottom) for r in ratios]) or 1
-        scale = Fraction(shared, bottom * parts)
-        self.unit = self.base * ex.number(scale)
-        self.multiples = {a: r / scale for a, r in self.multiples.items()}
-
-
-class Tower(Radicals):
+class Tower(Groups, Radicals):
     """The kernels of expressions of one variable.
 
     Args:
@@ -80,15 +50,10 @@ class Tower(Radicals):
         whole: bool = False,
         halves: bool = False,
     ) -> None:
-        self.x, self.variable = ex.symbol(variable), variable
-        self.split, self.logarithmic, self.normal, self.pair = split, logarithmic, normal, pair
-        self.signs, self.whole, self.halves = signs, whole, halves
+        Groups.__init__(self, variable, split, whole, halves)
+        self.logarithmic, self.normal, self.pair, self.signs = logarithmic, normal, pair, signs
         self.kernels: list[Kernel] = []
         self.memo: dict[Expr, Quotient] = {}
-        self.root = 1
-        self.groups: dict[str, list[_Group]] = {"exp": [], "trig": [], "hyp": []}
-        self.where: dict[tuple[str, Expr], _Group] = {}
-        self.radicals: dict[Expr, int] = {}
 
     # ------------------------------------------------------------------ conversion
     def convert(self, e: Expr) -> Quotient:
@@ -98,7 +63,7 @@ class Tower(Radicals):
     def convert_all(self, items: list[Expr]) -> list[Quotient]:
         """The quotients of expressions that share one tower."""
         prepared = [prepare(e) for e in items]
-        self._scan(prepared)
+        self.scan(prepared)
         q = self.root
         i = self.new(Kernel("variable" if q == 1 else "root", self._x_root(q)))
         self.kernels[i].slope = Q1 if q == 1 else Quotient(ONE, GENERATORS[i] ** (q - 1) * q)
@@ -106,71 +71,6 @@ class Tower(Radicals):
 
     def _x_root(self, q: int) -> Expr:
         return ex.power(self.x, ex.number(Fraction(1, q)))
-
-    def _arguments(self, node: Expr) -> list[Expr]:
-        """The arguments of a function for its group: the terms of its sum, where it is split."""
-        u = node.args[0]
-        u = expand_product(u)
-        if u.op == "add" and (node.op == "exp" and not self.whole or self.split):
-            constants = [t for t in u.args if self.variable not in t.free]
-            parts = [t for t in u.args if self.variable in t.free]
-            return parts + ([ex.add(constants)] if constants else [])
-        return [u]
-
-    def _scan(self, items: list[Expr]) -> None:
-        """Find the groups of arguments, the radicals, and the root of the variable that occur."""
-        nodes: dict[Expr, None] = {}
-        pending = list(items)
-        while pending:
-            for node in ex.subtrees(pending.pop(0)):
-                if node in nodes:
-                    continue
-                nodes[node] = None
-                if node.op in _FAMILY and self.variable in node.free:
-                    # Expanded, an argument may contain other functions: exp(x)^2 is exp(2x).
-                    pending += [prepare(u) for u in self._arguments(node)]
-        angles: dict[Expr, set[str]] = {}
-        for node in nodes:
-            if self.variable not in node.free and node.op in ("sin", "cos", "tan"):
-                angles.setdefault(node.args[0], set()).add(node.op)
-        self.half_angles = {u for u, names in angles.items() if len(names) > 1}
-        for node in nodes:
-            if node.op == "pow" and node.args[1].op == "num":
-                q = node.args[1].value.denominator
-                if q > 1 and node.args[0] is self.x:
-                    self.root = math.lcm(self.root, q)
-                elif q > 1:
-                    base = node.args[0]
-                    self.radicals[base] = math.lcm(self.radicals.get(base, 1), q)
-            family = _FAMILY.get(node.op)
-            if family and self.variable in node.free:
-                for u in self._arguments(node):
-                    if node.op != "exp" or self.variable in u.free:
-                        self._register(family, node.op, u)
-        for groups in self.groups.values():
-            for group in groups:
-                group.finish(2 if self.halves and group.names != {"exp"} else 1)
-
-    def _register(self, family: str, name: str, u: Expr) -> None:
-        if (family, u) in self.where:
-            self.where[family, u].names.add(name)
-            return
-        for group in self.groups[family]:
-            ratio = rational_ratio(u, group.base, self.variable)
-            if ratio is not None:
-                break
-        else:
-            group, ratio = _Group(u, {}, set()), Fraction(1)
-            self.groups[family].append(group)
-        group.multiples[u] = ratio
-        group.names.add(name)
-        self.where[family, u] = group
-
-    def _group(self, family: str, u: Expr) -> _Group:
-        """The group of an argument."""
-        if (family, u) not in self.where:
-            raise Failure(f"an argument that the scan missed: {u}")
-        return self.where[family, u]
 
     def _convert(self, e: Expr) -> Quotient:
         if e not in self.memo:
@@ -201,7 +101,7 @@ class Tower(Radicals):
             return self._exponential(e)
         if self.variable not in e.free:
             return self._constant_function(e)
-        if op in _FAMILY:
+        if op in FAMILY:
             return self._circular(e)
         if op == "abs":
             return self.absolute(self._convert(e.args[0]))
@@ -243,14 +143,14 @@ class Tower(Radicals):
 
     def _exponential(self, e: Expr) -> Quotient:
         out = Q1
-        for u in self._arguments(e):
+        for u in self.arguments(e):
             if self.variable not in u.free:
                 if u.op == "num" and u.value.denominator == 1:
                     out = out * fd.generator(self._constant(ex.E)) ** u.value.numerator
                 else:
                     out = out * fd.generator(self._constant(ex.call("exp", u)))
                 continue
-            group = self._group("exp", u)
+            group = self.group("exp", u)
             if group.index < 0:
                 slope = self.derivative(self._convert(prepare(group.unit)))
                 i = self.new(Kernel("exp", ex.call("exp", group.unit)))
@@ -260,9 +160,9 @@ class Tower(Radicals):
         return out
 
     def _circular(self, e: Expr) -> Quotient:
-        family = _FAMILY[e.op]
+        family = FAMILY[e.op]
         sign = 1 if family == "trig" else -1
-        parts = [self._sine_cosine(family, u) for u in self._arguments(e)]
+        parts = [self._sine_cosine(family, u) for u in self.arguments(e)]
         if isinstance(parts[0], Quotient):  # tangents only
             t = parts[0]
             for other in parts[1:]:
@@ -276,7 +176,7 @@ class Tower(Radicals):
         return c if e.op in ("cos", "cosh") else s / c
 
     def _sine_cosine(self, family: str, u: Expr) -> Quotient | tuple[Quotient, Quotient]:
-        group = self._group(family, u)
+        group = self.group(family, u)
         sign = 1 if family == "trig" else -1
         h = "" if sign == 1 else "h"
         tangent = group.names == {"tan" + h} and not self.pair
@@ -337,9 +237,9 @@ class Tower(Radicals):
         """The derivative of a special function in existing kernels; fails where one is missing."""
         inner = prepare(ex.substitute(outer, {ex.symbol("_u"): u}))
         for node in ex.subtrees(inner):
-            family = _FAMILY.get(node.op)
+            family = FAMILY.get(node.op)
             if family and any(
-                (family, a) not in self.where and a.op != "num" for a in self._arguments(node)
+                (family, a) not in self._group_of and a.op != "num" for a in self.arguments(node)
             ):
                 raise Failure("a special function's kernel is missing")
             if node.op == "pow" and node.args[1].op == "num":

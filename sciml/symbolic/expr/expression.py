@@ -333,6 +333,16 @@ def negative(e: Expr) -> bool:
     return False
 
 
+def is_radical(e: Expr) -> bool:
+    """Whether e is a power with a fractional exponent."""
+    return e.op == "pow" and e.args[1].op == "num" and e.args[1].value.denominator > 1
+
+
+def is_negative_power(e: Expr) -> bool:
+    """Whether e is a power with a negative number as its exponent."""
+    return e.op == "pow" and e.args[1].op == "num" and e.args[1].value < 0
+
+
 def call(name: str, u: ExprLike) -> Expr:
     """The function `name` of `u`."""
     u = wrap(u)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 
+from sciml.symbolic.expr.derivative_notation import D, latex_derivatives
 from sciml.symbolic.expr.reading import (  # fmt: skip
     GREEK,
     INVERSE,
@@ -16,8 +17,8 @@ from sciml.symbolic.expr.reading import (  # fmt: skip
     UNSUPPORTED,
     ExpressionError,
     Unknown,
-    reserved,
 )
+from sciml.symbolic.expr.symbols import reserved
 
 _TOKEN = re.compile(
     r"[\s~]+|\\(?P<bar>(?:left|right|[bB]igg?[lr]?)\s*(?:\||\\vert|\\[lr]vert))"
@@ -36,8 +37,6 @@ _FUNCTION_GREEK = ("Gamma", "zeta", "psi", "theta", "delta", "eta", "chi", "Pi",
 """Letters that usually denote an unsupported function when a bracket follows."""
 _WORDS = sorted({*NAMES, "sqrt", "pi"}, key=len, reverse=True)
 MAX_DEPTH = 120
-_D = r"(?:\\(?:mathrm|text|operatorname)\s*\{\s*d\s*\}|\\(?:mathrm|rm)\s+d|\{\\rm\s+d\}|\\dd|d)"
-_TIMES = r"\s*(?:\^\s*\{?\s*(\d)\s*\}?)?\s*"
 
 
 def to_infix(text: str, unknown: Unknown | None = None) -> str:
@@ -64,33 +63,12 @@ def undressed(text: str) -> str:
     return text if end is None else text[: end.start()] + " " * (len(text) - end.start())
 
 
-def _with_primes(text: str, unknown: Unknown) -> str:
-    """\\frac{d^2 y}{dx^2}, \\frac{d^2}{dx^2} y and \\ddot y as y'', padded to the
-    same length."""
-    y, x = re.escape(unknown.name), re.escape(unknown.variable)
-    applied = rf"(?:\s*\{{?\s*(?:\\left)?\(\s*{x}\s*(?:\\right)?\)\s*\}}?)?"
-    bottom = rf"\{{\s*{_D}\s*{x}{_TIMES}\}}"
-    inside = rf"\\[dt]?frac\s*\{{\s*{_D}{_TIMES}{y}{applied}\s*\}}\s*{bottom}"
-    before = rf"\\[dt]?frac\s*\{{\s*{_D}{_TIMES}\}}\s*{bottom}\s*{y}(?![A-Za-z'^])"
-
-    def primed(match: re.Match[str]) -> str:
-        if match[1] != match[2]:
-            return match[0]
-        return (unknown.name + "'" * int(match[1] or 1)).ljust(len(match[0]))
-
-    def dotted(match: re.Match[str]) -> str:
-        return (unknown.name + "'" * len(match[1])).ljust(len(match[0]))
-
-    text = re.sub(before, primed, re.sub(inside, primed, text))
-    return re.sub(rf"\\(d{{1,2}})ot\s*(?:\{{\s*{y}\s*\}}|{y}(?![A-Za-z]))", dotted, text)
-
-
 class _LatexReader:
     """Recursive descent over the tokens of a formula; the methods return infix text."""
 
     def __init__(self, text: str, unknown: Unknown | None = None) -> None:
         text = undressed(text)
-        text = _with_primes(text, unknown) if unknown else text
+        text = latex_derivatives(text, unknown) if unknown else text
         self.text, self.unknown, self.i, self.depth = text, unknown, 0, 0
         self.tokens: list[tuple[str, str, int]] = []
         for match in _TOKEN.finditer(text):
@@ -251,8 +229,8 @@ class _LatexReader:
     def _refuse_derivative(self) -> None:
         """\\frac{d...}{dx} is a derivative, not a quotient."""
         here = self.text[self.tokens[self.i][2] :] if self.i < len(self.tokens) else ""
-        top = rf"\{{\s*{_D}(?![A-Za-z]{{3}}).{{0,200}}?\}}\s*"
-        bottom = rf"\{{\s*(?:{_D}|\\partial)\s*\{{?\\?[A-Za-z]"
+        top = rf"\{{\s*{D}(?![A-Za-z]{{3}}).{{0,200}}?\}}\s*"
+        bottom = rf"\{{\s*(?:{D}|\\partial)\s*\{{?\\?[A-Za-z]"
         if re.match(top + bottom, here, re.S) or re.match(r"\{\s*\\partial", here):
             hint = "Derivatives are not taken: write the result."
             if self.unknown is not None:

@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import re
 
-from sciml.symbolic.expr.latex import _D, undressed
+from sciml.symbolic.expr.derivative_notation import D
+from sciml.symbolic.expr.latex import undressed
 from sciml.symbolic.expr.reading import GREEK, MAX_LENGTH, ExpressionError
 
 _SPACE = r"(?:\s|~|\\[,;:! ]|\\q?quad(?![A-Za-z]))*"
 _VARIABLE = (rf"(?:\{{\s*)?(?P<name>[A-Za-z](?![A-Za-z])|\\(?:{'|'.join(GREEK)})(?![A-Za-z]))"
              r"(?:_\{?(?P<sub>[A-Za-z0-9]+)\}?)?(?:\s*\})?")  # fmt: skip
-_DIFFERENTIAL = rf"(?<![A-Za-z\\]){_SPACE}{_D}{_SPACE}{_VARIABLE}"
+_DIFFERENTIAL = rf"(?<![A-Za-z\\]){_SPACE}{D}{_SPACE}{_VARIABLE}"
 _LAST = re.compile(rf"{_DIFFERENTIAL}{_SPACE}$")
-_FIRST = re.compile(rf"^{_SPACE}{_D}{_SPACE}{_VARIABLE}{_SPACE}(?![\^'\d(\[])")
+_FIRST = re.compile(rf"^{_SPACE}{D}{_SPACE}{_VARIABLE}{_SPACE}(?![\^'\d(\[])")
 _OPENING = re.compile(r"\s*(?:\\displaystyle)?\s*(?:\\int(?![A-Za-z])|∫)\s*(?:\\(?:no)?limits)?\s*")
 _CONSTANT = re.compile(
     r"\s*\+\s*(?:[CcK]|\\(?:text|mathrm)\{\s*(?:[CcK]|const\.?)\s*\}|const\.?)\s*$"

@@ -7,11 +7,12 @@ exponents are capped while reading, and every error points at the character wher
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from fractions import Fraction
 
 from sciml.errors import InputError, nearest
 from sciml.symbolic.expr import expression as ex
+from sciml.symbolic.expr.derivative_notation import infix_derivatives
 from sciml.symbolic.expr.expression import Expr
 from sciml.symbolic.expr.latex import to_infix
 from sciml.symbolic.expr.reading import (  # fmt: skip
@@ -20,9 +21,7 @@ from sciml.symbolic.expr.reading import (  # fmt: skip
     NAMES,
     ExpressionError,
     Unknown,
-    ambiguity_hint,
     character_hint,
-    reserved,
     to_ascii,
 )
 
@@ -59,7 +58,7 @@ def parse(text: str, *, unknown: Unknown | None = None) -> Expr:
         raise InputError(f"an expression must be text, got {type(text).__name__}")
     if len(text) > MAX_LENGTH:
         raise InputError(f"the expression has {len(text)} characters, the limit is {MAX_LENGTH}")
-    text = _with_primes(to_ascii(text), unknown)
+    text = infix_derivatives(to_ascii(text), unknown)
     for i, char in enumerate(text):
         if not (char.isprintable() or char in " \t\r\n"):
             name = f"U+{ord(char):04X}"
@@ -67,23 +66,6 @@ def parse(text: str, *, unknown: Unknown | None = None) -> Expr:
     if "\\" in text or "{" in text:
         text = to_infix(text, unknown)
     return _Parser(text, unknown).expression()
-
-
-def _with_primes(text: str, unknown: Unknown | None) -> str:
-    """Text with dy/dx and d^2y/dx^2 replaced by y' and y'', padded to the same length so that
-    positions in errors stay right."""
-    if unknown is None:
-        return text
-    y, x = re.escape(unknown.name), re.escape(unknown.variable)
-    order = r"\s*(?:\^?\s*\{?([2-6])\}?)?\s*"
-    quotient = rf"(?<![A-Za-z\\{{])d{order}{y}(?:\(\s*{x}\s*\))?\s*/\s*d\s*{x}{order}(?![A-Za-z\d])"
-
-    def primed(match: re.Match[str]) -> str:
-        if match[1] != match[2]:
-            return match[0]
-        return (unknown.name + "'" * int(match[1] or 1)).ljust(len(match[0]))
-
-    return re.sub(quotient, primed, text)
 
 
 class _Parser:
@@ -394,57 +376,3 @@ _FUNCTION_HINTS = {
                     "Functions in pieces are not read; abs and sign are."),
     "lg": "Write log10(x) or log2(x).", "lb": "Write log2(x).", "ld": "Write log2(x).",
 }  # fmt: skip
-
-
-def check_symbols(
-    e: Expr,
-    variable: str | None,
-    constants: Collection[str] = (),
-    declared: Collection[str] = (),
-) -> str:
-    """The variable of `e`: the given one, or its only symbol; other symbols are refused unless they
-    are among `constants`.
-
-    Args:
-        e: the expression.
-        variable: the name of the variable; None: the only symbol.
-        constants: names of symbols that stand for constants.
-        declared: names that are certainly symbols, because they are SymPy's.
-
-    Raises:
-        InputError: for several variables, an undeclared symbol, the name of a function or a number,
-            and for an only symbol whose name may mean a product.
-    """
-    for name in (*constants, *([variable] if variable else [])):
-        if reserved(name):
-            raise InputError(f"{name!r} cannot be a symbol: it is a function or a number here")
-    others = sorted(e.free - set(constants))
-    if variable is None:
-        if len(others) > 1:
-            hints = [h for n in others if n not in declared and (h := ambiguity_hint(n))]
-            raise InputError(
-                f"several variables ({', '.join(others)})",
-                hint=" ".join(
-                    [
-                        "Name the one to integrate over, and name the others as constants.",
-                        *hints[:1],
-                    ]
-                ),
-            )
-        if others and others[0] not in declared and ambiguity_hint(others[0]):
-            raise InputError(
-                f"{others[0]!r} may not be meant as one variable",
-                hint=f"{ambiguity_hint(others[0])} Else name it as the variable.",
-            )
-        return others[0] if others else "x"
-    extra = [name for name in others if name != variable]
-    if extra:
-        raise InputError(
-            f"unknown symbol {extra[0]!r} beside the variable {variable!r}",
-            hint=" ".join(
-                filter(
-                    None, (ambiguity_hint(extra[0]), f"Name it as a constant: constants={extra!r}.")
-                )
-            ),
-        )
-    return variable

@@ -10,7 +10,8 @@ from typing import Any
 from sciml.errors import InputError
 from sciml.symbolic.expr import expression as ex
 from sciml.symbolic.expr.expression import Expr
-from sciml.symbolic.expr.reading import GREEK, reserved
+from sciml.symbolic.expr.reading import GREEK
+from sciml.symbolic.expr.symbols import reserved
 
 _ADD, _MUL, _UNARY, _POW, _ATOM = 1, 2, 3, 4, 5
 

@@ -135,28 +135,3 @@ def _meaning(char: str) -> str:
 def character_hint(char: str) -> str | None:
     """A hint about an ASCII character that no expression contains."""
     return _ASCII_MEANINGS.get(char)
-
-
-def reserved(name: str) -> bool:
-    """Whether a name is that of a constant or a function, so that no symbol can have it."""
-    return name in CONSTANTS or name in NAMES or name in ("sqrt", "cbrt", "root", "Rational")
-
-
-def ambiguity_hint(name: str) -> str | None:
-    """A hint about an undeclared name that may mean something else (sinx: sin(x), xe: x*e, dx: a
-    differential); None for a name that is clear."""
-    if name.removeprefix("var") in GREEK or re.fullmatch(
-        r"[A-Za-z](_?[0-9]+|_[A-Za-z0-9]+)?", name
-    ):
-        if name in ("i", "j"):
-            return "The imaginary unit is I."
-        return None
-    glued = re.fullmatch(rf"({'|'.join(sorted([*NAMES, 'sqrt'], key=len, reverse=True))})"
-                          r"(\d*[A-Za-z]?\d*)", name)  # fmt: skip
-    if glued and glued[2]:
-        return f"Did you mean {glued[1]}({glued[2]})?"
-    if re.fullmatch(r"d[A-Za-z]", name):
-        return "Leave the differential out, and name the variable."
-    if len(name) < 6 and name.isalpha():
-        return f"Letters side by side are one name: write {'*'.join(name)} for a product."
-    return "Letters side by side are one name: write * for a product."

@@ -14,8 +14,9 @@ from sciml.symbolic.algebra.powers import as_powers, excluded_constants
 from sciml.symbolic.expr import expression as ex
 from sciml.symbolic.expr.expression import Expr
 from sciml.symbolic.expr.latex_integral import whole_integral
-from sciml.symbolic.expr.parser import check_symbols, parse
+from sciml.symbolic.expr.parser import parse
 from sciml.symbolic.expr.printing import integral_parts, symbol_name, symbols_of
+from sciml.symbolic.expr.symbols import check_symbols
 from sciml.symbolic.expr.wire import load
 from sciml.symbolic.jobs import IntegrateJob, VerifyJob
 from sciml.symbolic.neural.shipped import model_path

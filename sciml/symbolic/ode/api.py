@@ -13,7 +13,7 @@ from sciml.symbolic.algebra.powers import as_powers, excluded_constants
 from sciml.symbolic.expr.expression import Expr
 from sciml.symbolic.expr.parser import Unknown, parse
 from sciml.symbolic.expr.printing import symbols_of, to_sympy
-from sciml.symbolic.expr.reading import ambiguity_hint, reserved
+from sciml.symbolic.expr.symbols import ambiguity_hint, reserved
 from sciml.symbolic.expr.wire import load
 from sciml.symbolic.integration.api import TIMEOUT, check_timeout, constant_names, variable_name
 from sciml.symbolic.jobs import DsolveJob

@@ -12,7 +12,8 @@ import pytest
 
 from sciml.errors import InputError
 from sciml.symbolic.expr import expression as ex
-from sciml.symbolic.expr.parser import ExpressionError, Unknown, check_symbols, parse
+from sciml.symbolic.expr.parser import ExpressionError, Unknown, parse
+from sciml.symbolic.expr.symbols import check_symbols
 from sciml.symbolic.expr.tokens import parse_prefix, to_prefix
 
 CORPUS = Path(__file__).parents[2] / "corpus" / "symbolic"

@@ -12,8 +12,9 @@ from sciml.symbolic import integrate, verify
 from sciml.symbolic.expr import expression as ex
 from sciml.symbolic.expr.evaluate import evaluate
 from sciml.symbolic.expr.latex_integral import whole_integral
-from sciml.symbolic.expr.parser import check_symbols, parse
+from sciml.symbolic.expr.parser import parse
 from sciml.symbolic.expr.printing import from_sympy, latex, symbol_name, to_sympy
+from sciml.symbolic.expr.symbols import check_symbols
 
 NAMES = ("x", "a", "t", "theta", "alpha", "A", "f", "x_1", "speed", "n", "lambda", "k", "d", "i")
 
