@@ -36,6 +36,7 @@ RENAMED = {
         "lefdef": "formats.def_reader",
         "question": "downstream",
         "search": "learning.macro_search",
+        "stretches": "classical.segments",
     },
     "protein": {
         "alignment_io": "io.alignment_files",

@@ -29,7 +29,7 @@ from sciml.errors import InputError
 if TYPE_CHECKING:
     from sciml.placement.design import Canvas, Design
 
-ANY_TURN = 0xFF
+ANY_ORIENTATION = 0xFF
 HARD, SOFT, PARTIAL = 0, 1, 2
 INSIDE, FENCE, GUIDE = 0, 1, 2
 BLOCKAGE_KINDS = ("", "SOFT", "PARTIAL")
@@ -53,7 +53,7 @@ _SIDES = np.array(  # where left, bottom, right, top of a turned object come fro
 )
 
 
-def allowed_turns(symmetry: set[str]) -> int:
+def allowed_orientations(symmetry: set[str]) -> int:
     """Bits of the orientations that a LEF SYMMETRY allows (bit k: `design.ORIENTATIONS[k]`)."""
     bits = 0b1
     if "X" in symmetry:
@@ -63,7 +63,7 @@ def allowed_turns(symmetry: set[str]) -> int:
     if {"X", "Y"} <= symmetry:
         bits |= 0b10
     if "R90" in symmetry:
-        bits = ANY_TURN if symmetry & {"X", "Y"} else bits | 0b110010
+        bits = ANY_ORIENTATION if symmetry & {"X", "Y"} else bits | 0b110010
     return bits
 
 
@@ -118,7 +118,7 @@ class Constraints:
     def none(cls, nodes: int) -> Constraints:
         """No rule for any of so many nodes: to build upon with `dataclasses.replace`."""
         return cls(
-            allowed=np.full(nodes, ANY_TURN, np.uint8),
+            allowed=np.full(nodes, ANY_ORIENTATION, np.uint8),
             halo=np.zeros((nodes, 4)),
             halo_soft=np.zeros(nodes, bool),
             late=np.zeros(nodes, bool),
@@ -128,7 +128,7 @@ class Constraints:
             unplaced=np.zeros(nodes, bool),
         )
 
-    def bound_to(self) -> np.ndarray:
+    def required_region(self) -> np.ndarray:
         """The region that each node must stay in, -1 for none (GUIDE regions bind nobody)."""
         kinds = np.array([r.kind for r in self.regions] + [GUIDE])
         return np.where(kinds[self.region] == GUIDE, -1, self.region)
@@ -144,7 +144,7 @@ class Constraints:
             out.append("regions")
         if self.die is not None:
             out.append("the die's polygon")
-        if (self.allowed != ANY_TURN).any():
+        if (self.allowed != ANY_ORIENTATION).any():
             out.append("SYMMETRY")
         return out
 
@@ -159,7 +159,7 @@ def mark_placed(design: Design, nodes: np.ndarray) -> Design:
     return replace(design, constraints=replace(rules, unplaced=unplaced))
 
 
-def turned_halo(halo: np.ndarray, orientation: np.ndarray) -> np.ndarray:
+def oriented_halo(halo: np.ndarray, orientation: np.ndarray) -> np.ndarray:
     """Halos [N, 4] as placed: they turn with their objects."""
     return np.take_along_axis(halo, _SIDES[orientation], 1)
 
@@ -251,14 +251,14 @@ def keep_out(design: Design, movable: np.ndarray) -> np.ndarray:
     return np.concatenate(parts)
 
 
-def foreign(design: Design) -> dict[int, np.ndarray]:
+def region_keep_out(design: Design) -> dict[int, np.ndarray]:
     """Boxes [K, 4] that a member of each region (-1: of none) must keep out of."""
     rules = design.constraints
     if rules is None:
         return {-1: np.empty((0, 4))}
     fences = {k: r.boxes for k, r in enumerate(rules.regions) if r.kind == FENCE}
     out = {}
-    for k in [-1, *np.unique(rules.bound_to()).tolist()]:
+    for k in [-1, *np.unique(rules.required_region()).tolist()]:
         parts = [boxes for j, boxes in fences.items() if j != k]
         if k >= 0:
             parts.append(outside_boxes(rules.regions[k].boxes, design.canvas))

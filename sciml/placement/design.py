@@ -81,7 +81,7 @@ class Rows:
     x1: np.ndarray
     site: np.ndarray
     orientation: np.ndarray
-    any_turn: np.ndarray | None = None
+    any_orientation: np.ndarray | None = None
     sites: tuple[str, ...] | None = None
 
     def __len__(self) -> int:

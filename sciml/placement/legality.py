@@ -24,7 +24,7 @@ from sciml.placement.constraints import (
     HARD,
     PARTIAL,
     inside_polygon,
-    turned_halo,
+    oriented_halo,
 )
 from sciml.placement.design import CELL, MACRO, ORIENTATIONS, Design
 from sciml.placement.legality_rows import check_rows
@@ -197,7 +197,7 @@ def _check_halos(
     rules = design.constraints
     assert rules is not None
     names = design.names
-    around = turned_halo(rules.halo, design.orientation)
+    around = oriented_halo(rules.halo, design.orientation)
     for i in solid[rules.halo[solid].any(1)].tolist():
         with_halo = boxes[i] + around[i] * [-1, -1, 1, 1]
         for j in solid[touching(boxes[solid], with_halo, tolerance)].tolist():

@@ -93,7 +93,7 @@ def check_rows(design: Design, cells: np.ndarray, verdict: Verdict, tolerance: f
     for i in cells[movable & (row >= 0) & ~on_site].tolist():
         verdict.add("off_site", f"cell {names[i]!r} is not on a site", i)
     # Orientation: as the row's; an even number of rows only cares about the supply below.
-    free = np.zeros(len(rows), bool) if rows.any_turn is None else rows.any_turn
+    free = np.zeros(len(rows), bool) if rows.any_orientation is None else rows.any_orientation
     turn, of_row = design.orientation[cells], rows.orientation[np.maximum(row, 0)]
     wrong = (turn != of_row) & (turn != MIRRORED[of_row])
     even = (levels % 2 == 0) & on_whole_rows

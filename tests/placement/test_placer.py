@@ -78,13 +78,15 @@ def test_every_argument_is_honoured_or_refused(macros, cells, policy_file):
                 given = {"method": method, **given}
                 if method == "electrostatic":
                     given["movable"] = "cells"
-                foreign = set(names) - HONOURED[method]
+                region_keep_out = set(names) - HONOURED[method]
                 two_budgets = {"cpu_seconds", "max_moves"} <= set(names)
                 lacks_policy = method == "policy" and "policy" not in names
-                if foreign or two_budgets or lacks_policy:
+                if region_keep_out or two_budgets or lacks_policy:
                     with pytest.raises(InputError) as error:
                         place(design, **given)
-                    assert not foreign or any(f"`{n}`" in str(error.value) for n in foreign)
+                    assert not region_keep_out or any(
+                        f"`{n}`" in str(error.value) for n in region_keep_out
+                    )
                     refused += 1
                 elif {"cpu_seconds", "max_moves"} & set(names):  # else it would take a minute
                     assert place(design, **given).scores["legal"]

@@ -1,11 +1,11 @@
 """Simulated annealing on the exact proxy cost, with go-with-the-winners, anytime and resumable.
 
 Hard macros shift (sliding along what they hit), swap, flip and jump towards their nets and stay
-legal throughout (also by halos, blockages, fences, SYMMETRY and the die: `macro_limits`); soft
+legal throughout (by halos, blockages, fences, SYMMETRY and the die, too: `macro_limits`); soft
 macros shift, move towards their nets, snap to grid columns and swap. The temperature falls
-geometrically between two multiples of the mean uphill move that the design itself shows at the
-start; step widths follow the acceptance. With several chains the worst half takes over the places
-of the best half between stages (Aldous and Vazirani 1994).
+geometrically between two multiples of the mean uphill move at the start; step widths follow the
+acceptance rate. With several chains the worst half takes over the positions of the best half
+between stages (Aldous and Vazirani 1994).
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ from sciml.placement.cost.proxy import Evaluator
 from sciml.placement.design import MACRO, Design
 
 COARSE = 1 << 14
-"""Cells of a grid on which a move costs little."""
+"""Cells of a grid up to which the time of a move hardly depends on the grid."""
 CHUNK = 2000
 KINDS = np.array([0.45, 0.3, 0.15, 0.1, 0.35, 0.4, 0.1, 0.15])
-"""How often each kind of move is tried at first: of the hard ones, then of the soft ones."""
+"""First share of each kind of move, among the four of hard macros and the four of soft ones."""
 
 
 @dataclass(frozen=True)
@@ -44,15 +44,15 @@ class AnnealingConfig:
     cold: Annotated[float, Range(min=0, exclusive=True)] = 0.0036
     """Last temperature, in the same unit."""
     hard_share: Annotated[float, Range(min=0, max=1)] = 0.3
-    """Share of the moves that concern hard macros."""
+    """Share of the moves that move hard macros."""
     least_tried: Annotated[float, Range(min=0, max=1, exclusive=True)] = 0.15
     """A kind of move that is never accepted is still tried at this multiple of its share."""
     chains: Annotated[int, Range(min=1, max=256)] = 1
-    """Independent searches that share the budget; the worst follow the best."""
+    """Independent searches that share the budget; the worst take over from the best."""
     workers: Annotated[int, Range(min=1, max=256)] = 1
     """Threads for the chains."""
     stages: Annotated[int, Range(min=1)] = 25
-    """How often chains meet and the state is saved."""
+    """Parts of the run, after each of which chains exchange positions and the state is saved."""
     centred: bool = False
     """Keep hard macros at centres of grid cells, as Circuit Training places them."""
     robust: bool = False
@@ -74,7 +74,7 @@ class Chain:
         self.hard = np.flatnonzero(free[: p.hard]).astype(np.int64)
         self.soft = (p.hard + np.flatnonzero(free[p.hard : p.macros])).astype(np.int64)
         self.random = seed_state(seed)
-        self.accepted = np.ones(8)  # running share of each kind of move that was done
+        self.accepted = np.ones(8)  # running acceptance rate of each kind of move
         cell = max(p.cell_width, p.cell_height)
         size = max(p.cell_width * p.columns, p.cell_height * p.rows)
         self.limits = np.array([0.28 * size, 0.2 * size, 1.12 * size])
@@ -102,7 +102,7 @@ class Chain:
         return float(self.state.cost[3])
 
     def keep(self) -> None:
-        """Remember the present placement if it is the best so far."""
+        """Keep the present placement if it is the best so far."""
         if self.cost < self.best:
             self.best = self.cost
             s = self.state
@@ -120,14 +120,14 @@ class Chain:
         return value
 
     def fewer(self, moves: int) -> int:
-        """So many moves, or on a fine grid, whose moves are dear, as many as take that long."""
+        """`moves`, or on a fine grid, where a move costs more, as many as take equally long."""
         cells = self.problem.columns * self.problem.rows
         return max(moves * COARSE // max(cells, COARSE), 1)
 
     def step(self, temperature: float, progress: float, moves: int) -> None:
-        """`moves` steps at one temperature; widths then follow the acceptance."""
+        """`moves` steps at one temperature; the widths then follow the acceptance rate."""
         p, s, m = self.problem, self.state, self.scratch
-        # A term that is not computed yet may gain this much: below it a move is refused early.
+        # Largest gain expected of a term not yet computed: if that is too little, refuse early.
         m.slack[:] = 0.0006, 0.004
         self.window[2] = max(self.limits[2] * (1 - progress), 0.14 * self.limits[2])
         counts = np.zeros((8, 3), np.int64)
@@ -149,7 +149,7 @@ class Chain:
             refresh(p, s, m)  # removes rounding drift
 
     def adopt(self, other: Chain) -> None:
-        """Go on from the places of another chain."""
+        """Continue from the positions of another chain."""
         for key in ("x", "y", "orientation"):
             getattr(self.state, key)[:] = getattr(other.state, key)
         self.window[:], self.accepted[:] = other.window, other.accepted
@@ -157,7 +157,7 @@ class Chain:
         self.keep()
 
     def result(self) -> Design:
-        """The design at the best places found."""
+        """The design at the best positions so far."""
         s = self.state
         saved = s.x.copy(), s.y.copy(), s.orientation.copy()
         s.x[:], s.y[:], s.orientation[:] = self.best_places
@@ -170,7 +170,7 @@ class Annealer:
     """A resumable annealing run over one or several chains.
 
     Args:
-        design: places are taken from it; hard macros should be legal (`spread_macros`).
+        design: where it starts; hard macros should be legal (`spread_macros`).
         seed: of every random choice.
         cpu_seconds: budget over all chains.
         max_moves: budget in moves over all chains instead; the outcome then depends on nothing
@@ -196,7 +196,7 @@ class Annealer:
         first = self.chains[0]
         self.idle = len(first.hard) + len(first.soft) == 0
         if not self.idle:
-            first.step(0.0, 0.0, 0)  # compiled, or read from the cache, before time is counted
+            first.step(0.0, 0.0, 0)  # compiled, or read from the cache, before time counts
         self.scale = 0.0 if self.idle else float(np.mean([c.scale() for c in self.chains]))
         self.scale = self.scale or 1e-6
         self.history: list[dict[str, float]] = []
@@ -232,7 +232,7 @@ class Annealer:
     def run(self, report: Callable[[dict[str, float]], None] | None = None) -> Chain:
         """Go on to the end of the budget; Ctrl-C ends early and keeps the best.
 
-        Returns the chain with the best placement. `report` gets a dictionary a stage.
+        Returns the chain with the best placement. `report` gets a dictionary per stage.
         """
         stop = False
         workers = min(self.config.workers, len(self.chains))
@@ -342,7 +342,7 @@ class Annealer:
 
 
 def zero_start(design: Design, seed: int) -> Design:
-    """A start that knows nothing of the given places: fixed nodes stay, all others are zeroed.
+    """A start that does not depend on the positions in the file, but for those of fixed nodes.
 
     Hard macros are spread legally in random order, soft macros around the middle.
     """

@@ -1,7 +1,7 @@
 """The inner loop of the annealer: propose, attempt, adapt; compiled, with its own random numbers.
 
 The generator is xoshiro256** (Blackman and Vigna 2021) on an explicit state, so that a search can
-be saved and goes on bit by bit where it stopped.
+be saved and resumed bitwise.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def _clip(p: Any, m: Any, k: int) -> None:
 
 @njit(**INLINE)
 def _slide(p: Any, s: Any, m: Any) -> bool:
-    """Make room: push the proposed place along the shorter way out of the first overlap."""
+    """Push the proposed position out of the first overlap, the shorter way; False if that fails."""
     i = m.node[0]
     for _ in range(2):
         hit = -1
@@ -92,7 +92,7 @@ def _slide(p: Any, s: Any, m: Any) -> bool:
 
 @njit(**INLINE)
 def _pull(p: Any, s: Any, m: Any, g: Any, window: float) -> bool:
-    """Propose a place towards a pin of one of the node's nets."""
+    """Propose a position towards a pin of one of the node's nets."""
     i = m.node[0]
     a = p.node_net_start[i]
     b = p.node_net_start[i + 1]
@@ -177,7 +177,7 @@ def propose(
         elif u < share[3]:
             m.orientation[0] = (s.orientation[i] + 1 + pick(g, 3)) % 4
             if c.active:
-                m.orientation[0] |= s.orientation[i] & 4  # what lies on its side stays so
+                m.orientation[0] |= s.orientation[i] & 4  # quarter turns are kept
                 if not c.turns[i] >> m.orientation[0] & 1:
                     return FLIP, 0
                 if not clear(p, s, c, i, s.x[i], s.y[i], m.orientation[0], -1):
@@ -261,7 +261,7 @@ def anneal(
     p: Any, s: Any, m: Any, g: Any, hard: Any, soft: Any, share: Any, window: Any,
     centred: int, c: Any, temperature: float, moves: int, counts: Any,
 ) -> None:  # fmt: skip
-    """`moves` Metropolis steps at one temperature. counts[kind] += (tried, done, not legal)."""
+    """`moves` Metropolis steps at one temperature. counts[kind] += (tried, accepted, illegal)."""
     for _ in range(moves):
         kind, n = propose(p, s, m, g, hard, soft, share, window, centred, c)
         if n == 0:
@@ -278,7 +278,7 @@ def uphill(
     p: Any, s: Any, m: Any, g: Any, hard: Any, soft: Any, share: Any, window: Any,
     centred: int, c: Any, moves: int,
 ) -> float:  # fmt: skip
-    """The mean increase of the moves that cost something: the scale of temperatures."""
+    """The mean increase of the cost over uphill moves: the scale of temperatures."""
     total = 0.0
     n = 0
     for _ in range(moves):

@@ -1,8 +1,8 @@
 """Detailed placement of legal standard cells: reorder neighbours, swap, move into gaps.
 
-FastPlace-DP (Pan, Viswanathan and Chu, ICCAD 2005): a cell's best place is the median box of its
-nets; it goes there by a swap with a cell of equal width or into a free gap, and runs of three
-neighbours are reordered. Only what shortens the half-perimeter is done.
+FastPlace-DP (Pan, Viswanathan and Chu, ICCAD 2005): the optimal region of a cell is the median box
+of its nets; it moves there by a swap with a cell of equal width or into a free gap, and windows of
+three neighbours are reordered. Only moves that shorten the half-perimeter are made.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from sciml.placement.classical.stretches import groups, stretches, suits
+from sciml.placement.classical.segments import free_segments, groups, suits
 from sciml.placement.constraints import UPRIGHT
 from sciml.placement.design import CELL, Design
 
 IN_Y = np.array([0, 1, 1, 0, 0, 1, 1, 0])
-"""1: left and right have changed places in this orientation."""
+"""1: this orientation is mirrored in y (left and right are exchanged)."""
 
 _FAST: dict[str, Any] = {
     "cache": True, "nogil": True, "error_model": "numpy",
@@ -68,7 +68,7 @@ def _median_box(
     i: int, nets: Any, nets_start: Any, start: Any, node: Any, dx: Any, dy: Any, up: Any, x: Any,
     y: Any, work: Any, out: Any,
 ) -> bool:  # fmt: skip
-    """The box of places where cell i costs least: medians of its nets' extents without it."""
+    """The optimal region of cell i: medians of its nets' extents without it."""
     n = 0
     for q in range(nets_start[i], nets_start[i + 1]):
         net = nets[q]
@@ -96,7 +96,7 @@ def _median_box(
     if n == 0:
         return False
     for axis in range(2):
-        for a in range(1, n):  # insertion sort: a handful of numbers
+        for a in range(1, n):  # insertion cell_class: a handful of numbers
             v = work[axis, a]
             b = a - 1
             while b >= 0 and work[axis, b] > v:
@@ -123,14 +123,14 @@ def _find(slots: Any, a: int, b: int, value: float, left: Any) -> int:
 @njit(**_FAST)
 def improve(
     cells: Any, width: Any, slots: Any, first: Any, where: Any, row_y: Any, row_x: Any,
-    row_end: Any, half: Any, half_h: Any, pitch: float, sort: Any, stretch_of: Any, side: Any,
+    row_end: Any, half: Any, half_h: Any, pitch: float, cell_class: Any, segment_of: Any, side: Any,
     nets: Any, nets_start: Any, start: Any, node: Any, dx: Any, dy: Any, up: Any, x: Any, y: Any,
     left: Any, stamp: Any, clock: Any,
 ) -> tuple[float, int]:  # fmt: skip
-    """One pass of swaps with equal cells near each cell's best place. Returns (gain, swaps).
+    """One pass of swaps with equal cells near each cell's optimal region. Returns (gain, swaps).
 
-    side[sort, stretch]: +1 or -1, how a cell of this sort is turned there, 0: it may not stand
-    there; up: how every node is turned now.
+    side[class, segment]: +1 or -1, a cell of this class is upright or flipped there, 0: it may not
+    be placed there; up: whether every node is upright (+1) or flipped (-1) now.
     """
     gain = 0.0
     changes = 0
@@ -149,12 +149,12 @@ def improve(
         best = -1e-6
         partner = -1
         for s in range(max(middle - 4, 0), min(middle + 4, rows)):
-            if row_x[s] > tx or row_end[s] < tx or side[sort[i], s] == 0:
+            if row_x[s] > tx or row_end[s] < tx or side[cell_class[i], s] == 0:
                 continue
             k = _find(slots, first[s], first[s + 1], tx - half[i], left)
             for q in range(max(k - 3, first[s]), min(k + 3, first[s + 1])):
                 j = slots[q]
-                if half[j] != half[i] or j == i or side[sort[j], stretch_of[i]] == 0:
+                if half[j] != half[i] or j == i or side[cell_class[j], segment_of[i]] == 0:
                     continue
                 pair[0] = i
                 pair[1] = j
@@ -165,8 +165,8 @@ def improve(
                 up_j = up[j]
                 x[i], x[j] = x[j], x[i]
                 y[i], y[j] = y[j], y[i]
-                up[i] = side[sort[i], s]
-                up[j] = side[sort[j], stretch_of[i]]
+                up[i] = side[cell_class[i], s]
+                up[j] = side[cell_class[j], segment_of[i]]
                 after = _nets_cost(
                     pair, 2, nets, nets_start, stamp, clock, start, node, dx, dy, up, x, y
                 )
@@ -182,9 +182,9 @@ def improve(
             x[i], x[j] = x[j], x[i]
             y[i], y[j] = y[j], y[i]
             left[i], left[j] = left[j], left[i]
-            stretch_of[i], stretch_of[j] = stretch_of[j], stretch_of[i]
-            up[i] = side[sort[i], stretch_of[i]]
-            up[j] = side[sort[j], stretch_of[j]]
+            segment_of[i], segment_of[j] = segment_of[j], segment_of[i]
+            up[i] = side[cell_class[i], segment_of[i]]
+            up[j] = side[cell_class[j], segment_of[j]]
             slots[where[i]], slots[where[j]] = j, i
             where[i], where[j] = where[j], where[i]
             gain -= best
@@ -198,9 +198,9 @@ def reorder(
     nets_start: Any, start: Any, node: Any, dx: Any, dy: Any, up: Any, x: Any, y: Any, left: Any,
     stamp: Any, clock: Any, row_x: Any, row_end: Any,
 ) -> tuple[float, int]:  # fmt: skip
-    """One pass over runs of three neighbours: the best order, packed to the left or right.
+    """One pass over windows of three neighbours: the best order, packed to the left or right.
 
-    Also single cells sliding into the gaps beside them.
+    Single cells also slide into the gaps beside them.
     """
     perms = np.array([[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]])
     gain = 0.0
@@ -227,7 +227,7 @@ def reorder(
                     total += width[run[t]]
                 slack = high - low - total * pitch
                 for mode in range(3 if slack > 0.5 * pitch else 1):
-                    # From where the run began, from the left end of its room, or to the right end.
+                    # Where the window began, at the left end of its space, or at the right end.
                     edge = min(max(was[0], low), low + slack)
                     if mode == 1:
                         edge = low
@@ -266,7 +266,7 @@ def reorder(
 def improve_cells(design: Design, seconds: float = 20.0, passes: int = 8) -> Design:
     """Shorten a legal placement without making it illegal, for at most `seconds` of CPU time.
 
-    Cells of one row's height move; those of several rows stay.
+    Single-row cells move; multi-row cells stay.
     """
     movable = (design.kind == CELL) & ~design.fixed
     if design.rows is None or movable.sum() < 2:
@@ -278,12 +278,12 @@ def improve_cells(design: Design, seconds: float = 20.0, passes: int = 8) -> Des
     began = time.process_time()
     absent = np.zeros(design.nodes, bool)
     absent[cells] = True
-    free = stretches(design, group.rows, absent)
+    free = free_segments(design, group.rows, absent)
     row_y, row_x = free.y, free.x
     pitch = float(free.pitch[0])
     row_end = row_x + free.sites * pitch
-    sort, fits, turns = suits(design, group, free)
-    # Pin offsets as of an upright cell; `up` says which of them stand on their head.
+    cell_class, fits, turns = suits(design, group, free)
+    # Pin offsets of an upright cell; `up` says which cells are flipped.
     up = np.ones(design.nodes)
     up[cells] = UPRIGHT[design.orientation[cells]]
     xy = design.pin_xy()
@@ -294,7 +294,7 @@ def improve_cells(design: Design, seconds: float = 20.0, passes: int = 8) -> Des
     start = np.concatenate([[0], np.cumsum(degree[degree >= 2])])
     node, dx, dy = design.pin_node[keep], dx[keep], dy[keep]
     net_of = np.repeat(np.arange(len(start) - 1), np.diff(start))
-    # Nets of more than 400 pins hardly notice one cell.
+    # One cell hardly changes a net of more than 400 pins.
     small = (np.diff(start) <= 400)[net_of]
     pairs = np.unique(node[small].astype(np.int64) * len(start) + net_of[small])
     owner, nets = np.divmod(pairs, len(start))
@@ -304,29 +304,29 @@ def improve_cells(design: Design, seconds: float = 20.0, passes: int = 8) -> Des
     half = design.width / 2
     left = x - half
     bottom = y - design.height / 2
-    # The stretch of each cell: the last one of its row that begins at or before it.
+    # The segment of each cell: the last one of its row that begins at or before it.
     level, level_start = np.unique(row_y, return_index=True)
     level_end = np.append(level_start[1:], len(row_y))
     at = np.clip(np.searchsorted(level, bottom[cells] - 1e-6), 0, len(level) - 1)
-    stretch = np.empty(len(cells), np.int64)
+    segment = np.empty(len(cells), np.int64)
     for k, (r, value) in enumerate(zip(at.tolist(), (left[cells] + 1e-6).tolist(), strict=True)):
         a, b = level_start[r], level_end[r]
-        stretch[k] = a + max(int(np.searchsorted(row_x[a:b], value, side="right")) - 1, 0)
-    order = np.lexsort((left[cells], stretch))
+        segment[k] = a + max(int(np.searchsorted(row_x[a:b], value, side="right")) - 1, 0)
+    order = np.lexsort((left[cells], segment))
     slots = cells[order].astype(np.int64)
-    first = np.searchsorted(stretch[order], np.arange(len(row_y) + 1))
-    where, stretch_of = np.zeros(design.nodes, np.int64), np.zeros(design.nodes, np.int64)
+    first = np.searchsorted(segment[order], np.arange(len(row_y) + 1))
+    where, segment_of = np.zeros(design.nodes, np.int64), np.zeros(design.nodes, np.int64)
     where[slots] = np.arange(len(slots))
-    stretch_of[cells] = stretch
+    segment_of[cells] = segment
     mirror, head = IN_Y[design.orientation[cells]], (up[cells] < 0).astype(np.int64)
-    sort_of = np.zeros(design.nodes, np.int64)
-    sort_of[cells], side = _sides(sort, fits, turns, mirror, head)
+    class_of = np.zeros(design.nodes, np.int64)
+    class_of[cells], side = _sides(cell_class, fits, turns, mirror, head)
     stamp, clock = np.zeros(len(start), np.int64), np.zeros(1, np.int64)
     half_h = float(design.height[cells[0]] / 2)
     shared = (nets, nets_start, start, node, dx, dy, up, x, y, left, stamp, clock)
     for _ in range(passes):
         swapped, _ = improve(cells, width, slots, first, where, row_y, row_x, row_end, half,
-                             half_h, pitch, sort_of, stretch_of, side, *shared)  # fmt: skip
+                             half_h, pitch, class_of, segment_of, side, *shared)  # fmt: skip
         slid, _ = reorder(width, slots, first, where, half, pitch, *shared, row_x, row_end)
         if time.process_time() - began > seconds or swapped + slid < pitch:
             break
@@ -339,20 +339,24 @@ def improve_cells(design: Design, seconds: float = 20.0, passes: int = 8) -> Des
 
 
 TURN = np.array([[0, 3], [2, 1]])
-"""The orientation by (mirrored in y, on its head)."""
+"""The orientation by (mirrored in y, flipped in x)."""
 
 
 def _sides(
-    sort: np.ndarray, fits: np.ndarray, turns: np.ndarray, mirror: np.ndarray, head: np.ndarray
+    cell_class: np.ndarray,
+    fits: np.ndarray,
+    turns: np.ndarray,
+    mirror: np.ndarray,
+    head: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """(sort, side): the +-1 that each sort has in each stretch; 0 where it may not go.
+    """(class, side): the +-1 of each class of cells in each segment; 0 where it may not go.
 
-    Sorts are split by how a cell stands now: it is never mirrored in y on the way, and where rows
-    do not say how cells are turned, it stays as it is.
+    Classes are split by the present orientation: no cell is mirrored in y, and where rows do not
+    state an orientation, cells keep theirs.
     """
     parts = []
     for mirrored in (0, 1):
         for on_head in (0, 1):
             up = np.where(turns < 0, 1 - 2 * on_head, UPRIGHT[turns])
             parts.append(np.where(fits & ((turns < 0) | (IN_Y[turns] == mirrored)), up, 0))
-    return sort + len(fits) * (2 * mirror + head), np.concatenate(parts).astype(np.float64)
+    return cell_class + len(fits) * (2 * mirror + head), np.concatenate(parts).astype(np.float64)

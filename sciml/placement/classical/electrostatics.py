@@ -84,14 +84,14 @@ def wire_gradient(
 
 @njit(**_FAST)
 def deposit(x: Any, y: Any, half_w: Any, half_h: Any, charge: Any, density: Any) -> None:
-    """Spread every node's charge evenly over its (already widened) rectangle, in bin units."""
+    """Spread the charge of every node evenly over its (already widened) rectangle [bins]."""
     R, C = density.shape
     for i in range(x.shape[0]):
         x0 = max(x[i] - half_w[i], np.float32(0))
         x1 = min(x[i] + half_w[i], np.float32(C))
         y0 = max(y[i] - half_h[i], np.float32(0))
         y1 = min(y[i] + half_h[i], np.float32(R))
-        if not (x0 < x1 and y0 < y1):  # off the bins, or no number
+        if not (x0 < x1 and y0 < y1):  # outside the bins, or NaN
             continue
         for r in range(int(y0), min(int(y1), R - 1) + 1):
             dy = (min(y1, np.float32(r + 1)) - max(y0, np.float32(r))) * charge[i]

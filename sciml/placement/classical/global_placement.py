@@ -17,13 +17,13 @@ import numpy as np
 
 from sciml.config import Range
 from sciml.placement.classical.electrostatics import Field, deposit, gather, wire_gradient
-from sciml.placement.constraints import PARTIAL, keep_out, turned_halo
+from sciml.placement.constraints import PARTIAL, keep_out, oriented_halo
 from sciml.placement.design import MACRO, PORT, Design
 
 USUAL_STEPS = 450
-"""Steps that a placement takes where time does not press."""
+"""Steps that a placement takes if there is time enough."""
 HEAVIEST = 1e20
-"""Weight of the density at which it stops to grow: single precision holds its products."""
+"""Largest weight of the density, whose products single precision still holds."""
 
 
 @dataclass(frozen=True)
@@ -35,13 +35,13 @@ class GlobalConfig:
     target: Annotated[float, Range(min=0, max=1)] = 0.95
     """Largest density of a bin."""
     iterations: Annotated[int, Range(min=1)] = 900
-    """Most steps."""
+    """Largest number of steps."""
     overflow: Annotated[float, Range(min=0, max=1)] = 0.05
     """Stop when this share of the movable area is in overfull bins."""
     first_weight: Annotated[float, Range(min=0, exclusive=True)] = 0.001
     """First weight of the density, over the ratio of the two gradients."""
     calm: Annotated[float, Range(min=0, exclusive=True)] = 0.002
-    """The density gains weight while wires grow by less than this share a step."""
+    """The density gains weight while wires grow by less than this share per step."""
     device: str = ""
     """A torch device such as "cuda" for the forces; empty: compiled code on the CPU."""
     max_pins: Annotated[int, Range(min=2)] = 400
@@ -93,8 +93,8 @@ class GlobalPlacer:
     """Global placement of one design; `run` returns centres of all nodes.
 
     Args:
-        design: start (`start="file"`) and fixed places. movable: nodes to place (default: all
-            that are not fixed and are no ports).
+        design: fixed nodes and, for `start="file"`, where movable ones start.
+        start: "zero" puts all movable nodes around the middle.
     """
 
     def __init__(
@@ -112,7 +112,7 @@ class GlobalPlacer:
         width, height = design.size()
         rng = np.random.default_rng(seed)
         f32 = np.float32
-        # Fixed nodes make a density that never changes; only what is inside the canvas counts.
+        # Fixed nodes give a constant density; only their part inside the canvas counts.
         fixed = np.flatnonzero(design.fixed & (design.kind != PORT) & (width * height > 0))
         self.fixed_density = np.zeros((bins, bins), f32)
         deposit(
@@ -126,7 +126,7 @@ class GlobalPlacer:
         free = float((1 - self.fixed_density).sum()) * self.bw * self.bh
         w, h = width[self.movable], height[self.movable]
         area = float((w * h).sum())
-        # A little room is left so that a design that is nearly full can still be spread.
+        # Some white space remains, so that a design that is nearly full can still be spread.
         self.target = float(np.clip(c.target, min(1.0, area / max(free, 1e-30) * 1.02), 1.0))
         fill = max(free * self.target - area, 0.0)
         small = np.sort(w * h)[int(0.05 * count) : max(int(0.95 * count), 1)]
@@ -142,7 +142,7 @@ class GlobalPlacer:
         self.half_w, self.half_h = (wide / 2).astype(f32), (high / 2).astype(f32)
         self.charge = (all_w * all_h / (wide * high)).astype(f32)
         self.mass = (all_w * all_h).astype(f32)
-        # Hard macros are charged less than their area, or they would never settle.
+        # Hard macros have less charge than area, or they would never come to rest.
         hard = np.flatnonzero(design.kind[self.movable] == MACRO)
         self.charge[hard] *= self.target
         self.low_x = np.minimum(all_w / 2, bins / 2).astype(f32)
@@ -167,13 +167,13 @@ class GlobalPlacer:
         self.descent: Descent | None = None
 
     def _keep_out(self, fixed: np.ndarray) -> None:
-        """Halos, blockages and what is off the die are full, PARTIAL blockages in part."""
+        """Halos, blockages and everything off the die are full, PARTIAL blockages in part."""
         design, f32 = self.design, np.float32
         rules = design.constraints
         if rules is None:
             return
         width, height = design.size()
-        halo = turned_halo(rules.halo, design.orientation)[fixed]
+        halo = oriented_halo(rules.halo, design.orientation)[fixed]
         x, y, w, h = design.x[fixed], design.y[fixed], width[fixed] / 2, height[fixed] / 2
         around = np.stack([x - w, y - h, x + w, y + h], 1) + halo * [-1, -1, 1, 1]
         partial = rules.blockages.kind == PARTIAL
@@ -195,7 +195,7 @@ class GlobalPlacer:
         rules, canvas = self.design.constraints, self.design.canvas
         if rules is None or not rules.regions:
             return
-        region = rules.bound_to()[self.movable]
+        region = rules.required_region()[self.movable]
         for k in np.unique(region[region >= 0]).tolist():
             i = np.flatnonzero(region == k)
             box = rules.regions[k].boxes
@@ -209,7 +209,7 @@ class GlobalPlacer:
                 low[i] = np.minimum(np.clip(a, 0, self.bins) + half, high[i])
 
     def _nets(self) -> None:
-        """Wires in bin units; nodes that do not move are added behind the movable ones."""
+        """Nets in bins; fixed nodes are added after the movable ones."""
         d, f32 = self.design, np.float32
         xy = d.pin_xy()
         rank = np.full(d.nodes, -1)
@@ -223,7 +223,7 @@ class GlobalPlacer:
         node[still] = self.count + np.arange(len(still))
         self.still_x = ((xy[still, 0] - d.canvas.x0) / self.bw).astype(f32)
         self.still_y = ((xy[still, 1] - d.canvas.y0) / self.bh).astype(f32)
-        # Nets without movable pins only cost time.
+        # Nets without movable pins have no force.
         touched = np.zeros(d.nets, bool)
         net_of = np.repeat(np.arange(d.nets), np.diff(d.net_start))
         touched[net_of[moving]] = True
@@ -274,7 +274,7 @@ class GlobalPlacer:
     ) -> tuple[np.ndarray, np.ndarray]:
         """Place within `seconds` of CPU time; returns centres x, y of all nodes.
 
-        After an interruption, or `restore`, it goes on from the last whole step.
+        After an interruption it continues from the last complete step (`descent`).
         """
         c, n = self.config, self.count
         if self.descent is None:
@@ -316,7 +316,7 @@ class GlobalPlacer:
             spent = time.process_time() - began
             if k == 10:  # fewer steps than usual can be afforded: the density gains faster
                 haste = float(np.clip(USUAL_STEPS * spent / (k + 1) / seconds, 1.0, 4.0))
-            # All at once, so that Ctrl-C leaves a whole step.
+            # In one assignment, so that Ctrl-C leaves a complete step.
             d = self.descent = Descent(
                 u, v, d.v, gradient, a, weight, length, best, best_overflow, haste, k + 1, spent,
                 over, finished,
@@ -329,7 +329,7 @@ class GlobalPlacer:
         return self.centres(d.best)
 
     def now(self) -> np.ndarray:
-        """The major solution after the last whole step."""
+        """The major solution after the last complete step."""
         return np.stack([self.x, self.y]) if self.descent is None else self.descent.u
 
     def centres(self, u: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

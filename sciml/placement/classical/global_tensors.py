@@ -1,8 +1,8 @@
 """The forces of global placement on tensors, for a GPU: the same numbers as the compiled code.
 
-Rectangles overlap bins separably, so depositing and gathering charge are matrix products of
-overlap lengths, which is what a GPU does best; the field of Poisson's equation is four products
-with cosine and sine matrices; wires are scatters over nets.
+The overlap of rectangles and bins is separable, so depositing and gathering charge are matrix
+products of overlap lengths, which is what a GPU does best; the field of Poisson's equation is four
+products with cosine and sine matrices; wires are scatters over nets.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Legal places for hard macros: the nearest free one, largest macro first.
+"""Macro legaliser: the nearest free position for each hard macro, largest macro first.
 
-Candidates are the wish itself, a raster over the canvas, and the places where the macro touches
-an edge of what is already placed (or keeps the distance that halos demand); each is tested exactly.
-Where a macro may not stand (`macro_limits`) counts as placed.
+Candidates are the desired position itself, a raster over the canvas, and the positions where the
+macro touches an edge of a placed one (or keeps the distance that halos demand); each is tested
+exactly. Boxes to keep out of (`macro_limits`) count as placed.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from numba import njit
 
 from sciml.errors import InputError
 from sciml.placement.classical.macro_limits import GAP, limits_of
-from sciml.placement.constraints import mark_placed, turned_halo
+from sciml.placement.constraints import mark_placed, oriented_halo
 from sciml.placement.design import MACRO, Design
 
 
 @njit(cache=True, nogil=True)
 def _need(halo: Any, other: Any, solid: int, axis: int, after: bool) -> float:
-    """Distance along an axis (0 x, 1 y) from what is placed; after: right of it, above it."""
+    """Spacing along an axis (0 x, 1 y) to a placed macro; after: to the right of it, above it."""
     if solid == 0:
         return 0.0
     return max(halo[axis], other[axis + 2]) if after else max(halo[axis + 2], other[axis])
@@ -44,7 +44,7 @@ def _free(
 def _beside(
     j: int, size: float, axis: int, after: bool, halo: Any, placed: Any, halos: Any, solid: Any
 ) -> float:
-    """Where a macro of this size just does not disturb j, on one side of it."""
+    """The coordinate at which a macro of this size abuts j, on one side of it."""
     distance = (placed[j, axis + 2] + size) * 0.5 + _need(halo, halos[j], solid[j], axis, after)
     return placed[j, axis] + distance if after else placed[j, axis] - distance
 
@@ -56,8 +56,8 @@ def _nearest(
 ) -> tuple[float, float, float]:  # fmt: skip
     """(distance, x, y) of the best free candidate; distance inf if there is none.
 
-    placed [n, 4]: x y width height of what is there, halos [n, 4] of it, solid [n]: 0 if it is a
-    place to keep out of, which needs no distance.
+    placed [n, 4]: x y width height of obstacles; halos [n, 4] of them; solid [n]: 0 for a box to
+    keep out of, which needs no spacing.
     """
     lx = box[0] + w / 2
     hx = box[2] - w / 2
@@ -73,7 +73,7 @@ def _nearest(
     wy = min(max(wy, ly), hy)
     if _free(wx, wy, w, h, halo, placed, halos, solid):
         return 0.0, wx, wy
-    for j in range(n):  # touching what is placed, at the wished other coordinate
+    for j in range(n):  # abutting an obstacle, the other coordinate as desired
         for side in range(4):
             x = wx
             y = wy
@@ -98,7 +98,7 @@ def _nearest(
                 best = d
                 bx = x
                 by = y
-    for i in range(n):  # in the corners that two placed rectangles make
+    for i in range(n):  # in the corners of two obstacles
         for si in range(2):
             x = _beside(i, w, 0, si == 0, halo, placed, halos, solid)
             if x < lx - GAP or x > hx + GAP or abs(x - wx) >= best:
@@ -116,16 +116,16 @@ def _nearest(
 
 
 def legalise_macros(design: Design, raster: int = 96) -> Design:
-    """The design with its movable hard macros at free places near where they were.
+    """The design with its movable hard macros at free positions near where they were.
 
-    Turns that SYMMETRY forbids become N. Fixed macros stay and are obstacles.
+    Orientations that SYMMETRY forbids become N. Fixed macros stay and are obstacles.
 
     Args:
-        design: wished places.
+        design: its positions are the desired ones.
         raster: number of raster steps in each direction.
 
     Raises:
-        InputError: no free place was found for a macro.
+        InputError: there is no free position for a macro.
     """
     design = _with_allowed_turns(design)
     width, height = design.size()
@@ -141,7 +141,7 @@ def legalise_macros(design: Design, raster: int = 96) -> Design:
     rank = np.zeros(design.nodes, np.int64)
     rank[macros] = np.arange(len(macros))
     around = np.zeros((design.nodes, 4))
-    around[macros] = turned_halo(limits.halo, design.orientation[macros])
+    around[macros] = oriented_halo(limits.halo, design.orientation[macros])
     x, y = design.x.copy(), design.y.copy()
     for order in (
         movable[np.argsort(-area, kind="stable")],
@@ -176,8 +176,8 @@ def legalise_macros(design: Design, raster: int = 96) -> Design:
     )
 
 
-def stands_free(design: Design, i: int, others: np.ndarray, x: float, y: float) -> bool:
-    """May macro i stand at x, y beside these other macros where they are?"""
+def is_free(design: Design, i: int, others: np.ndarray, x: float, y: float) -> bool:
+    """Is x, y free for macro i, with these other macros where they are?"""
     width, height = design.size()
     limits = limits_of(design, np.append(others, i))
     canvas, eps = design.canvas, 1e-9
@@ -188,7 +188,7 @@ def stands_free(design: Design, i: int, others: np.ndarray, x: float, y: float) 
     part = limits.boxes[limits.start[-1] : limits.stop[-1]]
     part = part + [canvas.x0, canvas.y0, canvas.x0, canvas.y0]
     low, high = part[:, :2], part[:, 2:]
-    halos = turned_halo(limits.halo, design.orientation[np.append(others, i)])
+    halos = oriented_halo(limits.halo, design.orientation[np.append(others, i)])
     return bool(_free(
         x, y, width[i], height[i], halos[-1],
         np.concatenate([
@@ -224,7 +224,7 @@ def _shelves(
 
 
 def spread_macros(design: Design, rng: np.random.Generator) -> Design:
-    """A legal start that uses no given place: macros in random order in even rows."""
+    """A legal start that does not depend on present positions: random order, even rows."""
     macros = design.where(MACRO)
     movable = macros[~design.fixed[macros]]
     if not len(movable):

@@ -1,8 +1,8 @@
-"""Where a hard macro may stand, for the legaliser and the annealer: halos, boxes to keep out of.
+"""Where a hard macro may be, for the legaliser and the annealer: halos, boxes to keep out of.
 
-Two macros need the wider of the halos that face each other between them. What a macro must keep
-out of as a rectangle (off the die, blockages, fences of others) needs no distance. A pair that is
-apart by one macro's halo in x and by the other's in y would be legal, too; it is not used.
+Between two macros there is the wider of the halos that face each other. Boxes to keep out of (off
+the die, blockages, fences of others) need no spacing. A pair that is apart by one macro's halo in x
+and by the other's in y would be legal, too; it is not used.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import njit
 
-from sciml.placement.constraints import _SIDES, foreign, keep_out
+from sciml.placement.constraints import _SIDES, keep_out, region_keep_out
 from sciml.placement.cost.topsum import FAST
 from sciml.placement.design import MACRO, Design
 
@@ -21,10 +21,10 @@ SIDES = np.ascontiguousarray(_SIDES)
 
 
 class Limits(NamedTuple):
-    """By hard macro (H, in the order given): sizes as turned now, halos as N, allowed turns.
+    """Per hard macro: sizes as oriented now, halos as N, allowed orientations (bits).
 
-    boxes[start[i] : stop[i]] (x0 y0 x1 y1, from the canvas' corner) are where macro i may not be.
-    active 0: nothing but overlap and the canvas matters.
+    boxes[start[i] : stop[i]] (x0 y0 x1 y1, from the canvas' corner) are those macro i keeps out of.
+    active 0: only overlap and the canvas matter.
     """
 
     active: int
@@ -53,8 +53,8 @@ def limits_of(design: Design, nodes: np.ndarray) -> Limits:
     boxes = np.empty((0, 4))
     if rules is not None:
         turns, halo = rules.allowed[nodes].astype(np.int64), rules.halo[nodes]
-        everywhere, by_region = keep_out(design, ~design.fixed), foreign(design)
-        region, parts = rules.bound_to()[nodes], [boxes]
+        everywhere, by_region = keep_out(design, ~design.fixed), region_keep_out(design)
+        region, parts = rules.required_region()[nodes], [boxes]
         for k in np.unique(region):
             of_region = np.concatenate([everywhere, by_region[k]])
             start[region == k] = sum(map(len, parts))
@@ -71,7 +71,7 @@ def limits_of(design: Design, nodes: np.ndarray) -> Limits:
 
 @njit(**FAST)
 def needed(c: Any, i: int, turn_i: int, j: int, turn_j: int, axis: int, after: bool) -> float:
-    """The distance that i needs from j along an axis; after: i stands right of (above) it."""
+    """The spacing of i and j along an axis; after: i is to the right of j (above it)."""
     near = axis if after else axis + 2  # the side of i that faces j: left, bottom or right, top
     far = axis + 2 if after else axis
     return max(c.halo[i, SIDES[turn_i, near]], c.halo[j, SIDES[turn_j, far]])
@@ -81,7 +81,7 @@ def needed(c: Any, i: int, turn_i: int, j: int, turn_j: int, axis: int, after: b
 def apart(
     c: Any, i: int, x: float, y: float, turn: int, j: int, xj: float, yj: float, turn_j: int
 ) -> bool:
-    """Do macros i and j keep the distance that they need?"""
+    """Do macros i and j keep their spacing?"""
     gap_x = abs(x - xj) - (c.width[i] + c.width[j]) * 0.5
     gap_y = abs(y - yj) - (c.height[i] + c.height[j]) * 0.5
     if gap_x >= needed(c, i, turn, j, turn_j, 0, x > xj) - GAP:
@@ -91,7 +91,7 @@ def apart(
 
 @njit(**FAST)
 def clear(p: Any, s: Any, c: Any, i: int, x: float, y: float, turn: int, other: int) -> bool:
-    """May hard macro i stand at x, y (from the canvas' corner), but for macro `other`?"""
+    """Is x, y (from the canvas' corner) legal for hard macro i, macro `other` aside?"""
     for j in range(p.hard):
         if (
             j != i
@@ -122,7 +122,7 @@ def clip(c: Any, m: Any, k: int) -> None:
 def _push(
     m: Any, x: float, y: float, left: float, right: float, below: float, above: float
 ) -> None:
-    """Out of what is centred at x, y, the shorter way; the distances are by side of it."""
+    """Push out of an obstacle centred at x, y, the shorter way; the distances are per side."""
     dx = m.x[0] - x
     dy = m.y[0] - y
     way_x = right if dx > 0 else left
@@ -135,7 +135,7 @@ def _push(
 
 @njit(**FAST)
 def slide(p: Any, s: Any, c: Any, m: Any) -> bool:
-    """Make room: push the proposed place out of what it hits; False if that does not help."""
+    """Push the proposed position out of what it hits; False if that does not help."""
     i = m.node[0]
     turn = m.orientation[0]
     clip(c, m, 0)
@@ -171,10 +171,10 @@ def slide(p: Any, s: Any, c: Any, m: Any) -> bool:
 
 
 def on_grid(design: Design) -> Design:
-    """Movable macros' lower-left corners on the file's grid, to the left and down.
+    """Lower-left corners of movable macros on the manufacturing grid, rounded left and down.
 
-    All move the same way by less than a step, so that distances of whole steps between macros,
-    and to blockages and the die that lie on the grid, stay.
+    All move the same way by less than a step, so that distances that are multiples of the grid,
+    between macros and to blockages and the die, stay.
     """
     rules = design.constraints
     if rules is None or not rules.grid:

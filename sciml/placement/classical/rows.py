@@ -1,11 +1,11 @@
-"""Standard cells onto rows and sites: Abacus legalisation and detailed placement.
+"""Standard cells onto rows and sites: the Abacus legaliser.
 
 Abacus (Spindler, Schlichtmann and Johannes, ISPD 2008): cells from left to right, each tried in the
-rows near it; within a stretch of a row the cells keep their order and the cost, the squared way
-weighted by width, is minimal: clusters of touching cells are merged and moved as one. Stretches are
-what fixed blocks, macros, halos and blockages leave of a row, cut where fences and PARTIAL
-blockages begin and end (`stretches`). Positions are whole sites throughout. Cells of several rows'
-height come first, on rows of that height, and stay where they are for the others.
+rows near it; within a segment of a row the cells keep their order and the cost, the squared
+displacement weighted by width, is minimal: clusters of abutting cells are merged and moved as one.
+Segments are what fixed blocks, macros, halos and blockages leave of a row, cut where fences and
+PARTIAL blockages begin and end (`segments`). Positions are multiples of the site throughout.
+Multi-row cells come first, on rows of their height, and are fixed for the others.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 from numba import njit
 
 from sciml.errors import InputError
-from sciml.placement.classical.stretches import Group, groups, stretches, suits
+from sciml.placement.classical.segments import Group, free_segments, groups, suits
 from sciml.placement.constraints import mark_placed
 from sciml.placement.design import CELL, Design
 
@@ -25,11 +25,11 @@ _FAST: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy"}
 
 @njit(**_FAST)
 def _try_row(
-    s: int, target: float, w: int, sites: Any, room: Any, used: Any, tail: Any,
+    s: int, target: float, w: int, sites: Any, capacity: Any, used: Any, tail: Any,
     c_x: Any, c_w: Any, c_q: Any, c_e: Any, c_prev: Any,
 ) -> float:  # fmt: skip
-    """Where the cell would start [sites from the stretch's left] if appended; -1: no room."""
-    if used[s] + w > room[s]:
+    """Where the cell would start [sites from the segment's left] if appended; -1: no space."""
+    if used[s] + w > capacity[s]:
         return -1.0
     target = min(max(target, 0.0), float(sites[s] - w))
     k = tail[s]
@@ -51,12 +51,12 @@ def _try_row(
 
 @njit(**_FAST)
 def _abacus(
-    order: Any, x: Any, y: Any, width: Any, sort: Any, fits: Any, row_y: Any, row_x: Any,
-    sites: Any, room: Any, pitch: float, level_y: Any, level_start: Any, used: Any, tail: Any,
-    c_x: Any, c_w: Any, c_q: Any, c_e: Any, c_prev: Any, stretch_of: Any, cell_prev: Any, last: Any,
+    order: Any, x: Any, y: Any, width: Any, cell_class: Any, fits: Any, row_y: Any, row_x: Any,
+    sites: Any, capacity: Any, pitch: float, level_y: Any, level_start: Any, used: Any, tail: Any,
+    c_x: Any, c_w: Any, c_q: Any, c_e: Any, c_prev: Any, segment_of: Any, cell_prev: Any, last: Any,
     c_last: Any,
 ) -> int:  # fmt: skip
-    """place[i] = stretch of cell i. Returns the first cell without a place, or -1."""
+    """segment_of[i] = segment of cell i. Returns the first cell without one, or -1."""
     n_levels = level_y.shape[0]
     clusters = 0
     for t in range(order.shape[0]):
@@ -82,11 +82,11 @@ def _abacus(
                 up += 1
             for s in range(level_start[level], level_start[level + 1]):
                 target = (x[i] - row_x[s]) / pitch
-                # The least way to this stretch, before anything is computed.
+                # A lower bound of the displacement, before anything is computed.
                 lower_bound = max(-target, target + w - sites[s], 0.0) * pitch
-                if lower_bound + dy >= best or not fits[sort[i], s]:
+                if lower_bound + dy >= best or not fits[cell_class[i], s]:
                     continue
-                at = _try_row(s, target, w, sites, room, used, tail, c_x, c_w, c_q, c_e, c_prev)
+                at = _try_row(s, target, w, sites, capacity, used, tail, c_x, c_w, c_q, c_e, c_prev)
                 if at >= 0:
                     cost = abs(at - target) * pitch + dy
                     if cost < best:
@@ -96,7 +96,7 @@ def _abacus(
             return i
         s = best_s
         target = min(max((x[i] - row_x[s]) / pitch, 0.0), float(sites[s] - w))
-        stretch_of[i] = s
+        segment_of[i] = s
         used[s] += w
         cell_prev[i] = last[s]
         last[s] = i
@@ -129,17 +129,17 @@ def _abacus(
 
 @njit(**_FAST)
 def _settle(
-    stretches: int, tail: Any, c_x: Any, c_w: Any, c_prev: Any, c_last: Any, cell_prev: Any,
+    segments: int, tail: Any, c_x: Any, c_w: Any, c_prev: Any, c_last: Any, cell_prev: Any,
     last: Any, width: Any, sites: Any, start: Any,
 ) -> None:  # fmt: skip
-    """Whole sites: clusters are rounded from the right, pushed left where they would overlap."""
-    for s in range(stretches):
+    """Round clusters to sites from the right, pushed left where they would overlap."""
+    for s in range(segments):
         limit = sites[s]
         i = last[s]
         k = tail[s]
         while k >= 0:
             at = min(int(np.round(c_x[k])), limit - c_w[k])
-            # What stands to the left needs its room, too.
+            # The cells to the left need their space, too.
             end = at + c_w[k]
             before = c_last[c_prev[k]] if c_prev[k] >= 0 else -1
             while i != before:
@@ -167,18 +167,18 @@ def _repack(order: Any, first: Any, width: Any, sites: Any, start: Any) -> None:
 
 
 def legalise_cells(design: Design) -> Design:
-    """All movable cells on rows and sites, turned as these are, without overlap, near their places.
+    """All movable cells on rows and sites, oriented as these are, without overlap.
 
     Raises:
         InputError: no rows, rows on their side or with unequal sites, a cell whose height is no
-            whole number of rows, or no room left.
+            multiple of a row's, or no space left.
     """
     movable = (design.kind == CELL) & ~design.fixed
     placed, left = design, movable
     for group in groups(design):
         members = np.zeros(design.nodes, bool)
         members[group.cells] = True
-        # Cells of later groups are not there yet; those of earlier ones stay.
+        # Cells of later groups are not yet obstacles; those of earlier ones are.
         placed = _legalise_group(placed, group, left)
         left = left & ~members
     return mark_placed(placed, movable)
@@ -186,7 +186,7 @@ def legalise_cells(design: Design) -> Design:
 
 def _legalise_group(design: Design, group: Group, absent: np.ndarray) -> Design:
     cells = group.cells
-    free = stretches(design, group.rows, absent)
+    free = free_segments(design, group.rows, absent)
     if not len(free):
         raise InputError("no free row is left for cells", where=design.source)
     if np.ptp(free.pitch) > 1e-9:
@@ -194,9 +194,9 @@ def _legalise_group(design: Design, group: Group, absent: np.ndarray) -> Design:
     site = float(free.pitch[0])
     y, x, sites = free.y, free.x, free.sites
     width = np.maximum(np.ceil(design.width[cells] / site - 1e-6), 1).astype(np.int64)
-    if width.sum() > free.room.sum():
+    if width.sum() > free.capacity.sum():
         raise InputError("the cells are wider than all free sites", where=design.source)
-    sort, fits, turns = suits(design, group, free)
+    cell_class, fits, turns = suits(design, group, free)
     left = design.x[cells] - design.width[cells] / 2
     bottom = design.y[cells] - design.height[cells] / 2
     level_y, level_start = np.unique(y, return_index=True)
@@ -204,17 +204,17 @@ def _legalise_group(design: Design, group: Group, absent: np.ndarray) -> Design:
     n, m = len(cells), len(y)
     order = np.argsort(left, kind="stable")
     orders = [order]
-    if len(fits) > 1:  # if that fails: first those that few sites suit
-        choice = np.array([free.room[row].sum() for row in fits])
-        orders.append(order[np.argsort(choice[sort[order]], kind="stable")])
+    if len(fits) > 1:  # if that fails: first those with few suitable sites
+        choice = np.array([free.capacity[row].sum() for row in fits])
+        orders.append(order[np.argsort(choice[cell_class[order]], kind="stable")])
     for order in orders:
         ints = [np.full(k, -1, np.int64) for k in (m, n, n, n, m, n)]
-        tail, c_prev, stretch_of, cell_prev, last, c_last = ints
+        tail, c_prev, segment_of, cell_prev, last, c_last = ints
         c_x, c_q, c_e = np.zeros(n), np.zeros(n), np.zeros(n)
         c_w, used, start = np.zeros(n, np.int64), np.zeros(m, np.int64), np.zeros(n, np.int64)
         failed = _abacus(
-            order, left, bottom, width, sort, fits, y, x, sites, free.room, site, level_y,
-            level_start, used, tail, c_x, c_w, c_q, c_e, c_prev, stretch_of, cell_prev, last,
+            order, left, bottom, width, cell_class, fits, y, x, sites, free.capacity, site, level_y,
+            level_start, used, tail, c_x, c_w, c_q, c_e, c_prev, segment_of, cell_prev, last,
             c_last,
         )  # fmt: skip
         if failed < 0:
@@ -222,15 +222,15 @@ def _legalise_group(design: Design, group: Group, absent: np.ndarray) -> Design:
     if failed >= 0:
         raise InputError(
             f"no room for cell {design.names[int(cells[failed])]!r}", where=design.source,
-            hint="The free stretches of the rows that it may stand in are too full",
+            hint="The free segments of the rows that it may be placed in are too full",
         )  # fmt: skip
     _settle(m, tail, c_x, c_w, c_prev, c_last, cell_prev, last, width, sites, start)
-    in_order = np.lexsort((np.argsort(order), stretch_of))
-    first = np.searchsorted(stretch_of[in_order], np.arange(m + 1))
+    in_order = np.lexsort((np.argsort(order), segment_of))
+    first = np.searchsorted(segment_of[in_order], np.arange(m + 1))
     _repack(in_order, first, width, sites, start)
     new_x, new_y, orientation = design.x.copy(), design.y.copy(), design.orientation.copy()
-    new_x[cells] = x[stretch_of] + start * site + design.width[cells] / 2
-    new_y[cells] = y[stretch_of] + design.height[cells] / 2
-    orientation_of = turns[sort, stretch_of]
+    new_x[cells] = x[segment_of] + start * site + design.width[cells] / 2
+    new_y[cells] = y[segment_of] + design.height[cells] / 2
+    orientation_of = turns[cell_class, segment_of]
     orientation[cells] = np.where(orientation_of >= 0, orientation_of, orientation[cells])
     return design.at(new_x, new_y, orientation)

@@ -1,4 +1,4 @@
-"""A whole legal placement with standard cells: global, macros, rows, detail, certificate.
+"""A complete legal placement with standard cells: global, macros, rows, detailed.
 
 Movable macros are placed together with the cells first, then legalised and fixed, and the cells
 are placed anew around them.
@@ -15,19 +15,19 @@ import numpy as np
 
 from sciml.placement.classical.detailed import improve_cells
 from sciml.placement.classical.global_placement import Descent, GlobalConfig, GlobalPlacer
-from sciml.placement.classical.legalise import legalise_macros, stands_free
+from sciml.placement.classical.legalise import is_free, legalise_macros
 from sciml.placement.classical.macro_limits import on_grid
 from sciml.placement.classical.rows import legalise_cells
-from sciml.placement.classical.stretches import groups
+from sciml.placement.classical.segments import groups
 from sciml.placement.constraints import keep_out
 from sciml.placement.cost.wirelength import hpwl
 from sciml.placement.design import MACRO, SOFT, Design
 from sciml.placement.saved_search import SavedSearch
 
 ROUGH = GlobalConfig(bins=128, target=0.85, overflow=0.03, calm=0.03)
-"""Where macros go: coarse bins, and white space between them so that little is left to legalise."""
+"""For the macros: coarse bins, and white space between them so that the legaliser moves little."""
 AROUND = GlobalConfig(first_weight=0.1)
-"""Cells anew around the legal macros, from where they were: the density begins strong."""
+"""For the cells around the legal macros, from where they were: a strong density from the start."""
 
 
 @dataclass(frozen=True)
@@ -50,12 +50,12 @@ def place_cells(
 ) -> CellPlacement:
     """Place the movable cells (and macros) of a design with rows within a budget of CPU-seconds.
 
-    Ctrl-C during global placement goes on with what there is, so that the result is legal.
+    Ctrl-C during global placement legalises what there is.
 
     Raises:
         InputError: no rows, no room, or a macro without a legal place.
     """
-    groups(design)  # says what cannot be placed before anything is
+    groups(design)  # refuses what cannot be placed before the work begins
     keep_out(design, ~design.fixed)
     saved = saved or SavedSearch(None, {})
     earlier = saved.load()
@@ -128,7 +128,7 @@ def _with_fixed_macros(design: Design) -> Design:
 
 
 def _snap_macros(design: Design) -> Design:
-    """Macros' lower-left corners on rows and sites where that overlaps nothing."""
+    """Lower-left corners of macros on rows and sites, unless that overlaps something."""
     rows = design.rows
     assert rows is not None
     x, y = design.x.copy(), design.y.copy()
@@ -141,6 +141,6 @@ def _snap_macros(design: Design) -> Design:
         new_x = left + np.round((corner_x - left) / site) * site + width[i] / 2
         new_y = levels[np.abs(levels - corner_y).argmin()] + height[i] / 2
         others = macros[macros != i]
-        if stands_free(design.at(x, y), int(i), others, new_x, new_y):
+        if is_free(design.at(x, y), int(i), others, new_x, new_y):
             x[i], y[i] = new_x, new_y
     return design.at(x, y)

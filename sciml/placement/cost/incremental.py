@@ -1,10 +1,10 @@
 """Moves that update the proxy cost instead of computing it anew: microseconds, not milliseconds.
 
-A move changes the place or orientation of one or two nodes. `attempt` works through the terms
-from cheap to dear (density, wirelength, congestion) and stops as soon as the move has already
-lost, then puts everything back; otherwise it commits. Two guesses, `slack`, say how much density
-or congestion is expected to gain at best when only the cheaper terms are known; with slack = inf
-every term is computed and the decision is exact. An accepted cost is always exact.
+A move changes the position or orientation of one or two nodes. `attempt` computes the terms from
+cheap to expensive (density, wirelength, congestion), stops as soon as the move cannot be accepted
+any more and then undoes it; otherwise it commits. Two guesses, `slack`, bound how much the terms
+that are not yet computed may gain; with slack = inf every term is computed and the decision is
+exact. An accepted cost is always exact.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from sciml.placement.design import Design
 
 
 class Scratch(NamedTuple):
-    """What a move remembers to be able to take itself back."""
+    """What a move needs to be undone."""
 
     density: np.ndarray
     macro_h: np.ndarray
@@ -99,7 +99,7 @@ def _copy_map(to: Any, source: Any) -> None:
 
 @njit(**FAST)
 def refresh(p: Any, s: Any, m: Any) -> None:
-    """Evaluate from scratch and make it the state to return to; removes rounding drift."""
+    """Evaluate from scratch, as the state to return to; removes rounding drift."""
     kernels.evaluate(p, s)
     _copy(m.density, s.density)
     _copy_map(m.macro_h, s.macro_h)
@@ -110,9 +110,9 @@ def refresh(p: Any, s: Any, m: Any) -> None:
 
 @njit(**FAST)
 def attempt(p: Any, s: Any, m: Any, count: int, limit: float) -> int:
-    """Move m.node[:count] to m.x, m.y, m.turned if the proxy then is <= limit.
+    """Move m.node[:count] to m.x, m.y, m.orientation if the proxy then is <= limit.
 
-    Returns 1 if done, 0 if refused (and put back), -1 if a pin would leave the grid.
+    Returns 1 if accepted, 0 if refused (and undone), -1 if a pin would leave the grid.
     """
     wd = p.weight_density
     wc = p.weight_congestion
@@ -213,7 +213,7 @@ def attempt(p: Any, s: Any, m: Any, count: int, limit: float) -> int:
                 if result == 0 and m.pin_cell[n] != old_cell:
                     reroute(p, s, pin, m.pin_cell[n], m.pin_row[n])
                     touched = True
-                m.pin_cell[n] = old_cell  # from here on what to put back
+                m.pin_cell[n] = old_cell  # from here on: what to undo
                 m.pin_row[n] = old_row
                 n += 1
         if result == 0:

@@ -1,7 +1,7 @@
 """What a placement costs: the exact proxy, its robust variant, and the usual physical measures.
 
 `proxy_cost` = wirelength + 0.5 density + 0.5 congestion as Circuit Training defines them (see
-`kernels`). It is a proxy: it ranks placements on one netlist and grid, and says nothing about
+`proxy_kernels`). It is a proxy: it ranks placements on one netlist and grid, and says nothing about
 timing or routability by itself. The *robust* congestion replaces the rule by which a macro that
 straddles a grid line gets its last row or column of blockage back: a gain that vanishes there was
 an exploit of the metric.
@@ -133,7 +133,7 @@ def problem(
     grid, canvas = design.grid, design.canvas
     gw, gh = canvas.width / grid.columns, canvas.height / grid.rows
     cells = grid.columns * grid.rows
-    unit = design.unit_um  # routes are counted a micrometre
+    unit = design.unit_um  # routes are counted per micrometre
     hard, soft = int((design.kind == MACRO).sum()), int((design.kind == SOFT).sum())
     return Problem(
         columns=grid.columns,

@@ -186,7 +186,7 @@ def add_blockage(p: Any, s: Any, i: int, x: float, y: float, sign: float) -> Non
 
 @njit(**INLINE)
 def congestion_values(p: Any, s: Any) -> None:
-    """Fill `s.value` from the difference arrays (and smooth the nets' part, if asked for)."""
+    """Fill `s.value` from the difference arrays; `p.smooth` > 0 smooths the part of the nets."""
     _accumulate(s.diff_h, s.macro_h, s.value_h, s.line, p.scale_h, p.smooth)
     _accumulate(s.diff_v, s.macro_v, s.value_v, s.line, p.scale_v, p.smooth)
 
@@ -218,7 +218,7 @@ def _accumulate(diff: Any, macro: Any, value: Any, use: Any, scale: float, S: in
 
 @njit(**INLINE)
 def net_length(p: Any, s: Any, net: int) -> float:
-    """Weighted half-perimeter of one net at its pins' present places."""
+    """Weighted half-perimeter of one net at the present positions of its pins."""
     a = p.net_start[net]
     x0 = s.pin_x[a]
     x1 = x0
@@ -251,7 +251,7 @@ def density_cost(p: Any, s: Any, limit: float) -> float:
 
 @njit(**FAST)
 def evaluate(p: Any, s: Any) -> None:
-    """Everything from scratch at s.x, s.y, s.turned; the result is in `s.cost`."""
+    """All terms from scratch at s.x, s.y, s.orientation; the result is in `s.cost`."""
     C = p.columns
     R = p.rows
     outside = 0.0

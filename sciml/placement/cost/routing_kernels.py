@@ -49,7 +49,7 @@ def route(p: Any, s: Any, net: int, sign: float) -> None:
     s.clock[0] += 1
     key = s.clock[0]
     n = 0
-    for i in range(a, b):  # without a branch, which no processor could foresee
+    for i in range(a, b):  # without a branch, which could not be predicted
         c = np.uint32(s.pin_cell[i])
         s.cells[n] = c
         s.cell_rows[n] = s.pin_row[i]
@@ -104,17 +104,17 @@ def route(p: Any, s: Any, net: int, sign: float) -> None:
 
 @njit(**INLINE)
 def reroute(p: Any, s: Any, pin: int, cell: int, row: int) -> None:
-    """Let the route of a pin's net follow the pin to a cell that it is not in, and note the cell.
+    """Reroute a pin's net after the pin moved to another cell, and store the cell.
 
-    A net of four and more cells is a star around its first pin's, so that only this pin's ray
-    changes, if no other pin shares it; smaller nets are routed anew.
+    A net of four or more cells is a star around the cell of its first pin, so that only the ray of
+    this pin changes, if no other pin shares it; smaller nets are routed anew.
     """
     net = p.pin_net[pin]
     a = p.net_start[net]
     b = p.net_start[net + 1]
     old = s.pin_cell[pin]
     if b - a > 3 and pin != a:
-        left = 0  # other pins in the cell that is left, and in the one that is entered
+        left = 0  # other pins in the old cell, and in the new one
         entered = 0
         for i in range(a, b):
             c = s.pin_cell[i]

@@ -1,8 +1,7 @@
-"""The sum of the k largest of some values, quickly, when it is asked for again and again.
+"""The sum of the k largest of some values that change little from call to call.
 
-Density and congestion are means over the worst cells of a grid. Instead of sorting, a threshold
-that follows the answer from call to call is corrected until k values lie above it: two or three
-vectorised passes.
+Density and congestion are means over the worst cells of a grid. Instead of sorting, the
+threshold of the last call is corrected until k values lie above it: two or three vectorised passes.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ FAST: dict[str, Any] = {
     "nogil": True,
 }
 INLINE = {**FAST, "forceinline": True}
-"""For small functions that take the two big tuples: passing those costs more than the work."""
+"""For small functions that take the two large tuples: passing those takes longer than the work."""
 
 
 @njit(**FAST)
@@ -64,8 +63,8 @@ def _around(v: Any, bits: Any, t: float) -> tuple[float, float]:
 def top_sum(v: Any, bits: Any, k: int, level: Any, which: int, limit: float) -> float:
     """The sum of the k largest values, or a lower bound of it that already exceeds `limit`.
 
-    Looks for a threshold with k values above it, from the one found last time. Values are never
-    negative but for rounding; many may be equal (usage is a multiple of one net).
+    Corrects the last threshold until k values lie above it. Values are never negative but for
+    rounding; many may be equal (usage is a multiple of one net).
     """
     t = level[which, 0]
     gap = level[which, 1]
@@ -114,7 +113,7 @@ def top_sum(v: Any, bits: Any, k: int, level: Any, which: int, limit: float) -> 
         else:
             t = max(t + (n - k) * gap * 2.0**step, 0.0)
         n, total = _above(v, t)
-    # Not met in practice: from the top, one distinct value at a time.
+    # Does not happen in practice: from the top, one distinct value at a time.
     t = 1e300
     n = 0
     total = 0.0

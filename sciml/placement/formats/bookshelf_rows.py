@@ -20,7 +20,7 @@ def read_rows(path: Path) -> Rows | None:
     rows = 0
     # By row: its orientation, and whether that says nothing (not a name; sites mirrored in x).
     turns: list[int] = []
-    any_turn: list[bool] = []
+    any_orientation: list[bool] = []
     symmetric_x: dict[int, bool] = {}
     for line in range(len(file.first)):
         words = file.words(line)
@@ -29,19 +29,19 @@ def read_rows(path: Path) -> Rows | None:
             row = {}
             rows += 1
             turns.append(0)
-            any_turn.append(True)
+            any_orientation.append(True)
             continue
         if key == "end":
             continue
         if key == "siteorient":
             if rows and words[-1] in ORIENTATIONS:
                 turns[-1] = ORIENTATIONS.index(words[-1])
-                any_turn[-1] = symmetric_x.get(rows, False)
+                any_orientation[-1] = symmetric_x.get(rows, False)
             continue
         if key == "sitesymmetry":
             symmetric_x[rows] = "X" in (word.upper() for word in words[1:])
             if rows:
-                any_turn[-1] |= symmetric_x[rows]
+                any_orientation[-1] |= symmetric_x[rows]
             continue
         if key not in ("coordinate", "height", "sitewidth", "sitespacing", "subroworigin",
                        "numsites"):  # fmt: skip
@@ -72,7 +72,9 @@ def read_rows(path: Path) -> Rows | None:
     table = np.array(subrows, np.float64).T
     y, height, x0, x1, site = table[:5]
     row_of = table[5].astype(np.int64)
-    free, orientation = np.array(any_turn)[row_of], np.array(turns, np.int8)[row_of]
+    free, orientation = np.array(any_orientation)[row_of], np.array(turns, np.int8)[row_of]
     if len(np.unique(UPRIGHT[orientation])) == 1:
         free[:] = True  # most files write N everywhere and mean nothing by it
-    return Rows(y=y, height=height, x0=x0, x1=x1, site=site, orientation=orientation, any_turn=free)
+    return Rows(
+        y=y, height=height, x0=x0, x1=x1, site=site, orientation=orientation, any_orientation=free
+    )

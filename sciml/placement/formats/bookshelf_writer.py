@@ -126,7 +126,7 @@ def _scl_lines(design: Design) -> list[str]:
             site=canvas.width * each,
             orientation=np.zeros(n, np.int8),
         )
-    free = np.zeros(len(rows), bool) if rows.any_turn is None else rows.any_turn
+    free = np.zeros(len(rows), bool) if rows.any_orientation is None else rows.any_orientation
     free = free & (len(np.unique(UPRIGHT[rows.orientation])) > 1)
     lines = ["UCLA scl 1.0", "", f"NumRows : {len(rows)}", ""]
     for i in range(len(rows)):

@@ -13,14 +13,14 @@ import numpy as np
 
 from sciml.errors import InputError, unknown
 from sciml.placement.constraints import (
-    ANY_TURN,
+    ANY_ORIENTATION,
     BLOCKAGE_KINDS,
     PARTIAL,
     REGION_KINDS,
     Blockages,
     Constraints,
     Region,
-    allowed_turns,
+    allowed_orientations,
     inside_polygon,
 )
 from sciml.placement.tokens import LARGEST, too_large
@@ -79,7 +79,7 @@ def _turns(library: Library, macros: list[Any], fixed: np.ndarray, rules: Constr
         if understood and macro.kind.startswith("CORE") and "Y" in symmetry:
             symmetry = symmetry | {"X"}
         pad = macro.kind.startswith(("PAD", "COVER", "ENDCAP")) and fixed[i]
-        rules.allowed[i] = ANY_TURN if pad else allowed_turns(symmetry)
+        rules.allowed[i] = ANY_ORIENTATION if pad else allowed_orientations(symmetry)
 
 
 def _usual_supply(macros: list[Any], fields: dict[str, Any], rows: Rows | None) -> str:

@@ -1,7 +1,7 @@
 """A netlist as the batch of a trunk: macros, clusters, cells, ports, and the nets that join them.
 
 Rows of nodes come first and rows of nets after them (`node_kind` 0 and 1); `edge_index` leads from
-node to net, one edge a pin, with the pin's offset and direction as `edge_attr`.
+node to net, one edge per pin, with the pin's offset and direction as `edge_attr`.
 
 | feature of a node | | feature of a net |
 |---|---|---|
@@ -30,7 +30,12 @@ else:
 
 NODE_FEATURES = 12
 PIN_FEATURES = 3
-HIDDEN = tuple(range(4, 9))
+WIDTH, HEIGHT, AREA, PINS, ASPECT = range(4, 9)
+PLACED, X, Y = range(9, 12)
+"""Columns of a node's features, after the one-hot kind; its coordinates are 0 if not `PLACED`."""
+NET_PINS, NET_WEIGHT, ON_MACROS, ON_PORTS = range(4, 8)
+"""Columns of a net's features."""
+HIDDEN = (WIDTH, HEIGHT, AREA, PINS, ASPECT)
 """Features of a node that masked modelling hides: its size and its number of pins."""
 
 
@@ -38,29 +43,29 @@ def netlist_graph(design: Design, placed: np.ndarray | None = None) -> Data:
     """Raw batch of one design, ragged; see the module.
 
     Args:
-        placed: [N] bool, nodes whose place the network may see (default: the fixed ones).
+        placed: [N] bool, nodes whose coordinates the network sees (default: the fixed ones).
     """
     from torch_geometric.data import Data as Carrier
 
     n, m, canvas = design.nodes, design.nets, design.canvas
-    seen = design.fixed if placed is None else placed
+    visible = design.fixed if placed is None else placed
     width, height = design.size()
     w, h = width / canvas.width, height / canvas.height
     degree = np.bincount(design.pin_node, minlength=n)
     x = np.zeros((n + m, NODE_FEATURES), np.float32)
     x[np.arange(n), design.kind] = 1.0
-    x[:n, 4], x[:n, 5] = np.sqrt(w), np.sqrt(h)
-    x[:n, 6] = np.log(w * h + 1e-6) / 7 + 1
-    x[:n, 7] = np.log1p(degree) / 4
-    x[:n, 8] = np.log((h + 1e-3) / (w + 1e-3)) / 3
+    x[:n, WIDTH], x[:n, HEIGHT] = np.sqrt(w), np.sqrt(h)
+    x[:n, AREA] = np.log(w * h + 1e-6) / 7 + 1
+    x[:n, PINS] = np.log1p(degree) / 4
+    x[:n, ASPECT] = np.log((h + 1e-3) / (w + 1e-3)) / 3
     px, py = (design.x - canvas.x0) / canvas.width, (design.y - canvas.y0) / canvas.height
-    x[:n, 9] = seen
-    x[:n, 10], x[:n, 11] = np.where(seen, px - 0.5, 0), np.where(seen, py - 0.5, 0)
+    x[:n, PLACED] = visible
+    x[:n, X], x[:n, Y] = np.where(visible, px - 0.5, 0), np.where(visible, py - 0.5, 0)
     pins = np.diff(design.net_start)
     net_of = np.repeat(np.arange(m), pins)
-    x[n:, 4] = np.log1p(pins) / 3
-    x[n:, 5] = np.log(np.maximum(design.net_weight, 1e-3)) / 3
-    for column, kind in ((6, MACRO), (7, PORT)):
+    x[n:, NET_PINS] = np.log1p(pins) / 3
+    x[n:, NET_WEIGHT] = np.log(np.maximum(design.net_weight, 1e-3)) / 3
+    for column, kind in ((ON_MACROS, MACRO), (ON_PORTS, PORT)):
         on = design.kind[design.pin_node] == kind
         x[n:, column] = np.bincount(net_of, on, m) / np.maximum(pins, 1)
     attr = np.stack(
@@ -101,7 +106,7 @@ def collate(graphs: Sequence[Data]) -> Data:
 class NetlistEmbedder(Embedder):
     """Raw netlists -> `x` [S, dim] and `edge_attr` [E, pair_dim].
 
-    A hidden node loses its size, its number of pins and its place; what it is joined to stays.
+    A hidden node loses its size, its number of pins and its coordinates; its nets stay.
     """
 
     def __init__(self, dim: int, pair_dim: int = 0) -> None:
@@ -117,7 +122,7 @@ class NetlistEmbedder(Embedder):
             x = x.clone()
             columns = list(HIDDEN)
             x[:, columns] = torch.where(hidden[:, None], self.token, x[:, columns])
-            x[:, 9:] = x[:, 9:].masked_fill(hidden[:, None], 0.0)
+            x[:, PLACED:] = x[:, PLACED:].masked_fill(hidden[:, None], 0.0)
         is_net = (batch.node_kind == 1)[:, None]
         values = {"x": torch.where(is_net, self.nets(x), self.nodes(x))}
         attr = batch.edge_attr
@@ -130,16 +135,16 @@ class NetlistEmbedder(Embedder):
         return changed(batch, **values)
 
     def targets(self, batch: Data) -> dict[str, Tensor]:
-        """`size`: what was hidden of a node (size and pins) or a net (pins and weight)."""
+        """`size`: the hidden features of a node (size and pins) or a net (pins and weight)."""
         return {"size": batch.x[:, list(HIDDEN)]}
 
     def target_sizes(self) -> dict[str, int]:
         return {"size": len(HIDDEN)}
 
     def displaced(self, batch: Data, pos: Tensor) -> Data:
-        """The nodes at other places; the network sees all of them."""
+        """The nodes at other positions, all of which the network sees."""
         x = batch.x.clone()
         is_node = batch.node_kind == 0
-        x[is_node, 9] = 1.0
-        x[is_node, 10:12] = (pos - 0.5)[is_node].to(x.dtype)
+        x[is_node, PLACED] = 1.0
+        x[is_node, X:] = (pos - 0.5)[is_node].to(x.dtype)
         return changed(batch, pos=pos, x=x)

@@ -1,14 +1,14 @@
-"""Pretraining of a trunk on netlists without labels: pins that are missing, places that are off.
+"""Pretraining of a trunk on netlists without labels: masked pins, denoised placements.
 
     sciml run pretrain --data netlists/ --trunk message_passing --pair-dim 8 \
         --trunk-settings '{hypergraph: true, kinds: 2, edges: given}' \
         --objective sciml.placement.learning.objectives:MaskedPins
 
-`MaskedPins` takes some pins out of the graph and asks which node each belonged to, among others of
-the same netlist, and where on the node it sat: link prediction as in Kipf and Welling 2016
-(arXiv:1611.07308), with the contrastive loss of van den Oord et al. 2018 (arXiv:1807.03748).
-`PlaceDenoising` shakes the places of nodes and asks which way each was moved (Zaidi et al. 2022,
-arXiv:2206.00133); answers are plain vectors, since the canvas has a frame. Contrast between
+`MaskedPins` removes some pins from the graph and predicts which node each belonged to, among
+negatives of the same netlist, and its offset on the node: link prediction as in Kipf and Welling
+2016 (arXiv:1611.07308), with the contrastive loss of van den Oord et al. 2018 (arXiv:1807.03748).
+`PlaceDenoising` adds noise to the positions of nodes and predicts it (Zaidi et al. 2022,
+arXiv:2206.00133); the predictions are plain vectors, since the canvas has a frame. Contrast between
 subgraphs is `simclr` with this package's `augment` (parts of large netlists are drawn at random).
 """
 
@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from sciml.config import Range
 from sciml.objectives.base import Embedder, changed, mean_of, mlp, wide
+from sciml.placement.learning.embedder import NET_PINS, PINS, PLACED
 from sciml.trunks.base import Trunk
 
 if TYPE_CHECKING:
@@ -30,29 +31,29 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class MaskedPinsConfig:
-    """What is taken out and what it is told from."""
+    """How many pins are masked, and against how many negatives they are predicted."""
 
     fraction: Annotated[float, Range(min=0, max=0.9, exclusive=True)] = 0.15
-    """Share of the pins that is taken out."""
+    """Share of the pins that is masked."""
     others: Annotated[int, Range(min=1)] = 15
-    """Nodes of the same netlist that the true one is told from; chance is 1 / (others + 1)."""
+    """Negatives per pin: other nodes of the same netlist; chance is 1 / (others + 1)."""
     offset_weight: Annotated[float, Range(min=0)] = 1.0
-    """Weight of the pin offset's error."""
+    """Weight of the error of the pin's offset."""
 
 
 def without(batch: Data, keep: Tensor) -> Data:
-    """The batch without some pins [E bool]; counts of pins among the features follow."""
+    """The batch with the pins of `keep` [E bool] alone; features that count pins follow."""
     edges = batch.edge_index[:, keep]
     x = batch.x.clone()
     pins = torch.bincount(edges.flatten(), minlength=len(x)).to(x.dtype)
     is_net = batch.node_kind == 1
-    x[~is_net, 7] = torch.log1p(pins[~is_net]) / 4
-    x[is_net, 4] = torch.log1p(pins[is_net]) / 3
+    x[~is_net, PINS] = torch.log1p(pins[~is_net]) / 4
+    x[is_net, NET_PINS] = torch.log1p(pins[is_net]) / 3
     return changed(batch, x=x, edge_index=edges, edge_attr=batch.edge_attr[keep])
 
 
-def others_of(batch: Data, net: Tensor, count: int) -> Tensor:
-    """[len(net), count] nodes, drawn evenly from those of each net's own netlist."""
+def negatives(batch: Data, net: Tensor, count: int) -> Tensor:
+    """[len(net), count] nodes, drawn uniformly from the netlist of each net."""
     nodes = torch.bincount(batch.batch[batch.node_kind == 0], minlength=len(batch.ptr) - 1)
     graph = batch.batch[net]
     drawn = torch.rand(len(net), count, device=batch.x.device) * nodes[graph][:, None]
@@ -60,7 +61,7 @@ def others_of(batch: Data, net: Tensor, count: int) -> Tensor:
 
 
 class MaskedPins(nn.Module):
-    """Which node did a missing pin belong to, and where on it was it?"""
+    """Predict the node of a masked pin, and its offset on the node."""
 
     Config = MaskedPinsConfig
 
@@ -78,7 +79,7 @@ class MaskedPins(nn.Module):
         hidden = torch.rand(batch.edge_index.shape[1], device=batch.x.device) < c.fraction
         node, net = batch.edge_index[:, hidden]
         h = wide(self.trunk(self.embedder(without(batch, ~hidden))).nodes)
-        other = others_of(batch, net, c.others)
+        other = negatives(batch, net, c.others)
         candidates = torch.cat([node[:, None], other], 1)
         score = (self.node(h)[candidates] * self.net(h)[net][:, None]).sum(-1) / h.shape[-1] ** 0.5
         score[:, 1:] = score[:, 1:].masked_fill(other == node[:, None], -torch.inf)
@@ -98,14 +99,14 @@ class MaskedPins(nn.Module):
 
 @dataclass(frozen=True)
 class PlaceDenoisingConfig:
-    """How far nodes are moved."""
+    """How much noise is added."""
 
     sigma: Annotated[float, Range(min=0, exclusive=True)] = 0.05
-    """Deviation of the noise on each coordinate [canvas widths]."""
+    """Standard deviation of the noise on each coordinate [canvas widths]."""
 
 
 class PlaceDenoising(nn.Module):
-    """Which way was each node of a placement moved?"""
+    """Predict the noise on the position of each node of a placement."""
 
     Config = PlaceDenoisingConfig
 
@@ -119,7 +120,7 @@ class PlaceDenoising(nn.Module):
         self.head = mlp(trunk.dim, trunk.dim, 2)
 
     def forward(self, batch: Data) -> dict[str, Tensor]:
-        movable = (batch.node_kind == 0) & (batch.x[:, 9] == 0)
+        movable = (batch.node_kind == 0) & (batch.x[:, PLACED] == 0)
         noise = torch.randn_like(batch.pos) * movable[:, None]
         moved = self.embedder.displaced(batch, batch.pos + self.config.sigma * noise)
         predicted = wide(self.head(self.trunk(self.embedder(moved)).nodes))[movable]

@@ -14,7 +14,16 @@ from sciml.objectives.base import changed
 from sciml.objectives.corpus import Corpus
 from sciml.placement.design import Design
 from sciml.placement.formats.io import read_design
-from sciml.placement.learning.embedder import NetlistEmbedder, collate, netlist_graph
+from sciml.placement.learning.embedder import (
+    ASPECT,
+    HEIGHT,
+    WIDTH,
+    NetlistEmbedder,
+    X,
+    Y,
+    collate,
+    netlist_graph,
+)
 
 if TYPE_CHECKING:
     from torch_geometric.data import Data
@@ -23,10 +32,11 @@ ENDINGS = (".aux", ".aux.gz", ".pb.txt", ".pb.txt.gz", ".def", ".def.gz")
 
 
 class Netlists:
-    """Graphs of designs, read when asked for; large ones are cut to a connected part.
+    """Graphs of designs, read on access; large ones are cut to a connected part.
 
     Args:
-        sources: files or designs. most: nodes of an example at most.
+        sources: files or designs.
+        max_nodes: of an example.
     """
 
     def __init__(self, sources: list[Path] | list[Design], max_nodes: int = 4000) -> None:
@@ -42,7 +52,7 @@ class Netlists:
 
 
 def connected_part(design: Design, max_nodes: int) -> Design:
-    """At most `most` nodes that hang together, grown from a node drawn by torch's generator."""
+    """At most `max_nodes` connected nodes, grown from a node drawn by torch's generator."""
     from dataclasses import replace
 
     if design.nodes <= max_nodes:
@@ -85,13 +95,15 @@ def augment(batch: Data) -> Data:
     flips = torch.randint(0, 2, (3,))
     for axis in range(2):
         if flips[axis]:
-            x[:, 10 + axis] *= -1
+            x[:, (X, Y)[axis]] *= -1
             attr[:, axis] *= -1
             pos[:, axis] = 1 - pos[:, axis]
     if flips[2]:
-        x[:, [4, 5]] = torch.where(batch.node_kind[:, None] == 0, x[:, [5, 4]], x[:, [4, 5]])
-        x[:, 8] = torch.where(batch.node_kind == 0, -x[:, 8], x[:, 8])
-        x[:, [10, 11]] = x[:, [11, 10]]
+        is_node = (batch.node_kind == 0)[:, None]
+        size = [WIDTH, HEIGHT]
+        x[:, size] = torch.where(is_node, x[:, [HEIGHT, WIDTH]], x[:, size])
+        x[:, [ASPECT]] = torch.where(is_node, -x[:, [ASPECT]], x[:, [ASPECT]])
+        x[:, [X, Y]] = x[:, [Y, X]]
         attr[:, [0, 1]] = attr[:, [1, 0]]
         pos = pos[:, [1, 0]]
     keep = torch.rand(len(attr)) > 0.1

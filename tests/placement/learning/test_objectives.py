@@ -8,7 +8,7 @@ from sciml import objectives
 from sciml.placement.classical.annealing import Annealer, zero_start
 from sciml.placement.generate import NetlistConfig, netlist
 from sciml.placement.learning.embedder import NetlistEmbedder
-from sciml.placement.learning.objectives import others_of, without
+from sciml.placement.learning.objectives import negatives, without
 from sciml.placement.learning.pretraining import corpus
 from sciml.trunks.message_passing import MessagePassing, MessagePassingConfig
 
@@ -78,7 +78,7 @@ def test_a_missing_pin_leaves_no_trace(batch):
 def test_others_are_nodes_of_the_same_netlist(batch):
     torch.manual_seed(0)
     net = batch.edge_index[1]
-    other = others_of(batch, net, 40)
+    other = negatives(batch, net, 40)
     assert (batch.batch[other] == batch.batch[net][:, None]).all()
     assert (batch.node_kind[other] == 0).all()
     nodes = int((batch.node_kind == 0).sum())

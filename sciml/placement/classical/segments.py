@@ -1,8 +1,8 @@
-"""Which parts of the rows are free, and for whom.
+"""Free segments of rows, and which cells may be placed in each.
 
-A stretch is a run of free sites of a row. Fixed objects, macros with their halos, blockages (SOFT
-ones too: this is initial placement) and what is off the die take sites away; regions and PARTIAL
-blockages cut rows into stretches that serve some cells only, or may be filled only in part.
+A segment is a run of free sites of a row. Fixed objects, macros with their halos, blockages (SOFT
+ones too: this is initial placement) and everything off the die occupy sites; regions and PARTIAL
+blockages cut rows into segments that are open to some cells only, or may be filled only in part.
 Rows that reach past the die end there.
 """
 
@@ -14,13 +14,13 @@ import numpy as np
 
 from sciml.errors import InputError
 from sciml.placement.constraints import (
-    ANY_TURN,
+    ANY_ORIENTATION,
     FENCE,
     MIRRORED,
     PARTIAL,
     UPRIGHT,
     keep_out,
-    turned_halo,
+    oriented_halo,
 )
 from sciml.placement.design import CELL, PORT, Design, Rows
 
@@ -28,10 +28,11 @@ EPS = 1e-6
 
 
 @dataclass(frozen=True)
-class Stretches:
+class Segments:
     """Free parts of rows, sorted by y then x: first site x, number of sites, site pitch, height.
 
-    room: sites that may be filled; row: index of the row; area [n] of `areas`: who may stand here.
+    capacity: sites that may be filled; row: index of the row; area: index into `areas`, the
+    regions (-1: none) whose members may be placed here.
     """
 
     y: np.ndarray
@@ -39,7 +40,7 @@ class Stretches:
     sites: np.ndarray
     pitch: np.ndarray
     height: np.ndarray
-    room: np.ndarray
+    capacity: np.ndarray
     row: np.ndarray
     area: np.ndarray
     areas: list[frozenset[int]]
@@ -50,7 +51,7 @@ class Stretches:
 
 @dataclass(frozen=True)
 class Group:
-    """Cells of one height (and site), and the rows that they may start in, as high as they are."""
+    """Cells of one height (and site), and the rows that they may start in, of that height."""
 
     cells: np.ndarray
     rows: Rows
@@ -62,8 +63,8 @@ def groups(design: Design) -> list[Group]:
     """The movable cells by height, the highest first.
 
     Raises:
-        InputError: no rows, rows on their side, a height that is no whole number of rows, or no
-            rows with the right supply for cells of several rows.
+        InputError: no rows, vertical rows, a height that is no multiple of a row's, or no rows
+            with the right power rail for multi-row cells.
     """
     rows, rules = design.rows, design.constraints
     if rows is None or not len(rows):
@@ -98,16 +99,16 @@ def groups(design: Design) -> list[Group]:
                 f"cell {design.names[i]!r} is {design.height[i]:g} high, rows are "
                 f"{own.height[0]:g}", where=design.source,
             )  # fmt: skip
-        # A cell of an even number of rows is as good on its head: what counts is what lies below.
-        for supply in np.unique(rail[members]) if levels % 2 == 0 else [0]:
-            part = cells[members & ((rail == supply) | (supply == 0))]
-            start = _stacked(own, levels, int(supply)) if levels > 1 else own
+        # A cell of an even number of rows may be flipped: only the rail at the bottom counts.
+        for bottom in np.unique(rail[members]) if levels % 2 == 0 else [0]:
+            part = cells[members & ((rail == bottom) | (bottom == 0))]
+            start = _stacked(own, levels, int(bottom)) if levels > 1 else own
             if not len(start):
                 raise InputError(
                     f"no {levels} rows one above the other have the supply that cell "
                     f"{design.names[int(part[0])]!r} needs", where=design.source,
                 )  # fmt: skip
-            out.append(Group(part, start, levels, int(supply)))
+            out.append(Group(part, start, levels, int(bottom)))
     return out
 
 
@@ -116,15 +117,15 @@ def _part(rows: Rows, chosen: np.ndarray) -> Rows:
     return Rows(
         rows.y[index], rows.height[index], rows.x0[index], rows.x1[index], rows.site[index],
         rows.orientation[index],
-        None if rows.any_turn is None else rows.any_turn[index],
+        None if rows.any_orientation is None else rows.any_orientation[index],
         None if rows.sites is None else tuple(rows.sites[i] for i in index),
     )  # fmt: skip
 
 
-def _stacked(rows: Rows, levels: int, supply: int) -> Rows:
+def _stacked(rows: Rows, levels: int, rail: int) -> Rows:
     """Rows of `levels` times the height that do not overlap, from the bottom up.
 
-    supply: +1 or -1: they begin in a row that is upright or mirrored; 0: in any.
+    rail: +1 or -1: they begin in a row that is upright or flipped; 0: in any.
     """
     mirrored = len(np.unique(UPRIGHT[rows.orientation])) > 1
     high = float(rows.height[0])
@@ -134,10 +135,10 @@ def _stacked(rows: Rows, levels: int, supply: int) -> Rows:
     for value, members in by_level.items():
         if value < top - EPS:
             continue
-        if supply:
-            fitting = UPRIGHT[rows.orientation[members]] == supply
+        if rail:
+            fitting = UPRIGHT[rows.orientation[members]] == rail
             members = members[
-                fitting if rows.any_turn is None else fitting | rows.any_turn[members]
+                fitting if rows.any_orientation is None else fitting | rows.any_orientation[members]
             ]
         parts = [(int(i), float(rows.x0[i]), float(rows.x1[i])) for i in members]
         for k in range(1, levels):
@@ -159,19 +160,19 @@ def _stacked(rows: Rows, levels: int, supply: int) -> Rows:
     part = _part(rows, np.isin(np.arange(len(rows)), []))
     if not stacked_parts:
         return part
-    # From the first whole site of the row at the bottom.
+    # From the first complete site of the row at the bottom.
     x0 = np.array([rows.x0[i] + np.ceil((a - rows.x0[i]) / rows.site[i] - EPS) * rows.site[i]
                    for i, a, _ in stacked_parts])  # fmt: skip
     return Rows(
         rows.y[index], rows.height[index] * levels, x0, np.array([b for _, _, b in stacked_parts]),
         rows.site[index], rows.orientation[index],
-        None if rows.any_turn is None else rows.any_turn[index],
+        None if rows.any_orientation is None else rows.any_orientation[index],
         None if rows.sites is None else tuple(rows.sites[i] for i in index),
     )  # fmt: skip
 
 
-def stretches(design: Design, rows: Rows, absent: np.ndarray) -> Stretches:
-    """Free parts of these rows. Everything that has an area and is not `absent` (a mask) is there.
+def free_segments(design: Design, rows: Rows, absent: np.ndarray) -> Segments:
+    """Free segments of these rows; all nodes with an area are obstacles, but for `absent` (a mask).
 
     Raises:
         InputError: a blockage belongs to a component that moves.
@@ -185,7 +186,7 @@ def stretches(design: Design, rows: Rows, absent: np.ndarray) -> Stretches:
     partial = np.empty((0, 4))
     density = np.empty(0)
     if rules is not None:
-        around = turned_halo(rules.halo, design.orientation)[solid]
+        around = oriented_halo(rules.halo, design.orientation)[solid]
         partial, density = _partial(design, solid[design.kind[solid] == CELL])
         boxes = np.concatenate([boxes + around * [-1, -1, 1, 1], keep_out(design, absent)])
     x0, y0, x1, y1 = boxes.T
@@ -213,17 +214,17 @@ def stretches(design: Design, rows: Rows, absent: np.ndarray) -> Stretches:
         pieces = [(a, b, b - a, 0) for a, b in runs]
         if rules is not None and (rules.regions or len(partial)):
             pieces = _cut(design, rows, k, runs, partial, density, areas)
-        for a, b, room, area in pieces:
-            records.append((bottom, left + a * site, b - a, site, top - bottom, room, k, area))
+        for a, b, capacity, area in pieces:
+            records.append((bottom, left + a * site, b - a, site, top - bottom, capacity, k, area))
     records.sort()
     columns = [np.array(c) for c in zip(*records, strict=True)] or [np.empty(0)] * 8
-    y, x, sites, pitch, high, rooms, row, area_of = columns
-    integers = [c.astype(np.int64) for c in (sites, rooms, row, area_of)]
-    return Stretches(y, x, integers[0], pitch, high, integers[1], integers[2], integers[3], areas)
+    y, x, sites, pitch, high, capacities, row, area_of = columns
+    integers = [c.astype(np.int64) for c in (sites, capacities, row, area_of)]
+    return Segments(y, x, integers[0], pitch, high, integers[1], integers[2], integers[3], areas)
 
 
 def _partial(design: Design, cells: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """PARTIAL blockages and how full movable cells may still make what is free of them."""
+    """PARTIAL blockages, and the density that movable cells may still add to each."""
     rules = design.constraints
     assert rules is not None
     blocks = rules.blockages
@@ -245,7 +246,7 @@ def _cut(
     design: Design, rows: Rows, k: int, runs: list[tuple[int, int]], partial: np.ndarray,
     density: np.ndarray, areas: list[frozenset[int]],
 ) -> list[tuple[int, int, int, int]]:  # fmt: skip
-    """Runs of sites cut where regions and PARTIAL blockages begin and end: (a, b, room, area)."""
+    """Sites cut where regions and PARTIAL blockages begin and end: (a, b, capacity, area)."""
     rules = design.constraints
     assert rules is not None
     bottom, top = float(rows.y[k]), float(rows.y[k] + rows.height[k])
@@ -282,9 +283,9 @@ def _cut(
         for a, b, max_density, area_here in pieces:
             if area_here not in areas:
                 areas.append(area_here)
-            room = int(np.floor(max_density * (b - a) + 1e-9))
-            if area_here and room:
-                out.append((a, b, room, areas.index(area_here)))
+            capacity = int(np.floor(max_density * (b - a) + 1e-9))
+            if area_here and capacity:
+                out.append((a, b, capacity, areas.index(area_here)))
     return out
 
 
@@ -298,32 +299,32 @@ def _covers(boxes: np.ndarray, bottom: float, top: float) -> bool:
 
 
 def suits(
-    design: Design, group: Group, free: Stretches
+    design: Design, group: Group, free: Segments
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(sort of each cell of the group, [sort, stretch] may it stand there, and turned how).
+    """(class of each cell, [class, segment] may it be placed there, with which orientation).
 
-    A turn of -1 leaves the cell as it is.
+    Cells of a class have the same allowed orientations and region. Orientation -1: it is kept.
     """
     rules, cells = design.constraints, group.cells
     if rules is None:
-        allowed, region = np.full(len(cells), ANY_TURN), np.full(len(cells), -1)
+        allowed, region = np.full(len(cells), ANY_ORIENTATION), np.full(len(cells), -1)
     else:
-        allowed, region = rules.allowed[cells].astype(np.int64), rules.bound_to()[cells]
-    sorts, sort = np.unique(np.stack([allowed, region], 1), axis=0, return_inverse=True)
-    fits = np.zeros((len(sorts), len(free)), bool)
-    turns = np.full((len(sorts), len(free)), -1, np.int64)
+        allowed, region = rules.allowed[cells].astype(np.int64), rules.required_region()[cells]
+    classes, cell_class = np.unique(np.stack([allowed, region], 1), axis=0, return_inverse=True)
+    fits = np.zeros((len(classes), len(free)), bool)
+    turns = np.full((len(classes), len(free)), -1, np.int64)
     of_row = group.rows.orientation[free.row]
-    any_turn = np.zeros(len(free), bool)
-    if group.rows.any_turn is not None:
-        any_turn = group.rows.any_turn[free.row]
-    for s, (bits, k) in enumerate(sorts.tolist()):
+    any_orientation = np.zeros(len(free), bool)
+    if group.rows.any_orientation is not None:
+        any_orientation = group.rows.any_orientation[free.row]
+    for s, (bits, k) in enumerate(classes.tolist()):
         area_here = np.array([k in area for area in free.areas], bool)
         fits[s] = area_here[free.area]
         choices = [of_row, MIRRORED[of_row]]
-        if group.levels % 2 == 0:  # as good on its head
+        if group.levels % 2 == 0:  # may be flipped
             choices += [np.zeros_like(of_row), np.full_like(of_row, 2)]
         for turn in reversed(choices):
             turns[s] = np.where((bits >> turn.astype(np.int64)) & 1 == 1, turn, turns[s])
-        fits[s] &= (turns[s] >= 0) | any_turn
-        turns[s] = np.where(any_turn, -1, turns[s])
-    return sort.ravel(), fits, turns
+        fits[s] &= (turns[s] >= 0) | any_orientation
+        turns[s] = np.where(any_orientation, -1, turns[s])
+    return cell_class.ravel(), fits, turns
