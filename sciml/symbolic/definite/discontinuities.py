@@ -329,7 +329,7 @@ def resolve_signs(e: Expr, x: str, middle: Any, unresolved: Collection[Expr] = (
                 s = sign(out.args[0])
                 if s:
                     out = s * out.args[0] if out.op == "abs" else ex.number(s)
-            elif out.op == "pow" and out.args[1].op == "num" and out.args[1].value.denominator > 1:
+            elif ex.is_radical(out):
                 out = _root(out.args[0], out.args[1], x, sign)
         memo[n] = out
     return memo[e]

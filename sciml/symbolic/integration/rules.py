@@ -66,8 +66,7 @@ def _replace_base(f: Expr, base: Expr, q: int, value: Expr) -> Expr:
     mapping = {
         node: ex.power(value, ex.number(node.args[1].value * q))
         for node in ex.subtrees(f)
-        if node.op == "pow" and node.args[0] is base and node.args[1].op == "num"
-        and node.args[1].value.denominator > 1
+        if ex.is_radical(node) and node.args[0] is base
     }  # fmt: skip
     return ex.substitute(f, mapping)
 
@@ -79,7 +78,7 @@ def _inner_function(f: Expr, x: str, t: str) -> Iterator[Substitution | None]:
     for node in ex.subtrees(f):
         if x not in node.free or node is symbol:
             continue
-        if node.op == "pow" and node.args[1].op == "num" and node.args[1].value.denominator > 1:
+        if ex.is_radical(node):
             q = node.args[1].value.denominator
             root = ex.power(node.args[0], ex.number(Fraction(1, q)))
             candidates.append((-ex.size(root), root, q, "radical"))
@@ -238,8 +237,7 @@ def _bioche(g: Expr, unit: Expr, slope: Expr, t: str, h: str) -> Iterator[Substi
     for name, values, derivative, radical in choices:
         integrand = ex.substitute(g, values) * derivative
         irrational = radical.op == "pow" and any(
-            n.op == "pow" and n.args[1].op == "num" and n.args[0] is radical.args[0]
-            and n.args[1].value.denominator > 1
+            ex.is_radical(n) and n.args[0] is radical.args[0]
             for n in ex.subtrees(integrand)
         )  # fmt: skip
         if not irrational:
@@ -275,8 +273,7 @@ def _power_of_x(f: Expr, x: str, t: str) -> Iterator[Substitution | None]:
         g = for_positive(ex.substitute(f, {symbol: root}), t)
         g = for_positive(g * ex.power(target, ex.number(Fraction(1, n) - 1)) / n, t)
         if not any(
-            node.op == "pow" and node.args[0] is target and node.args[1].op == "num"
-            and node.args[1].value.denominator > 1
+            ex.is_radical(node) and node.args[0] is target
             for node in ex.subtrees(g)
         ):  # fmt: skip
             yield _substitution(f"substitution t = x**{n}", g, t, symbol**n)

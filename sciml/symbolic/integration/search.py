@@ -302,7 +302,7 @@ def _difficulty(f: Expr) -> int:
         if not node.free:
             continue
         score += 1
-        if node.op == "pow" and node.args[1].op == "num" and node.args[1].value.denominator > 1:
+        if ex.is_radical(node):
             score += 15
         elif node.op in ex.FUNCTIONS:
             score += 20

@@ -88,7 +88,7 @@ def _denominator(e: Expr) -> Expr:
     """The product of the factors with negative powers, inverted."""
     out = ex.ONE
     for factor in e.args if e.op == "mul" else (e,):
-        if factor.op == "pow" and factor.args[1].op == "num" and factor.args[1].value < 0:
+        if ex.is_negative_power(factor):
             out = out / factor
     return out
 

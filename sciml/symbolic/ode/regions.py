@@ -34,7 +34,7 @@ def branch_regions(e: Expr, names: set[str]) -> list[Region]:
     """The regions given by the signs of radicands and of arguments of logarithms, abs and sign."""
     arguments: dict[Expr, None] = {}
     for n in ex.subtrees(e):
-        root = n.op == "pow" and n.args[1].op == "num" and n.args[1].value.denominator > 1
+        root = ex.is_radical(n)
         if (root or n.op in ("log", "abs", "sign")) and n.args[0].free & names:
             arguments[n.args[0]] = None
     simplest = [u for u in sorted(arguments, key=ex.size) if ex.size(u) < 30][:4]

@@ -33,7 +33,7 @@ def conjugates(Y: Expr) -> Iterator[Expr]:
     for n in ex.subtrees(Y):
         if not n.free:
             continue
-        if n.op == "pow" and n.args[1].op == "num" and n.args[1].value.denominator > 1:
+        if ex.is_radical(n):
             flips.setdefault(("root", n.args[0]), {})[n] = n
         elif n.op in ("acos", "acosh", "abs"):
             flips[n.op, n] = {n: -n}
@@ -167,7 +167,7 @@ def tidy_roots(Z: Expr) -> Expr:
     for n in ex.subtrees(Z):
         args = tuple(memo[a] for a in n.args)
         out = n if args == n.args else ex.rebuild(n, args)
-        if out.op == "pow" and out.args[1].op == "num" and out.args[1].value.denominator > 1:
+        if ex.is_radical(out):
             out = ex.power(tidy(out.args[0]), out.args[1])
         memo[n] = out
     return memo[Z]
@@ -210,9 +210,9 @@ def _poles(G: Expr) -> Iterator[Expr]:
             yield together(n.args[0])
             inner = together(n.args[0])
             for f in inner.args if inner.op == "mul" else (inner,):
-                if f.op == "pow" and f.args[1].op == "num" and f.args[1].value < 0:
+                if ex.is_negative_power(f):
                     yield f.args[0]
-        elif n.op == "pow" and n.args[1].op == "num" and n.args[1].value < 0:
+        elif ex.is_negative_power(n):
             yield n.args[0]
         elif n.op == "atanh":
             yield 1 - n.args[0] ** 2
@@ -226,7 +226,7 @@ def singular_candidates(
     y, p = c.sy, ex.symbol(c.y + "'")
     makers = [
         lambda: _constants_and_curves(residual, forms, y, p),
-        lambda: _envelopes(residual, forms, solution, y, p),
+        lambda: _envelopes(residual, solution, y, p),
         lambda: _lines_through_origin(residual, c, p),
         lambda: _for_infinite_constant(solution),
     ]
@@ -246,9 +246,8 @@ def _constants_and_curves(residual: Expr, forms: list[Expr], y: Expr, p: Expr) -
     for e in [*forms, *_substituted(residual, {p: ex.ZERO})]:
         yield from _zeros(e, y)
     for n in ex.subtrees(residual):  # where a radicand vanishes, y' may not be unique
-        if y.value in n.free and n.op == "pow" and n.args[1].op == "num":
-            if n.args[1].value.denominator > 1 and p.value not in n.args[0].free:
-                yield from _zeros(n.args[0], y)
+        if y.value in n.free and ex.is_radical(n) and p.value not in n.args[0].free:
+            yield from _zeros(n.args[0], y)
 
 
 def _substituted(e: Expr, mapping: dict[Expr, Expr]) -> list[Expr]:
@@ -259,7 +258,7 @@ def _substituted(e: Expr, mapping: dict[Expr, Expr]) -> list[Expr]:
 
 
 def _envelopes(
-    residual: Expr, forms: list[Expr], solution: tuple[str, Expr] | None, y: Expr, p: Expr
+    residual: Expr, solution: tuple[str, Expr] | None, y: Expr, p: Expr
 ) -> Iterator[Expr]:
     """Envelopes, from the family and from the equation (its p-discriminant)."""
     if solution is not None and solution[0] == "explicit":
@@ -298,11 +297,15 @@ def _for_infinite_constant(solution: tuple[str, Expr] | None) -> Iterator[Expr]:
     yield ex.substitute(tidy(solution[1]), {C1: ex.ZERO})
 
 
+def no_slopes(y: str) -> dict[Expr, Expr]:
+    """The derivatives of a constant function, as a substitution."""
+    return {ex.symbol(y + "'"): ex.ZERO, ex.symbol(y + "''"): ex.ZERO}
+
+
 def constant_solutions(residual: Expr, forms: list[Expr], c: Context) -> Iterator[Expr]:
     """Constants that may solve a second-order equation."""
-    still = {ex.symbol(c.y + "'"): ex.ZERO, ex.symbol(c.y + "''"): ex.ZERO}
     for e in [residual, *forms]:
-        for rest in _substituted(e, still):
+        for rest in _substituted(e, no_slopes(c.y)):
             try:
                 yield from _zeros(rest, c.sy)
             except _ERRORS:

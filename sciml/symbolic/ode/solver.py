@@ -35,6 +35,7 @@ from sciml.symbolic.ode.singular_solutions import (
     is_covered,
     is_function_of_x,
     is_repeated,
+    no_slopes,
     plain_number,
     singular_candidates,
     tidy_roots,
@@ -318,13 +319,9 @@ def _other_branches(
 def _any_constant_solves(residual: Expr, y: str) -> bool:
     """Whether y = c1 solves a second-order equation."""
     try:
-        return ex.substitute(residual, _no_slopes(y)) is ex.ZERO
+        return ex.substitute(residual, no_slopes(y)) is ex.ZERO
     except ex.Undefined:
         return False
-
-
-def _no_slopes(y: str) -> dict[Expr, Expr]:
-    return {ex.symbol(y + "'"): ex.ZERO, ex.symbol(y + "''"): ex.ZERO}
 
 
 def _solves(equation: Expr, solution: Candidate, c: Context) -> bool:

@@ -182,9 +182,7 @@ def _negative_root(form: Expr, name: str, rhs: Expr, inverted: Expr, solutions: 
 def numerator(e: Expr) -> Expr:
     """e without its negative powers, expanded (for an equation e = 0)."""
     factors = e.args if e.op == "mul" else (e,)
-    positive_powers = [
-        f for f in factors if not (f.op == "pow" and f.args[1].op == "num" and f.args[1].value < 0)
-    ]
+    positive_powers = [f for f in factors if not ex.is_negative_power(f)]
     return expand(ex.mul(positive_powers))
 
 

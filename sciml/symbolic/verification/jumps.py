@@ -85,12 +85,7 @@ def _break_arguments(e: Expr, name: str) -> tuple[list[Expr], bool]:
         elif node.op in _POLES:
             inner = _POLES[node.op]
             arguments[ex.call(inner, node.args[0]) if inner else node.args[0]] = None
-        if (
-            node.op in _CUTS
-            or node.op == "pow"
-            and node.args[1].op == "num"
-            and (node.args[1].value.denominator > 1)
-        ):
+        if node.op in _CUTS or ex.is_radical(node):
             safe = safe and not any(_may_be_complex(n) for n in ex.subtrees(node.args[0]))
     safe = safe and not any(n.op == "I" for n in ex.subtrees(e))
     return list(arguments), safe
