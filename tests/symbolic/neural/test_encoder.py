@@ -73,7 +73,7 @@ def test_the_decoder_attends_to_the_trunk() -> None:
     assert model.encoder is not None
     with torch.no_grad():
         for parameter in model.encoder.trunk.parameters():
-            parameter += 0.1 * torch.randn_like(parameter)
+            parameter.add_(torch.randn_like(parameter), alpha=0.1)
     assert not torch.allclose(before, model.logits(batch))
 
 
