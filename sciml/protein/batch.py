@@ -1,4 +1,4 @@
-"""A folding run over files: what to fold, in which batches; results and report."""
+"""A folding run over files: chains, batches, results and report."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from sciml.protein.alphafold import memory, relaxation
 from sciml.protein.alphafold.feature_config import DEFAULT_FEATURES, FeatureConfig, published
 from sciml.protein.alphafold.hhsearch import hhsearch_templates
 from sciml.protein.alphafold.model import AlphaFoldConfig
-from sciml.protein.alphafold.official_weights import MultimerGiven
+from sciml.protein.alphafold.official_weights import MultimerError
 from sciml.protein.alphafold.predictor import OPENFOLD, Job, StructurePredictor, read_config
 from sciml.protein.alphafold.templates import read_templates
 from sciml.protein.contacts.predictor import ContactPredictor
@@ -89,11 +89,11 @@ class FoldRun:
 
     @property
     def parameters(self) -> str:
-        """Name of what folds."""
+        """Name of the parameters or contact model."""
         return self.model if self.params is None else self.params.stem
 
     def sizes(self, config: AlphaFoldConfig) -> FeatureConfig:
-        """Of the features: as asked for, else those of the published model."""
+        """Sizes of the features: those given, else those of the published model."""
         usual = published(self.parameters, config.templates is not None)
         return replace(usual, clusters=self.clusters or usual.clusters,
                        extra=self.extra or usual.extra)  # fmt: skip
@@ -126,14 +126,14 @@ def find_jobs(path: Path) -> list[Job]:
         stem = file.name.split(".")[0] or "chain"
         if _suffix(file) in (*SEQUENCES, ".json"):
             records = read_fasta(file)
-            found = [
+            chains = [
                 (safe_name(head.split(" ")[0]) if len(records) > 1 or head else stem,
                  Alignment.from_sequences([letters], [head or stem], source=str(file)))
                 for head, letters in records
             ]  # fmt: skip
         else:
-            found = [(safe_name(stem), read_alignment(file).with_query(0))]
-        for name, alignment in found:
+            chains = [(safe_name(stem), read_alignment(file).with_query(0))]
+        for name, alignment in chains:
             unique, number = name or "chain", 2
             while unique in used:
                 unique, number = f"{name}_{number}", number + 1
@@ -143,7 +143,7 @@ def find_jobs(path: Path) -> list[Job]:
 
 
 def batches(jobs: list[Job], residues: int) -> Iterator[list[Job]]:
-    """Chains of similar length together, at most `residues` padded residues a batch."""
+    """Chains of similar length together, at most `residues` padded residues per batch."""
     waiting: list[Job] = []
     for job in sorted(jobs, key=lambda j: j.alignment.columns):
         n = job.alignment.columns
@@ -203,7 +203,7 @@ def run_fold(run: FoldRun) -> list[dict[str, Any]]:
 
 
 def _check(run: FoldRun, left: list[Job], count: int) -> None:
-    """Refuse what cannot be folded before anything is searched for or written."""
+    """Refuse what cannot be folded before anything is searched or written."""
     if run.params is None and left:
         ContactPredictor.from_pretrained(run.model, device=run.device)
     if run.relax:
@@ -216,18 +216,18 @@ def _check(run: FoldRun, left: list[Job], count: int) -> None:
 
 
 def _fold_by_each(run: FoldRun) -> list[dict[str, Any]]:
-    """By each parameter file of a folder, into a folder of its name; a ranking of all results."""
+    """Fold by each parameter file of a folder, into a folder of its name; rank all results."""
     assert run.params is not None
     files = sorted(path for path in run.params.iterdir() if path.suffix in (".npz", *OPENFOLD))
     if not files:
         kinds = ", ".join((".npz", *OPENFOLD))
         raise InputError(f"holds no parameter files ({kinds})", where=run.params)
     configs: dict[Path, AlphaFoldConfig] = {}
-    multimer: MultimerGiven | None = None
+    multimer: MultimerError | None = None
     for file in files:  # the headers of all, before anything is folded
         try:
             configs[file] = read_config(file)
-        except MultimerGiven as error:
+        except MultimerError as error:
             console.print(f"{file.name} is left out: AlphaFold-Multimer's, for complexes")
             multimer = error
     if multimer is not None and not configs:
@@ -251,14 +251,14 @@ def _fold_by_each(run: FoldRun) -> list[dict[str, Any]]:
 
 
 def _searched(job: Job, db: Path, out: Path) -> Job:
-    """The chain with its relatives, which are kept in `out` and not searched for again."""
+    """The chain with its homologues, which are kept in `out` and not searched for again."""
     from sciml.protein.io.homology_search import search
 
     if job.alignment.depth > 1:
         return job
     path = out / f"{job.name}.a3m"
-    if found := earlier_search_result(path, job.alignment):
-        return replace(job, alignment=found)
+    if alignment := earlier_search_result(path, job.alignment):
+        return replace(job, alignment=alignment)
     alignment = search(job.alignment.sequence(), db, name=job.name).alignment
     write_search_result(path, alignment)
     console.print(f"{path}: {alignment.depth} sequences found")
@@ -270,24 +270,24 @@ def _templated(job: Job, run: FoldRun) -> Job:
     assert run.templates is not None
     query = job.alignment.with_query(0).row(0)
     if run.hhr is None:
-        found = read_templates(run.templates, query)
+        templates = read_templates(run.templates, query)
     else:
         hhr = run.hhr
         if hhr.is_dir():
-            there = [hhr / f"{job.name}{end}" for end in (".hhr", ".hhr.gz")]
-            there = [path for path in there if path.exists()]
-            if not there:
+            files = [hhr / f"{job.name}{end}" for end in (".hhr", ".hhr.gz")]
+            files = [path for path in files if path.exists()]
+            if not files:
                 console.print(f"{job.name}: {hhr} has no {job.name}.hhr; folded without templates")
                 return job
-            hhr = there[0]
-        found = hhsearch_templates(hhr, run.templates, query)
-    used = ", ".join(template.name for template in found[: DEFAULT_FEATURES.templates])
-    console.print(f"{job.name}: {len(found)} templates" + (f", used: {used}" if used else ""))
-    return replace(job, templates=tuple(found))
+            hhr = files[0]
+        templates = hhsearch_templates(hhr, run.templates, query)
+    used = ", ".join(template.name for template in templates[: DEFAULT_FEATURES.templates])
+    console.print(f"{job.name}: {len(templates)} templates" + (f", used: {used}" if used else ""))
+    return replace(job, templates=tuple(templates))
 
 
 def _check_relaxable(jobs: list[Job]) -> None:
-    """Say before folding what would stop the relaxation after it."""
+    """Refuse before folding what would stop the relaxation after it."""
     relaxation.require()
     for job in jobs:
         unknown = np.flatnonzero(job.alignment.with_query(0).rows[0] >= residues.UNKNOWN)
@@ -348,7 +348,7 @@ def _fold_alphafold(run: FoldRun, jobs: list[Job]) -> list[dict[str, Any]]:
     rows = []
     with Bar("folding", len(jobs)) as bar:
         for group in groups:
-            for found in predictor.predict_many(
+            for prediction in predictor.predict_many(
                 group,
                 config=sizes,
                 recycles=run.recycles,
@@ -357,11 +357,13 @@ def _fold_alphafold(run: FoldRun, jobs: list[Job]) -> list[dict[str, Any]]:
             ):
                 if run.relax:
                     for end in ("cif", "pdb"):
-                        found.write_structure(run.out / f"{found.name}_unrelaxed.{end}")
-                    found = found.relaxed()
-                    console.print(f"{found.name}: {violation_text(found.violations or {})}")
-                found.write(run.out)
-                rows.append(found.summary())
+                        prediction.write_structure(run.out / f"{prediction.name}_unrelaxed.{end}")
+                    prediction = prediction.relaxed()
+                    console.print(
+                        f"{prediction.name}: {violation_text(prediction.violations or {})}"
+                    )
+                prediction.write(run.out)
+                rows.append(prediction.summary())
             bar.update(len(rows))
     return rows
 
@@ -399,10 +401,10 @@ def _fold_coarse(run: FoldRun, jobs: list[Job]) -> list[dict[str, Any]]:
             predicted = predictor.predict(alignment)
             if predicted.neff < FEW:
                 console.print(f"{job.name}: {few(predicted.neff)}; nor is its fold to be trusted")
-            found = fold(predicted.distogram, seed=run.seed)
+            coarse = fold(predicted.distogram, seed=run.seed)
             types = alignment.rows[0].astype(np.int64)
             atoms, mask = np.zeros((len(types), 37, 3)), np.zeros((len(types), 37))
-            atoms[:, 1], atoms[:, 3] = found.ca, found.cb
+            atoms[:, 1], atoms[:, 3] = coarse.ca, coarse.cb
             mask[:, 1] = 1
             mask[:, 3] = types != 7  # glycine has no CB
             files = {end: run.out / f"{job.name}{end}" for end in (".cif", ".pdb")}

@@ -45,22 +45,22 @@ def examples(count: int, seed: int) -> tuple[list[dict[str, Tensor]], list[np.nd
     """(examples, mean-field scores [N, N] of each) of generated families.
 
     An example has `x` [N, 26], `pair` [N, N, 25] and `pair_y` [N, N]: 1 contact, 0 none, NaN
-    nearer along the chain than what is asked for.
+    below the separation that counts.
     """
     made, scores = [], []
     for family in families(count, seed, length=(40, 64), depth=(64, 512)):
-        found = contact_features(family.alignment)
+        features = contact_features(family.alignment)
         near = metrics.distances(family.cb) < CONTACT
         index = np.arange(len(near))
         truth = np.where(np.abs(index[:, None] - index) < SEPARATION[0], np.nan, near)
         made.append(
             {
-                "x": torch.as_tensor(found.nodes),
-                "pair": torch.as_tensor(found.pairs),
+                "x": torch.as_tensor(features.nodes),
+                "pair": torch.as_tensor(features.pairs),
                 "pair_y": torch.as_tensor(truth, dtype=torch.float32),
             }
         )
-        scores.append(found.dca)
+        scores.append(features.dca)
     return made, scores
 
 
@@ -71,7 +71,7 @@ def precision(scores: np.ndarray, truth: np.ndarray) -> float:
 
 def mean_precision(outputs: list[Tensor], batches: list[Any]) -> float:
     """Mean P@L of the test families."""
-    found = []
+    precisions = []
     for output, batch in zip(outputs, batches, strict=True):
         n = batch.mask.shape[1]
         scores = torch.zeros(len(batch.mask), n, n)
@@ -80,5 +80,5 @@ def mean_precision(outputs: list[Tensor], batches: list[Any]) -> float:
         scores = scores + scores.transpose(1, 2)
         for k, length in enumerate(batch.mask.sum(1).tolist()):
             truth = batch.pair_y[k, :length, :length].cpu().numpy()
-            found.append(precision(scores[k, :length, :length].numpy(), truth))
-    return float(np.mean(found))
+            precisions.append(precision(scores[k, :length, :length].numpy(), truth))
+    return float(np.mean(precisions))

@@ -12,7 +12,7 @@ from sciml.protein.alphafold.hhsearch import read_hhr
 from sciml.protein.contacts.windows import starts
 from sciml.protein.io.alignment_files import read_fasta
 from sciml.protein.io.complexes import read_complexes
-from sciml.protein.io.query_forms import ComplexGiven
+from sciml.protein.io.query_forms import ComplexError
 from sciml.protein.io.structure import read_chain, read_chains
 
 
@@ -44,7 +44,7 @@ def test_complexes(
 ) -> None:
     assert [found.sequences for found in read_complexes(cases / name)] == COMPLEXES[name]
     for read in (read_alignment, read_fasta):
-        with pytest.raises(ComplexGiven, match="2 chains"):
+        with pytest.raises(ComplexError, match="2 chains"):
             read(cases / name)
     for command in (["fold", "-o", "out"], ["contacts", "-o", "out.tsv"]):
         parts = ["protein", command[0], str(cases / name), "-o", str(tmp_path / command[2])]

@@ -1,8 +1,8 @@
-"""Templates as AlphaFold's own pipeline takes them: HHsearch's hits and a folder of mmCIF files.
+"""Templates of AlphaFold's own pipeline: HHsearch's hits and a folder of mmCIF files.
 
 Jumper et al., Nature 596, 583 (2021), supplement 1.2.3: hits are aligned by HHsearch, those that
-cover too little of the query or repeat it are left out, and the rest come best first by the sum
-of HHsearch's column probabilities.
+cover too little of the query or repeat it are left out, and the rest are ordered by the sum of
+HHsearch's column probabilities.
 """
 
 from __future__ import annotations
@@ -38,14 +38,14 @@ class Hit:
         pairs: [(query residue, template residue)], both from 0, in the sequences searched.
         letters: template residue -> its letter.
         sum_probs: sum of the aligned columns' probabilities.
-        asked: query residue -> its letter, where the file says so.
+        query_letters: query residue -> its letter, where the file shows it.
     """
 
     name: str
     pairs: list[tuple[int, int]]
     letters: dict[int, str]
     sum_probs: float
-    asked: dict[int, str] = field(default_factory=dict)
+    query_letters: dict[int, str] = field(default_factory=dict)
 
 
 def read_hhr(path: str | Path) -> list[Hit]:
@@ -69,29 +69,29 @@ def read_hhr(path: str | Path) -> list[Hit]:
         for line in lines:
             match = _ROW.match(line)
             if match and match[2] not in _NOT_SEQUENCES:
-                found, starts = rows[match[1]]
+                sequences, starts = rows[match[1]]
                 start = int(match[3][:9])
-                before = sum(c not in "-." for row in found for c in row)
+                before = sum(c not in "-." for row in sequences for c in row)
                 if start < 1 or (starts and start != starts[0] + before):
                     raise InputError(
                         f"numbers the row {match[4][:20]!r} from {start}", where=f"{path}: {name}"
                     )
-                found.append(match[4])
+                sequences.append(match[4])
                 starts.append(start)
         query, template = ("".join(rows[side][0]) for side in "QT")
         if len(query) != len(template) or not query:
             raise InputError("has an alignment of unequal rows", where=f"{path}: {name}")
         i, j = rows["Q"][1][0] - 1, rows["T"][1][0] - 1
-        pairs, letters, asked = [], {}, {}
+        pairs, letters, query_letters = [], {}, {}
         for one, other in zip(query, template, strict=True):
             if one not in "-." and other not in "-.":
                 pairs.append((i, j))
             if other not in "-.":
                 letters[j] = other.upper()
             if one not in "-.":
-                asked[i] = one.upper()
+                query_letters[i] = one.upper()
             i, j = i + (one not in "-."), j + (other not in "-.")
-        hits.append(Hit(name, pairs, letters, score, asked))
+        hits.append(Hit(name, pairs, letters, score, query_letters))
     return hits
 
 
@@ -101,14 +101,14 @@ def _sum_probs(part: str, where: object) -> float:
     Raises:
         InputError: it is missing, or no number from 0 to what a row can have.
     """
-    found = re.search(r"Sum_probs=(\S*)", part)
+    match = re.search(r"Sum_probs=(\S*)", part)
     try:
-        value = float(found[1]) if found else math.nan
+        value = float(match[1]) if match else math.nan
     except ValueError:
         value = math.nan
     if not 0 <= value < 1e6:
-        given = f"Sum_probs={found[1][:20]}" if found else "no Sum_probs"
-        raise InputError(f"has {given} where a number is needed", where=where)
+        text = f"Sum_probs={match[1][:20]}" if match else "no Sum_probs"
+        raise InputError(f"has {text} where a number is needed", where=where)
     return value
 
 
@@ -118,7 +118,7 @@ def template_of(hit: Hit, chain: Chain, query: str) -> Template:
     Raises:
         InputError: the structure's sequence is not the hit's, or too little is aligned.
     """
-    at = _places(hit, chain)
+    at = _residue_map(hit, chain)
     n = len(query)
     types = np.full(n, residues.GAP, np.int64)
     atoms, mask = np.zeros((n, 37, 3), np.float32), np.zeros((n, 37), np.float32)
@@ -136,8 +136,8 @@ def template_of(hit: Hit, chain: Chain, query: str) -> Template:
     return Template(types, atoms, mask, hit.name, weight=hit.sum_probs)
 
 
-def _places(hit: Hit, chain: Chain) -> dict[int, int]:
-    """Template residue of the hit -> residue of the chain with coordinates."""
+def _residue_map(hit: Hit, chain: Chain) -> dict[int, int]:
+    """Template residue of the hit -> index of the chain's residue with coordinates."""
     by_label = {label - 1: k for k, label in enumerate(chain.labels) if label}
     shared = [j for j in hit.letters if j in by_label]
     same = sum(chain.sequence[by_label[j]] == hit.letters[j] for j in shared)
@@ -150,28 +150,28 @@ def _places(hit: Hit, chain: Chain) -> dict[int, int]:
     aligner.open_internal_gap_score, aligner.extend_internal_gap_score = -4, -0.1
     order = sorted(hit.letters)
     best = aligner.align("".join(hit.letters[j] for j in order), chain.sequence)[0]
-    found, same = {}, 0
+    mapping, same = {}, 0
     for (start, stop), (other, _) in zip(*best.aligned, strict=True):
         for k in range(stop - start):
-            found[order[start + k]] = other + k
+            mapping[order[start + k]] = other + k
             same += hit.letters[order[start + k]] == chain.sequence[other + k]
-    if len(found) < LEAST_RESIDUES or same < SAME * len(found):
+    if len(mapping) < LEAST_RESIDUES or same < SAME * len(mapping):
         raise InputError(f"chain {chain.name} has another sequence than the hit", where=hit.name)
-    return found
+    return mapping
 
 
 def usable(hit: Hit, query: str) -> bool:
-    """Whether a hit says something new: enough of the query, and not the query itself."""
+    """Whether a hit covers enough of the query and is not the query itself."""
     if len(hit.pairs) < max(LEAST_RESIDUES, LEAST_COVERAGE * len(query)):
         return False
     template = "".join(hit.letters[j] for j in sorted(hit.letters))
     return not (template in query and len(template) > 0.95 * len(query))
 
 
-def _asks(hit: Hit, query: str) -> bool:
-    """Whether a hit was found for this query."""
-    same = sum(query[i : i + 1] in ("X", letter) for i, letter in hit.asked.items())
-    return same >= SAME * len(hit.asked)
+def _is_of_query(hit: Hit, query: str) -> bool:
+    """Whether a hit is of a search with this query."""
+    same = sum(query[i : i + 1] in ("X", letter) for i, letter in hit.query_letters.items())
+    return same >= SAME * len(hit.query_letters)
 
 
 def _file_of(name: str, files: dict[str, Path]) -> tuple[Path | None, str | None]:
@@ -203,22 +203,22 @@ def hhsearch_templates(
         if {".cif", ".pdb", ".ent"} & {suffix.lower() for suffix in file.suffixes}:
             stem = re.sub(r"\.(cif|pdb|ent)(\.\w+)?$", "", file.name, flags=re.IGNORECASE)
             files.setdefault(stem.lower(), file)
-    found: list[Template] = []
+    templates: list[Template] = []
     refused = ""
     hits = read_hhr(hhr)
-    if hits and not any(_asks(hit, query) for hit in hits):
+    if hits and not any(_is_of_query(hit, query) for hit in hits):
         raise InputError("its query is another sequence than the one to fold", where=hhr)
     hits = [hit for hit in hits if usable(hit, query)]
     for hit in sorted(hits, key=lambda hit: -hit.sum_probs):
         source, name = _file_of(hit.name, files)
-        if source is None or len(found) == max_templates:
+        if source is None or len(templates) == max_templates:
             continue
         try:
             chain = read_chain(source, name)
-            found.append(template_of(hit, chain, query))
+            templates.append(template_of(hit, chain, query))
         except InputError as error:
             refused = str(error)
-    if not found:
+    if not templates:
         reason = f"; the last one: {refused}" if refused else f", none has a file in {folder.name}"
         raise InputError(f"{len(hits)} hits can be used{reason}", where=hhr)
-    return found
+    return templates

@@ -1,7 +1,7 @@
 """AlphaFold's losses: FAPE, torsions, distogram, masked MSA, confidences, violations.
 
 Jumper et al., Nature 596, 583 (2021), supplement 1.9, algorithms 26 to 28. Shapes have a leading
-batch dimension; a loss has one value a chain [B], 0 for a chain that says nothing about it.
+batch dimension; a loss has one value per chain [B], 0 for a chain without the data for it.
 """
 
 from __future__ import annotations
@@ -187,28 +187,30 @@ def structure_loss(
 
     Args:
         output: of the network.
-        truth: the known structure.
+        truth: the ca_mask structure.
         real: [B, N] residues that are no padding, resolved or not.
         weights: of the terms.
         clamp: of the backbone FAPE, at 10 A.
     """
     types = truth.types.clamp(max=residues.UNKNOWN)
-    found = output.structure
+    predicted = output.structure
     true_frames, exists, turn = true_groups(truth)
-    cut = 10.0 if clamp else None
-    ca, known = true_frames.translation[:, :, 0], exists[:, :, 0]
+    limit = 10.0 if clamp else None
+    ca, ca_mask = true_frames.translation[:, :, 0], exists[:, :, 0]
     backbone = []
     from sciml.nn.frames import rotation_from_quaternion
 
-    for layer in found.frames:
+    for layer in predicted.frames:
         frames = Frames(rotation_from_quaternion(layer[..., :4]), layer[..., 4:])
-        backbone.append(fape(frames, true_frames[:, :, 0], known, layer[..., 4:], ca, known, cut))
+        backbone.append(
+            fape(frames, true_frames[:, :, 0], ca_mask, layer[..., 4:], ca, ca_mask, limit)
+        )
     to37 = torch.as_tensor(residues.ATOM14_TO_37, device=types.device)[types]
     slots = torch.as_tensor(residues.ATOM14_MASK, device=types.device)[types]
     atoms = truth.atoms.gather(2, to37[..., None].expand(*to37.shape, 3))
     mask = truth.mask.gather(2, to37) * slots
     with torch.no_grad():
-        atoms, mask, renamed = rename_symmetric(types, found.atoms[-1].detach(), atoms, mask)
+        atoms, mask, renamed = rename_symmetric(types, predicted.atoms[-1].detach(), atoms, mask)
         turned = true_frames.rotation @ turn
         rotation = torch.where(renamed[..., None, None, None], turned, true_frames.rotation)
     batch = len(types)
@@ -217,21 +219,21 @@ def structure_loss(
         return f.reshape(batch, -1, *f.shape[f.ndim - size :])
 
     side = fape(
-        Frames(flat(found.group_rotations[-1], 2), flat(found.group_origins[-1], 1)),
+        Frames(flat(predicted.group_rotations[-1], 2), flat(predicted.group_origins[-1], 1)),
         Frames(flat(rotation, 2), flat(true_frames.translation, 1)),
         exists.flatten(1),
-        flat(found.atoms[-1], 1),
+        flat(predicted.atoms[-1], 1),
         flat(atoms, 1),
         mask.flatten(1),
         10.0,
     )
     true_angles, mirrored, angle_mask = torsion_angles(types, truth.atoms, truth.mask)
     chi, other, chi_mask = true_angles[:, :, 3:], mirrored[:, :, 3:], angle_mask[:, :, 3:]
-    guess = found.angles[..., 3:, :]
+    angles = predicted.angles[..., 3:, :]
     error = torch.minimum(
-        (guess - chi).square().sum(-1), (guess - other).square().sum(-1)
+        (angles - chi).square().sum(-1), (angles - other).square().sum(-1)
     )  # [L, B, N, 4]
-    length = (found.raw_angles.square().sum(-1) + 1e-6).sqrt()
+    length = (predicted.raw_angles.square().sum(-1) + 1e-6).sqrt()
     terms = {
         "backbone_fape": torch.stack(backbone).mean(0),
         "side_chain_fape": side,

@@ -1,4 +1,4 @@
-"""How much memory and time a prediction will take, said before it starts.
+"""Estimates of the memory and time of a prediction, made before it starts.
 
 The terms are the arrays that are alive together at the peaks: inside a triangle multiplication, in
 the structure module, in the heads and when their logits become probabilities. Beside measured
@@ -33,7 +33,7 @@ class Estimate:
 
 
 def parameters(c: AlphaFoldConfig) -> float:
-    """About how many numbers the network has."""
+    """Approximate number of parameters."""
     block = (
         19 * c.msa_dim**2
         + c.outer_dim**2 * c.pair_dim
@@ -59,12 +59,12 @@ def estimate(
         features: alignment sizes.
         batch: chains at a time.
         templates: how many.
-        width: bytes a number.
+        width: bytes per number.
     """
     rows = features.clusters + templates
     pair = float(n) * n * batch
     alignment = rows * n * c.msa_dim * batch
-    given = (200 * rows + 20 * features.extra) * n * batch  # the features [bytes]
+    inputs = (200 * rows + 20 * features.extra) * n * batch  # the features [bytes]
     factors = pair * 2 * c.triangle_dim
     stack = alignment * (1 + 2 * c.outer_dim / c.msa_dim) + factors + pair * c.pair_dim
     extra = float(features.extra) * n * batch * (c.extra_dim + 2 * c.outer_dim)
@@ -77,7 +77,7 @@ def estimate(
     heads = pair * (c.pair_dim + 3 * c.distogram_bins + 3 * c.pae_bins) + alignment
     total = (
         max(max(stack, extra) * width, max(structure, heads) * 4)
-        + given
+        + inputs
         + parameters(c) * 4
         + RUNTIME
     )
@@ -101,7 +101,7 @@ SHARE = 0.6
 
 
 def speed(placement: Placement) -> float:
-    """Floating point operations a second to expect of the network: a quick trial."""
+    """Floating point operations per second of the network, from a quick trial."""
     import time
 
     import torch
@@ -150,7 +150,7 @@ def check(
     limit: float | None = None,
     placement: Placement | None = None,
 ) -> None:
-    """Refuse what will not fit, and say what would.
+    """Refuse a prediction that does not fit into memory, and propose one that does.
 
     Raises:
         InputError: with the estimate and the longest chain or the settings that fit.

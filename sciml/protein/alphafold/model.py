@@ -115,7 +115,7 @@ class AlphaFoldConfig:
 
 @dataclass
 class Recycled:
-    """What one pass gives the next: [B, N, c], [B, N, N, p] and atoms [B, N, 37, 3]."""
+    """What is recycled to the next pass: [B, N, c], [B, N, N, p] and atoms [B, N, 37, 3]."""
 
     msa_row: Tensor
     pair: Tensor
@@ -124,7 +124,7 @@ class Recycled:
 
 @dataclass
 class Output:
-    """What one pass gives; shapes as in `AlphaFold.forward`."""
+    """Results of one pass; shapes as in `AlphaFold.forward`."""
 
     m: Tensor
     z: Tensor
@@ -219,13 +219,13 @@ class AlphaFold(nn.Module):
         self.fused_layout = False
 
     def initial(self, features: Features) -> Recycled:
-        """What the first pass is given: zeros."""
+        """The input of the first pass: zeros."""
         types = features["aatype"]
         batch, n = types.shape
-        like = self.linear_single.weight
+        weight = self.linear_single.weight
         return Recycled(
-            like.new_zeros(batch, n, self.config.msa_dim),
-            like.new_zeros(batch, n, n, self.config.pair_dim),
+            weight.new_zeros(batch, n, self.config.msa_dim),
+            weight.new_zeros(batch, n, n, self.config.pair_dim),
             torch.zeros(batch, n, 37, 3, device=types.device),
         )
 
@@ -241,8 +241,8 @@ class AlphaFold(nn.Module):
                 templates: template_aatype [B, T, N], template_mask [B, T],
                 template_all_atom_positions [B, T, N, 37, 3] [A], template_all_atom_masks
                 [B, T, N, 37], template_pseudo_beta [B, T, N, 3] [A], template_pseudo_beta_mask.
-            previous: of the pass before; without gradients its pairs are given up as soon as they
-                have been read, so that their memory is free.
+            previous: recycled from the pass before; without gradients its pairs are released once
+                they have been read.
             heads: whether to compute the heads' logits (passes before the last do not need them).
 
         Returns:
@@ -252,8 +252,7 @@ class AlphaFold(nn.Module):
         """
         previous = previous or self.initial(features)
         real = features["seq_mask"] > 0
-        whole = bool(real.all())
-        pair_mask = None if whole else real[:, :, None] & real[:, None, :]
+        pair_mask = None if bool(real.all()) else real[:, :, None] & real[:, None, :]
         m, z = self.embed(features, previous)
         depth = m.shape[1]
         if self.template_embedder is not None and "template_mask" in features:
@@ -336,12 +335,12 @@ class AlphaFold(nn.Module):
     ) -> dict[str, Tensor]:
         """The heads (supplement 1.9)."""
         half = self.head_distogram(z)
-        found = {
+        logits = {
             "masked_msa": self.head_masked_msa(m),
             "distogram": half + half.transpose(1, 2),
             "resolved": self.head_resolved(single),
             "plddt": self.head_plddt(structure.single),
         }
         if self.head_pae is not None:
-            found["pae"] = self.head_pae(z)
-        return found
+            logits["pae"] = self.head_pae(z)
+        return logits

@@ -1,6 +1,6 @@
 """AlphaFold's official parameter files, to and from this package's names.
 
-The official `params_model_*.npz` hold one array a parameter, named by its place in the published
+The official `params_model_*.npz` hold one array per parameter, named by its place in the published
 network, equal blocks stacked along the first axis. Every array has exactly one place here; what is
 left over or missing is an error, and writing back gives the same bits.
 """
@@ -8,9 +8,11 @@ left over or missing is an error, and writing back gives the same bits.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+import warnings
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -36,7 +38,7 @@ Array = np.ndarray
 
 
 @dataclass(frozen=True)
-class Place:
+class ArrayMapping:
     """One official array (or one block's slice, or one half, of it) and its parameter here."""
 
     array: str
@@ -63,17 +65,17 @@ _FROM: dict[str, Callable[[Array, tuple[int, ...]], Array]] = {
 }
 
 
-class _Places:
-    """Collects places; `block` is the index within a stack, where there is one."""
+class _Mappings:
+    """Collects mappings; `block` is the index within a stack, where there is one."""
 
     def __init__(self) -> None:
-        self.found: list[Place] = []
+        self.mappings: list[ArrayMapping] = []
         self.block: int | None = None
 
     def add(
         self, array: str, parameter: str, layout: str = "same", half: int | None = None
     ) -> None:
-        self.found.append(Place(array, parameter, layout, self.block, half))
+        self.mappings.append(ArrayMapping(array, parameter, layout, self.block, half))
 
     def linear(self, array: str, parameter: str, half: int | None = None) -> None:
         self.add(f"{array}//weights", f"{parameter}.weight", "linear", half)
@@ -156,9 +158,9 @@ class _Places:
         self.pairs(array, f"{parameter}.pair_update", fused)
 
 
-def places(config: AlphaFoldConfig, fused: bool = False) -> list[Place]:
-    """Every official array of a network of this configuration, and where it goes."""
-    p = _Places()
+def array_mappings(config: AlphaFoldConfig, fused: bool = False) -> list[ArrayMapping]:
+    """Every official array of a network of this configuration, and its parameter here."""
+    p = _Mappings()
     for official, ours in (
         ("preprocess_1d", "input_embedder.linear_target_m"),
         ("preprocess_msa", "input_embedder.linear_msa"),
@@ -197,10 +199,10 @@ def places(config: AlphaFoldConfig, fused: bool = False) -> list[Place]:
         p.linear(ROOT + f"predicted_lddt_head/{official}", f"head_plddt.{ours}")
     if config.pae_bins:
         p.linear(ROOT + "predicted_aligned_error_head/logits", "head_pae")
-    return p.found
+    return p.mappings
 
 
-def _structure(p: _Places) -> None:
+def _structure(p: _Mappings) -> None:
     ours = "structure_module"
     p.norm(STRUCTURE + "single_layer_norm", f"{ours}.layer_norm_s")
     p.norm(STRUCTURE + "pair_layer_norm", f"{ours}.layer_norm_z")
@@ -237,7 +239,7 @@ def is_fused(shapes: Mapping[str, tuple[int, ...]]) -> bool:
     )
 
 
-class MultimerGiven(InputError):
+class MultimerError(InputError):
     """Parameters of AlphaFold-Multimer, which folds complexes, where single chains are folded."""
 
     def __init__(self, where: object) -> None:
@@ -256,10 +258,10 @@ def infer_config(
 
     Raises:
         InputError: an array that every such network has is missing, or its shape has too few axes.
-        MultimerGiven: they are AlphaFold-Multimer's.
+        MultimerError: they are AlphaFold-Multimer's.
     """
     if any(mark in name for name in shapes for mark in _MULTIMER):
-        raise MultimerGiven(where)
+        raise MultimerError(where)
     try:
         return check(_sizes(shapes, where), where=where)
     except (IndexError, ValueError, ZeroDivisionError) as error:
@@ -337,24 +339,24 @@ def _sizes(shapes: Mapping[str, tuple[int, ...]], where: object) -> AlphaFoldCon
     )
 
 
-def _slice(array: Array, place: Place) -> Array:
-    """The block and the half (of the last axis) that a place takes."""
-    part = array if place.block is None else array[place.block]
-    if place.half is not None:
+def _slice(array: Array, mapping: ArrayMapping) -> Array:
+    """The block and the half (of the last axis) that a mapping takes."""
+    part = array if mapping.block is None else array[mapping.block]
+    if mapping.half is not None:
         size = part.shape[-1] // 2
-        part = part[..., place.half * size : (place.half + 1) * size]
+        part = part[..., mapping.half * size : (mapping.half + 1) * size]
     return part
 
 
 def from_arrays(
-    given: Mapping[str, Array],
+    arrays: Mapping[str, Array],
     where: object = "parameters",
     shapes: Mapping[str, tuple[int, ...]] | None = None,
 ) -> AlphaFold:
     """The network that the official arrays make.
 
     Args:
-        given: the arrays, read once each, one after another: they may come from a file.
+        arrays: the arrays, read once each, one after another: they may come from a file.
         where: they are from, for messages.
         shapes: theirs; looked up if None.
 
@@ -362,13 +364,13 @@ def from_arrays(
         InputError: names what is missing, left over or of the wrong shape.
     """
     if shapes is None:
-        shapes = {name: tuple(array.shape) for name, array in given.items()}
+        shapes = {name: tuple(array.shape) for name, array in arrays.items()}
     config, fused = infer_config(shapes, where), is_fused(shapes)
     held = sum(math.prod(shape) for shape in shapes.values())
     model = loading.build_within(lambda: AlphaFold(config), held, where=where)
     model.fused_layout = fused
-    wanted = places(config, fused)
-    names = {place.array for place in wanted}
+    mappings = array_mappings(config, fused)
+    names = {mapping.array for mapping in mappings}
     missing, unused = sorted(names - set(shapes)), sorted(set(shapes) - names)
     if missing or unused:
         parts = [
@@ -383,27 +385,27 @@ def from_arrays(
     array: Array = np.empty(0, np.float32)
     left_over = dict.fromkeys(names, 0)
     with torch.no_grad():
-        for place in sorted(wanted, key=lambda place: place.array):
-            if place.array != name:
-                name, array = place.array, numbers(where, place.array, given[place.array])
+        for mapping in sorted(mappings, key=lambda mapping: mapping.array):
+            if mapping.array != name:
+                name, array = mapping.array, numbers(where, mapping.array, arrays[mapping.array])
                 left_over[name] = array.size
-            target = parameters[place.parameter]
+            target = parameters[mapping.parameter]
             try:
-                value = _TO[place.layout](_slice(array, place))
+                value = _TO[mapping.layout](_slice(array, mapping))
             except (IndexError, ValueError):  # too few axes
                 value = array
             if value.shape != tuple(target.shape):
                 raise InputError(
-                    f"{place.array!r} gives {value.shape}, {tuple(target.shape)} is needed",
+                    f"{mapping.array!r} gives {value.shape}, {tuple(target.shape)} is needed",
                     where=where,
                 )
             target.copy_(torch.from_numpy(np.ascontiguousarray(value)))
-            filled.add(place.parameter)
+            filled.add(mapping.parameter)
             left_over[name] -= value.size
     if surplus := [name for name, count in left_over.items() if count]:
         raise InputError(f"{surplus[0]!r} has more blocks than the other arrays", where=where)
     left = sorted(set(parameters) - filled)
-    if left:  # a parameter without a place would keep random numbers
+    if left:  # a parameter without a mapping would keep random numbers
         raise InputError(f"nothing fills the parameter {left[0]!r}", where=where)
     return model.eval()
 
@@ -423,15 +425,19 @@ def read_config(path: str | Path) -> AlphaFoldConfig:
 
 
 def to_arrays(model: AlphaFold, fused: bool | None = None) -> dict[str, Array]:
-    """The official arrays of a network, in the layout that it was read in (or as asked)."""
+    """The official arrays of a network, in the layout that it was read in, or in the given one."""
     fused = model.fused_layout if fused is None else fused
     parameters = {name: p.detach().cpu().numpy() for name, p in model.named_parameters()}
     pieces: dict[str, dict[tuple[int, int], Array]] = {}
-    for place in places(model.config, fused):
-        shape = _official_shape(place, parameters[place.parameter], model.config)
-        value = _FROM[place.layout](parameters[place.parameter], shape)
-        pieces.setdefault(place.array, {})[(place.block or 0, place.half or 0)] = value
-    stacked = {place.array for place in places(model.config, fused) if place.block is not None}
+    for mapping in array_mappings(model.config, fused):
+        shape = _official_shape(mapping, parameters[mapping.parameter], model.config)
+        value = _FROM[mapping.layout](parameters[mapping.parameter], shape)
+        pieces.setdefault(mapping.array, {})[(mapping.block or 0, mapping.half or 0)] = value
+    stacked = {
+        mapping.array
+        for mapping in array_mappings(model.config, fused)
+        if mapping.block is not None
+    }
     arrays = {}
     for name, parts in pieces.items():
         blocks = sorted({block for block, _ in parts})
@@ -443,11 +449,13 @@ def to_arrays(model: AlphaFold, fused: bool | None = None) -> dict[str, Array]:
     return arrays
 
 
-def _official_shape(place: Place, value: Array, config: AlphaFoldConfig) -> tuple[int, ...]:
+def _official_shape(
+    mapping: ArrayMapping, value: Array, config: AlphaFoldConfig
+) -> tuple[int, ...]:
     """Shape of one block of the official array."""
-    if place.layout in ("same", "linear"):
-        return tuple(reversed(value.shape)) if place.layout == "linear" else tuple(value.shape)
-    name = place.array
+    if mapping.layout in ("same", "linear"):
+        return tuple(reversed(value.shape)) if mapping.layout == "linear" else tuple(value.shape)
+    name = mapping.array
     if "outer_product_mean" in name:
         return (config.outer_dim, config.outer_dim, value.shape[0])
     t = config.templates
@@ -461,11 +469,11 @@ def _official_shape(place: Place, value: Array, config: AlphaFoldConfig) -> tupl
         heads = config.column_heads
     else:
         heads = config.pair_heads
-    inner = value.shape[-1] if place.layout == "heads_out" else value.shape[0]
+    inner = value.shape[-1] if mapping.layout == "heads_out" else value.shape[0]
     head = (heads, inner // heads)
-    if place.layout == "heads_bias":
+    if mapping.layout == "heads_bias":
         return head
-    return (*head, value.shape[0]) if place.layout == "heads_out" else (value.shape[1], *head)
+    return (*head, value.shape[0]) if mapping.layout == "heads_out" else (value.shape[1], *head)
 
 
 def write_alphafold(model: AlphaFold, path: str | Path, fused: bool | None = None) -> None:
@@ -475,6 +483,8 @@ def write_alphafold(model: AlphaFold, path: str | Path, fused: bool | None = Non
         np.savez(file, **arrays)  # type: ignore[arg-type]
 
 
-def parameter_names(model: AlphaFold) -> Iterator[str]:
-    """The official array names of a network, each once."""
-    yield from dict.fromkeys(place.array for place in places(model.config, model.fused_layout))
+def __getattr__(name: str) -> Any:
+    if name == "MultimerGiven":
+        warnings.warn("`MultimerGiven` is now `MultimerError`", DeprecationWarning, stacklevel=2)
+        return MultimerError
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

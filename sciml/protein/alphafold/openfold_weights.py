@@ -16,7 +16,7 @@ from torch import Tensor
 from sciml.config import check
 from sciml.errors import InputError
 from sciml.protein.alphafold.model import AlphaFold, AlphaFoldConfig, TemplateConfig
-from sciml.protein.alphafold.official_weights import MultimerGiven, unfit
+from sciml.protein.alphafold.official_weights import MultimerError, unfit
 from sciml.weights import loading, pickles
 
 # OpenFold's names, in the order they are tried on each key -> ours.
@@ -130,7 +130,7 @@ def from_state(state: Mapping[str, Tensor], where: object = "parameters") -> Alp
 def _config_of_state(state: Mapping[str, Tensor], where: object) -> AlphaFoldConfig:
     """Sizes by way of the official arrays; head counts from the pair bias layers."""
     if any(name.startswith(_MULTIMER) for name in state):
-        raise MultimerGiven(where)
+        raise MultimerError(where)
     try:
         return check(_sizes(state, where), where=where)
     except (IndexError, ValueError, ZeroDivisionError) as error:

@@ -1,8 +1,8 @@
 """Relaxation: restrained energy minimisation that removes bad bonds and clashes.
 
 Jumper et al., Nature 596, 583 (2021), supplement 1.8.6: the AMBER99SB force field, harmonic
-restraints of 10 kcal/mol/A^2 that hold heavy atoms where the network put them, and further rounds
-in which residues that are still at fault are let go. Needs the extra packages OpenMM and pdbfixer
+restraints of 10 kcal/mol/A^2 on the positions of heavy atoms, and further rounds in which residues
+that still have violations are free. Needs the extra packages OpenMM and pdbfixer
 (`pip install sciml[relax]`), which are loaded only here.
 """
 
@@ -39,7 +39,7 @@ class Relaxed:
 
     Attributes:
         atoms: [N, 37, 3] [A], heavy atoms; those that were missing are filled in.
-        mask: [N, 37] which there are now.
+        mask: [N, 37] atoms that the relaxed chain has.
         before, after: counts of broken bonds, bad angles and clashing atoms.
         energy_before, energy_after: [kcal/mol], of the force field with hydrogens, no restraints.
         moved: root mean square shift of the heavy atoms given [A].
@@ -82,7 +82,7 @@ def _atom14(types: np.ndarray, atoms: np.ndarray) -> tuple[torch.Tensor, ...]:
 
 
 def violations(types: np.ndarray, atoms: np.ndarray) -> tuple[dict[str, int], np.ndarray]:
-    """Counts of faults of a chain in atom37 layout [N, 37, 3] [A], and which residues have any."""
+    """Counts of violations in atom37 layout [N, 37, 3] [A], and which residues have any."""
     kinds, packed, index = _atom14(types, atoms)
     whole = torch.ones_like(index).float()
     overlap, _ = clashes(kinds, packed, whole, index)
@@ -109,8 +109,8 @@ def relax(
         types: [N] residue types 0..19.
         atoms: [N, 37, 3] [A].
         mask: [N, 37]; missing heavy atoms of a residue are filled in.
-        rounds: most minimisations; from the second on, residues at fault are not held.
-        iterations: most steps of one minimisation; 0: until it has converged.
+        rounds: largest number of minimisations; from the second on, violating residues are free.
+        iterations: largest number of steps of a minimisation; 0: until it has converged.
 
     Raises:
         InputError: OpenMM or pdbfixer is missing, or a residue is unknown.
@@ -163,12 +163,12 @@ def relax(
     def heavy() -> tuple[np.ndarray, np.ndarray]:
         state = context.getState(getPositions=True)
         xyz = state.getPositions(asNumpy=True).value_in_unit(unit.angstrom)
-        found, there = np.zeros((len(types), 37, 3), np.float32), np.zeros((len(types), 37))
+        relaxed, present = np.zeros((len(types), 37, 3), np.float32), np.zeros((len(types), 37))
         for residue, name, index in names:
             slot = residues.ATOM37_INDEX.get(name)
             if slot is not None:
-                found[residue, slot], there[residue, slot] = xyz[index], 1
-        return found, there
+                relaxed[residue, slot], present[residue, slot] = xyz[index], 1
+        return relaxed, present
 
     first, _ = heavy()  # complete, before anything has moved
     before, fault = violations(types, first)
@@ -181,10 +181,10 @@ def relax(
             hold.setParticleParameters(number, particle, [k, *start[particle]])
         hold.updateParametersInContext(context)
         openmm.LocalEnergyMinimizer.minimize(context, limit, iterations)
-        found, there = heavy()
-        after, fault = violations(types, found)
+        relaxed, present = heavy()
+        after, fault = violations(types, relaxed)
         if not fault.any():
             break
-    given = np.asarray(mask) > 0
-    moved = float(np.sqrt(np.square(found - atoms)[given].sum(-1).mean()))
-    return Relaxed(found, there, before, after, energy_before, energy(), moved, count)
+    known = np.asarray(mask) > 0
+    moved = float(np.sqrt(np.square(relaxed - atoms)[known].sum(-1).mean()))
+    return Relaxed(relaxed, present, before, after, energy_before, energy(), moved, count)

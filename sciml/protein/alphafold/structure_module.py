@@ -22,7 +22,7 @@ POSITION_SCALE = 10.0
 
 @dataclass
 class StructureModuleOutput:
-    """What the structure module gives, each layer's result stacked along the first axis.
+    """Output of the structure module, the results of all layers stacked along the first axis.
 
     Attributes:
         single: [B, N, c] the last layer's representation.
@@ -151,7 +151,7 @@ class AngleResNet(nn.Module):
 
 
 class AtomBuilder(nn.Module):
-    """Algorithm 24: rigid groups turned by the torsion angles, and the ideal atoms in them."""
+    """Algorithm 24: rigid groups rotated by the torsion angles, and the ideal atoms in them."""
 
     default_frames: Tensor
     group: Tensor
@@ -179,13 +179,13 @@ class AtomBuilder(nn.Module):
         types = types.clamp(max=residues.UNKNOWN)
         frames = self.default_frames[types].to(rotation.dtype)
         base, shift = frames[..., :3, :3], frames[..., :3, 3]
-        # Algorithm 25: a turn by the angle about the x axis; the backbone group is not turned.
+        # Algorithm 25: a turn by the angle about the x axis; the backbone group is not rotated.
         sin = F.pad(angles[..., 0], (1, 0))
         cos = F.pad(angles[..., 1], (1, 0), value=1.0)
         y_axis = cos[..., None] * base[..., 1] + sin[..., None] * base[..., 2]
         z_axis = cos[..., None] * base[..., 2] - sin[..., None] * base[..., 1]
-        turned = torch.stack([base[..., 0], y_axis, z_axis], -1)
-        rotations, origins = list(turned.unbind(2)), list(shift.unbind(2))
+        rotated = torch.stack([base[..., 0], y_axis, z_axis], -1)
+        rotations, origins = list(rotated.unbind(2)), list(shift.unbind(2))
         for chi in (5, 6, 7):  # chi2..4 hang on the group before them
             origins[chi] = _apply(rotations[chi - 1], origins[chi]) + origins[chi - 1]
             rotations[chi] = rotations[chi - 1] @ rotations[chi]
@@ -273,7 +273,7 @@ class StructureModule(nn.Module):
         quaternion = s.new_zeros((*s.shape[:2], 4), dtype=wide)
         quaternion[..., 0] = 1
         translation = s.new_zeros((*s.shape[:2], 3), dtype=wide)
-        found: list[tuple[Tensor, ...]] = []
+        results: list[tuple[Tensor, ...]] = []
         for _ in range(self.layers):
             rotation = rotation_from_quaternion(quaternion)
             s = s + self.ipa(s, z, rotation, translation, mask, logits)
@@ -293,9 +293,11 @@ class StructureModule(nn.Module):
                 types, rotation, translation * POSITION_SCALE, angles.to(wide)
             )
             frames = torch.cat([quaternion, translation * POSITION_SCALE], -1)
-            found.append((frames, angles, raw, *groups))
+            results.append((frames, angles, raw, *groups))
             quaternion = quaternion.detach()  # rotations of later layers send no gradient back
-        return StructureModuleOutput(s, *(torch.stack(parts) for parts in zip(*found, strict=True)))
+        return StructureModuleOutput(
+            s, *(torch.stack(parts) for parts in zip(*results, strict=True))
+        )
 
 
 def atom14_to_atom37(atoms: Tensor, types: Tensor) -> tuple[Tensor, Tensor]:

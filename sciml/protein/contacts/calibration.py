@@ -1,13 +1,13 @@
-"""How far contact probabilities can be trusted, by the number of sequences they rest on.
+"""Calibration of contact probabilities by the effective number of sequences.
 
-A network that learned from deep alignments is as sure of a shallow one, where it is mostly wrong.
-Its logits l of a pair are therefore mapped to
+A network that learned from deep alignments is as confident on a shallow one, where it is mostly
+wrong. Its logits l of a pair are therefore mapped to
 
     a(n) + b(n) l + c(n) m + d(n) log(C / 80)
 
 with n the effective number of sequences, m the mean logit of the C best pairs of the C columns,
 and a, b, c, d linear in log n between knots: logistic calibration (Platt 1999; Guo et al., ICML
-2017) with a term for what a whole family shares. The order of a family's pairs does not change.
+2017) with a term that all pairs of a family share. The order of a family's pairs does not change.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ PRIOR = 1e-5
 
 @dataclass(frozen=True)
 class Sample:
-    """Pairs of one alignment whose answer is known.
+    """Pairs of one alignment with known contacts.
 
     Attributes:
         neff: effective number of sequences. columns: of the alignment.
@@ -58,7 +58,7 @@ class Sample:
 
 
 def write_samples(path: Path, samples: Sequence[Sample]) -> None:
-    """Keep them in a .npz file."""
+    """Save them as .npz."""
     arrays: dict[str, Any] = {}
     for number, sample in enumerate(samples):
         arrays[f"{number} logits"] = sample.logits.astype(np.float32)
@@ -69,7 +69,7 @@ def write_samples(path: Path, samples: Sequence[Sample]) -> None:
 
 
 def read_samples(path: Path) -> list[Sample]:
-    """What `write_samples` kept."""
+    """Samples from a file of `write_samples`."""
     with np.load(path) as file:
         return [
             Sample(
@@ -117,24 +117,26 @@ class Calibration:
         columns = len(probability)
         upper = np.triu_indices(columns, min(SEPARATION, max(columns - 1, 0)))
         raw = logit(probability)
-        found = 1 / (1 + np.exp(-self.logits(raw, neff, columns, _shared(raw[upper], columns))))
-        np.fill_diagonal(found, 1.0)
-        return found.astype(probability.dtype)
+        calibrated = 1 / (
+            1 + np.exp(-self.logits(raw, neff, columns, _shared(raw[upper], columns)))
+        )
+        np.fill_diagonal(calibrated, 1.0)
+        return calibrated.astype(probability.dtype)
 
     def as_dict(self) -> dict[str, Any]:
-        """What a model's file keeps."""
+        """Plain values, for a model's file."""
         return {"knots": list(KNOTS), "terms": np.round(self.terms, 6).tolist()}
 
     @classmethod
-    def from_dict(cls, kept: Any, where: object = None) -> Calibration:
+    def from_dict(cls, saved: Any, where: object = None) -> Calibration:
         """From a model's file.
 
         Raises:
-            InputError: it is none, or has other knots.
+            InputError: it is not a calibration, or has other knots.
         """
         try:
-            terms = np.array(kept["terms"], np.float64)
-            knots = tuple(float(knot) for knot in kept["knots"])
+            terms = np.array(saved["terms"], np.float64)
+            knots = tuple(float(knot) for knot in saved["knots"])
         except (TypeError, KeyError, ValueError) as error:
             raise InputError("its calibration is not readable", where=where) from error
         right = terms.shape == (len(KNOTS), TERMS) and bool(np.isfinite(terms).all())
@@ -145,18 +147,18 @@ class Calibration:
 
 def thinned(alignment: Alignment, seed: int) -> list[Alignment]:
     """The alignment, and the first of its rows with random others, as many as each knot says."""
-    found = []
-    for number, wanted in enumerate(KNOTS):
-        if wanted < alignment.depth:
+    subsets = []
+    for number, depth in enumerate(KNOTS):
+        if depth < alignment.depth:
             rng = np.random.default_rng([seed, number])
-            others = rng.choice(alignment.depth - 1, int(wanted) - 1, replace=False)
+            others = rng.choice(alignment.depth - 1, int(depth) - 1, replace=False)
             rows = np.concatenate([[0], 1 + np.sort(others)]).astype(np.int64)
-            found.append(alignment.select(rows))
-    return [*found, alignment]
+            subsets.append(alignment.select(rows))
+    return [*subsets, alignment]
 
 
 def few(neff: float) -> str:
-    """What to say of fewer effective sequences than `FEW`."""
+    """Warning about fewer effective sequences than `FEW`."""
     return (
         f"only {neff:.0f} effective sequences, where couplings need {FEW}: most of its contacts "
         "will be wrong"
@@ -223,5 +225,5 @@ def fit(samples: Sequence[Sample]) -> Calibration:
         return float(value), slope.ravel()
 
     bounds = [(0.05, 3.0) if k % TERMS == 1 else (-8.0, 8.0) for k in range(plain.size)]
-    found = minimize(loss, plain.ravel(), jac=True, method="L-BFGS-B", bounds=bounds)
-    return Calibration(found.x.reshape(plain.shape))
+    optimum = minimize(loss, plain.ravel(), jac=True, method="L-BFGS-B", bounds=bounds)
+    return Calibration(optimum.x.reshape(plain.shape))

@@ -23,7 +23,7 @@ MAX_COLUMNS = 1500
 
 @dataclass
 class Coupling:
-    """What `mean_field` found.
+    """Couplings and scores of `mean_field`.
 
     Attributes:
         couplings: [C, C, 20, 20] float32, without the gap, which is the gauge's zero state.
@@ -100,7 +100,7 @@ def mean_field(
 def couple(
     single: np.ndarray, pairs: np.ndarray, neff: float, pseudocount: float = 0.5
 ) -> Coupling:
-    """`mean_field` from frequencies that are already there."""
+    """`mean_field` from ready frequencies of `pair_frequencies`."""
     from scipy.linalg import lapack
 
     columns, inner = len(single), STATES - 1

@@ -1,9 +1,9 @@
 """Families with a known structure: an alignment, a structure, and which column is which residue.
 
-A folder holds one sub-folder a family with an alignment (`*.a3m`, `*.fasta`, `*.sto`, ... gzipped
+A folder holds one sub-folder per family with an alignment (`*.a3m`, `*.fasta`, `*.sto`, ... gzipped
 or not), a structure (`*.pdb`, `*.cif`) and, if its author was careful, `mapping.json` with `pairs`
-of [residue index, column], both from 0. Without it the residues are aligned to the row that is most
-like them.
+of [residue index, column], both from 0. Without it the residues are aligned to the row of highest
+similarity.
 """
 
 from __future__ import annotations
@@ -62,15 +62,15 @@ class Family:
 
 
 def _one(folder: Path, suffixes: tuple[str, ...], what: str) -> Path:
-    found = [
+    files = [
         path
         for path in sorted(folder.iterdir())
         if [s for s in path.suffixes if s != ".gz"][-1:]
         and [s for s in path.suffixes if s != ".gz"][-1].lower() in suffixes
     ]
-    if not found:
+    if not files:
         raise InputError(f"holds no {what} ({', '.join(suffixes)})", where=folder)
-    return found[0]
+    return files[0]
 
 
 def read_family(folder: str | Path) -> Family:
@@ -101,7 +101,7 @@ def read_family(folder: str | Path) -> Family:
 
 
 def map_columns(alignment: Alignment, chain: Chain, max_rows: int = 2000) -> np.ndarray:
-    """[M, 2] (residue, column): the chain aligned to the row that is most like it."""
+    """[M, 2] (residue, column): the chain aligned to its most similar row."""
     from Bio.Align import PairwiseAligner, substitution_matrices
 
     aligner: Any = PairwiseAligner()
@@ -120,12 +120,12 @@ def map_columns(alignment: Alignment, chain: Chain, max_rows: int = 2000) -> np.
     letters = alignment.sequence(best)
     if not letters:
         return np.zeros((0, 2), np.int64)
-    found = aligner.align(sequence, letters)
-    if not found:
+    alignments = aligner.align(sequence, letters)
+    if not alignments:
         return np.zeros((0, 2), np.int64)
-    columns = np.flatnonzero(alignment.rows[best] != 21)
+    columns = np.flatnonzero(alignment.rows[best] != GAP)
     pairs = []
-    for (start, stop), (other, _) in zip(*found[0].aligned, strict=True):
+    for (start, stop), (other, _) in zip(*alignments[0].aligned, strict=True):
         pairs += [(start + k, columns[other + k]) for k in range(stop - start)]
     return np.array(pairs, np.int64).reshape(-1, 2)
 

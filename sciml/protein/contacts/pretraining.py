@@ -50,7 +50,7 @@ def collate(items: list[dict[str, Tensor]]) -> Data:
 
 
 class AlignmentSet:
-    """Column statistics of alignment files, worked out when asked for and kept."""
+    """Column statistics of alignment files, computed on first use and kept in memory."""
 
     def __init__(self, files: list[Path], columns: int = 400) -> None:
         self.files, self.columns = files, columns
@@ -66,10 +66,10 @@ class AlignmentSet:
             alignment = read_alignment(self.files[index], unique=True, max_rows=4096)
             if alignment.columns > self.columns:
                 alignment = alignment.select(np.arange(alignment.depth), np.arange(self.columns))
-            found = contact_features(alignment)
+            features = contact_features(alignment)
             self.known[index] = {
-                "x": torch.as_tensor(found.nodes),
-                "pair": torch.as_tensor(found.pairs),
+                "x": torch.as_tensor(features.nodes),
+                "pair": torch.as_tensor(features.pairs),
             }
         return dict(self.known[index])
 
@@ -132,7 +132,7 @@ class StructureEmbedder(Embedder):
 
 
 def turn(batch: Data) -> Data:
-    """Another view: each structure turned at random and shaken by 0.2 A."""
+    """Another view: each structure rotated at random, with noise of 0.2 A."""
     q, _ = torch.linalg.qr(torch.randn(len(batch.pos), 3, 3, device=batch.pos.device))
     q = q * torch.linalg.det(q)[:, None, None]
     return changed(batch, pos=batch.pos @ q + 0.2 * torch.randn_like(batch.pos))

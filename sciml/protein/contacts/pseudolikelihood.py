@@ -21,7 +21,7 @@ from sciml.protein.io.alignment import Alignment
 from sciml.protein.io.residues import GAP
 
 WORK = 4e8
-"""Rows x columns^2 that are fitted at most, 100 s of a core; deeper alignments are thinned."""
+"""Largest rows x columns^2 that is fitted, 100 CPU seconds; deeper alignments are thinned."""
 TOGETHER = 4
 """Columns fitted at a time: their couplings to 100 others take 0.7 MB."""
 
@@ -116,31 +116,31 @@ def _fit(
     states: np.ndarray, weights: np.ndarray, first: int, x: np.ndarray, penalty: np.ndarray,
     steps: int,
 ) -> np.ndarray:  # fmt: skip
-    """Minimise from x by L-BFGS (Nocedal and Wright, algorithm 7.4), shortening what goes up."""
+    """Minimise from x by L-BFGS (Nocedal and Wright, algorithm 7.4) with backtracking."""
     memory = 4
-    moved = np.zeros((memory, x.shape[0], x.shape[1]), np.float32)
-    turned = np.zeros_like(moved)
+    step = np.zeros((memory, x.shape[0], x.shape[1]), np.float32)
+    slope_change = np.zeros_like(step)
     product, alpha = np.zeros(memory), np.zeros(memory)
     slope, new, new_slope = np.zeros_like(x), np.zeros_like(x), np.zeros_like(x)
     direction = np.zeros_like(x)
     loss = _evaluate(states, weights, first, x, penalty, slope)
-    known = 0  # pairs of moves kept; the newest has the number known - 1, modulo memory
+    pairs = 0  # of steps and changes seen; the newest is number pairs - 1, modulo memory
     for _ in range(steps):
         _add(slope, 0.0, slope, direction)
-        for age in range(min(known, memory)):
-            m = (known - 1 - age) % memory
-            alpha[m] = _dot(moved[m], direction) / product[m]
-            _add(direction, -alpha[m], turned[m], direction)
-        if known:
-            m = (known - 1) % memory
-            scale = product[m] / _dot(turned[m], turned[m])
+        for age in range(min(pairs, memory)):
+            m = (pairs - 1 - age) % memory
+            alpha[m] = _dot(step[m], direction) / product[m]
+            _add(direction, -alpha[m], slope_change[m], direction)
+        if pairs:
+            m = (pairs - 1) % memory
+            scale = product[m] / _dot(slope_change[m], slope_change[m])
         else:
             scale = min(1.0, 0.5 / (np.abs(slope).max() + 1e-9))
         _add(direction, scale - 1, direction, direction)
-        for age in range(min(known, memory) - 1, -1, -1):
-            m = (known - 1 - age) % memory
-            beta = _dot(turned[m], direction) / product[m]
-            _add(direction, alpha[m] - beta, moved[m], direction)
+        for age in range(min(pairs, memory) - 1, -1, -1):
+            m = (pairs - 1 - age) % memory
+            beta = _dot(slope_change[m], direction) / product[m]
+            _add(direction, alpha[m] - beta, step[m], direction)
         length, better = 1.0, False
         for _halving in range(8):
             _add(x, -length, direction, new)
@@ -151,12 +151,12 @@ def _fit(
             length *= 0.4
         if not better:
             break
-        m = known % memory
-        _add(new, -1.0, x, moved[m])
-        _add(new_slope, -1.0, slope, turned[m])
-        product[m] = _dot(moved[m], turned[m])
+        m = pairs % memory
+        _add(new, -1.0, x, step[m])
+        _add(new_slope, -1.0, slope, slope_change[m])
+        product[m] = _dot(step[m], slope_change[m])
         if product[m] > 0:
-            known += 1
+            pairs += 1
         loss = new_loss
         x, new = new, x
         slope, new_slope = new_slope, slope
@@ -171,7 +171,7 @@ def pseudo_likelihood(
     Args:
         alignment: rows and columns.
         strength: L2 weight of couplings over columns (0.2 in CCMpred).
-        steps: of L-BFGS for each column; cost is steps x rows x columns^2, 3 s of a core for
+        steps: of L-BFGS for each column; cost is steps x rows x columns^2, 3 CPU seconds for
             2,000 rows of 100 columns.
         work: rows x columns^2 at most; deeper alignments are thinned evenly.
 
@@ -187,9 +187,9 @@ def pseudo_likelihood(
         )
     weights = alignment.weights80.astype(np.float32)
     states = np.where(alignment.rows >= GAP - 1, STATES - 1, alignment.rows).astype(np.int64)
-    most = max(1, int(work / columns**2))
-    if len(states) > most:
-        kept = np.unique(np.linspace(0, len(states) - 1, most).astype(int))
+    depth = max(1, int(work / columns**2))
+    if len(states) > depth:
+        kept = np.unique(np.linspace(0, len(states) - 1, depth).astype(int))
         states, weights = states[kept], weights[kept]
 
     def fitted(first: int) -> np.ndarray:
@@ -210,8 +210,8 @@ def pseudo_likelihood(
     # The loops hold no lock, so that threads share the columns; their number changes no result.
     with ThreadPoolExecutor(torch.get_num_threads()) as pool:
         starts = range(0, columns, TOGETHER)
-        for first, found in zip(starts, pool.map(fitted, starts), strict=True):
-            couplings[first : first + TOGETHER] = found
+        for first, block in zip(starts, pool.map(fitted, starts), strict=True):
+            couplings[first : first + TOGETHER] = block
     couplings = 0.5 * (couplings + couplings.transpose(1, 0, 3, 2))
     couplings -= couplings[..., -1:].copy()
     couplings -= couplings[..., -1:, :].copy()

@@ -26,7 +26,7 @@ from sciml.protein.io.residues import GAP, RESIDUES
 
 
 def _scale(values: str) -> np.ndarray:
-    """One value a residue in the order of `RESIDUES`, made to mean 0 and deviation 1."""
+    """One value per residue in the order of `RESIDUES`, standardised."""
     array = np.array([float(v) for v in values.split()])
     return (array - array.mean()) / array.std()
 
@@ -246,7 +246,7 @@ def families(
             through the group of `at_once` that is folded together.
         length: shortest and longest chain, where folds are made.
         depth: fewest and most sequences; their logarithm is uniform.
-        folds: families on these folds, in this order and then again; None: on made ones.
+        folds: families on these folds, in this order, repeated; None: on made ones.
         at_once: chains folded together.
 
     Raises:
@@ -266,9 +266,9 @@ def families(
         else:
             chosen = [folds[(group + k) % len(folds)] for k in range(size)]
         for number, fold in enumerate(chosen):
-            rows_wanted = int(np.exp(rng.uniform(np.log(depth[0]), np.log(depth[1]))) + 1e-9)
-            rows = sequences(rng, fold, rows_wanted)
-            names = [f"member_{r}" for r in range(rows_wanted)]
+            rows_count = int(np.exp(rng.uniform(np.log(depth[0]), np.log(depth[1]))) + 1e-9)
+            rows = sequences(rng, fold, rows_count)
+            names = [f"member_{r}" for r in range(rows_count)]
             title = f"synthetic family {group + number}"
             made.append(
                 Family(Alignment(names, rows, source=title), fold.ca, fold.cb, fold.secondary)

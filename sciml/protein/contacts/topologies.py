@@ -3,8 +3,8 @@
 A made fold is a chain of helices, strands and loops, folded by restraints (strand ladders, helix
 geometry, compactness). A read fold comes from PDB or mmCIF files, or from chain files in the layout
 of the PyPI package cgdms 1.0 (MIT licence; Greener and Jones, PLoS ONE 16, e0256990, 2021): a line
-of residues, a line of secondary structure, then N, CA, C and side-chain centroid of a residue a
-line. Secondary structure from CA distances: P-SEA, Labesse et al., CABIOS 13, 291 (1997).
+of residues, a line of secondary structure, then per line the N, CA, C and side-chain centroid of a
+residue. Secondary structure from CA distances: P-SEA, Labesse et al., CABIOS 13, 291 (1997).
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def _read_chain_text(path: Path) -> Fold | None:
 
 
 def long_range(fold: Fold) -> float:
-    """Contacts between residues 24 or more apart, a residue."""
+    """Contacts between residues 24 or more apart, per residue."""
     gap = ((fold.cb[:, None] - fold.cb[None]) ** 2).sum(-1)
     return float((np.triu(gap, 24) * (np.triu(gap, 24) < 64) > 0).sum() / len(gap))
 
@@ -99,7 +99,7 @@ def read_folds(
         folder: searched with its sub-folders.
         length: shortest and longest chain kept [residues].
         without: names (file names without suffix) to leave out, homologues of test data.
-        contacts: fewest long-range contacts (24 or more residues apart, CB closer than 8 A) a
+        contacts: fewest long-range contacts (24 or more residues apart, CB closer than 8 A) per
             residue; lone helices and fragments have few.
         max_folds: largest number of chains, chosen at random; 0: all.
         seed: of that choice.
@@ -118,7 +118,7 @@ def read_folds(
     if max_folds:
         order = np.random.default_rng(seed).permutation(len(files))
         files = [files[k] for k in order]
-    found: list[Fold] = []
+    folds: list[Fold] = []
     for path in files:
         if path.suffix.lower() == ".txt":
             chain = _read_chain_text(path)
@@ -131,15 +131,15 @@ def read_folds(
                 continue
             chain = Fold(path.stem, ca, cb, secondary_of_trace(ca), first.types.astype(np.int64))
         if length[0] <= len(chain.ca) <= length[1] and long_range(chain) >= contacts:
-            found.append(chain)
-        if max_folds and len(found) == max_folds:
+            folds.append(chain)
+        if max_folds and len(folds) == max_folds:
             break
-    if not found:
+    if not folds:
         raise InputError(
             f"holds no chains of {length[0]} to {length[1]} residues (.pdb, .cif, .txt)",
             where=folder,
         )
-    return found
+    return folds
 
 
 def layout(rng: np.random.Generator, length: int) -> tuple[str, list[tuple[int, int, bool]]]:

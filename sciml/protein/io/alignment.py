@@ -26,7 +26,7 @@ class Alignment:
     """Rows of equal length.
 
     Attributes:
-        names: one a row.
+        names: one per row.
         rows: [R, C] uint8, residue types 0..19 in AlphaFold's order, 20 unknown, 21 gap.
         deletions: [R, C] uint16, how many residues of the row were inserted just before the
             column (those after the last column are not counted, as in AlphaFold), or None: none.
@@ -78,7 +78,7 @@ class Alignment:
         return self.row(index).replace("-", "")
 
     def select(self, rows: np.ndarray, columns: np.ndarray | None = None) -> Alignment:
-        """The given rows (indices or mask), and columns where given.
+        """A selection of rows (indices or mask), and of columns.
 
         Residues of dropped columns join the deletion counts of the next column kept.
         """
@@ -215,7 +215,7 @@ class Alignment:
         return Alignment(list(self.names), rows, deletions, self.source)
 
     def write(self, path: str | Path, format: str | None = None) -> None:
-        """Write as "a3m", "fasta", "stockholm" or "aln"; see `alignment_io.write_alignment`."""
+        """Write as "a3m", "fasta", "stockholm" or "aln"; see `alignment_files.write_alignment`."""
         from sciml.protein.io.alignment_files import write_alignment
 
         write_alignment(self, path, format)
@@ -236,14 +236,14 @@ def _planes(rows: np.ndarray) -> np.ndarray:
     it is a residue at all. Pairs of rows are then compared 64 columns at once."""
     depth, columns = rows.shape
     words = -(-columns // 64)
-    found = np.zeros((depth, words * 8, 6), np.uint8)
+    planes = np.zeros((depth, words * 8, 6), np.uint8)
     for start in range(0, depth, 65536):
         part = rows[start : start + 65536]
         for plane in range(6):
             bits = (part >> plane) & 1 if plane < 5 else part != GAP
             packed = np.packbits(bits, axis=1)
-            found[start : start + len(part), : packed.shape[1], plane] = packed
-    wide = found.reshape(depth, words, 8, 6).transpose(0, 1, 3, 2)
+            planes[start : start + len(part), : packed.shape[1], plane] = packed
+    wide = planes.reshape(depth, words, 8, 6).transpose(0, 1, 3, 2)
     return np.ascontiguousarray(wide).view(np.uint64)[..., 0]
 
 

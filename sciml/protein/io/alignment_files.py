@@ -1,6 +1,6 @@
 """Alignments in and out: FASTA, A3M, A2M, Stockholm, Clustal and plain rows, gzipped or not.
 
-An alignment is about one chain: every form of complex is refused (`query_forms`).
+An alignment is of one chain: every form of complex is refused (`query_forms`).
 
 Letters that are no standard residue follow HHblits: B -> D, Z -> E, U -> C; J, O, X, * -> unknown.
 Files are read row by row, so that a million rows need little more than their own bytes.
@@ -38,7 +38,7 @@ from sciml.renamed import renamed
 
 FORMATS = ("a3m", "fasta", "stockholm", "aln", "clustal")
 BLOCK = 4096
-"""Rows whose memory is taken at a time."""
+"""Rows that memory is allocated for at a time."""
 _SUFFIXES = {
     ".a3m": "a3m",
     ".a2m": "fasta",
@@ -60,8 +60,8 @@ def _code_table() -> bytes:
     table = np.full(256, _BAD, np.uint8)
     for code, letter in enumerate(RESIDUES):
         table[ord(letter)] = code
-    for letter, like in {"B": "D", "Z": "E", "U": "C", "J": "X", "O": "X", "X": "X"}.items():
-        table[ord(letter)] = ALPHABET.index(like)
+    for letter, residue in {"B": "D", "Z": "E", "U": "C", "J": "X", "O": "X", "X": "X"}.items():
+        table[ord(letter)] = ALPHABET.index(residue)
     table[ord("*")] = ALPHABET.index("X")
     table[ord("-")] = GAP
     table[ord("a") : ord("z") + 1] = _INSERTED
@@ -163,9 +163,9 @@ def read_fasta(path: str | Path) -> list[tuple[str, str]]:
 
     Raises:
         InputError: no sequence, or a letter that is no residue.
-        ComplexGiven: several chains in one record.
+        ComplexError: several chains in one record.
     """
-    found = []
+    records = []
     with open_binary(path) as stream:
         for name, letters in read_records(stream, path):
             text = letters.translate(_UPPER, b" \t-.").rstrip(b"*")
@@ -180,10 +180,10 @@ def read_fasta(path: str | Path) -> list[tuple[str, str]]:
                 raise _no_residue(f"{name[:60]!r}", bad, path)
             if not text:
                 raise InputError(f"the sequence {name[:60]!r} is empty", where=path)
-            found.append((name, text.decode("ascii")))
-    if not found:
+            records.append((name, text.decode("ascii")))
+    if not records:
         raise InputError("holds no sequences", where=path, hint="A FASTA file starts with '>'")
-    return found
+    return records
 
 
 @renamed(most="max_rows")
@@ -195,7 +195,7 @@ def read_alignment(
     unique: bool = False,
     max_rows: int | None = None,
 ) -> Alignment:
-    """Read an alignment; the format is told from the content and, between A3M and FASTA, the name.
+    """Read an alignment; its content tells the format, between A3M and FASTA also its name.
 
     Args:
         path: FASTA, A3M, A2M, Stockholm, Clustal or one row per line; gzip allowed.
@@ -206,7 +206,7 @@ def read_alignment(
 
     Raises:
         InputError: the file is empty, binary, ragged, or holds letters that are no residue.
-        ComplexGiven: it is about several chains; `sciml.protein.io.complexes` reads it.
+        ComplexError: it is of several chains; `sciml.protein.io.complexes` reads it.
     """
     if format is not None and format not in FORMATS:
         raise unknown("alignment format", format, FORMATS)
@@ -232,11 +232,11 @@ def alignment_of(
         raise InputError("is empty", where=path)
     reader = RowReader(path, unique=unique, max_rows=max_rows)
     if format is None and is_structured(first):
-        found = query_forms.single_records(text_of(lines, path), path)
-        if len(found) > 1:
-            raise InputError(f"holds {len(found)} sequences, not an alignment", where=path)
+        records = query_forms.single_records(text_of(lines, path), path)
+        if len(records) > 1:
+            raise InputError(f"holds {len(records)} sequences, not an alignment", where=path)
         rows = iter(
-            [(name, letters.upper().encode("latin-1", "replace")) for name, letters in found]
+            [(name, letters.upper().encode("latin-1", "replace")) for name, letters in records]
         )
     else:
         if format is None:
@@ -290,7 +290,7 @@ def plain_rows(records: Iterator[tuple[str, bytes]]) -> Iterator[tuple[str, byte
 
 
 def _aligned(records: Iterator[tuple[str, bytes]]) -> Iterator[tuple[str, bytes]]:
-    """Tell aligned FASTA (every row as long) from A3M (lower case only inserted) by its start.
+    """Distinguish aligned FASTA (rows of one length) from A3M (lower case only inserted).
 
     Aligned rows whose lower-case letters stand only in columns of '.' or lower case are A2M and
     lose those columns; elsewhere lower case is soft masking and '.' a gap.

@@ -2,8 +2,8 @@
 
 The forms are those of `query_forms`. In ColabFold's A3M the chains stand side by side in the first
 row; a row with residues in several chains is paired (its parts are of one organism), a row with
-residues in one chain alone belongs to that chain. Networks here take single chains; this is the
-data that one for complexes needs.
+residues in one chain alone belongs to that chain. The networks of this package take single
+chains; this is the data that one for complexes needs.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class ComplexChain:
 
     Attributes:
         sequence: its letters.
-        copies: how many of it the complex has.
+        copies: number of copies in the complex.
         unpaired: the chain first, then the rows that are of this chain alone.
         paired: the chain first, then its part of each paired row (all gaps where a row skips this
             chain): row k of every chain is of the same organism. None where there are none.
@@ -57,12 +57,12 @@ class Complex:
 
     @property
     def sequences(self) -> list[str]:
-        """Of all chains, each as often as it has copies."""
+        """Sequences of all chains, copies repeated."""
         return [chain.sequence for chain in self.chains for _ in range(chain.copies)]
 
 
 def read_complexes(path: str | Path) -> list[Complex]:
-    """What a file asks for: A3M of one or several queries, FASTA, an `id,sequence` table, or a job
+    """Complexes of a file: A3M of one or several queries, FASTA, an `id,sequence` table, or a job
     of AlphaFold 3.
 
     Raises:
@@ -70,14 +70,16 @@ def read_complexes(path: str | Path) -> list[Complex]:
             is among the chains.
     """
     path = Path(path)
-    found: list[Complex] = []
+    complexes: list[Complex] = []
     with open_binary(path) as stream:
         for block in _blocks(lines_of(stream, path)):
             stem = path.name.split(".")[0] or "complex"
-            found += _of_block(block, path, f"{stem}_{len(found) + 1}" if found else stem)
-    if not found:
+            complexes += _of_block(
+                block, path, f"{stem}_{len(complexes) + 1}" if complexes else stem
+            )
+    if not complexes:
         raise InputError("is empty", where=path)
-    return found
+    return complexes
 
 
 def read_complex(path: str | Path) -> Complex:
@@ -86,10 +88,10 @@ def read_complex(path: str | Path) -> Complex:
     Raises:
         InputError: it holds several.
     """
-    found = read_complexes(path)
-    if len(found) > 1:
-        raise InputError(f"holds {len(found)} queries, not one", where=path)
-    return found[0]
+    complexes = read_complexes(path)
+    if len(complexes) > 1:
+        raise InputError(f"holds {len(complexes)} queries, not one", where=path)
+    return complexes[0]
 
 
 def _blocks(lines: Iterator[bytes]) -> Iterator[list[bytes]]:
@@ -128,7 +130,7 @@ def _of_block(block: list[bytes], path: Path, name: str) -> list[Complex]:
         )
     try:
         alignment = alignment_of(iter(block), path)
-    except query_forms.ComplexGiven as error:
+    except query_forms.ComplexError as error:
         raise InputError(
             f"is a complex of {error.chains} chains without its first line",
             where=path,
@@ -139,7 +141,7 @@ def _of_block(block: list[bytes], path: Path, name: str) -> list[Complex]:
 
 def _of_records(records: list[tuple[str, list[tuple[str, int]]]], path: Path) -> list[Complex]:
     """Complexes without alignments; equal chains are copies of one."""
-    found = []
+    complexes = []
     for name, chains in records:
         where = f"{path}: {name[:60]!r}"
         copies: dict[str, int] = {}
@@ -151,8 +153,8 @@ def _of_records(records: list[tuple[str, list[tuple[str, int]]]], path: Path) ->
         for letters, count in copies.items():
             alone = Alignment.from_sequences([letters.translate(_PLAIN)], [name], source=str(where))
             parts.append(ComplexChain(alone.row(0), count, alone))
-        found.append(Complex(name, parts))
-    return found
+        complexes.append(Complex(name, parts))
+    return complexes
 
 
 _PLAIN = str.maketrans("", "", "-.*")
@@ -179,7 +181,9 @@ def _of_rows(block: list[bytes], header: Header, path: Path, name: str) -> Compl
     for k, (part, copies) in enumerate(zip(parts, header.copies, strict=True)):
         own = np.flatnonzero(present[:, k])
         if not len(own) or (part.rows[own[0]] == GAP).any():
-            raise InputError(f"no row gives chain {k + 1} in full before its relatives", where=path)
+            raise InputError(
+                f"no row gives chain {k + 1} in full before its homologues", where=path
+            )
         query = int(own[0])
         for row, label in enumerate(part.names):
             labels = label.split("\t")

@@ -1,8 +1,8 @@
-"""Which chains, residues and atoms of a structure file count.
+"""Chains, residues and atoms of a structure file that are used.
 
 Files leave chain names out, use one for two chains, list alternate residues and atoms, and name
-modified residues and their atoms in many ways. Here each place of a chain gets one residue, of one
-conformer: the most occupied, and of equals the first (A before B).
+modified residues and their atoms in many ways. Here each position of a chain gets one residue, of
+one conformer: the most occupied, and of equals the first (A before B).
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from typing import Any
 from sciml.protein.io import residues
 
 FAR = 1e5
-"""No structure is as large [A]."""
+"""Coordinates beyond this are impossible [A]."""
 
 
 def with_ends(text: str) -> str:
-    """A PDB file's text with TER where a chain begins anew without it.
+    """A PDB file's text with TER where a new chain begins without it.
 
-    Programs that leave out chain names start the next chain's numbers over: an atom of a residue
-    that was finished before, with no alternate location.
+    Programs that leave out chain names restart the numbers for the next chain: an atom that a
+    residue had before, with no alternate location.
     """
     lines: list[str] = []
     seen: set[tuple[str, str]] = set()
@@ -72,7 +72,7 @@ def chains_of(model: Any) -> list[tuple[str, list[Any]]]:
     A PDB file ends chains by TER: what follows under the same name is ligands, a further chain
     (no name, or numbers used before) or the same chain after a break.
     """
-    found: list[tuple[str, list[Any]]] = []
+    chains: list[tuple[str, list[Any]]] = []
     used: dict[str, set[str]] = {}
     for chain in model:
         pieces: dict[str, list[Any]] = {}  # by the label of the molecule, where there is one
@@ -82,19 +82,19 @@ def chains_of(model: Any) -> list[tuple[str, list[Any]]]:
             pieces.setdefault(residue.subchain, []).append(residue)
         for label, piece in pieces.items():
             numbers = {str(residue.seqid) for residue in piece}
-            again = next(
-                (i for i in reversed(range(len(found))) if found[i][0] == chain.name), None
+            last = next(
+                (i for i in reversed(range(len(chains))) if chains[i][0] == chain.name), None
             )
-            if again is not None:
+            if last is not None:
                 piece = [residue for residue in piece if residue.het_flag != "H"]
                 if chain.name and not label and not numbers & used[chain.name]:
-                    found[again][1].extend(piece)
+                    chains[last][1].extend(piece)
                     used[chain.name] |= numbers
                     continue
             if piece:
                 used[chain.name] = numbers
-                found.append((chain.name, piece))
-    return found
+                chains.append((chain.name, piece))
+    return chains
 
 
 _OTHER_NAMES = {"OT1": "O", "OC1": "O", "OT2": "OXT", "OC2": "OXT"}
@@ -102,9 +102,9 @@ _OTHER_NAMES = {"OT1": "O", "OC1": "O", "OT2": "OXT", "OC2": "OXT"}
 
 
 def _atoms(residue: Any, letter: str) -> list[tuple[str, Any]]:
-    """(name, atom) of the atoms that have a place: those of the parent residue, finite, near."""
+    """(name, atom) of the atoms that have a position: those of the parent residue, finite, near."""
     kind = residues.ALPHABET.index(letter)
-    found = []
+    atoms = []
     for atom in residue:
         name = atom.name.strip()
         name = _OTHER_NAMES.get(name, name)
@@ -113,12 +113,12 @@ def _atoms(residue: Any, letter: str) -> list[tuple[str, Any]]:
         if letter == "I" and name == "CD":
             name = "CD1"
         at = residues.ATOM37_INDEX.get(name)
-        place = (atom.pos.x, atom.pos.y, atom.pos.z)
-        if at is None or not all(abs(x) < FAR for x in place):
-            continue  # NaN and impossible places: no coordinates
+        position = (atom.pos.x, atom.pos.y, atom.pos.z)
+        if at is None or not all(abs(x) < FAR for x in position):
+            continue  # NaN or impossible: no coordinates
         if letter == "X" or name == "OXT" or residues.ATOM37_MASK[kind, at]:
-            found.append((name, atom))
-    return found
+            atoms.append((name, atom))
+    return atoms
 
 
 def _conformers(atoms: list[tuple[str, Any]]) -> dict[str, float]:
@@ -149,13 +149,13 @@ def _conformer(atoms: list[tuple[str, Any]], location: str) -> dict[str, Any]:
 
 
 def residues_of(part: list[Any], parents: dict[str, str]) -> list[tuple[Any, str, dict[str, Any]]]:
-    """(residue, its letter, name -> atom) of each place of a chain, in the file's order.
+    """(residue, its letter, name -> atom) of each position of a chain, in the file's order.
 
     Args:
         part: gemmi's residues.
-        parents: what the file itself says of modified residues: their names -> their parents'.
+        parents: names of modified residues in the file -> their parent residues.
     """
-    places: dict[str, list[tuple[Any, str, list[tuple[str, Any]]]]] = {}
+    positions: dict[str, list[tuple[Any, str, list[tuple[str, Any]]]]] = {}
     for residue in part:
         letter = residues.one_letter(residue.name)
         if letter == "X" and parents.get(residue.name):
@@ -171,11 +171,11 @@ def residues_of(part: list[Any], parents: dict[str, str]) -> list[tuple[Any, str
         elif residue.seqid.num is not None:
             key = str(residue.seqid)
         else:
-            key = f"none {len(places)}"
-        places.setdefault(key, []).append((residue, letter, atoms))
+            key = f"none {len(positions)}"
+        positions.setdefault(key, []).append((residue, letter, atoms))
     rows: list[tuple[Any, str, dict[str, Any]]] = []
-    for choices in places.values():
-        # Of residues that share a place (microheterogeneity) and of their conformers the most
+    for choices in positions.values():
+        # Of residues that share a position (microheterogeneity) and of their conformers the most
         # occupied; of equals the one with the first letter.
         _, location, number = min(
             (-occupancy, location, k)

@@ -1,9 +1,9 @@
-"""In which forms queries are given, and which of them are complexes.
+"""Forms of queries, and which of them are complexes.
 
 A network of single chains must not take two chains as one. Complexes come as ColabFold's A3M (first
 line `#LENGTHS<TAB>COPIES`, rows named `101<TAB>102`), as `A:B` in FASTA and tables, as blocks that
 end in NUL bytes (MMseqs2's servers) and as AlphaFold 3's JSON. What holds one chain is passed on;
-what holds more raises `ComplexGiven`. `sciml.protein.io.complexes` reads them into their chains.
+what holds more raises `ComplexError`. `sciml.protein.io.complexes` reads them into their chains.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import csv
 import io
 import json
 import re
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +22,7 @@ from sciml.errors import InputError
 
 SEPARATORS = ":/"
 MAX_CHAINS = 10_000
-"""No complex that is asked for has as many."""
+"""Larger numbers of chains are refused."""
 END = b"\0"
 """Stands for the end of a block among the lines of a file."""
 _NUMBERS = r"(\d+(?:\s*,\s*\d+)*)"
@@ -36,12 +37,12 @@ _OTHERS = (
 )  # fmt: skip
 
 
-class ComplexGiven(InputError):
-    """A complex where one chain is wanted.
+class ComplexError(InputError):
+    """A complex where a single chain is needed.
 
     Args:
         chains: how many chains it has.
-        form: by what it was recognised.
+        form: how it was recognised.
         where: the file, and the record in it.
     """
 
@@ -102,7 +103,7 @@ def parse_header(line: bytes, where: object = None) -> Header | None:
 
 
 def one_query(lines: Iterator[bytes], where: object, headers: list[Header]) -> Iterator[bytes]:
-    """The lines of a file that is about one chain.
+    """The lines of a file of one chain.
 
     Args:
         lines: with `END` where a block ends.
@@ -110,7 +111,7 @@ def one_query(lines: Iterator[bytes], where: object, headers: list[Header]) -> I
         headers: the header is added, where there is one; see `check_columns`.
 
     Raises:
-        ComplexGiven: the header is that of a complex, or there are several blocks.
+        ComplexError: the header is that of a complex, or there are several blocks.
     """
     content = records = False
     for line in lines:
@@ -124,7 +125,7 @@ def one_query(lines: Iterator[bytes], where: object, headers: list[Header]) -> I
                 form = (
                     f"or {more + 1} separate queries: its blocks end in NUL bytes, MMseqs2's form"
                 )
-                raise ComplexGiven(more + 1, form, where)
+                raise ComplexError(more + 1, form, where)
             if content:
                 return
             continue
@@ -134,9 +135,9 @@ def one_query(lines: Iterator[bytes], where: object, headers: list[Header]) -> I
             if header is not None and header.copies:
                 text = start.strip().decode("utf-8", "replace")[:60]
                 if header.chains > 1:
-                    raise ComplexGiven(header.chains, f"header {text!r}", where)
+                    raise ComplexError(header.chains, f"header {text!r}", where)
                 if headers or records:
-                    raise ComplexGiven(2, f"a second header {text!r} after the first query", where)
+                    raise ComplexError(2, f"a second header {text!r} after the first query", where)
             if header is not None and not records:
                 headers.append(header)
         content = content or bool(start)
@@ -145,7 +146,7 @@ def one_query(lines: Iterator[bytes], where: object, headers: list[Header]) -> I
 
 
 def _blocks(lines: Iterator[bytes]) -> int:
-    """How many blocks with anything in them are left."""
+    """Number of remaining blocks that are not empty."""
     count, content = 0, False
     for line in lines:
         if line == END:
@@ -156,16 +157,16 @@ def _blocks(lines: Iterator[bytes]) -> int:
 
 
 def check_columns(headers: list[Header], columns: int, where: object) -> None:
-    """Refuse rows that are not of the length that the header says.
+    """Refuse rows of another length than the header's.
 
     Raises:
-        ComplexGiven: several lengths add up to the rows.
+        ComplexError: several lengths add up to the rows.
         InputError: the one chain has another length.
     """
     for header in headers:
         if not header.copies:  # numbers that may mean anything
             if sum(header.lengths) == columns:
-                raise ComplexGiven(header.chains, f"a header of lengths {header.lengths}", where)
+                raise ComplexError(header.chains, f"a header of lengths {header.lengths}", where)
         elif header.lengths[0] != columns:
             raise InputError(
                 f"has the header of a chain of {header.lengths[0]} residues, its rows have "
@@ -176,7 +177,7 @@ def check_columns(headers: list[Header], columns: int, where: object) -> None:
 
 
 def paired(name: str) -> int:
-    """Of how many chains a row is by its name: ColabFold numbers queries 101, 102, ...; else 1."""
+    """Number of chains in a row by its name: ColabFold numbers queries 101, 102, ...; else 1."""
     if not name.startswith("101"):
         return 1
     parts = name.split()
@@ -185,21 +186,21 @@ def paired(name: str) -> int:
 
 
 def check_name(name: str, where: object) -> None:
-    """Refuse a query row whose name says that several chains stand side by side in it."""
+    """Refuse a query row whose name lists several chains side by side."""
     if paired(name) > 1:
-        raise ComplexGiven(paired(name), f"a row named {' '.join(name.split())!r}", where)
+        raise ComplexError(paired(name), f"a row named {' '.join(name.split())!r}", where)
 
 
 def check_letters(name: str, letters: bytes, where: object) -> None:
-    """Refuse a sequence in which a separator of chains stands.
+    """Refuse a sequence with a separator of chains.
 
     Raises:
-        ComplexGiven: with the number of chains.
+        ComplexError: with the number of chains.
     """
     parts = split_chains(letters.decode("latin-1"))
     if len(parts) > 1:
         empty = ", one of them empty" if not all(parts) else ""
-        raise ComplexGiven(
+        raise ComplexError(
             len(parts), f"{name[:60]!r} holds ':' or '/' between chains{empty}", where
         )
 
@@ -210,7 +211,7 @@ def split_chains(letters: str) -> list[str]:
 
 
 def check_other(first: str, where: object) -> None:
-    """Refuse, by its first line, a file that is known and no alignment.
+    """Refuse a file whose first line shows that it is something else than an alignment.
 
     Raises:
         InputError: says what it is.
@@ -248,16 +249,16 @@ def table_records(text: str, where: object) -> list[tuple[str, str]]:
     names = [name.strip().lower() for name in rows[0]]
     at = names.index("sequence")
     label = next((names.index(n) for n in ("id", "name", "jobname") if n in names), None)
-    found = []
+    records = []
     for number, row in enumerate(rows[1:], 1):
         name = row[label].strip() if label is not None and label < len(row) else ""
         letters = "".join(row[at].split()) if at < len(row) else ""
         if not letters:
             raise InputError(f"row {number} ({name[:60]!r}) has no sequence", where=where)
-        found.append((name or f"sequence_{number}", letters))
-    if not found:
+        records.append((name or f"sequence_{number}", letters))
+    if not records:
         raise InputError("holds no sequences", where=where)
-    return found
+    return records
 
 
 def job_records(text: str, where: object) -> list[tuple[str, list[tuple[str, int]]]]:
@@ -266,25 +267,25 @@ def job_records(text: str, where: object) -> list[tuple[str, list[tuple[str, int
     What is no protein (nucleic acids, ligands, ions) has no letters but counts as a chain.
 
     Raises:
-        InputError: no such JSON, or what it asks of a chain cannot be honoured (modified
-            residues, alignments or templates inside).
+        InputError: not such JSON, or it has something for a chain that is not supported
+            (modified residues, alignments or templates inside).
     """
     try:
         value = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise InputError(f"is no readable JSON ({str(error)[:80]})", where=where) from error
     jobs = value if isinstance(value, list) else [value]
-    found = []
+    records = []
     for number, job in enumerate(jobs, 1):
         entities = job.get("sequences") if isinstance(job, dict) else None
         if not isinstance(entities, list) or not entities:
             raise InputError("is JSON, but no AlphaFold 3 job (it has no 'sequences')", where=where)
-        found.append(
+        records.append(
             (str(job.get("name") or f"job_{number}"), [_entity(e, where) for e in entities])
         )
-    if not found:
+    if not records:
         raise InputError("holds no jobs", where=where)
-    return found
+    return records
 
 
 def is_job(path: Path) -> bool:
@@ -315,10 +316,10 @@ def _entity(entity: Any, where: object) -> tuple[str, int]:
     if not isinstance(letters, str) or not letters.strip():
         raise InputError(f"has a {kind} without a sequence", where=where)
     kept = ("id", "count", "sequence", "description", "useStructureTemplate", "maxTemplateDate")
-    asked = [key for key, given in inside.items() if given and key not in kept]
-    if asked:
+    extra = [key for key, content in inside.items() if content and key not in kept]
+    if extra:
         raise InputError(
-            f"has a {kind} with {', '.join(map(repr, asked))}, which cannot be honoured here",
+            f"has a {kind} with {', '.join(map(repr, extra))}, which is not supported here",
             where=where,
             hint="Give its alignment as A3M, templates by --templates, modified residues as their "
             "parents",
@@ -340,16 +341,23 @@ def single_records(text: str, where: object) -> list[tuple[str, str]]:
     """(name, letters) of each row of a table or job of JSON, which must be single chains.
 
     Raises:
-        ComplexGiven: the first of the complexes.
+        ComplexError: the first of the complexes.
     """
-    found = []
+    records = []
     for name, chains in all_records(text, where):
         number = sum(copies for _, copies in chains)
         if number > 1:
-            raise ComplexGiven(number, f"the record {name[:60]!r}", where)
+            raise ComplexError(number, f"the record {name[:60]!r}", where)
         letters = chains[0][0]
         if not letters:
             raise InputError(f"the record {name[:60]!r} has no protein", where=where)
         check_letters(name, letters.encode("latin-1", "replace"), where)
-        found.append((name, letters))
-    return found
+        records.append((name, letters))
+    return records
+
+
+def __getattr__(name: str) -> Any:
+    if name == "ComplexGiven":
+        warnings.warn("`ComplexGiven` is now `ComplexError`", DeprecationWarning, stacklevel=2)
+        return ComplexError
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,7 +1,7 @@
 """Residues: names, atoms, rigid groups, side-chain angles, element radii.
 
 The twenty amino acids in AlphaFold's order, their heavy atoms in the two layouts that the network
-uses (atom37: one slot an atom name; atom14: the residue's own atoms, packed), and the ideal
+uses (atom37: one slot per atom name; atom14: the residue's own atoms, packed), and the ideal
 positions of each atom in its rigid group [A]. Source of the numbers: Jumper et al., Nature 596,
 583 (2021), supplementary methods 1.8.4, table 2 and algorithm 24, as released with the method.
 """
@@ -166,8 +166,6 @@ PEPTIDE_BOND = (1.329, 0.014)
 PEPTIDE_BOND_PROLINE = (1.341, 0.016)
 COS_C_N_CA = (-0.5203, 0.0353)
 COS_CA_C_N = (-0.4473, 0.0311)
-CA_CA = 3.80209737096
-"""Distance [A] of neighbouring CA atoms across a trans peptide bond."""
 
 
 def _frame(x_axis: np.ndarray, in_plane: np.ndarray, origin: np.ndarray) -> np.ndarray:
@@ -212,7 +210,7 @@ def _bonded() -> list[np.ndarray]:
     Within a rigid group, and from a group to the atoms that its axis hangs on, ideal distances do
     not depend on torsions; proline's ring closure does and is left out.
     """
-    found = []
+    bonded = []
     for kind, residue in enumerate(_ATOMS):
         frames = [np.eye(4)] * 8
         for group in range(1, 8):
@@ -222,8 +220,8 @@ def _bonded() -> list[np.ndarray]:
         xyz = np.array([(frames[group] @ [*at, 1.0])[:3] for _, group, at in residue])
         gap = np.linalg.norm(xyz[:, None] - xyz, axis=-1)
         bonds = (gap < 1.95) & ~np.eye(len(gap), dtype=bool)
-        found.append(bonds)
-    return found
+        bonded.append(bonds)
+    return bonded
 
 
 BONDED = _bonded()
@@ -275,10 +273,10 @@ def one_letter(name: str) -> str:
     import gemmi
 
     name = name.strip().upper()
-    known = ONE_LETTER.get(name) or _OTHER_NAMES.get(name)
-    if known:
-        return known
-    found = gemmi.find_tabulated_residue(name)
-    letter = found.one_letter_code.upper() if found.is_amino_acid() else "X"
+    letter = ONE_LETTER.get(name) or _OTHER_NAMES.get(name)
+    if letter:
+        return letter
+    component = gemmi.find_tabulated_residue(name)
+    letter = component.one_letter_code.upper() if component.is_amino_acid() else "X"
     letter = {"U": "C", "O": "K"}.get(letter, letter)
     return letter if letter in RESIDUES else "X"

@@ -68,7 +68,7 @@ def read_records(stream: io.BufferedReader, path: str | Path) -> Iterator[tuple[
 
     Raises:
         InputError: another file.
-        ComplexGiven: a record is a complex.
+        ComplexError: a record is a complex.
     """
     first, lines = head_of(query_forms.one_query(lines_of(stream, path), path, []), path)
     if is_structured(first):

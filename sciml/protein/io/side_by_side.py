@@ -1,7 +1,7 @@
-"""Chains that stand side by side in an alignment whose first line, which would say so, is lost.
+"""Chains side by side in an alignment that has lost ColabFold's header.
 
-Other programs cannot read ColabFold's header, so that people take it off; what is left looks like
-the alignment of one long chain.
+Other programs cannot read that header, so that people remove it; the rest looks like the alignment
+of one long chain.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from sciml.protein.io.alignment import Alignment
-from sciml.protein.io.query_forms import ComplexGiven
+from sciml.protein.io.query_forms import ComplexError
 from sciml.protein.io.residues import GAP
 
 BLOCK = 4096
@@ -21,7 +21,7 @@ def check_pieces(alignment: Alignment) -> None:
     first row of several names, and rows of each chain alone that make it up exactly.
 
     Raises:
-        ComplexGiven: with the number of chains.
+        ComplexError: with the number of chains.
     """
     first, query = alignment.names[0], alignment.rows[0]
     if "\t" not in first or (query == GAP).any():
@@ -37,7 +37,7 @@ def check_pieces(alignment: Alignment) -> None:
     while ends[-1] in pieces and ends[-1] < alignment.columns:
         ends.append(pieces[ends[-1]])
     if len(ends) > 1 and ends[-1] == alignment.columns:
-        raise ComplexGiven(
+        raise ComplexError(
             len(ends), f"its first row {first[:60]!r} is made up of other rows", alignment.source
         )
 
@@ -47,7 +47,7 @@ def check_blocks(alignment: Alignment) -> None:
     that of another, 102, in the columns beside it.
 
     Raises:
-        ComplexGiven: with the number of chains.
+        ComplexError: with the number of chains.
     """
     taken = alignment.rows[0] != GAP
     if alignment.names[0].split(" ")[0] != "101" or taken.all():
@@ -60,6 +60,6 @@ def check_blocks(alignment: Alignment) -> None:
         taken = taken | (alignment.rows[row] != GAP)
         chains += 1
     if chains > 1:
-        raise ComplexGiven(
+        raise ComplexError(
             chains, "queries 101 and 102 stand in columns of their own", alignment.source
         )

@@ -1,4 +1,4 @@
-"""How good a predicted structure or contact map is: lDDT, GDT, TM-score, RMSD, contact precision.
+"""Accuracy of a predicted structure or contact map: lDDT, GDT, TM-score, RMSD, contact precision.
 
 Sources: lDDT Mariani et al., Bioinformatics 29, 2722 (2013); GDT Zemla, NAR 31, 3370 (2003);
 TM-score Zhang and Skolnick, Proteins 57, 702 (2004); superposition Kabsch, Acta Cryst. A32, 922
@@ -14,7 +14,8 @@ import numpy as np
 
 from sciml.errors import InputError
 
-LONG_RANGE, MEDIUM_RANGE, SHORT_RANGE = (24, None), (12, 24), (6, 12)
+LONG_RANGE = (24, None)
+"""Separations along the chain that contact precision counts [residues]."""
 CONTACT_DISTANCE = 8.0
 
 
@@ -121,7 +122,7 @@ def lddt(
         truth: [N, 3]; NaN where unresolved: left out.
         owner: [N] residue of each atom (atoms of one residue are not compared); 0..N-1 if None.
         radius: inclusion radius [A] in the truth.
-        per_residue: return one value a residue (NaN where a residue has no distance).
+        per_residue: return one value per residue (NaN where a residue has no distance).
     """
     model, truth = np.asarray(model, np.float64), np.asarray(truth, np.float64)
     if model.shape != truth.shape or model.ndim != 2:
@@ -192,27 +193,27 @@ def superposed(model: np.ndarray, truth: np.ndarray) -> Superposed:
     def errors(chosen: np.ndarray) -> np.ndarray:
         """[F, N] distances after superposing the atoms chosen [F, N]; keeps the best scores."""
         nonlocal best_tm
-        found = np.empty(chosen.shape)
+        gap = np.empty(chosen.shape)
         for start in range(0, len(chosen), max(1, 1_000_000 // count)):
             part = slice(start, start + max(1, 1_000_000 // count))
             rotation, shift = _superpose_many(model, truth, chosen[part].astype(np.float64))
             moved = np.einsum("fij,nj->fni", rotation, model) + shift[:, None]
-            found[part] = np.sqrt(((moved - truth) ** 2).sum(-1))
-        best_tm = max(best_tm, float((1 / (1 + (found / scale) ** 2)).sum(1).max()) / resolved)
+            gap[part] = np.sqrt(((moved - truth) ** 2).sum(-1))
+        best_tm = max(best_tm, float((1 / (1 + (gap / scale) ** 2)).sum(1).max()) / resolved)
         for k, limit in enumerate(LIMITS):
-            best[k] = max(best[k], (found <= limit).sum(1).max() / resolved)
-        return found
+            best[k] = max(best[k], (gap <= limit).sum(1).max() / resolved)
+        return gap
 
     first = np.unique(np.concatenate(list(_fragments(count))), axis=0)
     apart = errors(first)
     middle = float(np.clip(scale, 4.5, 8.0))
     for radius in sorted({*LIMITS, middle, middle + 1}):
         seen: set[bytes] = set()
-        found = apart
+        gap = apart
         for _ in range(20):
             # At least three atoms: a wider radius where there are fewer.
-            third = np.partition(found, min(2, count - 1), axis=1)[:, min(2, count - 1)]
-            chosen = found <= np.maximum(radius, third)[:, None]
+            third = np.partition(gap, min(2, count - 1), axis=1)[:, min(2, count - 1)]
+            chosen = gap <= np.maximum(radius, third)[:, None]
             fresh = {}
             for row, key in zip(chosen, np.packbits(chosen, axis=1), strict=True):
                 if (name := key.tobytes()) not in seen:
@@ -220,7 +221,7 @@ def superposed(model: np.ndarray, truth: np.ndarray) -> Superposed:
                     fresh[name] = row
             if not fresh:
                 break
-            found = errors(np.stack(list(fresh.values())))
+            gap = errors(np.stack(list(fresh.values())))
     return Superposed(best_tm, best)
 
 
@@ -251,15 +252,6 @@ def _superpose_many(
     left[:, :, 2] *= np.where(sign == 0, 1.0, sign)[:, None]
     rotation = (left @ right).transpose(0, 2, 1)
     return rotation, there - np.einsum("fij,fj->fi", rotation, here)
-
-
-def gdt(model: np.ndarray, truth: np.ndarray, *, high_accuracy: bool = False) -> float:
-    """GDT-TS (cut-offs 1, 2, 4, 8 A) or GDT-HA (0.5, 1, 2, 4 A), 0 to 1, over CA atoms [N, 3].
-
-    Each cut-off has its own superposition. Atoms missing in the model count as wrong.
-    """
-    found = superposed(model, truth)
-    return found.gdt_ha if high_accuracy else found.gdt_ts
 
 
 def tm_score(model: np.ndarray, truth: np.ndarray, *, aligned: bool = True) -> float:

@@ -29,8 +29,8 @@ def pair_residues(model: Chain, truth: Chain) -> np.ndarray:
     By author number where at least nine in ten of the common numbers carry the same residue,
     otherwise by a local alignment of the sequences.
     """
-    places = {number: i for i, number in enumerate(truth.numbers)}
-    common = [(i, places[n]) for i, n in enumerate(model.numbers) if n in places]
+    by_number = {number: i for i, number in enumerate(truth.numbers)}
+    common = [(i, by_number[n]) for i, n in enumerate(model.numbers) if n in by_number]
     if common:
         same = np.mean([model.types[i] == truth.types[j] for i, j in common])
         if same >= 0.9 and len(common) >= 0.5 * min(len(model), len(truth)):
@@ -41,11 +41,11 @@ def pair_residues(model: Chain, truth: Chain) -> np.ndarray:
     aligner.substitution_matrix = substitution_matrices.load("BLOSUM62")
     aligner.open_gap_score, aligner.extend_gap_score = -11, -1
     aligner.mode = "local"
-    found = aligner.align(model.sequence, truth.sequence)
-    if not found:
+    alignments = aligner.align(model.sequence, truth.sequence)
+    if not alignments:
         raise InputError("the two sequences have nothing in common")
     pairs = []
-    for (start, stop), (other, _) in zip(*found[0].aligned, strict=True):
+    for (start, stop), (other, _) in zip(*alignments[0].aligned, strict=True):
         pairs += [(start + k, other + k) for k in range(stop - start)]
     return np.array(pairs)
 
@@ -58,7 +58,7 @@ def best_names(types: np.ndarray, model: np.ndarray, truth: np.ndarray) -> np.nd
 
     Args:
         types: [N] residue types of the truth.
-        model, truth: [N, 37, 3] [A], NaN where there is no atom.
+        model, truth: [N, 37, 3] [A], NaN where truth_fixed is no atom.
     """
     pairs = {
         RESIDUES.index(letter): np.array([[ATOM37_INDEX[n] for n in p.split()] for p in names])
@@ -68,16 +68,16 @@ def best_names(types: np.ndarray, model: np.ndarray, truth: np.ndarray) -> np.nd
     for kind, swap in pairs.items():
         fixed[np.ix_(types == kind, swap.ravel())] = False
     owner = np.nonzero(fixed)[0]
-    there, here = truth[fixed], model[fixed]
+    truth_fixed, model_fixed = truth[fixed], model[fixed]
 
     def agreement(names: np.ndarray, atoms: np.ndarray, k: int) -> float:
-        want = np.linalg.norm(truth[k, names.ravel(), None] - there, axis=-1)
-        have = np.linalg.norm(atoms[:, None] - here, axis=-1)
-        use = (want < 15) & (owner != k)
-        error = np.where(np.isfinite(have), np.abs(want - have), np.inf)[use]
+        true_distance = np.linalg.norm(truth[k, names.ravel(), None] - truth_fixed, axis=-1)
+        distance = np.linalg.norm(atoms[:, None] - model_fixed, axis=-1)
+        use = (true_distance < 15) & (owner != k)
+        error = np.where(np.isfinite(distance), np.abs(true_distance - distance), np.inf)[use]
         return sum(float((error < limit).sum()) for limit in (0.5, 1, 2, 4))
 
-    found = model.copy()
+    renamed = model.copy()
     with np.errstate(invalid="ignore"):
         for k, kind in enumerate(types):
             if kind not in pairs:
@@ -85,8 +85,8 @@ def best_names(types: np.ndarray, model: np.ndarray, truth: np.ndarray) -> np.nd
             names = pairs[kind]
             other = names[:, ::-1].ravel()
             if agreement(names, model[k, other], k) > agreement(names, model[k, names.ravel()], k):
-                found[k, names.ravel()] = model[k, other]
-    return found
+                renamed[k, names.ravel()] = model[k, other]
+    return renamed
 
 
 def score_chains(

@@ -16,10 +16,9 @@ from sciml.errors import InputError
 from sciml.protein import StructurePredictor
 from sciml.protein.alphafold.model import AlphaFold, AlphaFoldConfig, TemplateConfig
 from sciml.protein.alphafold.official_weights import (
+    array_mappings,
     from_arrays,
     infer_config,
-    parameter_names,
-    places,
     to_arrays,
 )
 from sciml.protein.alphafold.openfold_weights import openfold_name
@@ -96,9 +95,9 @@ def assert_equals_reference(folder: Path) -> None:
                 assert error <= 1e-4 * max(scale, 1e-3), (key, error, scale)
 
 
-@pytest.mark.parametrize("name", ["templates", "plain"])
-def test_equals_the_published_network(name: str) -> None:
-    assert_equals_reference(FIXTURES / name)
+@pytest.mark.parametrize("name", ["templates", "plain", "deep"])
+def test_equals_the_published_network(name: str, fixture_file: Callable[[str], Path]) -> None:
+    assert_equals_reference(fixture_file(f"protein/{name}"))
 
 
 @pytest.mark.parametrize("name", ["templates", "no_templates"])
@@ -111,7 +110,7 @@ def test_every_official_array_has_a_place(shared: Path) -> None:
     shapes = {name: tuple(shape) for name, shape in listed.items()}
     config = infer_config(shapes)
     assert config == AlphaFoldConfig()
-    assert {place.array for place in places(config)} == set(shapes)
+    assert {mapping.array for mapping in array_mappings(config)} == set(shapes)
     assert sum(int(np.prod(shape)) for shape in shapes.values()) == 93_236_853 or len(shapes) == 338
 
 
@@ -126,7 +125,11 @@ def test_round_trip_is_exact(tmp_path: Path, fused: bool) -> None:
     path = tmp_path / "params.npz"
     StructurePredictor(again, "cpu").to_alphafold(path)
     with np.load(path) as file:
-        assert set(file.files) == set(arrays) == set(parameter_names(again))
+        assert (
+            set(file.files)
+            == set(arrays)
+            == {mapping.array for mapping in array_mappings(again.config, again.fused_layout)}
+        )
         assert all(np.array_equal(file[key], arrays[key]) for key in arrays)
 
 

@@ -10,6 +10,7 @@ from sciml.errors import InputError
 from sciml.protein import Alignment
 from sciml.protein.contacts import dca
 from sciml.protein.contacts.families import read_family
+from sciml.protein.io import residues
 
 
 def coupled_alignment(rng: np.random.Generator, depth: int = 600, columns: int = 14) -> Alignment:
@@ -72,6 +73,27 @@ def test_impossible_settings() -> None:
     wide = Alignment(["q"], np.zeros((1, dca.MAX_COLUMNS + 1), np.uint8))
     with pytest.raises(InputError, match="columns"):
         dca.mean_field(wide)
+
+
+def test_pydca_gives_the_same_couplings(fixture_file, fixture_script) -> None:
+    """pydca shifts to the zero sum over the twenty residues, without the gap."""
+    script = fixture_script("pydca_scores")
+    expected = np.load(fixture_file("protein/pydca.npz"))
+    ours = dca.mean_field(Alignment.from_sequences(["".join(row) for row in script.family()]))
+    assert ours.neff == pytest.approx(float(expected["neff"]), abs=1e-6)
+    order = [residues.RESIDUES.index(letter) for letter in script.LETTERS[:20]]
+    couplings = ours.couplings[:, :, order][:, :, :, order].astype(float)
+    off = ~np.eye(script.COLUMNS, dtype=bool)
+    near = np.abs(couplings[:4] - expected["couplings"])[off[:4]]
+    assert near.max() < 1e-5 * np.abs(expected["couplings"]).max()
+    couplings -= couplings.mean(2, keepdims=True) + couplings.mean(3, keepdims=True) - (
+        couplings.mean((2, 3), keepdims=True)
+    )
+    raw = np.sqrt((couplings**2).sum((2, 3))) * off
+    assert np.allclose(raw, expected["raw"], atol=1e-4)
+    assert np.allclose(dca.average_product_correction(raw), expected["scores"], atol=1e-4)
+    pairs = off.nonzero()
+    assert np.corrcoef(ours.scores[pairs], expected["scores"][pairs])[0, 1] > 0.9999
 
 
 def test_an_independent_run_on_real_families(shared: Path) -> None:

@@ -18,7 +18,7 @@ from sciml.protein.contacts.families import read_families
 from sciml.protein.contacts.pretraining import read_alignments
 from sciml.protein.io.alignment_files import read_fasta
 from sciml.protein.io.complexes import Complex, read_complex, read_complexes
-from sciml.protein.io.query_forms import ComplexGiven, parse_header
+from sciml.protein.io.query_forms import ComplexError, parse_header
 from sciml.protein.io.residues import ATOM37_MASK
 from sciml.protein.io.structure_writing import write_structure
 
@@ -114,7 +114,7 @@ def test_complexes_are_refused_with_their_number_of_chains(
     path = written(tmp_path / f"{name}.gz" if packed else tmp_path / name, text, packed=packed)
     readers = [read_alignment] if Path(name).suffix in (".a3m", ".aln", ".sto") else [read_fasta]
     for read in readers:
-        with pytest.raises(ComplexGiven, match=f"is a complex of {chains} chains") as caught:
+        with pytest.raises(ComplexError, match=f"is a complex of {chains} chains") as caught:
             read(path)
         assert "\n" not in str(caught.value) and caught.value.chains == chains
         assert "ingle chains can be given" in str(caught.value)
@@ -169,7 +169,7 @@ def test_tables_and_jobs_of_single_chains(tmp_path: Path) -> None:
     assert read_fasta(written(tmp_path / "x.json", json.dumps(job))) == [("j", "MKVL")]
     job["sequences"][0]["protein"]["modifications"] = [{"ptmType": "SEP", "ptmPosition": 1}]
     for text, message in (
-        (json.dumps(job), "'modifications', which cannot be honoured"),
+        (json.dumps(job), "'modifications', which is not supported"),
         ('{"sequences": [{"ligand": {"id": "L", "ccdCodes": ["ATP"]}}]}', "has no protein"),
         ('{"sequences": 3}', "no AlphaFold 3 job"),
         ("[" * 100_000, "no readable JSON"),
@@ -309,13 +309,13 @@ def test_corpora_and_families_refuse(tmp_path: Path, name: str) -> None:
     path = written(folder / name, REFUSED[name][0])
     types, atoms = np.arange(7), np.random.default_rng(0).normal(0, 9, (7, 37, 3))
     write_structure(folder / "x.pdb", types, atoms, ATOM37_MASK[types])
-    with pytest.raises(ComplexGiven):
+    with pytest.raises(ComplexError):
         read_families(folder.parent)
-    with pytest.raises(ComplexGiven):
+    with pytest.raises(ComplexError):
         read_alignments(folder).dataset[0]
-    with pytest.raises(ComplexGiven):
+    with pytest.raises(ComplexError):
         ContactPredictor([], "cpu").predict(path)
-    with pytest.raises(ComplexGiven):
+    with pytest.raises(ComplexError):
         Alignment.from_sequences(["MKVL:ACD"])
 
 
