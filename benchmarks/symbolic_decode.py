@@ -1,13 +1,13 @@
-"""Beam search beside the published decoder: hypothesis-tokens a second, same machine, same process.
+"""Beam search and the published decoder compared: hypothesis-tokens per second, in one process.
 
     git clone https://github.com/facebookresearch/SymbolicMathematics OFFICIAL
     python benchmarks/symbolic_decode.py OFFICIAL --dims 512 1024
 
-The published transformer (6 + 6 layers, 8 heads, random weights) is timed by its own code; this
-package decodes the very same weights (`from_symbolicmathematics`), its own trunk at the same layers
-and width, its trunk with the same number of parameters in a deep encoder and a shallow decoder, and
-the shipped model. All on one thread, taking turns, in CPU seconds: other work counts little. No
-hypothesis may end early: all write sources x beam x length tokens. Writes
+The published transformer (6 + 6 layers, 8 heads, random weights) is timed with its own code. This
+package decodes the same weights (`from_symbolicmathematics`), its own trunk of the same depth and
+width, its trunk with the same number of parameters in a deep encoder and a shallow decoder, and the
+shipped model. All run on one thread, in turn, measured in CPU seconds, so that other work on the
+machine matters little. No hypothesis ends early: all write sources x beam x length tokens. Writes
 benchmarks/results/symbolic_decode.json; a run adds its widths to what is there.
 """
 
@@ -46,7 +46,7 @@ Case = tuple[Callable[[], object], int]
 
 
 class NeverEnd:
-    """A grammar that allows the end at the last place only."""
+    """A grammar that allows the end token at the last position only."""
 
     def __init__(self, words: int, end: int) -> None:
         self.words, self.end = words, end
@@ -71,7 +71,7 @@ def size(*modules: torch.nn.Module) -> int:
 
 
 def published(folder: Path, dim: int) -> tuple[Case, SymbolicMathematics]:
-    """The published code on random weights, and this package's reading of the same weights."""
+    """The published code on random weights, and this package's model of the same weights."""
     sys.path.insert(0, str(folder))
     from src.model.transformer import TransformerModel
 
@@ -95,7 +95,7 @@ def published(folder: Path, dim: int) -> tuple[Case, SymbolicMathematics]:
     @torch.no_grad()
     def decode() -> object:
         memory = encoder("fwd", x=source.T, lengths=lengths, causal=False).transpose(0, 1)
-        # Its limit counts the token that stands before the first.
+        # Its limit counts the start token.
         return decoder.generate_beam(memory, lengths, BEAM, 1.0, False, max_len=LENGTH + 1)
 
     return (decode, size(encoder, decoder)), ours
@@ -119,7 +119,7 @@ def trunk(dim: int, encoder: int, decoder: int, groups: int) -> Case:
 
 
 def shipped(name: str) -> Case:
-    model = Seq2Seq.from_pretrained(name)
+    model = Seq2Seq.from_pretrained(name, device="cpu")
     source = torch.randint(len(vb.SPECIAL), len(vb.WORDS), (SOURCES, SOURCE_LENGTH))
     grammar = NeverEnd(len(vb.WORDS), vb.END)
 
@@ -131,7 +131,7 @@ def shipped(name: str) -> Case:
 
 
 def measure(folder: Path, dim: int, rounds: int, model: str) -> list[dict]:
-    """Every case at one width, taking turns."""
+    """Every case at one width, in turn."""
     torch.manual_seed(0)
     official, ours = published(folder, dim)
     # The layers of the deep and shallow trunk with the number of parameters nearest to theirs.
@@ -147,9 +147,9 @@ def measure(folder: Path, dim: int, rounds: int, model: str) -> list[dict]:
     seconds: dict[str, list[float]] = {case: [] for case in cases}
     for _ in range(rounds):
         for case, (decode, _) in cases.items():
-            began = time.process_time()
+            started = time.process_time()
             decode()
-            seconds[case].append(time.process_time() - began)
+            seconds[case].append(time.process_time() - started)
     tokens = SOURCES * BEAM * LENGTH
     rows = []
     for case, (_, parameters) in cases.items():

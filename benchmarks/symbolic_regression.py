@@ -2,17 +2,17 @@
 
     python benchmarks/symbolic_regression.py --peer-python VENV/bin/python --set nguyen
 
-The peers live in an environment of their own. Every method has the same CPU seconds a problem on
-one thread, the same points and functions (+ - * / sin cos exp log sqrt square) and three seeds. A
-formula counts as recovered if it predicts clean values of 500 fresh points, from a domain an eighth
-wider at its ends than that of the training points, to a root mean square error of 1e-3 (with
-noise in the training values: 0.02) of their deviation: wrong formulas do not extrapolate. Nguyen:
-Uy et al. 2011 (doi 10.1007/s10710-010-9121-2), table 1; feynman: Udrescu & Tegmark 2020
+The peers have an environment of their own. Every method has the same CPU seconds per problem on one
+thread, the same points and functions (+ - * / sin cos exp log sqrt square) and three seeds. A
+formula counts as recovered if it predicts the noise-free values at 500 new points, from a domain an
+eighth wider at each end than that of the training points, to a root mean square error of 1e-3 (with
+noise in the training values: 0.02) of their standard deviation: wrong formulas do not extrapolate.
+Nguyen: Uy et al. 2011 (doi 10.1007/s10710-010-9121-2), table 1; feynman: Udrescu & Tegmark 2020
 (arXiv:1905.11481), from their table of equations; noisy: some of both with 5 % Gaussian noise;
 unseen: Livermore formulas (Mundhenk et al. 2021, arXiv:2111.00053) and further ones of Feynman's
-(two of them reduced), chosen after this package's search was written, with the others in sight.
-Writes benchmarks/results/symbolic_regression.json fit by fit, and a table beside it: the same
-command goes on where it was stopped, and other sets and methods stay as they are.
+(two of them reduced), chosen after this package's search was developed on the other sets.
+Writes benchmarks/results/symbolic_regression.json after every fit, and a table beside it: the same
+command goes on where it was stopped, and results of other sets and methods stay.
 """
 
 from __future__ import annotations
@@ -92,15 +92,15 @@ SETS = {"nguyen": NGUYEN, "feynman": FEYNMAN, "noisy": NOISY, "unseen": UNSEEN}
 
 
 def points(problem: Problem, seed: int) -> tuple[Array, Array, Array, Array]:
-    """Training points and values, and fresh points of a wider domain with clean values."""
+    """Training points and values, and new points of a wider domain with noise-free values."""
     function, width, low, high, count, noise = problem
     rng = np.random.default_rng(seed)
     X = rng.uniform(low, high, (count, width))
     y = function(*X.T)
     y = y + noise * np.std(y) * rng.normal(size=count)
-    room = (high - low) / 8
+    margin = (high - low) / 8
     # A formula with roots or logarithms need not be defined below its domain.
-    fresh = rng.uniform(low if low >= 0 else low - room, high + room, (500, width))
+    fresh = rng.uniform(low if low >= 0 else low - margin, high + margin, (500, width))
     return X, y, fresh, function(*fresh.T)
 
 
@@ -111,8 +111,8 @@ def with_sciml(X: Array, y: Array, seed: int, seconds: float) -> Callable[[Array
 
 
 def with_operon(X: Array, y: Array, seed: int, seconds: float) -> Callable[[Array], Array]:
-    """Its own clock is the wall's: how many evaluations fit in the CPU time is measured first (and
-    not counted)."""
+    """Its own limit is wall-clock time: how many evaluations fit in the CPU time is measured first
+    (and not counted)."""
     from pyoperon.sklearn import SymbolicRegressor
 
     def model(evaluations: int) -> Any:
@@ -123,7 +123,7 @@ def with_operon(X: Array, y: Array, seed: int, seconds: float) -> Callable[[Arra
         )  # fmt: skip
 
     evaluations, began = 20_000, time.process_time()
-    for _ in range(2):  # the more the trees have grown, the longer an evaluation takes
+    for _ in range(2):  # an evaluation takes longer as the trees grow
         start = time.process_time()
         model(evaluations).fit(X, y)
         spent = max(time.process_time() - start, 1e-3)
@@ -149,7 +149,7 @@ def with_gplearn(X: Array, y: Array, seed: int, seconds: float) -> Callable[[Arr
         function_set=("add", "sub", "mul", "div", "sin", "cos", "log", "sqrt", *own),
     )  # fmt: skip
     end = time.process_time() + seconds
-    while True:  # generation by generation, until its time is over or it is exact
+    while True:  # one generation after the other, until the time is over or it is exact
         model.fit(X, y)
         if time.process_time() > end or model._program.raw_fitness_ < 1e-12:
             return model.predict
@@ -170,24 +170,24 @@ def read(out: Path) -> dict[str, Any]:
 
 
 def write(out: Path, result: dict[str, Any]) -> None:
-    """Replace the file at once, so that a stopped run leaves a whole one."""
+    """Replace the file atomically."""
     part = out.with_suffix(".part")
     part.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     part.replace(out)
 
 
 def of_set(result: dict[str, Any], name: str, settings: dict[str, Any]) -> dict[str, Any]:
-    """What is known of a set with these settings; measurements with others are dropped."""
-    known: dict[str, Any] = result["sets"].get(name, {})
-    if {key: known.get(key) for key in settings} != settings:
-        known = {**settings, "methods": {}}
-    known.setdefault("rows", {})
-    result["sets"][name] = known
-    return known
+    """The results of a set with these settings; those with other settings are dropped."""
+    entry: dict[str, Any] = result["sets"].get(name, {})
+    if {key: entry.get(key) for key in settings} != settings:
+        entry = {**settings, "methods": {}}
+    entry.setdefault("rows", {})
+    result["sets"][name] = entry
+    return entry
 
 
 def measure(side: str, name: str, settings: dict[str, Any], methods: list[str], out: Path) -> None:
-    """Every problem of a set with the methods of a side; what is in the file is not tried again."""
+    """Fit every problem of a set with the methods of one environment; fits in the file are kept."""
     warnings.filterwarnings("ignore")
     np.seterr(all="ignore")
     seeds, seconds = settings["seeds"], settings["cpu_seconds_a_problem"]
@@ -202,13 +202,13 @@ def measure(side: str, name: str, settings: dict[str, Any], methods: list[str], 
         if str(seed) in rows:
             continue
         X, y, fresh, clean = points(problem, 1000 + seed)
-        began, CLOCK["uncounted"] = time.process_time(), 0.0
+        started, CLOCK["uncounted"] = time.process_time(), 0.0
         try:
             predicted = fit(X, y, seed, seconds)(fresh)
             error = float(np.sqrt(np.mean((predicted - clean) ** 2)) / np.std(clean))
         except (ValueError, RuntimeError, FloatingPointError):
             error = float("inf")
-        spent = time.process_time() - began - CLOCK["uncounted"]
+        spent = time.process_time() - started - CLOCK["uncounted"]
         rows[str(seed)] = {
             "cpu_seconds": round(spent, 3), "error": error if error < 1e9 else 1e9,
             "recovered": bool(error < (0.02 if problem[-1] else 1e-3)),
@@ -218,7 +218,7 @@ def measure(side: str, name: str, settings: dict[str, Any], methods: list[str], 
 
 
 def summary(rows: dict[str, dict[str, dict]], seeds: int) -> dict[str, Any]:
-    """What a method recovered of a set."""
+    """A method's results on a set."""
     own = [fits[str(seed)] for fits in rows.values() for seed in range(seeds)]
     by_seed = [
         statistics.mean(fits[str(seed)]["recovered"] for fits in rows.values())
@@ -242,14 +242,14 @@ def table(result: dict[str, Any]) -> str:
     methods = [method for side in SIDES.values() for method in side]
     lines = []
     for name in (name for name in SETS if name in result["sets"]):
-        known = result["sets"][name]
+        entry = result["sets"][name]
         cells = []
         for method in methods:
-            found = known["methods"].get(method)
-            low, high = (min(found["by_seed"]), max(found["by_seed"])) if found else (0, 0)
-            cells.append(f"{found['recovery_rate']:.2f} ({low:.2f}-{high:.2f})" if found else "")
-        lines.append([name, known["problems"], known["seeds"], *cells])
-    head = "Share of formulas recovered at equal CPU seconds a problem; in brackets: by seed.\n\n"
+            scores = entry["methods"].get(method)
+            low, high = (min(scores["by_seed"]), max(scores["by_seed"])) if scores else (0, 0)
+            cells.append(f"{scores['recovery_rate']:.2f} ({low:.2f}-{high:.2f})" if scores else "")
+        lines.append([name, entry["problems"], entry["seeds"], *cells])
+    head = "Share of formulas recovered at equal CPU seconds per problem; in brackets: by seed.\n\n"
     return head + markdown.table(["set", "formulas", "seeds", *methods], lines)
 
 
@@ -294,13 +294,13 @@ def main() -> None:
             "--seconds", options.seconds, "--out", out, "--methods", *options.methods,
         )  # fmt: skip
     result = read(out)
-    known = of_set(result, name, settings)
-    for method, rows in known["rows"].items():
+    entry = of_set(result, name, settings)
+    for method, rows in entry["rows"].items():
         if sum(len(fits) for fits in rows.values()) == len(SETS[name]) * options.seeds:
-            known["methods"][method] = summary(rows, options.seeds)
-            print(name, method, known["methods"][method], flush=True)
+            entry["methods"][method] = summary(rows, options.seeds)
+            print(name, method, entry["methods"][method], flush=True)
     result |= {
-        "what": "formulas recovered from points at equal CPU seconds a problem, one thread",
+        "what": "formulas recovered from points at equal CPU seconds per problem, one thread",
         "device": f"{processor()}, {os.cpu_count()} cores", "date": date.today().isoformat(),
         "command": "python benchmarks/symbolic_regression.py --peer-python VENV/bin/python "
         "--set nguyen|feynman|noisy|unseen",

@@ -1,27 +1,27 @@
-"""Integrals and differential equations solved, on identical rows: this package beside others.
+"""Integrals and differential equations solved on identical rows: this package and other systems.
 
     python benchmarks/symbolic_vs_cas.py --shared ../shared --rows 100 --minutes 4
 
-This package's rules, its network's proposals (beam 1 and 10), and both (hybrid: the rules, then the
-network in what is left of the time). What the rules solve within a second is the hybrid's, too: the
-network was not reached, so the row is taken over with its time; on every other row the hybrid is
-run from the beginning.
-Every answer, whoever gave it, is read by the whitelist parser and judged by the same check; it is
-confirmed, proved or not, if it agrees at every point tried. What agrees is looked at once more
-without this package's derivatives and evaluator: SymPy's
-numbers of F(x + h) - F(x - h) beside the integrand. Each solver has 10 CPU seconds a problem in a
-process of its own, so that other work on the machine counts little; the start of a computer algebra
-system is not counted. Systems that are not installed are left out (Debian: maxima maxima-share
-fricas xcas).
+Measured are this package's rules, its network's proposals (beam 1 and 10), and both (hybrid: the
+rules, then the network in the remaining time). A row that the rules solve within a second is taken
+over for the hybrid with its time, since the network is not reached; on every other row the hybrid
+is run from the beginning.
 
-Sets: published BWD and FWD rows, own IBP rows with an unseen seed, independent Rubi problems; own
-first- and second-order equations with an unseen seed and Kamke's equations (beside SymPy's dsolve;
-`--ode-model` names the weights that propose solutions of these);
-the families k f, f + g, f(x + k), f(k x) of what this package solved. The rows of a set are in one
-fixed shuffled order and every solver goes from the front, so that any two can be compared on the
-rows that both have tried. The same command goes on where it was stopped and looks again at what was
-contradicted; `--redo NAME` starts a solver again. Writes benchmarks/results/symbolic_vs_cas.json
-and a table beside it.
+Every answer is read by the whitelist parser and verified in the same way; it counts as confirmed,
+proved or not, if it agrees at every point tried. Confirmed answers are checked once more without
+this package's derivatives and evaluator, by central differences of SymPy's numbers. Each solver has
+10 CPU seconds per problem in a process of its own, so that other work on the machine matters
+little; the start of a computer algebra system is not counted. Systems that are not installed are
+left out (Debian: maxima maxima-share fricas xcas).
+
+Sets: published BWD and FWD rows, generated IBP rows with an unseen seed, independent Rubi problems;
+generated first- and second-order equations with an unseen seed and Kamke's equations (also with
+SymPy's dsolve; `--ode-model` names the weights that propose solutions); the families k f, f + g,
+f(x + k), f(k x) of the integrals that this package solved. The rows of a set are in one fixed
+shuffled order and every solver starts from the first, so that any two can be compared on the rows
+that both have tried. The same command goes on where it was stopped and tries contradicted rows
+again; `--redo NAME` starts a solver again. Writes benchmarks/results/symbolic_vs_cas.json and a
+table beside it.
 """
 
 from __future__ import annotations
@@ -58,13 +58,13 @@ from sciml.symbolic.expr.tokens import parse_prefix
 from sciml.symbolic.verification.checking import check
 
 LIMIT = 10.0
-"""CPU seconds a problem."""
+"""CPU seconds per problem."""
 SLACK = 6.0
-"""Times as many seconds of the wall's clock."""
+"""Wall-clock seconds per CPU second that other systems are given."""
 UNSEEN = 990_001
 OURS, HYBRID = "sciml (rules)", "hybrid"
 AT_ONCE = 1.0
-"""CPU seconds within which the rules' solution is the hybrid's, too."""
+"""CPU seconds within which a solution by the rules is taken over for the hybrid."""
 Answer = Expr | tuple[str, Expr] | None
 
 
@@ -119,8 +119,8 @@ def ours(f: Expr, beam: int = 0, rules: bool = True) -> Expr | None:
     from sciml.symbolic.integration.search import Search
 
     search = Search(clock.now() + LIMIT, _network(beam) if beam else None, use_rules=rules)
-    found = search.integrate(f, "x")
-    return found.answer if found else None
+    antiderivative = search.integrate(f, "x")
+    return antiderivative.answer if antiderivative else None
 
 
 @functools.cache
@@ -138,8 +138,8 @@ def by_sympy(f: Expr) -> Expr | None:
 
     from sciml.symbolic.expr.printing import from_sympy, to_sympy
 
-    found = sp.integrate(to_sympy(f), sp.Symbol("x"))
-    return None if found.has(sp.Integral) else from_sympy(found)
+    integral = sp.integrate(to_sympy(f), sp.Symbol("x"))
+    return None if integral.has(sp.Integral) else from_sympy(integral)
 
 
 def equation(
@@ -147,17 +147,19 @@ def equation(
 ) -> Answer:
     """A differential equation by this package's methods, by a network's `beam` proposals, by both,
     or by SymPy's dsolve."""
-    from sciml.symbolic.expr.wire import load as loaded
+    from sciml.symbolic.expr.wire import load as load_expression
     from sciml.symbolic.jobs import DsolveJob
     from sciml.symbolic.ode.solver import solve_job
 
     job = DsolveJob(residual, "x", LIMIT, model if beam else None, rules, beam, sympy=sympy)
-    found = solve_job(job, lambda message: None)
-    return (found["kind"], loaded(found["answer"])) if found.get("answer") else None
+    solution = solve_job(job, lambda message: None)
+    if not solution.get("answer"):
+        return None
+    return solution["kind"], load_expression(solution["answer"])
 
 
-def right(problem: Expr, answer: Answer) -> bool:
-    """The one judge of every answer."""
+def confirmed(problem: Expr, answer: Answer) -> bool:
+    """Whether an answer agrees at every point tried."""
     if answer is None:
         return False
     if isinstance(answer, Expr):
@@ -171,7 +173,7 @@ def right(problem: Expr, answer: Answer) -> bool:
     return check_implicit(problem, e, "x", "y").agrees
 
 
-def second_look(f: Expr, answer: Answer) -> bool | None:
+def agrees_by_differences(f: Expr, answer: Answer) -> bool | None:
     """Central differences of SymPy's 70-digit numbers at real points; None where it has none."""
     import sympy as sp
 
@@ -197,9 +199,9 @@ def second_look(f: Expr, answer: Answer) -> bool | None:
     return True if seen else None
 
 
-def _asked(ask: Callable[[Expr, float, float], Expr | None], f: Expr) -> Answer:
-    """What a system answers within the limit."""
-    return ask(f, LIMIT, SLACK * LIMIT)
+def _by_system(solve: Callable[[Expr, float, float], Expr | None], f: Expr) -> Answer:
+    """The answer of another system within the limit."""
+    return solve(f, LIMIT, SLACK * LIMIT)
 
 
 INTEGRALS: dict[str, Callable[[Expr], Answer]] = {
@@ -207,8 +209,8 @@ INTEGRALS: dict[str, Callable[[Expr], Answer]] = {
     "network, beam 1": partial(ours, beam=1, rules=False),
     "network, beam 10": partial(ours, beam=10, rules=False),
     "SymPy": by_sympy,
-    **{name: partial(_asked, ask)
-       for name, ask in cas.SYSTEMS.items()},
+    **{name: partial(_by_system, solve)
+       for name, solve in cas.SYSTEMS.items()},
 }  # fmt: skip
 INTEGRAL_SETS = ("BWD", "FWD", "IBP", "Rubi")
 FAMILY = "of solved: "
@@ -233,8 +235,8 @@ _ERRORS = (InputError, RecursionError, ArithmeticError, ValueError, AttributeErr
 
 
 def in_process(name: str, solver: Callable[[Expr], Answer], f: Expr) -> tuple[bool, float, bool]:
-    """(solved within the limit of CPU time, CPU seconds, contradicted by the second look), in a
-    child that can be ended. The judge's own time is not counted."""
+    """(solved within the CPU time limit, CPU seconds, contradicted by differences), in a child that
+    can be killed. The time of verification is not counted."""
     read, write = os.pipe()
     child = os.fork()
     if child == 0:
@@ -259,9 +261,9 @@ def in_process(name: str, solver: Callable[[Expr], Answer], f: Expr) -> tuple[bo
         seconds += max(0.0, used.ru_utime + used.ru_stime - start)
         if seconds <= LIMIT:
             try:
-                good = right(f, answer)
+                good = confirmed(f, answer)
                 os.write(write, json.dumps([good, seconds, False]).encode() + b"\n")
-                contradicted = good and second_look(f, answer) is False
+                contradicted = good and agrees_by_differences(f, answer) is False
             except _ERRORS:
                 pass
         os.write(write, json.dumps([good, seconds, contradicted]).encode() + b"\n")
@@ -277,7 +279,7 @@ def in_process(name: str, solver: Callable[[Expr], Answer], f: Expr) -> tuple[bo
 
 
 def families(f: Expr, other: Expr, rng: np.random.Generator) -> dict[str, Expr]:
-    """The problems near f, with k of either sign up to 10**4, log-uniform."""
+    """Variants of f, with k of either sign up to 10**4, log-uniform."""
     x = ex.symbol("x")
     a, b, c = (int(10 ** rng.uniform(0.3, 4)) * int(rng.choice([-1, 1])) for _ in range(3))
     return {
@@ -288,8 +290,8 @@ def families(f: Expr, other: Expr, rng: np.random.Generator) -> dict[str, Expr]:
 
 # ---------------------------------------------------------------------- the results
 class Record:
-    """What has been tried: for each set and solver a string of 1, 0 (and ! where the second look
-    contradicts a 1) and the CPU seconds of each row."""
+    """The results: for each set and solver a string of 1 and 0 (! where differences contradict a 1)
+    and the CPU seconds of each row."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -304,22 +306,22 @@ class Record:
         return self.rows.setdefault(kind, {}).setdefault(solver, {"solved": "", "seconds": []})
 
     def at_once(self, kind: str, row: int) -> tuple[bool, float, bool] | None:
-        """The rules' result where they solved this row so soon that it is the hybrid's, too."""
-        mine = self.of(kind, OURS)
-        if mine["solved"][row : row + 1] == "1" and mine["seconds"][row] <= AT_ONCE:
-            return True, mine["seconds"][row], False
+        """The rules' result, where they solved this row within `AT_ONCE`."""
+        ours = self.of(kind, OURS)
+        if ours["solved"][row : row + 1] == "1" and ours["seconds"][row] <= AT_ONCE:
+            return True, ours["seconds"][row], False
         return None
 
     def todo(self, kind: str, solver: str, rows: int) -> list[int]:
-        """Rows not tried so far, and those that were contradicted."""
+        """Rows that were not tried or were contradicted."""
         solved = self.of(kind, solver)["solved"]
         return [i for i in range(rows) if solved[i : i + 1] in ("", "!")]
 
-    def put(self, kind: str, solver: str, row: int, found: tuple[bool, float, bool]) -> None:
+    def put(self, kind: str, solver: str, row: int, result: tuple[bool, float, bool]) -> None:
         entry = self.of(kind, solver)
-        bit = "!" if found[2] else str(int(found[0]))
+        bit = "!" if result[2] else str(int(result[0]))
         entry["solved"] = entry["solved"][:row] + bit + entry["solved"][row + 1 :]
-        entry["seconds"][row : row + 1] = [round(found[1], 3)]
+        entry["seconds"][row : row + 1] = [round(result[1], 3)]
         if time.monotonic() - self.saved > 5:
             self.save()
 
@@ -342,7 +344,7 @@ class Record:
 
     def _summary(self, kind: str) -> dict[str, dict]:
         out = {}
-        mine = self.rows[kind].get(OURS, {"solved": ""})["solved"]
+        ours = self.rows[kind].get(OURS, {"solved": ""})["solved"]
         for solver, entry in self.rows[kind].items():
             n = len(entry["solved"])
             if not n:
@@ -352,10 +354,10 @@ class Record:
                 "median_cpu_seconds": round(statistics.median(entry["seconds"]), 4),
                 "contradicted": entry["solved"].count("!"),
             }  # fmt: skip
-            if solver != OURS and min(n, len(mine)):
-                m = min(n, len(mine))
+            if solver != OURS and min(n, len(ours)):
+                m = min(n, len(ours))
                 summary["on_shared_rows"] = {
-                    "rows": m, "it": entry["solved"][:m].count("1"), OURS: mine[:m].count("1"),
+                    "rows": m, "it": entry["solved"][:m].count("1"), OURS: ours[:m].count("1"),
                 }  # fmt: skip
             out[solver] = summary
         return out
@@ -370,9 +372,9 @@ class Record:
                 s = table[kind].get(name)
                 cell = "" if s is None else f"{s['solved']} of {s['of']}"
                 both = (s or {}).get("on_shared_rows")
-                whole = both and both["rows"] == table[kind][OURS]["of"]
-                shown = f" ({both[OURS]} of {both['rows']})" if both and not whole else ""
-                cells.append(cell + shown)
+                all_rows = both and both["rows"] == table[kind][OURS]["of"]
+                rules = f" ({both[OURS]} of {both['rows']})" if both and not all_rows else ""
+                cells.append(cell + rules)
             lines.append([kind, *cells])
         head = (
             f"Solved within {LIMIT:.0f} CPU seconds and confirmed. In brackets: the rules on the"
@@ -391,7 +393,7 @@ def is_family(kind: str, sets: list[str]) -> bool:
 
 
 def brittleness(record: Record, shared: Path, rows: int, end: float) -> None:
-    """Of the integrals that this package solved, how many stay solved in each family."""
+    """How many of the integrals that this package solved it still solves in each family."""
     by_set = []
     for kind in INTEGRAL_SETS:
         bits = record.rows.get(kind, {}).get(OURS, {"solved": ""})["solved"]
@@ -430,7 +432,7 @@ def main() -> None:
     solvers_of = dict.fromkeys(INTEGRAL_SETS, INTEGRALS)
     solvers_of |= dict.fromkeys(EQUATION_SETS, equations(options.ode_model))
     clock.use_cpu_time()
-    for solver in INTEGRALS.values():  # imports, tables and weights, before the children are made
+    for solver in INTEGRALS.values():  # load modules, tables and weights before the forks
         if getattr(solver, "func", solver) is ours:
             solver(parse("x*exp(x)"))
     if options.ode_model:
@@ -448,10 +450,10 @@ def main() -> None:
             for row in record.todo(kind, name, len(problems)):
                 if time.monotonic() > end:
                     break
-                found = record.at_once(kind, row) if name == HYBRID else None
-                if found is None:
-                    found = in_process(name, solvers_of[kind][name], problems[row])
-                record.put(kind, name, row, found)
+                result = record.at_once(kind, row) if name == HYBRID else None
+                if result is None:
+                    result = in_process(name, solvers_of[kind][name], problems[row])
+                record.put(kind, name, row, result)
             print(kind, name, record.of(kind, name)["solved"].count("1"),
                   "of", len(record.of(kind, name)["solved"]), flush=True)  # fmt: skip
     if "brittle" in options.sets and OURS in options.solvers:
