@@ -15,8 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from sciml.jets.data.columns import JET_COLUMNS, POSITION
-from sciml.jets.data.features import FEATURE_SETS, MAX_PARTICLES, Jets, needed_columns
+from sciml.jets.data.features import FEATURE_SETS, MAX_PARTICLES, Jets, columns_to_read
 from sciml.jets.data.ragged import dense, to_ragged
 from sciml.jets.scores import JetPrediction, Tally
 
@@ -145,12 +144,7 @@ class JetPredictor(nn.Module, Generic[Result]):
 
     def columns_of(self, available: Sequence[str]) -> list[str]:
         """The columns to read from a file that has `available`."""
-        derivable = {*POSITION, *JET_COLUMNS}
-        needed = needed_columns(self._columns())
-        names = [n for n in needed if n in available or n not in derivable]
-        if len(names) < len(needed):
-            names += [n for n in ("jet_eta", "jet_phi") if n in available]
-        return names
+        return columns_to_read(self._columns(), available)
 
     def predict_array(self, events: Any, where: object = None) -> Result:
         """`predict` of an awkward array of jets that fits into memory, without warnings."""

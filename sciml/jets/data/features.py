@@ -14,6 +14,7 @@ from __future__ import annotations
 import dataclasses
 import enum
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -47,6 +48,9 @@ FEATURE_SETS: dict[str, tuple[int, ...]] = {
 """Indices into `FEATURES` of each published input set."""
 MAX_PARTICLES = 128
 """Constituents used per jet: the leading ones in pT."""
+
+DERIVABLE = frozenset({*POSITION, *JET_COLUMNS})
+"""Columns that are computed from the momenta where a file lacks them (`data.ragged`)."""
 
 TINY = 1e-8
 
@@ -206,3 +210,15 @@ def needed_columns(features: tuple[int, ...]) -> tuple[str, ...]:
             needed.append(column)
     needed += [column for column in IDENTITY if column.removeprefix("part_") in names]
     return (*needed, *JET_COLUMNS)
+
+
+def columns_to_read(features: tuple[int, ...], available: Sequence[str]) -> list[str]:
+    """`needed_columns`, for a file with the columns `available`.
+
+    Derivable columns that the file lacks are left out, and the jet's direction is added for them.
+    """
+    needed = needed_columns(features)
+    names = [name for name in needed if name in available or name not in DERIVABLE]
+    if len(names) < len(needed):
+        names += [name for name in ("jet_eta", "jet_phi") if name in available]
+    return names

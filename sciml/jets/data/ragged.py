@@ -16,7 +16,14 @@ from numpy.typing import NDArray
 
 from sciml.errors import InputError, nearest
 from sciml.jets.data.columns import COLUMNS, ENERGY, JET_COLUMNS, MOMENTUM, POSITION, PX, PY, PZ
-from sciml.jets.data.features import FEATURE_SETS, MAX_PARTICLES, Flag, Jets, needed_columns
+from sciml.jets.data.features import (
+    DERIVABLE,
+    FEATURE_SETS,
+    MAX_PARTICLES,
+    Flag,
+    Jets,
+    needed_columns,
+)
 from sciml.jets.data.tidy import MASS_SHELL, tidy
 
 LARGE = 1e18
@@ -72,9 +79,8 @@ def to_ragged(
 
     fields = tuple(events.fields if isinstance(events, ak.Array) else events)
     needed = needed_columns(features)
-    derivable = {*POSITION, *JET_COLUMNS}
     for name in needed:
-        if name not in fields and name not in derivable:
+        if name not in fields and name not in DERIVABLE:
             close = nearest(name, fields)
             hint = (
                 "The nearest columns are " + ", ".join(close)

@@ -17,8 +17,8 @@ import torch
 from torch import Tensor
 
 from sciml.errors import InputError
-from sciml.jets.data.columns import CLASSES, COLUMNS, JET_COLUMNS, POSITION
-from sciml.jets.data.features import FEATURE_SETS, MAX_PARTICLES, Jets, needed_columns
+from sciml.jets.data.columns import CLASSES, COLUMNS
+from sciml.jets.data.features import FEATURE_SETS, MAX_PARTICLES, Jets, columns_to_read
 from sciml.jets.data.io import expand, open_jets
 from sciml.jets.data.ragged import to_ragged
 from sciml.renamed import renamed
@@ -127,8 +127,6 @@ class JetSample(Sequence[Any]):
         """
         parts: list[tuple[Tensor, Tensor, Tensor, np.ndarray]] = []
         extra: dict[str, list[np.ndarray]] = {name: [] for name in columns}
-        needed = needed_columns(FEATURE_SETS["full"])
-        derivable = {*POSITION, *JET_COLUMNS}
         files = expand(paths)
         quota = None if max_jets is None else -(-max_jets // max(1, len(files)))
         seen = 0
@@ -136,8 +134,7 @@ class JetSample(Sequence[Any]):
             taken = 0
             with open_jets(path, format=format) as reader:
                 labels = [f"label_{name}" for name in CLASSES if f"label_{name}" in reader.columns]
-                names = [n for n in needed if n in reader.columns or n not in derivable]
-                names += [n for n in ("jet_eta", "jet_phi") if n in reader.columns]
+                names = columns_to_read(FEATURE_SETS["full"], reader.columns)
                 stop = None if quota is None or classes is not None else quota
                 for events in reader.iterate([*names, *labels, *columns], step=5000, stop=stop):
                     packed = to_ragged(events, limit=limit, where=path)
