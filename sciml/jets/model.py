@@ -49,7 +49,11 @@ class Description:
 
 
 class JetModel(Pretrained, JetPredictor[Result]):
-    """A model of jets that is saved and restored; see `JetTagger` and `JetMassRegressor`."""
+    """A model of jets that is saved and restored; see `JetTagger` and `JetMassRegressor`.
+
+    After `.half()` or `.bfloat16()` the network computes in half precision, while features and pair
+    kinematics are still made in single precision.
+    """
 
     ENTRY = ENTRY
     HINT = "Weights of weaver-core are read by JetTagger.from_weaver"
