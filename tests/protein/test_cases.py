@@ -1,5 +1,6 @@
-"""The cases from the field, where their folder is beside this checkout."""
+"""Files that people bring: made ones, and those of ../shared/cases/protein where at hand."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -17,16 +18,25 @@ from sciml.protein.io.structure import read_chain, read_chains
 
 
 @pytest.fixture(scope="module")
-def cases(shared: Path) -> Path:
-    folder = shared / "cases/protein"
-    if not folder.is_dir():
-        pytest.skip("the folder ../shared/cases/protein is not beside this checkout")
+def cases(
+    origin: str,
+    request: pytest.FixtureRequest,
+    fixture_file: Callable[[str], Path],
+    fixture_script: Callable,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Path:
+    if origin == "shared":
+        return request.getfixturevalue("shared") / "cases/protein"
+    folder = tmp_path_factory.mktemp("cases")
+    script = fixture_script("protein_files")
+    script.write(folder)
+    script.damaged_parameters(folder, fixture_file("protein/plain/params.npz"))
     return folder
 
 
 def rows(path: Path) -> list[str]:
-    found = read_alignment(path)
-    return [found.row(i) for i in range(found.depth)]
+    alignment = read_alignment(path)
+    return [alignment.row(i) for i in range(alignment.depth)]
 
 
 COMPLEXES = {
@@ -42,7 +52,7 @@ COMPLEXES = {
 def test_complexes(
     cases: Path, tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert [found.sequences for found in read_complexes(cases / name)] == COMPLEXES[name]
+    assert [alignment.sequences for alignment in read_complexes(cases / name)] == COMPLEXES[name]
     for read in (read_alignment, read_fasta):
         with pytest.raises(ComplexError, match="2 chains"):
             read(cases / name)
@@ -53,8 +63,8 @@ def test_complexes(
 
 
 def test_paired_and_unpaired_rows(cases: Path) -> None:
-    (found,) = read_complexes(cases / "p1_complex.a3m")
-    one, other = found.chains
+    (complex_,) = read_complexes(cases / "p1_complex.a3m")
+    one, other = complex_.chains
     assert one.paired is not None and other.paired is not None
     assert one.paired.depth == other.paired.depth == 2
     assert one.unpaired.names == ["101", "x"] and other.unpaired.names == ["102", "y"]
@@ -64,8 +74,8 @@ def test_alignments(cases: Path) -> None:
     assert rows(cases / "semi.a3m") == ["MKVLAAGIVG", "MKVLAAG-VG"]
     assert rows(cases / "a3m_hash.a3m") == ["MKVLAAGIVGLLLA", "MKVLAAG-VGLLLA"]
     assert rows(cases / "p9_not_query_first.sto") == ["MK-VLAAG", "MKAVLAAG", "MRAVLSAG"]
-    found = read_alignment(cases / "p9_not_query_first.sto", query="query")
-    assert found.row(0) == "MKAVLAAG" and found.columns == 8
+    alignment = read_alignment(cases / "p9_not_query_first.sto", query="query")
+    assert alignment.row(0) == "MKAVLAAG" and alignment.columns == 8
     assert rows(cases / "lower.fasta") == ["MKVLAAGIVGCXXDEX"]
     assert starts(read_alignment(cases / "wide.a3m").columns)[-1] == 1200
     with pytest.raises(InputError, match="an HHsearch result"):

@@ -114,8 +114,8 @@ def test_the_command_says_it_in_one_line_and_leaves_nothing(tagger, tmp_path, ca
     before = sorted(tmp_path.iterdir())
     jets, out = str(shipped("test")), str(tmp_path / "scores.parquet")
     assert main(["jets", "tag", jets, "--model", str(path), "-o", out]) == 2
-    said = capsys.readouterr().err.splitlines()
-    assert len(said) == 1 and "larger than the file" in said[0]
+    errors = capsys.readouterr().err.splitlines()
+    assert len(errors) == 1 and "larger than the file" in errors[0]
     assert sorted(tmp_path.iterdir()) == before
 
 
@@ -250,9 +250,9 @@ def test_a_good_checkpoint_is_read(tmp_path, zipped):
     optimizer = torch.optim.Adam([nn.Parameter(torch.ones(2))]).state_dict()
     content = {"state_dict": state, "optimizer": optimizer, "epoch": 3, "kind": torch.float32}
     torch.save(content, tmp_path / "x.pt", _use_new_zipfile_serialization=zipped)
-    found = pickles.state_dict(pickles.read(tmp_path / "x.pt"), ("state_dict",), "x")
-    assert found.keys() == state.keys()
-    assert all(torch.equal(found[name], value) for name, value in state.items())
+    loaded = pickles.state_dict(pickles.read(tmp_path / "x.pt"), ("state_dict",), "x")
+    assert loaded.keys() == state.keys()
+    assert all(torch.equal(loaded[name], value) for name, value in state.items())
 
 
 def test_zip_files_that_are_not_as_torch_writes_them(tmp_path):
@@ -330,6 +330,18 @@ def test_big_endian_and_double_arrays_are_read():
 
 
 # ----------------------------------------------------------------------------------------- cases
+
+
+def test_parameters_with_one_impossible_array(tmp_path, fixture_file, fixture_script):
+    from sciml.protein.alphafold.predictor import StructurePredictor
+
+    sound = fixture_file("protein/plain/params.npz")
+    fixture_script("protein_files").damaged_parameters(tmp_path, sound)
+    files = sorted(tmp_path.iterdir())
+    assert len(files) == 5
+    for path in files:
+        with pytest.raises(InputError, match=path.name):
+            StructurePredictor.from_pretrained(path, device="cpu")
 
 
 def test_cases_from_the_field(shared):

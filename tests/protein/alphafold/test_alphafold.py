@@ -6,6 +6,7 @@ weights are in them.
 """
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -75,12 +76,12 @@ def assert_equals_reference(folder: Path) -> None:
     predictor = StructurePredictor.from_alphafold(folder / "params.npz", device="cpu")
     batch, expected = (dict(np.load(folder / f"{name}.npz")) for name in ("batch", "expected"))
     passes = 1 + max(int(key.split("/")[0].removeprefix("pass")) for key in expected)
-    found = predictor.predict_features(batch, passes - 1)
-    assert not set(expected) - set(found)
+    results = predictor.predict_features(batch, passes - 1)
+    assert not set(expected) - set(results)
     real = batch["seq_mask"] > 0
     n = len(real)
     for key, want in expected.items():
-        have = found[key]
+        have = results[key]
         assert have.shape == want.shape, key
         axes = [axis for axis, size in enumerate(want.shape) if size == n]
         inside = np.ones(want.shape, bool)
@@ -105,9 +106,9 @@ def test_equals_the_published_network_at_more_blocks(shared: Path, name: str) ->
     assert_equals_reference(shared / "data/protein/af2_parity" / name)
 
 
-def test_every_official_array_has_a_place(shared: Path) -> None:
-    listed = json.loads((shared / "data/protein/af2_official_parameter_shapes.json").read_text())
-    shapes = {name: tuple(shape) for name, shape in listed.items()}
+def test_every_official_array_has_a_place(fixture_file: Callable[[str], Path]) -> None:
+    listed = json.loads(fixture_file("protein/official_shapes.json").read_text())
+    shapes = {name: tuple(shape) for name, shape in listed}
     config = infer_config(shapes)
     assert config == AlphaFoldConfig()
     assert {mapping.array for mapping in array_mappings(config)} == set(shapes)
@@ -246,13 +247,13 @@ def test_bfloat16_runs_near_the_full_precision() -> None:
     with torch.no_grad():
         want = model(tensors)
         with torch.autocast("cpu", dtype=torch.bfloat16):
-            found = model(tensors)
-    assert found.z.dtype in (torch.float32, torch.bfloat16) and found.atoms.isfinite().all()
-    difference = (found.z.float() - want.z).norm() / want.z.norm()
+            output = model(tensors)
+    assert output.z.dtype in (torch.float32, torch.bfloat16) and output.atoms.isfinite().all()
+    difference = (output.z.float() - want.z).norm() / want.z.norm()
     assert 1e-5 < float(difference) < 0.05  # lower precision is in use, and does no more harm
     # Atoms are built in full precision: rigid groups keep their shape.
-    assert found.atoms.dtype == torch.float32
-    step = found.structure.atoms[-1, 0, :, 1] - found.structure.atoms[-1, 0, :, 0]  # N to CA
+    assert output.atoms.dtype == torch.float32
+    step = output.structure.atoms[-1, 0, :, 1] - output.structure.atoms[-1, 0, :, 0]  # N to CA
     local = torch.as_tensor(ATOM14_LOCAL)[tensors["aatype"][0]]
     assert torch.allclose(step.norm(dim=-1), (local[:, 1] - local[:, 0]).norm(dim=-1), atol=1e-4)
     with torch.autocast("cpu", dtype=torch.bfloat16):
@@ -285,12 +286,12 @@ def test_batch_of_chains_equals_one_at_a_time() -> None:
         )
     ]
     together = predictor.predict_many(jobs, config=config, recycles=1)
-    for job, found in zip(jobs, together, strict=True):
+    for job, prediction in zip(jobs, together, strict=True):
         alone = predictor.predict(job.alignment, config=config, recycles=1)
-        assert np.abs(found.atoms - alone.atoms).max() < 1e-3
-        assert np.abs(found.plddt - alone.plddt).max() < 1e-3
-        assert found.pae is not None and alone.pae is not None
-        assert np.abs(found.pae - alone.pae).max() < 1e-3
+        assert np.abs(prediction.atoms - alone.atoms).max() < 1e-3
+        assert np.abs(prediction.plddt - alone.plddt).max() < 1e-3
+        assert prediction.pae is not None and alone.pae is not None
+        assert np.abs(prediction.pae - alone.pae).max() < 1e-3
 
 
 def test_slices_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -324,11 +325,11 @@ def test_gradient_path_equals_inference_path() -> None:
     again = model(tensors)
     again.atoms.square().mean().backward()
     assert torch.allclose(again.atoms, training.atoms, atol=1e-5)
-    found = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
-    assert set(found) == set(want) and len(want) > 150
+    gradients = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
+    assert set(gradients) == set(want) and len(want) > 150
     largest = max(float(g.abs().max()) for g in want.values())
     for name, gradient in want.items():
-        assert (found[name] - gradient).abs().max() <= 1e-5 * largest, name
+        assert (gradients[name] - gradient).abs().max() <= 1e-5 * largest, name
 
 
 def test_rotating_a_template_changes_nothing() -> None:

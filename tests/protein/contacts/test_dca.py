@@ -22,11 +22,11 @@ def coupled_alignment(rng: np.random.Generator, depth: int = 600, columns: int =
 
 
 def test_coupled_columns_come_first() -> None:
-    found = dca.mean_field(coupled_alignment(np.random.default_rng(0)))
+    result = dca.mean_field(coupled_alignment(np.random.default_rng(0)))
     row, column = np.triu_indices(14, 1)
-    best = np.argsort(-found.scores[row, column])[:2]
+    best = np.argsort(-result.scores[row, column])[:2]
     assert {(int(row[k]), int(column[k])) for k in best} == {(1, 9), (3, 12)}
-    assert np.allclose(found.scores, found.scores.T)
+    assert np.allclose(result.scores, result.scores.T)
 
 
 def test_couplings_are_the_negative_inverse_covariance() -> None:
@@ -43,16 +43,16 @@ def test_couplings_are_the_negative_inverse_covariance() -> None:
     covariance = pair - np.einsum("ia,jb->iajb", single, single)
     inner = covariance[:, :20, :, :20].reshape(columns * 20, columns * 20)
     expected = -np.linalg.inv(inner).reshape(columns, 20, columns, 20).transpose(0, 2, 1, 3)
-    found = dca.mean_field(alignment)
+    result = dca.mean_field(alignment)
     off = ~np.eye(columns, dtype=bool)
     scale = np.abs(expected[off]).max()
-    assert np.abs(found.couplings[off] - expected[off]).max() < 1e-3 * scale
+    assert np.abs(result.couplings[off] - expected[off]).max() < 1e-3 * scale
     full = np.zeros((columns, columns, q, q))
     full[:, :, :20, :20] = expected
     centred = full - full.mean(2, keepdims=True) - full.mean(3, keepdims=True)
     centred += full.mean((2, 3), keepdims=True)
     norms = np.sqrt((centred[:, :, :20, :20] ** 2).sum((2, 3)))
-    assert np.allclose(found.raw[off], norms[off], rtol=1e-3)
+    assert np.allclose(result.raw[off], norms[off], rtol=1e-3)
 
 
 def test_average_product_correction_removes_what_is_separable() -> None:
@@ -62,8 +62,8 @@ def test_average_product_correction_removes_what_is_separable() -> None:
 
 
 def test_one_sequence_is_no_error() -> None:
-    found = dca.mean_field(Alignment.from_sequences(["ACDEFGHIKL"]))
-    assert np.isfinite(found.scores).all() and found.neff == 1
+    result = dca.mean_field(Alignment.from_sequences(["ACDEFGHIKL"]))
+    assert np.isfinite(result.scores).all() and result.neff == 1
 
 
 def test_impossible_settings() -> None:
@@ -86,8 +86,10 @@ def test_pydca_gives_the_same_couplings(fixture_file, fixture_script) -> None:
     off = ~np.eye(script.COLUMNS, dtype=bool)
     near = np.abs(couplings[:4] - expected["couplings"])[off[:4]]
     assert near.max() < 1e-5 * np.abs(expected["couplings"]).max()
-    couplings -= couplings.mean(2, keepdims=True) + couplings.mean(3, keepdims=True) - (
-        couplings.mean((2, 3), keepdims=True)
+    couplings -= (
+        couplings.mean(2, keepdims=True)
+        + couplings.mean(3, keepdims=True)
+        - (couplings.mean((2, 3), keepdims=True))
     )
     raw = np.sqrt((couplings**2).sum((2, 3))) * off
     assert np.allclose(raw, expected["raw"], atol=1e-4)
@@ -105,10 +107,10 @@ def test_an_independent_run_on_real_families(shared: Path) -> None:
             table[name] = values
     for name in ("PF00018", "PF00327", "PF08666"):
         family = read_family(root / name)
-        found = family.precision(dca.mean_field(family.alignment).scores)
+        result = family.precision(dca.mean_field(family.alignment).scores)
         length, *precisions = table[name][:4]
         assert len(family.residue) == int(length)
-        ours = [found["P@L"], found["P@L/2"], found["P@L/5"]]
+        ours = [result["P@L"], result["P@L/2"], result["P@L/5"]]
         assert np.allclose(ours, [float(p) for p in precisions], atol=0.05)
-        assert found["contacts"] == float(table[name][-1])
+        assert result["contacts"] == float(table[name][-1])
         assert json.loads((root / name / "mapping.json").read_text())["family"] == name
