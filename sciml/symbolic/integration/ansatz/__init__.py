@@ -2,9 +2,9 @@
 
 In reading order: `parallel_risch` (`candidates`: towers, supports and the assembled answer),
 `support` (the denominator and the monomials of the answer), `logarithmic_terms`,
-`special_functions` and `torsion` (functions beside the monomials, as columns), `linear_system` (the
-coefficients modulo primes), `rational_reconstruction` (from residues to rational functions of the
-parameters). Differential towers are in `sciml.symbolic.algebra.tower`.
+`special_functions` and `torsion` (further functions, as columns), `modular_points` and
+`linear_system` (the coefficients modulo primes), `rational_reconstruction` (from these to rational
+functions of the parameters). Differential towers are in `sciml.symbolic.algebra.tower`.
 """
 
 from sciml.symbolic.algebra.field import Failure

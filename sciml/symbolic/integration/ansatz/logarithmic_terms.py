@@ -16,12 +16,8 @@ from sciml.symbolic.algebra.tower import Tower
 from sciml.symbolic.expr import expression as ex
 from sciml.symbolic.expr.evaluate import Program
 from sciml.symbolic.expr.expression import Expr
-from sciml.symbolic.integration.ansatz.linear_system import (
-    Column,
-    ModularPoints,
-    Vector,
-    inverse_mod,
-)
+from sciml.symbolic.integration.ansatz.linear_system import Column
+from sciml.symbolic.integration.ansatz.modular_points import ModularPoints, Vector, inverse_mod
 from sciml.symbolic.integration.ansatz.special_functions import root_sums
 from sciml.symbolic.integration.ansatz.support import Problem, constant_basis
 
