@@ -77,9 +77,9 @@ def inputs(batch: int, rows: int, heads: int, n: int, d: int) -> list[Tensor]:
     return [*(t.requires_grad_() for t in (q, k, v, bias)), mask, slope]
 
 
-def step(candidate: str, given: list[Tensor], training: bool = True) -> None:
+def step(candidate: str, tensors: list[Tensor], training: bool = True) -> None:
     """Forward, and backward in training, once."""
-    *leaves, mask, slope = given
+    *leaves, mask, slope = tensors
     if not training:
         with torch.no_grad():
             CANDIDATES[candidate](*leaves, mask)
@@ -91,31 +91,31 @@ def step(candidate: str, given: list[Tensor], training: bool = True) -> None:
 
 def speed(settings: dict[str, int], repetitions: int) -> dict[str, dict[str, float]]:
     """Milliseconds of CPU time a step, for each candidate in turn."""
-    given = inputs(**settings)
+    tensors = inputs(**settings)
     times: dict[str, list[float]] = {name: [] for name in CANDIDATES}
     for repetition in range(repetitions + 2):
         for name in CANDIDATES:
             start = time.process_time()
-            step(name, given)
+            step(name, tensors)
             if repetition >= 2:  # the first two compile and warm up
                 times[name].append(1e3 * (time.process_time() - start))
-    found = {}
+    seconds = {}
     for name, values in times.items():
         low, middle, high = statistics.quantiles(values, n=4)
-        found[name] = {"ms": middle, "ms_q1": low, "ms_q3": high}
-    return found
+        seconds[name] = {"ms": middle, "ms_q1": low, "ms_q3": high}
+    return seconds
 
 
 def peak(candidate: str, settings: dict[str, int], training: bool) -> float:
     """MiB by which one step raises the peak of a fresh process above its inputs."""
-    given = inputs(**settings)
+    tensors = inputs(**settings)
     small = inputs(1, 2 if settings["rows"] else 0, 2, 16, 8)
     step(candidate, small, training)  # libraries, code
-    del given[-1]
-    slope = torch.ones(given[0].shape)
+    del tensors[-1]
+    slope = torch.ones(tensors[0].shape)
     forget_peak()
     before = resident()
-    step(candidate, [*given, slope], training)
+    step(candidate, [*tensors, slope], training)
     return resident("VmHWM") - before
 
 
@@ -131,15 +131,15 @@ def memory_of(case: str, mib: dict[str, dict[str, float]]) -> dict:
     rows = max(1, s["rows"])
     numbers = s["batch"] * s["heads"] * (3 * rows * s["n"] * s["d"] + s["n"] ** 2)
     gradients = 4 * numbers / 2**20
-    found: dict = {"gradients_MiB": gradients}
+    memory: dict = {"gradients_MiB": gradients}
     for kind, peaks in mib.items():
-        found[kind] = {
+        memory[kind] = {
             "peak_MiB_above_inputs": peaks,
             "naive_over_sciml": peaks["naive"] / max(peaks["sciml"], 1.0),
         }
     beyond = {name: max(value - gradients, 1.0) for name, value in mib["training"].items()}
-    found["training"]["naive_over_sciml_beyond_gradients"] = beyond["naive"] / beyond["sciml"]
-    return found
+    memory["training"]["naive_over_sciml_beyond_gradients"] = beyond["naive"] / beyond["sciml"]
+    return memory
 
 
 def main() -> None:
@@ -171,11 +171,11 @@ def main() -> None:
         options.out.write_text(json.dumps(result, indent=2) + "\n")
 
     for case, settings in SPEED.items():
-        found = speed(settings, options.repetitions)
-        best = min(v["ms"] for k, v in found.items() if k != "sciml")
-        result["speed"][case] = {**found, "best_peer_over_sciml": best / found["sciml"]["ms"]}
-        row = "  ".join(f"{name} {value['ms']:.2f} ms" for name, value in found.items())
-        print(f"{case}: {row}  (best peer / sciml {best / found['sciml']['ms']:.2f})", flush=True)
+        timings = speed(settings, options.repetitions)
+        best = min(v["ms"] for k, v in timings.items() if k != "sciml")
+        result["speed"][case] = {**timings, "best_peer_over_sciml": best / timings["sciml"]["ms"]}
+        row = "  ".join(f"{name} {value['ms']:.2f} ms" for name, value in timings.items())
+        print(f"{case}: {row}  (best peer / sciml {best / timings['sciml']['ms']:.2f})", flush=True)
         write()
     for case in MEMORY:
         mib: dict[str, dict[str, float]] = {}
@@ -183,8 +183,8 @@ def main() -> None:
             for name in CANDIDATES:
                 if name == "compiled":
                     continue  # its peak is that of the compiler
-                said = json_output(sys.executable, __file__, "--peak", name, case, kind)
-                mib.setdefault(kind, {})[name] = said
+                mib_of = json_output(sys.executable, __file__, "--peak", name, case, kind)
+                mib.setdefault(kind, {})[name] = mib_of
         result["memory"][case] = memory_of(case, mib)
         print(case, json.dumps(result["memory"][case]), flush=True)
         write()

@@ -67,9 +67,9 @@ def ours(
     source = torch.randint(3, VOCABULARY, (SOURCES, SOURCE_LENGTH))
     model.beam_search(source, beam=BEAM, max_length=4, grammar=NeverEnd())
     began = time.process_time()
-    found = model.beam_search(source, beam=BEAM, max_length=LENGTH, grammar=NeverEnd())
+    output = model.beam_search(source, beam=BEAM, max_length=LENGTH, grammar=NeverEnd())
     seconds = time.process_time() - began
-    assert found.tokens.shape == (SOURCES, BEAM, LENGTH)
+    assert output.tokens.shape == (SOURCES, BEAM, LENGTH)
     return seconds, sum(p.numel() for p in model.parameters())
 
 
@@ -106,9 +106,9 @@ def peer(kind: str, layers: tuple[int, int], dim: int) -> tuple[float, int]:
     with torch.inference_mode():
         model.generate(source, min_new_tokens=4, max_new_tokens=4, **settings)
         began = time.process_time()
-        found = model.generate(source, min_new_tokens=LENGTH, max_new_tokens=LENGTH, **settings)
+        output = model.generate(source, min_new_tokens=LENGTH, max_new_tokens=LENGTH, **settings)
     seconds = time.process_time() - began
-    assert found.shape == (SOURCES * BEAM, LENGTH + 1), found.shape
+    assert output.shape == (SOURCES * BEAM, LENGTH + 1), output.shape
     return seconds, sum(p.numel() for p in model.parameters())
 
 

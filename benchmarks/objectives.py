@@ -97,12 +97,12 @@ def one(name: str, seed: int, steps: int, finetune_steps: int, most: int, train:
     random = np.random.default_rng(seed)
     order = random.permutation(len(train))
     fit_on, test_on = order[:1000], np.arange(min(most, len(test)))
-    found = [
+    results = [
         probe.embed(trunk, embedder, data, collate, indices=indices, batch_size=64)
         for data, indices in ((train, fit_on), (test, test_on))
     ]
     labels = torch.as_tensor(train.y[fit_on]), torch.as_tensor(test.y[test_on])
-    scores = probe.probe(found[0], labels[0], found[1], labels[1])
+    scores = probe.probe(results[0], labels[0], results[1], labels[1])
     few = order[: max(len(train.classes), len(train) // 100)]
     tuned = finetune(
         copy.deepcopy(trunk),
@@ -202,12 +202,12 @@ def main() -> None:
     rows = []
     for seed in a.seeds:
         for name in a.only or [BASELINE, *OBJECTIVES]:
-            kept = a.work / f"{name}-{seed}-{a.steps}-{a.finetune_steps}-{a.most}.json"
-            if not kept.exists():
+            path = a.work / f"{name}-{seed}-{a.steps}-{a.finetune_steps}-{a.most}.json"
+            if not path.exists():
                 row = one(name, seed, a.steps, a.finetune_steps, a.most, train, test, a.work)
-                kept.write_text(json.dumps(row), encoding="utf-8")
+                path.write_text(json.dumps(row), encoding="utf-8")
                 print(row, flush=True)
-            rows.append(json.loads(kept.read_text(encoding="utf-8")))
+            rows.append(json.loads(path.read_text(encoding="utf-8")))
             head = {
                 "what": "linear probe, kNN probe and 1 % labels for each objective",
                 "train": len(train), "test": min(a.most, len(test)), "classes": train.classes,

@@ -90,7 +90,9 @@ def plain(app, what, name, obj, options, lines):
         if before and not bars:
             drawn.append("")
         drawn.append("   " + line if bars else re.sub(r"[*|]|(?<=\w)_(?!\w)", r"\\\g<0>", line))
-    lines[:] = drawn
+    # In the first line of an attribute's text, a colon would end its type ("TYPE: DESCRIPTION").
+    first = [""] if what in ("attribute", "data", "property") else []
+    lines[:] = first + drawn
 
 
 def left_out(app, what, name, obj, skip, options):

@@ -1,6 +1,6 @@
-"""The command line: general commands such as run and demo, and one word a science.
+"""The command line: general commands such as run and demo, and one group per science.
 
-Faults of the input end in one line on stderr and exit code 2; Ctrl-C in 130.
+Wrong input ends in one line on stderr and exit code 2; Ctrl-C in 130.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ DOMAINS = {
 
 
 def general() -> dict[str, str]:
-    """The commands that belong to no science, each with a line of help."""
+    """The general commands, each with a line of help."""
     return {
         "demo": "the main path on embedded data, no network: pretrain, fine-tune, report",
         "run": "run a recipe: sciml run jet_tagging --tiny",
@@ -35,12 +35,12 @@ def general() -> dict[str, str]:
         "data": "list, show, get, make and check data sets",
         "models": "list and show the models that come with the package",
         "doctor": "what is installed, which device, what is missing and how to add it",
-        "completion": 'words for the Tab key: eval "$(sciml completion bash)"',
+        "completion": 'completion of the Tab key: eval "$(sciml completion bash)"',
     }
 
 
 def own_commands(name: str) -> dict[str, Callable[..., Any]]:
-    """The second words of a general command; empty for one without."""
+    """The subcommands of a general command; empty for one without."""
     if name == "recipes":
         return {"list": recipes_list, "copy": recipes_copy}
     if name == "data":
@@ -79,13 +79,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"sciml: error: {error}", file=sys.stderr)
         return error.exit_code
     except BrokenPipeError:
-        # The reader of our output has left (`sciml data list | head`).
+        # The reader of our output has closed it (`sciml data list | head`).
         sys.stderr.close()
         return 0
     except OSError as error:
         if error.errno not in FULL:
             raise
-        # What was printed does not fit: nothing more is, or the interpreter's end would fail, too.
+        # The disk is full: nothing more is printed, or the interpreter's exit would fail, too.
         sys.stdout = open(os.devnull, "w")
         print(f"sciml: error: {unwritable(error.filename or 'the output', error)}", file=sys.stderr)
         return InputError.exit_code
@@ -164,7 +164,7 @@ def _print_recipes() -> None:
 
 
 def recipes_list() -> None:
-    """List the recipes with a line each."""
+    """List the recipes, one line each."""
     _print_recipes()
 
 

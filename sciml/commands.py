@@ -18,8 +18,8 @@ _EXPRESSIONS: set[Callable[..., Any]] = set()
 
 
 def takes_expressions(function: Callable[..., int]) -> Callable[..., int]:
-    """Mark a command whose values may begin with a minus, such as -oo or -x**2: one dash with more
-    than a letter after it is then a value, no option."""
+    """Mark a command whose values may begin with a minus, such as -oo or -x**2: a dash and
+    more than one letter are then a value, not an option."""
     _EXPRESSIONS.add(function)
     return function
 
@@ -42,10 +42,10 @@ def run_commands(group: str, commands: Mapping[str, Callable[..., Any]], rest: l
 def run_function(function: Callable[..., Any], arguments: list[str], prog: str) -> int:
     """Call a typed function with command line arguments; its int result is the exit code."""
     if {"--help", "-h"} & set(arguments):
-        with contextlib.suppress(SystemExit):  # which is how a parser ends its help
+        with contextlib.suppress(SystemExit):  # how a parser ends its help
             tyro.cli(function, args=["--help"], prog=prog)
         return 0
-    if function in _EXPRESSIONS:  # a parser takes what begins with a space for a value
+    if function in _EXPRESSIONS:  # a leading space makes it a value to the parser
         arguments = [f" {a}" if re.match(r"-[^-\s]\S", a) else a for a in arguments]
     arguments = present_flags(arguments, getattr(function, "__renamed__", {}))
     printed = io.StringIO()
@@ -61,9 +61,9 @@ def run_function(function: Callable[..., Any], arguments: list[str], prog: str) 
 
 
 def _bind(function: Callable[..., Any]) -> Callable[..., Callable[[], Any]]:
-    """A function with the same signature that only remembers its arguments.
+    """A function with the same signature that only binds its arguments.
 
-    Parsing must end before the command begins: what the command prints is its own.
+    Parsing must end before the command starts, so that only the parser's output is caught.
     """
 
     @functools.wraps(function)
@@ -74,7 +74,7 @@ def _bind(function: Callable[..., Any]) -> Callable[..., Callable[[], Any]]:
 
 
 def _one_line(text: str) -> str:
-    """The words of a boxed parser message."""
+    """The text of a boxed parser message, in one line."""
     text = re.sub(r"\x1b\[[0-9;]*m|[\u2500-\u257f]|-{4,}", " ", text)
     text = re.split(r"For full helptext|Full helptext", text)[0]
     lines = [" ".join(line.split()) for line in text.splitlines()]

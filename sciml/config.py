@@ -26,7 +26,7 @@ from sciml.renamed import former_names
 
 T = TypeVar("T")
 SHOWN = 20
-"""Most problems that one error names."""
+"""Maximum number of problems that one error names."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def field_types(cls: type) -> dict[str, Any]:
 
 
 def former_flags(cls: type, prefix: str = "") -> dict[str, str]:
-    """Old -> present dotted name of every setting that had another one (`renamed.Formerly`)."""
+    """Old -> present dotted name of every renamed setting (`renamed.Formerly`)."""
     hints = field_types(cls)
     names = {f"{prefix}{old}": f"{prefix}{new}" for old, new in former_names(hints).items()}
     for name, hint in hints.items():
@@ -81,7 +81,7 @@ def from_dict(cls: type[T], mapping: Mapping[str, Any], *, where: object = None)
 
     Args:
         cls: a dataclass.
-        mapping: names to values, nested for nested dataclasses; what is missing keeps its default.
+        mapping: names to values, nested for nested dataclasses; missing ones keep their default.
         where: named in the error, usually the file.
 
     Raises:
@@ -138,7 +138,7 @@ def _build(cls: type[T], mapping: Any, path: str, problems: list[str]) -> T:
 
 
 def _shown(value: Any) -> str:
-    """`repr`, short: a file may hold a megabyte, or lists within lists, where a number is due."""
+    """A short `repr`: a file may hold a megabyte or nested lists in place of a number."""
     return reprlib.repr(value)
 
 
@@ -229,7 +229,7 @@ def _convert_sequence(
     hint: Any, origin: Any, args: tuple[Any, ...], raw: Any, name: str, problems: list[str]
 ) -> Any:
     if isinstance(raw, str) and args == (str, ...):
-        raw = (raw,)  # one text where several may stand
+        raw = (raw,)  # a single text in place of a list
     if not isinstance(raw, list | tuple):
         problems.append(f"`{name}` must be a list, got {_shown(raw)}")
         return None
@@ -247,7 +247,7 @@ def _convert_sequence(
 
 
 def check(config: T, *, where: object = None) -> T:
-    """`config` itself if every value lies within its limits.
+    """`config` itself if every value is within its limits.
 
     Raises:
         InputError: names everything that does not.

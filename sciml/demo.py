@@ -1,7 +1,7 @@
 """`sciml demo`: the recipes of the four sciences at demonstration size, one page for all.
 
-Data is embedded or generated on the spot, nothing is fetched. Each part is an ordinary recipe in
-a folder of its own: what is done is not done again, what was interrupted goes on.
+Data is embedded or generated, nothing is downloaded. Each part is an ordinary recipe in a folder
+of its own: finished parts are skipped, interrupted ones resume.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ class Part:
     recipe: str
     """Name of the recipe."""
     settings: str
-    """Flags that make it a demonstration of some minutes."""
+    """Flags that make it take some minutes."""
     question: str
     """What is predicted, as a sentence for people, and the classical method it is compared with."""
     own: str
-    """The command for a file of one's own."""
+    """The command for the user's own file."""
 
 
 NOTE = "demo.json"
@@ -73,7 +73,7 @@ def demo(
     tiny: bool = False,
     only: tuple[str, ...] = (),
 ) -> None:
-    """Pretrain, fine-tune, evaluate and report, in all four sciences; nothing is fetched.
+    """Pretrain, fine-tune, evaluate and report, in all four sciences, without network.
 
     Args:
         out: Where everything goes; the same command resumes there.
@@ -100,7 +100,7 @@ def demo(
 
 
 def run(part: Part, folder: Path, tiny: bool) -> float:
-    """Run a part unless it is done; the seconds that its last run took."""
+    """Run a part unless it is done -> the seconds of its last run."""
     arguments = ["--tiny"] if tiny else shlex.split(part.settings)
     done = _done(folder)
     if done.get("arguments") == arguments:

@@ -33,7 +33,7 @@ def choose(device: str = "auto", precision: str = "auto") -> Placement:
         precision: "auto", "fp32" or "bf16".
 
     Raises:
-        InputError: the device is not there, or the name is unknown.
+        InputError: the device does not exist, or the name is unknown.
     """
     import torch
 
@@ -43,12 +43,12 @@ def choose(device: str = "auto", precision: str = "auto") -> Placement:
     if device == "auto":
         if torch.cuda.is_available():
             device = "cuda"
-            reasons.append(f"{torch.cuda.get_device_name()} is there")
+            reasons.append(f"{torch.cuda.get_device_name()} is available")
         else:
             device = "cpu"
             reasons.append(f"no CUDA device is visible, {torch.get_num_threads()} threads")
     else:
-        reasons.append("asked for")
+        reasons.append("requested")
     try:
         chosen = torch.device(device)
     except RuntimeError as error:
@@ -71,5 +71,5 @@ def choose(device: str = "auto", precision: str = "auto") -> Placement:
             reasons.append("fp32 is exact and bf16 gains nothing here")
     else:
         dtype = torch.bfloat16 if precision == "bf16" else torch.float32
-        reasons.append(f"{precision} asked for")
+        reasons.append(f"{precision} requested")
     return Placement(chosen, dtype, "; ".join(reasons))

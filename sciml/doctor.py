@@ -51,7 +51,7 @@ def _version(package: str) -> str | None:
 
 
 def doctor() -> int:
-    """Say what is installed, which device is used, and what is missing for which feature.
+    """Show what is installed, which device is used, and what is missing for which feature.
 
     Exits with 1 if a required package is missing.
     """

@@ -1,4 +1,4 @@
-"""Errors a person can act on: what is wrong, where, the nearest valid choice, the next step.
+"""Errors that the user can act on: what is wrong, where, the nearest valid choice, the next step.
 
 Everything that the command line turns into one line on stderr and exit code 2 is an
 `InputError`. A programming error keeps its traceback.
@@ -18,8 +18,8 @@ class InputError(ValueError):
 
     Args:
         what: what is wrong, in the user's terms ("`lr` must be > 0, got -1").
-        where: the file, setting or row it was found in.
-        hint: the next step ("`sciml models list` shows what there is").
+        where: the file, setting or row at fault.
+        hint: the next step ("`sciml models list` shows them all").
     """
 
     exit_code = 2
@@ -31,11 +31,11 @@ class InputError(ValueError):
 
 
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-"""The system's words for a full disk, a full quota and a file that may grow no further."""
+"""Error numbers of a full disk, a full quota and a file at its size limit."""
 
 
 def unwritable(path: object, error: OSError) -> InputError:
-    """An `InputError` for what could not be written: why, and what helps."""
+    """An `InputError` for a failed write: the reason and the remedy."""
     full = error.errno in FULL
     return InputError(
         f"cannot be written ({error.strerror or error})",

@@ -1,4 +1,4 @@
-"""The one batch every trunk takes: nodes, pairs or edges, and positions.
+"""The batch that every trunk takes: nodes, pairs or edges, and positions.
 
 The carrier is `torch_geometric.data.Data`. It comes in two layouts, and every trunk takes both:
 
@@ -336,17 +336,17 @@ def bucket(
     shuffle: bool = True,
     generator: torch.Generator | None = None,
 ) -> Iterator[list[int]]:
-    """Batches of examples of like length, so that little of a dense batch is padding.
+    """Batches of examples of similar length, so that little of a dense batch is padding.
 
     Shuffling is by noise on the length (a tenth of it) and a random order of batches: batches
     stay nearly uniform in length but never the same twice.
 
     Args:
         lengths: nodes in each example.
-        batch_size: most examples in a batch.
-        max_nodes: most padded nodes (examples x longest) in a batch; an example longer than that
-            is a batch of its own.
-        max_pairs: most padded pairs (examples x longest^2) in a batch, likewise.
+        batch_size: maximum number of examples in a batch.
+        max_nodes: maximum number of padded nodes (examples x longest) in a batch; a longer
+            example is a batch of its own.
+        max_pairs: maximum number of padded pairs (examples x longest^2) in a batch, likewise.
         shuffle: False gives ascending lengths.
         generator: source of randomness; default torch's global one.
 

@@ -1,4 +1,4 @@
-"""Code of a user's own, named by import path `package.module:Name` or by file `path.py:Name`.
+"""The user's own code, named by import path `package.module:Name` or by file `path.py:Name`.
 
 To name code is to run it. So it is named in a call or on a command line only: a file (weights,
 settings) may have come from anywhere, and names the package's own parts alone.
@@ -22,14 +22,14 @@ CODE = "may name code of a user's own"
 
 
 def is_own(name: str) -> bool:
-    """Whether a name stands for code that does not come with the package."""
+    """Whether a name refers to code outside the package."""
     module, colon, attribute = name.rpartition(":")
     shipped = module.split(".")[0] == "sciml" and all(p.isidentifier() for p in module.split("."))
     return bool(colon) and not shipped
 
 
 def refuse_from_file(config: Any, named: Collection[str], where: object) -> None:
-    """Settings of a file name no code but the package's.
+    """Check that the settings of a file name no code but the package's.
 
     Args:
         config: all settings.
@@ -51,12 +51,12 @@ def refuse_from_file(config: Any, named: Collection[str], where: object) -> None
 
 
 def find(kind: str, name: str, shipped: Mapping[str, str] | None = None) -> Any:
-    """What `name` stands for; its module is imported, which runs it.
+    """The object that `name` refers to; its module is imported, which runs it.
 
     Args:
         kind: what it should be, for the message: "trunk", "objective", "reader".
-        name: `package.module:Name` or `path.py:Name`, or one of `known`.
-        known: names of the package's own, each with its import path.
+        name: `package.module:Name` or `path.py:Name`, or one of `shipped`.
+        shipped: names of the package's own, each with its import path.
 
     Raises:
         InputError: no such name, module, file or name in it.
@@ -77,7 +77,7 @@ def find(kind: str, name: str, shipped: Mapping[str, str] | None = None) -> Any:
 
 
 def _module(path_or_name: str) -> ModuleType:
-    """The module named `place`, or the one in the file `place`."""
+    """The module of an import path or of a file."""
     if not path_or_name.endswith(".py"):
         return importlib.import_module(path_or_name)
     path = Path(path_or_name).resolve()

@@ -69,7 +69,7 @@ def existing_file(path: str | os.PathLike[str], what: str = "file") -> Path:
 
 
 def keep_apart(out: Path | None, *inputs: Path | str | None) -> None:
-    """Refuse to write what a command reads.
+    """Refuse to overwrite the inputs of a command.
 
     Raises:
         InputError: `out` is one of the inputs, by whatever path.
@@ -85,7 +85,7 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
     """A temporary path in the same folder that becomes `path` only when the block succeeds.
 
     The file is flushed to the disk before the rename, so that a crash, a kill or a full disk
-    leaves either the old file or the new one, never a half of it. The temporary name holds which
+    leaves either the old file or the new one, never part of it. The temporary name holds which
     process it belongs to (`locks.remove_leftovers`).
 
     Raises:

@@ -30,7 +30,7 @@ options of every recipe:
   --out DIR      where everything goes (default: runs/NAME); the same command resumes there
   --config FILE  settings as YAML, in place of the recipe's own
   --tiny         the whole recipe in about a minute, to see that it runs
-  --restart      train anew where the checkpoints in OUT are damaged, instead of refusing
+  --restart      train again where the checkpoints in OUT are damaged, instead of refusing
 """
 
 
@@ -213,7 +213,7 @@ def _run(recipe: Recipe, config: Any, out: Path, command: str, restart: bool) ->
     from sciml.train.parallel import rank_and_world
     from sciml.train.state import RESTART
 
-    if rank_and_world()[0] != 0:  # the first process has the lock and writes the claim
+    if rank_and_world()[0] != 0:  # rank 0 has the lock and writes the claim
         recipe.module.main(config, out)
         return
     before = RESTART.set(restart)
@@ -223,7 +223,7 @@ def _run(recipe: Recipe, config: Any, out: Path, command: str, restart: bool) ->
                 claims.claim(out, recipe.name, config, command)
                 recipe.module.main(config, out)
             kept_settings = claims.settings_file(out)
-            if kept_settings.name != "config.yaml":  # one of the user's is there
+            if kept_settings.name != "config.yaml":  # the user has one
                 log.console.print(f"all settings of this run: {kept_settings}", soft_wrap=True)
             locks.remove_leftovers(out)
     finally:
@@ -231,8 +231,7 @@ def _run(recipe: Recipe, config: Any, out: Path, command: str, restart: bool) ->
 
 
 def _check_devices(config: Any) -> None:
-    """Refuse a device or precision that is not there before anything is done, not when its turn
-    comes."""
+    """Refuse a missing device or precision at once, before any part has run."""
     from sciml.device import choose
     from sciml.train import TrainConfig
 
@@ -264,7 +263,7 @@ def _print_help(recipe: Recipe, config: Any) -> None:
     description = f"{(recipe.module.__doc__ or '').strip()}\n{COMMON}"
     if mappings := "\n".join(_mappings(config)):
         description += f"\noptions that take a mapping:\n{mappings}\n"
-    with contextlib.suppress(SystemExit):  # which is how a parser ends its help
+    with contextlib.suppress(SystemExit):  # how a parser ends its help
         tyro.cli(
             type(config),
             default=config,

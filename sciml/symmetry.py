@@ -6,7 +6,7 @@ O(3)         rotations and reflections                            3
 SE(3), E(3)  the same and translations                            3
 Lorentz      rotations and boosts of (E, px, py, pz)              4
 collider     rotations about the beam and boosts along it         4
-permutation  a new order of each graph's nodes; `pos` stays theirs
+permutation  a new order of each graph's nodes, `pos` included
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ def random_element(
 
 
 def act(batch: Data, element: Element) -> Data:
-    """A copy of the batch whose positions the element has moved (in float64, then cast back)."""
+    """A copy of the batch with the element applied to its positions (in float64)."""
     moved = copy.copy(batch)
     pos = batch.pos.double() @ element.matrix.to(batch.pos.device).T + element.shift.to(
         batch.pos.device
@@ -109,7 +109,7 @@ def act(batch: Data, element: Element) -> Data:
 
 
 def random_order(batch: Data, generator: torch.Generator | None = None) -> Tensor:
-    """A new order of nodes within each graph: [B, N] places (padding moves too), or [S] rows."""
+    """A new order of nodes within each graph: [B, N] indices (padding moves too), or [S] rows."""
     if layout(batch) == "dense":
         return torch.rand(batch.mask.shape, generator=generator).argsort(1)
     noise = torch.rand(len(batch.x), generator=generator, dtype=torch.float64)
@@ -148,12 +148,12 @@ def reorder_pairs(values: Tensor, order: Tensor) -> Tensor:
 
 
 def transform(value: Tensor, kind: Kind, element: Element) -> Tensor:
-    """What becomes of an output of this kind when the element acts on the positions.
+    """The expected output of this kind after the element has acted on the positions.
 
     Args:
         value: the output.
-        kind: "invariant"; "vector" (last axis turns); "point" (turns and moves); e3nn irreps such
-            as "8x0e+4x1o" (last axis; needs e3nn); or a function (value, matrix) -> value.
+        kind: "invariant"; "vector" (last axis rotates); "point" (rotates and shifts); e3nn irreps
+            such as "8x0e+4x1o" (last axis; needs e3nn); or a function (value, matrix) -> value.
         element: the group element.
     """
     matrix, shift = element.matrix.to(value), element.shift.to(value)
@@ -168,7 +168,7 @@ def transform(value: Tensor, kind: Kind, element: Element) -> Tensor:
     from sciml.nn.irreps import join, parse, split, wigner_matrices
 
     irreps = parse(kind)
-    sign = torch.linalg.det(matrix).sign()  # -1: a reflection, which odd irreps feel
+    sign = torch.linalg.det(matrix).sign()  # -1: a reflection, which flips odd irreps
     turns = wigner_matrices(sign * matrix, max(ir.l for ir in irreps))
     return join(
         [
@@ -179,7 +179,7 @@ def transform(value: Tensor, kind: Kind, element: Element) -> Tensor:
 
 
 def rows_of(value: Tensor, batch: Data) -> str:
-    """What the rows of an output are, by its shape: nodes, pairs or graphs."""
+    """The kind of rows of an output, by its shape: nodes, pairs or graphs."""
     mask = dense_mask(batch)
     if value.ndim > 3 and value.shape[:3] == (*mask.shape, mask.shape[1]):
         return "pair"  # dense in either layout
@@ -197,13 +197,13 @@ def dense_mask(batch: Data) -> Tensor:
 
 
 def reorder_output(value: Tensor, batch: Data, order: Tensor) -> Tensor:
-    """What becomes of an output of `batch` when its nodes are put in the order of `reorder`."""
+    """An output of `batch` with nodes in the order of `reorder`."""
     axes = rows_of(value, batch)
     if axes == "node":
         return reorder_nodes(value, order)
     if axes == "pair":
         mask = dense_mask(batch)
-        if order.ndim == 1:  # of all rows: each graph's own, padding staying where it is
+        if order.ndim == 1:  # over all rows: within each graph, padding stays in place
             index = torch.arange(mask.shape[1]).expand(mask.shape).clone()
             index[mask] = order - batch.ptr[batch.batch]
             order = index

@@ -1,4 +1,4 @@
-"""Tests of what a trunk or any module on a batch promises; for users' own, too.
+"""Tests of the contract of a trunk, or of any module on a batch; also for the user's own.
 
     >>> from sciml import testing, trunks
     >>> errors = testing.check_trunk(trunks.build("pair_transformer", dim=16, heads=2, depth=1),
@@ -48,7 +48,7 @@ __all__ = [
 ]
 TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-12}
 SHOWN = 8
-"""Most lines that a check prints: the worst ones."""
+"""Maximum number of lines that a check prints, the worst first."""
 
 
 @contextmanager
@@ -126,7 +126,7 @@ def assert_equivariant(
     Args:
         module: called as `module(batch)`; returns a tensor, a mapping, a tuple or `Encoded`.
         group: one of `GROUPS`.
-        batch: what to test on; by default random graphs that fit a trunk.
+        batch: to test on; by default random graphs that fit a trunk.
         kinds: how outputs transform (see `transform`); "vectors" is a "vector" and everything
             else is "invariant" unless named here.
         tolerance: largest error allowed; by default that of the batch's precision.
@@ -178,7 +178,7 @@ def assert_padding_invariant(
     tolerance: float | None = None,
     verbose: bool = True,
 ) -> dict[str, float]:
-    """More padding, and other numbers in it, change nothing; padded rows of `nodes` are zeros.
+    """Padding does not matter: neither its amount nor its values; padded rows of `nodes` are zeros.
 
     Args:
         module, tolerance, verbose: see `assert_equivariant`.
@@ -222,7 +222,7 @@ def assert_batch_invariant(
     """A graph's outputs do not depend on which other graphs are in the batch.
 
     Raises:
-        AssertionError: a graph alone gives something else than among the others.
+        AssertionError: a graph alone gives another result than among others.
     """
     batch = _default(module) if batch is None else batch
     together = real_rows(_run(module, batch), batch)
@@ -262,7 +262,7 @@ def assert_sensitive(
     least: float = 1e-4,
     verbose: bool = True,
 ) -> dict[str, float]:
-    """Each of these inputs matters: perturbing it changes some output.
+    """No input is ignored: perturbing it changes some output.
 
     Args:
         module, batch, verbose: see `assert_equivariant`.
@@ -307,7 +307,7 @@ def assert_gradients(
 
     Args:
         module: run as a float64 copy.
-        batch: what to test on.
+        batch: to test on.
         keys: inputs to differentiate by, where the batch holds them.
         tolerance: largest difference, relative to the larger derivative or to a hundredth of the
             outputs' norm: below that, a difference is round-off.
@@ -398,7 +398,7 @@ def assert_finite(module: nn.Module, batch: Data, *, verbose: bool = True) -> di
 
 
 def check_trunk(trunk: Trunk, *, seed: int = 0, verbose: bool = True) -> dict[str, float]:
-    """Everything that a trunk promises, on random graphs in both layouts.
+    """The full contract of a trunk, on random graphs in both layouts.
 
     Symmetries (those in `trunk.symmetries`), padding, batch composition, agreement of the
     layouts, sensitivity to every input it reads, gradients, graphs without nodes. The trunk keeps
@@ -413,7 +413,7 @@ def check_trunk(trunk: Trunk, *, seed: int = 0, verbose: bool = True) -> dict[st
         the error of each check and output.
 
     Raises:
-        AssertionError: a promise is broken.
+        AssertionError: a check fails.
     """
     errors: dict[str, float] = {}
 

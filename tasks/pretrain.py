@@ -4,16 +4,16 @@
     sciml run pretrain --data jets:FOLDER protein:FOLDER symbolic:FILE placement:FOLDER \\
         --pair-dim 8 --trunk-settings '{pair_update: triangle}' --out runs/joint
 
-DATA is a file or folder that a science can read (its suffix says which; `jets:FOLDER` names the
-reader), the name of a data card, or a folder of .npz graphs. Of several, one trunk learns jointly,
-with an embedder for each science; `temperature` mixes them. Nothing is read into memory as a whole
-unless the file format demands it, and under torchrun each process reads its own share. The trunk
+DATA is a file or folder that a science can read (chosen by its suffix; `jets:FOLDER` names the
+reader), the name of a data card, or a folder of .npz graphs. From several, one trunk learns
+jointly, with one embedder per science; `temperature` mixes them. Data stays on disk where the file
+format allows it, and under torchrun each process reads its own share. The trunk
 and the objective are named as in the package, by import path (`my_package.objectives:Mine`) or by
 file (`my_trunk.py:MyTrunk`): your own code runs where you name it in the command, never where a
 settings file or a saved trunk does.
 
-Where examples have labels, a linear probe on held-out examples says every `train.validate_every`
-steps what the embeddings are worth; the objective itself never sees a label. Writes OUT/trunk,
+Where examples have labels, a linear probe on held-out examples measures the embeddings every
+`train.validate_every` steps; the objective itself never sees a label. Writes OUT/trunk,
 OUT/embedder.safetensors (of several sciences OUT/embedders/SCIENCE.safetensors), metrics.jsonl and
 report.html. The recipes of every science start from it:
 
@@ -45,6 +45,7 @@ from sciml.objectives.base import Examples
 from sciml.objectives.corpus import Corpus, suffixes
 from sciml.objectives.graphs import read_graphs
 from sciml.paths import atomic_write
+from sciml.renamed import Formerly
 from sciml.report import Page
 from sciml.report import plots as shared_plots
 from sciml.train import TrainConfig, fit
@@ -69,9 +70,9 @@ class Config:
     """Settings of the recipe."""
 
     data: tuple[str, ...] = ("jets-sample/train.parquet",)
-    """Files, folders, KIND:PATH, data cards or CARD/FILE of a card; one for each science."""
+    """Files, folders, KIND:PATH, data cards or CARD/FILE of a card; one per science."""
     temperature: Annotated[float, Range(min=0, exclusive=True)] = 4.0
-    """Of the mixture of several sciences: 1 = by number of examples, large = equally often."""
+    """Temperature of the mixture of sciences: 1 = by number of examples, large = equally often."""
     reader: Annotated[str, own.CODE] = ""
     """A reader of your own by import path or file, module:function (path -> Corpus), which runs."""
     trunk: Annotated[str, own.CODE] = "pair_transformer"
@@ -92,11 +93,11 @@ class Config:
     objective_settings: dict[str, Any] = field(default_factory=dict)
     """Settings of the objective, as YAML: '{fraction: 0.4}'."""
     held_out: Annotated[float, Range(min=0, max=0.5, exclusive=True)] = 0.1
-    """Share of the examples that is never trained on."""
-    most_held_out: Annotated[int, Range(min=1)] = 2000
-    """Most held-out examples [examples]."""
+    """Share of the examples that is held out from training."""
+    max_held_out: Annotated[int, Range(min=1), Formerly("most_held_out")] = 2000
+    """Maximum number of held-out examples."""
     probe_examples: Annotated[int, Range(min=0)] = 2000
-    """Most labelled training examples that a probe is fitted to [examples]; 0 = no probes."""
+    """Maximum number of labelled training examples that a probe is fitted to; 0 = no probes."""
     train: TrainConfig = TrainConfig(steps=2000, batch_size=64, lr=1e-3, validate_every=200)
     """Training without labels."""
     seed: int = 0
@@ -105,7 +106,7 @@ class Config:
 
 TINY: dict[str, Any] = {
     "dim": 16,
-    "most_held_out": 64,
+    "max_held_out": 64,
     "probe_examples": 128,
     "train": {"steps": 8, "batch_size": 16, "log_every": 4, "validate_every": 4},
 }
@@ -299,7 +300,7 @@ def of_card(data: str) -> Path:
 def split(corpus: Corpus, config: Config) -> tuple[np.ndarray, np.ndarray]:
     """(training, held-out) indices, drawn by the seed."""
     size = len(corpus.dataset)
-    count = min(config.most_held_out, max(1, round(config.held_out * size)))
+    count = min(config.max_held_out, max(1, round(config.held_out * size)))
     if count >= size:
         raise InputError(f"needs at least 2 examples, got {size}", where=corpus.name)
     order = np.random.default_rng(config.seed).permutation(size)

@@ -1,4 +1,4 @@
-"""What does pretraining a shared trunk buy? One trunk, four sciences, every start measured alike.
+"""What does pretraining a shared trunk buy? One trunk, four sciences, every start compared.
 
 1. The trunk starts from scratch, frozen at random, pretrained without labels on the science's own
    examples, on those of the *other* sciences, or jointly on all of them (`MultiHead`'s mixture by
@@ -6,12 +6,12 @@
 2. It is fine-tuned for each science's downstream task with 0.1, 1, 10 and 100 % of its labels (for
    circuit placement: of the environment steps of reinforcement learning), with the same settings
    for every row, and measured on examples that neither training nor pretraining has seen.
-3. Beside: other objectives in pretraining, Noisy Student on top, and three sizes of the trunk with
+3. Also: other objectives in pretraining, Noisy Student on top, and three sizes of the trunk with
    a fitted curve.
 
-Where the trunk comes from other sciences, embedder and head are new. Differences are taken seed by
-seed against scratch; a loss is printed as plainly as a gain. Every row is kept as it comes: the
-same command goes on after an interruption. Writes results.json, table.md, metrics.jsonl,
+Where the trunk comes from other sciences, embedder and head are new. Differences from
+scratch are paired by seed; a loss is printed as plainly as a gain. Every row is written at once:
+the same command resumes after an interruption. Writes results.json, table.md, metrics.jsonl,
 report.html, and the jointly pretrained trunks in OUT/joint/OBJECTIVE-WIDTH-SEED, from which
 the recipes of every science start (`--start`).
 """
@@ -120,13 +120,13 @@ def main(config: Config, out: Path) -> None:
         tasks[name] = module.downstream_task(config.size)
     rows = Rows(out / "metrics.jsonl")
     compare(config, tasks, rows, out)
-    found = summary(config, tasks, rows.rows)
-    found["seconds"] = round(sum(row["cpu_seconds"] for row in rows.rows))
+    results = summary(config, tasks, rows.rows)
+    results["seconds"] = round(sum(row["cpu_seconds"] for row in rows.rows))
     with atomic_write(out / "results.json") as part:
-        part.write_text(dumps(found | {"rows": rows.rows}, indent=1), encoding="utf-8")
+        part.write_text(dumps(results | {"rows": rows.rows}, indent=1), encoding="utf-8")
     with atomic_write(out / "table.md") as part:
-        part.write_text(markdown(config, tasks, found), encoding="utf-8")
-    report(config, tasks, found, rows.rows, out, time.monotonic() - began)
+        part.write_text(markdown(config, tasks, results), encoding="utf-8")
+    report(config, tasks, results, rows.rows, out, time.monotonic() - began)
 
 
 class Rows(kept.Rows):
@@ -227,10 +227,10 @@ def begin(
             joint = {s: (parts[s], made_of[s]) for s in sources}
             save_start(out / "joint" / f"{objective}-{dim}-{seed}", learner, joint)
 
-    found, _ = kept.once(out / "pretrained" / f"{name}.safetensors", tensors.read, make)
-    trunk.load_state_dict(part_of(found, "trunk"))
+    weights, _ = kept.once(out / "pretrained" / f"{name}.safetensors", tensors.read, make)
+    trunk.load_state_dict(part_of(weights, "trunk"))
     if domain in sources:
-        fresh[domain].load_state_dict(part_of(found, domain))
+        fresh[domain].load_state_dict(part_of(weights, domain))
     return trunk, fresh[domain]
 
 
@@ -275,8 +275,8 @@ def applies(objective: str, task: DownstreamTask, config: Config) -> bool:
 
 def scores(rows: list[dict[str, Any]], **key: Any) -> list[float]:
     """Scores of the rows with this key, by seed."""
-    found = [row for row in rows if key.items() <= row.items()]
-    return [row["score"] for row in sorted(found, key=lambda row: row["seed"])]
+    matching = [row for row in rows if key.items() <= row.items()]
+    return [row["score"] for row in sorted(matching, key=lambda row: row["seed"])]
 
 
 def summary(
@@ -331,7 +331,7 @@ def sizes(config: Config, q: DownstreamTask, rows: list[dict[str, Any]]) -> list
 
     The error is what is missing to a perfect score of 1, or the cost itself.
     """
-    found = []
+    table = []
     for start in ("scratch", "own", "joint"):
         row: dict[str, Any] = {"start": start}
         x, y = [], []
@@ -344,8 +344,8 @@ def sizes(config: Config, q: DownstreamTask, rows: list[dict[str, Any]]) -> list
         if len(config.dims) > 1:
             slope, _, _, _, error = regression(x, y)
             row["exponent of the error"] = f"{slope:.3f} ± {error:.3f}"
-        found.append(row)
-    return found
+        table.append(row)
+    return table
 
 
 def regression(x: list[float], y: list[float]) -> tuple[float, ...]:
@@ -355,18 +355,18 @@ def regression(x: list[float], y: list[float]) -> tuple[float, ...]:
     return tuple(float(value) for value in linregress(x, y))
 
 
-def verdicts(found: dict[str, Any]) -> list[str]:
+def verdicts(results: dict[str, Any]) -> list[str]:
     """What the differences from scratch say of one science, gains and losses alike."""
     lines = []
     for start in STARTS[1:]:
-        mine = [row for row in found["against_scratch"] if row["start"] == start]
-        shown = [f"{row['found']} of {abs(row['gain']):.3f} with {row[found['unit']]:,}"
+        mine = [row for row in results["against_scratch"] if row["start"] == start]
+        shown = [f"{row['found']} of {abs(row['gain']):.3f} with {row[results['unit']]:,}"
                  for row in mine if row["found"] != "no difference shown"]  # fmt: skip
         lines.append(f"{start}: {'; '.join(shown) or 'no difference from scratch shown'}")
     return lines
 
 
-def markdown(config: Config, tasks: dict[str, DownstreamTask], found: dict[str, Any]) -> str:
+def markdown(config: Config, tasks: dict[str, DownstreamTask], results: dict[str, Any]) -> str:
     """table.md."""
     other = ", ".join(f"{key} {value}" for key, value in config.trunk_settings.items())
     lines = [
@@ -380,7 +380,7 @@ def markdown(config: Config, tasks: dict[str, DownstreamTask], found: dict[str, 
         "twenty does so by chance.",
         "",
     ]
-    for domain, part in found["sciences"].items():
+    for domain, part in results["sciences"].items():
         base = part["baseline"]
         lines += [f"## {domain}: {part['asked']}", "",
                   f"{part['measure']} ({part['better']} is better) by {part['unit']}; "
@@ -394,7 +394,7 @@ def markdown(config: Config, tasks: dict[str, DownstreamTask], found: dict[str, 
 
 
 def report(
-    config: Config, tasks: dict[str, DownstreamTask], found: dict[str, Any],
+    config: Config, tasks: dict[str, DownstreamTask], results: dict[str, Any],
     rows: list[dict[str, Any]], out: Path, seconds: float,
 ) -> None:  # fmt: skip
     """report.html."""
@@ -420,7 +420,7 @@ def report(
         axis.legend(fontsize=7)
     figure.tight_layout()
     page.figure(figure, "Score against labels; bars are standard deviations over seeds.")
-    for domain, part in found["sciences"].items():
+    for domain, part in results["sciences"].items():
         base = part["baseline"]
         page.heading(domain)
         page.text(f"{part['asked']} {part['measure']} by {part['unit']}; {part['better']} is "
@@ -437,7 +437,7 @@ def report(
                    "falls as parameters to this power.")  # fmt: skip
     page.heading("Again")
     page.command(f"sciml run transfer --config {settings_file(out)} --out {out}-again")
-    page.text(f"Took {found['seconds']:,} CPU-seconds in all, {seconds:,.0f} s in the last run.")
+    page.text(f"Took {results['seconds']:,} CPU-seconds in all, {seconds:,.0f} s in the last run.")
     page.write(out / "report.html")
 
 

@@ -12,7 +12,7 @@ from sciml.cli import main
 ROOT = Path(__file__).resolve().parents[1]
 
 
-def said(capsys, *arguments: str) -> tuple[int, str, str]:
+def call(capsys, *arguments: str) -> tuple[int, str, str]:
     code = main(arguments)
     captured = capsys.readouterr()
     return code, captured.out, captured.err
@@ -41,7 +41,7 @@ def said(capsys, *arguments: str) -> tuple[int, str, str]:
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_2(capsys, arguments, message):
-    code, out, err = said(capsys, *arguments)
+    code, out, err = call(capsys, *arguments)
     assert code == 2
     assert message in err
     assert err.count("\n") == 1 and err.startswith("sciml: error: ")
@@ -67,7 +67,7 @@ def test_bad_input_is_one_line_and_exit_code_2(capsys, arguments, message):
     ],
 )
 def test_help_and_lists_succeed(capsys, arguments):
-    code, out, _ = said(capsys, *arguments)
+    code, out, _ = call(capsys, *arguments)
     assert code == 0
     assert len(out) > 20
 
@@ -83,19 +83,19 @@ def test_help_shows_every_setting_with_meaning_and_default(capsys):
 
 
 def test_a_copied_recipe_is_the_recipe(tmp_path, capsys):
-    code, out, _ = said(capsys, "recipes", "copy", "jet_tagging", str(tmp_path / "mine.py"))
+    code, out, _ = call(capsys, "recipes", "copy", "jet_tagging", str(tmp_path / "mine.py"))
     assert code == 0 and "mine.py" in out
-    mine = recipes.load(str(tmp_path / "mine.py"))
+    copied = recipes.load(str(tmp_path / "mine.py"))
     from sciml.config import to_dict
 
-    assert to_dict(mine.config()) == to_dict(recipes.load("jet_tagging").config())
-    code, _, err = said(capsys, "recipes", "copy", "jet_tagging", str(tmp_path / "mine.py"))
+    assert to_dict(copied.config()) == to_dict(recipes.load("jet_tagging").config())
+    code, _, err = call(capsys, "recipes", "copy", "jet_tagging", str(tmp_path / "mine.py"))
     assert code == 2 and "exists already" in err
 
 
 def test_a_recipe_without_main_is_refused(tmp_path, capsys):
     (tmp_path / "half.py").write_text("class Config: pass\n")
-    code, _, err = said(capsys, "run", str(tmp_path / "half.py"))
+    code, _, err = call(capsys, "run", str(tmp_path / "half.py"))
     assert code == 2 and "it lacks main, TINY" in err
 
 
@@ -149,7 +149,7 @@ def test_a_folder_with_another_run_is_refused(script, tmp_path, capsys):
     out = str(tmp_path / "run")
     assert main(["run", str(script), "--out", out]) == 0
     assert main(["run", str(script), "--out", out]) == 0
-    code, _, err = said(capsys, "run", str(script), "--out", out, "--text", "b")
+    code, _, err = call(capsys, "run", str(script), "--out", out, "--text", "b")
     assert code == 2 and "text was 'a', is 'b'" in err
 
 
@@ -161,7 +161,7 @@ def test_a_run_refused_before_it_began_leaves_no_claim(script, tmp_path, capsys)
 
 
 def test_an_interrupted_run_says_how_to_go_on(script, tmp_path, capsys):
-    code, _, err = said(capsys, "run", str(script), "--out", str(tmp_path / "r"), "--text", "stop")
+    code, _, err = call(capsys, "run", str(script), "--out", str(tmp_path / "r"), "--text", "stop")
     assert code == 143 and "step 7; the same command goes on" in err
 
 

@@ -11,9 +11,9 @@ from sciml.cli import completion, main
 
 @pytest.fixture(scope="module")
 def bash() -> str:
-    with contextlib.redirect_stdout(io.StringIO()) as said:
+    with contextlib.redirect_stdout(io.StringIO()) as out:
         completion()
-    return said.getvalue()
+    return out.getvalue()
 
 
 def complete(script: str, *words: str) -> list[str]:
@@ -28,8 +28,8 @@ def complete(script: str, *words: str) -> list[str]:
 @pytest.mark.parametrize("arguments", [[], ["bash"], ["zsh"]])
 def test_as_the_readme_writes_it(bash, arguments, capsys):
     assert main(["completion", *arguments]) == 0
-    said = capsys.readouterr().out
-    assert said.endswith(bash) and (said == bash) == (arguments != ["zsh"])
+    output = capsys.readouterr().out
+    assert output.endswith(bash) and (output == bash) == (arguments != ["zsh"])
 
 
 def test_commands(bash):

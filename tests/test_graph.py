@@ -63,7 +63,7 @@ def test_edges_become_pairs_from_source_to_target():
     first = {**item, "x": torch.zeros(2, 1), "edge_index": item["edge_index"].clamp(max=1)}
     pair = graph.dense(graph.make_ragged([first, item])).pair[1, ..., 0]
     expected = torch.zeros(3, 3)
-    expected[1, 0] = 1.0  # node 1 hears of node 0
+    expected[1, 0] = 1.0  # node 1 receives from node 0
     expected[0, 2] = 110.0  # two edges on one pair add up
     assert torch.equal(pair, expected)
 

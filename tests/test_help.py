@@ -10,6 +10,7 @@ import io
 import re
 import textwrap
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import docstring_parser
@@ -80,3 +81,17 @@ def test_a_commands_help_holds_every_option_whole(group, name, function, monkeyp
     assert set(described) == set(inspect.signature(function).parameters)
     for option, description in described.items():
         assert squeezed(description) in text, option
+
+
+def test_the_reference_does_not_take_words_before_a_colon_for_a_type():
+    """Sphinx's Google style reads the text of an attribute as "TYPE: DESCRIPTION"."""
+    napoleon = pytest.importorskip("sphinx.ext.napoleon")
+    path = Path(__file__).parents[1] / "docs" / "conf.py"
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    (plain,) = (n for n in tree.body if isinstance(n, ast.FunctionDef) and n.name == "plain")
+    names: dict[str, Any] = {"re": re}
+    exec(compile(ast.Module([plain], []), str(path), "exec"), names)  # the file itself has effects
+    lines = ["Optimiser steps; 0 means: as many as `epochs` needs.", "A second line."]
+    names["plain"](None, "attribute", "steps", None, None, lines)
+    rendered = str(napoleon.GoogleDocstring(lines, napoleon.Config(), what="attribute"))
+    assert "0 means: as many as `epochs` needs." in rendered and ":type:" not in rendered

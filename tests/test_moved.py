@@ -30,11 +30,11 @@ def test_an_old_path_is_the_same_module(old: str, new: str) -> None:
     for part in (old, old.rpartition(".")[0]):
         if moved.present_path(part):
             sys.modules.pop(part, None)
-    with pytest.warns(DeprecationWarning) as said:
-        found = importlib.import_module(old)
-    assert str(said[-1].message) == f"{old} is now {new}"
-    assert found is importlib.import_module(new)
-    assert found.__name__ == new and found.__spec__ is not None and found.__spec__.name == new
+    with pytest.warns(DeprecationWarning) as caught:
+        module = importlib.import_module(old)
+    assert str(caught[-1].message) == f"{old} is now {new}"
+    assert module is importlib.import_module(new)
+    assert module.__name__ == new and module.__spec__ is not None and module.__spec__.name == new
 
 
 @pytest.mark.parametrize(
@@ -50,15 +50,15 @@ def test_an_old_path_is_the_same_module(old: str, new: str) -> None:
     ],
 )
 def test_a_package_that_was_a_module_keeps_its_names(package: str, name: str) -> None:
-    found = getattr(importlib.import_module(package), name)
-    assert found.__module__.startswith(package + ".")
+    value = getattr(importlib.import_module(package), name)
+    assert value.__module__.startswith(package + ".")
 
 
 def test_every_renamed_module_is_there() -> None:
     for domain, names in moved.RENAMED.items():
         for old in names:
-            place = moved.present_path(f"sciml.{domain}.{old}")
-            assert place is not None and importlib.util.find_spec(place) is not None, old
+            present = moved.present_path(f"sciml.{domain}.{old}")
+            assert present is not None and importlib.util.find_spec(present) is not None, old
 
 
 def test_nonsense_stays_unknown() -> None:
@@ -76,8 +76,12 @@ def test_nonsense_stays_unknown() -> None:
 )  # fmt: skip
 def test_modules_of_a_package_are_importable_first(package: str, monkeypatch) -> None:
     """Asked for one of its own modules, a package imports no other, which may need that one."""
-    found = importlib.import_module(f"sciml.{package}")
-    own = [path.stem for path in Path(found.__path__[0]).glob("*.py") if path.stem != "__init__"]
+    package_module = importlib.import_module(f"sciml.{package}")
+    own = [
+        path.stem
+        for path in Path(package_module.__path__[0]).glob("*.py")
+        if path.stem != "__init__"
+    ]
 
     def refuse(name: str) -> None:
         raise AssertionError(f"{name} is imported")
@@ -85,4 +89,4 @@ def test_modules_of_a_package_are_importable_first(package: str, monkeypatch) ->
     monkeypatch.setattr(moved.importlib, "import_module", refuse)
     for name in own:
         with pytest.raises(AttributeError):
-            found.__getattr__(name)
+            package_module.__getattr__(name)

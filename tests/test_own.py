@@ -16,8 +16,8 @@ def test_two_files_of_one_name_are_kept_apart(tmp_path):
     for word in "ab":
         (tmp_path / word).mkdir()
         (tmp_path / word / "twin_of_own.py").write_text(f"WORD = {word!r}\n")
-    found = [own.find("word", f"{tmp_path}/{word}/twin_of_own.py:WORD") for word in "aba"]
-    assert found == ["a", "b", "a"]
+    words = [own.find("word", f"{tmp_path}/{word}/twin_of_own.py:WORD") for word in "aba"]
+    assert words == ["a", "b", "a"]
 
 
 def test_a_file_that_fails_leaves_nothing_behind(tmp_path):

@@ -57,8 +57,8 @@ def test_circuits(shared, tmp_path, capsys):
     folder = shared / "data" / "placement" / "ariane133-ng45"
     files = (folder / "netlist.pb.txt.gz", folder / "initial.plc", tmp_path / "placed.plc")
     assert run("placement place FILE --plc FILE -o FILE --cpu-seconds 2s --json", *files) == 0
-    found = json.loads(capsys.readouterr().out.strip().splitlines()[-1])
-    assert found["legal"] and found["proxy"] < 2
+    result = json.loads(capsys.readouterr().out.strip().splitlines()[-1])
+    assert result["legal"] and result["proxy"] < 2
     assert run("placement check FILE --plc FILE", files[0], files[2]) == 0
 
 

@@ -40,8 +40,10 @@ def test_each_sciml_command_names_what_exists():
         if words[:2] == ["sciml", "run"]:
             recipe = recipes.load(words[2])
             flags = [w for w in words[3:] if w.startswith("--")]
-            known = {f"--{n.replace('_', '-')}" for n in recipes._dotted(type(recipe.config()))}
-            assert set(flags) <= known | {"--tiny", "--out", "--config"}, command
+            known_flags = {
+                f"--{n.replace('_', '-')}" for n in recipes._dotted(type(recipe.config()))
+            }
+            assert set(flags) <= known_flags | {"--tiny", "--out", "--config"}, command
         if "--model" in words:
             weights.find(words[words.index("--model") + 1])
 

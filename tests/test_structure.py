@@ -31,14 +31,14 @@ MAY = {
 
 def imports(path: Path) -> set[str]:
     """Modules of this package that a file imports anywhere, dotted."""
-    found = set()
+    names = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
+            names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
             assert node.level == 0, f"{path}: imports are absolute"
-            found |= {node.module} | {f"{node.module}.{a.name}" for a in node.names}
-    return {name for name in found if name.split(".")[0] in ("sciml", "tasks")}
+            names |= {node.module} | {f"{node.module}.{a.name}" for a in node.names}
+    return {name for name in names if name.split(".")[0] in ("sciml", "tasks")}
 
 
 def parts(path: Path) -> set[str]:
@@ -50,17 +50,19 @@ FILES = sorted((ROOT / "sciml").rglob("*.py"))
 
 @pytest.mark.parametrize("part", sorted(MAY))
 def test_data_flows_one_way(part):
-    known = set(MAY) | BASE
+    rooms = set(MAY) | BASE
     for path in (ROOT / "sciml" / part).rglob("*.py"):
-        reached = parts(path) & known
+        reached = parts(path) & rooms
         assert reached <= MAY[part] | BASE | {part}, f"{path.relative_to(ROOT)} imports {reached}"
 
 
 def test_the_base_knows_no_science():
     for name in BASE:
-        place = ROOT / "sciml" / name
+        folder = ROOT / "sciml" / name
         for path in (
-            [place.with_suffix(".py")] if place.with_suffix(".py").exists() else place.rglob("*.py")
+            [folder.with_suffix(".py")]
+            if folder.with_suffix(".py").exists()
+            else folder.rglob("*.py")
         ):
             assert not parts(path) & (DOMAINS | {"objectives", "rl"}), path
 

@@ -13,7 +13,7 @@ from sciml.trunks.base import Encoded, Trunk, TrunkConfig
 
 
 class Good(Trunk):
-    """Invariant under E(3): hears distances to the centre; gives out the vectors to it."""
+    """Invariant under E(3): receives distances to the centre; returns the vectors to it."""
 
     layout = "dense"
     fault = ""

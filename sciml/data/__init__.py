@@ -1,1 +1,1 @@
-"""Data sets: cards that say what a data set is, and what gets, makes and checks it."""
+"""Data sets: their cards, downloads, generators and checks."""

@@ -50,7 +50,7 @@ class Split:
     by: str
     """What keeps the splits apart: seed, family, file, year."""
     size: str = ""
-    """How much it holds, in words: '10,000 jets'."""
+    """Its size in words: '10,000 jets'."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Field:
     """One column or array."""
 
     name: str
-    """As it is called in the file."""
+    """Its name in the file."""
     dtype: Literal["float16", "float32", "float64", "int8", "int32", "int64", "bool", "text"]
     """Number format of a value."""
     shape: str
@@ -71,7 +71,7 @@ class Field:
 
 @dataclass(frozen=True)
 class DataCard:
-    """A data set: what it is, whose it is, how to have it, what is in it."""
+    """A data set: description, rights, how to obtain it, content."""
 
     name: str
     """Short name, the card's file name."""
@@ -90,13 +90,13 @@ class DataCard:
     distribution: tuple[File, ...] = ()
     """The files, for data that is downloaded or embedded."""
     generator: str = ""
-    """Function that makes it, 'package.module:function', for data that is generated."""
+    """Function that generates it, 'package.module:function', for data that is generated."""
     command: str = ""
-    """The exact command that makes it."""
+    """The exact command that generates it."""
     seed: int = 0
     """Seed of the generator."""
     sha256: str = ""
-    """Digest of what `command` makes."""
+    """Digest of the output of `command`."""
     splits: tuple[Split, ...] = ()
     """The splits and what they are split by."""
     fields: tuple[Field, ...] = ()

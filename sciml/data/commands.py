@@ -16,7 +16,7 @@ from sciml.errors import InputError, unknown
 
 
 def data_list() -> None:
-    """List the data sets: name, licence, how to have it, in one line."""
+    """List the data sets: name, licence, how to obtain it, in one line."""
     for name in cards.names():
         card, _ = cards.read(name)
         how = "make" if card.generator else "get"
@@ -110,7 +110,7 @@ def _generators() -> dict[str, Callable[..., Any]]:
 
 
 def _kind(card: cards.DataCard) -> str:
-    """`sciml data make KIND ...` as the card's own command says it, else the card's name."""
+    """KIND of `sciml data make KIND ...` in the card's command, else the card's name."""
     words = card.command.split()
     return words[3] if words[:3] == ["sciml", "data", "make"] and len(words) > 3 else card.name
 

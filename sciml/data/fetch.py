@@ -19,7 +19,7 @@ CHUNK = 1 << 20
 
 
 def folder(card: DataCard) -> Path:
-    """Where the files of a card live on this machine."""
+    """The folder of a card's files on this machine."""
     return cache_dir() / "data" / card.name
 
 
@@ -87,7 +87,7 @@ def _download(file: File, part: Path) -> None:
                 )
     except urllib.error.HTTPError as error:
         if error.code == 416 and have:
-            # The partial file is as long as the whole: the digest decides.
+            # The partial file has the full length: the digest decides.
             return
         raise InputError(
             f"the server says {error.code} {error.reason}", where=file.contentUrl

@@ -77,9 +77,9 @@ class GroupedAttention(nn.Module):
         return self.output(attended.transpose(1, 2))
 
     def few(self, q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None) -> Tensor:
-        """A few queries a source: q [S, W, H, d], k, v [S, G, M, d], bias [S, H or 1, W or 1, M].
+        """A few queries per source: q [S, W, H, d], k, v [S, G, M, d], bias [S, H or 1, W or 1, M].
 
-        The queries of a group are laid side by side, so that its keys are read once.
+        The queries of a group are concatenated, so that its keys are read once.
         """
         sources, width, _, d = q.shape
         shared = self.heads // self.groups
@@ -132,7 +132,7 @@ class Block(nn.Module):
         expansion: hidden width over `dim`, in parameters of a plain feed-forward layer.
         cross: whether it attends to a memory.
         depth: number of blocks in the stack: residual branches start small (GPT-2), so that
-            depth does not blow up the stream.
+            activations do not grow with depth.
     """
 
     def __init__(
@@ -166,7 +166,7 @@ class Block(nn.Module):
         memory: Float[Tensor, "B M dim"] | None = None,
         memory_mask: Bool[Tensor, "B M"] | None = None,
     ) -> Float[Tensor, "B N dim"]:
-        """All tokens at once; bias [B or 1, H, N, N], which also holds back what is later."""
+        """All tokens at once; bias [B or 1, H, N, N], which also masks later tokens."""
         x = x + self.attention(x, bias, mask)
         if self.cross is not None and memory is not None:
             x = x + self.cross(x, None, memory_mask, memory)

@@ -4,9 +4,9 @@ Names, signs and normalisation are e3nn's (Geiger and Smidt 2022, arXiv:2207.094
 is eight scalars and four vectors, a vector's components are (x, y, z), harmonics of degree l have
 squared norm 2 l + 1, real Wigner 3j symbols are `e3nn.o3.wigner_3j`.
 
-Inside the trunks a feature is channel-last: a list with one tensor [..., 2 l + 1, channels] an
-irrep, so that every product runs over contiguous channels. e3nn's layout (one vector, channel
-first) is converted at the surface.
+Inside the trunks a feature is channel-last: a list with one tensor [..., 2 l + 1, channels]
+per irrep, so that every product runs over contiguous channels. e3nn's layout (one vector, channel
+first) is converted by `split` and `join`.
 """
 
 from __future__ import annotations
@@ -152,7 +152,7 @@ def spherical_harmonics(direction: Tensor, lmax: int) -> list[Tensor]:
 
 
 def wigner_matrices(rotation: Tensor, lmax: int) -> list[Tensor]:
-    """How features of each degree turn, by the recursion D_l = C^T (D_{l-1} x R) C.
+    """Rotations of features of each degree, by the recursion D_l = C^T (D_{l-1} x R) C.
 
     Polynomial in the entries of the rotation, so there are no angles and no poles.
 
@@ -175,9 +175,9 @@ def wigner_matrices(rotation: Tensor, lmax: int) -> list[Tensor]:
 def aligning_rotation(direction: Tensor) -> Tensor:
     """Rotations [..., 3, 3] that take unit vectors [..., 3] to the y axis, the harmonics' pole.
 
-    The shortest arc; directions in the lower half are first turned by pi about x, so that the
-    denominator 1 + y stays above 1. The jump between the two halves is one of gauge: a turn about
-    the edge, which an equivariant layer does not feel.
+    The shortest arc; directions in the lower half are first rotated by pi about x, so that the
+    denominator 1 + y stays above 1. The jump between the two halves is one of gauge: a
+    rotation about the edge, under which an equivariant layer is invariant.
     """
     x, y, z = direction.unbind(-1)
     flip = torch.where(y < 0, -1.0, 1.0).to(direction.dtype)

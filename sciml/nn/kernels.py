@@ -1,7 +1,7 @@
 """Runs a numba kernel over ranges of rows, with as many threads as torch uses.
 
-The kernels are compiled with `nogil=True` and write disjoint rows, so plain threads do: numba's
-own `parallel=True` keeps an OpenMP pool that does not survive the fork of a data loader.
+The kernels are compiled with `nogil=True` and write disjoint rows, so plain threads suffice:
+numba's own `parallel=True` keeps an OpenMP pool that does not survive the fork of a data loader.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ def over_rows(kernel: Callable[..., None], rows: int, *arguments: object) -> Non
     if threads == 1:
         kernel(0, rows, *arguments)
         return
-    # Four ranges a thread even out segments of unequal length.
+    # Four ranges per thread even out segments of unequal length.
     bounds = torch.linspace(0, rows, 4 * threads + 1).long().tolist()
     with ThreadPoolExecutor(threads) as pool:
         for done in [

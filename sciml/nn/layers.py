@@ -73,7 +73,7 @@ def count_parameters(module: nn.Module, trainable_only: bool = False) -> int:
 
 
 def rescale_(linear: nn.Linear, factor: float) -> nn.Linear:
-    """Shrink a freshly initialised linear layer in place (small last layers train calmly)."""
+    """Shrink a freshly initialised linear layer in place (small last layers train more stably)."""
     with torch.no_grad():
         linear.weight.mul_(factor)
         if linear.bias is not None:

@@ -19,9 +19,9 @@ FULL = 0.95
 
 @dataclass(frozen=True)
 class Packed:
-    """Where packed rows belong.
+    """Where packed rows come from.
 
-    shape: (B, N). rows: [S] int64, places in [B * N], or None if all rows are kept as they are.
+    shape: (B, N). rows: [S] int64, indices in [B * N], or None if all rows stay.
     """
 
     shape: tuple[int, int]

@@ -2,7 +2,7 @@
 
 A network on all N^2 padded pairs costs more than the transformer it serves. Here only pairs of
 real nodes go through it, only one of (i, j) and (j, i) where both are the same, and its hidden
-layer is made again in the backward pass instead of being kept (M x hidden numbers otherwise).
+layer is recomputed in the backward pass instead of being stored (M x hidden numbers otherwise).
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ BLOCK_ROWS = 4096
 
 
 def hide(dtype: torch.dtype) -> float:
-    """A logit that no softmax sees, and that does not overflow when others are added to it."""
+    """A logit of weight zero in a softmax that does not overflow when others are added to it."""
     return max(-1e9, torch.finfo(dtype).min / 4)
 
 
 class _Network(torch.autograd.Function):
-    """linear(gelu(linear(x))) on rows, block by block, nothing kept but its input."""
+    """linear(gelu(linear(x))) on rows, block by block, storing its input only."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, w1: Tensor, b1: Tensor, w2: Tensor, b2: Tensor) -> Tensor:
@@ -58,7 +58,7 @@ class _Network(torch.autograd.Function):
 
 
 class _Scatter(torch.autograd.Function):
-    """Rows [M, H] to places [M] of a table of `length` rows, and to their mirror places."""
+    """Rows [M, H] to rows [M] of a table of `length` rows, and to their mirror images."""
 
     @staticmethod
     def forward(
@@ -76,7 +76,7 @@ class _Scatter(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         index, mirror = ctx.saved_tensors
         slope = grad.index_select(0, index)
-        if mirror is not None:  # a pair of a node with itself is one place, not two
+        if mirror is not None:  # a pair of a node with itself is one row, not two
             other = grad.index_select(0, mirror)
             slope = slope + other.masked_fill((index == mirror)[:, None], 0.0)
         return slope, None, None, None
@@ -85,8 +85,8 @@ class _Scatter(torch.autograd.Function):
 def real_pairs(
     mask: Bool[Tensor, "B N"], symmetric: bool
 ) -> tuple[Int[Tensor, " M"], Int[Tensor, " M"] | None]:
-    """Places in [B * N * N] of pairs of real nodes; with `symmetric` those with i >= j only, and
-    the places of their mirror images."""
+    """Indices in [B * N * N] of pairs of real nodes; with `symmetric` those with i >= j only, and
+    the indices of their mirror images."""
     n = mask.shape[1]
     pairs = mask[:, :, None] & mask[:, None, :]
     if not symmetric:

@@ -8,13 +8,13 @@ from typing import Any
 
 
 def escape(value: Any) -> str:
-    """Text that Markdown shows as it is, in one line."""
+    """Text escaped for Markdown, in one line."""
     # An underscore inside a word is none of Markdown's marks.
     return re.sub(r"([\\`*\[\]<&|~$]|(?<!\w)_|_(?!\w))", r"\\\1", " ".join(str(value).split()))
 
 
 def table(heads: Sequence[Any], rows: Iterable[Sequence[Any]]) -> str:
-    """A table, ending in a line break. Cells are data: what a reader sees is the cell's own text.
+    """A table, ending in a line break. Cells are data: the rendered page shows the cell's own text.
 
     Raises:
         ValueError: a row has another number of cells than there are heads.
@@ -28,7 +28,7 @@ def table(heads: Sequence[Any], rows: Iterable[Sequence[Any]]) -> str:
 
 
 def of_records(records: Sequence[Mapping[str, Any]], form: str = ".3f") -> str:
-    """A table with a column for every key that occurs; `form` prints floats, gaps are empty."""
+    """A table with a column for every key; `form` formats floats, missing values are empty."""
     heads = list(dict.fromkeys(key for record in records for key in record))
     return table(heads, (
         [format(v, form) if isinstance(v := record.get(head, ""), float) else v for head in heads]

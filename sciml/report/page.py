@@ -87,7 +87,7 @@ def _inline(text: str) -> str:
 
 
 def literal(value: Any) -> str:
-    """Data in a text with marks: `page.text(f"From **{literal(name)}**.")` shows it as it is."""
+    """Data escaped for a text with marks: `page.text(f"From **{literal(name)}**.")`."""
     return re.sub(r"([\\`*])", r"\\\1", str(value))
 
 
@@ -119,7 +119,7 @@ def _cell(value: Any) -> str:
 
 
 def _words(values: list[Any]) -> bool:
-    """Whether a column holds text, which is read from the left, and not numbers."""
+    """Whether a column holds text, which is aligned to the left, not numbers."""
     texts = [value for value in values if value is not None]
     return bool(texts) and all(isinstance(v, str) and v[:1].isalpha() for v in texts)
 
@@ -127,7 +127,7 @@ def _words(values: list[Any]) -> bool:
 class Page:
     """A report, built from top to bottom, then written.
 
-    >>> page = Page("Two jets", lead="What was asked.")
+    >>> page = Page("Two jets", lead="Their scores.")
     >>> page.table([{"model": "ours", "auc": 0.98}])
     """
 
@@ -147,7 +147,7 @@ class Page:
         self.parts.append(f'<h{level} id="{anchor}">{html.escape(text, quote=False)}</h{level}>')
 
     def text(self, text: str) -> None:
-        """Paragraphs, separated by empty lines; **bold**, *emphasis* and `code` are known.
+        """Paragraphs, separated by empty lines; **bold**, *emphasis* and `code` are rendered.
 
         Data that goes in passes through `literal` first.
         """

@@ -31,7 +31,7 @@ def axes(width: float = 6.0, height: float = 4.0, columns: int = 1) -> tuple[Fig
 
 
 def literal(name: object) -> str:
-    """Data as a label: matplotlib would set what stands between two dollar signs as mathematics."""
+    """Data escaped as a label: matplotlib sets text between two dollar signs as mathematics."""
     return str(name).replace("$", r"\$")
 
 

@@ -1,4 +1,4 @@
-"""What repeated runs say: means with spread, and differences between runs of the same seeds."""
+"""Statistics of repeated runs: means with spread, and paired differences between equal seeds."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def mean_and_spread(values: Sequence[float], digits: int = 3) -> str:
 
 
 def paired(values: Sequence[float], control: Sequence[float], better: int = 1) -> dict[str, Any]:
-    """What `values` gain over `control`, run by run (the same seeds in the same order).
+    """The paired gain of `values` over `control` (the same seeds in the same order).
 
     Args:
         better: +1 if higher is better, -1 if lower is.

@@ -2,7 +2,7 @@
 
 Two views of every observation are encoded, one as a query, one as a key; a query should pick its
 own key among those of the batch (arXiv:2004.04136, section 4 and algorithm 1). The similarity is
-bilinear, q W k, and keys come from an encoder that slowly follows the one that learns.
+bilinear, q W k, and keys come from a moving average of the encoder.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ class CURLConfig:
     width: Annotated[int, Range(min=2)] = 64
     """Width of queries and keys."""
     momentum: Annotated[float, Range(min=0, max=1)] = 0.95
-    """What the key encoder keeps of itself at each gradient step."""
+    """Share of its own weights that the key encoder keeps in each gradient step."""
     shift: Annotated[int, Range(min=0)] = 2
     """A view is the observation shifted by up to this many cells each way."""
 
 
 def bilinear_infonce(query: Tensor, key: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
-    """(loss, accuracy) of finding each query's own key: -log softmax(q W k), averaged.
+    """(loss, accuracy) of picking each query's own key: -log softmax(q W k), averaged.
 
     Args:
         query, key: [B, D], row by row of the same observation. weight: [D, D].

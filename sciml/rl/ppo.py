@@ -32,11 +32,11 @@ class PPOConfig:
     lmbda: Annotated[float, Range(min=0, max=1)] = 0.95
     """Weight of longer returns in the advantage."""
     clip: Annotated[float, Range(min=0, exclusive=True)] = 0.2
-    """How far the probability ratio may go from 1."""
+    """Clipping range of the probability ratio around 1."""
     epochs: Annotated[int, Range(min=1)] = 4
     """Passes over each batch of experience."""
     minibatch: Annotated[int, Range(min=1)] = 128
-    """Steps in a gradient step."""
+    """Environment steps per gradient step."""
     value_weight: Annotated[float, Range(min=0)] = 0.5
     """Weight of the value loss."""
     entropy_weight: Annotated[float, Range(min=0)] = 0.01
@@ -46,11 +46,11 @@ class PPOConfig:
     normalise: bool = True
     """Advantages of a minibatch get mean 0 and deviation 1."""
     target_kl: Annotated[float, Range(min=0)] = 0.05
-    """Stop the passes when the policy has moved this far; 0 = never."""
+    """Approximate KL divergence at which the passes stop; 0 = never."""
 
 
 class MaskedCategorical:
-    """A choice among the allowed actions.
+    """A categorical distribution over the allowed actions.
 
     Args:
         logits: [..., A]. mask: [..., A] bool, True = allowed; at least one is.
@@ -121,7 +121,7 @@ def value_loss(value: Tensor, target: Tensor) -> Tensor:
 
 @dataclass
 class Experience:
-    """Steps as tensors [N, ...]; `inputs` is whatever the policy's `evaluate` takes, by name."""
+    """Steps as tensors [N, ...]; `inputs` are the arguments of the policy's `evaluate`, by name."""
 
     inputs: dict[str, Tensor]
     mask: Tensor
@@ -235,7 +235,7 @@ def write_state(path: Path, state: dict[str, Any]) -> None:
 
 
 def read_state(path: Path) -> dict[str, Any] | None:
-    """What `write_state` kept; None without a file, or where a damaged one may be left out.
+    """The state of `write_state`; None without a file, or where a damaged one may be ignored.
 
     Raises:
         InputError: it is damaged, and `--restart` was not given.

@@ -1,7 +1,7 @@
 """Collecting experience from several environments side by side.
 
 Environments follow gymnasium's step API and put `action_mask` into `info`. They may be of
-different designs; the policy is called once a step with the observations of all of them.
+different designs; the policy is called once per step with the observations of all of them.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Policy = Callable[[list[int], list[Any]], tuple[Tensor, Tensor, dict[str, Tensor
 
 @dataclass
 class Collected:
-    """What a rollout brought: experience in the order [time, environment] and ended episodes."""
+    """The result of a rollout: experience in the order [time, environment] and ended episodes."""
 
     experience: Experience
     returns: list[float] = field(default_factory=list)
@@ -86,7 +86,7 @@ class Rollout:
                 | torch.tensor(cut, device=value.device),
                 "cut_value": torch.zeros_like(value),
             }
-            if final:  # a cut-off episode goes on in the value of where it was cut
+            if final:  # a truncated episode continues in the value of its last state
                 which = [k for k, _ in final]
                 _, last, _ = self.policy(which, [o for _, o in final])
                 row["cut_value"][which] = last

@@ -1,7 +1,7 @@
 """Searching with a model of the environment: beams and a tree guided by a policy.
 
 Both take functions, not classes, so that any science can use them: a *state* is anything that
-`expand` understands.
+`expand` takes.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ class TreeSearch(Generic[State, Action]):
     ) -> Action | None:
         """Search from a node and return its most visited action (None at an end).
 
-        At `stop`, or without simulations, it is the likeliest action of a node not yet visited.
+        At `stop`, or without simulations, the action of highest prior if none was visited.
         """
         for k in range(simulations):
             if k and stop():

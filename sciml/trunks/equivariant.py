@@ -9,7 +9,7 @@ EquiformerV2 (arXiv:2306.12059):
 
 Features are irreps: "64x0e+32x1o+16x2e" is 64 scalars, 32 vectors, 16 symmetric traceless
 matrices. From degree 3 on the product runs in the frame of each edge (eSCN, arXiv:2302.03655).
-`nodes` and `graph` of the result are scalars, `vectors` turn with the positions.
+`nodes` and `graph` of the result are scalars, `vectors` rotate with the positions.
 """
 
 from __future__ import annotations
@@ -117,7 +117,7 @@ def envelope(ratio: Tensor) -> Tensor:
 class EquivariantNorm(nn.Module):
     """Every kind divided by its root mean square over components and channels, times a weight.
 
-    `eps` is large enough that a sum of directions that all but cancel is not blown up.
+    `eps` is large enough that a sum of directions that nearly cancel is not amplified.
     """
 
     def __init__(self, irreps: tuple[Irrep, ...], eps: float = 1e-3) -> None:
@@ -202,7 +202,7 @@ class Layer(nn.Module):
         self.norm = EquivariantNorm(irreps_in)
         self.gate = Gate(irreps_out)
         sender = irreps_in
-        if so2:  # all kinds alike in width, since one is turned into another channel by channel
+        if so2:  # all kinds have the same width, since products act channel by channel
             channels = max(ir.mul for ir in irreps_in)
             sender = tuple(Irrep(channels, *ir.kind) for ir in irreps_in)
             self.product: SO2Convolution | Convolution = SO2Convolution(
@@ -275,7 +275,7 @@ class Equivariant(Trunk):
         self.to_nodes = nn.Linear(sum(hidden[n].mul for n in self.scalars), c.dim)
         width = sum(hidden[n].mul for n in self.vectors)
         self.to_vectors = nn.Linear(width, c.vectors, bias=False) if width and c.vectors else None
-        # Their tables come from e3nn, which cannot be traced: computed before anybody compiles.
+        # Their tables come from e3nn, which cannot be traced: computed before any compilation.
         wigner_matrices(torch.eye(3), self.lmax)
         spherical_harmonics(torch.zeros(3), self.lmax)
 
@@ -286,7 +286,7 @@ class Equivariant(Trunk):
 
     def geometry(self, batch: Data) -> Geometry:
         """Edges of a ragged batch and all that depends on positions alone, computed in single
-        precision at least and given in that of the features.
+        precision at least, returned in that of the features.
 
         Raises:
             InputError: the batch has no `pos` [S, 3].
@@ -302,7 +302,7 @@ class Equivariant(Trunk):
         vector = pos.index_select(0, source) - pos.index_select(0, target)
         square = vector.square().sum(-1)
         # An edge of no length has no direction: it carries no message (`keep` is a node's own).
-        # Its weight is zero rather than itself left out, so that shapes do not depend on data.
+        # Its weight is zero instead of dropping it, so that shapes do not depend on data.
         apart = square > 0
         length = torch.where(apart, square, 1.0).sqrt()
         direction = vector / length.unsqueeze(-1)

@@ -8,7 +8,7 @@ psi(z) = sign(z) log(|z| + 1), and invariants s_ij = (psi(|x_i - x_j|^2), psi(<x
     h_i <- h_i + phi_h(h_i, mean_j phi_m(m_ij) m_ij)          scalars; phi_m in 0..1
 
 (means where the paper has sums, so that a jet's size does not set the scale, and layer norm for
-batch norm). Four-vectors are `pos` = (E, px, py, pz), in GeV for the scale of psi to suit.
+batch norm). Four-vectors are `pos` = (E, px, py, pz), in GeV, which suits the scale of psi.
 
 A collider has a beam, and its laboratory a time: spurions. `beam` gives nodes the plane of time
 and beam by its metric, E E' - pz pz', which leaves rotations about the beam, boosts along it

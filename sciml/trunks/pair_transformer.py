@@ -277,7 +277,7 @@ class PairUpdate(nn.Module):
                 config.pair_dim, config.pair_hidden, heads, backend=config.backend
             )
         # Zero last layers would leave gradients of the rest at zero for a fresh trunk's first step;
-        # a small one trains as calmly.
+        # a small one trains as stably.
         nn.init.normal_(self.outer.linear_out.weight, std=0.02 / config.pair_hidden)
 
     def forward(
@@ -312,7 +312,7 @@ class PairTransformer(Trunk):
         self.pair_biases = nn.ModuleList(
             PairBias(config, hidden, norm=updating) for _ in range(count)
         )
-        # The last block's nodes go out after its pairs were updated: one update a block.
+        # The last block's nodes go out after its pairs were updated: one update per block.
         self.pair_updates = nn.ModuleList(
             PairUpdate(config) for _ in range(config.depth if updating else 0)
         )
@@ -331,7 +331,7 @@ class PairTransformer(Trunk):
         """A dense batch -> `Encoded`; `pairs` are the updated ones, or those that came in."""
         mask = batch.mask
         pair = optional(batch, "pair") if self.pair_dim else None
-        if mask.shape[1] == 0:  # no graph has a node
+        if mask.shape[1] == 0:  # no graph has any node
             return Encoded(batch.x, batch.x.new_zeros(len(mask), self.dim), pair)
         packed = Packed.of(mask)
         x = pack(zero_padding(batch.x, mask), packed)

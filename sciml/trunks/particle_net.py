@@ -9,10 +9,10 @@ Qu and Gouskos 2020 (arXiv:1902.08570), after EdgeConv (Wang et al. 2019, arXiv:
 The variant is that of the authors' published weights: no fusion layer. Padding is kept away as in
 their code: it lies infinitely far from every particle, has features zero, and is a neighbour only
 where a graph has fewer than k + 1 particles; unlike there, batch norms in training see real
-particles only. Where the choice of a neighbour hangs on rounding, single precision would let the
+particles only. Where the choice of a neighbour depends on rounding, single precision would let the
 answer depend on the order of particles: such graphs are encoded again in double precision. Which
 they are depends on the data: `torch.compile(fullgraph=True)` needs `settle=False`, and an exported
-program does without. Distances are computed in single precision at least.
+program leaves it out. Distances are computed in single precision at least.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class ParticleNetConfig(TrunkConfig):
     """Key of the batch among which block 1 looks for neighbours ("node_points": angles relative
     to the jet's axis); empty = among features, like the later blocks."""
     settle: bool = True
-    """In evaluation, encode graphs whose neighbours hang on rounding in double precision."""
+    """In evaluation, encode graphs whose neighbours depend on rounding in double precision."""
 
 
 def squared_distances(x: Tensor, mask: Tensor) -> Tensor:
@@ -196,7 +196,7 @@ class ParticleNet(Trunk):
                 )
         x, mask = batch.x, batch.mask
         tracing = torch.jit.is_tracing()
-        # every node needs k others, if only padding; a traced graph must serve any length
+        # every node needs k others, even if padding; a traced graph must take any length
         missing = max(self.k_of_blocks) + 1 - (0 if tracing else mask.shape[1])
         if missing > 0:
             x, mask = F.pad(x, (0, 0, 0, missing)), F.pad(mask, (0, missing))
@@ -210,7 +210,7 @@ class ParticleNet(Trunk):
         return Encoded(nodes=nodes, graph=mean_nodes(batch, nodes))
 
     def convolve(self, x: Tensor, points: Tensor | None, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """Nodes [B, N, dim] of at least k + 1 columns, and which graphs hang on rounding [B]."""
+        """Nodes [B, N, dim] of at least k + 1 columns, and which graphs depend on rounding [B]."""
         padded = ~mask[..., None]
         x = normalised(self.norm, x.masked_fill(padded, 0.0), mask).masked_fill(padded, 0.0)
         tied = mask.new_zeros(len(mask))
@@ -225,7 +225,7 @@ class ParticleNet(Trunk):
     def _settle(
         self, tied: Tensor, nodes: Tensor, x: Tensor, points: Tensor | None, mask: Tensor
     ) -> Tensor:
-        """`nodes` with the tied graphs done again in double precision."""
+        """`nodes` with the tied graphs encoded again in double precision."""
         rows = tied.nonzero()[:, 0]
         double = {
             name: value.double() if value.is_floating_point() else value

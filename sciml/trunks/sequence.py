@@ -1,12 +1,12 @@
-"""Sequence: an encoder-decoder transformer for token sequences that spell trees.
+"""Sequence: an encoder-decoder transformer for token sequences that encode trees.
 
-Vaswani et al. 2017 (arXiv:1706.03762) with what has proved itself since: RMSNorm before each block
+Vaswani et al. 2017 (arXiv:1706.03762) with later improvements: RMSNorm before each block
 (Zhang & Sennrich 2019, arXiv:1910.07467), SwiGLU (Shazeer 2020, arXiv:2002.05202), relative
 position biases shared by all layers (Raffel et al. 2019, arXiv:1910.10683), tree positions
 (`sciml.nn.tree`), and grouped key/value heads (Ainslie et al. 2023, arXiv:2305.13245). A deep
 encoder with a shallow decoder decodes several times faster at equal size (Kasai et al. 2020,
-arXiv:2006.10369). Decoding computes the keys of the cross-attention once a source, not once a
-hypothesis, and lets hypotheses share their keys (`sciml.nn.beam_cache`).
+arXiv:2006.10369). Decoding computes the keys of the cross-attention once per source, not
+once per hypothesis, and lets hypotheses share their keys (`sciml.nn.beam_cache`).
 
 As a trunk it takes a dense batch whose nodes are in the order of the sequence.
 """
@@ -42,7 +42,7 @@ class SequenceConfig(TrunkConfig):
     dim: Annotated[int, Range(min=1)] = 256
     """Width of token features, in and out."""
     kind: Literal["encoder-decoder", "encoder", "decoder"] = "encoder-decoder"
-    """`encoder` sees both ways, `decoder` is causal (GPT); as a trunk, the first two encode."""
+    """`encoder` attends both ways, `decoder` is causal (GPT); as a trunk, the first two encode."""
     vocabulary: Annotated[int, Range(min=0)] = 0
     """Number of token ids; 0 = features only, no tokens."""
     heads: Annotated[int, Range(min=1)] = 8
@@ -60,7 +60,7 @@ class SequenceConfig(TrunkConfig):
     buckets: Annotated[int, Range(min=2)] = 32
     """Buckets of sequence distances."""
     reach: Annotated[int, Range(min=2, max=1_000_000)] = 128
-    """Distance beyond which all are alike [tokens]."""
+    """Distance beyond which all share a bucket [tokens]."""
     tree_reach: Annotated[int, Range(min=0, max=1000)] = 0
     """Steps up and down the tree that are distinguished; 0 = no tree positions."""
     pad: Annotated[int, Range(min=0)] = 0
@@ -198,7 +198,7 @@ class Sequence(Trunk):
 
     @property
     def causal(self) -> bool:
-        """Whether, as a trunk, it sees only what came before."""
+        """Whether, as a trunk, it attends only to earlier nodes."""
         return self.config.kind == "decoder"
 
     def embed(self, tokens: Int[Tensor, "*G"]) -> Float[Tensor, "*G dim"]:
@@ -223,7 +223,7 @@ class Sequence(Trunk):
 
         Args:
             batch: a batch in the dense layout, or token ids.
-            mask: of token ids, True = a real token; default all that are not padding.
+            mask: of token ids, True = a real token; by default all but padding.
             positions: of token ids, paths in the tree.
         """
         if isinstance(batch, Tensor):
@@ -275,7 +275,7 @@ class Sequence(Trunk):
         """The `beam` best outputs of each source; see `sciml.nn.decoding.beam_search`.
 
         Args:
-            source: what `encode` gave for tokens (or any other memory of width `dim`), or the
+            source: the result of `encode` for tokens (or any other memory of width `dim`), or the
                 tokens themselves; None without an encoder, with a `prompt` instead.
         """
         memory, sources = self._begin(source, prompt)
@@ -340,7 +340,7 @@ class Sequence(Trunk):
 
 
 class _Steps:
-    """Decoding in progress: S sources with W hypotheses each, one token a step.
+    """Decoding in progress: S sources with W hypotheses each, one token per step.
 
     `share`: hypotheses of a source share the pool of their keys (a beam); otherwise each has its
     own (samples share no past).

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from sciml.errors import InputError
 
 RATIO = 16
-"""Most bytes of arrays for each byte of the file: weights hardly compress."""
+"""Maximum bytes of arrays per byte of the file: weights hardly compress."""
 SPARE = 1 << 24
 """Bytes of arrays that a file may hold whatever its size."""
 MAX_MEMBERS = 100_000
@@ -29,7 +29,7 @@ MAX_MEMBERS = 100_000
 
 @contextmanager
 def readable(path: Path) -> Iterator[None]:
-    """What a damaged npz file raises is the user's error."""
+    """Turn what a damaged npz file raises into an `InputError`."""
     try:
         yield
     except InputError:
@@ -43,8 +43,8 @@ def read_shapes(path: Path) -> dict[str, tuple[int, ...]]:
     """Shapes of the arrays of an npz file, checked, by their headers alone.
 
     Raises:
-        InputError: an array is no dense array of floating-point numbers, or claims other bytes
-            than there are; or the file is no npz file.
+        InputError: an array is no dense array of floating-point numbers, or its size differs from
+            its header; or the file is no npz file.
     """
     shapes: dict[str, tuple[int, ...]] = {}
     with readable(path), zipfile.ZipFile(path) as archive:

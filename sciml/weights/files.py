@@ -1,8 +1,8 @@
-"""A model on disk: one file with tensors as safetensors, and what rebuilds the model in its header.
+"""Models on disk: a safetensors file with the tensors and, in its header, a description.
 
-Every domain's models are written and read here; which entry of the header describes a model says
-what kind it is. As a folder it has the form of model hubs: `model.safetensors`, the description
-once more as `config.json`, and a model card, `README.md`.
+Every domain's models are written and read here; the name of the header entry that describes a
+model is that of its kind. As a folder it has the form of model hubs: `model.safetensors`, the
+description once more as `config.json`, and a model card, `README.md`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 CONFIG = "config.json"
-"""Of a model's folder: its description."""
+"""Name of the description in a model's folder."""
 MAX_DESCRIPTION = 1 << 20
 """Longest description of a model [characters]."""
 
@@ -106,7 +106,7 @@ def save(
 def _card(
     name: str, kind: str, model: str, state: Mapping[str, Tensor], notes: Mapping[str, str] | None
 ) -> str:
-    """A model card with what is known of the model; the rest is for its author to fill in."""
+    """A model card with the known facts; the rest is for its author to fill in."""
     import yaml
 
     from sciml import __version__
@@ -164,8 +164,8 @@ def read(
 
 
 def _config_text(weights: Path, entry: str) -> str | None:
-    """The description in `config.json` beside weights whose header has none (another program wrote
-    them anew), if it is of this kind of model.
+    """The description in `config.json` beside weights whose header has none (rewritten by another
+    program), if it is of this kind of model.
 
     Raises:
         InputError: it is no JSON, or longer than any description.

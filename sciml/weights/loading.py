@@ -1,9 +1,9 @@
-"""From a file's tensors to a module, without asking for more than the file holds.
+"""From a file's tensors to a module, without allocating more than the file holds.
 
-Settings come with a file and cannot be trusted: a depth of a billion is built for minutes, a width
-of a billion asks for terabytes. So modules are built under watch: every tensor that a constructor
-makes is measured before it is made, and there are only as many steps as a module with that many
-tensors takes. Then names, shapes, types and values are compared with the file's.
+Settings come with a file and cannot be trusted: a depth of a billion takes minutes to build, a
+width of a billion terabytes. So modules are built under limits: the size of every tensor is checked
+before it is allocated, and so is the number of steps that a module with that many tensors takes.
+Then names, shapes, types and values are compared with the file's.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from sciml.errors import InputError
 M = TypeVar("M", bound=nn.Module)
 
 SPARE_NUMBERS = 1 << 24
-"""Numbers that a constructor may make beyond those of the file: tables, temporary tensors."""
+"""Numbers that a constructor may allocate beyond those of the file: tables, temporaries."""
 TIMES = 4
 """Numbers that it may make for each of the file (twins that a file holds once, temporaries)."""
 SPARE_TENSORS, TENSORS = 4_000, 4
@@ -34,12 +34,12 @@ SET = torch.ops.aten.set_.source_Storage_storage_offset
 
 
 class Watch(TorchDispatchMode):
-    """Stops tensors that are larger than what there is before they are made.
+    """Stops tensors beyond the limits before they are allocated.
 
     Args:
-        numbers: that may be made in all.
-        tensors: that may be made in all.
-        steps: operations that may be taken in all.
+        numbers: limit in all.
+        tensors: limit in all.
+        steps: limit of operations.
     """
 
     def __init__(self, numbers: int, tensors: int, steps: int) -> None:
@@ -49,7 +49,7 @@ class Watch(TorchDispatchMode):
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
-        """An operation, if there is room for what it makes."""
+        """Run an operation if its result is within the limits."""
         kwargs = kwargs or {}
         self.steps -= 1
         if func is SET:
@@ -63,7 +63,7 @@ class Watch(TorchDispatchMode):
 
 
 def _numbers_made(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> int:
-    """Numbers in what a function makes of plain values, without making it."""
+    """Size of a factory function's result, without allocating it."""
     if args and isinstance(args[0], list | tuple) and all(type(n) is int for n in args[0]):
         return math.prod(args[0])  # empty, zeros, randn, ...: the first argument is the shape
     if not any(argument.name == "device" for argument in func._schema.arguments):
@@ -79,14 +79,14 @@ def within_storage(
     size: Sequence[int],
     stride: Sequence[int] = (),  # that of a single number
 ) -> None:
-    """A tensor read from a file lies within its bytes, and no number of it counts twice.
+    """Check that a tensor of a file lies within its bytes and does not repeat numbers.
 
     Args:
-        width: bytes a number.
+        width: bytes per number.
         storage, offset, size, stride: as `Tensor.set_` takes them.
 
     Raises:
-        InputError: it does not: torch would make the missing bytes up.
+        InputError: it does not: torch would allocate the missing bytes.
     """
     available, count = storage.nbytes() // width, math.prod(size)
     reach = offset + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
@@ -98,7 +98,7 @@ def build(make: Callable[[], M], tensors: Mapping[str, Tensor], *, where: object
     """The module that settings describe, with fresh weights, if it is no larger than `tensors`.
 
     Args:
-        make: builds it; what it raises is the settings' fault.
+        make: builds it; what it raises is an error of the settings.
         tensors: what the file holds for it.
         where: the file, for messages.
 
@@ -112,7 +112,7 @@ def build(make: Callable[[], M], tensors: Mapping[str, Tensor], *, where: object
 def build_within(
     make: Callable[[], M], numbers: int, tensors: int = MAX_TENSORS, *, where: object = None
 ) -> M:
-    """`build`, where the file holds so many numbers in so many tensors."""
+    """`build` for a file with this many numbers and tensors."""
     limit = min(TENSORS * tensors + SPARE_TENSORS, MAX_TENSORS)
     watch = Watch(TIMES * numbers + SPARE_NUMBERS, limit, STEPS * tensors + SPARE_STEPS)
     try:
@@ -131,10 +131,10 @@ def build_within(
 
 
 def layers(state: Iterable[str], prefix: str) -> int:
-    """How many layers names such as `prefix0.weight`, `prefix1.weight` are of.
+    """The number of layers in names such as `prefix0.weight`, `prefix1.weight`.
 
     Raises:
-        InputError: their numbers have gaps: a layer's number alone is no reason to build as many.
+        InputError: their numbers have gaps: one large number must not build as many.
     """
     numbers = set()
     for name in state:
@@ -150,7 +150,7 @@ def layers(state: Iterable[str], prefix: str) -> int:
 
 
 def once(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """A state dict with tensors that several names share under the first of them alone."""
+    """A state dict in which shared tensors appear under their first name only."""
     first_names: dict[Any, str] = {}
     for name, value in state.items():
         identity = (value.data_ptr(), tuple(value.shape), value.stride()) if value.numel() else name
@@ -159,7 +159,7 @@ def once(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def load_state(module: nn.Module, tensors: Mapping[str, Tensor], *, where: object = None) -> None:
-    """`load_state_dict` with an error that a person can act on; shared tensors may be left out.
+    """`load_state_dict` with an error that the user can act on; shared tensors may be left out.
 
     Raises:
         InputError: names that are missing or too many, shapes or types that differ, NaN.
@@ -180,7 +180,7 @@ def load_state(module: nn.Module, tensors: Mapping[str, Tensor], *, where: objec
 def check_fit(
     expected: Mapping[str, Tensor], tensors: Mapping[str, Tensor], *, where: object = None
 ) -> None:
-    """The two hold the same names with the same shapes and kinds of numbers.
+    """Check that both hold the same names with the same shapes and kinds of numbers.
 
     Raises:
         InputError: they do not; names the missing, surplus and mismatched ones.
@@ -210,7 +210,7 @@ def check_fit(
 
 
 def check_numbers(tensors: Mapping[str, Tensor], *, where: object = None) -> None:
-    """All numbers are finite.
+    """Check that all numbers are finite.
 
     Raises:
         InputError: names the first tensor that holds NaN or infinity.

@@ -1,9 +1,9 @@
 """Files that `torch.save` wrote: plain tensors and containers, no larger than the file.
 
-torch's safe loader runs no code, but it believes sizes: a tensor that claims more than its bytes is
+torch's safe loader runs no code, but it trusts sizes: a tensor that claims more than its bytes is
 filled up with new memory, and a few of the functions that it does call (bytearray, encode, sparse
-tensors) make terabytes from nothing. So the pickle's instructions are looked through first: only
-what makes dense tensors is let pass. A zip file's members must be stored as they are, as torch
+tensors) allocate terabytes. So the pickle's instructions are checked first: only those that make
+dense tensors pass. A zip file's members must be stored as they are, as torch
 writes them.
 """
 
@@ -41,11 +41,11 @@ _LEGACY = 4
 def read(
     path: str | os.PathLike[str], what: str = "file of weights", *, verify: bool = True
 ) -> Any:
-    """What `torch.save` wrote, on the CPU; tensors of a zip file stay in it until they are used.
+    """The content of a `torch.save` file, on the CPU; a zip file's tensors stay in it until used.
 
     Args:
         path: the file.
-        what: it should be, for messages.
+        what: the kind of file, for messages.
         verify: read a zip file to its end to compare checksums; not needed for sizes alone.
 
     Raises:
@@ -85,7 +85,7 @@ def read(
 
 
 def state_dict(content: Any, keys: tuple[str, ...], where: object) -> dict[str, Tensor]:
-    """The dictionary of tensors in what `read` gave, which may lie under one of `keys`.
+    """The dictionary of tensors in a checkpoint, itself or under one of `keys`.
 
     Raises:
         InputError: there is none.
@@ -103,7 +103,7 @@ def state_dict(content: Any, keys: tuple[str, ...], where: object) -> dict[str, 
 
 
 def _check_archive(path: Path, size: int, verify: bool) -> None:
-    """Members are stored, each once, together no larger than the file; so is the pickle."""
+    """Check that members are stored uncompressed, each once, no larger than the file."""
     with zipfile.ZipFile(path) as archive:
         members = archive.infolist()
         if any(member.compress_type != zipfile.ZIP_STORED for member in members):
@@ -126,7 +126,7 @@ def _check_archive(path: Path, size: int, verify: bool) -> None:
 
 
 def _check_pickle(file: IO[bytes]) -> None:
-    """The next pickle of a file calls nothing but what makes dense tensors."""
+    """Check that the next pickle of a file calls only functions that make dense tensors."""
     start, at = file.tell(), 0
     for code, argument, position in pickletools.genops(file):
         at = position or 0

@@ -25,10 +25,10 @@ def server():
             if self.path == "/missing":
                 self.send_error(404)
                 return
-            wanted = self.headers.get("Range")
-            type(self).ranges.append(wanted)
-            begin = int(wanted.removeprefix("bytes=").rstrip("-")) if wanted else 0
-            self.send_response(206 if wanted else 200)
+            requested = self.headers.get("Range")
+            type(self).ranges.append(requested)
+            begin = int(requested.removeprefix("bytes=").rstrip("-")) if requested else 0
+            self.send_response(206 if requested else 200)
             self.send_header("Content-Length", str(len(CONTENT) - begin))
             self.end_headers()
             end = type(self).cut or len(CONTENT)

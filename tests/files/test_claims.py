@@ -83,10 +83,10 @@ def refused(capsys, folder: Path, *arguments: object) -> str:
     before = tree(folder)
     capsys.readouterr()
     assert main(list(map(str, arguments))) == 2
-    said = capsys.readouterr().err.strip().splitlines()
-    assert said[-1].startswith("sciml: error: ") and "Traceback" not in "".join(said)
+    errors = capsys.readouterr().err.strip().splitlines()
+    assert errors[-1].startswith("sciml: error: ") and "Traceback" not in "".join(errors)
     assert tree(folder) == before
-    return said[-1]
+    return errors[-1]
 
 
 def test_the_settings_file_of_the_user_stays(recipe, tmp_path, capsys):
@@ -143,8 +143,14 @@ def test_a_damaged_claim_is_one_line(recipe, tmp_path, capsys):
     out = tmp_path / "run"
     assert main(["run", recipe, "--out", str(out)]) == 0
     path = out / claims.NAME
-    whole = path.read_bytes()
-    for text in (b"", b"{", b"[]", whole.replace(b'"size": 3', b'"size": 4'), b'{"recipe": "own"}'):
+    content = path.read_bytes()
+    for text in (
+        b"",
+        b"{",
+        b"[]",
+        content.replace(b'"size": 3', b'"size": 4'),
+        b'{"recipe": "own"}',
+    ):
         path.write_bytes(text)
         assert "is damaged" in refused(capsys, out, "run", recipe, "--out", out)
     path.unlink()

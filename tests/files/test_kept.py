@@ -36,11 +36,11 @@ def test_no_changed_byte_is_another_value():
             changed = bytearray(text)
             changed[at] ^= 1 << bit
             try:
-                found = kept.unseal(bytes(changed))
+                values = kept.unseal(bytes(changed))
             except ValueError:
                 continue
-            found = {key: found[key] for key in VALUES if key in found}
-            assert found == VALUES, changed  # the name of the digest was hit
+            values = {key: values[key] for key in VALUES if key in values}
+            assert values == VALUES, changed  # the name of the digest was hit
 
 
 def test_what_version_0_1_wrote_is_taken_as_it_is():

@@ -42,8 +42,8 @@ def start(program: str, *arguments: object) -> tuple[subprocess.Popen, str]:
 @pytest.fixture
 def other(tmp_path):
     """A process that holds the folder `held`."""
-    process, said = start(HOLD, tmp_path / "held", "folder")
-    assert said == "locked"
+    process, announced = start(HOLD, tmp_path / "held", "folder")
+    assert announced == "locked"
     yield process
     process.kill()
     process.communicate()
@@ -70,13 +70,13 @@ def lock(folder: Path, owner: Owner) -> Path:
 
 
 def test_a_number_that_was_given_out_again_is_another_process(tmp_path, other):
-    mine = Owner.here()
-    with locked(lock(tmp_path / "a", replace(mine, pid=other.pid, start="1"))):
+    current = Owner.here()
+    with locked(lock(tmp_path / "a", replace(current, pid=other.pid, start="1"))):
         pass
     with pytest.raises(InputError, match="in use"):  # the same process, still there
-        with locked(lock(tmp_path / "b", mine)):
+        with locked(lock(tmp_path / "b", current)):
             pass
-    with locked(lock(tmp_path / "c", replace(mine, pid=2**22 + 1))):  # no such process
+    with locked(lock(tmp_path / "c", replace(current, pid=2**22 + 1))):  # no such process
         pass
 
 

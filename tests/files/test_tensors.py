@@ -27,9 +27,11 @@ def test_the_library_reads_what_is_written(tmp_path: Path) -> None:
     path = tmp_path / "x.safetensors"
     digest = tensors.write(path, SOME, {"z": "\n\u00e9\U0001f600", "a": "1"})
     assert digest == hashlib.sha256(path.read_bytes()).hexdigest()
-    for found in (load_file(path), tensors.read(path)[0]):
-        assert found.keys() == SOME.keys()
-        assert all(torch.equal(found[k], v) and found[k].dtype == v.dtype for k, v in SOME.items())
+    for loaded in (load_file(path), tensors.read(path)[0]):
+        assert loaded.keys() == SOME.keys()
+        assert all(
+            torch.equal(loaded[k], v) and loaded[k].dtype == v.dtype for k, v in SOME.items()
+        )
     with safe_open(str(path), "pt") as file:
         notes = file.metadata()
     assert len(notes.pop(tensors.SEAL)) == 64
@@ -39,8 +41,8 @@ def test_the_library_reads_what_is_written(tmp_path: Path) -> None:
 def test_what_the_library_writes_is_read(tmp_path: Path) -> None:
     path = tmp_path / "x.safetensors"
     save_file(SOME, path, {"k": "v"})
-    found, metadata = tensors.read(path)
-    assert metadata == {"k": "v"} and all(torch.equal(found[k], v) for k, v in SOME.items())
+    loaded, metadata = tensors.read(path)
+    assert metadata == {"k": "v"} and all(torch.equal(loaded[k], v) for k, v in SOME.items())
 
 
 def test_equal_content_is_equal_bytes(tmp_path: Path) -> None:
@@ -56,8 +58,8 @@ def test_equal_content_is_equal_bytes(tmp_path: Path) -> None:
 def test_views_and_tied_tensors_are_written_apart(tmp_path: Path) -> None:
     base = torch.arange(12.0).reshape(3, 4)
     tensors.write(tmp_path / "x.safetensors", {"t": base.T, "u": base, "v": base[1:]})
-    found, _ = tensors.read(tmp_path / "x.safetensors")
-    assert torch.equal(found["t"], base.T) and torch.equal(found["v"], base[1:])
+    loaded, _ = tensors.read(tmp_path / "x.safetensors")
+    assert torch.equal(loaded["t"], base.T) and torch.equal(loaded["v"], base[1:])
 
 
 @pytest.mark.parametrize("bad", [torch.zeros(2, dtype=torch.complex64), torch.eye(3).to_sparse()])
@@ -117,9 +119,9 @@ def test_damage_is_an_error_or_nothing(place: float, byte: int, cut: bool, tmp_p
         raw[at] = byte
     path.write_bytes(raw)
     try:
-        found, notes = tensors.read(path)
+        loaded, notes = tensors.read(path)
     except InputError as error:
         assert "x.safetensors" in str(error)
     else:  # the byte was the same, or white space, or in the name of the digest
-        assert not cut and notes["kind"] == "test" and found.keys() == SOME.keys()
-        assert all(torch.equal(found[name], value) for name, value in SOME.items())
+        assert not cut and notes["kind"] == "test" and loaded.keys() == SOME.keys()
+        assert all(torch.equal(loaded[name], value) for name, value in SOME.items())

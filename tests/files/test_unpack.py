@@ -55,9 +55,9 @@ def test_several_streams_in_one_file_are_one(kind: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["gz", "bz2", "xz"])
 def test_a_cut_archive_is_one_line(kind: str, tmp_path: Path) -> None:
-    whole = PACKERS[kind](bytes(range(256)) * 400)
-    for size in (7, len(whole) // 2, len(whole) - 1):
-        (tmp_path / "file").write_bytes(whole[:size])
+    archive = PACKERS[kind](bytes(range(256)) * 400)
+    for size in (7, len(archive) // 2, len(archive) - 1):
+        (tmp_path / "file").write_bytes(archive[:size])
         with pytest.raises(InputError, match="cannot be read"):
             unpack.read_bytes(tmp_path / "file")
 

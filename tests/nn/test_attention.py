@@ -54,9 +54,11 @@ def value_and_gradients(backend, q, k, v, bias, mask, gate):
 @pytest.mark.parametrize("backend", ["auto", "sdpa", "chunked"])
 @pytest.mark.parametrize("shape", SHAPES)
 def test_backend_equals_the_formula(shape, backend, dtype, masked):
-    given = inputs(shape, dtype, masked)
+    arguments = inputs(shape, dtype, masked)
     for got, expected in zip(
-        value_and_gradients(backend, *given), value_and_gradients("reference", *given), strict=True
+        value_and_gradients(backend, *arguments),
+        value_and_gradients("reference", *arguments),
+        strict=True,
     ):
         torch.testing.assert_close(got, expected, rtol=0, atol=TOLERANCE[dtype])
 
@@ -67,10 +69,10 @@ def test_backend_equals_the_formula(shape, backend, dtype, masked):
 def test_blocks_of_any_size_give_the_same(shape, block_bytes, keep_bytes, monkeypatch):
     monkeypatch.setattr(blocked, "BLOCK_BYTES", block_bytes)
     monkeypatch.setattr(blocked, "KEEP_BYTES", keep_bytes)
-    given = inputs(shape)
+    arguments = inputs(shape)
     for got, expected in zip(
-        value_and_gradients("chunked", *given),
-        value_and_gradients("reference", *given),
+        value_and_gradients("chunked", *arguments),
+        value_and_gradients("reference", *arguments),
         strict=True,
     ):
         torch.testing.assert_close(got, expected, rtol=0, atol=1e-12)
@@ -132,8 +134,8 @@ def test_flex_says_why_it_is_not_possible_here():
 def test_a_query_without_keys_gets_zeros_and_gives_no_gradient(shape, backend):
     q, k, v, bias, mask, _ = inputs(shape)
     mask = torch.zeros_like(mask)
-    found = value_and_gradients(backend, q, k, v, bias, mask, None)
-    for tensor in found:
+    results = value_and_gradients(backend, q, k, v, bias, mask, None)
+    for tensor in results:
         assert torch.equal(tensor, torch.zeros_like(tensor))
 
 
@@ -259,9 +261,11 @@ def test_module_attends_rows_and_memory():
 
 @pytest.mark.slow
 def test_compiled_equals_eager():
-    given = inputs("rows", torch.float32)
+    arguments = inputs("rows", torch.float32)
     compiled = torch.compile(value_and_gradients)
-    for got, expected in zip(compiled("chunked", *given), value_and_gradients("reference", *given)):
+    for got, expected in zip(
+        compiled("chunked", *arguments), value_and_gradients("reference", *arguments)
+    ):
         torch.testing.assert_close(got, expected, rtol=0, atol=1e-5)
 
 

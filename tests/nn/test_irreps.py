@@ -45,8 +45,8 @@ def test_split_and_join_are_inverse_and_follow_e3nn_layout() -> None:
 
 
 def test_harmonics_equal_e3nn() -> None:
-    found = ir.spherical_harmonics(directions(), 6)
-    for l, harmonic in enumerate(found):
+    harmonics = ir.spherical_harmonics(directions(), 6)
+    for l, harmonic in enumerate(harmonics):
         expected = o3.spherical_harmonics(l, directions(), True, "component")
         torch.testing.assert_close(harmonic, expected, rtol=0, atol=1e-12)
 

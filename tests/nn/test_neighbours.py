@@ -34,8 +34,8 @@ def test_equal_to_brute_force(kind: str, dim: int, loop: bool) -> None:
     for k in (1, 7, 33):
         assert torch.equal(knn(pos, k, batch, loop=loop), knn_reference(pos, k, batch, loop=loop))
     radius = 0.05 if kind == "normal" else 0.001
-    found = radius_graph(pos, radius, batch, loop=loop)
-    assert torch.equal(found, radius_graph_reference(pos, radius, batch, loop=loop))
+    edges = radius_graph(pos, radius, batch, loop=loop)
+    assert torch.equal(edges, radius_graph_reference(pos, radius, batch, loop=loop))
 
 
 @settings(max_examples=60, deadline=None)
@@ -47,9 +47,9 @@ def test_ties_on_a_lattice_give_the_same_distances(n: int, dim: int, k: int, see
     def distances(edges: torch.Tensor) -> torch.Tensor:
         return (pos[edges[0]] - pos[edges[1]]).norm(dim=1)
 
-    found, expected = knn(pos, k), knn_reference(pos, k)
-    assert torch.equal(found[1], expected[1])
-    assert torch.equal(distances(found), distances(expected))
+    fast, expected = knn(pos, k), knn_reference(pos, k)
+    assert torch.equal(fast[1], expected[1])
+    assert torch.equal(distances(fast), distances(expected))
     assert torch.equal(radius_graph(pos, 1.0), radius_graph_reference(pos, 1.0))
 
 
@@ -73,9 +73,9 @@ def test_grid_and_tree_agree() -> None:
     torch.manual_seed(0)
     pos = torch.randn(4000, 3)
     grid = knn(pos, 12)
-    found = torch.full((4000, 12), -1).numpy()
-    neighbours._knn_tree(pos.double().numpy(), 12, False, found)
-    assert torch.equal(grid[0].view(4000, 12), torch.from_numpy(found))
+    nearest = torch.full((4000, 12), -1).numpy()
+    neighbours._knn_tree(pos.double().numpy(), 12, False, nearest)
+    assert torch.equal(grid[0].view(4000, 12), torch.from_numpy(nearest))
 
 
 def test_fully_connected_lists_every_pair_once() -> None:

@@ -27,16 +27,16 @@ def example(
 
 def test_equals_a_loop_over_nodes() -> None:
     (q, k, v, u, e), edges = example()
-    out, heard = sparse_attention(q, k, v, u, e, edges)
+    out, edge_out = sparse_attention(q, k, v, u, e, edges)
     for i in range(7):
-        mine = (edges.target == i).nonzero()[:, 0]
+        incoming = (edges.target == i).nonzero()[:, 0]
         for h in range(2):
-            logits = k[edges.source[mine], h] @ q[i, h] + e[mine] @ u[i, h]
+            logits = k[edges.source[incoming], h] @ q[i, h] + e[incoming] @ u[i, h]
             weights = torch.softmax(logits, 0)
-            expected = weights @ v[edges.source[mine], h]
+            expected = weights @ v[edges.source[incoming], h]
             torch.testing.assert_close(out[i, h], expected)
-            torch.testing.assert_close(heard[i, h], weights @ e[mine])
-    assert not out[6].any()  # hears nobody
+            torch.testing.assert_close(edge_out[i, h], weights @ e[incoming])
+    assert not out[6].any()  # has no neighbours
 
 
 @pytest.mark.parametrize("width", [0, 3])
@@ -60,8 +60,8 @@ def test_second_derivatives() -> None:
 def test_large_logits_do_not_overflow() -> None:
     tensors, edges = example(dtype=torch.float32)
     tensors[0].data *= 1e4
-    out, heard = sparse_attention(*tensors, edges)
-    assert torch.isfinite(out).all() and torch.isfinite(heard).all()
+    out, edge_out = sparse_attention(*tensors, edges)
+    assert torch.isfinite(out).all() and torch.isfinite(edge_out).all()
 
 
 def test_compiles_without_graph_breaks() -> None:

@@ -47,38 +47,38 @@ def test_equals_e3nn_fully_connected(first: str, second: str, out: str) -> None:
     ours = FullyConnectedTensorProduct.from_e3nn(theirs)
     x = torch.randn(7, theirs.irreps_in1.dim, requires_grad=True)
     y = torch.randn(7, theirs.irreps_in2.dim, requires_grad=True)
-    expected, found = theirs(x, y), ours(x, y)
-    torch.testing.assert_close(found, expected, rtol=0, atol=1e-12)
-    upstream = torch.randn_like(found)
+    expected, result = theirs(x, y), ours(x, y)
+    torch.testing.assert_close(result, expected, rtol=0, atol=1e-12)
+    upstream = torch.randn_like(result)
     for a, b in zip(
-        torch.autograd.grad(found, [x, y, ours.weight], upstream),
+        torch.autograd.grad(result, [x, y, ours.weight], upstream),
         torch.autograd.grad(expected, [x, y, theirs.weight], upstream),
     ):
         torch.testing.assert_close(a, b, rtol=0, atol=1e-12)
 
 
 def test_convolution_equals_e3nn_channelwise_product_and_scatter() -> None:
-    given, lmax, out = ir.parse("4x0e+3x1o+2x2e"), 2, ir.parse("1x0e+1x1o+1x1e+1x2e")
+    irreps_in, lmax, out = ir.parse("4x0e+3x1o+2x2e"), 2, ir.parse("1x0e+1x1o+1x1e+1x2e")
     edges, direction = graph()
-    layer = Convolution(given, lmax, out)
+    layer = Convolution(irreps_in, lmax, out)
     weights = [torch.randn(50, *shape) for shape in layer.weight_shapes]
-    vector = torch.randn(12, ir.dim(given))
+    vector = torch.randn(12, ir.dim(irreps_in))
     harmonics = torch.cat(ir.spherical_harmonics(direction, lmax), -1)
-    found = layer(ir.split(vector, given), harmonics, weights, edges)
+    result = layer(ir.split(vector, irreps_in), harmonics, weights, edges)
 
     # The same by e3nn: one "uvu" instruction a path, sorted by where it leads.
-    routes = sorted(paths(given, lmax, out), key=lambda path: path.target)
+    routes = sorted(paths(irreps_in, lmax, out), key=lambda path: path.target)
     theirs = o3.TensorProduct(
         o3.Irreps("4x0e+3x1o+2x2e"),
         o3.Irreps.spherical_harmonics(lmax),
-        o3.Irreps([(given[p.source].mul, out[p.target].kind) for p in routes]),
+        o3.Irreps([(irreps_in[p.source].mul, out[p.target].kind) for p in routes]),
         [(p.source, p.l2, number, "uvu", True) for number, p in enumerate(routes)],
         shared_weights=False,
         internal_weights=False,
     )
     number_of_path = {s: 0 for s in layer.sources}
     flat = {}
-    for path in paths(given, lmax, out):
+    for path in paths(irreps_in, lmax, out):
         position = layer.sources.index(path.source)
         flat[path] = weights[position][:, number_of_path[path.source]]
         number_of_path[path.source] += 1
@@ -87,7 +87,7 @@ def test_convolution_equals_e3nn_channelwise_product_and_scatter() -> None:
     )
     summed = torch.zeros(12, messages.shape[1]).index_add(0, edges.target, messages)
     pieces = ir.split(summed, ir.parse(theirs.irreps_out))
-    for target, got in zip(layer.targets, found):
+    for target, got in zip(layer.targets, result):
         expected = torch.cat([p for p, r in zip(pieces, routes) if r.target == target], -1)
         torch.testing.assert_close(got, expected, rtol=0, atol=1e-12)
 
@@ -95,12 +95,12 @@ def test_convolution_equals_e3nn_channelwise_product_and_scatter() -> None:
 @pytest.mark.parametrize("reference", [False, True])
 @pytest.mark.parametrize("irreps", ["3x0e+3x1o+3x2e+3x3o", "3x0e+3x0o+3x1o+3x1e+3x2e+3x3o"])
 def test_so2_path_equals_the_sum_over_paths(irreps: str, reference: bool) -> None:
-    given = ir.parse(irreps)
+    irreps_in = ir.parse(irreps)
     lmax = 6  # every path between degrees up to 3
     edges, direction = graph()
-    full, short = Convolution(given, lmax, given), SO2Convolution(given, given, 3)
+    full, short = Convolution(irreps_in, lmax, irreps_in), SO2Convolution(irreps_in, irreps_in, 3)
     weights = [torch.randn(50, *shape, requires_grad=True) for shape in full.weight_shapes]
-    features = [torch.randn(12, i.width, i.mul, requires_grad=True) for i in given]
+    features = [torch.randn(12, i.width, i.mul, requires_grad=True) for i in irreps_in]
     direction.requires_grad_()
 
     unit = direction / direction.norm(dim=-1, keepdim=True)
@@ -109,24 +109,24 @@ def test_so2_path_equals_the_sum_over_paths(irreps: str, reference: bool) -> Non
     expected = [part.unflatten(-1, (-1, 3)).sum(-2) for part in apart]
     frames = ir.wigner_matrices(ir.aligning_rotation(unit), 3)
     mixed = torch.einsum("wp,epc->ewc", short.from_paths(lmax), torch.cat(weights, 1))
-    found = short(features, frames, mixed, edges, reference=reference)
-    for a, b in zip(found, expected):
+    result = short(features, frames, mixed, edges, reference=reference)
+    for a, b in zip(result, expected):
         torch.testing.assert_close(a, b, rtol=0, atol=1e-11)
     inputs = [*features, *weights, direction]  # the frame's own angle must drop out of this too
-    upstream = [torch.randn_like(a) for a in found]
+    upstream = [torch.randn_like(a) for a in result]
     for a, b in zip(
-        torch.autograd.grad(found, inputs, upstream, retain_graph=True),
+        torch.autograd.grad(result, inputs, upstream, retain_graph=True),
         torch.autograd.grad(expected, inputs, upstream),
     ):
         torch.testing.assert_close(a, b, rtol=0, atol=1e-10)
 
 
 def test_fused_kernel_equals_the_reference_twice_differentiated() -> None:
-    given = ir.parse("4x0e+4x1o+4x2e")
+    irreps_in = ir.parse("4x0e+4x1o+4x2e")
     edges, direction = graph(6, 20)
-    layer = Convolution(given, 2, given)
+    layer = Convolution(irreps_in, 2, irreps_in)
     weights = [torch.randn(20, *shape, requires_grad=True) for shape in layer.weight_shapes]
-    features = [torch.randn(6, i.width, i.mul, requires_grad=True) for i in given]
+    features = [torch.randn(6, i.width, i.mul, requires_grad=True) for i in irreps_in]
     harmonics = torch.cat(ir.spherical_harmonics(direction, 2), -1).requires_grad_()
     inputs = [harmonics, *features, *weights]
 
@@ -142,11 +142,11 @@ def test_fused_kernel_equals_the_reference_twice_differentiated() -> None:
 
 
 def test_fused_kernel_without_second_derivatives_has_the_same_gradient() -> None:
-    given = ir.parse("4x0e+4x1o")
+    irreps_in = ir.parse("4x0e+4x1o")
     edges, direction = graph()
-    layer = Convolution(given, 1, given)
+    layer = Convolution(irreps_in, 1, irreps_in)
     weights = [torch.randn(50, *shape, requires_grad=True) for shape in layer.weight_shapes]
-    features = [torch.randn(12, i.width, i.mul, requires_grad=True) for i in given]
+    features = [torch.randn(12, i.width, i.mul, requires_grad=True) for i in irreps_in]
     harmonics = torch.cat(ir.spherical_harmonics(direction, 1), -1).requires_grad_()
     grads = []
     for reference in (False, True):
@@ -158,9 +158,9 @@ def test_fused_kernel_without_second_derivatives_has_the_same_gradient() -> None
 
 
 def test_so2_kernel_differentiates_twice() -> None:
-    given = ir.parse("2x0e+2x1o+2x2e")
+    irreps_in = ir.parse("2x0e+2x1o+2x2e")
     edges, direction = graph(4, 6)
-    layer = SO2Convolution(given, given, 2)
+    layer = SO2Convolution(irreps_in, irreps_in, 2)
     inputs = [
         torch.randn(4, 9, 2, requires_grad=True),
         torch.randn(6, *layer.weight_shape, requires_grad=True),
@@ -176,11 +176,11 @@ def test_so2_kernel_differentiates_twice() -> None:
 
 
 def test_compiles_without_graph_breaks() -> None:
-    given = ir.parse("4x0e+4x1o+4x2e")
+    irreps_in = ir.parse("4x0e+4x1o+4x2e")
     edges, direction = graph()
-    layer = Convolution(given, 2, given)
+    layer = Convolution(irreps_in, 2, irreps_in)
     weights = [torch.randn(50, *shape) for shape in layer.weight_shapes]
-    features = [torch.randn(12, i.width, i.mul) for i in given]
+    features = [torch.randn(12, i.width, i.mul) for i in irreps_in]
     harmonics = torch.cat(ir.spherical_harmonics(direction, 2), -1)
     compiled = torch.compile(layer, fullgraph=True, backend="aot_eager")
     for a, b in zip(
@@ -190,10 +190,10 @@ def test_compiles_without_graph_breaks() -> None:
 
 
 def test_so2_path_compiles_without_graph_breaks() -> None:
-    given = ir.parse("4x0e+4x1o+4x2e")
+    irreps_in = ir.parse("4x0e+4x1o+4x2e")
     edges, direction = graph()
-    layer = SO2Convolution(given, given, 4)
-    features = [torch.randn(12, i.width, i.mul) for i in given]
+    layer = SO2Convolution(irreps_in, irreps_in, 4)
+    features = [torch.randn(12, i.width, i.mul) for i in irreps_in]
     frames = ir.wigner_matrices(ir.aligning_rotation(direction), 2)
     weight = torch.randn(50, *layer.weight_shape)
     compiled = torch.compile(layer, fullgraph=True, backend="aot_eager")

@@ -98,8 +98,8 @@ def test_outer_product_mean_is_algorithm_10(limit, monkeypatch):
     got = module(m, mask)
     torch.testing.assert_close(got, expected, rtol=0, atol=1e-12)
     (slope,) = torch.autograd.grad(got.sin().sum(), m, retain_graph=True)
-    (wanted,) = torch.autograd.grad(expected.sin().sum(), m)
-    torch.testing.assert_close(slope, wanted, rtol=0, atol=1e-10)
+    (gradient,) = torch.autograd.grad(expected.sin().sum(), m)
+    torch.testing.assert_close(slope, gradient, rtol=0, atol=1e-10)
 
 
 def test_nodes_without_rows_are_one_row():

@@ -48,8 +48,8 @@ class Small(Trunk):
             near = torch.exp(-square)
             if self.place is not None:
                 x = x + self.place(batch.pos)
-        heard = near.to(x) @ (self.message(x) * mask) / mask.sum(1, keepdim=True).clamp_min(1)
-        nodes = (x + self.update(torch.cat([x, heard], -1))) * mask
+        received = near.to(x) @ (self.message(x) * mask) / mask.sum(1, keepdim=True).clamp_min(1)
+        nodes = (x + self.update(torch.cat([x, received], -1))) * mask
         return Encoded(nodes, mean_nodes(batch, nodes))
 
 
@@ -90,11 +90,11 @@ def graphs(batch: int = 6, seed: int = 0, dtype=torch.float32):
 
 @pytest.fixture(params=["dense", "ragged"])
 def batch(request):
-    found = graphs()
+    items = graphs()
     if request.param == "dense":
-        return found
-    found.pair_one = torch.ones(*found.mask.shape, found.mask.shape[1], 1)  # so that edges come
-    return ragged(found)
+        return items
+    items.pair_one = torch.ones(*items.mask.shape, items.mask.shape[1], 1)  # so that edges come
+    return ragged(items)
 
 
 @pytest.fixture

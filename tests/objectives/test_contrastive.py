@@ -91,16 +91,16 @@ def test_moco_queue_order_and_key_encoder_step_by_step(trunk, embedder, make_bat
     for step, size in enumerate((4, 4, 4, 3), start=1):
         batch = make_batch(size, seed=step)
         with torch.no_grad():
-            kept: Any = objective.key
-            key_trunk, key_embedder, key_projector = kept
+            key_encoder: Any = objective.key
+            key_trunk, key_embedder, key_projector = key_encoder
             keys = F.normalize(key_projector(key_trunk(key_embedder(batch)).graph), dim=-1)
             query = F.normalize(
                 objective.projector(objective.trunk(objective.embedder(batch)).graph), dim=-1
             )
             logits = torch.cat([(query * keys).sum(1, keepdim=True), query @ queue.T], 1) / 0.2
-            wanted = F.cross_entropy(logits, torch.zeros(size, dtype=torch.long))
+            reference_loss = F.cross_entropy(logits, torch.zeros(size, dtype=torch.long))
         result = objective(batch)
-        torch.testing.assert_close(result["loss"], wanted)
+        torch.testing.assert_close(result["loss"], reference_loss)
         for key in keys:  # first in, first out
             queue[at % 10] = key
             at += 1

@@ -39,8 +39,8 @@ def test_a_trunk_that_sees_positions_is_not_equivariant(seeing_trunk, make_batch
     batch = make_batch(dtype=torch.float64)
     noise, turn = torch.randn_like(batch.pos), rotation()
     plain = objective.losses(batch, noise)["loss"]
-    turned = objective.losses(changed(batch, pos=batch.pos @ turn.T), noise @ turn.T)["loss"]
-    assert abs((plain - turned).item()) > 1e-6
+    rotated = objective.losses(changed(batch, pos=batch.pos @ turn.T), noise @ turn.T)["loss"]
+    assert abs((plain - rotated).item()) > 1e-6
 
 
 def test_both_layouts_give_the_same(trunk, dense_batch):

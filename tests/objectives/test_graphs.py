@@ -67,13 +67,13 @@ def test_bad_files_are_named(tmp_path):
 
 
 def test_corpus_checks_itself():
-    given: dict[str, Any] = dict(name="c", collate=list, embedder=FeatureEmbedder)
+    arguments: dict[str, Any] = dict(name="c", collate=list, embedder=FeatureEmbedder)
     with pytest.raises(InputError, match="no usable example"):
-        Corpus(dataset=[], **given)
+        Corpus(dataset=[], **arguments)
     with pytest.raises(InputError, match="3 labels for 2"):
-        Corpus(dataset=[1, 2], labels=np.zeros(3, dtype=int), **given)
+        Corpus(dataset=[1, 2], labels=np.zeros(3, dtype=int), **arguments)
     with pytest.raises(InputError, match="label 2 but only 2"):
-        Corpus(dataset=[1, 2], labels=np.array([0, 2]), classes=("a", "b"), **given)
+        Corpus(dataset=[1, 2], labels=np.array([0, 2]), classes=("a", "b"), **arguments)
 
 
 def test_suffixes(tmp_path):

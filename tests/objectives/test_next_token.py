@@ -87,11 +87,13 @@ def test_features_are_predicted_as_tokens_are():
     objective = NextToken(causal_pairs(), FeatureEmbedder(4, 16)).eval()
     batch = events()
     nodes = objective.trunk(objective.embedder(batch)).nodes
-    said = torch.cat([objective.content.heads["x"](nodes[i, : n - 1]) for i, n in ((0, 7), (1, 4))])
+    predicted = torch.cat(
+        [objective.content.heads["x"](nodes[i, : n - 1]) for i, n in ((0, 7), (1, 4))]
+    )
     target = torch.cat([batch.x[0, 1:7], batch.x[1, 1:4]])
     scale: Any = objective.content.scales["x"]
     scale.update(target)
-    expected = F.smooth_l1_loss(said, scale(target))
+    expected = F.smooth_l1_loss(predicted, scale(target))
     result = objective(batch)
     assert result["loss"].item() == pytest.approx(expected.item(), abs=1e-5)
     assert float(result["count"]) == 9

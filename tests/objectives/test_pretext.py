@@ -25,9 +25,9 @@ def test_rotations_are_a_group_without_reflections(dimensions, number):
     assert group.shape == (number, dimensions, dimensions)
     assert torch.equal(group[0], torch.eye(dimensions))
     assert torch.allclose(torch.linalg.det(group), torch.ones(number))
-    known = {tuple(m.flatten().tolist()) for m in group}
-    assert len(known) == number
-    assert all(tuple((a @ b + 0.0).flatten().tolist()) in known for a in group for b in group)
+    elements = {tuple(m.flatten().tolist()) for m in group}
+    assert len(elements) == number
+    assert all(tuple((a @ b + 0.0).flatten().tolist()) in elements for a in group for b in group)
 
 
 class Promising(trunks.base.Trunk):
@@ -55,10 +55,10 @@ def test_rotation_trains_a_trunk_that_sees_positions(seeing_trunk, embedder, bat
     assert float(result["count"]) == 6
     assert seeing_trunk.place.weight.grad.abs().sum() > 0
     which = torch.arange(6)
-    turned = objective.altered(batch, which)
+    rotated = objective.altered(batch, which)
     identity = objective.altered(batch, torch.zeros(6, dtype=torch.long))
     assert torch.equal(identity.pos, batch.pos)
-    first = turned.pos[2] if batch.pos.dim() == 3 else turned.pos[batch.batch == 2]
+    first = rotated.pos[2] if batch.pos.dim() == 3 else rotated.pos[batch.batch == 2]
     plain = batch.pos[2] if batch.pos.dim() == 3 else batch.pos[batch.batch == 2]
     assert torch.allclose(first, plain @ objective.matrices[2].T)
 
@@ -75,14 +75,14 @@ def test_by_default_rotation_takes_the_dimensions_of_the_positions(seeing_trunk,
     plane = batch.clone()
     plane.pos = batch.pos[..., :2]
     assert objective.ways(plane) == 4
-    turned = objective.altered(plane, torch.full((6,), 1))
+    rotated = objective.altered(plane, torch.full((6,), 1))
     expected = plane.pos @ rotations(2)[1].T
-    assert torch.allclose(turned.pos, expected)
+    assert torch.allclose(rotated.pos, expected)
 
 
 def test_permutations_are_far_apart():
-    found = permutations(4, 24)
-    assert found[0].tolist() == [0, 1, 2, 3] and len(torch.unique(found, dim=0)) == 24
+    orders = permutations(4, 24)
+    assert orders[0].tolist() == [0, 1, 2, 3] and len(torch.unique(orders, dim=0)) == 24
     few = permutations(9, 10)
     assert few[0].tolist() == list(range(9))
     apart = (few[:, None] != few[None]).sum(-1) + 9 * torch.eye(10, dtype=torch.long)
@@ -131,9 +131,9 @@ def test_jigsaw_refuses_a_trunk_that_does_not_see_order(trunk, embedder, make_ba
 def test_all_names_build():
     assert {"rotation", "jigsaw", "missing_patch"} <= set(objectives.names())
     for name in objectives.names():
-        found, config = objectives.config(name)
-        assert type(config) is found.Config and found.__doc__
-        assert objectives.config(config)[0] is found
+        kind, config = objectives.config(name)
+        assert type(config) is kind.Config and kind.__doc__
+        assert objectives.config(config)[0] is kind
     with pytest.raises(InputError, match="Did you mean 'masked'"):
         objectives.build("maskd")
     with pytest.raises(InputError, match="did you mean `fraction`"):

@@ -77,7 +77,7 @@ def test_probe_reports_both_and_embed_keeps_modes(trunk, embedder, make_batch):
     assert 0.6 < result["linear_accuracy"] <= 1
     dataset = list(range(7))
     trunk.train()
-    found = embed(
+    embeddings = embed(
         trunk,
         embedder,
         dataset,
@@ -85,7 +85,7 @@ def test_probe_reports_both_and_embed_keeps_modes(trunk, embedder, make_batch):
         batch_size=4,
         indices=[0, 1, 2, 3],
     )
-    assert trunk.training and found.shape == (4, 16) and not found.requires_grad
+    assert trunk.training and embeddings.shape == (4, 16) and not embeddings.requires_grad
     with pytest.raises(InputError, match="nothing to embed"):
         embed(trunk, embedder, dataset, make_batch, indices=[])
 
@@ -97,8 +97,10 @@ def test_one_class_cannot_be_probed():
 
 def test_a_head_starts_as_the_linear_probe(trunk, embedder, make_batch):
     """In units of the embeddings themselves, on known labels alone; nothing below it changes."""
-    whole = make_batch(40)
-    dataset = [{key: whole[key][i] for key in whole.keys() if key != "y"} for i in range(40)]
+    all_examples = make_batch(40)
+    dataset = [
+        {key: all_examples[key][i] for key in all_examples.keys() if key != "y"} for i in range(40)
+    ]
 
     def collate(items):
         batch = make_batch(1)
@@ -113,11 +115,11 @@ def test_a_head_starts_as_the_linear_probe(trunk, embedder, make_batch):
     fit_head(model, dataset, collate, labels)
     assert all(torch.equal(a, b) for a, b in zip(before, trunk.parameters(), strict=True))
     features = embed(trunk, embedder, dataset, collate)
-    known = labels >= 0
-    expected = fit_linear(features[known], labels[known], classes=4).scores(features)
-    found = model.predict(collate(dataset)).softmax(-1)
-    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
-    assert found[:, 3].max() < 0.1  # a class without an example
+    labelled = labels >= 0
+    expected = fit_linear(features[labelled], labels[labelled], classes=4).scores(features)
+    scores = model.predict(collate(dataset)).softmax(-1)
+    torch.testing.assert_close(scores, expected, rtol=1e-4, atol=1e-5)
+    assert scores[:, 3].max() < 0.1  # a class without an example
     with pytest.raises(InputError, match="linear head"):
         deep = SupervisedConfig(outputs=3, hidden=8)
         fit_head(Supervised(trunk, embedder, deep), dataset, collate, labels)

@@ -143,10 +143,15 @@ def test_overlap_is_refused():
 
 def test_selection_by_confidence_and_balance():
     scores = torch.tensor([[0.9, 0.1], [0.55, 0.45], [0.2, 0.8], [0.7, 0.3], [0.99, 0.01]])
-    kept, labels = select(scores, NoisyStudentConfig(threshold=0.6))
-    assert kept.tolist() == [0, 2, 3, 4] and torch.equal(labels, scores[kept])
-    kept, labels = select(scores, NoisyStudentConfig(threshold=0.6, per_class=2, soft=False))
-    assert kept.tolist() == [4, 0, 2, 2]  # the best two of one class, the other's only one twice
+    selected, labels = select(scores, NoisyStudentConfig(threshold=0.6))
+    assert selected.tolist() == [0, 2, 3, 4] and torch.equal(labels, scores[selected])
+    selected, labels = select(scores, NoisyStudentConfig(threshold=0.6, per_class=2, soft=False))
+    assert selected.tolist() == [
+        4,
+        0,
+        2,
+        2,
+    ]  # the best two of one class, the other's only one twice
     assert labels.tolist() == [[1, 0], [1, 0], [0, 1], [0, 1]]
 
 
@@ -173,9 +178,9 @@ def test_data_sets_of_graphs():
 
 def test_views_agree_by_the_geometric_mean():
     scores = torch.tensor([[0.9, 0.1], [0.2, 0.8], [0.5, 0.5], [1.0, 0.0]])
-    found = ensemble_over_views(scores, np.array([7, 3, 7, 5]))
-    torch.testing.assert_close(found[[0, 2]], torch.tensor([[0.75, 0.25]] * 2))  # 3 : 1
-    torch.testing.assert_close(found[[1, 3]], scores[[1, 3]])
+    combined = ensemble_over_views(scores, np.array([7, 3, 7, 5]))
+    torch.testing.assert_close(combined[[0, 2]], torch.tensor([[0.75, 0.25]] * 2))  # 3 : 1
+    torch.testing.assert_close(combined[[1, 3]], scores[[1, 3]])
 
 
 def test_labels_that_views_agree_on_are_better():
@@ -187,7 +192,7 @@ def test_labels_that_views_agree_on_are_better():
     dataset = [{"x": row} for row in torch.cat([x[:40], noisy[80:]])]
     labels = np.concatenate([y[:40], np.full(1120, -1)])
     truth = y.repeat_interleave(2)[80:]
-    places = np.arange(1120)
+    indices = np.arange(1120)
 
     def right(views):
         rounds = noisy_student(
@@ -198,6 +203,6 @@ def test_labels_that_views_agree_on_are_better():
         return float((rounds[1].labels.argmax(1) == truth[rounds[1].selected]).float().mean())
 
     alone = right(None)
-    assert right(places // 2) > alone + 0.03
-    shuffled = np.random.default_rng(0).permutation(places // 2)
+    assert right(indices // 2) > alone + 0.03
+    shuffled = np.random.default_rng(0).permutation(indices // 2)
     assert right(shuffled) < alone - 0.03

@@ -20,14 +20,14 @@ def test_cross_entropy_with_weights_and_unknown_labels(trunk, embedder, batch):
     labels = torch.tensor([0, 1, -1, 1, 0, 1])
     weight = torch.tensor([1.0, 2, 100, 0.5, 0, 1])
     result = objective(changed(batch, y=labels, weight=weight))
-    known = labels >= 0
-    terms = F.cross_entropy(outputs[known], labels[known], reduction="none")
-    wanted = (terms * weight[known]).sum() / weight[known].sum()
-    torch.testing.assert_close(result["loss"], wanted)
+    labelled = labels >= 0
+    terms = F.cross_entropy(outputs[labelled], labels[labelled], reduction="none")
+    expected = (terms * weight[labelled]).sum() / weight[labelled].sum()
+    torch.testing.assert_close(result["loss"], expected)
     assert float(result["count"]) == 4.5
-    soft = F.one_hot(labels.clamp_min(0), 2).float() * known[:, None]
+    soft = F.one_hot(labels.clamp_min(0), 2).float() * labelled[:, None]
     again = objective(changed(batch, y=soft, weight=weight))
-    torch.testing.assert_close(again["loss"], wanted)
+    torch.testing.assert_close(again["loss"], expected)
     with pytest.raises(InputError, match="2 classes"):
         objective(changed(batch, y=labels + 1))
     with pytest.raises(InputError, match="needs the label `y`"):
@@ -46,10 +46,10 @@ def test_node_labels(trunk, embedder, batch):
 def test_regression_leaves_out_what_is_not_known(trunk, embedder, dense_batch, loss, reference):
     objective = Supervised(trunk, embedder, SupervisedConfig(outputs=2, loss=loss))
     values = torch.randn(6, 2)
-    wanted = reference(objective.predict(dense_batch)[1:], values[1:])
+    expected = reference(objective.predict(dense_batch)[1:], values[1:])
     values[0, 1] = torch.nan
     result = objective(changed(dense_batch, y=values))
-    torch.testing.assert_close(result["loss"], wanted)
+    torch.testing.assert_close(result["loss"], expected)
     assert float(result["count"]) == 5
 
 
@@ -72,10 +72,10 @@ def test_quantiles_of_a_constant_input_are_those_of_the_labels(trunk, embedder, 
 def test_binary(trunk, embedder, dense_batch):
     objective = Supervised(trunk, embedder, SupervisedConfig(outputs=1, loss="binary"))
     result = objective(dense_batch)
-    wanted = F.binary_cross_entropy_with_logits(
+    expected = F.binary_cross_entropy_with_logits(
         objective.predict(dense_batch)[:, 0], dense_batch.y.float()
     )
-    torch.testing.assert_close(result["loss"], wanted)
+    torch.testing.assert_close(result["loss"], expected)
 
 
 def test_a_frozen_trunk_does_not_move(trunk, embedder, dense_batch):
@@ -163,13 +163,13 @@ def test_labels_of_pairs(trunk, embedder, dense_batch):
     outputs = objective.predict(dense_batch)
     assert outputs.shape == (int((counts * (counts - 1) // 2).sum()), 1)
     result = objective(changed(dense_batch, pair_y=truth))
-    known = torch.cat(
+    labelled = torch.cat(
         [truth[k][torch.triu_indices(c, c, 1).unbind()] for k, c in enumerate(counts.tolist())]
     )
     first = int(counts[0] * (counts[0] - 1) // 2)
-    wanted = F.binary_cross_entropy_with_logits(outputs[first:, 0], known[first:])
-    torch.testing.assert_close(result["loss"], wanted)
-    assert float(result["count"]) == len(known) - first
+    expected = F.binary_cross_entropy_with_logits(outputs[first:, 0], labelled[first:])
+    torch.testing.assert_close(result["loss"], expected)
+    assert float(result["count"]) == len(labelled) - first
 
     def backwards(values: torch.Tensor, axes: int) -> torch.Tensor:
         order = torch.arange(n).expand(len(mask), n).clone()
@@ -178,12 +178,12 @@ def test_labels_of_pairs(trunk, embedder, dense_batch):
         rows = torch.stack([v[o] for v, o in zip(values, order)])
         return torch.stack([v[:, o] for v, o in zip(rows, order)]) if axes == 2 else rows
 
-    turned = {
+    rotated = {
         key: backwards(dense_batch[key], 2 if key == "pair" else 1)
         for key in dense_batch.keys()
         if key in ("x", "pos", "pair", "node_token")
     }
-    again = objective(changed(dense_batch, **turned, pair_y=backwards(truth, 2)))
+    again = objective(changed(dense_batch, **rotated, pair_y=backwards(truth, 2)))
     torch.testing.assert_close(again["loss"], result["loss"])
 
 

@@ -47,9 +47,9 @@ def _shown(text: str) -> list[list[str]]:
     )
 )
 def test_a_cell_is_shown_as_it_is(cells: list[str]) -> None:
-    asked = [" ".join(cell.split()) for cell in cells]
+    expected = [" ".join(cell.split()) for cell in cells]
     text = markdown.table([f"h{i}" for i in range(len(cells))], [cells])
-    assert _shown(text)[1] == asked
+    assert _shown(text)[1] == expected
 
 
 def test_the_check_of_shown_cells_can_fail() -> None:

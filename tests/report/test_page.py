@@ -131,14 +131,14 @@ class _Cells(HTMLParser):
 
     def __init__(self, page: Page) -> None:
         super().__init__(convert_charrefs=True)
-        self.found: dict[str, list[str]] = {}
+        self.cells: dict[str, list[str]] = {}
         self.tag = ""
         self.feed(str(page))
 
     def handle_starttag(self, tag, attributes):
         if tag in ("td", "th", "p", "h1", "h2", "figcaption", "caption"):
             self.tag = tag
-            self.found.setdefault(tag, []).append("")
+            self.cells.setdefault(tag, []).append("")
 
     def handle_endtag(self, tag):
         if tag == self.tag:
@@ -146,7 +146,7 @@ class _Cells(HTMLParser):
 
     def handle_data(self, data):
         if self.tag:
-            self.found[self.tag][-1] += data
+            self.cells[self.tag][-1] += data
 
 
 def _expression(rng: random.Random, depth: int = 4) -> str:
@@ -162,7 +162,7 @@ def test_cells_show_expressions_as_they_are():
     texts = ["x**2*cos(x)*3 + y**2*z", *(_expression(rng) for _ in range(1000))]
     page = Page("x")
     page.table([{"problem": text} for text in texts])
-    assert _Cells(page).found["td"] == texts
+    assert _Cells(page).cells["td"] == texts
 
 
 @settings(
@@ -176,7 +176,7 @@ def test_data_is_shown_as_it_is(texts, tmp_path):
     page.heading(texts[0])
     page.table([{text: text for text in texts}], caption=f"**{literal(texts[0])}**")
     page.text(f"of {literal(texts[0])}, **{literal(texts[0])}**")
-    shown = _Cells(page).found
+    shown = _Cells(page).cells
     assert shown["h1"] == shown["h2"] == [texts[0]]
     assert shown["th"] == shown["td"] == list(dict.fromkeys(texts))
     line = "".join(texts[0].split())
@@ -184,4 +184,4 @@ def test_data_is_shown_as_it_is(texts, tmp_path):
     assert ["".join(text.split()) for text in shown["p"]] == [line, f"of{line},{line}"]
     again = Page.read(page.write(tmp_path / "page.html"))
     assert (again.title, literal(again.title)) == (page.title, literal(page.title))
-    assert _Cells(again).found["p"][0].split() == shown["p"][0].split()
+    assert _Cells(again).cells["p"][0].split() == shown["p"][0].split()

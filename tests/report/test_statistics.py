@@ -15,7 +15,7 @@ def test_mean_and_sample_deviation():
 @pytest.mark.parametrize("better", [1, -1])
 def test_a_gain_is_found_where_the_paired_t_test_finds_it(better):
     rng = np.random.default_rng(0)
-    found = set()
+    verdicts = set()
     for shift in np.linspace(-2, 2, 41):
         control = rng.normal(0, 3, 5)
         values = control + shift + rng.normal(0, 0.7, 5)
@@ -26,8 +26,8 @@ def test_a_gain_is_found_where_the_paired_t_test_finds_it(better):
         if sure:
             assert (row["found"] == "gain") == (better * test.statistic > 0)
         assert row["wins"] == int((better * (values - control) > 0).sum())
-        found.add(row["found"])
-    assert found == {"gain", "loss", "no difference shown"}
+        verdicts.add(row["found"])
+    assert verdicts == {"gain", "loss", "no difference shown"}
 
 
 def test_one_run_shows_nothing():

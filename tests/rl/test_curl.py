@@ -52,8 +52,8 @@ def test_keys_get_no_gradient_and_queries_the_right_one():
         0.3 * bilinear_infonce(curl.project(network(first)), key, curl.bilinear)[0],
         [*network.parameters(), curl.bilinear],
     )
-    found = [p.grad for p in [*network.parameters(), curl.bilinear]]
-    for a, b in zip(found, expected, strict=True):
+    gradients = [p.grad for p in [*network.parameters(), curl.bilinear]]
+    for a, b in zip(gradients, expected, strict=True):
         assert b.abs().max() > 0
         torch.testing.assert_close(a, b)
 
@@ -112,11 +112,11 @@ def test_ppo_adds_the_weighted_loss_and_learns_to_tell_observations_apart():
 
 def test_resumes_bit_by_bit_with_its_key_encoder():
     batch = experience()
-    whole = trainer()
+    uninterrupted = trainer()
     torch.manual_seed(5)
-    whole.step(batch)
-    saved = copy.deepcopy(state_dict(whole))
-    whole.step(batch)
+    uninterrupted.step(batch)
+    saved = copy.deepcopy(state_dict(uninterrupted))
+    uninterrupted.step(batch)
     again = trainer()
     with torch.no_grad():
         for p in [*again.module.parameters(), *again.auxiliary.parameters()]:
@@ -124,7 +124,7 @@ def test_resumes_bit_by_bit_with_its_key_encoder():
     load_state(again, saved)
     again.step(batch)
     for a, b in zip(
-        state_dict(whole)["auxiliary"].values(), state_dict(again)["auxiliary"].values(),
+        state_dict(uninterrupted)["auxiliary"].values(), state_dict(again)["auxiliary"].values(),
         strict=True,
     ):  # fmt: skip
         assert torch.equal(a, b)

@@ -8,7 +8,7 @@ from sciml.cli import main
 from sciml.jets import JetTagger
 from sciml.jets.data.sample import shipped
 
-OWN = '''"""Nodes that hear the mean of their jet."""
+OWN = '''"""Nodes that receive the mean of their jet."""
 
 from dataclasses import dataclass
 
@@ -29,7 +29,7 @@ class Config(TrunkConfig):
 
 
 class MyTrunk(Trunk):
-    """Two layers of hearing."""
+    """Two layers of messages."""
 
     Config = Config
     layout = "dense"
@@ -45,8 +45,8 @@ class MyTrunk(Trunk):
     def encode(self, batch):
         x = batch.x
         for layer in self.layers:
-            heard = mean_nodes(batch, x)[:, None].expand_as(x)
-            x = x + layer(torch.cat([x, heard], -1)).relu()
+            mean = mean_nodes(batch, x)[:, None].expand_as(x)
+            x = x + layer(torch.cat([x, mean], -1)).relu()
         x = zero_padding(x, batch.mask)
         return Encoded(nodes=x, graph=mean_nodes(batch, x))
 '''

@@ -16,18 +16,18 @@ TIMES = {"rate", "cpu_seconds", "seconds", "check"}
 
 def results(out: Path) -> dict[str, object]:
     """What a run found: weights and tables by their bytes, records without the times they took."""
-    found: dict[str, object] = {}
+    contents: dict[str, object] = {}
     for path in sorted(out.rglob("*")):
         name = str(path.relative_to(out))
         if "checkpoints" in name or name.startswith("pretrained/"):
             continue  # a training in between, which a finished run does not open again
         if path.suffix in (".safetensors", ".parquet") or name == "table.md":
-            found[name] = path.read_bytes()
+            contents[name] = path.read_bytes()
         if name == "results.json":
-            found[name] = timeless(json.loads(path.read_text()))
+            contents[name] = timeless(json.loads(path.read_text()))
         if path.name == "metrics.jsonl":
-            found[name] = [timeless(json.loads(line)) for line in path.read_text().splitlines()]
-    return found
+            contents[name] = [timeless(json.loads(line)) for line in path.read_text().splitlines()]
+    return contents
 
 
 def timeless(values: Any) -> Any:
@@ -56,29 +56,29 @@ def damage(path: Path, choose: random.Random) -> str:
 @pytest.mark.timeout(7200)
 @pytest.mark.parametrize("recipe", ["jet_mass", "transfer"])
 def test_damage_at_two_hundred_places(recipe, tmp_path, capsys):
-    whole = tmp_path / "whole"
-    assert main(["run", recipe, "--tiny", "--out", str(whole)]) == 0
-    shutil.copytree(whole, tmp_path / "again")
+    intact = tmp_path / "whole"
+    assert main(["run", recipe, "--tiny", "--out", str(intact)]) == 0
+    shutil.copytree(intact, tmp_path / "again")
     assert main(["run", recipe, "--tiny", "--out", str(tmp_path / "again")]) == 0
-    expected = results(whole)
+    expected = results(intact)
     assert results(tmp_path / "again") == expected and len(expected) > 2
     choose, outcomes = random.Random(1), {"equal": 0, "warned": 0, "refused": 0}
-    files = sorted(p.relative_to(whole) for p in whole.rglob("*") if p.is_file())
+    files = sorted(p.relative_to(intact) for p in intact.rglob("*") if p.is_file())
     files = [path for path in files if path.parts[0] != "pretrained"]
     out = tmp_path / "damaged"
     for k in range(PLACES if recipe == "jet_mass" else PLACES // 10):
-        shutil.copytree(whole, out)
+        shutil.copytree(intact, out)
         what = damage(out / files[k % len(files)], choose)
         capsys.readouterr()
         code = main(["run", recipe, "--tiny", "--out", str(out)])
-        said = capsys.readouterr().err
-        assert "Traceback" not in said
+        errors = capsys.readouterr().err
+        assert "Traceback" not in errors
         if code == 2:
-            assert said.strip().splitlines()[-1].startswith("sciml: error: "), what
+            assert errors.strip().splitlines()[-1].startswith("sciml: error: "), what
             outcomes["refused"] += 1
         else:
             assert code == 0, what
-            warned = "warning: " in said
+            warned = "warning: " in errors
             assert warned or results(out) == expected, what
             outcomes["warned" if warned else "equal"] += 1
         shutil.rmtree(out)

@@ -35,5 +35,5 @@ def test_masses_and_quantiles_of_unseen_jets(tmp_path, capsys):
 def test_a_missing_target_is_one_line(tmp_path, capsys):
     arguments = ["run", "jet_mass", "--tiny", "--target", "jet_sdmas", "--out", str(tmp_path / "o")]
     assert main(arguments) == 2
-    said = capsys.readouterr().err.strip().splitlines()
-    assert len(said) == 1 and "jet_sdmass" in said[0]
+    errors = capsys.readouterr().err.strip().splitlines()
+    assert len(errors) == 1 and "jet_sdmass" in errors[0]

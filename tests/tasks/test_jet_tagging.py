@@ -38,12 +38,12 @@ def test_files(out):
 
 def test_loss_sequence(out):
     """Any change of data, features, network, sampling or optimiser shows here."""
-    found: dict[str, list[float]] = {}
+    by_split: dict[str, list[float]] = {}
     for line in lines(out):
         if line.get("split") == "train" and line["run"] in GOLDEN:
-            found.setdefault(line["run"], []).append(line["loss"])
+            by_split.setdefault(line["run"], []).append(line["loss"])
     for run, losses in GOLDEN.items():
-        assert found[run] == pytest.approx(losses, abs=2e-4), run
+        assert by_split[run] == pytest.approx(losses, abs=2e-4), run
 
 
 def test_three_methods_three_seeds_the_same_labels(out):
@@ -62,9 +62,9 @@ def test_three_methods_three_seeds_the_same_labels(out):
 def test_predictions_are_those_of_the_saved_model(out):
     table = read_jets(out / "predictions.parquet")
     tagger = JetTagger.from_pretrained(out)
-    found = np.stack([np.asarray(table[f"pretrained_{n}"]) for n in tagger.classes], 1)
+    scores = np.stack([np.asarray(table[f"pretrained_{n}"]) for n in tagger.classes], 1)
     again = tagger.predict(read_jets(shipped("test")))[np.asarray(table.row)]
-    assert np.abs(found - again).max() < 1e-5
+    assert np.abs(scores - again).max() < 1e-5
 
 
 def test_report_is_one_page_that_needs_nothing_else(out):
@@ -102,8 +102,8 @@ def test_the_same_command_goes_on_where_it_stopped(out):
 )
 def test_faults_are_one_line(tmp_path, capsys, arguments, words):
     assert main(["run", "jet_tagging", "--tiny", "--out", str(tmp_path / "o"), *arguments]) == 2
-    said = capsys.readouterr().err.strip().splitlines()
-    assert len(said) == 1 and words.lower() in said[0].lower(), said
+    errors = capsys.readouterr().err.strip().splitlines()
+    assert len(errors) == 1 and words.lower() in errors[0].lower(), errors
 
 
 QUICK = ("--tiny", "--seeds", "0", "--no-compare", "--no-pretraining")
@@ -154,8 +154,8 @@ def test_a_student_learns_from_what_the_others_say_of_further_jets(tmp_path):
     assert len(losses[0]) == 2 and losses[0] == losses[1]
     # the two jets of a pair share a label: with other partners there are other labels
     table = pq.read_table(tmp_path / "True.parquet")
-    place = table.column_names.index("aux_collision")
-    table = table.set_column(place, "aux_collision", pa.array(np.arange(300) % 150))
+    column = table.column_names.index("aux_collision")
+    table = table.set_column(column, "aux_collision", pa.array(np.arange(300) % 150))
     pq.write_table(table, tmp_path / "apart.parquet")
     command[-1] = str(tmp_path / "apart.parquet")
     assert main([*command, "--out", str(tmp_path / "apart")]) == 0

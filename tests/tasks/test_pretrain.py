@@ -29,7 +29,7 @@ SMALL = [
     "2",
     "--train.device",
     "cpu",
-    "--most-held-out",
+    "--max-held-out",
     "12",
 ]
 PAIR = ["--trunk-settings", "{depth: 1, heads: 2, bias_hidden: 4, class_depth: 1}"]
@@ -109,7 +109,7 @@ class MeanFieldConfig(TrunkConfig):
     """Layers."""
 
 class MeanField(Trunk):
-    """Each node hears the mean of all."""
+    """Each node receives the mean of all."""
     Config = MeanFieldConfig
     layout = "dense"
 
@@ -196,7 +196,7 @@ def test_shipped_jets_pretrain_each_trunk_by_one_word(tmp_path, trunk, objective
     out = tmp_path / "out"
     arguments = ["--trunk", trunk, "--objective", objective, "--probe-examples", "0"]
     pairs = ["--pair-dim", "4" if trunk == "pair_transformer" else "0", "--train.steps", "2"]
-    small = ["--tiny", "--most-held-out", "16", "--train.device", "cpu"]
+    small = ["--tiny", "--max-held-out", "16", "--train.device", "cpu"]
     assert main(["run", "pretrain", "--out", str(out), *small, *arguments, *pairs]) == 0
     assert trunks.name_of(type(trunks.load(out / "trunk"))) == trunk
 
@@ -208,7 +208,7 @@ def test_next_token_asks_for_a_trunk_that_does_not_look_ahead(graphs, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "arguments, said",
+    "arguments, expected",
     [
         (["--objective", "maskd"], "Did you mean 'masked'"),
         (["--trunk", "pair_transfomer"], "Did you mean 'pair_transformer'"),
@@ -222,21 +222,21 @@ def test_next_token_asks_for_a_trunk_that_does_not_look_ahead(graphs, tmp_path):
         (["--trunk-settings", "{depht: 1}"], "did you mean `depth`"),
     ],
 )
-def test_mistakes_end_in_one_line_and_2(graphs, tmp_path, capsys, arguments, said):
+def test_mistakes_end_in_one_line_and_2(graphs, tmp_path, capsys, arguments, expected):
     assert run(graphs, tmp_path / "out", *PAIR, *arguments) == 2
     error = capsys.readouterr().err.strip().splitlines()[-1]
-    assert said in error
+    assert expected in error
 
 
 def test_files_that_nothing_reads(tmp_path, capsys):
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "a.xyz").write_text("")
-    for data, said in (
+    for data, message in (
         (tmp_path / "data", "nothing reads .xyz"),
         (tmp_path / "none", "neither a file, a folder nor a data card"),
     ):
         assert run(data, tmp_path / f"out-{data.name}", *PAIR) == 2
-        assert said in capsys.readouterr().err
+        assert message in capsys.readouterr().err
     assert (
         main(
             [

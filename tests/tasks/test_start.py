@@ -29,7 +29,7 @@ from sciml.trunks import start
 SCIENCES = ("jets", "placement", "protein", "symbolic")
 SMALL = [
     "--tiny", "--pair-dim", "8", "--train.steps", "2", "--train.batch-size", "8",
-    "--train.device", "cpu", "--most-held-out", "8", "--probe-examples", "32", "--trunk-settings",
+    "--train.device", "cpu", "--max-held-out", "8", "--probe-examples", "32", "--trunk-settings",
     "{pair_update: triangle, depth: 1, heads: 2, bias_hidden: 8, pair_hidden: 8, class_depth: 0}",
 ]  # fmt: skip
 FEWEST = {

@@ -73,7 +73,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory):
+def intact(tmp_path_factory):
     """(folder of a finished run, its weights, folder of one stopped at step 9, records)."""
     folder = tmp_path_factory.mktemp("runs")
     weights = train(folder / "done")
@@ -96,8 +96,8 @@ def damage(path: Path, rng: random.Random) -> str:
     return f"{kind} of {path.name} at {at}"
 
 
-def test_damage_at_sixty_places_is_never_silent(whole, tmp_path, capsys):
-    folder, weights, lines = whole
+def test_damage_at_sixty_places_is_never_silent(intact, tmp_path, capsys):
+    folder, weights, lines = intact
     rng = random.Random(0)
     outcomes = {"equal": 0, "warned": 0, "refused": 0}
     for k in range(60):
@@ -108,21 +108,21 @@ def test_damage_at_sixty_places_is_never_silent(whole, tmp_path, capsys):
         what = damage(files[k // 2 % len(files)], rng)
         capsys.readouterr()
         try:
-            found = train(out)
+            result = train(out)
         except InputError as error:
             assert "\n" not in str(error) and "--restart" in str(error), what
             outcomes["refused"] += 1
             continue
         warned = "warning" in capsys.readouterr().err
-        equal = same(found, weights) and records(out) == lines
+        equal = same(result, weights) and records(out) == lines
         assert equal or warned, what
-        assert same(found, weights), what  # what is gone on with gives the same weights
+        assert same(result, weights), what  # what is gone on with gives the same weights
         outcomes["equal" if equal and not warned else "warned"] += 1
     assert all(outcomes.values()), outcomes
 
 
-def test_a_resumed_run_has_the_same_files(whole, tmp_path):
-    folder, weights, lines = whole
+def test_a_resumed_run_has_the_same_files(intact, tmp_path):
+    folder, weights, lines = intact
     shutil.copytree(folder / "half", tmp_path / "run")
     with open(tmp_path / "run" / "metrics.jsonl", "a") as file:
         file.write('{"step": 9, "split": "train", "lo')  # a crash in the middle of a line
@@ -143,18 +143,18 @@ def newest(out: Path, suffix: str) -> Path:
      '{"step": 8, "sha256": "0", "notes": {}, "scaler": {}}', "[" * 3000],
     ids=lambda text: ascii(text)[:20],
 )  # fmt: skip
-def test_a_damaged_manifest_is_passed_over_with_one_warning(whole, tmp_path, capsys, content):
-    folder, weights, _ = whole
+def test_a_damaged_manifest_is_passed_over_with_one_warning(intact, tmp_path, capsys, content):
+    folder, weights, _ = intact
     shutil.copytree(folder / "half", tmp_path / "run")
     newest(tmp_path / "run", ".json").write_text(content, errors="surrogateescape")
     assert same(train(tmp_path / "run"), weights)
-    said = capsys.readouterr().err
-    assert said.count("warning") == 1 and "step-00000008" in said and "step-00000004" in said
+    output = capsys.readouterr().err
+    assert output.count("warning") == 1 and "step-00000008" in output and "step-00000004" in output
 
 
 @pytest.mark.parametrize("key", ["step", "sha256", "notes", "scaler"])
-def test_a_manifest_that_lacks_a_key(whole, tmp_path, capsys, key):
-    folder, weights, _ = whole
+def test_a_manifest_that_lacks_a_key(intact, tmp_path, capsys, key):
+    folder, weights, _ = intact
     shutil.copytree(folder / "half", tmp_path / "run")
     path = newest(tmp_path / "run", ".json")
     values = json.loads(path.read_text())
@@ -167,8 +167,8 @@ def test_a_manifest_that_lacks_a_key(whole, tmp_path, capsys, key):
 @pytest.mark.parametrize(
     "name", ["step-latest.x", "step-abc.safetensors", "step-.json", "step-9.txt", "step-1/x"]
 )
-def test_strange_names_are_left_alone(whole, tmp_path, name):
-    folder, weights, _ = whole
+def test_strange_names_are_left_alone(intact, tmp_path, name):
+    folder, weights, _ = intact
     shutil.copytree(folder / "half", tmp_path / "run")
     stray = tmp_path / "run" / "checkpoints" / name
     stray.parent.mkdir(exist_ok=True)
@@ -177,8 +177,8 @@ def test_strange_names_are_left_alone(whole, tmp_path, name):
     assert stray.read_text() == "mine"
 
 
-def test_a_run_without_a_whole_checkpoint_is_refused_unless_told(whole, tmp_path, capsys):
-    folder, weights, lines = whole
+def test_a_run_without_a_whole_checkpoint_is_refused_unless_told(intact, tmp_path, capsys):
+    folder, weights, lines = intact
     out = tmp_path / "run"
     shutil.copytree(folder / "half", out)
     for _, path in checkpoints(out / "checkpoints"):
@@ -193,8 +193,8 @@ def test_a_run_without_a_whole_checkpoint_is_refused_unless_told(whole, tmp_path
 
 @pytest.mark.parametrize("state", ["done", "half"])
 @pytest.mark.parametrize("how", ["flip", "missing", "empty"])
-def test_the_best_weights_are_the_result_and_are_checked(whole, tmp_path, state, how):
-    folder, weights, _ = whole
+def test_the_best_weights_are_the_result_and_are_checked(intact, tmp_path, state, how):
+    folder, weights, _ = intact
     out = tmp_path / "run"
     shutil.copytree(folder / state, out)
     best = out / "checkpoints" / "best.safetensors"
@@ -209,8 +209,8 @@ def test_the_best_weights_are_the_result_and_are_checked(whole, tmp_path, state,
     assert same(train(out, restart=True), weights)
 
 
-def test_the_best_weights_of_another_run_are_no_result(whole, tmp_path):
-    folder, _, _ = whole
+def test_the_best_weights_of_another_run_are_no_result(intact, tmp_path):
+    folder, _, _ = intact
     out = tmp_path / "run"
     shutil.copytree(folder / "done", out)
     from sciml.files import tensors
@@ -220,13 +220,13 @@ def test_the_best_weights_of_another_run_are_no_result(whole, tmp_path):
         train(out)
 
 
-def test_a_run_of_version_0_1_goes_on(whole, tmp_path, capsys):
+def test_a_run_of_version_0_1_goes_on(intact, tmp_path, capsys):
     """No digest of best weights, manifest or log; tensors in the library's order."""
     from safetensors.torch import load_file, save_file
 
     from sciml.files.kept import sha256
 
-    folder, weights, lines = whole
+    folder, weights, lines = intact
     for state in ("half", "done"):
         out = tmp_path / state
         shutil.copytree(folder / state, out)
@@ -241,8 +241,8 @@ def test_a_run_of_version_0_1_goes_on(whole, tmp_path, capsys):
     assert "version 0.1" in capsys.readouterr().err
 
 
-def test_other_settings_are_named_before_tensors_are_compared(whole, tmp_path):
-    folder, _, _ = whole
+def test_other_settings_are_named_before_tensors_are_compared(intact, tmp_path):
+    folder, _, _ = intact
     shutil.copytree(folder / "half", tmp_path / "run")
     from dataclasses import replace
 
@@ -251,8 +251,8 @@ def test_other_settings_are_named_before_tensors_are_compared(whole, tmp_path):
         fit(Tiny(), DATA, config, out=tmp_path / "run", quiet=True)
 
 
-def test_another_model_of_the_same_names(whole, tmp_path):
-    folder, _, _ = whole
+def test_another_model_of_the_same_names(intact, tmp_path):
+    folder, _, _ = intact
     shutil.copytree(folder / "half", tmp_path / "run")
     model = Tiny()
     model.layer = nn.Linear(3, 5)

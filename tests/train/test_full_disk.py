@@ -16,10 +16,10 @@ def test_every_file_of_a_training_may_meet_a_full_disk(tmp_path):
         [sys.executable, PROGRAM, tmp_path], capture_output=True, text=True, timeout=300
     )
     assert done.returncode == 0, done.stderr[-3000:]
-    found = json.loads(done.stdout.splitlines()[-1])
-    assert found["refused"] >= 20 and found["refused"] < found["limits"]
-    assert all("could not be written" in s or "cannot be written" in s for s in found["lines"])
-    assert all("ree disk space" in line for line in found["lines"])
-    hit = "".join(found["lines"])
+    outcome = json.loads(done.stdout.splitlines()[-1])
+    assert outcome["refused"] >= 20 and outcome["refused"] < outcome["limits"]
+    assert all("could not be written" in s or "cannot be written" in s for s in outcome["lines"])
+    assert all("ree disk space" in line for line in outcome["lines"])
+    hit = "".join(outcome["lines"])
     for what in ("checkpoint of step", "metrics.jsonl", "best.safetensors"):
         assert what in hit, what

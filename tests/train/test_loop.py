@@ -58,38 +58,38 @@ def wait_for_step(out: Path, step: int) -> None:
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory) -> tuple[str, dict[int, float]]:
+def uninterrupted(tmp_path_factory) -> tuple[str, dict[int, float]]:
     out = tmp_path_factory.mktemp("whole")
     return run(out), losses(out)
 
 
 @pytest.mark.parametrize("workers", [0, 2])
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
-def test_the_same_command_goes_on_bit_for_bit(tmp_path, whole, number, workers):
+def test_the_same_command_goes_on_bit_for_bit(tmp_path, uninterrupted, number, workers):
     process = start(tmp_path, f"workers={workers}")
     wait_for_step(tmp_path, 10)
     process.send_signal(number)
     process.communicate()
     assert process.returncode != 0
-    assert run(tmp_path, f"workers={workers}") == whole[0]
+    assert run(tmp_path, f"workers={workers}") == uninterrupted[0]
     # The log neither repeats nor loses a step.
-    assert losses(tmp_path) == whole[1]
+    assert losses(tmp_path) == uninterrupted[1]
     steps = [r["step"] for r in read_metrics(tmp_path / "metrics.jsonl")]
     assert steps == sorted(set(steps))
 
 
-def test_another_seed_gives_other_weights(tmp_path, whole):
-    assert run(tmp_path, "seed=1") != whole[0]
+def test_another_seed_gives_other_weights(tmp_path, uninterrupted):
+    assert run(tmp_path, "seed=1") != uninterrupted[0]
 
 
-def test_a_finished_run_is_not_repeated(tmp_path, whole):
+def test_a_finished_run_is_not_repeated(tmp_path, uninterrupted):
     run(tmp_path)
     before = (tmp_path / "checkpoints").stat().st_mtime_ns
-    assert run(tmp_path) == whole[0]
+    assert run(tmp_path) == uninterrupted[0]
     assert (tmp_path / "checkpoints").stat().st_mtime_ns == before
 
 
-def test_a_damaged_checkpoint_is_passed_over(tmp_path, whole):
+def test_a_damaged_checkpoint_is_passed_over(tmp_path, uninterrupted):
     process = start(tmp_path)
     wait_for_step(tmp_path, 15)
     process.kill()
@@ -98,7 +98,7 @@ def test_a_damaged_checkpoint_is_passed_over(tmp_path, whole):
     content = bytearray(newest.read_bytes())
     content[len(content) // 2] ^= 1
     newest.write_bytes(content)
-    assert run(tmp_path) == whole[0]
+    assert run(tmp_path) == uninterrupted[0]
 
 
 def test_other_settings_in_the_same_folder_are_refused(tmp_path):

@@ -33,19 +33,19 @@ def test_names_are_sorted_and_all_importable():
 
 def test_name_mapping_config_and_overrides_build_the_same():
     config = PairTransformerConfig(**SMALL)
-    for given, overrides in (
+    for spec, overrides in (
         ("pair_transformer", SMALL),
         ({"name": "pair_transformer", **SMALL}, {}),
         ({"name": "pair_transformer", "dim": 8, "heads": 2, "depth": 2}, {"pair_dim": 3}),
         (config, {}),
         (PairTransformerConfig(), SMALL),
     ):
-        trunk = trunks.build(given, **overrides)
+        trunk = trunks.build(spec, **overrides)
         assert type(trunk) is PairTransformer and trunk.config == config
 
 
 @pytest.mark.parametrize(
-    "given, overrides, message",
+    "spec, overrides, message",
     [
         ("pair_transfomer", {}, "unknown trunk 'pair_transfomer'. Did you mean 'pair_transformer'"),
         ("pair_transformer", {"heds": 2}, "did you mean `heads`"),
@@ -61,9 +61,9 @@ def test_name_mapping_config_and_overrides_build_the_same():
         ("no_such_file.py:Trunk", {}, "cannot import the trunk"),
     ],
 )
-def test_mistakes_name_the_setting(given, overrides, message):
+def test_mistakes_name_the_setting(spec, overrides, message):
     with pytest.raises(InputError) as error:
-        trunks.build(given, **overrides)
+        trunks.build(spec, **overrides)
     assert message in str(error.value)
 
 
@@ -111,8 +111,8 @@ def test_saved_and_loaded_is_the_same(tmp_path, where, dtype):
     path = trunks.save(trunk, tmp_path / where)
     assert path.is_file() and path.with_suffix(".yaml").is_file()
     batch = testing.batch_for(trunk)
-    for given in (tmp_path / where, path, path.with_suffix(".yaml"), str(path)):
-        again = trunks.load(given)
+    for location in (tmp_path / where, path, path.with_suffix(".yaml"), str(path)):
+        again = trunks.load(location)
         assert again.config == trunk.config and not again.training or again.training
         assert torch.equal(again.eval()(batch).nodes, trunk.eval()(batch).nodes)
     settings = yaml.safe_load(path.with_suffix(".yaml").read_text())

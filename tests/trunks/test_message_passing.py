@@ -36,26 +36,26 @@ def test_block_equals_the_formula() -> None:
     block = MessageBlock(6, 2, 3, expansion=0, dropout=0).double()
     index = torch.tensor([[0, 1, 2, 0], [1, 1, 1, 0]])
     x, attr = torch.randn(3, 6).double(), torch.randn(4, 3).double()
-    found = block(x, x, attr, Adjacency.of(index, 3))
+    result = block(x, x, attr, Adjacency.of(index, 3))
     y = block.norm_target(x)  # both norms start alike
     for i in range(3):
-        mine = (index[1] == i).nonzero()[:, 0].tolist()
+        incoming = (index[1] == i).nonzero()[:, 0].tolist()
         parts = []
         for h in range(2):
             rows = slice(3 * h, 3 * h + 3)
             query = block.query(y[i])[rows]
-            keys = [block.key(y[index[0, e]])[rows] + block.edge_key[h] @ attr[e] for e in mine]
+            keys = [block.key(y[index[0, e]])[rows] + block.edge_key[h] @ attr[e] for e in incoming]
             values = [
-                block.value(y[index[0, e]])[rows] + block.edge_value[h] @ attr[e] for e in mine
+                block.value(y[index[0, e]])[rows] + block.edge_value[h] @ attr[e] for e in incoming
             ]
-            if not mine:
+            if not incoming:
                 parts.append(torch.zeros(3).double())
                 continue
             weights = torch.softmax(torch.stack(keys) @ query / 3**0.5, 0)
             parts.append(weights @ torch.stack(values))
         message = block.out(torch.cat(parts))
         gate = torch.sigmoid(block.gate(torch.cat([y[i], message])))
-        torch.testing.assert_close(found[i], x[i] + gate * message)
+        torch.testing.assert_close(result[i], x[i] + gate * message)
 
 
 def hypergraph() -> Data:
@@ -71,7 +71,7 @@ def hypergraph() -> Data:
     )
 
 
-def test_hypergraph_carries_news_through_nets() -> None:
+def test_messages_travel_through_nets() -> None:
     settings = {"hypergraph": True, "kinds": 2, "pair_dim": 2, "heads": 2}
     for depth, reached in ((1, False), (2, True)):
         torch.manual_seed(0)
@@ -94,6 +94,7 @@ def test_edges_found_anew_keep_given_features() -> None:
 
     flat = ragged(batch)
     index, attr = edges_of(flat, "knn", k=2, radius=1.0)
+    assert attr is not None
     assert torch.equal(index, knn(flat.pos, 2, flat.batch))
     for (source, target), features in zip(index.T.tolist(), attr):
         graph = int(flat.batch[target])
@@ -133,6 +134,6 @@ def test_bad_batches_say_what() -> None:
     backwards.edge_index = backwards.edge_index.flip(0)
     with pytest.raises(InputError, match="from nodes"):
         trunk(backwards)
-    given = trunks.build("message_passing", dim=8, heads=2, edges="given")
+    needs_edges = trunks.build("message_passing", dim=8, heads=2, edges="given")
     with pytest.raises(InputError, match="edge_index"):
-        given(batch_for(given))
+        needs_edges(batch_for(needs_edges))

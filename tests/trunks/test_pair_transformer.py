@@ -51,8 +51,8 @@ def test_normformer_block_is_parts_written_out():
     bias = net(batch.pair[0]).permute(2, 0, 1)
     h = block.norm_1(x)
     q, k, v = block.attention.linear_qkv(h).view(6, 3, 4, 4).permute(1, 2, 0, 3)
-    heard = ((q @ k.mT / 2 + bias).softmax(-1) @ v).transpose(0, 1).reshape(6, 16)
-    x = x + block.add_1.norm(block.attention.linear_o(heard))
+    attended = ((q @ k.mT / 2 + bias).softmax(-1) @ v).transpose(0, 1).reshape(6, 16)
+    x = x + block.add_1.norm(block.attention.linear_o(attended))
     f = block.feed_forward
     h = f.linear_2(f.norm(nn.functional.gelu(f.linear_1(block.norm_2(x)))))
     x = block.add_2.scale * x + h
@@ -62,8 +62,8 @@ def test_normformer_block_is_parts_written_out():
         a, seen = block.attention, block.norm_1(torch.cat([token[None], x]))
         q = a.linear_q(token).view(4, 1, 4)  # the query is not normalised
         k, v = a.linear_kv(seen).view(7, 2, 4, 4).permute(1, 2, 0, 3)
-        heard = ((q @ k.mT / 2).softmax(-1) @ v).reshape(16)
-        token = token + block.add_1.norm(a.linear_o(heard))
+        attended = ((q @ k.mT / 2).softmax(-1) @ v).reshape(16)
+        token = token + block.add_1.norm(a.linear_o(attended))
         f = block.feed_forward
         h = f.linear_2(f.norm(nn.functional.gelu(f.linear_1(block.norm_2(token)))))
         token = block.add_2.scale * token + h
@@ -121,7 +121,7 @@ def test_pairs_learn_from_nodes(update):
     assert (trunk(moved).pairs - pairs).abs().max() > 1e-6
     encoded = trunk(batch)
     (encoded.graph.sum() + encoded.nodes.sum()).backward()
-    # The last block's pair update comes after the last nodes: nothing but pairs hears of it.
+    # The last block's pair update comes after the last nodes: only pairs depend on it.
     missing = {n for n, p in trunk.named_parameters() if p.grad is None}
     assert missing and all(n.startswith("pair_updates.1.") for n in missing)
 
@@ -199,7 +199,7 @@ def test_it_traces_without_a_graph_break(settings):
 
 
 @pytest.mark.parametrize("pair_dim", [1, 0])
-def test_it_learns_whom_to_hear_from_pairs_alone(pair_dim):
+def test_it_learns_whom_to_attend_to_from_pairs_alone(pair_dim):
     """Each node is to repeat a feature of the node that its pairs point at."""
     torch.manual_seed(0)
     trunk = build(dim=8, heads=2, depth=1, pair_dim=pair_dim, class_depth=0)
@@ -222,20 +222,20 @@ def test_it_learns_whom_to_hear_from_pairs_alone(pair_dim):
 
 
 @pytest.mark.parametrize("settings", [{}, {"pair_dim": 3}, {"pair_dim": 4, "pair_update": "outer"}])
-def test_a_causal_node_hears_only_of_those_before(settings):
+def test_a_causal_node_attends_to_itself_and_earlier_nodes_only(settings):
     for causal in (True, False):
         trunk = build(**settings, causal=causal).double()
         batch = testing.batch_for(trunk, sizes=(7, 4))
-        whole, short = trunk(copy.copy(batch)), copy.copy(batch)
+        complete, short = trunk(copy.copy(batch)), copy.copy(batch)
         short.x, short.mask = batch.x[:, :3], batch.mask[:, :3]
         if settings:
             short.pair = batch.pair[:, :3, :3]
         start = trunk(short)
-        same = torch.allclose(whole.nodes[:, :3], start.nodes, rtol=0, atol=1e-12)
+        same = torch.allclose(complete.nodes[:, :3], start.nodes, rtol=0, atol=1e-12)
         assert same == causal
-        assert not torch.allclose(whole.graph, start.graph, rtol=0, atol=1e-3)
+        assert not torch.allclose(complete.graph, start.graph, rtol=0, atol=1e-3)
 
 
-def test_causal_refuses_triangles_which_would_tell_of_later_nodes():
-    with pytest.raises(InputError, match="triangles must not tell of later nodes"):
+def test_causal_refuses_triangles_which_would_carry_later_nodes():
+    with pytest.raises(InputError, match="triangles must not carry later nodes"):
         build(pair_dim=4, pair_update="triangle", causal=True)

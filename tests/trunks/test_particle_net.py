@@ -31,8 +31,8 @@ def test_block_equals_the_formula_over_edges() -> None:
                 total += edge[0]
             shortcut = block.shortcut_norm(block.shortcut(x[b, i])[None])[0]
             expected[b, i] = F.relu(total / 4 + shortcut)
-    found = block(x, neighbours, torch.ones(2, 6, dtype=torch.bool))
-    torch.testing.assert_close(found, expected)
+    result = block(x, neighbours, torch.ones(2, 6, dtype=torch.bool))
+    torch.testing.assert_close(result, expected)
 
 
 def test_norms_in_training_see_real_nodes_only() -> None:

@@ -34,10 +34,10 @@ def model(seed: int = 0, sharpness: float = 4.0, **settings) -> Sequence:
         buckets=8,
         reach=16,
     )
-    found = Sequence(SequenceConfig(**{**defaults, **settings})).double().eval()
+    sequence = Sequence(SequenceConfig(**{**defaults, **settings})).double().eval()
     with torch.no_grad():  # confident enough that beams differ
-        found.get_parameter("tokens.weight").mul_(sharpness)
-    return found
+        sequence.get_parameter("tokens.weight").mul_(sharpness)
+    return sequence
 
 
 def sources(seed: int = 0, batch: int = 3, length: int = 6) -> Tensor:
@@ -80,14 +80,14 @@ def test_cached_steps_equal_teacher_forcing(tree_reach):
     expression = torch.tensor([[6, 5, 3, 6, 4, 3], [5, 6, 3, 3, 4, 3], [6, 3, 6, 3, 4, 3]])
     tokens = torch.cat([torch.full((3, 1), START), expression], 1)
     paths = prefix_paths(tokens, ARITY, 5) if tree_reach else None
-    whole = net.decode(tokens, memory, positions=paths)
+    teacher_forced = net.decode(tokens, memory, positions=paths)
     for share in (True, False):
         steps = _Steps(net, memory, 3, 2, share=share)
         for t in range(tokens.shape[1]):
             path = None if paths is None else paths[:, t, None].expand(-1, 2, -1)
             logits = steps.step(tokens[:, t, None].expand(-1, 2), path)
             for w in range(2):
-                torch.testing.assert_close(logits[:, w], whole[:, t], rtol=0, atol=1e-10)
+                torch.testing.assert_close(logits[:, w], teacher_forced[:, t], rtol=0, atol=1e-10)
 
 
 def test_tree_positions_change_the_output_and_float32_agrees_to_1e_5():
@@ -95,12 +95,12 @@ def test_tree_positions_change_the_output_and_float32_agrees_to_1e_5():
     tokens = torch.cat([torch.full((3, 1), START), sources(2)[:, :4]], 1)
     memory = net.encode(sources())
     paths = prefix_paths(tokens, ARITY, 4)
-    whole = net.decode(tokens, memory, positions=paths)
-    assert (whole - net.decode(tokens, memory)).abs().max() > 1e-3
+    teacher_forced = net.decode(tokens, memory, positions=paths)
+    assert (teacher_forced - net.decode(tokens, memory)).abs().max() > 1e-3
     steps = _Steps(net, memory, 3, 1, share=True)
     for t in range(5):
         logits = steps.step(tokens[:, t, None], paths[:, t, None])[:, 0]
-        torch.testing.assert_close(logits, whole[:, t], rtol=0, atol=1e-5)
+        torch.testing.assert_close(logits, teacher_forced[:, t], rtol=0, atol=1e-5)
 
 
 @torch.no_grad()
@@ -115,8 +115,8 @@ def test_reordered_and_compacted_cache_equals_teacher_forcing():
     for step in range(1, 31):
         logits = steps.step(written[:, :, -1], None)
         if step % 5 == 0:
-            whole = net.decode(written.flatten(0, 1), every)[:, -1]
-            torch.testing.assert_close(logits.flatten(0, 1), whole, rtol=0, atol=1e-10)
+            teacher_forced = net.decode(written.flatten(0, 1), every)[:, -1]
+            torch.testing.assert_close(logits.flatten(0, 1), teacher_forced, rtol=0, atol=1e-10)
         shrunk = shrunk or steps.cache.length < 4 * step
         parents = torch.randint(4, (3, 4), generator=random)
         steps.reorder(parents)
@@ -132,7 +132,7 @@ def test_beam_search_equals_brute_force(penalty):
     memory = net.encode(sources())
     longest = 4
     # Wide enough that nothing is ever cut: 4 ** 4 hypotheses without an end, 85 with.
-    found = net.beam_search(memory, beam=4**4 + 85, max_length=longest, length_penalty=penalty)
+    hypotheses = net.beam_search(memory, beam=4**4 + 85, max_length=longest, length_penalty=penalty)
     outputs = all_outputs(7, longest)
     for row in range(3):
         exact = sorted(
@@ -142,11 +142,11 @@ def test_beam_search_equals_brute_force(penalty):
             ),
             reverse=True,
         )
-        number = int(found.finished[row].sum())
+        number = int(hypotheses.finished[row].sum())
         assert number == len(exact)
         scores = torch.tensor([score for score, _ in exact])
-        torch.testing.assert_close(found.scores[row, :number], scores, rtol=0, atol=1e-5)
-        assert found.lists(row)[0] == exact[0][1][:-1]
+        torch.testing.assert_close(hypotheses.scores[row, :number], scores, rtol=0, atol=1e-5)
+        assert hypotheses.lists(row)[0] == exact[0][1][:-1]
 
 
 def reference_beam(net, memory, row, beam, longest, penalty):
@@ -167,12 +167,12 @@ def reference_beam(net, memory, row, beam, longest, penalty):
 def test_beam_search_equals_a_plain_one(beam, penalty):
     net = model(seed=3, sharpness=3.0)
     memory = net.encode(sources(1))
-    found = net.beam_search(memory, beam=beam, max_length=6, length_penalty=penalty)
+    hypotheses = net.beam_search(memory, beam=beam, max_length=6, length_penalty=penalty)
     for row in range(3):
         exact = reference_beam(net, memory, row, beam, 6, penalty)
-        assert found.lists(row) == [y[:-1] for _, y in exact]
-        for place, (score, _) in enumerate(exact):
-            assert float(found.scores[row, place]) == pytest.approx(score, abs=1e-5)
+        assert hypotheses.lists(row) == [y[:-1] for _, y in exact]
+        for rank, (score, _) in enumerate(exact):
+            assert float(hypotheses.scores[row, rank]) == pytest.approx(score, abs=1e-5)
 
 
 def test_batch_composition_does_not_change_the_result():
@@ -196,13 +196,13 @@ class Endless(PrefixGrammar):
 
 def test_what_does_not_end_in_time_is_marked():
     grammar = Endless(ARITY, END)
-    for found in (
+    for hypotheses in (
         model().beam_search(sources(), beam=2, max_length=3, grammar=grammar),
         model().sample(sources(), samples=2, max_length=3, grammar=grammar),
     ):
-        assert not found.finished.any() and found.lists(0) == []
-        assert (found.lengths == 3).all() and (found.tokens > END).all()
-        assert found.scores.isfinite().all()
+        assert not hypotheses.finished.any() and hypotheses.lists(0) == []
+        assert (hypotheses.lengths == 3).all() and (hypotheses.tokens > END).all()
+        assert hypotheses.scores.isfinite().all()
 
 
 def complete(tokens: list[int]) -> bool:
@@ -218,11 +218,11 @@ def complete(tokens: list[int]) -> bool:
 def test_grammar_gives_whole_expressions_only(depth):
     net = model(tree_reach=3 if depth else 0, sharpness=1.0)
     grammar = PrefixGrammar(ARITY, END, depth=depth)
-    found = net.beam_search(sources(), beam=5, max_length=9, grammar=grammar)
-    assert found.finished.all()
+    hypotheses = net.beam_search(sources(), beam=5, max_length=9, grammar=grammar)
+    assert hypotheses.finished.all()
     drawn = net.sample(sources(), samples=50, max_length=9, grammar=grammar)
     assert drawn.finished.all()
-    for result in (found, drawn):
+    for result in (hypotheses, drawn):
         for row in range(3):
             for tokens in result.lists(row):
                 assert complete(tokens), tokens
@@ -241,18 +241,18 @@ def test_grammar_beam_search_equals_brute_force_over_legal_outputs():
         allowed[END] = slots == 0
         return allowed
 
-    found = net.beam_search(
+    hypotheses = net.beam_search(
         memory, beam=100, max_length=longest, length_penalty=0, grammar=PrefixGrammar(ARITY, END)
     )
     outputs = [y for y in all_outputs(7, longest) if complete(y[:-1])]
     for row in range(3):
         scores = log_probabilities(net, memory, row, outputs, legal)
         exact = sorted(zip(scores, outputs), reverse=True)
-        assert found.lists(row) == [y[:-1] for _, y in exact]
+        assert hypotheses.lists(row) == [y[:-1] for _, y in exact]
         total = sum(math.exp(score) for score, _ in exact)
         assert total == pytest.approx(1, abs=1e-9)
         torch.testing.assert_close(
-            found.scores[row, : len(exact)].double(),
+            hypotheses.scores[row, : len(exact)].double(),
             torch.tensor([s for s, _ in exact], dtype=torch.float64),
             rtol=0,
             atol=1e-5,
@@ -264,10 +264,10 @@ def test_grammar_with_tree_positions_feeds_the_right_paths():
     net = model(tree_reach=3)
     grammar = PrefixGrammar(ARITY, END, depth=8)
     memory = net.encode(sources())
-    found = net.beam_search(memory, beam=4, max_length=9, grammar=grammar, length_penalty=0)
+    hypotheses = net.beam_search(memory, beam=4, max_length=9, grammar=grammar, length_penalty=0)
     for row in range(3):
         part = Memory(*(m[row : row + 1] for m in memory))
-        for place, expression in enumerate(found.lists(row)):
+        for rank, expression in enumerate(hypotheses.lists(row)):
             tokens = torch.tensor([[START, *expression]])
             logits = net.decode(tokens, part, positions=prefix_paths(tokens, ARITY, 8))[0]
             total, state = 0.0, grammar.start(1, torch.device("cpu"))
@@ -276,7 +276,7 @@ def test_grammar_with_tree_positions_feeds_the_right_paths():
                 line[[PAD, START]] = -torch.inf
                 total += float(line.log_softmax(-1)[token])
                 state = grammar.advance(state, torch.tensor([token]))
-            assert float(found.scores[row, place]) == pytest.approx(total, abs=1e-5)
+            assert float(hypotheses.scores[row, rank]) == pytest.approx(total, abs=1e-5)
 
 
 def test_samples_follow_the_model():
@@ -315,9 +315,9 @@ def test_decoder_only_with_a_prompt():
     net = model(kind="decoder")
     prompt = torch.tensor([[6, 3], [5, 6]])
     grammar = PrefixGrammar(ARITY, END)
-    found = net.beam_search(None, beam=3, max_length=8, prompt=prompt, grammar=grammar)
+    hypotheses = net.beam_search(None, beam=3, max_length=8, prompt=prompt, grammar=grammar)
     for row in range(2):
-        for tokens in found.lists(row):
+        for tokens in hypotheses.lists(row):
             assert tokens[:2] == prompt[row].tolist() and complete(tokens)
 
 

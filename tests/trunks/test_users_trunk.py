@@ -10,7 +10,7 @@ from sciml import testing, trunks
 from sciml.errors import InputError
 from sciml.trunks import lora
 
-SOURCE = '''"""Nodes that hear the mean of their graph, weighted by the distance to its centre."""
+SOURCE = '''"""Nodes receive the mean of their graph, weighted by the distance to its centre."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class MeanFieldConfig(TrunkConfig):
 
 
 class MeanField(Trunk):
-    """Each node hears the mean of its graph and how far it is from the centre."""
+    """Each node receives the mean of its graph and its distance from the centre."""
 
     Config = MeanFieldConfig
     layout = "dense"
@@ -58,8 +58,8 @@ class MeanField(Trunk):
         centre = mean_nodes(batch, batch.pos)[:, None]
         square = (batch.pos - centre).square().sum(-1, keepdim=True)
         for layer in self.layers:
-            heard = mean_nodes(batch, x)[:, None].expand_as(x)
-            x = x + layer(torch.cat([x, heard, square / (1 + square)], -1))
+            mean = mean_nodes(batch, x)[:, None].expand_as(x)
+            x = x + layer(torch.cat([x, mean, square / (1 + square)], -1))
         x = zero_padding(x, batch.mask)
         return Encoded(nodes=x, graph=mean_nodes(batch, x))
 '''

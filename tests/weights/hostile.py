@@ -61,16 +61,16 @@ def sources(folder: Path) -> dict[str, tuple[Path, Callable[[Path], Any]]]:
     from sciml.trunks.pair_transformer import PairTransformerConfig
     from sciml.trunks.start import Start
 
-    found: dict[str, tuple[Path, Callable[[Path], Any]]] = {}
+    files: dict[str, tuple[Path, Callable[[Path], Any]]] = {}
 
     def tagger(name: str, made: JetTagger) -> None:
-        found[name] = (made.save(folder / f"{name}.safetensors"), JetTagger.from_pretrained)
+        files[name] = (made.save(folder / f"{name}.safetensors"), JetTagger.from_pretrained)
 
     for name in trunks.names():
         more = {"heads": 2} if name in ("pair_transformer", "message_passing", "sequence") else {}
         trunk = trunks.build(name, dim=8, **more)
-        found[f"trunk {name}"] = (trunks.save(trunk, folder / name), trunks.load)
-        found[f"settings of {name}"] = ((folder / name / "trunk.yaml"), trunks.load)
+        files[f"trunk {name}"] = (trunks.save(trunk, folder / name), trunks.load)
+        files[f"settings of {name}"] = ((folder / name / "trunk.yaml"), trunks.load)
     tagger("tagger", JetTagger.build({"name": "pair_transformer", "dim": 8, "heads": 2}, "ab"))
     sizes = ParTConfig(layers=2, embed=(8, 8), pair=(4,), heads=2, class_layers=1)
     part = ParticleTransformer(sizes)
@@ -79,11 +79,11 @@ def sources(folder: Path) -> dict[str, tuple[Path, Callable[[Path], Any]]]:
         tagger(f"tagger {name}", JetTagger(WeaverNetwork(network), [f"c{i}" for i in range(10)]))
         for suffix in (".pt", ".safetensors"):
             weaver.write(network, folder / f"{name}_weaver{suffix}")
-            found[f"{name}{suffix}"] = (folder / f"{name}_weaver{suffix}", JetTagger.from_weaver)
+            files[f"{name}{suffix}"] = (folder / f"{name}_weaver{suffix}", JetTagger.from_weaver)
     start = folder / "start"
     trunks.save(trunks.build("lorentz", dim=8, depth=1), start / "trunk")
     tensors.write(start / "embedder.safetensors", JetEmbedder(8, 0, "kin").state_dict())
-    found["embedder"] = (
+    files["embedder"] = (
         start / "embedder.safetensors",
         lambda p: Start(
             "jets", JetEmbedder, default_trunk(), str(p.parent), settings={"features": "kin"}
@@ -93,16 +93,16 @@ def sources(folder: Path) -> dict[str, tuple[Path, Callable[[Path], Any]]]:
     contacts = ContactConfig(pair_dim=8, convolutions=2, trunk=small)
     nets = [ContactNet(contacts), ContactNet(contacts)]
     ContactPredictor(nets, "cpu").save(folder / "contacts.safetensors")
-    found["contacts"] = (folder / "contacts.safetensors", ContactPredictor.from_pretrained)
+    files["contacts"] = (folder / "contacts.safetensors", ContactPredictor.from_pretrained)
     of = ModelConfig()
     shallow = {"dim": 16, "heads": 2, "groups": 2, "encoder_layers": 1, "decoder_layers": 1}
     of = type(of)(trunk=type(of.trunk)(**{**vars(of.trunk), **shallow}))
-    found["symbolic"] = (Seq2Seq(of).save(folder / "symbolic"), Seq2Seq.from_pretrained)
+    files["symbolic"] = (Seq2Seq(of).save(folder / "symbolic"), Seq2Seq.from_pretrained)
     skeletons = SkeletonModel(SkeletonConfig(dim=8, depth=1, decoder_layers=1, heads=2))
-    found["skeletons"] = (skeletons.save(folder / "skeletons"), SkeletonModel.from_pretrained)
+    files["skeletons"] = (skeletons.save(folder / "skeletons"), SkeletonModel.from_pretrained)
     graph = MessagePassingConfig(dim=8, pair_dim=8, depth=1, heads=2, hypergraph=True, kinds=2)
     policy = GridPolicy(PolicyConfig(trunk=graph, channels=4))
-    found["policy"] = (policy.save(folder / "policy.safetensors"), GridPolicy.from_pretrained)
+    files["policy"] = (policy.save(folder / "policy.safetensors"), GridPolicy.from_pretrained)
     fold = AlphaFold(AlphaFoldConfig(
         msa_dim=8, pair_dim=8, extra_dim=8, single_dim=8, blocks=2, extra_blocks=1, msa_heads=2,
         column_heads=2, pair_heads=2, outer_dim=3, triangle_dim=6, structure_dim=8, ipa_heads=2,
@@ -111,19 +111,19 @@ def sources(folder: Path) -> dict[str, tuple[Path, Callable[[Path], Any]]]:
                                  attention_head_dim=2),
     ))  # fmt: skip
     write_alphafold(fold, folder / "params.npz")
-    found["alphafold"] = (folder / "params.npz", read_alphafold)
-    found["alphafold sizes"] = (folder / "params.npz", read_config)
+    files["alphafold"] = (folder / "params.npz", read_alphafold)
+    files["alphafold sizes"] = (folder / "params.npz", read_config)
     torch.save(fold.state_dict(), folder / "openfold.pt")
-    found["openfold"] = (folder / "openfold.pt", read_openfold)
+    files["openfold"] = (folder / "openfold.pt", read_openfold)
     math = SymbolicMathematics(20, dim=8, heads=2, encoder_layers=2, decoder_layers=1, positions=16)
     sides = {side: getattr(math, side).state_dict() for side in ("encoder", "decoder")}
     torch.save(sides, folder / "math.pth")
     torch.save(sides, folder / "old.pth", _use_new_zipfile_serialization=False)
     for name in ("math", "old"):
-        found[f"{name}.pth"] = (
+        files[f"{name}.pth"] = (
             folder / f"{name}.pth", lambda p: from_symbolicmathematics(p, heads=2)
         )  # fmt: skip
-    return found
+    return files
 
 
 # ------------------------------------------------------------------------------------- damage
@@ -146,17 +146,17 @@ def bytes_changed(rng: np.random.Generator, data: bytearray) -> bytearray:
 def setting_changed(rng: np.random.Generator, value: Any) -> Any:
     """Plain nested values with one of them replaced, dropped or added."""
     value = copy.deepcopy(value)
-    places: list[tuple[Any, Any]] = []
+    settings: list[tuple[Any, Any]] = []
 
     def walk(node: Any) -> None:
         for key in list(node) if isinstance(node, dict) else range(len(node)):
-            places.append((node, key))
+            settings.append((node, key))
             if isinstance(node[key], dict | list) and node[key]:
                 walk(node[key])
 
     walk(value)
     for _ in range(rng.integers(1, 3)):
-        node, key = places[rng.integers(len(places))]
+        node, key = settings[rng.integers(len(settings))]
         act = rng.integers(8)
         if act == 0 and isinstance(node, dict):
             node.pop(key, None)
@@ -326,9 +326,13 @@ def outcome(load: Callable[[Path], Any], path: Path) -> str:
         load(path)
         return "loaded"
     except InputError as error:
-        said = str(error)
-        whole = "\n" not in said and len(said) < 3000
-        return f"refused: {said}" if whole else f"WRONG: {len(said)} characters of an error"
+        message = str(error)
+        is_one_line = "\n" not in message and len(message) < 3000
+        return (
+            f"refused: {message}"
+            if is_one_line
+            else f"WRONG: {len(message)} characters of an error"
+        )
     except Hang:
         return f"WRONG: more than {SECONDS} s"
     except BaseException as error:
@@ -343,8 +347,8 @@ def main(first: int, last: int, folder: Path) -> None:
     folder.mkdir(exist_ok=True)
     made = sources(folder / "good")
     for name, (path, load) in made.items():
-        if (said := outcome(load, path)) != "loaded":
-            raise SystemExit(f"the good file of {name}: {said}")
+        if (message := outcome(load, path)) != "loaded":
+            raise SystemExit(f"the good file of {name}: {message}")
     base = peak_mb()
     resource.setrlimit(resource.RLIMIT_AS, (mapped() + MEMORY, resource.RLIM_INFINITY))
     for number in range(first, last):
@@ -352,16 +356,18 @@ def main(first: int, last: int, folder: Path) -> None:
         path, load = made[name]
         # Beside a damaged file lies what belongs to it.
         beside = path.parent if path.parent.name not in ("good",) else None
-        kept = path.read_bytes()
+        content = path.read_bytes()
         before = {p: p.stat().st_mtime_ns for p in (beside or folder / "good").rglob("*")}
         damage(number, path)
-        said = outcome(load, path)
+        message = outcome(load, path)
         after = set((beside or folder / "good").rglob("*"))
-        path.write_bytes(kept)
+        path.write_bytes(content)
         if after != set(before):
-            said = f"WRONG: files were left behind: {sorted(map(str, after - set(before)))}"
-        print(json.dumps({"number": number, "loader": name, "said": said, "MB": peak_mb() - base}),
-              flush=True)  # fmt: skip
+            message = f"WRONG: files were left behind: {sorted(map(str, after - set(before)))}"
+        used = peak_mb() - base
+        print(
+            json.dumps({"number": number, "loader": name, "said": message, "MB": used}), flush=True
+        )
 
 
 if __name__ == "__main__":

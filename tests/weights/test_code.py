@@ -82,8 +82,8 @@ def test_a_header_brings_no_code(gift, name, capsys):
         JetTagger.from_pretrained(model)
     jets = str(shipped("test"))
     assert main(["jets", "tag", jets, "--model", str(model), "-o", "out.parquet"]) == 2
-    said = capsys.readouterr().err.splitlines()
-    assert len(said) == 1 and "gift.safetensors" in said[0]
+    output = capsys.readouterr().err.splitlines()
+    assert len(output) == 1 and "gift.safetensors" in output[0]
     assert not ran() and not path.with_name("out.parquet").exists()
 
 
@@ -107,9 +107,9 @@ def test_settings_beside_a_trunk_bring_no_code(gift, name):
 )  # fmt: skip
 def test_a_settings_file_brings_no_code(gift, setting, capsys):
     path, ran = gift
-    given = path.with_name("given.yaml")
-    given.write_text(setting + "\n")
-    assert main(["run", "pretrain", "--tiny", "--config", str(given), "--out", "out"]) == 2
+    settings_path = path.with_name("given.yaml")
+    settings_path.write_text(setting + "\n")
+    assert main(["run", "pretrain", "--tiny", "--config", str(settings_path), "--out", "out"]) == 2
     assert len(capsys.readouterr().err.splitlines()) == 1
     assert not ran() and not path.with_name("out").exists()
 
@@ -134,10 +134,10 @@ def test_one_named_in_the_call_is_loaded(gift, tmp_path):
         "except InputError as error: print(error)"
     )
     alone = [sys.executable, "-c", code, str(tmp_path / "mine")]
-    said = subprocess.run(alone, capture_output=True, text=True, check=True).stdout
-    assert "Your own is named in the call" in said
-    told = [*alone, "gift_from_far.py:Gift"]
-    assert subprocess.run(told, capture_output=True, text=True, check=True).stdout == "Gift\n"
+    output = subprocess.run(alone, capture_output=True, text=True, check=True).stdout
+    assert "Your own is named in the call" in output
+    with_kind = [*alone, "gift_from_far.py:Gift"]
+    assert subprocess.run(with_kind, capture_output=True, text=True, check=True).stdout == "Gift\n"
 
 
 def test_a_tagger_on_ones_own_trunk_opens_by_its_name(gift, tmp_path):
@@ -151,5 +151,5 @@ def test_a_tagger_on_ones_own_trunk_opens_by_its_name(gift, tmp_path):
 def test_help_says_that_naming_code_runs_it(capsys):
     for command in (["run", "pretrain"], ["run", "jet_tagging"], ["jets", "tag"]):
         main([*command, "--help"])
-        said = " ".join(capsys.readouterr().out.replace("│", " ").split())
-        assert "which runs" in said or "This runs the code" in said
+        output = " ".join(capsys.readouterr().out.replace("│", " ").split())
+        assert "which runs" in output or "This runs the code" in output

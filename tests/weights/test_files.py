@@ -20,20 +20,20 @@ def state():
 def test_what_is_written_comes_back(state, tmp_path):
     path = files.write(tmp_path / "m", state, "kind_of_model", {"dim": 3}, notes={"seed": "1"})
     assert path == tmp_path / "m.safetensors"
-    described, found, where = files.read(path, "kind_of_model", "model")
+    described, tensors, where = files.read(path, "kind_of_model", "model")
     assert described == {"dim": 3} and where == path
     for name, value in state.items():
-        torch.testing.assert_close(found[name], value, rtol=0, atol=0)
+        torch.testing.assert_close(tensors[name], value, rtol=0, atol=0)
 
 
 def test_half_is_half_the_size_and_comes_back_as_single(state, tmp_path):
     big = state | {"a": torch.randn(100, 100)}
-    whole = files.write(tmp_path / "whole", big, "k", {})
+    full = files.write(tmp_path / "whole", big, "k", {})
     half = files.write(tmp_path / "half", big, "k", {}, half=True)
-    assert half.stat().st_size < 0.55 * whole.stat().st_size
-    _, found, _ = files.read(half, "k", "model")
-    assert found["a"].dtype == torch.float32 and found["count"].dtype == torch.int64
-    torch.testing.assert_close(found["a"], big["a"], rtol=1 / 128, atol=0)
+    assert half.stat().st_size < 0.55 * full.stat().st_size
+    _, tensors, _ = files.read(half, "k", "model")
+    assert tensors["a"].dtype == torch.float32 and tensors["count"].dtype == torch.int64
+    torch.testing.assert_close(tensors["a"], big["a"], rtol=1 / 128, atol=0)
 
 
 def test_other_files_are_named(state, tmp_path):

@@ -54,8 +54,8 @@ def test_folder(line, tmp_path):
     assert json.loads((tmp_path / "line/config.json").read_text())["config"] == {"width": 3}
     card = (tmp_path / "line/README.md").read_text()
     assert card.startswith("---\nlibrary_name: sciml\n") and "seed: '7'" in card
-    for place in (path, tmp_path / "line"):
-        assert same(line, Line.from_pretrained(place))
+    for location in (path, tmp_path / "line"):
+        assert same(line, Line.from_pretrained(location))
 
 
 def test_card_of_the_author_stays(line, tmp_path):
