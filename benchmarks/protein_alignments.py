@@ -104,20 +104,20 @@ def main() -> None:
     if arguments.one:
         print(json.dumps(measure(arguments.one)))
         return
-    found = []
+    table = []
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "made.a3m"
         for rows in arguments.rows:
             make(path, rows)
-            found.append(json_output(sys.executable, HERE, "--one", path))
-            print(found[-1], flush=True)
+            table.append(json_output(sys.executable, HERE, "--one", path))
+            print(table[-1], flush=True)
     result = {
         "benchmark": "protein_alignments",
         "command": "python benchmarks/protein_alignments.py --rows "
         + " ".join(map(str, arguments.rows)),
         "date": time.strftime("%Y-%m-%d"),
         "device": "CPU, one thread of a shared two-core x86-64 machine",
-        "rows": found,
+        "rows": table,
     }
     arguments.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
 

@@ -24,7 +24,7 @@ from sciml.protein.contacts.families import read_families
 from sciml.protein.contacts.features import contact_features
 from sciml.protein.contacts.predictor import ContactPredictor
 
-MOST = 2000
+MAX_ROWS = 2000
 """Rows of an alignment, evenly chosen, that are looked at."""
 
 
@@ -49,21 +49,21 @@ def main() -> None:
     predictor = ContactPredictor.from_pretrained(arguments.model, device="cpu")
     plain = ContactPredictor(predictor.nets, "cpu")
     rows: list[dict[str, Any]] = []
-    found = read_families(arguments.data)
-    for family in found:
+    all_families = read_families(arguments.data)
+    for family in all_families:
         alignment = family.alignment
-        if alignment.depth > MOST:
-            chosen = np.linspace(0, alignment.depth - 1, MOST).astype(int)
+        if alignment.depth > MAX_ROWS:
+            chosen = np.linspace(0, alignment.depth - 1, MAX_ROWS).astype(int)
             alignment = alignment.select(chosen)
         distances = family.distances()
         for part in thinned(alignment, arguments.seed):
             features = contact_features(part.deduplicate())
-            said = predictor.from_features(features).probability
+            calibrated = predictor.from_features(features).probability
             raw = plain.from_features(features).probability
             row: dict[str, Any] = {"family": family.name, "neff": round(features.neff, 1)}
             row["rows"] = part.depth if part.depth < alignment.depth else "all"
             for apart in (6, 24):
-                mean, precision = measured(said, distances, apart)
+                mean, precision = measured(calibrated, distances, apart)
                 row[f"{apart} apart"] = {
                     "probability": mean,
                     "precision": precision,

@@ -90,10 +90,10 @@ def related(one: Chain, other: Chain) -> tuple[Chain, Chain]:
         numbered(chain, np.flatnonzero(np.isfinite(chain.points()).all(1)))
         for chain in (one, other)
     )
-    found = tm_align(one.points(), other.points(), one.sequence, other.sequence)
+    alignment = tm_align(one.points(), other.points(), one.sequence, other.sequence)
     i = j = 0
     both = []
-    for a, b in zip(found.seqxA, found.seqyA, strict=True):
+    for a, b in zip(alignment.seqxA, alignment.seqyA, strict=True):
         if a != "-" and b != "-":
             both.append((i, j))
         i, j = i + (a != "-"), j + (b != "-")
@@ -103,22 +103,22 @@ def related(one: Chain, other: Chain) -> tuple[Chain, Chain]:
 
 def pairs(structures: Path, families: Path, most: int = 4) -> list[Pair]:
     """All pairs: at most `most` of each file."""
-    found: list[Pair] = []
+    made: list[Pair] = []
     for path in sorted(p for p in structures.iterdir() if ".cif" in p.suffixes):
         count = 0
         for (a, one), (b, other) in itertools.combinations(itertools.islice(models_in(path), 6), 2):
             both = paired(one, other)
             if both is not None and count < most:
-                found.append(Pair(f"{path.name.split('.')[0]} {a} {b}", *both))
+                made.append(Pair(f"{path.name.split('.')[0]} {a} {b}", *both))
                 count += 1
     for names in RELATED:
         files = [families / name / "structure.pdb" for name in names]
         if all(file.exists() for file in files):
-            found.append(Pair(" ".join(names), *related(*map(read_chain, files))))
-    for pair in found[:1] + found[-1:]:
+            made.append(Pair(" ".join(names), *related(*map(read_chain, files))))
+    for pair in made[:1] + made[-1:]:
         turned = numbered(pair.model, np.arange(len(pair.model)))
         turned.atoms = turned.atoms * MIRROR
-        found.append(Pair(f"{pair.name} mirrored", turned, pair.truth))
+        made.append(Pair(f"{pair.name} mirrored", turned, pair.truth))
         order = np.random.default_rng(0).permutation(len(pair.model))
         mixed = numbered(pair.model, np.arange(len(pair.model)))
         mixed.atoms, mixed.mask = np.zeros_like(mixed.atoms), np.zeros_like(mixed.mask)
@@ -127,14 +127,14 @@ def pairs(structures: Path, families: Path, most: int = 4) -> list[Pair]:
             pair.model.atoms[order][:, slots],
             pair.model.mask[order][:, slots],
         )
-        found.append(Pair(f"{pair.name} permuted", mixed, pair.truth))
-    return found
+        made.append(Pair(f"{pair.name} permuted", mixed, pair.truth))
+    return made
 
 
 def tmscore(model: Path, truth: Path) -> dict[str, float]:
     """What the program TMscore prints of two files numbered alike."""
     text = subprocess.run(["TMscore", model, truth], capture_output=True, text=True).stdout
-    found = {}
+    scores = {}
     for key, pattern in (
         ("tm_score", r"^TM-score\s*=\s*([\d.]+)"),
         ("gdt_ts", r"^GDT-TS-score\s*=\s*([\d.]+)"),
@@ -143,8 +143,8 @@ def tmscore(model: Path, truth: Path) -> dict[str, float]:
     ):
         match = re.search(pattern, text, re.MULTILINE)
         if match:
-            found[key] = float(match[1])
-    return found
+            scores[key] = float(match[1])
+    return scores
 
 
 LDDT = """
@@ -152,13 +152,13 @@ import json, sys, ost
 from ost import io, mol
 ost.PushVerbosityLevel(0)
 model, truth = (io.LoadPDB(path) for path in sys.argv[1:])
-found = {}
+scores = {}
 for key, atoms in (("lddt", ""), ("lddt_ca", "aname=CA")):
     wanted = truth.Select(atoms)
     settings = mol.alg.lDDTSettings()
     known = mol.alg.CreateDistanceList(wanted, settings.radius)
-    found[key] = mol.alg.LocalDistDiffTest(model.Select(atoms), [wanted], known, settings)
-print(json.dumps(found))
+    scores[key] = mol.alg.LocalDistDiffTest(model.Select(atoms), [wanted], known, settings)
+print(json.dumps(scores))
 """
 
 
@@ -212,18 +212,18 @@ def measured(pair: Pair) -> dict[str, dict[str, float]]:
         pair = Pair(pair.name, *(read_chain(file) for file in files))
         same = np.repeat(np.arange(len(pair.truth)), 2).reshape(-1, 2)
         ours = score_chains(pair.model, pair.truth, same)
-        found: dict[str, dict[str, float]] = {"sciml": dict(ours)}
+        scores: dict[str, dict[str, float]] = {"sciml": dict(ours)}
         if shutil.which("TMscore"):
-            found["TMscore"] = tmscore(*files)
+            scores["TMscore"] = tmscore(*files)
         if shutil.which("ost") and (theirs := openstructure(*files)):
-            found["OpenStructure"] = theirs
-        found["Biopython, tmtools, counting"] = python_packages(pair)
-    return found
+            scores["OpenStructure"] = theirs
+        scores["Biopython, tmtools, counting"] = python_packages(pair)
+    return scores
 
 
 def differences(rows: dict[str, dict[str, dict[str, float]]]) -> dict[str, dict[str, float]]:
     """Of each score of each program: largest and mean difference, and over how many pairs."""
-    found: dict[str, dict[str, float]] = {}
+    scores: dict[str, dict[str, float]] = {}
     for other in next(iter(rows.values())):
         for key in next(iter(rows.values()))[other] if other != "sciml" else ():
             gaps = [
@@ -232,10 +232,10 @@ def differences(rows: dict[str, dict[str, dict[str, float]]]) -> dict[str, dict[
                 if key in row["sciml"] and key in row[other]
             ]
             if gaps:
-                found[f"{key} ({other})"] = {
+                scores[f"{key} ({other})"] = {
                     "largest": float(max(gaps)), "mean": float(np.mean(gaps)), "pairs": len(gaps)
                 }  # fmt: skip
-    return found
+    return scores
 
 
 def main() -> None:

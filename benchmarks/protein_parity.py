@@ -3,8 +3,9 @@
     python benchmarks/protein_parity.py --reference-python VENV/bin/python
 
 VENV is the environment that tests/fixtures/make/alphafold_network.py names. 48 Evoformer and 4
-extra blocks, published channels, odd sizes, padded residues, rows and templates. For every result of every pass:
-the largest difference over the largest value, where residues are real and in the padding apart.
+extra blocks, published channels, odd sizes, padded residues, rows and templates. For every result
+of every pass: the largest difference over the largest value, where residues are real and in the
+padding apart.
 With `--only` the other cases of the results file stay.
 """
 
@@ -36,13 +37,13 @@ def scaled_parameters(make):
     """Random parameters whose residual stream stays of order 1 through 48 blocks."""
 
     def draw(shapes, seed):
-        found = make.random_parameters(shapes, seed)
-        for name, value in found.items():
+        arrays = make.random_parameters(shapes, seed)
+        for name, value in arrays.items():
             stacked = "evoformer_iteration" in name.split("evoformer/")[-1] or "stack" in name
             last = ("output_w", "transition2//weights", "output_projection//weights")
             if stacked and name.endswith(last):
                 value /= np.float32(np.sqrt(value.shape[0]))
-        return found
+        return arrays
 
     return draw
 
@@ -80,7 +81,7 @@ def compare(folder: Path) -> dict[str, dict[str, float]]:
     predictor = StructurePredictor.from_alphafold(folder / "params.npz", "cpu")
     batch, expected = (dict(np.load(folder / f"{k}.npz")) for k in ("batch", "expected"))
     passes = 1 + max(int(key.split("/")[0][4:]) for key in expected)
-    found = predictor.predict_features(batch, passes - 1)
+    results = predictor.predict_features(batch, passes - 1)
     real = batch["seq_mask"] > 0
     rows: dict[str, dict[str, float]] = {}
     for key, want in expected.items():
@@ -90,7 +91,7 @@ def compare(folder: Path) -> dict[str, dict[str, float]]:
         for part, where in (("real", keep), ("padding", ~keep)):
             if where.any():
                 scale = max(float(np.abs(want[where]).max()), 1e-6)
-                worst = float(np.abs(found[key] - want)[where].max()) / scale
+                worst = float(np.abs(results[key] - want)[where].max()) / scale
                 row[part] = max(row[part], worst)
     return rows
 
@@ -112,7 +113,7 @@ def main() -> None:
     if arguments.out.exists():  # cases of an earlier run stay, if they were as deep
         old = json.loads(arguments.out.read_text(encoding="utf-8"))
         if old["blocks"] == arguments.blocks:
-            cases = {name: found for name, found in old["cases"].items() if "results" in found}
+            cases = {name: entry for name, entry in old["cases"].items() if "results" in entry}
     for case, settings in CASES.items():
         if arguments.only and case not in arguments.only:
             continue

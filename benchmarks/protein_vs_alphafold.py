@@ -53,8 +53,8 @@ def serve(run: Callable[[], None], **more: Any) -> None:
     for _ in sys.stdin:
         wall, cpu = time.perf_counter(), time.process_time()
         run()
-        found = {"wall_s": time.perf_counter() - wall, "cpu_s": time.process_time() - cpu}
-        print(json.dumps(found | {"peak_gib": resident("VmHWM") / 1024} | more), flush=True)
+        times = {"wall_s": time.perf_counter() - wall, "cpu_s": time.process_time() - cpu}
+        print(json.dumps(times | {"peak_gib": resident("VmHWM") / 1024} | more), flush=True)
 
 
 def ours(folder: Path, threads: int) -> None:
@@ -141,8 +141,8 @@ def reference(folder: Path, blocks: int) -> None:
     compiled = jax.jit(lambda p, b: network.apply(p, key, b))
 
     def run() -> None:
-        found = compiled(parameters, {**batch, "prev": dict(batch["prev"])})
-        atoms = np.asarray(found["structure_module"]["final_atom_positions"])
+        output = compiled(parameters, {**batch, "prev": dict(batch["prev"])})
+        atoms = np.asarray(output["structure_module"]["final_atom_positions"])
         np.save(folder / "reference.npy", atoms)
 
     serve(run)

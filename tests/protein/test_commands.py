@@ -237,14 +237,14 @@ def test_templates_by_hhsearch(
     tmp_path: Path, params: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     query = "MKVLAAGTREWQHNDCFYSPILKEEA"
-    found = query[4:12] + "W" + query[13:]
-    types = np.array([RESIDUES.index(c) for c in found])
+    homologue = query[4:12] + "W" + query[13:]
+    types = np.array([RESIDUES.index(c) for c in homologue])
     files = tmp_path / "files"
     atoms = np.random.default_rng(0).normal(0, 9, (len(types), 37, 3))
     write_structure(files / "1abc.cif", types, atoms, ATOM37_MASK[types], chain="B")
     (tmp_path / "q.hhr").write_text(
         "Query q\n\nNo 1\n>1ABC_B x\nProbab=99 Sum_probs=20.0\n"
-        f"Q q 5 {query[4:]} 26 (26)\nT 1ABC_B 1 {found} 22 (22)\n"
+        f"Q q 5 {query[4:]} 26 (26)\nT 1ABC_B 1 {homologue} 22 (22)\n"
     )
     (tmp_path / "q.fasta").write_text(f">q\n{query}\n")
     out = tmp_path / "out"
@@ -267,7 +267,7 @@ def test_templates_by_hhsearch(
         [*full, "--hhr", "none.hhr", "--templates", str(files)], capsys
     )
     two = tmp_path / "two.fasta"
-    two.write_text(f">q\n{query}\n>other\n{found}\n")
+    two.write_text(f">q\n{query}\n>other\n{homologue}\n")
     folder = [*full[:2], str(two), *full[3:]]
     assert "there are 2 to fold" in one_line([*folder, *hhr], capsys)
     assert main([*full, *hhr]) == 0
@@ -335,11 +335,11 @@ def test_search(tmp_path: Path) -> None:
     assert main([*arguments, "--db", str(database), "--cores", "1"]) == 0
     from sciml.protein import read_alignment
 
-    found = read_alignment(out)
-    assert found.row(0) == query and found.columns == 80
-    names = {name.split("/")[0] for name in found.names[1:]}
-    assert {f"s{i}" for i in range(12)} <= names and len(found.names) <= 15
-    assert found.deletions is not None and found.deletions.max() == 2
+    written = read_alignment(out)
+    assert written.row(0) == query and written.columns == 80
+    names = {name.split("/")[0] for name in written.names[1:]}
+    assert {f"s{i}" for i in range(12)} <= names and len(written.names) <= 15
+    assert written.deletions is not None and written.deletions.max() == 2
 
 
 def test_relatives_are_kept_and_not_searched_for_again(

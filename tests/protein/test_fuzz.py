@@ -60,11 +60,11 @@ def damaged(rng: np.random.Generator, raw: bytes) -> bytes:
 
 def alignments(path: Path) -> None:
     """Read an alignment and make what both networks take."""
-    found = read_alignment(path)
-    made = features(found, FeatureConfig(clusters=3, extra=3))
+    msa = read_alignment(path)
+    made = features(msa, FeatureConfig(clusters=3, extra=3))
     assert all(np.isfinite(value).all() for value in made.values())
-    if found.columns < 40:
-        columns = contact_features(found)
+    if msa.columns < 40:
+        columns = contact_features(msa)
         assert np.isfinite(columns.pairs).all() and np.isfinite(columns.nodes).all()
 
 
@@ -82,23 +82,23 @@ def structures(path: Path) -> None:
 
 def seeds(tmp_path: Path, suffixes: tuple[str, ...]) -> list[bytes]:
     """The corpus, and whole files of a few dozen residues or rows."""
-    found = [p.read_bytes() for p in sorted(CORPUS.iterdir()) if p.suffix in suffixes]
+    contents = [p.read_bytes() for p in sorted(CORPUS.iterdir()) if p.suffix in suffixes]
     rng = np.random.default_rng(1)
     if suffixes == STRUCTURES:
         for suffix in suffixes:
             types = rng.integers(0, 20, 24)
             atoms = np.cumsum(rng.normal(0, 2, (24, 1, 3)), 0) + rng.normal(size=(24, 37, 3))
             write_structure(tmp_path / f"whole{suffix}", types, atoms, ATOM37_MASK[types])
-            found += [(tmp_path / f"whole{suffix}").read_bytes()] * 8
-        return found
+            contents += [(tmp_path / f"whole{suffix}").read_bytes()] * 8
+        return contents
     for suffix in suffixes:
         rows = ["".join(rng.choice(list("ACDEFGHIKLMNPQRSTVWY-"), 30)) for _ in range(12)]
         path = tmp_path / f"whole{suffix}"
         from sciml.protein import Alignment
 
         Alignment.from_sequences(rows).write(path)
-        found += [path.read_bytes()] * 5
-    return found
+        contents += [path.read_bytes()] * 5
+    return contents
 
 
 @pytest.mark.slow

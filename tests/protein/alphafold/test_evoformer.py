@@ -77,13 +77,13 @@ def test_block_equals_the_published_one(
     blocks: tuple[EvoformerBlock, EvoformerBlock],
 ) -> None:
     with torch.set_grad_enabled(form == "module"):
-        found = update(name, blocks["global" in name], published, form)
+        computed = update(name, blocks["global" in name], published, form)
     want = published[name]
     real = torch.ones_like(want[..., 0], dtype=torch.bool)
     if name == "outer_product_mean":  # padded pairs are divided by 1e-3: compared relatively
         real = published["pairs"] > 0
         seen = torch.einsum("bsi,bsj->bij", published["cells"], published["cells"]) > 0
         real &= seen
-        assert torch.allclose(found[~real], want[~real], rtol=1e-4, atol=1e-3)
+        assert torch.allclose(computed[~real], want[~real], rtol=1e-4, atol=1e-3)
     assert want[real].abs().max() > 0.1
-    assert (found - want)[real].abs().max() <= 1e-5
+    assert (computed - want)[real].abs().max() <= 1e-5

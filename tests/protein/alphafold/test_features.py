@@ -23,22 +23,22 @@ def random_alignment(depth: int = 40, n: int = 20) -> Alignment:
 
 
 def test_shapes_and_ranges() -> None:
-    found = features(random_alignment(), FeatureConfig(clusters=8, extra=16), seed=1)
-    assert found["msa_feat"].shape == (8, 20, 49) and found["extra_msa"].shape == (16, 20)
-    assert np.allclose(found["msa_feat"][..., :23].sum(-1), 1)
-    assert np.allclose(found["msa_feat"][..., 25:48].sum(-1), 1, atol=1e-5)
-    assert (found["msa_feat"] >= 0).all() and (found["msa_feat"] <= 1).all()
-    assert np.array_equal(found["true_msa"][0], found["aatype"])
-    assert found["target_feat"].sum() == 20
+    made = features(random_alignment(), FeatureConfig(clusters=8, extra=16), seed=1)
+    assert made["msa_feat"].shape == (8, 20, 49) and made["extra_msa"].shape == (16, 20)
+    assert np.allclose(made["msa_feat"][..., :23].sum(-1), 1)
+    assert np.allclose(made["msa_feat"][..., 25:48].sum(-1), 1, atol=1e-5)
+    assert (made["msa_feat"] >= 0).all() and (made["msa_feat"] <= 1).all()
+    assert np.array_equal(made["true_msa"][0], made["aatype"])
+    assert made["target_feat"].sum() == 20
     again = features(random_alignment(), FeatureConfig(clusters=8, extra=16), seed=1)
-    assert all(np.array_equal(found[key], again[key]) for key in found)
+    assert all(np.array_equal(made[key], again[key]) for key in made)
 
 
 def test_single_sequences_have_all_features() -> None:
-    found = features(Alignment.from_sequences(["ACDEFGHIKL"]))
-    assert found["msa_feat"].shape == (1, 10, 49)
-    assert found["extra_msa_mask"].sum() == 0
-    assert found["template_mask"].sum() == 0
+    made = features(Alignment.from_sequences(["ACDEFGHIKL"]))
+    assert made["msa_feat"].shape == (1, 10, 49)
+    assert made["extra_msa_mask"].sum() == 0
+    assert made["template_mask"].sum() == 0
 
 
 def test_masking_has_the_published_shares() -> None:
@@ -62,7 +62,7 @@ def test_every_other_row_counts_into_the_clusters() -> None:
     """The cluster profiles are made before the extra sequences are cut, as published."""
     alignment = random_alignment(depth=60)
     config = FeatureConfig(clusters=6, extra=4, masked=0.0)
-    found = features(alignment, config, seed=3)
+    result = features(alignment, config, seed=3)
     order = np.r_[0, 1 + np.random.default_rng(3).permutation(59)]
     centre, rest = order[:6], order[6:]
     assert alignment.deletions is not None
@@ -71,12 +71,12 @@ def test_every_other_row_counts_into_the_clusters() -> None:
     for row in rest:
         agree = [(rows[row] == rows[c])[rows[c] < 21].sum() for c in centre]
         members[int(centre[int(np.argmax(agree))])].append(int(row))
-    assert found["extra_msa"].shape[0] == 4 and max(map(len, members.values())) > 5
+    assert result["extra_msa"].shape[0] == 4 and max(map(len, members.values())) > 5
     for k, group in enumerate(members.values()):
         share = np.eye(23)[rows[group]].mean(0)
-        assert np.allclose(found["msa_feat"][k, :, 25:48], share, atol=1e-6)
+        assert np.allclose(result["msa_feat"][k, :, 25:48], share, atol=1e-6)
         mean = np.arctan(deletions[group].mean(0) / 3) * 2 / np.pi
-        assert np.allclose(found["msa_feat"][k, :, 48], mean, atol=1e-6)
+        assert np.allclose(result["msa_feat"][k, :, 48], mean, atol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -94,12 +94,12 @@ def test_every_other_row_counts_into_the_clusters() -> None:
 def test_sizes_of_the_published_models(
     name: str, templates: bool, clusters: int, extra: int
 ) -> None:
-    found = published(name, templates)
-    assert (found.clusters, found.extra) == (clusters, extra)
+    sizes = published(name, templates)
+    assert (sizes.clusters, sizes.extra) == (clusters, extra)
 
 
 def test_deletions_reach_the_features() -> None:
     alignment = Alignment.from_sequences(["ACDE", "AxxxCDF"])
-    found = features(alignment, FeatureConfig(clusters=2, extra=1, masked=0.0))
-    assert found["msa_feat"][1, 1, 23] == 1
-    assert np.isclose(found["msa_feat"][1, 1, 24], np.arctan(1.0) * 2 / np.pi)
+    made = features(alignment, FeatureConfig(clusters=2, extra=1, masked=0.0))
+    assert made["msa_feat"][1, 1, 23] == 1
+    assert np.isclose(made["msa_feat"][1, 1, 24], np.arctan(1.0) * 2 / np.pi)

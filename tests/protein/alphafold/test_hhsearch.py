@@ -56,28 +56,28 @@ def hit(tmp_path: Path) -> Hit:
 
 
 def test_alignment_and_coordinates(tmp_path: Path) -> None:
-    found = hit(tmp_path)
-    assert found.name == "1ABC_B" and found.sum_probs == 18.5 and len(found.pairs) == 21
-    assert found.pairs[0] == (4, 0) and (15, 11) in found.pairs and (17, 12) in found.pairs
+    parsed = hit(tmp_path)
+    assert parsed.name == "1ABC_B" and parsed.sum_probs == 18.5 and len(parsed.pairs) == 21
+    assert parsed.pairs[0] == (4, 0) and (15, 11) in parsed.pairs and (17, 12) in parsed.pairs
     whole = chain(TEMPLATE, drop=(3, 4))  # two residues without coordinates
-    template = template_of(found, whole, QUERY)
+    template = template_of(parsed, whole, QUERY)
     assert (template.types[:4] == residues.GAP).all() and template.types[16] == residues.GAP
     assert np.array_equal(template.atoms[6], whole.atoms[2])
     assert template.mask[7:9].sum() == 0 and template.mask[9].sum() > 0
     assert np.array_equal(template.atoms[25], whole.atoms[-1])
     whole.labels = []  # a file without numbers: by the letters
-    again = template_of(found, whole, QUERY)
+    again = template_of(parsed, whole, QUERY)
     assert np.array_equal(again.atoms, template.atoms) and np.array_equal(again.mask, template.mask)
     with pytest.raises(InputError, match="another sequence"):
-        template_of(found, chain("GGGGGGGGGGGGGGGGGGGGG"), QUERY)
+        template_of(parsed, chain("GGGGGGGGGGGGGGGGGGGGG"), QUERY)
 
 
 def test_the_query_itself_and_scraps_are_left_out(tmp_path: Path) -> None:
-    found = hit(tmp_path)
-    assert usable(found, QUERY)
+    parsed = hit(tmp_path)
+    assert usable(parsed, QUERY)
     itself = Hit("x", [(k, k) for k in range(26)], dict(enumerate(QUERY)), 25.0)
     assert not usable(itself, QUERY)
-    assert not usable(Hit("x", found.pairs[:9], found.letters, 5.0), QUERY)
+    assert not usable(Hit("x", parsed.pairs[:9], parsed.letters, 5.0), QUERY)
 
 
 def test_files_and_their_faults(tmp_path: Path) -> None:
@@ -86,9 +86,9 @@ def test_files_and_their_faults(tmp_path: Path) -> None:
         hhsearch_templates(tmp_path / "hits.hhr", tmp_path, QUERY)
     one = chain(TEMPLATE)
     write_structure(tmp_path / "1abc.cif", one.types, one.atoms, one.mask, chain="B")
-    found = hhsearch_templates(tmp_path / "hits.hhr", tmp_path, QUERY)
-    assert [t.name for t in found] == ["1ABC_B"]
-    assert np.allclose(found[0].atoms[25], one.atoms[-1], atol=1e-3)
+    templates = hhsearch_templates(tmp_path / "hits.hhr", tmp_path, QUERY)
+    assert [t.name for t in templates] == ["1ABC_B"]
+    assert np.allclose(templates[0].atoms[25], one.atoms[-1], atol=1e-3)
     (tmp_path / "bad.hhr").write_text("nothing")
     with pytest.raises(InputError, match="no HHsearch result"):
         read_hhr(tmp_path / "bad.hhr")
@@ -97,14 +97,33 @@ def test_files_and_their_faults(tmp_path: Path) -> None:
         read_hhr(tmp_path / "bad.hhr")
 
 
+def test_alignments_by_hh_suite(fixture_file, fixture_script, tmp_path: Path) -> None:
+    """Three results of HH-suite, held to the true alignment of the made families."""
+    query, made = fixture_script("debian_programs").templates()
+    for name, (sequence, true) in made.items():
+        hits = read_hhr(fixture_file(f"protein/{name}.hhr"))
+        assert [h.name for h in hits] == [name] and 0 < hits[0].sum_probs < len(query)
+        pairs = hits[0].pairs
+        assert hits[0].letters == {j: sequence[j] for _, j in pairs}
+        assert sum(true.get(i) == j for i, j in pairs) > 0.9 * len(true)
+        one = chain(sequence)
+        file = tmp_path / f"{name[:4].lower()}.cif"
+        write_structure(file, one.types, one.atoms, one.mask, chain=name[-1])
+        (template,) = hhsearch_templates(fixture_file(f"protein/{name}.hhr"), tmp_path, query)
+        for i, j in pairs:
+            assert np.allclose(template.atoms[i], one.atoms[j], atol=1e-3)
+
+
 def test_real_hits(shared: Path) -> None:
     folder = shared / "data/protein/openfold_tests"
     hits = read_hhr(folder / "alignments/pdb70_hits.hhr.gz")
     assert len(hits) > 5 and all(len(h.pairs) > 3 for h in hits)
     n = 1 + max(i for h in hits for i, _ in h.pairs)
-    found = hhsearch_templates(folder / "alignments/pdb70_hits.hhr.gz", folder / "mmcifs", "X" * n)
-    assert {"4ZEY_A", "3U8V_A"} <= {t.name for t in found}
-    for template in found:
+    templates = hhsearch_templates(
+        folder / "alignments/pdb70_hits.hhr.gz", folder / "mmcifs", "X" * n
+    )
+    assert {"4ZEY_A", "3U8V_A"} <= {t.name for t in templates}
+    for template in templates:
         seen = template.mask[:, 1] > 0
         assert seen.sum() >= 10 and (template.types[seen] < residues.GAP).all()
         step = np.linalg.norm(np.diff(template.atoms[:, 1], axis=0), axis=-1)
@@ -152,8 +171,8 @@ def test_names_are_split_at_their_last_underscore(tmp_path: Path, name: str, fil
         plain.unlink()
     path = tmp_path / "x.hhr"
     path.write_text(HHR.replace("1ABC_B", name))
-    found = hhsearch_templates(path, tmp_path, QUERY)
-    assert [template.name for template in found] == [name]
+    templates = hhsearch_templates(path, tmp_path, QUERY)
+    assert [template.name for template in templates] == [name]
 
 
 def test_hits_of_another_query_are_refused(tmp_path: Path) -> None:

@@ -129,10 +129,10 @@ def test_built_atoms_give_back_frames_and_torsions() -> None:
     assert there[0, :, 0].all()
     assert torch.allclose(frames.rotation[there], rotations[there], atol=2e-2)
     assert torch.allclose(frames.translation[there], origins[there], atol=1e-2)
-    found, _, known = torsion_angles(types, all_atoms, mask)
+    computed, _, known = torsion_angles(types, all_atoms, mask)
     chi = known[..., 3:] > 0
     assert chi.sum() == sum(residues.CHI_MASK[:20].sum(1)[types[0]])
-    assert torch.allclose(found[..., 3:, :][chi], angles[..., 3:, :][chi], atol=2e-2)
+    assert torch.allclose(computed[..., 3:, :][chi], angles[..., 3:, :][chi], atol=2e-2)
 
 
 def test_fape_of_the_truth_and_of_a_moved_copy_is_nearly_zero() -> None:
@@ -158,9 +158,9 @@ def test_symmetric_names_are_exchanged_where_that_fits_better() -> None:
         for one, other in residues.RENAMED[letter]:
             a, b = names.index(one), names.index(other)
             swapped[0, number, [a, b]] = atoms[0, number, [b, a]]
-    found, _, renamed = rename_symmetric(types, atoms, swapped, mask)
+    chosen, _, renamed = rename_symmetric(types, atoms, swapped, mask)
     assert renamed[0].tolist() == [True] * 4 + [False]
-    assert torch.allclose(found, atoms)
+    assert torch.allclose(chosen, atoms)
     assert not rename_symmetric(types, atoms, atoms, mask)[2].any()
 
 

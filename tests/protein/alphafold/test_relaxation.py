@@ -82,9 +82,9 @@ def test_predictions_report_their_faults(tmp_path: Path) -> None:
     pytest.importorskip("pdbfixer", reason="the extra packages of [relax] are not installed")
     types, atoms, mask = helix("ACDE")
     plain = StructurePrediction("x", types, atoms, mask, np.full(4, 80.0))
-    found = plain.relaxed(rounds=1)
-    assert plain.violations is None and found.atoms.shape == atoms.shape
-    written = json.loads(found.write(tmp_path)["confidence"].read_text())
+    relaxed = plain.relaxed(rounds=1)
+    assert plain.violations is None and relaxed.atoms.shape == atoms.shape
+    written = json.loads(relaxed.write(tmp_path)["confidence"].read_text())
     assert set(written["violations"]) == {"before", "after"}
     assert "broken_bonds" in written["violations"]["after"]
 
@@ -96,8 +96,8 @@ def test_faults_go_and_the_fold_stays() -> None:
     g = np.random.default_rng(0)
     shaken = (atoms + g.normal(0, 0.35, atoms.shape)) * mask[..., None]
     mask[4, residues.ATOM37_INDEX["CG"] :] = 0  # a side chain without its end
-    found = relax(types, shaken * mask[..., None], mask)
-    assert sum(found.before.values()) > 0
-    assert found.after["broken_bonds"] == found.after["clashing_atoms"] == 0
-    assert found.energy_after < found.energy_before and found.moved < 1.0
-    assert found.mask[4].sum() == residues.ATOM37_MASK[types[4]].sum()
+    relaxed = relax(types, shaken * mask[..., None], mask)
+    assert sum(relaxed.before.values()) > 0
+    assert relaxed.after["broken_bonds"] == relaxed.after["clashing_atoms"] == 0
+    assert relaxed.energy_after < relaxed.energy_before and relaxed.moved < 1.0
+    assert relaxed.mask[4].sum() == residues.ATOM37_MASK[types[4]].sum()

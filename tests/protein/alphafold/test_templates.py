@@ -23,11 +23,13 @@ def chain(sequence: str = SEQUENCE) -> Chain:
 
 def test_residues_land_where_the_sequences_agree() -> None:
     query = "GG" + SEQUENCE[3:] + "WW"
-    found = from_chain(chain(), query)
-    assert (found.types[:2] == residues.GAP).all() and (found.types[-2:] == residues.GAP).all()
-    assert "".join(residues.ALPHABET[t] for t in found.types[2:-2]) == SEQUENCE[3:]
-    assert np.array_equal(found.atoms[2:-2], chain().atoms[3:])
-    assert found.mask[:2].sum() == 0
+    template = from_chain(chain(), query)
+    assert (template.types[:2] == residues.GAP).all() and (
+        template.types[-2:] == residues.GAP
+    ).all()
+    assert "".join(residues.ALPHABET[t] for t in template.types[2:-2]) == SEQUENCE[3:]
+    assert np.array_equal(template.atoms[2:-2], chain().atoms[3:])
+    assert template.mask[:2].sum() == 0
 
 
 def test_unrelated_chains_are_refused() -> None:
@@ -40,7 +42,7 @@ def test_folders_of_structures(tmp_path: Path) -> None:
     write_structure(tmp_path / "one.pdb", one.types, one.atoms, one.mask)
     other = chain("G" * 20)
     write_structure(tmp_path / "other.cif", other.types, other.atoms, other.mask)
-    found = read_templates(tmp_path, SEQUENCE)
-    assert [t.name for t in found] == ["one.pdb:A"]
+    templates = read_templates(tmp_path, SEQUENCE)
+    assert [t.name for t in templates] == ["one.pdb:A"]
     with pytest.raises(InputError, match="no structure files"):
         read_templates(tmp_path / "none", SEQUENCE)

@@ -37,15 +37,15 @@ SMALL = AlphaFoldConfig(
 
 
 def chains() -> list[TrainingChain]:
-    found = []
+    chains = []
     for seed, sequence in enumerate(("ACDEFGHIKLMNPQ", "MKVLAAGTRE")):
         rng = np.random.default_rng(seed)
         alignment = Alignment.from_sequences([sequence, sequence[:-1] + "-", "G" * len(sequence)])
         mask = ATOM37_MASK[alignment.rows[0]]
         walk = np.cumsum(rng.normal(0, 2, (len(sequence), 1, 3)), 0)
         atoms = (walk + rng.normal(0, 1, (len(sequence), 37, 3))) * mask[..., None]
-        found.append(TrainingChain(alignment, atoms, mask))
-    return found
+        chains.append(TrainingChain(alignment, atoms, mask))
+    return chains
 
 
 def test_a_step_on_cropped_and_padded_chains() -> None:
@@ -79,13 +79,13 @@ def test_a_batch_is_the_mean_of_its_chains_and_short_ones_count_less() -> None:
     learner = StructureLearner(AlphaFold(SMALL), config=config).eval()
     both = learner(collate(examples))
     each = [learner(collate([example])) for example in examples]
-    for found, residues in zip(each, (14, 10), strict=True):
-        assert float(found["loss"].detach()) == pytest.approx(
-            residues**0.5 * float(found["loss_per_chain"]), rel=1e-5
+    for losses, residues in zip(each, (14, 10), strict=True):
+        assert float(losses["loss"].detach()) == pytest.approx(
+            residues**0.5 * float(losses["loss_per_chain"]), rel=1e-5
         )
     for name, value in both.items():
         if name != "count":
-            mean = 0.5 * sum(float(found[name].detach()) for found in each)
+            mean = 0.5 * sum(float(losses[name].detach()) for losses in each)
             assert float(value.detach()) == pytest.approx(mean, rel=2e-4, abs=1e-6), name
 
 
@@ -187,9 +187,11 @@ def test_self_distillation_keeps_what_is_confident() -> None:
     alignments = [chain.alignment for chain in chains()]
     settings: dict[str, Any] = {"config": FeatureConfig(clusters=2, extra=2), "recycles": 0}
     assert self_distillation(predictor, alignments, least_plddt=101.0, **settings) == []
-    found = self_distillation(predictor, alignments, least_plddt=0.0, keep_residues=0.0, **settings)
-    assert [chain.alignment.columns for chain in found] == [14, 10]
-    assert all(chain.distilled for chain in found)
+    distilled = self_distillation(
+        predictor, alignments, least_plddt=0.0, keep_residues=0.0, **settings
+    )
+    assert [chain.alignment.columns for chain in distilled] == [14, 10]
+    assert all(chain.distilled for chain in distilled)
 
 
 def test_a_noisy_student_learns_from_its_teacher(tmp_path: Path) -> None:

@@ -70,10 +70,10 @@ def test_known_terms_are_found_again() -> None:
         raw = rng.normal(-2, 2, 3000)
         true = 1 / (1 + np.exp(-(0.5 * raw - 4 / (1 + np.log(neff)))))
         samples.append(Sample(neff, 80, raw, (rng.random(3000) < true).astype(float)))
-    found = fit(samples)
+    fitted = fit(samples)
     for neff in (1.0, 64.0):
         raw = rng.normal(-2, 2, 3000)
-        said = 1 / (1 + np.exp(-found.logits(raw, neff, 80)))
+        said = 1 / (1 + np.exp(-fitted.logits(raw, neff, 80)))
         true = 1 / (1 + np.exp(-(0.5 * raw - 4 / (1 + np.log(neff)))))
         assert np.abs(said - true).max() < 0.05
 

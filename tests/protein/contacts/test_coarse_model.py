@@ -71,9 +71,9 @@ def test_sheets_turn_as_in_nature() -> None:
 
 def test_the_hand_of_a_sheet_is_found() -> None:
     chain = sheet(-25)
-    found = fold(known(chain), starts=2, steps=150)
-    mirrored = found.ca * np.array([1, 1, -1])
-    assert metrics.tm_score(found.ca, chain) > metrics.tm_score(mirrored, chain)
+    model = fold(known(chain), starts=2, steps=150)
+    mirrored = model.ca * np.array([1, 1, -1])
+    assert metrics.tm_score(model.ca, chain) > metrics.tm_score(mirrored, chain)
 
 
 def test_dihedral_angles() -> None:
@@ -97,16 +97,16 @@ def test_helices_are_seen_in_local_distances() -> None:
 
 def test_the_right_hand_is_found() -> None:
     chain = bundle()
-    found = fold(known(chain), starts=2, steps=150)
-    mirrored = found.ca * np.array([1, 1, -1])
-    assert metrics.tm_score(found.ca, chain) > 0.6 > metrics.tm_score(mirrored, chain)
+    model = fold(known(chain), starts=2, steps=150)
+    mirrored = model.ca * np.array([1, 1, -1])
+    assert metrics.tm_score(model.ca, chain) > 0.6 > metrics.tm_score(mirrored, chain)
 
 
 def test_a_made_fold_comes_back() -> None:
     ca = made_folds(np.random.default_rng(5), np.array([36]))[0].ca
-    found = fold(known(ca), starts=2, steps=150)
-    mirrored = found.ca * np.array([1, 1, -1])
-    assert max(metrics.tm_score(x, ca) for x in (found.ca, mirrored)) > 0.5
-    assert np.abs(np.linalg.norm(np.diff(found.ca, axis=0), axis=1) - 3.8).mean() < 0.4
+    model = fold(known(ca), starts=2, steps=150)
+    mirrored = model.ca * np.array([1, 1, -1])
+    assert max(metrics.tm_score(x, ca) for x in (model.ca, mirrored)) > 0.5
+    assert np.abs(np.linalg.norm(np.diff(model.ca, axis=0), axis=1) - 3.8).mean() < 0.4
     with pytest.raises(InputError, match="N >= 4"):
         fold(known(ca)[:3, :3])

@@ -51,10 +51,10 @@ def test_generated_families_are_chains_that_coevolve(made) -> None:
         assert np.min(distances + 99 * (distances < 1e-9)) > 2.5
         assert "-" not in family.alignment.row(0) and len(family.secondary) == len(family.ca)
         truth = metrics.distances(family.cb)
-        found = metrics.contact_precision(
+        precision = metrics.contact_precision(
             dca.mean_field(family.alignment).scores, truth, separation=(6, None)
         )
-        gains.append(found["P@L/2"] / found["random"])
+        gains.append(precision["P@L/2"] / precision["random"])
     assert np.mean(gains) > 1.5
 
 
@@ -67,12 +67,12 @@ def test_same_seed_same_family(made) -> None:
 
 def test_features_are_finite_and_symmetric(made) -> None:
     for alignment in (made[0].alignment, Alignment.from_sequences(["ACDEFGHIKLMNPQ"])):
-        found = contact_features(alignment)
+        features = contact_features(alignment)
         columns = alignment.columns
-        assert found.nodes.shape == (columns, NODE_FEATURES)
-        assert found.pairs.shape == (columns, columns, PAIR_FEATURES)
-        assert np.isfinite(found.nodes).all() and np.isfinite(found.pairs).all()
-        assert np.allclose(found.pairs, found.pairs.transpose(1, 0, 2), atol=1e-3)
+        assert features.nodes.shape == (columns, NODE_FEATURES)
+        assert features.pairs.shape == (columns, columns, PAIR_FEATURES)
+        assert np.isfinite(features.nodes).all() and np.isfinite(features.pairs).all()
+        assert np.allclose(features.pairs, features.pairs.transpose(1, 0, 2), atol=1e-3)
 
 
 def test_prediction_is_symmetric_and_padding_free(made) -> None:
@@ -161,11 +161,11 @@ def test_weights_of_another_version_are_refused(tmp_path: Path) -> None:
 
 
 def test_profiles_alone_hold_no_couplings(made) -> None:
-    found = contact_features(made[0].alignment)
-    bare = found.without_scores()
+    features = contact_features(made[0].alignment)
+    bare = features.without_scores()
     assert not bare.pairs[..., :PAIR_SCORES].any() and not bare.plm.any()
-    assert np.array_equal(bare.pairs[..., PAIR_SCORES:], found.pairs[..., PAIR_SCORES:])
-    assert np.array_equal(bare.nodes[:, :22], found.nodes[:, :22])
+    assert np.array_equal(bare.pairs[..., PAIR_SCORES:], features.pairs[..., PAIR_SCORES:])
+    assert np.array_equal(bare.nodes[:, :22], features.nodes[:, :22])
 
 
 def test_shipped_model_finds_contacts_that_it_was_not_trained_on() -> None:
@@ -173,6 +173,6 @@ def test_shipped_model_finds_contacts_that_it_was_not_trained_on() -> None:
     predicted = ContactPredictor.from_pretrained(device="cpu").predict(family.alignment)
     truth = metrics.distances(family.cb)
     far = (6, None)
-    found = metrics.contact_precision(predicted.probability, truth, separation=far)
+    precision = metrics.contact_precision(predicted.probability, truth, separation=far)
     plain = metrics.contact_precision(predicted.dca, truth, separation=far)
-    assert found["P@L"] > plain["P@L"] > found["random"]
+    assert precision["P@L"] > plain["P@L"] > precision["random"]

@@ -53,10 +53,10 @@ def test_the_fit_ends_where_the_slope_is_nothing() -> None:
     slope = np.zeros_like(x)
     before = plm._evaluate(states, weights, 0, x, penalty, slope)
     steepest = np.abs(slope).max()
-    found = plm._fit(states, weights, 0, x, penalty, 60)
-    after = plm._evaluate(states, weights, 0, found, penalty, slope)
+    fitted = plm._fit(states, weights, 0, x, penalty, 60)
+    after = plm._evaluate(states, weights, 0, fitted, penalty, slope)
     assert after < before and np.abs(slope).max() < 0.01 * steepest
-    assert not found[:STATES].any()
+    assert not fitted[:STATES].any()
 
 
 def test_coupled_columns_come_first_and_threads_change_nothing() -> None:

@@ -50,9 +50,9 @@ def test_chain_files_and_structures(tmp_path: Path) -> None:
     chain_file(tmp_path / "1ABC_A.txt", letters, helix(len(letters)))
     chain_file(tmp_path / "2ABC_A.txt", letters, strand(len(letters)))
     chain_file(tmp_path / "3ABC_A.txt", "X" + letters[1:], strand(len(letters)))
-    found = read_folds(tmp_path, without=["2ABC_A"])
-    assert [fold.name for fold in found] == ["1ABC_A"]
-    fold = found[0]
+    folds = read_folds(tmp_path, without=["2ABC_A"])
+    assert [fold.name for fold in folds] == ["1ABC_A"]
+    fold = folds[0]
     assert fold.native is not None
     assert "".join(RESIDUES[k] for k in fold.native) == letters
     glycine = letters.index("G")

@@ -48,38 +48,38 @@ def test_windows_cover_the_band(columns: int) -> None:
 def test_windows_are_joined(predictor: ContactPredictor) -> None:
     msa = alignment(57)
     told: list[tuple[int, int]] = []
-    found = predictor.predict(msa, progress=lambda *now: told.append(now))
+    prediction = predictor.predict(msa, progress=lambda *now: told.append(now))
     begins = contact_windows.starts(57)
-    assert found.windows == len(begins) == 5 and told == [(k + 1, 5) for k in range(5)]
+    assert prediction.windows == len(begins) == 5 and told == [(k + 1, 5) for k in range(5)]
     together = np.zeros((57, 57), bool)
     for start in begins:
         together[start : start + 20, start : start + 20] = True
-    for values in (found.probability, found.dca, found.distogram[..., 0]):
+    for values in (prediction.probability, prediction.dca, prediction.distogram[..., 0]):
         assert (np.isfinite(values) == together).all()
     i, j = np.nonzero(together)
     assert (abs(i - j) <= 19).all() and together[
         np.abs(np.subtract.outer(*[range(57)] * 2)) <= 10
     ].all()
-    assert np.allclose(found.distogram[together].sum(-1), 1, atol=1e-5)
-    assert np.allclose(found.probability, found.probability.T, equal_nan=True, atol=1e-6)
-    assert found.query == msa.row(0) and found.neff == pytest.approx(msa.neff())
-    listed = {(i, j) for i, j, _ in found.table(6)}
+    assert np.allclose(prediction.distogram[together].sum(-1), 1, atol=1e-5)
+    assert np.allclose(prediction.probability, prediction.probability.T, equal_nan=True, atol=1e-6)
+    assert prediction.query == msa.row(0) and prediction.neff == pytest.approx(msa.neff())
+    listed = {(i, j) for i, j, _ in prediction.table(6)}
     assert listed == {(a, b) for a, b in zip(i, j, strict=True) if b - a >= 6}
-    assert all(np.isfinite(p) for _, _, p in found.table(6))
+    assert all(np.isfinite(p) for _, _, p in prediction.table(6))
 
 
 def test_where_one_window_is_alone_it_is_its_own_prediction(predictor: ContactPredictor) -> None:
     msa = alignment(57)
-    found = predictor.predict(msa)
+    prediction = predictor.predict(msa)
     part = Alignment(list(msa.names), msa.rows[:, :20].copy())
     ends = np.stack([np.arange(20), 56 - np.arange(20)], 1)
     alone = predictor.predict_window(part.select((part.rows != 21).any(1)).deduplicate(), ends)
-    assert np.allclose(found.distogram[:10, :10], alone.distogram[:10, :10], atol=1e-6)
+    assert np.allclose(prediction.distogram[:10, :10], alone.distogram[:10, :10], atol=1e-6)
 
 
 def test_narrow_alignments_are_as_before(predictor: ContactPredictor) -> None:
-    found = predictor.predict(alignment(30))
-    assert found.windows == 1 and np.isfinite(found.probability).all()
+    prediction = predictor.predict(alignment(30))
+    assert prediction.windows == 1 and np.isfinite(prediction.probability).all()
     with pytest.raises(InputError, match="at most 5000"):
         predictor.predict(alignment(5001, depth=2))
 

@@ -127,8 +127,8 @@ def test_shuffling_keeps_the_profile_and_breaks_the_rows() -> None:
 
 
 def test_unaligned_fasta() -> None:
-    found = read_fasta(CORPUS / "two_words.fasta")
-    assert [name for name, _ in found] == ["chain one", "../../evil"]
+    records = read_fasta(CORPUS / "two_words.fasta")
+    assert [name for name, _ in records] == ["chain one", "../../evil"]
     with pytest.raises(InputError, match="is empty"):
         read_fasta(CORPUS / "header_only.fasta")
 
@@ -226,9 +226,9 @@ def test_a_large_alignment_takes_little_more_than_its_cells(
         [sys.executable, str(script), "--one", str(path)],
         stdout=subprocess.PIPE, text=True, check=True,
     )  # fmt: skip
-    found = json.loads(done.stdout.splitlines()[-1])
-    assert found["rows"] == 100_000 and found["weighted_rows"] == 16_384
+    measured = json.loads(done.stdout.splitlines()[-1])
+    assert measured["rows"] == 100_000 and measured["weighted_rows"] == 16_384
     # One byte a cell and two of a deletion count; dropping rows copies both once.
     cells = 100_000 * module.COLUMNS / 2**30
-    assert found["peak_gib"] - found["loaded_gib"] < 8 * cells + 0.15
-    assert found["cpu_s"] < 60
+    assert measured["peak_gib"] - measured["loaded_gib"] < 8 * cells + 0.15
+    assert measured["cpu_s"] < 60

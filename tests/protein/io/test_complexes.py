@@ -41,9 +41,9 @@ def written(path: Path, text: str, **how: Any) -> Path:
 
 
 def test_paired_and_unpaired_rows_of_each_chain(tmp_path: Path) -> None:
-    found = read_complex(written(tmp_path / "x.a3m", DIMER + ">y\n----SCD\n"))
-    assert found.name == "x" and found.sequences == ["MKVL", "ACD"]
-    one, other = found.chains
+    complex_ = read_complex(written(tmp_path / "x.a3m", DIMER + ">y\n----SCD\n"))
+    assert complex_.name == "x" and complex_.sequences == ["MKVL", "ACD"]
+    one, other = complex_.chains
     assert rows_of(one.unpaired) == ["MKVL", "MRVL"] and rows_of(other.unpaired) == ["ACD", "SCD"]
     assert rows_of(one.paired) == ["MKVL", "MKIL"] and rows_of(other.paired) == ["ACD", "ACE"]
     assert one.paired is not None and one.paired.names == ["101", "U1"]
@@ -136,8 +136,8 @@ ONE = {
 @pytest.mark.parametrize("name", ONE)
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
 def test_one_chain_is_read(tmp_path: Path, name: str, end: str) -> None:
-    found = read_alignment(written(tmp_path / name, ONE[name], end=end, before=b"\xef\xbb\xbf"))
-    assert rows_of(found) == ["MKVL", "MR-L"]
+    alignment = read_alignment(written(tmp_path / name, ONE[name], end=end, before=b"\xef\xbb\xbf"))
+    assert rows_of(alignment) == ["MKVL", "MR-L"]
 
 
 def test_headers_that_do_not_fit_are_refused(tmp_path: Path) -> None:
@@ -280,9 +280,9 @@ def test_the_same_chains_come_back_or_one_refusal(
     written(path, text, end=end, packed=packed)
 
     try:
-        found: list[Complex] = read_complexes(path)
-        assert sorted(s for c in found for s in c.sequences) == sorted(every)
-        for chain in (chain for c in found for chain in c.chains):
+        complexes: list[Complex] = read_complexes(path)
+        assert sorted(s for c in complexes for s in c.sequences) == sorted(every)
+        for chain in (chain for c in complexes for chain in c.chains):
             for part in (chain.unpaired, chain.paired):
                 assert part is None or part.row(0) == chain.sequence
                 assert part is None or part.depth <= 5

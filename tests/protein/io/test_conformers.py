@@ -81,17 +81,21 @@ def test_modified_residues_are_their_parents(tmp_path: Path) -> None:
     )
     (tmp_path / "x.pdb").write_text(pdb)
     assert read_chain(tmp_path / "x.pdb").sequence == chain.sequence[1:-1]
-    found = read_templates(tmp_path / "x.cif", chain.sequence)
-    assert (found[0].types[1:-1] < 20).all()
+    templates = read_templates(tmp_path / "x.cif", chain.sequence)
+    assert (templates[0].types[1:-1] < 20).all()
 
 
 def test_every_amino_acid_that_gemmi_lists_has_its_parent() -> None:
     known = 0
     alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
     for name in (a + b + c for a in alphabet for b in alphabet for c in alphabet):
-        found = gemmi.find_tabulated_residue(name)
-        if found.found() and found.is_amino_acid() and found.one_letter_code.upper() in RESIDUES:
-            assert one_letter(name) == found.one_letter_code.upper()
+        component = gemmi.find_tabulated_residue(name)
+        if (
+            component.found()
+            and component.is_amino_acid()
+            and component.one_letter_code.upper() in RESIDUES
+        ):
+            assert one_letter(name) == component.one_letter_code.upper()
             known += 1
     assert known > 100
 

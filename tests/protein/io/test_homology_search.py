@@ -37,18 +37,18 @@ def jackhmmer(query: str, block: Any, iterations: int) -> tuple[list[Any], Any]:
 def compare(query: str, database: Path, iterations: int) -> int:
     block = homology_search.read_database(database)
     config = homology_search.SearchConfig(iterations, 1e-3, 100_000, 2)
-    found = homology_search.search(query, block, config)
+    result = homology_search.search(query, block, config)
     expected, last = jackhmmer(query, block, iterations)
-    assert {name: (e, s) for name, e, s in found.hits} == {
+    assert {name: (e, s) for name, e, s in result.hits} == {
         text(hit.name): (hit.evalue, hit.score) for hit in expected
     }
-    assert found.converged == last.converged
+    assert result.converged == last.converged
     rows = last.msa.textize()
     plain = {text(n): str(r).upper() for n, r in zip(rows.names, rows.alignment, strict=True)}
     here = [k for k, letter in enumerate(plain["query"]) if letter not in "-."]
-    for number, label in enumerate(found.alignment.names):
-        assert found.alignment.row(number) == "".join(plain[label][k] for k in here)
-    return len(found.hits)
+    for number, label in enumerate(result.alignment.names):
+        assert result.alignment.row(number) == "".join(plain[label][k] for k in here)
+    return len(result.hits)
 
 
 def family(tmp_path: Path) -> tuple[str, Path]:
@@ -87,17 +87,17 @@ def test_two_rounds_equal_those_of_the_program(tmp_path: Path) -> None:
     )  # fmt: skip
     words = [line.split() for line in table.read_text().splitlines() if line[0] != "#"]
     expected = {word[0]: (float(word[4]), float(word[5])) for word in words}
-    found = homology_search.search(
+    result = homology_search.search(
         query, database, homology_search.SearchConfig(2, 1e-3, 100_000, 1)
     )
-    assert {name for name, _, _ in found.hits} == set(expected) and len(expected) > 10
-    for name, evalue, score in found.hits:  # the table has two digits of the one, one of the other
+    assert {name for name, _, _ in result.hits} == set(expected) and len(expected) > 10
+    for name, evalue, score in result.hits:  # the table has two digits of the one, one of the other
         assert evalue == pytest.approx(expected[name][0], rel=0.06)
         assert score == pytest.approx(expected[name][1], abs=0.051)
     theirs = read_alignment(rows, query="query")
     aligned = {name: theirs.row(k) for k, name in enumerate(theirs.names)}
-    for k, name in enumerate(found.alignment.names):
-        assert found.alignment.row(k) == aligned[name], name
+    for k, name in enumerate(result.alignment.names):
+        assert result.alignment.row(k) == aligned[name], name
 
 
 def test_nothing_found_is_the_query_alone(tmp_path: Path) -> None:
@@ -105,9 +105,9 @@ def test_nothing_found_is_the_query_alone(tmp_path: Path) -> None:
     database = tmp_path / "db.fasta"
     database.write_text(">a\n" + "".join(rng.choice(LETTERS, 60)) + "\n")
     query = "".join(rng.choice(LETTERS, 60))
-    found = homology_search.search(query, database)
-    assert found.hits == [] and found.converged
-    assert found.alignment.depth == 1 and found.alignment.row(0) == query
+    result = homology_search.search(query, database)
+    assert result.hits == [] and result.converged
+    assert result.alignment.depth == 1 and result.alignment.row(0) == query
 
 
 def test_bad_queries_and_databases(tmp_path: Path) -> None:

@@ -103,9 +103,9 @@ def test_contact_precision_counts() -> None:
     for i, j in pairs:
         truth[i, j] = truth[j, i] = True
     scores = truth.astype(float) + 1e-3 * np.random.default_rng(0).random((50, 50))
-    found = metrics.contact_precision(scores, truth)
-    assert found["P@L/5"] == pytest.approx(0.4) and found["P@L"] == pytest.approx(0.08)
-    assert found["contacts"] == 4 and found["pairs"] == 26 * 27 / 2
+    precision = metrics.contact_precision(scores, truth)
+    assert precision["P@L/5"] == pytest.approx(0.4) and precision["P@L"] == pytest.approx(0.08)
+    assert precision["contacts"] == 4 and precision["pairs"] == 26 * 27 / 2
     index = np.arange(50) * 2
     assert metrics.contact_precision(scores, truth, index=index)["pairs"] == 38 * 39 / 2
     with pytest.raises(InputError, match=r"must be \[N, N\]"):
@@ -132,6 +132,24 @@ def test_against_openstructure() -> None:
         if "rmsd_ca" in expected[name]:
             rmsd = metrics.rmsd(model[:, 1], truth[:, 1])
             assert rmsd == pytest.approx(expected[name]["rmsd_ca"], abs=1e-3), name
+
+
+def test_against_tmscore(fixture_file, fixture_script) -> None:
+    """Zhang's TMscore on the same pairs. It searches superpositions, as this package does: the
+    search here must not miss more than one residue of what it finds."""
+    expected = json.loads(fixture_file("protein/tmscore.json").read_text())["pairs"]
+    pairs = fixture_script("openstructure").pairs()
+    assert set(pairs) == set(expected)
+    for name, (truth, model) in pairs.items():
+        scores = metrics.superposed(model[:, 1], truth[:, 1])
+        ours = {"tm_score": metrics.tm_score(model[:, 1], truth[:, 1]),
+                "gdt_ts": scores.gdt_ts, "gdt_ha": scores.gdt_ha}  # fmt: skip
+        for key, value in ours.items():
+            assert value >= expected[name][key] - 1.01 / len(truth), (name, key)
+            assert value == pytest.approx(expected[name][key], abs=LIMITS[key]), (name, key)
+        if name != "residues missing":
+            rmsd = metrics.rmsd(model[:, 1], truth[:, 1])
+            assert rmsd == pytest.approx(expected[name]["rmsd_ca"], abs=2e-3), name
 
 
 @pytest.mark.parametrize("case", ["mirrored", "permuted", "half"])
@@ -182,9 +200,9 @@ def test_real_pairs_against_other_programs(shared: Path, beside) -> None:
     assert {"mirrored", "permuted"} <= {pair.name.split()[-1] for pair in pairs}
     compared = 0
     for pair in pairs:
-        found = beside.measured(pair)
-        ours = found.pop("sciml")
-        for program, scores in found.items():
+        programs = beside.measured(pair)
+        ours = programs.pop("sciml")
+        for program, scores in programs.items():
             for name, value in scores.items():
                 if name in ours and np.isfinite(value):
                     where = (pair.name, program, name, ours[name], value)
