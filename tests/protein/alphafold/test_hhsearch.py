@@ -104,7 +104,8 @@ def test_alignments_by_hh_suite(fixture_file, fixture_script, tmp_path: Path) ->
         hits = read_hhr(fixture_file(f"protein/{name}.hhr"))
         assert [h.name for h in hits] == [name] and 0 < hits[0].sum_probs < len(query)
         pairs = hits[0].pairs
-        assert hits[0].letters == {j: sequence[j] for _, j in pairs}
+        assert hits[0].letters == {j: sequence[j] for j in hits[0].letters}
+        assert {j for _, j in pairs} <= set(hits[0].letters)
         assert sum(true.get(i) == j for i, j in pairs) > 0.9 * len(true)
         one = chain(sequence)
         file = tmp_path / f"{name[:4].lower()}.cif"

@@ -168,6 +168,19 @@ def test_near_alignments_never_crash(tmp_path_factory, text: str, suffix: str) -
         assert "\n" not in str(error)
 
 
+def test_effective_sequences_by_counting() -> None:
+    """Neff as the sum of 1 / (rows at 80 % identity or more), gaps a state of their own."""
+    rng = np.random.default_rng(6)
+    rows = rng.integers(0, 22, (12, 40))[rng.integers(0, 12, 150)].astype(np.uint8)
+    changed = rng.random(rows.shape) < rng.uniform(0, 0.4, (150, 1))
+    rows[changed] = rng.integers(0, 22, int(changed.sum()))
+    alike = (rows[:, None] == rows).mean(-1) >= 0.8 - 1e-9
+    expected = (1 / alike.sum(1)).sum()
+    assert 12 < expected < 149
+    names = [str(k) for k in range(150)]
+    assert Alignment(names, rows).neff() == pytest.approx(expected, rel=1e-6)
+
+
 def test_real_files(shared: Path) -> None:
     folder = shared / "data/protein/esm_examples"
     alignment = read_alignment(folder / "hhblits_uniclust_2017_10_1xcr_1_A.a3m.gz")

@@ -143,6 +143,27 @@ def test_damaged_mmcif_never_crashes(tmp_path_factory, data) -> None:
         assert "\n" not in str(error)
 
 
+def test_compressed_mmcif_by_two_other_writers(tmp_path: Path) -> None:
+    """Biopython and gemmi write what they read from a PDB file; the chain is the same."""
+    import gemmi
+    from Bio.PDB import MMCIFIO, PDBParser
+
+    types, atoms, mask = random_structure(5)
+    write_structure(tmp_path / "x.pdb", types, atoms, mask)
+    writer = MMCIFIO()
+    writer.set_structure(PDBParser(QUIET=True).get_structure("x", str(tmp_path / "x.pdb")))
+    writer.save(str(tmp_path / "biopython.cif"))
+    structure = gemmi.read_structure(str(tmp_path / "x.pdb"))
+    structure.setup_entities()
+    structure.make_mmcif_document().write_file(str(tmp_path / "gemmi.cif"))
+    for name in ("biopython", "gemmi"):
+        path = tmp_path / f"{name}.cif.gz"
+        path.write_bytes(gzip.compress((tmp_path / f"{name}.cif").read_bytes()))
+        (chain,) = read_chains(path)
+        assert np.array_equal(chain.types, types) and np.array_equal(chain.mask, mask), name
+        assert np.abs(chain.atoms - atoms).max() < 1e-3, name
+
+
 def test_real_files(shared: Path) -> None:
     folder = shared / "data/protein/openfold_tests/mmcifs"
     for path in sorted(folder.glob("*.cif.gz"))[:3]:

@@ -135,8 +135,8 @@ def test_against_openstructure() -> None:
 
 
 def test_against_tmscore(fixture_file, fixture_script) -> None:
-    """Zhang's TMscore on the same pairs. It searches superpositions, as this package does: the
-    search here must not miss more than one residue of what it finds."""
+    """Zhang's TMscore on the same pairs. Both search superpositions: the search here must not miss
+    more than one residue of what TMscore finds, and finds at most a little more."""
     expected = json.loads(fixture_file("protein/tmscore.json").read_text())["pairs"]
     pairs = fixture_script("openstructure").pairs()
     assert set(pairs) == set(expected)
@@ -146,7 +146,7 @@ def test_against_tmscore(fixture_file, fixture_script) -> None:
                 "gdt_ts": scores.gdt_ts, "gdt_ha": scores.gdt_ha}  # fmt: skip
         for key, value in ours.items():
             assert value >= expected[name][key] - 1.01 / len(truth), (name, key)
-            assert value == pytest.approx(expected[name][key], abs=LIMITS[key]), (name, key)
+            assert value <= expected[name][key] + 0.03, (name, key)
         if name != "residues missing":
             rmsd = metrics.rmsd(model[:, 1], truth[:, 1])
             assert rmsd == pytest.approx(expected[name]["rmsd_ca"], abs=2e-3), name
