@@ -156,8 +156,12 @@ def annealing(shared: Path, seeds: int) -> dict[str, Any]:
 def centred_density(design: Design) -> float:
     """The least density cost of hard macros at cell centres: what they fill of their own cells."""
     grid, hard = design.grid, design.kind == MACRO
-    gw, gh = design.canvas.width / grid.columns, design.canvas.height / grid.rows
-    filled = np.minimum(design.width[hard], gw) * np.minimum(design.height[hard], gh) / (gw * gh)
+    cell_width, cell_height = design.canvas.width / grid.columns, design.canvas.height / grid.rows
+    filled = (
+        np.minimum(design.width[hard], cell_width)
+        * np.minimum(design.height[hard], cell_height)
+        / (cell_width * cell_height)
+    )
     most = int(0.1 * grid.columns * grid.rows)
     return 0.5 * float(np.sort(filled)[::-1][:most].sum()) / most
 
@@ -178,7 +182,7 @@ def masks(shared: Path, seeds: int) -> dict[str, Any]:
     fast = min(ours() for _ in range(3))
     env.reset()
     t = env.nets
-    x, y = np.meshgrid(np.arange(224) * env.gw, np.arange(224) * env.gh)
+    x, y = np.meshgrid(np.arange(224) * env.cell_width, np.arange(224) * env.cell_height)
     plain, taken = 0.0, 0
     for k in range(543):
         if k % 18 == 0:  # a sample over the whole episode: later steps avoid more macros

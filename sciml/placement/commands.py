@@ -113,11 +113,12 @@ def check(
 ) -> int:
     """Check a placement against every rule of its files. Exit code 0 legal, 1 not.
 
-    A line names each object that overlaps, is outside the die, off its row or site, turned as its
-    row or SYMMETRY does not allow, in a blockage or a halo, or on the wrong side of a fence.
+    One line names each object that overlaps another, is outside the die, off its row or site, in an
+    orientation that its row or SYMMETRY does not allow, in a blockage or a halo, or on the wrong
+    side of a fence.
 
     Args:
-        design: The netlist; the places it names itself say where fixed nodes belong.
+        design: The netlist; its own placement says where fixed nodes belong.
         plc: The placement to check, of a .pb.txt.
         pl: The placement to check, of a Bookshelf design.
         lef: Libraries of a .def.
@@ -167,8 +168,8 @@ def place(
 ) -> int:
     """Place a design within a budget. Ctrl-C ends early and writes the best legal result.
 
-    Exit code 1 if what was to be moved breaks a rule in the end; the file is written all the same.
-    A DEF comes out as it was but for coordinates: its LEF files fit, give them with --lef.
+    Exit code 1 if a node that was to be moved breaks a rule; the file is written all the same.
+    A DEF keeps everything but coordinates and orientations; its LEF files are given with --lef.
 
     Args:
         design: A .aux, .pb.txt, .def or a folder with one of them.
@@ -190,7 +191,7 @@ def place(
         centred: Hard macros only at centres of grid cells.
         canvas: Width and height, where the files state none.
         grid: Columns and rows of the proxy's grid.
-        resume: Go on with a search that was interrupted (its state lies beside the output).
+        resume: Continue a search that was interrupted (its state is beside the output).
         json: Print one JSON object.
     """
     from sciml.files.locks import locked_file
@@ -315,7 +316,7 @@ def _target(design: Design, source: Path, out: Path) -> Path:
 
 
 def _write(design: Design, to: Path) -> list[Path]:
-    """Write a design; what its format cannot say is a line on stderr."""
+    """Write a design, with one line on stderr for each thing that its format cannot express."""
     from sciml.placement.formats.io import write_design
 
     with _warnings_as_lines(f"{to}: "):

@@ -1,4 +1,4 @@
-"""What the files say about where and how an object may stand: the one home of placement rules.
+"""Placement rules of the files: where objects may be placed, and in which orientation.
 
 Meanings are those of the LEF/DEF 5.8 language reference:
 
@@ -7,13 +7,12 @@ Meanings are those of the LEF/DEF 5.8 language reference:
 | SYMMETRY (LEF) | X allows FS, Y FN, both S too, R90 the quarter turns; N always; none: N alone |
 | PLACEMENT blockage | nothing is placed inside; SOFT and PARTIAL bind initial placement alone |
 | PARTIAL d | standard cells fill at most d per cent of its area |
-| HALO l b r t | a blockage around the component for all others; turns with it; SOFT as above |
-| REGION | members stand inside; FENCE: and nobody else does; GUIDE: a wish |
-| DIEAREA | everything stands inside this polygon |
+| HALO l b r t | a blockage around the component for others, rotated with it; SOFT as above |
+| REGION | members are inside; FENCE: and no others; GUIDE: a preference |
+| DIEAREA | everything is inside this polygon |
 
 Components whose SOURCE is TIMING or DIST (buffers, clock trees, fillers, taps) come after initial
-placement, so that SOFT and PARTIAL do not concern them. What is fixed stood there first: blockages
-do not concern it.
+placement, so that SOFT and PARTIAL do not apply to them. Blockages do not apply to fixed objects.
 """
 
 from __future__ import annotations
@@ -36,10 +35,10 @@ BLOCKAGE_KINDS = ("", "SOFT", "PARTIAL")
 REGION_KINDS = ("", "FENCE", "GUIDE")
 
 MIRRORED = np.array([2, 3, 0, 1, 6, 7, 4, 5], np.int8)
-"""The orientation after a mirror in y (left and right change places), by index."""
+"""The orientation after a mirror in y (left and right exchanged), by index."""
 UPRIGHT = np.array([1, -1, 1, -1, 1, -1, 1, -1], np.int8)
 """+1: the bottom rail of N is below; -1: it is above (S, FS)."""
-_SIDES = np.array(  # where left, bottom, right, top of a turned object come from
+_SIDES = np.array(  # the sides of N that are left, bottom, right, top in each orientation
     [
         [0, 1, 2, 3],  # N
         [2, 3, 0, 1],  # S
@@ -91,13 +90,14 @@ class Blockages:
 
 @dataclass(frozen=True)
 class Constraints:
-    """Rules of a design; arrays are by node, lengths in design units.
+    """Rules of a design; arrays are per node, lengths in design units.
 
     allowed uint8: bits of the orientations; halo [N, 4]: left bottom right top of the object as N;
     late: not bound by rules of initial placement; region: index into `regions` or -1; rail int8:
-    +1 if the supply at the bottom (as N) is that of one-row cells, -1 if it is the other one;
-    site: index into `sites` or -1; unplaced: the file gives it no place; die [V, 2]: corners, or
-    None for the canvas itself; grid: places are multiples of it (0: anywhere).
+    +1 if the power rail at the bottom (as N) is that of single-row cells, -1 if it is the other;
+    site: index into `sites` or -1; unplaced: the file gives no position; die [V, 2]: corners, or
+    None for the canvas itself; grid: the manufacturing grid, of which positions are multiples (0:
+    none).
     """
 
     allowed: np.ndarray
@@ -116,7 +116,7 @@ class Constraints:
 
     @classmethod
     def none(cls, nodes: int) -> Constraints:
-        """No rule for any of so many nodes: to build upon with `dataclasses.replace`."""
+        """No rules for this number of nodes; add some with `dataclasses.replace`."""
         return cls(
             allowed=np.full(nodes, ANY_ORIENTATION, np.uint8),
             halo=np.zeros((nodes, 4)),
@@ -129,12 +129,12 @@ class Constraints:
         )
 
     def required_region(self) -> np.ndarray:
-        """The region that each node must stay in, -1 for none (GUIDE regions bind nobody)."""
+        """The region that each node must be in, -1 for none (GUIDE regions do not bind)."""
         kinds = np.array([r.kind for r in self.regions] + [GUIDE])
         return np.where(kinds[self.region] == GUIDE, -1, self.region)
 
     def named(self) -> list[str]:
-        """The kinds of rules that there are, in a user's words."""
+        """The kinds of rules that the design has, in words."""
         out = []
         if len(self.blockages):
             out.append("placement blockages")
@@ -160,12 +160,12 @@ def mark_placed(design: Design, nodes: np.ndarray) -> Design:
 
 
 def oriented_halo(halo: np.ndarray, orientation: np.ndarray) -> np.ndarray:
-    """Halos [N, 4] as placed: they turn with their objects."""
+    """Halos [N, 4] as placed: rotated with their objects."""
     return np.take_along_axis(halo, _SIDES[orientation], 1)
 
 
 def without(constraints: Constraints | None, what: str) -> None:
-    """Warn that a format cannot say these rules, naming them; once for a file that is written."""
+    """Warn which rules a format cannot express; once per written file."""
     if constraints is not None and (names := constraints.named()):
         warnings.warn(f"{what} cannot say {', '.join(names)}: not written", stacklevel=3)
 
@@ -195,7 +195,7 @@ def inside_polygon(points: np.ndarray, where: object = None) -> np.ndarray:
 
 
 def outside_boxes(boxes: np.ndarray, canvas: Canvas) -> np.ndarray:
-    """Disjoint boxes [K, 4]: what the union of `boxes` leaves of the canvas."""
+    """Disjoint boxes [K, 4]: the canvas without the union of `boxes`."""
     lows, highs = [canvas.x0, canvas.y0], [canvas.x1, canvas.y1]
     boxes = np.clip(boxes, lows * 2, highs * 2)
     xs = np.unique(np.concatenate([boxes[:, 0], boxes[:, 2], [canvas.x0, canvas.x1]]))
@@ -208,7 +208,7 @@ def outside_boxes(boxes: np.ndarray, canvas: Canvas) -> np.ndarray:
 
 
 def _boxes(inside: np.ndarray, xs: np.ndarray, ys: np.ndarray) -> np.ndarray:
-    """Cells of a grid as few boxes: runs along x, then equal runs of neighbouring rows."""
+    """Merge grid cells into few boxes: runs along x, then equal runs of neighbouring rows."""
     out: list[list[float]] = []
     open_runs: dict[tuple[int, int], list[float]] = {}
     for r in range(len(inside)):
@@ -226,9 +226,9 @@ def _boxes(inside: np.ndarray, xs: np.ndarray, ys: np.ndarray) -> np.ndarray:
     return np.array(out, np.float64).reshape(-1, 4)
 
 
-# -- what placers must keep free -----------------------------------------------------------
+# -- keep-out boxes of placers -------------------------------------------------------------
 def keep_out(design: Design, movable: np.ndarray) -> np.ndarray:
-    """Boxes [K, 4] where initial placement puts nothing at all: off the die, blockages.
+    """Boxes [K, 4] that initial placement keeps out of: off the die, blockages.
 
     Raises:
         InputError: a blockage belongs to a component that moves.

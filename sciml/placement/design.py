@@ -69,10 +69,10 @@ class Grid:
 
 @dataclass(frozen=True)
 class Rows:
-    """Standard-cell rows, one entry a subrow: y and x0..x1 [units], height, site pitch.
+    """Standard-cell rows, one entry per subrow: y and x0..x1 [units], height, site pitch.
 
-    A cell stands as its row's `orientation` says, but for a mirror in y; where `any_turn` is set,
-    the file does not say how. `sites` names each row's site, where the format has names.
+    A cell has the `orientation` of its row, up to a mirror in y; where `any_orientation` is set,
+    the file does not state one. `sites` names each row's site, where the format has names.
     """
 
     y: np.ndarray
@@ -121,7 +121,7 @@ class Design:
     references: list[str] | None = None
     """The library cell of each node, where the format has one."""
     plc_index: np.ndarray | None = None
-    """Where each node stands in its netlist.pb.txt (a .plc file names nodes by it)."""
+    """Index of each node in its netlist.pb.txt (a .plc file names nodes by it)."""
     netlist_turns: np.ndarray | None = None
     """Orientations in the netlist itself, where a .plc may have others."""
     unit_um: float = 1.0
@@ -129,9 +129,9 @@ class Design:
     canvas_from: str = "file"
     """ "plc" or "file": stated there; "derived": guessed from the extent; "given": by the user."""
     origin: object | None = None
-    """A `def_update.Origin`, where the design is a DEF's: it is written back into that."""
+    """A `def_update.Origin` of a design that was read from a DEF: it is written back into that."""
     constraints: Constraints | None = None
-    """What the files say about where and how nodes may stand; None: nothing but rows."""
+    """Placement rules of the files; None: only rows."""
 
     @property
     def nodes(self) -> int:
@@ -170,7 +170,7 @@ class Design:
         )
 
     def at(self, x: np.ndarray, y: np.ndarray, orientation: np.ndarray | None = None) -> Design:
-        """The same design with other places (arrays are copied, the netlist is shared)."""
+        """The same design at other positions (arrays are copied, the netlist is shared)."""
         return replace(
             self,
             x=np.array(x, np.float64),
@@ -179,7 +179,7 @@ class Design:
         )
 
     def rescaled(self, scale: float) -> Design:
-        """The same design in another unit: lengths times `scale`, to six digits behind the point.
+        """The same design in another unit: lengths times `scale`, to six decimals.
 
         Without `constraints` and `origin`.
         """
@@ -245,7 +245,7 @@ def build(where: object, **fields: object) -> Design:
 
 
 def check_sizes(design: Design, where: object) -> None:
-    """Reject what no placer can place; see `build`."""
+    """Reject designs that cannot be placed; see `build`."""
     repeated = design.names.first_repeated()
     if repeated >= 0:
         raise InputError(f"node {design.names[repeated]!r} is defined twice", where=where)
@@ -284,7 +284,7 @@ def check_sizes(design: Design, where: object) -> None:
             f"than the canvas ({canvas.width:g} x {canvas.height:g})",
             where=where,
         )
-    hard = movable & (design.kind != SOFT)  # soft macros are bloated on purpose and may overlap
+    hard = movable & (design.kind != SOFT)  # soft macros may overlap
     area = float((width * height)[hard].sum())
     if area > canvas.width * canvas.height * room:
         raise InputError(
@@ -295,9 +295,9 @@ def check_sizes(design: Design, where: object) -> None:
 
 
 def _check_range(design: Design, where: object) -> None:
-    """Reject what 32-bit database units cannot say, from a site to the farthest pin.
+    """Reject lengths that 32-bit database units cannot express, from a site to the farthest pin.
 
-    So grid cells, bins and sites can be counted in integers everywhere.
+    So grid cells, bins and sites are counted in integers everywhere.
     """
     canvas, rows, names = design.canvas, design.rows, design.names
     farthest = 1.0

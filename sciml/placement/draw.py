@@ -118,7 +118,7 @@ def draw_file(design: Design, path: str | Path) -> None:
 
 
 def animation(frames: list[Design], path: str | Path, seconds: float = 6.0) -> None:
-    """An animated GIF of a search, one frame a placement (kept small: 480 pixels)."""
+    """An animated GIF of a search, one frame per placement (kept small: 480 pixels)."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from PIL import Image

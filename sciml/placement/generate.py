@@ -1,10 +1,10 @@
-"""Synthetic netlists in the likeness of clustered circuits, every property drawn anew.
+"""Synthetic netlists that resemble clustered circuits, every property drawn at random.
 
 Clusters are the leaves of a hidden tree. A net starts at a leaf and spans a subtree whose level is
 drawn so that the number of wires leaving a block of s clusters grows as s**p, which is Rent's rule
 (Landman and Russo 1971; p between 0.5 and 0.75 in real logic). Hard macros come in families of
 equal arrays whose pins lie along one edge, as memories have them, and neighbours in the tree share
-a family. Nothing of any real design is used.
+a family. No real design is used.
 """
 
 from __future__ import annotations
@@ -47,11 +47,11 @@ class NetlistConfig:
     aspect: Annotated[float, Range(min=0.25, max=4.0)] = 1.0
     """Canvas height over width."""
     fixed: Annotated[float, Range(min=0, max=1)] = 0.0
-    """Share of hard macros that are fixed at legal places."""
+    """Share of hard macros that are fixed at legal positions."""
 
 
 def randomised(rng: np.random.Generator, scale: float = 1.0) -> NetlistConfig:
-    """A configuration with every property drawn; `scale` multiplies the sizes."""
+    """A configuration with random properties; `scale` multiplies the sizes."""
     return NetlistConfig(
         macros=max(2, int(scale * rng.integers(8, 64))),
         clusters=max(4, int(scale * rng.integers(40, 240))),
@@ -137,7 +137,7 @@ def netlist(config: NetlistConfig, seed: int, name: str | None = None) -> Design
 
 
 def synthetic(seed: int, scale: float = 1.0, **settings: Any) -> Design:
-    """A synthetic design with every property drawn anew, but for these `settings`."""
+    """A synthetic design with random properties, but for these `settings`."""
     drawn = randomised(np.random.default_rng([seed, 5]), scale)
     return netlist(replace(drawn, **settings), seed)
 
@@ -241,6 +241,7 @@ def make(
     count: int = 64,
     seed: int = 0,
     scale: float = 1.0,
+    cells: int = 0,
 ) -> None:
     """Write synthetic netlists as netlist.pb.txt.gz with .plc, one folder each.
 
@@ -249,12 +250,16 @@ def make(
         count: How many.
         seed: The first seed; netlist k has seed + k.
         scale: Multiplies the sizes.
+        cells: Flat designs of so many standard cells on rows instead, in Bookshelf.
     """
     from sciml.placement.formats.io import write_design
 
     if count < 1:
         raise InputError(f"count must be >= 1, got {count}")
     for k in range(seed, seed + count):
-        folder = Path(out) / f"synthetic_{k:05d}"
+        folder = Path(out) / (f"cells_{k:05d}" if cells else f"synthetic_{k:05d}")
         folder.mkdir(parents=True, exist_ok=True)
-        write_design(synthetic(k, scale), folder / "netlist.pb.txt.gz")
+        if cells:
+            write_design(standard_cells(cells, k), folder / "cells.aux")
+        else:
+            write_design(synthetic(k, scale), folder / "netlist.pb.txt.gz")

@@ -2,13 +2,13 @@
 
 Legal means, for hard macros and cells: no two overlap (by more than `TOLERANCE` of a unit in both
 directions); all lie inside the die, also what is fixed; fixed nodes are where the reference has
-them; a cell stands on a row, inside it, on its site grid and turned as the row is (but for a mirror
-in y), a cell of several rows' height on as many rows with the right supply below; and what the
-files demand holds: SYMMETRY, blockages, halos, regions (see `constraints`). Soft macros (clusters)
-and ports may stand anywhere.
+them; a cell is on a row, inside it, on its sites and oriented as the row is (up to a mirror in y),
+a multi-row cell on as many rows with the right power rail below; and the rules of the files hold:
+SYMMETRY, blockages, halos, regions (see `constraints`). Soft macros (clusters) and ports may be
+anywhere.
 
-Every object that breaks a rule is named, a line for each; what is remarkable but allowed (a fixed
-block inside a blockage, a member outside its GUIDE) is a note.
+One line names each object that breaks a rule; what is unusual but allowed (a fixed block inside a
+blockage, a member outside its GUIDE) is a note.
 """
 
 from __future__ import annotations
@@ -31,27 +31,27 @@ from sciml.placement.legality_rows import check_rows
 from sciml.placement.overlaps import TOLERANCE, inside_union, overlapping, touching
 
 RULES = {
-    "unplaced": "nodes without a place",
+    "unplaced": "nodes without a position",
     "overlaps": "pairs of nodes that overlap",
     "outside": "nodes outside the die",
     "moved": "fixed nodes that were moved",
     "off_row": "cells that are not on a row",
     "off_site": "cells that are off their site",
-    "turned": "nodes turned as their row or SYMMETRY does not allow",
+    "turned": "nodes in an orientation that their row or SYMMETRY does not allow",
     "blocked": "nodes in placement blockages, and PARTIAL ones that are too full",
     "halos": "nodes in the halo of another",
-    "regions": "members outside their region, strangers inside a fence",
+    "regions": "members outside their region, others inside a fence",
 }
 
 
 @dataclass
 class Verdict:
-    """What a check found: counts by rule (see `RULES`), and a sentence for every finding."""
+    """Result of a check: counts per rule (see `RULES`), and a sentence for every violation."""
 
     problems: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     nodes: list[tuple[int, ...]] = field(default_factory=list)
-    """Of every problem, the indices of the nodes that it is about."""
+    """For each problem, the indices of the nodes involved."""
     unplaced: int = 0
     overlaps: int = 0
     overlap_area: float = 0.0
@@ -82,7 +82,7 @@ class Verdict:
         self.nodes.append(nodes)
 
     def involving(self, chosen: np.ndarray, but: np.ndarray) -> list[str]:
-        """The problems that a `chosen` node has a part in and no node of `but` (masks)."""
+        """The problems that involve a `chosen` node and no node of `but` (masks)."""
         return [
             line
             for line, nodes in zip(self.problems, self.nodes, strict=True)
@@ -203,7 +203,7 @@ def _check_halos(
         for j in solid[touching(boxes[solid], with_halo, tolerance)].tolist():
             if j == i or (rules.halo_soft[i] and rules.late[j]):
                 continue
-            # Two blocks that stand in each other's halos are one violation.
+            # Two blocks in each other's halos are one violation.
             other = boxes[j] + around[j] * [-1, -1, 1, 1]
             both = rules.halo[j].any() and not (rules.halo_soft[j] and rules.late[i])
             if both and j < i and len(touching(boxes[i : i + 1], other, tolerance)):

@@ -1,4 +1,4 @@
-"""The rules of rows: cells stand on rows, on their sites, turned as these are.
+"""The rules of rows: cells are on rows, on their sites, oriented as these are.
 
 Part of the checker of legality, which shares no code with the placers.
 """
@@ -35,8 +35,8 @@ class _RowIndex:
     ) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
         """(a row [n] that holds left .. right at y = bottom, or -1; whether left is on a site).
 
-        usable[of_cell] [n, rows]: which rows may serve whom. One on whose sites the cell is comes
-        first.
+        usable[of_cell] [n, rows]: the rows that each cell may use. A row on whose sites the cell is
+        comes first.
         """
         t = self.tolerance
         row_of, on_site = np.full(len(bottom), -1), np.zeros(len(bottom), bool)
@@ -67,7 +67,7 @@ def check_rows(design: Design, cells: np.ndarray, verdict: Verdict, tolerance: f
     if np.ptp(rows.height) > tolerance or (rows.sites and len(set(rows.sites)) > 1):
         usable, of_cell = _usable(design, cells, high)
     row, on_site = index.find(bottom, left, right, usable, of_cell)
-    # A cell of k rows' height needs the rows above it, too.
+    # A multi-row cell needs the rows above it, too.
     own = rows.height[np.maximum(row, 0)]
     levels = np.where(row >= 0, np.maximum(np.round(high / own), 1), 1).astype(np.int64)
     on_whole_rows = (np.abs(high - levels * own) <= max(tolerance, 1e-6)) | (high < own)
@@ -92,7 +92,7 @@ def check_rows(design: Design, cells: np.ndarray, verdict: Verdict, tolerance: f
         verdict.add("off_row", f"cell {names[i]!r} is not on whole rows one above the other", i)
     for i in cells[movable & (row >= 0) & ~on_site].tolist():
         verdict.add("off_site", f"cell {names[i]!r} is not on a site", i)
-    # Orientation: as the row's; an even number of rows only cares about the supply below.
+    # Orientation: that of the row; with an even number of rows only the rail below matters.
     free = np.zeros(len(rows), bool) if rows.any_orientation is None else rows.any_orientation
     turn, of_row = design.orientation[cells], rows.orientation[np.maximum(row, 0)]
     wrong = (turn != of_row) & (turn != MIRRORED[of_row])
@@ -111,7 +111,7 @@ def check_rows(design: Design, cells: np.ndarray, verdict: Verdict, tolerance: f
 
 
 def _usable(design: Design, cells: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """([sort, rows] which rows serve a sort of cell, sort of each cell).
+    """([class, rows] the rows that a class of cells may use, class of each cell).
 
     Those of the cell's own site, if there are any; else all that are not higher than it.
     """

@@ -13,7 +13,7 @@ from numba import njit
 TOLERANCE = 1e-6
 """Least overlap that counts [design units]."""
 MAX_PAIRS = 100_000
-"""Pairs that are named; of more, every node that overlaps something is named once."""
+"""Pairs that are listed; of more, every node that overlaps another is listed once."""
 
 
 @njit(cache=True)
@@ -51,7 +51,7 @@ def _overlapped(
     x0: Any, x1: Any, y0: Any, y1: Any, order: Any, start: Any, item: Any, tolerance: float,
     furthest: Any, overlapped: Any,
 ) -> None:  # fmt: skip
-    """found[i]: rectangle i overlaps another; both ways from each, to the first hit."""
+    """overlapped[i]: rectangle i overlaps another; searched both ways, to the first hit."""
     for b in range(start.shape[0] - 1):
         reach = -np.inf
         for p in range(start[b], start[b + 1]):
@@ -83,9 +83,9 @@ def _overlapped(
 def overlapping(
     x: np.ndarray, y: np.ndarray, width: np.ndarray, height: np.ndarray, strip: float
 ) -> tuple[int, float, np.ndarray, np.ndarray]:
-    """(number of overlapping pairs, their area, up to `MAX_PAIRS` of them [n, 2], who overlaps).
+    """(number of overlapping pairs, area, up to `MAX_PAIRS` of them [n, 2], which overlap [N]).
 
-    Counting ends at a million pairs; the last [N] bool is complete all the same.
+    Counting ends at a million pairs; the last result [N] bool is complete all the same.
     """
     out = np.zeros((1000, 2), np.int64)
     overlapped = np.zeros(len(x), bool)
@@ -132,7 +132,7 @@ def inside_union(boxes: np.ndarray, union: np.ndarray, tolerance: float) -> np.n
 
 
 def _minus(box: tuple[float, ...], other: np.ndarray, t: float) -> list[tuple[float, ...]]:
-    """Up to four boxes: what is left of one outside another, slivers thinner than t dropped."""
+    """Up to four boxes: one box without another, slivers thinner than t dropped."""
     x0, y0, x1, y1 = box
     a, b, c, d = other
     if a >= x1 or c <= x0 or b >= y1 or d <= y0:

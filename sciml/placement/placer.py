@@ -1,4 +1,4 @@
-"""Place a design, and say what a placement is worth: the two functions most people need."""
+"""`place` and `score`: place a design, and evaluate a placement."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def score(
     by area; see `cost`.
 
     Args:
-        reference: says where fixed nodes belong.
+        reference: the design whose fixed nodes must not have moved.
         steiner: also the total length of rectilinear Steiner trees [design units].
     """
     verdict = check(design, reference)
@@ -117,9 +117,9 @@ def place(
         movable: "macros" (hard and soft), "cells" (standard cells only) or "all".
         config: of the annealing ("sa" only).
         policy: for method "policy" and no other: a file that `GridPolicy.save` wrote.
-        state: a file (.npz) to save the search to, with any method.
-        resume: go on with the search that `state` holds, if it does.
-        report: called with a dictionary of progress now and then.
+        state: a file (.npz) that the search is saved to, with any method.
+        resume: continue the search in `state`, if there is one.
+        report: called with a dictionary of progress after every stage.
 
     Rules of the files (`constraints`) are kept. Cells that do not move are no obstacle to macros,
     unless the file fixes them.
@@ -192,7 +192,7 @@ def place(
 
 @dataclass(frozen=True)
 class _Annealed:
-    """What annealing found, in the words of the other methods."""
+    """The result of annealing, with the attributes of the other methods' results."""
 
     design: Design
     evaluations: int
@@ -229,7 +229,7 @@ HONOURED = {
     "policy": {"cpu_seconds", "max_moves", "policy"},
     "electrostatic": {"cpu_seconds", "start"},
 }
-"""method -> the arguments that not every method takes and this one does."""
+"""method -> the arguments that it takes, among those that not every method takes."""
 DETAILS = {"config": " (chains, workers, centred)"}
 
 
@@ -260,7 +260,7 @@ def _refuse_arguments(method: str, cells_move: bool, **arguments: Any) -> None:
 
 
 def _with_fixed_cells(design: Design) -> Design:
-    """What a LEF/DEF fixes is in the way of macros also if it is a cell."""
+    """Cells that a LEF/DEF fixes are obstacles to macros, too."""
     rules = design.constraints
     i = np.flatnonzero(design.fixed & (design.kind == CELL) & (design.width * design.height > 0))
     if rules is None or not len(i):
@@ -276,7 +276,7 @@ def _with_fixed_cells(design: Design) -> Design:
 
 
 def _refuse_rules(design: Design, method: str) -> None:
-    """The searches on the wire mask know overlap and the canvas, and nothing else."""
+    """The searches on the wire mask only keep macros apart and on the canvas."""
     rules = design.constraints
     if rules is None:
         return

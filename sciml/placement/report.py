@@ -1,4 +1,4 @@
-"""What the runs of the recipe say: tables, verdicts and the page `report.html`.
+"""Results of the placement recipe: tables, verdicts and the page `report.html`.
 
 A run is a row: `design`, `method`, `seed`, `proxy`, `robust_proxy`, `before_annealing`,
 `cpu_seconds`, `legal` and `history` (rows with `cpu_seconds` and `best`).
@@ -30,7 +30,7 @@ CONTROLS = {
     "policy: random frozen trunk": "a trunk that learns",
     "policy: imitation only": "reinforcement after imitation",
 }
-"""method -> what the pretrained policy has and it has not."""
+"""control -> what the pretrained policy has and the control lacks."""
 
 
 @dataclass(frozen=True)

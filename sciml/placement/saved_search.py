@@ -1,7 +1,7 @@
-"""The file that an interrupted search goes on from: arrays in one .npz, written atomically.
+"""The file from which an interrupted search is resumed: arrays in one .npz, written atomically.
 
-Each method of `place` says what its arrays are; this file adds the settings that they belong to, so
-that a search never goes on with another netlist, seed or budget, and the CPU time that it took.
+Each method of `place` has its own arrays; this module adds the settings, so that a search is never
+resumed with another netlist, seed or budget, and the CPU time spent so far.
 """
 
 from __future__ import annotations
@@ -22,23 +22,23 @@ from sciml.placement.design import Design
 
 Arrays = dict[str, np.ndarray]
 INTERVAL = 1.0
-"""Least time between two states that are only offered [s]."""
+"""Shortest time between two states given to `offer` that are saved [s]."""
 
 
 def digest(design: Design) -> str:
-    """What tells netlists apart: sizes, pins, nets and what is fixed."""
+    """Digest of a netlist: sizes, pins, nets and which nodes are fixed."""
     parts = (design.kind, design.width, design.height, design.fixed, design.pin_node,
              design.pin_dx, design.pin_dy, design.net_start)  # fmt: skip
     return hashlib.sha256(b"".join(part.tobytes() for part in parts)).hexdigest()[:16]
 
 
 class SavedSearch:
-    """Saves a search and gives back what an earlier call saved.
+    """Saves the state of a search, and loads that of an earlier call.
 
     Args:
         path: the .npz; None: nothing is saved and nothing resumed.
-        settings: plain values that must be the same when the search goes on, by name.
-        resume: take up what is at `path`; else it is written over.
+        settings: plain values by name that must be the same on resuming.
+        resume: load what is at `path`; else it is overwritten.
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class SavedSearch:
         return arrays
 
     def save(self, arrays: Mapping[str, Any]) -> None:
-        """Write the state of now."""
+        """Write this state."""
         if self.path is None:
             return
         extra = {"settings": json.dumps(self.settings), "cpu_seconds": self.cpu_seconds}

@@ -1,8 +1,8 @@
 """Fast reading of text: a compiled tokeniser, exact numbers, and tables of names.
 
 All three netlist formats are words separated by blanks. A file is held once as bytes; a token is
-a pair of positions in it, so that 10^6 cells fit in bounded memory and nothing is turned into a
-Python string that nobody asks for. Numbers follow Clinger's fast path (PLDI 1990, "How to read
+a pair of positions in it, so that 10^6 cells fit in bounded memory and Python strings are made only
+on access. Numbers follow Clinger's fast path (PLDI 1990, "How to read
 floating point numbers accurately"): up to 19 digits below 2^53 and powers of ten up to 22 are
 exact in double precision; everything else goes through Python's own `float`.
 """
@@ -21,7 +21,7 @@ from sciml.files import unpack
 
 WORD, SPACE, SINGLE, COMMENT, QUOTE, LONG_QUOTE = 0, 1, 2, 3, 4, 5
 LARGEST = 2.0**31
-"""Database units that LEF/DEF's 32-bit integers can say; no placement format needs more."""
+"""Largest coordinate of LEF/DEF [database units, 32-bit integers]; no format needs more."""
 
 
 def too_large(what: str, value: object, where: object) -> InputError:
@@ -50,7 +50,7 @@ def character_table(
 
 
 def read_bytes(path: str | os.PathLike[str]) -> np.ndarray:
-    """The bytes of a file, unpacked if it is gzip, xz or bzip2 (told by its first bytes).
+    """The bytes of a file, unpacked if it is gzip, xz or bzip2 (by its first bytes).
 
     Raises:
         InputError: see `sciml.files.unpack.open_binary`.
@@ -107,7 +107,7 @@ def _tokenise(buffer: Any, table: Any, starts: Any, ends: Any) -> int:
 
 @njit(cache=True)
 def _parse(buffer: Any, a: int, b: int) -> tuple[float, int]:
-    """(value, state): state 0 exact, 1 ask Python's float, 2 not a number."""
+    """(value, state): state 0 exact, 1 to be parsed by Python's float, 2 not a number."""
     i = a
     sign = 1.0
     if i < b and (buffer[i] == 45 or buffer[i] == 43):
@@ -251,7 +251,7 @@ class Text:
         return InputError(what, where=f"{self.where}, line {self.line(i)}", hint=hint)
 
     def lengths(self, tokens: np.ndarray, what: str, limit: float = LARGEST) -> np.ndarray:
-        """`numbers` that are coordinates or sizes, so that none is beyond `most`.
+        """`numbers` that are coordinates or sizes, none beyond `limit`.
 
         Raises:
             InputError: one of them is not a finite number, or too large.
@@ -316,7 +316,7 @@ class Names(Sequence[str]):
 
     @property
     def table(self) -> np.ndarray:
-        """The hash table; on first use it checks that no name occurs twice."""
+        """The hash table; building it notes the first repeated name."""
         if self._table is None:
             size = 1 << max(4, int(2 * len(self) + 1).bit_length())
             table = np.full(size, -1, np.int64)
@@ -325,7 +325,7 @@ class Names(Sequence[str]):
         return self._table
 
     def first_repeated(self) -> int:
-        """Index of the first name that came before, or -1."""
+        """Index of the first name that occurred before, or -1."""
         return self.repeated if self.table is not None else -1
 
     def find(self, query: Names) -> np.ndarray:

@@ -107,6 +107,17 @@ def test_old_options_work_with_a_note(files, tmp_path, capsys):
     assert code == 0 and "--output is now --out" in said.err
 
 
+def test_flat_designs_of_standard_cells_are_made_and_placed(tmp_path, capsys):
+    assert main(["data", "make", "netlists", "-o", str(tmp_path), "--count", "1", "--cells",
+                 "60"]) == 0  # fmt: skip
+    design, out = tmp_path / "cells_00000", tmp_path / "out.pl"
+    words = ("place", design, "-o", out, "--movable", "cells", "--cpu-seconds", 1, "--json")
+    capsys.readouterr()
+    code, said = run(capsys, *words)
+    assert code == 0 and json.loads(said.out)["legal"] is True
+    assert run(capsys, "check", design, "--pl", out)[0] == 0
+
+
 def test_steiner_lengths_are_scored_on_demand(files, capsys):
     code, said = run(capsys, "score", files / "n.pb.txt", "--steiner", "--json")
     scores = json.loads(said.out)

@@ -1,7 +1,7 @@
 """Bookshelf (UCLA / ISPD): .aux, .nodes, .nets, .pl, .scl, .wts, in and out.
 
 Coordinates of a .pl are lower-left corners, pin offsets are from the node's centre. `terminal`
-nodes and places marked /FIXED or /FIXED_NI do not move; `terminal_NI` (not in image) may be
+nodes and positions marked /FIXED or /FIXED_NI do not move; `terminal_NI` (not in image) may be
 overlapped and count as ports, as do nodes without an area. Movable nodes higher than a row are
 macros. Format: GSRC Bookshelf, and the ISPD 2005 and 2011 placement contests.
 """
@@ -31,7 +31,7 @@ from sciml.placement.formats.bookshelf_file import BookshelfFile
 from sciml.placement.formats.bookshelf_rows import read_rows
 from sciml.placement.tokens import Names, read_bytes
 
-# A line break is a token of its own; a colon is one only where it stands alone or at a word's end.
+# A line break is a token of its own; a colon only where it is alone or at the end of a word.
 _SUFFIXES = ("", ".gz", ".xz", ".bz2")
 
 
@@ -268,7 +268,7 @@ def _read_pl(path: Path, fields: dict[str, Any]) -> None:
 
 
 def _read_weights(path: Path, fields: dict[str, Any]) -> None:
-    """`net weight` lines; node weights (some files have them) are passed over."""
+    """`net weight` lines; node weights (some files have them) are skipped."""
     file = BookshelfFile(path)
     if not len(file.first) or fields["net_names"] is None:
         return

@@ -16,7 +16,7 @@ _TABLE = character_table(singles="\n")
 
 @njit(cache=True)
 def _lines(buffer: Any, starts: Any, ends: Any, first: Any, count: Any) -> int:
-    """Split tokens into lines (first token, number); lone colons are moved out. Returns lines."""
+    """Split tokens into lines (first token, number of tokens). Returns the number of lines."""
     n = 0
     begin = -1
     for i in range(starts.shape[0]):
@@ -66,7 +66,7 @@ class BookshelfFile:
         return [self.text[i] for i in range(a, a + int(self.count[line]))]
 
     def header(self, *keys: str) -> dict[str, int]:
-        """Leading `Key value` lines with these keys are taken off; their whole numbers."""
+        """Remove leading `Key value` lines with these keys; returns their integers."""
         counts: dict[str, int] = {}
         lower = {key.lower(): key for key in keys}
         while len(self.first):

@@ -18,7 +18,7 @@ def read_rows(path: Path) -> Rows | None:
     subrows: list[tuple[float, float, float, float, float, int]] = []
     row: dict[str, float] = {}
     rows = 0
-    # By row: its orientation, and whether that says nothing (not a name; sites mirrored in x).
+    # Per row: its orientation, and whether any is allowed (none is named; sites symmetric in x).
     turns: list[int] = []
     any_orientation: list[bool] = []
     symmetric_x: dict[int, bool] = {}
@@ -74,7 +74,7 @@ def read_rows(path: Path) -> Rows | None:
     row_of = table[5].astype(np.int64)
     free, orientation = np.array(any_orientation)[row_of], np.array(turns, np.int8)[row_of]
     if len(np.unique(UPRIGHT[orientation])) == 1:
-        free[:] = True  # most files write N everywhere and mean nothing by it
+        free[:] = True  # most files write N everywhere without meaning it
     return Rows(
         y=y, height=height, x0=x0, x1=x1, site=site, orientation=orientation, any_orientation=free
     )

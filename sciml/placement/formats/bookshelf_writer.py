@@ -21,8 +21,8 @@ def _number(value: float) -> str:
 def in_database_units(design: Design) -> Design:
     """A design that comes from a DEF in its database units, so that lengths are whole numbers.
 
-    (Offsets of pins from a centre may be halves.) Where a LEF is finer than its DEF, in a whole
-    part of them. Other designs stay as they are.
+    (Pin offsets from a centre may be halves.) Where a LEF is finer than its DEF, in a fraction of
+    them. Other designs stay as they are.
     """
     if not isinstance(design.origin, Origin):
         return design
@@ -56,9 +56,9 @@ def write_pl(design: Design, path: str | os.PathLike[str]) -> None:
 def write_bookshelf(design: Design, path: str | os.PathLike[str]) -> list[Path]:
     """Write .aux, .nodes, .nets, .pl, .scl and .wts with the stem of `path`; returns the files.
 
-    What comes from a DEF is in its database units, which a comment in the .nodes tells; a movable
-    soft or hard macro stays movable; names with blanks or a leading # cannot be said in
-    this format and are rejected.
+    A design from a DEF is in its database units, which a comment in the .nodes states; movable soft
+    and hard macros stay movable; names with blanks or a leading # are not possible in this format
+    and are rejected.
     """
     path = Path(path)
     without(design.constraints, "Bookshelf")

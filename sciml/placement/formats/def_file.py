@@ -59,7 +59,7 @@ class DefFile:
                 if self.code[a - 1] == CODE["END"]:
                     continue
                 stops = np.flatnonzero(self.code[a:] == CODE[closing])
-                if len(stops):  # the words between are no statements of the design
+                if len(stops):  # the words between are not statements of the design
                     self.code[a + 1 : a + int(stops[0])] = 0
                     self.code[a + max(int(stops[0]) - 1, 0)] = CODE[";"]
         self.ends = np.flatnonzero(self.code == CODE[";"])
@@ -67,7 +67,7 @@ class DefFile:
         self.miscounted: list[str] = []
 
     def statement(self, word: str) -> np.ndarray:
-        """Tokens that open a statement with this word (the one before ends one, or none is)."""
+        """Tokens with which statements of this word begin."""
         at = np.flatnonzero(self.code == CODE[word])
         opens = (at == 0) | (self.code[np.maximum(at - 1, 0)] == CODE[";"])
         before = self.code[np.maximum(at - 2, 0)]

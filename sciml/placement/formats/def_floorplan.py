@@ -108,7 +108,7 @@ def read_rows(file: DefFile, library: Library, units: float) -> Rows | None:
         return None
     table = np.array(records, np.float64).T
     height = np.array(sites)
-    if (height == 0).any():  # the site is in no library: rows stand on each other
+    if (height == 0).any():  # the site is in no library: rows abut
         steps = np.diff(np.unique(np.round(table[0], 9)))
         if not len(steps):
             raise InputError("the height of the only row is unknown", where=file.path,

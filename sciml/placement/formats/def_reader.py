@@ -3,8 +3,8 @@
 A design read from DEF is in micrometres. Placed components keep their orientation; FIXED and
 COVER ones do not move, UNPLACED ones start at the die's corner. Blocks (`CLASS BLOCK`) are hard
 macros, `CLASS BLOCK SOFT` soft ones, `CLASS COVER` takes no room, everything else is a cell.
-What says where objects may stand (blockages, halos, regions, SYMMETRY, the die's polygon) becomes
-`constraints`; see `def_rules`. Special nets, routing and vias are passed over. Format: LEF/DEF 5.8
+Placement rules (blockages, halos, regions, SYMMETRY, the die's polygon) become `constraints`; see
+`def_rules`. Special nets, routing and vias are skipped. Format: LEF/DEF 5.8
 language reference.
 """
 
@@ -57,7 +57,7 @@ def read_def(path: str | os.PathLike[str], lef: Sequence[str | os.PathLike[str]]
     all_names = Names.of([*names, *ports]) if len(ports) else Names.of(names)
     if len(set(names)) == len(names) and len(set(ports)) == len(ports):
         overlap = set(names) & set(ports)
-        if overlap:  # a port may carry a component's name: they live in two name spaces
+        if overlap:  # a port may have a component's name: they have separate name spaces
             all_names = Names.of([*names, *[f"PIN:{p}" if p in overlap else p for p in ports]])
     for key, value in port_net_fields.items():
         if key != "drives":
@@ -176,7 +176,7 @@ def _pins(file: DefFile, units: float) -> tuple[list[str], dict[str, Any]]:
 def _middle(file: DefFile, begin: int, end: int) -> np.ndarray:
     """The middle [2, database units] of a pin's LAYER and POLYGON shapes as they are oriented N.
 
-    Of several PORTs the first that has a place counts, as for the place itself.
+    Of several PORTs the first that is placed counts, as for its position.
     """
     text = file.text
     points: list[np.ndarray] = []
@@ -185,7 +185,7 @@ def _middle(file: DefFile, begin: int, end: int) -> np.ndarray:
         word = text.raw(k)
         placed = file.code[k] in PLACEMENTS
         if placed and points:
-            break  # the shapes of a port stand before its place, in old files behind it
+            break  # the shapes of a port come before its placement, in old files after it
         if word == b"PORT" and file.code[k - 1] == CODE["+"] and _has_place(file, begin, k):
             break
         if word in (b"LAYER", b"POLYGON") and file.code[k - 1] == CODE["+"]:
@@ -225,7 +225,7 @@ def _nets(
     text = file.text
     dash, end = file.section("NETS")
     names = text.names(dash + 1)
-    # Connections stand before the first `+` that is not within one: ( a Z + SYNTHESIZED ).
+    # Connections come before the first `+` that is not within one: ( a Z + SYNTHESIZED ).
     plus, of_plus = file.inside(("+",), dash)
     brackets = np.flatnonzero(np.isin(file.code, (CODE["("], CODE[")"])))
     if len(plus) and len(brackets):
@@ -283,8 +283,8 @@ def _nets(
 def write_def(design: Design, path: str | os.PathLike[str]) -> list[Path]:
     """Write a DEF; returns the files.
 
-    A design that was read from a DEF is that file with other places. Else the DEF is made, and
-    beside it a LEF with the cells that it needs.
+    A design that was read from a DEF is that file with other coordinates. Otherwise a new DEF, with
+    a LEF of the cells that it needs.
     """
     from sciml.placement.formats.def_update import update
     from sciml.placement.formats.def_writer import write

@@ -1,7 +1,7 @@
-"""The parts of LEF and DEF that say where and how objects may stand, as `Constraints`.
+"""The placement rules of LEF and DEF, as `Constraints`.
 
-MACRO SYMMETRY and SITE, the supply at a cell's bottom, BLOCKAGES (PLACEMENT), REGIONS, GROUPS, and
-of COMPONENTS the HALO, REGION and SOURCE. Format: LEF/DEF 5.8 language reference.
+MACRO SYMMETRY and SITE, the power rail at a cell's bottom, BLOCKAGES (PLACEMENT), REGIONS, GROUPS,
+and of COMPONENTS the HALO, REGION and SOURCE. Format: LEF/DEF 5.8 language reference.
 """
 
 from __future__ import annotations
@@ -69,8 +69,8 @@ def _turns(library: Library, macros: list[Any], fixed: np.ndarray, rules: Constr
     """Orientations that SYMMETRY allows.
 
     Some libraries give their cells Y alone and put them into rows that are mirrored in x: where
-    no cell of a library says X, but some say Y, the rows' mirror is understood. A fixed pad stands
-    as its ring wants.
+    no cell of a library has X, but some have Y, the mirror of the rows is implied. Fixed pads keep
+    their orientation.
     """
     core = [m.symmetry for m in library.macros.values() if m.kind.startswith("CORE")]
     understood = any("Y" in s for s in core) and not any("X" in s for s in core)
@@ -83,7 +83,7 @@ def _turns(library: Library, macros: list[Any], fixed: np.ndarray, rules: Constr
 
 
 def _usual_supply(macros: list[Any], fields: dict[str, Any], rows: Rows | None) -> str:
-    """The supply at the bottom of one-row cells: GROUND, unless most say POWER."""
+    """The rail at the bottom of single-row cells: GROUND, unless most have POWER."""
     high = float(rows.height.min()) if rows is not None and len(rows) else 0.0
     votes = [m.lowest_supply() for m in {id(m): m for m in macros}.values()
              if abs(m.height - high) < 1e-6]  # fmt: skip

@@ -1,7 +1,7 @@
-"""A DEF again with other places of its components, and not a byte else changed.
+"""Write a DEF with other coordinates of its components, and no other byte changed.
 
-So that its LEF, tracks, vias, special nets and the names of its library cells are those that the
-other tools of a flow know. What has become another circuit is written anew by `def_writer`.
+So its LEF, tracks, vias, special nets and the names of its library cells are those that the other
+tools of a flow know. A design that has become another circuit is written by `def_writer`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _KEPT = (
 
 @dataclass(frozen=True)
 class Origin:
-    """The DEF that a design was read from, its database units a micrometre, and what it said."""
+    """The DEF that a design was read from, its database units per micrometre, and its content."""
 
     path: Path
     units: float
@@ -40,7 +40,7 @@ class Origin:
         return cls(path, units, components, kept, design.constraints)
 
     def holds(self, design: Design) -> bool:
-        """Whether the design is the file's, but for places (and a canvas given beside it)."""
+        """Whether the design is the file's, but for coordinates (and a user's canvas)."""
         canvas_given = design.canvas_from == "given"
         return _same_rules(design.constraints, self.constraints) and all(
             _same(getattr(design, key), value)
@@ -55,7 +55,7 @@ def _same(one: Any, two: Any) -> bool:
 
 
 def _same_rules(one: Constraints | None, two: Constraints | None) -> bool:
-    """But for what has got a place since."""
+    """Equal, but for nodes that have been placed since."""
     if one is None or two is None:
         return one is two
     names = {f.name for f in fields(Constraints)} - {"unplaced"}
@@ -63,7 +63,7 @@ def _same_rules(one: Constraints | None, two: Constraints | None) -> bool:
 
 
 def update(design: Design, path: Path) -> list[Path]:
-    """Write the DEF that a design was read from with the design's places; returns its path.
+    """Write the DEF that a design was read from with the design's coordinates; returns its path.
 
     Raises:
         InputError: the file is no longer the one that was read.
@@ -98,7 +98,7 @@ def update(design: Design, path: Path) -> list[Path]:
             if token is None:
                 start = stop = int(text.starts[end[k]])
                 new = f"+ {new} "
-            else:  # + UNPLACED, in some files with a place that counts for nothing
+            else:  # + UNPLACED, in some files with coordinates that do not count
                 last = token + 5 if text.raw(token + 1) == b"(" else token
                 start, stop = int(text.starts[token]), int(text.ends[last])
             edits.append((start, stop, new))

@@ -1,7 +1,7 @@
 """A `Design` as DEF text with the LEF library that it needs; see `def_reader`.
 
 Library cells are made from the nodes: one for every combination of kind, size, pin offsets and
-rules. What the design demands of places (`constraints`) is written, too.
+rules. The design's placement rules (`constraints`) are written, too.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from sciml.placement.design import CELL, MACRO, ORIENTATIONS, PORT, SOFT, Design
 
 _UNITS = (100, 200, 400, 800, 1000, 2000, 4000, 8000, 10000, 20000)
 Signature = tuple[int, float, float, tuple[tuple[float, float, bool], ...], int, int, int]
-"""What makes a library cell: kind, size, pins, allowed turns, site, rail."""
+"""Identity of a library cell: kind, size, pins, allowed orientations, site, rail."""
 _CLASS = {MACRO: "BLOCK", SOFT: "BLOCK SOFT", CELL: "CORE", PORT: "COVER"}
 
 
 def _database_units(values: np.ndarray) -> int:
-    """The coarsest unit in which all coordinates are whole, else the finest that fits 32 bits."""
+    """The coarsest unit with integer coordinates, else the finest that fits 32 bits."""
     most = float(np.abs(values).max(initial=1.0))
     fits = [u for u in _UNITS if most * u < 2**31]
     if not fits:
@@ -199,7 +199,7 @@ def _site(rows: Rows, k: int) -> str:
 
 
 def _rule_lines(allowed: int, site: str, rail: int, height: float) -> list[str]:
-    """SYMMETRY, SITE, and the supplies of a cell whose lower one is not the usual one."""
+    """SYMMETRY, SITE, and the rails of a cell whose lower one is not the usual one."""
     symmetry = [s for s, turn in (("X", "FS"), ("Y", "FN"), ("R90", "E"))
                 if allowed >> ORIENTATIONS.index(turn) & 1]  # fmt: skip
     lines = [f"  SYMMETRY {' '.join(symmetry)} ;"] if symmetry else []
@@ -236,7 +236,7 @@ def _lef_lines(cells: dict[Signature, str], design: Design, scale: float, units:
     mirrors = [{k for k in ("FN", "FS") if allowed >> ORIENTATIONS.index(k) & 1}
                for kind, *_, allowed, _, _ in cells if kind == CELL]  # fmt: skip
     if {"FN"} in mirrors and not any("FS" in m for m in mirrors):
-        # A library that never says X would be taken for one that means it: see `def_rules`.
+        # A library without any X would be read as one that implies it: see `def_rules`.
         lines += ["MACRO MIRRORED", "  CLASS CORE ;", "  SIZE 0 BY 0 ;", "  SYMMETRY X Y ;",
                   "END MIRRORED"]  # fmt: skip
     return [*lines, "END LIBRARY"]

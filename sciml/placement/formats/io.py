@@ -1,11 +1,11 @@
-"""Read, write and convert designs; the format is told by the file names.
+"""Read, write and convert designs; the format follows from the file names.
 
 | name | format |
 |---|---|
 | `*.aux` (or `*.nodes` beside the others), also `.gz` | Bookshelf |
 | `*.pb.txt`, also `.gz`, with a `*.plc` | Circuit Training |
 | `*.def` with one or more `*.lef`, also `.gz` | LEF/DEF |
-| a folder | what it holds of the above |
+| a folder | the one design in it |
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def format_of(path: str | os.PathLike[str]) -> str:
     """ "bookshelf", "protobuf" or "def".
 
     Raises:
-        InputError: the name says none of them.
+        InputError: the name has another ending.
     """
     name = _bare(Path(path))
     if name.endswith((".aux", ".nodes")):
@@ -73,7 +73,7 @@ def read_design(
         plc: Circuit Training placement; without it, the only .plc beside the netlist, if any.
         pl: Bookshelf placement that replaces the one the .aux names.
         lef: libraries for a .def; without them, every .lef beside it.
-        rows: a .def whose rows and die a netlist.pb.txt gets, which cannot say any.
+        rows: a .def whose rows and die a netlist.pb.txt gets, which has none.
 
     Raises:
         InputError: the files are missing, broken or contradict each other.
@@ -125,7 +125,7 @@ def _with_rows(
 
 
 def write_design(design: Design, path: str | os.PathLike[str]) -> list[Path]:
-    """Write a design; returns the files. What a format cannot say is warned of.
+    """Write a design; returns the files. A warning names what the format cannot express.
 
     A .pb.txt comes with a .plc, a .def with a .lef, an .aux with its five companions. A .plc or
     a .pl alone holds the placement only.

@@ -1,7 +1,7 @@
 """LEF libraries: the sizes, classes and pins of cells and macros, and sites.
 
-Lengths are micrometres. A pin stands at the middle of the bounding box of its PORT shapes. Only
-what a placer needs is read; the rest is passed over. Format: LEF/DEF 5.8 language reference.
+Lengths are micrometres. A pin is at the centre of the bounding box of its PORT shapes. Only
+what a placer needs is read; the rest is skipped. Format: LEF/DEF 5.8 language reference.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class LefMacro:
     site: str = ""
 
     def lowest_supply(self) -> str:
-        """ "POWER" or "GROUND": the supply at the bottom; "" where the pins do not say."""
+        """ "POWER" or "GROUND": the rail at the bottom; "" where the pins do not state it."""
         supplies = [p for p in self.pins.values() if p.use in ("POWER", "GROUND")]
         low = min((p.bottom for p in supplies), default=math.inf)
         uses = {p.use for p in supplies if p.bottom == low}
@@ -65,7 +65,7 @@ def read_lef(paths: Iterable[str | os.PathLike[str]]) -> Library:
     """Read LEF files, later ones adding to earlier ones.
 
     Raises:
-        InputError: a file is cut off, a number is none or a macro's size is negative.
+        InputError: a file is cut off, a value is not a number or a macro's size is negative.
     """
     library = Library()
     for path in paths:
@@ -137,7 +137,7 @@ class _Reader:
                 return
 
     def database_units(self) -> None:
-        """UNITS ... END UNITS: database units a micrometre."""
+        """UNITS ... END UNITS: database units per micrometre."""
         while (word := self.word()) != "END":
             if word == "DATABASE":
                 self.word()

@@ -44,14 +44,14 @@ _HEADER = {
 
 
 def apply_plc(fields: dict[str, Any], path: str | os.PathLike[str]) -> tuple[Canvas | None, Grid]:
-    """Put the places of a .plc into `fields` (x, y, orientation, fixed).
+    """Put the placement of a .plc into `fields` (x, y, orientation, fixed).
 
     Returns:
         (canvas, grid) of the header; canvas None: it states none.
 
     Raises:
         InputError: an index that the netlist does not have, or a pin's; a line that is not
-            `index x y orientation fixed`; a macro that has no place anywhere.
+            `index x y orientation fixed`; a macro without a position in either file.
     """
     lines = read_bytes(path).tobytes().decode("utf-8", "replace").splitlines()
     header: dict[str, float] = {}
@@ -105,7 +105,7 @@ def apply_plc(fields: dict[str, Any], path: str | os.PathLike[str]) -> tuple[Can
 
 
 def write_plc(design: Design, path: str | os.PathLike[str]) -> None:
-    """The placement as a .plc for the netlist that `design.plc_index` counts in."""
+    """The placement as a .plc for the netlist that `design.plc_index` refers to."""
     grid, canvas = design.grid, design.canvas
     index = design.plc_index if design.plc_index is not None else np.arange(design.nodes)
     lines = [

@@ -152,8 +152,8 @@ def read_netlist(path: str | os.PathLike[str], plc: str | os.PathLike[str] | Non
     """A `Design` from a netlist.pb.txt (may be packed) and, if given, a .plc.
 
     Raises:
-        InputError: the file is cut off, names a node twice or one that is not there, or holds
-            what is no number; see also `design.build`.
+        InputError: the file is cut off, names a node twice or an unknown one, or a
+            value is not a number; see also `design.build`.
     """
     text = Text.open(path, _TABLE)
     keywords = ["node", "name", "input", "key", "f", "placeholder", "s", *_KEYS]
@@ -259,7 +259,7 @@ def _assemble(path: object, table: _Table, inputs: Names, owners: np.ndarray, pl
     weight = table.number("weight", drivers, 1.0)
 
     orientation = parse_orientations(table.string("orientation", rows), path)
-    if not soft_exists:  # flat files store offsets as placed: turn them back
+    if not soft_exists:  # flat files store offsets as placed: rotate them back
         a, b, c, d = ROTATION[orientation[owner_node]].T
         dx, dy = a * dx + c * dy, b * dx + d * dy  # the inverse is the transpose
     x = table.number("x", rows, np.nan)
@@ -326,7 +326,7 @@ def write_netlist(design: Design, path: str | os.PathLike[str]) -> np.ndarray:
     """Write netlist.pb.txt (packed if the name ends in .gz); returns the new .plc indices.
 
     A standard cell that drives two nets, or whose pins have offsets, is written as a MACRO
-    with pins and `cell_kind: "stdcell"`, since the format has no other way to say it.
+    with pins and `cell_kind: "stdcell"`, since the format has no other way to express it.
     """
     from sciml.placement.formats.protobuf_writer import netlist_text
 

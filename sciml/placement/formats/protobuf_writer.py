@@ -1,7 +1,7 @@
 """The text of a netlist.pb.txt from a `Design`; see `protobuf_netlist` for the format.
 
-Everything that other readers ask for is there: places of pins, the side of a port, orientations;
-numbers have no exponent, and a pin's name is its macro's, a slash and its own.
+It has everything that other readers need: positions of pins, the side of a port, orientations;
+numbers have no exponent, and a pin is named MACRO/PIN.
 """
 
 from __future__ import annotations

@@ -32,7 +32,7 @@ NODE_FEATURES = 12
 PIN_FEATURES = 3
 WIDTH, HEIGHT, AREA, PINS, ASPECT = range(4, 9)
 PLACED, X, Y = range(9, 12)
-"""Columns of a node's features, after the one-hot kind; its coordinates are 0 if not `PLACED`."""
+"""Columns of a node's features after the one-hot kind; coordinates are 0 if it is not `PLACED`."""
 NET_PINS, NET_WEIGHT, ON_MACROS, ON_PORTS = range(4, 8)
 """Columns of a net's features."""
 HIDDEN = (WIDTH, HEIGHT, AREA, PINS, ASPECT)

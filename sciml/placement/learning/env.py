@@ -1,9 +1,9 @@
 """Placing macros one by one, as a gymnasium environment.
 
-An episode places every movable hard macro on a grid of places; fixed macros and ports are there
-from the start. The reward is the negative growth of the half-perimeter (dense), and with
-`reward="proxy"` at the end also the negative proxy after the soft macros were drawn to their nets.
-With `refine` the episode goes on with moves, exchanges and mirrorings of single macros.
+An episode places every movable hard macro on a grid; fixed macros and ports are placed from the
+start. The reward is the negative growth of the half-perimeter (dense), and with `reward="proxy"` at
+the end also the negative proxy after the soft macros were pulled to their nets. With `refine` the
+episode goes on with moves, swaps and flips of single macros.
 """
 
 from __future__ import annotations
@@ -33,20 +33,20 @@ from sciml.placement.learning.masks import (  # fmt: skip
 
 @dataclass(frozen=True)
 class EnvConfig:
-    """What an episode is."""
+    """Settings of an episode."""
 
     columns: Annotated[int, Range(min=4, max=1024)] = 32
-    """Places along x."""
+    """Grid columns."""
     rows: Annotated[int, Range(min=4, max=1024)] = 32
-    """Places along y."""
+    """Grid rows."""
     order: Literal["area", "nets", "connected", "given"] = "area"
-    """Which macro comes next."""
+    """Order in which macros are placed; see `masks.order_of`."""
     reward: Literal["hpwl", "proxy"] = "hpwl"
     """Growth of the half-perimeter alone, or with the negative proxy at the end."""
     refine: Annotated[int, Range(min=0)] = 0
     """Steps of refinement after all macros are placed."""
     soft_steps: Annotated[int, Range(min=0)] = 12
-    """Rounds of drawing soft macros to their nets before the proxy is taken."""
+    """Rounds of pulling soft macros to their nets before the proxy is evaluated."""
 
 
 class PlacementEnv(gymnasium.Env[dict[str, np.ndarray], np.int64]):
@@ -60,10 +60,10 @@ class PlacementEnv(gymnasium.Env[dict[str, np.ndarray], np.int64]):
     | node | [1] int32 | index of the next macro among the movable ones (their number: none) |
     | places | [macros, 2] float32 | centres over the canvas size, -1: not placed |
 
-    Action: cell r * columns + c. One that is not allowed is replaced by the allowed cell nearest
-    to it and costs `penalty`; a macro without any allowed place ends the episode.
-    In refinement an action moves the macro under `node` (drawn in turn) to that cell, exchanges it
-    with the macro of equal size that stands there, or mirrors it if it is its own cell.
+    Action: cell r * columns + c. One that is not allowed is replaced by the nearest allowed cell
+    and costs `penalty`; a macro without an allowed cell ends the episode (a dead end).
+    In refinement an action moves the macro `node` (in turn) to that cell, swaps it with the macro
+    of equal size there, or flips it if it is its own cell.
     """
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": 4}
@@ -79,7 +79,7 @@ class PlacementEnv(gymnasium.Env[dict[str, np.ndarray], np.int64]):
         if not len(self.nodes):
             raise InputError("no movable hard macro in this design", where=design.source)
         canvas = design.canvas
-        self.gw, self.gh = canvas.width / c.columns, canvas.height / c.rows
+        self.cell_width, self.cell_height = canvas.width / c.columns, canvas.height / c.rows
         self.width = design.width[self.nodes].copy()
         self.height = design.height[self.nodes].copy()
         fixed = np.flatnonzero((design.kind == MACRO) & design.fixed)
@@ -108,7 +108,7 @@ class PlacementEnv(gymnasium.Env[dict[str, np.ndarray], np.int64]):
         )
         self.action_space = spaces.Discrete(R * C)
         self.count = np.zeros((R, C), np.int32)
-        self.fx, self.fy = np.zeros(C), np.zeros(R)
+        self.wire_x, self.wire_y = np.zeros(C), np.zeros(R)
         self._clear()
 
     # -- the state -------------------------------------------------------------------------
@@ -126,7 +126,7 @@ class PlacementEnv(gymnasium.Env[dict[str, np.ndarray], np.int64]):
         self._masks()
 
     def state(self) -> dict[str, np.ndarray]:
-        """All that an episode is, to go on from it later (`restore`)."""
+        """The state of the episode, for `restore`."""
         return {
             "counts": np.array([self.step_count, self.placed]),
             "rectangles": self.rectangles.copy(),
@@ -145,7 +145,14 @@ class PlacementEnv(gymnasium.Env[dict[str, np.ndarray], np.int64]):
 
     def _fill(self, box: np.ndarray, sign: float) -> None:
         x0, y0, x1, y1 = box
-        cover(self.filled, x0 / self.gw, y0 / self.gh, x1 / self.gw, y1 / self.gh, sign)
+        cover(
+            self.filled,
+            x0 / self.cell_width,
+            y0 / self.cell_height,
+            x1 / self.cell_width,
+            y1 / self.cell_height,
+            sign,
+        )
 
     @property
     def current(self) -> int:
@@ -164,13 +171,15 @@ class PlacementEnv(gymnasium.Env[dict[str, np.ndarray], np.int64]):
                 self._extents(skip=i)
         w, h = self.width[i], self.height[i]
         W, H = self.design.canvas.width, self.design.canvas.height
-        self.free = forbidden(n + m, *others, w, h, self.gw, self.gh, W, H, self.count)
+        self.free = forbidden(
+            n + m, *others, w, h, self.cell_width, self.cell_height, W, H, self.count
+        )
         t = self.nets
         a, b = t.start[i], t.start[i + 1]
         wire_axis(a, b, t.nets, self.low[0], self.high[0], t.weight, t.pin_low[0], t.pin_high[0],
-                  self.gw, self.fx)  # fmt: skip
+                  self.cell_width, self.wire_x)  # fmt: skip
         wire_axis(a, b, t.nets, self.low[1], self.high[1], t.weight, t.pin_low[1], t.pin_high[1],
-                  self.gh, self.fy)  # fmt: skip
+                  self.cell_height, self.wire_y)  # fmt: skip
 
     def _extents(self, skip: int = -1) -> None:
         """Net extents from scratch, without macro `skip`."""
@@ -200,7 +209,7 @@ class PlacementEnv(gymnasium.Env[dict[str, np.ndarray], np.int64]):
         shape = self.count.shape
         mask, wire = np.empty(shape, np.int8), np.empty(shape, np.float32)
         filled = np.empty(shape, np.float32)
-        observe(self.count, self.fx, self.fy, self.filled, mask, wire, filled)
+        observe(self.count, self.wire_x, self.wire_y, self.filled, mask, wire, filled)
         size = np.stack([self.width, self.height], 1) / 2
         places = (self.corner + size) / [canvas.width, canvas.height]
         done = self.placed >= n and self.step_count >= n + self.config.refine
@@ -222,7 +231,7 @@ class PlacementEnv(gymnasium.Env[dict[str, np.ndarray], np.int64]):
 
     def greedy_action(self) -> int:
         """The allowed cell with the least wire; -1 if there is none."""
-        return int(cheapest(self.count, self.fx, self.fy, self.fx.view(np.int64))[0])
+        return int(cheapest(self.count, self.wire_x, self.wire_y, self.wire_x.view(np.int64))[0])
 
     def step(self, action: Any) -> tuple[dict[str, np.ndarray], float, bool, bool, dict[str, Any]]:
         c, n = self.config, len(self.nodes)
@@ -239,7 +248,7 @@ class PlacementEnv(gymnasium.Env[dict[str, np.ndarray], np.int64]):
                 k = int(np.argmin(np.abs(rows - row) + np.abs(columns - column)))
                 row, column, replaced = int(rows[k]), int(columns[k]), True
                 reward += self.penalty
-            reward -= (self.fx[column] + self.fy[row]) / self.norm
+            reward -= (self.wire_x[column] + self.wire_y[row]) / self.norm
             self._put(self.placed, column, row)
             self.placed += 1
         self.step_count += 1
@@ -262,7 +271,7 @@ class PlacementEnv(gymnasium.Env[dict[str, np.ndarray], np.int64]):
         return observation, float(reward), terminated, False, info
 
     def _put(self, k: int, column: int, row: int) -> None:
-        x, y = column * self.gw, row * self.gh
+        x, y = column * self.cell_width, row * self.cell_height
         m = self.obstacles.shape[1]
         self.corner[k] = x, y
         self.rectangles[:, m + k] = x, y, x + self.width[k], y + self.height[k]
@@ -270,10 +279,10 @@ class PlacementEnv(gymnasium.Env[dict[str, np.ndarray], np.int64]):
         self._fill(self.rectangles[:, m + k], 1.0)
 
     def _refine(self, row: int, column: int) -> float:
-        """Move, exchange or mirror the current macro; the reward is what that saves."""
+        """Move, swap or flip the current macro; the reward is the half-perimeter saved."""
         k, m = self.current, self.obstacles.shape[1]
         before = self.macro_hpwl()
-        x, y = column * self.gw, row * self.gh
+        x, y = column * self.cell_width, row * self.cell_height
         r = self.rectangles[:, m:]
         here = (r[0] <= x + EPS_CELL) & (x + EPS_CELL < r[2])
         here &= (r[1] <= y + EPS_CELL) & (y + EPS_CELL < r[3])
@@ -292,7 +301,7 @@ class PlacementEnv(gymnasium.Env[dict[str, np.ndarray], np.int64]):
 
     # -- results ---------------------------------------------------------------------------
     def placement(self) -> Design:
-        """The design with the macros where they are now (those not placed in the middle)."""
+        """The design with the macros placed so far; the others stay where the design has them."""
         d, canvas = self.start_design, self.design.canvas
         x, y, orientation = d.x.copy(), d.y.copy(), d.orientation.copy()
         done = ~np.isnan(self.corner[:, 0])
@@ -309,7 +318,7 @@ class PlacementEnv(gymnasium.Env[dict[str, np.ndarray], np.int64]):
         return float(extent.sum())
 
     def proxy(self) -> float:
-        """The proxy of the present macros with soft macros drawn to their nets.
+        """The proxy of the present macros with soft macros pulled to their nets.
 
         A pin outside the canvas, which leaves the proxy undefined, counts in the nearest cell.
         """
@@ -333,10 +342,10 @@ EPS_CELL = 1e-7
 
 
 def draw_soft(design: Design, rounds: int = 12) -> Design:
-    """Put soft macros at the mean of their nets' other pins, spread over crowded cells.
+    """Pull soft macros to the mean of the other pins of their nets, spread over crowded cells.
 
-    Damped averaging with a push along the density gradient: cheap and deterministic; annealing
-    does better and costs more.
+    Damped averaging with a push against the density gradient: fast and deterministic; annealing
+    does better and takes longer.
     """
     soft = np.flatnonzero((design.kind == SOFT) & ~design.fixed)
     if not len(soft) or not rounds:
@@ -359,16 +368,16 @@ def draw_soft(design: Design, rounds: int = 12) -> Design:
             force = np.bincount(node[use], (pull[net_of] * others)[use], design.nodes)
             goal = np.where(mass > 0, force / np.maximum(mass, 1e-12), target)
             target[soft] = 0.3 * target[soft] + 0.7 * goal[soft]
-        gw, gh = canvas.width / columns, canvas.height / rows
-        c = np.clip((x - canvas.x0) / gw, 0, columns - 1).astype(int)
-        r = np.clip((y - canvas.y0) / gh, 0, rows - 1).astype(int)
+        cell_width, cell_height = canvas.width / columns, canvas.height / rows
+        c = np.clip((x - canvas.x0) / cell_width, 0, columns - 1).astype(int)
+        r = np.clip((y - canvas.y0) / cell_height, 0, rows - 1).astype(int)
         area = np.bincount(r * columns + c, design.width * design.height, rows * columns)
-        smooth = np.pad((area / (gw * gh)).reshape(rows, columns), 1, mode="edge")
+        smooth = np.pad((area / (cell_width * cell_height)).reshape(rows, columns), 1, mode="edge")
         slope_y = np.gradient(smooth, axis=0)
         slope_x = np.gradient(smooth, axis=1)
         strength = 0.6 * (k + 1) / rounds
-        x[soft] -= strength * gw * np.clip(slope_x[r + 1, c + 1], -2, 2)[soft]
-        y[soft] -= strength * gh * np.clip(slope_y[r + 1, c + 1], -2, 2)[soft]
+        x[soft] -= strength * cell_width * np.clip(slope_x[r + 1, c + 1], -2, 2)[soft]
+        y[soft] -= strength * cell_height * np.clip(slope_y[r + 1, c + 1], -2, 2)[soft]
         half_w, half_h = design.width[soft] / 2, design.height[soft] / 2
         x[soft] = np.clip(x[soft], canvas.x0 + half_w, canvas.x1 - half_w)
         y[soft] = np.clip(y[soft], canvas.y0 + half_h, canvas.y1 - half_h)

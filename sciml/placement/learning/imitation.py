@@ -1,7 +1,7 @@
-"""Learning to place from places that a search found.
+"""Behavioural cloning: a policy learns from placements that a search made.
 
 A good placement of a design is replayed in the environment: at each step the target is the allowed
-cell that is nearest to where the search put the macro.
+cell nearest to where the search put the macro.
 """
 
 from __future__ import annotations
@@ -19,20 +19,22 @@ from sciml.rl.ppo import MaskedCategorical
 
 
 def replay(design: Design, target: Design, config: EnvConfig) -> tuple[PlacementEnv, list[Any]]:
-    """(environment, [(observation, cell, mask)]) that follows `target` as closely as it may."""
+    """(environment, [(observation, cell, mask)]) that follows `target` as closely as possible."""
     env = PlacementEnv(design, config)
     observation, info = env.reset()
     steps: list[Any] = []
-    left = (target.x - target.canvas.x0 - target.width / 2)[env.nodes]
-    low = (target.y - target.canvas.y0 - target.height / 2)[env.nodes]
+    corner_x = (target.x - target.canvas.x0 - target.width / 2)[env.nodes]
+    corner_y = (target.y - target.canvas.y0 - target.height / 2)[env.nodes]
     for k in range(len(env.nodes)):
         mask = info["action_mask"]
         cells = np.flatnonzero(mask)
         if not len(cells):
             break
         rows, columns = np.divmod(cells, config.columns)
-        far = np.abs(columns * env.gw - left[k]) + np.abs(rows * env.gh - low[k])
-        cell = int(cells[int(np.argmin(far))])
+        distance = np.abs(columns * env.cell_width - corner_x[k]) + np.abs(
+            rows * env.cell_height - corner_y[k]
+        )
+        cell = int(cells[int(np.argmin(distance))])
         steps.append((observation, cell, mask))
         observation, _, ended, _, info = env.step(cell)
         if ended:
@@ -52,12 +54,12 @@ def imitate(
     replays = [replay(design, target, config) for design, target in pairs]
     player = Player(policy, [env for env, _ in replays])
     numbers = [k for k, (_, steps) in enumerate(replays) for _ in steps]
-    every = [step for _, steps in replays for step in steps]
-    if not every:
+    samples = [step for _, steps in replays for step in steps]
+    if not samples:
         return []
-    inputs = player.inputs(numbers, [o for o, _, _ in every])
-    cells = torch.tensor([c for _, c, _ in every])
-    masks = torch.from_numpy(np.stack([m for _, _, m in every]))
+    inputs = player.inputs(numbers, [o for o, _, _ in samples])
+    cells = torch.tensor([c for _, c, _ in samples])
+    masks = torch.from_numpy(np.stack([m for _, _, m in samples]))
     optimizer = torch.optim.Adam([p for p in policy.parameters() if p.requires_grad], lr=lr)
     losses = []
     for _ in range(epochs):

@@ -1,10 +1,10 @@
-"""Where a macro may go, and what wire each place costs: two maps over a grid of places.
+"""Position mask and wire mask: where the next macro may go, and what wire each cell costs.
 
-A place (c, r) puts the macro's lower-left corner at the corner of grid cell (c, r).
+Cell (c, r) stands for the macro's lower-left corner at the lower-left corner of that cell.
 
-* Feasibility is exact: a macro at (c, r) is inside the canvas and overlaps none that is placed.
-  Every placed rectangle forbids a rectangle of corners; these are added in a difference array
-  and summed once, O(placed + cells).
+* The position mask is exact: a macro at (c, r) is inside the canvas and overlaps no placed one.
+  Every placed rectangle forbids a rectangle of corners; these are added in a difference array and
+  summed once, O(placed + cells).
 * The wire mask (MaskPlace, Lai et al. 2022) is the growth of the half-perimeter of the macro's
   nets, given the pins that are placed. It is separable, f(c) + g(r): one pass over the nets for
   each axis instead of one over the nets for every cell.
@@ -27,25 +27,25 @@ _FAST: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy"}
 @njit(**_FAST)
 def forbidden(
     n: int, left: Any, bottom: Any, right: Any, top: Any,
-    w: float, h: float, gw: float, gh: float, W: float, H: float, out: Any,
+    w: float, h: float, cell_width: float, cell_height: float, W: float, H: float, out: Any,
 ) -> int:  # fmt: skip
     """out[r, c] = number of placed rectangles that a w x h macro at (c, r) would overlap.
 
-    Places that stick out of the canvas count as one more. `out` is [rows, columns] int32.
-    Returns how many places are allowed.
+    Cells at which the macro leaves the canvas count one more. `out` is [rows, columns] int32.
+    Returns the number of allowed cells.
     """
     R = out.shape[0]
     C = out.shape[1]
     out[:] = 0
     # The last corner that keeps the macro inside.
-    last_c = min(int(np.floor((W - w) / gw + 1e-7)), C - 1)
-    last_r = min(int(np.floor((H - h) / gh + 1e-7)), R - 1)
+    last_c = min(int(np.floor((W - w) / cell_width + 1e-7)), C - 1)
+    last_r = min(int(np.floor((H - h) / cell_height + 1e-7)), R - 1)
     for j in range(n):
         # Corners x with left - w < x < right overlap, strictly.
-        c0 = max(int(np.floor((left[j] - w) / gw + 1e-7)) + 1, 0)
-        c1 = min(int(np.ceil(right[j] / gw - 1e-7)) - 1, C - 1)
-        r0 = max(int(np.floor((bottom[j] - h) / gh + 1e-7)) + 1, 0)
-        r1 = min(int(np.ceil(top[j] / gh - 1e-7)) - 1, R - 1)
+        c0 = max(int(np.floor((left[j] - w) / cell_width + 1e-7)) + 1, 0)
+        c1 = min(int(np.ceil(right[j] / cell_width - 1e-7)) - 1, C - 1)
+        r0 = max(int(np.floor((bottom[j] - h) / cell_height + 1e-7)) + 1, 0)
+        r1 = min(int(np.ceil(top[j] / cell_height - 1e-7)) - 1, R - 1)
         if c0 > c1 or r0 > r1:
             continue
         for c in range(c0, c1 + 1):
@@ -53,7 +53,7 @@ def forbidden(
         if r1 + 1 < R:
             for c in range(c0, c1 + 1):
                 out[r1 + 1, c] -= 1
-    for r in range(1, R):  # whole rows are added as vectors
+    for r in range(1, R):  # rows are added as vectors
         for c in range(C):
             out[r, c] += out[r - 1, c]
     allowed = 0
@@ -78,7 +78,7 @@ def cover(filled: Any, x0: float, y0: float, x1: float, y1: float, sign: float) 
 
 @njit(fastmath={"contract", "nsz", "reassoc", "nnan"}, **_FAST)
 def observe(
-    count: Any, fx: Any, fy: Any, filled: Any, mask: Any, wire: Any, shown: Any
+    count: Any, wire_x: Any, wire_y: Any, filled: Any, mask: Any, wire: Any, shown: Any
 ) -> None:  # fmt: skip
     """Maps of an observation in two passes.
 
@@ -96,14 +96,14 @@ def observe(
             n += mask[r, c]
         part = 0.0
         for c in range(C):
-            part += fx[c] * mask[r, c]
+            part += wire_x[c] * mask[r, c]
         allowed += n
-        total += part + n * fy[r]
+        total += part + n * wire_y[r]
     scale = np.float32(allowed / max(total, 1e-12 * allowed)) if allowed else np.float32(1.0)
     for r in range(R):
-        g = np.float32(fy[r])
+        g = np.float32(wire_y[r])
         for c in range(C):
-            wire[r, c] = (np.float32(fx[c]) + g) * scale * np.float32(mask[r, c])
+            wire[r, c] = (np.float32(wire_x[c]) + g) * scale * np.float32(mask[r, c])
         for c in range(C):
             shown[r, c] = max(filled[r, c], np.float32(0.0))
 
@@ -136,8 +136,8 @@ def wire_axis(
 
 
 @njit(**_FAST)
-def cheapest(count: Any, fx: Any, fy: Any, bits: Any) -> tuple[int, float]:
-    """(cell r * columns + c of the least f(c) + g(r) that is allowed, its value); -1 if none.
+def cheapest(count: Any, wire_x: Any, wire_y: Any, bits: Any) -> tuple[int, float]:
+    """(allowed cell r * columns + c of the least f(c) + g(r), its value); -1 if there is none.
 
     `bits` is fx seen as int64: numbers >= 0 keep their order, and compilers vectorise minima of
     integers only.
@@ -156,8 +156,8 @@ def cheapest(count: Any, fx: Any, fy: Any, bits: Any) -> tuple[int, float]:
                 at = 0
                 while bits[at] != least or count[r, at] != 0:
                     at += 1
-            if fx[at] + fy[r] < best:
-                best = fx[at] + fy[r]
+            if wire_x[at] + wire_y[r] < best:
+                best = wire_x[at] + wire_y[r]
                 row = r
                 column = at
     return (row * count.shape[1] + column if row >= 0 else -1), best
@@ -229,7 +229,7 @@ def order_of(design: Design, by: str = "area") -> np.ndarray:
     """Movable hard macros in the order of placement.
 
     "area": largest first; "nets": most nets first; "connected": next is the one with most nets to
-    what is placed already; "given": as in the file.
+    placed macros; "given": as in the file.
     """
     nodes = np.flatnonzero((design.kind == MACRO) & ~design.fixed)
     area = (design.width * design.height)[nodes]

@@ -3,7 +3,7 @@
 The trunk reads the whole netlist once; at every step the head sees the maps of the environment
 (allowed cells, wire growth, filled cells), the embedding of the macro to place and that of the
 netlist, and scores every cell. A learned multiple of the wire growth is added to the scores, so
-that an untrained head is a noisy greedy placer and training departs from it where that pays.
+that an untrained head is a noisy greedy placer.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class PolicyConfig:
     channels: Annotated[int, Range(min=4)] = 24
     """Feature maps of the grid head."""
     frozen: bool = False
-    """Leave the trunk and the embedder as they are."""
+    """Do not train the trunk and the embedder."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -72,8 +72,8 @@ class GridPolicy(nn.Module, Pretrained):
 
     Args:
         config: sizes.
-        trunk: one of another kind than `config.trunk`, or with weights.
-        embedder: with weights.
+        trunk: in place of a new `config.trunk`: of another kind, or pretrained.
+        embedder: in place of a new one.
     """
 
     ENTRY = "placement_policy"
@@ -162,7 +162,7 @@ class GridPolicy(nn.Module, Pretrained):
         )  # fmt: skip
 
     def encode(self, graph: Any) -> tuple[Tensor, Tensor]:
-        """(rows of all nodes and nets [S, dim], one vector a netlist [B, dim])."""
+        """(rows of all nodes and nets [S, dim], one vector per netlist [B, dim])."""
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.config.frozen):
             encoded = self.trunk(self.embedder(graph))
         return encoded.nodes, encoded.graph
@@ -179,7 +179,7 @@ class GridPolicy(nn.Module, Pretrained):
     def features(
         self, maps: Tensor, macro: Tensor, netlist: Tensor, progress: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """What the heads see: [B, channels, R, C] and the context [B, 2 dim + 1]."""
+        """Inputs of the heads: [B, channels, R, C] and the context [B, 2 dim + 1]."""
         R, C = maps.shape[-2:]
         y = torch.linspace(-1, 1, R, device=maps.device)[:, None].expand(R, C)
         x = torch.linspace(-1, 1, C, device=maps.device)[None].expand(R, C)
@@ -252,7 +252,7 @@ class Player:
         return self._head(inputs, *self.policy.encode(self.graph))
 
     def features(self, policy: Any, inputs: dict[str, Tensor]) -> Tensor:
-        """[B, channels] what a policy, this one or a copy, sees of the grid, for `CURL`."""
+        """[B, channels] mean features of the grid by a policy, this one or a copy, for `CURL`."""
         nodes, graph = policy.encode(self.graph)
         on_device = {key: value.to(self.device) for key, value in inputs.items()}
         macro, netlist = nodes[on_device["row"]], graph[on_device["design"]]
@@ -269,7 +269,7 @@ class Player:
 
 
 def shifted(inputs: dict[str, Tensor], max_shift: int) -> dict[str, Tensor]:
-    """Another view of observations: maps moved by up to `most` cells each way, nothing beyond."""
+    """Another view of observations: maps shifted by up to `max_shift` cells, padded with zeros."""
     maps = inputs["maps"]
     B, _, R, C = maps.shape
     by = torch.randint(0, 2 * max_shift + 1, (2, B, 1), device=maps.device)

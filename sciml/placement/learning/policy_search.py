@@ -23,10 +23,10 @@ def sample_policy(
     seconds: float,
     max_episodes: int = 10**9,
     after: After = report_nothing,
-    since: Proposals | None = None,
+    resumed: Proposals | None = None,
 ) -> Proposals:
-    """The best of a policy's placements, its mode first; `since` an earlier call's end."""
-    now = since or Proposals()
+    """The best of a policy's placements, its mode first; `resumed`: state of an earlier call."""
+    now = resumed or Proposals()
     player = Player(policy, [env])
     if now.random is not None:
         torch.set_rng_state(torch.from_numpy(np.array(now.random)))
@@ -63,9 +63,9 @@ def tree(
 ) -> tuple[float, Design | None, int]:
     """(proxy, placement, simulations): one placement by Monte Carlo tree search.
 
-    The policy's probabilities and values guide the tree; the move that was visited most is made
-    and its subtree kept. Every macro has an even share of the `seconds` that are left, but at least
-    one simulation, which is one call of the network.
+    The policy's probabilities and values guide the tree (PUCT); the most visited action is taken
+    and its subtree kept. Every macro has an equal share of the `seconds` that are left, but at
+    least one simulation, which is one call of the network.
     """
     player = Player(policy, [env])
     began = time.process_time()

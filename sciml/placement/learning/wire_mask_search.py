@@ -2,8 +2,8 @@
 
 Greedy puts every macro on the allowed cell that costs least wire (the heuristic of MaskPlace, Lai
 et al. 2022). Beam search keeps several partial placements. Evolution (WireMask-EA, Shi et al. 2023)
-mutates wished places of macros; each individual is decoded by the greedy rule near its wishes, so
-that every one is legal.
+mutates a genotype, a desired corner for each macro, and decodes it by the greedy rule near these
+corners, so that every individual is legal.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from sciml.rl.search import beam_search
 
 @dataclass(frozen=True)
 class Proposals:
-    """A search for placements between two evaluations: the best so far, and how to go on."""
+    """The state of a search between two evaluations: the best so far, and how to go on."""
 
     cost: float = np.inf
     """Proxy of the best placement."""
@@ -31,9 +31,9 @@ class Proposals:
     evaluations: int = 0
     cpu_seconds: float = 0.0
     random: Any = None
-    """State of the random numbers: a dictionary (numpy) or bytes (torch); None: as seeded."""
-    wishes: np.ndarray | None = None
-    """Of evolution: the parent's wished corners [macros, 2] over the canvas size."""
+    """State of the random generator: a dictionary (numpy) or bytes (torch); None: as seeded."""
+    genotype: np.ndarray | None = None
+    """Of evolution: the parent's desired corners [macros, 2] over the canvas size."""
 
     def better(self, cost: float, placement: Design) -> Proposals:
         """With this placement, if it costs less."""
@@ -44,7 +44,7 @@ class Proposals:
         best, random = self.best, self.random
         values = {
             "cost": self.cost, "evaluations": self.evaluations,
-            "proposing_seconds": self.cpu_seconds, "wishes": self.wishes,
+            "proposing_seconds": self.cpu_seconds, "genotype": self.genotype,
             "random": json.dumps(random) if isinstance(random, dict) else random,
         }  # fmt: skip
         if best is not None:
@@ -62,12 +62,12 @@ class Proposals:
             best = design.at(arrays["best_x"], arrays["best_y"], arrays["best_orientation"])
         return cls(
             float(arrays["cost"]), best, int(arrays["evaluations"]),
-            float(arrays["proposing_seconds"]), random, arrays.get("wishes"),
+            float(arrays["proposing_seconds"]), random, arrays.get("genotype"),
         )  # fmt: skip
 
 
 After = Callable[[Proposals], None]
-"""Called after every evaluation: what Ctrl-C leaves, and where a search goes on."""
+"""Called with the state after every evaluation."""
 
 
 def report_nothing(proposals: Proposals) -> None:
@@ -95,10 +95,10 @@ def beam(env: PlacementEnv, width: int = 4, branches: int = 4) -> bool:
     def expand(state: tuple[float, Any]) -> list[tuple[float, tuple[float, Any]]]:
         total, saved = state
         env.restore(saved)
-        wire = np.where(env.count == 0, env.fx[None] + env.fy[:, None], np.inf).ravel()
-        most = min(branches, int(np.isfinite(wire).sum()))
+        wire = np.where(env.count == 0, env.wire_x[None] + env.wire_y[:, None], np.inf).ravel()
+        count = min(branches, int(np.isfinite(wire).sum()))
         children = []
-        for cell in np.argpartition(wire, most - 1)[:most] if most else []:
+        for cell in np.argpartition(wire, count - 1)[:count] if count else []:
             env.restore(saved)
             env.step(int(cell))
             grown = total + float(wire[cell])
@@ -110,16 +110,20 @@ def beam(env: PlacementEnv, width: int = 4, branches: int = 4) -> bool:
     return env.placed == n
 
 
-def decode(env: PlacementEnv, wishes: np.ndarray, pull: float) -> bool:
-    """Place every macro on the allowed cell with least wire + pull x distance from its wish."""
+def decode(env: PlacementEnv, genotype: np.ndarray, pull: float) -> bool:
+    """Place every macro on the allowed cell with least wire + pull x distance to its gene."""
     env.reset()
     canvas = env.design.canvas
     columns, rows = np.arange(env.config.columns), np.arange(env.config.rows)
     for k in range(len(env.nodes)):
         nets = max(int(env.nets.start[k + 1] - env.nets.start[k]), 1)
-        fx = env.fx + pull * nets * np.abs(columns * env.gw - wishes[k, 0] * canvas.width)
-        fy = env.fy + pull * nets * np.abs(rows * env.gh - wishes[k, 1] * canvas.height)
-        cost = np.where(env.count == 0, fx[None] + fy[:, None], np.inf)
+        wire_x = env.wire_x + pull * nets * np.abs(
+            columns * env.cell_width - genotype[k, 0] * canvas.width
+        )
+        wire_y = env.wire_y + pull * nets * np.abs(
+            rows * env.cell_height - genotype[k, 1] * canvas.height
+        )
+        cost = np.where(env.count == 0, wire_x[None] + wire_y[:, None], np.inf)
         cell = int(cost.argmin())
         if not np.isfinite(cost.ravel()[cell]):
             return False
@@ -135,10 +139,10 @@ def evolve(
     rng: np.random.Generator,
     max_evaluations: int = 10**9,
     after: After = report_nothing,
-    since: Proposals | None = None,
+    resumed: Proposals | None = None,
 ) -> Proposals:
-    """A (1 + 1) evolution of wishes within `seconds` of CPU time; `since` an earlier call's end."""
-    now = since or Proposals()
+    """A (1 + 1) evolution within `seconds` of CPU time; `resumed`: the state of an earlier call."""
+    now = resumed or Proposals()
     began = time.process_time() - now.cpu_seconds
     n = len(env.nodes)
 
@@ -152,15 +156,15 @@ def evolve(
 
     if now.random is not None:
         rng.bit_generator.state = now.random
-    if now.wishes is None:
+    if now.genotype is None:
         greedily = greedy(env) or beam(env)
-        wishes = np.clip(np.nan_to_num(env.corner, nan=0.5), 0, None)
-        now = replace(now, wishes=wishes / [env.design.canvas.width, env.design.canvas.height])
+        genotype = np.clip(np.nan_to_num(env.corner, nan=0.5), 0, None)
+        now = replace(now, genotype=genotype / [env.design.canvas.width, env.design.canvas.height])
         if greedily:
             now = done(now.better(env.proxy(), env.placement()))
     while now.evaluations < max_evaluations and time.process_time() - began < seconds:
-        assert now.wishes is not None
-        child = now.wishes.copy() if now.best is not None else rng.random((n, 2))
+        assert now.genotype is not None
+        child = now.genotype.copy() if now.best is not None else rng.random((n, 2))
         for _ in range(1 + rng.poisson(1.0)):
             i, j = rng.integers(0, n, 2)
             if rng.random() < 0.5:
@@ -171,6 +175,6 @@ def evolve(
         if decode(env, child, pull=float(rng.choice([0.3, 1.0, 3.0]))):
             cost = env.proxy()
             if cost < now.cost:
-                following = replace(now, cost=cost, best=env.placement(), wishes=child)
+                following = replace(now, cost=cost, best=env.placement(), genotype=child)
         now = done(following)
     return now

@@ -48,7 +48,7 @@ def brute_masks(env):
     w, h = env.width[k], env.height[k]
     for r in range(c.rows):
         for col in range(c.columns):
-            x, y = col * env.gw, r * env.gh
+            x, y = col * env.cell_width, r * env.cell_height
             ok = x + w <= canvas.width + 1e-7 and y + h <= canvas.height + 1e-7
             for j in range(m + env.placed):
                 x0, y0, x1, y1 = env.rectangles[:, j]
@@ -69,7 +69,7 @@ def test_masks_equal_brute_force(design):
     for _ in range(5):
         allowed, wire = brute_masks(env)
         assert np.array_equal(info["action_mask"].reshape(7, 9), allowed)
-        np.testing.assert_allclose(env.fx[None] + env.fy[:, None], wire, atol=1e-6)
+        np.testing.assert_allclose(env.wire_x[None] + env.wire_y[:, None], wire, atol=1e-6)
         cell = rng.choice(np.flatnonzero(allowed))
         assert wire.ravel()[env.greedy_action()] == pytest.approx(wire[allowed].min())
         _, reward, _, _, info = env.step(cell)
