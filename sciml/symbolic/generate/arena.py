@@ -1,12 +1,11 @@
-"""The compiled expression arena: the rules of `expression`, in numba, for the generators.
+"""The expression arena: the rules of `expr.expression`, compiled with numba, for the generators.
 
-Nodes are rows of a table, interned by a hash table, so that equal expressions have equal numbers;
-every operand has a smaller number than its node. Numbers are 64-bit fractions; an overflow, a
+Nodes are rows of a table, interned by a hash table, so that equal expressions have equal indices;
+every operand has a smaller index than its node. Numbers are 64-bit fractions; an overflow, a
 division by zero or an even root of a negative number sets the error flag, and the sample is
-thrown away. The variable is real here, as it is for the published generators: sqrt(u**2) is |u| for
-real u.
+discarded. The variable is real, as in the published generators: sqrt(u**2) is |u| for real u.
 
-Exponents are rational numbers throughout, which is all that the published operators produce.
+All exponents are rational numbers; the published operators produce no others.
 """
 
 from __future__ import annotations
@@ -31,7 +30,9 @@ HAS_X, REAL, NONNEGATIVE = 1, 2, 4
 NODES, POOL, TABLE = 1 << 14, 1 << 17, 1 << 15
 STACK, GATHER = 4096, 1024
 _LARGEST = 1e15
-ERROR = 2
+NODE_COUNT, POOL_END, ERROR, FACTORS, TERMS = range(5)
+"""Places in the field STATE: how many nodes there are, where their operands end in the pool,
+whether an operation failed, and the heights of the stacks of factors and of terms."""
 njit = numba.njit(cache=True, nogil=True, error_model="numpy")
 
 
@@ -84,7 +85,7 @@ def new() -> np.ndarray:
 @njit
 def begin(a: Any) -> None:
     """Forget every node but the first five."""
-    for i in range(a[A_STATE + 0]):
+    for i in range(a[A_STATE + NODE_COUNT]):
         a[A_TABLE + a[A_SLOT + i]] = -1
     a[A_STATE : A_STATE + 16] = 0
     intern(a, SYM, 0, 1, 0)
@@ -104,8 +105,9 @@ def _mix(h: np.uint64, v: np.uint64) -> np.uint64:
 
 @njit
 def intern(a: Any, op: int, p: int, q: int, n: int) -> int:
-    """The node `op` with value or exponent p/q and the n operands that lie at the pool's end."""
-    at = a[A_STATE + 1]
+    """The node `op` with value or exponent p/q and the n operands at the end of the pool; an equal
+    node where there is one."""
+    at = a[A_STATE + POOL_END]
     h = _mix(_mix(_mix(np.uint64(op + 1), np.uint64(p)), np.uint64(q)), np.uint64(n))
     flags = 0
     for i in range(n):
@@ -119,18 +121,18 @@ def intern(a: Any, op: int, p: int, q: int, n: int) -> int:
         if a[A_KEY + other] == code and a[A_OP + other] == op:
             return other
         slot = (slot + 1) & (TABLE - 1)
-    made = a[A_STATE + 0]
-    if made >= NODES - 8 or at + n >= POOL - 4096:
+    new = a[A_STATE + NODE_COUNT]
+    if new >= NODES - 8 or at + n >= POOL - 4096:
         a[A_STATE + ERROR] = 1
         return 0
-    a[A_OP + made], a[A_P + made], a[A_Q + made] = op, p, q
-    a[A_FIRST + made], a[A_COUNT + made], a[A_KEY + made] = at, n, code
-    a[A_TABLE + slot], a[A_SLOT + made] = made, slot
-    a[A_STATE + 0] += 1
-    a[A_STATE + 1] += n
-    a[A_MEMO + made] = -1
-    a[A_FLAGS + made] = flags | _kind(a, made) | (HAS_X if op == SYM else 0)
-    return made
+    a[A_OP + new], a[A_P + new], a[A_Q + new] = op, p, q
+    a[A_FIRST + new], a[A_COUNT + new], a[A_KEY + new] = at, n, code
+    a[A_TABLE + slot], a[A_SLOT + new] = new, slot
+    a[A_STATE + NODE_COUNT] += 1
+    a[A_STATE + POOL_END] += n
+    a[A_MEMO + new] = -1
+    a[A_FLAGS + new] = flags | _kind(a, new) | (HAS_X if op == SYM else 0)
+    return new
 
 
 @njit
@@ -191,7 +193,7 @@ def number(a: Any, p: int, q: int) -> int:
 
 @njit
 def _unary(a: Any, op: int, u: int, p: int, q: int) -> int:
-    a[A_POOL + a[A_STATE + 1]] = u
+    a[A_POOL + a[A_STATE + POOL_END]] = u
     return intern(a, op, p, q, 1)
 
 
@@ -210,7 +212,7 @@ def _nary(a: Any, op: int, nodes: Any, n: int) -> int:
             nodes[j + 1] = nodes[j]
             j -= 1
         nodes[j + 1] = v
-    at = a[A_STATE + 1]
+    at = a[A_STATE + POOL_END]
     for i in range(n):
         a[A_POOL + at + i] = nodes[i]
     return intern(a, op, 0, 1, n)
@@ -230,7 +232,7 @@ def with_coefficient(a: Any, p: int, q: int, rest: int) -> int:
     if p == 1 and q == 1:
         return rest
     c = number(a, p, q)
-    at = a[A_STATE + 1]
+    at = a[A_STATE + POOL_END]
     a[A_POOL + at] = c
     if a[A_OP + rest] == MUL:
         n = a[A_COUNT + rest]
@@ -247,7 +249,7 @@ def without_coefficient(a: Any, e: int) -> int:
     n = a[A_COUNT + e] - 1
     if n == 1:
         return child(a, e, 1)
-    at = a[A_STATE + 1]
+    at = a[A_STATE + POOL_END]
     for i in range(n):
         a[A_POOL + at + i] = child(a, e, i + 1)
     return intern(a, MUL, 0, 1, n)
@@ -285,25 +287,25 @@ def plus(a: Any, p: int, q: int, r: int, s: int) -> tuple[int, int]:
 
 @njit
 def push_term(a: Any, e: int, p: int, q: int) -> None:
-    """Put p/q * e on the stack of terms."""
-    n = a[A_STATE + 4]
+    """Push p/q * e on the stack of terms."""
+    n = a[A_STATE + TERMS]
     if n >= 4000:
         a[A_STATE + ERROR] = 1
         return
     a[A_TERMS + n], a[A_TP + n], a[A_TQ + n] = e, p, q
-    a[A_STATE + 4] = n + 1
+    a[A_STATE + TERMS] = n + 1
 
 
 @njit
 def add(a: Any, start: int) -> int:
-    """The sum of the stacked terms from `start` on, which are taken off."""
+    """The sum of the stacked terms from `start` on, which are popped."""
     cp, cq = 0, 1
     m = 0
-    found = np.empty(256, np.int64)
-    fp = np.empty(256, np.int64)
-    fq = np.empty(256, np.int64)
+    terms = np.empty(256, np.int64)
+    ps = np.empty(256, np.int64)
+    qs = np.empty(256, np.int64)
     i = start
-    while i < a[A_STATE + 4] and not a[A_STATE + ERROR]:
+    while i < a[A_STATE + TERMS] and not a[A_STATE + ERROR]:
         e, p, q = a[A_TERMS + i], a[A_TP + i], a[A_TQ + i]
         i += 1
         op = a[A_OP + e]
@@ -320,34 +322,34 @@ def add(a: Any, start: int) -> int:
             p, q = multiply(a, p, q, a[A_P + c], a[A_Q + c])
             e = without_coefficient(a, e)
         k = 0
-        while k < m and found[k] != e:
+        while k < m and terms[k] != e:
             k += 1
         if k == m:
             if m == 256:
                 a[A_STATE + ERROR] = 1
                 break
-            found[m], fp[m], fq[m] = e, p, q
+            terms[m], ps[m], qs[m] = e, p, q
             m += 1
         else:
-            fp[k], fq[k] = plus(a, fp[k], fq[k], p, q)
-    a[A_STATE + 4] = start
+            ps[k], qs[k] = plus(a, ps[k], qs[k], p, q)
+    a[A_STATE + TERMS] = start
     n = 0
     for k in range(m):
-        if fp[k] != 0:
-            found[n] = with_coefficient(a, fp[k], fq[k], found[k])
+        if ps[k] != 0:
+            terms[n] = with_coefficient(a, ps[k], qs[k], terms[k])
             n += 1
     if cp != 0 and n < 256:
-        found[n] = number(a, cp, cq)
+        terms[n] = number(a, cp, cq)
         n += 1
     if n == 0:
         return 1
-    return found[0] if n == 1 else _nary(a, ADD, found, n)
+    return terms[0] if n == 1 else _nary(a, ADD, terms, n)
 
 
 @njit
 def add_two(a: Any, x: int, p: int, y: int, q: int) -> int:
     """p x + q y with integers p, q."""
-    start = a[A_STATE + 4]
+    start = a[A_STATE + TERMS]
     push_term(a, x, p, 1)
     push_term(a, y, q, 1)
     return add(a, start)
@@ -356,14 +358,14 @@ def add_two(a: Any, x: int, p: int, y: int, q: int) -> int:
 @njit
 def scale(a: Any, e: int, p: int, q: int) -> int:
     """p/q times e."""
-    start = a[A_STATE + 4]
+    start = a[A_STATE + TERMS]
     push_term(a, e, p, q)
     return add(a, start)
 
 
 @njit
 def negative(a: Any, e: int) -> bool:
-    """Whether pulling out a minus sign makes it simpler."""
+    """See `expr.expression.negative`."""
     op = a[A_OP + e]
     if op == NUM:
         return a[A_P + e] < 0

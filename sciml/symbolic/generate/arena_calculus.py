@@ -26,9 +26,11 @@ from sciml.symbolic.generate.arena import (  # fmt: skip
     COSH,
     ERROR,
     EXP,
+    FACTORS,
     HAS_X,
     LOG,
     MUL,
+    NODE_COUNT,
     NODES,
     POW,
     SIGN,
@@ -37,6 +39,7 @@ from sciml.symbolic.generate.arena import (  # fmt: skip
     SYM,
     TAN,
     TANH,
+    TERMS,
     add,
     add_two,
     child,
@@ -51,7 +54,7 @@ from sciml.symbolic.generate.arena_products import call, power, product, push, t
 @njit
 def slope(a: Any, op: int, u: int, e: int) -> int:
     """d op(u) / du, where e is op(u); exact on the principal branch."""
-    start = a[A_STATE + 3]
+    start = a[A_STATE + FACTORS]
     if op == EXP:
         return e
     if op == LOG:
@@ -109,7 +112,7 @@ def derivative(a: Any, root: int) -> int:
         elif a[A_OP + e] == SYM:
             a[A_MEMO + e] = 2
         elif a[A_OP + e] == ADD:
-            start = a[A_STATE + 4]
+            start = a[A_STATE + TERMS]
             for i in range(a[A_COUNT + e]):
                 push_term(a, a[A_MEMO + child(a, e, i)], 1, 1)
             a[A_MEMO + e] = add(a, start)
@@ -117,7 +120,7 @@ def derivative(a: Any, root: int) -> int:
             a[A_MEMO + e] = _product_rule(a, e)
         elif a[A_OP + e] == POW:
             b, p, q = child(a, e, 0), a[A_P + e], a[A_Q + e]
-            start = a[A_STATE + 3]
+            start = a[A_STATE + FACTORS]
             push(a, number(a, p, q), 1, 1)
             push(a, b, p - q, q)
             push(a, a[A_MEMO + b], 1, 1)
@@ -125,19 +128,19 @@ def derivative(a: Any, root: int) -> int:
         else:
             u = child(a, e, 0)
             a[A_MEMO + e] = times(a, slope(a, a[A_OP + e], u, e), a[A_MEMO + u])
-        if a[A_STATE + 0] > NODES - 200:
+        if a[A_STATE + NODE_COUNT] > NODES - 200:
             a[A_STATE + ERROR] = 1
     return a[A_MEMO + root]
 
 
 @njit
 def _product_rule(a: Any, e: int) -> int:
-    start = a[A_STATE + 4]
+    start = a[A_STATE + TERMS]
     for i in range(a[A_COUNT + e]):
         di = a[A_MEMO + child(a, e, i)]
         if di == 1:
             continue
-        factors = a[A_STATE + 3]
+        factors = a[A_STATE + FACTORS]
         for j in range(a[A_COUNT + e]):
             push(a, di if j == i else child(a, e, j), 1, 1)
         push_term(a, product(a, factors), 1, 1)

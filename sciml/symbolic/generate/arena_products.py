@@ -31,6 +31,7 @@ from sciml.symbolic.generate.arena import (  # fmt: skip
     COSH,
     ERROR,
     EXP,
+    FACTORS,
     LOG,
     MUL,
     NONNEGATIVE,
@@ -42,6 +43,7 @@ from sciml.symbolic.generate.arena import (  # fmt: skip
     SINH,
     TAN,
     TANH,
+    TERMS,
     _nary,
     _unary,
     add,
@@ -58,18 +60,18 @@ from sciml.symbolic.generate.arena import (  # fmt: skip
 
 @njit
 def push(a: Any, e: int, p: int, q: int) -> None:
-    """Put e ** (p/q) on the stack of factors."""
-    n = a[A_STATE + 3]
+    """Push e ** (p/q) on the stack of factors."""
+    n = a[A_STATE + FACTORS]
     if n >= 4000:
         a[A_STATE + ERROR] = 1
         return
     a[A_BASE + n], a[A_BP + n], a[A_BQ + n] = e, p, q
-    a[A_STATE + 3] = n + 1
+    a[A_STATE + FACTORS] = n + 1
 
 
 @njit
 def _gather(a: Any, m: int, e: int, p: int, q: int) -> int:
-    """Add an exponent to the base's entry; the number of entries."""
+    """Add an exponent to the entry of its base; returns the number of entries."""
     for k in range(m):
         if a[A_GATHERED + k] == e:
             a[A_GP + k], a[A_GQ + k] = plus(a, a[A_GP + k], a[A_GQ + k], p, q)
@@ -95,7 +97,8 @@ def _whole_power(a: Any, b: int, n: int) -> int:
 
 @njit
 def _push_number(a: Any, m: int, e: int, p: int, q: int, c: np.ndarray) -> int:
-    """Take the rational power of a number into the coefficient c and prime bases."""
+    """Multiply the rational power of a number into the coefficient c and prime bases; returns the
+    number of entries."""
     top, below = a[A_P + e], a[A_Q + e]
     if q == 1:
         if abs(p) > 200 or (top == 0 and p < 0):
@@ -131,24 +134,24 @@ def _push_number(a: Any, m: int, e: int, p: int, q: int, c: np.ndarray) -> int:
 
 @njit
 def product(a: Any, start: int) -> int:
-    """The product of the stacked factors from `start` on, which are taken off."""
+    """The product of the stacked factors from `start` on, which are popped."""
     c = np.ones(2, np.int64)
     m = 0
     i = start
-    exponents = a[A_STATE + 4]  # the terms above are those of the joint exponential
-    again = True
-    while again and not a[A_STATE + ERROR]:
-        while i < a[A_STATE + 3] and not a[A_STATE + ERROR]:
+    exponents = a[A_STATE + TERMS]  # the terms above are those of the joint exponential
+    changed = True
+    while changed and not a[A_STATE + ERROR]:
+        while i < a[A_STATE + FACTORS] and not a[A_STATE + ERROR]:
             e, p, q = a[A_BASE + i], a[A_BP + i], a[A_BQ + i]
             i += 1
             m = _take(a, m, e, p, q, c)
-        again = False
-        if a[A_STATE + 4] > exponents:
-            again = _unlog(a, add(a, exponents))
-        if not again:
-            again = _settle(a, m, c)
-    total = add(a, exponents) if a[A_STATE + 4] > exponents else 1
-    a[A_STATE + 3], a[A_STATE + 4] = start, exponents
+        changed = False
+        if a[A_STATE + TERMS] > exponents:
+            changed = _unlog(a, add(a, exponents))
+        if not changed:
+            changed = _simplify_powers(a, m, c)
+    total = add(a, exponents) if a[A_STATE + TERMS] > exponents else 1
+    a[A_STATE + FACTORS], a[A_STATE + TERMS] = start, exponents
     if a[A_STATE + ERROR] or c[0] == 0:
         return 1
     return _finish(a, m, c, total)
@@ -156,7 +159,7 @@ def product(a: Any, start: int) -> int:
 
 @njit
 def _take(a: Any, m: int, e: int, p: int, q: int, c: np.ndarray) -> int:
-    """Sort one factor e ** (p/q) into coefficient, exponential or gathered bases."""
+    """Add one factor e ** (p/q) to the coefficient, the exponential or the gathered bases."""
     op = a[A_OP + e]
     if op == NUM:
         return _push_number(a, m, e, p, q, c)
@@ -173,16 +176,16 @@ def _take(a: Any, m: int, e: int, p: int, q: int, c: np.ndarray) -> int:
             push(a, number(a, abs(a[A_P + first]), a[A_Q + first]), p, q)
             push(a, scale(a, e, a[A_Q + first], abs(a[A_P + first])), p, q)
             return m
-        pulled = False  # nonnegative factors leave the root
+        nonnegative = False  # such factors leave the root
         for j in range(a[A_COUNT + e]):
             if a[A_FLAGS + child(a, e, j)] & NONNEGATIVE:
-                pulled = True
-        if pulled:
-            before = a[A_STATE + 3]
+                nonnegative = True
+        if nonnegative:
+            start = a[A_STATE + FACTORS]
             for j in range(a[A_COUNT + e]):
                 if not a[A_FLAGS + child(a, e, j)] & NONNEGATIVE:
                     push(a, child(a, e, j), 1, 1)
-            left = _plain_product(a, before)
+            left = _plain_product(a, start)
             for j in range(a[A_COUNT + e]):
                 if a[A_FLAGS + child(a, e, j)] & NONNEGATIVE:
                     push(a, child(a, e, j), p, q)
@@ -209,8 +212,8 @@ def _take(a: Any, m: int, e: int, p: int, q: int, c: np.ndarray) -> int:
 @njit
 def _plain_product(a: Any, start: int) -> int:
     """The product of factors that are already in normal form (all exponents 1)."""
-    n = a[A_STATE + 3] - start
-    a[A_STATE + 3] = start
+    n = a[A_STATE + FACTORS] - start
+    a[A_STATE + FACTORS] = start
     if n == 0:
         return 2
     if n == 1:
@@ -223,8 +226,9 @@ def _plain_product(a: Any, start: int) -> int:
 
 @njit
 def _unlog(a: Any, total: int) -> bool:
-    """exp(rest + sum c log(u)): push u**c, keep the rest as a term; whether there was any."""
-    found = False
+    """exp(rest + sum c log(u)): push u**c, keep the rest as terms; whether there was a
+    logarithm."""
+    has_logarithm = False
     n = a[A_COUNT + total] if a[A_OP + total] == ADD else 1
     for j in range(n):
         term = child(a, total, j) if a[A_OP + total] == ADD else total
@@ -234,15 +238,16 @@ def _unlog(a: Any, total: int) -> bool:
             p, q, inner = a[A_P + c], a[A_Q + c], child(a, term, 1)
         if a[A_OP + inner] == LOG:
             push(a, child(a, inner, 0), p, q)
-            found = True
+            has_logarithm = True
         elif term != 1:
             push_term(a, term, 1, 1)
-    return found
+    return has_logarithm
 
 
 @njit
-def _settle(a: Any, m: int, c: np.ndarray) -> bool:
-    """Bases whose gathered exponents allow more: whole powers of primes, even powers of |u|."""
+def _simplify_powers(a: Any, m: int, c: np.ndarray) -> bool:
+    """Simplify bases by their gathered exponents: whole powers of primes, even powers of |u|;
+    whether anything was pushed."""
     changed = False
     for k in range(m):
         e, p, q = a[A_GATHERED + k], a[A_GP + k], a[A_GQ + k]
@@ -311,7 +316,7 @@ def absolute(a: Any, u: int) -> int:
 @njit
 def power(a: Any, b: int, p: int, q: int) -> int:
     """b ** (p/q)."""
-    start = a[A_STATE + 3]
+    start = a[A_STATE + FACTORS]
     push(a, b, p, q)
     return product(a, start)
 
@@ -319,7 +324,7 @@ def power(a: Any, b: int, p: int, q: int) -> int:
 @njit
 def times(a: Any, x: int, y: int) -> int:
     """x * y."""
-    start = a[A_STATE + 3]
+    start = a[A_STATE + FACTORS]
     push(a, x, 1, 1)
     push(a, y, 1, 1)
     return product(a, start)
@@ -329,7 +334,7 @@ def times(a: Any, x: int, y: int) -> int:
 def call(a: Any, op: int, u: int) -> int:
     """The function with code `op` of u."""
     if op == EXP:
-        return 2 if u == 1 else _exp(a, u, a[A_STATE + 3])
+        return 2 if u == 1 else _exp(a, u, a[A_STATE + FACTORS])
     zero = u == 1
     if op == LOG:
         if zero:

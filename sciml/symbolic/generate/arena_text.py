@@ -17,10 +17,12 @@ from sciml.symbolic.generate.arena import (  # fmt: skip
     CODES,
     ERROR,
     EXP,
+    FACTORS,
     MUL,
     NUM,
     POW,
     SYM,
+    TERMS,
     add,
     add_two,
     child,
@@ -71,7 +73,7 @@ def _write_integer(out: Any, n: int, value: int) -> int:
 
 @njit
 def prefix(a: Any, root: int, out: Any) -> int:
-    """Write the tokens of a node; their number, or -1 where they do not fit."""
+    """Write the tokens of a node to `out`; returns their number, -1 where there is no room."""
     stack = np.empty(2048, np.int64)  # >= 0: a node; < 0: a token to write
     top, n = 1, 0
     stack[0] = root
@@ -130,7 +132,7 @@ def prefix(a: Any, root: int, out: Any) -> int:
 
 @njit
 def apply(a: Any, token: int, x: int, y: int) -> int:
-    """The node of an operator token; y is ignored by the unary ones."""
+    """The node of an operator token; unary operators ignore y."""
     if token == T_ADD:
         return add_two(a, x, 1, y, 1)
     if token == T_SUB:
@@ -138,7 +140,7 @@ def apply(a: Any, token: int, x: int, y: int) -> int:
     if token == T_MUL:
         return times(a, x, y)
     if token == T_DIV:
-        start = a[A_STATE + 3]
+        start = a[A_STATE + FACTORS]
         push(a, x, 1, 1)
         push(a, y, -1, 1)
         return product(a, start)
@@ -218,7 +220,7 @@ def _write_fraction(out: Any, n: int, p: int, q: int) -> int:
 
 @njit
 def infix(a: Any, root: int, out: Any) -> int:
-    """Write infix bytes of a node; their number, or -1 where they do not fit."""
+    """Write the infix text of a node to `out`; returns its bytes, -1 where there is no room."""
     stack = np.empty(4096, np.int64)  # >= 0: a node, 4 * e + level; < 0: a byte
     top, n = 1, 0
     stack[0] = 4 * root
@@ -315,10 +317,10 @@ def infix(a: Any, root: int, out: Any) -> int:
 
 @njit
 def without_constant(a: Any, e: int, has_x: int) -> int:
-    """A sum without its terms that do not hold x."""
+    """A sum without its terms that do not contain x."""
     if a[A_OP + e] != ADD:
         return e
-    start = a[A_STATE + 4]
+    start = a[A_STATE + TERMS]
     for i in range(a[A_COUNT + e]):
         if a[A_FLAGS + child(a, e, i)] & has_x:
             push_term(a, child(a, e, i), 1, 1)
