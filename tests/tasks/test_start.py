@@ -155,6 +155,19 @@ def test_training_begins_with_the_weights_of_the_folder(
         assert torch.equal(state[prefix + name], value), name
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("recipe", sorted(FEWEST))
+def test_recipes_say_in_their_report_what_they_started_from(
+    recipe: str, joint: Path, tmp_path: Path
+) -> None:
+    flags = ["--tiny", *FEWEST[recipe], "--start", str(joint), "--out", str(tmp_path / "out")]
+    assert main(["run", recipe, *flags]) == 0
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "Started from: pair_transformer, pretrained by masked on jets, protein" in page
+    if recipe not in ("jet_mass", "symbolic_math"):  # those compare no starts
+        assert "scratch" in page
+
+
 def test_training_from_scratch_begins_with_other_weights(joint: Path, begin: Callable) -> None:
     """The negative control: the same sizes, random weights."""
     weights = of_folder(joint, "jets")
