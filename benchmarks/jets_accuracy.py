@@ -10,7 +10,7 @@ numpy and not this package. All see the same jets in the same batches, with the 
 thread, or wall time on a GPU), three seeds. `full`: published sizes, 20 passes, meant for a GPU.
 `narrow`: the same jets for networks of 20,000 to 45,000 parameters, two hours of two cores.
 `small`: those networks and a few thousand jets, twenty minutes on one core; it shows that the
-comparison runs and how the contestants start, not which is best. Each row is written as it comes,
+comparison runs and how the contestants start, not which is best. Each row is written at once,
 and rows in the file are not repeated. Writes FILE.json and FILE.md.
 """
 
@@ -197,7 +197,7 @@ def prepare(sample: Any, folder: Path, part: str) -> None:
 
 
 def scores_file(work: Path, network: str, budget: str, seed: int) -> Path:
-    """Where one run leaves its scores of the test jets: [jets, classes], summing to 1."""
+    """File of one run's scores of the test jets: [jets, classes], summing to 1."""
     return work / f"scores_{network}_{budget}_{seed}.npy"
 
 

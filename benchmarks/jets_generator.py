@@ -1,4 +1,4 @@
-"""How fast jets are generated: jets per second of one core, class by class.
+"""Speed of the generator: jets per second on one core, per class.
 
 python benchmarks/jets_generator.py [JETS A CLASS] [OUT.json]
 """

@@ -77,7 +77,7 @@ TINY: dict[str, Any] = {
 
 
 def main(config: Config, out: Path) -> None:
-    """Run the recipe; the same call goes on where an interrupted one stopped."""
+    """Run the recipe; the same call resumes an interrupted run."""
     train, test = (
         part.subset(np.flatnonzero(part.column(config.target) > 0))
         for part in train_and_test(
@@ -127,7 +127,7 @@ def learn(
 
 
 def start_of(config: Config) -> Start:
-    """Where the network starts from."""
+    """The trunk and embedder that training starts from."""
     features = {"features": config.features}
     return Start("jets", JetEmbedder, config.trunk, config.start, config.own_trunk, features)
 

@@ -88,7 +88,7 @@ class Config:
     decorrelate: Annotated[float, Range(min=0)] = 0.0
     """Weight of the distance correlation between background score and jet mass; 0 = none."""
     calibrate: Annotated[float, Range(min=0, max=0.5)] = 0.0
-    """Share of the labelled jets kept out of training to fit the temperature; 0 = no fit."""
+    """Share of the labelled jets held out to fit the temperature; 0 = no fit."""
     trunk: PairTransformerConfig = field(default_factory=default_trunk)
     """The network of pretraining and tagging; `class_depth` 0 takes the mean over particles, > 0
     adds a class token."""
@@ -130,7 +130,7 @@ TINY: dict[str, Any] = {
 
 
 def main(config: Config, out: Path) -> None:
-    """Run the recipe; the same call goes on where an interrupted one stopped."""
+    """Run the recipe; the same call resumes an interrupted run."""
     began = time.monotonic()
     train, test = read(config)
     unlabelled = Unlabelled.read(config)
@@ -311,7 +311,7 @@ def network_parts(config: Config, start: Any = None) -> tuple[Any, Any]:
 
 
 def start_of(config: Config) -> Start:
-    """Where the network starts from."""
+    """The trunk and embedder that training starts from."""
     features = {"features": config.features}
     return Start("jets", JetEmbedder, config.trunk, config.start, config.own_trunk, features)
 

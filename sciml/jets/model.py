@@ -1,4 +1,4 @@
-"""What the models of jets have in common on disk: one description, one way to rebuild.
+"""The description of a model of jets in its file, and how models are rebuilt from it.
 
 A model is a network from raw jets to a row of outputs: an embedder, any trunk and a head, or one of
 the published networks with its own weights.

@@ -1,4 +1,4 @@
-"""What models say of jets: one row per jet in input order, and what was wrong with its input."""
+"""Predictions of models of jets: one row per jet in input order, with the faults of its input."""
 
 from __future__ import annotations
 

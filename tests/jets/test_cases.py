@@ -1,4 +1,4 @@
-"""What working people bring, and what is right: made files, and ../shared/cases/jets if at hand."""
+"""Inputs from practice with their right result: generated, and from ../shared/cases/jets if at hand."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""`sciml jets` from the command line: what comes out, and one line for every fault."""
+"""`sciml jets` from the command line: output, and one line for every fault."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""What every model of jets can do: copies, pickles, half precision, files and folders."""
+"""Every model of jets: copies, pickles, half precision, files and folders."""
 
 import copy
 import json

@@ -224,7 +224,7 @@ def _is_whole(folder: Path) -> bool:
             return True
     except (OSError, ValueError):
         pass
-    kept.warn(f"{folder} is damaged and is made again")
+    kept.warn(f"{folder} is damaged and is rebuilt")
     shutil.rmtree(folder, ignore_errors=True)
     return False
 

@@ -32,7 +32,7 @@ def _within(value, low, high):
 
 @nb.njit(inline="always")
 def _tanh(value):
-    """Of a float32; nothing is lost that single precision could hold."""
+    """tanh of a float32, exact to single precision."""
     if value == 0:  # neutral particles have no track
         return value
     return np.float32(1.0 - 2.0 / (math.exp(2.0 * np.float64(value)) + 1.0))

@@ -56,7 +56,7 @@ TINY = 1e-8
 
 
 class Flag(enum.IntFlag):
-    """What is wrong with one jet; 0 is a good jet. The bits add up."""
+    """Faults of one jet, as bits that add up; 0 is a good jet."""
 
     EMPTY = 1
     """No constituents."""

@@ -84,7 +84,7 @@ def _reader(
 
 
 def _jets_inside(events: Any) -> bool:
-    """Whether a list of records stands for each event."""
+    """Whether the array has a list of records per event."""
     return events.ndim == 2
 
 

@@ -36,7 +36,7 @@ class ParticleNetConfig:
     neighbours: Annotated[int, Range(min=1, max=4096)] = 16
     """Neighbours per particle."""
     neighbours_of_blocks: tuple[Annotated[int, Range(min=1, max=4096)], ...] = ()
-    """Of each block, where they differ; empty: `neighbours` in all."""
+    """Neighbours per block, where they differ; empty: `neighbours` in all."""
     use_counts: bool = True
     """Mean over particles; False: their sum divided by the padded length."""
     channels: tuple[tuple[Positive, ...], ...] = ((64, 64, 64), (128, 128, 128), (256, 256, 256))

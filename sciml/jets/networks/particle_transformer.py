@@ -236,7 +236,7 @@ class Block(nn.Module):
 
     def _project(self, x: Tensor, received: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         x = self._drop(self.norm_2(F.linear(received, weight, bias))) + x
-        # made again in backward: half of a block's memory for a twentieth of its time
+        # recomputed in backward: half of a block's memory for a twentieth of its time
         again = self.training and torch.is_grad_enabled()
         update = (
             checkpoint(self._feed_forward, x, use_reentrant=False)

@@ -192,7 +192,7 @@ def _is_whole(path: Path, jets: int) -> bool:
     except FileNotFoundError:
         return False
     except (OSError, pa.ArrowException) as error:
-        warn(f"{path} is damaged ({str(error)[:100]}) and is made again")
+        warn(f"{path} is damaged ({str(error)[:100]}) and is regenerated")
         return False
 
 

@@ -1,4 +1,4 @@
-"""What weaver-core reads and writes: data configs and checkpoints."""
+"""The file formats of weaver-core: data configs and checkpoints."""
 
 from sciml.moved import former
 

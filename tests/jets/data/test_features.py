@@ -144,7 +144,7 @@ def test_the_compiled_features_are_those_of_the_reference():
 
 @pytest.mark.parametrize("offsets", [[0, 3, 1, 5], [0, 3, 5, 9]])
 def test_lists_that_do_not_add_up_are_refused(offsets):
-    """What a damaged file can hold must not reach compiled code, which does not look again."""
+    """Values of a damaged file must not reach compiled code, which does not check them."""
     events = toy_events([3, 2, 4])
     layout = ak.contents.ListOffsetArray(
         ak.index.Index64(np.array(offsets)), ak.contents.NumpyArray(np.ones(5, np.float32))

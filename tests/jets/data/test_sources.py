@@ -1,4 +1,4 @@
-"""What `predict` is given: scores, or one line that says what is taken; never silently no rows."""
+"""Sources of `predict`: scores, or one line with the accepted sources; never silently no rows."""
 
 import awkward as ak
 import numpy as np

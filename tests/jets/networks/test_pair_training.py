@@ -1,4 +1,4 @@
-"""The pair network's training kernel against the network as one writes it."""
+"""The pair network's training kernel against the network in plain torch."""
 
 import pytest
 import torch

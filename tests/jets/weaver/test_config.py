@@ -164,7 +164,7 @@ def test_automatic_standardisation(tmp_path, jets):
 
 @pytest.mark.parametrize("center", ["auto", None])
 def test_a_config_that_is_not_standardised_is_refused(tmp_path, jets, center):
-    """GeV as they come would go into the network in silence."""
+    """Unscaled GeV would enter the network without a warning."""
     row = "part_px" if center is None else ["part_px", center]
     inputs = {"x": {"length": 8, "vars": [row, ["part_py", 0.0, 1.0]]}}
     c = config(tmp_path, inputs=inputs, preprocess={"method": "auto", "data_fraction": 0.5})
