@@ -126,22 +126,26 @@ def _integrate(job: IntegrateJob, send: Send) -> dict[str, Any]:
 
         yield from antiderivatives(str(job.model), beam=job.beam)(g, name)
 
-    def message(found: Antiderivative, checked: Check) -> dict[str, Any]:
-        return {"answer": dump(found.answer), "method": found.method, **_as_message(checked)}
+    def message(candidate: Antiderivative, checked: Check) -> dict[str, Any]:
+        return {
+            "answer": dump(candidate.answer),
+            "method": candidate.method,
+            **_as_message(checked),
+        }
 
     search = Search(
         started + job.timeout, propose if job.model else None, use_rules=job.rules
     )  # fmt: skip
-    while (found := search.integrate(f, x)) is not None:
-        send(message(found, found.check))
-        checked = prove(found.check, f, found.answer, x, max(0.3, search.time_left()))
+    while (candidate := search.integrate(f, x)) is not None:
+        send(message(candidate, candidate.check))
+        checked = prove(candidate.check, f, candidate.answer, x, max(0.3, search.time_left()))
         if checked.agrees:
             if checked.continuous is False:
-                send(message(found, checked))
-                found, checked = _made_continuous(found, checked, f, x)
-            return message(found, checked)
+                send(message(candidate, checked))
+                candidate, checked = _made_continuous(candidate, checked, f, x)
+            return message(candidate, checked)
         send({"status": "no_answer"})
-        search.refuse(replace(found, check=checked))
+        search.refuse(replace(candidate, check=checked))
         if search.time_left() < 0:
             break
     late = now() - started >= 0.95 * job.timeout
@@ -153,17 +157,21 @@ def _integrate(job: IntegrateJob, send: Send) -> dict[str, Any]:
             **status}  # fmt: skip
 
 
-def _made_continuous(found: Antiderivative, checked: Check, f: Expr, x: str) -> tuple[Antiderivative, Check]:
+def _made_continuous(
+    candidate: Antiderivative, checked: Check, f: Expr, x: str
+) -> tuple[Antiderivative, Check]:
     """The antiderivative without its jumps, where that is easy and no less certain; else as it
     is."""
     from sciml.symbolic.verification.jumps import without_jumps
 
-    smooth = without_jumps(found.answer, x)
+    smooth = without_jumps(candidate.answer, x)
     if smooth is not None:
         again = prove(check(f, smooth, x), f, smooth, x, 2.0)
         if again.status == checked.status and again.continuous is not False:
-            return replace(found, answer=smooth, method=found.method + ", made continuous"), again
-    return found, checked
+            return replace(
+                candidate, answer=smooth, method=candidate.method + ", made continuous"
+            ), again
+    return candidate, checked
 
 
 def _integrate_with_sympy(job: SymPyIntegrateJob) -> dict[str, Any]:
