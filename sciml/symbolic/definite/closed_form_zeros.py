@@ -10,12 +10,11 @@ from fractions import Fraction
 from typing import Any
 
 from sciml.symbolic.definite.discontinuities import BITS, Cell
+from sciml.symbolic.definite.quadrature import BALL_ERRORS
 from sciml.symbolic.expr import expression as ex
 from sciml.symbolic.expr.evaluate import Program
 from sciml.symbolic.expr.expression import Expr
 from sciml.symbolic.expr.intervals import ball, precision, simplify_constant
-
-_ERRORS = (ValueError, ZeroDivisionError, OverflowError, ArithmeticError)
 
 _POINTS = {"asin": (-1, 1), "acos": (-1, 1), "atanh": (-1, 1), "acosh": (-1, 1),
            "asec": (0, -1, 1), "acsc": (0, -1, 1), "acoth": (0, -1, 1), "asech": (0, -1, 1),
@@ -48,7 +47,7 @@ def solve_near(q: Expr, x: str, near: Any) -> Expr | None:
     """The zero of q in the ball `near`, in closed form; None where none is found."""
     try:
         return _solve(q, x, near, 0)
-    except (ex.Undefined, ex.TooLarge, RecursionError, *_ERRORS):
+    except (ex.Undefined, ex.TooLarge, RecursionError, *BALL_ERRORS):
         return None
 
 

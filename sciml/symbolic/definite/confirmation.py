@@ -8,8 +8,8 @@ from typing import Any
 
 from sciml.symbolic.definite.discontinuities import Cell
 from sciml.symbolic.definite.quadrature import (
+    BALL_ERRORS,
     BITS,
-    ERRORS,
     absolute_arguments_are_real,
     integrate_chart,
 )
@@ -119,7 +119,7 @@ def enclose_integral(
         for chart in piece.charts:
             try:
                 part, tails = _enclose_chart(piece, x, chart, scale, bits)
-            except ERRORS:
+            except BALL_ERRORS:
                 return None
             with precision(4 * END_BITS):
                 total += part
@@ -178,7 +178,7 @@ def _tails(
                 tails.append(sign * (F.balls({x: chart.at(s)})[0] - start))
             if stop_at_end:
                 tails.append(sign * (stop - F.balls({x: chart.at(1 - s)})[0]))
-        except ERRORS:
+        except BALL_ERRORS:
             tails = [acb("nan")]
         negligible = abs(stop - start).lower() * 1e-24
         if all(t.is_finite() and abs(t).upper() <= negligible for t in tails):
@@ -193,7 +193,7 @@ def _is_bounded_at_end(program: Program, x: str, chart: Chart, last: bool) -> bo
         try:
             cell = chart.cell(1 - step, Fraction(1)) if last else chart.cell(Fraction(0), step)
             return bool(program.balls({x: cell})[0].is_finite())
-        except ERRORS:
+        except BALL_ERRORS:
             return False
 
 
@@ -230,7 +230,7 @@ def _confirm_on_part(piece: Piece, x: str, chart: Chart, low: Fraction, narrow: 
         part = Chart(*sorted((chart.point(low), chart.point(high)), key=lambda z: z.mid()))
         try:
             values = [Program(piece.antiderivative).balls({x: p})[0] for p in (part.a, part.b)]
-        except ERRORS:
+        except BALL_ERRORS:
             return None
         difference = values[1] - values[0]
         size = abs(difference).lower()

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
+from sciml.symbolic.definite.quadrature import BALL_ERRORS
 from sciml.symbolic.expr import expression as ex
 from sciml.symbolic.expr.clock import now
 from sciml.symbolic.expr.evaluate import Program
@@ -23,7 +24,6 @@ DEPTH = 64
 BITS = 192
 MAX_CELLS = 400
 MAX_STEPS = 150_000
-_ERRORS = (ValueError, ZeroDivisionError, OverflowError, ArithmeticError)
 Ball = Any
 
 
@@ -224,7 +224,7 @@ class _Cover:
         cell = at[self.x]
         try:
             values = self.program.balls(at)
-        except _ERRORS:
+        except BALL_ERRORS:
             return list(range(len(nodes)))
         bad = [
             i for i, n in enumerate(nodes)
@@ -235,7 +235,7 @@ class _Cover:
             return bad
         try:  # the mean value form is narrower
             slope, center = self.slopes.balls(at), self.middle.balls({self.x: cell.mid()})
-        except _ERRORS:
+        except BALL_ERRORS:
             return bad
         step = cell - cell.mid()
         mean_value = {i: center[i] + slope[i] * step for i in bad}
@@ -250,7 +250,7 @@ class _Cover:
             return False
         try:
             return any(z.is_finite() and not z.contains(0) for z in self.other[i].balls(at))
-        except _ERRORS:
+        except BALL_ERRORS:
             return False
 
 
@@ -314,7 +314,7 @@ def resolve_signs(e: Expr, x: str, middle: Any, unresolved: Collection[Expr] = (
     def sign(q: Expr) -> int:
         try:
             z = Program(q).balls({x: middle})[0]
-        except _ERRORS:
+        except BALL_ERRORS:
             return 0
         if not z.is_finite() or not z.imag == 0 or z.real.contains(0):
             return 0

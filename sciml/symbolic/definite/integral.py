@@ -29,7 +29,7 @@ from sciml.errors import InputError
 from sciml.symbolic.definite.confirmation import decimal_digits
 from sciml.symbolic.definite.newton_leibniz import SEARCH_SHARE, DefiniteIntegral, Integrator
 from sciml.symbolic.definite.outcome import NoValue, Outcome
-from sciml.symbolic.definite.quadrature import ERRORS
+from sciml.symbolic.definite.quadrature import BALL_ERRORS
 from sciml.symbolic.expr import expression as ex
 from sciml.symbolic.expr.clock import now
 from sciml.symbolic.expr.expression import Expr
@@ -276,7 +276,7 @@ def _confirm_example(
     integral = DefiniteIntegral(f, x, low, high, integrator, deadline)
     try:
         total = integral.numerical_value()
-    except (NoValue, InputError, *ERRORS):
+    except (NoValue, InputError, *BALL_ERRORS):
         return None
     with precision(300):
         z = ball(value) * -order

@@ -17,11 +17,10 @@ from typing import Any
 from sciml.errors import InputError
 from sciml.symbolic.definite.leading_terms import LeadingTerms, UnknownTerm, sign_of
 from sciml.symbolic.definite.numerical_limits import NumericalLimit
+from sciml.symbolic.definite.quadrature import BALL_ERRORS
 from sciml.symbolic.expr import expression as ex
 from sciml.symbolic.expr.expression import Expr
 from sciml.symbolic.expr.intervals import End, simplify_constant
-
-_ERRORS = (ValueError, ZeroDivisionError, OverflowError, ArithmeticError)
 
 
 @dataclass(frozen=True)
@@ -88,7 +87,7 @@ def _by_leading_terms(e: Expr, x: str, end: End, side: int, _: float) -> Limit |
         if term.bound:
             return None
         return Limit(term.c, proved=True) if term.constant else Limit(None, sign_of(term.c))
-    except (UnknownTerm, ex.Undefined, ex.TooLarge, RecursionError, *_ERRORS):
+    except (UnknownTerm, ex.Undefined, ex.TooLarge, RecursionError, *BALL_ERRORS):
         return None
 
 
@@ -106,7 +105,7 @@ def growth_order(e: Expr, x: str, end: End, side: int) -> float | None:
         return None
     try:
         term = LeadingTerms("_t").term(_in_distance(e, x, end, side))
-    except (UnknownTerm, ex.Undefined, ex.TooLarge, RecursionError, *_ERRORS):
+    except (UnknownTerm, ex.Undefined, ex.TooLarge, RecursionError, *BALL_ERRORS):
         return power
     confirmed = term.a is not None and abs(float(term.a) - power) < 1e-6 and not term.bound
     return power if confirmed else None

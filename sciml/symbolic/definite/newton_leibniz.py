@@ -26,7 +26,7 @@ from sciml.symbolic.definite.confirmation import (
 from sciml.symbolic.definite.discontinuities import Cell, find_discontinuities, resolve_signs
 from sciml.symbolic.definite.limits import Limit, growth_order, limit
 from sciml.symbolic.definite.outcome import NoValue, Outcome
-from sciml.symbolic.definite.quadrature import ERRORS
+from sciml.symbolic.definite.quadrature import BALL_ERRORS
 from sciml.symbolic.expr import expression as ex
 from sciml.symbolic.expr.clock import now
 from sciml.symbolic.expr.evaluate import Program
@@ -44,7 +44,7 @@ from sciml.symbolic.expr.wire import load
 
 SEARCH_SHARE = 0.65
 """The share of the time that the search for an antiderivative may use."""
-_ERRORS = (*ERRORS, ex.Undefined, ex.TooLarge)
+_ERRORS = (*BALL_ERRORS, ex.Undefined, ex.TooLarge)
 Integrator = Callable[[Expr, float], dict[str, Any]]
 """(integrand, seconds) -> the message of the search for its antiderivative."""
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from sciml.symbolic.definite.quadrature import BALL_ERRORS
 from sciml.symbolic.expr.evaluate import Program
 from sciml.symbolic.expr.expression import Expr
 from sciml.symbolic.expr.intervals import End, ball, precision
 
 BITS = 1000
 STEPS = tuple(range(50, 401, 50))
-_ERRORS = (ValueError, ZeroDivisionError, OverflowError, ArithmeticError)
 
 
 class NumericalLimit:
@@ -35,7 +35,7 @@ class NumericalLimit:
                     point += self.side * t * max(1.0, abs(float(point.mid())))
                 try:
                     self.values[k] = self.program.balls({self.x: acb(point)})[0]
-                except _ERRORS:
+                except BALL_ERRORS:
                     self.values[k] = acb("nan")
         return self.values[k]
 
@@ -86,7 +86,7 @@ class NumericalLimit:
                 far = [self.end.sign * (arb(2) ** k + arb(j) * 1.37) for j in range(40)]
                 try:
                     values = [self.program.balls({self.x: acb(p)})[0] for p in far]
-                except _ERRORS:
+                except BALL_ERRORS:
                     return False
                 if not all(z.is_finite() for z in values):
                     return False

@@ -18,7 +18,8 @@ from sciml.symbolic.expr.intervals import Chart
 BITS = 80
 """Default relative accuracy, in binary digits."""
 EVALUATIONS = 40_000
-ERRORS = (ValueError, ZeroDivisionError, OverflowError, ArithmeticError)
+BALL_ERRORS = (ValueError, ZeroDivisionError, OverflowError, ArithmeticError)
+"""Raised by evaluation in balls where a function is undefined."""
 Ball = Any
 
 
@@ -170,7 +171,7 @@ def _value(program: Program, x: str, chart: Chart, s: Ball, flag: bool) -> Ball:
 
     try:
         return evaluate_analytic(program, {x: chart.at(s)}, flag)[0] * chart.slope(s)
-    except ERRORS:
+    except BALL_ERRORS:
         return acb("nan")
 
 
@@ -190,5 +191,5 @@ def _integral(
             g, acb(low), acb(high), rel_tol=goal, abs_tol=goal * max(size.mid(), arb(scale).mid()),
             eval_limit=evaluations, depth_limit=4 * BITS,
         )  # fmt: skip
-    except ERRORS:
+    except BALL_ERRORS:
         return acb("nan")

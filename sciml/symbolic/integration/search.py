@@ -28,7 +28,8 @@ from sciml.symbolic.verification.checking import Check, check
 MAX_DEPTH = 4
 RULES_SHARE = 0.85
 """The share of the time that the rules may use if a source of proposals follows them."""
-_ERRORS = (ex.TooLarge, ex.Undefined, RecursionError, OverflowError, ZeroDivisionError)
+ERRORS = (ex.TooLarge, ex.Undefined, RecursionError, OverflowError, ZeroDivisionError)
+"""Raised by rewriting where an expression is undefined or grows too large."""
 Propose = Callable[[Expr, str], Iterator[tuple[Expr, str]]]
 """A source of proposed antiderivatives: (integrand, variable) -> (answer, method), ..."""
 
@@ -131,7 +132,7 @@ class Search:
             try:
                 flipped = answer * ex.call("abs", u) / u
                 repaired = self._check_final(f, flipped, x, self.best.method + ", sign repaired")
-            except _ERRORS:
+            except ERRORS:
                 continue
             if repaired is not None:
                 return repaired
@@ -146,7 +147,7 @@ class Search:
         end = now() + min(budget, self.time_left())
         try:
             antiderivative = self._attempts(f, x, depth, end)
-        except _ERRORS:
+        except ERRORS:
             antiderivative = None
         self.memo[key] = antiderivative
         return antiderivative
@@ -160,7 +161,7 @@ class Search:
             checked = check(f, answer, x, thorough=False, seed=f.key)
             if depth == 0 and checked.agrees:
                 checked = check(f, answer, x)
-        except _ERRORS:
+        except ERRORS:
             return None
         if answer in self.refused:
             return None
@@ -241,7 +242,7 @@ class Search:
         try:
             back = {ex.symbol(s.variable): s.stands_for}
             answer = cancel_inverses(scale * ex.substitute(inner.answer, back))
-        except _ERRORS:
+        except ERRORS:
             return None
         return self._accept(f, answer, x, f"{s.name}; {inner.method}", depth)
 
@@ -257,7 +258,7 @@ class Search:
                 continue
             try:
                 rest = together(second_integral.answer * first.diff(x))
-            except _ERRORS:
+            except ERRORS:
                 continue
             scale, core = constant_factor(rest, x)
             remaining = end - now()

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from sciml.symbolic.algebra.rewriting import together
 from sciml.symbolic.expr import expression as ex
 from sciml.symbolic.expr.expression import Expr
+from sciml.symbolic.integration.search import ERRORS
 from sciml.symbolic.ode.first_order import FIRST_ORDER_METHODS, exact, linear
 from sciml.symbolic.ode.point_transformations import (
     by_inverse_point_transformation,
@@ -22,8 +23,6 @@ from sciml.symbolic.ode.point_transformations import (
 )
 from sciml.symbolic.ode.second_order import SECOND_ORDER_METHODS
 from sciml.symbolic.ode.tools import Context, Proposal, solve_for, tidy
-
-_ERRORS = (ex.TooLarge, ex.Undefined, RecursionError, OverflowError, ZeroDivisionError)
 
 
 def order_of(residual: Expr, y: str) -> int:
@@ -70,7 +69,7 @@ def classical_proposals(residual: Expr, c: Context, order: int) -> Iterator[Prop
                 return
             try:
                 yield from method(F, c)
-            except _ERRORS:
+            except ERRORS:
                 continue
     if order == 1:
         try:
@@ -80,7 +79,7 @@ def classical_proposals(residual: Expr, c: Context, order: int) -> Iterator[Prop
                 yield from exact(-F, ex.ONE, c)
             if name in residual.diff(name).free:
                 yield from _clairaut(residual, c)
-        except _ERRORS:
+        except ERRORS:
             pass
 
 

@@ -14,6 +14,7 @@ from fractions import Fraction
 from sciml.symbolic.algebra.rewriting import invert
 from sciml.symbolic.expr import expression as ex
 from sciml.symbolic.expr.expression import Expr
+from sciml.symbolic.integration.search import ERRORS
 from sciml.symbolic.ode.first_order import bernoulli, linear, quadrature, riccati, separable
 from sciml.symbolic.ode.tools import Context, Proposal, tidy, without_symbol
 
@@ -23,7 +24,6 @@ _MAX_SIZE = 40
 _METHODS: tuple[Callable[[Expr, Context], Iterator[Proposal]], ...] = (
     quadrature, separable, linear, bernoulli, riccati,
 )  # fmt: skip
-_ERRORS = (ex.TooLarge, ex.Undefined, OverflowError, ZeroDivisionError, RecursionError)
 
 
 def point_transformations(F: Expr, c: Context) -> Iterator[tuple[Expr, Expr]]:
@@ -47,7 +47,7 @@ def point_transformations(F: Expr, c: Context) -> Iterator[tuple[Expr, Expr]]:
         seen.add(form)
         try:
             old = invert(form, c.y, v)
-        except _ERRORS:
+        except ERRORS:
             continue
         if old is not None and old is not v:
             yield old, form
@@ -62,7 +62,7 @@ def by_point_transformation(F: Expr, c: Context) -> Iterator[Proposal]:
         try:
             G = tidy((ex.substitute(F, {c.sy: old}) - old.diff(c.x)) / old.diff(_V))
             yield from _solve_transformed(G, old, new, inner, c)
-        except _ERRORS:
+        except ERRORS:
             continue
 
 
@@ -111,5 +111,5 @@ def by_point_transformation_second(
                     if kind == "explicit":
                         answer = ex.substitute(old, {inner.sy: solution})
                         yield kind, answer, f"{label} for v = {new}"
-        except _ERRORS:
+        except ERRORS:
             continue

@@ -19,9 +19,9 @@ from sciml.symbolic.algebra.rewriting import together
 from sciml.symbolic.expr import expression as ex
 from sciml.symbolic.expr.evaluate import Program
 from sciml.symbolic.expr.expression import Expr
+from sciml.symbolic.integration.search import ERRORS
 from sciml.symbolic.ode.tools import C1, Context, numerator, solve_for, tidy
 
-_ERRORS = (ex.TooLarge, ex.Undefined, RecursionError, OverflowError, ZeroDivisionError)
 _MAX_FLIPS = 3
 _MAX_CONSTANT = 1e4
 """A larger constant counts as infinite: its solution does not belong to the family."""
@@ -56,7 +56,7 @@ def conjugates(Y: Expr) -> Iterator[Expr]:
             mapping = {k: v for nodes in some for k, v in nodes.items()}
             try:
                 conjugate = ex.substitute(Y, mapping)
-            except _ERRORS:
+            except ERRORS:
                 continue
             if conjugate is not Y:
                 yield conjugate
@@ -140,7 +140,7 @@ def _zeros(e: Expr, y: Expr) -> Iterator[Expr]:
                     squared = _squared(f, y) if not solutions else None
                     if squared is not None:
                         yield from _zeros(squared, y)
-                except _ERRORS:
+                except ERRORS:
                     continue
 
 
@@ -237,7 +237,7 @@ def singular_candidates(
                 yield next(candidates)
             except StopIteration:
                 break
-            except _ERRORS:
+            except ERRORS:
                 break
 
 
@@ -253,7 +253,7 @@ def _constants_and_curves(residual: Expr, forms: list[Expr], y: Expr, p: Expr) -
 def _substituted(e: Expr, mapping: dict[Expr, Expr]) -> list[Expr]:
     try:
         return [ex.substitute(e, mapping)]
-    except _ERRORS:
+    except ERRORS:
         return []
 
 
@@ -308,7 +308,7 @@ def constant_solutions(residual: Expr, forms: list[Expr], c: Context) -> Iterato
         for rest in _substituted(e, no_slopes(c.y)):
             try:
                 yield from _zeros(rest, c.sy)
-            except _ERRORS:
+            except ERRORS:
                 continue
 
 

@@ -16,6 +16,7 @@ from sciml.symbolic.expr import expression as ex
 from sciml.symbolic.expr.clock import now
 from sciml.symbolic.expr.expression import Expr
 from sciml.symbolic.expr.wire import dump
+from sciml.symbolic.integration.search import ERRORS
 from sciml.symbolic.jobs import DsolveJob
 from sciml.symbolic.ode.absolute_values import split_absolute_values
 from sciml.symbolic.ode.checking import check_explicit, check_implicit
@@ -45,7 +46,6 @@ from sciml.symbolic.verification.result import PROOFS
 
 __all__ = ["order_of", "solve_job"]
 
-_ERRORS = (ex.TooLarge, ex.Undefined, RecursionError, OverflowError, ZeroDivisionError)
 _NOT_COMPLETED = "other branches and singular solutions were not searched"
 _MAY_BE_INCOMPLETE = "further solutions may be left out"
 Send = Callable[[dict[str, Any]], None]
@@ -208,7 +208,7 @@ def _checked(
                 continue
         except StopIteration:
             return
-        except _ERRORS:
+        except ERRORS:
             continue
         if check.agrees or check.points:
             yield Candidate(kind, expr, method, check.status, check.how, check.holds)
@@ -247,7 +247,7 @@ def _completed(
             others += _other_branches(residual, forms, job, c, [main, *others])
         if not complete:
             singular = _singular_solutions(residual, forms, c, order, [main, *others])
-    except _ERRORS:
+    except ERRORS:
         pass
     notes = [missing] if missing else []
     if singular and has_periodic_zeros(residual, y):
@@ -369,7 +369,7 @@ def _singular_solutions(
                 continue
             if is_repeated(Z, [s.expr for s in out], c.x):
                 continue
-        except _ERRORS:
+        except ERRORS:
             continue
         out.append(Candidate("explicit", Z, "singular", check.status, check.how, check.holds))
     return out
