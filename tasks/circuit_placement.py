@@ -1,18 +1,18 @@
-"""Circuit placement: learn to place macros on synthetic netlists, and be honest beside annealing.
+"""Circuit placement: learn to place macros on synthetic netlists, compared with annealing.
 
-1. A graph trunk is pretrained without labels on synthetic netlists (`--objective`).
-2. A policy learns to place macros: by imitation of annealed placements, then by masked PPO.
-3. On designs that no step has seen, every method gets the same CPU-seconds: annealing from scratch,
-   the search on the wire mask, and the policy's proposals followed by annealing, with its trunk
-   pretrained, from scratch, or random and frozen, and by imitation alone.
+1. Annealing places synthetic training designs: the teacher.
+2. A graph trunk is pretrained without labels on their netlists (`--objective`, `--start`).
+3. A policy learns to place macros: by imitation of the teacher, then by masked PPO.
+4. On held-out designs every method gets the same CPU-seconds: annealing from scratch, the search on
+   the wire mask, and the policy's proposals followed by annealing, with its trunk pretrained, from
+   scratch, or random and frozen, and by imitation alone.
 
 With `--trainings 5`, learning itself is repeated: every seed then has policies, training designs
-and teachers of its own. The report shows one table a held-out design with its spread, the
+and teachers of its own. The report shows one table per held-out design with its spread, the
 differences seed by seed between the pretrained policy and every control, whichever wins, cost
-against CPU-seconds, the best placements and the search as an animation. The proxy is a proxy: it
-is not timing.
+against CPU-seconds, the best placements and the search as an animation. The proxy is not timing.
 
-Training and every measured run are kept as they are done: the same command goes on after an
+Training and every measured run are saved when they are done: the same command resumes after an
 interruption. Writes report.html, results.json, metrics.jsonl, policy.safetensors, search.gif and
 the best placement of each design as DESIGN.pb.txt.gz and DESIGN.plc.
 """
@@ -60,9 +60,9 @@ class Config:
     """Settings of the recipe."""
 
     design: tuple[str, ...] = ()
-    """Designs to be measured on (.pb.txt with a .plc beside it, .aux, .def), never trained on."""
+    """Held-out designs to compare on (.pb.txt with a .plc beside it, .aux, .def)."""
     held_out: Annotated[int, Range(min=0)] = 2
-    """Synthetic designs to be measured on, besides; none has a seed of the training ones."""
+    """Further, synthetic held-out designs; none has a seed of the training designs."""
     held_out_scale: Annotated[float, Range(min=0.05, max=100)] = 1.0
     """Size of those designs; 1 = 8 to 64 macros and 40 to 240 clusters."""
     train_designs: Annotated[int, Range(min=1, max=1000)] = 24
@@ -70,11 +70,11 @@ class Config:
     scale: Annotated[float, Range(min=0.05, max=100)] = 0.5
     """Size of those designs, in the same unit."""
     trainings: Annotated[int, Range(min=1, max=100)] = 1
-    """Independent trainings; the k-th seed is measured with the policies of training k, in turn."""
+    """Independent trainings; the k-th seed uses the policies of training k, in turn."""
     cpu_seconds: Annotated[float, Range(min=0.05), Formerly("budget")] = 20.0
     """CPU-seconds of every method on every held-out design."""
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
-    """One run of every method a seed."""
+    """Seeds of the comparison: one run of every method for each."""
     teacher_cpu_seconds: Annotated[float, Range(min=0.01), Formerly("teacher")] = 2.0
     """CPU-seconds of annealing for each placement to imitate."""
     imitation_epochs: Annotated[int, Range(min=0)] = 12
@@ -82,12 +82,12 @@ class Config:
     updates: Annotated[int, Range(min=0)] = 40
     """PPO updates after imitation."""
     rollout: Annotated[int, Range(min=1)] = 32
-    """Steps of every environment in an update."""
+    """Steps of every environment per update."""
     adapt: Annotated[int, Range(min=0)] = 0
     """PPO updates of a copy of the pretrained policy on the held-out design itself, before its
-    search; their CPU-seconds come on top, as the table shows; 0 = no such method."""
+    search; their CPU-seconds are added, as the table shows; 0 = no such method."""
     environments: Annotated[int, Range(min=1)] = 8
-    """Environments side by side."""
+    """Environments that are stepped together."""
     lr: Annotated[float, Range(min=0, exclusive=True)] = 3e-4
     """Learning rate of imitation (three times this) and PPO."""
     env: EnvConfig = EnvConfig(columns=32, rows=32, order="connected", reward="proxy")
@@ -111,7 +111,7 @@ class Config:
     pretrain: TrainConfig = TrainConfig(steps=300, batch_size=4, lr=1e-3, warmup=0.1)
     """Pretraining of the trunk without labels."""
     seed: Annotated[int, Range(min=0, max=800)] = 0
-    """Seed of the training designs and of the first training; others count on from it."""
+    """Seed of the training designs and of the first training; later ones count up from it."""
 
 
 TINY: dict[str, Any] = {
@@ -144,6 +144,8 @@ def main(config: Config, out: Path) -> None:
     """Run the recipe."""
     began = time.monotonic()
     torch.manual_seed(config.seed)
+    if config.start:
+        start_of(config).begin()  # what cannot be used is refused before the work begins
     designs = [read_design(path) for path in config.design]
     designs += [synthetic(900_000 + k, config.held_out_scale) for k in range(config.held_out)]
     log = kept.Rows(out / "metrics.jsonl")
@@ -153,12 +155,13 @@ def main(config: Config, out: Path) -> None:
     comparison = Comparison(designs, runs, config.trainings, config.cpu_seconds)
     comparison.write_results(out / "results.json")
     best = {d.name: write_best(d, comparison.best(d.name), out) for d in designs}
-    comparison.write_page(out, best, time.monotonic() - began)
+    started_from = str(start_of(config)) if config.start else ""
+    comparison.write_page(out, best, time.monotonic() - began, started_from)
 
 
 # -- training ------------------------------------------------------------------------------
 def train_policies(config: Config, number: int, out: Path, log: kept.Rows) -> dict[str, GridPolicy]:
-    """The policy and its three controls; what an interrupted run finished is read back."""
+    """The policy and its three controls; those that an interrupted run finished are read."""
     config = replace(config, seed=config.seed + number)
     out = out / "policies" / str(number)
     train = [synthetic(1000 * config.seed + k, config.scale) for k in range(config.train_designs)]
@@ -179,7 +182,7 @@ def train_policies(config: Config, number: int, out: Path, log: kept.Rows) -> di
         if read_state(state) is None:
             state.unlink(missing_ok=True)
             clock = time.process_time()
-            pairs = [(d, taught_by(config, d, k, out)) for k, d in enumerate(train)]
+            pairs = [(d, teacher_placement(config, d, k, out)) for k, d in enumerate(train)]
             losses = imitate(policy, pairs, config.env, config.imitation_epochs, 3 * config.lr)
             seconds = time.process_time() - clock
             row = {"network": name, "training": number, "imitation": losses}
@@ -194,8 +197,19 @@ def train_policies(config: Config, number: int, out: Path, log: kept.Rows) -> di
     return {name: kept.once(out / f"{name}.safetensors", read, make) for name in POLICIES}
 
 
+def teacher_placement(config: Config, design: Design, seed: int, out: Path) -> Design:
+    """A placement to imitate: annealed from scratch, and saved."""
+
+    def make(path: Path) -> None:
+        start = zero_start(design, seed)
+        annealer = Annealer(start, seed=seed, cpu_seconds=config.teacher_cpu_seconds)
+        write_coordinates(path, annealer.run().result())
+
+    return kept.once(out / f"teacher_{seed}.npz", partial(read_coordinates, design=design), make)
+
+
 def pretrain(config: Config, designs: list[Design], out: Path) -> dict[str, Any]:
-    """Weights of trunk and embedder after learning without labels."""
+    """Weights of trunk and embedder after pretraining without labels."""
     from sciml import objectives
 
     torch.manual_seed(config.seed)
@@ -212,7 +226,7 @@ def pretrain(config: Config, designs: list[Design], out: Path) -> dict[str, Any]
 
 
 def start_policy(config: Config, weights: dict[str, Any] | None, frozen: bool) -> GridPolicy:
-    """A new policy, its trunk from pretraining or at random."""
+    """A new policy, its trunk pretrained or random."""
     torch.manual_seed(config.seed)
     policy = GridPolicy(replace(config.policy, frozen=frozen), *start_of(config).fresh())
     if weights is not None:
@@ -226,22 +240,10 @@ def start_of(config: Config) -> Start:
     return Start("placement", NetlistEmbedder, config.policy.trunk, config.start, config.own_trunk)
 
 
-def taught_by(config: Config, design: Design, seed: int, out: Path) -> Design:
-    """A placement to imitate: annealed from scratch, and kept."""
-
-    def make(path: Path) -> None:
-        start = zero_start(design, seed)
-        write_coordinates(
-            path, Annealer(start, seed=seed, cpu_seconds=config.teacher_cpu_seconds).run().result()
-        )
-
-    return kept.once(out / f"teacher_{seed}.npz", partial(read_coordinates, design=design), make)
-
-
 def reinforce(
     config: Config, policy: GridPolicy, designs: list[Design], state: Path | None = None
 ) -> Iterator[dict[str, Any]]:
-    """PPO on designs, a row an update; saved to `state` after each, resumed bit by bit."""
+    """PPO on designs, one row per update; saved to `state` after each, resumed bitwise."""
     rng = np.random.default_rng(config.seed)
     chosen = [designs[k] for k in rng.choice(len(designs), config.environments)]
     envs = [PlacementEnv(d, config.env) for d in chosen]
@@ -267,8 +269,9 @@ def reinforce(
         player.refresh()
         mean = float(np.mean(batch.returns)) if batch.returns else None
         if state is not None:
-            now = state_dict(trainer, rollout=as_tensors(rollout.state()), updates=k + 1)
-            write_state(state, now)
+            write_state(
+                state, state_dict(trainer, rollout=as_tensors(rollout.state()), updates=k + 1)
+            )
         seconds = time.process_time() - clock
         yield {"update": k, "return": mean, **losses, "cpu_seconds": seconds}
 
@@ -318,7 +321,7 @@ def compare(
     config: Config, designs: list[Design], trained: list[dict[str, GridPolicy]], out: Path,
     log: kept.Rows,
 ) -> list[dict[str, Any]]:  # fmt: skip
-    """One run of every method on every design with every seed, kept as they are done."""
+    """One run of every method on every design with every seed, each saved when it is done."""
     for run in methods(replace(config, cpu_seconds=0.05), trained[0]).values():
         run(synthetic(1000 * config.seed, config.scale), 0)  # compiled code is read before timing
     runs = kept.Rows(out / "runs.jsonl")

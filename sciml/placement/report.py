@@ -121,13 +121,16 @@ class Comparison:
         with atomic_write(path) as part:
             part.write_text(dumps({"designs": designs, "runs": runs}, indent=1))
 
-    def write_page(self, out: Path, best: dict[str, Design], seconds: float) -> None:
+    def write_page(
+        self, out: Path, best: dict[str, Design], seconds: float, started_from: str = ""
+    ) -> None:
         """report.html and search.gif.
 
         Args:
             out: the folder of the run.
             best: the best placement of each design, by its name.
             seconds: what the recipe took.
+            started_from: what the trunk started from; empty: no sentence about it.
         """
         page = Page(
             "Circuit placement",
@@ -136,6 +139,8 @@ class Comparison:
             "routability by itself; the robust proxy counts blockage by area, so that a gain can "
             "be told from an exploit of the metric.",
         )
+        if started_from:
+            page.text(f"Started from: {literal(started_from)}.")
         for design in self.designs:
             self._add_design(page, design, best[design.name])
         film(self.designs[0], out / "search.gif", self.cpu_seconds)

@@ -16,7 +16,7 @@ from sciml.errors import InputError
 from sciml.placement.classical.annealing import Annealer, AnnealingConfig
 from sciml.placement.design import Design
 from sciml.placement.learning.env import EnvConfig, PlacementEnv, draw_soft
-from sciml.placement.learning.wire_mask_search import Proposals, beam, evolve, greedy
+from sciml.placement.learning.wire_mask_search import SearchState, beam, evolve, greedy
 from sciml.placement.saved_search import SavedSearch
 
 if TYPE_CHECKING:
@@ -73,65 +73,65 @@ def search_macros(
     rng = np.random.default_rng([seed, 9])
     torch.manual_seed(seed)
     env = PlacementEnv(design, config or EnvConfig(columns=48, rows=48, order="connected"))
-    now = Proposals.of(earlier, env.start_design) if earlier else Proposals()
+    state = SearchState.of(earlier, env.start_design) if earlier else SearchState()
     if "meta" not in earlier:  # the annealing has not begun
         seconds, tries = FIRST_SHARE * cpu_seconds, 10**9
         if max_moves is not None:
             seconds, tries = np.inf, max(int(FIRST_SHARE * max_moves) // MOVES_PER_PLACEMENT, 1)
 
-        def after(proposals: Proposals) -> None:
-            nonlocal now
-            now = proposals
-            saved.offer(lambda: now.arrays())
+        def after(latest: SearchState) -> None:
+            nonlocal state
+            state = latest
+            saved.offer(lambda: state.arrays())
 
         try:
             if policy is None:
-                now = evolve(env, seconds, rng, tries, after, now)
+                state = evolve(env, seconds, rng, tries, after, state)
             else:
-                now = _ask_policy(env, policy, seconds, tries, after, now)
+                state = _ask_policy(env, policy, seconds, tries, after, state)
         except KeyboardInterrupt:
-            if now.best is None:
+            if state.best is None:
                 raise
-            saved.save(now.arrays())
-            history = [{"cpu_seconds": saved.cpu_seconds, "proxy": now.cost, "best": now.cost}]
-            return SearchResult(draw_soft(now.best), now.cost, now.evaluations, True, history)
-        if now.best is None:
+            saved.save(state.arrays())
+            history = [{"cpu_seconds": saved.cpu_seconds, "proxy": state.cost, "best": state.cost}]
+            return SearchResult(draw_soft(state.best), state.cost, state.evaluations, True, history)
+        if state.best is None:
             raise InputError("no legal placement was found on the grid", where=design.source,
                              hint="Use --method sa, or more --cpu-seconds")  # fmt: skip
-    assert now.best is not None
+    assert state.best is not None
     spent = float(earlier.get("spent", saved.cpu_seconds))
     left = max(cpu_seconds - spent, 0.1)
     moves = None if max_moves is None else max(max_moves - int(FIRST_SHARE * max_moves), 1)
-    annealer = Annealer(draw_soft(now.best), AnnealingConfig(hot=WARM), seed, left, moves)
+    annealer = Annealer(draw_soft(state.best), AnnealingConfig(hot=WARM), seed, left, moves)
     if "meta" in earlier:
         annealer.restore(earlier, saved.path)
 
     def after_stage(row: dict[str, float]) -> None:
-        saved.save({**now.arrays(), "spent": spent, **annealer.state()})
+        saved.save({**state.arrays(), "spent": spent, **annealer.state()})
         if report is not None:
             report(row)
 
     best = annealer.run(after_stage)
-    history = [{"cpu_seconds": spent, "proxy": now.cost, "best": now.cost}]
+    history = [{"cpu_seconds": spent, "proxy": state.cost, "best": state.cost}]
     history += [row | {"cpu_seconds": spent + row["cpu_seconds"]} for row in annealer.history]
     stopped = annealer.stage < annealer.config.stages
-    evaluations = now.evaluations + annealer.moves
+    evaluations = state.evaluations + annealer.moves
     return SearchResult(best.result(), best.best, evaluations, stopped, history)
 
 
 def _ask_policy(
     env: PlacementEnv, policy: GridPolicy, seconds: float, tries: int,
-    after: Callable[[Proposals], None], now: Proposals,
-) -> Proposals:  # fmt: skip
+    after: Callable[[SearchState], None], state: SearchState,
+) -> SearchState:  # fmt: skip
     """Half the budget samples the policy's placements, half searches its tree."""
     from sciml.placement.learning.policy_search import sample_policy, tree
 
-    now = sample_policy(env, policy, 0.5 * seconds, max(tries // 2, 1), after, now)
+    state = sample_policy(env, policy, 0.5 * seconds, max(tries // 2, 1), after, state)
     simulations = SIMULATIONS if np.isfinite(seconds) else min(max(tries // 2, 1), SIMULATIONS)
     cost, best, done = tree(env, policy, 0.5 * seconds, simulations)
     if best is not None:
-        now = now.better(cost, best)
-    now = replace(now, evaluations=now.evaluations + done)
-    if now.best is None and (greedy(env) or beam(env)):  # all proposals were dead ends
-        now = now.better(env.proxy(), env.placement())
-    return now
+        state = state.better(cost, best)
+    state = replace(state, evaluations=state.evaluations + done)
+    if state.best is None and (greedy(env) or beam(env)):  # all proposals were dead ends
+        state = state.better(env.proxy(), env.placement())
+    return state

@@ -12,7 +12,7 @@ import torch
 from sciml.placement.design import Design
 from sciml.placement.learning.env import PlacementEnv
 from sciml.placement.learning.policy import GridPolicy, Player
-from sciml.placement.learning.wire_mask_search import After, Proposals, report_nothing
+from sciml.placement.learning.wire_mask_search import After, SearchState, report_nothing
 from sciml.rl.ppo import MaskedCategorical
 from sciml.rl.search import Node, TreeSearch
 
@@ -23,17 +23,17 @@ def sample_policy(
     seconds: float,
     max_episodes: int = 10**9,
     after: After = report_nothing,
-    resumed: Proposals | None = None,
-) -> Proposals:
+    resumed: SearchState | None = None,
+) -> SearchState:
     """The best of a policy's placements, its mode first; `resumed`: state of an earlier call."""
-    now = resumed or Proposals()
+    state = resumed or SearchState()
     player = Player(policy, [env])
-    if now.random is not None:
-        torch.set_rng_state(torch.from_numpy(np.array(now.random)))
-    began = time.process_time() - now.cpu_seconds
+    if state.random is not None:
+        torch.set_rng_state(torch.from_numpy(np.array(state.random)))
+    began = time.process_time() - state.cpu_seconds
     with torch.no_grad():
-        while now.evaluations < max_episodes and (
-            now.evaluations == 0 or time.process_time() - began < seconds
+        while state.evaluations < max_episodes and (
+            state.evaluations == 0 or time.process_time() - began < seconds
         ):
             observation, info = env.reset()
             ended = False
@@ -41,17 +41,17 @@ def sample_policy(
                 logits, _, _ = player([0], [observation])
                 mask = torch.from_numpy(info["action_mask"])[None]
                 chosen = MaskedCategorical(logits, mask)
-                action = chosen.mode() if now.evaluations == 0 else chosen.sample()
+                action = chosen.mode() if state.evaluations == 0 else chosen.sample()
                 observation, _, ended, _, info = env.step(int(action[0]))
-            following = now
+            following = state
             if not info["dead_end"]:
-                following = now.better(env.proxy(), env.placement())
-            now = replace(
-                following, evaluations=now.evaluations + 1, random=torch.get_rng_state().numpy(),
+                following = state.better(env.proxy(), env.placement())
+            state = replace(
+                following, evaluations=state.evaluations + 1, random=torch.get_rng_state().numpy(),
                 cpu_seconds=time.process_time() - began,
             )  # fmt: skip
-            after(now)
-    return now
+            after(state)
+    return state
 
 
 def tree(

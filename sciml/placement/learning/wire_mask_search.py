@@ -22,7 +22,7 @@ from sciml.rl.search import beam_search
 
 
 @dataclass(frozen=True)
-class Proposals:
+class SearchState:
     """The state of a search between two evaluations: the best so far, and how to go on."""
 
     cost: float = np.inf
@@ -35,7 +35,7 @@ class Proposals:
     genotype: np.ndarray | None = None
     """Of evolution: the parent's desired corners [macros, 2] over the canvas size."""
 
-    def better(self, cost: float, placement: Design) -> Proposals:
+    def better(self, cost: float, placement: Design) -> SearchState:
         """With this placement, if it costs less."""
         return replace(self, cost=cost, best=placement) if cost < self.cost else self
 
@@ -52,7 +52,7 @@ class Proposals:
         return {key: value for key, value in values.items() if value is not None}
 
     @classmethod
-    def of(cls, arrays: Mapping[str, np.ndarray], design: Design) -> Proposals:
+    def of(cls, arrays: Mapping[str, np.ndarray], design: Design) -> SearchState:
         """The inverse of `arrays`, for the design that was searched."""
         random: Any = arrays.get("random")
         if random is not None and random.dtype.kind == "U":
@@ -66,11 +66,11 @@ class Proposals:
         )  # fmt: skip
 
 
-After = Callable[[Proposals], None]
+After = Callable[[SearchState], None]
 """Called with the state after every evaluation."""
 
 
-def report_nothing(proposals: Proposals) -> None:
+def report_nothing(state: SearchState) -> None:
     """The caller only wants the result."""
 
 
@@ -139,42 +139,44 @@ def evolve(
     rng: np.random.Generator,
     max_evaluations: int = 10**9,
     after: After = report_nothing,
-    resumed: Proposals | None = None,
-) -> Proposals:
+    resumed: SearchState | None = None,
+) -> SearchState:
     """A (1 + 1) evolution within `seconds` of CPU time; `resumed`: the state of an earlier call."""
-    now = resumed or Proposals()
-    began = time.process_time() - now.cpu_seconds
+    state = resumed or SearchState()
+    began = time.process_time() - state.cpu_seconds
     n = len(env.nodes)
 
-    def done(proposals: Proposals) -> Proposals:
-        proposals = replace(
-            proposals, evaluations=now.evaluations + 1, random=rng.bit_generator.state,
+    def done(following: SearchState) -> SearchState:
+        following = replace(
+            following, evaluations=state.evaluations + 1, random=rng.bit_generator.state,
             cpu_seconds=time.process_time() - began,
         )  # fmt: skip
-        after(proposals)
-        return proposals
+        after(following)
+        return following
 
-    if now.random is not None:
-        rng.bit_generator.state = now.random
-    if now.genotype is None:
+    if state.random is not None:
+        rng.bit_generator.state = state.random
+    if state.genotype is None:
         greedily = greedy(env) or beam(env)
         genotype = np.clip(np.nan_to_num(env.corner, nan=0.5), 0, None)
-        now = replace(now, genotype=genotype / [env.design.canvas.width, env.design.canvas.height])
+        state = replace(
+            state, genotype=genotype / [env.design.canvas.width, env.design.canvas.height]
+        )
         if greedily:
-            now = done(now.better(env.proxy(), env.placement()))
-    while now.evaluations < max_evaluations and time.process_time() - began < seconds:
-        assert now.genotype is not None
-        child = now.genotype.copy() if now.best is not None else rng.random((n, 2))
+            state = done(state.better(env.proxy(), env.placement()))
+    while state.evaluations < max_evaluations and time.process_time() - began < seconds:
+        assert state.genotype is not None
+        child = state.genotype.copy() if state.best is not None else rng.random((n, 2))
         for _ in range(1 + rng.poisson(1.0)):
             i, j = rng.integers(0, n, 2)
             if rng.random() < 0.5:
                 child[[i, j]] = child[[j, i]]
             else:
                 child[i] = np.clip(child[i] + rng.normal(0, 0.2, 2), 0, 1)
-        following = now
+        following = state
         if decode(env, child, pull=float(rng.choice([0.3, 1.0, 3.0]))):
             cost = env.proxy()
-            if cost < now.cost:
-                following = replace(now, cost=cost, best=env.placement(), genotype=child)
-        now = done(following)
-    return now
+            if cost < state.cost:
+                following = replace(state, cost=cost, best=env.placement(), genotype=child)
+        state = done(following)
+    return state

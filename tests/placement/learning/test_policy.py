@@ -18,7 +18,7 @@ from sciml.placement.learning.macro_search import search_macros
 from sciml.placement.learning.policy import GridPolicy, Player, PolicyConfig, shifted
 from sciml.placement.learning.policy_search import sample_policy, tree
 from sciml.placement.learning.pretraining import connected_part, corpus
-from sciml.placement.learning.wire_mask_search import Proposals, beam, evolve, greedy
+from sciml.placement.learning.wire_mask_search import SearchState, beam, evolve, greedy
 from sciml.placement.legality import check
 from sciml.trunks.message_passing import MessagePassing, MessagePassingConfig
 
@@ -126,12 +126,12 @@ def test_searches_return_legal_placements(designs):
     assert check(env.placement()).overlaps == 0
     assert env.macro_hpwl() <= 1.3 * by_greed
     policy = GridPolicy(SMALL)
-    for proposals, evaluations in (
+    for state, evaluations in (
         (evolve(env, 1e9, np.random.default_rng(0), max_evaluations=25), 25),
         (sample_policy(env, policy, 1e9, max_episodes=3), 3),
     ):
-        assert proposals.evaluations == evaluations and np.isfinite(proposals.cost)
-        assert proposals.best is not None and check(proposals.best).overlaps == 0
+        assert state.evaluations == evaluations and np.isfinite(state.cost)
+        assert state.best is not None and check(state.best).overlaps == 0
     for chosen in (None, policy):
         found = search_macros(designs[0], 0.5, 1, policy=chosen, config=GRID)
         assert check(found.design, designs[0]).legal
@@ -284,7 +284,7 @@ def test_proposals_that_all_fail_fall_back_to_greedy(monkeypatch):
     policy = GridPolicy(PolicyConfig(trunk=TRUNK, channels=8))
     monkeypatch.setattr(
         "sciml.placement.learning.policy_search.sample_policy",
-        lambda *a, **k: Proposals(evaluations=1),
+        lambda *a, **k: SearchState(evaluations=1),
     )
     monkeypatch.setattr(
         "sciml.placement.learning.policy_search.tree", lambda *a, **k: (np.inf, None, 1)
