@@ -25,10 +25,15 @@ from sciml.symbolic.verification.result import PROOFS, Result
 from sciml.symbolic.worker import Worker, shared
 
 TIMEOUT = 10.0
+"""Default time limit in seconds."""
 
 
 def read(problem: Any) -> Expr:
-    """An expression from text, LaTeX, SymPy or an expression."""
+    """An expression from text, LaTeX, a number, SymPy or an expression.
+
+    Raises:
+        InputError: for text that is not an expression, and numbers that are not finite.
+    """
     if isinstance(problem, Expr):
         return problem
     if isinstance(problem, str):
@@ -43,7 +48,11 @@ def read(problem: Any) -> Expr:
 
 
 def variable_name(variable: Any) -> str | None:
-    """The name of a variable given as text or as a SymPy symbol."""
+    """The name of a variable given as text or as a SymPy symbol.
+
+    Raises:
+        InputError: for anything that is not a name.
+    """
     if variable is None:
         return None
     named = getattr(variable, "is_Symbol", False)
@@ -71,22 +80,21 @@ def integrate(
     beam: int = 10,
     worker: Worker | None = None,
 ) -> Result:
-    """An antiderivative that is proved, or agrees with f at every point tried; or a definite
-    integral.
+    """An antiderivative of f, proved or verified at all points tried; or a definite integral.
 
     Args:
-        f: the integrand: text such as ``"x*exp(x)"``, LaTeX (``\\int x e^{x}\\,dx`` may bring its
-            variable and limits along), or a SymPy expression, whose symbols the answer uses again.
-        variable: its variable; may be left out where the integrand has only one symbol.
+        f: the integrand: text such as ``"x*exp(x)"``, LaTeX (``\\int x e^{x}\\,dx`` may contain
+            variable and limits), or a SymPy expression, whose symbols the answer uses again.
+        variable: its variable; may be left out if the integrand has only one symbol.
         limits: (a, b) for a definite integral: numbers, expressions without the variable, or
             infinity (``"oo"``, ``float("inf")``, SymPy's ``oo``). The status may then be
             ``diverges``; see `sciml.symbolic.definite.integral` for what is proved.
         constants: names of symbols that stand for constants; any other symbol is refused.
         timeout: seconds.
-        model: the trained model that guesses where the rules fail: a name or a path, ``"auto"``
-            for the one that is shipped, None for rules only.
-        rules: whether to use the rules; False asks the model alone.
-        beam: hypotheses that the model follows.
+        model: the trained model that proposes answers if the rules fail: a name or a path,
+            ``"auto"`` for the one that is shipped, None for rules only.
+        rules: whether to use the rules; False uses the model alone.
+        beam: width of the model's beam search.
         worker: the process to work in; by default one for the whole session.
 
     Returns:

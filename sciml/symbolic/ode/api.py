@@ -182,10 +182,10 @@ def dsolve(
             function of an equation in SymPy.
         variable: the name of its variable; left out, it is x, or the t of f(t).
         constants: names of symbols that stand for constants; any other symbol is refused. c1 and
-            c2 are the solution's own.
+            c2 are reserved for the solution.
         timeout: seconds.
         rules: whether to use this package's own methods.
-        model: the trained network that proposes solutions where the rules fail: a name or a path
+        model: the trained network that proposes solutions if the rules fail: a name or a path
             (`sciml run symbolic_math` with ode1 or ode2 among its `shares` trains one), ``"auto"``
             for the one shipped for equations (none so far), None for no network.
         sympy: whether to try SymPy's dsolve when both fail.
