@@ -190,7 +190,7 @@ def first_model(config: Config) -> Seq2Seq:
 
 def start_of(config: Config) -> Start | None:
     """What `sciml run pretrain` wrote, if `start` is its folder."""
-    if not holds_trunk(Path(config.start)):
+    if not (config.start and holds_trunk(Path(config.start))):
         return None
     return Start("symbolic", TokenEmbedder, config.model.trunk, config.start)
 

@@ -84,17 +84,16 @@ class Start:
         Raises:
             InputError: no such trunk, or a folder that cannot be used.
         """
-        settings = dict(self.settings)
         if self.folder is not None:
             pretrained = self._trunk(self.folder)
             trunk = type(pretrained)(pretrained.config)
-            settings |= self._file(self.folder).settings
-        elif self.name:
+            return Parts(trunk, self._embedder(trunk, self._file(self.folder)))
+        if self.name:
             size = {"dim": self.usual.dim, "pair_dim": self.usual.pair_dim}
             trunk = trunks.build({"name": self.name, **size})
         else:
             trunk = trunks.build(self.usual)
-        return Parts(trunk, self.embedder(trunk.dim, trunk.pair_dim, **settings))
+        return Parts(trunk, self.embedder(trunk.dim, trunk.pair_dim, **self.settings))
 
     def load(self) -> Parts:
         """The pretrained weights.
@@ -107,12 +106,8 @@ class Start:
             raise InputError("is no folder of `sciml run pretrain`", where=self.name)
         trunk = self._trunk(self.folder)
         file = self._file(self.folder)
-        settings = {**self.settings, **file.settings}
         try:
-            embedder = loading.build(
-                lambda: self.embedder(trunk.dim, trunk.pair_dim, **settings),
-                file.state, where=file.path,
-            )  # fmt: skip
+            embedder = self._embedder(trunk, file)
             load_state(embedder, file.state)
         except InputError as error:
             shown = "".join(f" with {key} {value!r}" for key, value in self.settings.items())
@@ -140,6 +135,14 @@ class Start:
                 hint="`start` is a trunk's name or the --out of `sciml run pretrain`",
             )  # fmt: skip
         return trunks.load(folder / "trunk", self.own_trunk or None)
+
+    def _embedder(self, trunk: Trunk, file: EmbedderFile) -> nn.Module:
+        """A fresh embedder as the file describes it, if the file is large enough for it."""
+        settings = {**self.settings, **file.settings}
+        return loading.build(
+            lambda: self.embedder(trunk.dim, trunk.pair_dim, **settings), file.state,
+            where=file.path,
+        )  # fmt: skip
 
     def _file(self, folder: Path) -> EmbedderFile:
         """The embedder of this science, with the settings that the recipe asks for."""

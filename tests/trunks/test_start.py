@@ -125,3 +125,5 @@ def test_a_header_that_asks_for_more_than_it_holds(tmp_path: Path) -> None:
         tensors.write(tmp_path / "embedder.safetensors", state, header)
         with pytest.raises(InputError, match="does not hold an embedder of jets"):
             of(tmp_path).load()
+        with pytest.raises(InputError, match="embedder.safetensors: describes"):
+            of(tmp_path).fresh()
