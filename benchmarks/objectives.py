@@ -9,7 +9,7 @@ same steps, batches and seeds. Then, on the shipped test jets:
 - 1 % labels: the whole network fine-tuned on 1 % of the training labels, against the same network
   from scratch.
 Score: mean one-against-rest AUC over classes. A finished (objective, seed) is kept in DIR, so that
-the command can be stopped and goes on. Writes benchmarks/results/objectives.json and .md.
+the command can be stopped and resumed. Writes benchmarks/results/objectives.json and .md.
 """
 
 from __future__ import annotations

@@ -86,8 +86,8 @@ class Config:
     embedder_settings: dict[str, Any] = field(default_factory=dict)
     """Settings of the embedders by science, as YAML: '{jets: {features: kin}}'."""
     start: str = ""
-    """A saved trunk to go on from, or the folder of an earlier pretraining; where the trunk is your
-    own, `trunk` names it again."""
+    """A saved trunk to continue from, or the folder of an earlier pretraining; of your own trunk,
+    `trunk` gives the name again."""
     objective: Annotated[str, own.CODE] = "masked"
     """Name of the objective; or your own by import path or file, which runs it."""
     objective_settings: dict[str, Any] = field(default_factory=dict)
@@ -134,7 +134,7 @@ class Learner:
 
 
 def main(config: Config, out: Path) -> None:
-    """Run the recipe; the same call goes on where an interrupted one stopped."""
+    """Run the recipe; the same call resumes an interrupted one."""
     began = time.monotonic()
     corpora = read(config)
     splits = {science: split(corpus, config) for science, corpus in corpora.items()}
@@ -330,7 +330,7 @@ CAUSAL: dict[str, dict[str, Any]] = {
 
 
 def make_trunk(config: Config) -> Any:
-    """A new trunk, or the one to go on from."""
+    """A new trunk, or the one to continue from."""
     if config.start:
         path = Path(config.start)
         path = path / "trunk" if start.holds_trunk(path) else path

@@ -103,7 +103,7 @@ TINY: dict[str, Any] = {
 
 
 def main(config: Config, out: Path) -> None:
-    """Run the recipe; the same call goes on where an interrupted one stopped."""
+    """Run the recipe; the same call resumes an interrupted one."""
     for name in config.sciences:
         if name not in SCIENCES:
             raise unknown("science", name, SCIENCES)

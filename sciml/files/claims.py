@@ -81,7 +81,7 @@ def claim(out: Path, recipe: str, config: Any, command: str) -> None:
         raise InputError(
             f"this folder holds a run with other settings: {'; '.join(changed[:5])}",
             where=out,
-            hint="Choose another --out, or delete the folder to start anew",
+            hint="Choose another --out, or delete the folder to start again",
         )
     path = out / before.file
     if not path.exists():
@@ -158,7 +158,7 @@ def unless_refused(out: Path) -> Iterator[None]:
     """A run in `out` that leaves the folder as it was if it is refused before its first result.
 
     Only what this run itself made is removed: its claim, empty files and empty folders. A run that
-    fails later leaves its results, to go on when the fault is mended.
+    fails later leaves its results, to resume when the fault is mended.
     """
     before = set(out.rglob("*")) if out.is_dir() else set()
     try:

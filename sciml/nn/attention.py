@@ -27,7 +27,6 @@ from sciml.nn import blocked
 
 log = logging.getLogger(__name__)
 
-Backend = Literal["auto", "reference", "sdpa", "chunked", "flex"]
 LARGE_BIAS = 64 << 20
 """Bytes of a bias that is not copied only to put a mask into it."""
 BACKENDS = ("auto", "reference", "sdpa", "chunked", "flex")

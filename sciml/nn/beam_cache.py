@@ -79,7 +79,7 @@ class BeamCache:
         return self.pool[layer, 0, :, :, :end], self.pool[layer, 1, :, :, :end]
 
     def reorder(self, parents: Int[Tensor, "S W"]) -> None:
-        """Hypothesis w of source s goes on from what was hypothesis `parents[s, w]`."""
+        """Hypothesis w of source s continues hypothesis `parents[s, w]`."""
         if self.width > 1:
             self.ancestors = self.ancestors.gather(
                 1, parents[..., None].expand(-1, -1, self.ancestors.shape[2])

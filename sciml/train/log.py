@@ -35,7 +35,7 @@ class MetricsLog:
 
     Args:
         path: the file.
-        keep_up_to: the step that a run goes on from; None starts a new log.
+        keep_up_to: the step that a run resumes from; None starts a new log.
         mark: the value of `mark` at that step; without it, records up to that step are kept.
         tensorboard: also write TensorBoard files.
     """
@@ -51,7 +51,7 @@ class MetricsLog:
         content = path.read_bytes() if path.exists() else b""
         records = b""
         if keep_up_to is None and content.strip() and not _records(content):
-            raise InputError("is there, and no training wrote it", where=path,
+            raise InputError("exists, and no training wrote it", where=path,
                              hint="Move it away, or train in another folder")  # fmt: skip
         if keep_up_to is not None:
             records = content[: mark["bytes"]] if mark else b""
@@ -75,7 +75,7 @@ class MetricsLog:
 
     @property
     def mark(self) -> dict[str, Any]:
-        """How much was written, for a checkpoint: the rest is cut off where the run goes on."""
+        """How much was written, for a checkpoint: the rest is cut off when the run resumes."""
         return {"bytes": self._bytes, "sha256": self._digest.hexdigest()}
 
     def write(self, step: int, **values: Any) -> None:

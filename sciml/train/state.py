@@ -122,11 +122,11 @@ class TrainState:
         Args:
             folder: of the checkpoints.
             settings: those that the run must have been started with.
-            restart: where the run cannot go on, start again.
+            restart: where the run cannot resume, start again.
             say: warn of skipped checkpoints.
 
         Returns:
-            its manifest; None if there is nothing to go on with.
+            its manifest; None if there is nothing to resume.
 
         Raises:
             InputError: there are checkpoints, and none is intact; the best weights are damaged; or
@@ -149,7 +149,7 @@ class TrainState:
                 skipped, lost = [*skipped, fault], True
                 break
             if skipped and say:
-                kept.warn(f"{folder}: passed over {'; '.join(skipped)}; goes on from {path.name}")
+                kept.warn(f"{folder}: skipped {'; '.join(skipped)}; resumes from {path.name}")
             self._load(saved, manifest, folder.parent)
             return manifest
         if skipped:
@@ -203,7 +203,7 @@ class TrainState:
 
 
 def same_settings(saved: dict[str, Any], settings: dict[str, Any], out: Path) -> None:
-    """Refuse to go on with a run that was started with other settings."""
+    """Refuse to resume a run that was started with other settings."""
     changed = [
         f"{key} was {saved.get(key)!r}, is {value!r}"
         for key, value in settings.items()
@@ -213,7 +213,7 @@ def same_settings(saved: dict[str, Any], settings: dict[str, Any], out: Path) ->
         raise InputError(
             f"this folder holds a run with other settings: {'; '.join(changed)}",
             where=out,
-            hint="Choose another --out, or delete the folder to start anew",
+            hint="Choose another --out, or delete the folder to start again",
         )
 
 

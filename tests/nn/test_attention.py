@@ -207,7 +207,7 @@ def test_choice_depends_on_what_is_asked_and_is_logged(caplog):
 def test_long_attention_keeps_no_weights():
     """The tensors saved for the backward pass do not grow with N^2."""
 
-    def saved(n, monkey=None):
+    def saved(n):
         sizes = []
         q, k, v = (torch.randn(1, 2, n, 8, requires_grad=True) for _ in range(3))
         bias = torch.zeros(1, 2, n, n).requires_grad_()

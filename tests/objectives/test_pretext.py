@@ -30,12 +30,6 @@ def test_rotations_are_a_group_without_reflections(dimensions, number):
     assert all(tuple((a @ b + 0.0).flatten().tolist()) in elements for a in group for b in group)
 
 
-class Promising(trunks.base.Trunk):
-    """Says that it is invariant."""
-
-    symmetries = ("permutation", "SO(3)")
-
-
 def test_rotation_refuses_an_invariant_trunk_and_says_why(trunk, embedder, batch):
     with pytest.raises(InputError, match="rotation-invariant.*O\\(3\\).*'denoising'"):
         Rotation(trunk, embedder)

@@ -188,7 +188,7 @@ def test_a_run_without_a_whole_checkpoint_is_refused_unless_told(intact, tmp_pat
         train(out)
     assert contents(out) == before
     assert same(train(out, restart=True), weights)
-    assert "begins anew" in capsys.readouterr().err and records(out) == lines
+    assert "starts again" in capsys.readouterr().err and records(out) == lines
 
 
 @pytest.mark.parametrize("state", ["done", "half"])
