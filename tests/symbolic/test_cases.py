@@ -101,8 +101,8 @@ def test_false_antiderivatives_are_refuted(shared: Path) -> None:
                 check_symbols(e + answer, "x", constants)
             except InputError:
                 continue  # a piece of prose, or F for "the right one"
-            found = check(e, answer, "x", symbolic=True)
-            assert not found.verified and found.refuted, (name, f, big, found)
+            verdict = check(e, answer, "x", symbolic=True)
+            assert not verdict.verified and verdict.refuted, (name, f, big, verdict)
             tried += 1
     assert tried >= 5
 
@@ -111,16 +111,16 @@ def test_no_refuted_guess_is_printed(shared: Path, capsys: pytest.CaptureFixture
     for text in _cases(shared, "N").values():
         for problem in re.findall(r'integrate "([^"]+)"', text):
             code = main(["symbolic", "integrate", problem, "--json"])
-            found = json.loads(capsys.readouterr().out)
-            assert (code == 0) == (found["status"] in ("verified", "sampled"))
-            assert (found["answer"] is None) == (code == 1)
+            printed = json.loads(capsys.readouterr().out)
+            assert (code == 0) == (printed["status"] in ("verified", "sampled"))
+            assert (printed["answer"] is None) == (code == 1)
 
 
 def test_integrals_in_latex_are_read(shared: Path) -> None:
     first = _cases(shared, "L")["L1"]
     (whole,) = re.findall(r'integrate\(r"([^"]+)"\)', first)
-    found = whole_integral(whole)
-    assert found is not None and parse(found[0]) is parse("1/(x^2 + 1)")
+    integral = whole_integral(whole)
+    assert integral is not None and parse(integral[0]) is parse("1/(x^2 + 1)")
     assert whole_integral(r"\int \frac{x\,dx}{x}. ") is not None
 
 
@@ -140,10 +140,10 @@ def test_differential_equations(shared: Path) -> None:
         for ode in re.findall(r"`(?:dsolve\(\")?([^`\"]*y'[^`\"]*)", text):
             constants = [c for c in "wkmbaABLCRV" if re.search(rf"\b{c}\b", ode)]
             try:
-                found = dsolve(ode, constants=constants, timeout=6, sympy=False)
+                solution = dsolve(ode, constants=constants, timeout=6, sympy=False)
             except InputError:
                 continue
-            assert found.expression is None or found.proof, (name, ode)
-            if found.expression is not None:
-                numbers = {n for n in ex.subtrees(found.expression) if not n.free}
+            assert solution.expression is None or solution.proof, (name, ode)
+            if solution.expression is not None:
+                numbers = {n for n in ex.subtrees(solution.expression) if not n.free}
                 assert not numbers & {parse(t) for t in ("sin(1)", "log(3)", "log(7)")}, ode

@@ -115,7 +115,7 @@ def _bwd(
 ) -> int:
     """Fill the buffers (see `_buffers`) with BWD samples; returns how many `text` had room for."""
     tokens = np.empty(1024, np.int64)
-    shown = np.empty(MAX_TOKENS + 66, np.int64)
+    buffer = np.empty(MAX_TOKENS + 66, np.int64)
     at = 0
     for k in range(count):
         rng = seeded(seed, start + k)
@@ -128,8 +128,8 @@ def _bwd(
             d = derivative(a, e)
             if a[A_STATE + ERROR] or a[A_OP + d] == NUM and d == 1:
                 continue
-            size_d = prefix(a, d, shown)
-            size_e = prefix(a, e, shown)
+            size_d = prefix(a, d, buffer)
+            size_e = prefix(a, e, buffer)
             if size_d < 0 or size_e < 0 or size_d > MAX_TOKENS or size_e > MAX_TOKENS:
                 continue
             if uniform(rng) > (size_e / FULL_LENGTH) ** THINNING:
@@ -157,7 +157,7 @@ def _functions(
 ) -> int:
     """The same with random functions alone."""
     tokens = np.empty(1024, np.int64)
-    shown = np.empty(MAX_TOKENS + 66, np.int64)
+    buffer = np.empty(MAX_TOKENS + 66, np.int64)
     at = 0
     for k in range(count):
         rng = seeded(seed, start + k)
@@ -166,7 +166,7 @@ def _functions(
             e = function(a, rng, max_operators, tokens)
             if e == 1:
                 continue
-            n = prefix(a, e, shown)
+            n = prefix(a, e, buffer)
             if not 0 < n <= FORWARD_MAX_TOKENS:
                 continue
             if uniform(rng) <= (n / FORWARD_LENGTH) ** FORWARD_THINNING:
@@ -202,7 +202,7 @@ def _fill_known(
     """Fill a table of derivatives' keys and their functions' tokens; returns how many entries
     `pool` had room for."""
     tokens = np.empty(1024, np.int64)
-    shown = np.empty(MAX_TOKENS + 66, np.int64)
+    buffer = np.empty(MAX_TOKENS + 66, np.int64)
     used = 0
     for k in range(count):
         rng = seeded(seed, k)
@@ -213,13 +213,13 @@ def _fill_known(
                 continue
             e = without_constant(a, e, HAS_X)
             d = derivative(a, e)
-            n = prefix(a, e, shown)
+            n = prefix(a, e, buffer)
             if not a[A_STATE + ERROR] and 0 < n < 80:
                 break
         if used + n > len(pool):
             return k
         for i in range(n):
-            pool[used + i] = shown[i]
+            pool[used + i] = buffer[i]
         used += n
         keys[k] = a[A_KEY + d]
         ends[k] = used
@@ -234,7 +234,7 @@ def _ibp(
     """For random F, G with derivatives f, g and a known integral of F g, the integral of f G is
     F G - int F g. A sample whose `tries` pairs met no known integral keeps the key 0."""
     tokens = np.empty(1024, np.int64)
-    shown = np.empty(MAX_TOKENS + 66, np.int64)
+    buffer = np.empty(MAX_TOKENS + 66, np.int64)
     at = 0
     for k in range(count):
         rng = seeded(seed, start + k)
@@ -264,8 +264,8 @@ def _ibp(
                 answer = add_two(a, times(a, big_f, big_g), 1, integral, -1)
                 if a[A_STATE + ERROR] or not a[A_FLAGS + problem] & HAS_X:
                     continue
-                n = prefix(a, problem, shown)
-                if n < 0 or n > MAX_TOKENS or prefix(a, answer, shown) < 0:
+                n = prefix(a, problem, buffer)
+                if n < 0 or n > MAX_TOKENS or prefix(a, answer, buffer) < 0:
                     continue
                 keys[k] = a[A_KEY + problem]
                 break

@@ -16,10 +16,10 @@ def test_factors_with_large_coefficients() -> None:
         x**2 - 1,
     ):
         content, factors = fd.factor(p)
-        whole = fd.ONE * int(content)
+        product = fd.ONE * int(content)
         for q, e in factors:
-            whole = whole * q ** int(e)
-        assert whole == p and len(factors) > 1
+            product = product * q ** int(e)
+        assert product == p and len(factors) > 1
 
 
 def test_one_fraction_with_large_coefficients() -> None:

@@ -17,5 +17,5 @@ def test_an_argument_multiplied_out_may_hold_other_exponentials(name: str) -> No
     q = tower.convert(e)
     back = tower.poly_expr(q.n) / tower.poly_expr(q.d)
     for x in (0.3, 0.7):
-        said, wanted = (complex(evaluate(f, {"x": x})) for f in (back, e))
-        assert said == pytest.approx(wanted, rel=1e-9)
+        value, expected = (complex(evaluate(f, {"x": x})) for f in (back, e))
+        assert value == pytest.approx(expected, rel=1e-9)

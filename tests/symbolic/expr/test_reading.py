@@ -84,10 +84,10 @@ def test_latex_of_sympy_is_the_same_function_or_refused() -> None:
         if "\\" not in text and "{" not in text:
             continue  # the same as infix text
         try:
-            found = parse(text)
+            parsed = parse(text)
         except InputError:
             continue
-        assert _same(e, found, rng), text
+        assert _same(e, parsed, rng), text
         read += 1
     assert read > 120
 
@@ -151,9 +151,9 @@ def test_read_as_meant(text: str, meaning: str) -> None:
     ],
 )  # fmt: skip
 def test_integrals(text: str, inner: str, name: str, limits: tuple | None) -> None:
-    found = whole_integral(text)
-    assert found is not None
-    assert (parse(found[0]), *found[1:]) == (parse(inner), name, limits)
+    integral = whole_integral(text)
+    assert integral is not None
+    assert (parse(integral[0]), *integral[1:]) == (parse(inner), name, limits)
 
 
 @pytest.mark.parametrize(
@@ -185,8 +185,8 @@ def test_names_that_nobody_declared() -> None:
 
 def test_sympy_names() -> None:
     theta = sp.Symbol(r"\theta", positive=True)
-    found = integrate(theta**2, theta)
-    assert found.expr == theta**3 / 3
+    result = integrate(theta**2, theta)
+    assert result.expr == theta**3 / 3
     assert symbol_name(sp.Symbol("x_{12}")) == "x_12"
     assert integrate(sp.Integral(theta, (theta, 0, 1))).expr == sp.Rational(1, 2)
     x = sp.Symbol("x")

@@ -28,11 +28,11 @@ def tiny() -> Seq2Seq:
 
 def test_every_hypothesis_parses() -> None:
     model = tiny()
-    found = model.trunk.beam_search(
+    hypotheses = model.trunk.beam_search(
         model.encode(torch.tensor([model.source_ids(parse("x*exp(x)"))])), 6, 20,
         vb.ExpressionGrammar(),
     )  # fmt: skip
-    for sequence in found.lists(0):
+    for sequence in hypotheses.lists(0):
         vb.expression(sequence)
     assert model.propose([parse("x")], 4)[0]
 
@@ -108,8 +108,8 @@ def _plain_logits(state: dict, heads: int, layers: int, source, target) -> torch
             own = attend(x, x, s, f"attentions.{i}", memory is not None)
             x = norm(x + own, s, f"layer_norm1.{i}")
             if memory is not None:
-                seen = attend(x, memory, s, f"encoder_attn.{i}", False)
-                x = norm(x + seen, s, f"layer_norm15.{i}")
+                attended = attend(x, memory, s, f"encoder_attn.{i}", False)
+                x = norm(x + attended, s, f"layer_norm15.{i}")
             h = F.relu(F.linear(x, s[f"ffns.{i}.lin1.weight"], s[f"ffns.{i}.lin1.bias"]))
             x = norm(x + F.linear(h, s[f"ffns.{i}.lin2.weight"], s[f"ffns.{i}.lin2.bias"]), s,
                      f"layer_norm2.{i}")  # fmt: skip

@@ -33,7 +33,7 @@ def test_a_wide_beam_finds_the_best_of_all_sequences() -> None:
     source = torch.tensor([[0, 3, 4, 0, 1, 1], [0, 5, 2, 5, 5, 0]])
     lengths = torch.tensor([4, 6])
     allowed = torch.arange(WORDS) != 1  # padding is never written
-    found = beam_search(net, source, lengths, beam=40, max_length=3)
+    hypotheses = beam_search(net, source, lengths, beam=40, max_length=3)
     inner = [t for t in range(WORDS) if t not in (0, 1)]
     for s in range(2):
         every = [[*rest, 0] for n in range(3) for rest in itertools.product(inner, repeat=n)]
@@ -42,8 +42,8 @@ def test_a_wide_beam_finds_the_best_of_all_sequences() -> None:
             for ids in every
         }
         best = max(scores, key=lambda ids: scores[ids])
-        assert found.lists(s)[0] == list(best[:-1])
-        assert abs(float(found.scores[s, 0]) - scores[best]) < 1e-5
+        assert hypotheses.lists(s)[0] == list(best[:-1])
+        assert abs(float(hypotheses.scores[s, 0]) - scores[best]) < 1e-5
 
 
 def test_padding_and_company_change_nothing() -> None:

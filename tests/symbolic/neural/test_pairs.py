@@ -113,9 +113,9 @@ def test_differential_equations_carry_their_task_and_solutions(kind: str) -> Non
     for i in range(len(data)):
         source, target = data[i]
         assert source[0] == vb.INDEX[f"<{kind}>"]
-        found = check_explicit(vb.expression(source), vb.expression(target), "x", "y", order)
-        assert found.status != "unverified" or not found.points, i
-        checked += found.agrees
+        verdict = check_explicit(vb.expression(source), vb.expression(target), "x", "y", order)
+        assert verdict.status != "unverified" or not verdict.points, i
+        checked += verdict.agrees
     assert checked >= 10
     data.hidden = True
     assert data[0][0][0] == vb.INDEX[f"<{kind}>"]

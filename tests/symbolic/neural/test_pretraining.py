@@ -58,9 +58,9 @@ def test_the_objective_takes_the_embedders_choice(tmp_path: Path) -> None:
     task = objectives.build({"name": "masked", "shape": "own", "fraction": 0.3})(trunk, embedder)
     chosen = embedder.choose(batch, 0.3)
     assert chosen.shape == batch.mask.shape and not (chosen & ~batch.mask).any()
-    shown = embedder(batch, chosen).x
+    embedded = embedder(batch, chosen).x
     mask_token = embedder.get_parameter("tokens.weight")[vb.MASK]
-    assert torch.equal(shown[chosen], mask_token.expand(int(chosen.sum()), -1))
+    assert torch.equal(embedded[chosen], mask_token.expand(int(chosen.sum()), -1))
     optimiser = torch.optim.Adam(task.parameters(), 6e-3)
     losses = []
     for _ in range(40):

@@ -24,14 +24,14 @@ from sciml.symbolic.neural import vocabulary as vb
 )
 def test_short_notation(text: str, words: str) -> None:
     e = parse(text)
-    shown = vb.ids(e)
-    assert sorted(vb.WORDS[i] for i in shown) == sorted(words.split())
-    assert vb.expression(shown) is e
+    ids = vb.ids(e)
+    assert sorted(vb.WORDS[i] for i in ids) == sorted(words.split())
+    assert vb.expression(ids) is e
 
 
 def test_short_terms_come_first_and_numbers_before_all() -> None:
-    shown = [vb.WORDS[i] for i in vb.ids(parse("exp(x)*x^2 + x + 100 + sin(x)"))]
-    assert shown == "add INT+ 1 0 0 add x add sin x mul exp x pow2 x".split() or shown == (
+    words = [vb.WORDS[i] for i in vb.ids(parse("exp(x)*x^2 + x + 100 + sin(x)"))]
+    assert words == "add INT+ 1 0 0 add x add sin x mul exp x pow2 x".split() or words == (
         "add INT+ 1 0 0 add x add sin x mul pow2 x exp x".split()
     )
     with pytest.raises(InputError, match="no token"):
@@ -81,15 +81,15 @@ def test_every_hypothesis_is_an_expression_that_ends_in_time(
     seed: int, beam: int, length: int, ode: bool
 ) -> None:
     variables = ("x", "c1", "c2") if ode else ("x",)
-    found = decoding.beam_search(
+    hypotheses = decoding.beam_search(
         _RandomSteps(seed, 2, beam), decoding.Vocabulary(len(vb.WORDS), vb.PAD, vb.START, vb.END),
         sources=2, beam=beam, max_length=length, device=torch.device("cpu"),
         grammar=vb.ExpressionGrammar(variables),
     )  # fmt: skip
-    real = found.scores > -torch.inf
-    assert real[:, 0].all() and found.finished[real].all()
+    real = hypotheses.scores > -torch.inf
+    assert real[:, 0].all() and hypotheses.finished[real].all()
     for source in range(2):
-        for ids in found.lists(source)[: int(real[source].sum())]:
+        for ids in hypotheses.lists(source)[: int(real[source].sum())]:
             words = [vb.WORDS[i] for i in ids]
             assert _is_expression(words), words
             assert not {"I", "y", *(() if ode else ("c1", "c2"))} & set(words)
