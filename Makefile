@@ -30,6 +30,10 @@ docs: $(VENV)/.test
 	$(BIN)/python -m sphinx -q -W --keep-going -b html docs build/site
 	@echo "the pages: $(CURDIR)/build/site/index.html"
 
+# Reference data of the tests, made anew by other programs; tests/fixtures/README.md says by which.
+fixtures:
+	$(PYTHON) tests/fixtures/make $(SETS)
+
 wheel: $(VENV)/.test
 	rm -rf dist
 	$(BIN)/python -m build --wheel --no-isolation --outdir dist .

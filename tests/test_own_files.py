@@ -1,7 +1,7 @@
 """A new user's files, one a science, with the commands that the demonstration's page shows.
 
-The files are real ones that no demonstration has seen; each command gives an answer, and a file of
-another kind one line that names the next step.
+No demonstration has seen the files, made ones and, where they are at hand, real ones; each command
+gives an answer, and a file of another kind one line that names the next step.
 """
 
 import json
@@ -27,35 +27,62 @@ def test_the_page_shows_these_commands():
     ]  # fmt: skip
 
 
-def test_jets(shared, tmp_path):
+@pytest.fixture
+def data(origin, request):
+    """The folder of real files, or None for made ones."""
+    return request.getfixturevalue("shared") / "data" if origin == "shared" else None
+
+
+def test_jets(data, fixture_file, fixture_script, tmp_path):
     from sciml.jets.data.io import read_jets
 
-    file = shared / "data" / "jets" / "JetClassII_example.parquet"
+    if data:
+        file = data / "jets" / "JetClassII_example.parquet"
+    else:
+        fixture_script("jet_files").write(tmp_path, fixture_file("jets/jets.parquet"))
+        file = tmp_path / "list_of_struct.parquet"
     assert run("jets tag FILE -o FILE", file, tmp_path / "scores.parquet") == 0
     scores = read_jets(tmp_path / "scores.parquet")
     assert len(scores) == len(read_jets(file)) and "score_QCD" in scores.fields
 
 
-def test_proteins(shared, tmp_path):
-    alignment = shared / "data" / "protein" / "pfam40" / "PF00013" / "msa.fasta.gz"
+def test_proteins(data, fixture_script, tmp_path):
+    if data:
+        alignment = data / "protein" / "pfam40" / "PF00013" / "msa.fasta.gz"
+    else:
+        rows = fixture_script("pydca_scores").family()
+        alignment = tmp_path / "family.fasta"
+        alignment.write_text("".join(f">s{i}\n{''.join(row)}\n" for i, row in enumerate(rows)))
     assert run("protein contacts FILE -o FILE", alignment, tmp_path / "contacts.tsv") == 0
     first = (tmp_path / "contacts.tsv").read_text().splitlines()[1].split("\t")
     assert 0.0 <= float(first[2]) <= 1.0
 
 
-def test_formulas(shared, tmp_path, capsys):
+def test_formulas(data, capsys):
     import gzip
 
-    rows = shared / "data" / "symbolic" / "rubi_independent_x_only.shared.jsonl.gz"
-    with gzip.open(rows, "rt") as lines:
-        problem = json.loads(next(lines))["integrand"]
+    problem = "x**2*sqrt(3*x + 2)"
+    if data:
+        with gzip.open(
+            data / "symbolic" / "rubi_independent_x_only.shared.jsonl.gz", "rt"
+        ) as lines:
+            problem = json.loads(next(lines))["integrand"]
     assert run(f"symbolic integrate {shlex.quote(problem)} --json") == 0
     assert json.loads(capsys.readouterr().out)["verified"]
 
 
-def test_circuits(shared, tmp_path, capsys):
-    folder = shared / "data" / "placement" / "ariane133-ng45"
-    files = (folder / "netlist.pb.txt.gz", folder / "initial.plc", tmp_path / "placed.plc")
+def test_circuits(data, tmp_path, capsys):
+    from sciml.placement import read_design, write_design
+    from sciml.placement.generate import NetlistConfig, netlist
+
+    if data:
+        folder = data / "placement" / "ariane133-ng45"
+        files = (folder / "netlist.pb.txt.gz", folder / "initial.plc", tmp_path / "placed.plc")
+    else:
+        files = tuple(tmp_path / f for f in ("netlist.pb.txt.gz", "initial.plc", "placed.plc"))
+        design = netlist(NetlistConfig(macros=12, clusters=30), 4)
+        write_design(design, files[0])
+        write_design(read_design(files[0]), files[1])  # its indices are the file's
     assert run("placement place FILE --plc FILE -o FILE --cpu-seconds 2s --json", *files) == 0
     result = json.loads(capsys.readouterr().out.strip().splitlines()[-1])
     assert result["legal"] and result["proxy"] < 2
