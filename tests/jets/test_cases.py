@@ -1,4 +1,4 @@
-"""Inputs from practice with their right result: generated, and from ../shared/cases/jets if at hand."""
+"""Inputs from practice with the right result: generated, and ../shared/cases/jets if at hand."""
 
 import json
 import re
