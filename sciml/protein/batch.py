@@ -28,6 +28,7 @@ from sciml.protein.io.alignment import Alignment
 from sciml.protein.io.alignment_files import read_alignment, read_fasta
 from sciml.protein.io.homology_search import safe_name
 from sciml.protein.io.query_forms import is_job
+from sciml.protein.io.sequence_records import suffix_of
 from sciml.protein.io.structure import read_chains
 from sciml.protein.io.structure_writing import write_structure
 from sciml.protein.measure import metrics
@@ -99,11 +100,6 @@ class FoldRun:
                        extra=self.extra or usual.extra)  # fmt: skip
 
 
-def _suffix(path: Path) -> str:
-    kept = [s.lower() for s in path.suffixes if s.lower() != ".gz"]
-    return kept[-1] if kept else ""
-
-
 def find_jobs(path: Path) -> list[Job]:
     """The chains of a file or folder.
 
@@ -115,7 +111,7 @@ def find_jobs(path: Path) -> list[Job]:
         InputError: a file is damaged, or holds a complex.
     """
     if path.is_dir():
-        files = [p for p in sorted(path.iterdir()) if _suffix(p) in ALIGNMENTS + SEQUENCES]
+        files = [p for p in sorted(path.iterdir()) if suffix_of(p) in ALIGNMENTS + SEQUENCES]
         files += [p for p in sorted(path.glob("*.json")) if is_job(p)]
         if not files:
             raise InputError("holds no FASTA or alignment files", where=path)
@@ -124,7 +120,7 @@ def find_jobs(path: Path) -> list[Job]:
     jobs, used = [], set()
     for file in files:
         stem = file.name.split(".")[0] or "chain"
-        if _suffix(file) in (*SEQUENCES, ".json"):
+        if suffix_of(file) in (*SEQUENCES, ".json"):
             records = read_fasta(file)
             chains = [
                 (safe_name(head.split(" ")[0]) if len(records) > 1 or head else stem,

@@ -17,6 +17,12 @@ from sciml.protein.io import residues
 
 Features = dict[str, Tensor]
 TARGET_CLASSES, MSA_CLASSES, TEMPLATE_CLASSES = 22, 23, 22
+MSA_FEATURES = 2 * MSA_CLASSES + 3
+"""Class and profile of a cluster, has_deletion, deletion_value and deletion_mean."""
+TORSIONS = 7
+"""Omega, phi, psi and chi1 to chi4."""
+ANGLE_FEATURES = TEMPLATE_CLASSES + 5 * TORSIONS
+"""Type of a template residue, sine and cosine of its torsions in both namings, their mask."""
 RELATIVE = 32
 """Residue separations beyond this share one class."""
 TEMPLATE_BINS = 39
@@ -51,7 +57,7 @@ class InputEmbedder(nn.Module):
     def __init__(self, msa_dim: int, pair_dim: int) -> None:
         super().__init__()
         self.linear_target_m = nn.Linear(TARGET_CLASSES, msa_dim)
-        self.linear_msa = nn.Linear(49, msa_dim)
+        self.linear_msa = nn.Linear(MSA_FEATURES, msa_dim)
         self.linear_left = nn.Linear(TARGET_CLASSES, pair_dim)
         self.linear_right = nn.Linear(TARGET_CLASSES, pair_dim)
         self.linear_relative = nn.Linear(2 * RELATIVE + 1, pair_dim)
@@ -130,7 +136,7 @@ class TemplateEmbedder(nn.Module):
         self.attention = Attention(
             pair_dim, attention_heads, attention_head_dim, kv_dim=dim, gated=False
         )
-        self.linear_angle_1 = nn.Linear(57, msa_dim) if torsions else None
+        self.linear_angle_1 = nn.Linear(ANGLE_FEATURES, msa_dim) if torsions else None
         self.linear_angle_2 = nn.Linear(msa_dim, msa_dim) if torsions else None
 
     def forward(self, z: Tensor, features: Features, pair_mask: Tensor | None) -> Tensor:

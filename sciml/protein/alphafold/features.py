@@ -6,7 +6,11 @@ published network.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
+import torch
+from torch import Tensor
 
 from sciml.protein.alphafold.feature_config import DEFAULT_FEATURES, FeatureConfig
 from sciml.protein.alphafold.msa_features import Features, msa_features
@@ -45,3 +49,18 @@ def features(
     if use_templates and config.templates:
         result |= template_features(templates or [], alignment.columns, config.templates)
     return result
+
+
+def collate(chains: Sequence[Mapping[str, np.ndarray]]) -> dict[str, Tensor]:
+    """Pad the features of chains to the largest and stack them; the masks are 0 for padding."""
+    batch = {}
+    for key in chains[0]:
+        values = [np.asarray(chain[key]) for chain in chains]
+        shape = np.max([value.shape for value in values], axis=0).astype(int)
+        padded = np.zeros((len(values), *shape), values[0].dtype)
+        for number, value in enumerate(values):
+            part: tuple[int | slice, ...] = (number, *(slice(size) for size in value.shape))
+            padded[part] = value
+        tensor = torch.as_tensor(padded)
+        batch[key] = tensor.float() if tensor.is_floating_point() else tensor.long()
+    return batch

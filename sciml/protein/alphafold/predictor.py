@@ -18,7 +18,7 @@ from sciml.config import from_dict, to_dict
 from sciml.errors import InputError
 from sciml.protein.alphafold import confidence, memory
 from sciml.protein.alphafold.feature_config import FeatureConfig, published
-from sciml.protein.alphafold.features import features
+from sciml.protein.alphafold.features import collate, features
 from sciml.protein.alphafold.model import AlphaFold, AlphaFoldConfig, Output
 from sciml.protein.alphafold.official_outputs import named_outputs
 from sciml.protein.alphafold.prediction import StructurePrediction
@@ -221,7 +221,7 @@ class StructurePredictor(Pretrained):
         if missing:
             raise InputError(f"the features lack {', '.join(missing)}")
         tensors = {}
-        for key in needed:
+        for key in needed:  # whatever number types a file has
             value = torch.as_tensor(np.asarray(batch[key]), device=self.placement.device)
             tensors[key] = (value.long() if key in _INTEGERS else value.float())[None]
         return tensors
@@ -350,7 +350,8 @@ class StructurePredictor(Pretrained):
                 )
                 for job, alignment in zip(jobs, alignments, strict=True)
             ]
-            batch = self._stack(arrays)
+            batch = collate([{k: a[k] for k in (*_NEEDED, *_TEMPLATE) if k in a} for a in arrays])
+            batch = {k: v.to(self.placement.device) for k, v in batch.items()}
             del arrays
             if previous is None:
                 previous = self.model.initial(batch)
@@ -385,20 +386,6 @@ class StructurePredictor(Pretrained):
                 )
             )
         return predictions
-
-    def _stack(self, arrays: list[Arrays]) -> dict[str, Tensor]:
-        """Features of several chains, padded to the largest of each."""
-        batch = {}
-        keys = [key for key in (*_NEEDED, *_TEMPLATE) if key in arrays[0]]
-        for key in keys:
-            values = [np.asarray(array[key]) for array in arrays]
-            shape = np.max([value.shape for value in values], axis=0)
-            padded = np.zeros((len(values), *shape), values[0].dtype)
-            for row, value in zip(padded, values, strict=True):
-                row[tuple(slice(size) for size in value.shape)] = value
-            tensor = torch.as_tensor(padded, device=self.placement.device)
-            batch[key] = tensor.long() if key in _INTEGERS else tensor.float()
-        return batch
 
 
 def _results(output: Output, index: int, n: int) -> dict[str, Any]:

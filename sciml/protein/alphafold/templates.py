@@ -9,12 +9,12 @@ from __future__ import annotations
 import contextlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from sciml.errors import InputError
 from sciml.protein.io import residues
+from sciml.protein.io.pairwise import local_alignment
 from sciml.protein.io.structure import Chain, read_chains
 
 LEAST_RESIDUES = 10
@@ -77,19 +77,7 @@ def from_chain(chain: Chain, query: str, name: str = "") -> Template:
     Raises:
         InputError: fewer than ten residues can be aligned.
     """
-    from Bio.Align import PairwiseAligner, substitution_matrices
-
-    aligner: Any = PairwiseAligner()
-    aligner.substitution_matrix = substitution_matrices.load("BLOSUM62")
-    aligner.open_gap_score, aligner.extend_gap_score = -11, -1
-    aligner.mode = "local"
-    known = set(str(aligner.substitution_matrix.alphabet))
-    letters = "".join(c if c in known else "X" for c in query.upper())
-    alignments = aligner.align(letters, chain.sequence) if letters and len(chain) else []
-    pairs: list[tuple[int, int]] = []
-    if alignments:
-        for (start, stop), (other, _) in zip(*alignments[0].aligned, strict=True):
-            pairs += [(start + k, other + k) for k in range(stop - start)]
+    pairs = local_alignment(query, chain.sequence)
     if len(pairs) < LEAST_RESIDUES:
         raise InputError(
             f"{len(pairs)} residues can be aligned to the query, {LEAST_RESIDUES} are needed",

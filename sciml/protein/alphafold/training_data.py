@@ -13,16 +13,17 @@ from typing import Annotated
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from sciml.config import Range
 from sciml.errors import InputError
 from sciml.protein.alphafold.feature_config import FeatureConfig
-from sciml.protein.alphafold.features import features
+from sciml.protein.alphafold.features import collate, features
 from sciml.protein.alphafold.templates import Template
 from sciml.protein.io.alignment import Alignment
 from sciml.protein.io.alignment_files import read_alignment
 from sciml.protein.io.structure import read_structure
+
+__all__ = ["ChainExamples", "ChainTrainConfig", "TrainingChain", "collate", "read_training_chains"]
 
 STRUCTURES = (".cif", ".pdb", ".ent")
 ALIGNMENTS = (".a3m", ".sto", ".fasta", ".aln")
@@ -156,21 +157,6 @@ def crop(example: dict[str, np.ndarray], start: int, size: int) -> dict[str, np.
         else:
             cut[key] = value[part]
     return cut
-
-
-def collate(examples: list[dict[str, np.ndarray]]) -> dict[str, Tensor]:
-    """Pad examples to the largest and stack them; the masks are 0 for padding."""
-    batch = {}
-    for key in examples[0]:
-        values = [np.asarray(example[key]) for example in examples]
-        shape = np.max([value.shape for value in values], axis=0).astype(int)
-        padded = np.zeros((len(values), *shape), values[0].dtype)
-        for number, value in enumerate(values):
-            part: tuple[int | slice, ...] = (number, *(slice(size) for size in value.shape))
-            padded[part] = value
-        tensor = torch.as_tensor(padded)
-        batch[key] = tensor.float() if tensor.is_floating_point() else tensor.long()
-    return batch
 
 
 def read_training_chains(folder: str | Path) -> list[TrainingChain]:

@@ -12,14 +12,15 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from sciml.errors import InputError
 from sciml.protein.io.alignment import Alignment
 from sciml.protein.io.alignment_files import read_alignment
+from sciml.protein.io.pairwise import local_alignment
 from sciml.protein.io.residues import GAP
+from sciml.protein.io.sequence_records import suffix_of
 from sciml.protein.io.structure import Chain, read_chains
 from sciml.protein.measure import metrics
 
@@ -62,12 +63,7 @@ class Family:
 
 
 def _one(folder: Path, suffixes: tuple[str, ...], what: str) -> Path:
-    files = [
-        path
-        for path in sorted(folder.iterdir())
-        if [s for s in path.suffixes if s != ".gz"][-1:]
-        and [s for s in path.suffixes if s != ".gz"][-1].lower() in suffixes
-    ]
+    files = [path for path in sorted(folder.iterdir()) if suffix_of(path) in suffixes]
     if not files:
         raise InputError(f"holds no {what} ({', '.join(suffixes)})", where=folder)
     return files[0]
@@ -102,12 +98,6 @@ def read_family(folder: str | Path) -> Family:
 
 def map_columns(alignment: Alignment, chain: Chain, max_rows: int = 2000) -> np.ndarray:
     """[M, 2] (residue, column): the chain aligned to its most similar row."""
-    from Bio.Align import PairwiseAligner, substitution_matrices
-
-    aligner: Any = PairwiseAligner()
-    aligner.substitution_matrix = substitution_matrices.load("BLOSUM62")
-    aligner.open_gap_score, aligner.extend_gap_score = -11, -1
-    aligner.mode = "local"
     sequence = chain.sequence
     words = {sequence[i : i + 3] for i in range(len(sequence) - 2)}
 
@@ -117,17 +107,9 @@ def map_columns(alignment: Alignment, chain: Chain, max_rows: int = 2000) -> np.
 
     rows = range(min(alignment.depth, max_rows))
     best = max(rows, key=shared)
-    letters = alignment.sequence(best)
-    if not letters:
-        return np.zeros((0, 2), np.int64)
-    alignments = aligner.align(sequence, letters)
-    if not alignments:
-        return np.zeros((0, 2), np.int64)
+    pairs = local_alignment(sequence, alignment.sequence(best))
     columns = np.flatnonzero(alignment.rows[best] != GAP)
-    pairs = []
-    for (start, stop), (other, _) in zip(*alignments[0].aligned, strict=True):
-        pairs += [(start + k, columns[other + k]) for k in range(stop - start)]
-    return np.array(pairs, np.int64).reshape(-1, 2)
+    return np.array([(i, columns[j]) for i, j in pairs], np.int64).reshape(-1, 2)
 
 
 def read_families(folder: str | Path) -> list[Family]:

@@ -21,6 +21,7 @@ from sciml.objectives.corpus import Corpus
 from sciml.protein.contacts.embedder import AlignmentEmbedder
 from sciml.protein.contacts.features import SEPARATIONS, contact_features
 from sciml.protein.io.residues import UNKNOWN
+from sciml.protein.io.sequence_records import suffix_of
 
 if TYPE_CHECKING:
     from torch_geometric.data import Data
@@ -32,11 +33,8 @@ STRUCTURES = (".pdb", ".cif", ".ent")
 
 
 def _files(path: Path, suffixes: tuple[str, ...], what: str) -> list[Path]:
-    def matches(file: Path) -> bool:
-        kept = [s.lower() for s in file.suffixes if s.lower() != ".gz"]
-        return bool(kept) and kept[-1] in suffixes
-
-    files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if matches(p))
+    files = [path] if path.is_file() else sorted(path.rglob("*"))
+    files = [p for p in files if p == path or suffix_of(p) in suffixes]
     if not files:
         raise InputError(f"holds no {what} ({', '.join(suffixes)})", where=path)
     return files

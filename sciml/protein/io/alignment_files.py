@@ -31,6 +31,7 @@ from sciml.protein.io.sequence_records import (
     is_structured,
     lines_of,
     read_records,
+    suffix_of,
     text_of,
 )
 from sciml.protein.io.side_by_side import check_blocks, check_pieces
@@ -262,8 +263,7 @@ def _guess(first: bytes, path: Path) -> str:
         return "clustal"
     if not first.startswith(b">"):
         return "aln"
-    suffixes = [suffix.lower() for suffix in path.suffixes if suffix.lower() != ".gz"]
-    return "a3m" if suffixes and suffixes[-1] == ".a3m" else "fasta"
+    return "a3m" if suffix_of(path) == ".a3m" else "fasta"
 
 
 def _records(kind: str, lines: Iterator[bytes], where: object) -> Iterator[tuple[str, bytes]]:
@@ -352,8 +352,7 @@ def write_alignment(alignment: Alignment, path: str | Path, format: str | None =
     """
     path = Path(path)
     if format is None:
-        suffixes = [suffix.lower() for suffix in path.suffixes if suffix.lower() != ".gz"]
-        format = _SUFFIXES.get(suffixes[-1] if suffixes else "", "")
+        format = _SUFFIXES.get(suffix_of(path), "")
     if format not in ("a3m", "fasta", "stockholm", "aln"):
         raise unknown("alignment format", format or path.suffix, FORMATS[:4], where=path)
     with atomic_write(path) as temporary:

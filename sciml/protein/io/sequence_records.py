@@ -19,6 +19,11 @@ MAX_TABLE = 64 << 20
 """Most bytes of a table of sequences or a JSON file."""
 
 
+def suffix_of(path: Path) -> str:
+    """The last suffix in lower case, .gz aside; "" where there is none."""
+    return next((s for s in map(str.lower, reversed(path.suffixes)) if s != ".gz"), "")
+
+
 def lines_of(stream: io.BufferedReader, where: object) -> Iterator[bytes]:
     """Lines without their ends (LF, CRLF or CR), byte-order mark removed.
 

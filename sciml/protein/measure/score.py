@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from sciml.errors import InputError
+from sciml.protein.io.pairwise import local_alignment
 from sciml.protein.io.residues import ATOM37_INDEX, RESIDUES
 from sciml.protein.io.structure import Chain
 from sciml.protein.measure import metrics
@@ -35,18 +34,9 @@ def pair_residues(model: Chain, truth: Chain) -> np.ndarray:
         same = np.mean([model.types[i] == truth.types[j] for i, j in common])
         if same >= 0.9 and len(common) >= 0.5 * min(len(model), len(truth)):
             return np.array(common)
-    from Bio.Align import PairwiseAligner, substitution_matrices
-
-    aligner: Any = PairwiseAligner()
-    aligner.substitution_matrix = substitution_matrices.load("BLOSUM62")
-    aligner.open_gap_score, aligner.extend_gap_score = -11, -1
-    aligner.mode = "local"
-    alignments = aligner.align(model.sequence, truth.sequence)
-    if not alignments:
+    pairs = local_alignment(model.sequence, truth.sequence)
+    if not pairs:
         raise InputError("the two sequences have nothing in common")
-    pairs = []
-    for (start, stop), (other, _) in zip(*alignments[0].aligned, strict=True):
-        pairs += [(start + k, other + k) for k in range(stop - start)]
     return np.array(pairs)
 
 
