@@ -14,7 +14,7 @@ import numpy as np
 from sciml.errors import InputError, unknown
 from sciml.placement.classical.annealing import Annealer, AnnealingConfig, zero_start
 from sciml.placement.classical.legalise import legalise_macros
-from sciml.placement.classical.macro_limits import on_grid
+from sciml.placement.classical.macro_limits import snap_to_grid
 from sciml.placement.constraints import HARD, Blockages, mark_placed
 from sciml.placement.cost.proxy import proxy_cost
 from sciml.placement.cost.wirelength import hpwl, net_steiner
@@ -178,7 +178,7 @@ def place(
     placed = replace(result.design, fixed=original.fixed, constraints=original.constraints)
     placed = mark_placed(placed, ~design.fixed)
     if method != "electrostatic":
-        snapped = on_grid(placed)
+        snapped = snap_to_grid(placed)
         if len(check(snapped).problems) <= len(check(placed).problems):
             placed = snapped  # else sizes or distances are no multiples of the grid
     scores = score(placed, original)

@@ -170,7 +170,7 @@ def slide(p: Any, s: Any, c: Any, m: Any) -> bool:
     return clear(p, s, c, i, m.x[0], m.y[0], turn, -1)
 
 
-def on_grid(design: Design) -> Design:
+def snap_to_grid(design: Design) -> Design:
     """Lower-left corners of movable macros on the manufacturing grid, rounded left and down.
 
     All move the same way by less than a step, so that distances that are multiples of the grid,

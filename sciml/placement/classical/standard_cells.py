@@ -16,7 +16,7 @@ import numpy as np
 from sciml.placement.classical.detailed import improve_cells
 from sciml.placement.classical.global_placement import Descent, GlobalConfig, GlobalPlacer
 from sciml.placement.classical.legalise import is_free, legalise_macros
-from sciml.placement.classical.macro_limits import on_grid
+from sciml.placement.classical.macro_limits import snap_to_grid
 from sciml.placement.classical.rows import legalise_cells
 from sciml.placement.classical.segments import groups
 from sciml.placement.constraints import keep_out
@@ -108,7 +108,7 @@ def place_cells(
             "overflow": descent.overflow if descent is not None else 1.0,
         })  # fmt: skip
         if not last:
-            placed = _with_fixed_macros(_snap_macros(on_grid(legalise_macros(placed))))
+            placed = _with_fixed_macros(_snap_macros(snap_to_grid(legalise_macros(placed))))
         if stopped:
             break
         saved.save(state(k + 1))

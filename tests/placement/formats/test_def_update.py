@@ -186,7 +186,7 @@ def test_what_was_moved_decides_the_exit_code(file, tmp_path, capsys, monkeypatc
     original = placer.mark_placed  # a placer that leaves the last two on a heap
     heap = lambda design, nodes: original(design.at(0 * design.x + 4, 0 * design.y + 4), nodes)  # noqa: E731
     monkeypatch.setattr(placer, "mark_placed", heap)
-    monkeypatch.setattr(placer, "on_grid", lambda design: design)
+    monkeypatch.setattr(placer, "snap_to_grid", lambda design: design)
     assert main([*words, "--json"]) == 1
     said = capsys.readouterr().err
     assert said.count("\n") == 1 and "the result is not legal: 'r' and 's' overlap" in said
