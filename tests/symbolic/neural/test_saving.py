@@ -19,16 +19,18 @@ from sciml.symbolic.neural import vocabulary as vb
 from sciml.symbolic.neural.model import ModelConfig, collate
 from sciml.trunks.sequence import SequenceConfig
 
-CLASSES = [Seq2Seq, SkeletonModel]
+KINDS = {"Seq2Seq": Seq2Seq, "on another trunk": Seq2Seq, "SkeletonModel": SkeletonModel}
 
 
-def build(cls):
+def build(kind: str):
     torch.manual_seed(0)
-    if cls is SkeletonModel:
-        return cls(sk.SkeletonConfig(dim=32, depth=1, decoder_layers=1, points=16)).eval()
+    if kind == "SkeletonModel":
+        return SkeletonModel(sk.SkeletonConfig(dim=32, depth=1, decoder_layers=1, points=16)).eval()
     trunk = SequenceConfig(dim=32, vocabulary=len(vb.WORDS), heads=4, groups=2, encoder_layers=1,
                            decoder_layers=1, tree_reach=4)  # fmt: skip
-    return cls(ModelConfig(trunk, max_answer=24)).eval()
+    encoder = {"name": "pair_transformer", "dim": 16, "pair_dim": 4, "depth": 1, "heads": 2}
+    other = {"encoder": encoder} if kind == "on another trunk" else {}
+    return Seq2Seq(ModelConfig(trunk, max_answer=24, **other)).eval()
 
 
 def loss(model) -> torch.Tensor:
@@ -48,10 +50,10 @@ def propose(model) -> list:
     return model.propose([parse("x*exp(x)")], 3)[0]
 
 
-@pytest.mark.parametrize("cls", CLASSES)
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("name", ["model.safetensors", "folder"])
-def test_file_and_folder(cls, name: str, tmp_path: Path) -> None:
-    model = build(cls)
+def test_file_and_folder(kind: str, name: str, tmp_path: Path) -> None:
+    model, cls = build(kind), KINDS[kind]
     weights = model.save(tmp_path / name, notes={"seed": "0"})
     again = cls.from_pretrained(tmp_path / name, device="cpu")
     assert again.config == model.config and not again.training
@@ -63,23 +65,24 @@ def test_file_and_folder(cls, name: str, tmp_path: Path) -> None:
         assert weights == tmp_path / name / "model.safetensors"
 
 
-@pytest.mark.parametrize("cls", CLASSES)
-def test_another_models_file_is_refused(cls, tmp_path: Path) -> None:
-    (other,) = set(CLASSES) - {cls}
+@pytest.mark.parametrize("kind", KINDS)
+def test_another_models_file_is_refused(kind: str, tmp_path: Path) -> None:
+    file = build(kind).save(tmp_path / "model")
+    (other,) = set(KINDS.values()) - {KINDS[kind]}
     with pytest.raises(InputError, match="holds no"):
-        cls.from_pretrained(build(other).save(tmp_path / "other"), device="cpu")
+        other.from_pretrained(file, device="cpu")
 
 
-@pytest.mark.parametrize("cls", CLASSES)
-def test_copies_and_pickles_compute_the_same(cls) -> None:
-    model = build(cls)
+@pytest.mark.parametrize("kind", KINDS)
+def test_copies_and_pickles_compute_the_same(kind: str) -> None:
+    model = build(kind)
     for twin in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
         assert torch.equal(loss(twin), loss(model)) and propose(twin) == propose(model)
 
 
-@pytest.mark.parametrize("cls", CLASSES)
-def test_half_precision(cls, tmp_path: Path) -> None:
-    model = build(cls)
+@pytest.mark.parametrize("kind", KINDS)
+def test_half_precision(kind: str, tmp_path: Path) -> None:
+    model, cls = build(kind), KINDS[kind]
     single = loss(model)
     stored = cls.from_pretrained(model.save(tmp_path / "half", half=True), device="cpu")
     assert abs(loss(stored) - single) < 0.05
