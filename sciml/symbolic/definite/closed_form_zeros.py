@@ -236,9 +236,9 @@ def _roots(poly: Expr, name: str) -> list[Expr]:
                   if n.op == "pow" and n.args[1].op == "num"]  # fmt: skip
     if max(fractional, default=1) > 24:
         return []
-    top, _ = sp.fraction(sp.together(to_sympy(poly)))
+    numerator, _ = sp.fraction(sp.together(to_sympy(poly)))
     try:
-        factors = sp.factor_list(sp.expand(top), k)[1]
+        factors = sp.factor_list(sp.expand(numerator), k)[1]
         out = []
         for factor, _ in factors:
             p = sp.Poly(factor, k)

@@ -190,16 +190,16 @@ def content(f: Expr, x: str) -> tuple[Expr, Expr]:
     if f.op == "add":
         terms = [content(t, x) for t in f.args]
         numbers = [ex.split_coefficient(c)[0] for c, _ in terms]
-        top = gcd(*[c.numerator for c in numbers])
-        common = Fraction(top, lcm(*[c.denominator for c in numbers]))
+        numerator_gcd = gcd(*[c.numerator for c in numbers])
+        common = Fraction(numerator_gcd, lcm(*[c.denominator for c in numbers]))
         if not common or common == 1:
             return ex.ONE, f
         rest = ex.add([c / common * p for c, p in terms])
         return (ex.number(common), rest) if (common * rest) is f else (ex.ONE, f)
     if f.op == "pow" and f.args[1].op == "num":
         c, rest = content(f.args[0], x)
-        whole = f.args[1].value.denominator == 1
-        if c is not ex.ONE and (whole or (c.op == "num" and c.value > 0)):
+        integral_power = f.args[1].value.denominator == 1
+        if c is not ex.ONE and (integral_power or (c.op == "num" and c.value > 0)):
             return ex.power(c, f.args[1]), ex.power(rest, f.args[1])
     if f.op == "abs":
         c, rest = content(f.args[0], x)

@@ -133,10 +133,10 @@ def _exponential_substitution(f: Expr, x: str, t: str) -> Iterator[Substitution 
 
 
 def _from_exponential(name: str, z: Expr) -> Expr:
-    over = 1 / z
+    inverse = 1 / z
     if name == "exp":
         return z
-    s, c = (z - over) / 2, (z + over) / 2
+    s, c = (z - inverse) / 2, (z + inverse) / 2
     square = z * z
     return {"sinh": s, "cosh": c, "tanh": (square - 1) / (square + 1),
             "coth": (square + 1) / (square - 1), "sech": 2 * z / (square + 1),
@@ -225,14 +225,14 @@ def in_sine_cosine(
 def _bioche(g: Expr, unit: Expr, slope: Expr, t: str, h: str) -> Iterator[Substitution | None]:
     """The choices w = sin, cos, tan of the unit that leave no radical, then the half angle."""
     s, c, w = ex.symbol("_s"), ex.symbol("_c"), ex.symbol(t)
-    below = 1 - w**2 if h else 1 + w**2
+    secant_squared = 1 - w**2 if h else 1 + w**2
     cosine = ex.sqrt(1 + w**2 if h else 1 - w**2)  # for w = sin
     sine = ex.sqrt(w**2 - 1 if h else 1 - w**2)  # for w = cos
-    secant = ex.sqrt(below)  # for w = tan
+    secant = ex.sqrt(secant_squared)  # for w = tan
     choices = [  # w, values of s and c, d unit / dw, the radical that must cancel
         ("sin", {s: w, c: cosine}, 1 / cosine, cosine),
         ("cos", {c: w, s: sine}, (1 if h else -1) / sine, sine),
-        ("tan", {s: w / secant, c: 1 / secant}, 1 / below, secant),
+        ("tan", {s: w / secant, c: 1 / secant}, 1 / secant_squared, secant),
     ]
     for name, values, derivative, radical in choices:
         integrand = ex.substitute(g, values) * derivative
@@ -243,9 +243,13 @@ def _bioche(g: Expr, unit: Expr, slope: Expr, t: str, h: str) -> Iterator[Substi
         if not irrational:
             stands_for = ex.call(name + h, unit)
             yield _substitution(f"substitution t = {name}{h}", integrand / slope, t, stands_for)
-    integrand = ex.substitute(g, {s: 2 * w / below, c: (1 + w**2 if h else 1 - w**2) / below})
+    integrand = ex.substitute(
+        g, {s: 2 * w / secant_squared, c: (1 + w**2 if h else 1 - w**2) / secant_squared}
+    )
     half_angle = ex.call("tan" + h, unit / 2)
-    yield _substitution("half-angle substitution", integrand * 2 / (below * slope), t, half_angle)
+    yield _substitution(
+        "half-angle substitution", integrand * 2 / (secant_squared * slope), t, half_angle
+    )
 
 
 def _power_of_x(f: Expr, x: str, t: str) -> Iterator[Substitution | None]:

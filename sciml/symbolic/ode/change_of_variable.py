@@ -54,10 +54,10 @@ def _variables(p: Expr, q: Expr, c: Context) -> Iterator[tuple[Expr, dict[Expr, 
     mapping = in_sine_cosine(nodes, angle, c.x, s, k, "")
     if mapping is None:
         return
-    root, below = ex.sqrt(1 - t**2), ex.sqrt(1 + t**2)
+    cofunction, secant = ex.sqrt(1 - t**2), ex.sqrt(1 + t**2)
     for new, values in (
-        (cosine, {s: root, k: t}), (sine, {s: t, k: root}),
-        (ex.call("tan", angle), {s: t / below, k: 1 / below}),
+        (cosine, {s: cofunction, k: t}), (sine, {s: t, k: cofunction}),
+        (ex.call("tan", angle), {s: t / secant, k: 1 / secant}),
     ):  # fmt: skip
         inner = {n: ex.substitute(v, values) for n, v in mapping.items()}
         inner[ex.call("tan", angle)] = values[s] / values[k]

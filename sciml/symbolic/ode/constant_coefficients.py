@@ -103,8 +103,8 @@ def _over(a: Pair, b: Pair) -> Pair:
     if b[1] is ex.ZERO:
         return tidy(a[0] / b[0]), tidy(a[1] / b[0])
     norm = b[0] ** 2 + b[1] ** 2
-    top = _times(a, (b[0], -b[1]))
-    return tidy(top[0] / norm), tidy(top[1] / norm)
+    product = _times(a, (b[0], -b[1]))
+    return tidy(product[0] / norm), tidy(product[1] / norm)
 
 
 def _is_zero(a: Pair) -> bool:

@@ -188,9 +188,9 @@ def _integrating_factors(M: Expr, N: Expr, curl: Expr, c: Context) -> Iterator[t
             if integral is not None:
                 yield f"exact with a factor of {name}", tidy(ex.call("exp", integral))
     z = ex.symbol("_z")
-    below = c.sy * N - c.sx * M
-    if not numerically_equal(below, ex.ZERO):
-        ratio = tidy(curl / below)  # a function of x y?
+    denominator = c.sy * N - c.sx * M
+    if not numerically_equal(denominator, ex.ZERO):
+        ratio = tidy(curl / denominator)  # a function of x y?
         probe = ex.substitute(ratio, {c.sy: z / c.sx})
         f = without_symbol(tidy(probe), c, c.x)
         if f is not None:

@@ -79,12 +79,12 @@ def _indicial_exponents(p: tuple, q: tuple, s: Fraction) -> list[Fraction]:
     at = fmpq(s.numerator, s.denominator)
     values = []
     for (n, d), power in ((p, 1), (q, 2)):
-        top = n * line**power
-        shared = top.gcd(d)
-        top, below = top // shared, d // shared
-        if below(at) == 0:
+        numerator = n * line**power
+        common = numerator.gcd(d)
+        numerator, denominator = numerator // common, d // common
+        if denominator(at) == 0:
             return [Fraction(0)]
-        values.append(fraction(fmpq(top(at)) / fmpq(below(at))))
+        values.append(fraction(fmpq(numerator(at)) / fmpq(denominator(at))))
     return _roots_of_quadratic(values[0] - 1, values[1])
 
 

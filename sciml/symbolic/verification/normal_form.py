@@ -63,12 +63,17 @@ class Case(PrincipalValues):
         out = []
         for n in numerators:
             part = Quotient(n, u.d)
-            top, below = int(part.n.content()), int(part.d.content())
+            content_n, content_d = int(part.n.content()), int(part.d.content())
             if int(part.n.leading_coefficient()) < 0:
-                top = -top
+                content_n = -content_n
             if int(part.d.leading_coefficient()) < 0:
-                below = -below
-            out.append((Fraction(top, below), Quotient(part.n // top, part.d // below, False)))
+                content_d = -content_d
+            out.append(
+                (
+                    Fraction(content_n, content_d),
+                    Quotient(part.n // content_n, part.d // content_d, False),
+                )
+            )
         return out
 
     def _multiple(self, kind: str, name: str, c: Fraction) -> tuple[Fraction, int]:
@@ -79,9 +84,10 @@ class Case(PrincipalValues):
             self.refinement.units[name] = unit = abs(c)
         times = c / unit
         if times.denominator != 1:
-            below = math.lcm(unit.denominator, c.denominator)
+            common_denominator = math.lcm(unit.denominator, c.denominator)
             self.refinement.units[name] = Fraction(
-                math.gcd(int(unit * below), int(c * below)), below
+                math.gcd(int(unit * common_denominator), int(c * common_denominator)),
+                common_denominator,
             )
             raise Restart
         if abs(times) > _MAX_MULTIPLE:
@@ -182,8 +188,10 @@ class Case(PrincipalValues):
         parts = [fd.ZERO, fd.ZERO]
         for power in range(2 * k + 1):
             parts[power % 2] += (-1) ** (power // 2) * math.comb(2 * k, power) * t**power
-        below = (1 + t * t) ** k
-        return Quotient(parts[1] * (1 if times > 0 else -1), below), Quotient(parts[0], below)
+        denominator = (1 + t * t) ** k
+        return Quotient(parts[1] * (1 if times > 0 else -1), denominator), Quotient(
+            parts[0], denominator
+        )
 
     def _multiple_angle(self, s: Quotient, c: Quotient, times: int) -> tuple[Quotient, Quotient]:
         """Sine and cosine of a multiple of an angle."""
@@ -259,16 +267,11 @@ class Case(PrincipalValues):
         if op == "log":
             return self.logarithm(u)
         if op in ("sin", "cos", "tan", "cot", "sec", "csc"):
-            s, c = self.angle(u)
-            above, below = {"sin": (s, Q1), "cos": (c, Q1), "tan": (s, c), "cot": (c, s),
-                            "sec": (Q1, c), "csc": (Q1, s)}[op]  # fmt: skip
-            return self._reduced(above / below)
+            return self._by_sine_cosine(op, *self.angle(u))
         if op in ("sinh", "cosh", "tanh", "coth", "sech", "csch"):
             up, down = self.exponential(u), self.exponential(-u)
             s, c = self._reduced(half * (up - down)), self._reduced(half * (up + down))
-            above, below = {"sinh": (s, Q1), "cosh": (c, Q1), "tanh": (s, c), "coth": (c, s),
-                            "sech": (Q1, c), "csch": (Q1, s)}[op]  # fmt: skip
-            return self._reduced(above / below)
+            return self._by_sine_cosine(op.removesuffix("h"), s, c)
         if op in ("abs", "sign"):
             return self._absolute(op, u)
         if op == "acos":
@@ -288,6 +291,12 @@ class Case(PrincipalValues):
         if op in _ODD and int(u.n.leading_coefficient()) < 0:
             return -self._opaque_function(op, -u)
         return self._opaque_function(op, u)
+
+    def _by_sine_cosine(self, op: str, s: Quotient, c: Quotient) -> Quotient:
+        """A circular or hyperbolic function by its sine and cosine."""
+        numerator, denominator = {"sin": (s, Q1), "cos": (c, Q1), "tan": (s, c), "cot": (c, s),
+                                  "sec": (Q1, c), "csc": (Q1, s)}[op]  # fmt: skip
+        return self._reduced(numerator / denominator)
 
     def _inverse_angle(self, op: str, u: Quotient) -> Quotient:
         """atan(u), or asin(u) = atan(u / sqrt(1 - u**2)) where it is real; the arctangents of u and

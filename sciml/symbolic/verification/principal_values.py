@@ -119,9 +119,9 @@ class PrincipalValues(SignCase):
 
     def _number_root(self, c: Fraction, exponent: Fraction) -> Quotient:
         out = Q1
-        for whole, side in ((c.numerator, 1), (c.denominator, -1)):
-            for prime, times in factor_integer(whole).items():
-                out = out * self._absolute_power(ONE * prime, side * times * exponent)
+        for integer, sign in ((c.numerator, 1), (c.denominator, -1)):
+            for prime, times in factor_integer(integer).items():
+                out = out * self._absolute_power(ONE * prime, sign * times * exponent)
         return out
 
     def _common_order(self, name: str, q: int) -> int:
@@ -204,9 +204,9 @@ class PrincipalValues(SignCase):
 
     def _number_logarithm(self, c: Fraction) -> Quotient:
         out = Q0
-        for whole, side in ((c.numerator, 1), (c.denominator, -1)):
-            for prime, times in factor_integer(whole).items():
-                out = out + fd.constant(side * times) * self._log_magnitude(ONE * prime)
+        for integer, sign in ((c.numerator, 1), (c.denominator, -1)):
+            for prime, times in factor_integer(integer).items():
+                out = out + fd.constant(sign * times) * self._log_magnitude(ONE * prime)
         return out
 
     def _log_magnitude(self, g: Poly) -> Quotient:
