@@ -8,8 +8,8 @@ trunk, or the folder that `sciml run pretrain --out FOLDER` wrote:
     FOLDER/embedders/SCIENCE.safetensors     one for each science that it learned from jointly
     FOLDER/pretrained.json                   what it was pretrained on, for people
 
-The header of an embedder's file says of which science it is and which settings rebuild it. A folder
-brings no code: where its trunk is one of your own, `own_trunk` names that again.
+The header of an embedder's file holds its science and the settings that rebuild it. A folder brings
+no code: a trunk of your own in it is named again by `own_trunk`.
 """
 
 from __future__ import annotations
@@ -170,7 +170,7 @@ class Start:
 
 
 class EmbedderFile(NamedTuple):
-    """What is kept of an embedder: where, the settings that rebuild it, its weights."""
+    """An embedder on disk: its file, the settings that rebuild it, its weights."""
 
     path: Path
     settings: dict[str, Any]

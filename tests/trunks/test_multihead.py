@@ -166,3 +166,19 @@ def test_mixed_collate_groups_by_domain():
     collate = MixedCollate({"a": torch.tensor, "b": tuple})
     out = collate([("a", 1), ("b", 7), ("a", 2)])
     assert out["a"].tolist() == [1, 2] and out["b"] == (7,)
+
+
+def test_processes_of_a_mixture_report_the_same_metrics(monkeypatch):
+    """A share of a batch may lack a domain; a sum over processes needs the same names in each."""
+    import torch.distributed as dist
+
+    class Part(nn.Module):
+        def forward(self, batch):
+            return {"loss": batch.mean(), "count": torch.tensor(float(len(batch)))}
+
+    mixture = Mixture({"a": Part(), "b": Part()})
+    batch = {"a": torch.ones(3)}
+    assert "a/loss" in mixture(batch)
+    monkeypatch.setattr(dist, "is_initialized", lambda: True)
+    monkeypatch.setattr(dist, "get_world_size", lambda: 2)
+    assert set(mixture(batch)) == set(mixture(batch | {"b": torch.ones(2)})) == {"loss", "count"}
