@@ -20,6 +20,7 @@ from sciml.protein.alphafold.official_weights import write_alphafold
 from sciml.protein.alphafold.predictor import StructurePredictor
 from sciml.protein.contacts.network import ContactConfig, ContactNet
 from sciml.protein.contacts.predictor import ContactPredictor
+from sciml.protein.io.alignment_files import read_alignment
 from sciml.protein.io.residues import ATOM37_MASK, RESIDUES
 from sciml.protein.io.structure import read_chain
 from sciml.protein.io.structure_writing import write_structure
@@ -409,3 +410,27 @@ def test_a_damaged_result_is_made_again(
         if end != "_confidence.json" and end != "_distances.npz":
             assert path.read_bytes() == before
     assert main(fold) == 0 and "1 of them done already" in "".join(capsys.readouterr())
+
+
+def test_former_options_work_with_a_note(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    query, database = tmp_path / "query.fasta", tmp_path / "database.fasta"
+    query.write_text(">q\nACDEFGHIKLMNPQRSTVWY\n")
+    database.write_text(">one\nACDEFGHIKLMNPQRSTVWY\n>two\nACDEFGHIKLMNPQRSTVWA\n")
+    command = ["protein", "search", str(query), "--db", str(database), "-o"]
+    assert main([*command, str(tmp_path / "new.a3m"), "--max-hits", "1"]) == 0
+    assert main([*command, str(tmp_path / "old.a3m"), "--most", "1"]) == 0
+    assert "--most is now --max-hits" in capsys.readouterr().err
+    assert (tmp_path / "old.a3m").read_bytes() == (tmp_path / "new.a3m").read_bytes()
+    with pytest.warns(DeprecationWarning, match="max_rows"):
+        assert read_alignment(tmp_path / "new.a3m", most=1).depth == 1  # type: ignore[call-arg]
+
+
+def test_scores_are_written_with_the_short_option(tmp_path: Path) -> None:
+    types = np.arange(12) % 20
+    atoms = np.random.default_rng(0).normal(0, 9, (12, 37, 3)) * ATOM37_MASK[types][..., None]
+    write_structure(tmp_path / "x.cif", types, atoms, ATOM37_MASK[types])
+    model = str(tmp_path / "x.cif")
+    assert main(["protein", "score", model, model, "-o", str(tmp_path / "scores.json")]) == 0
+    assert json.loads((tmp_path / "scores.json").read_text())["lddt_ca"] == 1

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from sciml.errors import InputError
 from sciml.protein.io import residues
-from sciml.protein.io.structure import read_chain, read_chains
+from sciml.protein.io.structure import read_chain, read_chains, read_structure
 from sciml.protein.io.structure_writing import write_structure
 
 CORPUS = Path(__file__).parents[2] / "corpus" / "protein"
@@ -171,3 +171,19 @@ def test_real_files(shared: Path) -> None:
         assert all(chain.mask[:, 1].mean() > 0.9 for chain in chains)
     with gzip.open(sorted(folder.glob("*.cif.gz"))[0]) as file:
         assert file.read(5).lower() == b"data_"
+
+
+def test_a_structure_is_its_chains_in_order(tmp_path: Path) -> None:
+    types = np.zeros(4, int)
+    atoms, mask = np.zeros((4, 37, 3)), np.zeros((4, 37))
+    atoms[:, 1, 0], mask[:, 1] = 3.8 * np.arange(4), 1
+    for name in "BA":
+        write_structure(tmp_path / f"{name}.pdb", types, atoms, mask, chain=name)
+    atoms_of = [(tmp_path / f"{name}.pdb").read_text().split("\n") for name in "BA"]
+    lines = [line for text in atoms_of for line in text if line.startswith(("ATOM", "TER"))]
+    (tmp_path / "both.pdb").write_text("\n".join([*lines, "END", ""]))
+    structure = read_structure(tmp_path / "both.pdb")
+    assert [chain.name for chain in structure] == ["B", "A"] and len(structure) == 2
+    assert structure["A"] is structure[1] and structure["A"].sequence == "AAAA"
+    with pytest.raises(InputError, match="unknown chain"):
+        structure["C"]
