@@ -96,7 +96,8 @@ class Trunk(nn.Module):
     """Base of all trunks: batch in, `Encoded` out.
 
     A subclass sets `Config`, may set `layout`, and defines `encode`. It is built from its config
-    alone, so that it can be saved and loaded.
+    alone, so that it can be saved and loaded. In half precision (`trunk.half()`, and features
+    alike) `pos` stays in float32: the package's trunks compute geometry in float32 at least.
     """
 
     Config: ClassVar[type[TrunkConfig]] = TrunkConfig

@@ -11,8 +11,8 @@ package's classes nor a batch object.
 
 Shapes are those of the example, and the layout is the trunk's own: the way from one layout to the
 other has shapes that depend on the data. For the same reason edges must be given, and hypergraphs
-are refused. Message passing runs on operators of this package (`sciml::...`): a process that loads
-such a program imports `sciml.trunks` first.
+are refused. A program may call operators of this package (`sciml::...`): a process that loads one
+imports the trunk's module first, such as `sciml.trunks.message_passing`.
 """
 
 from __future__ import annotations
