@@ -10,10 +10,9 @@ rational reconstruction then give their rational coefficients.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from flint import nmod_poly
@@ -23,12 +22,16 @@ from sciml.symbolic.expr import expression as ex
 from sciml.symbolic.expr.clock import now
 from sciml.symbolic.expr.expression import Expr
 
+if TYPE_CHECKING:
+    from sciml.symbolic.integration.ansatz.linear_system import System
+
 _SAMPLE_SIZES = (5, 9, 16, 28, 48)
 _MAX_PARAMETERS = 3
 
 
 def reconstruct(a: int, modulus: int) -> Fraction | None:
-    """The fraction n/d with n = a d modulo `modulus` and both below its root."""
+    """The fraction n/d with n = a d modulo `modulus`, both at most the square root of half the
+    modulus; None where there is none."""
     bound = math.isqrt(modulus // 2)
     r0, r1, t0, t1 = modulus, a % modulus, 0, 1
     while r1 > bound:
@@ -71,7 +74,8 @@ class Shape:
 
 
 def _rational_fit(ts: list[int], ys: list[int], p: int) -> tuple[list[int], list[int]] | None:
-    """(n, d) with n(t)/d(t) = y at every point, d monic, two points more than needed, or None."""
+    """(n, d) with n(t)/d(t) = y at every point and d monic, by the Euclidean algorithm on the
+    interpolating polynomial; None unless there are two more points than coefficients."""
     if not any(ys):
         return [], []
     modulus = nmod_poly([1], p)
@@ -103,7 +107,7 @@ class Lift:
     """Collects solutions prime by prime until every coefficient is settled."""
 
     def __init__(
-        self, system: Any, parameters: list[int], rng: np.random.Generator, deadline: float
+        self, system: System, parameters: list[int], rng: np.random.Generator, deadline: float
     ) -> None:
         if len(parameters) > _MAX_PARAMETERS:
             raise Failure("time")
@@ -112,27 +116,27 @@ class Lift:
         self.width = len(system.monomials) + len(system.columns)
         self.sizes = dict.fromkeys(parameters, 0)
         self.shape: Shape | None = None
-        self.sums: list[int] = []
+        self.residues: list[int] = []
         self.modulus, self.used = 1, 0
 
     def step(self, p: int) -> list[Expr] | None:
         """Use one more prime; returns the coefficients once they are settled."""
         shape, leaves = self._fit(p, list(self.parameters), {})
         if self.shape is None:
-            self.shape, self.sums, self.modulus = shape, leaves, p
+            self.shape, self.residues, self.modulus = shape, leaves, p
         elif shape != self.shape:
             raise Failure("the shape changed between primes")
         else:
             inverse = pow(self.modulus, -1, p)
-            self.sums = [
-                s + self.modulus * ((leaf - s) * inverse % p)
-                for s, leaf in zip(self.sums, leaves, strict=True)
+            self.residues = [
+                r + self.modulus * ((leaf - r) * inverse % p)
+                for r, leaf in zip(self.residues, leaves, strict=True)
             ]
             self.modulus *= p
         self.used += 1
         if self.used < 2:
             return None
-        values = [reconstruct(s, self.modulus) for s in self.sums]
+        values = [reconstruct(r, self.modulus) for r in self.residues]
         if not all(_is_settled(v, self.modulus) for v in values):
             return None
         kernels = self.system.problem.tower.kernels
@@ -140,6 +144,8 @@ class Lift:
         return self.shape.build([ex.number(v) for v in values if v is not None], names)
 
     def _fit(self, p: int, remaining: list[int], fixed: dict[int, int]) -> tuple[Shape, list[int]]:
+        """The coefficients modulo p as functions of the `remaining` parameters, for `fixed` values
+        of the others: their shape and the numbers in it."""
         if now() > self.deadline:
             raise Failure("time")
         if not remaining:
@@ -149,14 +155,14 @@ class Lift:
             return Shape(width=self.width), [coefficients.get(j, 0) for j in range(self.width)]
         *rest, outermost = remaining
         known_size = self.sizes[outermost]
-        evaluate = self._evaluator(p, rest, outermost, fixed)
+
         ts: list[int] = []
         rows: list[list[int]] = []
         inner: Shape | None = None
         for size in [known_size] if known_size else _SAMPLE_SIZES:
             while len(ts) < size:
                 t = int(self.rng.integers(2, p))
-                shape, leaves = evaluate(t)
+                shape, leaves = self._fit(p, rest, {**fixed, outermost: t})
                 if inner is None:
                     inner = shape
                 if shape == inner:
@@ -174,11 +180,3 @@ class Lift:
             degrees.append((len(numerator) - 1, max(len(denominator) - 1, 0)))
             out += numerator + denominator[:-1]
         return Shape(tuple(degrees), inner), out
-
-    def _evaluator(
-        self, p: int, rest: list[int], outermost: int, fixed: dict[int, int]
-    ) -> Callable[[int], tuple[Shape, list[int]]]:
-        def evaluate(t: int) -> tuple[Shape, list[int]]:
-            return self._fit(p, rest, {**fixed, outermost: t})
-
-        return evaluate
