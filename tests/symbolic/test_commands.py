@@ -19,3 +19,11 @@ def test_former_spellings_of_options(tmp_path: Path, capsys: pytest.CaptureFixtu
     note = capsys.readouterr().err
     assert "--output is now --out" in note and "--largest is now --max-k" in note
     assert main(["symbolic", "dsolve", "y' = y", "--model", "none", "--timeout", "30"]) == 0
+
+
+def test_the_former_name_of_a_setting() -> None:
+    from sciml import recipes
+    from sciml.config import from_dict
+
+    config = recipes.load("symbolic_math").module.Config
+    assert from_dict(config, {"longest": [40, 16]}, where="old.yaml").max_tokens == (40, 16)
