@@ -172,19 +172,19 @@ def main() -> None:
             for row in json_output(python, __file__, "--side", side):
                 measured.setdefault((row["dim"], row["model"]), []).append(row)
     tokens = SOURCES * BEAM * LENGTH
-    speed = {key: [tokens / row["seconds"] for row in found] for key, found in measured.items()}
+    speed = {key: [tokens / row["seconds"] for row in runs] for key, runs in measured.items()}
     rows = []
-    for (dim, name), found in measured.items():
+    for (dim, name), runs in measured.items():
         rate = statistics.median(speed[dim, name])
         peers = {
             other: round(rate / statistics.median(speed[dim, other]), 2) for other in CASES["peer"]
         }
         rows.append({
-            "dim": dim, "model": name, "parameters": found[0]["parameters"],
+            "dim": dim, "model": name, "parameters": runs[0]["parameters"],
             "hypothesis_tokens_per_cpu_second": round(rate, 1),
             "range": [round(min(speed[dim, name]), 1), round(max(speed[dim, name]), 1)],
             "times_as_fast_as": peers if name in CASES["sciml"] else None,
-            "versions": found[0]["versions"],
+            "versions": runs[0]["versions"],
         })  # fmt: skip
         print(rows[-1])
     result = {

@@ -290,28 +290,28 @@ def summary(
             row: dict[str, Any] = {"start": start}
             for n in levels(q):
                 key = {"domain": domain, "amount": q.budgets[n]}
-                mine = scores(rows, part="starts", start=start, **key)
-                row[f"{q.budgets[n]:,}"] = mean_and_spread(mine)
+                values = scores(rows, part="starts", start=start, **key)
+                row[f"{q.budgets[n]:,}"] = mean_and_spread(values)
                 if start != "scratch":
                     control = scores(rows, part="starts", start="scratch", **key)
                     against.append({"start": start, q.unit: q.budgets[n]}
-                                   | paired(mine, control, q.sign))  # fmt: skip
+                                   | paired(values, control, q.sign))  # fmt: skip
             table.append(row)
         by_name = {name: scores(rows, part="objectives", domain=domain, objective=name)
                    for name in config.objectives}  # fmt: skip
-        compared = [{"objective": name, "score": mean_and_spread(found)}
-                    for name, found in by_name.items() if found]  # fmt: skip
+        compared = [{"objective": name, "score": mean_and_spread(by_seed)}
+                    for name, by_seed in by_name.items() if by_seed]  # fmt: skip
         students = []
         for n in levels(q):
-            mine = scores(rows, part="student", domain=domain, amount=q.budgets[n])
-            if mine:
+            values = scores(rows, part="student", domain=domain, amount=q.budgets[n])
+            if values:
                 plain = scores(rows, part="starts", domain=domain, start="own",
                                amount=q.budgets[n])  # fmt: skip
                 students.append({
                     q.unit: q.budgets[n],
                     "own, then fine-tuned": mean_and_spread(plain),
-                    "own, then Noisy Student": mean_and_spread(mine),
-                } | paired(mine, plain, q.sign))  # fmt: skip
+                    "own, then Noisy Student": mean_and_spread(values),
+                } | paired(values, plain, q.sign))  # fmt: skip
         out[domain] = {
             "asked": q.question, "measure": q.metric,
             "better": "higher" if q.sign > 0 else "lower",
@@ -336,11 +336,11 @@ def sizes(config: Config, q: DownstreamTask, rows: list[dict[str, Any]]) -> list
         row: dict[str, Any] = {"start": start}
         x, y = [], []
         for dim in sorted(config.dims):
-            mine = scores(rows, part="sizes", domain=q.domain, start=start, dim=dim)
+            values = scores(rows, part="sizes", domain=q.domain, start=start, dim=dim)
             parameters = make_trunk(config, dim).count_parameters()
-            row[f"{parameters:,}"] = mean_and_spread(mine)
-            x += [np.log(parameters)] * len(mine)
-            y += [np.log(max(1 - s, 1e-6) if q.sign > 0 else s) for s in mine]
+            row[f"{parameters:,}"] = mean_and_spread(values)
+            x += [np.log(parameters)] * len(values)
+            y += [np.log(max(1 - s, 1e-6) if q.sign > 0 else s) for s in values]
         if len(config.dims) > 1:
             slope, _, _, _, error = regression(x, y)
             row["exponent of the error"] = f"{slope:.3f} ± {error:.3f}"
@@ -359,9 +359,9 @@ def verdicts(results: dict[str, Any]) -> list[str]:
     """What the differences from scratch say of one science, gains and losses alike."""
     lines = []
     for start in STARTS[1:]:
-        mine = [row for row in results["against_scratch"] if row["start"] == start]
+        differences = [row for row in results["against_scratch"] if row["start"] == start]
         shown = [f"{row['found']} of {abs(row['gain']):.3f} with {row[results['unit']]:,}"
-                 for row in mine if row["found"] != "no difference shown"]  # fmt: skip
+                 for row in differences if row["found"] != "no difference shown"]  # fmt: skip
         lines.append(f"{start}: {'; '.join(shown) or 'no difference from scratch shown'}")
     return lines
 

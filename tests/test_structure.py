@@ -122,12 +122,12 @@ def test_the_rooms_of_a_science_are_no_circle(domain):
         return parts[0].removesuffix(".py") if parts else "__init__"
 
     for path in root.rglob("*.py"):
-        mine = room(path.relative_to(root).parts)
+        own_room = room(path.relative_to(root).parts)
         for node in ast.parse(path.read_text(encoding="utf-8")).body:
             if isinstance(node, ast.ImportFrom) and node.module:
                 for name in (f"{node.module}.{a.name}" for a in node.names):
                     if name.startswith(f"sciml.{domain}."):
-                        graph.setdefault(mine, set()).add(room(tuple(name.split(".")[2:])))
+                        graph.setdefault(own_room, set()).add(room(tuple(name.split(".")[2:])))
     left = {name: others - {name} for name, others in graph.items()}
     while left:
         built = [name for name, others in left.items() if not others & set(left)]

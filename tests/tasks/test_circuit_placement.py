@@ -31,8 +31,8 @@ def small():
 def test_ppo_in_the_recipe_resumes_bit_by_bit(tmp_path, contrast):
     config = replace(small(), curl=recipe.CURLConfig(weight=contrast, width=8))
     designs = [recipe.synthetic(k, config.scale) for k in range(2)]
-    whole = recipe.start_policy(config, None, frozen=False)
-    rows = list(recipe.reinforce(config, whole, designs, tmp_path / "whole.pt"))
+    uninterrupted = recipe.start_policy(config, None, frozen=False)
+    rows = list(recipe.reinforce(config, uninterrupted, designs, tmp_path / "whole.pt"))
     assert [row["update"] for row in rows] == [0, 1, 2]
 
     cut = recipe.start_policy(config, None, frozen=False)
@@ -46,7 +46,7 @@ def test_ppo_in_the_recipe_resumes_bit_by_bit(tmp_path, contrast):
     assert ("contrastive" in rest[-1]) == (contrast > 0)
     for key in ("return", "loss", "kl"):
         assert rest[-1][key] == rows[-1][key]
-    for a, b in zip(whole.parameters(), again.parameters(), strict=True):
+    for a, b in zip(uninterrupted.parameters(), again.parameters(), strict=True):
         assert torch.equal(a, b)
 
 
