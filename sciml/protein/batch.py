@@ -83,7 +83,7 @@ class FoldRun:
                 )
         if self.hhr is not None and self.templates is None:
             raise InputError(
-                "--hhr says which templates there are, not where their atoms are",
+                "--hhr names templates, not the files of their atoms",
                 where=self.hhr,
                 hint="Give the folder of their structure files, such as 4zey.cif, by --templates",
             )

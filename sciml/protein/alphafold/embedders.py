@@ -28,14 +28,14 @@ RELATIVE = 32
 TEMPLATE_BINS = 39
 
 
-def distance_bins(here: Tensor, there: Tensor, low: float, high: float, bins: int) -> Tensor:
+def distance_bins(one: Tensor, other: Tensor, low: float, high: float, bins: int) -> Tensor:
     """Class 1..bins of the distance between points [..., 3], 0 below `low` (algorithm 32).
 
     The last bin takes everything beyond `high`; the square of a distance is compared with the
     squares of `bins` edges from `low` to `high`.
     """
-    edges = torch.linspace(low, high, bins, device=here.device, dtype=torch.float32).square()
-    square = (here.float() - there.float()).square().sum(-1)
+    edges = torch.linspace(low, high, bins, device=one.device, dtype=torch.float32).square()
+    square = (one.float() - other.float()).square().sum(-1)
     return torch.bucketize(square, edges)
 
 
@@ -52,7 +52,7 @@ def pseudo_beta(types: Tensor, atoms: Tensor) -> Tensor:
 
 
 class InputEmbedder(nn.Module):
-    """Algorithms 3 to 5: the first MSA and pair representations."""
+    """Algorithms 3 to 5: the initial MSA and pair representations."""
 
     def __init__(self, msa_dim: int, pair_dim: int) -> None:
         super().__init__()
@@ -169,7 +169,7 @@ class TemplateEmbedder(nn.Module):
         backbone = atoms[..., 0] * atoms[..., 1] * atoms[..., 2]
         linear, classes = self.linear_pair, TEMPLATE_BINS
         # Inputs: distance bins, CB mask, types of j and i, a unit vector (zero in all published
-        # models), backbone mask; all of it only where both backbones are there.
+        # models), backbone mask; all of it only where both backbones are present.
         by_distance = table(linear, slice(0, classes))
         weight = linear.weight
         of_j = weight.T[classes + 1 :][types]
@@ -182,8 +182,8 @@ class TemplateEmbedder(nn.Module):
             part = by_distance[bins] + of_j[:, None] + of_i[:, rows, None]
             both = has_beta[:, rows, None] * has_beta[:, None]
             part = part + both[..., None].to(part.dtype) * weight[:, classes]
-            there = (backbone[:, rows, None] * backbone[:, None])[..., None].to(part.dtype)
-            parts.append((part + weight[:, -1]) * there + linear.bias)
+            both_backbones = (backbone[:, rows, None] * backbone[:, None])[..., None].to(part.dtype)
+            parts.append((part + weight[:, -1]) * both_backbones + linear.bias)
         z = torch.cat(parts, 1)
         del parts
         for block in self.blocks:
@@ -214,7 +214,7 @@ def torsion_angles(types: Tensor, atoms: Tensor, mask: Tensor) -> tuple[Tensor, 
         mask: [..., N, 37].
 
     Returns:
-        (sin, cos) [..., N, 7, 2]; the same with the chi angles of symmetric groups turned by pi;
+        (sin, cos) [..., N, 7, 2]; the same with the chi angles of symmetric groups sign by pi;
         [..., N, 7] which angles have all four atoms. Angles that are not defined are not masked.
     """
     types = types.clamp(max=residues.UNKNOWN)
@@ -223,7 +223,7 @@ def torsion_angles(types: Tensor, atoms: Tensor, mask: Tensor) -> tuple[Tensor, 
     chi_atoms = torch.as_tensor(residues.CHI_ATOMS, device=atoms.device)[types]  # [..., N, 4, 4]
     flat = chi_atoms.flatten(-2)
     chi_xyz = atoms.gather(-2, flat[..., None].expand(*flat.shape, 3)).unflatten(-2, (4, 4))
-    chi_there = mask.gather(-1, flat).unflatten(-1, (4, 4)).prod(-1)
+    chi_mask_of_atoms = mask.gather(-1, flat).unflatten(-1, (4, 4)).prod(-1)
     chi_exists = torch.as_tensor(residues.CHI_MASK, device=atoms.device)[types]
     backbone = torch.stack(
         [
@@ -233,7 +233,7 @@ def torsion_angles(types: Tensor, atoms: Tensor, mask: Tensor) -> tuple[Tensor, 
         ],
         -3,
     )
-    there = torch.stack(
+    backbone_mask = torch.stack(
         [
             before_mask[..., 1:3].prod(-1) * mask[..., 0:2].prod(-1),
             before_mask[..., 2] * mask[..., 0:3].prod(-1),
@@ -242,7 +242,7 @@ def torsion_angles(types: Tensor, atoms: Tensor, mask: Tensor) -> tuple[Tensor, 
         -1,
     )
     points = torch.cat([backbone, chi_xyz], -3)  # [..., N, 7, 4, 3]
-    angles_mask = torch.cat([there, chi_there * chi_exists], -1)
+    angles_mask = torch.cat([backbone_mask, chi_mask_of_atoms * chi_exists], -1)
     first, second, third, fourth = points.unbind(-2)
     x = _unit(third - second)
     y = _unit((first - third) - ((first - third) * x).sum(-1, keepdim=True) * x)
@@ -250,9 +250,9 @@ def torsion_angles(types: Tensor, atoms: Tensor, mask: Tensor) -> tuple[Tensor, 
     pair = torch.stack([(torch.linalg.cross(x, y) * arm).sum(-1), (y * arm).sum(-1)], -1)
     angles = pair / (pair.square().sum(-1, keepdim=True) + 1e-8).sqrt()
     angles = angles * angles.new_tensor([1, 1, -1, 1, 1, 1, 1])[:, None]
-    turned = 1 - 2 * torch.as_tensor(residues.CHI_PI_PERIODIC, device=atoms.device)[types]
-    turned = torch.nn.functional.pad(turned, (3, 0), value=1.0)
-    return angles, angles * turned[..., None].to(angles.dtype), angles_mask
+    sign = 1 - 2 * torch.as_tensor(residues.CHI_PI_PERIODIC, device=atoms.device)[types]
+    sign = torch.nn.functional.pad(sign, (3, 0), value=1.0)
+    return angles, angles * sign[..., None].to(angles.dtype), angles_mask
 
 
 def _unit(vector: Tensor) -> Tensor:

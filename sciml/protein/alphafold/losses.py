@@ -80,7 +80,7 @@ def true_groups(truth: Truth) -> tuple[Frames, Tensor, Tensor]:
     device = truth.atoms.device
     base = torch.zeros(21, 8, 3, dtype=torch.long)
     exists = torch.zeros(21, 8)
-    turn = torch.eye(3).repeat(21, 8, 1, 1)
+    half_turn = torch.eye(3).repeat(21, 8, 1, 1)
     base[:, 0] = torch.tensor([0, 1, 2])  # N, CA, C
     base[:, 3] = torch.tensor([1, 2, 4])  # CA, C, O
     exists[:20, 0] = exists[:20, 3] = 1
@@ -90,12 +90,12 @@ def true_groups(truth: Truth) -> tuple[Frames, Tensor, Tensor]:
                 base[kind, 4 + chi] = torch.as_tensor(residues.CHI_ATOMS[kind, chi, 1:])
                 exists[kind, 4 + chi] = 1
                 if residues.CHI_PI_PERIODIC[kind, chi]:
-                    turn[kind, 4 + chi] = torch.diag(torch.tensor([1.0, -1.0, -1.0]))
+                    half_turn[kind, 4 + chi] = torch.diag(torch.tensor([1.0, -1.0, -1.0]))
     types = truth.types.clamp(max=residues.UNKNOWN)
     chosen = base.to(device)[types]  # [B, N, 8, 3]
     flat = chosen.flatten(2)
     points = truth.atoms.gather(2, flat[..., None].expand(*flat.shape, 3)).unflatten(2, (8, 3))
-    there = truth.mask.gather(2, flat).unflatten(2, (8, 3)).prod(-1) * exists.to(device)[types]
+    present = truth.mask.gather(2, flat).unflatten(2, (8, 3)).prod(-1) * exists.to(device)[types]
     first, second, third = points.unbind(-2)
     # Backbone: x from CA to C, N in the plane. Others: x along the bond, the next atom in plane.
     rotation = rotation_from_two(second - first, third - second)
@@ -103,8 +103,8 @@ def true_groups(truth: Truth) -> tuple[Frames, Tensor, Tensor]:
         points[:, :, 0, 2] - points[:, :, 0, 1], points[:, :, 0, 0] - points[:, :, 0, 1]
     )
     eye = torch.eye(3, device=device).expand_as(rotation)
-    rotation = torch.where(there[..., None, None] > 0, rotation, eye)
-    return Frames(rotation, second), there, turn.to(device)[types]
+    rotation = torch.where(present[..., None, None] > 0, rotation, eye)
+    return Frames(rotation, second), present, half_turn.to(device)[types]
 
 
 def fape(
@@ -170,10 +170,10 @@ def rename_symmetric(
 
     def disagreement(candidate: Tensor) -> Tensor:
         flat = candidate.reshape(batch, n * 14, 3)
-        guess = predicted.reshape(batch, n * 14, 3)
-        want = torch.cdist(candidate.reshape(batch, n * 14, 3), flat)
-        have = torch.cdist(guess, guess)
-        return ((want - have).abs() * weight).view(batch, n, -1).sum(-1)
+        predicted_points = predicted.reshape(batch, n * 14, 3)
+        true_distance = torch.cdist(candidate.reshape(batch, n * 14, 3), flat)
+        predicted_distance = torch.cdist(predicted_points, predicted_points)
+        return ((true_distance - predicted_distance).abs() * weight).view(batch, n, -1).sum(-1)
 
     renamed = disagreement(swapped) < disagreement(atoms)
     chosen = torch.where(renamed[..., None, None], swapped, atoms)
@@ -269,10 +269,10 @@ def masked_msa_loss(logits: Tensor, true: Tensor, hidden: Tensor) -> Tensor:
 
 def _lddt(predicted: Tensor, true: Tensor, mask: Tensor) -> Tensor:
     """CA lDDT of each residue, [B, N] 0 to 1 (cut-off 15 A)."""
-    want, have = torch.cdist(true, true), torch.cdist(predicted, predicted)
+    true_distance, predicted_distance = torch.cdist(true, true), torch.cdist(predicted, predicted)
     eye = torch.eye(mask.shape[1], device=mask.device)
-    use = (want < 15) * mask[:, :, None] * mask[:, None] * (1 - eye)
-    error = (want - have).abs()
+    use = (true_distance < 15) * mask[:, :, None] * mask[:, None] * (1 - eye)
+    error = (true_distance - predicted_distance).abs()
     share = sum((error < limit).float() for limit in (0.5, 1, 2, 4)) / 4
     return (1e-10 + (share * use).sum(-1)) / (1e-10 + use.sum(-1))
 
@@ -301,20 +301,20 @@ def confidence_losses(output: Output, truth: Truth) -> dict[str, Tensor]:
         with torch.no_grad():
             from sciml.nn.frames import rotation_from_quaternion
 
-            guess = Frames(rotation_from_quaternion(last[..., :4]), last[..., 4:])
+            predicted_frames = Frames(rotation_from_quaternion(last[..., :4]), last[..., 4:])
             real = frames[:, :, 0]
 
             def local(f: Frames) -> Tensor:
                 moved = f.translation[:, None] - f.translation[:, :, None]
                 return torch.einsum("bfji,bfpj->bfpi", f.rotation, moved)
 
-            square = (local(guess) - local(real)).square().sum(-1)
+            square = (local(predicted_frames) - local(real)).square().sum(-1)
             logits = output.logits["pae"]
             edges = confidence.pae_breaks(logits.shape[-1]).to(square.device).square()
             target = torch.bucketize(square, edges)
         loss = F.cross_entropy(logits.permute(0, 3, 1, 2), target, reduction="none")
-        known = _well_resolved(truth, exists[:, :, 0])
-        terms["pae"] = masked_mean(loss, known[:, :, None] * known[:, None])
+        frame_mask = _well_resolved(truth, exists[:, :, 0])
+        terms["pae"] = masked_mean(loss, frame_mask[:, :, None] * frame_mask[:, None])
     return terms
 
 

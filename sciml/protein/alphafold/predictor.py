@@ -106,7 +106,7 @@ class StructurePredictor(Pretrained):
         self.to(device)
 
     def to(self, device: str | torch.device) -> Self:
-        """Compute there from now on."""
+        """Move the network to a device, "auto", "cpu", "cuda", ..."""
         from sciml.device import choose
 
         self.placement = choose(str(device), self.precision)

@@ -84,15 +84,15 @@ def _atom14(types: np.ndarray, atoms: np.ndarray) -> tuple[torch.Tensor, ...]:
 def violations(types: np.ndarray, atoms: np.ndarray) -> tuple[dict[str, int], np.ndarray]:
     """Counts of violations in atom37 layout [N, 37, 3] [A], and which residues have any."""
     kinds, packed, index = _atom14(types, atoms)
-    whole = torch.ones_like(index).float()
-    overlap, _ = clashes(kinds, packed, whole, index)
-    fault = (overlap + within_residues(kinds, packed, whole))[0].sum(-1).numpy() > 0
-    bonds = bond_violations(kinds, packed, whole, index)
+    all_residues = torch.ones_like(index).float()
+    overlap, _ = clashes(kinds, packed, all_residues, index)
+    fault = (overlap + within_residues(kinds, packed, all_residues))[0].sum(-1).numpy() > 0
+    bonds = bond_violations(kinds, packed, all_residues, index)
     bonds.pop("bonded")
     broken = (torch.stack(list(bonds.values())).sum(0) > 0)[0].numpy()
     fault[:-1] |= broken
     fault[1:] |= broken
-    return count_violations(kinds, packed, whole, index), fault
+    return count_violations(kinds, packed, all_residues, index), fault
 
 
 def relax(

@@ -106,8 +106,8 @@ class InvariantPointAttention(nn.Module):
         square = s.new_zeros(batch, heads, n, n)
         for point in range(self.point_qk):
             for axis in range(3):
-                here, there = q_points[:, :, :, point, axis], k_points[:, :, :, point, axis]
-                apart = here[..., :, None] - there[..., None, :]
+                query, key = q_points[:, :, :, point, axis], k_points[:, :, :, point, axis]
+                apart = query[..., :, None] - key[..., None, :]
                 square = torch.addcmul(square, apart, apart)
         logits = torch.matmul(q * (1 / (3 * self.scalar_qk)) ** 0.5, k.mT)
         logits = logits - 0.5 * scale[:, None, None] * square + pair_logits

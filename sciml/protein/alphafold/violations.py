@@ -78,7 +78,7 @@ def clashes(types: Tensor, atoms: Tensor, mask: Tensor, index: Tensor) -> tuple[
         types.clamp(max=residues.UNKNOWN)
     ] * mask[..., None].to(atoms.dtype)
     radii = _radii(types).flatten(1)
-    flat, there = atoms.reshape(batch, n * 14, 3), exists.flatten(1)
+    flat, present = atoms.reshape(batch, n * 14, 3), exists.flatten(1)
     owner = torch.arange(n, device=types.device).repeat_interleave(14)
     slot = torch.arange(14, device=types.device).repeat(n)
     number = index.repeat_interleave(14, dim=1)
@@ -87,7 +87,7 @@ def clashes(types: Tensor, atoms: Tensor, mask: Tensor, index: Tensor) -> tuple[
     for start in range(0, n * 14, 14 * 32):  # a few residues against all: memory
         part = slice(start, start + 14 * 32)
         gap = (flat[:, part, None] - flat[:, None]).square().sum(-1).add(1e-10).sqrt()
-        use = there[:, part, None] * there[:, None] * (owner[part, None] != owner[None])
+        use = present[:, part, None] * present[:, None] * (owner[part, None] != owner[None])
         step = number[:, None, :] - number[:, part, None]
         forward = (slot[part, None] == 2) & (slot[None] == 0) & (step == 1)
         backward = (slot[part, None] == 0) & (slot[None] == 2) & (step == -1)
@@ -95,7 +95,7 @@ def clashes(types: Tensor, atoms: Tensor, mask: Tensor, index: Tensor) -> tuple[
         use = use * ~(forward | backward | bridge)
         least = radii[:, part, None] + radii[:, None] - OVERLAP
         total.append((F.relu(least - gap) * use).sum(-1))
-    return torch.cat(total, 1).view(batch, n, 14), there.sum(1)
+    return torch.cat(total, 1).view(batch, n, 14), present.sum(1)
 
 
 @functools.cache

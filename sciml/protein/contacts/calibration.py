@@ -167,8 +167,8 @@ def few(neff: float) -> str:
 
 def logit(probability: np.ndarray) -> np.ndarray:
     """log(p / (1 - p)), within +-14."""
-    kept = np.clip(np.asarray(probability, np.float64), 1e-6, 1 - 1e-6)
-    return np.log(kept / (1 - kept))
+    clipped = np.clip(np.asarray(probability, np.float64), 1e-6, 1 - 1e-6)
+    return np.log(clipped / (1 - clipped))
 
 
 def _shared(logits: np.ndarray, columns: int) -> float:

@@ -105,9 +105,9 @@ def couple(
 
     columns, inner = len(single), STATES - 1
     single = (1 - pseudocount) * single + pseudocount / STATES
-    kept = np.flatnonzero(np.arange(columns * STATES) % STATES != inner)
-    flat = single.reshape(-1)[kept]
-    covariance = pairs[np.ix_(kept, kept)].astype(np.float64)
+    without_gap = np.flatnonzero(np.arange(columns * STATES) % STATES != inner)
+    flat = single.reshape(-1)[without_gap]
+    covariance = pairs[np.ix_(without_gap, without_gap)].astype(np.float64)
     covariance *= 1 - pseudocount
     covariance += pseudocount / STATES**2
     for column in range(columns):  # within a column only equal states occur together

@@ -40,7 +40,7 @@ DEPTH, LENGTH = SEPARATION.stop, SEPARATION.stop + 1
 PAIR_FEATURES = LENGTH + 1
 
 NEAR_END = 20
-"""Distances from the ends of the chain are told up to this [residues]."""
+"""Distances from the ends of the chain are clipped at this [residues]."""
 
 
 @dataclass

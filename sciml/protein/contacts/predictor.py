@@ -66,7 +66,7 @@ class ContactPredictor(Pretrained):
         self.to(choose(device, "fp32").device)
 
     def to(self, device: str | torch.device) -> Self:
-        """Compute there from now on."""
+        """Move the networks to a device."""
         self.device = torch.device(device)
         self.nets = [net.to(self.device) for net in self.nets]
         return self

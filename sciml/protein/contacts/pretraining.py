@@ -52,24 +52,24 @@ class AlignmentSet:
 
     def __init__(self, files: list[Path], columns: int = 400) -> None:
         self.files, self.columns = files, columns
-        self.known: dict[int, dict[str, Tensor]] = {}
+        self.cache: dict[int, dict[str, Tensor]] = {}
 
     def __len__(self) -> int:
         return len(self.files)
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
-        if index not in self.known:
+        if index not in self.cache:
             from sciml.protein.io.alignment_files import read_alignment
 
             alignment = read_alignment(self.files[index], unique=True, max_rows=4096)
             if alignment.columns > self.columns:
                 alignment = alignment.select(np.arange(alignment.depth), np.arange(self.columns))
             features = contact_features(alignment)
-            self.known[index] = {
+            self.cache[index] = {
                 "x": torch.as_tensor(features.nodes),
                 "pair": torch.as_tensor(features.pairs),
             }
-        return dict(self.known[index])
+        return dict(self.cache[index])
 
 
 class StructureSet:

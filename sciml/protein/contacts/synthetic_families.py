@@ -102,9 +102,9 @@ def potts(rng: np.random.Generator, fold: Fold) -> tuple[np.ndarray, np.ndarray,
     if fold.native is None:
         fields[conserved] += rng.normal(0, 1.6, (conserved.sum(), 20))
     else:
-        kept = rng.uniform(0.05, 0.45) * rng.lognormal(0, 0.5, n)
-        kept[conserved] += rng.uniform(0.5, 2.0)
-        fields += kept[:, None] * _replacement()[fold.native]
+        conservation = rng.uniform(0.05, 0.45) * rng.lognormal(0, 0.5, n)
+        conservation[conserved] += rng.uniform(0.5, 2.0)
+        fields += conservation[:, None] * _replacement()[fold.native]
 
     # Contacts are coupled more often the nearer they are; a few pairs of other states and
     # partners are, too.
@@ -206,7 +206,7 @@ def _losses(rng: np.random.Generator, fold: Fold, parents: np.ndarray) -> np.nda
 
 
 def sequences(rng: np.random.Generator, fold: Fold, depth: int) -> np.ndarray:
-    """[depth, L] rows with gaps (21); the first is whole."""
+    """[depth, L] rows with gaps (21); the first has none."""
     n = len(fold.cb)
     fields, partners, couplings = potts(rng, fold)
     # A few subfamilies, then members: each row descends from an earlier one of its branch.

@@ -80,7 +80,7 @@ class Alignment:
     def select(self, rows: np.ndarray, columns: np.ndarray | None = None) -> Alignment:
         """A selection of rows (indices or mask), and of columns.
 
-        Residues of dropped columns join the deletion counts of the next column kept.
+        Residues of dropped columns join the deletion counts of the next column chosen.
         """
         rows = np.asarray(rows)
         indices = np.flatnonzero(rows) if rows.dtype == bool else rows
@@ -89,14 +89,14 @@ class Alignment:
         deletions = self.deletions[indices] if self.deletions is not None else None
         if columns is not None:
             columns = np.asarray(columns)
-            kept = np.flatnonzero(columns) if columns.dtype == bool else columns
+            chosen = np.flatnonzero(columns) if columns.dtype == bool else columns
             extra = (cells != GAP).astype(np.int64)
-            extra[:, kept] = 0
+            extra[:, chosen] = 0
             if deletions is not None:
                 extra += deletions
-            before = np.cumsum(extra, axis=1)[:, kept]
+            before = np.cumsum(extra, axis=1)[:, chosen]
             before[:, 1:] -= before[:, :-1].copy()
-            cells = np.ascontiguousarray(cells[:, kept])
+            cells = np.ascontiguousarray(cells[:, chosen])
             deletions = np.minimum(before, 65535).astype(np.uint16) if before.any() else None
         return Alignment(names, cells, deletions, self.source)
 

@@ -173,5 +173,5 @@ def queries(path: str | Path) -> list[tuple[str, str]]:
 
 def safe_name(text: str) -> str:
     """Letters, digits, dot, dash and underscore only; no leading dot."""
-    kept = "".join(c if c.isascii() and (c.isalnum() or c in "._-") else "_" for c in text)
-    return kept.lstrip(".")[:80]
+    safe = "".join(c if c.isascii() and (c.isalnum() or c in "._-") else "_" for c in text)
+    return safe.lstrip(".")[:80]

@@ -315,8 +315,15 @@ def _entity(entity: Any, where: object) -> tuple[str, int]:
     letters = inside.get("sequence")
     if not isinstance(letters, str) or not letters.strip():
         raise InputError(f"has a {kind} without a sequence", where=where)
-    kept = ("id", "count", "sequence", "description", "useStructureTemplate", "maxTemplateDate")
-    extra = [key for key, content in inside.items() if content and key not in kept]
+    supported = (
+        "id",
+        "count",
+        "sequence",
+        "description",
+        "useStructureTemplate",
+        "maxTemplateDate",
+    )
+    extra = [key for key, content in inside.items() if content and key not in supported]
     if extra:
         raise InputError(
             f"has a {kind} with {', '.join(map(repr, extra))}, which is not supported here",

@@ -70,7 +70,7 @@ class Chain:
 
 
 def _document(path: Path) -> Any:
-    """gemmi's structure of a file, gzipped or not; mmCIF or PDB told by the content."""
+    """gemmi's structure of a file, gzipped or not; mmCIF or PDB, by the content."""
     import gemmi
 
     raw = unpack.read_bytes(path)

@@ -138,10 +138,10 @@ def _add_confidence(block: Any, chain: Any, plddt: np.ndarray, title: str) -> No
     metrics = block.init_loop("_ma_qa_metric.", ["id", "name", "type", "mode", "description"])
     metrics.add_row(["1", "pLDDT", "pLDDT", "global", "'Mean of the local values'"])
     metrics.add_row(["2", "pLDDT", "pLDDT", "local", "'Predicted lDDT-CA, 0 to 100'"])
-    whole = block.init_loop(
+    mean = block.init_loop(
         "_ma_qa_metric_global.", ["ordinal_id", "model_id", "metric_id", "metric_value"]
     )
-    whole.add_row(["1", "1", "1", f"{plddt.mean():.2f}"])
+    mean.add_row(["1", "1", "1", f"{plddt.mean():.2f}"])
     local = block.init_loop(
         "_ma_qa_metric_local.",
         (

@@ -80,22 +80,24 @@ def superpose(
     """
     weights = np.ones(len(moving)) if weights is None else np.asarray(weights, np.float64)
     total = max(weights.sum(), 1e-12)
-    here = (weights[:, None] * moving).sum(0) / total
-    there = (weights[:, None] * fixed).sum(0) / total
-    left, _, right = np.linalg.svd((weights[:, None] * (moving - here)).T @ (fixed - there))
+    centre_moving = (weights[:, None] * moving).sum(0) / total
+    centre_fixed = (weights[:, None] * fixed).sum(0) / total
+    left, _, right = np.linalg.svd(
+        (weights[:, None] * (moving - centre_moving)).T @ (fixed - centre_fixed)
+    )
     sign = np.sign(np.linalg.det(left @ right)) or 1.0
     rotation = (left @ np.diag([1, 1, sign]) @ right).T
-    return rotation, there - rotation @ here
+    return rotation, centre_fixed - rotation @ centre_moving
 
 
 def _pair(model: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     model, truth = np.asarray(model, np.float64), np.asarray(truth, np.float64)
     if model.shape != truth.shape or model.ndim != 2 or model.shape[1] != 3:
         raise InputError(f"structures of {model.shape} and {truth.shape}: both must be [N, 3]")
-    known = np.isfinite(model).all(1) & np.isfinite(truth).all(1)
-    if not known.any():
+    both = np.isfinite(model).all(1) & np.isfinite(truth).all(1)
+    if not both.any():
         raise InputError("the two structures have no atom in common")
-    return model[known], truth[known]
+    return model[both], truth[both]
 
 
 def rmsd(model: np.ndarray, truth: np.ndarray, *, superposed: bool = False) -> float:
@@ -131,20 +133,22 @@ def lddt(
     real = np.isfinite(truth).all(1)
     model, truth, owner = model[real], truth[real], owner[real]
     count = int(owner.max()) + 1 if len(owner) else 0
-    kept, total = np.zeros(count), np.zeros(count)
+    preserved, total = np.zeros(count), np.zeros(count)
     for start in range(0, len(truth), 512):  # rows at a time: all-atom structures are large
         part = slice(start, start + 512)
-        want = np.sqrt(((truth[part, None] - truth[None]) ** 2).sum(-1))
-        have = np.sqrt(((model[part, None] - model[None]) ** 2).sum(-1))
-        use = (want < radius) & (owner[part, None] != owner[None])
-        error = np.where(np.isfinite(have), np.abs(want - have), np.inf)
+        true_distance = np.sqrt(((truth[part, None] - truth[None]) ** 2).sum(-1))
+        model_distance = np.sqrt(((model[part, None] - model[None]) ** 2).sum(-1))
+        use = (true_distance < radius) & (owner[part, None] != owner[None])
+        error = np.where(
+            np.isfinite(model_distance), np.abs(true_distance - model_distance), np.inf
+        )
         share = sum((error < limit).astype(np.float64) for limit in (0.5, 1, 2, 4)) / 4
-        np.add.at(kept, owner[part], (share * use).sum(1))
+        np.add.at(preserved, owner[part], (share * use).sum(1))
         np.add.at(total, owner[part], use.sum(1))
     if per_residue:
         with np.errstate(invalid="ignore"):
-            return np.where(total > 0, kept / np.maximum(total, 1), np.nan)
-    return float(kept.sum() / total.sum()) if total.sum() else float("nan")
+            return np.where(total > 0, preserved / np.maximum(total, 1), np.nan)
+    return float(preserved.sum() / total.sum()) if total.sum() else float("nan")
 
 
 SEARCH_STARTS = 400
@@ -243,15 +247,15 @@ def _superpose_many(
 ) -> tuple[np.ndarray, np.ndarray]:
     """`superpose` for every row of weights [F, N]: rotations [F, 3, 3], translations [F, 3]."""
     total = weights.sum(1, keepdims=True)
-    here, there = weights @ moving / total, weights @ fixed / total
+    centre_moving, centre_fixed = weights @ moving / total, weights @ fixed / total
     outer = (moving[:, :, None] * fixed[:, None, :]).reshape(len(moving), 9)
     covariance = (weights @ outer).reshape(-1, 3, 3)
-    covariance -= total[:, :, None] * here[:, :, None] * there[:, None, :]
+    covariance -= total[:, :, None] * centre_moving[:, :, None] * centre_fixed[:, None, :]
     left, _, right = np.linalg.svd(covariance)
     sign = np.sign(np.linalg.det(left @ right))
     left[:, :, 2] *= np.where(sign == 0, 1.0, sign)[:, None]
     rotation = (left @ right).transpose(0, 2, 1)
-    return rotation, there - np.einsum("fij,fj->fi", rotation, here)
+    return rotation, centre_fixed - np.einsum("fij,fj->fi", rotation, centre_moving)
 
 
 def tm_score(model: np.ndarray, truth: np.ndarray, *, aligned: bool = True) -> float:

@@ -96,18 +96,20 @@ def score_chains(
     atoms[pairs[:, 1]] = np.where(
         model.mask[pairs[:, 0], :, None] > 0, model.atoms[pairs[:, 0]], np.nan
     )
-    known = truth.mask > 0
-    want = np.where(known[..., None], truth.atoms, np.nan)
+    resolved = truth.mask > 0
+    true_atoms = np.where(resolved[..., None], truth.atoms, np.nan)
     owner = np.repeat(np.arange(n), 37)
-    use = known.reshape(-1)
-    named = best_names(truth.types, atoms, want)
-    ca_model, ca_truth = atoms[:, 1], want[:, 1]
+    use = resolved.reshape(-1)
+    named = best_names(truth.types, atoms, true_atoms)
+    ca_model, ca_truth = atoms[:, 1], true_atoms[:, 1]
     best = metrics.superposed(ca_model, ca_truth)
     result: dict[str, float | int] = {
         "residues": n,
         "residues_compared": len(pairs),
         "lddt": float(
-            metrics.lddt(named.reshape(-1, 3)[use], want.reshape(-1, 3)[use], owner=owner[use])
+            metrics.lddt(
+                named.reshape(-1, 3)[use], true_atoms.reshape(-1, 3)[use], owner=owner[use]
+            )
         ),
         "lddt_ca": float(metrics.lddt(ca_model, ca_truth)),
         "gdt_ts": best.gdt_ts,
