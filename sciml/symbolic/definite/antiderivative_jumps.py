@@ -13,14 +13,7 @@ from sciml.symbolic.definite.outcome import NoValue
 from sciml.symbolic.expr import expression as ex
 from sciml.symbolic.expr.evaluate import Program
 from sciml.symbolic.expr.expression import Expr
-from sciml.symbolic.expr.intervals import (
-    Chart,
-    End,
-    ball,
-    fraction,
-    precision,
-    simplify_constant,
-)
+from sciml.symbolic.expr.intervals import Chart, End, ball, fraction, precision, simplify_constant
 
 
 def jumps_of(

@@ -31,14 +31,7 @@ from sciml.symbolic.expr import expression as ex
 from sciml.symbolic.expr.clock import now
 from sciml.symbolic.expr.evaluate import Program
 from sciml.symbolic.expr.expression import Expr
-from sciml.symbolic.expr.intervals import (
-    Chart,
-    End,
-    ball,
-    charts,
-    precision,
-    simplify_constant,
-)
+from sciml.symbolic.expr.intervals import Chart, End, ball, charts, precision, simplify_constant
 from sciml.symbolic.expr.intervals import real as real_number
 from sciml.symbolic.expr.wire import load
 
