@@ -69,8 +69,8 @@ def _show(values: dict[str, Any], json: bool) -> None:
         return
     width = max(map(len, values))
     for key, value in values.items():
-        shown = f"{value:.6g}" if isinstance(value, float) else str(value)
-        print(f"{key:<{width}}  {shown}")
+        text = f"{value:.6g}" if isinstance(value, float) else str(value)
+        print(f"{key:<{width}}  {text}")
 
 
 def score(
@@ -237,14 +237,14 @@ def place(
         _show(placed.scores, False)
         print("wrote " + ", ".join(map(str, files)))
         if placed.stopped:
-            rest = "; the same command with --resume goes on" if state.exists() else ""
-            print(f"stopped early{rest}")
+            remaining = "; the same command with --resume goes on" if state.exists() else ""
+            print(f"stopped early{remaining}")
     return 1 if placed.violations else 0
 
 
 def _first(problems: list[str], limit: int = 3) -> str:
-    rest = len(problems) - limit
-    return "; ".join(problems[:limit]) + (f" (and {rest:,} more)" if rest > 0 else "")
+    remaining = len(problems) - limit
+    return "; ".join(problems[:limit]) + (f" (and {remaining:,} more)" if remaining > 0 else "")
 
 
 def convert(

@@ -339,8 +339,8 @@ def _drivers_first(design: Design) -> None:
     if not len(outputs):
         return
     net = np.searchsorted(design.net_start, outputs, side="right") - 1
-    first, at = np.unique(net, return_index=True)
-    pin, front = outputs[at], design.net_start[first]
+    first, index = np.unique(net, return_index=True)
+    pin, front = outputs[index], design.net_start[first]
     move = pin != front
     if not move.any():
         return

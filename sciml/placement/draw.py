@@ -73,11 +73,11 @@ def figure(design: Design, title: str = "") -> Any:
         (axes[1, 1], rudy(design), "wire demand, RUDY (length per area)"),
     )
     for ax, values, label in maps:
-        shown = ax.imshow(values, origin="lower", extent=box, cmap="magma", aspect="equal")
+        image = ax.imshow(values, origin="lower", extent=box, cmap="magma", aspect="equal")
         ax.set_title(label)
         ax.set_xticks([])
         ax.set_yticks([])
-        figure.colorbar(shown, ax=ax, shrink=0.8)
+        figure.colorbar(image, ax=ax, shrink=0.8)
     return figure
 
 

@@ -151,9 +151,9 @@ def _check_turns(design: Design, solid: np.ndarray, verdict: Verdict) -> None:
     rules = design.constraints
     assert rules is not None
     for i in solid[(rules.allowed[solid] >> design.orientation[solid]) & 1 == 0].tolist():
-        turned = ORIENTATIONS[design.orientation[i]]
+        label = ORIENTATIONS[design.orientation[i]]
         can = [o for k, o in enumerate(ORIENTATIONS) if rules.allowed[i] >> k & 1]
-        verdict.add("turned", f"{design.names[i]!r} is turned {turned}: its SYMMETRY allows "
+        verdict.add("turned", f"{design.names[i]!r} is turned {label}: its SYMMETRY allows "
                               f"{' '.join(can)}", i)  # fmt: skip
 
 

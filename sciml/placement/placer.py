@@ -59,8 +59,8 @@ def score(
     if steiner:
         values["steiner_length"] = float(net_steiner(design).sum())
     values |= {**proxy_cost(design).as_dict(), "overlap_area": verdict.overlap_area}
-    shown: dict[str, Any] = {k: float(v) if np.isfinite(v) else None for k, v in values.items()}
-    return {**shown, "legal": verdict.legal, "canvas": design.canvas_from}
+    scores: dict[str, Any] = {k: float(v) if np.isfinite(v) else None for k, v in values.items()}
+    return {**scores, "legal": verdict.legal, "canvas": design.canvas_from}
 
 
 Function = TypeVar("Function", bound=Callable[..., Any])

@@ -95,8 +95,8 @@ class Case:
             line += f" + HALO {' '.join(map(str, t.halo))}" if any(t.halo) else ""
             lines.append(line + " ;")
         lines += ["END COMPONENTS", f"BLOCKAGES {len(self.blockages)} ;"]
-        for kind, box, most in self.blockages:
-            kind = f"+ {kind} " if kind == "SOFT" else f"+ PARTIAL {most} " if kind else ""
+        for kind, box, percent in self.blockages:
+            kind = f"+ {kind} " if kind == "SOFT" else f"+ PARTIAL {percent} " if kind else ""
             lines.append(f"- PLACEMENT {kind}RECT {points(box)} ;")
         lines += ["END BLOCKAGES", f"NETS {len(self.things) - 1} ;"]
         for k, (a, b) in enumerate(itertools.pairwise(self.things)):
@@ -114,13 +114,13 @@ class Case:
 def make(seed: int, tight: bool = True) -> Case:
     """A random case; tight: so small that some cases have no legal placement."""
     r = random.Random(seed)
-    wide, n_rows = r.choice([12000, 16000, 20000]), r.choice([6, 8, 10])
+    width, n_rows = r.choice([12000, 16000, 20000]), r.choice([6, 8, 10])
     high = n_rows * ROW + r.choice([0, 1000])
-    die, corners = [(0, 0, wide, high)], [(0, 0), (wide, high)]
+    die, corners = [(0, 0, width, high)], [(0, 0), (width, high)]
     if r.random() < 0.4:  # an L: the upper right is missing
-        a, b = r.randrange(wide // 2, wide, 100), r.randrange(high // 2, high, 500)
-        die = [(0, 0, wide, b), (0, b, a, high)]
-        corners = [(0, 0), (0, high), (a, high), (a, b), (wide, b), (wide, 0)]
+        a, b = r.randrange(width // 2, width, 100), r.randrange(high // 2, high, 500)
+        die = [(0, 0, width, b), (0, b, a, high)]
+        corners = [(0, 0), (0, high), (a, high), (a, b), (width, b), (width, 0)]
         if r.random() < 0.5:
             corners.reverse()
     rows = []
@@ -130,7 +130,7 @@ def make(seed: int, tight: bool = True) -> Case:
     while y + ROW <= high + (ROW if past else 0):
         turn = "FS" if alternate and flip else "N"
         begin = r.choice([0, 0, 400, -600 if past else 0])
-        end = wide + (1000 if past else 0)
+        end = width + (1000 if past else 0)
         if r.random() < 0.2:  # a gap inside
             middle = r.randrange(begin + SITE, end - SITE, SITE)
             rows.append((begin, y, (middle - begin) // SITE, turn))
@@ -181,13 +181,13 @@ def make(seed: int, tight: bool = True) -> Case:
             )  # fmt: skip
         )
     for _ in range(r.choice([0, 0, 1, 2])):
-        x, y = r.randrange(0, wide - 1000, 100), r.randrange(0, high - 1000, 100)
-        box = (x, y, x + r.randrange(500, wide // 2, 100), y + r.randrange(500, high // 2, 100))
+        x, y = r.randrange(0, width - 1000, 100), r.randrange(0, high - 1000, 100)
+        box = (x, y, x + r.randrange(500, width // 2, 100), y + r.randrange(500, high // 2, 100))
         case.blockages.append((r.choice(["", "", "SOFT", "PARTIAL"]), box, r.choice([0, 30, 60])))
     if r.random() < 0.5:
         kind = r.choice(["FENCE", "FENCE", "GUIDE", ""])
-        x, y = r.randrange(0, wide // 2, 100), r.randrange(0, high // 2, 100)
-        boxes = [(x, y, x + r.randrange(3000, wide // 2, 100), y + r.randrange(4000, 9000, 100))]
+        x, y = r.randrange(0, width // 2, 100), r.randrange(0, high // 2, 100)
+        boxes = [(x, y, x + r.randrange(3000, width // 2, 100), y + r.randrange(4000, 9000, 100))]
         if r.random() < 0.4:
             x1, y1 = boxes[0][2], boxes[0][1]
             boxes.append((x1, y1, x1 + 2000, boxes[0][3]))
@@ -196,7 +196,7 @@ def make(seed: int, tight: bool = True) -> Case:
             t.region = "reg"
     for t in case.things:
         if t.fixed:  # somewhere low, turned as it may be
-            t.x, t.y = r.randrange(0, wide // 2, 100), r.randrange(0, high // 2, 100)
+            t.x, t.y = r.randrange(0, width // 2, 100), r.randrange(0, high // 2, 100)
     return case
 
 
@@ -290,7 +290,7 @@ def faults(case: Case) -> set[tuple[str, ...]]:
                 out.add(("regions", t.name))
             if t.region != name and kind == "FENCE" and any(_overlap(box, b) for b in boxes):
                 out.add(("regions", t.name))
-    for kind, block, most in case.blockages:
+    for kind, block, percent in case.blockages:
         if kind != "PARTIAL":
             continue
         full = sum(
@@ -299,7 +299,7 @@ def faults(case: Case) -> set[tuple[str, ...]]:
             for t in case.things
             if not t.block and not t.late and _overlap(t.box, block)
         )
-        if 100 * full > most * (block[2] - block[0]) * (block[3] - block[1]):
+        if 100 * full > percent * (block[2] - block[0]) * (block[3] - block[1]):
             out.add(("partial", str(block)))
     return out
 
@@ -312,15 +312,15 @@ def _row_faults(case: Case, t: Thing, mirrored: bool) -> set[tuple[str, ...]]:
         return out if t.fixed else {("off_row", t.name)}
     high = box[3] - box[1]
     levels = max(round(high / ROW), 1)
-    whole = high == levels * ROW or high < ROW
+    complete = high == levels * ROW or high < ROW
     supply = False
-    for k in range(1, levels if whole else 1):
+    for k in range(1, levels if complete else 1):
         above = _row_at(case, box, box[1] + k * ROW)
         if above is None:
-            whole = False
+            complete = False
         supply |= mirrored and (above or "N") != (row if k % 2 == 0 else
                                                   ("N" if row == "FS" else "FS"))  # fmt: skip
-    if not whole and not t.fixed:
+    if not complete and not t.fixed:
         out.add(("off_row", t.name))
     fits = any(
         y == box[1] and x <= box[0] and box[2] <= x + n * SITE and (box[0] - x) % SITE == 0
@@ -328,7 +328,7 @@ def _row_faults(case: Case, t: Thing, mirrored: bool) -> set[tuple[str, ...]]:
     )
     if not fits and not t.fixed:
         out.add(("off_site", t.name))
-    if not whole:
+    if not complete:
         return out
     if levels % 2 == 0:
         wrong = t.turn in ("E", "W", "FE", "FW") or (row == "FS") != t.power_below

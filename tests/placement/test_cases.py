@@ -70,5 +70,5 @@ def test_coordinates_beyond_lef_and_def_are_one_line(number, cases, tmp_path, ca
         text = (cases / "abort" / name).read_text()
         (tmp_path / name).write_text(text.replace("-1e308", number))
     assert main(["placement", "score", str(tmp_path / "d.def")]) == 2
-    said = capsys.readouterr().err
-    assert said.count("\n") == 1 and ("32-bit" in said or "finite number" in said)
+    output = capsys.readouterr().err
+    assert output.count("\n") == 1 and ("32-bit" in output or "finite number" in output)

@@ -26,21 +26,21 @@ def run(capsys, *words):
 
 def test_place_score_check_convert_draw(files, tmp_path, capsys):
     out = tmp_path / "placed.plc"
-    code, said = run(capsys, "place", files / "n.pb.txt", "-o", out, "--cpu-seconds", "0.3s",
+    code, output = run(capsys, "place", files / "n.pb.txt", "-o", out, "--cpu-seconds", "0.3s",
                      "--seed", 1, "--json")  # fmt: skip
     assert code == 0
-    placed = json.loads(said.out)
+    placed = json.loads(output.out)
     assert {*KEYS, "cpu_seconds", "evaluations"} <= set(placed) and placed["legal"] is True
-    code, said = run(capsys, "score", files / "n.pb.txt", "--plc", out, "--json")
-    scored = json.loads(said.out)
+    code, output = run(capsys, "score", files / "n.pb.txt", "--plc", out, "--json")
+    scored = json.loads(output.out)
     assert code == 0 and all(scored[k] == pytest.approx(placed[k], rel=1e-9) for k in KEYS)
     assert run(capsys, "check", files / "n.pb.txt", "--plc", out)[0] == 0
     broken = read_design(files / "n.pb.txt", plc=out)
     broken.x[1], broken.y[1] = broken.x[0], broken.y[0]
-    with pytest.warns(UserWarning, match="turned otherwise than in the netlist"):
+    with pytest.warns(UserWarning, match="oriented otherwise than in the netlist"):
         write_design(broken, tmp_path / "broken.plc")
-    code, said = run(capsys, "check", files / "n.pb.txt", "--plc", tmp_path / "broken.plc")
-    assert code == 1 and "'macro_0' and 'macro_1' overlap" in said.out
+    code, output = run(capsys, "check", files / "n.pb.txt", "--plc", tmp_path / "broken.plc")
+    assert code == 1 and "'macro_0' and 'macro_1' overlap" in output.out
     assert run(capsys, "convert", files / "n.pb.txt", tmp_path / "c.aux", "--plc", out)[0] == 0
     assert np.isclose(read_design(tmp_path / "c.aux").x[0], read_design(files / "n.pb.txt",
                                                                         plc=out).x[0])  # fmt: skip
@@ -68,8 +68,8 @@ def test_place_score_check_convert_draw(files, tmp_path, capsys):
 def test_mistakes_are_one_line(words, message, files, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     words = [files / w if w == "n.pb.txt" else w for w in words]
-    code, said = run(capsys, *words)
-    assert code == 2 and message in said.err and said.err.strip().count("\n") == 0
+    code, output = run(capsys, *words)
+    assert code == 2 and message in output.err and output.err.strip().count("\n") == 0
 
 
 def test_interrupt_writes_the_best_and_resume_finishes(files, tmp_path, capsys, monkeypatch):
@@ -84,27 +84,27 @@ def test_interrupt_writes_the_best_and_resume_finishes(files, tmp_path, capsys, 
             raise KeyboardInterrupt
 
     monkeypatch.setattr(annealing.Annealer, "_record", stop)
-    code, said = run(capsys, "place", files / "n.pb.txt", "-o", out, "--cpu-seconds", 0.3)
-    assert code == 0 and "--resume goes on" in said.out and out.exists()
+    code, output = run(capsys, "place", files / "n.pb.txt", "-o", out, "--cpu-seconds", 0.3)
+    assert code == 0 and "--resume goes on" in output.out and out.exists()
     assert run(capsys, "check", files / "n.pb.txt", "--plc", out)[0] == 0
     monkeypatch.setattr(annealing.Annealer, "_record", original)
-    code, said = run(
+    code, output = run(
         capsys, "place", files / "n.pb.txt", "-o", out, "--cpu-seconds", 0.3, "--resume"
     )
-    assert code == 0 and "stopped early" not in said.out
+    assert code == 0 and "stopped early" not in output.out
     assert not (tmp_path / ".p.plc.search.npz").exists()
 
 
 def test_old_options_work_with_a_note(files, tmp_path, capsys):
     out = tmp_path / "old.plc"
     words = ("place", files / "n.pb.txt", "--output", out, "--budget", "0.05s", "--json")
-    code, said = run(capsys, *words)
-    assert code == 0 and out.exists() and json.loads(said.out)["legal"] is True
-    assert said.err.splitlines()[:2] == [
+    code, output = run(capsys, *words)
+    assert code == 0 and out.exists() and json.loads(output.out)["legal"] is True
+    assert output.err.splitlines()[:2] == [
         "sciml: note: --output is now --out", "sciml: note: --budget is now --cpu-seconds"
     ]  # fmt: skip
-    code, said = run(capsys, "draw", files / "n.pb.txt", "--output", tmp_path / "old.svg")
-    assert code == 0 and "--output is now --out" in said.err
+    code, output = run(capsys, "draw", files / "n.pb.txt", "--output", tmp_path / "old.svg")
+    assert code == 0 and "--output is now --out" in output.err
 
 
 def test_flat_designs_of_standard_cells_are_made_and_placed(tmp_path, capsys):
@@ -113,14 +113,14 @@ def test_flat_designs_of_standard_cells_are_made_and_placed(tmp_path, capsys):
     design, out = tmp_path / "cells_00000", tmp_path / "out.pl"
     words = ("place", design, "-o", out, "--movable", "cells", "--cpu-seconds", 1, "--json")
     capsys.readouterr()
-    code, said = run(capsys, *words)
-    assert code == 0 and json.loads(said.out)["legal"] is True
+    code, output = run(capsys, *words)
+    assert code == 0 and json.loads(output.out)["legal"] is True
     assert run(capsys, "check", design, "--pl", out)[0] == 0
 
 
 def test_steiner_lengths_are_scored_on_demand(files, capsys):
-    code, said = run(capsys, "score", files / "n.pb.txt", "--steiner", "--json")
-    scores = json.loads(said.out)
+    code, output = run(capsys, "score", files / "n.pb.txt", "--steiner", "--json")
+    scores = json.loads(output.out)
     assert code == 0 and scores["hpwl"] <= scores["steiner_length"] <= 1.5 * scores["hpwl"]
     assert "steiner_length" not in json.loads(run(capsys, "score", files / "n.pb.txt",
                                                   "--json")[1].out)  # fmt: skip
@@ -137,20 +137,20 @@ def test_options_that_a_method_cannot_honour_are_refused(files, tmp_path, capsys
         (("--method", "electrostatic"), "only macros move here"),
         (("--cpu-seconds", 1, "--max-moves", 10), "give one of them"),
     ):
-        code, said = run(capsys, "place", files / "n.pb.txt", "-o", tmp_path / "o.plc", *words)
-        assert code == 2 and message in said.err and not (tmp_path / "o.plc").exists()
+        code, output = run(capsys, "place", files / "n.pb.txt", "-o", tmp_path / "o.plc", *words)
+        assert code == 2 and message in output.err and not (tmp_path / "o.plc").exists()
 
 
 def test_a_derived_canvas_is_said_once_and_in_the_json(files, tmp_path, capsys):
     plc = next(files.glob("*.plc"))
     alone = tmp_path / "alone.pb.txt"
     alone.write_text((files / "n.pb.txt").read_text())
-    code, said = run(capsys, "score", alone, "--json")
-    assert code == 0 and json.loads(said.out)["canvas"] == "derived"
-    assert "was derived from the nodes" in said.err and said.err.strip().count("\n") == 0
+    code, output = run(capsys, "score", alone, "--json")
+    assert code == 0 and json.loads(output.out)["canvas"] == "derived"
+    assert "was derived from the nodes" in output.err and output.err.strip().count("\n") == 0
     for words, expected in ((("--plc", plc), "plc"), (("--canvas", 900, 900), "given")):
-        code, said = run(capsys, "score", alone, *words, "--json")
-        assert code == 0 and json.loads(said.out)["canvas"] == expected and not said.err
+        code, output = run(capsys, "score", alone, *words, "--json")
+        assert code == 0 and json.loads(output.out)["canvas"] == expected and not output.err
 
 
 FLOORPLAN = """VERSION 5.8 ;
@@ -186,17 +186,17 @@ def test_a_flat_netlist_gets_its_rows_from_a_floorplan(tmp_path, capsys):
     netlist_file.write_text(flat())
     rows.write_text(FLOORPLAN)
     words = ("place", netlist_file, "-o", out, "--movable", "cells", "--cpu-seconds", 0.5)
-    code, said = run(capsys, *words)
-    assert code == 2 and "Give --rows FLOORPLAN.def" in said.err.splitlines()[-1]
-    code, said = run(capsys, *words, "--rows", rows, "--json")
-    assert code == 0 and json.loads(said.out)["legal"] is True and not said.err
+    code, output = run(capsys, *words)
+    assert code == 2 and "Give --rows FLOORPLAN.def" in output.err.splitlines()[-1]
+    code, output = run(capsys, *words, "--rows", rows, "--json")
+    assert code == 0 and json.loads(output.out)["legal"] is True and not output.err
     assert run(capsys, "check", netlist_file, "--plc", out, "--rows", rows)[0] == 0
     placed = read_design(netlist_file, plc=out, rows=rows)
     bottom = np.round((placed.y[1:] - 1) / 2).astype(int)
     assert np.isin(placed.orientation[1:], [0, 2]).tolist() == (bottom % 2 == 0).tolist()
     assert run(capsys, "check", netlist_file, "--rows", rows)[0] == 1  # all on a heap
-    code, said = run(capsys, "score", tmp_path / "f.def", "--rows", rows)
-    assert code == 2 and "--rows belongs to a .pb.txt" in said.err
+    code, output = run(capsys, "score", tmp_path / "f.def", "--rows", rows)
+    assert code == 2 and "--rows belongs to a .pb.txt" in output.err
     rows.write_text(FLOORPLAN.replace("ROW ", "#"))
-    code, said = run(capsys, *words, "--rows", rows)
-    assert code == 2 and "has no ROW" in said.err
+    code, output = run(capsys, *words, "--rows", rows)
+    assert code == 2 and "has no ROW" in output.err

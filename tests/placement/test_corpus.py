@@ -98,9 +98,9 @@ def test_plc(name):
 
 
 def test_a_wrong_count_is_one_warning(capsys):
-    with pytest.warns(UserWarning, match="COMPONENTS says 3, but there are 2") as said:
+    with pytest.warns(UserWarning, match="COMPONENTS says 3, but there are 2") as output:
         design = read_design(CORPUS / "def_count/x.def")
-    assert len(said) == 1 and (design.kind != PORT).sum() == 2
+    assert len(output) == 1 and (design.kind != PORT).sum() == 2
     assert main(["placement", "score", str(CORPUS / "def_count")]) == 0
     assert capsys.readouterr().err.strip().count("\n") == 0
 

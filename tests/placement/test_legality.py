@@ -87,8 +87,8 @@ def placed_or_refused(seed: int, folder, budget: float = 0.1) -> str:
     moved(case, result.design)
     assert [[(t.x, t.y, t.turn) for t in case.things if t.fixed]] == before
     fixed = {t.name for t in case.things if t.fixed}
-    found = {f for f in faults(case) if not set(f[1:]) <= fixed}
-    assert not found, found
+    broken = {f for f in faults(case) if not set(f[1:]) <= fixed}
+    assert not broken, broken
     assert result.scores["legal"] == (not faults(case))
     return "placed"
 
@@ -149,8 +149,8 @@ def test_symmetry_says_how_a_block_may_be_turned(symmetry, allowed, folder):
     line = f"SYMMETRY {symmetry} ;" if symmetry else ""
     legal = []
     for turn in TURNS:
-        found = design_of(folder, [f"m RAM + PLACED ( 0 0 ) {turn}"], symmetry=line)
-        verdict = check(found)
+        design = design_of(folder, [f"m RAM + PLACED ( 0 0 ) {turn}"], symmetry=line)
+        verdict = check(design)
         legal += [turn] if verdict.legal else []
         told_why = [f"'m' is turned {turn}: its SYMMETRY allows {allowed}"]
         assert verdict.legal or verdict.problems == told_why
@@ -171,9 +171,9 @@ def test_symmetry_says_how_a_block_may_be_turned(symmetry, allowed, folder):
 def test_halos_keep_everybody_away_on_the_side_they_say(x, halo, legal, folder):
     words = f" + HALO {halo}" if halo else ""
     for other in (f"m1 RAM + PLACED ( {x} 0 ) N", f"m1 INV + FIXED ( {x} 0 ) N"):
-        found = check(design_of(folder, [f"m0 RAM + PLACED ( 0 0 ) N{words}", other]))
-        assert found.legal == legal
-        assert legal or found.problems == ["'m1' is in the halo of 'm0'"]
+        verdict = check(design_of(folder, [f"m0 RAM + PLACED ( 0 0 ) N{words}", other]))
+        assert verdict.legal == legal
+        assert legal or verdict.problems == ["'m1' is in the halo of 'm0'"]
 
 
 def test_later_phases_may_use_soft_halos_and_soft_blockages(folder):

@@ -140,11 +140,13 @@ class Chain:
         done = counts[:, 1] / np.maximum(counts[:, 0], 1)
         self.accepted += np.where(counts[:, 0] > 0, 0.05 * (done - self.accepted), 0.0)
         self.moves += moves
-        for at, kind, goal, rate in ((0, SOFT_SHIFT, 0.3, 0.15), (1, SHIFT, 0.25, 0.3)):
+        for index, kind, target_rate, rate in ((0, SOFT_SHIFT, 0.3, 0.15), (1, SHIFT, 0.25, 0.3)):
             tried = counts[kind, 0]
             if tried > 20:
-                wider = np.exp(rate * (counts[kind, 1] / tried - goal))
-                self.window[at] = np.clip(self.window[at] * wider, self.smallest, self.limits[at])
+                wider = np.exp(rate * (counts[kind, 1] / tried - target_rate))
+                self.window[index] = np.clip(
+                    self.window[index] * wider, self.smallest, self.limits[index]
+                )
         if self.moves % (200 * CHUNK) == 0:
             refresh(p, s, m)  # removes rounding drift
 

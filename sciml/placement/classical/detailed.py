@@ -307,9 +307,11 @@ def improve_cells(design: Design, seconds: float = 20.0, passes: int = 8) -> Des
     # The segment of each cell: the last one of its row that begins at or before it.
     level, level_start = np.unique(row_y, return_index=True)
     level_end = np.append(level_start[1:], len(row_y))
-    at = np.clip(np.searchsorted(level, bottom[cells] - 1e-6), 0, len(level) - 1)
+    row_index = np.clip(np.searchsorted(level, bottom[cells] - 1e-6), 0, len(level) - 1)
     segment = np.empty(len(cells), np.int64)
-    for k, (r, value) in enumerate(zip(at.tolist(), (left[cells] + 1e-6).tolist(), strict=True)):
+    for k, (r, value) in enumerate(
+        zip(row_index.tolist(), (left[cells] + 1e-6).tolist(), strict=True)
+    ):
         a, b = level_start[r], level_end[r]
         segment[k] = a + max(int(np.searchsorted(row_x[a:b], value, side="right")) - 1, 0)
     order = np.lexsort((left[cells], segment))

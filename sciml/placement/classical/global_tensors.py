@@ -39,11 +39,11 @@ class TensorForces:
         self.weight = self._tensor((placer.weight * pulls).astype(np.float32))
         self.still = self._tensor(np.stack([placer.still_x, placer.still_y]))
         n = self.bins
-        k, at = np.arange(n), np.pi * (2 * np.arange(n) + 1) / (2 * n)
-        cosine = np.cos(np.outer(at, k))
+        k, phase = np.arange(n), np.pi * (2 * np.arange(n) + 1) / (2 * n)
+        cosine = np.cos(np.outer(phase, k))
         self.forward = self._tensor((2 * cosine.T).astype(np.float32))
         self.cosine = self._tensor((cosine / np.where(k == 0, 2 * n, n)).astype(np.float32))
-        self.sine = self._tensor((np.sin(np.outer(at, k)) / n).astype(np.float32))
+        self.sine = self._tensor((np.sin(np.outer(phase, k)) / n).astype(np.float32))
         self.to_x, self.to_y = self._tensor(placer.field.to_x), self._tensor(placer.field.to_y)
 
     def _tensor(self, values: np.ndarray) -> Tensor:
@@ -55,17 +55,17 @@ class TensorForces:
         positions = torch.cat([moving, self.still], 1)
         total, rows = 0.0, []
         for axis, offset in enumerate((self.pin_dx, self.pin_dy)):
-            at = positions[axis][self.pin_node] + offset
-            zero = at.new_zeros(self.nets)
-            high = zero.scatter_reduce(0, self.pin_net, at, "amax", include_self=False)
-            low = zero.scatter_reduce(0, self.pin_net, at, "amin", include_self=False)
+            position = positions[axis][self.pin_node] + offset
+            zero = position.new_zeros(self.nets)
+            high = zero.scatter_reduce(0, self.pin_net, position, "amax", include_self=False)
+            low = zero.scatter_reduce(0, self.pin_net, position, "amin", include_self=False)
             total += float((high - low).double().sum())
-            pull = torch.zeros_like(at)
+            pull = torch.zeros_like(position)
             for sign, end in ((1.0, high), (-1.0, low)):
-                e = torch.exp(sign * (at - end[self.pin_net]) / gamma)
+                e = torch.exp(sign * (position - end[self.pin_net]) / gamma)
                 total_weight = zero.index_add(0, self.pin_net, e)
-                mean = zero.index_add(0, self.pin_net, at * e) / total_weight
-                offset_scaled = sign * (at - mean[self.pin_net]) / gamma
+                mean = zero.index_add(0, self.pin_net, position * e) / total_weight
+                offset_scaled = sign * (position - mean[self.pin_net]) / gamma
                 pull += sign * e * (1 + offset_scaled) / total_weight[self.pin_net]
             force = positions.new_zeros(positions.shape[1])
             force.index_add_(0, self.pin_node, pull * self.weight[self.pin_net])
@@ -73,10 +73,10 @@ class TensorForces:
         rows[1] = rows[1] * self.aspect
         return total, torch.stack(rows).cpu().numpy()
 
-    def _overlap(self, at: Tensor, half: Tensor) -> Tensor:
+    def _overlap(self, centre: Tensor, half: Tensor) -> Tensor:
         """[n, bins] lengths that intervals share with bins."""
-        edge = torch.arange(self.bins, device=self.device, dtype=at.dtype)
-        low, high = (at - half)[:, None], (at + half)[:, None]
+        edge = torch.arange(self.bins, device=self.device, dtype=centre.dtype)
+        low, high = (centre - half)[:, None], (centre + half)[:, None]
         return (torch.minimum(high, edge + 1) - torch.maximum(low, edge)).clamp(min=0)
 
     def crowd(self, x: np.ndarray, y: np.ndarray) -> tuple[float, np.ndarray]:

@@ -86,9 +86,11 @@ def _abacus(
                 lower_bound = max(-target, target + w - sites[s], 0.0) * pitch
                 if lower_bound + dy >= best or not fits[cell_class[i], s]:
                     continue
-                at = _try_row(s, target, w, sites, capacity, used, tail, c_x, c_w, c_q, c_e, c_prev)
-                if at >= 0:
-                    cost = abs(at - target) * pitch + dy
+                position = _try_row(
+                    s, target, w, sites, capacity, used, tail, c_x, c_w, c_q, c_e, c_prev
+                )
+                if position >= 0:
+                    cost = abs(position - target) * pitch + dy
                     if cost < best:
                         best = cost
                         best_s = s
@@ -138,15 +140,15 @@ def _settle(
         i = last[s]
         k = tail[s]
         while k >= 0:
-            at = min(int(np.round(c_x[k])), limit - c_w[k])
+            position = min(int(np.round(c_x[k])), limit - c_w[k])
             # The cells to the left need their space, too.
-            end = at + c_w[k]
+            end = position + c_w[k]
             before = c_last[c_prev[k]] if c_prev[k] >= 0 else -1
             while i != before:
                 end -= width[i]
                 start[i] = end
                 i = cell_prev[i]
-            limit = at
+            limit = position
             k = c_prev[k]
 
 

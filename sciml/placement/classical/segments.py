@@ -202,15 +202,15 @@ def free_segments(design: Design, rows: Rows, absent: np.ndarray) -> Segments:
         hit = np.flatnonzero(
             (y0 < top - EPS) & (y1 > bottom + EPS) & (x1 > left + EPS) & (x0 < rows.x1[k] - EPS)
         )
-        at = max(int(np.ceil((canvas.x0 - left) / site - EPS)), 0)
+        next_site = max(int(np.ceil((canvas.x0 - left) / site - EPS)), 0)
         runs = []
         for j in hit[np.argsort(x0[hit], kind="stable")]:
             first = int(np.floor((x0[j] - left) / site + EPS))
-            if first > at:
-                runs.append((at, min(first, total)))
-            at = max(at, int(np.ceil((x1[j] - left) / site - EPS)))
-        if at < total:
-            runs.append((at, total))
+            if first > next_site:
+                runs.append((next_site, min(first, total)))
+            next_site = max(next_site, int(np.ceil((x1[j] - left) / site - EPS)))
+        if next_site < total:
+            runs.append((next_site, total))
         pieces = [(a, b, b - a, 0) for a, b in runs]
         if rules is not None and (rules.regions or len(partial)):
             pieces = _cut(design, rows, k, runs, partial, density, areas)
@@ -291,11 +291,11 @@ def _cut(
 
 def _covers(boxes: np.ndarray, bottom: float, top: float) -> bool:
     """Do boxes that all lie over one x cover bottom .. top without a gap?"""
-    at = bottom
+    covered_to = bottom
     for _, y0, _, y1 in boxes[np.argsort(boxes[:, 1])] if len(boxes) else []:
-        if y0 <= at + EPS:
-            at = max(at, y1)
-    return bool(len(boxes)) and at >= top - EPS
+        if y0 <= covered_to + EPS:
+            covered_to = max(covered_to, y1)
+    return bool(len(boxes)) and covered_to >= top - EPS
 
 
 def suits(

@@ -48,8 +48,8 @@ class Evaluator:
         self, design: Design, robust: bool = False, weights: tuple[float, float] = (0.5, 0.5)
     ) -> None:
         self.design = design
-        rest = np.flatnonzero((design.kind == PORT) | (design.kind == CELL))
-        self.order = np.concatenate([design.where(MACRO), design.where(SOFT), rest])
+        others = np.flatnonzero((design.kind == PORT) | (design.kind == CELL))
+        self.order = np.concatenate([design.where(MACRO), design.where(SOFT), others])
         self.problem = problem(design, self.order, robust, weights)
         self.state = empty_state(self.problem, design.nodes)
 

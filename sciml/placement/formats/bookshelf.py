@@ -217,8 +217,8 @@ def _read_nets(path: Path, fields: dict[str, Any]) -> None:
     # "node [direction] [dx dy]"
     direction = np.zeros(len(pins), np.uint8)
     has = np.isin(words, (2, 4)) | (words > 4)
-    at = first[pins[has]] + 1
-    direction[has] = text.buffer[text.starts[at]] & 0xDF
+    token = first[pins[has]] + 1
+    direction[has] = text.buffer[text.starts[token]] & 0xDF
     for wrong_pin in pins[has & ~np.isin(direction, (73, 79, 66))][:1]:
         raise file.error("a pin's direction must be I, O or B", int(wrong_pin))
     dx, dy = np.zeros(len(pins)), np.zeros(len(pins))

@@ -68,11 +68,11 @@ class DefFile:
 
     def statement(self, word: str) -> np.ndarray:
         """Tokens with which statements of this word begin."""
-        at = np.flatnonzero(self.code == CODE[word])
-        opens = (at == 0) | (self.code[np.maximum(at - 1, 0)] == CODE[";"])
-        before = self.code[np.maximum(at - 2, 0)]
+        tokens = np.flatnonzero(self.code == CODE[word])
+        opens = (tokens == 0) | (self.code[np.maximum(tokens - 1, 0)] == CODE[";"])
+        before = self.code[np.maximum(tokens - 2, 0)]
         opens |= before == CODE["END"]  # END COMPONENTS has no semicolon
-        return at[opens]
+        return tokens[opens]
 
     def end_of(self, token: int) -> int:
         k = int(np.searchsorted(self.ends, token))
@@ -106,13 +106,15 @@ class DefFile:
             self.miscounted.append(f"{word} says {count:g}, but there are {len(dash):,}")
         if not len(dash):
             return dash, dash
-        which = np.searchsorted(self.ends, dash)
-        return dash, self.ends[np.minimum(which, len(self.ends) - 1)]
+        owner = np.searchsorted(self.ends, dash)
+        return dash, self.ends[np.minimum(owner, len(self.ends) - 1)]
 
     def inside(self, codes: Sequence[str], dash: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Tokens with one of these codes and the statement (of `dash`) each belongs to."""
-        at = np.flatnonzero(np.isin(self.code, [CODE[c] for c in codes]))
-        which = np.searchsorted(dash, at, side="right") - 1
+        tokens = np.flatnonzero(np.isin(self.code, [CODE[c] for c in codes]))
+        owner = np.searchsorted(dash, tokens, side="right") - 1
         end = self.ends[np.minimum(np.searchsorted(self.ends, dash), len(self.ends) - 1)]
-        good = (which >= 0) & (at < end[np.maximum(which, 0)]) if len(dash) else np.zeros(0, bool)
-        return at[good], which[good]
+        inside = (
+            (owner >= 0) & (tokens < end[np.maximum(owner, 0)]) if len(dash) else np.zeros(0, bool)
+        )
+        return tokens[inside], owner[inside]

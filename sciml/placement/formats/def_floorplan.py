@@ -42,12 +42,12 @@ def read_units(file: DefFile) -> float:
     return units
 
 
-def _first_number(file: DefFile, word: str, at: int, what: str, default: float) -> float:
+def _first_number(file: DefFile, word: str, offset: int, what: str, default: float) -> float:
     statements = file.statement(word)
     if not len(statements):
         return default
     return float(
-        file.text.numbers(np.array([min(statements[0] + at, len(file.text) - 1)]), what)[0]
+        file.text.numbers(np.array([min(statements[0] + offset, len(file.text) - 1)]), what)[0]
     )
 
 
@@ -76,31 +76,33 @@ def read_rows(file: DefFile, library: Library, units: float) -> Rows | None:
     records = []
     sites = []
     site_names = []
-    for at in file.statement("ROW"):
-        words = [text[i] for i in range(int(at), file.end_of(int(at)))]
+    for token in file.statement("ROW"):
+        words = [text[i] for i in range(int(token), file.end_of(int(token)))]
         try:  # ROW name site x y orientation [DO n BY m [STEP dx dy]]
             x, y = float(words[3]) / units, float(words[4]) / units
             n = int(words[7]) if len(words) > 7 else 1
             if n > LARGEST:
-                raise too_large("number of sites", words[7], f"{file.path}, line {text.line(at)}")
+                raise too_large(
+                    "number of sites", words[7], f"{file.path}, line {text.line(token)}"
+                )
             if len(words) > 9 and int(words[9]) != 1:
                 raise text.error("rows whose sites stand one above the other are not supported",
-                                 int(at))  # fmt: skip
+                                 int(token))  # fmt: skip
             step = float(words[11]) / units if len(words) > 11 and words[10] == "STEP" else 0.0
             orientation = ORIENTATIONS.index(words[5])
             farthest = max(abs(x), abs(y), abs(x + n * step), abs(step)) * units
             if not farthest <= LARGEST:
                 raise too_large(
-                    "the row's end", f"{farthest:g}", f"{file.path}, line {text.line(at)}"
+                    "the row's end", f"{farthest:g}", f"{file.path}, line {text.line(token)}"
                 )
         except (ValueError, IndexError) as error:
             if isinstance(error, InputError):
                 raise
             raise text.error("expected ROW name site x y orientation DO n BY m STEP dx dy",
-                             int(at)) from None  # fmt: skip
+                             int(token)) from None  # fmt: skip
         pitch = step or library.sites.get(words[2], (0.0, 0.0))[0]
         if pitch <= 0 or n < 1:
-            raise text.error("the row's sites have no width", int(at))
+            raise text.error("the row's sites have no width", int(token))
         records.append((y, x, x + n * pitch, pitch, orientation))
         site_names.append(words[2])
         sites.append(library.sites.get(words[2], (0.0, 0.0))[1])

@@ -94,21 +94,21 @@ def _placed(file: DefFile, dash: np.ndarray, units: float, fields: dict[str, np.
     text, n = file.text, len(dash)
     fields["low_x"], fields["low_y"] = np.zeros(n), np.zeros(n)
     fields["orientation"], fields["fixed"] = np.zeros(n, np.int8), np.zeros(n, bool)
-    at, which = file.inside(("PLACED", "FIXED", "COVER"), dash)
-    real = (file.code[at - 1] == CODE["+"]) & (file.code[np.minimum(at + 1, len(text) - 1)]
+    tokens, owner = file.inside(("PLACED", "FIXED", "COVER"), dash)
+    valid = (file.code[tokens - 1] == CODE["+"]) & (file.code[np.minimum(tokens + 1, len(text) - 1)]
                                                 == CODE["("])  # fmt: skip
-    at, which = at[real], which[real]
-    which, first = np.unique(which, return_index=True)  # a pin may have more than one PORT
-    at = at[first]
-    if len(at) and at[-1] + 5 >= len(text):
-        raise text.error("the placement is cut off", int(at[-1]))
-    fields["low_x"][which] = text.lengths(at + 2, "x") / units
-    fields["low_y"][which] = text.lengths(at + 3, "y") / units
-    fields["fixed"][which] = file.code[at] != CODE["PLACED"]
+    tokens, owner = tokens[valid], owner[valid]
+    owner, first = np.unique(owner, return_index=True)  # a pin may have more than one PORT
+    tokens = tokens[first]
+    if len(tokens) and tokens[-1] + 5 >= len(text):
+        raise text.error("the placement is cut off", int(tokens[-1]))
+    fields["low_x"][owner] = text.lengths(tokens + 2, "x") / units
+    fields["low_y"][owner] = text.lengths(tokens + 3, "y") / units
+    fields["fixed"][owner] = file.code[tokens] != CODE["PLACED"]
     fields["placed"] = np.zeros(n, bool)
-    fields["placed"][which] = True
+    fields["placed"][owner] = True
     codes = {label.encode(): i for i, label in enumerate(ORIENTATIONS)}
-    for token, k in zip((at + 5).tolist(), which.tolist(), strict=True):
+    for token, k in zip((tokens + 5).tolist(), owner.tolist(), strict=True):
         word = text.raw(token)
         if word not in codes:
             raise text.error(f"unknown orientation {text[token]!r}", token)
@@ -166,8 +166,8 @@ def _pins(file: DefFile, units: float) -> tuple[list[str], dict[str, Any]]:
     fields["fixed"][:] = True
     fields["references"] = np.array([""] * n, object)
     drives = np.zeros(n, bool)
-    at, which = file.inside(("DIRECTION",), dash)
-    for token, k in zip(at.tolist(), which.tolist(), strict=True):
+    tokens, owner = file.inside(("DIRECTION",), dash)
+    for token, k in zip(tokens.tolist(), owner.tolist(), strict=True):
         drives[k] = token + 1 < len(text) and text.raw(token + 1) == b"INPUT"
     fields["drives"] = drives
     return names, fields
@@ -207,13 +207,13 @@ def _has_place(file: DefFile, begin: int, end: int) -> bool:
     return bool(np.isin(file.code[begin:end], PLACEMENTS).any())
 
 
-def _point(file: DefFile, at: int, before: list[np.ndarray]) -> np.ndarray:
+def _point(file: DefFile, token: int, before: list[np.ndarray]) -> np.ndarray:
     """The point `( x y )` at a token; `*` repeats the last one's coordinate."""
-    star = [file.code[at + j] == CODE["*"] for j in (1, 2)]
+    star = [file.code[token + j] == CODE["*"] for j in (1, 2)]
     if any(star) and not before:
-        raise file.text.error("the first point of a shape has no coordinate to repeat", at)
+        raise file.text.error("the first point of a shape has no coordinate to repeat", token)
     return np.array(
-        [before[-1][j - 1] if star[j - 1] else file.text.lengths(np.array([at + j]), "x")[0]
+        [before[-1][j - 1] if star[j - 1] else file.text.lengths(np.array([token + j]), "x")[0]
          for j in (1, 2)]
     )  # fmt: skip
 
@@ -234,26 +234,26 @@ def _nets(
         plus, of_plus = plus[~within], of_plus[~within]
     limit = end.copy()
     np.minimum.at(limit, of_plus, plus)
-    at, which = file.inside(("(",), dash)
-    near = at < limit[which] if len(at) else np.zeros(0, bool)
-    at, which = at[near], which[near]
-    if len(at) and at[-1] + 3 >= len(text):
-        raise text.error("the net is cut off", int(at[-1]))
-    star = file.code[at + 1] == CODE["*"]
-    at, which = at[~star], which[~star]
-    is_port = file.code[at + 1] == CODE["PIN"]
-    node = np.empty(len(at), np.int64)
-    node[~is_port] = components.find(text.names(at[~is_port] + 1))
-    port = ports.find(text.names(at[is_port] + 2))
+    tokens, owner = file.inside(("(",), dash)
+    before_plus = tokens < limit[owner] if len(tokens) else np.zeros(0, bool)
+    tokens, owner = tokens[before_plus], owner[before_plus]
+    if len(tokens) and tokens[-1] + 3 >= len(text):
+        raise text.error("the net is cut off", int(tokens[-1]))
+    star = file.code[tokens + 1] == CODE["*"]
+    tokens, owner = tokens[~star], owner[~star]
+    is_port = file.code[tokens + 1] == CODE["PIN"]
+    node = np.empty(len(tokens), np.int64)
+    node[~is_port] = components.find(text.names(tokens[~is_port] + 1))
+    port = ports.find(text.names(tokens[is_port] + 2))
     node[is_port] = np.where(port < 0, -1, port + first_port)
     for k in np.flatnonzero(node < 0):
-        token = int(at[k])
+        token = int(tokens[k])
         what = "port" if is_port[k] else "component"
         label = text[token + (2 if is_port[k] else 1)]
-        raise text.error(f"net {names[int(which[k])]!r} names unknown {what} {label!r}", token)
-    labels = list(text.names(at + 2))
+        raise text.error(f"net {names[int(owner[k])]!r} names unknown {what} {label!r}", token)
+    labels = list(text.names(tokens + 2))
     references = fields["references"]
-    dx, dy, output = np.zeros(len(at)), np.zeros(len(at)), np.zeros(len(at), bool)
+    dx, dy, output = np.zeros(len(tokens)), np.zeros(len(tokens)), np.zeros(len(tokens), bool)
     cache: dict[tuple[str, str], tuple[float, float, bool]] = {}
     for j, (i, label) in enumerate(zip(node.tolist(), labels, strict=True)):
         if i >= first_port:
@@ -269,10 +269,10 @@ def _nets(
         dx[j], dy[j], output[j] = cache[key]
     weight = np.ones(len(dash))
     w_at, w_which = file.inside(("WEIGHT",), dash)
-    real = file.code[w_at - 1] == CODE["+"] if len(w_at) else np.zeros(0, bool)
-    weight[w_which[real]] = text.numbers(w_at[real] + 1, "WEIGHT")
+    valid = file.code[w_at - 1] == CODE["+"] if len(w_at) else np.zeros(0, bool)
+    weight[w_which[valid]] = text.numbers(w_at[valid] + 1, "WEIGHT")
     fields["references"] = references.tolist()
-    counts = np.bincount(which, minlength=len(dash)) if len(dash) else np.zeros(0, np.int64)
+    counts = np.bincount(owner, minlength=len(dash)) if len(dash) else np.zeros(0, np.int64)
     return {
         "pin_node": node, "pin_dx": dx, "pin_dy": dy, "pin_output": output,
         "net_start": np.concatenate([[0], np.cumsum(counts)]), "net_weight": weight,

@@ -99,7 +99,7 @@ def _statements(file: DefFile, section: str) -> list[tuple[int, list[str]]]:
 
 
 def _points(
-    file: DefFile, words: list[str], at: int, k: int, units: float
+    file: DefFile, words: list[str], token: int, k: int, units: float
 ) -> tuple[np.ndarray, int]:
     """The points `( x y ) ...` from word k on, [V, 2], and where they end."""
     out = []
@@ -109,13 +109,15 @@ def _points(
             if words[k + 3] != ")":
                 raise ValueError
         except (ValueError, IndexError):
-            raise file.text.error("expected points ( x y )", at) from None
+            raise file.text.error("expected points ( x y )", token) from None
         k += 4
     points = np.array(out, np.float64).reshape(-1, 2)
     if len(points) < 2 or not np.isfinite(points).all():
-        raise file.text.error("expected at least two points ( x y )", at)
-    if (most := float(np.abs(points).max())) * units > LARGEST:
-        raise too_large("point", f"{most * units:g}", f"{file.path}, line {file.text.line(at)}")
+        raise file.text.error("expected at least two points ( x y )", token)
+    if (farthest := float(np.abs(points).max())) * units > LARGEST:
+        raise too_large(
+            "point", f"{farthest * units:g}", f"{file.path}, line {file.text.line(token)}"
+        )
     return points, k
 
 
@@ -128,7 +130,7 @@ def _blockages(file: DefFile, units: float, components: Names) -> Blockages:
     kinds: list[int] = []
     densities: list[float] = []
     owners: list[int] = []
-    for at, words in _statements(file, "BLOCKAGES"):
+    for token, words in _statements(file, "BLOCKAGES"):
         if not words or words[0] != "PLACEMENT":
             continue
         kind, density, owner, k = 0, 1.0, -1, 1
@@ -136,7 +138,7 @@ def _blockages(file: DefFile, units: float, components: Names) -> Blockages:
             while k < len(words):
                 word = words[k]
                 if word in ("RECT", "POLYGON"):
-                    points, k = _points(file, words, at, k + 1, units)
+                    points, k = _points(file, words, token, k + 1, units)
                     where = f"{file.path}, BLOCKAGES"
                     many = [_box(points)] if word == "RECT" else inside_polygon(points, where)
                     for box in many:
@@ -154,16 +156,16 @@ def _blockages(file: DefFile, units: float, components: Names) -> Blockages:
                     k += 1
                     owner = _find(file, components, words[k])
                 elif word not in ("+", "PUSHDOWN"):
-                    raise file.text.error(f"unknown word {word!r} in a placement blockage", at,
+                    raise file.text.error(f"unknown word {word!r} in a placement blockage", token,
                                           hint="Known: SOFT, PARTIAL, PUSHDOWN, COMPONENT, RECT, "
                                                "POLYGON")  # fmt: skip
                 k += 1
         except (ValueError, IndexError) as error:
             if isinstance(error, InputError):
                 raise
-            raise file.text.error("the blockage is incomplete", at) from None
+            raise file.text.error("the blockage is incomplete", token) from None
         if not 0 <= density <= 1:
-            raise file.text.error(f"PARTIAL must be 0 to 100, got {100 * density:g}", at)
+            raise file.text.error(f"PARTIAL must be 0 to 100, got {100 * density:g}", token)
     return Blockages(
         np.array(boxes, np.float64).reshape(-1, 4), np.array(kinds, np.int8),
         np.array(densities, np.float64), np.array(owners, np.int64),
@@ -181,17 +183,19 @@ def _find(file: DefFile, components: Names, name: str) -> int:
 
 def _regions(file: DefFile, units: float) -> dict[str, Region]:
     out: dict[str, Region] = {}
-    for at, words in _statements(file, "REGIONS"):
+    for token, words in _statements(file, "REGIONS"):
         if not words:
-            raise file.text.error("a region needs a name", at)
-        points, k = _points(file, words, at, 1, units)
+            raise file.text.error("a region needs a name", token)
+        points, k = _points(file, words, token, 1, units)
         if len(points) % 2:
-            raise file.text.error("a region's rectangles need two points each", at)
+            raise file.text.error("a region's rectangles need two points each", token)
         kind = 0
         if "TYPE" in words[k:-1]:
             label = words[words.index("TYPE", k) + 1]
             if label not in REGION_KINDS:
-                raise file.text.error(f"a region's TYPE must be FENCE or GUIDE, got {label!r}", at)
+                raise file.text.error(
+                    f"a region's TYPE must be FENCE or GUIDE, got {label!r}", token
+                )
             kind = REGION_KINDS.index(label)
         boxes = np.array([_box(pair) for pair in points.reshape(-1, 2, 2)])
         out[words[0]] = Region(words[0], kind, boxes)
@@ -209,8 +213,8 @@ def _of_components(
 ) -> None:
     """`+ HALO`, `+ REGION` and `+ SOURCE`."""
     text = file.text
-    at, which = file.inside(("HALO", "REGION", "SOURCE"), dash)
-    for token, i in zip(at.tolist(), which.tolist(), strict=True):
+    tokens, owners = file.inside(("HALO", "REGION", "SOURCE"), dash)
+    for token, i in zip(tokens.tolist(), owners.tolist(), strict=True):
         if text.raw(token - 1) != b"+" or token + 1 >= len(text):
             continue
         word, first = text[token], text[token + 1]
@@ -233,8 +237,8 @@ def _groups(
     file: DefFile, components: Names, regions: dict[str, Region], region: np.ndarray
 ) -> None:
     """Members of groups that have a region; `*` in a member's name stands for anything."""
-    listed: list[str] | None = None
-    for at, words in _statements(file, "GROUPS"):
+    component_names: list[str] | None = None
+    for token, words in _statements(file, "GROUPS"):
         plus = words.index("+") if "+" in words else len(words)
         if "REGION" not in words[plus:-1]:
             continue
@@ -243,9 +247,9 @@ def _groups(
             if "*" not in name:
                 region[_find(file, components, name)] = target
                 continue
-            listed = listed if listed is not None else list(components)
+            component_names = component_names if component_names is not None else list(components)
             pattern = re.compile(".*".join(map(re.escape, name.split("*"))))
-            members = [i for i, other in enumerate(listed) if pattern.fullmatch(other)]
+            members = [i for i, other in enumerate(component_names) if pattern.fullmatch(other)]
             if not members:
-                raise file.text.error(f"no component is called {name!r}", at)
+                raise file.text.error(f"no component is called {name!r}", token)
             region[members] = target

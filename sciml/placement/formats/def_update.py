@@ -31,20 +31,20 @@ class Origin:
     path: Path
     units: float
     components: int
-    kept: dict[str, Any]
+    fields: dict[str, Any]
     constraints: Constraints | None
 
     @classmethod
     def of(cls, design: Design, path: Path, units: float, components: int) -> Origin:
-        kept = {key: getattr(design, key) for key in _KEPT}
-        return cls(path, units, components, kept, design.constraints)
+        fields = {key: getattr(design, key) for key in _KEPT}
+        return cls(path, units, components, fields, design.constraints)
 
     def holds(self, design: Design) -> bool:
         """Whether the design is the file's, but for coordinates (and a user's canvas)."""
         canvas_given = design.canvas_from == "given"
         return _same_rules(design.constraints, self.constraints) and all(
             _same(getattr(design, key), value)
-            for key, value in self.kept.items() if not (canvas_given and key == "canvas")
+            for key, value in self.fields.items() if not (canvas_given and key == "canvas")
         )  # fmt: skip
 
 
@@ -85,14 +85,14 @@ def update(design: Design, path: Path) -> list[Path]:
     if design.constraints is not None:
         unplaced = design.constraints.unplaced
     at, which = file.inside(("PLACED", "FIXED", "COVER", "UNPLACED"), dash)
-    stated = {k: t for t, k in zip(at[::-1].tolist(), which[::-1].tolist(), strict=True)
+    unplaced_before = {k: t for t, k in zip(at[::-1].tolist(), which[::-1].tolist(), strict=True)
               if file.code[t - 1] == CODE["+"]}  # fmt: skip
     text, edits = file.text, []
     for k in range(origin.components):
         if unplaced[k]:
             continue
         (x, y), orientation = database_units[k], ORIENTATIONS[design.orientation[k]]
-        token = stated.get(k)
+        token = unplaced_before.get(k)
         if token is None or file.code[token] not in PLACEMENTS:
             new = f"PLACED ( {x} {y} ) {orientation}"
             if token is None:

@@ -25,10 +25,10 @@ _CLASS = {MACRO: "BLOCK", SOFT: "BLOCK SOFT", CELL: "CORE", PORT: "COVER"}
 
 def _database_units(values: np.ndarray) -> int:
     """The coarsest unit with integer coordinates, else the finest that fits 32 bits."""
-    most = float(np.abs(values).max(initial=1.0))
-    fits = [u for u in _UNITS if most * u < 2**31]
+    largest = float(np.abs(values).max(initial=1.0))
+    fits = [u for u in _UNITS if largest * u < 2**31]
     if not fits:
-        raise InputError(f"coordinates up to {most:g} um do not fit into DEF's integers")
+        raise InputError(f"coordinates up to {largest:g} um do not fit into DEF's integers")
     for unit in fits:
         scaled = values * unit
         if np.abs(scaled - np.round(scaled)).max(initial=0.0) < 1e-6:

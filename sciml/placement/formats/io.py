@@ -51,9 +51,9 @@ def _in_folder(folder: Path) -> Path:
         if _bare(path).endswith((".aux", ".pb.txt", ".pbtxt", ".def")):
             designs.append(path)
     if len(designs) != 1:
-        listed = ", ".join(p.name for p in designs[:5]) or "none"
+        names = ", ".join(p.name for p in designs[:5]) or "none"
         raise InputError(
-            f"needs exactly one design, has {len(designs)} ({listed})", where=folder, hint=_FORMATS
+            f"needs exactly one design, has {len(designs)} ({names})", where=folder, hint=_FORMATS
         )
     return designs[0]
 
@@ -135,13 +135,12 @@ def write_design(design: Design, path: str | os.PathLike[str]) -> list[Path]:
     if name.endswith(".plc"):
         from sciml.placement.formats.plc import write_plc
 
-        stated = design.netlist_turns
-        macros = design.kind == MACRO
-        turned = 0 if stated is None else int((stated != design.orientation)[macros].sum())
-        if turned:
+        stated, macros = design.netlist_turns, design.kind == MACRO
+        differing = 0 if stated is None else int((stated != design.orientation)[macros].sum())
+        if differing:
             warnings.warn(
-                f"{turned:,} macros are turned otherwise than in the netlist; plc_client_os reads "
-                "orientations from the netlist alone: write a .pb.txt to be scored alike",
+                f"{differing:,} macros are oriented otherwise than in the netlist; plc_client_os "
+                "reads orientations from the netlist alone: write a .pb.txt to be scored alike",
                 stacklevel=2,
             )
         write_plc(design, path)

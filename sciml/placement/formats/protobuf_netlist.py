@@ -267,8 +267,8 @@ def _assemble(path: object, table: _Table, inputs: Names, owners: np.ndarray, pl
     width, height = table.number("width", rows, 0.0), table.number("height", rows, 0.0)
     port = kind == PORT
     fixed = port | (table.number("fixed", rows, 0.0) > 0)
-    every = list(names)
-    labels = [every[i] for i in members]
+    all_names = list(names)
+    labels = [all_names[i] for i in members]
     design_fields: dict[str, Any] = dict(
         name=Path(str(path)).name.split(".")[0],
         names=names[rows],

@@ -16,10 +16,10 @@ def _block(name: str, inputs: list[str], attributes: list[tuple[str, object]]) -
     lines += [f'  input: "{_escape(text)}"' for text in inputs]
     for key, value in sorted(attributes):
         if isinstance(value, str):
-            shown = f'placeholder: "{_escape(value)}"'
+            field = f'placeholder: "{_escape(value)}"'
         else:
-            shown = f"f: {np.format_float_positional(float(value), trim='0')}"  # type: ignore[arg-type]
-        lines += ["  attr {", f'    key: "{key}"', "    value {", f"      {shown}", "    }", "  }"]
+            field = f"f: {np.format_float_positional(float(value), trim='0')}"  # type: ignore[arg-type]
+        lines += ["  attr {", f'    key: "{key}"', "    value {", f"      {field}", "    }", "  }"]
     return "\n".join([*lines, "}"])
 
 

@@ -284,9 +284,9 @@ class PlacementEnv(gymnasium.Env[dict[str, np.ndarray], np.int64]):
         before = self.macro_hpwl()
         x, y = column * self.cell_width, row * self.cell_height
         r = self.rectangles[:, m:]
-        here = (r[0] <= x + EPS_CELL) & (x + EPS_CELL < r[2])
-        here &= (r[1] <= y + EPS_CELL) & (y + EPS_CELL < r[3])
-        inside = np.flatnonzero(here)
+        under = (r[0] <= x + EPS_CELL) & (x + EPS_CELL < r[2])
+        under &= (r[1] <= y + EPS_CELL) & (y + EPS_CELL < r[3])
+        inside = np.flatnonzero(under)
         if len(inside) and inside[0] == k:
             self.mirrored[k] = (self.mirrored[k] + 1) % 4
         elif self.count[row, column] == 0:
@@ -366,8 +366,8 @@ def draw_soft(design: Design, rounds: int = 12) -> Design:
             use = degree[net_of] > 1
             mass = np.bincount(node[use], pull[net_of[use]], design.nodes)
             force = np.bincount(node[use], (pull[net_of] * others)[use], design.nodes)
-            goal = np.where(mass > 0, force / np.maximum(mass, 1e-12), target)
-            target[soft] = 0.3 * target[soft] + 0.7 * goal[soft]
+            mean = np.where(mass > 0, force / np.maximum(mass, 1e-12), target)
+            target[soft] = 0.3 * target[soft] + 0.7 * mean[soft]
         cell_width, cell_height = canvas.width / columns, canvas.height / rows
         c = np.clip((x - canvas.x0) / cell_width, 0, columns - 1).astype(int)
         r = np.clip((y - canvas.y0) / cell_height, 0, rows - 1).astype(int)

@@ -78,11 +78,12 @@ def cover(filled: Any, x0: float, y0: float, x1: float, y1: float, sign: float) 
 
 @njit(fastmath={"contract", "nsz", "reassoc", "nnan"}, **_FAST)
 def observe(
-    count: Any, wire_x: Any, wire_y: Any, filled: Any, mask: Any, wire: Any, shown: Any
+    count: Any, wire_x: Any, wire_y: Any, filled: Any, mask: Any, wire: Any, filled_out: Any
 ) -> None:  # fmt: skip
     """Maps of an observation in two passes.
 
-    mask int8: allowed; wire float32: f(c) + g(r) over its mean where allowed; shown: filled >= 0.
+    mask int8: allowed; wire float32: f(c) + g(r) over its mean where allowed;
+    filled_out: max(filled, 0).
     """
     R = count.shape[0]
     C = count.shape[1]
@@ -105,7 +106,7 @@ def observe(
         for c in range(C):
             wire[r, c] = (np.float32(wire_x[c]) + g) * scale * np.float32(mask[r, c])
         for c in range(C):
-            shown[r, c] = max(filled[r, c], np.float32(0.0))
+            filled_out[r, c] = max(filled[r, c], np.float32(0.0))
 
 
 @njit(fastmath={"contract", "nsz", "reassoc", "nnan"}, **_FAST)

@@ -186,14 +186,14 @@ def test_forces_on_tensors_equal_the_compiled_ones():
 
 def test_global_placement_on_tensors_ends_where_the_compiled_one_does():
     design = cells_design(400)
-    found = []
+    lengths = []
     for device in ("", "cpu"):
         placer = GlobalPlacer(design, GlobalConfig(bins=32, device=device), seed=1)
         x, y = placer.run()
         assert placer.descent is not None and placer.descent.overflow < 0.1
-        found.append(hpwl(design.at(x, y)))
+        lengths.append(hpwl(design.at(x, y)))
     # Rounding grows over hundreds of steps: the same quality, not the same places.
-    assert found[1] == pytest.approx(found[0], rel=0.05)
+    assert lengths[1] == pytest.approx(lengths[0], rel=0.05)
 
 
 def test_ctrl_c_while_macros_move_ends_at_once_and_legally(monkeypatch):

@@ -32,8 +32,8 @@ def at_case(base, case, places):
 
 
 def agrees(design, scores):
-    found = Evaluator(design).terms()
-    for key, value in zip(("wirelength", "density", "congestion", "proxy"), found, strict=False):
+    terms = Evaluator(design).terms()
+    for key, value in zip(("wirelength", "density", "congestion", "proxy"), terms, strict=False):
         if scores[key] is None:
             assert np.isnan(value), key
         else:
@@ -96,8 +96,8 @@ def test_top_sum_with_many_equal_values():
             values = values + rng.random(n) * (rng.random(n) < 0.3)
         k = int(rng.integers(1, n))
         expected = np.sort(values)[n - k :].sum()
-        found = top_sum(values, values.view(np.int64), k, level, 0, 1e300)
-        assert abs(found - expected) < 1e-9 * max(expected, 1)
+        value = top_sum(values, values.view(np.int64), k, level, 0, 1e300)
+        assert abs(value - expected) < 1e-9 * max(expected, 1)
 
 
 def test_top_sum_stops_early_only_above_the_limit():
@@ -109,9 +109,9 @@ def test_top_sum_stops_early_only_above_the_limit():
         values = rng.random(100)
         exact = np.sort(values)[90:].sum()
         limit = exact * rng.uniform(0.7, 1.3)
-        found = top_sum(values, values.view(np.int64), 10, level, 0, limit)
-        assert (found <= limit) == (exact <= limit)
-        assert found <= exact + 1e-12
+        value = top_sum(values, values.view(np.int64), 10, level, 0, limit)
+        assert (value <= limit) == (exact <= limit)
+        assert value <= exact + 1e-12
 
 
 def test_robust_cost_rewards_no_straddling():

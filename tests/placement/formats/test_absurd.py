@@ -48,9 +48,9 @@ def mutants(kind: str, folder: Path, count: int, rng: random.Random):
         path = rng.choice(sorted(originals))
         text = originals[path]
         for _ in range(rng.choice([1, 1, 2, 3])):
-            found = list(NUMBER.finditer(text))
-            at = rng.choice(found)
-            text = text[: at.start()] + rng.choice(NUMBERS) + text[at.end() :]
+            numbers = list(NUMBER.finditer(text))
+            match = rng.choice(numbers)
+            text = text[: match.start()] + rng.choice(NUMBERS) + text[match.end() :]
         path.write_text(text)
         yield folder / Path(sources[0]).name
         path.write_text(originals[path])

@@ -188,8 +188,8 @@ def test_what_was_moved_decides_the_exit_code(file, tmp_path, capsys, monkeypatc
     monkeypatch.setattr(placer, "mark_placed", heap)
     monkeypatch.setattr(placer, "snap_to_grid", lambda design: design)
     assert main([*words, "--json"]) == 1
-    said = capsys.readouterr().err
-    assert said.count("\n") == 1 and "the result is not legal: 'r' and 's' overlap" in said
+    output = capsys.readouterr().err
+    assert output.count("\n") == 1 and "the result is not legal: 'r' and 's' overlap" in output
     assert (tmp_path / "o.def").exists()
     assert main(["placement", "check", str(tmp_path / "o.def"), "--lef",
                  str(file.with_name("x.lef"))]) == 1  # fmt: skip

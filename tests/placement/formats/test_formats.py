@@ -61,8 +61,8 @@ def test_numbers_are_read_exactly():
         "123456789012345678901",
     ]
     text = Text(np.frombuffer(" ".join(shown).encode(), np.uint8), character_table())
-    found = text.numbers(np.arange(len(shown)), "number")
-    assert found.tolist() == [float(s) for s in shown]
+    values = text.numbers(np.arange(len(shown)), "number")
+    assert values.tolist() == [float(s) for s in shown]
 
 
 def test_names_find_each_other():
@@ -264,7 +264,7 @@ def test_a_plc_alone_whose_orientations_others_ignore_is_warned_of(small, tmp_pa
     write_design(small, tmp_path / "n.pb.txt")
     again = read_design(tmp_path / "n.pb.txt")
     again.orientation[0] ^= 1
-    with pytest.warns(UserWarning, match="1 macros are turned otherwise than in the netlist"):
+    with pytest.warns(UserWarning, match="1 macros are oriented otherwise than in the netlist"):
         write_design(again, tmp_path / "moved.plc")
 
 

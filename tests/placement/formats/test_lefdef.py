@@ -112,10 +112,12 @@ def test_a_packed_file_and_other_marks(tmp_path):
 @pytest.mark.parametrize("count", [0, 1, 7])
 def test_a_section_is_read_whatever_its_count(count, tmp_path):
     text = DEF.replace("COMPONENTS 2", f"COMPONENTS {count}").replace("NETS 3", "NETS 99")
-    with pytest.warns(UserWarning) as said:
+    with pytest.warns(UserWarning) as output:
         design = read(tmp_path, JOINED, text)
-    assert len(said) == 1 and f"COMPONENTS says {count}, but there are 2" in str(said[0].message)
-    assert "NETS says 99" in str(said[0].message) and hpwl(design) == pytest.approx(3.2)
+    assert len(output) == 1 and f"COMPONENTS says {count}, but there are 2" in str(
+        output[0].message
+    )
+    assert "NETS says 99" in str(output[0].message) and hpwl(design) == pytest.approx(3.2)
 
 
 SHAPES = "+ LAYER m1 ( -10 0 ) ( 30 100 )"  # the middle is 10 50

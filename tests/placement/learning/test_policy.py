@@ -133,8 +133,8 @@ def test_searches_return_legal_placements(designs):
         assert state.evaluations == evaluations and np.isfinite(state.cost)
         assert state.best is not None and check(state.best).overlaps == 0
     for chosen in (None, policy):
-        found = search_macros(designs[0], 0.5, 1, policy=chosen, config=GRID)
-        assert check(found.design, designs[0]).legal
+        result = search_macros(designs[0], 0.5, 1, policy=chosen, config=GRID)
+        assert check(result.design, designs[0]).legal
 
 
 def test_weights_go_to_disk_and_back(tmp_path):
@@ -241,7 +241,7 @@ def test_a_shifted_view_is_the_same_maps_elsewhere():
     assert torch.equal(view["row"], torch.arange(20))
     seen = set()
     for old, new in zip(maps, view["maps"], strict=True):
-        found = []
+        shifts = []
         for dy in range(-2, 3):
             for dx in range(-2, 3):
                 moved = torch.zeros_like(old)
@@ -249,9 +249,9 @@ def test_a_shifted_view_is_the_same_maps_elsewhere():
                     old[:, max(dy, 0) : 6 + min(dy, 0), max(dx, 0) : 7 + min(dx, 0)]
                 )  # fmt: skip
                 if torch.equal(moved, new):
-                    found.append((dy, dx))
-        assert len(found) == 1
-        seen |= set(found)
+                    shifts.append((dy, dx))
+        assert len(shifts) == 1
+        seen |= set(shifts)
     assert len(seen) > 5
 
 
@@ -261,20 +261,20 @@ def test_ctrl_c_keeps_the_best_start_that_was_found(kind, monkeypatch):
     design = netlist(NetlistConfig(macros=6, clusters=10), 3)
     config = EnvConfig(columns=12, rows=12)
     policy = GridPolicy(PolicyConfig(trunk=TRUNK, channels=8)) if kind == "policy" else None
-    proxy, asked = PlacementEnv.proxy, []
+    proxy, calls = PlacementEnv.proxy, []
 
     def interrupted(env):
-        asked.append(1)
-        if len(asked) == after:
+        calls.append(1)
+        if len(calls) == after:
             raise KeyboardInterrupt
         return proxy(env)
 
     monkeypatch.setattr(PlacementEnv, "proxy", interrupted)
     after = 3
-    found = search_macros(design, 1e6, 0, policy=policy, config=config)
-    assert found.stopped and len(asked) == 3 and found.history[0]["best"] == found.cost
-    assert check(found.design, design).legal
-    after = len(asked) + 1
+    result = search_macros(design, 1e6, 0, policy=policy, config=config)
+    assert result.stopped and len(calls) == 3 and result.history[0]["best"] == result.cost
+    assert check(result.design, design).legal
+    after = len(calls) + 1
     with pytest.raises(KeyboardInterrupt):
         search_macros(design, 1e6, 0, policy=policy, config=config)
 
@@ -289,5 +289,5 @@ def test_proposals_that_all_fail_fall_back_to_greedy(monkeypatch):
     monkeypatch.setattr(
         "sciml.placement.learning.policy_search.tree", lambda *a, **k: (np.inf, None, 1)
     )
-    found = search_macros(design, 0.5, 0, policy=policy, config=EnvConfig(columns=12, rows=12))
-    assert check(found.design, design).legal
+    result = search_macros(design, 0.5, 0, policy=policy, config=EnvConfig(columns=12, rows=12))
+    assert check(result.design, design).legal
