@@ -431,9 +431,7 @@ def main() -> None:
     parser.add_argument("--candidates", nargs="+", choices=CANDIDATES, default=list(CANDIDATES))
     parser.add_argument("--fractions", nargs="+", type=float, default=list(FRACTIONS))
     parser.add_argument("--rates", nargs="+", type=float, default=list(RATES))
-    parser.add_argument(
-        "--views", nargs="+", help="unlabelled jets, several per event"
-    )
+    parser.add_argument("--views", nargs="+", help="unlabelled jets, several per event")
     parser.add_argument(
         "--taught",
         nargs="*",
