@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import torch
 
-sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parent / "alphafold"))
 from test_training import SMALL, chains
 
 from sciml.protein.alphafold.losses import LossWeights
