@@ -16,7 +16,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from sciml import trunks
+from sciml import recipes, trunks
 from sciml.cli import main
 from sciml.errors import InputError
 from sciml.files import tensors
@@ -267,3 +267,8 @@ def test_joint_pretraining_resumes_bit_for_bit_and_goes_on_from_a_folder(
         of_folder(tmp_path / "on", "symbolic"),
     )
     assert all(torch.allclose(before[name], after[name], atol=1e-6) for name in before)
+
+
+def test_a_settings_file_may_give_one_corpus_as_a_text(tmp_path: Path) -> None:
+    (tmp_path / "old.yaml").write_text("data: jets.root\n")
+    assert recipes.load("pretrain").config(tmp_path / "old.yaml").data == ("jets.root",)
