@@ -203,6 +203,24 @@ def test_a_state_of_another_search_is_refused(macros, policy_file, tmp_path):
         place(macros, method="search", max_moves=2000, state=state)
 
 
+def test_a_state_of_version_0_1_is_resumed(macros, tmp_path):
+    given = {"max_moves": 20_000, "seed": 5}
+    whole = place(macros, **given)
+    state = tmp_path / "state.npz"
+    assert place(macros, **given, state=state, report=Stop(6)).stopped
+    with np.load(state) as data:
+        new = {"settings", "cpu_seconds", "history"}
+        arrays = {key: data[key] for key in data.files if key not in new}
+    np.savez(state, **arrays)
+    with pytest.raises(InputError, match="another method"):
+        place(macros, **given, state=state, method="search")
+    rest = place(macros, **given, state=state)
+    assert not rest.stopped and np.array_equal(rest.design.x, whole.design.x)
+    with pytest.raises(InputError, match="another budget"):
+        np.savez(state, **arrays)
+        place(macros, max_moves=30_000, seed=5, state=state)
+
+
 def test_old_spellings_work_with_a_note(macros):
     new = place(macros, max_moves=2000, seed=1)
     with pytest.warns(DeprecationWarning, match="max_moves"):
