@@ -17,7 +17,9 @@ from torch import Tensor, nn
 from sciml.protein.alphafold.losses import LossWeights, Truth, total_loss
 from sciml.protein.alphafold.model import AlphaFold
 from sciml.protein.alphafold.predictor import Job, StructurePredictor
+from sciml.protein.alphafold.training_data import ChainExamples as ChainExamples
 from sciml.protein.alphafold.training_data import ChainTrainConfig, TrainingChain
+from sciml.protein.alphafold.training_data import collate as collate
 from sciml.protein.io.alignment import Alignment
 from sciml.train.parallel import broadcast
 

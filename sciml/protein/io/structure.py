@@ -20,6 +20,7 @@ from sciml.errors import InputError, unknown
 from sciml.files import unpack
 from sciml.paths import existing_file
 from sciml.protein.io import conformers, residues
+from sciml.protein.io.structure_writing import write_structure as write_structure
 
 MAX_BYTES = 512 << 20
 
