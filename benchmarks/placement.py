@@ -3,11 +3,11 @@
     python benchmarks/placement.py --shared ../shared --part all
     python benchmarks/placement.py --part cells --coloquinte VENV/bin/python
 
-Writes benchmarks/results/placement.json, part by part: a part that is measured anew replaces what
-was there. Times are CPU-seconds of one thread, so that a busy machine changes them little.
-Published numbers beside ours: TILOS MacroPlacement's annealer and the commercial placement on the
-clustered Ariane133, both rescored with the exact proxy. Coloquinte 0.4.1 places the flat one in
-the same run if a Python that has it is named.
+Writes benchmarks/results/placement.json, part by part: a new measurement of a part replaces the old
+one. Times are CPU-seconds of one thread, so that a busy machine changes them little. Published
+numbers beside ours: TILOS MacroPlacement's annealer and the commercial placement on the clustered
+Ariane133, both rescored with the exact proxy. Coloquinte 0.4.1 places the flat one in the same run
+if `--coloquinte` names a Python that has it.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ from sciml.placement.learning.env import EnvConfig, PlacementEnv
 
 RESULTS = Path(__file__).parent / "results/placement.json"
 CHOSEN: dict[str, Any] = {}
-"""What the command line names: a case, a seed of the annealing, a Python with Coloquinte."""
+"""From the command line: a case, a seed of the annealing, a Python with Coloquinte."""
 
 
 def ariane(shared: Path) -> Design:
@@ -93,7 +93,7 @@ def cost(shared: Path, seeds: int) -> dict[str, Any]:
             seconds.append((time.process_time() - clock) / count)
         rates[label] = 1 / min(seconds[1:])
     return {"milliseconds_per_evaluation": 1e3 * full, "moves_per_second": rates,
-            "note": "one macro a move, hard or soft; places are not kept legal here"}  # fmt: skip
+            "note": "one macro per move, hard or soft; positions are not kept legal here"}  # fmt: skip
 
 
 @njit
@@ -112,8 +112,8 @@ def many(p: Any, s: Any, m: Any, node: Any, place: Any, relative: bool, worse: f
 def annealing(shared: Path, seeds: int) -> dict[str, Any]:
     """The proxy of the clustered Ariane133 from zeroed positions, with spread over seeds.
 
-    Every run is kept as soon as it is done; runs that are there already are not made again, so
-    that a call may be interrupted. `--case` and `--only-seed` choose one of them.
+    Every run is saved when it is done and not repeated, so that a call may be interrupted. `--case`
+    and `--only-seed` choose one of them.
     """
     design = ariane(shared)
     before = json.loads(RESULTS.read_text()).get("annealing", {}) if RESULTS.exists() else {}
@@ -214,7 +214,7 @@ def masks(shared: Path, seeds: int) -> dict[str, Any]:
 
 
 def readers(shared: Path, seeds: int) -> dict[str, Any]:
-    """Megabytes of text a second, from packed files that are read twice."""
+    """Megabytes of text per second, from compressed files."""
     import gzip
 
     folder = shared / "data/placement"
@@ -248,8 +248,8 @@ def readers(shared: Path, seeds: int) -> dict[str, Any]:
 def cells(shared: Path, seeds: int) -> dict[str, Any]:
     """Standard cells of the flat Ariane133 around fixed macros, and everything movable.
 
-    Through the command line, as a user would; the certificate is the independent checker's. Parts
-    that are not measured this time keep what was measured before.
+    Through the command line, as a user would; legality is judged by the independent checker. Parts
+    that are not measured this time keep their former results.
     """
     before = json.loads(RESULTS.read_text()).get("cells", {}) if RESULTS.exists() else {}
     before.pop("Coloquinte, macros fixed", None)
