@@ -50,13 +50,14 @@ def main() -> None:
 
     send({"ready": True})
     for line in sys.stdin:
-        job = from_json(json.loads(line))
         try:
-            answer = run(job, send)
+            answer = run(from_json(json.loads(line)), send)
         except MemoryError:
             answer = {"status": "timeout", "how": "out of memory"}
         except (InputError, RecursionError, ArithmeticError, ValueError) as error:
             answer = {"status": "no_answer", "how": f"{type(error).__name__}: {error}"[:300]}
+        except Exception as error:  # a mistake of ours: said, and the process lives on
+            answer = {"status": "error", "how": f"{type(error).__name__}: {error}"[:300]}
         send({**answer, "final": True})
 
 

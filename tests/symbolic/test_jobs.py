@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import inspect
 import json
+import time
+from dataclasses import replace
 
 import pytest
 
 import sciml.symbolic
 from sciml.errors import InputError
 from sciml.symbolic import dsolve, integrate
+from sciml.symbolic.expr import clock
 from sciml.symbolic.expr.expression import PI
 from sciml.symbolic.expr.intervals import End
 from sciml.symbolic.expr.parser import parse
@@ -23,6 +26,8 @@ from sciml.symbolic.jobs import (
     to_json,
 )
 from sciml.symbolic.neural.shipped import model_path
+from sciml.symbolic.verification.result import Result
+from sciml.symbolic.worker import Worker
 from sciml.symbolic.worker_process import run
 
 JOBS = [
@@ -49,6 +54,30 @@ def test_jobs_are_solved() -> None:
     assert run(SymPyIntegrateJob(parse("cos(x)")), print)["method"] == "SymPy"
     with pytest.raises(TypeError):
         run("integrate", print)  # type: ignore[arg-type]
+
+
+def test_an_unexpected_exception_is_reported_and_the_process_lives_on() -> None:
+    worker = Worker()
+    try:
+        unreadable = replace(JOBS[0], f=7)  # type: ignore[arg-type]
+        reply, _ = worker.ask(unreadable, 30.0)
+        assert reply is not None and reply["status"] == "error" and "Error: " in reply["how"]
+        after, _ = worker.ask(IntegrateJob(parse("2*x")), 30.0)
+        assert after is not None and after["status"] == "verified"
+    finally:
+        worker.close()
+    assert Result("p", None, "error").status == "error"
+
+
+def test_a_block_is_interrupted_by_the_clock_of_the_limits(monkeypatch) -> None:
+    with pytest.raises(clock.TimeUp), clock.at_most(0.05):
+        time.sleep(5.0)
+    monkeypatch.setattr(clock, "_source", time.process_time)
+    with clock.at_most(0.05):
+        time.sleep(0.2)  # takes no CPU time
+    with pytest.raises(clock.TimeUp), clock.at_most(0.05):
+        while True:
+            pass
 
 
 def test_model_means_the_same_everywhere() -> None:

@@ -7,18 +7,14 @@ expression, in ball arithmetic down to t = 2**-400, agree with it.
 
 from __future__ import annotations
 
-import signal
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 from sciml.errors import InputError
 from sciml.symbolic.definite.leading_terms import LeadingTerms, UnknownTerm, sign_of
 from sciml.symbolic.definite.numerical_limits import NumericalLimit
 from sciml.symbolic.definite.quadrature import BALL_ERRORS
 from sciml.symbolic.expr import expression as ex
+from sciml.symbolic.expr.clock import TimeUp, at_most
 from sciml.symbolic.expr.expression import Expr
 from sciml.symbolic.expr.intervals import End, simplify_constant
 
@@ -111,29 +107,6 @@ def growth_order(e: Expr, x: str, end: End, side: int) -> float | None:
     return power if confirmed else None
 
 
-class _TooLong(Exception):
-    """A limit takes too long."""
-
-
-@contextmanager
-def _at_most(seconds: float) -> Iterator[None]:
-    """Interrupt the block after a time; only the main thread can be interrupted."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def stop(*_: Any) -> None:
-        raise _TooLong
-
-    previous = signal.signal(signal.SIGALRM, stop)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, previous)
-
-
 def _gruntz(e: Expr, x: str, end: End, side: int, seconds: float) -> Limit | None:
     import sympy as sp
 
@@ -144,7 +117,7 @@ def _gruntz(e: Expr, x: str, end: End, side: int, seconds: float) -> Limit | Non
     symbol = sp.Symbol(x, real=True)
     end_point = sp.oo * end.sign if end.at is None else to_sympy(end.at)
     try:
-        with _at_most(seconds):
+        with at_most(seconds):
             sympy_limit = sp.limit(
                 to_sympy(e, {x: symbol}), symbol, end_point, "+" if side > 0 else "-"
             )
@@ -153,6 +126,6 @@ def _gruntz(e: Expr, x: str, end: End, side: int, seconds: float) -> Limit | Non
         if sympy_limit in (sp.oo, -sp.oo):
             return Limit(None, 1 if sympy_limit is sp.oo else -1)
         return Limit(simplify_constant(from_sympy(sympy_limit)))
-    except (_TooLong, InputError, NotImplementedError, ArithmeticError, RecursionError, ValueError,
+    except (TimeUp, InputError, NotImplementedError, ArithmeticError, RecursionError, ValueError,
             TypeError, AttributeError, sp.PoleError):  # fmt: skip
         return None

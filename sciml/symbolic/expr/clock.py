@@ -3,10 +3,18 @@ depend on what else the machine does."""
 
 from __future__ import annotations
 
+import signal
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
 
 _source: Callable[[], float] = time.perf_counter
+
+
+class TimeUp(BaseException):
+    """A block of `at_most` takes too long; not an `Exception`, lest a library swallow it."""
 
 
 def now() -> float:
@@ -18,3 +26,30 @@ def use_cpu_time() -> None:
     """From now on the limits of this process are CPU seconds."""
     global _source
     _source = time.process_time
+
+
+@contextmanager
+def at_most(seconds: float) -> Iterator[None]:
+    """Interrupt the block after seconds of this clock; only the main thread can be interrupted.
+
+    Raises:
+        TimeUp: when they are over.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    wall = _source is not time.process_time
+    timer, number = (
+        (signal.ITIMER_REAL, signal.SIGALRM) if wall else (signal.ITIMER_PROF, signal.SIGPROF)
+    )
+
+    def stop(*_: Any) -> None:
+        raise TimeUp
+
+    previous = signal.signal(number, stop)
+    signal.setitimer(timer, max(seconds, 1e-3))
+    try:
+        yield
+    finally:
+        signal.setitimer(timer, 0)
+        signal.signal(number, previous)

@@ -8,7 +8,7 @@ from typing import Any
 
 from sciml.symbolic.expr.expression import Expr
 
-STATUSES = ("verified", "sampled", "no_answer", "timeout", "diverges")
+STATUSES = ("verified", "sampled", "no_answer", "timeout", "diverges", "error")
 PROOFS = {"verified": "proved", "sampled": "sampled"}
 """The statuses that have an answer, and the strength of its verification."""
 NOT_PROVED = "agrees at every point tried, not proved"
@@ -26,7 +26,8 @@ class Result:
         problem: the problem as text.
         expression: the answer in this package's own type; None unless it is verified or sampled.
         status: ``verified`` (proved), ``sampled`` (agrees at every point tried), ``no_answer``,
-            ``timeout`` (no answer, the time ran out) or ``diverges`` (a definite integral).
+            ``timeout`` (no answer, the time ran out), ``diverges`` (a definite integral) or
+            ``error`` (a mistake in this package; `how` names it).
         method: the method that produced the answer.
         how: the kind of verification, or why there is no answer.
         holds: the domain on which the answer was verified, in words.
