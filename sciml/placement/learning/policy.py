@@ -49,7 +49,7 @@ class PolicyConfig:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class MacroPlacement(ArrayResult):
+class PredictedPlacement(ArrayResult):
     """Macros as a policy places them; used as an array, it is `centres`."""
 
     ARRAY = "centres"
@@ -135,7 +135,7 @@ class GridPolicy(nn.Module, Pretrained):
         loading.load_state(policy, tensors, where=path)
         return policy.eval()
 
-    def predict(self, design: Design, config: EnvConfig | None = None) -> MacroPlacement:
+    def predict(self, design: Design, config: EnvConfig | None = None) -> PredictedPlacement:
         """Place every movable macro on its likeliest allowed cell.
 
         Args:
@@ -156,7 +156,7 @@ class GridPolicy(nn.Module, Pretrained):
                 log_probs[env.placed] = float(cells.log_prob(action)[0])
             observation, _, ended, _, info = env.step(int(action[0]))
         placed = env.placement()
-        return MacroPlacement(
+        return PredictedPlacement(
             np.stack([placed.x, placed.y], 1)[env.nodes], env.nodes, log_probs, placed,
             complete=not info["dead_end"], proxy=np.nan if info["dead_end"] else env.proxy(),
         )  # fmt: skip
