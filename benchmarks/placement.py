@@ -93,7 +93,7 @@ def cost(shared: Path, seeds: int) -> dict[str, Any]:
             seconds.append((time.process_time() - clock) / count)
         rates[label] = 1 / min(seconds[1:])
     return {"milliseconds_per_evaluation": 1e3 * full, "moves_per_second": rates,
-            "note": "one macro per move, hard or soft; positions need not be legal here"}  # fmt: skip
+            "note": "one macro per move, hard or soft; positions may be illegal"}  # fmt: skip
 
 
 @njit
