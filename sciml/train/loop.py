@@ -17,7 +17,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 
@@ -29,7 +28,7 @@ from sciml.train import parallel
 from sciml.train.config import TrainConfig
 from sciml.train.log import Bar, MetricsLog, console
 from sciml.train.optim import Average, adamw, lr_factor
-from sciml.train.sampler import Examples, Plan, move, read
+from sciml.train.sampler import Examples, Lengths, Plan, move, read
 from sciml.train.state import BEST, RESTART, TrainState, files, read_best, write_best
 
 
@@ -86,7 +85,7 @@ def fit(
     *,
     out: Path,
     collate: Callable[[list[Any]], Any] | None = None,
-    lengths: np.ndarray | None = None,
+    lengths: Lengths | None = None,
     validate: Callable[[nn.Module], dict[str, float]] | None = None,
     title: str = "training",
     quiet: bool = False,
@@ -138,7 +137,7 @@ def _fit(
     config: TrainConfig,
     out: Path,
     collate: Callable[[list[Any]], Any] | None,
-    lengths: np.ndarray | None,
+    lengths: Lengths | None,
     validate: Callable[[nn.Module], dict[str, float]] | None,
     title: str,
     quiet: bool,

@@ -14,6 +14,11 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+from sciml.data.order import Order
+
+POOL = 64
+"""Batches whose examples are sorted by length together."""
+
 
 class Examples(Protocol):
     """A map-style data set: examples by index, read on access."""
@@ -34,6 +39,14 @@ class MicroBatch:
     weight: float = 1.0
 
 
+class Lengths(Protocol):
+    """The cost of each example, in memory or on disk: read for some examples at a time."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, indices: np.ndarray, /) -> np.ndarray: ...
+
+
 @dataclass(frozen=True)
 class Plan:
     """The order of examples: shuffled each epoch, bucketed by length if lengths are known.
@@ -47,7 +60,7 @@ class Plan:
     size: int
     batch_size: int
     seed: int = 0
-    lengths: np.ndarray | None = None
+    lengths: Lengths | None = None
     accumulate: int = 1
     rank: int = 0
     world: int = 1
@@ -57,27 +70,38 @@ class Plan:
     def steps_per_epoch(self) -> int:
         return -(-self.size // self.batch_size)
 
-    def epoch(self, epoch: int) -> list[np.ndarray]:
-        """The batches of an epoch, each an array of example indices."""
-        random = np.random.default_rng([self.seed, epoch])
-        order = random.permutation(self.size) if self.shuffle else np.arange(self.size)
+    def epoch(self, epoch: int, position: int = 0) -> Iterator[np.ndarray]:
+        """The batches of an epoch from number `position` on, each an array of example indices."""
+        order = Order(self.size, self.seed, epoch, self.shuffle)
         if self.lengths is None or not self.shuffle:
-            return [order[i : i + self.batch_size] for i in range(0, self.size, self.batch_size)]
-        # Sort within pools of 64 batches: similar lengths share a batch, batches differ by epoch.
-        pool = 64 * self.batch_size
-        batches = []
-        for start in range(0, self.size, pool):
-            chunk = order[start : start + pool]
-            chunk = chunk[np.argsort(self.lengths[chunk], kind="stable")]
-            cuts = range(0, len(chunk), self.batch_size)
-            batches += [chunk[i : i + self.batch_size] for i in cuts]
-        return [batches[i] for i in random.permutation(len(batches))]
+            yield from order.chunks(self.batch_size, position * self.batch_size)
+        elif order.in_windows:
+            # As below, but the batches of each pool are mixed among themselves.
+            pool, skip = divmod(position, POOL)
+            length = POOL * self.batch_size
+            for number, chunk in enumerate(order.chunks(length, pool * length), pool):
+                random = np.random.default_rng([self.seed, epoch, number, 1])
+                batches = self._by_length(chunk)
+                yield from [batches[i] for i in random.permutation(len(batches))][skip:]
+                skip = 0
+        else:
+            random = np.random.default_rng([self.seed, epoch])
+            random.permutation(self.size)  # what `order` drew: the next draw follows it
+            pools = order.chunks(POOL * self.batch_size)
+            batches = [batch for chunk in pools for batch in self._by_length(chunk)]
+            yield from [batches[i] for i in random.permutation(len(batches))][position:]
+
+    def _by_length(self, chunk: np.ndarray) -> list[np.ndarray]:
+        """Batches of a pool of examples: similar lengths share one, and they differ by epoch."""
+        lengths = self.lengths[chunk] if self.lengths is not None else np.zeros(len(chunk))
+        chunk = chunk[np.argsort(lengths, kind="stable")]
+        return [chunk[i : i + self.batch_size] for i in range(0, len(chunk), self.batch_size)]
 
     def micro_batches(self, step: int) -> Iterator[MicroBatch]:
         """This rank's share from optimiser step `step` on, `accumulate` micro-batches per step."""
         epoch, position = divmod(step, self.steps_per_epoch)
         while True:
-            for indices in self.epoch(epoch)[position:]:
+            for indices in self.epoch(epoch, position):
                 of_rank = indices[self.rank :: self.world]
                 for part, share in enumerate(np.array_split(of_rank, self.accumulate)):
                     seed = hash((self.seed, step, part, self.rank)) % 2**63
