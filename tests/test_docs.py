@@ -1,5 +1,6 @@
 """The pages of the documentation: their code and commands run, and the site builds cleanly."""
 
+import ast
 import os
 import re
 import shlex
@@ -65,11 +66,14 @@ def test_commands_that_take_the_readers_files_have_flags_that_exist():
                 assert flags <= known | {"--tiny", "--out", "--config", "--help"}, line
 
 
-def test_the_site_builds_without_a_warning(tmp_path):
+@pytest.mark.timeout(900)
+def test_the_site_builds_without_a_warning_and_documents_every_public_name(tmp_path):
     pytest.importorskip("sphinx")
+    from sphinx.util.inventory import InventoryFile
+
     done = subprocess.run(
         [sys.executable, "-m", "sphinx", "-qWE", "--keep-going", str(DOCS), str(tmp_path)],
-        cwd=ROOT, capture_output=True, text=True, timeout=280,
+        cwd=ROOT, capture_output=True, text=True, timeout=880,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
     for page in ("index", "tutorials/jets", "reference/core", "cards/models", "cards/data"):
@@ -77,3 +81,35 @@ def test_the_site_builds_without_a_warning(tmp_path):
         loaded = re.findall(r"<(?:script|link)[^>]+(?:src|href)=\"(https?:[^\"]+)", text)
         assert not loaded, loaded  # opens offline
     assert "jets-tiny" in (tmp_path / "cards" / "models.html").read_text("utf-8")
+
+    with (tmp_path / "objects.inv").open("rb") as file:
+        inventory = InventoryFile.load(file, "", lambda base, uri: uri).data
+    documented = {name for kind, names in inventory.items() if kind[:3] == "py:" for name in names}
+    assert len(documented) > 2000
+    assert public_names() - documented == set()
+
+
+def public_names() -> set[str]:
+    """Every module and what it defines without an underscore, read from the source."""
+    names = set()
+    for path in (ROOT / "sciml").rglob("*.py"):
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        module = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+        if parts[-1] == "__main__":
+            continue
+        names.add(module)
+        for node in ast.parse(path.read_text("utf-8")).body:
+            function = isinstance(node, ast.FunctionDef | ast.ClassDef)
+            if function and not node.name.startswith("_") and ast.get_docstring(node):
+                names.add(f"{module}.{node.name}")
+    return names
+
+
+def test_every_public_function_and_class_has_a_docstring():
+    missing = []
+    for path in sorted((ROOT / "sciml").rglob("*.py")):
+        for node in ast.parse(path.read_text("utf-8")).body:
+            if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_"):
+                if ast.get_docstring(node) is None:
+                    missing.append(f"{path.relative_to(ROOT)}: {node.name}")
+    assert missing == []

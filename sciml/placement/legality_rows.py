@@ -54,6 +54,7 @@ class _RowIndex:
 
 
 def check_rows(design: Design, cells: np.ndarray, verdict: Verdict, tolerance: float) -> None:
+    """Add to `verdict` which cells are not on rows and sites, or in an orientation not allowed."""
     rows, rules = design.rows, design.constraints
     assert rows is not None
     names = design.names

@@ -141,6 +141,7 @@ class Experience:
 
 
 def minibatches(n: int, size: int) -> Iterator[Tensor]:
+    """Random partitions of n samples into index tensors of at most `size`."""
     order = torch.randperm(n)
     for a in range(0, n, size):
         yield order[a : a + size]
@@ -256,6 +257,7 @@ def read_state(path: Path) -> dict[str, Any] | None:
 
 
 def load_state(ppo: PPO, state: dict[str, Any]) -> None:
+    """Put a saved state into a PPO: weights, optimiser, random numbers."""
     if ppo.auxiliary is not None:
         ppo.auxiliary.load_state_dict(state["auxiliary"])
     ppo.module.load_state_dict(state["module"])

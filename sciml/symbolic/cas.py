@@ -56,6 +56,7 @@ def _read(text: str) -> Expr | None:
 
 
 def maxima(f: Expr, cpu_seconds: float, timeout: float) -> Expr | None:
+    """Maxima's antiderivative; None without an answer in the time."""
     text = _with_names(f, E="%e", pi="%pi", I="%i", sign="signum")
     program = f'display2d:false$\nlinel:100000$\nprint("@@", integrate({text},x), "@@")$\n'
     out = _run(["maxima", "--very-quiet"], program, cpu_seconds, timeout)
@@ -71,6 +72,7 @@ def maxima(f: Expr, cpu_seconds: float, timeout: float) -> Expr | None:
 
 
 def giac(f: Expr, cpu_seconds: float, timeout: float) -> Expr | None:
+    """Giac's antiderivative; None without an answer in the time."""
     text = _with_names(f, E="e", I="i")
     out = _run(["giac", f"integrate({text},x)"], "", cpu_seconds, timeout)
     lines = [line for line in out.splitlines() if line.strip() and not line.startswith("//")]
@@ -81,6 +83,7 @@ def giac(f: Expr, cpu_seconds: float, timeout: float) -> Expr | None:
 
 
 def fricas(f: Expr, cpu_seconds: float, timeout: float) -> Expr | None:
+    """FriCAS's antiderivative; None without an answer in the time."""
     text = _with_names(f, E="%e", pi="%pi", I="%i").replace("**", "^")
     program = (
         ")set messages autoload off\n)set output length 245\n"

@@ -44,11 +44,13 @@ def uniform(g: Any) -> float:
 
 @njit(**FAST)
 def normal(g: Any) -> float:
+    """A number from the normal distribution (Box and Muller 1958)."""
     return np.sqrt(-2.0 * np.log(uniform(g))) * np.cos(6.283185307179586 * uniform(g))
 
 
 @njit(**FAST)
 def pick(g: Any, n: int) -> int:
+    """A random index below n."""
     return min(int(uniform(g) * n), n - 1)
 
 

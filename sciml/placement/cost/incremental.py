@@ -57,6 +57,7 @@ class Scratch(NamedTuple):
 
 
 def make_scratch(p: Problem, s: State) -> Scratch:
+    """Arrays for what one move changes, as large as the largest node needs."""
     max_pins = int(np.diff(p.node_pin_start).max(initial=0)) * 2 + 2
     max_nets = int(np.diff(p.node_net_start).max(initial=0)) * 2 + 2
     nets = len(p.net_weight)

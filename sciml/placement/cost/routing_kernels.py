@@ -24,6 +24,7 @@ def add_h(s: Any, row: int, a: int, b: int, w: float) -> None:
 
 @njit(**INLINE)
 def add_v(s: Any, column: int, a: int, b: int, w: float) -> None:
+    """Wire `w` along a grid column between rows a and b, as differences that are summed later."""
     s.diff_v[np.uint32(min(a, b)), np.uint32(column)] += w
     s.diff_v[np.uint32(max(a, b)), np.uint32(column)] -= w
 

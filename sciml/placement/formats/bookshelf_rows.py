@@ -13,6 +13,11 @@ from sciml.placement.formats.bookshelf_file import BookshelfFile
 
 
 def read_rows(path: Path) -> Rows | None:
+    """The rows of a .scl file; None if it holds none.
+
+    Raises:
+        InputError: a row is incomplete or unlike its header.
+    """
     file = BookshelfFile(path)
     expected = file.header("NumRows")
     subrows: list[tuple[float, float, float, float, float, int]] = []

@@ -36,6 +36,7 @@ def read_floorplan(
 
 
 def read_units(file: DefFile) -> float:
+    """Database units per micron; 1000 if the file does not say."""
     units = _first_number(file, "UNITS", 3, "UNITS DISTANCE MICRONS", 1000.0)
     if not 0 < units <= 1e6:
         raise InputError(f"UNITS must be > 0, got {units:g}", where=file.path)
@@ -72,6 +73,11 @@ def read_die(file: DefFile, units: float) -> tuple[Canvas | None, np.ndarray | N
 
 
 def read_rows(file: DefFile, library: Library, units: float) -> Rows | None:
+    """The placement rows [um]; None if there are none.
+
+    Raises:
+        InputError: an incomplete ROW, or a site that no LEF defines.
+    """
     text = file.text
     records = []
     sites = []

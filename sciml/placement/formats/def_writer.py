@@ -37,6 +37,7 @@ def _database_units(values: np.ndarray) -> int:
 
 
 def write(design: Design, path: Path) -> list[Path]:
+    """Write a design as DEF; the files written."""
     scale = design.unit_um
     width, height = design.size()
     low_x, low_y = (design.x - width / 2) * scale, (design.y - height / 2) * scale
