@@ -37,6 +37,8 @@ def cases(origin, request, fixture_file, fixture_script, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def tiny():
+    import torch_geometric.nn  # noqa: F401  here, since its import warns and tests catch warnings
+
     return JetTagger.from_pretrained("jets-tiny")
 
 
