@@ -31,7 +31,10 @@ options of every recipe:
   --config FILE  settings as YAML, in place of the recipe's own
   --tiny         the whole recipe in about a minute, to see that it runs
   --restart      train again where the checkpoints in OUT are damaged, instead of refusing
+  --launcher ray train on the workers of a Ray cluster (--workers N; extra: ray)
 """
+LAUNCHERS = ("ray",)
+"""Engines that start the processes of a run; without one, it is this process or torchrun's."""
 
 
 def names() -> list[str]:
@@ -175,15 +178,42 @@ def _dotted(cls: type, prefix: str = "") -> dict[str, Any]:
     return types
 
 
-def run(recipe: Recipe, arguments: Sequence[str]) -> None:
-    """Run a recipe with command line arguments; claims OUT before anything is written there.
+@dataclass(frozen=True)
+class Request:
+    """What a command line asks of a recipe.
+
+    Attributes:
+        config: all settings.
+        out: the run's folder.
+        command: the command line, to repeat it.
+        restart: train again where the checkpoints are damaged.
+        help: only show the settings.
+        launcher: `ray`, or none for this process.
+        workers: processes that a launcher starts.
+        arguments: those of the recipe alone, without launcher.
+    """
+
+    config: Any
+    out: Path
+    command: str
+    restart: bool
+    help: bool
+    launcher: str | None
+    workers: int
+    arguments: tuple[str, ...]
+
+
+def parse(recipe: Recipe, arguments: Sequence[str]) -> Request:
+    """The settings and options of `sciml run RECIPE ARGUMENTS`.
 
     Raises:
-        InputError: a wrong argument or input, OUT is in use or holds another run. A run that is
-            refused before it has kept a result leaves OUT as it was.
+        InputError: a wrong argument, or a device that is not there.
     """
     import argparse
 
+    launch = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    launch.add_argument("--launcher", choices=LAUNCHERS)
+    launch.add_argument("--workers", type=int)
     common = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     common.add_argument("--tiny", action="store_true")
     common.add_argument("--restart", action="store_true")
@@ -191,21 +221,50 @@ def run(recipe: Recipe, arguments: Sequence[str]) -> None:
     common.add_argument("--out", type=Path)
     common.add_argument("--help", "-h", action="store_true")
     try:
-        chosen, flags = common.parse_known_args(list(arguments))
+        launched, own_arguments = launch.parse_known_args(list(arguments))
+        chosen, flags = common.parse_known_args(own_arguments)
     except argparse.ArgumentError as error:
         raise InputError(str(error)) from error
+    if launched.workers is not None and launched.launcher is None:
+        raise InputError("--workers needs a launcher", hint="Name it: --launcher ray")
+    if launched.workers is not None and launched.workers < 1:
+        raise InputError(f"--workers must be >= 1, got {launched.workers}")
     config = recipe.config(chosen.config, chosen.tiny)
-    if chosen.help:
-        _print_help(recipe, config)
-        return
-    flags = present_flags(flags, settings.former_flags(type(config)))
-    overrides = parse_flags(type(config), flags)
-    config = settings.replace(config, overrides)
-    if chosen.config:
-        own.refuse_from_file(config, overrides, chosen.config)
-    _check_devices(config)
-    out = chosen.out or Path("runs") / (recipe.name + ("-tiny" if chosen.tiny else ""))
-    _run(recipe, config, out, shlex.join(["sciml", "run", recipe.name, *arguments]), chosen.restart)
+    if not chosen.help:
+        flags = present_flags(flags, settings.former_flags(type(config)))
+        overrides = parse_flags(type(config), flags)
+        config = settings.replace(config, overrides)
+        if chosen.config:
+            own.refuse_from_file(config, overrides, chosen.config)
+        _check_devices(config)
+    return Request(
+        config,
+        chosen.out or Path("runs") / (recipe.name + ("-tiny" if chosen.tiny else "")),
+        shlex.join(["sciml", "run", recipe.name, *arguments]),
+        chosen.restart,
+        chosen.help,
+        launched.launcher,
+        launched.workers or 1,
+        tuple(own_arguments),
+    )
+
+
+def run(recipe: Recipe, arguments: Sequence[str]) -> None:
+    """Run a recipe with command line arguments; claims OUT before anything is written there.
+
+    Raises:
+        InputError: a wrong argument or input, OUT is in use or holds another run. A run that is
+            refused before it has kept a result leaves OUT as it was.
+    """
+    request = parse(recipe, arguments)
+    if request.help:
+        _print_help(recipe, request.config)
+    elif request.launcher == "ray":
+        from sciml.launch import ray_run
+
+        ray_run.run(recipe, request)
+    else:
+        _run(recipe, request.config, request.out, request.command, request.restart)
 
 
 def _run(recipe: Recipe, config: Any, out: Path, command: str, restart: bool) -> None:

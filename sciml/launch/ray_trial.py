@@ -1,0 +1,197 @@
+"""One trial of a sweep: `sciml run` as a child process, its records reported to Ray Tune in order.
+
+The run's folder is all that a trial has. Killed and begun again, it reports the records that the
+folder holds, then lets the run go on from its checkpoint; so Tune sees what it would have seen.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ray import tune
+
+from sciml.errors import InputError
+from sciml.files import kept, locks
+from sciml.train.log import read_metrics
+
+PAUSE = 0.1
+"""Seconds between looks at a run's records."""
+GRACE = 60
+"""Seconds in which a run that is stopped may write its checkpoint."""
+
+
+@dataclass(frozen=True)
+class Metric:
+    """Which records of a run count: `valid.loss`, `train.loss`, `finetune/valid.accuracy`.
+
+    Attributes:
+        part: folder within the run's, whose metrics.jsonl is read.
+        split: `valid` or `train`.
+        name: key of the value.
+    """
+
+    part: str
+    split: str
+    name: str
+
+    @classmethod
+    def parse(cls, text: str) -> Metric:
+        """[PART/][SPLIT.]NAME; the split is `valid` if none is given."""
+        part, _, rest = text.rpartition("/")
+        split, dot, name = rest.partition(".")
+        metric = cls(part, split, name) if dot else cls(part, "valid", rest)
+        if not metric.name or ".." in Path(part).parts or part.startswith("/"):
+            raise InputError(f"--metric {text!r} must be [FOLDER/][valid.|train.]NAME")
+        return metric
+
+    def __str__(self) -> str:
+        return f"{self.part}/{self.split}.{self.name}".removeprefix("/")
+
+    def records(self, folder: Path) -> list[dict[str, Any]]:
+        """The records of a run that hold it, in order."""
+        return [
+            record
+            for record in read_metrics(folder / self.part / "metrics.jsonl")
+            if record.get("split") == self.split and isinstance(record.get(self.name), int | float)
+        ]
+
+    @staticmethod
+    def choices(folder: Path) -> list[str]:
+        """All metrics that a run has recorded."""
+        names: dict[str, None] = {}
+        for path in sorted(folder.rglob("metrics.jsonl")):
+            part = path.parent.relative_to(folder).as_posix()
+            for record in read_metrics(path):
+                for key, value in record.items():
+                    if isinstance(value, float) and record.get("split"):
+                        names[str(Metric("" if part == "." else part, record["split"], key))] = None
+        return list(names)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What all trials of a sweep share.
+
+    Attributes:
+        recipe: name or path of the recipe.
+        arguments: of every trial.
+        metric: what is reported.
+        trials: folder of the runs.
+        cpus: processors of a trial, and threads of its process.
+        directory: in which relative paths are meant.
+    """
+
+    recipe: str
+    arguments: tuple[str, ...]
+    metric: Metric
+    trials: Path
+    cpus: int
+    directory: str
+
+    def folder(self, number: int) -> Path:
+        """The run's folder of a trial."""
+        return self.trials / f"{number:03d}"
+
+    def finished(self, number: int) -> bool:
+        """Whether the run of a trial has come to its end."""
+        try:
+            return bool(kept.read(self._note(number))["finished"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return False
+
+    def finish(self, number: int) -> None:
+        """Note that the run of a trial has come to its end."""
+        kept.write(self._note(number), {"finished": True})
+
+    def log(self, number: int) -> Path:
+        """What the run of a trial has printed."""
+        return self.trials / f"{number:03d}.log"
+
+    def _note(self, number: int) -> Path:
+        return self.trials / f"{number:03d}.json"
+
+
+class Trial(tune.Trainable):
+    """A trial as Ray Tune runs it: `step` gives the next record of the run.
+
+    A result has `reports` (how many records), `step` (of the engine) and `metric`; `refused` where
+    the run ended with an error of the user's input, such as a training that diverged.
+    """
+
+    def setup(self, config: dict[str, Any], plan: Plan) -> None:
+        """Nothing is started yet: the folder may hold all that is asked for."""
+        self.plan, self.number = plan, int(config["number"])
+        self.flags = list(config["flags"])
+        self.folder = plan.folder(self.number)
+        self.process: subprocess.Popen | None = None
+        self.reports = 0
+        self.last: dict[str, Any] = {}
+
+    def step(self) -> dict[str, Any]:
+        """The next record, waited for; or the end of the run."""
+        while True:
+            code = None if self.process is None else self.process.poll()
+            records = self.plan.metric.records(self.folder)
+            if len(records) > self.reports:
+                record = records[self.reports]
+                self.reports += 1
+                value = float(record[self.plan.metric.name])
+                self.last = {"reports": self.reports, "step": record["step"], "metric": value}
+                return dict(self.last)
+            if self.plan.finished(self.number):
+                return self._end()
+            if self.process is None:
+                self._start()
+            elif code == 0:
+                self.plan.finish(self.number)
+            elif code == InputError.exit_code:
+                return self._end(self._printed())
+            elif code is not None:
+                raise RuntimeError(f"trial {self.number} ended with code {code}: {self._printed()}")
+            time.sleep(PAUSE)
+
+    def _end(self, refused: str | None = None) -> dict[str, Any]:
+        if refused is None and not self.reports:
+            choices = ", ".join(self.plan.metric.choices(self.folder)) or "none"
+            refused = f"has no record of {self.plan.metric}; records: {choices}"
+            return self._lost(refused) | {"without": True}
+        return dict(self.last) | {"done": True} if refused is None else self._lost(refused)
+
+    def _lost(self, refused: str) -> dict[str, Any]:
+        step = self.last.get("step", 0)
+        end = {"reports": self.reports, "step": step, "metric": float("nan"), "done": True}
+        return end | {"refused": refused}
+
+    def _start(self) -> None:
+        with locks.locked(self.folder, wait=True):
+            pass  # an earlier child of a dead worker is about to end
+        command = [sys.executable, "-m", "sciml.launch.ray_child", "run", self.plan.recipe]
+        command += [*self.plan.arguments, *self.flags, f"--out={self.folder}"]
+        with open(self.plan.log(self.number), "ab") as log:
+            self.process = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=log, stderr=log, cwd=self.plan.directory,
+                env=os.environ | {"OMP_NUM_THREADS": str(self.plan.cpus)},
+            )  # fmt: skip
+
+    def _printed(self) -> str:
+        """The last line that the run printed."""
+        text = self.plan.log(self.number).read_text(encoding="utf-8", errors="replace").strip()
+        return text.rpartition("\n")[2][-500:].removeprefix("sciml: error: ")
+
+    def cleanup(self) -> None:
+        """End the run, if it still goes on, after a checkpoint."""
+        if self.process is None:
+            return
+        if self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.wait(GRACE)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+        self.process.wait()
