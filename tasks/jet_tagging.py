@@ -141,7 +141,9 @@ def main(config: Config, out: Path) -> None:
     if unlabelled:
         methods += ["student"]
     best = "student" if unlabelled else methods[0]
-    train_observables: Any = observables_of(train) if config.compare else None
+    # Of many jets only those with labels are needed.
+    observed = config.compare and not train.on_disk
+    train_observables: Any = observables_of(train) if observed else None
     test_observables: Any = observables_of(test) if config.compare else None
 
     comparison = Comparison(test, config.background, config.seeds)
@@ -153,7 +155,8 @@ def main(config: Config, out: Path) -> None:
             for method in methods:
                 if method == "boosted trees":
                     trees = BoostedTrees(len(train.classes), seed)
-                    trees.fit(train_observables[index], labelled.y)
+                    seen = train_observables[index] if observed else observables_of(labelled)
+                    trees.fit(seen, labelled.y)
                     comparison.add(method, len(index), seed, trees.predict(test_observables))
                     if unlabelled:
                         ensemble.append(trees.predict(unlabelled.observables))

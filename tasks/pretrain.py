@@ -26,7 +26,7 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
@@ -37,11 +37,11 @@ from torch import nn
 
 from sciml import objectives, own, trunks
 from sciml.config import Range, to_dict
+from sciml.data import parts
 from sciml.errors import InputError, unknown
 from sciml.files.claims import settings_file
 from sciml.files.jsons import dumps
 from sciml.objectives import probe
-from sciml.objectives.base import Examples
 from sciml.objectives.corpus import Corpus, suffixes
 from sciml.objectives.graphs import read_graphs
 from sciml.paths import atomic_write
@@ -125,7 +125,7 @@ class Learner:
     """
 
     corpus: Corpus
-    training: np.ndarray
+    training: parts.Indices
     held_out: np.ndarray
     embedder: nn.Module
     settings: dict[str, Any]
@@ -182,18 +182,17 @@ def main(config: Config, out: Path) -> None:
         report(config, learners, result.history, before, after, out, time.monotonic() - began)
 
 
-def together(
-    config: Config, learners: dict[str, Learner]
-) -> tuple[nn.Module, Any, Any, np.ndarray | None]:
+def together(config: Config, learners: dict[str, Learner]) -> tuple[nn.Module, Any, Any, Any]:
     """(module, data set, collate, lengths) to train on: of one science, or of their mixture."""
-    parts = {name: Part(one.corpus.dataset, one.training) for name, one in learners.items()}
+    sets = {name: parts.Part(one.corpus.dataset, one.training) for name, one in learners.items()}
     if len(learners) == 1:
         ((name, one),) = learners.items()
-        lengths = None if one.corpus.lengths is None else one.corpus.lengths[one.training]
-        return one.objective, parts[name], one.corpus.collate, lengths
+        all_lengths = one.corpus.lengths
+        lengths = None if all_lengths is None else parts.PartOf(all_lengths, one.training)
+        return one.objective, sets[name], one.corpus.collate, lengths
     return (
         Mixture({name: one.objective for name, one in learners.items()}),
-        MixedDataset(parts, config.temperature),
+        MixedDataset(sets, config.temperature),
         MixedCollate({name: one.corpus.collate for name, one in learners.items()}),
         None,
     )
@@ -297,27 +296,11 @@ def of_card(data: str) -> Path:
     return folder
 
 
-def split(corpus: Corpus, config: Config) -> tuple[np.ndarray, np.ndarray]:
+def split(corpus: Corpus, config: Config) -> tuple[parts.Indices, np.ndarray]:
     """(training, held-out) indices, drawn by the seed."""
     size = len(corpus.dataset)
     count = min(config.max_held_out, max(1, round(config.held_out * size)))
-    if count >= size:
-        raise InputError(f"needs at least 2 examples, got {size}", where=corpus.name)
-    order = np.random.default_rng(config.seed).permutation(size)
-    return np.sort(order[count:]), np.sort(order[:count])
-
-
-class Part(Sequence):
-    """Some examples of a data set."""
-
-    def __init__(self, dataset: Examples, indices: np.ndarray) -> None:
-        self.dataset, self.indices = dataset, indices
-
-    def __len__(self) -> int:
-        return len(self.indices)
-
-    def __getitem__(self, i: Any) -> Any:
-        return self.dataset[int(self.indices[i])]
+    return parts.split(size, count, config.seed, corpus.name)
 
 
 # --- network ------------------------------------------------------------------------------------
@@ -393,15 +376,13 @@ class Probes:
     """Linear and nearest-neighbour probes on held-out examples, where there are labels."""
 
     def __init__(
-        self, config: Config, corpus: Corpus, training: np.ndarray, held_out: np.ndarray
+        self, config: Config, corpus: Corpus, training: parts.Indices, held_out: np.ndarray
     ) -> None:
         self.corpus, self.ready = corpus, False
         if corpus.labels is None or not config.probe_examples:
             return
         labels = corpus.labels
-        labelled = training[labels[training] >= 0]
-        order = np.random.default_rng(config.seed).permutation(len(labelled))
-        self.fit_on = labelled[order[: config.probe_examples]]
+        self.fit_on = parts.sample(training, labels, config.probe_examples, config.seed)
         self.test_on = held_out[labels[held_out] >= 0]
         classes = np.unique(labels[self.fit_on])
         self.test_on = self.test_on[np.isin(labels[self.test_on], classes)]

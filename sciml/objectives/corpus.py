@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from sciml.data.on_disk import OnDisk
 from sciml.errors import InputError
 from sciml.objectives.base import Embedder, Examples
 
@@ -45,10 +46,11 @@ class Corpus:
         embedder: widths of a trunk -> the domain's embedder.
         augment: raw batch -> another view of it with the same meaning, drawn from torch's global
             random numbers (contrastive objectives need it).
-        labels: [len(dataset)] int64, a class an example, -1 where unknown; for probes only,
-            objectives never see them.
+        labels: [len(dataset)] integers, in memory or on disk, a class an example, -1 where
+            unknown; for probes only, objectives never see them.
         classes: names of the classes.
-        lengths: [len(dataset)] nodes of each example, so that similar lengths share a batch.
+        lengths: [len(dataset)] nodes of each example, in memory or on disk, so that similar
+            lengths share a batch.
         vocabulary: number of token ids where `batch.node_token` exists.
         settings: plain values that rebuild the embedder, saved beside the weights.
     """
@@ -58,9 +60,9 @@ class Corpus:
     collate: Callable[[list[Any]], Data]
     embedder: EmbedderFactory
     augment: Callable[[Data], Data] | None = None
-    labels: np.ndarray | None = None
+    labels: np.ndarray | OnDisk | None = None
     classes: tuple[str, ...] = ()
-    lengths: np.ndarray | None = None
+    lengths: np.ndarray | OnDisk | None = None
     vocabulary: int | None = None
     settings: dict[str, Any] = field(default_factory=dict)
 
@@ -74,9 +76,11 @@ class Corpus:
                     f"has {len(values)} {name} for {len(self.dataset)} examples", where=self.name
                 )
         if self.labels is not None and self.classes:
-            if self.labels.max() >= len(self.classes):
+            pieces = range(0, len(self.labels), 1 << 22)  # labels on disk stay there
+            largest = max(int(self.labels[i : i + (1 << 22)].max()) for i in pieces)
+            if largest >= len(self.classes):
                 raise InputError(
-                    f"has a label {self.labels.max()} but only {len(self.classes)} classes",
+                    f"has a label {largest} but only {len(self.classes)} classes",
                     where=self.name,
                 )
 

@@ -2,17 +2,14 @@
 
 Files are read once, in order and in bounded memory, into flat arrays: 16 float32 per constituent
 (`sciml.jets.data.columns.COLUMNS`), offsets, jet momenta, labels. Small sets stay in memory; large
-ones become memory-mapped files in a cache folder, made once for a set of files and reused. A jet is
-then one slice of them, any order of access is possible, and training that resumes from
-a sampler's state is exact, with any number of workers and ranks.
+ones become files in a cache folder (`sciml.data.on_disk`), made once for a set of files and reused,
+of which no part is kept in memory. A jet is then one slice of them, any order of access is
+possible, and training resumes exactly, with any number of workers and ranks.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,21 +20,30 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from sciml.data.on_disk import OnDisk, Spill, identity, made_once
 from sciml.errors import InputError
-from sciml.files import kept
-from sciml.files.locks import left_by_the_dead, token
 from sciml.jets.data.columns import COLUMNS, JET_MOMENTUM
 from sciml.jets.data.features import FEATURE_SETS, MAX_PARTICLES, Jets
 from sciml.jets.data.io import expand, open_jets
 from sciml.jets.data.ragged import padded, to_ragged
-from sciml.paths import cache_dir, existing_file
+from sciml.paths import cache_dir
 
 if TYPE_CHECKING:
     from torch_geometric.data import Data
 
-_ARRAYS = {"particles": (len(COLUMNS),), "jets": (2,), "counts": (), "labels": (), "flags": ()}
-_TYPES = {"particles": "float32", "jets": "float32"}
-"""Everything else is int64."""
+_ARRAYS: dict[str, tuple[str, tuple[int, ...]]] = {
+    "particles": ("float32", (len(COLUMNS),)),
+    "jets": ("float32", (2,)),
+    "offsets": ("int64", ()),
+    "flags": ("uint8", ()),
+    # of the jets without a fault:
+    "rows": ("int64", ()),
+    "lengths": ("int32", ()),
+    "labels": ("int16", ()),
+}
+"""Arrays of a set; `offsets` says where each jet ends, after a first 0."""
+MEMORY = 64 << 20
+"""Bytes that stay in memory."""
 STEP = 20_000
 """Jets read at a time: about 200 MB; smaller steps need more calls of the ROOT library."""
 
@@ -55,7 +61,7 @@ class JetDataset:
         features: which of `sciml.jets.data.features.FEATURES` are needed; columns for others may be
             missing (they are zero).
         limit: constituents kept per jet, the leading ones in pT.
-        memory: bytes above which the data set lies in memory-mapped files.
+        memory: bytes above which the data set lies on disk.
         cache: folder for those; the user's cache folder if None.
         good: leave out jets with a fault (empty, not finite, ...).
         format, tree: see `sciml.jets.data.io.open_jets`.
@@ -71,7 +77,7 @@ class JetDataset:
         classes: Sequence[str] = (),
         features: tuple[int, ...] = FEATURE_SETS["full"],
         limit: int = MAX_PARTICLES,
-        memory: int = 2 << 30,
+        memory: int = MEMORY,
         cache: str | os.PathLike[str] | None = None,
         good: bool = True,
         format: str | None = None,
@@ -79,45 +85,53 @@ class JetDataset:
     ) -> None:
         self.files = expand(paths)
         self.classes = tuple(classes)
-        self._options = {
-            "files": [_identity(path) for path in self.files],
+        options = {
+            "files": [identity(path) for path in self.files],
             "classes": list(self.classes),
             "features": list(features),
             "limit": limit,
             "format": format,
             "tree": tree,
-            "version": 1,
+            "good": good,
+            "version": 2,
         }
-        key = hashlib.sha256(json.dumps(self._options, sort_keys=True).encode()).hexdigest()[:20]
-        folder = Path(cache or cache_dir() / "jets") / key
-        if _is_whole(folder):
-            arrays = {name: _mapped(folder / f"{name}.bin", name) for name in _ARRAYS}
-        else:
-            arrays = self._pack(folder, features, limit, memory, format, tree)
-        self._particles = arrays["particles"]
-        counts, all_labels = np.asarray(arrays["counts"]), np.asarray(arrays["labels"])
-        self._offsets = np.concatenate([[0], np.cumsum(counts)])
-        flags = np.asarray(arrays["flags"])
-        self.rows = np.flatnonzero(flags == 0) if good else np.arange(len(counts))
+
+        def fill(spill: Spill) -> None:
+            jets = constituents = 0
+            spill.append({"offsets": np.zeros(1, np.int64)})
+            for path in self.files:
+                for batch in self._batches(path, features, limit, format, tree):
+                    counts, labels = batch.pop("counts"), batch.pop("labels")
+                    kept = batch["flags"] == 0 if good else np.ones(len(counts), bool)
+                    spill.append({
+                        **batch,
+                        "offsets": constituents + np.cumsum(counts),
+                        "rows": jets + np.flatnonzero(kept),
+                        "lengths": counts[kept],
+                        "labels": labels[kept],
+                    })  # fmt: skip
+                    jets, constituents = jets + len(counts), constituents + int(counts.sum())
+
+        arrays = made_once(Path(cache or cache_dir() / "jets"), _ARRAYS, options, fill, memory)
+        self._particles, self._jets = arrays["particles"], arrays["jets"]
+        self._offsets = arrays["offsets"]
+        self.rows: NDArray[np.int64] | OnDisk = arrays["rows"]
         """Row of every jet in the files, read one after the other [len(self)]."""
-        self.lengths: NDArray[np.int64] = counts[self.rows]
+        self.lengths: NDArray[np.int32] | OnDisk = arrays["lengths"]
         """Number of constituents of every jet [len(self)]."""
-        self.y: NDArray[np.int64] = all_labels[self.rows]
+        self.y: NDArray[np.int16] | OnDisk = arrays["labels"]
         """Class of every jet [len(self)], -1 without labels."""
-        # Tensors over the same memory: an item is then three views, without a copy.
-        self._x, self._jet, self._y = (
-            torch.from_numpy(array) for array in (self._particles, arrays["jets"], self.y)
-        )
 
     def __len__(self) -> int:
         return len(self.rows)
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
-        row = self.rows[index]
+        row = int(self.rows[index])
+        start, stop = self._offsets[row : row + 2].tolist()
         return {
-            "x": self._x[self._offsets[row] : self._offsets[row + 1]],
-            "jet": self._jet[row],
-            "y": self._y[index],
+            "x": torch.from_numpy(self._particles[start:stop]),
+            "jet": torch.from_numpy(self._jets[row : row + 1])[0],
+            "y": torch.tensor(int(self.y[index])),
         }
 
     def batch(self, indices: Sequence[int] | NDArray[np.int64]) -> Data:
@@ -128,51 +142,21 @@ class JetDataset:
         from sciml.jets.networks.embedder import raw_batch
 
         index = np.asarray(indices, np.int64)
-        rows = self.rows[index]
-        starts = self._offsets[rows]
-        particles, mask = padded(self._particles, starts, self._offsets[rows + 1] - starts)
+        rows = np.asarray(self.rows[index])
+        starts, ends = self._offsets[rows], self._offsets[rows + 1]
+        particles = self._particles
+        if isinstance(particles, OnDisk):  # read these jets, end to end
+            pieces = [particles[a:b] for a, b in zip(starts.tolist(), ends.tolist(), strict=True)]
+            counts = ends - starts
+            particles, ends = np.concatenate(pieces), np.cumsum(counts)
+            starts = ends - counts
+        padded_particles, mask = padded(particles, starts, ends - starts)
         zeros = torch.zeros(len(rows), dtype=torch.int64)
         jets = Jets(
-            torch.from_numpy(particles), self._jet[rows], torch.from_numpy(mask), zeros, zeros
-        )
-        return raw_batch(jets, self._y[index])
-
-    def _pack(
-        self,
-        folder: Path,
-        features: tuple[int, ...],
-        limit: int,
-        memory: int,
-        format: str | None,
-        tree: str | None,
-    ) -> dict[str, Any]:
-        """Read all files; arrays in memory, or mapped from `folder` once they exceed `memory`."""
-        parts: dict[str, list[NDArray[Any]]] = {name: [] for name in _ARRAYS}
-        store: _Store | None = None
-        size = 0
-        try:
-            for path in self.files:
-                for batch in self._batches(path, features, limit, format, tree):
-                    size += sum(array.nbytes for array in batch.values())
-                    for name, array in batch.items():
-                        parts[name].append(array)
-                    if store is None and size > memory:
-                        store = _Store(folder)
-                    if store is not None:
-                        store.append(parts)
-                        parts = {name: [] for name in _ARRAYS}
-            if store is not None:
-                return store.finish(self._options)
-        except BaseException:
-            if store is not None:
-                store.discard()
-            raise
-        return {
-            name: (parts[name][0] if len(parts[name]) == 1 else np.concatenate(parts[name]))
-            if parts[name]
-            else np.zeros((0, *shape), _TYPES.get(name, "int64"))
-            for name, shape in _ARRAYS.items()
-        }
+            torch.from_numpy(padded_particles), torch.from_numpy(self._jets[rows]),
+            torch.from_numpy(mask), zeros, zeros,
+        )  # fmt: skip
+        return raw_batch(jets, torch.from_numpy(np.asarray(self.y[index], np.int64)))
 
     def _batches(
         self,
@@ -209,86 +193,3 @@ def _labels(events: ak.Array, names: list[str], path: Path, first: int) -> NDArr
             hint="Every jet needs exactly one",
         )
     return table.argmax(1).astype(np.int64)
-
-
-def _is_whole(folder: Path) -> bool:
-    """Whether a store exists and has the sizes that were written; a damaged one is removed."""
-    if not (folder / "done").exists():
-        return False
-    try:
-        sizes = kept.read(folder / "done").get("sizes")
-        names = {f"{name}.bin" for name in _ARRAYS}
-        if sizes is None and all((folder / name).exists() for name in names):
-            return True  # of version 0.1
-        if sizes == {name: (folder / name).stat().st_size for name in names}:
-            return True
-    except (OSError, ValueError):
-        pass
-    kept.warn(f"{folder} is damaged and is rebuilt")
-    shutil.rmtree(folder, ignore_errors=True)
-    return False
-
-
-def _identity(path: Path) -> list[Any]:
-    status = existing_file(path).stat()
-    return [str(path.resolve()), status.st_size, status.st_mtime_ns]
-
-
-def _mapped(path: Path, name: str) -> NDArray[Any]:
-    dtype = np.dtype(_TYPES.get(name, "int64"))
-    width = int(np.prod(_ARRAYS[name], dtype=int))
-    rows = path.stat().st_size // (dtype.itemsize * width)
-    if rows == 0:
-        return np.zeros((0, *_ARRAYS[name]), dtype)
-    # Copy on write: a model's in-place changes of its batch never reach the file.
-    return np.memmap(path, dtype, "c", shape=(rows, *_ARRAYS[name]))
-
-
-class _Store:
-    """Arrays that grow on disk, in a folder that gets its name when they are complete."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        for old in folder.parent.glob(f"{folder.name}.*.part"):
-            if left_by_the_dead(old):
-                shutil.rmtree(old, ignore_errors=True)
-        self.temporary = folder.with_name(f"{folder.name}.{token()}.part")
-        try:
-            self.temporary.mkdir(parents=True)
-            self.files = {name: open(self.temporary / f"{name}.bin", "wb") for name in _ARRAYS}
-        except OSError as error:
-            raise InputError(
-                f"cannot be written ({error.strerror})",
-                where=folder.parent,
-                hint="Name another cache folder, or set SCIML_CACHE",
-            ) from error
-
-    def append(self, parts: dict[str, list[NDArray[Any]]]) -> None:
-        try:
-            for name, arrays in parts.items():
-                for array in arrays:
-                    self.files[name].write(np.ascontiguousarray(array).tobytes())
-        except OSError as error:
-            raise InputError(
-                f"cannot be written ({error.strerror})", where=self.temporary
-            ) from error
-
-    def finish(self, options: dict[str, Any]) -> dict[str, Any]:
-        for file in self.files.values():
-            file.flush()
-            os.fsync(file.fileno())
-            file.close()
-        sizes = {f"{n}.bin": (self.temporary / f"{n}.bin").stat().st_size for n in self.files}
-        kept.write(self.temporary / "done", options | {"sizes": sizes})
-        try:
-            self.temporary.rename(self.folder)
-        except OSError:  # another process was faster with the same data
-            if not (self.folder / "done").exists():
-                raise
-            self.discard()
-        return {name: _mapped(self.folder / f"{name}.bin", name) for name in _ARRAYS}
-
-    def discard(self) -> None:
-        for file in self.files.values():
-            file.close()
-        shutil.rmtree(self.temporary, ignore_errors=True)

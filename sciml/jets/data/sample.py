@@ -1,7 +1,7 @@
-"""Labelled jets in memory: ragged storage, one item per jet, columns beside them.
+"""Labelled jets: ragged storage, one item per jet, columns beside them.
 
-For samples that fit into memory (a million jets take about 4 GB). `sciml.jets.data.dataset` streams
-what does not.
+Small samples are in memory. Of larger ones the constituents lie on disk (`sciml.data.on_disk`), and
+about 16 bytes per jet are in memory; `sciml.jets.data.dataset` keeps none.
 """
 
 from __future__ import annotations
@@ -16,11 +16,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sciml.data.on_disk import OnDisk, Spill, identity, made_once
 from sciml.errors import InputError
 from sciml.jets.data.columns import CLASSES, COLUMNS
+from sciml.jets.data.dataset import MEMORY
 from sciml.jets.data.features import FEATURE_SETS, MAX_PARTICLES, Jets, columns_to_read
 from sciml.jets.data.io import expand, open_jets
 from sciml.jets.data.ragged import to_ragged
+from sciml.paths import cache_dir
 from sciml.renamed import renamed
 
 
@@ -28,9 +31,9 @@ class JetSample(Sequence[Any]):
     """Good jets of some files, flagged ones left out; `sample[i]` is what `collate` takes.
 
     Attributes:
-        particles: [S, 16] float32, `columns.COLUMNS`, jets end to end.
-        ptr: [n + 1] int64, where each jet begins.
-        jets: [n, 2] float32, `columns.JET_COLUMNS`.
+        particles: [S, 16] float32, `columns.COLUMNS`, jets end to end; in memory or on disk.
+        ptr: [n + 1] int64, where each jet begins; in memory or on disk.
+        jets: [n, 2] float32, `columns.JET_COLUMNS`; in memory or on disk.
         labels: [n] int64, index into `classes`, -1 where unknown.
         classes: names of the classes.
         columns: other columns that were read, name -> [n] float64.
@@ -38,9 +41,9 @@ class JetSample(Sequence[Any]):
 
     def __init__(
         self,
-        particles: Tensor,
-        ptr: Tensor,
-        jets: Tensor,
+        particles: Tensor | OnDisk,
+        ptr: Tensor | OnDisk,
+        jets: Tensor | OnDisk,
         labels: Tensor,
         classes: tuple[str, ...],
         columns: dict[str, np.ndarray] | None = None,
@@ -56,8 +59,14 @@ class JetSample(Sequence[Any]):
 
     def __getitem__(self, index: Any) -> Any:
         row = int(self.rows[index])
-        x = self.particles[int(self.ptr[row]) : int(self.ptr[row + 1])]
-        return {"x": x, "jet": self.jets[row], "y": self.labels[row]}
+        start, stop = self.ptr[row : row + 2].tolist()
+        x, jet = torch.as_tensor(self.particles[start:stop]), torch.as_tensor(self.jets[row])
+        return {"x": x, "jet": jet, "y": self.labels[row]}
+
+    @property
+    def on_disk(self) -> bool:
+        """Whether the constituents lie on disk."""
+        return isinstance(self.particles, OnDisk)
 
     @property
     def y(self) -> np.ndarray:
@@ -67,6 +76,8 @@ class JetSample(Sequence[Any]):
     @property
     def lengths(self) -> np.ndarray:
         """[n] int64, constituents of each jet of the selection."""
+        if isinstance(self.ptr, OnDisk):
+            return np.asarray(self.ptr[self.rows + 1] - self.ptr[self.rows])
         return self.ptr.diff().numpy()[self.rows]
 
     def column(self, name: str) -> np.ndarray:
@@ -86,10 +97,16 @@ class JetSample(Sequence[Any]):
         width = max(1, int(counts.max())) if len(counts) else 1
         mask = torch.arange(width) < counts[:, None]
         particles = torch.zeros(len(self), width, len(COLUMNS))
-        starts = self.ptr[torch.from_numpy(self.rows)]
-        particles[mask] = self.particles[(starts[:, None] + torch.arange(width))[mask]]
         zeros = torch.zeros(len(self), dtype=torch.int64)
-        return Jets(particles, self.jets[torch.from_numpy(self.rows)], mask, zeros, zeros)
+        if self.on_disk:
+            if len(self):
+                particles[mask] = torch.cat([self[i]["x"] for i in range(len(self))])
+            return Jets(particles, torch.as_tensor(self.jets[self.rows]), mask, zeros, zeros)
+        starts = torch.as_tensor(self.ptr[torch.from_numpy(self.rows)])
+        places = (starts[:, None] + torch.arange(width))[mask]
+        particles[mask] = torch.as_tensor(self.particles[places])
+        jets = torch.as_tensor(self.jets[torch.from_numpy(self.rows)])
+        return Jets(particles, jets, mask, zeros, zeros)
 
     def sha256(self) -> str:
         """Digest of the momenta, angles, tracks and labels of the selection, in its order."""
@@ -111,8 +128,9 @@ class JetSample(Sequence[Any]):
         limit: int = MAX_PARTICLES,
         max_jets: int | None = None,
         format: str | None = None,
+        memory: int = MEMORY,
     ) -> JetSample:
-        """Read files into memory.
+        """Read files; what exceeds `memory` lies in the user's cache folder.
 
         Args:
             paths: a path, a glob pattern, or a list of them.
@@ -121,55 +139,95 @@ class JetSample(Sequence[Any]):
             limit: constituents per jet.
             max_jets: read about this many jets, equally many of each file; the first of each.
             format: see `sciml.jets.data.io.open_jets`.
+            memory: bytes above which the constituents lie on disk.
 
         Raises:
             InputError: an unreadable file, a missing column, or no usable jet.
         """
-        parts: list[tuple[Tensor, Tensor, Tensor, np.ndarray]] = []
-        extra: dict[str, list[np.ndarray]] = {name: [] for name in columns}
         files = expand(paths)
+        wanted = None if classes is None else [_index(name) for name in classes]
         quota = None if max_jets is None else -(-max_jets // max(1, len(files)))
-        seen = 0
-        for path in files:
-            taken = 0
-            with open_jets(path, format=format) as reader:
-                labels = [f"label_{name}" for name in CLASSES if f"label_{name}" in reader.columns]
-                names = columns_to_read(FEATURE_SETS["full"], reader.columns)
-                stop = None if quota is None or classes is not None else quota
-                for events in reader.iterate([*names, *labels, *columns], step=5000, stop=stop):
-                    packed = to_ragged(events, limit=limit, where=path)
-                    good = packed.flags == 0
-                    table = np.full(len(events), -1)
-                    for name in labels:
-                        table[np.asarray(events[name]) > 0] = CLASSES.index(name[6:])
-                    if classes is not None and labels:
-                        good &= np.isin(table, [_index(name) for name in classes])
-                    particles = packed.particles[np.repeat(good, packed.counts)]
-                    arrays = particles, packed.counts[good], packed.jets[good]
-                    parts.append((*(torch.from_numpy(array) for array in arrays), table[good]))
-                    for name in columns:
-                        extra[name].append(np.asarray(events[name], np.float64)[good])
-                    seen += int(good.sum())
-                    taken += int(good.sum())
-                    if quota is not None and taken >= quota:
-                        break
-        if not seen:
+        options = {
+            "files": [identity(path) for path in files],
+            "classes": wanted,
+            "columns": list(columns),
+            "limit": limit,
+            "quota": quota,
+            "format": format,
+            "sample": 1,
+        }
+        arrays = made_once(
+            cache_dir() / "jets",
+            _ARRAYS | {f"column-{i}": ("float64", ()) for i in range(len(columns))},
+            options,
+            lambda spill: _fill(spill, files, wanted, columns, limit, quota, format),
+            memory,
+        )
+        table = np.asarray(arrays["labels"])
+        if not len(table):
             raise InputError("holds no usable jet", where=", ".join(map(str, files)))
-        table = np.concatenate([part[3] for part in parts])
         if classes is None:
-            classes = [CLASSES[i] for i in sorted(set(table[table >= 0].tolist()))]
+            classes = [CLASSES[i] for i in np.unique(table[table >= 0])]
         rename = np.full(len(CLASSES) + 1, -1)
         for index, name in enumerate(classes):
             rename[_index(name)] = index
-        counts = torch.cat([part[1] for part in parts])
+        particles, ptr, jets = (
+            a if isinstance(a, OnDisk) else torch.from_numpy(a)
+            for a in (arrays[name] for name in ("particles", "ptr", "jets"))
+        )
         return cls(
-            torch.cat([part[0] for part in parts]),
-            torch.cat([counts.new_zeros(1), counts.cumsum(0)]),
-            torch.cat([part[2] for part in parts]),
+            particles,
+            ptr,
+            jets,
             torch.from_numpy(rename[table]),
             tuple(classes),
-            {name: np.concatenate(values) for name, values in extra.items()},
+            {name: np.asarray(arrays[f"column-{i}"]) for i, name in enumerate(columns)},
         )
+
+
+_ARRAYS: dict[str, tuple[str, tuple[int, ...]]] = {
+    "particles": ("float32", (len(COLUMNS),)),
+    "ptr": ("int64", ()),
+    "jets": ("float32", (2,)),
+    "labels": ("int8", ()),
+}
+"""Arrays of a sample; a label is an index into `CLASSES`."""
+
+
+def _fill(
+    spill: Spill, files: Sequence[Path], wanted: Sequence[int] | None, columns: Sequence[str],
+    limit: int, quota: int | None, format: str | None,
+) -> None:  # fmt: skip
+    """Append the good jets of files, of `wanted` classes, `quota` of each file."""
+    constituents = 0
+    spill.append({"ptr": np.zeros(1, np.int64)})
+    for path in files:
+        taken = 0
+        with open_jets(path, format=format) as reader:
+            labels = [f"label_{name}" for name in CLASSES if f"label_{name}" in reader.columns]
+            names = columns_to_read(FEATURE_SETS["full"], reader.columns)
+            stop = None if quota is None or wanted is not None else quota
+            for events in reader.iterate([*names, *labels, *columns], step=5000, stop=stop):
+                packed = to_ragged(events, limit=limit, where=path)
+                good = packed.flags == 0
+                table = np.full(len(events), -1)
+                for name in labels:
+                    table[np.asarray(events[name]) > 0] = CLASSES.index(name[6:])
+                if wanted is not None and labels:
+                    good &= np.isin(table, wanted)
+                counts = packed.counts[good]
+                spill.append({
+                    "particles": packed.particles[np.repeat(good, packed.counts)],
+                    "ptr": constituents + np.cumsum(counts),
+                    "jets": packed.jets[good],
+                    "labels": table[good].astype(np.int8),
+                    **{f"column-{i}": np.asarray(events[name], np.float64)[good]
+                       for i, name in enumerate(columns)},
+                })  # fmt: skip
+                constituents += int(counts.sum())
+                taken += int(good.sum())
+                if quota is not None and taken >= quota:
+                    break
 
 
 def _index(name: str) -> int:

@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch import nn
 
+from sciml.data.on_disk import OnDisk
 from sciml.errors import InputError
 from sciml.jets.data import io
 from sciml.jets.data.dataset import JetDataset
@@ -32,8 +33,8 @@ def test_items_are_the_jets_of_the_files(files, tmp_path):
     small = JetDataset(sorted(folder.iterdir()), classes=CLASSES)
     large = JetDataset(sorted(folder.iterdir()), classes=CLASSES, memory=1, cache=tmp_path)
     again = JetDataset(sorted(folder.iterdir()), classes=CLASSES, memory=1, cache=tmp_path)
-    assert isinstance(large._particles, np.memmap) and isinstance(again._particles, np.memmap)
-    assert not isinstance(small._particles, np.memmap)
+    assert isinstance(large._particles, OnDisk) and isinstance(again._particles, OnDisk)
+    assert isinstance(small._particles, np.ndarray)
     for data in (small, large, again):
         assert len(data) == 400
         assert data.lengths.tolist() == dense.mask.sum(1).tolist()

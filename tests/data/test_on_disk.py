@@ -1,0 +1,93 @@
+"""Arrays on disk are indexed like arrays, are made once, and leave nothing behind a failure."""
+
+import pickle
+
+import numpy as np
+import pytest
+
+from sciml.data.on_disk import OnDisk, Spill, key_of, made_once, whole
+from sciml.errors import InputError
+
+COLUMNS = {"x": ("float32", (3,)), "n": ("int64", ())}
+
+
+@pytest.fixture
+def stored(tmp_path):
+    values = np.random.default_rng(0).normal(size=(50, 3)).astype(np.float32)
+    values.tofile(tmp_path / "x.bin")
+    return values, OnDisk(tmp_path / "x.bin", "float32", (3,))
+
+
+@pytest.mark.parametrize(
+    "key",
+    [0, 49, -1, np.int64(7), slice(3, 9), slice(40, 90), slice(9, 3), slice(None, None, 7),
+     slice(None, None, -1), [4, 4, 1], np.array([49, 0]), np.zeros(0, np.int64),
+     np.arange(50) % 2 == 0],
+)  # fmt: skip
+def test_indexed_like_an_array(stored, key):
+    values, array = stored
+    assert np.array_equal(array[key], values[key]) and array[key].dtype == values.dtype
+    assert array.shape == values.shape and len(array) == 50
+
+
+def test_out_of_range_and_shortened(stored):
+    _, array = stored
+    with pytest.raises(IndexError):
+        array[50]
+    with open(array.path, "r+b") as file:
+        file.truncate(100)
+    with pytest.raises(InputError, match="ended while it was read"):
+        array[40]
+
+
+def test_changing_what_was_read_leaves_the_file(stored):
+    values, array = stored
+    part = array[2:4]
+    part += 1
+    array[[2, 3]][:] = 0
+    assert np.array_equal(array[2:4], values[2:4])
+
+
+def test_sent_to_another_process(stored):
+    values, array = stored
+    assert np.array_equal(pickle.loads(pickle.dumps(array))[:], values)
+
+
+@pytest.mark.parametrize("memory", [10**9, 100, 0])
+def test_few_rows_stay_in_memory_and_many_are_made_once(tmp_path, memory):
+    calls = []
+
+    def fill(spill):
+        calls.append(1)
+        for i in range(5):
+            spill.append({"x": np.full((4, 3), i), "n": np.array([i])})
+            spill.append({"n": np.array([10 * i])})
+
+    for _ in range(2):
+        arrays = made_once(tmp_path, COLUMNS, {"a": 1}, fill, memory)
+        assert np.asarray(arrays["x"])[:, 0].tolist() == np.repeat(np.arange(5), 4).tolist()
+        assert arrays["n"].tolist() == [0, 0, 1, 10, 2, 20, 3, 30, 4, 40]
+    on_disk = memory < 10**9
+    assert len(calls) == (1 if on_disk else 2)
+    assert isinstance(arrays["x"], OnDisk) == on_disk
+    assert len(list(tmp_path.iterdir())) == on_disk
+
+
+def test_a_damaged_store_is_made_again(tmp_path, capsys):
+    def fill(spill):
+        spill.append({"x": np.ones((4, 3)), "n": np.array([3])})
+
+    made_once(tmp_path, COLUMNS, {"a": 1}, fill, 0)
+    folder = tmp_path / key_of({"a": 1})
+    with open(folder / "x.bin", "ab") as file:
+        file.write(b"1234")
+    assert whole(folder, COLUMNS) is None and "is damaged" in capsys.readouterr().err
+    assert len(made_once(tmp_path, COLUMNS, {"a": 1}, fill, 0)["x"]) == 4
+
+
+def test_a_failure_leaves_nothing(tmp_path):
+    with pytest.raises(ZeroDivisionError), Spill(tmp_path / "key", COLUMNS, 0) as spill:
+        spill.append({"x": np.ones((4, 3))})
+        assert list(tmp_path.iterdir())
+        raise ZeroDivisionError
+    assert not list(tmp_path.iterdir())
