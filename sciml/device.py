@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     import torch
 
 PRECISIONS = ("auto", "fp32", "bf16")
+_pretended: torch.device | None = None
+"""What "auto" means while a `sciml.testing.PretendedDevice` is open."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,10 @@ def choose(device: str = "auto", precision: str = "auto") -> Placement:
         raise unknown("precision", precision, PRECISIONS)
     reasons = []
     if device == "auto":
-        if torch.cuda.is_available():
+        if _pretended is not None:
+            device = str(_pretended)
+            reasons.append("pretended by a test")
+        elif torch.cuda.is_available():
             device = "cuda"
             reasons.append(f"{torch.cuda.get_device_name()} is available")
         else:

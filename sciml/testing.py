@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from sciml import graph, symmetry
 from sciml.errors import InputError, unknown
 from sciml.nn.layers import pair_mask
+from sciml.pretended_device import DeviceFault, PretendedDevice
 from sciml.random_graphs import batch_for, random_batch
 from sciml.symmetry import GROUPS, Kind, outputs_of, real_rows, transform
 
@@ -35,6 +36,8 @@ else:
     Data = Trunk = Any
 
 __all__ = [
+    "DeviceFault",
+    "PretendedDevice",
     "assert_batch_invariant",
     "assert_equivariant",
     "assert_finite",

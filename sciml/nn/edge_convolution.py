@@ -42,7 +42,7 @@ def edge_convolution(
     Returns:
         [edges.targets, R, C].
     """
-    plain = x.is_cuda or x.dtype not in (torch.float32, torch.float64)
+    plain = x.device.type != "cpu" or x.dtype not in (torch.float32, torch.float64)
     if reference or plain:
         return _reference(x, operator, weight, path, edges.source, edges.target, edges.targets)
     return _edge_convolution(x, operator, weight, path, *edges)

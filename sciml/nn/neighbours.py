@@ -49,7 +49,7 @@ def knn(pos: Tensor, k: int, batch: Tensor | None = None, *, loop: bool = False)
     if k < 1:
         raise InputError(f"k must be >= 1, got {k}")
     ptr = _pointers(pos, batch)
-    if pos.is_cuda:
+    if pos.device.type != "cpu":
         return _brute(pos, ptr, k=k, radius=math.inf, loop=loop)
     points = _as_numpy(pos)
     n = len(points)
@@ -92,7 +92,7 @@ def radius_graph(
     if not radius > 0:
         raise InputError(f"radius must be > 0, got {radius}")
     ptr = _pointers(pos, batch)
-    if pos.is_cuda:
+    if pos.device.type != "cpu":
         return _brute(pos, ptr, k=None, radius=radius, loop=loop)
     points = _as_numpy(pos)
     pieces = [np.empty((2, 0), dtype=np.int64)]

@@ -25,7 +25,7 @@ def segment_sum(values: Tensor, index: Tensor, size: int) -> Tensor:
     Returns:
         [size, ...].
     """
-    if values.is_cuda and not torch.compiler.is_compiling():
+    if values.device.type != "cpu" and not torch.compiler.is_compiling():
         return _segment_sum_sorted(values, index, size)
     return values.new_zeros((size, *values.shape[1:])).index_add_(0, index, values)
 

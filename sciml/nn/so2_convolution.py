@@ -57,7 +57,7 @@ def so2_convolution(
     """
     flat = torch.cat([matrix.flatten(1) for matrix in frames], 1)
     components = sum(2 * l + 1 for l in plan.degrees_out)
-    if reference or x.is_cuda or x.dtype not in (torch.float32, torch.float64):
+    if reference or x.device.type != "cpu" or x.dtype not in (torch.float32, torch.float64):
         return _reference(x, flat, weight, *plan, *edges[:2], edges.targets, components)
     return _so2_convolution(x, flat, weight, *plan, *edges, components)
 

@@ -46,7 +46,7 @@ def sparse_attention(
     Returns:
         (out [T, H, D], edge_out [T, H, P]); zeros for a node without edges.
     """
-    if reference or q.is_cuda or q.dtype not in (torch.float32, torch.float64):
+    if reference or q.device.type != "cpu" or q.dtype not in (torch.float32, torch.float64):
         return _reference(q, k, v, u, e, edges.source, edges.target)
     out, edge_out, _ = _sparse_attention(q, k, v, u, e, *edges)
     return out, edge_out
