@@ -18,6 +18,7 @@ metrics.jsonl, scores.json and report.html. Finished parts are not computed agai
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -42,6 +43,7 @@ from sciml.protein.contacts.calibration import fit as fit_calibration
 from sciml.protein.contacts.embedder import AlignmentEmbedder
 from sciml.protein.contacts.evaluation import (
     FamilyFeatures,
+    FamilyFiles,
     Predictions,
     by_family,
     contacts_of,
@@ -158,12 +160,12 @@ def chains_of(config: Config, count: int) -> list[Fold] | None:
     )
 
 
-def generated(config: Config, out: Path) -> list[FamilyFeatures]:
-    """Features of the generated families, made where they are missing."""
+def generated(config: Config, out: Path) -> Sequence[FamilyFeatures]:
+    """Features of the generated families, made where they are missing; read on access."""
     count = config.families + config.held_out
     chains = chains_of(config, count)
     group = GROUP if chains is None else 1  # made folds are cheaper together
-    items: list[FamilyFeatures] = []
+    paths: list[Path] = []
     with Bar("families", count) as bar:
         for start in range(0, count, group):
             size = min(group, count - start)
@@ -182,10 +184,10 @@ def generated(config: Config, out: Path) -> list[FamilyFeatures]:
 
             for k in range(size):
                 path = out / f"{start + k:04d}.npz"
-                features, cb = kept.once(path, ContactFeatures.read, partial(make, k=k))
-                items.append(FamilyFeatures(path.stem, features, metrics.distances(cb)))
-            bar.update(len(items))
-    return items
+                kept.once(path, ContactFeatures.read, partial(make, k=k))
+                paths.append(path)
+            bar.update(len(paths))
+    return FamilyFiles(paths)
 
 
 def real(config: Config, real_families: list[Family], out: Path) -> list[FamilyFeatures]:
@@ -221,20 +223,33 @@ def _thinned(family: Family, max_rows: int = 4000) -> Family:
     return replace(family, alignment=family.alignment.select(rows))
 
 
+class Labelled(Sequence[dict[str, torch.Tensor]]):
+    """Families as training examples."""
+
+    def __init__(self, items: Sequence[FamilyFeatures]) -> None:
+        self.items = items
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __getitem__(self, index: Any) -> Any:
+        item = self.items[index]
+        return as_example(item.features, item.distances)
+
+
 def train_on(
-    net: ContactNet, items: list[FamilyFeatures], config: TrainConfig, out: Path, crop: int
+    net: ContactNet, items: Sequence[FamilyFeatures], config: TrainConfig, out: Path, crop: int
 ) -> ContactNet:
     """Train a copy of `net` on families."""
     learner = ContactLearner(copy.deepcopy(net))
-    examples = [as_example(item.features, item.distances) for item in items]
     lengths = np.array([len(item.features.nodes) for item in items])
-    data = ContactExamples(examples, crop=crop)
+    data = ContactExamples(Labelled(items), crop=crop)
     result = fit(learner, data, config, out=out, collate=collate, lengths=lengths)
     return result.module.net  # type: ignore[return-value]
 
 
 def pretrained(
-    config: Config, known: list[FamilyFeatures], out: Path
+    config: Config, known: Sequence[FamilyFeatures], out: Path
 ) -> tuple[list[ContactNet], Any]:
     """The networks, and untrained ones of the same size, enough for every repetition."""
     sizes = first_net(config).config
@@ -398,7 +413,7 @@ def main(config: Config, out: Path) -> None:
         ContactPredictor.from_pretrained(config.model)
     known_structures = read_families(config.data) if config.data else []
     items = generated(config, out / "features" / "generated")
-    known, unseen = items[config.held_out :], items[: config.held_out]
+    known, unseen = items[config.held_out :], list(items[: config.held_out])
     nets, untrained = pretrained(config, known, out / "pretraining")
     calibration = calibrated(config, nets, out / "calibration")
     ContactPredictor(nets, calibration=calibration).save(out / "model.safetensors")

@@ -9,6 +9,7 @@ a family. No real design is used.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -242,6 +243,8 @@ def make(
     seed: int = 0,
     scale: float = 1.0,
     cells: int = 0,
+    shards: int = 0,
+    shard: int | None = None,
 ) -> None:
     """Write synthetic netlists as netlist.pb.txt.gz with .plc, one folder each.
 
@@ -251,11 +254,18 @@ def make(
         seed: The first seed; netlist k has seed + k.
         scale: Multiplies the sizes.
         cells: Flat designs of so many standard cells on rows instead, in Bookshelf.
+        shards: Write so many Parquet files instead, which `sciml run pretrain` reads.
+        shard: Make this one of them alone (0 is the first): for jobs on several machines.
     """
     from sciml.placement.formats.io import write_design
 
     if count < 1:
         raise InputError(f"count must be >= 1, got {count}")
+    if shards or shard is not None:
+        if cells:
+            raise InputError("shards hold netlists of macros and clusters, not of cells")
+        _make_shards(Path(out), count, seed, scale, shards, shard)
+        return
     for k in range(seed, seed + count):
         folder = Path(out) / (f"cells_{k:05d}" if cells else f"synthetic_{k:05d}")
         folder.mkdir(parents=True, exist_ok=True)
@@ -263,3 +273,30 @@ def make(
             write_design(standard_cells(cells, k), folder / "cells.aux")
         else:
             write_design(synthetic(k, scale), folder / "netlist.pb.txt.gz")
+
+
+def _make_shards(
+    out: Path, count: int, seed: int, scale: float, shards: int, only: int | None
+) -> None:
+    import tempfile
+
+    from sciml.data import shards as files
+    from sciml.placement.formats.io import write_design
+
+    def rows(numbers: range) -> Iterator[dict[str, str]]:
+        for k in numbers:
+            with tempfile.TemporaryDirectory() as folder:
+                path = Path(folder) / "netlist.pb.txt"
+                write_design(synthetic(seed + k, scale), path)
+                yield {
+                    "name": f"synthetic_{seed + k:05d}",
+                    "netlist": path.read_text(encoding="utf-8"),
+                    "plc": path.with_suffix("").with_suffix(".plc").read_text(encoding="utf-8"),
+                }
+
+    facts = {"count": count, "seed": seed, "scale": scale}
+    for number, path in files.to_make(out, shards, only, facts):
+        share = files.share(count, number, shards)
+        made = {**facts, "shards": shards, "shard": number}
+        files.write(path, "netlist", rows(share), made, group=8)
+        print(f"{path}: {len(share)} netlists")

@@ -24,6 +24,7 @@ import pyarrow.parquet as pq
 import tyro
 from numpy.typing import NDArray
 
+from sciml.data import shards as files_of_shards
 from sciml.errors import InputError
 from sciml.files.kept import warn
 from sciml.files.locks import locked_file, remove_empty, remove_leftovers
@@ -106,6 +107,8 @@ def make(
     views: int = 1,
     compact: bool = False,
     keep_chunks: bool = False,
+    shards: int = 0,
+    shard: int | None = None,
 ) -> None:
     """Generate jets of the ten JetClass classes with Pythia 8, a detector and FastJet.
 
@@ -123,8 +126,12 @@ def make(
         compact: Write a file of a third of the size: momenta rounded to 16 significant bits, track
             parameters to 12, and without the columns that can be derived from the others.
         keep_chunks: Keep the folder OUT.chunks with one file for every 1000 jets.
+        shards: Write so many Parquet files into the folder OUT instead, together the same jets for
+            any number of them.
+        shard: Make this one of them alone (0 is the first): for jobs on several machines.
     """
-    if out.suffix not in (".parquet", ".root"):
+    sharded = shards > 0 or shard is not None
+    if not sharded and out.suffix not in (".parquet", ".root"):
         raise InputError("must end in .parquet or .root", where=out)
     if seed < 0:
         raise InputError(f"must be >= 0, got {seed}", where="--seed")
@@ -137,16 +144,44 @@ def make(
     options = {"seed": seed, "detector": detector, "shower": shower}
     if views > 1:
         options["views"] = views
+    settings = {"classes": list(classes), "jets": jets, **options}
+    if not sharded:
+        _make_file(out, tasks, options, settings, workers, compact, keep_chunks, (seed, 1))
+        return
+    if shards > len(tasks):
+        raise InputError(
+            f"must be at most {len(tasks)}, the chunks of {CHUNK} jets, got {shards}",
+            where="--shards",
+        )
+    for number, path in files_of_shards.to_make(
+        out, shards, shard, settings | {"compact": compact}
+    ):
+        part = files_of_shards.share(len(tasks), number, shards)
+        facts = settings | {"compact": compact, "shards": shards, "shard": number}
+        _make_file(
+            path, [tasks[k] for k in part], options, facts, workers, compact, keep_chunks,
+            (seed, 1, number),
+        )  # fmt: skip
+
+
+def _make_file(
+    out: Path, tasks: list[Task], options: dict, settings: dict, workers: int, compact: bool,
+    keep_chunks: bool, order: tuple[int, ...],
+) -> None:  # fmt: skip
+    """Make the missing chunks of a file and merge them; `order` seeds that of the jets."""
     with locked_file(out):
         folder = _chunk_folder(out, options)
         missing = [task for task in tasks if not _is_whole(folder / task.file, task.jets)]
         _make_chunks(missing, len(tasks), folder, options, workers)
         files = [folder / task.file for task in tasks]
-        settings = {"classes": list(classes), "jets": jets, **options}
-        groups = _merged(files, seed)
+        groups = _merged(files, order)
         if compact:
             groups = map(compacted, groups)
-        with create(out, {"sciml.jets": json.dumps(settings, sort_keys=True)}) as writer:
+        notes = {"sciml.jets": json.dumps(settings, sort_keys=True)}
+        if "shard" in settings:
+            facts = json.dumps(settings, sort_keys=True)
+            notes = {files_of_shards.KIND.decode(): "jets", files_of_shards.FACTS.decode(): facts}
+        with create(out, notes) as writer:
             for table in groups:
                 writer.write(ak.from_arrow(table))
         if not keep_chunks:
@@ -154,7 +189,7 @@ def make(
                 file.unlink(missing_ok=True)
             remove_leftovers(folder)
             remove_empty([folder])
-    print(f"{out}: {jets} jets")
+    print(f"{out}: {sum(task.jets for task in tasks)} jets")
 
 
 def _chunk_folder(out: Path, options: dict) -> Path:
@@ -222,9 +257,9 @@ def _make_chunks(
                 raise
 
 
-def _merged(files: list[Path], seed: int) -> Iterator[pa.Table]:
+def _merged(files: list[Path], seed: tuple[int, ...]) -> Iterator[pa.Table]:
     """Groups of about `GROUP` jets: consecutive chunks together, shuffled."""
-    rng = np.random.default_rng([seed, 1])
+    rng = np.random.default_rng(seed)
     pending: list[pa.Table] = []
     for k, file in enumerate(files):
         pending.append(pq.read_table(file).replace_schema_metadata(None))

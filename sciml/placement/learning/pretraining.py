@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
+from sciml.data import shards
+from sciml.data.shards import Row, Rows
 from sciml.errors import InputError
 from sciml.objectives.base import changed
 from sciml.objectives.corpus import Corpus
@@ -35,11 +38,13 @@ class Netlists:
     """Graphs of designs, read on access; large ones are cut to a connected part.
 
     Args:
-        sources: files or designs.
+        sources: files, designs, or rows of Parquet shards.
         max_nodes: of an example.
     """
 
-    def __init__(self, sources: list[Path] | list[Design], max_nodes: int = 4000) -> None:
+    def __init__(
+        self, sources: Sequence[Path] | Sequence[Design] | Rows, max_nodes: int = 4000
+    ) -> None:
         self.sources, self.max_nodes = sources, max_nodes
 
     def __len__(self) -> int:
@@ -47,8 +52,20 @@ class Netlists:
 
     def __getitem__(self, index: int) -> Data:
         source = self.sources[index]
-        design = source if isinstance(source, Design) else read_design(source)
+        if isinstance(source, Row):
+            design = _of_row(source)
+        else:
+            design = source if isinstance(source, Design) else read_design(source)
         return netlist_graph(connected_part(design, self.max_nodes))
+
+
+def _of_row(row: Row) -> Design:
+    """The design in a row of a shard: the text of a netlist and of its placement."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "netlist.pb.txt"
+        path.write_text(row["netlist"], encoding="utf-8")
+        path.with_name("netlist.plc").write_text(row["plc"], encoding="utf-8")
+        return read_design(path)
 
 
 def connected_part(design: Design, max_nodes: int) -> Design:
@@ -110,8 +127,8 @@ def augment(batch: Data) -> Data:
     return changed(batch, x=x, pos=pos, edge_attr=attr[keep], edge_index=batch.edge_index[:, keep])
 
 
-def corpus(sources: list[Path] | list[Design], name: str = "netlists") -> Corpus:
-    """Designs (or their files) as a corpus."""
+def corpus(sources: Sequence[Path] | Sequence[Design] | Rows, name: str = "netlists") -> Corpus:
+    """Designs, their files or the rows of their shards as a corpus."""
     return Corpus(
         name=name,
         dataset=Netlists(sources),
@@ -123,11 +140,16 @@ def corpus(sources: list[Path] | list[Design], name: str = "netlists") -> Corpus
 
 
 def read_netlists(path: Path) -> Corpus:
-    """Netlists from a file or from all files of a folder.
+    """Netlists from a file, from all files of a folder, or from Parquet shards.
 
     Raises:
         InputError: there is none.
     """
+    if found := shards.files(path):
+        rows = Rows(found, "netlist", "plc")
+        if len(rows):
+            _of_row(rows[0])
+        return corpus(rows, name=path.name)
     files = [path]
     if path.is_dir():
         files = sorted(p for p in path.rglob("*") if p.name.lower().endswith(ENDINGS))

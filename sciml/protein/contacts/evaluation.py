@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -43,6 +43,27 @@ class FamilyFeatures:
         if self.family is not None:
             return self.family.precision(scores)
         return metrics.contact_precision(scores, self.distances)
+
+
+class FamilyFiles(Sequence[FamilyFeatures]):
+    """Families with generated structures, each read from its file on access.
+
+    Args:
+        paths: files of `ContactFeatures.write`, with CB positions.
+    """
+
+    def __init__(self, paths: Sequence[Path]) -> None:
+        self.paths = paths
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, slice):
+            return FamilyFiles(self.paths[index])
+        path = self.paths[index]
+        features, cb = ContactFeatures.read(path)
+        return FamilyFeatures(path.stem, features, metrics.distances(cb))
 
 
 def interval(values: np.ndarray, draws: int = 2000) -> tuple[float, float]:

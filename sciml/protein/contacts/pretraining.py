@@ -7,7 +7,7 @@ sciml run pretrain --data structures:FOLDER     residues and CA positions (denoi
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,9 +15,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from sciml.data import shards
+from sciml.data.on_disk import identity, key_of
+from sciml.data.shards import Row, Rows
 from sciml.errors import InputError
+from sciml.files import kept
 from sciml.objectives.base import Embedder, changed
 from sciml.objectives.corpus import Corpus
+from sciml.paths import atomic_write, cache_dir
 from sciml.protein.contacts.embedder import AlignmentEmbedder
 from sciml.protein.contacts.features import SEPARATIONS, contact_features
 from sciml.protein.io.residues import UNKNOWN
@@ -48,28 +53,58 @@ def collate(items: list[dict[str, Tensor]]) -> Data:
 
 
 class AlignmentSet:
-    """Column statistics of alignment files, computed on first use and kept in memory."""
+    """Column statistics of alignments, computed on first use and kept on disk.
 
-    def __init__(self, files: list[Path], columns: int = 400) -> None:
-        self.files, self.columns = files, columns
-        self.cache: dict[int, dict[str, Tensor]] = {}
+    The statistics of an alignment take seconds, so they are computed once: by whichever process
+    (of a data loader, of a group, of another run) needs them first.
+
+    Args:
+        sources: files, or rows of Parquet shards (`sciml.data.shards.Row`).
+        columns: first columns of an alignment that are kept.
+        max_rows: sequences of an alignment that are read.
+        cache: folder for the statistics; in the user's cache folder if None.
+    """
+
+    def __init__(
+        self, sources: Sequence[Path | Row], columns: int = 400, max_rows: int = 4096,
+        cache: Path | None = None,
+    ) -> None:  # fmt: skip
+        self.sources, self.columns, self.max_rows = sources, columns, max_rows
+        self.cache = cache or cache_dir() / "alignments"
 
     def __len__(self) -> int:
-        return len(self.files)
+        return len(self.sources)
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
-        if index not in self.cache:
-            from sciml.protein.io.alignment_files import read_alignment
+        source = self.sources[index]
+        file, row = (source.file, source.number) if isinstance(source, Row) else (source, 0)
+        origin = [*identity(file), row]
+        key = key_of({"file": origin, "columns": self.columns, "rows": self.max_rows, "version": 1})
+        # Some thousand files a folder: a million in one would be slow to list.
+        path = self.cache / key[:2] / f"{key}.npz"
+        arrays = kept.once(path, _read_arrays, lambda path: self._compute(source, path))
+        return {name: torch.from_numpy(array) for name, array in arrays.items()}
 
-            alignment = read_alignment(self.files[index], unique=True, max_rows=4096)
-            if alignment.columns > self.columns:
-                alignment = alignment.select(np.arange(alignment.depth), np.arange(self.columns))
-            features = contact_features(alignment)
-            self.cache[index] = {
-                "x": torch.as_tensor(features.nodes),
-                "pair": torch.as_tensor(features.pairs),
-            }
-        return dict(self.cache[index])
+    def _compute(self, source: Path | Row, path: Path) -> None:
+        from sciml.protein.io.alignment_files import alignment_of, read_alignment
+
+        if isinstance(source, Row):
+            lines = source["alignment"].encode().splitlines(keepends=True)
+            alignment = alignment_of(
+                iter(lines), str(source), "a3m", unique=True, max_rows=self.max_rows
+            )
+        else:
+            alignment = read_alignment(source, unique=True, max_rows=self.max_rows)
+        if alignment.columns > self.columns:
+            alignment = alignment.select(np.arange(alignment.depth), np.arange(self.columns))
+        features = contact_features(alignment)
+        with atomic_write(path) as temporary, open(temporary, "wb") as file:
+            np.savez(file, x=features.nodes, pair=features.pairs)
+
+
+def _read_arrays(path: Path) -> dict[str, np.ndarray]:
+    with np.load(path) as file:
+        return {"x": file["x"], "pair": file["pair"]}
 
 
 class StructureSet:
@@ -137,11 +172,12 @@ def turn(batch: Data) -> Data:
 
 
 def read_alignments(path: Path) -> Corpus:
-    """Alignments of a file or folder, without structures."""
-    files = _files(path, ALIGNMENTS, "alignments")
+    """Alignments of a file or folder, or of Parquet shards, without structures."""
+    found = shards.files(path)
+    sources = Rows(found, "alignment") if found else _files(path, ALIGNMENTS, "alignments")
     return Corpus(
         name=path.name,
-        dataset=AlignmentSet(files),
+        dataset=AlignmentSet(sources),
         collate=collate,
         embedder=AlignmentEmbedder,
         settings={"domain": "protein"},

@@ -12,16 +12,17 @@ Chou and Fasman (1978) (helix and strand propensity).
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numba import njit
 
 from sciml.errors import InputError
 from sciml.protein.contacts.topologies import Fold, made_folds, read_folds
-from sciml.protein.io.alignment import Alignment
+from sciml.protein.io.alignment import Alignment, decode
 from sciml.protein.io.residues import GAP, RESIDUES
 
 
@@ -229,6 +230,10 @@ def sequences(rng: np.random.Generator, fold: Fold, depth: int) -> np.ndarray:
     return rows
 
 
+AT_ONCE = 16
+"""Families of a group, which is folded together."""
+
+
 def families(
     count: int,
     seed: int = 0,
@@ -236,18 +241,21 @@ def families(
     length: tuple[int, int] = (45, 105),
     depth: tuple[int, int] = (200, 2500),
     folds: Sequence[Fold] | None = None,
-    at_once: int = 16,
+    at_once: int = AT_ONCE,
+    first: int = 0,
 ) -> list[Family]:
     """Generate families.
 
     Args:
-        count: how many.
+        count: how many, numbers `first` to first + count - 1; with made folds, fewer in the last
+            group are other ones.
         seed: of every random choice; a family on a made fold depends on its seed and number only
             through the group of `at_once` that is folded together.
         length: shortest and longest chain, where folds are made.
         depth: fewest and most sequences; their logarithm is uniform.
         folds: families on these folds, in this order, repeated; None: on made ones.
         at_once: chains folded together.
+        first: number of the first family, a multiple of `at_once`.
 
     Raises:
         InputError: impossible numbers.
@@ -258,8 +266,8 @@ def families(
             f"{depth[0]} to {depth[1]} sequences"
         )
     made: list[Family] = []
-    for group in range(0, count, at_once):
-        size = min(at_once, count - group)
+    for group in range(first, first + count, at_once):
+        size = min(at_once, first + count - group)
         rng = np.random.default_rng([seed, group])
         if folds is None:
             chosen = made_folds(rng, rng.integers(length[0], length[1] + 1, size))
@@ -276,7 +284,14 @@ def families(
     return made
 
 
-def make(out: Path, count: int = 32, seed: int = 0, folds: Path | None = None) -> None:
+def make(
+    out: Path,
+    count: int = 32,
+    seed: int = 0,
+    folds: Path | None = None,
+    shards: int = 0,
+    shard: int | None = None,
+) -> None:
     """Write families as NAME.a3m (sequences) and NAME.npz (ca, cb [A], secondary structure).
 
     Args:
@@ -284,14 +299,50 @@ def make(out: Path, count: int = 32, seed: int = 0, folds: Path | None = None) -
         count: how many families.
         seed: of every random choice.
         folds: folder of structures whose folds are taken; None: folds are made, too.
+        shards: Write so many Parquet files instead, each of whole groups of 16 families.
+        shard: Make this one of them alone (0 is the first): for jobs on several machines.
     """
     from sciml.paths import atomic_write
 
     chains = None if folds is None else read_folds(folds, max_folds=count, seed=seed)
-
+    if shards or shard is not None:
+        _make_shards(Path(out), count, seed, chains, shards, shard)
+        return
     for number, family in enumerate(families(count, seed, folds=chains)):
         name = f"family_{number:04d}"
         family.alignment.write(Path(out) / f"{name}.a3m")
         with atomic_write(Path(out) / f"{name}.npz") as temporary, open(temporary, "wb") as file:
             letters = np.frombuffer(family.secondary.encode(), np.uint8)
             np.savez_compressed(file, ca=family.ca, cb=family.cb, secondary=letters)
+
+
+def _make_shards(
+    out: Path, count: int, seed: int, chains: Sequence[Fold] | None, shards: int, only: int | None
+) -> None:
+    from sciml.data import shards as files
+
+    def rows(groups: range) -> Iterator[dict[str, Any]]:
+        for group in groups:
+            first = group * AT_ONCE
+            size = min(AT_ONCE, count - first)
+            for k, family in enumerate(families(size, seed, folds=chains, first=first)):
+                aligned = family.alignment
+                letters = (f">{n}\n{decode(r)}\n" for n, r in zip(aligned.names, aligned.rows))
+                yield {
+                    "name": f"family_{first + k:04d}",
+                    "alignment": "".join(letters),
+                    "ca": family.ca.ravel().astype(np.float32),
+                    "cb": family.cb.ravel().astype(np.float32),
+                    "secondary": family.secondary,
+                }
+
+    facts = {"count": count, "seed": seed, "folds": None if chains is None else len(chains)}
+    groups = -(-count // AT_ONCE)
+    if shards > groups:
+        raise InputError(
+            f"must be at most {groups} for {count} families, got {shards}", where="--shards"
+        )
+    for number, path in files.to_make(out, shards, only, facts):
+        share = files.share(groups, number, shards)
+        made = {**facts, "shards": shards, "shard": number}
+        print(f"{path}: {files.write(path, 'alignments', rows(share), made, group=8)} families")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -118,13 +120,13 @@ class ContactExamples:
     """A map-style data set of features with distances.
 
     Args:
-        examples: of `as_example`.
+        examples: of `as_example`, in a list or read on access.
         augment: give half of them backwards (`flip`).
         crop: random windows of this many columns; 0: whole chains.
     """
 
     def __init__(
-        self, examples: list[dict[str, Tensor]], augment: bool = True, crop: int = 0
+        self, examples: Sequence[dict[str, Tensor]], augment: bool = True, crop: int = 0
     ) -> None:
         self.examples, self.augment, self.crop = examples, augment, crop
 

@@ -27,6 +27,8 @@ Row = tuple[int, str, str]
 """(structural key of the problem, problem, answer)."""
 _CHUNK = {"bwd": 4096, "fwd": 64, "ibp": 2048, "ode1": 256, "ode2": 128}
 """Samples that are made at once."""
+SAMPLES = 1 << 40
+"""Sample numbers that are set aside for each shard."""
 
 
 def chunk(kind: Kind, seed: int, start: int, count: int) -> list[Row]:
@@ -40,9 +42,10 @@ def chunk(kind: Kind, seed: int, start: int, count: int) -> list[Row]:
 
 
 def stream(
-    kind: Kind, seed: int, *, workers: int = 1, exclude: Iterable[int] = ()
+    kind: Kind, seed: int, *, workers: int = 1, exclude: Iterable[int] = (), first: int = 0
 ) -> Iterator[Row]:
-    """Endless rows of one kind without duplicates, the same for any number of workers."""
+    """Endless rows of one kind without duplicates, the same for any number of workers; from sample
+    number `first` on."""
     seen = set(exclude)
     size = _CHUNK[kind]
 
@@ -54,12 +57,12 @@ def stream(
                     yield row
 
     if workers <= 1:
-        start = 0
+        start = first
         while True:
             yield from rows([chunk(kind, seed, start, size)])
             start += size
     with ProcessPoolExecutor(workers) as pool:
-        start = 0
+        start = first
         while True:
             starts = [start + i * size for i in range(4 * workers)]
             jobs = [pool.submit(chunk, kind, seed, s, size) for s in starts]
@@ -95,6 +98,8 @@ def make(
     exclude: tuple[Path, ...] = (),
     vary: Vary = "none",
     max_k: int = 10_000,
+    shards: int = 0,
+    shard: int | None = None,
 ) -> int:
     """Make problems with their solutions, one line {"problem": ..., "answer": ...} each.
 
@@ -107,10 +112,15 @@ def make(
         exclude: Files of problems that must not occur (JSON lines or the published format).
         vary: Brittleness family: scale k f, sum f + g, shift f(x + k), stretch f(k x).
         max_k: Largest absolute value of a family's k.
+        shards: Write so many Parquet files into the folder `out` instead. Duplicates are dropped
+            within each, so that each can be made alone.
+        shard: Make this one of them alone (0 is the first): for jobs on several machines.
     """
     from rich.console import Console
     from rich.progress import track
 
+    from sciml.data import shards as files
+    from sciml.data.on_disk import key_of
     from sciml.paths import atomic_write
     from sciml.symbolic.generate.problem_files import excluded_keys
 
@@ -120,17 +130,32 @@ def make(
         raise InputError(f"workers must be 1 to 256, got {workers}")
     if vary != "none" and kind.startswith("ode"):
         raise InputError("the families of `vary` are for integrals")
-    rng = np.random.default_rng([seed, 77])
     console = Console(stderr=True)
-    rows = stream(kind, seed, workers=workers, exclude=excluded_keys(exclude))
-    previous: Row | None = None
-    with atomic_write(out) as path, path.open("w", encoding="utf-8") as file:
+    keys = excluded_keys(exclude)
+
+    def made(count: int, first: int = 0) -> Iterator[Row]:
+        random = np.random.default_rng([seed, 77, first] if first else [seed, 77])
+        rows = stream(kind, seed, workers=workers, exclude=keys, first=first)
+        previous: Row | None = None
         for _ in track(range(count), kind, console=console, disable=not console.is_terminal):
             row = next(rows)
             if vary != "none":
-                k = int(rng.integers(2, max_k + 1)) * (1 if rng.random() < 0.5 else -1)
+                k = int(random.integers(2, max_k + 1)) * (1 if random.random() < 0.5 else -1)
                 other = previous or next(rows)
                 previous = row
                 row = varied(row, other, vary, k)
+            yield row
+
+    if shards or shard is not None:
+        facts = {"kind": kind, "count": count, "seed": seed, "vary": vary, "max_k": max_k,
+                 "excluded": key_of({"keys": sorted(keys)})}  # fmt: skip
+        for number, path in files.to_make(out, shards, shard, facts):
+            here = files.share(count, number, shards)
+            rows = ({"problem": r[1], "answer": r[2]} for r in made(len(here), number * SAMPLES))
+            files.write(path, "expressions", rows, {**facts, "shards": shards, "shard": number})
+            print(f"{path}: {len(here)} problems")
+        return 0
+    with atomic_write(out) as path, path.open("w", encoding="utf-8") as file:
+        for row in made(count):
             file.write(f'{{"problem": "{row[1]}", "answer": "{row[2]}"}}\n')
     return 0

@@ -7,19 +7,23 @@ or JSON lines with "expression", "problem" or "integrand"), becomes a corpus of 
 
 from __future__ import annotations
 
+import itertools
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import nn
 
+from sciml.data import shards
+from sciml.data.on_disk import Spill, identity, made_once
 from sciml.errors import InputError
 from sciml.nn.tree import distance_bucket, prefix_paths, tree_bucket
 from sciml.objectives.base import Embedder, changed
 from sciml.objectives.corpus import Corpus
+from sciml.paths import cache_dir
 from sciml.symbolic.neural import vocabulary as vb
 
 if TYPE_CHECKING:
@@ -32,21 +36,60 @@ BUCKETS, REACH = 16, 3
 features distinguish."""
 
 
-class Expressions:
-    """The expressions of a file, read and parsed when they are indexed."""
+STRIDE = 32
+"""Every so many lines the place of one is kept; the lines between are read over."""
 
-    def __init__(self, path: Path) -> None:
+
+class Expressions:
+    """The expressions of a file, read and parsed when they are indexed.
+
+    Where the lines are is found once; for large files it is kept on disk.
+
+    Args:
+        path: one expression a line, or Parquet shards (a file or their folder) with the column
+            `problem`.
+        memory: bytes of places that stay in memory.
+    """
+
+    def __init__(self, path: Path, memory: int = 1 << 20) -> None:
         self.path = path
-        with path.open("rb") as file:
-            starts, at = [], 0
-            for line in file:
-                if line.strip():
-                    starts.append(at)
-                at += len(line)
-        self.starts = np.array(starts, np.int64)
+        found = shards.files(path)
+        self.text: Any = None
+        if found:
+            arrays = made_once(
+                cache_dir() / "expressions",
+                {"text": ("uint8", ()), "places": ("int64", ())},
+                {"files": [identity(file) for file in found], "version": 1},
+                lambda spill: _fill_from_shards(spill, found),
+                memory,
+            )
+            self.text = arrays["text"]
+        else:
+            arrays = made_once(
+                cache_dir() / "expressions",
+                {"places": ("int64", ())},
+                {"files": [identity(path)], "stride": STRIDE, "version": 1},
+                lambda spill: _fill(spill, path),
+                memory,
+            )
+        self.places = arrays["places"]  # the last one is the number of lines
+        self._count = int(self.places[-1])
 
     def __len__(self) -> int:
-        return len(self.starts)
+        return self._count
+
+    def line(self, index: int) -> str:
+        """The text of an expression."""
+        block, skipped = divmod(index, STRIDE)
+        start = int(self.places[block])
+        if self.text is not None:
+            lines = np.asarray(self.text[start : int(self.places[block + 1])]).tobytes()
+            return lines.split(b"\n")[skipped].decode("utf-8", "replace").strip()
+        with self.path.open("rb") as file:
+            file.seek(start)
+            lines_left = (line for line in file if line.strip())
+            raw = next(itertools.islice(lines_left, skipped, None), b"")
+        return raw.decode("utf-8", "replace").strip()
 
     def __getitem__(self, index: int) -> list[int]:
         """Token ids with the end token.
@@ -56,9 +99,9 @@ class Expressions:
         """
         from sciml.symbolic.expr.parser import Unknown, parse
 
-        with self.path.open("rb") as file:
-            file.seek(self.starts[index])
-            line = file.readline().decode("utf-8", "replace").strip()
+        if not 0 <= index < self._count:
+            raise IndexError(index)
+        line = self.line(index)
         where = f"{self.path}, expression {index + 1}"
         try:
             text = _text(line)
@@ -67,6 +110,53 @@ class Expressions:
         except InputError as error:
             raise InputError(str(error), where=where) from None
         return [*ids[: MAX_TOKENS - 1], vb.END]
+
+
+def _fill(spill: Spill, path: Path) -> None:
+    """Append where every `STRIDE`th line that is not blank begins, then the number of lines."""
+    count, begun = 0, 0
+    for start, chunk in _whole_lines(path):
+        ends = np.flatnonzero(chunk == NEWLINE)
+        if not len(ends) or ends[-1] != len(chunk) - 1:
+            ends = np.append(ends, len(chunk) - 1)  # the last line of the file
+        begins = np.concatenate([[0], ends[:-1] + 1])
+        begins = begins[np.add.reduceat(_VISIBLE[chunk], begins) > 0] + start
+        spill.append({"places": begins[(-count) % STRIDE :: STRIDE]})
+        count, begun = count + len(begins), begun + len(chunk)
+    spill.append({"places": np.array([begun, count])})
+
+
+def _whole_lines(path: Path, size: int = 1 << 22) -> Iterator[tuple[int, np.ndarray]]:
+    """(place, bytes) of consecutive parts of a file, each of whole lines."""
+    with path.open("rb") as file:
+        start = 0
+        while part := file.read(size):
+            part += file.readline()
+            yield start, np.frombuffer(part, np.uint8)
+            start += len(part)
+
+
+NEWLINE = 10
+_VISIBLE = np.array([not bytes([i]).isspace() for i in range(256)], np.int64)
+"""1 for every byte that is not white space."""
+
+
+def _fill_from_shards(spill: Spill, found: list[Path]) -> None:
+    """Append the problems of shards, a line each, and the places as `_fill` does."""
+    import pyarrow.parquet as pq
+
+    count, size = 0, 0
+    shards.Rows(found, "problem")  # all files can be read
+    for path in found:
+        with pq.ParquetFile(path) as file:
+            for batch in file.iter_batches(8192, columns=["problem"]):
+                lines = [" ".join(t.split()).encode() for t in batch.column(0).to_pylist()]
+                begins = size + np.cumsum([0, *(len(line) + 1 for line in lines)])
+                text = b"".join(line + b"\n" for line in lines)
+                spill.append({"text": np.frombuffer(text, np.uint8),
+                              "places": begins[:-1][(-count) % STRIDE :: STRIDE]})  # fmt: skip
+                count, size = count + len(lines), int(begins[-1])
+    spill.append({"places": np.array([size, count])})
 
 
 def _text(line: str) -> str:
@@ -175,12 +265,12 @@ def subtree_mask(tokens: torch.Tensor, share: float = 0.3) -> torch.Tensor:
 
 
 def read(path: Path) -> Corpus:
-    """A file of expressions as a corpus.
+    """A file of expressions, or a folder of Parquet shards, as a corpus.
 
     Raises:
         InputError: the file is empty or its first lines are no expressions.
     """
-    files = [path] if path.is_file() else sorted(p for p in path.glob("*.jsonl"))
+    files = [path] if path.is_file() or shards.files(path) else sorted(path.glob("*.jsonl"))
     if len(files) != 1:
         raise InputError(f"one file of expressions is needed, found {len(files)}", where=path)
     dataset = Expressions(files[0])

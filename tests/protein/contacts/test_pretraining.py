@@ -106,3 +106,35 @@ def test_empty_folders_are_named(tmp_path: Path) -> None:
         read_structures(tmp_path)
     with pytest.raises(InputError, match="holds no alignments"):
         read_alignments(tmp_path)
+
+
+def test_features_are_computed_once_and_kept_on_disk(tmp_path: Path, monkeypatch) -> None:
+    from sciml.cli import main
+    from sciml.protein.contacts import pretraining as pt
+
+    monkeypatch.setenv("SCIML_CACHE", str(tmp_path / "cache"))
+    make = ["data", "make", "protein-families", "--count", "17", "--shards", "2"]
+    assert main([*make, "--shard", "1", "-o", str(tmp_path / "shards")]) == 0
+    (shard,) = (tmp_path / "shards").iterdir()
+    assert shard.name == "part-00001-of-00002.parquet"
+    found = pt.Rows([shard], "alignment")
+    (tmp_path / "family.a3m").write_text(found[0]["alignment"])
+    calls = []
+    compute = pt.contact_features
+    monkeypatch.setattr(pt, "contact_features", lambda a: (calls.append(1), compute(a))[1])
+
+    read = [read_alignments(tmp_path / name) for name in ("family.a3m", "shards")]
+    first, second = (corpus.dataset[0] for corpus in read)
+    assert len(calls) == 2 and torch.equal(first["pair"], second["pair"])
+    again = read_alignments(tmp_path / "shards").dataset[0]
+    assert len(calls) == 2 and torch.equal(again["x"], second["x"])
+    again["x"].zero_()  # a model's changes stay its own
+    assert torch.equal(read_alignments(tmp_path / "shards").dataset[0]["x"], second["x"])
+    for path in (tmp_path / "cache").rglob("*.npz"):
+        path.write_bytes(path.read_bytes()[:1000])
+    assert torch.equal(read_alignments(tmp_path / "shards").dataset[0]["x"], second["x"])
+    assert len(calls) == 3
+    # another content is another alignment
+    (tmp_path / "family.a3m").write_text(found[0]["alignment"].replace("member_1\n", "other\n"))
+    read_alignments(tmp_path / "family.a3m").dataset[0]
+    assert len(calls) == 4
