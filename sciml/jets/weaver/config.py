@@ -82,7 +82,9 @@ class WeaverConfig:
 
         path = existing_file(path, "data config")
         try:
-            options = yaml.safe_load(path.read_text(encoding="utf-8"))
+            # standardised configs with histograms have 10,000 lines: libyaml, where it is built
+            loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+            options = yaml.load(path.read_text(encoding="utf-8"), Loader=loader)
         except (yaml.YAMLError, UnicodeDecodeError) as error:
             reason = " ".join(str(error).split())[:120]
             raise InputError(f"is not YAML ({reason})", where=path) from error
@@ -159,11 +161,12 @@ class WeaverConfig:
         used += self.observers
         if train and self.weights:
             used += self.weights.names(self.path)
-        selection = self._selection(train)
+        selection = self.selected_by(train)
         used += expressions.names(selection, self.path) if selection else []
         return list(dict.fromkeys(used))
 
-    def _selection(self, train: bool) -> str | None:
+    def selected_by(self, train: bool) -> str | None:
+        """The formula that selects jets in training or in a test; None: all jets."""
         return self.selection if train or not self.test_selection else self.test_selection
 
     def columns(self, train: bool = True) -> tuple[str, ...]:
@@ -202,7 +205,7 @@ class WeaverConfig:
                 close = nearest(name, (*events.fields, *self.formulas))
                 hint = f"Did you mean {close[0]!r}?" if close else None
                 raise InputError(f"needs a column {name!r}", where=self.path, hint=hint)
-        selection = self._selection(train)
+        selection = self.selected_by(train)
         rows = np.arange(len(events))
         if selection:
             passing = expressions.evaluate(selection, columns, f"{self.path}: selection")
@@ -296,9 +299,9 @@ class WeaverConfig:
         """A file of jets; `treename` is of ROOT files, as in weaver."""
         return open_jets(path, tree=self.tree if path.suffix == ".root" else None)
 
-    def standardise(self, events: ak.Array) -> None:
+    def standardise(self, events: ak.Array, train: bool = True) -> None:
         """Find centre and scale of `auto` variables from jets: median and the wider 34 % side."""
-        table, _ = self.table(events)
+        table, _ = self.table(events, train)
         if not len(table):
             raise InputError("no jet passes the selection", where=self.path)
         for name, entry in self.inputs.items():

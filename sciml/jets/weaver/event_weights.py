@@ -78,6 +78,12 @@ class Weights:
         smallest = 0.9 * min(events.values())
         for name in self.classes:
             self.histograms[name] = self.histograms[name] * np.float32(smallest / events[name])
+        if self.base:  # products with it are to be at most 1, but for the largest `threshold` %
+            largest = np.percentile(self.of(table, where), 100 - self.threshold)
+            if not largest > 0:
+                raise InputError("the base weights of most jets are zero", where=where)
+            for name in self.classes:
+                self.histograms[name] = self.histograms[name] / np.float32(largest)
 
     def of(self, table: ak.Array, where: object) -> NDArray[np.float32]:
         """The weight of every jet [B].

@@ -54,7 +54,7 @@ _OF_VECTORS = (
 ).split()
 """Attributes of four-vectors that a formula may use, by `vector`'s names."""
 _BETWEEN_VECTORS = "deltaR deltaR2 deltaeta deltaphi deltaangle delta_r delta_phi".split()
-_LENGTH, _DEPTH, _EXPONENT, _PADDING = 20_000, 60, 64, 100_000
+_LENGTH, _DEPTH, _EXPONENT, _PADDING = 20_000, 200, 64, 100_000
 
 _BINARY: dict[type, Callable[[Any, Any], Any]] = {
     ast.Add: operator.add,
@@ -245,6 +245,8 @@ def _check(node: ast.AST, formula: str, where: object, depth: int) -> None:
                 called = name or ast.unparse(node.func)
                 close = nearest(called, _FUNCTIONS)
                 hint = "Did you mean " + " or ".join(close) + "?" if close else None
+                if ".JaggedArray." in called:  # of awkward 0
+                    hint = "awkward 2 has no JaggedArray; write ak." + called.rsplit(".", 1)[1]
                 raise refuse(f"calling {called}", hint)
             _check(node.func.value, formula, where, depth + 1)  # type: ignore[attr-defined]
         if any(keyword.arg is None for keyword in node.keywords):

@@ -38,7 +38,8 @@ class Input:
 
     variables: tuple[Variable, ...]
     length: int | None
-    """Particles; None: as many as the longest jet of the batch has."""
+    """Particles; None: as many as the longest jet of the batch has, or numbers of the jet itself,
+    without an axis of particles."""
     pad_mode: str
 
 
@@ -78,7 +79,12 @@ def read_input(name: str, entry: Any, auto: bool, stored: Mapping[str, Any], pat
 
 
 def tensor(entry: Input, table: ak.Array, path: Path) -> NDArray[np.float32]:
-    """[B, variables, length]: standardised, clipped, cut, padded; NaN becomes 0."""
+    """[B, variables, length]: standardised, clipped, cut, padded; NaN becomes 0.
+
+    Variables of the jet itself without a `length` have no axis of particles: [B, variables], and
+    [B] for one, as in weaver.
+    """
+    per_jet = all(table[v.name].ndim == 1 for v in entry.variables)
     columns = [_ragged(table[v.name]) for v in entry.variables]
     offsets = columns[0][1]
     length = entry.length or max(1, int(np.diff(offsets).max(initial=1)))
@@ -94,6 +100,10 @@ def tensor(entry: Input, table: ak.Array, path: Path) -> NDArray[np.float32]:
             out[:, k], flat, offsets, np.array(numbers, np.float32), v.center is not None,
             entry.pad_mode == "wrap",
         )  # fmt: skip
+    if per_jet:  # weaver replaces infinities here, but not in lists
+        np.nan_to_num(out, copy=False)
+        if entry.length is None:
+            return out[:, 0, 0] if len(columns) == 1 else out[:, :, 0]
     return out
 
 

@@ -120,6 +120,39 @@ def test_a_large_published_config(shared):
     assert (batch.labels["truth_label"] >= 0).all()
 
 
+def test_numbers_of_the_jet_have_no_axis_of_particles(tmp_path, jets):
+    entry = {"length": None, "vars": [["jet_pt", 600, 0.01], ["jet_sdmass", None]]}
+    one = {"length": None, "vars": ["jet_pt"]}
+    batch = config(tmp_path, selection=None, inputs={"jet": entry, "pt": one}).batch(jets)
+    pt, mass = (ak.to_numpy(jets[n]) for n in ("jet_pt", "jet_sdmass"))
+    assert np.allclose(batch.inputs["jet"], np.stack([(pt - 600) / 100, mass], 1), atol=1e-4)
+    assert np.allclose(batch.inputs["pt"], pt)
+
+
+def test_base_weights_scale_the_histograms(tmp_path, jets):
+    entry = {
+        "reweight_method": "flat",
+        "reweight_vars": {"jet_pt": [500, 750, 1000], "jet_sdmass": [0, 100, 200]},
+        "reweight_classes": ["label_a", "label_b"],
+        "reweight_basewgt": "3 + 0 * jet_pt",
+    }
+    data = config(tmp_path, selection=None, weights=entry)
+    data.find_weights(jets)
+    weights = data.weights.of(data.table(jets)[0], "x")
+    # as weaver: the 90th percentile of the weights, base included, is 1
+    assert np.percentile(weights, 90) == pytest.approx(1, abs=1e-6)
+
+
+def test_formulas_of_awkward_0_say_what_to_write():
+    with pytest.raises(InputError, match="write ak.ones_like"):
+        expressions.evaluate("awkward.JaggedArray.ones_like(x)", COLUMNS)
+
+
+def test_long_sums_of_conditions(tmp_path):
+    formula = " & ".join(f"(y > {i})" for i in range(100))
+    assert ak.to_list(expressions.evaluate(formula, {"y": np.array([50, 200])})) == [False, True]
+
+
 def test_weights_flatten_each_class(tmp_path, jets):
     weights = {
         "reweight_method": "flat",
@@ -380,7 +413,7 @@ def test_formulas(formula, value):
         "",
         "1; 2",
         "z + 1",
-        "(" * 100 + "y" + ")" * 100 + "-" * 70 + "y",
+        "(" * 100 + "y" + ")" * 100 + "-" * 220 + "y",
         "b'x'",
         "y * 'text'",
         "np.log(x, y, k, x)",
