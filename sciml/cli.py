@@ -31,6 +31,7 @@ def general() -> dict[str, str]:
     return {
         "demo": "the main path on embedded data, no network: pretrain, fine-tune, report",
         "run": "run a recipe: sciml run jet_tagging --tiny",
+        "sweep": "run a recipe with many settings and compare the runs",
         "recipes": "list the recipes, copy one to change it",
         "data": "list, show, get, make and check data sets",
         "models": "list and show the models that come with the package",
@@ -76,7 +77,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
         return code
     except InputError as error:
-        print(f"sciml: error: {error}", file=sys.stderr)
+        if _speaks(error):
+            print(f"sciml: error: {error}", file=sys.stderr)
         return error.exit_code
     except BrokenPipeError:
         # The reader of our output has closed it (`sciml data list | head`).
@@ -90,9 +92,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"sciml: error: {unwritable(error.filename or 'the output', error)}", file=sys.stderr)
         return InputError.exit_code
     except KeyboardInterrupt as error:
-        message = str(error) or "interrupted"
-        print(f"sciml: {message}", file=sys.stderr)
+        if _speaks(error):
+            print(f"sciml: {str(error) or 'interrupted'}", file=sys.stderr)
         return getattr(error, "exit_code", 130)
+
+
+def _speaks(error: BaseException) -> bool:
+    """Whether this process prints an error: of one that all processes have, only the first does."""
+    return not getattr(error, "of_all_processes", False) or os.environ.get("RANK", "0") == "0"
 
 
 def _dispatch(arguments: list[str]) -> int:
@@ -107,6 +114,10 @@ def _dispatch(arguments: list[str]) -> int:
         return run_commands(command, of_domain(command), rest)
     if command == "run":
         return _run(rest)
+    if command == "sweep":
+        from sciml.launch import ray_sweep
+
+        return ray_sweep.main(rest)
     if command == "demo":
         from sciml.demo import demo
 

@@ -11,8 +11,8 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -33,11 +33,18 @@ from sciml.train.state import BEST, RESTART, TrainState, files, read_best, write
 
 
 class TrainingDiverged(InputError):
-    """The loss or the gradient is no longer a finite number."""
+    """The loss or the gradient is no longer a finite number; all processes raise it together."""
+
+    of_all_processes = True
 
 
 class Interrupted(KeyboardInterrupt):
-    """Stopped by Ctrl-C or SIGTERM after a checkpoint; the same command resumes."""
+    """Stopped by Ctrl-C, SIGTERM or SIGUSR1 after a checkpoint; the same command resumes.
+
+    All processes raise it together, with the same exit code.
+    """
+
+    of_all_processes = True
 
     def __init__(self, number: int, step: int) -> None:
         super().__init__(f"stopped at step {step}; the same command goes on from there")
@@ -56,7 +63,10 @@ class FitResult:
 
 
 class _Signals:
-    """Turns the first Ctrl-C or SIGTERM into a flag, the second Ctrl-C into an exception."""
+    """Turns the first Ctrl-C, SIGTERM or SIGUSR1 into a flag, the second Ctrl-C into an exception.
+
+    SIGUSR1 is what a cluster sends before a job's time is over.
+    """
 
     def __init__(self) -> None:
         self.number = 0
@@ -64,7 +74,7 @@ class _Signals:
 
     def __enter__(self) -> _Signals:
         if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
                 self.old[number] = signal.signal(number, self._note)
         return self
 
@@ -156,16 +166,20 @@ def _fit(
     torch.manual_seed(config.seed + 7919 * rank)
     module.to(device).train()
     wrapped = parallel.wrap(module, config.strategy, device)
+    trained = parallel.inner(wrapped)
     if config.compile:
         wrapped.compile()
-    optimizer = adamw(module, config.lr, config.weight_decay, fused=device.type == "cuda")
+    optimizer = adamw(trained, config.lr, config.weight_decay, fused=device.type == "cuda")
     state = TrainState(
-        module,
+        trained,
         optimizer,
         torch.amp.GradScaler(device.type, enabled=dtype == torch.float16),
-        Average(module, config.ema) if config.ema else None,
-        notes={"settings": _fixed(config, plan, total), "best": None, "bad": 0, "done": False},
-    )
+        Average(trained, config.ema) if config.ema else None,
+        notes={
+            "settings": _fixed(config, plan, total), "best": None, "bad": 0, "done": False,
+            "seeded_per_example": True,
+        },
+    )  # fmt: skip
     if rank == 0:
         remove_leftovers(folder)
     parallel.barrier()
@@ -179,7 +193,11 @@ def _fit(
         console.print(f"{title}: {begin}, {_millions(module)} parameters, on {chosen}")
 
     began = time.monotonic()
-    batches = read(dataset, collate, plan, state.step, config.workers, device.type == "cuda")
+    # A run that began before transforms were seeded per example goes on as it began.
+    per_example = bool(state.notes.get("seeded_per_example"))
+    batches = read(
+        dataset, collate, plan, state.step, config.workers, device.type == "cuda", per_example
+    )
     autocast = torch.autocast(device.type, dtype, enabled=dtype != torch.float32)
     seen = 0
     bar = Bar(title, total, state.step, quiet or rank != 0)
@@ -191,24 +209,27 @@ def _fit(
             )
             state.step += 1
             seen += config.batch_size
+            parallel.reshard(trained)
             if state.average is not None:
-                state.average.update(module, state.step)
-            if callable(after_step := getattr(module, "after_step", None)):
+                state.average.update(trained, state.step)
+            if callable(after_step := getattr(trained, "after_step", None)):
                 after_step(state.step)
+            parallel.reduce_buffers(trained)
             if log and (state.step % config.log_every == 0 or state.step == total):
                 lr = optimizer.param_groups[0]["lr"]
                 rate = seen / (time.monotonic() - began)
                 log.write(state.step, split="train", lr=lr, rate=round(rate, 1), **metrics)
             bar.update(state.step, f"loss {metrics['loss']:.4f}")
             if validate and (state.step % config.validate_every == 0 or state.step == total):
-                _validate(state, validate, config, out, log, rank)
+                _validate(state, module, device, validate, config, out, log, rank)
             state.notes["done"] = bool(state.notes["done"] or state.step == total)
             if stop or state.notes["done"] or state.step % config.checkpoint_every == 0:
                 state.save(folder, config.keep, rank == 0, log.mark if log else None)
             if stop and not state.notes["done"]:
                 raise Interrupted(stop, state.step)
     parallel.barrier()
-    _load_result(state, folder, say=rank == 0)
+    module.to(device)
+    _load_result(state, module, folder, say=rank == 0)
     module.eval()
     history = log.records if log else []
     return FitResult(module, state.step, history, time.monotonic() - began, state.notes["best"])
@@ -253,6 +274,7 @@ def _step(
     world = parallel.rank_and_world()[1]
     sums: dict[str, torch.Tensor] = {}
     count_here = torch.zeros((), device=device)
+    parts: list[tuple[Any, torch.Tensor]] = []  # (micro-batch, whether its loss is finite)
     for part in range(config.accumulate):
         batch, weight = next(batches)
         batch = move(batch, device)
@@ -261,8 +283,7 @@ def _step(
                 result = wrapped(batch)
             loss = result["loss"].float()
             count = torch.as_tensor(result.get("count", _size(batch)), device=device) * weight
-            if not torch.isfinite(loss):
-                _diverged("loss", batch, state, out)
+            parts.append((batch, torch.isfinite(loss.detach())))
             # Sums, not means: the division by the global count comes once, at the end.
             state.scaler.scale(loss * count).backward()
         count_here += count
@@ -276,11 +297,14 @@ def _step(
             [
                 *(sums[name] for name in names),
                 count_here,
+                sum(~finite for _, finite in parts).float(),  # type: ignore[union-attr]
                 torch.tensor(float(signals.number), device=device),
             ]
         )
     )
-    total = float(gathered[-2])
+    total = float(gathered[-3])
+    if gathered[-2] > 0:
+        _diverged("loss", parts, state, out, device)
     state.scaler.unscale_(state.optimizer)
     parameters = [p for p in state.module.parameters() if p.grad is not None]
     for parameter in parameters:
@@ -289,12 +313,14 @@ def _step(
     norm = nn.utils.clip_grad_norm_(parameters, config.clip or math.inf)
     norm = parallel.full_tensor(norm)
     if not torch.isfinite(norm) and not state.scaler.is_enabled():
-        _diverged("gradient", batch, state, out)
+        _diverged("gradient", parts, state, out, device)
     state.scaler.step(state.optimizer)
     state.scaler.update()
     state.optimizer.zero_grad(set_to_none=True)
     metrics = {name: float(gathered[i]) / max(total, 1e-12) for i, name in enumerate(names)}
-    stop = int(gathered[-1]) if world == 1 else (signals.number or int(gathered[-1] > 0) * 15)
+    stop = int(gathered[-1])
+    if world > 1 and stop:  # a sum: one process or all may have had the signal
+        stop = signal.SIGTERM
     return {**metrics, "grad_norm": float(norm)}, total, stop
 
 
@@ -324,9 +350,21 @@ def _tensors_in(batch: Any, name: str = "batch") -> dict[str, torch.Tensor]:
     return named
 
 
-def _diverged(what: str, batch: Any, state: TrainState, out: Path) -> None:
+def _diverged(
+    what: str,
+    parts: list[tuple[Any, torch.Tensor]],
+    state: TrainState,
+    out: Path,
+    device: torch.device,
+) -> None:
+    """Save the micro-batch at fault and raise, in all processes alike."""
     path = out / "failed-batch.safetensors"
-    tensors.write(path, _tensors_in(batch))
+    at_fault = [batch for batch, finite in parts if not finite]
+    faults = parallel.stack_over_processes(torch.tensor(len(at_fault)), device).nonzero()
+    first = int(faults[0]) if len(faults) else 0
+    if parallel.rank_and_world()[0] == first:
+        tensors.write(path, _tensors_in(at_fault[0] if at_fault else parts[-1][0]))
+    parallel.barrier()
     raise TrainingDiverged(
         f"the {what} of step {state.step} is not finite; its batch is in {path}",
         where=out,
@@ -334,62 +372,79 @@ def _diverged(what: str, batch: Any, state: TrainState, out: Path) -> None:
     )
 
 
+@contextmanager
+def _evaluated(state: TrainState, module: nn.Module, device: torch.device) -> Iterator[None]:
+    """`module` in eval mode, with the weights to evaluate: the average, else those of this step."""
+    if state.module is not module:  # sharded
+        module.to(device)
+        parallel.gather(state.module, module, state.average.weights if state.average else {})
+    elif state.average is not None:
+        state.average.swap(module)
+    module.eval()
+    yield
+    module.train()
+    if state.module is not module:
+        module.cpu()
+    elif state.average is not None:
+        state.average.swap(module)
+
+
 def _validate(
     state: TrainState,
+    module: nn.Module,
+    device: torch.device,
     validate: Callable[[nn.Module], dict[str, float]],
     config: TrainConfig,
     out: Path,
     log: MetricsLog | None,
     rank: int,
 ) -> None:
-    module = state.module
     devices = [torch.cuda.current_device()] if torch.cuda.is_available() else []
-    if state.average is not None:
-        state.average.swap(module)
-    module.eval()
-    with torch.random.fork_rng(devices=devices), torch.no_grad():
-        metrics = validate(module)
-    module.train()
     name = config.monitor.lstrip("-")
-    if name not in metrics:
-        from sciml.errors import unknown
+    with _evaluated(state, module, device):
+        with torch.random.fork_rng(devices=devices), torch.no_grad():
+            metrics = validate(module)
+        if name not in metrics:
+            from sciml.errors import unknown
 
-        raise unknown("metric in `monitor`", name, metrics)
-    score = -metrics[name] if config.monitor.startswith("-") else metrics[name]
-    if state.notes["best"] is None or score < state.notes["best"]:
-        state.notes |= {"best": score, "bad": 0}
-        weights = {
-            k: parallel.full_tensor(v.detach()).cpu() for k, v in module.state_dict().items()
-        }
-        if rank == 0:
-            write_best(out / "checkpoints", weights, state.notes)
-        else:
-            state.notes.pop("best_sha256", None)  # only the first process knows it
-    else:
-        state.notes["bad"] += 1
-        if config.patience and state.notes["bad"] >= config.patience:
-            state.notes["done"] = True
+            raise unknown("metric in `monitor`", name, metrics)
+        score = -metrics[name] if config.monitor.startswith("-") else metrics[name]
+        # All processes stop, or go on, with the first one.
+        if parallel.rank_and_world()[1] > 1:
+            on_device = torch.tensor(float(score), dtype=torch.float64, device=device)
+            score = float(parallel.broadcast(on_device))
+        if state.notes["best"] is None or score < state.notes["best"]:
+            state.notes |= {"best": score, "bad": 0}
             if rank == 0:
-                console.print(f"stopped early: {name} did not improve in {config.patience} checks")
-    if state.average is not None:
-        state.average.swap(module)
+                weights = {k: v.detach().cpu() for k, v in module.state_dict().items()}
+                write_best(out / "checkpoints", weights, state.notes)
+            else:
+                state.notes.pop("best_sha256", None)  # only the first process knows it
+        else:
+            state.notes["bad"] += 1
+            if config.patience and state.notes["bad"] >= config.patience:
+                state.notes["done"] = True
+                if rank == 0:
+                    console.print(
+                        f"stopped early: {name} did not improve in {config.patience} checks"
+                    )
     if log:
         log.write(state.step, split="valid", **metrics)
 
 
-def _load_result(state: TrainState, folder: Path, say: bool) -> None:
+def _load_result(state: TrainState, module: nn.Module, folder: Path, say: bool) -> None:
     """The weights to use: the best validated ones, else the average, else the last."""
     if state.notes["best"] is not None:
-        current = state.module.state_dict()
+        current = module.state_dict()
         saved = read_best(folder, state.notes, say)
         mismatched = [n for n, t in current.items() if n not in saved or saved[n].shape != t.shape]
         if mismatched:
             raise InputError(f"lacks {mismatched[0]!r} as the model has it", where=folder / BEST)
-        state.module.load_state_dict(
-            {name: parallel.redistribute(saved[name], tensor) for name, tensor in current.items()}
-        )
+        module.load_state_dict({name: saved[name] for name in current})
+    elif state.module is not module:
+        parallel.gather(state.module, module, state.average.weights if state.average else {})
     elif state.average is not None:
-        state.average.swap(state.module)
+        state.average.swap(module)
 
 
 def _millions(module: nn.Module) -> str:

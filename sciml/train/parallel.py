@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import copy
 import os
 import sys
 from contextlib import nullcontext
@@ -54,7 +55,15 @@ def barrier() -> None:
 
 
 def wrap(module: nn.Module, strategy: str, device: torch.device) -> nn.Module:
-    """`module` wrapped for many processes; with FSDP2 its parameters are sharded in place."""
+    """`module` wrapped for many processes; what `inner` gives of it holds the trained parameters.
+
+    DDP trains `module` itself. FSDP2 trains a sharded copy, and `module` waits on the CPU: it takes
+    the weights over (`gather`) where they are used whole, in validation and at the end, so that
+    recipes may call any part of it, in any order and on any process.
+
+    Raises:
+        InputError: an unknown strategy.
+    """
     _, world = rank_and_world()
     if world == 1:
         return module
@@ -62,23 +71,111 @@ def wrap(module: nn.Module, strategy: str, device: torch.device) -> nn.Module:
         dist.broadcast(tensor.data, src=0)
     if strategy == "ddp":
         ids = [device.index or 0] if device.type == "cuda" else None
+        # Buffers are combined once a step, by `reduce_buffers`.
         return nn.parallel.DistributedDataParallel(
-            module, device_ids=ids, find_unused_parameters=True
+            module, device_ids=ids, find_unused_parameters=True, broadcast_buffers=False
         )
     if strategy == "fsdp":
         from torch.distributed.device_mesh import init_device_mesh
         from torch.distributed.fsdp import fully_shard
 
         mesh = init_device_mesh(device.type, (world,))
+        sharded = copy.deepcopy(module)
+        module.cpu()
+        if getattr(module, "parts_vary", False):
+            # One group: its collectives do not depend on which parts a process runs.
+            fully_shard(sharded, mesh=mesh, reshard_after_forward=False)
+            sharded.register_forward_hook(_use_all)
+            return sharded
         # From the inside out; a list of lists is no block, and has no forward to shard by.
-        for child in reversed(list(module.modules())):
+        for child in reversed(list(sharded.modules())):
             if isinstance(child, nn.ModuleList):
                 for block in child:
                     if not isinstance(block, nn.ModuleList):
                         fully_shard(block, mesh=mesh)
-        fully_shard(module, mesh=mesh)
-        return module
+        fully_shard(sharded, mesh=mesh)
+        return sharded
     raise InputError(f"`strategy` must be 'ddp' or 'fsdp', got {strategy!r}")
+
+
+def inner(wrapped: nn.Module) -> nn.Module:
+    """The module whose parameters are trained."""
+    return wrapped.module if isinstance(wrapped, nn.parallel.DistributedDataParallel) else wrapped
+
+
+def _use_all(module: nn.Module, _inputs: Any, result: dict[str, Any]) -> dict[str, Any]:
+    """Give every parameter a gradient, so that all processes reduce the same ones."""
+    if not torch.is_grad_enabled():
+        return result
+    nothing = sum(p.flatten()[:1].sum() for p in module.parameters() if p.requires_grad)
+    return {**result, "loss": result["loss"] + 0 * nothing}
+
+
+def reshard(module: nn.Module) -> None:
+    """Give up the gathered parameters that FSDP2 may still hold; nothing for other modules."""
+    from torch.distributed.fsdp import FSDPModule
+
+    for part in module.modules():
+        if isinstance(part, FSDPModule):
+            part.reshard()
+
+
+@torch.no_grad()
+def gather(trained: nn.Module, module: nn.Module, average: dict[str, torch.Tensor]) -> None:
+    """Copy the weights of the sharded `trained` into `module`, whole, on every process.
+
+    Args:
+        trained: what `wrap` made of `module` under FSDP2.
+        module: takes the weights.
+        average: by name, these in place of the parameters.
+    """
+    whole = {
+        name: full_tensor(average.get(name, tensor).detach())
+        for name, tensor in trained.state_dict().items()
+    }
+    module.load_state_dict(whole)
+
+
+@torch.no_grad()
+def reduce_buffers(module: nn.Module) -> None:
+    """Make the buffers of all processes equal: the statistics of batch normalisation are averaged
+    over the processes, all other buffers are those of rank 0."""
+    if rank_and_world()[1] == 1:
+        return
+    statistics = {
+        id(buffer)
+        for part in module.modules()
+        if isinstance(part, nn.modules.batchnorm._BatchNorm)
+        for buffer in (part.running_mean, part.running_var)
+        if buffer is not None
+    }
+    buffers = module.state_dict(keep_vars=True)
+    for name, _ in module.named_parameters(remove_duplicate=False):
+        buffers.pop(name, None)
+    averaged = [b for b in buffers.values() if id(b) in statistics]
+    if averaged:
+        mean = sum_over_processes(torch.cat([b.flatten() for b in averaged]))
+        mean /= dist.get_world_size()
+        for buffer, values in zip(averaged, mean.split([b.numel() for b in averaged]), strict=True):
+            buffer.copy_(values.view_as(buffer))
+    for buffer in buffers.values():
+        if torch.is_tensor(buffer) and id(buffer) not in statistics:
+            dist.broadcast(buffer, src=0)
+
+
+def stack_over_processes(values: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """[...] -> [processes, ...], the values of every process, on the CPU.
+
+    Args:
+        values: of the same shape on all processes.
+        device: on which the processes talk to each other.
+    """
+    world = rank_and_world()[1]
+    if world == 1:
+        return values[None]
+    stacked = [torch.empty_like(values, device=device) for _ in range(world)]
+    dist.all_gather(stacked, values.to(device))
+    return torch.stack(stacked).cpu()
 
 
 def no_sync(wrapped: nn.Module, last: bool) -> Any:

@@ -30,10 +30,17 @@ class Examples(Protocol):
 
 @dataclass(frozen=True)
 class MicroBatch:
-    """The examples that one process puts through the model at once."""
+    """The examples that one process puts through the model at once.
+
+    Attributes:
+        indices: of the examples.
+        seed: of what is drawn for the batch as a whole, in `collate`.
+        epoch: with an example's index, it seeds the random transforms of that example.
+    """
 
     indices: tuple[int, ...]
     seed: int
+    epoch: int = 0
     # A process without examples in a ragged last batch repeats one with weight 0, so that
     # every process takes part in every collective call.
     weight: float = 1.0
@@ -106,24 +113,41 @@ class Plan:
                 for part, share in enumerate(np.array_split(of_rank, self.accumulate)):
                     seed = hash((self.seed, step, part, self.rank)) % 2**63
                     if len(share):
-                        yield MicroBatch(tuple(share.tolist()), seed)
+                        yield MicroBatch(tuple(share.tolist()), seed, epoch)
                     else:
-                        yield MicroBatch((int(indices[0]),), seed, weight=0.0)
+                        yield MicroBatch((int(indices[0]),), seed, epoch, weight=0.0)
                 step += 1
             epoch, position = epoch + 1, 0
 
 
 class _Batches(Dataset):
-    """Turns a `MicroBatch` into a collated batch, in a worker or in the main process."""
+    """Turns a `MicroBatch` into a collated batch, in a worker or in the main process.
 
-    def __init__(self, dataset: Examples, collate: Callable[[list[Any]], Any] | None) -> None:
-        self.dataset = dataset
+    `seed` is that of the run, with which each example gets random transforms of its own; without it
+    all examples of a micro-batch draw from one stream, as runs of version 0.1 began.
+    """
+
+    def __init__(
+        self,
+        dataset: Examples,
+        collate: Callable[[list[Any]], Any] | None,
+        seed: int | None,
+    ) -> None:
+        self.dataset, self.seed = dataset, seed
         self.collate = collate or torch.utils.data.default_collate
 
     def __getitem__(self, micro: MicroBatch) -> tuple[Any, float]:
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(micro.seed)
-            return self.collate([self.dataset[i] for i in micro.indices]), micro.weight
+            torch.default_generator.manual_seed(micro.seed)
+            if self.seed is None:
+                return self.collate([self.dataset[i] for i in micro.indices]), micro.weight
+            examples = []
+            for i in micro.indices:
+                seed = hash((self.seed, micro.epoch, i)) % 2**63
+                torch.default_generator.manual_seed(seed)
+                examples.append(self.dataset[i])
+            torch.default_generator.manual_seed(micro.seed)
+            return self.collate(examples), micro.weight
 
 
 def read(
@@ -133,10 +157,20 @@ def read(
     step: int,
     workers: int,
     pin: bool = False,
+    per_example: bool = True,
 ) -> Iterator[tuple[Any, float]]:
-    """Endless (batch, weight) pairs of this process from `step` on."""
+    """Endless (batch, weight) pairs of this process from `step` on.
+
+    Args:
+        dataset, collate, workers: as `sciml.train.fit` has them.
+        plan: the order.
+        step: the first optimiser step.
+        pin: copy batches to page-locked memory.
+        per_example: random transforms are seeded per example, so that they depend neither on the
+            number of processes nor on micro-batches.
+    """
     loader = DataLoader(
-        _Batches(dataset, collate),
+        _Batches(dataset, collate, plan.seed if per_example else None),
         batch_size=None,
         sampler=_Endless(plan, step),
         num_workers=workers,

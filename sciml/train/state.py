@@ -20,7 +20,12 @@ from sciml.errors import InputError
 from sciml.files import kept, tensors
 from sciml.files.kept import sha256
 from sciml.train.optim import Average
-from sciml.train.parallel import full_tensor, redistribute
+from sciml.train.parallel import (
+    full_tensor,
+    rank_and_world,
+    redistribute,
+    stack_over_processes,
+)
 
 RESTART: ContextVar[bool] = ContextVar("restart", default=False)
 """Whether a run whose checkpoints are all damaged starts again (`--restart`)."""
@@ -43,6 +48,10 @@ class TrainState:
     step: int = 0
     notes: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def _device(self) -> torch.device:
+        return next((p.device for p in self.module.parameters()), torch.device("cpu"))
+
     def _names(self) -> dict[torch.Tensor, str]:
         return {parameter: name for name, parameter in self.module.named_parameters()}
 
@@ -55,9 +64,10 @@ class TrainState:
                 state[f"optimizer.{names[parameter]}.{key}"] = torch.as_tensor(value)
         if self.average is not None:
             state |= {f"average.{k}": v for k, v in self.average.weights.items()}
-        state["rng.cpu"] = torch.get_rng_state()
-        if torch.cuda.is_available():
-            state["rng.cuda"] = torch.cuda.get_rng_state()
+        for kind, here in _random_states().items():
+            device = self._device if self._device.type == "cuda" else torch.device("cpu")
+            for rank, values in enumerate(stack_over_processes(here, device)):
+                state[f"rng.{kind}.{rank}" if rank else f"rng.{kind}"] = values
         # Clones: the values of this step, whatever is done with the tensors afterwards.
         return {k: full_tensor(v.detach()).cpu().contiguous().clone() for k, v in state.items()}
 
@@ -197,9 +207,26 @@ class TrainState:
         if manifest["scaler"] and self.scaler.is_enabled():  # the precision may change
             self.scaler.load_state_dict(manifest["scaler"])
         self.step, self.notes = manifest["step"], manifest["notes"]
-        torch.set_rng_state(saved["rng.cpu"])
-        if "rng.cuda" in saved and torch.cuda.is_available():
-            torch.cuda.set_rng_state(saved["rng.cuda"])
+        self._load_random_state(saved)
+
+    def _load_random_state(self, saved: dict[str, torch.Tensor]) -> None:
+        """This process's own random numbers; one more than there were gets new ones."""
+        rank = rank_and_world()[0]
+        if rank and f"rng.cpu.{rank}" not in saved:
+            seed = self.notes.get("settings", {}).get("seed", 0)
+            torch.manual_seed(hash((seed, self.step, rank)) % 2**63)
+            return
+        suffix = f".{rank}" if rank else ""
+        torch.set_rng_state(saved[f"rng.cpu{suffix}"])
+        if f"rng.cuda{suffix}" in saved and torch.cuda.is_available():
+            torch.cuda.set_rng_state(saved[f"rng.cuda{suffix}"])
+
+
+def _random_states() -> dict[str, torch.Tensor]:
+    states = {"cpu": torch.get_rng_state()}
+    if torch.cuda.is_available():
+        states["cuda"] = torch.cuda.get_rng_state()
+    return states
 
 
 def same_settings(saved: dict[str, Any], settings: dict[str, Any], out: Path) -> None:
