@@ -1,1 +1,1 @@
-"""Launchers beyond one process: existing engines for sweeps and clusters around the same recipes."""
+"""Launchers: existing engines for sweeps and clusters, around the same recipes."""

@@ -1,4 +1,4 @@
-"""A Ray cluster for one command: the one that RAY_ADDRESS names, else a local one that ends with it."""
+"""A Ray cluster for one command: the one that RAY_ADDRESS names, else a local one for its time."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",  # nothing is sent anywhere
     "RAY_CHDIR_TO_TRIAL_DIR": "0",  # relative paths mean the same in every process
     "RAY_TRAIN_V2_ENABLED": "1",
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-    "RAY_AIR_NEW_OUTPUT": "0",
+    "RAY_AIR_NEW_OUTPUT": "0",  # no tables of Ray's
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # the runs have logs of their own
     "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Ctrl-C ends the command, which can be repeated
 }
 
 
 @contextmanager
-def cluster(purpose: str, cpus: int = 0) -> Iterator[Any]:
+def cluster(purpose: str, cpus: int = 0, *, show: bool = False) -> Iterator[Any]:
     """The module `ray`, connected to a cluster.
 
     Args:
         purpose: what needs it, as the subject of a sentence.
         cpus: processors that a local cluster offers at least, however many the machine has.
+        show: print what the workers print.
 
     Raises:
         MissingExtra: Ray is not installed.
@@ -38,7 +38,7 @@ def cluster(purpose: str, cpus: int = 0) -> Iterator[Any]:
     if ray.is_initialized():
         yield ray
         return
-    options: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
+    options: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": show}
     if not os.environ.get("RAY_ADDRESS"):
         options |= {"num_cpus": max(cpus, os.cpu_count() or 1), "include_dashboard": False}
     ray.init(**options)

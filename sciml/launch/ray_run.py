@@ -34,7 +34,8 @@ def run(recipe: Recipe, request: Request) -> None:
     """
     out = request.out.resolve()
     scratch = out.parent / f".{out.name}.ray"  # Ray's own notes, which nobody reads
-    with locks.locked_file(out), ray_cluster.cluster("--launcher ray", request.workers):
+    cluster = ray_cluster.cluster("--launcher ray", request.workers, show=True)
+    with locks.locked_file(out), cluster:
         from ray import train
         from ray.train.torch import TorchTrainer
 

@@ -18,60 +18,12 @@ from ray import tune
 
 from sciml.errors import InputError
 from sciml.files import kept, locks
-from sciml.train.log import read_metrics
+from sciml.launch.ray_metric import Metric
 
 PAUSE = 0.1
 """Seconds between looks at a run's records."""
 GRACE = 60
 """Seconds in which a run that is stopped may write its checkpoint."""
-
-
-@dataclass(frozen=True)
-class Metric:
-    """Which records of a run count: `valid.loss`, `train.loss`, `finetune/valid.accuracy`.
-
-    Attributes:
-        part: folder within the run's, whose metrics.jsonl is read.
-        split: `valid` or `train`.
-        name: key of the value.
-    """
-
-    part: str
-    split: str
-    name: str
-
-    @classmethod
-    def parse(cls, text: str) -> Metric:
-        """[PART/][SPLIT.]NAME; the split is `valid` if none is given."""
-        part, _, rest = text.rpartition("/")
-        split, dot, name = rest.partition(".")
-        metric = cls(part, split, name) if dot else cls(part, "valid", rest)
-        if not metric.name or ".." in Path(part).parts or part.startswith("/"):
-            raise InputError(f"--metric {text!r} must be [FOLDER/][valid.|train.]NAME")
-        return metric
-
-    def __str__(self) -> str:
-        return f"{self.part}/{self.split}.{self.name}".removeprefix("/")
-
-    def records(self, folder: Path) -> list[dict[str, Any]]:
-        """The records of a run that hold it, in order."""
-        return [
-            record
-            for record in read_metrics(folder / self.part / "metrics.jsonl")
-            if record.get("split") == self.split and isinstance(record.get(self.name), int | float)
-        ]
-
-    @staticmethod
-    def choices(folder: Path) -> list[str]:
-        """All metrics that a run has recorded."""
-        names: dict[str, None] = {}
-        for path in sorted(folder.rglob("metrics.jsonl")):
-            part = path.parent.relative_to(folder).as_posix()
-            for record in read_metrics(path):
-                for key, value in record.items():
-                    if isinstance(value, float) and record.get("split"):
-                        names[str(Metric("" if part == "." else part, record["split"], key))] = None
-        return list(names)
 
 
 @dataclass(frozen=True)
@@ -124,10 +76,10 @@ class Trial(tune.Trainable):
     the run ended with an error of the user's input, such as a training that diverged.
     """
 
-    def setup(self, config: dict[str, Any], plan: Plan) -> None:
+    def setup(self, config: dict[str, Any], plan: Plan) -> None:  # type: ignore[override]
         """Nothing is started yet: the folder may hold all that is asked for."""
-        self.plan, self.number = plan, int(config["number"])
-        self.flags = list(config["flags"])
+        self.plan, self.number = plan, int(config["point"]["number"])
+        self.flags = list(config["point"]["flags"])
         self.folder = plan.folder(self.number)
         self.process: subprocess.Popen | None = None
         self.reports = 0
@@ -155,6 +107,13 @@ class Trial(tune.Trainable):
             elif code is not None:
                 raise RuntimeError(f"trial {self.number} ended with code {code}: {self._printed()}")
             time.sleep(PAUSE)
+
+    def save_checkpoint(self, checkpoint_dir: str) -> dict[str, Any]:
+        """Nothing: the run's folder has it all."""
+        return {}
+
+    def load_checkpoint(self, checkpoint: dict | None) -> None:
+        """The records are reported again from the first one; ASHA passes over those it knows."""
 
     def _end(self, refused: str | None = None) -> dict[str, Any]:
         if refused is None and not self.reports:
