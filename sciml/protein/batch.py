@@ -18,7 +18,6 @@ from sciml.protein.alphafold import memory, relaxation
 from sciml.protein.alphafold.feature_config import DEFAULT_FEATURES, FeatureConfig, published
 from sciml.protein.alphafold.hhsearch import hhsearch_templates
 from sciml.protein.alphafold.model import AlphaFoldConfig
-from sciml.protein.alphafold.official_weights import MultimerError
 from sciml.protein.alphafold.predictor import OPENFOLD, Job, StructurePredictor, read_config
 from sciml.protein.alphafold.templates import read_templates
 from sciml.protein.contacts.predictor import ContactPredictor
@@ -218,16 +217,11 @@ def _fold_by_each(run: FoldRun) -> list[dict[str, Any]]:
     if not files:
         kinds = ", ".join((".npz", *OPENFOLD))
         raise InputError(f"holds no parameter files ({kinds})", where=run.params)
-    configs: dict[Path, AlphaFoldConfig] = {}
-    multimer: MultimerError | None = None
-    for file in files:  # the headers of all, before anything is folded
-        try:
-            configs[file] = read_config(file)
-        except MultimerError as error:
+    configs = {file: read_config(file) for file in files}  # of all, before anything is folded
+    if any(not config.chain_positions for config in configs.values()):
+        for file in [file for file, config in configs.items() if config.chain_positions]:
             console.print(f"{file.name} is left out: AlphaFold-Multimer's, for complexes")
-            multimer = error
-    if multimer is not None and not configs:
-        raise multimer
+            del configs[file]
     rows = []
     with nullcontext() if run.dry_run else working(run.out, []):
         for file, config in configs.items():

@@ -6,18 +6,15 @@ import re
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
 from sciml.cli import main
-from sciml.errors import InputError
 from sciml.protein.alphafold import relaxation
 from sciml.protein.alphafold.model import AlphaFold, AlphaFoldConfig, TemplateConfig
 from sciml.protein.alphafold.official_weights import write_alphafold
-from sciml.protein.alphafold.predictor import StructurePredictor
 from sciml.protein.contacts.network import ContactConfig, ContactNet
 from sciml.protein.contacts.predictor import ContactPredictor
 from sciml.protein.io.alignment_files import read_alignment
@@ -35,6 +32,12 @@ TEMPLATES = TemplateConfig(
     dim=4, blocks=1, heads=1, head_dim=4, hidden=4, attention_heads=1, attention_head_dim=4
 )
 CORPUS = Path(__file__).parents[1] / "corpus" / "protein"
+
+
+MULTIMER = replace(
+    TINY, templates=None, target_classes=21, masked_classes=22, chain_positions=True,
+    outer_product_first=True, separate_projections=True, position_scale=20.0,
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -190,7 +193,7 @@ def test_several_models_are_ranked(
         for parameter in model.parameters():
             parameter.data.normal_(0, 0.3)
         write_alphafold(model, folder / f"params_model_{seed}.npz")
-    np.savez(folder / "params_model_1_multimer_v3.npz", **multimer())
+    write_alphafold(AlphaFold(MULTIMER), folder / "params_model_1_multimer_v3.npz", fused=True)
     assert main(fold) == 0
     assert "params_model_1_multimer_v3.npz is left out" in capsys.readouterr().err
     ranking = json.loads((out / "ranking.json").read_text())
@@ -362,30 +365,23 @@ def test_relatives_are_kept_and_not_searched_for_again(
     assert json.loads((out / "q_confidence.json").read_text())["sequences"] == 3
 
 
-MULTIMER = (
-    "alphafold/alphafold_iteration/evoformer/~_relative_encoding/position_activations//weights"
-)
-
-
-def multimer() -> dict[str, Any]:
-    """An array that only the multimer's parameters hold."""
-    return {MULTIMER: np.ones((73, 8), np.float32)}
-
-
-def test_multimer_parameters_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    fasta = tmp_path / "x.fasta"
+def test_multimer_parameters_fold_a_chain(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fasta, out = tmp_path / "x.fasta", tmp_path / "out"
     fasta.write_text(">a\nMKVLAAGTRE\n")
-    np.savez(tmp_path / "params_model_1.npz", **multimer())
+    file = tmp_path / "params_model_1_multimer_v3.npz"
+    write_alphafold(AlphaFold(MULTIMER), file, fused=True)
+    fold = ["protein", "fold", str(fasta), "--recycles", "0", "-o"]
+    assert main([*fold, str(out), "--params", str(file)]) == 0
+    assert json.loads((out / "a_confidence.json").read_text())["model"] == file.stem
     name = "module.model.structure_module.ipa.linear_k.weight"
     torch.save(
         {"params": {name.removeprefix("module.model."): torch.ones(3, 3)}}, tmp_path / "m.pt"
     )
-    for file in ("params_model_1.npz", "m.pt"):
-        fold = ["protein", "fold", str(fasta), "-o", str(tmp_path / "out"), "--params"]
-        assert "parameters of AlphaFold-Multimer" in one_line([*fold, str(tmp_path / file)], capsys)
-    with pytest.raises(InputError, match="AlphaFold-Multimer"):
-        StructurePredictor.from_alphafold(tmp_path / "params_model_1.npz")
-    assert not (tmp_path / "out").exists()
+    fold += [str(tmp_path / "none"), "--params", str(tmp_path / "m.pt")]
+    assert "parameters of AlphaFold-Multimer" in one_line(fold, capsys)
+    assert not (tmp_path / "none").exists()
 
 
 @pytest.mark.parametrize("end", [".pdb", ".cif", "_distances.npz", "_confidence.json"])

@@ -38,8 +38,12 @@ def predicted_aligned_error(logits: Tensor) -> Tensor:
     return (logits.float().softmax(-1) * centers).sum(-1)
 
 
-def ptm(logits: Tensor, mask: Tensor) -> Tensor:
-    """Predicted TM-score of a chain: logits [B, N, N, bins], mask [B, N] -> [B]."""
+def ptm(logits: Tensor, mask: Tensor, chains: Tensor | None = None) -> Tensor:
+    """Predicted TM-score of a chain or complex: logits [B, N, N, bins], mask [B, N] -> [B].
+
+    With `chains` [B, N], the numbers of the residues' chains, only pairs of two chains count:
+    ipTM (Evans et al., bioRxiv 2021.10.04.463034, section 2.5), which is 0 for a single chain.
+    """
     weight = mask.float()
     count = weight.sum(-1).clamp(min=19)
     scale = 1.24 * (count - 15) ** (1 / 3) - 1.8
@@ -47,8 +51,37 @@ def ptm(logits: Tensor, mask: Tensor) -> Tensor:
     term = 1 / (1 + (centers[None] / scale[:, None]) ** 2)  # [B, bins]
     expected = (logits.float().softmax(-1) * term[:, None, None]).sum(-1)
     pairs = weight[:, :, None] * weight[:, None, :]
+    if chains is not None:
+        pairs = pairs * (chains[:, :, None] != chains[:, None, :])
     share = pairs / (1e-8 + pairs.sum(-1, keepdim=True))
     return ((expected * share).sum(-1) * weight).amax(-1)
+
+
+def ranking(ptm: float, iptm: float) -> float:
+    """By which models of a complex are ranked, 0 to 1 (section 2.5)."""
+    return 0.8 * iptm + 0.2 * ptm
+
+
+def chain_pair_iptm(logits: Tensor, mask: Tensor, chains: Tensor) -> Tensor:
+    """ipTM of every two chains as if there were no others; pTM of each on the diagonal.
+
+    Args:
+        logits: [N, N, bins].
+        mask: [N].
+        chains: [N] numbers from 1.
+
+    Returns:
+        [C, C], symmetric.
+    """
+    count = int(chains.max())
+    result = logits.new_zeros(count, count, dtype=torch.float32)
+    for one in range(count):
+        for other in range(one, count):
+            both = torch.nonzero((mask > 0) & ((chains == one + 1) | (chains == other + 1)))[:, 0]
+            part, numbers = logits[both][:, both][None], chains[both][None]
+            score = ptm(part, mask[both][None], None if one == other else numbers)
+            result[one, other] = result[other, one] = score[0]
+    return result
 
 
 def distogram_edges(bins: int = 64) -> Tensor:

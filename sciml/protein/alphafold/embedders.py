@@ -7,10 +7,13 @@ table look-ups here, so that no [N, N, classes] array is made.
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 
 from sciml.nn.attention import Attention
+from sciml.nn.frames import rotation_from_two
 from sciml.nn.in_place import slices
 from sciml.protein.alphafold.evoformer import PairUpdate
 from sciml.protein.io import residues
@@ -23,9 +26,16 @@ TORSIONS = 7
 """Omega, phi, psi and chi1 to chi4."""
 ANGLE_FEATURES = TEMPLATE_CLASSES + 5 * TORSIONS
 """Type of a template residue, sine and cosine of its torsions in both namings, their mask."""
+CHI_FEATURES = TEMPLATE_CLASSES + 3 * 4
+"""Type of a template residue, sine, cosine and mask of its chi angles."""
 RELATIVE = 32
 """Residue separations beyond this share one class."""
+RELATIVE_COPIES = 2
+"""Distances of equal chains in their order beyond this share one class."""
 TEMPLATE_BINS = 39
+TEMPLATE_INPUTS = (TEMPLATE_BINS, 1, TEMPLATE_CLASSES, TEMPLATE_CLASSES, 1, 1, 1, 1)
+"""Channels of a template's pair features in AlphaFold-Multimer: CB distances and mask, types of j
+and of i, x, y, z of the direction from i to j, backbone mask."""
 
 
 def distance_bins(one: Tensor, other: Tensor, low: float, high: float, bins: int) -> Tensor:
@@ -52,15 +62,34 @@ def pseudo_beta(types: Tensor, atoms: Tensor) -> Tensor:
 
 
 class InputEmbedder(nn.Module):
-    """Algorithms 3 to 5: the initial MSA and pair representations."""
+    """Algorithms 3 to 5: the initial MSA and pair representations.
 
-    def __init__(self, msa_dim: int, pair_dim: int) -> None:
+    Args:
+        msa_dim: channels of the MSA representation.
+        pair_dim: channels of the pairs.
+        target_classes: channels of `target_feat`.
+        chain_positions: relative positions tell apart other chains, chains of another sequence and
+            copies of one, as in AlphaFold-Multimer (Evans et al., bioRxiv 2021.10.04.463034).
+    """
+
+    def __init__(
+        self,
+        msa_dim: int,
+        pair_dim: int,
+        target_classes: int = TARGET_CLASSES,
+        *,
+        chain_positions: bool = False,
+    ) -> None:
         super().__init__()
-        self.linear_target_m = nn.Linear(TARGET_CLASSES, msa_dim)
+        self.chain_positions = chain_positions
+        self.linear_target_m = nn.Linear(target_classes, msa_dim)
         self.linear_msa = nn.Linear(MSA_FEATURES, msa_dim)
-        self.linear_left = nn.Linear(TARGET_CLASSES, pair_dim)
-        self.linear_right = nn.Linear(TARGET_CLASSES, pair_dim)
-        self.linear_relative = nn.Linear(2 * RELATIVE + 1, pair_dim)
+        self.linear_left = nn.Linear(target_classes, pair_dim)
+        self.linear_right = nn.Linear(target_classes, pair_dim)
+        classes = 2 * RELATIVE + 1
+        if chain_positions:
+            classes += 2 + 2 * RELATIVE_COPIES + 2
+        self.linear_relative = nn.Linear(classes, pair_dim)
 
     def forward(self, features: Features) -> tuple[Tensor, Tensor]:
         """-> m [B, S, N, c] and z [B, N, N, p], without relative positions."""
@@ -70,11 +99,28 @@ class InputEmbedder(nn.Module):
         left, right = self.linear_left(target), self.linear_right(target)
         return m, left[:, :, None] + right[:, None, :]
 
-    def relative(self, index: Tensor, rows: slice) -> Tensor:
-        """Residue numbers [B, N] -> relative positions' part of z, of the given rows."""
-        offset = index[:, rows, None] - index[:, None, :]
-        offset = offset.clamp(-RELATIVE, RELATIVE) + RELATIVE
-        return self.linear_relative.weight.T[offset] + self.linear_relative.bias
+    def relative(self, features: Features, rows: slice) -> Tensor:
+        """Relative positions' part of z, of the given rows."""
+
+        def offsets(key: str, most: int) -> Tensor:
+            values = features[key]
+            return (values[:, rows, None] - values[:, None, :]).clamp(-most, most) + most
+
+        def same(key: str) -> Tensor:
+            return features[key][:, rows, None] == features[key][:, None, :]
+
+        weight, bias = self.linear_relative.weight.T, self.linear_relative.bias
+        offset = offsets("residue_index", RELATIVE)
+        if not self.chain_positions:
+            return weight[offset] + bias
+        # One-hot [66], 1 if of the same sequence, one-hot [6]; the last class: another chain.
+        other, of_entity = 2 * RELATIVE + 1, 2 * RELATIVE + 2
+        entity = same("entity_id")
+        copy = offsets("sym_id", RELATIVE_COPIES) + of_entity + 1
+        last = of_entity + 1 + 2 * RELATIVE_COPIES + 1
+        update = weight[torch.where(same("asym_id"), offset, other)] + bias
+        update = update + weight[torch.where(entity, copy, last)]
+        return update + entity[..., None].to(update.dtype) * weight[of_entity]
 
 
 class RecyclingEmbedder(nn.Module):
@@ -203,6 +249,119 @@ class TemplateEmbedder(nn.Module):
             empty = x.new_zeros((*types.shape, 1))[:, :0]
             return empty, mask[:, :0, :, 2]
         return second(torch.relu(first(x.to(first.weight.dtype)))), mask[..., 2]
+
+
+class AveragedTemplateEmbedder(nn.Module):
+    """AlphaFold-Multimer's: templates' pairs, each with those of the query, are averaged.
+
+    Evans et al., bioRxiv 2021.10.04.463034, section 7.9. What is measured between two chains is
+    masked, as every template is of one chain. Empty templates count: they pass the query on.
+
+    Args:
+        pair_dim: channels of the query's pairs.
+        dim: channels of a template's pairs.
+        heads, head_dim: of the triangle attention.
+        hidden: of the triangle multiplication.
+        blocks: in the stack.
+        factor: hidden channels of its transition, over `dim`.
+        msa_dim: channels of the rows that template torsions add to the alignment.
+        torsions: whether templates add rows.
+    """
+
+    low, high = TemplateEmbedder.low, TemplateEmbedder.high
+
+    def __init__(
+        self,
+        pair_dim: int,
+        dim: int,
+        *,
+        heads: int,
+        head_dim: int,
+        hidden: int,
+        blocks: int,
+        factor: int,
+        msa_dim: int,
+        torsions: bool = True,
+    ) -> None:
+        super().__init__()
+        self.inputs = nn.ModuleList(nn.Linear(size, dim) for size in TEMPLATE_INPUTS)
+        self.layer_norm_query = nn.LayerNorm(pair_dim)
+        self.linear_query = nn.Linear(pair_dim, dim)
+        self.blocks = nn.ModuleList(
+            PairUpdate(dim, heads, hidden, head_dim=head_dim, factor=factor) for _ in range(blocks)
+        )
+        self.layer_norm = nn.LayerNorm(dim)
+        self.linear_out = nn.Linear(dim, pair_dim)
+        self.linear_angle_1 = nn.Linear(CHI_FEATURES, msa_dim) if torsions else None
+        self.linear_angle_2 = nn.Linear(msa_dim, msa_dim) if torsions else None
+
+    def forward(self, z: Tensor, features: Features, pair_mask: Tensor | None) -> Tensor:
+        """z [B, N, N, p] -> z with what the templates say added (in place without gradients)."""
+        types = features["template_aatype"]
+        seen = (features["template_all_atom_masks"] > 0).any(-1) | (types > 0)
+        full = seen.any(-1).any(0).tolist()
+        query = self.linear_query(self.layer_norm_query(z))
+        total: Tensor | None = None
+        for t in sorted({t if some else full.index(False) for t, some in enumerate(full)}):
+            pairs = self._template(features, t, query)
+            for block in self.blocks:
+                pairs = block(pairs, pair_mask)
+            pairs = self.layer_norm(pairs)
+            if not full[t]:  # empty templates are all alike
+                pairs = pairs * full.count(False)
+            total = pairs if total is None else total + pairs
+        assert total is not None  # there is a template at least
+        update = self.linear_out(torch.relu(total / types.shape[1]))
+        return z + update if torch.is_grad_enabled() else z.add_(update)
+
+    def _template(self, features: Features, t: int, query: Tensor) -> Tensor:
+        """What enters the stack for one template, [B, N, N, c]."""
+        types = features["template_aatype"][:, t]
+        atoms, mask = (features[f"template_all_atom_{k}"][:, t] for k in ("positions", "masks"))
+        chain, dtype = features["asym_id"], query.dtype
+        glycine = types == residues.RESIDUES.index("G")
+        beta, has_beta = pseudo_beta(types, atoms), torch.where(glycine, mask[..., 1], mask[..., 3])
+        n, alpha, c = atoms[..., :3, :].unbind(-2)
+        rotation = rotation_from_two(c - alpha, n - alpha)
+        backbone = mask[..., 0] * mask[..., 1] * mask[..., 2]
+        layers = cast(list[nn.Linear], list(self.inputs))
+        distance, beta_mask, of_j, of_i, *directions, backbone_mask = layers
+        by_distance = table(distance)
+        bias = torch.stack([layer.bias for layer in layers]).sum(0)
+        axes = torch.cat([layer.weight for layer in directions], 1)  # [c, 3]
+        parts = []
+        for rows in slices(query, 1, 4):
+            same = chain[:, rows, None] == chain[:, None]
+            both = has_beta[:, rows, None] * has_beta[:, None] * same
+            bins = distance_bins(
+                beta[:, rows, None], beta[:, None], self.low, self.high, len(by_distance) - 1
+            )
+            part = query[:, rows] + by_distance[torch.where(both > 0, bins, 0)] + bias
+            part = part + both[..., None].to(dtype) * beta_mask.weight[:, 0]
+            part = part + of_j.weight.T[types][:, None] + of_i.weight.T[types][:, rows, None]
+            both = backbone[:, rows, None] * backbone[:, None] * same
+            apart = alpha[:, None] - alpha[:, rows, None]
+            toward = torch.einsum("bixk,bijx->bijk", rotation[:, rows], apart)
+            length = toward.square().sum(-1, keepdim=True).clamp(min=1e-12).sqrt()
+            toward = (toward / length * both[..., None]).to(dtype)
+            part = part + toward @ axes.T + both[..., None].to(dtype) * backbone_mask.weight[:, 0]
+            parts.append(part)
+        return torch.cat(parts, 1)
+
+    def rows(self, features: Features) -> tuple[Tensor, Tensor]:
+        """Rows of chi angles [B, T, N, c] for the alignment, which cells are real [B, T, N]."""
+        types = features["template_aatype"]
+        angles, _, mask = torsion_angles(
+            types, features["template_all_atom_positions"], features["template_all_atom_masks"]
+        )
+        angles, mask = angles[..., 3:, :], mask[..., 3:]
+        first, second = self.linear_angle_1, self.linear_angle_2
+        if first is None or second is None:
+            return angles.new_zeros((*types.shape, 1))[:, :0], mask[:, :0, :, 0]
+        onehot = torch.nn.functional.one_hot(types, TEMPLATE_CLASSES).to(angles.dtype)
+        sin, cos = (angles * mask[..., None]).unbind(-1)
+        x = torch.cat([onehot, sin, cos, mask], -1)
+        return second(torch.relu(first(x.to(first.weight.dtype)))), mask[..., 0]
 
 
 def torsion_angles(types: Tensor, atoms: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -163,7 +163,10 @@ class PairUpdate(nn.Module):
 
 
 class EvoformerBlock(nn.Module):
-    """Algorithm 6, lines 2 to 10; with `extra`, algorithm 18's block for the extra sequences."""
+    """Algorithm 6, lines 2 to 10; with `extra`, algorithm 18's block for the extra sequences.
+
+    `outer_first`: the outer product mean comes first, as in AlphaFold-Multimer.
+    """
 
     def __init__(
         self,
@@ -178,11 +181,12 @@ class EvoformerBlock(nn.Module):
         msa_factor: int = 4,
         pair_factor: int = 4,
         extra: bool = False,
+        outer_first: bool = False,
         msa_dropout: float = 0.15,
         pair_dropout: float = 0.25,
     ) -> None:
         super().__init__()
-        self.msa_dropout = msa_dropout
+        self.msa_dropout, self.outer_first = msa_dropout, outer_first
         self.row_attention = MSARowAttentionWithPairBias(msa_dim, pair_dim, msa_heads)
         column = MSAColumnGlobalAttention if extra else MSAColumnAttention
         self.column_attention = column(msa_dim, column_heads or msa_heads)
@@ -197,8 +201,11 @@ class EvoformerBlock(nn.Module):
         if not torch.is_grad_enabled():
             return in_place.evoformer_block(self, m, z, masks)
         rate = self.msa_dropout if self.training else 0.0
+        if self.outer_first:
+            z = z + self.outer_product_mean(m, masks.msa)
         m = m + shared_dropout(self.row_attention(m, z, masks.msa), rate, 1)
         m = m + self.column_attention(m, masks.msa)
         m = m + self.msa_transition(m)
-        z = z + self.outer_product_mean(m, masks.msa)
+        if not self.outer_first:
+            z = z + self.outer_product_mean(m, masks.msa)
         return m, self.pair_update(z, masks.pair)

@@ -62,8 +62,11 @@ def evoformer_block(
     block: EvoformerBlock, m: Tensor, z: Tensor, masks: Masks
 ) -> tuple[Tensor, Tensor]:
     """Algorithm 6, lines 2 to 10: m [B, S, N, c] and z [B, N, N, p]."""
+    if block.outer_first:
+        z = in_place.outer_product_mean(block.outer_product_mean, m, masks.msa, z)
     m = row_attention(block.row_attention, m, z, masks.msa)
     m = column_attention(block.column_attention, m, masks.msa)
     m = in_place.transition(block.msa_transition, m)
-    z = in_place.outer_product_mean(block.outer_product_mean, m, masks.msa, z)
+    if not block.outer_first:
+        z = in_place.outer_product_mean(block.outer_product_mean, m, masks.msa, z)
     return m, pair_update(block.pair_update, z, masks.pair)

@@ -27,12 +27,15 @@ DEFAULT_FEATURES = FeatureConfig()
 
 
 def published(name: str, templates: bool) -> FeatureConfig:
-    """The sizes that a published model was trained with (supplement, tables 4 and 5).
+    """The sizes of a published model (supplement, tables 4 and 5; the multimer's config).
 
     Args:
-        name: of the parameters, such as params_model_1_ptm of AlphaFold or finetuning_ptm_2 of
-            OpenFold; others get the smaller sizes.
+        name: of the parameters, such as params_model_1_ptm or params_model_1_multimer_v3 of
+            AlphaFold or finetuning_ptm_2 of OpenFold; others get the smaller sizes.
         templates: whether the model takes templates, whose rows then replace four clusters.
     """
+    if multimer := re.search(r"model_(\d)_multimer(_v3)?", name):
+        few = multimer[2] is None or multimer[1] in "45"
+        return FeatureConfig(clusters=508 if multimer[2] else 252, extra=1152 if few else 2048)
     many = re.search(r"model_[134](?!\d)|finetuning", name) is not None
     return FeatureConfig(clusters=508 if templates else 512, extra=5120 if many else 1024)

@@ -41,10 +41,14 @@ def features(
     seed: int = 0,
     templates: list[Template] | None = None,
     use_templates: bool = True,
+    index: np.ndarray | None = None,
 ) -> Features:
-    """All features of a query with its alignment (its first row gives sequence and columns)."""
+    """All features of a query with its alignment (its first row gives sequence and columns).
+
+    `index`: numbers of the residues [N], from 0 without gaps if None.
+    """
     alignment = alignment.with_query(0).deduplicate()
-    result = sequence_features(alignment.rows[0].astype(np.int64))
+    result = sequence_features(alignment.rows[0].astype(np.int64), index)
     result |= msa_features(alignment, config, seed)
     if use_templates and config.templates:
         result |= template_features(templates or [], alignment.columns, config.templates)

@@ -1,7 +1,8 @@
-"""AlphaFold 2's monomer network: features in, structure and confidences out.
+"""AlphaFold 2's network: features in, structure and confidences out.
 
-Jumper et al., Nature 596, 583 (2021), supplementary algorithm 2 and section 1.9. Every input and
-output has a leading batch dimension; `sciml.protein.alphafold.predictor` is the form without one.
+Jumper et al., Nature 596, 583 (2021), supplementary algorithm 2 and section 1.9; by options of its
+config AlphaFold-Multimer (Evans et al., bioRxiv 2021.10.04.463034). Every input and output has a
+leading batch dimension; `sciml.protein.alphafold.predictor` is the form without one.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from sciml.nn.in_place import slices
 from sciml.nn.workers import by_slices
 from sciml.protein.alphafold.embedders import (
     MSA_CLASSES,
+    TARGET_CLASSES,
+    AveragedTemplateEmbedder,
     Features,
     InputEmbedder,
     RecyclingEmbedder,
@@ -57,6 +60,9 @@ class TemplateConfig:
     """Channels of one of them."""
     torsions: bool = True
     """Whether templates' torsion angles become rows of the alignment."""
+    average: bool = False
+    """Whether templates are averaged, each with the query's pairs, and not attended over, and the
+    rows hold chi angles alone (AlphaFold-Multimer)."""
 
 
 @dataclass(frozen=True)
@@ -111,6 +117,19 @@ class AlphaFoldConfig:
     """Classes of the predicted aligned error; 0: the model has no such head."""
     templates: TemplateConfig | None = TemplateConfig()
     """The template path, or none."""
+    target_classes: Positive = TARGET_CLASSES
+    """Channels of `target_feat`: 22 with a flag of domain breaks in front, 21 without."""
+    masked_classes: Positive = MSA_CLASSES
+    """Classes of the masked MSA head."""
+    chain_positions: bool = False
+    """Whether relative positions tell chains and copies of one apart (AlphaFold-Multimer)."""
+    outer_product_first: bool = False
+    """Whether the outer product mean is the first update of a block (AlphaFold-Multimer)."""
+    separate_projections: bool = False
+    """Whether queries, keys and values of the point attention have a projection each, the scalars'
+    without bias (AlphaFold-Multimer)."""
+    position_scale: Annotated[float, Range(min=0.1)] = 10.0
+    """Unit of length of the structure module [A]; 20 in AlphaFold-Multimer."""
 
 
 @dataclass
@@ -155,32 +174,37 @@ class PlddtHead(nn.Module):
         return self.linear_3(F.relu(self.linear_2(s)))
 
 
+def _template_embedder(c: AlphaFoldConfig) -> TemplateEmbedder | AveragedTemplateEmbedder | None:
+    t = c.templates
+    if t is None:
+        return None
+    sizes = {
+        "heads": t.heads, "head_dim": t.head_dim, "hidden": t.hidden, "blocks": t.blocks,
+        "factor": t.factor, "msa_dim": c.msa_dim,
+    }  # fmt: skip
+    if t.average:
+        return AveragedTemplateEmbedder(c.pair_dim, t.dim, torsions=t.torsions, **sizes)
+    return TemplateEmbedder(
+        c.pair_dim,
+        t.dim,
+        attention_heads=t.attention_heads,
+        attention_head_dim=t.attention_head_dim,
+        torsions=t.torsions,
+        **sizes,
+    )
+
+
 class AlphaFold(nn.Module):
     """The network. Heads: masked MSA, distogram, pLDDT, predicted aligned error, resolved atoms."""
 
     def __init__(self, config: AlphaFoldConfig | None = None) -> None:
         super().__init__()
         c = self.config = config or AlphaFoldConfig()
-        self.input_embedder = InputEmbedder(c.msa_dim, c.pair_dim)
-        self.recycling_embedder = RecyclingEmbedder(c.msa_dim, c.pair_dim)
-        t = c.templates
-        self.template_embedder = (
-            None
-            if t is None
-            else TemplateEmbedder(
-                c.pair_dim,
-                t.dim,
-                heads=t.heads,
-                head_dim=t.head_dim,
-                attention_heads=t.attention_heads,
-                attention_head_dim=t.attention_head_dim,
-                hidden=t.hidden,
-                blocks=t.blocks,
-                factor=t.factor,
-                msa_dim=c.msa_dim,
-                torsions=t.torsions,
-            )
+        self.input_embedder = InputEmbedder(
+            c.msa_dim, c.pair_dim, c.target_classes, chain_positions=c.chain_positions
         )
+        self.recycling_embedder = RecyclingEmbedder(c.msa_dim, c.pair_dim)
+        self.template_embedder = _template_embedder(c)
         self.linear_extra = nn.Linear(MSA_CLASSES + 2, c.extra_dim)
 
         def block(extra: bool) -> EvoformerBlock:
@@ -193,6 +217,7 @@ class AlphaFold(nn.Module):
                 outer_dim=c.outer_dim,
                 triangle_dim=c.triangle_dim,
                 extra=extra,
+                outer_first=c.outer_product_first,
             )
 
         self.extra_stack = nn.ModuleList(block(True) for _ in range(c.extra_blocks))
@@ -209,8 +234,10 @@ class AlphaFold(nn.Module):
             point_v=c.point_v,
             angle_dim=c.angle_dim,
             layers=c.structure_layers,
+            separate=c.separate_projections,
+            position_scale=c.position_scale,
         )
-        self.head_masked_msa = nn.Linear(c.msa_dim, MSA_CLASSES)
+        self.head_masked_msa = nn.Linear(c.msa_dim, c.masked_classes)
         self.head_distogram = nn.Linear(c.pair_dim, c.distogram_bins)
         self.head_resolved = nn.Linear(c.single_dim, 37)
         self.head_plddt = PlddtHead(c.structure_dim, c.plddt_dim, c.plddt_bins)
@@ -235,7 +262,8 @@ class AlphaFold(nn.Module):
         """One pass (algorithm 2, lines 5 to 19).
 
         Args:
-            features: aatype [B, N], residue_index [B, N], seq_mask [B, N], target_feat [B, N, 22],
+            features: aatype [B, N], residue_index [B, N], seq_mask [B, N], target_feat [B, N, 22]
+                (21 of AlphaFold-Multimer, which takes asym_id, entity_id and sym_id [B, N], too),
                 msa_feat [B, S, N, 49], msa_mask [B, S, N], extra_msa [B, E, N] classes 0..22,
                 extra_has_deletion, extra_deletion_value and extra_msa_mask [B, E, N]; with
                 templates: template_aatype [B, T, N], template_mask [B, T],
@@ -247,7 +275,7 @@ class AlphaFold(nn.Module):
 
         Returns:
             m [B, S, N, c], z [B, N, N, p], single [B, N, s], the structure, atoms [B, N, 37, 3]
-            [A], and logits by head: masked_msa [B, S, N, 23], distogram [B, N, N, bins],
+            [A], and logits by head: masked_msa [B, S, N, 23 or 22], distogram [B, N, N, bins],
             resolved [B, N, 37], plddt [B, N, bins], pae [B, N, N, bins].
         """
         previous = previous or self.initial(features)
@@ -255,9 +283,10 @@ class AlphaFold(nn.Module):
         pair_mask = None if bool(real.all()) else real[:, :, None] & real[:, None, :]
         m, z = self.embed(features, previous)
         depth = m.shape[1]
-        if self.template_embedder is not None and "template_mask" in features:
+        templates = self._templates(features)
+        if templates is not None:
             with by_slices(z.device):
-                z = self.template_embedder(z, features, pair_mask)
+                z = templates(z, features, pair_mask)
 
         extra = features["extra_msa_mask"] > 0
         masks = Masks(None if bool(extra.all()) else extra, pair_mask)
@@ -268,8 +297,8 @@ class AlphaFold(nn.Module):
         del e
 
         cells = features["msa_mask"] > 0
-        if self.template_embedder is not None and "template_mask" in features:
-            rows, row_mask = self.template_embedder.rows(features)
+        if templates is not None:
+            rows, row_mask = templates.rows(features)
             m = torch.cat([m, rows], 1)
             cells = torch.cat([cells, row_mask > 0], 1)
         masks = Masks(None if bool(cells.all()) else cells, pair_mask)
@@ -288,6 +317,12 @@ class AlphaFold(nn.Module):
             logits = self.logits(m, z, single, structure) if heads else {}
         return Output(m, z, single, structure, atoms, atom_mask, logits)
 
+    def _templates(self, features: Features) -> TemplateEmbedder | AveragedTemplateEmbedder | None:
+        """The template path, where there are templates."""
+        embedder = self.template_embedder
+        key = "template_mask" if isinstance(embedder, TemplateEmbedder) else "template_aatype"
+        return embedder if key in features else None
+
     @property
     def exact(self) -> torch.dtype:
         """That of the parameters, which autocast does not change."""
@@ -300,11 +335,10 @@ class AlphaFold(nn.Module):
         first = m[:, 0] + recycle.layer_norm_m(previous.msa_row.to(m.dtype))
         m = torch.cat([first[:, None], m[:, 1:]], 1)
         beta = pseudo_beta(features["aatype"], previous.atoms)
-        index = features["residue_index"]
         parts = []
         for rows in slices(z, 1, 4):
             update = recycle.pairs(beta, previous.pair.to(z.dtype), rows)
-            update = update + self.input_embedder.relative(index, rows)
+            update = update + self.input_embedder.relative(features, rows)
             if torch.is_grad_enabled():
                 parts.append(z[:, rows] + update)
             else:

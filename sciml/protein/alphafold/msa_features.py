@@ -120,16 +120,17 @@ def mask_cells(
 
 def centre_planes(centres: np.ndarray) -> np.ndarray:
     """Cluster centres [S, N] as `nearest_centre` wants them: one-hot, [N * 21, S]."""
-    size, n = centres.shape
-    flat = np.zeros((size, n * RESIDUE_CLASSES), np.float32)
-    row, column = np.nonzero(centres < RESIDUE_CLASSES)
-    flat[row, column * RESIDUE_CLASSES + centres[row, column]] = 1
-    return np.ascontiguousarray(flat.T)
+    return np.ascontiguousarray(residue_planes(centres).T)
+
+
+def residue_planes(rows: np.ndarray) -> np.ndarray:
+    """Rows [E, N] one-hot, [E, N * 21]; gaps and masked cells are zeros."""
+    onehot = np.zeros((len(rows), rows.shape[1] * RESIDUE_CLASSES), np.float32)
+    row, column = np.nonzero(rows < RESIDUE_CLASSES)
+    onehot[row, column * RESIDUE_CLASSES + rows[row, column]] = 1
+    return onehot
 
 
 def nearest_centre(planes: np.ndarray, rows: np.ndarray) -> np.ndarray:
     """[E] the centre that agrees with each row [E, N] in most residues."""
-    onehot = np.zeros((len(rows), len(planes)), np.float32)
-    row, column = np.nonzero(rows < RESIDUE_CLASSES)
-    onehot[row, column * RESIDUE_CLASSES + rows[row, column]] = 1
-    return (onehot @ planes).argmax(1)
+    return (residue_planes(rows) @ planes).argmax(1)

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sciml.nn.frames import rotation_from_quaternion
 from sciml.protein.alphafold import confidence
 from sciml.protein.alphafold.model import Output
 from sciml.protein.io.residues import ATOM14_MASK, UNKNOWN
@@ -58,7 +59,9 @@ def named_outputs(
         for other, name in enumerate("xyz"):
             key = f"structure_module/sidechains/frames/rot/{axis}{name}"
             named[key] = structure.group_rotations[:, 0, ..., number, other]
-    if "pae" in logits:
+    if "asym_id" in features:
+        named |= _of_complex(output, features)
+    elif "pae" in logits:
         pae = logits["pae"]
         centers = confidence.pae_centers(pae.shape[-1])
         named |= {
@@ -70,6 +73,34 @@ def named_outputs(
             "ptm": confidence.ptm(pae, mask)[0],
         }
     return {key: value.float().cpu().numpy() for key, value in named.items()}
+
+
+def _of_complex(output: Output, features: dict[str, Tensor]) -> dict[str, Tensor]:
+    """What AlphaFold-Multimer's code names otherwise than the monomer's."""
+    structure = output.structure
+    rotation = rotation_from_quaternion(structure.frames[:, 0, :, :4])
+    traj = torch.cat([rotation, structure.frames[:, 0, :, 4:, None]], -1)
+    groups = torch.cat([structure.group_rotations, structure.group_origins[..., None]], -1)
+    named = {
+        "structure_module/traj": traj,
+        "structure_module/final_rigids": traj[-1],
+        "structure_module/sidechains/atom_pos": structure.atoms[:, 0],
+        "structure_module/sidechains/frames": groups[:, 0],
+    }
+    if "pae" in output.logits:
+        pae, mask = output.logits["pae"], features["seq_mask"]
+        ptm, iptm = (confidence.ptm(pae, mask, c)[0] for c in (None, features["asym_id"]))
+        name = "predicted_aligned_error"
+        named |= {
+            f"{name}/logits": pae[0],
+            f"{name}/breaks": confidence.pae_breaks(pae.shape[-1]),
+            f"{name}/pae": confidence.predicted_aligned_error(pae[0]),
+            f"{name}/max_pae": confidence.pae_centers(pae.shape[-1])[-1],
+            "ptm": ptm,
+            "iptm": iptm,
+            "ranking_confidence": 100 * (0.8 * iptm + 0.2 * ptm),
+        }
+    return named
 
 
 def _atom14_exists(features: dict[str, Tensor]) -> np.ndarray:

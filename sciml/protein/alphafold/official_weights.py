@@ -17,22 +17,25 @@ from typing import Any
 import numpy as np
 import torch
 
-from sciml.config import check
 from sciml.errors import InputError
 from sciml.paths import atomic_write, existing_file
+from sciml.protein.alphafold.embedders import TEMPLATE_INPUTS
 from sciml.protein.alphafold.model import AlphaFold, AlphaFoldConfig, TemplateConfig
+from sciml.protein.alphafold.official_sizes import (
+    EVOFORMER,
+    FOLD,
+    MULTIMER_STACK,
+    RELATIVE_CHAINS,
+    ROOT,
+    STACK,
+    STRUCTURE,
+    TEMPLATE,
+    MultimerError,
+    infer_config,
+    is_fused,
+)
 from sciml.weights import loading
 from sciml.weights.arrays import numbers, read_shapes, readable
-
-ROOT = "alphafold/alphafold_iteration/"
-EVOFORMER = ROOT + "evoformer/"
-TEMPLATE = EVOFORMER + "template_embedding/"
-STACK = TEMPLATE + "single_template_embedding/template_pair_stack/__layer_stack_no_state/"
-STRUCTURE = ROOT + "structure_module/"
-FOLD = STRUCTURE + "fold_iteration/"
-
-_MULTIMER = ("/~_relative_encoding/", "/template_embedding_iteration/", "/quat_rigid/")
-"""Modules that AlphaFold-Multimer alone has."""
 
 Array = np.ndarray
 
@@ -55,6 +58,10 @@ _TO: dict[str, Callable[[Array], Array]] = {
     "heads_in": lambda x: x.reshape(x.shape[0], -1).T,  # [c, H, d] -> [H d, c]
     "heads_bias": lambda x: x.reshape(-1),  # [H, d] -> [H d]
     "heads_out": lambda x: x.reshape(-1, x.shape[-1]).T,  # [H, d, c] -> [c, H d]
+    "column": lambda x: x[:, None],  # of a single input, [c] -> [c, 1]
+    # Points x, y, z of each head: [c, H, 3 p] -> [3 H p, c] and [H, 3 p] -> [3 H p].
+    "points": lambda x: _points(x).transpose(2, 1, 3, 0).reshape(-1, x.shape[0]),
+    "points_bias": lambda x: _points(x).swapaxes(0, 1).reshape(-1),
 }
 _FROM: dict[str, Callable[[Array, tuple[int, ...]], Array]] = {
     "same": lambda x, shape: x.reshape(shape),
@@ -62,7 +69,17 @@ _FROM: dict[str, Callable[[Array, tuple[int, ...]], Array]] = {
     "heads_in": lambda x, shape: x.T.reshape(shape),
     "heads_bias": lambda x, shape: x.reshape(shape),
     "heads_out": lambda x, shape: x.T.reshape(shape),
+    "column": lambda x, shape: x.reshape(shape),
+    "points": lambda x, shape: (
+        x.reshape(3, shape[1], -1, shape[0]).transpose(3, 1, 0, 2).reshape(shape)
+    ),
+    "points_bias": lambda x, shape: x.reshape(3, shape[0], -1).swapaxes(0, 1).reshape(shape),
 }
+
+
+def _points(x: Array) -> Array:
+    """The last axis split into x, y, z and points."""
+    return x.reshape(*x.shape[:-1], 3, -1)
 
 
 class _Mappings:
@@ -166,31 +183,23 @@ def array_mappings(config: AlphaFoldConfig, fused: bool = False) -> list[ArrayMa
         ("preprocess_msa", "input_embedder.linear_msa"),
         ("left_single", "input_embedder.linear_left"),
         ("right_single", "input_embedder.linear_right"),
-        ("pair_activiations", "input_embedder.linear_relative"),
         ("prev_pos_linear", "recycling_embedder.linear"),
         ("extra_msa_activations", "linear_extra"),
         ("single_activations", "linear_single"),
     ):
         p.linear(EVOFORMER + official, ours)
+    relative = RELATIVE_CHAINS if config.chain_positions else EVOFORMER + "pair_activiations"
+    p.linear(relative, "input_embedder.linear_relative")
     p.norm(EVOFORMER + "prev_msa_first_row_norm", "recycling_embedder.layer_norm_m")
     p.norm(EVOFORMER + "prev_pair_norm", "recycling_embedder.layer_norm_z")
     if config.templates is not None:
-        ours = "template_embedder"
-        p.linear(TEMPLATE + "single_template_embedding/embedding2d", f"{ours}.linear_pair")
-        p.norm(TEMPLATE + "single_template_embedding/output_layer_norm", f"{ours}.layer_norm")
-        p.attention(TEMPLATE + "attention", f"{ours}.attention", gated=False)
-        for p.block in range(config.templates.blocks):
-            p.pairs(STACK, f"{ours}.blocks.{p.block}", fused)
-        p.block = None
-        if config.templates.torsions:
-            p.linear(EVOFORMER + "template_single_embedding", f"{ours}.linear_angle_1")
-            p.linear(EVOFORMER + "template_projection", f"{ours}.linear_angle_2")
+        _templates(p, config.templates, fused)
     for p.block in range(config.extra_blocks):
         p.evoformer_block(EVOFORMER + "extra_msa_stack/", f"extra_stack.{p.block}", True, fused)
     for p.block in range(config.blocks):
         p.evoformer_block(EVOFORMER + "evoformer_iteration/", f"evoformer.{p.block}", False, fused)
     p.block = None
-    _structure(p)
+    _structure(p, config.separate_projections)
     p.linear(ROOT + "masked_msa_head/logits", "head_masked_msa")
     p.linear(ROOT + "distogram_head/half_logits", "head_distogram")
     p.linear(ROOT + "experimentally_resolved_head/logits", "head_resolved")
@@ -202,27 +211,57 @@ def array_mappings(config: AlphaFoldConfig, fused: bool = False) -> list[ArrayMa
     return p.mappings
 
 
-def _structure(p: _Mappings) -> None:
+def _templates(p: _Mappings, config: TemplateConfig, fused: bool) -> None:
+    ours, single = "template_embedder", TEMPLATE + "single_template_embedding/"
+    if config.average:
+        for number, size in enumerate(TEMPLATE_INPUTS):
+            official = f"{single}template_pair_embedding_{number}"
+            layout = "column" if size == 1 else "linear"
+            p.add(f"{official}//weights", f"{ours}.inputs.{number}.weight", layout)
+            p.add(f"{official}//bias", f"{ours}.inputs.{number}.bias")
+        p.linear(f"{single}template_pair_embedding_{number + 1}", f"{ours}.linear_query")
+        p.norm(single + "query_embedding_norm", f"{ours}.layer_norm_query")
+        p.linear(TEMPLATE + "output_linear", f"{ours}.linear_out")
+    else:
+        p.linear(single + "embedding2d", f"{ours}.linear_pair")
+        p.attention(TEMPLATE + "attention", f"{ours}.attention", gated=False)
+    p.norm(single + "output_layer_norm", f"{ours}.layer_norm")
+    for p.block in range(config.blocks):
+        stack = MULTIMER_STACK if config.average else STACK
+        p.pairs(stack, f"{ours}.blocks.{p.block}", fused)
+    p.block = None
+    if config.torsions:
+        p.linear(EVOFORMER + "template_single_embedding", f"{ours}.linear_angle_1")
+        p.linear(EVOFORMER + "template_projection", f"{ours}.linear_angle_2")
+
+
+def _structure(p: _Mappings, separate: bool) -> None:
     ours = "structure_module"
     p.norm(STRUCTURE + "single_layer_norm", f"{ours}.layer_norm_s")
     p.norm(STRUCTURE + "pair_layer_norm", f"{ours}.layer_norm_z")
     p.linear(STRUCTURE + "initial_projection", f"{ours}.linear_in")
     attention = FOLD + "invariant_point_attention"
     p.add(f"{attention}//trainable_point_weights", f"{ours}.ipa.head_weights")
-    for official, name in (
-        ("q_scalar", "linear_q"),
-        ("kv_scalar", "linear_kv"),
-        ("q_point_local", "linear_q_points"),
-        ("kv_point_local", "linear_kv_points"),
-        ("attention_2d", "linear_b"),
-        ("output_projection", "linear_out"),
-    ):
-        p.linear(f"{attention}/{official}", f"{ours}.ipa.{name}")
+    if separate:
+        for kind in "qkv":
+            scalar = f"{attention}/{kind}_scalar_projection"
+            p.add(f"{scalar}//weights", f"{ours}.ipa.linear_{kind}.weight", "heads_in")
+            points = f"{attention}/{kind}_point_projection/point_projection"
+            p.add(f"{points}//weights", f"{ours}.ipa.linear_{kind}_points.weight", "points")
+            p.add(f"{points}//bias", f"{ours}.ipa.linear_{kind}_points.bias", "points_bias")
+    else:
+        p.linear(f"{attention}/q_scalar", f"{ours}.ipa.linear_q")
+        p.linear(f"{attention}/kv_scalar", f"{ours}.ipa.linear_kv")
+        p.linear(f"{attention}/q_point_local", f"{ours}.ipa.linear_q_points")
+        p.linear(f"{attention}/kv_point_local", f"{ours}.ipa.linear_kv_points")
+    p.linear(f"{attention}/attention_2d", f"{ours}.ipa.linear_b")
+    p.linear(f"{attention}/output_projection", f"{ours}.ipa.linear_out")
     p.norm(FOLD + "attention_layer_norm", f"{ours}.layer_norm_ipa")
     for number, official in enumerate(("transition", "transition_1", "transition_2")):
         p.linear(FOLD + official, f"{ours}.transition.{number}")
     p.norm(FOLD + "transition_layer_norm", f"{ours}.layer_norm_transition")
-    p.linear(FOLD + "affine_update", f"{ours}.linear_update")
+    update = "quat_rigid/rigid" if separate else "affine_update"
+    p.linear(FOLD + update, f"{ours}.linear_update")
     side = FOLD + "rigid_sidechain/"
     p.linear(side + "input_projection", f"{ours}.angles.linear_in")
     p.linear(side + "input_projection_1", f"{ours}.angles.linear_initial")
@@ -230,113 +269,6 @@ def _structure(p: _Mappings) -> None:
         p.linear(f"{side}resblock1{end}", f"{ours}.angles.layers.{number}.0")
         p.linear(f"{side}resblock2{end}", f"{ours}.angles.layers.{number}.1")
     p.linear(side + "unnormalized_angles", f"{ours}.angles.linear_out")
-
-
-def is_fused(shapes: Mapping[str, tuple[int, ...]]) -> bool:
-    """Whether the triangle multiplications' two projections are one array."""
-    return any(
-        name.endswith("triangle_multiplication_outgoing/projection//weights") for name in shapes
-    )
-
-
-class MultimerError(InputError):
-    """Parameters of AlphaFold-Multimer, which folds complexes, where single chains are folded."""
-
-    def __init__(self, where: object) -> None:
-        super().__init__(
-            "holds parameters of AlphaFold-Multimer, whose network is another one; complexes "
-            "cannot be folded yet",
-            where=where,
-            hint="Single chains are folded by a monomer's, such as params_model_1_ptm.npz",
-        )
-
-
-def infer_config(
-    shapes: Mapping[str, tuple[int, ...]], where: object = "parameters"
-) -> AlphaFoldConfig:
-    """The sizes of the network that arrays of these shapes belong to.
-
-    Raises:
-        InputError: an array that every such network has is missing, or its shape has too few axes.
-        MultimerError: they are AlphaFold-Multimer's.
-    """
-    if any(mark in name for name in shapes for mark in _MULTIMER):
-        raise MultimerError(where)
-    try:
-        return check(_sizes(shapes, where), where=where)
-    except (IndexError, ValueError, ZeroDivisionError) as error:
-        raise unfit(error, where) from None
-
-
-def unfit(error: Exception, where: object) -> InputError:
-    """The error of shapes that no network has."""
-    if isinstance(error, InputError):
-        return InputError(error.what, where=error.where or where, hint=error.hint)
-    return InputError(f"holds parameters of shapes that fit no network ({error})", where=where)
-
-
-def _sizes(shapes: Mapping[str, tuple[int, ...]], where: object) -> AlphaFoldConfig:
-    def shape(name: str) -> tuple[int, ...]:
-        if name not in shapes:
-            raise InputError(
-                f"lacks the array {name!r}",
-                where=where,
-                hint="Is this an AlphaFold 2 monomer parameter file (params_model_*.npz)?",
-            )
-        return shapes[name]
-
-    block, extra = EVOFORMER + "evoformer_iteration/", EVOFORMER + "extra_msa_stack/"
-    row = shape(block + "msa_row_attention_with_pair_bias/attention//query_w")
-    fused = is_fused(shapes)
-    triangle = "triangle_multiplication_outgoing/center_norm//scale"
-    if not fused:
-        triangle = triangle.replace("center_norm", "center_layer_norm")
-    templates = None
-    stack = STACK + "triangle_attention_starting_node/attention//query_w"
-    if stack in shapes:
-        blocks, dim, heads, head_dim = shape(stack)
-        over = shape(TEMPLATE + "attention//query_w")
-        templates = TemplateConfig(
-            dim=dim,
-            blocks=blocks,
-            heads=heads,
-            head_dim=head_dim,
-            hidden=shape(STACK + triangle)[-1],
-            factor=shape(STACK + "pair_transition/transition1//weights")[-1] // dim,
-            attention_heads=over[1],
-            attention_head_dim=over[2],
-            torsions=EVOFORMER + "template_single_embedding//weights" in shapes,
-        )
-    attention = FOLD + "invariant_point_attention"
-    heads = shape(f"{attention}//trainable_point_weights")[0]
-    scalar_qk = shape(f"{attention}/q_scalar//weights")[1] // heads
-    point_qk = shape(f"{attention}/q_point_local//weights")[1] // (3 * heads)
-    pae = ROOT + "predicted_aligned_error_head/logits//bias"
-    return AlphaFoldConfig(
-        msa_dim=row[1],
-        pair_dim=shape(EVOFORMER + "left_single//weights")[1],
-        extra_dim=shape(EVOFORMER + "extra_msa_activations//weights")[1],
-        single_dim=shape(EVOFORMER + "single_activations//weights")[1],
-        blocks=row[0],
-        extra_blocks=shape(extra + "msa_row_attention_with_pair_bias/attention//query_w")[0],
-        msa_heads=row[2],
-        column_heads=shape(block + "msa_column_attention/attention//query_w")[2],
-        pair_heads=shape(block + "triangle_attention_starting_node/attention//query_w")[2],
-        outer_dim=shape(block + "outer_product_mean//output_w")[1],
-        triangle_dim=shape(block + triangle)[-1],
-        structure_dim=shape(STRUCTURE + "initial_projection//weights")[1],
-        ipa_heads=heads,
-        scalar_qk=scalar_qk,
-        scalar_v=shape(f"{attention}/kv_scalar//weights")[1] // heads - scalar_qk,
-        point_qk=point_qk,
-        point_v=shape(f"{attention}/kv_point_local//weights")[1] // (3 * heads) - point_qk,
-        angle_dim=shape(FOLD + "rigid_sidechain/input_projection//weights")[1],
-        plddt_dim=shape(ROOT + "predicted_lddt_head/act_0//weights")[1],
-        plddt_bins=shape(ROOT + "predicted_lddt_head/logits//bias")[0],
-        distogram_bins=shape(ROOT + "distogram_head/half_logits//bias")[0],
-        pae_bins=shapes[pae][0] if pae in shapes else 0,
-        templates=templates,
-    )
 
 
 def _slice(array: Array, mapping: ArrayMapping) -> Array:
@@ -456,13 +388,20 @@ def _official_shape(
     if mapping.layout in ("same", "linear"):
         return tuple(reversed(value.shape)) if mapping.layout == "linear" else tuple(value.shape)
     name = mapping.array
+    if mapping.layout == "column":
+        return (value.shape[0],)
+    if mapping.layout in ("points", "points_bias"):
+        each = (config.ipa_heads, value.shape[0] // config.ipa_heads)
+        return (value.shape[1], *each) if mapping.layout == "points" else each
     if "outer_product_mean" in name:
         return (config.outer_dim, config.outer_dim, value.shape[0])
     t = config.templates
     if "template_embedding/attention" in name:
         heads = t.attention_heads if t else 1
-    elif "template_pair_stack" in name:
+    elif name.startswith((STACK, MULTIMER_STACK)):
         heads = t.heads if t else 1
+    elif name.startswith(FOLD):
+        heads = config.ipa_heads
     elif "msa_row_attention" in name:
         heads = config.msa_heads
     elif "msa_column" in name:

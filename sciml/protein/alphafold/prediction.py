@@ -12,6 +12,7 @@ import numpy as np
 
 from sciml.paths import atomic_write
 from sciml.prediction import ArrayResult
+from sciml.protein.alphafold.confidence import distogram_edges, ranking
 from sciml.protein.io.alignment import Alignment, decode
 from sciml.protein.io.conformers import FAR
 from sciml.protein.io.structure_writing import check_finite, write_structure
@@ -20,10 +21,10 @@ from sciml.protein.result_folder import write_finished
 
 @dataclass(frozen=True, eq=False, repr=False)
 class StructurePrediction(ArrayResult):
-    """The structure and confidences of one chain; as an array it is `atoms`.
+    """The structure and confidences of one chain or complex; as an array it is `atoms`.
 
     Attributes:
-        name: of the chain.
+        name: of the chain or complex.
         types: [N] residue types.
         atoms: [N, 37, 3] positions in atom37 layout [A].
         atom_mask: [N, 37], 1 where the residue has the atom.
@@ -36,6 +37,9 @@ class StructurePrediction(ArrayResult):
         recycles: passes after the first.
         seconds: wall time of the prediction [s].
         violations: counts of violations before and after relaxation, where there was one.
+        asym_id: [N] of a complex: number of each residue's chain, from 1.
+        iptm: of a complex: predicted TM-score over pairs of residues of two chains, 0 to 1.
+        chain_iptm: [chains, chains] the same for every two chains, pTM of each on the diagonal.
     """
 
     ARRAY: ClassVar[str] = "atoms"
@@ -52,6 +56,17 @@ class StructurePrediction(ArrayResult):
     recycles: int = 0
     seconds: float = 0.0
     violations: dict[str, dict[str, int]] | None = None
+    asym_id: np.ndarray | None = None
+    iptm: float | None = None
+    chain_iptm: np.ndarray | None = None
+
+    @property
+    def ranking_confidence(self) -> float:
+        """By which predictions of one target are ranked, 0 to 1: pLDDT of a chain, ipTM and pTM
+        of a complex (Evans et al. 2021, section 2.5)."""
+        if self.iptm is None or self.ptm is None:
+            return self.mean_plddt / 100
+        return ranking(self.ptm, self.iptm)
 
     @property
     def coordinates(self) -> np.ndarray:
@@ -85,8 +100,6 @@ class StructurePrediction(ArrayResult):
         """[N, N] probability that CB atoms are closer than 8 A, from the distogram."""
         if self.distogram is None:
             return None
-        from sciml.protein.alphafold.confidence import distogram_edges
-
         edges = distogram_edges(self.distogram.shape[-1]).numpy()
         return self.distogram[..., : int((edges <= 8.0).sum())].sum(-1)
 
@@ -101,6 +114,10 @@ class StructurePrediction(ArrayResult):
             "recycles": self.recycles,
             "seconds": round(self.seconds, 2),
         }
+        if self.iptm is not None and self.chain_iptm is not None:
+            row["iptm"] = round(self.iptm, 4)
+            row["chain_iptm"] = np.round(self.chain_iptm, 4).tolist()
+            row["ranking_confidence"] = round(self.ranking_confidence, 4)
         if self.violations is not None:
             row["violations"] = self.violations
         if self.alignment is not None:

@@ -6,7 +6,7 @@ import os
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
@@ -17,6 +17,15 @@ from torch import Tensor
 from sciml.config import from_dict, to_dict
 from sciml.errors import InputError
 from sciml.protein.alphafold import confidence, memory
+from sciml.protein.alphafold.complex_features import (
+    CHAIN_KEYS,
+    TEMPLATE_KEYS,
+    ChainNumbers,
+    chain_numbers,
+    complex_features,
+    merged_alignment,
+    network_features,
+)
 from sciml.protein.alphafold.feature_config import FeatureConfig, published
 from sciml.protein.alphafold.features import collate, features
 from sciml.protein.alphafold.model import AlphaFold, AlphaFoldConfig, Output
@@ -24,6 +33,7 @@ from sciml.protein.alphafold.official_outputs import named_outputs
 from sciml.protein.alphafold.prediction import StructurePrediction
 from sciml.protein.alphafold.templates import Template
 from sciml.protein.io.alignment import Alignment
+from sciml.protein.io.complexes import Complex
 from sciml.weights import files, loading
 from sciml.weights.pretrained import Pretrained
 
@@ -31,7 +41,7 @@ if TYPE_CHECKING:
     from typing import Self
 
 Arrays = dict[str, np.ndarray]
-_INTEGERS = ("aatype", "residue_index", "extra_msa", "template_aatype")
+_INTEGERS = ("aatype", "residue_index", "extra_msa", "template_aatype", *CHAIN_KEYS)
 _NEEDED = (
     "aatype residue_index seq_mask target_feat msa_feat msa_mask extra_msa extra_msa_mask "
     "extra_has_deletion extra_deletion_value"
@@ -73,15 +83,25 @@ def _config_of(description: Mapping[str, Any], where: Path) -> AlphaFoldConfig:
 
 @dataclass(frozen=True)
 class Job:
-    """One chain to fold: its alignment (query first), templates and a name."""
+    """One chain to fold: its alignment (query first), templates and a name.
+
+    Of a complex the alignment's columns are those of all chains, which `chains` tells apart.
+    """
 
     alignment: Alignment
     templates: tuple[Template, ...] = ()
     name: str = "query"
+    chains: ChainNumbers | None = None
+
+    @classmethod
+    def of(cls, complex_: Complex, templates: Sequence[Template] = ()) -> Job:
+        """The job of a complex."""
+        chains = chain_numbers(complex_)
+        return cls(merged_alignment(complex_), tuple(templates), complex_.name, chains)
 
 
 class StructurePredictor(Pretrained):
-    """AlphaFold 2's monomer network with given parameters.
+    """AlphaFold 2's network, the monomer's or AlphaFold-Multimer's, with given parameters.
 
     Args:
         model: the network.
@@ -141,7 +161,7 @@ class StructurePredictor(Pretrained):
             options: none.
 
         Raises:
-            InputError: no such file, or parameters that fit no AlphaFold 2 monomer network.
+            InputError: no such file, or parameters that fit no AlphaFold 2 network.
         """
         suffix = Path(name_or_path).suffix
         if suffix == ".npz":
@@ -215,7 +235,11 @@ class StructurePredictor(Pretrained):
     def tensors(self, batch: Arrays) -> dict[str, Tensor]:
         """Checked features of one chain on the device, with a batch dimension in front."""
         needed = list(_NEEDED)
-        if self.model.config.templates is not None and "template_mask" in batch:
+        if self.model.config.chain_positions:
+            needed += CHAIN_KEYS
+            if self.model.config.templates is not None:
+                needed += TEMPLATE_KEYS
+        elif self.model.config.templates is not None and "template_mask" in batch:
             needed += _TEMPLATE
         missing = [key for key in needed if key not in batch]
         if missing:
@@ -227,7 +251,13 @@ class StructurePredictor(Pretrained):
         return tensors
 
     def predict_features(
-        self, batch: Arrays, recycles: int = 3, *, every_pass: bool = True
+        self,
+        batch: Arrays,
+        recycles: int = 3,
+        *,
+        every_pass: bool = True,
+        num_msa: int | None = None,
+        num_extra_msa: int | None = None,
     ) -> Arrays:
         """Run the network on ready features, the same in every pass.
 
@@ -236,15 +266,25 @@ class StructurePredictor(Pretrained):
                 `AlphaFold.forward`.
             recycles: R; the network runs R + 1 times.
             every_pass: give every pass's results, or only the last one's.
+            num_msa, num_extra_msa: of AlphaFold-Multimer, whose batch holds the rows themselves:
+                how many of the first rows of `msa` are cluster centres, and how many of the
+                next ones extra sequences; see `complex_features.network_features`.
 
         Returns:
             `pass<r>/<name>` -> array: structure_module/final_atom_positions [N, 37, 3] [A],
             distogram/logits, predicted_lddt/logits, predicted_aligned_error (with
             predicted_aligned_error_head/logits), masked_msa/logits,
-            experimentally_resolved/logits, representations/*, plddt, ptm, tol and so on.
+            experimentally_resolved/logits, representations/*, plddt, ptm, tol and so on; of
+            complexes predicted_aligned_error/{logits, pae}, iptm and ranking_confidence (0 to
+            100).
         """
         if recycles < 0:
             raise InputError(f"recycles must be >= 0, got {recycles}")
+        if self.model.config.chain_positions and "msa_feat" not in batch:
+            if num_msa is None or num_extra_msa is None:
+                raise InputError("rows of an alignment need num_msa and num_extra_msa")
+            empty = 0 if self.model.config.templates is None else self.sizes.templates
+            batch = network_features(batch, num_msa, num_extra_msa, empty)
         tensors = self.tensors(batch)
         mask = tensors["seq_mask"]
         previous, results = self.model.initial(tensors), {}
@@ -271,7 +311,7 @@ class StructurePredictor(Pretrained):
 
     def predict(
         self,
-        msa: Alignment | str | os.PathLike[str],
+        msa: Alignment | Complex | str | os.PathLike[str],
         templates: Sequence[Template] | None = None,
         *,
         config: FeatureConfig | None = None,
@@ -281,11 +321,14 @@ class StructurePredictor(Pretrained):
         name: str = "query",
         memory_limit: float | None = None,
     ) -> StructurePrediction:
-        """Fold one chain.
+        """Fold one chain or complex.
+
+        AlphaFold-Multimer's network folds both; a monomer's takes a complex as one chain whose
+        residue numbers leave a gap of 200 between two chains.
 
         Args:
-            msa: an alignment whose first row is the query, or a file.
-            templates: aligned structures.
+            msa: an alignment whose first row is the query, a complex, or a file of one of them.
+            templates: structures aligned to all columns, each of one chain.
             config: sizes of the features; those of the published model if None.
             recycles: most passes after the first.
             tolerance: stop earlier when CA distances change by less than this [A].
@@ -295,11 +338,14 @@ class StructurePredictor(Pretrained):
         Raises:
             InputError: the alignment is bad, or the prediction would not fit into memory.
         """
-        if not isinstance(msa, Alignment):
-            from sciml.protein.io.alignment_files import read_alignment
-
-            msa = read_alignment(Path(msa))
-        job = Job(msa, tuple(templates or ()), name)
+        if not isinstance(msa, Alignment | Complex):
+            msa = _read(Path(msa))
+        given = tuple(templates or ())
+        job = (
+            Job(msa, given, name)
+            if isinstance(msa, Alignment)
+            else replace(Job.of(msa, given), name=name)
+        )
         return self.predict_many(
             [job], config=config, recycles=recycles, tolerance=tolerance, seed=seed,
             memory_limit=memory_limit,
@@ -316,7 +362,7 @@ class StructurePredictor(Pretrained):
         memory_limit: float | None = None,
         report: Callable[[str], None] | None = None,
     ) -> list[StructurePrediction]:
-        """Fold chains together in one padded batch; the numbers are those of one at a time.
+        """Fold chains or complexes together in one padded batch, as if one at a time.
 
         See `predict`; `report` is called with a line after each pass. With a `tolerance`, a chain
         that has converged keeps the result of that pass while the others go on.
@@ -325,7 +371,10 @@ class StructurePredictor(Pretrained):
             raise InputError(f"recycles must be >= 0, got {recycles}")
         config = config or self.sizes
         alignments = [job.alignment.with_query(0).deduplicate() for job in jobs]
-        use_templates = self.model.config.templates is not None and any(j.templates for j in jobs)
+        of_chains = self.model.config.chain_positions
+        use_templates = self.model.config.templates is not None and (
+            of_chains or any(job.templates for job in jobs)
+        )
         longest = max(alignment.columns for alignment in alignments)
         estimate = memory.estimate(
             self.model.config,
@@ -340,17 +389,28 @@ class StructurePredictor(Pretrained):
         previous = None
         final: list[tuple[dict[str, Any], int] | None] = [None] * len(jobs)
         for number in range(recycles + 1):
-            arrays = [
-                features(
-                    alignment,
-                    config,
-                    seed=seed * 1009 + number,
-                    templates=list(job.templates),
-                    use_templates=use_templates,
+            draw, arrays = seed * 1009 + number, []
+            for job, alignment in zip(jobs, alignments, strict=True):
+                if of_chains:
+                    numbers = job.chains or ChainNumbers.of([(alignment.columns, 1)])
+                    arrays.append(
+                        complex_features(
+                            alignment, numbers, config, seed=draw, templates=list(job.templates)
+                        )
+                    )
+                    continue
+                arrays.append(
+                    features(
+                        alignment,
+                        config,
+                        seed=draw,
+                        templates=list(job.templates),
+                        use_templates=use_templates,
+                        index=None if job.chains is None else job.chains.broken(),
+                    )
                 )
-                for job, alignment in zip(jobs, alignments, strict=True)
-            ]
-            batch = collate([{k: a[k] for k in (*_NEEDED, *_TEMPLATE) if k in a} for a in arrays])
+            keys = (*_NEEDED, *CHAIN_KEYS, *_TEMPLATE)
+            batch = collate([{k: a[k] for k in keys if k in a} for a in arrays])
             batch = {k: v.to(self.placement.device) for k, v in batch.items()}
             del arrays
             if previous is None:
@@ -362,7 +422,8 @@ class StructurePredictor(Pretrained):
             for index, alignment in enumerate(alignments):
                 converged = last or (number > 0 and float(moved[index]) < tolerance)
                 if converged and final[index] is None:
-                    final[index] = (_results(output, index, alignment.columns), number)
+                    results = _results(output, index, alignment.columns, jobs[index].chains)
+                    final[index] = (results, number)
             if report is not None:
                 report(f"pass {number}: CA distances moved by {float(moved.max()):.2f} A")
             previous = output.recycle()
@@ -388,8 +449,20 @@ class StructurePredictor(Pretrained):
         return predictions
 
 
-def _results(output: Output, index: int, n: int) -> dict[str, Any]:
-    """Fields of the `StructurePrediction` of one chain, without padding."""
+def _read(path: Path) -> Alignment | Complex:
+    """The alignment or the complex of a file."""
+    from sciml.protein.io.alignment_files import read_alignment
+    from sciml.protein.io.complexes import read_complex
+    from sciml.protein.io.query_forms import ComplexError
+
+    try:
+        return read_alignment(path)
+    except ComplexError:
+        return read_complex(path)
+
+
+def _results(output: Output, index: int, n: int, chains: ChainNumbers | None) -> dict[str, Any]:
+    """Fields of the `StructurePrediction` of one chain or complex, without padding."""
     logits = {key: value[index].float() for key, value in output.logits.items()}
     results: dict[str, Any] = {
         "atoms": output.atoms[index, :n].cpu().numpy(),
@@ -402,5 +475,12 @@ def _results(output: Output, index: int, n: int) -> dict[str, Any]:
     if "pae" in logits:
         pae = logits["pae"][:n, :n]
         results["pae"] = confidence.predicted_aligned_error(pae).cpu().numpy()
-        results["ptm"] = float(confidence.ptm(pae[None], pae.new_ones(1, n))[0])
+        mask = pae.new_ones(n)
+        results["ptm"] = float(confidence.ptm(pae[None], mask[None])[0])
+        if chains is not None and chains.asym_id[-1] > 1:
+            asym = torch.as_tensor(chains.asym_id, device=pae.device)
+            results["iptm"] = float(confidence.ptm(pae[None], mask[None], asym[None])[0])
+            results["chain_iptm"] = confidence.chain_pair_iptm(pae, mask, asym).cpu().numpy()
+    if chains is not None:
+        results["asym_id"] = chains.asym_id
     return results

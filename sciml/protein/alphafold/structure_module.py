@@ -2,7 +2,8 @@
 
 Jumper et al., Nature 596, 583 (2021), supplementary algorithms 20 (structure module), 22
 (invariant point attention), 23 (backbone update), 24 and 25 (all-atom coordinates). Frames are a
-rotation matrix [..., 3, 3] and a translation [..., 3]; the module works in units of 10 A.
+rotation matrix [..., 3, 3] and a translation [..., 3]; the module works in units of 10 A (20 A in
+AlphaFold-Multimer).
 """
 
 from __future__ import annotations
@@ -48,6 +49,9 @@ class InvariantPointAttention(nn.Module):
 
     The point part of the logits, sum_p |R_i q_ip + t_i - (R_j k_jp + t_j)|^2, is written out into
     squares and a product, so that no [heads, N, N, points, 3] array is made.
+
+    `separate`: queries, keys and values have projections of their own, the scalars' without bias,
+    as in AlphaFold-Multimer.
     """
 
     def __init__(
@@ -59,14 +63,23 @@ class InvariantPointAttention(nn.Module):
         scalar_v: int = 16,
         point_qk: int = 4,
         point_v: int = 8,
+        *,
+        separate: bool = False,
     ) -> None:
         super().__init__()
+        self.separate = separate
         self.heads, self.scalar_qk, self.scalar_v = heads, scalar_qk, scalar_v
         self.point_qk, self.point_v = point_qk, point_v
-        self.linear_q = nn.Linear(dim, heads * scalar_qk)
-        self.linear_kv = nn.Linear(dim, heads * (scalar_qk + scalar_v))
+        self.linear_q = nn.Linear(dim, heads * scalar_qk, bias=not separate)
         self.linear_q_points = nn.Linear(dim, heads * point_qk * 3)
-        self.linear_kv_points = nn.Linear(dim, heads * (point_qk + point_v) * 3)
+        if separate:
+            self.linear_k = nn.Linear(dim, heads * scalar_qk, bias=False)
+            self.linear_v = nn.Linear(dim, heads * scalar_v, bias=False)
+            self.linear_k_points = nn.Linear(dim, heads * point_qk * 3)
+            self.linear_v_points = nn.Linear(dim, heads * point_v * 3)
+        else:
+            self.linear_kv = nn.Linear(dim, heads * (scalar_qk + scalar_v))
+            self.linear_kv_points = nn.Linear(dim, heads * (point_qk + point_v) * 3)
         self.linear_b = nn.Linear(pair_dim, heads)
         self.head_weights = nn.Parameter(torch.full((heads,), math.log(math.e - 1)))
         out = heads * (scalar_v + 4 * point_v + pair_dim)
@@ -88,9 +101,9 @@ class InvariantPointAttention(nn.Module):
         """s [B, N, c], z [B, N, N, p], frames, mask [B, N] -> update of s."""
         batch, n, _ = s.shape
         heads = self.heads
-        q = self.linear_q(s).view(batch, n, heads, -1).transpose(1, 2)
-        kv = self.linear_kv(s).view(batch, n, heads, -1).transpose(1, 2)
-        k, v = kv.split([self.scalar_qk, self.scalar_v], -1)
+
+        def scalars(linear: nn.Linear) -> Tensor:
+            return linear(s).view(batch, n, heads, -1).transpose(1, 2)
 
         def points(linear: nn.Linear) -> Tensor:
             local = linear(s).view(batch, n, 3, heads, -1).permute(0, 3, 1, 4, 2)  # B H N P 3
@@ -98,8 +111,14 @@ class InvariantPointAttention(nn.Module):
                 torch.einsum("bnij,bhnpj->bhnpi", rotation, local) + translation[:, None, :, None]
             )
 
-        q_points = points(self.linear_q_points)
-        k_points, v_points = points(self.linear_kv_points).split([self.point_qk, self.point_v], -2)
+        q, q_points = scalars(self.linear_q), points(self.linear_q_points)
+        if self.separate:
+            k, v = scalars(self.linear_k), scalars(self.linear_v)
+            k_points, v_points = points(self.linear_k_points), points(self.linear_v_points)
+        else:
+            k, v = scalars(self.linear_kv).split([self.scalar_qk, self.scalar_v], -1)
+            both_points = points(self.linear_kv_points)
+            k_points, v_points = both_points.split([self.point_qk, self.point_v], -2)
         scale = F.softplus(self.head_weights) * (1 / (3 * self.point_qk * 4.5)) ** 0.5
         # Squared distances by direct subtraction, one point at a time: |a|^2 - 2ab + |b|^2 would
         # cancel to nothing for points far from the origin.
@@ -234,17 +253,19 @@ class StructureModule(nn.Module):
         point_v: int = 8,
         angle_dim: int = 128,
         angle_blocks: int = 2,
+        separate: bool = False,
+        position_scale: float = POSITION_SCALE,
         layers: int = 8,
         transition_layers: int = 3,
         dropout: float = 0.1,
     ) -> None:
         super().__init__()
-        self.layers = layers
+        self.layers, self.position_scale = layers, position_scale
         self.layer_norm_s = nn.LayerNorm(single_dim)
         self.layer_norm_z = nn.LayerNorm(pair_dim)
         self.linear_in = nn.Linear(single_dim, dim)
         self.ipa = InvariantPointAttention(
-            dim, pair_dim, heads, scalar_qk, scalar_v, point_qk, point_v
+            dim, pair_dim, heads, scalar_qk, scalar_v, point_qk, point_v, separate=separate
         )
         self.layer_norm_ipa = nn.LayerNorm(dim)
         self.transition = nn.ModuleList(nn.Linear(dim, dim) for _ in range(transition_layers))
@@ -290,9 +311,9 @@ class StructureModule(nn.Module):
             rotation = rotation_from_quaternion(quaternion)
             angles, raw = self.angles(s, initial)
             groups = self.build_atoms(
-                types, rotation, translation * POSITION_SCALE, angles.to(wide)
+                types, rotation, translation * self.position_scale, angles.to(wide)
             )
-            frames = torch.cat([quaternion, translation * POSITION_SCALE], -1)
+            frames = torch.cat([quaternion, translation * self.position_scale], -1)
             results.append((frames, angles, raw, *groups))
             quaternion = quaternion.detach()  # rotations of later layers send no gradient back
         return StructureModuleOutput(
