@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
@@ -67,6 +67,10 @@ class FoldRun:
     device: str = "auto"
     precision: str = "fp32"
     dry_run: bool = False
+    launcher: str | None = None
+    """ray: batches of chains are tasks on a Ray cluster."""
+    workers: int = 0
+    """Tasks at a time on a local cluster; 0 = as many as there are processors for."""
     relatives: Path | None = None
     """Folder of alignments found in `db`; `out` if None."""
 
@@ -191,10 +195,45 @@ def run_fold(run: FoldRun) -> list[dict[str, Any]]:
             jobs = [_searched(job, run.db, run.relatives or run.out) for job in jobs]
             alignments = {job.name: job.alignment for job in jobs}
             left = [replace(job, alignment=alignments[job.name]) for job in left]
-        rows += fold(run, left)
+        failed: list[Any] = []
+        if run.launcher == "ray":
+            folded, failed = _fold_on_ray(fold, run, left)
+            rows += folded
+            done = {row["name"] for row in rows}
+            jobs = [job for job in jobs if job.name in done]
+        else:
+            rows += fold(run, left)
         write_ranking(rows, run.out / "ranking.json")
         write_page(run, jobs, rows, partial(_truth, run))
+    if failed:
+        from sciml.launch import ray_files
+
+        ray_files.refuse(failed, len(rows) + len(failed), "chains")
     return rows
+
+
+def _fold_on_ray(
+    fold: Callable[[FoldRun, list[Job]], list[dict[str, Any]]], run: FoldRun, jobs: list[Job]
+) -> tuple[list[dict[str, Any]], list[tuple[str, Any]]]:
+    """Rows of the chains folded by tasks on a Ray cluster, and the failures by name.
+
+    The batches, and so the results, are those of a run in this process.
+    """
+    from sciml.launch import ray_files
+
+    groups = [[job] for job in jobs] if run.params is None else list(
+        batches(jobs, run.batch_residues)
+    )  # fmt: skip
+    run = replace(run, out=run.out.absolute(), launcher=None)
+    rows: list[dict[str, Any]] = []
+    failed: list[tuple[str, Any]] = []
+    results = ray_files.run(partial(fold, run), groups, run.workers, title="folding")
+    for group, result in zip(groups, results, strict=True):
+        if isinstance(result, ray_files.Failure):
+            failed += [(job.name, result) for job in group]
+        else:
+            rows += result
+    return rows, failed
 
 
 def _check(run: FoldRun, left: list[Job], count: int) -> None:

@@ -193,6 +193,8 @@ def fold(
     device: str = "auto",
     precision: Literal["auto", "fp32", "bf16"] = "fp32",
     dry_run: bool = False,
+    launcher: Literal["ray"] | None = None,
+    workers: int = 0,
 ) -> None:
     """Fold chains: with AlphaFold or OpenFold parameters, or coarsely with the shipped model.
 
@@ -229,6 +231,9 @@ def fold(
         device: auto, cpu, cuda, ...
         precision: fp32, or bf16 on a GPU.
         dry_run: Print what would be done, with memory and time, and stop.
+        launcher: ray: batches of chains are tasks on a Ray cluster (extra: ray) that sees the same
+            files. Batches that fail are tried again, and listed at the end.
+        workers: Tasks at a time, if the cluster is this machine; 0 = all processors.
     """
     from sciml.protein.batch import FoldRun, run_fold
 
@@ -237,7 +242,7 @@ def fold(
             input=input, out=out, params=params, model=model, db=db, clusters=clusters,
             extra=extra, recycles=recycles, tolerance=tolerance, batch_residues=batch_residues,
             truth=truth, templates=templates, hhr=hhr, relax=relax, seed=seed, device=device,
-            precision=precision, dry_run=dry_run,
+            precision=precision, dry_run=dry_run, launcher=launcher, workers=workers,
         )
     )  # fmt: skip
 
