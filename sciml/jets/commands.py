@@ -6,7 +6,7 @@ import dataclasses
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import tyro
@@ -50,6 +50,8 @@ def tag(
     tree: str | None = None,
     collection: str | None = None,
     step: int = 2000,
+    launcher: Literal["ray"] | None = None,
+    workers: int = 0,
 ) -> None:
     """Write the class scores of every jet of a file, in order.
 
@@ -69,7 +71,15 @@ def tag(
         tree: Name of the TTree or RNTuple, if a ROOT file has several.
         collection: Name of the jets in a file of events (nanoAOD: Jet, FatJet; Delphes: JetAK8).
         step: Jets read at a time.
+        launcher: ray: each file of a folder or quoted pattern ('jets/*.root') is a task on a Ray
+            cluster (extra: ray), and gets a file of scores of its name in the folder OUT. Files
+            that fail are tried again, and listed at the end.
+        workers: Tasks at a time, if the cluster is this machine; 0 = all processors.
     """
+    if launcher is not None:
+        options = {"model": model, "trunk": trunk, "keep": keep, "format": format, "tree": tree,
+                   "collection": collection, "step": step}  # fmt: skip
+        return _tag_on_ray(file, out, options, workers)
     from sciml.jets.data.io import create, open_jets
     from sciml.jets.scores import Tally
     from sciml.train.log import Bar, console
@@ -100,6 +110,38 @@ def tag(
     console.print(done, soft_wrap=True)
     for remark in tally.remarks():
         console.print(remark, soft_wrap=True)
+
+
+def _tag_on_ray(files: Path, out: Path, options: dict[str, Any], workers: int) -> None:
+    """`tag` of each file of a folder or pattern into a .parquet file of its name in `out`."""
+    from functools import partial
+
+    from sciml.jets.data.io import expand
+    from sciml.launch import ray_files
+    from sciml.train.log import console
+
+    pattern = [p for p in sorted(files.iterdir()) if p.is_file()] if files.is_dir() else files
+    paths = [path.absolute() for path in expand(pattern)]
+    stems = [path.name.split(".")[0] for path in paths]
+    if out.suffix or out.is_file():
+        raise InputError("is a file, --launcher ray needs a folder", where=out)
+    for path, stem in zip(paths, stems):
+        if stems.count(stem) > 1:
+            raise InputError("another file has this name up to the dot", where=path)
+    out.mkdir(parents=True, exist_ok=True)
+    pairs = [(path, out.absolute() / f"{stem}.parquet") for path, stem in zip(paths, stems)]
+    results = ray_files.run(partial(_tag_one, options), pairs, workers)
+    for path, result in zip(paths, results):
+        if not isinstance(result, ray_files.Failure):
+            console.print(f"{path.name}: {result}", soft_wrap=True)
+    failed = [(str(path), result) for path, result in zip(paths, results)
+              if isinstance(result, ray_files.Failure)]  # fmt: skip
+    ray_files.refuse(failed, len(paths), "files")
+
+
+def _tag_one(options: dict[str, Any], pair: tuple[Path, Path]) -> str:
+    tag(*pair, **options)
+    return str(pair[1])
 
 
 def evaluate(
