@@ -114,9 +114,18 @@ def spread(
     mask: Bool[Tensor, "B N"],
 ) -> Tensor:
     """Ragged rows [S, ...] -> [B, N, ...] with zeros where `mask` is False."""
-    out = rows.new_zeros(mask.shape + rows.shape[1:])
-    out[mask] = rows
-    return out
+    out = rows.new_zeros((mask.numel(), *rows.shape[1:]))
+    out = out.index_copy(0, rows_of(mask, len(rows)), rows)
+    return out.view(mask.shape + rows.shape[1:])
+
+
+def rows_of(mask: Bool[Tensor, "B N"], count: int) -> Int[Tensor, " S"]:
+    """Where the `count` = S real nodes of `mask` stand among its [B * N] entries, in order."""
+    real = mask.flatten()
+    if real.device.type == "cpu":
+        return real.nonzero()[:, 0]
+    # `nonzero`, and a mask as an index, would wait for the device to know how many there are.
+    return torch.argsort(~real, stable=True)[:count]
 
 
 def dense(batch: Data) -> Data:
@@ -160,18 +169,20 @@ def ragged(batch: Data) -> Data:
     if layout(batch) == "ragged":
         return batch
     mask = batch.mask
-    index = mask.nonzero()[:, 0]
-    out: dict[str, Any] = {"batch": index, "ptr": pointers(index, len(mask))}
+    rows = mask.flatten().nonzero()[:, 0]
+    counts = mask.sum(1)
+    ptr = torch.cat([counts.new_zeros(1), counts.cumsum(0)])
+    out: dict[str, Any] = {"batch": rows // mask.shape[1], "ptr": ptr}
     pairs = None
     for key in batch.keys():
         value = batch[key]
         if is_node_key(key):
-            out[key] = value[mask]
+            out[key] = value.flatten(0, 1).index_select(0, rows)
         elif is_pair_key(key):
             if pairs is None:
-                pairs = mask[:, :, None] & mask[:, None, :]
+                pairs = (mask[:, :, None] & mask[:, None, :]).nonzero(as_tuple=True)
                 row = (mask.flatten().cumsum(0) - 1).view(mask.shape)  # row of a node in `x`
-                graph, target, source = pairs.nonzero(as_tuple=True)
+                graph, target, source = pairs
                 out["edge_index"] = torch.stack([row[graph, source], row[graph, target]])
             name = "edge_attr" if key == "pair" else "edge_" + key.removeprefix("pair_")
             out[name] = value[pairs]

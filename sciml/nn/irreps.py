@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from sciml.errors import InputError
+from sciml.nn.constants import constant
 
 
 class Irrep(NamedTuple):
@@ -128,8 +129,11 @@ def _next_degree(l: int) -> Tensor:
 def coupling(l1: int, l2: int, l3: int, target: Tensor | None = None) -> Tensor:
     """Clebsch-Gordan coefficients [2 l1 + 1, 2 l2 + 1, 2 l3 + 1] of unit component variance:
     sqrt(2 l3 + 1) times the real Wigner 3j symbol, in the dtype and on the device of `target`."""
-    table = _wigner_3j(l1, l2, l3) * (2 * l3 + 1) ** 0.5
-    return table if target is None else table.to(target)
+    scale = (2 * l3 + 1) ** 0.5
+    table = _wigner_3j(l1, l2, l3)
+    if target is None or target.device.type == "cpu" or torch.compiler.is_compiling():
+        return table * scale if target is None else (table * scale).to(target)
+    return constant(table, target.device, target.dtype) * scale
 
 
 def spherical_harmonics(direction: Tensor, lmax: int) -> list[Tensor]:
@@ -144,7 +148,7 @@ def spherical_harmonics(direction: Tensor, lmax: int) -> list[Tensor]:
     """
     harmonics = [torch.ones_like(direction[..., :1])]
     for l in range(1, lmax + 1):
-        table = _next_degree(l).to(direction)
+        table = constant(_next_degree(l), direction.device, direction.dtype)
         # Contract with the previous degree first: [..., 2 l - 1] @ [2 l - 1, 3 (2 l + 1)].
         step = (harmonics[-1] @ table.flatten(1)).unflatten(-1, (3, 2 * l + 1))
         harmonics.append((direction.unsqueeze(-1) * step).sum(-2))

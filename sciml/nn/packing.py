@@ -17,6 +17,15 @@ FULL = 0.95
 """With at least this share of real rows, packing costs more than it saves."""
 
 
+def packs(device: torch.device) -> bool:
+    """Whether padding is left out: on a CPU, where its arithmetic is what a layer costs.
+
+    Sizes that depend on data would break a compiled graph, and an accelerator would make the CPU
+    wait for them; there, batches of similar lengths have little padding (`sciml.graph.bucket`).
+    """
+    return device.type == "cpu" and not (torch.compiler.is_compiling() or torch.jit.is_tracing())
+
+
 @dataclass(frozen=True)
 class Packed:
     """Where packed rows come from.
@@ -29,10 +38,11 @@ class Packed:
 
     @classmethod
     def of(cls, mask: Bool[Tensor, "B N"]) -> Packed:
-        """The packing for `mask`; all rows stay if nearly all are real, and in compiled code."""
+        """The packing for `mask`; all rows stay if nearly all are real, in compiled code, and on
+        an accelerator."""
         shape = (mask.shape[0], mask.shape[1])
-        if torch.compiler.is_compiling() or torch.jit.is_tracing():
-            return cls(shape, None)  # sizes that depend on data would break the graph
+        if not packs(mask.device):
+            return cls(shape, None)
         rows = mask.flatten().nonzero()[:, 0]
         return cls(shape, None if len(rows) >= FULL * mask.numel() else rows)
 

@@ -32,8 +32,10 @@ def segment_sum(values: Tensor, index: Tensor, size: int) -> Tensor:
 
 def _segment_sum_sorted(values: Tensor, index: Tensor, size: int) -> Tensor:
     """The same by sorting (stable, so that the order of summation is fixed)."""
-    order = torch.sort(index, stable=True).indices
-    lengths = torch.bincount(index, minlength=size)
+    ascending, order = torch.sort(index, stable=True)
+    # Unlike `bincount` this does not wait for the device.
+    bounds = torch.searchsorted(ascending, torch.arange(size + 1, device=index.device))
+    lengths = bounds.diff()
     rows = values.index_select(0, order).flatten(1)
     if rows.shape[0] == 0:
         return values.new_zeros((size, *values.shape[1:]))

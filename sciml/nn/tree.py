@@ -8,6 +8,8 @@ to their common ancestor and how many down from there, as in the relative positi
 
 from __future__ import annotations
 
+import math
+
 import torch
 from jaxtyping import Int
 from torch import Tensor
@@ -35,7 +37,7 @@ def distance_bucket(
         distance = offset.abs()
     exact = max(1, buckets // 2)
     far = torch.log(distance.clamp_min(exact).float() / exact)
-    far = far / torch.log(torch.tensor(max(reach, exact + 1) / exact, device=offset.device))
+    far = far / math.log(max(reach, exact + 1) / exact)
     far = exact + (far * (buckets - exact)).long()
     return base + torch.where(distance < exact, distance, far.clamp_max(buckets - 1))
 

@@ -37,7 +37,7 @@ from torch import Tensor, nn
 
 from sciml.config import Range, check, from_dict, read_yaml, to_dict
 from sciml.errors import InputError, unknown
-from sciml.graph import Layout, layout, optional, spread, to_layout
+from sciml.graph import Layout, layout, optional, rows_of, spread, to_layout
 from sciml.nn.layers import count_parameters
 from sciml.weights.loading import build, check_fit, load_state, once
 
@@ -222,8 +222,8 @@ def _relaid(encoded: Encoded, target: Data, own: Data) -> Encoded:
         mask = target.mask
         change = lambda rows: spread(rows, mask)  # noqa: E731
     else:
-        mask = own.mask
-        change = lambda padded: padded[mask]  # noqa: E731
+        rows = rows_of(own.mask, len(target.batch))
+        change = lambda padded: padded.flatten(0, 1).index_select(0, rows)  # noqa: E731
     vectors = encoded.vectors
     return dataclasses.replace(
         encoded,

@@ -29,6 +29,7 @@ from torch import Tensor, nn
 from sciml.config import Range
 from sciml.errors import InputError
 from sciml.graph import mean_nodes, optional
+from sciml.nn.constants import constant
 from sciml.trunks.base import Encoded, Trunk, TrunkConfig
 
 if TYPE_CHECKING:
@@ -57,6 +58,10 @@ class LorentzConfig(TrunkConfig):
     """Single out the laboratory's time: rotations stay symmetries (with `beam`, those about it)."""
 
 
+METRIC = torch.tensor([1.0, -1.0, -1.0, -1.0])
+LONGITUDINAL = torch.tensor([1.0, 0.0, 0.0, -1.0])
+
+
 def psi(z: Tensor) -> Tensor:
     """sign(z) log(|z| + 1): linear near zero, logarithmic far out."""
     return z.sign() * torch.log1p(z.abs())
@@ -65,7 +70,7 @@ def psi(z: Tensor) -> Tensor:
 def products(x: Tensor, longitudinal: bool = False) -> Tensor:
     """All products <x_i, x_j> of four-vectors, [B, N, 4] -> [B, N, N]; only over (E, pz) if
     `longitudinal`."""
-    metric = x.new_tensor([1.0, 0.0, 0.0, -1.0] if longitudinal else [1.0, -1.0, -1.0, -1.0])
+    metric = constant(LONGITUDINAL if longitudinal else METRIC, x.device, x.dtype)
     return (x * metric) @ x.mT
 
 

@@ -27,7 +27,7 @@ from sciml.errors import InputError
 from sciml.graph import mean_nodes, optional
 from sciml.nn.attention import pair_biased_attention
 from sciml.nn.layers import Activation, FeedForward, pair_mask, zero_padding
-from sciml.nn.packing import Packed, pack, unpack
+from sciml.nn.packing import Packed, pack, packs, unpack
 from sciml.nn.pairs import hide, packed_bias
 from sciml.nn.triangles import OuterProductMean, PairStack, Transition
 from sciml.trunks.base import Encoded, Trunk, TrunkConfig
@@ -112,7 +112,7 @@ class PairBias(nn.Module):
         self, pair: Float[Tensor, "B N N P"], mask: Bool[Tensor, "B N"]
     ) -> Float[Tensor, "B H N N"]:
         """The bias, with a very low value where the key is padding (no mask is needed later)."""
-        if self.packed and not (torch.compiler.is_compiling() or torch.jit.is_tracing()):
+        if self.packed and packs(pair.device):
             return packed_bias(pair, mask, self.net, self.symmetric)
         bias = self.net(self.norm(pair)).permute(0, 3, 1, 2)
         return bias.masked_fill(~mask[:, None, None, :], hide(bias.dtype))

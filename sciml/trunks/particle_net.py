@@ -100,10 +100,31 @@ def nearest(distances: Tensor, count: int, mask: Tensor) -> tuple[Tensor, Tensor
 
 def normalised(norm: nn.BatchNorm1d, x: Tensor, real: Tensor) -> Tensor:
     """Batch norm over the last axis; in training only `real` entries count."""
-    if norm.training:
+    if norm.training and x.device.type == "cpu":
         return torch.zeros_like(x).masked_scatter(real[..., None], norm(x[real]))
+    if norm.training:
+        return _normalised_beside_padding(norm, x, real)
     scale, shift = as_affine(norm)
     return x * scale + shift
+
+
+def _normalised_beside_padding(norm: nn.BatchNorm1d, x: Tensor, real: Tensor) -> Tensor:
+    """The same with padding left in its place: an accelerator would make the CPU wait for the
+    number of real entries."""
+    weight = real[..., None].to(x.dtype)
+    axes = tuple(range(x.ndim - 1))
+    count = weight.sum()
+    mean = (x * weight).sum(axes) / count.clamp(min=1)
+    variance = ((x - mean).square() * weight).sum(axes) / count.clamp(min=1)
+    if norm.running_mean is not None and norm.running_var is not None:
+        with torch.no_grad():
+            norm.num_batches_tracked += 1  # type: ignore[operator]
+            momentum = norm.momentum if norm.momentum is not None else 0.1
+            unbiased = variance * (count / (count - 1).clamp(min=1))
+            norm.running_mean.lerp_(mean.to(norm.running_mean.dtype), momentum)
+            norm.running_var.lerp_(unbiased.to(norm.running_var.dtype), momentum)
+    scale = norm.weight * (variance + norm.eps).rsqrt()
+    return ((x - mean) * scale + norm.bias) * weight
 
 
 def as_affine(norm: nn.BatchNorm1d) -> tuple[Tensor, Tensor]:

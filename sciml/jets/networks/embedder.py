@@ -25,6 +25,7 @@ from sciml.errors import unknown
 from sciml.graph import dense
 from sciml.jets.data import columns as col
 from sciml.jets.data.features import FEATURE_SETS, FEATURES, TYPE_FEATURES, Jets, particle_features
+from sciml.nn.constants import constant
 from sciml.objectives.base import Embedder, changed
 
 if TYPE_CHECKING:
@@ -105,6 +106,9 @@ def plane_pairs(pt: Tensor, angles: Tensor) -> Tensor:
     return torch.stack(out, dim=-1)
 
 
+ONLY_ANGLE = torch.tensor([0.0, 0.0, 1.0, 0.0])
+
+
 class JetEmbedder(Embedder):
     """Raw jets -> `x` [B, N, dim], `pair` [B, N, N, pair_dim], `pos` (four-momenta), angles.
 
@@ -121,6 +125,8 @@ class JetEmbedder(Embedder):
 
     mean: Tensor
     scale: Tensor
+    _columns: Tensor
+    _hides: Tensor
 
     def __init__(self, dim: int, pair_dim: int = 0, features: FeatureSet = "full") -> None:
         super().__init__()
@@ -130,6 +136,11 @@ class JetEmbedder(Embedder):
         self.columns = FEATURE_SETS[features]
         self.hides = [i for i, feature in enumerate(self.columns) if feature in CONTENT]
         mean, scale = zip(*(FEATURE_MEAN_SCALE[FEATURES[i]] for i in self.columns), strict=True)
+        # As buffers: indices given as a list are copied to the device at each use.
+        self.register_buffer("_columns", torch.tensor(self.columns), persistent=False)
+        self.register_buffer(
+            "_hides", torch.tensor(self.hides, dtype=torch.int64), persistent=False
+        )
         self.register_buffer("mean", torch.tensor(mean), persistent=False)
         self.register_buffer("scale", torch.tensor(scale), persistent=False)
         self.network = nn.Sequential(
@@ -144,14 +155,13 @@ class JetEmbedder(Embedder):
         """See the class; the result has the layout and the other keys of `batch`."""
         batch = dense(batch)
         x, mask = batch.x, batch.mask
-        features = particle_features(x, batch.jet, mask)[..., list(self.columns)]
+        features = particle_features(x, batch.jet, mask).index_select(2, self._columns)
         features = (features - self.mean) / self.scale
         if hidden is not None:
-            shown = features.clone()
-            shown[..., self.hides] = torch.where(
-                hidden[..., None], self.token, features[..., self.hides]
+            token = torch.where(
+                hidden[..., None], self.token, features.index_select(2, self._hides)
             )
-            features = shown
+            features = features.index_copy(2, self._hides, token)
         dtype = self.project.weight.dtype  # kinematics in single precision, the network in its own
         features = features.to(dtype)
         nodes = self.project(self.network(features)).masked_fill(~mask[..., None], 0.0)
@@ -167,7 +177,7 @@ class JetEmbedder(Embedder):
                 filler = torch.cat(
                     [self.pair_token[:2], self.pair_token.new_zeros(1), self.pair_token[2:]]
                 )
-                only_angle = pairs * pairs.new_tensor([0.0, 0.0, 1.0, 0.0]) + filler
+                only_angle = pairs * constant(ONLY_ANGLE, pairs.device, pairs.dtype) + filler
                 pairs = torch.where(either[..., None], only_angle, pairs)
             values["pair"] = self.project_pairs(pairs.to(dtype))
         return changed(batch, **values)

@@ -67,7 +67,7 @@ class MassRegression(nn.Module):
         pinball = torch.maximum(levels * miss, (levels - 1) * miss).mean()
         point = F.smooth_l1_loss(outputs[:, 0], target, beta=0.1)
         error = (outputs[:, 0] - target).abs().median().detach()
-        count = torch.tensor(float(len(target)), device=target.device)
+        count = torch.full((), float(len(target)), device=target.device)
         return {"loss": point + pinball, "count": count, "median_relative_error": error}
 
 

@@ -64,7 +64,8 @@ class Batch(NamedTuple):
     target: Tensor
 
     def to(self, device: Any) -> Batch:
-        return Batch(self.source.to(device), self.target.to(device))
+        source, target = (x.to(device, non_blocking=True) for x in self)
+        return Batch(source, target)
 
 
 def collate(pairs: Items[tuple[Items[int], Items[int]]]) -> Batch:
@@ -130,10 +131,13 @@ class Seq2Seq(Pretrained, nn.Module):
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """Mean cross-entropy of the target tokens."""
         mask = batch.target != vb.PAD
-        logits = self.logits(batch)[mask]
-        target = batch.target[mask]
-        loss = F.cross_entropy(logits.float(), target, label_smoothing=self.config.smoothing)
-        hits = (logits.argmax(-1) == target).float().mean()
+        logits = self.logits(batch)
+        # Padding is ignored, not cut out: a mask as an index would wait for the device.
+        loss = F.cross_entropy(
+            logits.float().flatten(0, 1), batch.target.flatten(),
+            ignore_index=vb.PAD, label_smoothing=self.config.smoothing,
+        )  # fmt: skip
+        hits = ((logits.argmax(-1) == batch.target) & mask).sum() / mask.sum()
         return {"loss": loss, "count": mask.sum(), "accuracy": hits.detach()}
 
     # ------------------------------------------------------------------ use
