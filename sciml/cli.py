@@ -99,7 +99,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _speaks(error: BaseException) -> bool:
     """Whether this process prints an error: of one that all processes have, only the first does."""
-    return not getattr(error, "of_all_processes", False) or os.environ.get("RANK", "0") == "0"
+    number = os.environ.get("RANK", os.environ.get("SLURM_PROCID", "0"))
+    return not getattr(error, "of_all_processes", False) or number == "0"
 
 
 def _dispatch(arguments: list[str]) -> int:
@@ -152,13 +153,19 @@ def completion(shell: tyro.conf.Positional[Literal["bash", "zsh"]] = "bash") -> 
 
 def _run(rest: list[str]) -> int:
     from sciml import recipes
+    from sciml.launch import slurm
 
     if not rest or rest[0] in ("--help", "-h"):
         print("usage: sciml run RECIPE [--tiny] [--config FILE] [--out DIR] [any setting]\n")
         _print_recipes()
         print("\n`sciml run RECIPE --help` shows every setting; a path to a script works, too.")
         return 0
-    recipes.run(recipes.load(rest[0]), rest[1:])
+    recipe = recipes.load(rest[0])
+    if any(word.partition("=")[0] == "--submit" for word in rest):
+        slurm.submit(recipe, rest[0], rest[1:])
+    else:
+        slurm.refuse_lone_processes(rest)
+        recipes.run(recipe, rest[1:])
     return 0
 
 

@@ -58,6 +58,7 @@ def doctor() -> int:
     Exits with 1 if a required package is missing.
     """
     from sciml import device, weights
+    from sciml.launch import slurm
     from sciml.paths import cache_dir
 
     print(f"sciml {__version__}, Python {platform.python_version()}, {platform.platform()}")
@@ -73,4 +74,6 @@ def doctor() -> int:
         version = _version(package)
         mend = f"missing; for {purpose}: pip install 'sciml[{extra}]'"
         print(f"optional {package}: {version or mend}")
+    absent = ", ".join(slurm.missing())
+    print(f"SLURM: {f'{absent} not here, for sciml run --submit slurm' if absent else 'here'}")
     return 1 if missing else 0

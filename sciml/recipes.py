@@ -31,6 +31,7 @@ options of every recipe:
   --config FILE  settings as YAML, in place of the recipe's own
   --tiny         the whole recipe in about a minute, to see that it runs
   --restart      train again where the checkpoints in OUT are damaged, instead of refusing
+  --submit slurm hand the run to SLURM: --nodes N --gpus G --time T --partition P ...
   --launcher ray train on the workers of a Ray cluster (--workers N; extra: ray)
 """
 LAUNCHERS = ("ray",)
@@ -203,8 +204,10 @@ class Request:
     arguments: tuple[str, ...]
 
 
-def parse(recipe: Recipe, arguments: Sequence[str]) -> Request:
+def parse(recipe: Recipe, arguments: Sequence[str], check_devices: bool = True) -> Request:
     """The settings and options of `sciml run RECIPE ARGUMENTS`.
+
+    `check_devices` is for runs on this machine.
 
     Raises:
         InputError: a wrong argument, or a device that is not there.
@@ -236,7 +239,8 @@ def parse(recipe: Recipe, arguments: Sequence[str]) -> Request:
         config = settings.replace(config, overrides)
         if chosen.config:
             own.refuse_from_file(config, overrides, chosen.config)
-        _check_devices(config)
+        if check_devices:
+            _check_devices(config)
     return Request(
         config,
         chosen.out or Path("runs") / (recipe.name + ("-tiny" if chosen.tiny else "")),

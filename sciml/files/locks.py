@@ -39,6 +39,8 @@ class Owner:
     since: str = ""
     """When it took the lock, for people."""
     command: str = ""
+    job: str = ""
+    """Of SLURM: cluster, number of the job, and how often it was queued again."""
 
     @classmethod
     def here(cls) -> Owner:
@@ -46,6 +48,7 @@ class Owner:
         return cls(
             _host(), os.getpid(), _start(os.getpid()) or "",
             time.strftime("%Y-%m-%d %H:%M:%S"), " ".join(sys.argv)[:200],
+            _job(),
         )  # fmt: skip
 
     def is_elsewhere(self) -> bool:
@@ -54,10 +57,19 @@ class Owner:
 
     def is_dead(self) -> bool:
         """Whether it surely runs no more: of this machine, and gone or its number reused."""
+        job, now = self.job.rpartition("/")[0], _job()
+        if job and self.job != now and now.rpartition("/")[0] == job:
+            return True  # SLURM queues a job again when all its processes have ended
         if self.is_elsewhere():
             return False
         start = _start(self.pid)
         return start is None or bool(self.start and start and start != self.start)
+
+
+def _job() -> str:
+    names = ("SLURM_CLUSTER_NAME", "SLURM_JOB_ID", "SLURM_RESTART_COUNT")
+    cluster, number, restarts = (os.environ.get(name, "") for name in names)
+    return f"{cluster}/{number}/{restarts or 0}" if number else ""
 
 
 @cache
@@ -183,7 +195,8 @@ def _read(lock: Path) -> Owner | None:
     try:
         content = json.loads(lock.read_text(encoding="utf-8"))
         return Owner(str(content["host"]), int(content["pid"]), str(content["start"]),
-                     str(content["since"]), str(content["command"]))  # fmt: skip
+                     str(content["since"]), str(content["command"]),
+                     str(content.get("job", "")))  # fmt: skip
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
