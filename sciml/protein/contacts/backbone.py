@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from sciml.protein.contacts.topologies import ideal_cb
+from sciml.protein.contacts.topologies import ideal_cb, pseudo_cb
 from sciml.protein.io.residues import ATOM37_INDEX, RESIDUES
 
 ROTATIONS = 36
@@ -24,15 +24,6 @@ ANGLE_WEIGHT = 50.0
 """Of the squared error of that cosine, relative to squared distances of CB atoms [A^2]."""
 
 
-def l_residue_cb(ca: np.ndarray) -> np.ndarray:
-    """[L - 2, 3] CB of the inner residues of a CA trace [L, 3] [A], within 0.4 A on the mean."""
-    before, after = ca[1:-1] - ca[:-2], ca[2:] - ca[1:-1]
-    out, side = before - after, np.cross(after, before)
-    out /= np.linalg.norm(out, axis=1, keepdims=True) + 1e-6
-    side /= np.linalg.norm(side, axis=1, keepdims=True) + 1e-6
-    return ca[1:-1] + 1.53 * (0.82 * out + 0.57 * side)
-
-
 def backbone(ca: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """N, C and O of a chain of L-residues.
 
@@ -42,7 +33,7 @@ def backbone(ca: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     Returns:
         [L, 3] each [A]; NaN for the N of the first and the C and O of the last residue.
     """
-    cb = l_residue_cb(ca)
+    cb = pseudo_cb(ca)[1:-1]
     step = ca[1:] - ca[:-1]
     along = step / np.linalg.norm(step, axis=1, keepdims=True)
     least = np.eye(3)[np.abs(along).argmin(1)]

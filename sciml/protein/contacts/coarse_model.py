@@ -63,11 +63,11 @@ def energy_table(distogram: np.ndarray, reach: float = 30.0) -> Tensor:
 
 
 def side_chains(ca: Tensor) -> Tensor:
-    """CB positions of right-handed residues from CA positions [S, N, 3]."""
+    """CB positions of L-residues from CA positions [S, N, 3]; see `topologies.pseudo_cb`."""
     before = F.pad(ca[:, 1:] - ca[:, :-1], (0, 0, 1, 0))
     after = F.pad(ca[:, 1:] - ca[:, :-1], (0, 0, 0, 1))
     out = F.normalize(before - after, dim=-1)
-    side = F.normalize(torch.linalg.cross(before, after), dim=-1)
+    side = F.normalize(torch.linalg.cross(after, before), dim=-1)
     return ca + 1.53 * (0.82 * out + 0.57 * side)
 
 

@@ -14,7 +14,7 @@ from sciml.protein.contacts.coarse_model import (
     side_chains,
 )
 from sciml.protein.contacts.distogram import EDGES
-from sciml.protein.contacts.topologies import made_folds
+from sciml.protein.contacts.topologies import made_folds, pseudo_cb
 from sciml.protein.measure import metrics
 
 
@@ -59,6 +59,53 @@ def sheet(turn: float) -> np.ndarray:
                 chain.append(start + share * (stop - start) + bow)
         chain += list(points)
     return np.array(chain)
+
+
+def atom(a: np.ndarray, b: np.ndarray, c: np.ndarray, bond: float, angle: float, torsion: float):
+    """The atom at `bond` [A] from c, `angle` and `torsion` [degrees] from a, b and c."""
+    angle, torsion = np.radians(angle), np.radians(torsion)
+    along = (c - b) / np.linalg.norm(c - b)
+    normal = np.cross(b - a, along)
+    normal /= np.linalg.norm(normal)
+    across = np.cross(normal, along)
+    direction = (-np.cos(angle), np.sin(angle) * np.cos(torsion), np.sin(angle) * np.sin(torsion))
+    return c + bond * np.stack([along, across, normal], 1) @ direction
+
+
+@pytest.mark.parametrize("phi, psi", [(-57, -47), (-120, 130), (-65, 140), (-100, 0)])
+def test_side_chains_have_the_hand_of_l_residues(phi: float, psi: float) -> None:
+    """On helices, strands and coils built from the geometry of peptides (Engh and Huber, 2001)."""
+    points = [np.array([0.0, 0, 0]), np.array([1.458, 0, 0]), np.array([2.0, 1.42, 0])]
+    while len(points) < 36:
+        points.append(atom(*points[-3:], 1.329, 116.2, psi))
+        points.append(atom(*points[-3:], 1.458, 121.7, 180.0))
+        points.append(atom(*points[-3:], 1.525, 111.2, phi))
+    n, ca, c = np.array(points).reshape(-1, 3, 3).transpose(1, 0, 2)
+    # of an L-residue CB lies 122.5 degrees clockwise of C, looking from N to CA
+    last = [dihedral_of(c[i - 1], n[i], ca[i], c[i]) for i in range(1, len(ca))]
+    cb = [atom(c[i], n[i], ca[i], 1.53, 110.4, -122.5) for i in range(len(ca))]
+    assert np.allclose(last, phi, atol=1e-6)
+    for guess in (pseudo_cb(ca), side_chains(torch.as_tensor(ca)[None])[0].numpy()):
+        inner = slice(1, -1)
+        off = np.linalg.norm(guess[inner] - np.array(cb)[inner], axis=1)
+        mirrored = np.linalg.norm(2 * plane(ca, guess)[inner] - guess[inner] - np.array(cb)[inner],
+                                  axis=1)  # fmt: skip
+        assert off.max() < 0.7 < mirrored.min()
+
+
+def dihedral_of(a: np.ndarray, b: np.ndarray, c: np.ndarray, d: np.ndarray) -> float:
+    """Dihedral angle of four points [degrees]."""
+    one, two = np.cross(b - a, c - b), np.cross(c - b, d - c)
+    sine = np.cross(one, two) @ (c - b) / np.linalg.norm(c - b)
+    return float(np.degrees(np.arctan2(sine, one @ two)))
+
+
+def plane(ca: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Points moved into the plane of each CA and its two neighbours."""
+    before, after = ca - np.roll(ca, 1, 0), np.roll(ca, -1, 0) - ca
+    normal = np.cross(before, after)
+    normal /= np.linalg.norm(normal, axis=1, keepdims=True)
+    return points - ((points - ca) * normal).sum(1, keepdims=True) * normal
 
 
 def test_sheets_turn_as_in_nature() -> None:
