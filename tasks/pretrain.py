@@ -37,7 +37,7 @@ from torch import nn
 
 from sciml import objectives, own, trunks
 from sciml.config import Range, to_dict
-from sciml.data import parts
+from sciml.data import parts, shards
 from sciml.errors import InputError, unknown
 from sciml.files.claims import settings_file
 from sciml.files.jsons import dumps
@@ -265,7 +265,7 @@ def read_one(data: str, own_reader: str) -> Corpus:
             hint="Name the kind, as in KIND:PATH; kinds and suffixes: "
             + ", ".join(sorted(by_kind)),
         )  # fmt: skip
-    return by_kind[fitting[0]](path)
+    return by_kind[(fitting[0] == ".parquet" and shards.kind(path)) or fitting[0]](path)
 
 
 def of_card(data: str) -> Path:

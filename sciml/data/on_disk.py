@@ -7,11 +7,13 @@ and is made once for a key (the files it was made of and the options).
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -245,6 +247,8 @@ def made_once(
 ) -> dict[str, Any]:
     """The arrays that `fill` appends, from the store of these options where there is one.
 
+    Of the processes of a group (torchrun) one fills a store, and the others wait for it.
+
     Args:
         folder: of all such stores.
         columns: of the arrays.
@@ -254,8 +258,23 @@ def made_once(
     """
     place = folder / key_of(options)
     found = whole(place, columns)
-    if found is not None:
-        return dict(found)
-    with Spill(place, columns, memory) as spill:
-        fill(spill)
-        return spill.finish(options)
+    if found is None:
+        with _one_at_a_time(place):
+            found = whole(place, columns)
+            if found is None:
+                with Spill(place, columns, memory) as spill:
+                    fill(spill)
+                    return spill.finish(options)
+    return dict(found)
+
+
+@contextmanager
+def _one_at_a_time(place: Path) -> Iterator[None]:
+    """One process of a group at a time; the lock of a process that dies is free."""
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        yield
+        return
+    place.parent.mkdir(parents=True, exist_ok=True)
+    with open(place.with_name(f".{place.name}.lock"), "w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield

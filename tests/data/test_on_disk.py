@@ -1,6 +1,8 @@
 """Arrays on disk are indexed like arrays, are made once, and leave nothing behind a failure."""
 
 import pickle
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -71,6 +73,21 @@ def test_few_rows_stay_in_memory_and_many_are_made_once(tmp_path, memory):
     assert len(calls) == (1 if on_disk else 2)
     assert isinstance(arrays["x"], OnDisk) == on_disk
     assert len(list(tmp_path.iterdir())) == on_disk
+
+
+def test_one_process_of_a_group_fills_a_store(tmp_path, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "3")
+    calls = []
+
+    def fill(spill):
+        calls.append(1)
+        time.sleep(0.2)
+        spill.append({"x": np.ones((4, 3)), "n": np.array([3])})
+
+    with ThreadPoolExecutor(3) as pool:  # a lock belongs to an open file, so threads serve
+        made = [pool.submit(made_once, tmp_path, COLUMNS, {"a": 1}, fill, 0) for _ in range(3)]
+        assert all(one.result()["n"][0] == 3 for one in made)
+    assert len(calls) == 1
 
 
 def test_a_damaged_store_is_made_again(tmp_path, capsys):

@@ -1,5 +1,8 @@
 """The map-style data set: in memory or mapped, it holds the same jets; training on it is exact."""
 
+import tracemalloc
+from itertools import islice
+
 import numpy as np
 import pytest
 import torch
@@ -13,6 +16,7 @@ from sciml.jets.data.ragged import to_dense
 from sciml.jets.data.sample import shipped
 from sciml.jets.networks.embedder import collate
 from sciml.train import TrainConfig, fit
+from sciml.train.sampler import Plan
 
 CLASSES = ("QCD", "Hbb", "Hgg", "Zqq", "Wqq", "Tbqq")
 
@@ -122,3 +126,22 @@ def test_a_batch_at_once_is_what_collating_its_jets_gives(tmp_path):
     assert set(one.keys()) == set(other.keys())
     for key in one.keys():
         assert torch.equal(one[key], other[key]), key
+
+
+def test_ten_times_the_jets_take_no_more_memory(tmp_path, files):
+    """Of a data set that was packed before: opening it and reading from it."""
+    source = files[0] / "jets0.parquet"
+    peaks = []
+    for copies in (1, 10):
+        paths = [tmp_path / f"{copies}-{k}.parquet" for k in range(copies)]
+        for path in paths:
+            path.write_bytes(source.read_bytes())
+        JetDataset(paths, classes=CLASSES, memory=0, cache=tmp_path / "cache")
+        tracemalloc.start()
+        data = JetDataset(paths, classes=CLASSES, memory=0, cache=tmp_path / "cache")
+        plan = Plan(len(data), 32, lengths=data.lengths)
+        for micro in islice(plan.micro_batches(0), 6):
+            collate([data[i] for i in micro.indices])
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert len(data) == 2000 and peaks[1] < 1.1 * peaks[0] + 100_000

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from functools import partial
 from pathlib import Path
 
 import awkward as ak
@@ -12,6 +13,7 @@ import pytest
 pytest.importorskip("pythia8mc")
 pytest.importorskip("fastjet")
 
+from sciml.data import shards
 from sciml.errors import InputError
 from sciml.jets.data import io
 from sciml.jets.data.columns import CLASSES
@@ -276,3 +278,18 @@ def test_substructure_of_known_jets():
     assert shape["sdmass"][1] == pytest.approx(mass, rel=1e-6)
     assert shape["tau2"][0] == pytest.approx(0, abs=1e-6) and shape["tau1"][0] > 0.1
     assert shape["tau3"][1] == pytest.approx(0, abs=1e-6) and shape["tau2"][1] > 1e-3
+
+
+def test_shards_hold_the_jets_of_one_file_and_are_made_alone(tmp_path):
+    make = partial(generate.make, ("QCD", "Zqq"), 14, 5, 1)
+    make(tmp_path / "whole.parquet")
+    make(tmp_path / "both", shards=2)
+    make(tmp_path / "second", shards=2, shard=1)
+    (alone,) = (tmp_path / "second").iterdir()
+    assert alone.read_bytes() == (tmp_path / "both" / alone.name).read_bytes()
+    assert shards.kind(alone) == "jets" and shards.facts_of(alone)["shard"] == 1
+    whole = pq.read_table(tmp_path / "whole.parquet")["jet_pt"].to_pylist()
+    parts = [pq.read_table(path)["jet_pt"].to_pylist() for path in shards.files(tmp_path / "both")]
+    assert sorted(whole) == sorted(parts[0] + parts[1]) and all(parts)
+    with pytest.raises(InputError, match="at most 2"):
+        make(tmp_path / "more", shards=3)
