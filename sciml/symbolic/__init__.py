@@ -7,7 +7,8 @@
 Packages, each built on those before it: `expr` (expressions, parsers, printing, numbers); `algebra`
 (towers of kernels), `generate` (random problems), `regression` (formulas from data);
 `verification` (of antiderivatives), `neural` (networks that propose); `integration`, `definite`,
-`ode`. `jobs` are run by `worker` in a process that can be killed.
+`ode`, `operations` (limits, series, sums, equations, transforms). `jobs` are run by `worker` in a
+process that can be killed.
 """
 
 from __future__ import annotations
@@ -18,7 +19,16 @@ _EXPORTS = {
     "integrate": "integration.api",
     "verify": "integration.api",
     "dsolve": "ode.api",
+    "limit": "operations.api",
+    "series": "operations.api",
+    "summation": "operations.api",
+    "product": "operations.api",
+    "solve": "operations.api",
+    "laplace": "operations.api",
+    "fourier": "operations.api",
     "Result": "verification.result",
+    "OperationResult": "operations.api",
+    "Solutions": "operations.api",
     "OdeResult": "ode.api",
     "Check": "verification.checking",
     "Expr": "expr.expression",

@@ -60,10 +60,44 @@ class DsolveJob(IntegrateJob):
     Attributes:
         function: the name of the unknown function.
         sympy: whether SymPy's dsolve is tried last.
+        conditions: initial and boundary values, (k, a, b) for the k-th derivative b at a.
     """
 
     function: str = "y"
     sympy: bool = True
+    conditions: tuple[tuple[int, Expr, Expr], ...] = ()
+
+
+@dataclass(frozen=True)
+class SystemJob(Job):
+    """Solve several equations `residuals` = 0 for several functions.
+
+    Attributes:
+        residuals: in symbols x, x', x'', ...
+        functions: the names of the unknown functions.
+        conditions: (function, k, a, b) for the k-th derivative b at a.
+    """
+
+    residuals: tuple[Expr, ...] = ()
+    functions: tuple[str, ...] = ()
+    conditions: tuple[tuple[str, int, Expr, Expr], ...] = ()
+
+
+@dataclass(frozen=True)
+class OperationJob(Job):
+    """A limit, series, sum, product, equation or transform of `f`.
+
+    Attributes:
+        operation: its name in `operations`.
+        ends: a point, or limits.
+        number: a count, such as the order of a series.
+        name: a further name, such as the variable of a transform.
+    """
+
+    operation: str = ""
+    ends: tuple[End, ...] = ()
+    number: int = 0
+    name: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +115,15 @@ class SymPyIntegrateJob(Job):
 
 _KINDS: dict[str, type[Job]] = {
     kind.__name__: kind
-    for kind in (IntegrateJob, DefiniteJob, DsolveJob, VerifyJob, SymPyIntegrateJob)
+    for kind in (
+        IntegrateJob,
+        DefiniteJob,
+        DsolveJob,
+        SystemJob,
+        OperationJob,
+        VerifyJob,
+        SymPyIntegrateJob,
+    )
 }
 
 
@@ -89,22 +131,28 @@ def to_json(job: Job) -> dict[str, Any]:
     """The job as values that JSON holds."""
     out: dict[str, Any] = {"job": type(job).__name__}
     for field in fields(job):
-        value = getattr(job, field.name)
-        if isinstance(value, Expr):
-            value = {"expr": dump(value)}
-        elif isinstance(value, End):
-            value = {"end": None if value.at is None else dump(value.at), "sign": value.sign}
-        out[field.name] = value
+        out[field.name] = _to_json(getattr(job, field.name))
     return out
+
+
+def _to_json(value: Any) -> Any:
+    if isinstance(value, Expr):
+        return {"expr": dump(value)}
+    if isinstance(value, End):
+        return {"end": None if value.at is None else dump(value.at), "sign": value.sign}
+    return [_to_json(item) for item in value] if isinstance(value, tuple) else value
 
 
 def from_json(message: dict[str, Any]) -> Job:
     """The job of `to_json`."""
     values = dict(message)
     kind = _KINDS[values.pop("job")]
-    for name, value in values.items():
-        if isinstance(value, dict) and "expr" in value:
-            values[name] = load(value["expr"])
-        elif isinstance(value, dict):
-            values[name] = End(load(value["end"]) if value["end"] else None, value["sign"])
-    return kind(**values)
+    return kind(**{name: _from_json(value) for name, value in values.items()})
+
+
+def _from_json(value: Any) -> Any:
+    if isinstance(value, dict) and "expr" in value:
+        return load(value["expr"])
+    if isinstance(value, dict):
+        return End(load(value["end"]) if value["end"] else None, value["sign"])
+    return tuple(_from_json(item) for item in value) if isinstance(value, list) else value

@@ -24,6 +24,7 @@ from sciml.symbolic.jobs import (
     DsolveJob,
     IntegrateJob,
     Job,
+    OperationJob,
     SymPyIntegrateJob,
     VerifyJob,
     from_json,
@@ -81,9 +82,14 @@ def run(job: Job, send: Send) -> dict[str, Any]:
     if isinstance(job, DefiniteJob):
         from sciml.symbolic.definite.integral import definite_job
 
+        # The search may be interrupted, but not while torch loads: with rules, no network.
+        model = None if job.rules else job.model
+        if model is not None:
+            import torch  # noqa: F401
+
         def antiderivative(g: Expr, seconds: float) -> dict[str, Any]:
             return _integrate(
-                IntegrateJob(g, job.variable, seconds, job.model, job.rules, job.beam),
+                IntegrateJob(g, job.variable, seconds, model, job.rules, job.beam),
                 lambda message: None,
             )
 
@@ -94,6 +100,10 @@ def run(job: Job, send: Send) -> dict[str, Any]:
         return solve_job(job, send)
     if isinstance(job, IntegrateJob):
         return _integrate(job, send)
+    if isinstance(job, OperationJob):
+        from sciml.symbolic.operations.running import operation_job
+
+        return operation_job(job)
     if isinstance(job, VerifyJob):
         return _verify(job, send)
     if isinstance(job, SymPyIntegrateJob):

@@ -10,6 +10,7 @@ from sciml.symbolic.definite.discontinuities import Cell
 from sciml.symbolic.definite.quadrature import (
     BALL_ERRORS,
     BITS,
+    EVALUATIONS,
     absolute_arguments_are_real,
     integrate_chart,
 )
@@ -23,6 +24,8 @@ TOLERANCE = 1e-9
 STRICT_TOLERANCE = 1e-20
 """The same if the antiderivative itself was not confirmed; for the value 0, it is relative to the
 integral of |f|."""
+_FEW = 3000
+"""Evaluations up to infinity where f may oscillate."""
 END_BITS = 200
 """The enclosure stops at 2**-END_BITS from a singular end."""
 Ball = Any
@@ -139,8 +142,8 @@ def _enclose_chart(
     if x not in piece.f.free and not chart.far:
         with precision(4 * END_BITS):
             return program.balls({})[0] * (chart.b - chart.a), []
-    stop_at_start = chart.far or not _is_bounded_at_end(program, x, chart, False)
-    stop_at_end = not _is_bounded_at_end(program, x, chart, True)
+    stop_at_start = chart.far or not is_bounded_at_end(program, x, chart, False)
+    stop_at_end = not is_bounded_at_end(program, x, chart, True)
     with precision(300):
         samples = [chart.point(Fraction(k, 16)) for k in (1, 5, 8, 13, 15)]
         if not absolute_arguments_are_real(piece.f, x, samples):
@@ -151,8 +154,15 @@ def _enclose_chart(
     with precision(2 * END_BITS + 100):
         depth, tails = _tails(piece, x, chart, stop_at_start, stop_at_end)
         return integrate_chart(
-            program, x, chart, (stop_at_start, stop_at_end), depth, scale, bits
-        ), tails
+            program, x, chart, (stop_at_start, stop_at_end), depth, scale, bits,
+            _FEW if chart.far and _may_oscillate(piece.f, x) else EVALUATIONS,
+        ), tails  # fmt: skip
+
+
+def _may_oscillate(f: Expr, x: str) -> bool:
+    """Whether f may oscillate up to infinity, so that quadrature rarely converges there."""
+    names = {n.op for n in ex.subtrees(f) if x in n.free}
+    return bool(names & {"sin", "cos"}) and "exp" not in names
 
 
 def _tails(
@@ -186,7 +196,7 @@ def _tails(
     return depth, tails
 
 
-def _is_bounded_at_end(program: Program, x: str, chart: Chart, last: bool) -> bool:
+def is_bounded_at_end(program: Program, x: str, chart: Chart, last: bool) -> bool:
     """Whether f is bounded at an end of the chart."""
     step = Fraction(1, 2**48)
     with precision(160):

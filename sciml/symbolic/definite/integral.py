@@ -26,19 +26,30 @@ from math import gcd, lcm
 from typing import Any
 
 from sciml.errors import InputError
+from sciml.symbolic.definite.alternatives import Alternatives
 from sciml.symbolic.definite.confirmation import decimal_digits
-from sciml.symbolic.definite.newton_leibniz import SEARCH_SHARE, DefiniteIntegral, Integrator
+from sciml.symbolic.definite.newton_leibniz import DefiniteIntegral, Integrator
 from sciml.symbolic.definite.outcome import NoValue, Outcome
-from sciml.symbolic.definite.quadrature import BALL_ERRORS
+from sciml.symbolic.definite.parameters import parametric
 from sciml.symbolic.expr import expression as ex
-from sciml.symbolic.expr.clock import now
+from sciml.symbolic.expr.clock import TimeUp, at_most, now
 from sciml.symbolic.expr.expression import Expr
-from sciml.symbolic.expr.intervals import End, ball, infinity, precision, simplify_constant
+from sciml.symbolic.expr.intervals import (
+    End,
+    ball,
+    compare_ends,
+    infinity,
+    precision,
+    simplify_constant,
+)
 from sciml.symbolic.expr.intervals import real as real_number
 from sciml.symbolic.expr.wire import load
 from sciml.symbolic.jobs import DefiniteJob, IntegrateJob
 from sciml.symbolic.verification.result import Result
 from sciml.symbolic.worker import Worker
+
+FIRST_SHARE = 0.55
+"""The share of the time for Newton and Leibniz before other ways are tried."""
 
 
 # ------------------------------------------------------------------ the interface
@@ -123,7 +134,10 @@ def definite_job(job: DefiniteJob, integrator: Integrator) -> dict[str, Any]:
     try:
         free = f.free - {x} or any(e.at is not None and e.at.free for e in (low, high))
         solve = parametric if free else definite
-        return solve(f, x, low, high, integrator, deadline).message()
+        with at_most(job.timeout):
+            return solve(f, x, low, high, integrator, deadline).message()
+    except TimeUp:
+        return {"status": "timeout", "how": "the time ran out"}
     except InputError as error:
         return {"status": "refused", "how": error.what, "hint": error.hint}
 
@@ -137,7 +151,7 @@ def definite(
     Raises:
         InputError: where f is not real between the limits, or both limits are the same infinity.
     """
-    order = _compare_ends(low, high)
+    order = compare_ends(low, high)
     if order == 0:
         if low.infinite:
             raise InputError("both limits are the same infinity")
@@ -147,15 +161,27 @@ def definite(
     factor, core = content(f, x)
     if core is ex.ZERO or factor is ex.ZERO:
         return Outcome("verified", ex.ZERO, "the integrand is 0", "numerically 0")
-    integral = DefiniteIntegral(core, x, low, high, integrator, deadline)
+    others = Alternatives(core, x, low, high, integrator, deadline)
+    symmetric = others.by_symmetry()
+    if symmetric is not None:
+        return symmetric
+    budget = FIRST_SHARE * (deadline - now())
+    integral = DefiniteIntegral(core, x, low, high, integrator, now() + budget)
     try:
-        outcome = integral.solve()
+        with at_most(budget):
+            outcome = integral.solve()
     except NoValue as stop:
-        return stop.outcome
+        outcome = stop.outcome
+    except TimeUp:
+        outcome = Outcome("timeout", how="the time ran out")
+    if outcome.status in ("no_answer", "timeout"):
+        outcome = others.solve() or outcome
     scale = factor if order < 0 else -factor
     value = None if outcome.value is None else simplify_constant(scale * outcome.value)
     total = integral.total
     holds = ""
+    if total is None and value is not None and outcome.status == "sampled":
+        total = ball(outcome.value)  # type: ignore[arg-type]
     if total is not None:
         with precision(300):
             digits = decimal_digits(total * ball(scale))
@@ -164,20 +190,6 @@ def definite(
     if outcome.status == "no_answer" and holds:
         how, holds = f"{how}; {holds}", ""
     return Outcome(outcome.status, value, how, holds, outcome.method, outcome.note)
-
-
-def _compare_ends(low: End, high: End) -> int:
-    if low.at is None or high.at is None:
-        a, b = low.sign, high.sign
-        return (a > b) - (a < b)
-    if low.at is high.at or simplify_constant(low.at - high.at) is ex.ZERO:
-        return 0
-    for bits in (300, 3000):
-        with precision(bits):
-            gap = real_number(low.at) - real_number(high.at)
-        if not gap.contains(0):
-            return 1 if gap > 0 else -1
-    return 0
 
 
 def content(f: Expr, x: str) -> tuple[Expr, Expr]:
@@ -206,87 +218,3 @@ def content(f: Expr, x: str) -> tuple[Expr, Expr]:
         if c.op == "num":
             return ex.number(abs(c.value)), ex.call("abs", rest)
     return ex.ONE, f
-
-
-# ------------------------------------------------------------------ with symbols
-_ENTIRE = frozenset("exp sin cos sinh cosh erf erfi Si Shi fresnels fresnelc".split())
-
-
-def parametric(
-    f: Expr, x: str, low: End, high: End, integrator: Integrator, deadline: float
-) -> Outcome:
-    """The integral with symbols in f or in the limits, if F is an entire function of x: then
-    F(b) - F(a) is right for all values of the symbols for which it is defined."""
-    if low.at is not None and low.at is high.at:
-        return Outcome("verified", ex.ZERO, "the limits are equal")
-    if low.at is None or high.at is None:
-        return Outcome("no_answer", how="infinite limits with symbolic constants are not supported")
-    message = integrator(f, SEARCH_SHARE * (deadline - now()))
-    if not message.get("answer"):
-        return Outcome(message["status"], how="no antiderivative was found")
-    F = load(message["answer"])
-    for n in ex.subtrees(F):
-        entire = n.op in ("sym", "add", "mul") or n.op in _ENTIRE
-        if n.op == "pow" and x not in n.args[1].free:
-            k = n.args[1]
-            entire = k.op == "num" and k.value.denominator == 1 and k.value > 0
-        if x in n.free and not entire:
-            return Outcome(
-                "no_answer",
-                how="with symbolic constants a value is given only where the antiderivative is "
-                f"an entire function of {x}, which {F} is not",
-            )
-    x_symbol = ex.symbol(x)
-    try:
-        value = simplify_constant(
-            ex.substitute(F, {x_symbol: high.at}) - ex.substitute(F, {x_symbol: low.at})
-        )
-    except (ex.Undefined, ex.TooLarge):
-        return Outcome("no_answer", how="the antiderivative has no value at a limit")
-    names = sorted(value.free | f.free - {x})
-    confirmed_examples = 0
-    for numbers in ((3, 5, 7, 11), (-2, 3, 13, 5), (Fraction(1, 3), -4, Fraction(7, 5), 2)):
-        at: dict[Expr, ex.ExprLike] = {
-            ex.symbol(name): numbers[i % 4] for i, name in enumerate(names)
-        }
-        example, value_there = (ex.substitute(e, at) for e in (f, value))
-        ends = [End(ex.substitute(e, at)) for e in (low.at, high.at)]
-        confirmed = _confirm_example(example, x, ends, value_there, integrator, deadline)
-        if confirmed is False:
-            return Outcome("no_answer", value, "quadrature refutes the value")
-        confirmed_examples += confirmed is True
-    conditions = _conditions(F)
-    if not confirmed_examples:
-        return Outcome("no_answer", value, "the value could not be compared with quadrature")
-    return Outcome(
-        "verified" if message["status"] == "verified" else "sampled", value,
-        "the antiderivative is an entire function", conditions, message.get("method", ""),
-    )  # fmt: skip
-
-
-def _confirm_example(
-    f: Expr, x: str, ends: list[End], value: Expr, integrator: Integrator, deadline: float
-) -> bool | None:
-    """Whether quadrature of a numerical example contains the value; None where it does not
-    converge."""
-    order = _compare_ends(*ends)
-    if not order:
-        return None
-    low, high = ends if order < 0 else ends[::-1]
-    integral = DefiniteIntegral(f, x, low, high, integrator, deadline)
-    try:
-        total = integral.numerical_value()
-    except (NoValue, InputError, *BALL_ERRORS):
-        return None
-    with precision(300):
-        z = ball(value) * -order
-        if total is None or not z.is_finite():
-            return None
-        return bool(z.overlaps(total))
-
-
-def _conditions(F: Expr) -> str:
-    """The condition on the constants under which F is defined, in words."""
-    nonzero = [n.args[0] for n in ex.subtrees(F) if n.op == "pow" and n.free
-            and (n.args[1].op != "num" or n.args[1].value < 0)]  # fmt: skip
-    return f"where {', '.join(map(str, nonzero))} is not 0" if nonzero else "for all constants"

@@ -104,9 +104,13 @@ class DefiniteIntegral:
 
     def numerical_value(self) -> Any:
         """The integral by quadrature alone, a ball; None where it does not converge."""
-        self.charts = _charts(self.low, self.high)
-        enclosure = enclose_integral(self.make_pieces(self.split_points(), None), self.x)
+        enclosure = enclose_integral(self.pieces(), self.x)
         return None if enclosure is None else enclosure.total
+
+    def pieces(self) -> list[Piece]:
+        """The pieces between the points where f changes its form."""
+        self.charts = _charts(self.low, self.high)
+        return self.make_pieces(self.split_points(), None)
 
     # -------------------------------------------------------------- where to split
     def split_points(self) -> list[Expr]:

@@ -26,7 +26,7 @@ class NumericalLimit:
         from flint import acb, arb
 
         if k not in self.values:
-            with precision(BITS):
+            with precision(BITS + 6 * k):  # terms up to t**-6 may cancel
                 t = arb(2) ** -k
                 if self.end.at is None:
                     point = self.end.sign / t

@@ -117,7 +117,7 @@ def integrate_chart(
     x: str,
     chart: Chart,
     singular: tuple[bool, bool],
-    depth: int,
+    depth: int | tuple[int, int],
     scale: Any = 0,
     bits: int = BITS,
     evaluations: int = EVALUATIONS,
@@ -128,7 +128,8 @@ def integrate_chart(
         program, x: the integrand and its variable.
         chart: the part of the line.
         singular: whether to stop short of s = 0 and of s = 1, where f is not bounded.
-        depth: distance 2**-depth at which to stop; there the variable is u with s = exp(-u).
+        depth: distance 2**-depth at which to stop, the same or one for each end; there the
+            variable is u with s = exp(-u).
         scale: the accuracy is relative to this size, if it exceeds that of the integral.
         bits: relative accuracy, in binary digits.
         evaluations: limit on evaluations of the integrand.
@@ -153,15 +154,15 @@ def integrate_chart(
         return _value(program, x, chart, 1 - s, flag) * s
 
     zero, one = arb(0), arb(1)
-    end = depth * arb(2).log()
+    first, last = depth if isinstance(depth, tuple) else (depth, depth)
     middle = one / 2 if singular[1] else one
     total = acb(0)
     if chart.far or singular[0]:
-        total += integral(left, -middle.log(), end)
+        total += integral(left, -middle.log(), first * arb(2).log())
     else:
         total += integral(plain, zero, middle)
     if singular[1]:
-        total += integral(right, -(one - middle).log(), end)
+        total += integral(right, -(one - middle).log(), last * arb(2).log())
     return total
 
 

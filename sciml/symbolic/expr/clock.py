@@ -32,6 +32,8 @@ def use_cpu_time() -> None:
 def at_most(seconds: float) -> Iterator[None]:
     """Interrupt the block after seconds of this clock; only the main thread can be interrupted.
 
+    Blocks may be nested: an inner one does not extend the time of an outer one.
+
     Raises:
         TimeUp: when they are over.
     """
@@ -43,13 +45,25 @@ def at_most(seconds: float) -> Iterator[None]:
         (signal.ITIMER_REAL, signal.SIGALRM) if wall else (signal.ITIMER_PROF, signal.SIGPROF)
     )
 
+    fired = False
+
     def stop(*_: Any) -> None:
+        nonlocal fired
+        fired = True
         raise TimeUp
 
+    started = now()
+    outer = signal.getitimer(timer)[0]
     previous = signal.signal(number, stop)
-    signal.setitimer(timer, max(seconds, 1e-3))
+    signal.setitimer(timer, max(min(seconds, outer) if outer else seconds, 1e-3))
     try:
         yield
+    except SystemError as error:  # of compiled code that was interrupted in a call back
+        if not fired:
+            raise
+        raise TimeUp from error
     finally:
         signal.setitimer(timer, 0)
         signal.signal(number, previous)
+        if outer:
+            signal.setitimer(timer, max(outer - (now() - started), 1e-3))

@@ -163,3 +163,18 @@ def simplify_constant(value: Expr) -> Expr:
         before, after = ball(value), ball(simplified)
         same = before.is_finite() and after.is_finite() and before.overlaps(after)
     return simplified if same else value
+
+
+def compare_ends(low: End, high: End) -> int:
+    """-1, 0 or 1 as the limit `low` is below, equal to or above `high`."""
+    if low.at is None or high.at is None:
+        a, b = low.sign, high.sign
+        return (a > b) - (a < b)
+    if low.at is high.at or simplify_constant(low.at - high.at) is ex.ZERO:
+        return 0
+    for bits in (300, 3000):
+        with precision(bits):
+            gap = real(low.at) - real(high.at)
+        if not gap.contains(0):
+            return 1 if gap > 0 else -1
+    return 0

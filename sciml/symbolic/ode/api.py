@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
@@ -15,12 +16,21 @@ from sciml.symbolic.expr.parser import Unknown, parse
 from sciml.symbolic.expr.printing import symbols_of, to_sympy
 from sciml.symbolic.expr.symbols import ambiguity_hint, reserved
 from sciml.symbolic.expr.wire import load
-from sciml.symbolic.integration.api import TIMEOUT, check_timeout, constant_names, variable_name
+from sciml.symbolic.integration.api import (
+    TIMEOUT,
+    check_timeout,
+    constant_names,
+    read,
+    variable_name,
+)
 from sciml.symbolic.jobs import DsolveJob
 from sciml.symbolic.neural.shipped import model_path
 from sciml.symbolic.ode.solver import order_of
 from sciml.symbolic.verification.result import Result
 from sciml.symbolic.worker import Worker, shared
+
+MAX_ORDER = 6
+"""Highest order of an equation."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +47,7 @@ class Solution:
 
     @property
     def expr(self) -> Any:
-        """The expression in SymPy; c1 and c2 are C1 and C2 there."""
+        """The expression in SymPy; c1, c2, ... are C1, C2, ... there."""
         return _with_constants(to_sympy(self.expression, self.symbols))
 
     def __str__(self) -> str:
@@ -45,17 +55,17 @@ class Solution:
 
 
 def _with_constants(e: Any) -> Any:
-    """A SymPy expression with c1, c2 renamed to C1, C2, as SymPy's dsolve writes them."""
+    """A SymPy expression with c1, c2, ... renamed to C1, C2, ..., as SymPy's dsolve writes them."""
     import sympy as sp
 
-    return e.xreplace({sp.Symbol("c1"): sp.Symbol("C1"), sp.Symbol("c2"): sp.Symbol("C2")})
+    return e.xreplace({sp.Symbol(f"c{k}"): sp.Symbol(f"C{k}") for k in range(1, MAX_ORDER + 1)})
 
 
 @dataclass(frozen=True)
 class OdeResult(Result):
     """A solution: y = expression or, if `implicit`, expression(x, y) = c1.
 
-    c1 and c2 are the constants of integration.
+    c1, c2, ... are the constants of integration.
 
     Attributes:
         function, variable: the names of y and x.
@@ -162,11 +172,56 @@ def read_ode(problem: Any, function: str, variable: str) -> Expr:
     return from_sympy(problem.xreplace(slopes).xreplace(functions))
 
 
+def read_conditions(
+    ics: Mapping[Any, Any] | None, function: str, variable: str
+) -> tuple[tuple[int, Expr, Expr], ...]:
+    """Conditions (k, a, b): the k-th derivative of the function is b at a.
+
+    Raises:
+        InputError: for a key that is not a value of the function or of a derivative.
+    """
+    out = []
+    for key, value in (ics or {}).items():
+        order, place = _value_of(key, function, variable)
+        out.append((order, read(place), read(value)))
+    for _, a, b in out:
+        if variable in a.free | b.free or function in a.free | b.free:
+            raise InputError(
+                f"a condition contains {variable} or {function}",
+                hint="Conditions are at one point, with constants as values.",
+            )
+    return tuple(out)
+
+
+def _value_of(key: Any, function: str, variable: str) -> tuple[int, Any]:
+    """(k, a) of y^(k)(a), as text or in SymPy."""
+    hint = f"Write {function}(0) or {function}'(0)."
+    if isinstance(key, str):
+        match = re.fullmatch(rf"\s*{re.escape(function)}\s*('*)\s*\((.+)\)\s*", key)
+        if match is None:
+            raise InputError(f"{key!r} is no value of {function}", hint=hint)
+        return len(match[1]), match[2]
+    import sympy as sp
+
+    order = 0
+    if isinstance(key, sp.Subs) and isinstance(key.expr, sp.Derivative):
+        order, (place,) = int(key.expr.derivative_count), key.point
+        inner = key.expr.expr
+    elif len(getattr(key, "args", ())) == 1:
+        place, inner = key.args[0], key
+    else:
+        raise InputError(f"{key} is no value of {function}", hint=hint)
+    if getattr(getattr(inner, "func", None), "__name__", "") != function:
+        raise InputError(f"{key} is no value of {function}", hint=hint)
+    return order, place
+
+
 def dsolve(
     ode: Any,
     function: Any = None,
     variable: Any = None,
     *,
+    ics: Mapping[Any, Any] | None = None,
     constants: Collection[Any] = (),
     timeout: float = TIMEOUT,
     rules: bool = True,
@@ -174,15 +229,18 @@ def dsolve(
     sympy: bool = True,
     worker: Worker | None = None,
 ) -> OdeResult:
-    """Solve an ordinary differential equation of first or second order.
+    """Solve an ordinary differential equation of first or second order, or a linear one with
+    constant coefficients of any order up to 6.
 
     Args:
         ode: ``"y'' + y = x"``, ``"Derivative(y(x), x) - y(x)"``, SymPy's Eq or expression.
         function: the name of the unknown function, or SymPy's f(t); left out, it is y, or the only
             function of an equation in SymPy.
         variable: the name of its variable; left out, it is x, or the t of f(t).
-        constants: names of symbols that stand for constants; any other symbol is refused. c1 and
-            c2 are reserved for the solution.
+        ics: initial or boundary values, ``{"y(0)": 1, "y'(0)": "v"}`` or as SymPy's dsolve takes
+            them, ``{f(0): 1, f(x).diff(x).subs(x, 0): v}``.
+        constants: names of symbols that stand for constants; any other symbol is refused. c1, c2,
+            ... are reserved for the solution.
         timeout: seconds.
         rules: whether to use this package's own methods.
         model: the trained network that proposes solutions if the rules fail: a name or a path
@@ -192,7 +250,8 @@ def dsolve(
         worker: the process to work in.
 
     Raises:
-        InputError: for text that is not an equation, unknown symbols, an order other than 1 or 2.
+        InputError: for text that is not an equation or a condition, unknown symbols, an order
+            beyond 6.
     """
     started = time.perf_counter()
     name, x = _function_and_variable(ode, function, variable)
@@ -201,16 +260,31 @@ def dsolve(
     for symbol in (x, name, *named):
         if reserved(symbol):
             raise InputError(f"{symbol!r} cannot be a symbol: it is a function or a number here")
-    if {"c1", "c2"} & {x, name, *residual.free, *named}:
-        raise InputError("c1 and c2 are the solution's constants: rename those of the equation")
-    allowed = {x, name, name + "'", name + "''", *named}
-    extra = sorted(residual.free - allowed)
+    conditions = read_conditions(ics, name, x)
     order = order_of(residual, name)
+    own = {f"c{k}" for k in range(1, max(order, 2) + 1)}
+    valued = frozenset().union(*(e.free for _, a, b in conditions for e in (a, b)))
+    if own & {x, name, *residual.free, *named, *valued}:
+        raise InputError("c1 and c2 are the solution's constants: rename those of the equation")
+    slopes = {name + "'" * k for k in range(1, MAX_ORDER + 1)}
+    allowed = {x, name, *slopes, *named}
+    unknown_in_conditions = sorted(valued - {*named})
+    if unknown_in_conditions:
+        raise InputError(
+            f"unknown symbol {unknown_in_conditions[0]!r} in a condition",
+            hint=f"Name it as a constant: constants={unknown_in_conditions!r}.",
+        )
+    extra = sorted(residual.free - allowed)
     if order == 0:
         raise InputError(f"there is no derivative of {name!r} in the equation",
                          hint=f"Write {name}' or d{name}/d{x}, or name the function.")  # fmt: skip
-    if order > 2:
-        raise InputError(f"equations of order 1 and 2 are solved, this is of order {order}")
+    if order > MAX_ORDER:
+        raise InputError(f"equations up to order {MAX_ORDER} are solved, this is of order {order}")
+    if any(k >= order for k, _, _ in conditions):
+        raise InputError(
+            f"a condition holds a derivative of order {order} or higher",
+            hint="Conditions are on lower derivatives than the equation's.",
+        )
     if extra:
         raise InputError(
             f"unknown symbol {extra[0]!r}",
@@ -221,8 +295,9 @@ def dsolve(
             ),
         )
     job = DsolveJob(
-        residual, x, timeout, model_path(model, "dsolve"), rules, function=name, sympy=sympy
-    )
+        residual, x, timeout, model_path(model, "dsolve"), rules, function=name, sympy=sympy,
+        conditions=conditions,
+    )  # fmt: skip
     message, before = (worker or shared()).ask(job, timeout)
     if message is None:
         message = before[-1] if before else {"status": "timeout", "how": "the time ran out"}
@@ -235,8 +310,8 @@ def dsolve(
     )  # fmt: skip
     note = message.get("note", "")
     if answer is not None:
-        own = {x, name, name + "'", name + "''", "c1", "c2"}
-        note = "; ".join(filter(None, (excluded_constants(answer, residual, own), note)))
+        names = {x, name, *slopes, *own}
+        note = "; ".join(filter(None, (excluded_constants(answer, residual, names), note)))
         answer = as_powers(answer)
     return OdeResult(
         str(residual), answer, message["status"], message.get("method", ""),

@@ -236,8 +236,21 @@ def _constants_are_independent(answer: Expr, constants: list[str], x: str) -> bo
 
     if len(constants) < 2:
         return not numerically_equal(answer.diff(constants[0]), ex.ZERO)
-    u, v = (answer.diff(name) for name in constants[:2])
-    return not numerically_equal(u * v.diff(x), v * u.diff(x))
+    if len(constants) == 2:
+        u, v = (answer.diff(name) for name in constants)
+        return not numerically_equal(u * v.diff(x), v * u.diff(x))
+    rows = [[answer.diff(name) for name in constants]]
+    while len(rows) < len(constants):
+        rows.append([u.diff(x) for u in rows[-1]])
+    names = sorted(answer.free)
+    rng = np.random.default_rng(7)
+    point = {n: complex(rng.uniform(0.4, 1.4), rng.uniform(0.1, 0.6)) for n in names}
+    flat = Program(*(u for row in rows for u in row)).complex(point)
+    matrix = np.array([complex(v) for v in flat]).reshape(len(constants), -1)
+    if not np.isfinite(matrix).all():
+        return False
+    size = np.linalg.norm(matrix, axis=0)
+    return bool((size > 0).all() and abs(np.linalg.det(matrix / size)) > 1e-9)
 
 
 def _check_on_intervals(

@@ -13,8 +13,8 @@ from sciml.symbolic.expr import expression as ex
 from sciml.symbolic.expr.expression import Expr
 from sciml.symbolic.ode.tools import numerically_equal, tidy
 
-_MAX_DEGREE = 8
-_MAX_TERMS = 12
+MAX_DEGREE = 8
+MAX_TERMS = 12
 
 
 def square_root(d: Expr) -> Expr:
@@ -48,7 +48,7 @@ def fundamental_system(p: Expr, q: Expr, x: Expr) -> tuple[Expr, Expr]:
 
 
 @dataclass(frozen=True)
-class _Term:
+class Term:
     """factor * x**power * exp(growth x) * name(angle) with angle = turn x + phase; `name` is cos or
     sin, or empty if there is neither."""
 
@@ -66,7 +66,7 @@ def _linear_slope(u: Expr, x: str) -> Expr | None:
     return None if x in a.free else a
 
 
-def _read_term(term: Expr, x: str) -> _Term | None:
+def read_term(term: Expr, x: str) -> Term | None:
     factor, power, growth, name, angle, turn = ex.ONE, 0, ex.ZERO, "", ex.ZERO, ex.ZERO
     for f in term.args if term.op == "mul" else (term,):
         if x not in f.free:
@@ -75,7 +75,7 @@ def _read_term(term: Expr, x: str) -> _Term | None:
             power += 1
         elif f.op == "pow" and f.args[0] is ex.symbol(x) and f.args[1].op == "num":
             n = f.args[1].value
-            if n.denominator != 1 or not 0 < n <= _MAX_DEGREE:
+            if n.denominator != 1 or not 0 < n <= MAX_DEGREE:
                 return None
             power += int(n)
         elif f.op in ("exp", "sin", "cos") and (a := _linear_slope(f.args[0], x)) is not None:
@@ -88,26 +88,26 @@ def _read_term(term: Expr, x: str) -> _Term | None:
                 name, angle, turn = f.op, f.args[0], a
         else:
             return None
-    return _Term(factor, power, growth, name, angle, turn)
+    return Term(factor, power, growth, name, angle, turn)
 
 
 Pair = tuple[Expr, Expr]
 """The real and imaginary part of a complex number."""
 
 
-def _times(a: Pair, b: Pair) -> Pair:
+def times(a: Pair, b: Pair) -> Pair:
     return a[0] * b[0] - a[1] * b[1], a[0] * b[1] + a[1] * b[0]
 
 
-def _over(a: Pair, b: Pair) -> Pair:
+def over(a: Pair, b: Pair) -> Pair:
     if b[1] is ex.ZERO:
         return tidy(a[0] / b[0]), tidy(a[1] / b[0])
     norm = b[0] ** 2 + b[1] ** 2
-    product = _times(a, (b[0], -b[1]))
+    product = times(a, (b[0], -b[1]))
     return tidy(product[0] / norm), tidy(product[1] / norm)
 
 
-def _is_zero(a: Pair) -> bool:
+def is_zero(a: Pair) -> bool:
     return all(part is ex.ZERO or numerically_equal(part, ex.ZERO) for part in a)
 
 
@@ -118,37 +118,37 @@ def undetermined_coefficients(p: Expr, q: Expr, r: Expr, x: str) -> Expr | None:
     expanded = expand(r)
     terms = expanded.args if expanded.op == "add" else (expanded,)
     solutions = []
-    for term in terms[: _MAX_TERMS + 1]:
-        parsed = _read_term(term, x)
-        if parsed is None or len(terms) > _MAX_TERMS or parsed.power > _MAX_DEGREE:
+    for term in terms[: MAX_TERMS + 1]:
+        parsed = read_term(term, x)
+        if parsed is None or len(terms) > MAX_TERMS or parsed.power > MAX_DEGREE:
             return None
         solutions.append(_solution_for_term(parsed, p, q, x))
     return ex.add(solutions)
 
 
-def _solution_for_term(t: _Term, p: Expr, q: Expr, x: str) -> Expr:
+def _solution_for_term(t: Term, p: Expr, q: Expr, x: str) -> Expr:
     """With y = Q(x) exp(m x), m = growth + i turn, the equation is Q'' + E Q' + D Q = x**power."""
     m = (t.growth, t.turn)
-    square = _times(m, m)
+    square = times(m, m)
     D = (tidy(square[0] + p * m[0] + q), tidy(square[1] + p * m[1]))
     E = (tidy(2 * m[0] + p), 2 * m[1])
     n = t.power
     zero = (ex.ZERO, ex.ZERO)
     right_side: list[Pair] = [zero] * n + [(ex.ONE, ex.ZERO)]
-    if not _is_zero(D):
+    if not is_zero(D):
         Q: list[Pair] = [zero] * (n + 3)
         for j in range(n, -1, -1):
-            first_order, second_order = _times(E, Q[j + 1]), Q[j + 2]
+            first_order, second_order = times(E, Q[j + 1]), Q[j + 2]
             remainder = tuple(
                 g - (j + 1) * s - (j + 1) * (j + 2) * b
                 for g, s, b in zip(right_side[j], first_order, second_order, strict=True)
             )
-            Q[j] = _over((remainder[0], remainder[1]), D)
-    elif not _is_zero(E):  # resonance: W = Q' has W' + E W = x**n
+            Q[j] = over((remainder[0], remainder[1]), D)
+    elif not is_zero(E):  # resonance: W = Q' has W' + E W = x**n
         W: list[Pair] = [zero] * (n + 2)
         for j in range(n, -1, -1):
             remainder = tuple(g - (j + 1) * w for g, w in zip(right_side[j], W[j + 1], strict=True))
-            W[j] = _over((remainder[0], remainder[1]), E)
+            W[j] = over((remainder[0], remainder[1]), E)
         Q = [zero, *((a / (j + 1), b / (j + 1)) for j, (a, b) in enumerate(W))]
     else:
         Q = [zero] * (n + 2) + [(ex.ONE / ((n + 1) * (n + 2)), ex.ZERO)]

@@ -38,7 +38,7 @@ def sympy_proposals(residual: Expr, x: str, y: str, order: int) -> Iterator[Prop
     except (NotImplementedError, ValueError, TypeError, AttributeError, KeyError, IndexError,
             ZeroDivisionError, RecursionError, sp.PolynomialError):  # fmt: skip
         return
-    back = {sp.Symbol("C1"): sp.Symbol("c1"), sp.Symbol("C2"): sp.Symbol("c2")}
+    back = {sp.Symbol(f"C{k}"): sp.Symbol(f"c{k}") for k in range(1, order + 1)}
     for solution in solutions if isinstance(solutions, list) else [solutions]:
         try:
             left, right = (side.xreplace(back) for side in (solution.lhs, solution.rhs))

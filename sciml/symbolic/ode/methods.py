@@ -16,6 +16,7 @@ from sciml.symbolic.expr import expression as ex
 from sciml.symbolic.expr.expression import Expr
 from sciml.symbolic.integration.search import ERRORS
 from sciml.symbolic.ode.first_order import FIRST_ORDER_METHODS, exact, linear
+from sciml.symbolic.ode.higher_order import constant_coefficient_proposals
 from sciml.symbolic.ode.point_transformations import (
     by_inverse_point_transformation,
     by_point_transformation,
@@ -60,6 +61,12 @@ def _solved_for(residual: Expr, name: str) -> list[Expr]:
 
 def classical_proposals(residual: Expr, c: Context, order: int) -> Iterator[Proposal]:
     """Proposals of the classical methods, in the order of the methods."""
+    if order > 2:
+        try:
+            yield from constant_coefficient_proposals(residual, c, order)
+        except ERRORS:
+            pass
+        return
     name = c.y + "'" * order
     methods = FIRST_ORDER_METHODS if order == 1 else SECOND_ORDER_METHODS
     forms = explicit_forms(residual, name)
@@ -94,6 +101,8 @@ def _denominator(e: Expr) -> Expr:
 
 def transformed_proposals(residual: Expr, c: Context, order: int) -> Iterator[Proposal]:
     """Proposals by point transformations."""
+    if order > 2:
+        return
     for F in explicit_forms(residual, c.y + "'" * order)[:2]:
         if order == 2:
             yield from by_point_transformation_second(F, c, SECOND_ORDER_METHODS[:4])

@@ -20,6 +20,7 @@ from sciml.symbolic.integration.search import ERRORS
 from sciml.symbolic.jobs import DsolveJob
 from sciml.symbolic.ode.absolute_values import split_absolute_values
 from sciml.symbolic.ode.checking import check_explicit, check_implicit
+from sciml.symbolic.ode.conditions import with_conditions
 from sciml.symbolic.ode.fallbacks import network_proposals, sympy_proposals
 from sciml.symbolic.ode.methods import (
     classical_proposals,
@@ -111,6 +112,8 @@ def solve_job(job: DsolveJob, send: Send) -> dict[str, Any]:
     end = started + job.timeout
 
     def send_interim(candidate: Candidate) -> None:
+        if job.conditions:
+            return
         send({**candidate.message(), "note": _NOT_COMPLETED})
 
     sides = (
@@ -139,7 +142,8 @@ def solve_job(job: DsolveJob, send: Send) -> dict[str, Any]:
     send_interim(solutions[0])
     solutions[0] = _with_proof(residual, solutions[0], x, y)
     send_interim(solutions[0])
-    return _completed(residual, job, end, solutions, missing)
+    message = _completed(residual, job, end, solutions, missing)
+    return with_conditions(message, job, end) if job.conditions else message
 
 
 def _general_solution(
@@ -155,7 +159,7 @@ def _general_solution(
     def checked(proposals: Iterator[Proposal]) -> Iterator[Candidate]:
         return _checked(equation, x, y, order, proposals, extra_regions)
 
-    if job.rules and order in (1, 2):
+    if job.rules:
         share = 0.6 if job.sympy else 0.85 if job.model else 0.95
         c = Context(x, y, started + share * (end - started))
         for stage in (classical_proposals, transformed_proposals):
@@ -243,9 +247,9 @@ def _completed(
     try:
         forms = explicit_forms(residual, y + "'" * order)
         complete = len(forms) == 1 and not missing and _is_linear(forms[0], c, order)
-        if not complete and not missing:
+        if not complete and not missing and order <= 2:
             others += _other_branches(residual, forms, job, c, [main, *others])
-        if not complete:
+        if not complete and order <= 2:
             singular = _singular_solutions(residual, forms, c, order, [main, *others])
     except ERRORS:
         pass
@@ -269,6 +273,9 @@ def _is_linear(F: Expr, c: Context, order: int) -> bool:
     """Whether y' = F or y'' = F is linear, so that the general solution contains every solution."""
     if order == 2:
         return as_linear(F, c) is not None
+    if order > 2:
+        names = [c.y + "'" * k for k in range(order)]
+        return all(is_independent(F.diff(a), b) for a in names for b in names)
     return is_independent(F.diff(c.y), c.y) and not any(
         n.op in ("abs", "sign") and c.y in n.free for n in ex.subtrees(F)
     )

@@ -79,7 +79,7 @@ def test_latex(latex: str, plain: str) -> None:
 
 def test_refused() -> None:
     with pytest.raises(InputError, match="order"):
-        dsolve("y''' = y")
+        dsolve("y''''''' = y")
     with pytest.raises(InputError, match="unknown symbol"):
         dsolve("y' = a*y")
     with pytest.raises(InputError, match="c1 and c2"):

@@ -1,0 +1,182 @@
+"""Definite integrals where no antiderivative leads to a confirmed value.
+
+In this order: an integrand that is odd about the middle of the interval; products of circular
+functions as sums; residues; a closed form recognised from the digits of the integral. A value of
+residues or from digits is *sampled*, never *verified*.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from sciml.errors import InputError
+from sciml.symbolic.definite.newton_leibniz import DefiniteIntegral, Integrator
+from sciml.symbolic.definite.numerical_value import Digits, is_absolutely_small, numerical_value
+from sciml.symbolic.definite.outcome import NoValue, Outcome
+from sciml.symbolic.definite.quadrature import BALL_ERRORS
+from sciml.symbolic.definite.recognition import recognise
+from sciml.symbolic.definite.residues import fourier_integral, turned_contour
+from sciml.symbolic.expr import expression as ex
+from sciml.symbolic.expr.clock import TimeUp, at_most, now
+from sciml.symbolic.expr.expression import Expr
+from sciml.symbolic.expr.intervals import End, ball, precision
+
+_ERRORS = (*BALL_ERRORS, ex.Undefined, ex.TooLarge, InputError, RecursionError, NoValue,
+           NotImplementedError, TypeError, AttributeError)  # fmt: skip
+_LINE = (End(None, -1), End(None, 1))
+_FAR = (End(ex.ZERO), End(None, 1))
+_EXPONENTIAL: dict[str, Callable[[Expr], Expr]] = {
+    "sinh": lambda q: (1 - q**2) / (2 * q), "cosh": lambda q: (1 + q**2) / (2 * q),
+    "tanh": lambda q: (1 - q**2) / (1 + q**2), "coth": lambda q: (1 + q**2) / (1 - q**2),
+    "csch": lambda q: 2 * q / (1 - q**2), "sech": lambda q: 2 * q / (1 + q**2),
+}  # fmt: skip
+"""Hyperbolic functions of u in q = exp(-u), which is small for large u."""
+
+
+class Alternatives:
+    """The other ways to the integral of f from `low` to `high`, in ascending order."""
+
+    def __init__(
+        self, f: Expr, x: str, low: End, high: End, integrator: Integrator, deadline: float
+    ) -> None:
+        self.f, self.x, self.low, self.high = f, x, low, high
+        self.integrator, self.deadline = integrator, deadline
+
+    def solve(self) -> Outcome | None:
+        """The first confirmed value; None where there is none."""
+        for method in (self.by_sums, self.by_residues, self.by_recognition):
+            remaining = self.deadline - now()
+            if remaining < 0.1:
+                return None
+            try:
+                with at_most(0.8 * remaining):
+                    outcome = method()
+            except (TimeUp, *_ERRORS):
+                continue
+            if outcome is not None:
+                return outcome
+        return None
+
+    def by_symmetry(self) -> Outcome | None:
+        """0, where f(a + b - x) = -f(x) is proved and the integral converges."""
+        from sciml.symbolic.expr.printing import from_sympy, to_sympy
+        from sciml.symbolic.verification.proving import prove_identity
+
+        f, x = self.f, self.x
+        if self.low.infinite != self.high.infinite:
+            return None
+        try:
+            twice = ex.ZERO if self.low.at is None else self.low.at + self.high.at  # type: ignore[operator]
+            mirrored = ex.substitute(f, {ex.symbol(x): twice - ex.symbol(x)})
+            mirrored = from_sympy(to_sympy(mirrored))  # cos(pi - x) = -cos(x)
+            if not _opposite(f, mirrored, x):
+                return None
+            with at_most(0.2 * (self.deadline - now())):
+                if f + mirrored is not ex.ZERO:
+                    if not prove_identity(f + mirrored, ex.ZERO, x, None, 1.0).holds:
+                        return None
+                if not is_absolutely_small(self._pieces(f, self.low, self.high), x):
+                    return None
+        except (TimeUp, *_ERRORS):
+            return None
+        return Outcome("verified", ex.ZERO, "the integrand is odd about the middle",
+                       "numerically 0", "symmetry")  # fmt: skip
+
+    def _pieces(self, f: Expr, low: End, high: End) -> Any:
+        integral = DefiniteIntegral(f, self.x, low, high, self.integrator, self.deadline)
+        return integral.pieces()
+
+    def by_sums(self) -> Outcome | None:
+        """Newton and Leibniz for products of circular functions written as sums."""
+        import sympy as sp
+        from sympy.simplify.fu import TR8
+
+        from sciml.symbolic.expr.printing import from_sympy, to_sympy
+
+        if not any(n.op in ("sin", "cos") for n in ex.subtrees(self.f)):
+            return None
+        sums = sp.expand(TR8(sp.expand(to_sympy(self.f))))
+        f = from_sympy(sums)
+        if f is self.f:
+            return None
+        outcome = DefiniteIntegral(
+            f, self.x, self.low, self.high, self.integrator, self.deadline
+        ).solve()
+        return outcome if outcome.status in ("verified", "sampled") else None
+
+    def by_residues(self) -> Outcome | None:
+        """The theorem of residues, compared with quadrature along a turned path."""
+        from flint import arb
+
+        f, x = self.f, self.x
+        if not self.high.infinite:
+            return None
+        if self.low.infinite:
+            share = ex.ONE
+        elif self.low.at is ex.ZERO and ex.substitute(f, {ex.symbol(x): -ex.symbol(x)}) is f:
+            share = ex.HALF
+        else:
+            return None
+        value = fourier_integral(f, x)
+        contour = turned_contour(f, x, 64)
+        if value is None or contour is None:
+            return None
+        with precision(400):
+            total: Any = arb(0)
+            for integrand, far, part in contour:
+                ends = _FAR if far else (End(ex.number(-64)), End(ex.number(64)))
+                digits = numerical_value(self._pieces(integrand, *ends), x)
+                if digits is None:
+                    return None
+                total = total + (digits.value.real if part == "real" else digits.value.imag)
+            if not ball(value).real.overlaps(total) or float(total.rad()) > 1e-20:
+                return None
+            width = float(abs(total - ball(value).real).upper())
+            if width > 1e-20 * max(float(abs(total).lower()), 1e-12):
+                return None
+        return Outcome("sampled", share * value, "within quadrature along a turned path", "",
+                       "residues")  # fmt: skip
+
+    def by_recognition(self) -> Outcome | None:
+        """A closed form that has the digits of the integral."""
+        digits = self._digits()
+        if digits is None:
+            return None
+        ends = [end.at for end in (self.low, self.high) if end.at is not None]
+        value = recognise(digits, self.f, ends)
+        if value is None:
+            return None
+        count = int(digits.bits * 0.301)
+        return Outcome("sampled", value, f"a closed form that agrees with {count} digits of "
+                       "quadrature, not proved", "", "recognised from digits")  # fmt: skip
+
+    def _digits(self) -> Digits | None:
+        f, low, high, x = self.f, self.low, self.high, self.x
+        if any(n.op in _EXPONENTIAL for n in ex.subtrees(f)) and high.infinite:
+            if low.infinite:  # fold the line
+                f = f + ex.substitute(f, {ex.symbol(x): -ex.symbol(x)})
+                low = End(ex.ZERO)
+            f = ex.substitute(
+                f,
+                {
+                    n: _EXPONENTIAL[n.op](ex.call("exp", -n.args[0]))
+                    for n in ex.subtrees(f)
+                    if n.op in _EXPONENTIAL
+                },
+            )
+        return numerical_value(self._pieces(f, low, high), x)
+
+
+def _opposite(f: Expr, g: Expr, x: str) -> bool:
+    """Whether f = -g at some real points, to double precision; a cheap test before a proof."""
+    import numpy as np
+
+    from sciml.symbolic.expr.evaluate import Program
+
+    points = np.array([-3.3, -1.7, -0.61, 0.13, 0.37, 0.77, 1.21, 2.9, 4.3])
+    a, b = (np.broadcast_to(v, points.shape) for v in Program(f, g).complex({x: points}))
+    with np.errstate(all="ignore"):
+        finite = np.isfinite(a) & np.isfinite(b)
+        near = np.abs(a + b) <= 1e-8 * (np.abs(a) + np.abs(b))
+    return bool(finite.sum() > 2 and near[finite].all())

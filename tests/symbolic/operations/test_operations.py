@@ -1,0 +1,103 @@
+"""Limits, series, sums, products, equations, transforms: right answers, and no others."""
+
+from __future__ import annotations
+
+import pytest
+import sympy as sp
+
+from sciml.errors import InputError
+from sciml.symbolic import fourier, laplace, limit, product, series, solve, summation
+from sciml.symbolic.definite.outcome import Outcome
+from sciml.symbolic.expr.expression import symbol
+from sciml.symbolic.expr.intervals import End
+from sciml.symbolic.expr.parser import parse
+from sciml.symbolic.operations import sums, transforms
+from sciml.symbolic.operations.equations import roots_of
+from sciml.symbolic.operations.limits import limit_of
+
+TIME = {"timeout": 60.0}
+
+
+def _equal(result, expected: str, **numbers) -> None:
+    assert result.proof, result
+    gap = (result.expr - sp.sympify(expected)).subs(numbers or {"a": 2, "n": 7, "s": 3, "w": 2})
+    assert abs(sp.N(gap.subs({"x": sp.Rational(1, 3), "b": 5}), 25)) < 1e-18, result
+
+
+def test_limits() -> None:
+    _equal(limit("sin(x)/x", **TIME), "1")
+    _equal(limit("(tan(x)-sin(x))/x**3", **TIME), "1/2")
+    _equal(limit("(1+a/x)**x", "x", "oo", constants=["a"], **TIME), "exp(a)")
+    assert limit("1/x", side="right", **TIME).expr == sp.oo
+    assert limit("1/x", side="left", **TIME).expr == -sp.oo
+    _equal(limit("x*log(x)", **TIME), "0")
+
+
+def test_there_is_no_limit() -> None:
+    for f, at in (("1/x", 0), ("abs(x)/x", 0), ("sin(x)", "oo"), ("sin(1/x)", 0), ("exp(1/x)", 0)):
+        result = limit(f, "x", at, **TIME)
+        assert result.expression is None and result.status == "no_answer" and result.how, f
+
+
+def test_series() -> None:
+    assert series("exp(x)", terms=4, **TIME).verified
+    _equal(series("exp(a*x)", "x", 0, 3, constants=["a"], **TIME), "1+a*x+a**2*x**2/2")
+    _equal(series("1/sin(x)", terms=3, **TIME), "1/x+x/6")
+    _equal(series("log(x)", "x", 1, 3, **TIME), "(x-1)-(x-1)**2/2")
+    assert series("abs(x)", terms=3, **TIME).expression is None
+    assert series("exp(-1/x**2)", terms=3, **TIME).expression is None
+
+
+def test_sums() -> None:
+    assert summation("k**2", "k", 1, "n", **TIME).verified
+    _equal(summation("k**2", "k", 1, "n", **TIME), "n*(n+1)*(2*n+1)/6")
+    _equal(summation("1/k**2", "k", 1, "oo", **TIME), "pi**2/6")
+    _equal(summation("(-1)**k/(2*k+1)", "k", 0, "oo", **TIME), "pi/4")
+    assert summation("1/k", "k", 1, "oo", **TIME).status == "diverges"
+    assert product("k/(k+1)", "k", 1, "n", **TIME).verified
+    _equal(product("1-1/k**2", "k", 2, "oo", **TIME), "1/2")
+
+
+def test_a_wrong_sum_is_refuted(monkeypatch: pytest.MonkeyPatch) -> None:
+    low, infinite, n = End(parse("1")), End(None, 1), End(symbol("n"))
+    for high, value in ((n, "n*(n+1)/2+1"), (n, "n**2"), (infinite, "pi**2/6+1/10**12")):
+        monkeypatch.setattr(sums, "_by_sympy", lambda *a, value=value: parse(value))
+        f = parse("1/k**2") if high is infinite else parse("k")
+        assert sums.sum_of(f, "k", low, high, 20.0, False).status == "no_answer"
+
+
+def test_equations() -> None:
+    roots = solve("x**3 = 1", **TIME)
+    assert len(roots.solutions) == 3 and roots.note == "all solutions"
+    assert all(sp.simplify(r**3 - 1) == 0 for r in roots.exprs)
+    assert [str(e) for e in solve("sqrt(x+3) = x+1", **TIME).solutions] == ["1"]
+    quadratic = solve("a*x**2+b*x+c", "x", constants=["a", "b", "c"], **TIME)
+    assert len(quadratic.solutions) == 2
+    assert not roots_of(parse("exp(x)"), "x", 10.0).roots
+
+
+def test_transforms() -> None:
+    _equal(laplace("t*exp(-a*t)", constants=["a"], **TIME), "1/(s+a)**2")
+    _equal(laplace("sin(b*t)", constants=["b"], **TIME), "b/(s**2+b**2)")
+    _equal(fourier("exp(-x**2)", **TIME), "sqrt(pi)*exp(-w**2/4)")
+    _equal(fourier("exp(-abs(x))", **TIME), "2/(1+w**2)")
+
+
+def test_a_wrong_transform_is_refuted(monkeypatch: pytest.MonkeyPatch) -> None:
+    wrong = (parse("1/(s+1)+1/10**6"), "")
+    monkeypatch.setattr(transforms, "_by_sympy", lambda *a: wrong)
+    out: Outcome = transforms.transform_of(parse("exp(-t)"), "t", "s", 20.0, False)
+    assert out.status == "no_answer"
+
+
+def test_bad_input() -> None:
+    assert limit_of(parse("x"), "x", End(parse("2")), 0, 5.0).value is parse("2")
+    for call in (
+        lambda: limit("x", side="up"),
+        lambda: limit("a*x", "x"),
+        lambda: series("x", terms=0),
+        lambda: series("x", "x", "oo"),
+        lambda: summation("k", "k", "k", 3),
+    ):
+        with pytest.raises(InputError):
+            call()
