@@ -17,6 +17,11 @@ and the ensemble of all models that were trained with the labels gives them pseu
 which one more network, the student, learns. Best are hard-scatter events showered twice (`sciml
 data make jets --views 2`): pretraining predicts the other jet of the same event, and both get one
 pseudo-label. `sciml run jet_mass` learns the mass of a jet instead of its class.
+
+With `--data-config CONFIG.yaml` one network learns what a weaver data config says instead: its
+selection, new variables, inputs, labels (classes, or values under `type: custom`) and weights, with
+the settings `finetune`; steps 1 to 3 are left out. data_config.yaml is the config with the fitted
+standardisation; predictions.parquet has the test jets with the observers.
 """
 
 from __future__ import annotations
@@ -34,6 +39,7 @@ import torch
 from sciml import objectives, own
 from sciml.config import Range
 from sciml.errors import InputError, unknown
+from sciml.jets.configured import ConfiguredTagger, class_names
 from sciml.jets.data.columns import HARD_EVENT
 from sciml.jets.data.io import common_columns, expand
 from sciml.jets.data.sample import JetSample, train_and_test
@@ -43,8 +49,11 @@ from sciml.jets.learning.decorrelation import Decorrelated
 from sciml.jets.learning.student import student
 from sciml.jets.networks.classifier import TrunkNetwork, default_trunk
 from sciml.jets.networks.embedder import FeatureSet, JetEmbedder, collate
-from sciml.jets.report import Comparison, tagging_report
+from sciml.jets.report import Comparison, configured_results, tagging_report
 from sciml.jets.tagger import JetTagger
+from sciml.jets.weaver.config import WeaverConfig
+from sciml.jets.weaver.examples import ConfigEmbedder, ConfiguredJets, Layout, Part
+from sciml.jets.weaver.examples import collate as join_inputs
 from sciml.objectives.probe import fit_head
 from sciml.objectives.supervised import Supervised, SupervisedConfig
 from sciml.renamed import Formerly
@@ -66,6 +75,8 @@ class Config:
     unlabelled: tuple[str, ...] = ()
     """Files of further jets, whose labels are not read: for pretraining instead of `data`, and for
     a student; best with several jets per hard-scatter event (`sciml data make jets --views 2`)."""
+    data_config: str = ""
+    """A weaver data config (YAML) that says what is learned from `data`; see above."""
     classes: tuple[str, ...] = ()
     """Classes to distinguish, in this order; none: all that occur."""
     background: str = "QCD"
@@ -132,6 +143,9 @@ TINY: dict[str, Any] = {
 def main(config: Config, out: Path) -> None:
     """Run the recipe; the same call resumes an interrupted run."""
     began = time.monotonic()
+    if config.data_config:
+        learn_data_config(config, out)
+        return
     train, test = read(config)
     unlabelled = Unlabelled.read(config)
     pretrained = pretrain(config, train, unlabelled, out) if config.pretraining else None
@@ -317,6 +331,53 @@ def start_of(config: Config) -> Start:
     """The trunk and embedder that training starts from."""
     features = {"features": config.features}
     return Start("jets", JetEmbedder, config.trunk, config.start, config.own_trunk, features)
+
+
+def learn_data_config(config: Config, out: Path) -> None:
+    """One network on the inputs of a weaver data config, measured on jets it has not seen."""
+    if not config.data:
+        raise InputError("a data config needs files of jets", hint="Name them with --data")
+    fitted = WeaverConfig.load(config.data_config)
+    fitted.prepare(config.data)
+    fitted.save(out / "data_config.yaml")
+    jets = ConfiguredJets.read(fitted, config.data, max_jets=config.max_jets)
+    order = np.random.default_rng(config.seed).permutation(len(jets))
+    count = 0 if config.test else max(1, round(config.test_share * len(jets)))
+    held_out, index = np.sort(order[:count]), np.sort(order[count:])
+    if not len(index):
+        raise InputError(f"{len(jets)} jets pass the selection: too few", where=config.data_config)
+    names = class_names(fitted)
+    centre: Any = None
+    scale: Any = None
+    if not fitted.has_classes:
+        values = torch.from_numpy(jets.labels[index])
+        centre, scale = values.mean(0), values.std(0, correction=0).clamp_min(1e-6)
+
+    torch.manual_seed(config.seed)
+    layout = Layout.of(fitted)
+    start = Start("jets", ConfigEmbedder, config.trunk, config.start, config.own_trunk,
+                  {"layout": layout})  # fmt: skip
+    if start.folder:
+        raise InputError("a data config has inputs of its own: `start` must be no folder")
+    trunk, embedder = start.fresh()
+    loss: Any = "cross_entropy" if fitted.has_classes else "smooth_l1"
+    settings = SupervisedConfig(outputs=len(names), loss=loss)
+    objective = Supervised(trunk, embedder, settings)
+    fit(
+        objective, Part(jets, index, centre, scale), replace(config.finetune, seed=config.seed),
+        out=out / "runs" / "data-config", collate=join_inputs, title="data config",
+    )  # fmt: skip
+    tagger = ConfiguredTagger(
+        trunk, embedder, objective.head, fitted, names, fitted.has_classes
+    ).cpu().eval()  # fmt: skip
+    if centre is not None:
+        tagger.centre.copy_(centre)
+        tagger.scale.copy_(scale)
+    tagger.save(out / "model.safetensors")
+    configured_results(
+        tagger, config.test or config.data, out, background=config.background,
+        held_out=None if config.test else held_out,
+    )  # fmt: skip
 
 
 if __name__ == "__main__":

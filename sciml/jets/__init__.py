@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from sciml.exports import lazy
 
 if TYPE_CHECKING:
+    from sciml.jets.configured import ConfiguredTagger as ConfiguredTagger
     from sciml.jets.data.features import Flag as Flag
     from sciml.jets.data.io import open_jets as open_jets
     from sciml.jets.data.io import read_jets as read_jets
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from sciml.jets.tagger import JetTagger as JetTagger
 
 _EXPORTS = {
+    "ConfiguredTagger": "configured",
     "Flag": "data.features",
     "JetMassRegressor": "regressor",
     "JetMasses": "scores",

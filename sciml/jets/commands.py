@@ -35,6 +35,10 @@ def open_model(model: str, trunk: str | None = None) -> Any:
             raise InputError(f"is a published network, not one on the trunk {trunk!r}", where=model)
         return JetTagger.from_weaver(model).to(device)
     description, tensors, path = files.read(model, ENTRY, JetTagger.KIND, JetModel.HINT)
+    if description.get("answer") == "data config":
+        from sciml.jets.configured import ConfiguredTagger
+
+        return ConfiguredTagger.restore(description, tensors, path, trunk=trunk).to(device)
     kind = JetMassRegressor if description.get("answer") == "mass" else JetTagger
     return kind.restore(description, tensors, path, trunk=trunk).to(device)
 
@@ -49,6 +53,7 @@ def tag(
     format: str | None = None,
     tree: str | None = None,
     collection: str | None = None,
+    data_config: Path | None = None,
     step: int = 2000,
     launcher: Literal["ray"] | None = None,
     workers: int = 0,
@@ -70,6 +75,9 @@ def tag(
         format: Format of the input; by default its content decides.
         tree: Name of the TTree or RNTuple, if a ROOT file has several.
         collection: Name of the jets in a file of events (nanoAOD: Jet, FatJet; Delphes: JetAK8).
+        data_config: weaver data config (YAML) that makes the inputs, for weights of weaver (.pt) or
+            a model that was trained with one (which has it inside, too). The output has the jets
+            that pass its selection: `row` in the input, scores, and the config's observers.
         step: Jets read at a time.
         launcher: ray: each file of a folder or quoted pattern ('jets/*.root') is a task on a Ray
             cluster (extra: ray), and gets a file of scores of its name in the folder OUT. Files
@@ -78,7 +86,7 @@ def tag(
     """
     if launcher is not None:
         options = {"model": model, "trunk": trunk, "keep": keep, "format": format, "tree": tree,
-                   "collection": collection, "step": step}  # fmt: skip
+                   "collection": collection, "data_config": data_config, "step": step}  # fmt: skip
         return _tag_on_ray(file, out, options, workers)
     from sciml.jets.data.io import create, open_jets
     from sciml.jets.scores import Tally
@@ -88,8 +96,16 @@ def tag(
         raise InputError(f"`step` must be >= 1, got {step}")
     keep_apart(out, file, model)
     where = {"format": format, "tree": tree, "collection": collection}
+    tagger = open_model(model, trunk)
+    if data_config is not None or not hasattr(tagger, "columns_of"):
+        if keep or any(where.values()):
+            raise InputError(
+                "`keep`, `format`, `tree` and `collection` are not of models with a data config",
+                hint="Name columns under `observers` and the tree as `treename` in the config",
+            )
+        _tag_by_config(file, out, tagger, data_config, step)
+        return
     with open_jets(file, **where) as reader:
-        tagger = open_model(model, trunk)
         reader.require(keep)
         clash = set(keep) & {"flag", *tagger.outputs}
         if clash:
@@ -110,6 +126,42 @@ def tag(
     console.print(done, soft_wrap=True)
     for remark in tally.remarks():
         console.print(remark, soft_wrap=True)
+
+
+def _tag_by_config(file: Path, out: Path, tagger: Any, data_config: Path | None, step: int) -> None:
+    """`tag` with the inputs of a data config."""
+    from sciml.jets.configured import ConfiguredTagger, class_names, weaver_stream
+    from sciml.jets.data.io import create
+    from sciml.jets.networks.classifier import WeaverNetwork
+    from sciml.jets.weaver.config import WeaverConfig
+    from sciml.train.log import console
+
+    config = None if data_config is None else WeaverConfig.load(data_config)
+    if isinstance(tagger, ConfiguredTagger):
+        batches = tagger.stream(str(file), config, step)
+        config = config or tagger.config
+    elif config is not None and isinstance(getattr(tagger, "network", None), WeaverNetwork):
+        if len(config.classes) == len(tagger.names):
+            tagger.names = class_names(config)
+        batches = weaver_stream(tagger, config, str(file), step)
+    else:
+        raise InputError(
+            "the model has inputs of its own, which no data config changes", where=data_config,
+            hint="`sciml run jet_tagging --data-config` trains one that has the config's",
+        )  # fmt: skip
+    clash = {"row", *tagger.outputs} & set(config.observers)
+    if clash:
+        raise InputError(f"observes columns of the output: {', '.join(sorted(clash))}",
+                         where=config.path)  # fmt: skip
+    jets = 0
+    with create(out) as writer:
+        for batch, values in batches:
+            columns: dict[str, Any] = {"row": batch.rows}
+            for index, name in enumerate(tagger.outputs):
+                columns[name] = np.ascontiguousarray(values[:, index])
+            writer.write(columns | batch.observers)
+            jets += len(values)
+    console.print(f"{out}: {jets} jets that pass the selection", soft_wrap=True)
 
 
 def _tag_on_ray(files: Path, out: Path, options: dict[str, Any], workers: int) -> None:
@@ -180,7 +232,7 @@ def evaluate(
     keep_apart(calibrate, file)
     tagger = open_model(model, trunk)
     if not isinstance(tagger, JetTagger):
-        raise InputError("gives masses, not classes", where=model)
+        raise InputError("is no tagger of JetClass's columns, with classes", where=model)
     labels = [f"label_{name}" for name in tagger.classes]
     where: dict[str, Any] = {"format": format, "tree": tree, "collection": collection}
     with open_jets(file, **where) as reader:

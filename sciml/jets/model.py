@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 
 ENTRY = "jet_tagger"
 """Entry of a file's header that describes a model of jets."""
-CLASS_OF = {"classes": "JetTagger", "mass": "JetMassRegressor"}
+CLASS_OF = {
+    "classes": "JetTagger", "mass": "JetMassRegressor", "data config": "ConfiguredTagger"
+}  # fmt: skip
 """The class that reads a file, by the `answer` in its description."""
 
 
@@ -104,13 +106,14 @@ class JetModel(Pretrained, JetPredictor[Result]):
         """See `Pretrained`; `trunk` as for `from_pretrained`."""
         from sciml.weights import loading
 
-        described = from_dict(Description, description, where=path)
-        if described.answer != cls.ANSWER:
+        answer = description.get("answer", "classes")
+        if answer != cls.ANSWER and answer in CLASS_OF:
             raise InputError(
                 f"holds no {cls.KIND}",
                 where=path,
-                hint=f"Open it with {CLASS_OF[described.answer]}.from_pretrained",
+                hint=f"Open it with {CLASS_OF[answer]}.from_pretrained",
             )
+        described = from_dict(Description, description, where=path)
 
         def make() -> Any:
             outputs = len(described.classes)

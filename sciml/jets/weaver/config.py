@@ -88,6 +88,15 @@ class WeaverConfig:
         except (yaml.YAMLError, UnicodeDecodeError) as error:
             reason = " ".join(str(error).split())[:120]
             raise InputError(f"is not YAML ({reason})", where=path) from error
+        return cls.from_options(options, path)
+
+    @classmethod
+    def from_options(cls, options: Any, path: Path) -> WeaverConfig:
+        """A config from the content of its file; `path` is for messages.
+
+        Raises:
+            InputError: see `load`.
+        """
         if not isinstance(options, dict):
             raise InputError("is not a data config: it must be a mapping", where=path)
         for key in options:
@@ -295,6 +304,13 @@ class WeaverConfig:
                     first += len(events)
                     yield batch
 
+    def columns_of_first(
+        self, paths: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
+    ) -> set[str]:
+        """Names of the columns of the first file."""
+        with self._open(expand(paths)[0]) as reader:
+            return set(reader.columns)
+
     def _open(self, path: Path) -> Reader:
         """A file of jets; `treename` is of ROOT files, as in weaver."""
         return open_jets(path, tree=self.tree if path.suffix == ".root" else None)
@@ -328,6 +344,12 @@ class WeaverConfig:
         """
         import yaml
 
+        with atomic_write(Path(path)) as temporary:
+            text = yaml.safe_dump(self.fitted_options(), sort_keys=False)
+            temporary.write_text(text, encoding="utf-8")
+
+    def fitted_options(self) -> dict[str, Any]:
+        """The content of the file with the fitted centres, scales and weights."""
         params = {
             v.name: {
                 "length": entry.length,
@@ -346,8 +368,27 @@ class WeaverConfig:
         if self.weights and self.weights.histograms:
             histograms = {name: h.tolist() for name, h in self.weights.histograms.items()}
             options["weights"] = {**options["weights"], "reweight_hists": histograms}
-        with atomic_write(Path(path)) as temporary:
-            temporary.write_text(yaml.safe_dump(options, sort_keys=False), encoding="utf-8")
+        return options
+
+    @property
+    def is_standardised(self) -> bool:
+        """Whether centre and scale of every variable are known."""
+        return not any(v.auto for entry in self.inputs.values() for v in entry.variables)
+
+    @property
+    def has_classes(self) -> bool:
+        """Whether the labels are classes (type simple), not values to predict."""
+        return bool(self.classes)
+
+    def prepare(self, paths: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> None:
+        """Standardise and find the weights where that is to be done, from a share of the jets."""
+        unweighted = self.weights and not self.weights.branches and not self.weights.histograms
+        if self.is_standardised and not unweighted:
+            return
+        jets = self.sample(paths)
+        self.standardise(jets)
+        if unweighted:
+            self.find_weights(jets)
 
     def sample(self, paths: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> ak.Array:
         """The first jets of every file, a share of `preprocess: data_fraction`, for `standardise`.
