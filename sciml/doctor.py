@@ -20,6 +20,8 @@ OPTIONAL = {
     "onnx": ("onnx", "exporting models to ONNX"),
     "onnxruntime": ("onnx", "checking exported models"),
     "tensorboard": ("tensorboard", "TensorBoard files beside metrics.jsonl"),
+    "mlflow-skinny": ("mlflow", "logging to MLflow"),
+    "wandb": ("wandb", "logging to Weights & Biases"),
     "ray": ("ray", "sweeps, and runs and predictions on a Ray cluster"),
     "optuna": ("bayes", "`sciml sweep --search bayes`"),
 }

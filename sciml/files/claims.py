@@ -146,6 +146,8 @@ def differences(before: Any, now: Any, name: str = "") -> list[str]:
     """The differences of two nested settings, in words."""
     if isinstance(before, Mapping) and isinstance(now, Mapping):
         changes = []
+        # A setting that is younger than the run, and off, changes nothing.
+        now = {k: v for k, v in now.items() if k in before or v is not False}
         for key in [*now, *(k for k in before if k not in now)]:
             dotted = f"{name}.{key}" if name else str(key)
             changes += differences(before.get(key), now.get(key), dotted)

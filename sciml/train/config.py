@@ -54,3 +54,7 @@ class TrainConfig:
     """Seed of order, dropout and masking."""
     tensorboard: bool = False
     """Also write TensorBoard files (extra: tensorboard)."""
+    mlflow: bool = False
+    """Also log to MLflow: to MLFLOW_TRACKING_URI, else OUT/mlruns (extra: mlflow)."""
+    wandb: bool = False
+    """Also log to Weights & Biases, offline unless WANDB_MODE says otherwise (extra: wandb)."""

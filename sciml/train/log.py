@@ -1,4 +1,4 @@
-"""Logs of a run: one JSON line per record, a progress bar, TensorBoard on request."""
+"""Logs of a run: one JSON line per record, and a progress bar."""
 
 from __future__ import annotations
 
@@ -37,7 +37,6 @@ class MetricsLog:
         path: the file.
         keep_up_to: the step that a run resumes from; None starts a new log.
         mark: the value of `mark` at that step; without it, records up to that step are kept.
-        tensorboard: also write TensorBoard files.
     """
 
     def __init__(
@@ -45,7 +44,6 @@ class MetricsLog:
         path: Path,
         keep_up_to: int | None = None,
         mark: dict[str, Any] | None = None,
-        tensorboard: bool = False,
     ) -> None:
         self.path = path
         content = path.read_bytes() if path.exists() else b""
@@ -71,15 +69,14 @@ class MetricsLog:
             self.file = open(path, "ab", buffering=0)
         except OSError as error:
             raise unwritable(path, error) from error
-        self.board = _tensorboard(path.parent) if tensorboard else None
 
     @property
     def mark(self) -> dict[str, Any]:
         """How much was written, for a checkpoint: the rest is cut off when the run resumes."""
         return {"bytes": self._bytes, "sha256": self._digest.hexdigest()}
 
-    def write(self, step: int, **values: Any) -> None:
-        """Append a record.
+    def write(self, step: int, **values: Any) -> dict[str, Any]:
+        """Append a record, and return it.
 
         Raises:
             InputError: the disk is full; the file is as before.
@@ -89,28 +86,13 @@ class MetricsLog:
         line = append(self.file, json.dumps(record))
         self._digest.update(line)
         self._bytes += len(line)
-        if self.board is not None:
-            for key, value in record.items():
-                if isinstance(value, float):
-                    self.board.add_scalar(key, value, step)
+        return record
 
     def __enter__(self) -> MetricsLog:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.file.close()
-        if self.board is not None:
-            self.board.close()
-
-
-def _tensorboard(folder: Path) -> Any:
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError as error:
-        from sciml.errors import MissingExtra
-
-        raise MissingExtra("tensorboard", "tensorboard", "`tensorboard: true`") from error
-    return SummaryWriter(str(folder / "tensorboard"))
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:

@@ -11,8 +11,8 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -25,11 +25,14 @@ from sciml.errors import InputError
 from sciml.files import tensors
 from sciml.files.locks import locked, remove_leftovers
 from sciml.train import parallel
+from sciml.train.callbacks import Callback, Callbacks, together
 from sciml.train.config import TrainConfig
 from sciml.train.log import Bar, MetricsLog, console
 from sciml.train.optim import Average, adamw, lr_factor
 from sciml.train.sampler import Examples, Lengths, Plan, move, read
-from sciml.train.state import BEST, RESTART, TrainState, files, read_best, write_best
+from sciml.train.state import RESTART, TrainState, files
+from sciml.train.trackers import chosen
+from sciml.train.validation import check, load_result
 
 
 class TrainingDiverged(InputError):
@@ -100,6 +103,8 @@ def fit(
     title: str = "training",
     quiet: bool = False,
     restart: bool | None = None,
+    log: Callable[[dict[str, Any]], None] | None = None,
+    callbacks: Sequence[Callback] = (),
 ) -> FitResult:
     """Train `module` on `dataset`, or resume the run in `out`.
 
@@ -115,6 +120,8 @@ def fit(
         quiet: no progress bar, for one of many short trainings.
         restart: start again where no existing checkpoint can be loaded; None: as the command line
             says (`sciml run ... --restart`), by default no.
+        log: called in the first process with every record that metrics.jsonl gets.
+        callbacks: told of start, step, validation, checkpoint and end; see `Callback`.
 
     Raises:
         InputError: nothing to train on, an impossible setting, `out` holds another run, another
@@ -125,19 +132,20 @@ def fit(
     if len(dataset) == 0:
         raise InputError("there is nothing to train on: the data set is empty", where=out)
     parallel.rank_and_world()  # joins the group, whose rank 0 takes the lock
-    log = out / "metrics.jsonl"
-    had = log.exists()
+    metrics = out / "metrics.jsonl"
+    had = metrics.exists()
+    hooks = together([*callbacks, *chosen(config)], log)
     with locked(out):
         try:
             return _fit(
                 module, dataset, config, out, collate, lengths, validate, title, quiet,
-                RESTART.get() if restart is None else restart,
+                RESTART.get() if restart is None else restart, hooks,
             )  # fmt: skip
         except InputError as error:
             # Lines without a checkpoint are of no use to a rerun; before a divergence, to a person.
             begun = had or next(iter(files(out / "checkpoints")), None)
             if not begun and not isinstance(error, TrainingDiverged):
-                log.unlink(missing_ok=True)
+                metrics.unlink(missing_ok=True)
             raise
 
 
@@ -152,11 +160,12 @@ def _fit(
     title: str,
     quiet: bool,
     restart: bool,
+    hooks: Callbacks,
 ) -> FitResult:
     rank, world = parallel.rank_and_world()
-    chosen = choose(config.device, "bf16" if config.precision == "fp16" else config.precision)
-    dtype = torch.float16 if config.precision == "fp16" else chosen.dtype
-    device = chosen.device
+    selected = choose(config.device, "bf16" if config.precision == "fp16" else config.precision)
+    dtype = torch.float16 if config.precision == "fp16" else selected.dtype
+    device = selected.device
     plan = Plan(
         len(dataset), config.batch_size, config.seed, lengths, config.accumulate, rank, world
     )
@@ -169,7 +178,7 @@ def _fit(
     trained = parallel.inner(wrapped)
     if config.compile:
         wrapped.compile()
-    optimizer = adamw(trained, config.lr, config.weight_decay, fused=device.type == "cuda")
+    optimizer = adamw(trained, config.lr, config.weight_decay, fused=device.type != "cpu")
     state = TrainState(
         trained,
         optimizer,
@@ -187,10 +196,10 @@ def _fit(
     log = None
     if rank == 0:
         start, mark = (state.step, resumed.get("metrics")) if resumed else (None, None)
-        log = MetricsLog(out / "metrics.jsonl", start, mark, config.tensorboard)
+        log = MetricsLog(out / "metrics.jsonl", start, mark)
     if rank == 0 and not state.notes["done"] and not quiet:
         begin = f"resumed at step {state.step} of {total}" if resumed else f"{total} steps"
-        console.print(f"{title}: {begin}, {_millions(module)} parameters, on {chosen}")
+        console.print(f"{title}: {begin}, {_millions(module)} parameters, on {selected}")
 
     began = time.monotonic()
     # A run that began before transforms were seeded per example goes on as it began.
@@ -201,7 +210,12 @@ def _fit(
     autocast = torch.autocast(device.type, dtype, enabled=dtype != torch.float32)
     seen = 0
     bar = Bar(title, total, state.step, quiet or rank != 0)
-    with log or nullcontext(), _Signals() as signals, bar:
+    run = {
+        "out": out, "title": title, "step": state.step, "total": total,
+        "parameters": sum(p.numel() for p in module.parameters()), "settings": asdict(config),
+    }  # fmt: skip
+    told = hooks.told(run, state) if log and not state.notes["done"] else nullcontext()
+    with log or nullcontext(), _Signals() as signals, bar, told:
         while state.step < total and not state.notes["done"]:
             _set_lr(optimizer, config, state.step, total)
             metrics, count, stop = _step(
@@ -218,18 +232,23 @@ def _fit(
             if log and (state.step % config.log_every == 0 or state.step == total):
                 lr = optimizer.param_groups[0]["lr"]
                 rate = seen / (time.monotonic() - began)
-                log.write(state.step, split="train", lr=lr, rate=round(rate, 1), **metrics)
+                line = dict(split="train", lr=lr, rate=round(rate, 1), **metrics)
+                hooks.step(log.write(state.step, **line))
             bar.update(state.step, f"loss {metrics['loss']:.4f}")
             if validate and (state.step % config.validate_every == 0 or state.step == total):
-                _validate(state, module, device, validate, config, out, log, rank)
+                values = check(state, module, device, validate, config, out, rank)
+                if log:
+                    hooks.validation(log.write(state.step, split="valid", **values))
             state.notes["done"] = bool(state.notes["done"] or state.step == total)
             if stop or state.notes["done"] or state.step % config.checkpoint_every == 0:
-                state.save(folder, config.keep, rank == 0, log.mark if log else None)
+                path = state.save(folder, config.keep, rank == 0, log.mark if log else None)
+                if log:
+                    hooks.checkpoint({"step": state.step, "path": path})
             if stop and not state.notes["done"]:
                 raise Interrupted(stop, state.step)
     parallel.barrier()
     module.to(device)
-    _load_result(state, module, folder, say=rank == 0)
+    load_result(state, module, folder, say=rank == 0)
     module.eval()
     history = log.records if log else []
     return FitResult(module, state.step, history, time.monotonic() - began, state.notes["best"])
@@ -244,6 +263,8 @@ def _fixed(config: TrainConfig, plan: Plan, total: int) -> dict[str, Any]:
         "keep",
         "log_every",
         "tensorboard",
+        "mlflow",
+        "wandb",
         "strategy",
         "compile",
         "accumulate",
@@ -270,7 +291,11 @@ def _step(
     signals: _Signals,
     out: Path,
 ) -> tuple[dict[str, float], float, int]:
-    """One optimiser step -> (metrics of the global batch, its count, a pending signal)."""
+    """One optimiser step -> (metrics of the global batch, its count, a pending signal).
+
+    The CPU waits for an accelerator once, at the end. A divergence is noticed there: after the
+    update, of which nothing is saved. (`fp16` waits once more, for the scale of the gradients.)
+    """
     world = parallel.rank_and_world()[1]
     sums: dict[str, torch.Tensor] = {}
     count_here = torch.zeros((), device=device)
@@ -282,7 +307,10 @@ def _step(
             with autocast:
                 result = wrapped(batch)
             loss = result["loss"].float()
-            count = torch.as_tensor(result.get("count", _size(batch)), device=device) * weight
+            count = result.get("count", _size(batch))
+            if not torch.is_tensor(count):
+                count = torch.full((), float(count), device=device)
+            count = count * weight
             parts.append((batch, torch.isfinite(loss.detach())))
             # Sums, not means: the division by the global count comes once, at the end.
             state.scaler.scale(loss * count).backward()
@@ -298,30 +326,31 @@ def _step(
                 *(sums[name] for name in names),
                 count_here,
                 sum(~finite for _, finite in parts).float(),  # type: ignore[union-attr]
-                torch.tensor(float(signals.number), device=device),
+                torch.full((), float(signals.number), device=device),
             ]
         )
     )
-    total = float(gathered[-3])
-    if gathered[-2] > 0:
-        _diverged("loss", parts, state, out, device)
+    scale = world / gathered[-3].clamp(min=1e-12)
     state.scaler.unscale_(state.optimizer)
     parameters = [p for p in state.module.parameters() if p.grad is not None]
     for parameter in parameters:
         # Both wrappers average over processes: times world is the sum.
-        parameter.grad.mul_(world / max(total, 1e-12))  # type: ignore[union-attr]
+        parameter.grad.mul_(scale)  # type: ignore[union-attr]
     norm = nn.utils.clip_grad_norm_(parameters, config.clip or math.inf)
     norm = parallel.full_tensor(norm)
-    if not torch.isfinite(norm) and not state.scaler.is_enabled():
-        _diverged("gradient", parts, state, out, device)
     state.scaler.step(state.optimizer)
     state.scaler.update()
     state.optimizer.zero_grad(set_to_none=True)
-    metrics = {name: float(gathered[i]) / max(total, 1e-12) for i, name in enumerate(names)}
-    stop = int(gathered[-1])
-    if world > 1 and stop:  # a sum: one process or all may have had the signal
-        stop = signal.SIGTERM
-    return {**metrics, "grad_norm": float(norm)}, total, stop
+    # All that the CPU needs to know of the step comes in one transfer, when all is queued.
+    *means, total, not_finite, stop, norm = torch.cat([gathered, norm.float()[None]]).tolist()
+    if not_finite > 0:
+        _diverged("loss", parts, state, out, device)
+    if not math.isfinite(norm) and not state.scaler.is_enabled():
+        _diverged("gradient", parts, state, out, device)
+    metrics = {name: value / max(total, 1e-12) for name, value in zip(names, means, strict=True)}
+    # A sum: one process or all may have had the signal.
+    number = signal.SIGTERM if world > 1 and stop else int(stop)
+    return {**metrics, "grad_norm": norm}, total, number
 
 
 def _size(batch: Any) -> int:
@@ -370,81 +399,6 @@ def _diverged(
         where=out,
         hint="Look for NaN in that batch; if there is none, lower train.lr or train.clip",
     )
-
-
-@contextmanager
-def _evaluated(state: TrainState, module: nn.Module, device: torch.device) -> Iterator[None]:
-    """`module` in eval mode, with the weights to evaluate: the average, else those of this step."""
-    if state.module is not module:  # sharded
-        module.to(device)
-        parallel.gather(state.module, module, state.average.weights if state.average else {})
-    elif state.average is not None:
-        state.average.swap(module)
-    module.eval()
-    yield
-    module.train()
-    if state.module is not module:
-        module.cpu()
-    elif state.average is not None:
-        state.average.swap(module)
-
-
-def _validate(
-    state: TrainState,
-    module: nn.Module,
-    device: torch.device,
-    validate: Callable[[nn.Module], dict[str, float]],
-    config: TrainConfig,
-    out: Path,
-    log: MetricsLog | None,
-    rank: int,
-) -> None:
-    devices = [torch.cuda.current_device()] if torch.cuda.is_available() else []
-    name = config.monitor.lstrip("-")
-    with _evaluated(state, module, device):
-        with torch.random.fork_rng(devices=devices), torch.no_grad():
-            metrics = validate(module)
-        if name not in metrics:
-            from sciml.errors import unknown
-
-            raise unknown("metric in `monitor`", name, metrics)
-        score = -metrics[name] if config.monitor.startswith("-") else metrics[name]
-        # All processes stop, or go on, with the first one.
-        if parallel.rank_and_world()[1] > 1:
-            on_device = torch.tensor(float(score), dtype=torch.float64, device=device)
-            score = float(parallel.broadcast(on_device))
-        if state.notes["best"] is None or score < state.notes["best"]:
-            state.notes |= {"best": score, "bad": 0}
-            if rank == 0:
-                weights = {k: v.detach().cpu() for k, v in module.state_dict().items()}
-                write_best(out / "checkpoints", weights, state.notes)
-            else:
-                state.notes.pop("best_sha256", None)  # only the first process knows it
-        else:
-            state.notes["bad"] += 1
-            if config.patience and state.notes["bad"] >= config.patience:
-                state.notes["done"] = True
-                if rank == 0:
-                    console.print(
-                        f"stopped early: {name} did not improve in {config.patience} checks"
-                    )
-    if log:
-        log.write(state.step, split="valid", **metrics)
-
-
-def _load_result(state: TrainState, module: nn.Module, folder: Path, say: bool) -> None:
-    """The weights to use: the best validated ones, else the average, else the last."""
-    if state.notes["best"] is not None:
-        current = module.state_dict()
-        saved = read_best(folder, state.notes, say)
-        mismatched = [n for n, t in current.items() if n not in saved or saved[n].shape != t.shape]
-        if mismatched:
-            raise InputError(f"lacks {mismatched[0]!r} as the model has it", where=folder / BEST)
-        module.load_state_dict({name: saved[name] for name in current})
-    elif state.module is not module:
-        parallel.gather(state.module, module, state.average.weights if state.average else {})
-    elif state.average is not None:
-        state.average.swap(module)
 
 
 def _millions(module: nn.Module) -> str:

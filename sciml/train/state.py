@@ -77,7 +77,7 @@ class TrainState:
         keep: int = 2,
         write: bool = True,
         metrics: dict[str, Any] | None = None,
-    ) -> None:
+    ) -> Path:
         """Write a checkpoint and delete all but the last `keep`.
 
         Args:
@@ -86,14 +86,17 @@ class TrainState:
             write: False on all ranks but 0.
             metrics: `MetricsLog.mark` at this step.
 
+        Returns:
+            the file.
+
         Raises:
             InputError: the disk is full or the folder cannot be written; the checkpoints
                 before this one stay as they are.
         """
         current_tensors = self.tensors()
-        if not write:
-            return
         path = folder / f"step-{self.step:08d}.safetensors"
+        if not write:
+            return path
         before = checkpoints(folder)
         try:
             digest = tensors.write(path, current_tensors)
@@ -119,6 +122,7 @@ class TrainState:
             if old != path and old not in current:
                 old.with_suffix(".json").unlink(missing_ok=True)
                 old.unlink(missing_ok=True)
+        return path
 
     def restore(
         self,

@@ -108,6 +108,9 @@ class Mixture(nn.Module):
         weights: of each loss in the sum; 1 if not given.
     """
 
+    parts_vary = True
+    """A process's share of a batch may lack a domain: FSDP gathers the module at once."""
+
     def __init__(
         self, parts: Mapping[str, nn.Module], weights: Mapping[str, float] | None = None
     ) -> None:

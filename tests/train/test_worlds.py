@@ -1,0 +1,137 @@
+"""One process or two, DDP or FSDP2: the same training, and a run moves from one to the other."""
+
+import json
+import os
+import random
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from sciml.train.sampler import Plan, read
+from sciml.train.state import checkpoints
+
+sys.path.insert(0, str(Path(__file__).parent))
+from matrix_run import CELLS, Noisy
+
+PROGRAM = Path(__file__).with_name("matrix_run.py")
+TORCHRUN = [
+    sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--rdzv-backend=c10d",
+    "--rdzv-endpoint=localhost:0",
+]  # fmt: skip
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
+CORNERS = ["ema-probes-1-fsdp", "ema-patience-3-ddp", "plain-none-3-fsdp", "ema-validation-3-fsdp"]
+
+
+def program(processes: int, *arguments: Any) -> dict[str, Any]:
+    start = [sys.executable] if processes == 1 else TORCHRUN
+    done = subprocess.run(
+        [*start, PROGRAM, *map(str, arguments)],
+        capture_output=True, text=True, timeout=900, env=ENVIRONMENT,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    return json.loads(done.stdout.strip().splitlines()[-1])
+
+
+def all_jobs(folder: Path, cells: list[str]) -> dict[str, Any]:
+    """Results of all jobs by name; three programs for them, because a start is what costs."""
+    results = program(1, folder, "whole,begin", *cells)
+    results |= program(2, folder, "continue,world", *cells)
+    return results | program(1, folder, "end", *cells)
+
+
+def check_moves(results: dict[str, Any], cells: list[str]) -> None:
+    """1 -> 2 -> 1 processes, each part ended by SIGUSR1, against one process throughout."""
+    for cell in cells:
+        stopped = [results[job][cell]["stopped"] for job in ("begin", "continue", "end")]
+        assert stopped == [True, True, False], cell
+        end, whole = results["end"][cell], results["whole"][cell]
+        assert end["losses"] == pytest.approx(whole["losses"], abs=1e-5), cell
+        assert end["weights"] == pytest.approx(whole["weights"], abs=1e-4), cell
+
+
+@pytest.fixture(scope="module")
+def corners(tmp_path_factory) -> dict[str, Any]:
+    return all_jobs(tmp_path_factory.mktemp("corners"), CORNERS)
+
+
+@pytest.mark.timeout(900)
+def test_a_run_moves_between_one_and_two_processes(corners):
+    check_moves(corners, CORNERS)
+    assert "valid 10" in corners["end"]["ema-patience-3-ddp"]["losses"]
+    assert "valid 12" not in corners["end"]["ema-patience-3-ddp"]["losses"]  # it stopped early
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_every_combination_moves_between_one_and_two_processes(tmp_path):
+    assert len(CELLS) == 32
+    check_moves(all_jobs(tmp_path, CELLS), CELLS)
+
+
+@pytest.mark.timeout(900)
+def test_two_processes_resume_bitwise_with_dropout_share_buffers_and_diverge_together(corners):
+    results = corners["world"]
+    for cell in ("ema-validation-1-ddp", "ema-validation-1-fsdp"):
+        assert results[cell] == {"stopped": True, "same": True}, cell
+    assert results["buffers"]["equal"] and results["buffers"]["moved"] != 1.0
+    for strategy in ("ddp", "fsdp"):
+        nan = results[f"nan-{strategy}"]
+        assert "loss of step 0 is not finite" in nan["message"] and nan["same"] and nan["saved"]
+
+
+def examples(world: int, workers: int, accumulate: int, **more: Any) -> list[torch.Tensor]:
+    """Every example of the first 12 steps, as the processes together read them."""
+    drawn: list[torch.Tensor] = []
+    for rank in range(world):
+        plan = Plan(43, 8, 5, None, accumulate, rank, world)
+        batches = read(Noisy(), None, plan, 0, workers, **more)
+        for _ in range(12 * accumulate):
+            batch, weight = next(batches)
+            drawn += list(batch) if weight else []
+    return sorted(drawn, key=lambda row: row.tolist())
+
+
+def test_transforms_depend_on_the_example_alone():
+    one = torch.stack(examples(1, 0, 1))
+    for world, workers, accumulate in ((2, 0, 1), (1, 2, 1), (3, 0, 2)):
+        assert torch.equal(torch.stack(examples(world, workers, accumulate)), one)
+    # The control: one stream per micro-batch, as version 0.1 had it.
+    assert not torch.equal(torch.stack(examples(2, 0, 1, per_example=False)), one)
+    assert len({tuple(row.tolist()) for row in one}) == len(one)  # another noise each epoch
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("strategy", ["ddp", "fsdp"])
+def test_two_processes_that_are_killed_end_bit_for_bit(tmp_path, strategy):
+    settings = [
+        "steps=40", "batch_size=16", "checkpoint_every=2", "ema=0.9", "log_every=1",
+        f"strategy={strategy}",
+    ]  # fmt: skip
+    regression = PROGRAM.with_name("regression_run.py")
+
+    def start(out: Path, pause: str = "0") -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [*TORCHRUN, regression, out, *settings], text=True, stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE, env={**ENVIRONMENT, "PAUSE": pause}, start_new_session=True,
+        )  # fmt: skip
+
+    digests = start(tmp_path / "whole").communicate()[0].split()
+    choose, out = random.Random(1), tmp_path / "killed"
+    for attempt in range(4):
+        process = start(out, "0.02")
+        goal = 8 * attempt + choose.randint(2, 8)
+        while process.poll() is None:
+            if any(step >= goal for step, _ in checkpoints(out / "checkpoints")):
+                break
+            time.sleep(0.01)
+        time.sleep(choose.random() * 0.1)
+        os.killpg(process.pid, 9)
+        process.communicate()
+    assert checkpoints(out / "checkpoints")[-1][0] < 40
+    assert start(out).communicate()[0].split() == digests and len(set(digests)) == 1
