@@ -15,9 +15,10 @@ import functools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+import tyro
 from numba import njit
 
 from sciml.errors import InputError
@@ -285,7 +286,7 @@ def families(
 
 
 def make(
-    out: Path,
+    out: Annotated[Path, tyro.conf.arg(aliases=["-o"])],
     count: int = 32,
     seed: int = 0,
     folds: Path | None = None,
