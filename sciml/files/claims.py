@@ -24,6 +24,8 @@ FIRST = "# sciml run "
 TRACES = ("checkpoints", "metrics.jsonl", "features", "pairs.npz", "policies")
 """Names in the folders of runs of version 0.1, whose claim was their config.yaml."""
 
+YOUNGER = ("mlflow", "wandb")
+"""Settings of training since version 0.2, which a run before that had switched off."""
 
 RESULTS = (
     "report.html", "metrics.jsonl", "results.json", "scores.json", "table.md", "runs.jsonl",
@@ -146,8 +148,7 @@ def differences(before: Any, now: Any, name: str = "") -> list[str]:
     """The differences of two nested settings, in words."""
     if isinstance(before, Mapping) and isinstance(now, Mapping):
         changes = []
-        # A setting that is younger than the run, and off, changes nothing.
-        now = {k: v for k, v in now.items() if k in before or v is not False}
+        now = {k: v for k, v in now.items() if k in before or k not in YOUNGER or v}
         for key in [*now, *(k for k in before if k not in now)]:
             dotted = f"{name}.{key}" if name else str(key)
             changes += differences(before.get(key), now.get(key), dotted)

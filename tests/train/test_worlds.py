@@ -9,9 +9,11 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
+from sciml.train.log import read_metrics
 from sciml.train.sampler import Plan, read
 from sciml.train.state import checkpoints
 
@@ -82,6 +84,35 @@ def test_two_processes_resume_bitwise_with_dropout_share_buffers_and_diverge_tog
     for strategy in ("ddp", "fsdp"):
         nan = results[f"nan-{strategy}"]
         assert "loss of step 0 is not finite" in nan["message"] and nan["same"] and nan["saved"]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("objective", ["jepa", "moco"])
+@pytest.mark.parametrize("sciences", [1, 2])
+def test_pretraining_is_sharded(tmp_path, objective, sciences):
+    """Probes call parts of the module; of two sciences, a process's share may lack one."""
+    random_numbers = np.random.default_rng(0)
+    for i in range(60):
+        np.savez(
+            tmp_path / f"{i:03d}.npz", x=random_numbers.normal(size=(5, 3)), y=i % 2,
+            pos=random_numbers.normal(size=(5, 3)) * (1 + 2 * (i % 2)),
+        )  # fmt: skip
+    data = [f"graphs:{tmp_path}", "jets-sample/train.parquet"][:sciences]
+    losses = {}
+    for strategy in ("ddp", "fsdp"):
+        out = tmp_path / strategy
+        command = [
+            *TORCHRUN, "-m", "sciml", "run", "pretrain", "--data", *data, "--tiny", "--out", out,
+            "--objective", objective, "--train.strategy", strategy, "--train.device", "cpu",
+            "--train.ema", "0.9", "--train.log-every", "1", "--train.batch-size", "6",
+        ]  # fmt: skip
+        done = subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT)
+        assert done.returncode == 0, done.stderr[-3000:]
+        assert (out / "trunk").exists() and (out / "report.html").exists()
+        records = read_metrics(out / "metrics.jsonl")
+        losses[strategy] = [r["loss"] for r in records if r["split"] == "train"]
+    assert losses["fsdp"] == pytest.approx(losses["ddp"], rel=1e-3)
 
 
 def examples(world: int, workers: int, accumulate: int, **more: Any) -> list[torch.Tensor]:
