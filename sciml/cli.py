@@ -77,8 +77,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
         return code
     except InputError as error:
-        if _speaks(error):
-            print(f"sciml: error: {error}", file=sys.stderr)
+        _report(error, f"sciml: error: {error}")
         return error.exit_code
     except BrokenPipeError:
         # The reader of our output has closed it (`sciml data list | head`).
@@ -92,15 +91,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"sciml: error: {unwritable(error.filename or 'the output', error)}", file=sys.stderr)
         return InputError.exit_code
     except KeyboardInterrupt as error:
-        if _speaks(error):
-            print(f"sciml: {str(error) or 'interrupted'}", file=sys.stderr)
+        _report(error, f"sciml: {str(error) or 'interrupted'}")
         return getattr(error, "exit_code", 130)
 
 
-def _speaks(error: BaseException) -> bool:
-    """Whether this process prints an error: of one that all processes have, only the first does."""
-    number = os.environ.get("RANK", os.environ.get("SLURM_PROCID", "0"))
-    return not getattr(error, "of_all_processes", False) or number == "0"
+def _report(error: BaseException, line: str) -> None:
+    """Print an error; of one that all processes have, only the first one does."""
+    if not getattr(error, "of_all_processes", False):
+        print(line, file=sys.stderr)
+        return
+    if os.environ.get("RANK", os.environ.get("SLURM_PROCID", "0")) == "0":
+        print(line, file=sys.stderr, flush=True)
+    if parallel := sys.modules.get("sciml.train.parallel"):
+        parallel.barrier()  # torchrun stops the others as soon as one has ended
 
 
 def _dispatch(arguments: list[str]) -> int:

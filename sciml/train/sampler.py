@@ -6,6 +6,7 @@ the same order with the same random transforms, however many workers or processe
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -178,8 +179,14 @@ def read(
         # A generator of its own, so that workers do not draw from the model's random numbers.
         generator=torch.Generator().manual_seed(plan.seed),
         multiprocessing_context="fork" if workers else None,
+        worker_init_fn=_ignore_signal,
     )
     return iter(loader)
+
+
+def _ignore_signal(_worker: int) -> None:
+    """A cluster may tell all processes that time is nearly over: the training still needs this."""
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)
 
 
 @dataclass(frozen=True)
@@ -193,12 +200,14 @@ class _Endless:
 
 def move(batch: Any, device: torch.device) -> Any:
     """`batch` on `device`: tensors, anything with `.to`, and nested containers of them."""
-    if hasattr(batch, "to"):
-        return batch.to(device, non_blocking=True) if torch.is_tensor(batch) else batch.to(device)
-    if isinstance(batch, dict):
-        return {key: move(value, device) for key, value in batch.items()}
     if isinstance(batch, tuple) and hasattr(batch, "_fields"):
         return type(batch)(*(move(item, device) for item in batch))
+    if torch.is_tensor(batch) or hasattr(batch, "to_dict"):  # a PyG batch
+        return batch.to(device, non_blocking=True)
+    if hasattr(batch, "to"):
+        return batch.to(device)
+    if isinstance(batch, dict):
+        return {key: move(value, device) for key, value in batch.items()}
     if isinstance(batch, list | tuple):
         return type(batch)(move(item, device) for item in batch)
     return batch

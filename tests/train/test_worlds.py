@@ -1,8 +1,10 @@
 """One process or two, DDP or FSDP2: the same training, and a run moves from one to the other."""
 
 import json
+import multiprocessing
 import os
 import random
+import signal
 import subprocess
 import sys
 import time
@@ -13,12 +15,14 @@ import numpy as np
 import pytest
 import torch
 
+from sciml.cli import main
+from sciml.train import Interrupted, TrainingDiverged, fit
 from sciml.train.log import read_metrics
 from sciml.train.sampler import Plan, read
 from sciml.train.state import checkpoints
 
 sys.path.insert(0, str(Path(__file__).parent))
-from matrix_run import CELLS, Noisy
+from matrix_run import CELLS, Model, Noisy, config
 
 PROGRAM = Path(__file__).with_name("matrix_run.py")
 TORCHRUN = [
@@ -134,6 +138,47 @@ def test_transforms_depend_on_the_example_alone():
     # The control: one stream per micro-batch, as version 0.1 had it.
     assert not torch.equal(torch.stack(examples(2, 0, 1, per_example=False)), one)
     assert len({tuple(row.tolist()) for row in one}) == len(one)  # another noise each epoch
+
+
+def test_readers_outlive_the_signal_that_time_is_nearly_over():
+    batches = read(Noisy(), None, Plan(43, 8), 0, 2)
+    first, _ = next(batches)
+    for reader in multiprocessing.active_children():
+        os.kill(int(reader.pid or 0), signal.SIGUSR1)
+    for _ in range(20):
+        batch, _ = next(batches)
+    assert batch.shape == first.shape or len(batch) == 3
+
+
+@pytest.mark.parametrize("rank", ["0", "1"])
+def test_an_error_of_all_processes_is_printed_by_the_first(monkeypatch, capsys, rank):
+    def diverge(arguments):
+        raise TrainingDiverged("the loss is not finite")
+
+    monkeypatch.setattr("sciml.cli._dispatch", diverge)
+    monkeypatch.setenv("RANK", rank)
+    assert main(["run"]) == 2
+    assert ("not finite" in capsys.readouterr().err) == (rank == "0")
+
+
+def test_a_run_that_began_before_goes_on_with_its_seeding(tmp_path, monkeypatch):
+    """A manifest without `seeded_per_example`, as version 0.1 wrote it."""
+    seedings = []
+
+    def noted(*arguments):
+        seedings.append(arguments[-1])
+        return read(*arguments)
+
+    monkeypatch.setattr("sciml.train.loop.read", noted)
+    with pytest.raises(Interrupted):
+        fit(Model(4), Noisy(), config("plain-none-1-ddp"), out=tmp_path, quiet=True)
+    _, path = checkpoints(tmp_path / "checkpoints")[-1]
+    manifest = json.loads(path.with_suffix(".json").read_text())
+    assert manifest["notes"].pop("seeded_per_example") is True
+    del manifest["check"]
+    path.with_suffix(".json").write_text(json.dumps(manifest))
+    assert fit(Model(), Noisy(), config("plain-none-1-ddp"), out=tmp_path, quiet=True).steps == 12
+    assert seedings == [True, False]
 
 
 @pytest.mark.slow
