@@ -246,6 +246,9 @@ class PretendedDevice(TorchDispatchMode):
         self._swaps = torch.__future__.get_swap_module_params_on_conversion()
         torch.__future__.set_swap_module_params_on_conversion(True)
         torch._C._set_only_lift_cpu_tensors(True)  # torch.tensor(1.0, device=...) as a copy we see
+        # Autograd has no thread for a device that was named after its first backward pass.
+        self._single = torch.autograd.set_multithreading_enabled(False)
+        self._single.__enter__()
         super().__enter__()
         return self
 
@@ -254,6 +257,7 @@ class PretendedDevice(TorchDispatchMode):
         _BACKEND.active = devices._pretended = None
         torch.__future__.set_swap_module_params_on_conversion(self._swaps)
         torch._C._set_only_lift_cpu_tensors(False)
+        self._single.__exit__(*error)
 
     def to_device(self, thing: Any) -> Any:
         """A module (in place), a batch, or nested containers of tensors, moved there."""

@@ -236,7 +236,8 @@ def validation_loss(model: Seq2Seq, unseen: Pairs) -> dict[str, float]:
     sums, count = {"loss": 0.0, "accuracy": 0.0}, 0.0
     order = np.argsort(unseen.lengths, kind="stable")
     for start in range(0, len(order), 64):
-        outputs = model(collate([unseen.pair(int(i)) for i in order[start : start + 64]]))
+        batch = collate([unseen.pair(int(i)) for i in order[start : start + 64]])
+        outputs = model(batch.to(model.arity.device))
         n = float(outputs["count"])
         count += n
         for name in sums:

@@ -179,5 +179,5 @@ def wide(values: Tensor) -> Tensor:
 
 def mean_of(terms: Tensor) -> tuple[Tensor, Tensor]:
     """(mean, count) of loss terms, possibly none; the empty mean is 0, with a gradient."""
-    count = torch.tensor(float(terms.numel()), device=terms.device)
+    count = torch.full((), float(terms.numel()), device=terms.device)
     return terms.sum() / count.clamp_min(1), count

@@ -70,9 +70,16 @@ class Masked(nn.Module):
 
     def losses(self, batch: Data, chosen: Tensor) -> dict[str, Tensor]:
         """The losses with `chosen` (bool, one per node) the nodes to predict."""
-        targets = {name: value[chosen] for name, value in self.embedder.targets(batch).items()}
+        # The only thing that an accelerator is waited for: how many nodes there are to predict.
+        rows = chosen.flatten().nonzero()[:, 0]
+        axes = chosen.ndim - 1
+
+        def of_chosen(values: Tensor) -> Tensor:
+            return values.flatten(0, axes).index_select(0, rows)
+
+        targets = {name: of_chosen(value) for name, value in self.embedder.targets(batch).items()}
         batch, hidden = corrupt(batch, chosen, self.config)
-        return self.content(self.trunk(self.embedder(batch, hidden)).nodes[chosen], targets)
+        return self.content(of_chosen(self.trunk(self.embedder(batch, hidden)).nodes), targets)
 
 
 class MissingPatch(Masked):

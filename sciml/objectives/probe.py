@@ -215,6 +215,7 @@ def auc(scores: Tensor, positive: Tensor) -> float:
 
 def metrics(scores: Tensor, labels: Tensor) -> dict[str, float]:
     """Accuracy and the mean one-against-rest AUC of [K, classes] scores (over classes present)."""
+    scores, labels = scores.cpu(), labels.cpu()
     areas = [auc(scores[:, c], labels == c) for c in range(scores.shape[1])]
     areas = areas[1:] if scores.shape[1] == 2 else areas
     finite = [a for a in areas if a == a]

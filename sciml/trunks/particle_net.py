@@ -118,7 +118,7 @@ def _normalised_beside_padding(norm: nn.BatchNorm1d, x: Tensor, real: Tensor) ->
     variance = ((x - mean).square() * weight).sum(axes) / count.clamp(min=1)
     if norm.running_mean is not None and norm.running_var is not None:
         with torch.no_grad():
-            norm.num_batches_tracked += 1  # type: ignore[operator]
+            norm.num_batches_tracked.add_(1)  # type: ignore[union-attr]
             momentum = norm.momentum if norm.momentum is not None else 0.1
             unbiased = variance * (count / (count - 1).clamp(min=1))
             norm.running_mean.lerp_(mean.to(norm.running_mean.dtype), momentum)

@@ -126,6 +126,7 @@ class JetEmbedder(Embedder):
     mean: Tensor
     scale: Tensor
     _columns: Tensor
+    _content: Tensor
     _hides: Tensor
 
     def __init__(self, dim: int, pair_dim: int = 0, features: FeatureSet = "full") -> None:
@@ -137,6 +138,8 @@ class JetEmbedder(Embedder):
         self.hides = [i for i, feature in enumerate(self.columns) if feature in CONTENT]
         mean, scale = zip(*(FEATURE_MEAN_SCALE[FEATURES[i]] for i in self.columns), strict=True)
         # As buffers: indices given as a list are copied to the device at each use.
+        content = [i for i in self.columns if i in CONTENT and i not in KIND_FEATURES]
+        self.register_buffer("_content", torch.tensor(content), persistent=False)
         self.register_buffer("_columns", torch.tensor(self.columns), persistent=False)
         self.register_buffer(
             "_hides", torch.tensor(self.hides, dtype=torch.int64), persistent=False
@@ -185,8 +188,7 @@ class JetEmbedder(Embedder):
     def targets(self, batch: Data) -> dict[str, Tensor]:
         """`content`: pT, energy, charge and track features; `kind`: type (unless `kin`)."""
         features = particle_features(batch.x, batch.jet, batch.mask)
-        content = [i for i in self.columns if i in CONTENT and i not in KIND_FEATURES]
-        result = {"content": features[..., content]}
+        result = {"content": features.index_select(2, self._content)}
         if self.features != "kin":
             flags = features[..., TYPE_FEATURES]
             kind = flags.argmax(-1)

@@ -1,0 +1,118 @@
+"""The engine on the pretended device: nothing that a GPU refuses, one wait a step."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from sciml import testing, trunks
+from sciml.objectives.probe import metrics
+from sciml.train import loop, sampler
+from sciml.train.config import TrainConfig
+from sciml.train.loop import TrainingDiverged, fit
+
+
+class Line(nn.Module):
+    """y = w x + b of random points."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(3, 1)
+
+    def forward(self, batch):
+        return {"loss": (self.layer(batch["x"])[:, 0] - batch["y"]).square().mean()}
+
+
+def points(count=32):
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(count, 3, generator=generator)
+    return [{"x": row, "y": row.sum()} for row in x]
+
+
+def validate(model):
+    batch = sampler.move(torch.utils.data.default_collate(points(4)), model.layer.weight.device)
+    return {"loss": float(model(batch)["loss"])}
+
+
+SETTINGS = {
+    "batch_size": 8, "lr": 0.05, "ema": 0.9, "accumulate": 2, "validate_every": 4,
+    "checkpoint_every": 2, "workers": 0, "monitor": "loss",
+}  # fmt: skip
+
+
+def test_a_run_with_everything_stops_and_resumes(tmp_path):
+    torch.manual_seed(0)
+    start = Line().state_dict()
+
+    def run(folder, steps):
+        model = Line()
+        model.load_state_dict(start)
+        config = TrainConfig(steps=8, **SETTINGS)
+        if steps < config.steps:
+            calls = iter(range(steps))
+            model.after_step = lambda _: next(calls)
+        return fit(model, points(), config, out=folder, validate=validate, quiet=True)
+
+    on_cpu = run(tmp_path / "cpu", 8).module
+    with testing.PretendedDevice() as device:
+        with pytest.raises(StopIteration):
+            run(tmp_path / "there", 4)
+        resumed = run(tmp_path / "there", 8)
+        assert resumed.module.layer.weight.device == device.device
+        assert not device.faults
+    torch.testing.assert_close(
+        resumed.module.cpu().state_dict(), on_cpu.state_dict(), rtol=1e-5, atol=1e-6
+    )
+
+
+def waits_of_fit(folder, steps, **more):
+    config = TrainConfig(
+        steps=steps, batch_size=8, workers=0, checkpoint_every=1000, log_every=1000, **more
+    )
+    with testing.PretendedDevice() as device:
+        fit(Line(), points(), config, out=folder, quiet=True)
+        return device.waits.total()
+
+
+@pytest.mark.parametrize("more", [{}, {"ema": 0.9}, {"accumulate": 4}], ids=str)
+def test_a_step_waits_once(tmp_path, more):
+    fewer, further = (waits_of_fit(tmp_path / str(n), n, **more) for n in (2, 7))
+    assert further - fewer == 5
+
+
+def test_a_loss_that_is_not_finite_is_noticed_in_its_step_and_its_batch_kept(tmp_path):
+    data = points()
+    data[13]["x"] = torch.full((3,), torch.nan)
+    config = TrainConfig(steps=4, batch_size=8, workers=0, accumulate=2)
+    with testing.PretendedDevice(), pytest.raises(TrainingDiverged, match="the loss of step"):
+        fit(Line(), data, config, out=tmp_path, quiet=True)
+    from sciml.files import tensors
+
+    batch, _ = tensors.read(tmp_path / "failed-batch.safetensors")
+    assert bool(batch["batch.x"].isnan().any())
+    assert len(batch["batch.x"]) == 4  # the micro-batch at fault alone
+
+
+def test_a_batch_that_is_not_moved_is_found(tmp_path, monkeypatch):
+    monkeypatch.setattr(loop, "move", lambda batch, _: batch)
+    config = TrainConfig(steps=1, batch_size=8, workers=0)
+    with testing.PretendedDevice() as device, pytest.raises(testing.DeviceFault):
+        fit(Line(), points(), config, out=tmp_path, quiet=True)
+    assert device.faults
+
+
+def test_batches_move_without_waiting():
+    trunk = trunks.build("pair_transformer", dim=16, heads=2, depth=1)
+    with testing.PretendedDevice() as device:
+        for kind in ("dense", "ragged"):
+            batch = device.to_device(testing.batch_for(trunk, kind))
+            assert all(batch[key].device == device.device for key in batch.keys())
+        assert not device.waits
+
+
+def test_scores_there_are_measured_with_labels_of_the_cpu():
+    scores = torch.tensor([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4]])
+    labels = torch.tensor([0, 1, 1])
+    with testing.PretendedDevice() as device:
+        assert metrics(device.to_device(scores), labels) == metrics(scores, labels)
