@@ -150,7 +150,8 @@ class GridPolicy(nn.Module, Pretrained):
         while not ended:
             with torch.no_grad():
                 logits, _, _ = player([0], [observation])
-            cells = MaskedCategorical(logits, torch.from_numpy(info["action_mask"])[None])
+            allowed = torch.from_numpy(info["action_mask"])[None].to(logits.device)
+            cells = MaskedCategorical(logits, allowed)
             action = cells.mode()
             if env.placed < len(env.nodes):
                 log_probs[env.placed] = float(cells.log_prob(action)[0])
