@@ -66,7 +66,7 @@ class ParTConfig:
     remove_self_pair: bool = False
     """True: no bias from a particle on itself."""
     activation: Literal["gelu", "relu"] = "gelu"
-    """Activation of the embedding, the pair network and the blocks."""
+    """Activation of the embedding and the blocks; the pair network always has GELU."""
     bias_blocks: tuple[int, ...] | None = None
     """Particle blocks whose attention has the pair bias; None: all."""
     global_token: bool = False
@@ -275,7 +275,7 @@ class ParticleTransformer(nn.Module):
         dim, relu = config.embed[-1], config.activation == "relu"
         self.embed = Embedding(config.features, config.embed, relu)
         self.pairs = (
-            PairNetwork(4, config.pair, config.heads, not config.use_pre_activation_pair, relu)
+            PairNetwork(4, config.pair, config.heads, not config.use_pre_activation_pair)
             if config.pair
             else None
         )

@@ -54,14 +54,12 @@ class LinearNorm(nn.Module):
 class PairNetwork(nn.Module):
     """Batch norm, then (linear, batch norm, GELU) per width; by default no GELU at the end.
 
-    `relu`: ReLU where it says GELU.
+    It keeps its GELU in networks whose other activations are ReLU, as in weaver-core.
     """
 
-    def __init__(
-        self, inputs: int, widths: Sequence[int], heads: int, last_gelu: bool, relu: bool = False
-    ) -> None:
+    def __init__(self, inputs: int, widths: Sequence[int], heads: int, last_gelu: bool) -> None:
         super().__init__()
-        self.last_gelu, self.heads, self.relu = last_gelu, heads, relu
+        self.last_gelu, self.heads = last_gelu, heads
         self.norm = nn.BatchNorm1d(inputs)
         sizes = [inputs, *widths, heads]
         self.layers = nn.ModuleList(
@@ -71,12 +69,6 @@ class PairNetwork(nn.Module):
     def forward(self, p4: Tensor, first: Tensor, second: Tensor) -> Tensor:
         """Biases [heads, P] of the pairs (first[k], second[k]) of particles [S, 4]."""
         particles = with_kinematics(p4).T.contiguous()
-        if self.training and self.relu:
-            x = self.norm(packed_features(particles, first, second).T)
-            for number, layer in enumerate(self.layers):
-                last = number + 1 == len(self.layers) and not self.last_gelu
-                x = layer(x) if last else F.relu(layer(x))
-            return x.T
         if self.training:
             features = packed_features(particles, first, second).T
             layers = [cast(LinearNorm, layer).parts() for layer in self.layers]
@@ -114,11 +106,7 @@ class PairNetwork(nn.Module):
     def _apply_folded(self, x: Tensor, folded: list[tuple[Tensor, Tensor]]) -> Tensor:
         for number, (weight, bias) in enumerate(folded):
             active = number + 1 < len(folded) or self.last_gelu
-            x = (
-                fused.linear_active(x, weight, bias, self.relu)
-                if active
-                else F.linear(x, weight, bias)
-            )
+            x = fused.linear_gelu(x, weight, bias) if active else F.linear(x, weight, bias)
         return x
 
     def folded(self) -> list[tuple[Tensor, Tensor]]:

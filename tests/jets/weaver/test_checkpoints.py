@@ -74,11 +74,7 @@ def test_part_logits_in_single_precision(part_state, part_io):
     [
         ({"use_pre_activation_pair": False}, "logits_use_pre_activation_pair_false"),
         ({"remove_self_pair": True}, "logits_remove_self_pair_true"),
-        pytest.param(
-            {"activation": "relu"},
-            "logits_relu",
-            marks=pytest.mark.xfail(strict=True, reason="weaver's pair embedding keeps its GELU"),
-        ),
+        ({"activation": "relu"}, "logits_relu"),
         ({"block_ids_with_attn_mask": [0, 2, 5]}, "logits_block_ids_0_2_5"),
     ],
 )
