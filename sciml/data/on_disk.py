@@ -44,11 +44,12 @@ class OnDisk:
         self.path, self.dtype, self.row = path, np.dtype(dtype), tuple(row)
         self._file = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
         self._width = self.dtype.itemsize * int(np.prod(row, dtype=int))
+        self._close = os.close  # what `os` is may be gone when the interpreter ends
         self._rows = os.fstat(self._file).st_size // self._width
 
     def __del__(self) -> None:
-        if hasattr(self, "_file"):
-            os.close(self._file)
+        if hasattr(self, "_rows"):
+            self._close(self._file)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return OnDisk, (self.path, self.dtype, self.row)
