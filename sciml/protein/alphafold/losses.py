@@ -46,6 +46,8 @@ class LossWeights:
     """Of which atoms are resolved (0.01 in fine-tuning)."""
     violation: Weight = 0.0
     """Of bonds, angles and clashes (1.0 in fine-tuning)."""
+    chain_centers: Weight = 1.0
+    """Of the centres of a complex's chains (AlphaFold-Multimer)."""
 
 
 @dataclass
@@ -115,6 +117,9 @@ def fape(
     true_points: Tensor,
     point_mask: Tensor,
     clamp: float | None = 10.0,
+    *,
+    unit: float = POSITION_SCALE,
+    pairs: Tensor | None = None,
 ) -> Tensor:
     """Algorithm 28: errors of points seen from every frame, over 10 A.
 
@@ -122,6 +127,8 @@ def fape(
         frames, true_frames: [B, F]; frame_mask [B, F].
         points, true_points: [B, P, 3] [A]; point_mask [B, P].
         clamp: largest error that counts [A]; None: no limit.
+        unit: of the errors [A].
+        pairs: [B, F, P] which frames see which points; None: all.
 
     Returns:
         [B].
@@ -136,7 +143,61 @@ def fape(
     if clamp is not None:
         error = error.clamp(max=clamp)
     weight = frame_mask[:, :, None] * point_mask[:, None]
-    return (error * weight).sum((1, 2)) / (POSITION_SCALE * weight.sum((1, 2)).clamp(min=1e-4))
+    if pairs is not None:
+        weight = weight * pairs
+    return (error * weight).sum((1, 2)) / (unit * weight.sum((1, 2)).clamp(min=1e-4))
+
+
+INTERFACE_CLAMP, INTERFACE_UNIT = 30.0, 20.0
+"""Of the FAPE between two chains [A] (Evans et al., bioRxiv 2021.10.04.463034, section 7.3)."""
+CENTER_SLACK, CENTER_UNIT = 4.0, 20.0
+"""How much closer than in truth chains may be at no cost, and unit of what is beyond [A]."""
+
+
+def backbone_fape(
+    frames: Frames, true_frames: Frames, mask: Tensor, clamp: bool, chains: Tensor | None = None
+) -> Tensor:
+    """FAPE of backbone frames [B, N] and their CA atoms, [B].
+
+    Args:
+        frames, true_frames: their translations are the CA atoms [A].
+        mask: [B, N] residues whose frame is known.
+        clamp: of the errors within a chain.
+        chains: [B, N] numbers of a complex's chains; the errors between two of them are then a
+            term of their own, with its own clamp and unit.
+    """
+    points, true_points = frames.translation, true_frames.translation
+    arguments = (frames, true_frames, mask, points, true_points, mask)
+    limit = 10.0 if clamp else None
+    if chains is None:
+        return fape(*arguments, limit)
+    same = (chains[:, :, None] == chains[:, None]).to(mask.dtype)
+    between = fape(*arguments, INTERFACE_CLAMP, unit=INTERFACE_UNIT, pairs=1 - same)
+    return fape(*arguments, limit, pairs=same) + between
+
+
+def chain_center_loss(predicted: Tensor, true: Tensor, mask: Tensor, chains: Tensor) -> Tensor:
+    """Centres of chains that are closer than in truth (Evans et al., section 7.3), [B].
+
+    Chains that clash in the middle of training are so driven apart.
+
+    Args:
+        predicted, true: CA atoms [B, N, 3] [A].
+        mask: [B, N] which are known.
+        chains: [B, N] numbers of the chains from 1.
+    """
+    member = F.one_hot(chains, int(chains.max()) + 1)[..., 1:].to(mask.dtype) * mask[..., None]
+    count = member.sum(1)  # [B, C]
+
+    def distances(points: Tensor) -> Tensor:
+        centers = torch.einsum("bnc,bni->bci", member, points) / count[..., None].clamp(min=1)
+        apart = centers[:, :, None] - centers[:, None]
+        return (apart.square().sum(-1) + 1e-8).sqrt()
+
+    missing = (distances(true) - distances(predicted) - CENTER_SLACK).clamp(min=0) / CENTER_UNIT
+    present = (count > 0).to(mask.dtype)
+    others = 1 - torch.eye(count.shape[1], device=mask.device, dtype=mask.dtype)
+    return masked_mean(missing.square(), present[:, :, None] * present[:, None] * others)
 
 
 def rename_symmetric(
@@ -181,7 +242,12 @@ def rename_symmetric(
 
 
 def structure_loss(
-    output: Output, truth: Truth, real: Tensor, weights: LossWeights, clamp: bool = True
+    output: Output,
+    truth: Truth,
+    real: Tensor,
+    weights: LossWeights,
+    clamp: bool = True,
+    chains: Tensor | None = None,
 ) -> dict[str, Tensor]:
     """Backbone and side-chain FAPE, torsions, angle lengths; "structure" is their weighted sum.
 
@@ -191,20 +257,17 @@ def structure_loss(
         real: [B, N] residues that are no padding, resolved or not.
         weights: of the terms.
         clamp: of the backbone FAPE, at 10 A.
+        chains: [B, N] numbers of the chains, of a complex.
     """
     types = truth.types.clamp(max=residues.UNKNOWN)
     predicted = output.structure
     true_frames, exists, turn = true_groups(truth)
-    limit = 10.0 if clamp else None
-    ca, ca_mask = true_frames.translation[:, :, 0], exists[:, :, 0]
     backbone = []
     from sciml.nn.frames import rotation_from_quaternion
 
     for layer in predicted.frames:
         frames = Frames(rotation_from_quaternion(layer[..., :4]), layer[..., 4:])
-        backbone.append(
-            fape(frames, true_frames[:, :, 0], ca_mask, layer[..., 4:], ca, ca_mask, limit)
-        )
+        backbone.append(backbone_fape(frames, true_frames[:, :, 0], exists[:, :, 0], clamp, chains))
     to37 = torch.as_tensor(residues.ATOM14_TO_37, device=types.device)[types]
     slots = torch.as_tensor(residues.ATOM14_MASK, device=types.device)[types]
     atoms = truth.atoms.gather(2, to37[..., None].expand(*to37.shape, 3))
@@ -353,7 +416,11 @@ def _terms(
 ) -> dict[str, Tensor]:
     from sciml.protein.alphafold.violations import violation_loss
 
-    terms = structure_loss(output, truth, features["seq_mask"], weights, clamp)
+    chains = features.get("asym_id")
+    terms = structure_loss(output, truth, features["seq_mask"], weights, clamp, chains)
+    if chains is not None:
+        points, seen = (output.atoms[:, :, 1], truth.atoms[:, :, 1]), truth.mask[:, :, 1]
+        terms["chain_centers"] = chain_center_loss(*points, seen, chains)
     terms["distogram"] = distogram_loss(output.logits["distogram"], truth)
     if "true_msa" in features:
         terms["masked_msa"] = masked_msa_loss(
@@ -376,6 +443,7 @@ def _terms(
             "pae",
             "resolved",
             "violation",
+            "chain_centers",
         )
         if name in terms
     )

@@ -189,3 +189,58 @@ def read_training_chains(folder: str | Path) -> list[TrainingChain]:
             )
         chains.append(TrainingChain(alignment, chain.atoms, chain.mask, name=file.stem))
     return chains
+
+
+INTERFACE_DISTANCE = 10.0
+"""CA atoms of two chains closer than this are of their interface [A]."""
+
+
+def contiguous_crop(chains: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:
+    """A stretch of each chain, at random (Evans et al., bioRxiv 2021.10.04.463034, algorithm 1).
+
+    Args:
+        chains: [N] numbers of the chains.
+        size: residues of the crop.
+        rng: of the order of the chains, and of length and place of each stretch.
+
+    Returns:
+        [min(N, size)] indices, ascending.
+    """
+    kept = []
+    added, remaining = 0, len(chains)
+    for chain in rng.permutation(np.unique(chains)):
+        members = np.flatnonzero(chains == chain)
+        remaining -= len(members)
+        most = min(size - added, len(members))
+        least = min(len(members), max(0, size - added - remaining))
+        length = int(rng.integers(least, most + 1))
+        start = int(rng.integers(0, len(members) - length + 1))
+        kept.append(members[start : start + length])
+        added += length
+    return np.sort(np.concatenate(kept))
+
+
+def spatial_crop(
+    ca: np.ndarray, chains: np.ndarray, size: int, rng: np.random.Generator
+) -> np.ndarray:
+    """The residues around one of an interface (Evans et al., algorithm 2).
+
+    Args:
+        ca: [N, 3] [A], NaN where missing.
+        chains: [N] numbers of the chains.
+        size: residues of the crop.
+        rng: of the residue in the middle.
+
+    Returns:
+        [min(N, size)] indices, ascending: around a residue of an interface, or around any where no
+        two chains touch. Residues without CA come last.
+    """
+    apart = np.sqrt(((ca[:, None] - ca[None]) ** 2).sum(-1))
+    touching = (apart < INTERFACE_DISTANCE) & (chains[:, None] != chains[None])
+    middle = np.flatnonzero(touching.any(1))
+    if not len(middle):
+        middle = np.flatnonzero(np.isfinite(ca).all(1))
+    if not len(middle):
+        return contiguous_crop(chains, size, rng)
+    distance = np.nan_to_num(apart[rng.choice(middle)], nan=np.inf)
+    return np.sort(np.argsort(distance, kind="stable")[:size])
