@@ -128,7 +128,7 @@ def write_design(design: Design, path: str | os.PathLike[str]) -> list[Path]:
     """Write a design; returns the files. A warning names what the format cannot express.
 
     A .pb.txt comes with a .plc, a .def with a .lef, an .aux with its five companions. A .plc or
-    a .pl alone holds the placement only.
+    a .pl alone holds the placement only, a .tcl that of the macros, for OpenROAD.
     """
     path = Path(path)
     name = _bare(path)
@@ -150,6 +150,10 @@ def write_design(design: Design, path: str | os.PathLike[str]) -> list[Path]:
 
         write_pl(design, path)
         return [path]
+    if name.endswith(".tcl"):
+        from sciml.placement.formats.openroad import write_tcl
+
+        return write_tcl(design, path)
     kind = format_of(path)
     if kind == "bookshelf":
         from sciml.placement.formats.bookshelf_writer import write_bookshelf

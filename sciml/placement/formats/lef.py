@@ -59,6 +59,8 @@ class Library:
     sites: dict[str, tuple[float, float]] = field(default_factory=dict)
     grid: float = 0.0
     """MANUFACTURINGGRID [um], 0 where none is stated."""
+    widths: dict[str, float] = field(default_factory=dict)
+    """The default WIDTH of routing layers [um]."""
 
 
 def read_lef(paths: Iterable[str | os.PathLike[str]]) -> Library:
@@ -120,6 +122,8 @@ class _Reader:
                 self.macro()
             elif word == "SITE":
                 self.site()
+            elif word == "LAYER":
+                self.layer()
             elif word == "MANUFACTURINGGRID":
                 self.library.grid = self.length()
                 if self.library.grid <= 0:
@@ -146,6 +150,19 @@ class _Reader:
                     raise self.error(f"DATABASE MICRONS must be 1 to 1e6, got {self.units:g}")
             self.skip_statement()
         self.word()
+
+    def layer(self) -> None:
+        """LAYER ... END: its default WIDTH; within other statements LAYER only names one."""
+        name = self.word()
+        if self.at >= len(self.words) or self.words[self.at] != "TYPE":
+            return
+        while True:
+            word = self.word()
+            if word == "END" and self.at < len(self.words) and self.words[self.at] == name:
+                self.at += 1
+                return
+            if word == "WIDTH" and self.words[self.at - 2] in (";", name):
+                self.library.widths.setdefault(name, self.length())
 
     def site(self) -> None:
         name = self.word()
@@ -233,20 +250,38 @@ class _Reader:
         macro.pins[name] = LefPin(x, y, output, box[1] if box[1] <= box[3] else y, use)
 
     def shapes(self, box: list[float]) -> None:
+        """Widen `box` by the RECT, POLYGON and PATH shapes of a PORT; vias are left out.
+
+        The word ITERATE repeats a shape: DO n BY m STEP dx dy.
+        """
+        width = 0.0
         while (word := self.word()) != "END":
-            if word not in ("RECT", "POLYGON"):
-                continue
-            values: list[float] = []
-            while (part := self.word()) != ";":
-                if part == "ITERATE":
-                    self.skip_statement()
-                    break
-                if part == "MASK":
-                    self.word()
-                    continue
+            if word == "LAYER":
+                width = self.library.widths.get(self.word(), 0.0)
+                self.skip_statement()
+            elif word == "WIDTH":
+                width = self.length()
+            elif word in ("RECT", "POLYGON", "PATH"):
+                self.shape(word, width if word == "PATH" else 0.0, box)
+
+    def shape(self, kind: str, width: float, box: list[float]) -> None:
+        values: list[float] = []
+        farthest = (0.0, 0.0)
+        while (part := self.word()) != ";":
+            if part == "MASK":
+                self.word()
+            elif part == "DO":  # n BY m STEP dx dy
+                counts = [self.number()]
+                self.word()
+                counts.append(self.number())
+                self.word()
+                farthest = ((counts[0] - 1) * self.length(), (counts[1] - 1) * self.length())
+            elif part not in ("ITERATE", "(", ")"):
                 self.at -= 1
                 values.append(self.length())
-            if len(values) < 4 or len(values) % 2:
-                raise self.error(f"{word} needs pairs of numbers")
-            box[0], box[2] = min(box[0], *values[::2]), max(box[2], *values[::2])
-            box[1], box[3] = min(box[1], *values[1::2]), max(box[3], *values[1::2])
+        if len(values) < (2 if kind == "PATH" else 4) or len(values) % 2:
+            raise self.error(f"{kind} needs pairs of numbers")
+        for axis in (0, 1):
+            low, high = min(values[axis::2]) - width / 2, max(values[axis::2]) + width / 2
+            box[axis] = min(box[axis], low, low + farthest[axis])
+            box[axis + 2] = max(box[axis + 2], high, high + farthest[axis])

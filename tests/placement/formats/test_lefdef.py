@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from sciml.placement import hpwl, read_design
+from sciml.placement.formats.lef import read_lef
 
 LEF = """VERSION 5.8 ;
 UNITS
@@ -148,3 +149,29 @@ def test_a_pins_point_is_the_middle_of_its_turned_shapes(shapes, turn, middle, t
     assert text != DEF or turn == "E"
     design = read(tmp_path, JOINED, text)
     assert np.allclose([design.x[2] * 1000, design.y[2] * 1000], middle)
+
+
+@pytest.mark.parametrize(
+    "shapes, middle",
+    [
+        ("RECT ITERATE 0.1 0.2 0.2 0.4 DO 3 BY 2 STEP 0.1 1.0 ;", (0.25, 0.8)),
+        ("RECT MASK 2 ( 0.1 0.2 ) ( 0.3 0.4 ) ;", (0.2, 0.3)),
+        ("WIDTH 0.2 ; PATH 0.1 0.2 0.1 1.2 ;", (0.1, 0.7)),
+        ("POLYGON 0 0 0.2 0 0.2 1 0.1 1 0.1 0.5 0 0.5 ;", (0.1, 0.5)),
+        ("VIA 9 9 via1 ; RECT 0 0 0.1 0.1 ;", (0.05, 0.05)),
+    ],
+)
+def test_a_pin_is_in_the_middle_of_shapes_of_every_kind(shapes, middle, tmp_path):
+    lef = LEF.replace("RECT 0.05 0.2 0.15 0.4 ; # middle 0.1 0.3", shapes)
+    (tmp_path / "d.lef").write_text(lef)
+    pin = read_lef([tmp_path / "d.lef"]).macros["INV"].pins["A"]
+    assert (pin.x, pin.y) == pytest.approx(middle)
+
+
+def test_a_path_is_as_wide_as_its_layer_where_nothing_else_is_said(tmp_path):
+    layer = "LAYER m1 TYPE ROUTING ; SPACING 0.3 ; WIDTH 0.4 ; END m1\nMACRO INV"
+    path = "PATH 0.1 0.5 0.1 1.5 ;"
+    lef = LEF.replace("MACRO INV", layer).replace("RECT 0.05 0.2 0.15 0.4 ;", path)
+    (tmp_path / "d.lef").write_text(lef)
+    pin = read_lef([tmp_path / "d.lef"]).macros["INV"].pins["A"]
+    assert pin.bottom == pytest.approx(0.3)
