@@ -223,7 +223,8 @@ def compare(path: Path) -> Outcome:
             raise fault
         weaver = "runs"
     except Exception as error:
-        weaver = f"{type(error).__name__}: {' '.join(str(error).split())}"[:160]
+        reason = " ".join(str(error).split()).replace(str(path), path.name)
+        weaver = f"{type(error).__name__}: {reason}"[:160]
     if events is None:
         try:
             WeaverConfig.load(path)

@@ -232,7 +232,7 @@ def evaluate(
     keep_apart(calibrate, file)
     tagger = open_model(model, trunk)
     if not isinstance(tagger, JetTagger):
-        raise InputError("is no tagger of JetClass's columns, with classes", where=model)
+        raise InputError("gives masses, or has a data config", where=model)
     labels = [f"label_{name}" for name in tagger.classes]
     where: dict[str, Any] = {"format": format, "tree": tree, "collection": collection}
     with open_jets(file, **where) as reader:

@@ -38,22 +38,51 @@ def discriminant(probabilities: np.ndarray, signal: int, background: int) -> np.
         return np.where(total > 0, s / total, np.where(np.isnan(total), np.nan, 0.5))
 
 
-def auc(scores: np.ndarray, truth: np.ndarray) -> float:
+def auc(scores: np.ndarray, truth: np.ndarray, weights: np.ndarray | None = None) -> float:
     """Probability that a signal jet scores above a background jet; ties count a half.
 
     Args:
         scores: [n]; jets with a score that is not finite are left out.
         truth: [n] bool, True for signal.
+        weights: [n] >= 0, of jets: a jet of weight 2 counts as two jets. All alike if None.
 
     Raises:
-        InputError: no signal or no background.
+        InputError: no signal or no background, or weights that are negative or not finite.
     """
+    if weights is not None:
+        return _weighted_auc(scores, truth, weights)
     scores, truth = _checked(scores, truth)
     _, inverse, counts = np.unique(scores, return_inverse=True, return_counts=True)
     rank = np.cumsum(counts) - (counts - 1) / 2
     signal = int(truth.sum())
     total = rank[inverse][truth].sum() - signal * (signal + 1) / 2
     return float(total / (signal * (len(truth) - signal)))
+
+
+def _weighted_auc(scores: np.ndarray, truth: np.ndarray, weights: np.ndarray) -> float:
+    weights = _checked_weights(weights, np.shape(scores))[np.isfinite(scores)]
+    scores, truth = _checked(scores, truth)
+    _, inverse = np.unique(scores, return_inverse=True)
+    signal = np.bincount(inverse, weights * truth)
+    background = np.bincount(inverse, weights * ~truth)
+    below = np.cumsum(background) - background / 2
+    total = signal.sum() * background.sum()
+    if not total > 0:
+        raise InputError("the weights of the signal or of the background add up to 0")
+    return float((signal * below).sum() / total)
+
+
+def _checked_weights(weights: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    weights = np.asarray(weights, np.float64)
+    if weights.shape != shape[:1]:
+        raise InputError(f"weights {weights.shape} must have the shape {shape[:1]}")
+    bad = ~(np.isfinite(weights) & (weights >= 0))
+    if bad.any():
+        jet = int(np.argmax(bad))
+        raise InputError(f"the weight of jet {jet} is {weights[jet]}, not a number >= 0")
+    if len(weights) and not weights.any():
+        raise InputError("all weights are 0")
+    return weights
 
 
 def auc_error(scores: np.ndarray, truth: np.ndarray) -> float:
@@ -219,11 +248,18 @@ def rejection_curve(
     return value, low, np.where(np.isinf(high), np.nan, high)
 
 
-def accuracy(probabilities: np.ndarray, labels: np.ndarray) -> float:
-    """Share of jets whose largest probability is that of their class; a NaN row counts as wrong."""
+def accuracy(
+    probabilities: np.ndarray, labels: np.ndarray, weights: np.ndarray | None = None
+) -> float:
+    """Share of jets whose largest probability is that of their class; a NaN row counts as wrong.
+
+    `weights` [n] as for `auc`.
+    """
     probabilities = np.asarray(probabilities)
     good = np.isfinite(probabilities).all(1)
     right = np.where(good, np.nan_to_num(probabilities).argmax(1) == labels, False)
+    if weights is not None:
+        return float(np.average(right, weights=_checked_weights(weights, right.shape)))
     return float(right.mean())
 
 

@@ -171,3 +171,26 @@ def test_bad_calls_say_what_is_wrong():
         metrics.rejection(scores, truth, 1.5)
     with pytest.raises(InputError, match="one shape"):
         metrics.auc(scores, truth[:-1])
+
+
+def test_weights_count_as_copies_of_a_jet():
+    random = np.random.default_rng(7)
+    scores = random.normal(0, 1, 400).round(1)  # with ties
+    truth = random.random(400) < 0.4
+    scores[3] = np.nan
+    weights = random.integers(0, 5, 400)
+    copies = np.repeat(np.arange(400), weights)
+    expected = metrics.auc(scores[copies], truth[copies])
+    assert metrics.auc(scores, truth, weights) == pytest.approx(expected, abs=1e-9)
+    assert metrics.auc(scores, truth, 0.3 * weights) == pytest.approx(expected, abs=1e-9)
+    assert abs(metrics.auc(scores, truth) - expected) > 1e-4  # the weights do something
+    probabilities = random.dirichlet([1, 1, 1], 400)
+    labels = random.integers(0, 3, 400)
+    share = metrics.accuracy(probabilities[copies], labels[copies])
+    assert metrics.accuracy(probabilities, labels, weights) == pytest.approx(share, abs=1e-12)
+
+
+@pytest.mark.parametrize("weights", [[1.0, -1.0], [1.0, np.nan], [1.0], [1.0, 0.0]])
+def test_weights_that_are_refused(weights):
+    with pytest.raises(InputError, match="weight"):
+        metrics.auc(np.array([0.1, 0.9]), np.array([False, True]), np.array(weights))
