@@ -19,7 +19,7 @@ from sciml.renamed import renamed
 
 MAX_LINE = 200_000
 """Longest line of a file of problems [characters]."""
-_PROBLEM_KEYS = ("integrand", "ode", "variable", "function", "constants")
+_PROBLEM_KEYS = ("integrand", "ode", "variable", "function", "constants", "limits", "ics")
 _INDEX = "_"
 """The key, in the rows of an unfinished run, of the index of their problem."""
 
@@ -35,8 +35,8 @@ def solve_file(
     """Solve every problem of a JSON-lines file; the same command goes on where it was stopped.
 
     Lines are {"integrand": "...", "variable": "x"} or {"ode": "...", "function": "y",
-    "variable": "x"}, with "constants" where there are any; they are written back, in order, with
-    answer, status, method and seconds.
+    "variable": "x"}, with "constants", "limits" ([low, high]) and "ics" ({"y(0)": 1}) where there
+    are any; they are written back, in order, with answer, status, method and seconds.
 
     Args:
         file: The problems.
@@ -100,6 +100,8 @@ def read_problems(path: Path) -> list[dict[str, Any]]:
                 row.get("integrand", row.get("ode")), str
             ):
                 raise InputError('needs "integrand" or "ode" with text', where=where)
+            if not isinstance(row.get("ics") or {}, dict):
+                raise InputError('"ics" must be an object such as {"y(0)": 1}', where=where)
             problems.append(row)
     if not problems:
         raise InputError("holds no problems", where=path)
@@ -137,10 +139,12 @@ def _solve_one(row: dict[str, Any], timeout: float, model: str | None, worker: A
             "worker": worker,
         }  # fmt: skip
         if "integrand" in row:
-            result = integrate(row["integrand"], row.get("variable"), **settings)
+            result = integrate(
+                row["integrand"], row.get("variable"), limits=row.get("limits"), **settings
+            )
         else:
             function, variable = row.get("function", "y"), row.get("variable", "x")
-            result = dsolve(row["ode"], function, variable, **settings)
+            result = dsolve(row["ode"], function, variable, ics=row.get("ics"), **settings)
     except InputError as error:
         seconds = round(time.perf_counter() - started, 4)
         return {**row, "answer": None, "status": "error", "method": "", "seconds": seconds,

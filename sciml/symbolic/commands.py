@@ -1,13 +1,15 @@
-"""`sciml symbolic integrate | dsolve | verify | solve-file`."""
+"""The commands of `sciml symbolic`: integrate, dsolve, verify, limit, series, summation, solve,
+solve-file."""
 
 from __future__ import annotations
 
 import sys
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import tyro
 
 from sciml.commands import takes_expressions
+from sciml.errors import InputError
 from sciml.files.jsons import dumps
 from sciml.symbolic.batch import solve_file
 
@@ -32,6 +34,18 @@ def _print(result: Any, as_json: bool, as_latex: bool) -> int:
 def _model(name: str) -> str | None:
     """`--model`, as `integrate` and `dsolve` take it."""
     return None if name in ("", "none") else name
+
+
+def _two_sides(text: str) -> tuple[str, str]:
+    """Both sides of a condition.
+
+    Raises:
+        InputError: for text that is not one equation.
+    """
+    left, sign, right = text.partition("=")
+    if not sign or "=" in right:
+        raise InputError(f"a condition must be like y(0)=1, got {text!r}")
+    return left, right
 
 
 def _reason(result: Any) -> str:
@@ -78,6 +92,7 @@ def dsolve(
     ode: tyro.conf.Positional[str],
     function: Annotated[str, tyro.conf.arg(aliases=["-y"])] = "y",
     variable: Annotated[str, tyro.conf.arg(aliases=["-x"])] = "x",
+    ics: tuple[str, ...] = (),
     constants: tuple[str, ...] = (),
     timeout: float = 10.0,
     model: str = "auto",
@@ -90,6 +105,7 @@ def dsolve(
         ode: The equation, as "y'' + y = x" or "Derivative(y(x), x) - y(x)".
         function: The name of the unknown function.
         variable: The name of its variable.
+        ics: Initial or boundary values: "y(0)=1" "y'(0)=0".
         constants: Names of symbols that stand for constants.
         timeout: Seconds.
         model: Trained model that proposes where rules fail: auto, none, a name or a path.
@@ -98,9 +114,11 @@ def dsolve(
     """
     from sciml.symbolic.ode.api import dsolve as solve
 
+    conditions = dict(_two_sides(text) for text in ics)
     result = solve(
-        ode, function, variable, constants=constants, timeout=timeout, model=_model(model)
-    )
+        ode, function, variable, ics=conditions, constants=constants, timeout=timeout,
+        model=_model(model),
+    )  # fmt: skip
     return _print(result, json, latex)
 
 
@@ -136,9 +154,122 @@ def verify(
     return 0 if checked.agrees else 1
 
 
+@takes_expressions
+def limit(
+    function: tyro.conf.Positional[str],
+    variable: Annotated[str | None, tyro.conf.arg(aliases=["-x"])] = None,
+    at: str = "0",
+    side: Literal["both", "right", "left"] = "both",
+    constants: tuple[str, ...] = (),
+    timeout: float = 10.0,
+    json: Annotated[bool, tyro.conf.arg(name="json")] = False,
+    latex: bool = False,
+) -> int:
+    """Find a limit and confirm it by values near the point.
+
+    Args:
+        function: The function, as text or LaTeX.
+        variable: The variable; needed where there are several symbols.
+        at: The point, or oo.
+        side: From which side.
+        constants: Names of symbols that stand for positive constants.
+        timeout: Seconds.
+        json: Print one JSON object instead.
+        latex: Print LaTeX instead.
+    """
+    from sciml.symbolic.operations.api import limit as find
+
+    result = find(function, variable, at, side=side, constants=constants, timeout=timeout)
+    return _print(result, json, latex)
+
+
+@takes_expressions
+def series(
+    function: tyro.conf.Positional[str],
+    variable: Annotated[str | None, tyro.conf.arg(aliases=["-x"])] = None,
+    at: str = "0",
+    terms: int = 6,
+    constants: tuple[str, ...] = (),
+    timeout: float = 10.0,
+    json: Annotated[bool, tyro.conf.arg(name="json")] = False,
+    latex: bool = False,
+) -> int:
+    """Expand into a power series.
+
+    Args:
+        function: The function, as text or LaTeX.
+        variable: The variable; needed where there are several symbols.
+        at: The point.
+        terms: The power below which terms are given.
+        constants: Names of symbols that stand for constants.
+        timeout: Seconds.
+        json: Print one JSON object instead.
+        latex: Print LaTeX instead.
+    """
+    from sciml.symbolic.operations.api import series as expand
+
+    result = expand(function, variable, at, terms, constants=constants, timeout=timeout)
+    return _print(result, json, latex)
+
+
+@takes_expressions
+def summation(
+    term: tyro.conf.Positional[str],
+    limits: tuple[str, str],
+    variable: Annotated[str, tyro.conf.arg(aliases=["-x"])] = "k",
+    constants: tuple[str, ...] = (),
+    timeout: float = 10.0,
+    json: Annotated[bool, tyro.conf.arg(name="json")] = False,
+    latex: bool = False,
+) -> int:
+    """Add up a term between two limits.
+
+    Args:
+        term: The term, as text or LaTeX.
+        limits: First and last value of the variable: numbers, symbols or oo.
+        variable: The variable.
+        constants: Names of symbols that stand for positive constants.
+        timeout: Seconds.
+        json: Print one JSON object instead.
+        latex: Print LaTeX instead.
+    """
+    from sciml.symbolic.operations.api import summation as add_up
+
+    result = add_up(term, variable, *limits, constants=constants, timeout=timeout)
+    return _print(result, json, latex)
+
+
+@takes_expressions
+def solve(
+    equation: tyro.conf.Positional[str],
+    variable: Annotated[str | None, tyro.conf.arg(aliases=["-x"])] = None,
+    constants: tuple[str, ...] = (),
+    timeout: float = 10.0,
+    json: Annotated[bool, tyro.conf.arg(name="json")] = False,
+    latex: bool = False,
+) -> int:
+    """Solve an equation and put each solution into it.
+
+    Args:
+        equation: The equation, as "x^2 = 2".
+        variable: The unknown; needed where there are several symbols.
+        constants: Names of symbols that stand for constants.
+        timeout: Seconds.
+        json: Print one JSON object instead.
+        latex: Print LaTeX instead.
+    """
+    from sciml.symbolic.operations.api import solve as find_roots
+
+    return _print(find_roots(equation, variable, constants=constants, timeout=timeout), json, latex)
+
+
 COMMANDS = {
     "integrate": integrate,
     "dsolve": dsolve,
     "verify": verify,
+    "limit": limit,
+    "series": series,
+    "summation": summation,
+    "solve": solve,
     "solve-file": solve_file,
 }

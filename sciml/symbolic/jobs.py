@@ -69,21 +69,6 @@ class DsolveJob(IntegrateJob):
 
 
 @dataclass(frozen=True)
-class SystemJob(Job):
-    """Solve several equations `residuals` = 0 for several functions.
-
-    Attributes:
-        residuals: in symbols x, x', x'', ...
-        functions: the names of the unknown functions.
-        conditions: (function, k, a, b) for the k-th derivative b at a.
-    """
-
-    residuals: tuple[Expr, ...] = ()
-    functions: tuple[str, ...] = ()
-    conditions: tuple[tuple[str, int, Expr, Expr], ...] = ()
-
-
-@dataclass(frozen=True)
 class OperationJob(Job):
     """A limit, series, sum, product, equation or transform of `f`.
 
@@ -119,7 +104,6 @@ _KINDS: dict[str, type[Job]] = {
         IntegrateJob,
         DefiniteJob,
         DsolveJob,
-        SystemJob,
         OperationJob,
         VerifyJob,
         SymPyIntegrateJob,

@@ -68,7 +68,8 @@ class Worker:
 
         Args:
             job: the problem.
-            seconds: wall-clock seconds after which the child is killed.
+            seconds: wall-clock seconds after which the child is killed, beside those that a library
+                takes to load.
         """
         with self._lock:
             child = self._start()
@@ -89,15 +90,21 @@ class Worker:
         child = self._child
         if child is None or child.stdout is None:
             return
-        end = time.monotonic() + seconds
+        left, end = seconds, time.monotonic() + seconds
         while True:
             line, newline, rest = self._buffer.partition(b"\n")
             if newline:
                 self._buffer = rest
-                yield json.loads(line)
+                message = json.loads(line)
+                if "loading" not in message:
+                    yield message
+                elif message["loading"]:  # a library: not of the time of the problem
+                    left, end = end - time.monotonic(), time.monotonic() + START_UP
+                else:
+                    end = time.monotonic() + left
                 continue
-            left = end - time.monotonic()
-            if left <= 0 or not select.select([child.stdout], [], [], left)[0]:
+            wait = end - time.monotonic()
+            if wait <= 0 or not select.select([child.stdout], [], [], wait)[0]:
                 return
             data = os.read(child.stdout.fileno(), 1 << 16)
             if not data:

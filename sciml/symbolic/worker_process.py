@@ -52,7 +52,10 @@ def main() -> None:
     send({"ready": True})
     for line in sys.stdin:
         try:
-            answer = run(from_json(json.loads(line)), send)
+            job = from_json(json.loads(line))
+            if isinstance(job, (DefiniteJob, DsolveJob, OperationJob)):
+                _load_sympy(send)
+            answer = run(job, send)
         except MemoryError:
             answer = {"status": "timeout", "how": "out of memory"}
         except (InputError, RecursionError, ArithmeticError, ValueError) as error:
@@ -60,6 +63,15 @@ def main() -> None:
         except Exception as error:  # a mistake of ours: said, and the process lives on
             answer = {"status": "error", "how": f"{type(error).__name__}: {error}"[:300]}
         send({**answer, "final": True})
+
+
+def _load_sympy(send: Send) -> None:
+    """Load SymPy; the time that it takes is not that of the problem."""
+    if "sympy" not in sys.modules:
+        send({"loading": True})
+        import sympy  # noqa: F401
+
+        send({"loading": False})
 
 
 def _limit_memory() -> None:

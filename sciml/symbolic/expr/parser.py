@@ -15,6 +15,8 @@ from sciml.symbolic.expr import expression as ex
 from sciml.symbolic.expr.derivative_notation import infix_derivatives
 from sciml.symbolic.expr.expression import Expr
 from sciml.symbolic.expr.latex import to_infix
+from sciml.symbolic.expr.mathematica import from_mathematica
+from sciml.symbolic.expr.pieces import heaviside, largest, real_root, smallest
 from sciml.symbolic.expr.reading import (  # fmt: skip
     INVERSE,
     MAX_LENGTH,
@@ -34,7 +36,8 @@ MAX_EXPONENT = 1000
 
 _CONSTANTS = {"pi": ex.PI, "E": ex.E, "e": ex.E, "I": ex.I}
 _NOT_FINITE = ("nan", "inf", "infinity", "oo", "zoo")
-_FUNCTION_NAMES = {*NAMES, "sqrt", "cbrt", "root", "log2", "log10", "Rational"}
+_FUNCTION_NAMES = {*NAMES, "sqrt", "cbrt", "root", "log2", "log10", "Rational",
+                   "Max", "Min", "Heaviside"}  # fmt: skip
 
 
 _TOKEN = re.compile(
@@ -47,7 +50,7 @@ def parse(text: str, *, unknown: Unknown | None = None) -> Expr:
     """Read infix text or, where it holds a backslash or braces, LaTeX.
 
     Args:
-        text: such as ``x*exp(2*x)``, ``2x^2``, ``\\frac{1}{1+x^2}``.
+        text: such as ``x*exp(2*x)``, ``2x^2``, ``\\frac{1}{1+x^2}``, ``Sin[x]``.
         unknown: the unknown function of a differential equation. ``a = b`` then means a - b, and
             its derivatives become the symbols ``y'``, ``y''``.
 
@@ -58,7 +61,7 @@ def parse(text: str, *, unknown: Unknown | None = None) -> Expr:
         raise InputError(f"an expression must be text, got {type(text).__name__}")
     if len(text) > MAX_LENGTH:
         raise InputError(f"the expression has {len(text)} characters, the limit is {MAX_LENGTH}")
-    text = infix_derivatives(to_ascii(text), unknown)
+    text = infix_derivatives(from_mathematica(to_ascii(text)), unknown)
     for i, char in enumerate(text):
         if not (char.isprintable() or char in " \t\r\n"):
             name = f"U+{ord(char):04X}"
@@ -273,6 +276,8 @@ class _Parser:
             raise self.fail(f"{word} has no derivative here", back=1)
         if word in ("Rational", "root", "log2", "log10"):
             return self.special(word)
+        if word in _IN_PIECES and self.peek() == "(":
+            return self.in_pieces(word)
         if word in _FUNCTION_NAMES:
             return self.function(word)
         if self.peek() == "(":
@@ -336,6 +341,27 @@ class _Parser:
             return self.guarded(lambda: first ** (1 / second))
         return self.guarded(lambda: ex.call("log", first) / ex.call("log", second))
 
+    def in_pieces(self, word: str) -> Expr:
+        """Max(a, b, ...), Min(a, b, ...), Heaviside(x), real_root(x, 3)."""
+        self.expect("(")
+        arguments = [self.sum()]
+        while self.peek() == ",":
+            self.i += 1
+            arguments.append(self.sum())
+        self.expect(")")
+        if word.lower() in ("max", "min"):
+            if len(arguments) < 2:
+                raise self.fail(f"{word} compares two or more", back=1)
+            return (largest if word.lower() == "max" else smallest)(arguments)
+        if word == "Heaviside" and len(arguments) == 1:
+            return heaviside(arguments[0])
+        if word == "real_root" and len(arguments) == 2:
+            root = real_root(*arguments)
+            if root is not None:
+                return root
+            raise self.fail("a real root of odd order is read, 3, 5, ...", back=1)
+        raise self.fail(f"{word} has another number of arguments", back=1)
+
     def derivative(self, unknown: Unknown) -> Expr:
         """Derivative(y(x), x), Derivative(y(x), x, x), Derivative(y(x), (x, 2))."""
         self.expect("(")
@@ -367,12 +393,13 @@ class _Parser:
         return ex.symbol(unknown.name + "'" * order)
 
 
+_IN_PIECES = ("Max", "Min", "max", "min", "Heaviside", "real_root")
 _COMMON = ex.FUNCTIONS[:12]
 _FUNCTION_HINTS = {
     **dict.fromkeys(("Derivative", "diff", "D"), "Derivatives are not taken: write the result."),
     **dict.fromkeys(("Integral", "integrate", "int"), "Give the integrand alone."),
     **dict.fromkeys(("Sum", "Product", "Limit", "limit"), "Sums and limits are not read."),
-    **dict.fromkeys(("Piecewise", "Heaviside", "Max", "Min", "max", "min", "floor", "ceiling"),
-                    "Functions in pieces are not read; abs and sign are."),
+    **dict.fromkeys(("Piecewise", "floor", "ceiling"),
+                    "Of functions in pieces abs, sign, Max, Min and Heaviside are read."),
     "lg": "Write log10(x) or log2(x).", "lb": "Write log2(x).", "ld": "Write log2(x).",
 }  # fmt: skip

@@ -10,6 +10,7 @@ from typing import Any
 from sciml.errors import InputError
 from sciml.symbolic.expr import expression as ex
 from sciml.symbolic.expr.expression import Expr
+from sciml.symbolic.expr.pieces import heaviside, largest, piecewise, smallest
 from sciml.symbolic.expr.reading import GREEK
 from sciml.symbolic.expr.symbols import reserved
 
@@ -212,6 +213,16 @@ def from_sympy(e: Any, limit: int = 20_000) -> Expr:
         memo[node] = out = make(node)
         return out
 
+    def condition_of(c: Any) -> Expr | None:
+        """The u of a condition u > 0; None for True."""
+        if c is sp.true or c == True:  # noqa: E712
+            return None
+        if isinstance(c, (sp.Lt, sp.Le)):
+            return walk(c.rhs - c.lhs)
+        if isinstance(c, (sp.Gt, sp.Ge)):
+            return walk(c.lhs - c.rhs)
+        raise InputError(f"the condition {c} of a Piecewise is not an inequality")
+
     def make(node: Any) -> Expr:
         if isinstance(node, sp.Rational):
             return ex.number(Fraction(int(node.p), int(node.q)))
@@ -233,6 +244,12 @@ def from_sympy(e: Any, limit: int = 20_000) -> Expr:
         name = type(node).__name__
         if name == "polylog" and node.args[0] == 2:
             return ex.call("dilog", walk(node.args[1]))
+        if name in ("Max", "Min"):
+            return (largest if name == "Max" else smallest)([walk(a) for a in node.args])
+        if name == "Heaviside":
+            return heaviside(walk(node.args[0]))
+        if name == "Piecewise":
+            return piecewise([(walk(value), condition_of(c)) for value, c in node.args])
         name = _FROM.get(name, name)
         if name in ex.FUNCTIONS and len(node.args) == 1:
             return ex.call(name, walk(node.args[0]))
@@ -248,8 +265,6 @@ _HINTS = {
     "Integral": "Give its integrand, and its limits as limits=(a, b).",
     "Derivative": "Take it first: .doit().",
     "Equality": "Give one side of it.",
-    "Piecewise": "Give one of its pieces.", "Heaviside": "Write (1 + sign(x))/2.",
-    "Max": "Write (a + b + abs(a - b))/2.", "Min": "Write (a + b - abs(a - b))/2.",
 }  # fmt: skip
 
 

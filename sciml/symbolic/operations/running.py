@@ -17,8 +17,6 @@ from sciml.symbolic.operations.transforms import transform_of
 
 def operation_job(job: OperationJob) -> dict[str, Any]:
     """The message with the answer of the job."""
-    import sympy  # noqa: F401  # loaded before the time is limited
-
     try:
         with at_most(job.timeout):
             return _run(job)

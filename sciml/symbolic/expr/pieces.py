@@ -1,0 +1,41 @@
+"""Functions in pieces of real arguments, in terms of abs and sign."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fractions import Fraction
+from functools import reduce
+
+from sciml.symbolic.expr import expression as ex
+from sciml.symbolic.expr.expression import Expr
+
+
+def largest(arguments: Sequence[Expr]) -> Expr:
+    """max(a, b) = (a + b + |a - b|) / 2."""
+    return reduce(lambda a, b: (a + b + ex.call("abs", a - b)) / 2, arguments)
+
+
+def smallest(arguments: Sequence[Expr]) -> Expr:
+    """min(a, b) = (a + b - |a - b|) / 2."""
+    return reduce(lambda a, b: (a + b - ex.call("abs", a - b)) / 2, arguments)
+
+
+def heaviside(u: Expr) -> Expr:
+    """(1 + sign(u)) / 2, which is 1/2 at 0."""
+    return (1 + ex.call("sign", u)) / 2
+
+
+def real_root(u: Expr, n: Expr) -> Expr | None:
+    """The real root of odd order: sign(u) |u|**(1/n); None for another order."""
+    if n.op != "num" or n.value.denominator != 1 or n.value < 1 or n.value % 2 == 0:
+        return None
+    return ex.call("sign", u) * ex.power(ex.call("abs", u), ex.number(Fraction(1, int(n.value))))
+
+
+def piecewise(pieces: Sequence[tuple[Expr, Expr | None]]) -> Expr:
+    """The first value whose `condition` is positive, (value, condition); the last has none."""
+    *first, (out, _) = pieces
+    for value, condition in reversed(first):
+        inside = heaviside(condition) if condition is not None else ex.ONE
+        out = out + inside * (value - out)
+    return out
