@@ -125,7 +125,7 @@ class SimCLR(nn.Module):
         views = two_views(batch, self.augment)
         first, second = (self.projector(self.trunk(self.embedder(view)).graph) for view in views)
         loss, accuracy = nt_xent(first, second, self.config.temperature)
-        count = torch.tensor(2.0 * len(first), device=first.device)
+        count = torch.full((), 2.0 * len(first), device=first.device)
         return {"loss": loss, "count": count, "accuracy": accuracy}
 
 
@@ -183,7 +183,7 @@ class MoCo(nn.Module):
             self.enqueue(keys)
         return {
             "loss": loss,
-            "count": torch.tensor(float(len(query)), device=query.device),
+            "count": torch.full((), float(len(query)), device=query.device),
             "accuracy": (logits.argmax(1) == 0).float().mean().detach(),
         }
 

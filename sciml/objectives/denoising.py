@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from sciml.config import Range
 from sciml.errors import InputError
 from sciml.graph import layout, mean_nodes, optional
-from sciml.objectives.base import Embedder, mean_of, per_node, real, wide
+from sciml.objectives.base import Embedder, per_node, real, wide
 from sciml.trunks.base import Trunk
 
 if TYPE_CHECKING:
@@ -139,6 +139,7 @@ class Denoising(nn.Module):
         moved = pos + per_node(sigma[:, None], batch) * noise
         encoded = self.trunk(self.embedder(self.embedder.displaced(batch, moved))).nodes
         predicted = self.head(encoded, moved, spread, batch)
-        error = (wide(predicted) - wide(noise)).square().mean(-1)[nodes]
-        loss, count = mean_of(error)
+        error = (wide(predicted) - wide(noise)).square().mean(-1).masked_fill(~nodes, 0.0)
+        count = nodes.sum().to(error.dtype)
+        loss = error.sum() / count.clamp_min(1)
         return {"loss": loss, "count": count, "noise_rms": loss.detach().sqrt()}

@@ -66,11 +66,13 @@ class JEPA(nn.Module):
 
     def losses(self, batch: Data, chosen: Tensor) -> dict[str, Tensor]:
         """The losses with `chosen` (bool, one per node) the hidden nodes."""
+        # The only thing that an accelerator is waited for: how many nodes are hidden.
+        index = chosen.nonzero(as_tuple=True)
         with torch.no_grad():
             trunk, embedder = self.target.children()
-            latent = wide(trunk(embedder(batch)).nodes[chosen])
+            latent = wide(trunk(embedder(batch)).nodes[index])
             target = F.layer_norm(latent, latent.shape[-1:])
-        seen = self.trunk(self.embedder(batch, chosen)).nodes[chosen]
+        seen = self.trunk(self.embedder(batch, chosen)).nodes[index]
         predicted = wide(self.predictor(seen))
         loss, count = mean_of(F.smooth_l1_loss(predicted, target, reduction="none").mean(-1))
         # How much targets differ between nodes: near 0 means that the encoder has collapsed.

@@ -54,7 +54,7 @@ class _Pretext(nn.Module):
         logits = logits[:, : self.ways(batch)]
         return {
             "loss": F.cross_entropy(logits, which),
-            "count": torch.tensor(float(len(which)), device=logits.device),
+            "count": torch.full((), float(len(which)), device=logits.device),
             "accuracy": (logits.argmax(1) == which).float().mean().detach(),
         }
 

@@ -93,7 +93,7 @@ class VICReg(nn.Module):
         )
         return {
             "loss": loss,
-            "count": torch.tensor(float(len(first)), device=first.device),
+            "count": torch.full((), float(len(first)), device=first.device),
             "invariance": invariance.detach(),
             "variance": variance.detach(),
             "covariance": covariance.detach(),

@@ -1,0 +1,101 @@
+"""Trunks, adapters, objectives and decoding on the pretended device."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+import torch
+
+from sciml import graph, objectives, testing, trunks
+from sciml.objectives.graphs import FeatureEmbedder
+from sciml.symbolic.expr.parser import parse
+from sciml.symbolic.neural import vocabulary as vb
+from sciml.symbolic.neural.model import ModelConfig, Seq2Seq, collate
+from sciml.trunks import lora
+from sciml.trunks.sequence import SequenceConfig
+
+PATH = Path(__file__).resolve().parents[2] / "benchmarks" / "waits.py"
+SPEC = importlib.util.spec_from_file_location("waits", PATH)
+assert SPEC is not None and SPEC.loader is not None
+waits = importlib.util.module_from_spec(SPEC)
+SPEC.loader.exec_module(waits)
+
+
+def test_every_trunk_is_counted():
+    assert {settings["name"] for settings in waits.CASES.values()} == set(trunks.names())
+
+
+@pytest.mark.parametrize("case", waits.CASES)
+def test_a_trunk_trains_without_waits_in_its_own_layout(case):
+    own = waits.build(case).layout
+    counts = waits.step(case, own)
+    assert counts["faults"] == 0
+    assert counts["waits"] == 0, counts["where"]
+    assert counts["kernels"] > counts["kernels forward"] > 0
+
+
+@pytest.mark.parametrize("case", waits.CASES)
+def test_the_other_layout_waits_for_its_sizes_alone(case):
+    own = waits.build(case).layout
+    counts = waits.step(case, "ragged" if own == "dense" else "dense")
+    assert counts["faults"] == 0
+    assert counts["waits"] <= 2, counts["where"]
+
+
+def test_adapters_train():
+    trunk = waits.build("pair_transformer")
+    lora.inject(trunk, rank=2)
+    with testing.PretendedDevice() as device:
+        batch = device.to_device(waits.batch_of("pair_transformer", "dense"))
+        device.to_device(trunk)(batch).graph.sum().backward()
+        gradients = [p.grad for p in trunk.parameters() if p.grad is not None]
+        assert gradients and all(gradient.device == device.device for gradient in gradients)
+        assert not device.faults and not device.waits
+
+
+OBJECTIVES = {
+    "denoising": 0, "jepa": 1, "jigsaw": 0, "masked": 2, "missing_patch": 2, "moco": 0,
+    "simclr": 0, "supervised": 0, "vicreg": 0,
+}  # fmt: skip
+"""Most waits of a step: for how many nodes are hidden, and for how many are swapped."""
+
+
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_an_objective_trains(name):
+    torch.manual_seed(0)
+    trunk = trunks.build("pair_transformer", dim=16, heads=2, depth=1, pair_dim=4)
+    batch = graph.make_dense(
+        [{"x": torch.randn(n, 5), "pos": torch.randn(n, 3), "y": n % 2} for n in (6, 8, 7, 9)]
+    )
+    settings = {"name": name, **({"outputs": 2} if name == "supervised" else {})}
+    parts = {"augment": lambda graphs: graphs} if name in ("simclr", "moco", "vicreg") else {}
+    learner = objectives.build(settings)(trunk, FeatureEmbedder(5, 16, 4), **parts)
+    with testing.PretendedDevice() as device:
+        device.to_device(learner)
+        batch = device.to_device(batch)
+        learner(batch)["loss"].backward()  # what is looked at once, is looked at here
+        device.clear()
+        learner(batch)["loss"].backward()
+        assert not device.faults
+        assert device.waits.total() <= OBJECTIVES[name], device.waits
+
+
+def test_the_symbolic_network_trains_without_waits_and_decodes():
+    torch.manual_seed(0)
+    sizes = SequenceConfig(
+        dim=16, vocabulary=len(vb.WORDS), heads=2, groups=1, encoder_layers=1, decoder_layers=1,
+        tree_reach=2,
+    )  # fmt: skip
+    model = Seq2Seq(ModelConfig(sizes, max_answer=8))
+    pairs = collate([([5, 6, 7], [8, 9, vb.END]), ([5, 6], [8, vb.END])])
+    with testing.PretendedDevice() as device:
+        device.to_device(model)
+        batch = device.to_device(pairs)
+        model(batch)
+        device.clear()
+        model(batch)["loss"].backward()
+        assert not device.faults and not device.waits
+        model.eval().propose([parse("x^2")], beam=2)
+        assert not device.faults
