@@ -109,16 +109,13 @@ def test_empty_folders_are_named(tmp_path: Path) -> None:
 
 
 def test_features_are_computed_once_and_kept_on_disk(tmp_path: Path, monkeypatch) -> None:
-    from sciml.cli import main
+    from sciml.data import shards
     from sciml.protein.contacts import pretraining as pt
 
     monkeypatch.setenv("SCIML_CACHE", str(tmp_path / "cache"))
-    make = ["data", "make", "protein-families", "--count", "17", "--shards", "2"]
-    assert main([*make, "--shard", "1", "-o", str(tmp_path / "shards")]) == 0
-    (shard,) = (tmp_path / "shards").iterdir()
-    assert shard.name == "part-00001-of-00002.parquet"
-    found = pt.Rows([shard], "alignment")
-    (tmp_path / "family.a3m").write_text(found[0]["alignment"])
+    text = "".join(f">member_{k}\n{'ACDEFGHIKLMNPQRSTVWY'[k:] + 'ACDEF'[:k]}\n" for k in range(6))
+    shards.write(tmp_path / "shards" / "a.parquet", "alignments", [{"alignment": text}], {})
+    (tmp_path / "family.a3m").write_text(text)
     calls = []
     compute = pt.contact_features
     monkeypatch.setattr(pt, "contact_features", lambda a: (calls.append(1), compute(a))[1])
@@ -135,6 +132,29 @@ def test_features_are_computed_once_and_kept_on_disk(tmp_path: Path, monkeypatch
     assert torch.equal(read_alignments(tmp_path / "shards").dataset[0]["x"], second["x"])
     assert len(calls) == 3
     # another content is another alignment
-    (tmp_path / "family.a3m").write_text(found[0]["alignment"].replace("member_1\n", "other\n"))
+    (tmp_path / "family.a3m").write_text(text.replace("member_1\n", "other\n"))
     read_alignments(tmp_path / "family.a3m").dataset[0]
     assert len(calls) == 4
+
+
+@pytest.mark.slow
+def test_shards_of_families_hold_what_their_files_hold(tmp_path: Path) -> None:
+    from sciml.cli import main
+    from sciml.data import shards
+    from sciml.protein.io.alignment_files import read_alignment
+
+    make = ["data", "make", "protein-families", "--count", "17"]
+    assert main([*make, "-o", str(tmp_path / "files")]) == 0
+    assert main([*make, "--shards", "2", "-o", str(tmp_path / "both")]) == 0
+    assert main([*make, "--shards", "2", "--shard", "1", "-o", str(tmp_path / "one")]) == 0
+    (alone,) = (tmp_path / "one").iterdir()
+    assert alone.read_bytes() == (tmp_path / "both" / alone.name).read_bytes()
+    rows = shards.Rows(shards.files(tmp_path / "both"), "name", "alignment", "ca")
+    assert len(rows) == 17
+    for row in (rows[0], rows[16]):
+        path = tmp_path / f"{row['name']}.a3m"
+        path.write_text(row["alignment"])
+        one, other = (read_alignment(tmp_path / part / path.name) for part in ("", "files"))
+        assert np.array_equal(one.rows, other.rows)
+        with np.load(tmp_path / "files" / f"{row['name']}.npz") as file:
+            assert np.allclose(np.reshape(row["ca"], (-1, 3)), file["ca"], atol=1e-4)
