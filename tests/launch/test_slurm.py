@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -66,6 +67,18 @@ def digest(out: Path) -> str:
     return hashlib.sha256((out / "model.safetensors").read_bytes()).hexdigest()
 
 
+def end_all(process: subprocess.Popen[str]) -> None:
+    """Kill a process with all its descendants, as a node that fails does."""
+    table = subprocess.run(["ps", "-axo", "pid=,ppid="], capture_output=True, text=True).stdout
+    parents = {int(pid): int(parent) for pid, parent in map(str.split, table.splitlines())}
+    doomed = [process.pid]
+    for pid in doomed:  # grows while it is read
+        doomed += [child for child, parent in parents.items() if parent == pid]
+    for pid in doomed:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
 class Cluster:
     """Starts the script that was submitted, once per attempt."""
 
@@ -82,7 +95,6 @@ class Cluster:
         return subprocess.Popen(
             ["bash", (self.stubs / "script").read_text().strip()], text=True,
             stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env={**os.environ, **job},
-            start_new_session=True,
         )  # fmt: skip
 
     def preempt(self, step: int, number: int, delay: float) -> None:
@@ -94,7 +106,7 @@ class Cluster:
             time.sleep(0.01)
         time.sleep(delay)
         if number == signal.SIGKILL:
-            os.killpg(process.pid, number)
+            end_all(process)
         else:
             process.send_signal(number)  # to the script alone, as --signal=B: has it
         _, errors = process.communicate()
@@ -102,7 +114,7 @@ class Cluster:
 
 
 def submit(out: Path, nodes: int, *more: str) -> None:
-    arguments = ["--out", str(out), "--train.steps", "40", *more]
+    arguments = ["--out", str(out), "--train.steps", "80", *more]
     engine = ["--submit", "slurm", "--nodes", str(nodes), "--gpus", "0", "--time", "4:00:00"]
     assert main(["run", str(RECIPE), *arguments, *engine]) == 0
 
@@ -115,11 +127,11 @@ def test_a_job_that_is_told_to_end_is_queued_again_and_ends_as_the_plain_run(tmp
     cluster.preempt(4, signal.SIGUSR1, 0.0)
     assert (stubs / "requeued").read_text() == "4242\n"
     reached = checkpoints(out / "checkpoints")[-1][0]
-    assert 4 <= reached < 40
+    assert 4 <= reached < 80
     last = cluster.start()
     assert last.communicate() and last.returncode == 0
     assert (stubs / "requeued").read_text() == "4242\n"  # a finished run is not
-    assert main(["run", str(RECIPE), "--out", str(plain), "--train.steps", "40"]) == 0
+    assert main(["run", str(RECIPE), "--out", str(plain), "--train.steps", "80"]) == 0
     assert digest(out) == digest(plain)
 
 
@@ -134,13 +146,13 @@ def test_two_nodes_preempted_at_random_moments_end_as_the_plain_run(tmp_path, st
     kinds = [signal.SIGUSR1, signal.SIGKILL, signal.SIGTERM, signal.SIGKILL]
     for attempt, number in enumerate(kinds):
         cluster.preempt(8 * attempt + choose.randint(1, 7), number, choose.random() * 0.2)
-    assert checkpoints(out / "checkpoints")[-1][0] < 40
+    assert checkpoints(out / "checkpoints")[-1][0] < 80
     last = cluster.start()
     assert last.communicate() and last.returncode == 0
     command = [
         sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--rdzv-backend=c10d",
         "--rdzv-endpoint=localhost:0", "-m", "sciml", "run", str(RECIPE), "--out", str(plain),
-        "--train.steps", "40", "--train.strategy", strategy,
+        "--train.steps", "80", "--train.strategy", strategy,
     ]  # fmt: skip
     subprocess.run(command, check=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
     assert digest(out) == digest(plain)
