@@ -8,7 +8,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from sciml.errors import load_extra
+from sciml.errors import InputError, load_extra
+
+ATTEMPTS = 3
+"""How often a connection is tried: Ray gives up on a busy machine after half a minute."""
 
 SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",  # nothing is sent anywhere
@@ -31,6 +34,7 @@ def cluster(purpose: str, cpus: int = 0, *, show: bool = False) -> Iterator[Any]
 
     Raises:
         MissingExtra: Ray is not installed.
+        InputError: no cluster can be reached or started.
     """
     for name, value in SETTINGS.items():
         os.environ.setdefault(name, value)
@@ -41,11 +45,26 @@ def cluster(purpose: str, cpus: int = 0, *, show: bool = False) -> Iterator[Any]
     options: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": show}
     if not os.environ.get("RAY_ADDRESS"):
         options |= {"num_cpus": max(cpus, os.cpu_count() or 1), "include_dashboard": False}
-    ray.init(**options)
+    _connect(ray, options)
     try:
         yield ray
     finally:
         ray.shutdown()
+
+
+def _connect(ray: Any, options: dict[str, Any]) -> None:
+    for attempt in range(ATTEMPTS):
+        try:
+            ray.init(**options)
+            return
+        except Exception as error:  # Ray raises this very class where its start takes too long
+            ray.shutdown()
+            if attempt == ATTEMPTS - 1:
+                reason = str(error).strip().partition("\n")[0]
+                raise InputError(
+                    f"the Ray cluster cannot be reached or started: {reason}",
+                    hint="Is the machine busy? The same command tries again",
+                ) from error
 
 
 def threads() -> int:

@@ -14,10 +14,10 @@ from sciml.errors import InputError
 from sciml.launch import ray_cluster, ray_files
 
 ray = pytest.importorskip("ray")
-pytestmark = pytest.mark.filterwarnings(
+pytestmark = [pytest.mark.timeout(600), pytest.mark.filterwarnings(
     "ignore::ResourceWarning", "ignore::DeprecationWarning", "ignore::FutureWarning",
     "ignore::pytest.PytestUnraisableExceptionWarning",
-)  # fmt: skip
+)]  # fmt: skip
 RECIPE = str(Path(__file__).with_name("small_recipe.py"))
 
 
@@ -104,6 +104,7 @@ def test_tasks_keep_their_order_and_are_tried_again(tmp_path, capsys):
         ray_files.refuse([("refused", found[2])], 4, "files")
 
 
+@pytest.mark.slow
 def test_jets_of_a_folder_are_tagged_as_by_the_plain_command(tmp_path, capsys):
     from sciml.jets.data.sample import shipped
 
