@@ -154,7 +154,7 @@ def place(
     cpu_seconds: str | None = None,
     max_moves: int | None = None,
     seed: int = 0,
-    start: Literal["file", "zero"] = "zero",
+    start: Literal["auto", "zero", "file", "electrostatic"] = "auto",
     method: Literal["auto", "sa", "search", "policy", "electrostatic"] = "auto",
     policy: str | None = None,
     movable: Literal["macros", "cells", "all"] = "macros",
@@ -173,7 +173,7 @@ def place(
 
     Args:
         design: A .aux, .pb.txt, .def or a folder with one of them.
-        out: A file (.plc, .pl, .aux, .pb.txt or .def) or a folder for the result.
+        out: A file (.plc, .pl, .aux, .pb.txt, .def, or .tcl for OpenROAD) or a folder.
         plc: Circuit Training placement: canvas, grid and fixed nodes.
         pl: Bookshelf placement to start from.
         lef: Libraries of a .def.
@@ -181,7 +181,8 @@ def place(
         cpu_seconds: CPU time of the search, 60, 60s or 5m (default 60).
         max_moves: Moves of the search instead of time; the result then depends on the seed alone.
         seed: Seed of every random choice.
-        start: Forget the coordinates of the files (zero) or start from them (file).
+        start: Forget the coordinates of the files (zero), start from them (file) or from an
+            electrostatic placement of the macros, or choose by size and budget (auto).
         method: Annealing (sa), search on the wire mask, a trained policy, electrostatic placement
             of standard cells, or choose (auto).
         policy: For --method policy, a policy.safetensors that `sciml run circuit_placement` wrote.
@@ -259,7 +260,7 @@ def convert(
 
     Args:
         source: A .aux, .pb.txt, .def or a folder with one of them.
-        to: The new .aux, .pb.txt, .def, or a placement alone: .pl, .plc.
+        to: The new .aux, .pb.txt, .def, or a placement alone: .pl, .plc, .tcl (macros).
         plc: Circuit Training placement of the source.
         pl: Bookshelf placement of the source.
         lef: Libraries of a .def.
@@ -303,11 +304,11 @@ def draw(
 def _target(design: Design, source: Path, out: Path) -> Path:
     """The file to write for an output that may be a folder."""
     name = out.name.lower()
-    if name.endswith((".plc", ".pl", ".aux", ".pb.txt", ".def", ".gz")):
+    if name.endswith((".plc", ".pl", ".aux", ".pb.txt", ".def", ".tcl", ".gz")):
         return out
     if out.suffix and not out.is_dir():
         raise InputError(f"unknown kind of output {out.suffix!r}", where=out,
-                         hint="Use .plc, .pl, .aux, .pb.txt, .def or a folder")  # fmt: skip
+                         hint="Use .plc, .pl, .aux, .pb.txt, .def, .tcl or a folder")  # fmt: skip
     if design.plc_index is not None:
         return out / f"{design.name}.plc"
     if ".def" in source.name.lower():

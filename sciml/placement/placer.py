@@ -13,6 +13,7 @@ import numpy as np
 
 from sciml.errors import InputError, unknown
 from sciml.placement.classical.annealing import Annealer, AnnealingConfig, zero_start
+from sciml.placement.classical.electrostatic_start import HOT, electrostatic_start, pays
 from sciml.placement.classical.legalise import legalise_macros
 from sciml.placement.classical.macro_limits import snap_to_grid
 from sciml.placement.constraints import HARD, Blockages, mark_placed
@@ -25,7 +26,7 @@ from sciml.renamed import renamed
 
 Method = Literal["auto", "sa", "search", "policy", "electrostatic"]
 Movable = Literal["macros", "cells", "all"]
-Start = Literal["file", "zero"]
+Start = Literal["auto", "zero", "file", "electrostatic"]
 Report = Callable[[dict[str, float]], None]
 
 
@@ -91,7 +92,7 @@ def place(
     cpu_seconds: float | None = None,
     max_moves: int | None = None,
     seed: int = 0,
-    start: Start = "zero",
+    start: Start = "auto",
     method: Method = "auto",
     movable: Movable = "macros",
     config: AnnealingConfig | None = None,
@@ -109,7 +110,8 @@ def place(
             seed. Not for "electrostatic".
         seed: of every random choice.
         start: "zero" forgets the coordinates of all movable nodes, "file" starts from them ("sa"
-            and "electrostatic").
+            and "electrostatic"); "electrostatic" forgets them, too, and lets "sa" begin from an
+            electrostatic placement; "auto" does so if the budget is short for the size.
         method: "sa" anneals the proxy of macros; "search" is the greedy, beam and evolutionary
             search on the wire mask, then annealing; "policy" lets a trained network propose what is
             annealed; "electrostatic" is global placement of standard cells (and macros), legalised
@@ -146,11 +148,14 @@ def place(
         method = "electrostatic" if cells_move else "sa"
     _refuse_arguments(
         method, cells_move, cpu_seconds=cpu_seconds, max_moves=max_moves, config=config,
-        policy=policy, start=None if start == "zero" else start,
+        policy=policy, start=None if start in ("auto", "zero") else start,
     )  # fmt: skip
     if method in ("search", "policy"):
         _refuse_rules(design, method)
     budget = 60.0 if cpu_seconds is None else cpu_seconds
+    if start == "auto":
+        short = method == "sa" and config is None and pays(design, budget, max_moves)
+        start = "electrostatic" if short else "zero"
     saved = SavedSearch(state, {
         "method": method, "seed": seed, "cpu_seconds": budget, "max_moves": max_moves,
         "netlist": digest(design), "start": start,
@@ -204,8 +209,14 @@ def _anneal(
     design: Design, config: AnnealingConfig | None, seed: int, start: Start, cpu_seconds: float,
     max_moves: int | None, report: Report | None, saved: SavedSearch,
 ) -> _Annealed:  # fmt: skip
-    config = config or AnnealingConfig()
-    if start == "zero":
+    hot = HOT if start == "electrostatic" else AnnealingConfig.hot
+    config = config or AnnealingConfig(hot=hot)
+    if start == "electrostatic":
+        limit = 0.5 * cpu_seconds if max_moves is None else np.inf
+        begin, spent = electrostatic_start(design, seed, limit)
+        cpu_seconds = max(cpu_seconds - spent, 0.1 * cpu_seconds)
+        starts = [begin] * config.chains
+    elif start == "zero":
         starts = [zero_start(design, seed * 1009 + k) for k in range(config.chains)]
     else:
         starts = [legalise_macros(design)] * config.chains

@@ -9,8 +9,10 @@ import pytest
 import torch
 
 from sciml.errors import InputError
-from sciml.placement import placer
+from sciml.placement import check, placer
 from sciml.placement.classical.annealing import AnnealingConfig
+from sciml.placement.classical.electrostatic_start import electrostatic_start, pays
+from sciml.placement.constraints import Constraints
 from sciml.placement.design import MACRO, PORT
 from sciml.placement.generate import NetlistConfig, netlist, standard_cells
 from sciml.placement.learning.policy import GridPolicy, PolicyConfig
@@ -231,3 +233,32 @@ def test_old_spellings_work_with_a_note(macros):
     with pytest.raises(FrozenInstanceError):
         new.stopped = True
     assert (new.design.fixed == (macros.kind == PORT)).all()
+
+
+def test_many_macros_and_little_time_begin_from_an_electrostatic_placement(monkeypatch):
+    design = netlist(NetlistConfig(macros=60, clusters=180, ports=20), 3)
+    begun = []
+    real = placer.electrostatic_start
+    monkeypatch.setattr(placer, "electrostatic_start", lambda *a: begun.append(1) or real(*a))
+    short = {start: place(design, max_moves=20_000, seed=1, start=start)
+             for start in ("auto", "electrostatic", "zero")}  # fmt: skip
+    assert len(begun) == 2 and all(p.scores["legal"] for p in short.values())
+    assert np.array_equal(short["auto"].design.x, short["electrostatic"].design.x)
+    assert short["auto"].scores["proxy"] < 0.9 * short["zero"].scores["proxy"]
+    moved = design.at(design.x[::-1], design.y[::-1])
+    moved.x[design.fixed], moved.y[design.fixed] = design.x[design.fixed], design.y[design.fixed]
+    again = place(moved, max_moves=20_000, seed=1)
+    assert np.array_equal(again.design.x, short["auto"].design.x)  # no coordinate leaks in
+    assert not pays(design, 60.0) and pays(design, 3.0)  # with time enough it has no use
+
+
+def test_an_electrostatic_start_keeps_fixed_macros_and_halos():
+    design = netlist(NetlistConfig(macros=30, clusters=60, ports=20, fixed=0.2), 5)
+    rules = Constraints.none(design.nodes)
+    rules.halo[design.where(MACRO)] = 0.01 * design.canvas.width
+    design.constraints = rules
+    start, _ = electrostatic_start(design, 0)
+    assert check(start).overlaps == 0
+    movable = (design.kind == MACRO) & ~design.fixed
+    assert not check(start, design).involving(movable, np.zeros(design.nodes, bool))
+    assert np.array_equal(start.x[design.fixed], design.x[design.fixed])
