@@ -103,7 +103,7 @@ class AlignmentSet:
 
 
 def _read_arrays(path: Path) -> dict[str, np.ndarray]:
-    with np.load(path) as file:
+    with open(path, "rb") as raw, np.load(raw) as file:  # numpy leaves damaged files open
         return {"x": file["x"], "pair": file["pair"]}
 
 
