@@ -20,6 +20,7 @@ from sciml.symbolic.jobs import (
     DefiniteJob,
     DsolveJob,
     IntegrateJob,
+    OperationJob,
     SymPyIntegrateJob,
     VerifyJob,
     from_json,
@@ -34,6 +35,8 @@ JOBS = [
     IntegrateJob(parse("t*exp(t)"), "t", 3.0, "model.safetensors", False, 4),
     DefiniteJob(parse("exp(-x)"), low=End(PI), high=End(None, 1)),
     DsolveJob(parse("x"), function="u", sympy=False),
+    DsolveJob(parse("x"), conditions=((1, parse("0"), parse("a")),)),
+    OperationJob(parse("1/x"), operation="limit", ends=(End(None, -1), End(PI)), number=1),
     VerifyJob(parse("x"), answer=parse("x^2/2"), seed=7),
     SymPyIntegrateJob(parse("sin(x)/(x^2 + pi)")),
 ]
@@ -52,6 +55,8 @@ def test_jobs_are_solved() -> None:
     integral = DefiniteJob(parse("x"), low=End(parse("0")), high=End(parse("2")), timeout=30.0)
     assert run(integral, print)["status"] == "verified"
     assert run(SymPyIntegrateJob(parse("cos(x)")), print)["method"] == "SymPy"
+    taylor = OperationJob(parse("exp(x)"), operation="series", ends=(End(parse("0")),), number=3)
+    assert run(taylor, print)["status"] == "verified"
     with pytest.raises(TypeError):
         run("integrate", print)  # type: ignore[arg-type]
 
