@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from sciml.errors import InputError
 from sciml.paths import atomic_write
 from sciml.prediction import ArrayResult
 from sciml.protein.alphafold.confidence import distogram_edges, ranking
@@ -125,7 +126,17 @@ class StructurePrediction(ArrayResult):
         return row
 
     def write_structure(self, path: Path) -> None:
-        """The atoms as mmCIF or PDB (by the suffix), with pLDDT."""
+        """The atoms as mmCIF or PDB (by the suffix), with pLDDT.
+
+        Raises:
+            InputError: it is a complex; files of several chains are not written yet.
+        """
+        if self.asym_id is not None and len(np.unique(self.asym_id)) > 1:
+            raise InputError(
+                f"{self.name!r} is a complex, and files of several chains are not written yet",
+                where=path,
+                hint="Each chain can be written by `write_structure` from `atoms` and `asym_id`",
+            )
         write_structure(
             path, self.types, self.atoms, self.atom_mask, plddt=self.plddt, title=self.name
         )

@@ -264,6 +264,9 @@ def test_a_complex_is_folded_by_either_network(tmp_path: Path) -> None:
     mean = 0.8 * prediction.iptm + 0.2 * prediction.ptm
     assert prediction.ranking_confidence == pytest.approx(mean)
     assert prediction.summary()["iptm"] == pytest.approx(prediction.iptm, abs=1e-4)
+    with pytest.raises(InputError, match="files of several chains are not written yet"):
+        prediction.write(tmp_path / "out")
+    assert not list(tmp_path.glob("out/*"))
     # Swapping the two equal chains changes nothing; numbering them as different ones does.
     job = Job.of(read_complex(path))
     assert job.chains is not None
@@ -289,3 +292,20 @@ def test_a_complex_is_folded_by_either_network(tmp_path: Path) -> None:
     assert broken.iptm is not None and broken.asym_id is not None
     joined = StructurePredictor(monomer, "cpu").predict(job.alignment, **options)
     assert np.abs(broken.atoms - joined.atoms).max() > 1e-2  # the gap is seen
+
+
+def test_without_padding_the_numbers_are_the_same(fixture_file: Callable[[str], Path]) -> None:
+    predictor, batch, expected = read(fixture_file("protein/trimer"))
+    real = np.asarray(batch["seq_mask"] > 0)
+    n, cut = len(real), {}
+    assert not real.all()
+    for key, value in batch.items():
+        for axis in [axis for axis, size in enumerate(value.shape) if size == n]:
+            value = np.compress(real, value, axis)
+        cut[key] = value
+    results = predictor.predict_features(cut, 0, num_msa=5, num_extra_msa=7)
+    for key in ("representations/pair", "structure_module/final_atom_positions"):
+        want = expected[f"pass0/{key}"][real]
+        want = want[:, real] if key.endswith("pair") else want
+        scale = np.abs(want).max()
+        assert np.abs(results[f"pass0/{key}"] - want).max() <= 3e-5 * scale
