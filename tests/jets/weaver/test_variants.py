@@ -81,7 +81,7 @@ def written_out(state, features, vectors, mask, *, config):
             pairs = batch_norm(
                 linear(pairs, f"pair_embed.embed.{3 * i + 1}"), f"pair_embed.embed.{3 * i + 2}"
             )
-            pairs = act(pairs) if i < len(config.pair) else pairs
+            pairs = F.gelu(pairs) if i < len(config.pair) else pairs  # whatever the activation
         bias = torch.zeros(heads, n + 1, n + 1, dtype=x.dtype)
         bias[:, 1:, 1:] = pairs.view(n, n, heads).permute(2, 0, 1)
         x = torch.cat([state["cls_token"][0], x])
