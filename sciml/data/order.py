@@ -15,8 +15,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-WHOLE = 1 << 22
-"""Up to so many examples are permuted as a whole (32 MB)."""
+WHOLE = 1 << 20
+"""Up to so many examples are permuted as a whole (8 MB)."""
 BLOCK = 4096
 """Examples of a block."""
 WINDOW = 64
