@@ -275,6 +275,14 @@ class PretendedDevice(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
+        if torch.is_inference_mode_enabled():  # where composite operators arrive whole
+            super().__enter__()
+            try:
+                result = func.decompose(*args, **kwargs)
+            finally:
+                super().__exit__(None, None, None)
+            if result is not NotImplemented:
+                return result
         tensors = list(_tensors((args, kwargs)))
         at_home = [t for t in tensors if not isinstance(t, PretendedTensor)]
         if len(at_home) < len(tensors) or _on_it(kwargs.get("device")):

@@ -49,7 +49,9 @@ def test_adapters_train():
     lora.inject(trunk, rank=2)
     with testing.PretendedDevice() as device:
         batch = device.to_device(waits.batch_of("pair_transformer", "dense"))
-        device.to_device(trunk)(batch).graph.sum().backward()
+        device.to_device(trunk)
+        device.clear()
+        trunk(batch).graph.sum().backward()
         gradients = [p.grad for p in trunk.parameters() if p.grad is not None]
         assert gradients and all(gradient.device == device.device for gradient in gradients)
         assert not device.faults and not device.waits
