@@ -42,6 +42,7 @@ class Alternatives:
     ) -> None:
         self.f, self.x, self.low, self.high = f, x, low, high
         self.integrator, self.deadline = integrator, deadline
+        self.digits: Digits | None = None  # of the integral, if quadrature found them
 
     def solve(self) -> Outcome | None:
         """The first confirmed value; None where there is none."""
@@ -140,7 +141,7 @@ class Alternatives:
 
     def by_recognition(self) -> Outcome | None:
         """A closed form that has the digits of the integral."""
-        digits = self._digits()
+        digits = self.digits = self._digits()
         if digits is None:
             return None
         ends = [end.at for end in (self.low, self.high) if end.at is not None]

@@ -179,6 +179,9 @@ def definite(
     scale = factor if order < 0 else -factor
     value = None if outcome.value is None else simplify_constant(scale * outcome.value)
     total = integral.total
+    if outcome.status in ("no_answer", "timeout") and total is None and others.digits is not None:
+        total = others.digits.value
+        outcome = Outcome("no_answer", outcome.value, "no antiderivative was found")
     holds = ""
     if total is None and value is not None and outcome.status == "sampled":
         total = ball(outcome.value)  # type: ignore[arg-type]

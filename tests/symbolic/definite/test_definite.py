@@ -260,7 +260,7 @@ def test_known_values() -> None:
 
 
 def test_no_antiderivative_still_names_the_number() -> None:
-    result = integrate("exp(sin(x)**2)/(1+x**4)", limits=(0, 1), model=None, timeout=2)
+    result = integrate("exp(sin(x)**2)/(1+x**4)", limits=(0, 1), model=None, timeout=6)
     assert result.status == "no_answer" and result.expression is None
     with mpmath.workdps(20):
         expected = mpmath.quad(lambda t: mpmath.exp(mpmath.sin(t) ** 2) / (1 + t**4), [0, 1])
