@@ -241,7 +241,7 @@ def read_one_def(path: Path, lefs: list[Path], label: str, asked: Peer) -> dict[
             design = read_design(path, lef=lefs)
         except InputError as error:
             return {**row, "outcome": f"refused: {str(error).replace(str(path), path.name)}"}
-    count: int = design.origin.components  # type: ignore[union-attr]
+    count: int = getattr(design.origin, "components", 0)
     row |= {"outcome": "read", "components": count, "ports": int((design.kind[count:] == PORT)
             .sum()), "nets": design.nets, "rows": 0 if design.rows is None else len(design.rows),
             "warnings": len(caught)}  # fmt: skip
@@ -278,7 +278,7 @@ def read_one_def(path: Path, lefs: list[Path], label: str, asked: Peer) -> dict[
 
 def main() -> None:
     """Read all, compare, write the table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])  # type: ignore[union-attr]
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("roots", nargs="*", type=Path)
     parser.add_argument("--peer")
     parser.add_argument("--serve")

@@ -27,7 +27,7 @@ SIZES = ((200, 640), (250, 500), (300, 800), (350, 600), (400, 800))
 
 def main() -> None:
     """Anneal from both starts, seed by seed."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])  # type: ignore[union-attr]
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--cpu-seconds", type=float, nargs="+", default=[3.0])
     args = parser.parse_args()
