@@ -19,6 +19,7 @@ BASE = {
     "train",
     "report",
     "weights",
+    "launch",
 }
 MAY = {
     "nn": set(),

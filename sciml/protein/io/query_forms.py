@@ -49,9 +49,10 @@ class ComplexError(InputError):
     def __init__(self, chains: int, form: str, where: object = None) -> None:
         self.chains = chains
         super().__init__(
-            f"is a complex of {chains} chains ({form}); complexes cannot be folded yet",
+            f"is a complex of {chains} chains ({form}) where a single chain is needed",
             where=where,
-            hint="Single chains can be given, each with an alignment or FASTA record of its own",
+            hint="Single chains can be given, each with an alignment or FASTA record of its own; "
+            "complexes are folded from Python: StructurePredictor.predict(FILE)",
         )
 
 
