@@ -72,8 +72,8 @@ def test_many_examples_resume_within_an_epoch(bucketed, monkeypatch):
         assert spread < 0.3 * np.mean([np.ptp(lengths[i : i + 7]) for i in range(0, 5003, 7)])
 
 
-def small_windows(*args):
-    return Order(*args, whole=100, block=64, window=4)
+def small_windows(size: int, seed: int, epoch: int, shuffle: bool) -> Order:
+    return Order(size, seed, epoch, shuffle, whole=100, block=64, window=4)
 
 
 def test_processes_share_the_order(monkeypatch):

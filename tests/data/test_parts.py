@@ -11,7 +11,7 @@ def test_few_examples_are_split_as_in_version_01():
     order = np.random.default_rng(4).permutation(100)
     rest, held_out = parts.split(100, 10, 4)
     assert np.array_equal(held_out, np.sort(order[:10]))
-    assert np.array_equal(rest, np.sort(order[10:]))
+    assert np.array_equal(np.asarray(rest), np.sort(order[10:]))
 
 
 def test_many_examples_are_split_without_a_list_of_them():

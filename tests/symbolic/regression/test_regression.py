@@ -6,6 +6,7 @@ import copy
 import json
 import pickle
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -95,11 +96,12 @@ def test_saved_as_text_and_read_back(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="features"):
         again.predict(X[:, :1])
     saved = json.loads((tmp_path / "formula.json").read_text())
-    for damage in (
+    damages: tuple[dict[str, Any], ...] = (
         {"table": [{**saved["table"][0], "tree": ["system", ["x", 0]]}]},
         {"table": [{**saved["table"][0], "tree": ["x", 2]}]},
         {"best": 99}, {"names": None}, {"kind": "jets"}, {"settings": {}},
-    ):  # fmt: skip
+    )  # fmt: skip
+    for damage in damages:
         (tmp_path / "bad.json").write_text(json.dumps({**saved, **damage}))
         with pytest.raises(InputError, match="no fitted regressor"):
             SymbolicRegressor.from_pretrained(tmp_path / "bad.json")
