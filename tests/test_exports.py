@@ -1,7 +1,9 @@
 """Names of packages that load when they are used."""
 
+import ast
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -33,3 +35,12 @@ def test_importing_a_science_loads_no_torch():
     code = f"import sys, {names}; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"
+
+
+@pytest.mark.parametrize("package", PACKAGES, ids=lambda p: p.__name__)
+def test_type_checkers_see_the_same_names(package):
+    tree = ast.parse(Path(package.__file__).read_text())
+    for_checkers = [node for node in tree.body if isinstance(node, ast.If)]
+    lines = [line for node in for_checkers for line in node.body]
+    names = [a.name for line in lines if isinstance(line, ast.ImportFrom) for a in line.names]
+    assert sorted(names) == package.__all__

@@ -8,7 +8,28 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from sciml.exports import lazy
+
+if TYPE_CHECKING:
+    from sciml.placement.classical.annealing import Annealer as Annealer
+    from sciml.placement.classical.annealing import AnnealingConfig as AnnealingConfig
+    from sciml.placement.cost.incremental import Incremental as Incremental
+    from sciml.placement.cost.proxy import Evaluator as Evaluator
+    from sciml.placement.cost.proxy import proxy_cost as proxy_cost
+    from sciml.placement.cost.wirelength import hpwl as hpwl
+    from sciml.placement.design import Design as Design
+    from sciml.placement.formats.io import convert as convert
+    from sciml.placement.formats.io import read_design as read_design
+    from sciml.placement.formats.io import write_design as write_design
+    from sciml.placement.learning.env import EnvConfig as EnvConfig
+    from sciml.placement.learning.env import PlacementEnv as PlacementEnv
+    from sciml.placement.learning.policy import GridPolicy as GridPolicy
+    from sciml.placement.legality import check as check
+    from sciml.placement.placer import Placed as Placed
+    from sciml.placement.placer import place as place
+    from sciml.placement.placer import score as score
 
 _EXPORTS = {
     "Annealer": "classical.annealing",

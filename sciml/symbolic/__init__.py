@@ -13,7 +13,35 @@ process that can be killed.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from sciml.exports import lazy
+
+if TYPE_CHECKING:
+    from sciml.symbolic.expr.expression import Expr as Expr
+    from sciml.symbolic.expr.parser import parse as parse
+    from sciml.symbolic.expr.printing import from_sympy as from_sympy
+    from sciml.symbolic.expr.printing import to_sympy as to_sympy
+    from sciml.symbolic.expr.tokens import parse_prefix as parse_prefix
+    from sciml.symbolic.expr.tokens import to_prefix as to_prefix
+    from sciml.symbolic.integration.api import integrate as integrate
+    from sciml.symbolic.integration.api import verify as verify
+    from sciml.symbolic.neural.model import Seq2Seq as Seq2Seq
+    from sciml.symbolic.neural.skeletons import SkeletonModel as SkeletonModel
+    from sciml.symbolic.ode.api import OdeResult as OdeResult
+    from sciml.symbolic.ode.api import dsolve as dsolve
+    from sciml.symbolic.operations.api import OperationResult as OperationResult
+    from sciml.symbolic.operations.api import Solutions as Solutions
+    from sciml.symbolic.operations.api import fourier as fourier
+    from sciml.symbolic.operations.api import laplace as laplace
+    from sciml.symbolic.operations.api import limit as limit
+    from sciml.symbolic.operations.api import product as product
+    from sciml.symbolic.operations.api import series as series
+    from sciml.symbolic.operations.api import solve as solve
+    from sciml.symbolic.operations.api import summation as summation
+    from sciml.symbolic.regression.regressor import SymbolicRegressor as SymbolicRegressor
+    from sciml.symbolic.verification.checking import Check as Check
+    from sciml.symbolic.verification.result import Result as Result
 
 _EXPORTS = {
     "integrate": "integration.api",
