@@ -59,8 +59,12 @@ def ours(lmax: int = 2, so2: bool = False, compiled: bool = False) -> Callable[[
     harmonics = torch.cat(spherical_harmonics(vector, lmax), -1).requires_grad_()
     frames = [m.requires_grad_() for m in wigner_matrices(aligning_rotation(vector), lmax)]
 
+    weight = torch.ones(len(vector))
+
     def step() -> torch.Tensor:
-        geometry = Geometry(edges, basis, None, None if so2 else harmonics, frames if so2 else None)
+        geometry = Geometry(
+            edges, basis, weight, None if so2 else harmonics, frames if so2 else None
+        )
         out = call(features, geometry)
         return sum(part.square().sum() for part in out)
 

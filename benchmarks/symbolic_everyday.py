@@ -247,7 +247,9 @@ def _child(pipe: Any, solver: str, timeout: float) -> None:
 def measure(solver: str, rows: list[Row], timeout: float) -> list[dict[str, Any]]:
     """Status, verdict and seconds of every row."""
     context = multiprocessing.get_context("spawn")
-    child, out, here = None, [], None
+    child: Any = None
+    here: Any = None
+    out: list[dict[str, Any]] = []
     for row in rows:
         if child is None or not child.is_alive():
             here, there = context.Pipe()

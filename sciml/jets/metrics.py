@@ -12,6 +12,7 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from sciml.errors import InputError
 
@@ -317,7 +318,7 @@ def best_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
 
 
 def evaluate(
-    probabilities: np.ndarray,
+    probabilities: ArrayLike,
     labels: np.ndarray,
     classes: Sequence[str],
     *,
@@ -331,7 +332,7 @@ def evaluate(
         `accuracy`, `auc_<class>`, `auc_error_<class>`, `auc_low_<class>` and `auc_high_<class>`
         (95 % confidence), `rejection_<class>_<efficiency in %>`.
     """
-    labels = np.asarray(labels)
+    probabilities, labels = np.asarray(probabilities), np.asarray(labels)
     out: dict[str, float | Rejection] = {"accuracy": accuracy(probabilities, labels)}
     if background not in classes:
         return out

@@ -19,8 +19,8 @@ KINDS = {
 
 def test_rows_are_read_by_number_across_groups_and_files(tmp_path: Path) -> None:
     for k, size in enumerate((5, 1, 7)):
-        rows = [{"a": f"{k}-{i}", "b": i} for i in range(size)]
-        shards.write(tmp_path / shards.name(k, 3), "things", rows, {"seed": 1}, group=3)
+        things = [{"a": f"{k}-{i}", "b": i} for i in range(size)]
+        shards.write(tmp_path / shards.name(k, 3), "things", things, {"seed": 1}, group=3)
     rows = shards.Rows(shards.files(tmp_path), "a", "b")
     expected = [f"{k}-{i}" for k, size in enumerate((5, 1, 7)) for i in range(size)]
     order = np.random.default_rng(0).permutation(13)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 
 from sciml import testing, trunks
 
-SETTINGS = {
+SETTINGS: dict[str, dict[str, Any]] = {
     "equivariant": {"irreps": "8x0e+4x1o", "depth": 1},
     "lorentz": {"depth": 1},
 }
@@ -17,7 +19,7 @@ SETTINGS = {
 def test_geometry_stays_in_single_precision_under_autocast(name):
     torch.manual_seed(0)
     trunk = trunks.build({"name": name, **SETTINGS[name]}, dim=16).eval()
-    batch = testing.batch_for(trunk, trunk.layout)
+    batch = testing.batch_for(trunk, trunk.layout or "dense")
     with torch.no_grad():
         expected = trunk(batch)
         with torch.autocast("cpu", torch.bfloat16):

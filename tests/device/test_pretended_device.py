@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 import numpy as np
 import pytest
@@ -82,7 +83,7 @@ def test_operations_are_counted_without_views(device):
 
 
 def test_modules_move_with_tied_parameters_and_their_optimiser(device):
-    layers = torch.nn.Sequential(torch.nn.Linear(3, 3), torch.nn.Linear(3, 3))
+    layers: Any = torch.nn.Sequential(torch.nn.Linear(3, 3), torch.nn.Linear(3, 3))
     layers[1].weight = layers[0].weight
     tied = layers[0].weight
     optimizer = torch.optim.SGD(layers.parameters(), lr=0.1)
@@ -92,10 +93,10 @@ def test_modules_move_with_tied_parameters_and_their_optimiser(device):
     assert tied.device == device.device
     layers(there(device)).sum().backward()
     optimizer.step()
-    twin = copy.deepcopy(layers)
-    assert twin[0].weight is twin[1].weight
-    assert twin[0].weight.requires_grad
-    assert not torch.equal(layers.cpu()[0].weight, before)
+    first, second = copy.deepcopy(layers)
+    assert first.weight is second.weight
+    assert first.weight.requires_grad
+    assert not torch.equal(next(layers.cpu().parameters()), before)
 
 
 def test_values_are_those_of_the_cpu(device):

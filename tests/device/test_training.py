@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
@@ -35,13 +37,13 @@ def validate(model):
     return {"loss": float(model(batch)["loss"])}
 
 
-SETTINGS = {
+SETTINGS: dict[str, Any] = {
     "batch_size": 8, "lr": 0.05, "ema": 0.9, "accumulate": 2, "validate_every": 4,
     "checkpoint_every": 2, "workers": 0, "monitor": "loss",
 }  # fmt: skip
 
 
-def test_a_run_with_everything_stops_and_resumes(tmp_path):
+def test_a_run_with_everything_stops_and_resumes(tmp_path, monkeypatch):
     torch.manual_seed(0)
     start = Line().state_dict()
 
@@ -51,7 +53,7 @@ def test_a_run_with_everything_stops_and_resumes(tmp_path):
         config = TrainConfig(steps=8, **SETTINGS)
         if steps < config.steps:
             calls = iter(range(steps))
-            model.after_step = lambda _: next(calls)
+            monkeypatch.setattr(model, "after_step", lambda _: next(calls), raising=False)
         return fit(model, points(), config, out=folder, validate=validate, quiet=True)
 
     on_cpu = run(tmp_path / "cpu", 8).module

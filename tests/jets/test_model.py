@@ -3,6 +3,7 @@
 import copy
 import json
 import pickle
+from typing import Any
 
 import numpy as np
 import pytest
@@ -135,8 +136,9 @@ def test_former_names_work_with_a_note(jets):
     sample = JetSample.read(shipped("test"), limit=20).subset(range(20))
     with pytest.warns(DeprecationWarning, match="predict"):
         assert np.array_equal(tagger.probabilities_of(sample), tagger.predict(sample))
+    former: Any = {"most": 100}
     with pytest.warns(DeprecationWarning, match="max_jets"):
-        assert len(JetSample.read(shipped("test"), limit=20, most=100)) >= 100
+        assert len(JetSample.read(shipped("test"), limit=20, **former)) >= 100
     with pytest.warns(DeprecationWarning, match="JetScores"):
         assert sciml.jets.tagger.Scores is JetScores
     with pytest.warns(DeprecationWarning, match="read_jets"):

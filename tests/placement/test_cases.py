@@ -54,7 +54,7 @@ def test_a_fixed_macro_outside_is_named(cases, capsys):
 def test_a_sites_size_need_not_come_first(name, high, cases):
     folder = cases / "site"
     rows = read_design(folder / f"{name}.def", lef=[folder / "t.lef"]).rows
-    assert np.allclose(rows.height, high)
+    assert rows is not None and np.allclose(rows.height, high)
 
 
 @pytest.mark.parametrize(

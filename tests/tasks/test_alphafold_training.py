@@ -78,8 +78,8 @@ def test_an_interrupted_run_has_the_same_end(out: Path, tmp_path: Path, monkeypa
         return train_stage(*arguments, **options)
 
     command = ["run", "alphafold_training", "--tiny", "--out", str(folder)]
-    monkeypatch.setattr(recipes, "load", lambda name: recipe)
     recipe = recipes.Recipe("alphafold_training", Path(str(module.__file__)), module)
+    monkeypatch.setattr(recipes, "load", lambda name: recipe)
     monkeypatch.setattr(module, "train_stage", interrupted)
     assert main(command) != 0 and not (folder / "model.safetensors").exists()
     monkeypatch.setattr(module, "train_stage", train_stage)

@@ -60,7 +60,7 @@ def test_faulty_jets_are_left_out(tmp_path):
         writer.write(columns)
     assert len(JetDataset(tmp_path / "bad.parquet")) == 19
     assert len(JetDataset(tmp_path / "bad.parquet", good=False)) == 20
-    assert (JetDataset(tmp_path / "bad.parquet").y == -1).all()
+    assert (np.asarray(JetDataset(tmp_path / "bad.parquet").y) == -1).all()
 
 
 def test_labels_must_be_one(tmp_path, files):

@@ -34,7 +34,7 @@ def test_files_to_measure_on_have_the_classes_of_those_to_learn_from():
 
 def test_on_disk_or_in_memory_it_is_the_same_sample(tmp_path, monkeypatch):
     monkeypatch.setenv("SCIML_CACHE", str(tmp_path))
-    options = {"classes": ["Tbqq", "QCD"], "columns": ["jet_pt"], "max_jets": 600}
+    options: dict[str, Any] = {"classes": ["Tbqq", "QCD"], "columns": ["jet_pt"], "max_jets": 600}
     small = JetSample.read(shipped("test"), **options)
     for _ in range(2):
         large = JetSample.read(shipped("test"), **options, memory=0)

@@ -138,6 +138,7 @@ def test_base_weights_scale_the_histograms(tmp_path, jets):
     }
     data = config(tmp_path, selection=None, weights=entry)
     data.find_weights(jets)
+    assert data.weights is not None
     weights = data.weights.of(data.table(jets)[0], "x")
     # as weaver: the 90th percentile of the weights, base included, is 1
     assert np.percentile(weights, 90) == pytest.approx(1, abs=1e-6)

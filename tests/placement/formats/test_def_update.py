@@ -96,6 +96,7 @@ def test_only_places_change(movable, file, tmp_path):
     moved = {"macros": [0, 1, 3], "cells": [4, 5, 6, 7], "all": [0, 1, 3, 4, 5, 6, 7]}[movable]
     rest = np.setdiff1d(np.arange(8), moved)
     assert np.array_equal(design.x[rest], before.x[rest])
+    assert design.constraints is not None and before.constraints is not None
     assert np.array_equal(design.constraints.unplaced[rest], before.constraints.unplaced[rest])
     assert not design.constraints.unplaced[moved].any()
     problems = check(design, before)

@@ -77,9 +77,8 @@ def test_side_chains_have_the_hand_of_l_residues(phi: float, psi: float) -> None
     """On helices, strands and coils built from the geometry of peptides (Engh and Huber, 2001)."""
     points = [np.array([0.0, 0, 0]), np.array([1.458, 0, 0]), np.array([2.0, 1.42, 0])]
     while len(points) < 36:
-        points.append(atom(*points[-3:], 1.329, 116.2, psi))
-        points.append(atom(*points[-3:], 1.458, 121.7, 180.0))
-        points.append(atom(*points[-3:], 1.525, 111.2, phi))
+        for shape in ((1.329, 116.2, psi), (1.458, 121.7, 180.0), (1.525, 111.2, phi)):
+            points.append(atom(points[-3], points[-2], points[-1], *shape))
     n, ca, c = np.array(points).reshape(-1, 3, 3).transpose(1, 0, 2)
     # of an L-residue CB lies 122.5 degrees clockwise of C, looking from N to CA
     last = [dihedral_of(c[i - 1], n[i], ca[i], c[i]) for i in range(1, len(ca))]

@@ -289,9 +289,10 @@ def test_other_forms_of_limits() -> None:
     ):  # fmt: skip
         with pytest.raises(InputError, match=what):
             value("x**2", low, high)
-    for limits in ((0,), (0, 1, 2), "01", 5):
+    wrong: Any
+    for wrong in ((0,), (0, 1, 2), "01", 5):
         with pytest.raises(InputError, match="must be two"):
-            integrate("x", limits=limits)
+            integrate("x", limits=wrong)
     third = integrate("x", limits=(Fraction(1, 3), mpmath.mpf("0.5")))
     assert third.expression is parse("5/72")
     for text, low in (("sqrt(x)", -1), ("log(x)", -2), ("asin(x)", -3)):

@@ -6,6 +6,7 @@ import copy
 import json
 import pickle
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,7 +20,11 @@ from sciml.symbolic.neural import vocabulary as vb
 from sciml.symbolic.neural.model import ModelConfig, collate
 from sciml.trunks.sequence import SequenceConfig
 
-KINDS = {"Seq2Seq": Seq2Seq, "on another trunk": Seq2Seq, "SkeletonModel": SkeletonModel}
+KINDS: dict[str, Any] = {
+    "Seq2Seq": Seq2Seq,
+    "on another trunk": Seq2Seq,
+    "SkeletonModel": SkeletonModel,
+}
 
 
 def build(kind: str):
@@ -29,7 +34,7 @@ def build(kind: str):
     trunk = SequenceConfig(dim=32, vocabulary=len(vb.WORDS), heads=4, groups=2, encoder_layers=1,
                            decoder_layers=1, tree_reach=4)  # fmt: skip
     encoder = {"name": "pair_transformer", "dim": 16, "pair_dim": 4, "depth": 1, "heads": 2}
-    other = {"encoder": encoder} if kind == "on another trunk" else {}
+    other: dict[str, Any] = {"encoder": encoder} if kind == "on another trunk" else {}
     return Seq2Seq(ModelConfig(trunk, max_answer=24, **other)).eval()
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import sympy as sp
 
@@ -15,7 +17,7 @@ from sciml.symbolic.operations import sums, transforms
 from sciml.symbolic.operations.equations import roots_of
 from sciml.symbolic.operations.limits import limit_of
 
-TIME = {"timeout": 60.0}
+TIME: dict[str, Any] = {"timeout": 60.0}
 
 
 def _equal(result, expected: str, **numbers) -> None:

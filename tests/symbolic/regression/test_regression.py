@@ -84,8 +84,9 @@ def test_conventions_of_scikit_learn() -> None:
 
 
 def test_the_former_name_of_a_setting() -> None:
+    former: dict[str, Any] = {"seconds": 3}
     with pytest.warns(DeprecationWarning, match="now `cpu_seconds`"):
-        assert SymbolicRegressor(seconds=3).cpu_seconds == 3
+        assert SymbolicRegressor(**former).cpu_seconds == 3
 
 
 def test_saved_as_text_and_read_back(tmp_path: Path) -> None:
