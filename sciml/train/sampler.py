@@ -181,12 +181,18 @@ def read(
         multiprocessing_context="fork" if workers else None,
         worker_init_fn=_ignore_signal,
     )
-    return iter(loader)
+    # Workers are born with the signal blocked, until each ignores it: none can end in between.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
+    try:
+        return iter(loader)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _ignore_signal(_worker: int) -> None:
     """A cluster may tell all processes that time is nearly over: the training still needs this."""
     signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGUSR1})
 
 
 @dataclass(frozen=True)

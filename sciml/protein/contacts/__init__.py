@@ -17,5 +17,4 @@ _EXPORTS = {
     "contact_probability": "distogram",
     "flip": "training",
 }
-__all__ = sorted(_EXPORTS)
 __getattr__, __dir__ = lazy(__name__, _EXPORTS)

@@ -67,6 +67,7 @@ def _linear_slope(u: Expr, x: str) -> Expr | None:
 
 
 def read_term(term: Expr, x: str) -> Term | None:
+    """A power of x times an exponential times a sine or cosine, if `term` is one."""
     factor, power, growth, name, angle, turn = ex.ONE, 0, ex.ZERO, "", ex.ZERO, ex.ZERO
     for f in term.args if term.op == "mul" else (term,):
         if x not in f.free:
@@ -96,10 +97,12 @@ Pair = tuple[Expr, Expr]
 
 
 def times(a: Pair, b: Pair) -> Pair:
+    """The product of two complex numbers."""
     return a[0] * b[0] - a[1] * b[1], a[0] * b[1] + a[1] * b[0]
 
 
 def over(a: Pair, b: Pair) -> Pair:
+    """The quotient of two complex numbers."""
     if b[1] is ex.ZERO:
         return tidy(a[0] / b[0]), tidy(a[1] / b[0])
     norm = b[0] ** 2 + b[1] ** 2
@@ -108,6 +111,7 @@ def over(a: Pair, b: Pair) -> Pair:
 
 
 def is_zero(a: Pair) -> bool:
+    """Whether both parts are zero."""
     return all(part is ex.ZERO or numerically_equal(part, ex.ZERO) for part in a)
 
 
