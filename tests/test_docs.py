@@ -93,7 +93,7 @@ def test_the_site_builds_without_a_warning_and_documents_every_public_name(tmp_p
 
 
 def public_names() -> set[str]:
-    """Every module and what it defines without an underscore, read from the source."""
+    """Every module and what it defines: its `__all__`, or all without an underscore."""
     names = set()
     for path in (ROOT / "sciml").rglob("*.py"):
         parts = path.relative_to(ROOT).with_suffix("").parts
@@ -101,9 +101,16 @@ def public_names() -> set[str]:
         if parts[-1] == "__main__":
             continue
         names.add(module)
-        for node in ast.parse(path.read_text("utf-8")).body:
+        tree = ast.parse(path.read_text("utf-8"))
+        exported = [
+            ast.literal_eval(node.value)
+            for node in tree.body
+            if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__"
+            if isinstance(node.value, ast.List)
+        ]
+        for node in tree.body:
             if isinstance(node, ast.FunctionDef | ast.ClassDef) and ast.get_docstring(node):
-                if not node.name.startswith("_"):
+                if node.name in exported[0] if exported else not node.name.startswith("_"):
                     names.add(f"{module}.{node.name}")
     return names
 
