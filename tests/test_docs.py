@@ -110,6 +110,8 @@ def public_names() -> set[str]:
         ]
         for node in tree.body:
             if isinstance(node, ast.FunctionDef | ast.ClassDef) and ast.get_docstring(node):
+                if any("custom_op" in ast.unparse(line) for line in node.decorator_list):
+                    continue  # an operator of torch, no function for Sphinx
                 if node.name in exported[0] if exported else not node.name.startswith("_"):
                     names.add(f"{module}.{node.name}")
     return names
