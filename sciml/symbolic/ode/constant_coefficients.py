@@ -6,6 +6,7 @@ Source: G. M. Murphy, "Ordinary Differential Equations and Their Solutions" (196
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sciml.symbolic.algebra.rewriting import expand
@@ -156,6 +157,12 @@ def _solution_for_term(t: Term, p: Expr, q: Expr, x: str) -> Expr:
         Q = [zero, *((a / (j + 1), b / (j + 1)) for j, (a, b) in enumerate(W))]
     else:
         Q = [zero] * (n + 2) + [(ex.ONE / ((n + 1) * (n + 2)), ex.ZERO)]
+    return with_polynomial(t, Q, x)
+
+
+def with_polynomial(t: Term, Q: Sequence[Pair], x: str) -> Expr:
+    """The term `t` with the polynomial that has the complex coefficients `Q`, lowest first, in the
+    place of its power of x: the real part for a cosine, the imaginary one for a sine."""
     cosine, sine = (
         (ex.call("cos", t.angle), ex.call("sin", t.angle)) if t.name else (ex.ONE, ex.ZERO)
     )

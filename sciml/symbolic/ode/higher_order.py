@@ -25,6 +25,7 @@ from sciml.symbolic.ode.constant_coefficients import (
     over,
     read_term,
     times,
+    with_polynomial,
 )
 from sciml.symbolic.ode.tools import Context, Proposal, is_independent, tidy, without_symbol
 
@@ -153,11 +154,4 @@ def _solution_for_term(t: Term, coefficients: list[Expr], x: str) -> Expr:
         W[j] = over(rest, p[s])
     for _ in range(s):
         W = [_ZERO, *((a / (j + 1), b / (j + 1)) for j, (a, b) in enumerate(W))]
-    cosine, sine = (
-        (ex.call("cos", t.angle), ex.call("sin", t.angle)) if t.name else (ex.ONE, ex.ZERO)
-    )
-    parts = []
-    for j, (a, b) in enumerate(W):
-        value = a * sine + b * cosine if t.name == "sin" else a * cosine - b * sine
-        parts.append(value * ex.symbol(x) ** j)
-    return t.factor * ex.call("exp", t.growth * ex.symbol(x)) * ex.add(parts)
+    return with_polynomial(t, W, x)
