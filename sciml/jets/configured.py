@@ -163,9 +163,7 @@ class ConfiguredTagger(Pretrained, nn.Module):
             head = nn.Linear(built.dim, len(described.names))
             return cls(built, embedder, head, config, described.names, described.classes)
 
-        model: Self = loading.build(make, tensors, where=path)
-        loading.load_state(model, tensors, where=path)
-        return model.eval()
+        return loading.restore(make, tensors, where=path)
 
 
 def weaver_stream(

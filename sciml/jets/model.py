@@ -126,9 +126,7 @@ class JetModel(Pretrained, JetPredictor[Result]):
                 network = WeaverNetwork.build(described.network, outputs)
             return cls(network, described.classes, described.limit)
 
-        model: Self = loading.build(make, tensors, where=path)
-        loading.load_state(model, tensors, where=path)
-        return model.eval()
+        return loading.restore(make, tensors, where=path)
 
     def to_onnx(self, path: str | os.PathLike[str]) -> Path:
         """Write a tagger as ONNX with preprocess.json beside it; see `sciml.jets.onnx.export`."""

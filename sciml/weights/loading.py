@@ -177,6 +177,17 @@ def load_state(module: nn.Module, tensors: Mapping[str, Tensor], *, where: objec
         module.load_state_dict(dict(tensors), strict=False)
 
 
+def restore(make: Callable[[], M], tensors: Mapping[str, Tensor], *, where: object = None) -> M:
+    """`build`, then `load_state`: the module with the file's weights, in evaluation mode.
+
+    Raises:
+        InputError: as those two.
+    """
+    module = build(make, tensors, where=where)
+    load_state(module, tensors, where=where)
+    return module.eval()
+
+
 def check_fit(
     expected: Mapping[str, Tensor], tensors: Mapping[str, Tensor], *, where: object = None
 ) -> None:

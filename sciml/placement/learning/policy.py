@@ -131,9 +131,7 @@ class GridPolicy(nn.Module, Pretrained):
                 trunk = kind(from_dict(kind.Config, settings.pop("trunk", {}), where=str(path)))
             return cls(from_dict(PolicyConfig, settings, where=str(path)), trunk)
 
-        policy = loading.build(make, tensors, where=path)
-        loading.load_state(policy, tensors, where=path)
-        return policy.eval()
+        return loading.restore(make, tensors, where=path)
 
     def predict(self, design: Design, config: EnvConfig | None = None) -> PredictedPlacement:
         """Place every movable macro on its likeliest allowed cell.

@@ -122,9 +122,7 @@ def unfused(name: str, value: Tensor) -> dict[str, Tensor]:
 def from_state(state: Mapping[str, Tensor], where: object = "parameters") -> AlphaFold:
     """The network of a state dictionary under this package's names."""
     config = _config_of_state(state, where)
-    model = loading.build(lambda: AlphaFold(config), state, where=where)
-    loading.load_state(model, state, where=where)
-    return model.eval()
+    return loading.restore(lambda: AlphaFold(config), state, where=where)
 
 
 def _config_of_state(state: Mapping[str, Tensor], where: object) -> AlphaFoldConfig:

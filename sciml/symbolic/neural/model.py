@@ -199,6 +199,4 @@ class Seq2Seq(Pretrained, nn.Module):
             held = str(description.get("kind"))[:60]
             raise InputError(f"holds no symbolic model but {held}", where=path)
         config = from_dict(ModelConfig, description.get("config", {}), where=str(path))
-        model = loading.build(lambda: cls(config), tensors, where=path)
-        loading.load_state(model, tensors, where=path)
-        return model.eval()
+        return loading.restore(lambda: cls(config), tensors, where=path)

@@ -159,6 +159,4 @@ def from_symbolicmathematics(path: str | os.PathLike[str], heads: int = 8) -> Sy
         decoder_layers = layers(state, "decoder.attentions.")
         return SymbolicMathematics(words, dim, heads, encoder_layers, decoder_layers, positions)
 
-    model = loading.build(make, state, where=path)
-    loading.load_state(model, state, where=path)
-    return model.eval()
+    return loading.restore(make, state, where=path)

@@ -265,9 +265,7 @@ class SkeletonModel(Pretrained, nn.Module):
             held = str(description.get("kind"))[:60]
             raise InputError(f"holds no model of skeletons but {held}", where=path)
         config = from_dict(SkeletonConfig, description.get("config", {}), where=str(path))
-        model = loading.build(lambda: cls(config), tensors, where=path)
-        loading.load_state(model, tensors, where=path)
-        return model.eval()
+        return loading.restore(lambda: cls(config), tensors, where=path)
 
 
 def train(model: SkeletonModel, steps: int, out: Path, seed: int = 0, batch: int = 64) -> Any:
