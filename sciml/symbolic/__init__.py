@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from sciml.symbolic.operations.api import solve as solve
     from sciml.symbolic.operations.api import summation as summation
     from sciml.symbolic.regression.regressor import SymbolicRegressor as SymbolicRegressor
-    from sciml.symbolic.verification.checking import Check as Check
+    from sciml.symbolic.verification.result import Check as Check
     from sciml.symbolic.verification.result import Result as Result
 
 _EXPORTS = {
@@ -58,7 +58,7 @@ _EXPORTS = {
     "OperationResult": "operations.api",
     "Solutions": "operations.api",
     "OdeResult": "ode.api",
-    "Check": "verification.checking",
+    "Check": "verification.result",
     "Expr": "expr.expression",
     "parse": "expr.parser",
     "parse_prefix": "expr.tokens",

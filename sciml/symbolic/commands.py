@@ -3,7 +3,9 @@ solve-file."""
 
 from __future__ import annotations
 
+import functools
 import sys
+from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
 import tyro
@@ -12,6 +14,20 @@ from sciml.commands import takes_expressions
 from sciml.errors import InputError
 from sciml.files.jsons import dumps
 from sciml.symbolic.batch import solve_file
+
+
+def solves(command: Callable[..., int]) -> Callable[..., int]:
+    """Mark a command that takes expressions and solves in the worker process, which loads while
+    this process loads what it needs itself."""
+
+    @functools.wraps(command)
+    def launched(*args: Any, **kwargs: Any) -> int:
+        from sciml.symbolic.worker import shared
+
+        shared().launch()
+        return command(*args, **kwargs)
+
+    return takes_expressions(launched)
 
 
 def _print(result: Any, as_json: bool, as_latex: bool) -> int:
@@ -55,7 +71,7 @@ def _reason(result: Any) -> str:
     return f"a candidate was not confirmed: {result.how} (see --json)"
 
 
-@takes_expressions
+@solves
 def integrate(
     integrand: tyro.conf.Positional[str],
     variable: Annotated[str | None, tyro.conf.arg(aliases=["-x"])] = None,
@@ -87,7 +103,7 @@ def integrate(
     return _print(result, json, latex)
 
 
-@takes_expressions
+@solves
 def dsolve(
     ode: tyro.conf.Positional[str],
     function: Annotated[str, tyro.conf.arg(aliases=["-y"])] = "y",
@@ -122,7 +138,7 @@ def dsolve(
     return _print(result, json, latex)
 
 
-@takes_expressions
+@solves
 def verify(
     integrand: tyro.conf.Positional[str],
     answer: tyro.conf.Positional[str],
@@ -154,7 +170,7 @@ def verify(
     return 0 if checked.agrees else 1
 
 
-@takes_expressions
+@solves
 def limit(
     function: tyro.conf.Positional[str],
     variable: Annotated[str | None, tyro.conf.arg(aliases=["-x"])] = None,
@@ -183,7 +199,7 @@ def limit(
     return _print(result, json, latex)
 
 
-@takes_expressions
+@solves
 def series(
     function: tyro.conf.Positional[str],
     variable: Annotated[str | None, tyro.conf.arg(aliases=["-x"])] = None,
@@ -212,7 +228,7 @@ def series(
     return _print(result, json, latex)
 
 
-@takes_expressions
+@solves
 def summation(
     term: tyro.conf.Positional[str],
     limits: tuple[str, str],
@@ -239,7 +255,7 @@ def summation(
     return _print(result, json, latex)
 
 
-@takes_expressions
+@solves
 def solve(
     equation: tyro.conf.Positional[str],
     variable: Annotated[str | None, tyro.conf.arg(aliases=["-x"])] = None,

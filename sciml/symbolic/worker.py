@@ -18,9 +18,10 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from sciml.symbolic.jobs import Job, to_json
+if TYPE_CHECKING:
+    from sciml.symbolic.jobs import Job
 
 GRACE = 0.5
 """Seconds over the limit after which a worker is killed."""
@@ -35,8 +36,14 @@ class Worker:
         self._child: subprocess.Popen[bytes] | None = None
         self._lock = threading.Lock()
         self._buffer = b""
+        self._ready = False
 
-    def _start(self) -> subprocess.Popen[bytes]:
+    def launch(self) -> None:
+        """Start the child without waiting for it, so that it loads while the caller does."""
+        with self._lock:
+            self._launch()
+
+    def _launch(self) -> subprocess.Popen[bytes]:
         if self._child is None or self._child.poll() is not None:
             env = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
             self._child = subprocess.Popen(
@@ -46,11 +53,17 @@ class Worker:
                 stderr=subprocess.DEVNULL,
                 env=env,
             )
-            self._buffer = b""
+            self._buffer, self._ready = b"", False
             atexit.register(self.close)
-            for _ in self._messages(START_UP):
-                break  # ready
         return self._child
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        child = self._launch()
+        if not self._ready:
+            for _ in self._messages(START_UP):
+                break
+            self._ready = True
+        return child
 
     def close(self) -> None:
         """End the child."""
@@ -71,6 +84,8 @@ class Worker:
             seconds: wall-clock seconds after which the child is killed, beside those that a library
                 takes to load.
         """
+        from sciml.symbolic.jobs import to_json  # not before the child is launched
+
         with self._lock:
             child = self._start()
             if child.stdin is None:

@@ -29,7 +29,8 @@ from sciml.symbolic.jobs import (
     VerifyJob,
     from_json,
 )
-from sciml.symbolic.verification.checking import Check, check, prove
+from sciml.symbolic.verification.checking import check, prove
+from sciml.symbolic.verification.result import Check
 
 if TYPE_CHECKING:
     from sciml.symbolic.integration.search import Antiderivative

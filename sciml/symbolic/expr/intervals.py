@@ -15,7 +15,6 @@ from typing import Any
 
 from sciml.errors import InputError
 from sciml.symbolic.expr import expression as ex
-from sciml.symbolic.expr.evaluate import Program
 from sciml.symbolic.expr.expression import Expr
 
 INFINITE = {1: "oo", -1: "-oo"}
@@ -61,6 +60,8 @@ def infinity(value: Any) -> int:
 def ball(e: Expr) -> Any:
     """The enclosure (acb) of a constant at the working precision; not finite where undefined."""
     from flint import acb
+
+    from sciml.symbolic.expr.evaluate import Program  # numpy loads where it is used
 
     try:
         return Program(e).balls({})[0]

@@ -20,8 +20,7 @@ from sciml.symbolic.expr.symbols import check_symbols
 from sciml.symbolic.expr.wire import load
 from sciml.symbolic.jobs import IntegrateJob, VerifyJob
 from sciml.symbolic.neural.shipped import model_path
-from sciml.symbolic.verification.checking import Check
-from sciml.symbolic.verification.result import PROOFS, Result
+from sciml.symbolic.verification.result import PROOFS, Check, Result
 from sciml.symbolic.worker import Worker, shared
 
 TIMEOUT = 10.0

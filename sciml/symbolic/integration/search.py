@@ -23,7 +23,8 @@ from sciml.symbolic.integration import ansatz, rules
 from sciml.symbolic.integration.dilogarithms import integrate_with_logarithm
 from sciml.symbolic.integration.radicands import extract_squares
 from sciml.symbolic.integration.rational_functions import integrate_rational
-from sciml.symbolic.verification.checking import Check, check
+from sciml.symbolic.verification.checking import check
+from sciml.symbolic.verification.result import Check
 
 MAX_DEPTH = 4
 RULES_SHARE = 0.85

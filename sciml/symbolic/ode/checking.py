@@ -29,7 +29,7 @@ from sciml.symbolic.ode.regions import (
     quadrant_regions,
     sign_regions,
 )
-from sciml.symbolic.verification.checking import Check
+from sciml.symbolic.verification.result import Check
 
 _POINTS_PER_LINE = 40
 _MIN_RUN = 5

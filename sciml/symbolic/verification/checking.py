@@ -19,7 +19,7 @@ alone is called sampled, never verified.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
@@ -30,7 +30,7 @@ from sciml.symbolic.expr.evaluate import Program
 from sciml.symbolic.expr.expression import Expr
 from sciml.symbolic.expr.intervals import fraction, precision
 from sciml.symbolic.verification import sample_points as pt
-from sciml.symbolic.verification.result import PROOFS
+from sciml.symbolic.verification.result import Check
 
 DIGITS = 40
 _PRECISIONS = (192, 512, 1536)
@@ -41,50 +41,6 @@ _SPECIAL_CONSTANTS = 12
 """How many values of the constants must be decided, and for how many special points are tried."""
 _MAX_BITS = 30_000
 _UNDECIDED = "too few points could be decided"
-
-
-@dataclass(frozen=True)
-class Check:
-    """The outcome of a verification.
-
-    Attributes:
-        status: ``verified`` (proved), ``sampled`` (agrees at every point tried), ``unverified``
-            (refuted, or not confirmed) or ``timeout``.
-        how: the kind of verification, or why the identity is not verified, in words.
-        holds: the domain on which the identity was verified, in words.
-        points: the number of points that agree to 40 digits.
-        seconds: wall-clock time.
-        continuous: whether the answer is continuous where the integrand is; None: unknown.
-        note: the points where the answer jumps, in words.
-        refuted: whether a difference was proved at some point.
-    """
-
-    status: str
-    how: str
-    holds: str = ""
-    points: int = 0
-    seconds: float = 0.0
-    continuous: bool | None = None
-    note: str = ""
-    refuted: bool = False
-
-    @property
-    def verified(self) -> bool:
-        """Whether it is proved."""
-        return self.status == "verified"
-
-    @property
-    def agrees(self) -> bool:
-        """Whether it is proved, or agrees at every point tried."""
-        return self.status in PROOFS
-
-    @property
-    def proof(self) -> str:
-        """``proved``, ``sampled``, or empty."""
-        return PROOFS.get(self.status, "")
-
-    def __bool__(self) -> bool:
-        return self.verified
 
 
 def compare_at_points(

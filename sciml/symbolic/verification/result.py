@@ -1,4 +1,4 @@
-"""The result of `integrate` and `dsolve`: the answer, its verification and the method."""
+"""The result of `integrate` and `dsolve`, and the outcome of a verification."""
 
 from __future__ import annotations
 
@@ -12,6 +12,50 @@ STATUSES = ("verified", "sampled", "no_answer", "timeout", "diverges", "error")
 PROOFS = {"verified": "proved", "sampled": "sampled"}
 """The statuses that have an answer, and the strength of its verification."""
 NOT_PROVED = "agrees at every point tried, not proved"
+
+
+@dataclass(frozen=True)
+class Check:
+    """The outcome of a verification.
+
+    Attributes:
+        status: ``verified`` (proved), ``sampled`` (agrees at every point tried), ``unverified``
+            (refuted, or not confirmed) or ``timeout``.
+        how: the kind of verification, or why the identity is not verified, in words.
+        holds: the domain on which the identity was verified, in words.
+        points: the number of points that agree to 40 digits.
+        seconds: wall-clock time.
+        continuous: whether the answer is continuous where the integrand is; None: unknown.
+        note: the points where the answer jumps, in words.
+        refuted: whether a difference was proved at some point.
+    """
+
+    status: str
+    how: str
+    holds: str = ""
+    points: int = 0
+    seconds: float = 0.0
+    continuous: bool | None = None
+    note: str = ""
+    refuted: bool = False
+
+    @property
+    def verified(self) -> bool:
+        """Whether it is proved."""
+        return self.status == "verified"
+
+    @property
+    def agrees(self) -> bool:
+        """Whether it is proved, or agrees at every point tried."""
+        return self.status in PROOFS
+
+    @property
+    def proof(self) -> str:
+        """``proved``, ``sampled``, or empty."""
+        return PROOFS.get(self.status, "")
+
+    def __bool__(self) -> bool:
+        return self.verified
 
 
 @dataclass(frozen=True)
