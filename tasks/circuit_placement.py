@@ -3,9 +3,9 @@
 1. Annealing places synthetic training designs: the teacher.
 2. A graph trunk is pretrained without labels on their netlists (`--objective`, `--start`).
 3. A policy learns to place macros: by imitation of the teacher, then by masked PPO.
-4. On held-out designs every method gets the same CPU-seconds: annealing from scratch, the search on
-   the wire mask, and the policy's proposals followed by annealing, with its trunk pretrained, from
-   scratch, or random and frozen, and by imitation alone.
+4. On held-out designs every method gets the same CPU-seconds: annealing (from an electrostatic
+   placement where that pays), the search on the wire mask, and the policy's proposals followed by
+   annealing, with its trunk pretrained, from scratch, or random and frozen, and by imitation alone.
 
 With `--trainings 5`, learning itself is repeated: every seed then has policies, training designs
 and teachers of its own. The report shows one table per held-out design with its spread, the
@@ -33,7 +33,6 @@ import torch
 from sciml import own
 from sciml.config import Range
 from sciml.files import kept
-from sciml.placement.classical.annealing import Annealer, AnnealingConfig, zero_start
 from sciml.placement.cost.proxy import proxy_cost
 from sciml.placement.design import Design
 from sciml.placement.formats.coordinates import read_coordinates, write_coordinates
@@ -46,6 +45,7 @@ from sciml.placement.learning.macro_search import search_macros
 from sciml.placement.learning.policy import GridPolicy, Player, PolicyConfig, shifted
 from sciml.placement.learning.pretraining import corpus
 from sciml.placement.legality import check
+from sciml.placement.placer import place
 from sciml.placement.report import Comparison
 from sciml.renamed import Formerly
 from sciml.rl.curl import CURL, CURLConfig
@@ -201,9 +201,8 @@ def teacher_placement(config: Config, design: Design, seed: int, out: Path) -> D
     """A placement to imitate: annealed from scratch, and saved."""
 
     def make(path: Path) -> None:
-        start = zero_start(design, seed)
-        annealer = Annealer(start, seed=seed, cpu_seconds=config.teacher_cpu_seconds)
-        write_coordinates(path, annealer.run().result())
+        annealed = place(design, cpu_seconds=config.teacher_cpu_seconds, seed=seed, method="sa")
+        write_coordinates(path, annealed.design)
 
     return kept.once(out / f"teacher_{seed}.npz", partial(read_coordinates, design=design), make)
 
@@ -284,11 +283,8 @@ def methods(config: Config, policies: dict[str, GridPolicy]) -> dict[str, Method
     """name -> (design, seed) -> (placement, history), each with the same budget."""
 
     def anneal(design: Design, seed: int) -> tuple[Design, list[dict[str, float]]]:
-        clock = time.process_time()
-        start = zero_start(design, seed)
-        left = max(config.cpu_seconds - (time.process_time() - clock), 0.05)
-        annealer = Annealer(start, AnnealingConfig(), seed, left)
-        return annealer.run().result(), annealer.history
+        annealed = place(design, cpu_seconds=config.cpu_seconds, seed=seed, method="sa")
+        return annealed.design, annealed.history
 
     def search(design: Design, seed: int) -> tuple[Design, list[dict[str, float]]]:
         result = search_macros(design, config.cpu_seconds, seed, config=config.env)
