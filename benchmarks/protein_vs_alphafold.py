@@ -223,7 +223,7 @@ def main() -> None:
                 other.run()
             elif not (folder / "params.npz").exists():
                 from sciml.protein.alphafold.model import AlphaFold, AlphaFoldConfig
-                from sciml.protein.alphafold.official_weights import write_alphafold
+                from sciml.protein.alphafold.weights.official import write_alphafold
 
                 model = AlphaFold(AlphaFoldConfig(blocks=arguments.blocks, templates=None))
                 write_alphafold(model, folder / "params.npz")

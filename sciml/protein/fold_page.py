@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sciml.protein import plots
-from sciml.protein.alphafold.predictor import Job
+from sciml.protein.alphafold.job import Job
 from sciml.protein.io.alignment import Alignment
 from sciml.protein.io.structure import read_chain
 from sciml.protein.measure import metrics
@@ -17,7 +17,7 @@ from sciml.report import Page
 from sciml.train.log import console
 
 if TYPE_CHECKING:
-    from sciml.protein.batch import FoldRun
+    from sciml.protein.fold_settings import FoldRun
 
 TrueDistances = Callable[[str, int], np.ndarray | None]
 """(chain, number of residues) -> CB distances [N, N] [A] of its known structure, or None."""

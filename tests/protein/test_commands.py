@@ -14,7 +14,7 @@ import torch
 from sciml.cli import main
 from sciml.protein.alphafold import relaxation
 from sciml.protein.alphafold.model import AlphaFold, AlphaFoldConfig, TemplateConfig
-from sciml.protein.alphafold.official_weights import write_alphafold
+from sciml.protein.alphafold.weights.official import write_alphafold
 from sciml.protein.contacts.network import ContactConfig, ContactNet
 from sciml.protein.contacts.predictor import ContactPredictor
 from sciml.protein.io.alignment_files import read_alignment

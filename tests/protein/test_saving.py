@@ -14,7 +14,7 @@ from sciml.errors import InputError
 from sciml.protein import Alignment, ContactPredictor, StructurePredictor
 from sciml.protein.alphafold.feature_config import FeatureConfig
 from sciml.protein.alphafold.model import AlphaFold, AlphaFoldConfig, TemplateConfig
-from sciml.protein.alphafold.predictor import read_config
+from sciml.protein.alphafold.weights.formats import read_config
 from sciml.protein.contacts.calibration import KNOTS, Calibration
 from sciml.protein.contacts.network import ContactConfig, ContactNet
 from sciml.trunks.pair_transformer import PairTransformerConfig

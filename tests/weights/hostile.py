@@ -46,12 +46,12 @@ def sources(folder: Path) -> dict[str, tuple[Path, Callable[[Path], Any]]]:
     from sciml.jets.weaver import checkpoints as weaver
     from sciml.placement.learning.policy import GridPolicy, PolicyConfig
     from sciml.protein.alphafold.model import AlphaFold, AlphaFoldConfig, TemplateConfig
-    from sciml.protein.alphafold.official_weights import (
+    from sciml.protein.alphafold.weights.official import (
         read_alphafold,
         read_config,
         write_alphafold,
     )
-    from sciml.protein.alphafold.openfold_weights import read_openfold
+    from sciml.protein.alphafold.weights.openfold import read_openfold
     from sciml.protein.contacts.network import ContactConfig, ContactNet
     from sciml.protein.contacts.predictor import ContactPredictor
     from sciml.symbolic.neural.model import ModelConfig, Seq2Seq

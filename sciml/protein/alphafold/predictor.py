@@ -6,7 +6,7 @@ import os
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
@@ -14,27 +14,29 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sciml.config import from_dict, to_dict
+from sciml.config import to_dict
 from sciml.errors import InputError
 from sciml.protein.alphafold import confidence, memory
 from sciml.protein.alphafold.complex_features import (
     CHAIN_KEYS,
     TEMPLATE_KEYS,
     ChainNumbers,
-    chain_numbers,
-    complex_features,
-    merged_alignment,
     network_features,
 )
 from sciml.protein.alphafold.feature_config import FeatureConfig, published
-from sciml.protein.alphafold.features import collate, features
-from sciml.protein.alphafold.model import AlphaFold, AlphaFoldConfig, Output
+from sciml.protein.alphafold.features import collate
+from sciml.protein.alphafold.job import Job as Job
+from sciml.protein.alphafold.job import read_query
+from sciml.protein.alphafold.model import AlphaFold, Output
 from sciml.protein.alphafold.official_outputs import named_outputs
 from sciml.protein.alphafold.prediction import StructurePrediction
 from sciml.protein.alphafold.templates import Template
+from sciml.protein.alphafold.weights import formats
+from sciml.protein.alphafold.weights.formats import config_of
+from sciml.protein.alphafold.weights.formats import read_config as read_config
 from sciml.protein.io.alignment import Alignment
 from sciml.protein.io.complexes import Complex
-from sciml.weights import files, loading
+from sciml.weights import loading
 from sciml.weights.pretrained import Pretrained
 
 if TYPE_CHECKING:
@@ -52,54 +54,6 @@ _TEMPLATE = (
 ).split()
 
 
-OPENFOLD = (".pt", ".pth", ".ckpt")
-"""Suffixes of OpenFold's checkpoints."""
-SAVED = ".safetensors"
-"""Suffix of files that `StructurePredictor.save` writes; AlphaFold's are .npz."""
-
-
-def read_config(path: str | Path) -> AlphaFoldConfig:
-    """The sizes of the network in a parameter file: AlphaFold's, OpenFold's or this package's."""
-    from sciml.protein.alphafold import official_weights, openfold_weights
-
-    suffix = Path(path).suffix
-    if suffix in OPENFOLD:
-        return openfold_weights.read_config(path)
-    if suffix == SAVED:
-        return _saved_config(path)
-    return official_weights.read_config(path)
-
-
-def _saved_config(path: str | Path) -> AlphaFoldConfig:
-    description, _, file = files.read(path, StructurePredictor.ENTRY, StructurePredictor.KIND)
-    return _config_of(description, file)
-
-
-def _config_of(description: Mapping[str, Any], where: Path) -> AlphaFoldConfig:
-    """The sizes in what `StructurePredictor.describe` gave."""
-    sizes = {key: v for key, v in description.items() if key not in ("name", "fused_layout")}
-    return from_dict(AlphaFoldConfig, sizes, where=where)
-
-
-@dataclass(frozen=True)
-class Job:
-    """One chain to fold: its alignment (query first), templates and a name.
-
-    Of a complex the alignment's columns are those of all chains, which `chains` tells apart.
-    """
-
-    alignment: Alignment
-    templates: tuple[Template, ...] = ()
-    name: str = "query"
-    chains: ChainNumbers | None = None
-
-    @classmethod
-    def of(cls, complex_: Complex, templates: Sequence[Template] = ()) -> Job:
-        """The job of a complex."""
-        chains = chain_numbers(complex_)
-        return cls(merged_alignment(complex_), tuple(templates), complex_.name, chains)
-
-
 class StructurePredictor(Pretrained):
     """AlphaFold 2's network, the monomer's or AlphaFold-Multimer's, with given parameters.
 
@@ -111,8 +65,8 @@ class StructurePredictor(Pretrained):
             (`sizes`).
     """
 
-    ENTRY: ClassVar[str] = "alphafold_config"
-    KIND: ClassVar[str] = "AlphaFold network"
+    ENTRY: ClassVar[str] = formats.ENTRY
+    KIND: ClassVar[str] = formats.KIND
 
     def __init__(
         self,
@@ -166,7 +120,7 @@ class StructurePredictor(Pretrained):
         suffix = Path(name_or_path).suffix
         if suffix == ".npz":
             return cls.from_alphafold(name_or_path, device, precision=precision, **options)
-        if suffix in OPENFOLD:
+        if suffix in formats.OPENFOLD:
             return cls.from_openfold(name_or_path, device, precision=precision, **options)
         return super().from_pretrained(name_or_path, device=device, precision=precision, **options)
 
@@ -185,7 +139,7 @@ class StructurePredictor(Pretrained):
         Raises:
             InputError: an array is missing, left over or of the wrong shape.
         """
-        from sciml.protein.alphafold.official_weights import read_alphafold
+        from sciml.protein.alphafold.weights.official import read_alphafold
 
         return cls(read_alphafold(Path(path)), device, name=Path(path).stem, **options)
 
@@ -194,7 +148,7 @@ class StructurePredictor(Pretrained):
         cls, path: str | os.PathLike[str], device: str = "auto", **options: Any
     ) -> Self:
         """From an OpenFold checkpoint; tensors only, no pickled code is run."""
-        from sciml.protein.alphafold.openfold_weights import read_openfold
+        from sciml.protein.alphafold.weights.openfold import read_openfold
 
         return cls(read_openfold(Path(path)), device, name=Path(path).stem, **options)
 
@@ -216,7 +170,7 @@ class StructurePredictor(Pretrained):
         precision: str = "fp32",
     ) -> Self:
         """From what `describe` and `weights` gave; see `Pretrained`."""
-        config = _config_of(description, path)
+        config = config_of(description, path)
         model = loading.build(lambda: AlphaFold(config), tensors, where=path)
         loading.load_state(model, tensors, where=path)
         model.fused_layout = bool(description.get("fused_layout", False))
@@ -224,7 +178,7 @@ class StructurePredictor(Pretrained):
 
     def to_alphafold(self, path: str | Path | None = None) -> Arrays:
         """The official arrays; written to `path` (npz) where given. Round trips are exact."""
-        from sciml.protein.alphafold.official_weights import to_arrays, write_alphafold
+        from sciml.protein.alphafold.weights.official import to_arrays, write_alphafold
 
         if path is not None:
             write_alphafold(self.model, path)
@@ -339,7 +293,7 @@ class StructurePredictor(Pretrained):
             InputError: the alignment is bad, or the prediction would not fit into memory.
         """
         if not isinstance(msa, Alignment | Complex):
-            msa = _read(Path(msa))
+            msa = read_query(Path(msa))
         given = tuple(templates or ())
         job = (
             Job(msa, given, name)
@@ -371,9 +325,9 @@ class StructurePredictor(Pretrained):
             raise InputError(f"recycles must be >= 0, got {recycles}")
         config = config or self.sizes
         alignments = [job.alignment.with_query(0).deduplicate() for job in jobs]
-        of_chains = self.model.config.chain_positions
+        multimer = self.model.config.chain_positions
         use_templates = self.model.config.templates is not None and (
-            of_chains or any(job.templates for job in jobs)
+            multimer or any(job.templates for job in jobs)
         )
         longest = max(alignment.columns for alignment in alignments)
         estimate = memory.estimate(
@@ -389,26 +343,13 @@ class StructurePredictor(Pretrained):
         previous = None
         final: list[tuple[dict[str, Any], int] | None] = [None] * len(jobs)
         for number in range(recycles + 1):
-            draw, arrays = seed * 1009 + number, []
-            for job, alignment in zip(jobs, alignments, strict=True):
-                if of_chains:
-                    numbers = job.chains or ChainNumbers.of([(alignment.columns, 1)])
-                    arrays.append(
-                        complex_features(
-                            alignment, numbers, config, seed=draw, templates=list(job.templates)
-                        )
-                    )
-                    continue
-                arrays.append(
-                    features(
-                        alignment,
-                        config,
-                        seed=draw,
-                        templates=list(job.templates),
-                        use_templates=use_templates,
-                        index=None if job.chains is None else job.chains.broken(),
-                    )
+            arrays = [
+                job.features(
+                    alignment, config, seed=seed * 1009 + number, multimer=multimer,
+                    use_templates=use_templates,
                 )
+                for job, alignment in zip(jobs, alignments, strict=True)
+            ]  # fmt: skip
             keys = (*_NEEDED, *CHAIN_KEYS, *_TEMPLATE)
             batch = collate([{k: a[k] for k in keys if k in a} for a in arrays])
             batch = {k: v.to(self.placement.device) for k, v in batch.items()}
@@ -447,18 +388,6 @@ class StructurePredictor(Pretrained):
                 )
             )
         return predictions
-
-
-def _read(path: Path) -> Alignment | Complex:
-    """The alignment or the complex of a file."""
-    from sciml.protein.io.alignment_files import read_alignment
-    from sciml.protein.io.complexes import read_complex
-    from sciml.protein.io.query_forms import ComplexError
-
-    try:
-        return read_alignment(path)
-    except ComplexError:
-        return read_complex(path)
 
 
 def _results(output: Output, index: int, n: int, chains: ChainNumbers | None) -> dict[str, Any]:

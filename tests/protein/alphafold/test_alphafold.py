@@ -16,13 +16,13 @@ import torch
 from sciml.errors import InputError
 from sciml.protein import StructurePredictor
 from sciml.protein.alphafold.model import AlphaFold, AlphaFoldConfig, TemplateConfig
-from sciml.protein.alphafold.official_weights import (
+from sciml.protein.alphafold.weights.official import (
     array_mappings,
     from_arrays,
     infer_config,
     to_arrays,
 )
-from sciml.protein.alphafold.openfold_weights import openfold_name
+from sciml.protein.alphafold.weights.openfold import openfold_name
 from sciml.protein.io.residues import ATOM14_LOCAL
 
 FIXTURES = Path(__file__).parents[2] / "fixtures" / "protein"
@@ -273,7 +273,7 @@ def test_pickled_code_is_refused(tmp_path: Path) -> None:
 def test_batch_of_chains_equals_one_at_a_time() -> None:
     from sciml.protein import Alignment
     from sciml.protein.alphafold.feature_config import FeatureConfig
-    from sciml.protein.alphafold.predictor import Job
+    from sciml.protein.alphafold.job import Job
 
     predictor = StructurePredictor(random_small(), "cpu")
     config = FeatureConfig(clusters=3, extra=4)

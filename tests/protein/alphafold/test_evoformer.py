@@ -11,7 +11,7 @@ from torch import Tensor
 from sciml.nn import in_place
 from sciml.protein.alphafold import evoformer_in_place
 from sciml.protein.alphafold.evoformer import EvoformerBlock
-from sciml.protein.alphafold.official_weights import read_alphafold
+from sciml.protein.alphafold.weights.official import read_alphafold
 
 FIXTURES = Path(__file__).parents[2] / "fixtures" / "protein"
 NAMES = (

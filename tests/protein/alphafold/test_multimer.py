@@ -25,10 +25,10 @@ from sciml.protein.alphafold.complex_features import (
     network_features,
 )
 from sciml.protein.alphafold.feature_config import FeatureConfig
+from sciml.protein.alphafold.job import Job
 from sciml.protein.alphafold.model import AlphaFold, AlphaFoldConfig, TemplateConfig
-from sciml.protein.alphafold.official_sizes import infer_config
-from sciml.protein.alphafold.official_weights import array_mappings, from_arrays, to_arrays
-from sciml.protein.alphafold.predictor import Job
+from sciml.protein.alphafold.weights.official import array_mappings, from_arrays, to_arrays
+from sciml.protein.alphafold.weights.sizes import infer_config
 from sciml.protein.io.alignment import Alignment
 from sciml.protein.io.complexes import read_complex
 

@@ -16,7 +16,7 @@ from torch import Tensor
 from sciml.config import check
 from sciml.errors import InputError
 from sciml.protein.alphafold.model import AlphaFold, AlphaFoldConfig, TemplateConfig
-from sciml.protein.alphafold.official_sizes import MultimerError, unfit
+from sciml.protein.alphafold.weights.sizes import MultimerError, unfit
 from sciml.weights import loading, pickles
 
 # OpenFold's names, in the order they are tried on each key -> ours.

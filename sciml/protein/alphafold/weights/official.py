@@ -21,7 +21,7 @@ from sciml.errors import InputError
 from sciml.paths import atomic_write, existing_file
 from sciml.protein.alphafold.embedders import TEMPLATE_INPUTS
 from sciml.protein.alphafold.model import AlphaFold, AlphaFoldConfig, TemplateConfig
-from sciml.protein.alphafold.official_sizes import (
+from sciml.protein.alphafold.weights.sizes import (
     EVOFORMER,
     FOLD,
     MULTIMER_STACK,

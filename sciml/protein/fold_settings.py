@@ -1,0 +1,68 @@
+"""Settings of a folding run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from sciml.errors import InputError
+from sciml.protein.alphafold.feature_config import FeatureConfig, published
+from sciml.protein.alphafold.model import AlphaFoldConfig
+
+
+@dataclass(frozen=True)
+class FoldRun:
+    """Settings of `sciml protein fold`; see its help."""
+
+    input: Path
+    out: Path
+    params: Path | None = None
+    model: str = "contacts-small"
+    db: Path | None = None
+    clusters: int = 0
+    extra: int = 0
+    recycles: int = 3
+    tolerance: float = 0.0
+    batch_residues: int = 600
+    truth: Path | None = None
+    templates: Path | None = None
+    hhr: Path | None = None
+    relax: bool = False
+    seed: int = 0
+    device: str = "auto"
+    precision: str = "fp32"
+    dry_run: bool = False
+    launcher: str | None = None
+    """ray: batches of chains are tasks on a Ray cluster."""
+    workers: int = 0
+    """Tasks at a time on a local cluster; 0 = as many as there are processors for."""
+    relatives: Path | None = None
+    """Folder of alignments found in `db`; `out` if None."""
+
+    def __post_init__(self) -> None:
+        if self.recycles < 0 or self.clusters < 0 or self.extra < 0:
+            raise InputError("`recycles`, `clusters` and `extra` must be >= 0")
+        for name in ("templates", "hhr", "relax"):
+            if getattr(self, name) and self.params is None:
+                raise InputError(
+                    f"--{name} is for full models: the coarse one has neither templates nor side "
+                    "chains",
+                    hint="Give the parameters by --params",
+                )
+        if self.hhr is not None and self.templates is None:
+            raise InputError(
+                "--hhr names templates, not the files of their atoms",
+                where=self.hhr,
+                hint="Give the folder of their structure files, such as 4zey.cif, by --templates",
+            )
+
+    @property
+    def parameters(self) -> str:
+        """Name of the parameters or contact model."""
+        return self.model if self.params is None else self.params.stem
+
+    def sizes(self, config: AlphaFoldConfig) -> FeatureConfig:
+        """Sizes of the features: those given, else those of the published model."""
+        usual = published(self.parameters, config.templates is not None)
+        return replace(usual, clusters=self.clusters or usual.clusters,
+                       extra=self.extra or usual.extra)  # fmt: skip
