@@ -212,12 +212,16 @@ def _computed(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     bare = tree_map(lambda x: x.held if isinstance(x, PretendedTensor) else x, (args, kwargs))
     result = func(*bare[0], **bare[1])
     others = {id(t) for t in _tensors((args, kwargs)) if not isinstance(t, PretendedTensor)}
+    # In inference mode the view of an ordinary tensor is an ordinary tensor.
+    ordinary = func.is_view and not all(t.is_inference() for t in _tensors((args, kwargs)))
 
     def wrapped(x: Any) -> Any:
         if not isinstance(x, Tensor) or id(x) in others:
             return x
-        # An operator in place, or with `out=`, returns its argument.
-        return pretended[id(x)] if id(x) in pretended else PretendedTensor(x)
+        if id(x) in pretended:  # an operator in place, or with `out=`, returns its argument
+            return pretended[id(x)]
+        with torch.inference_mode(False) if ordinary else nullcontext():
+            return PretendedTensor(x)
 
     return tree_map(wrapped, result) if stays else result
 

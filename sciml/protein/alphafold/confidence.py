@@ -19,14 +19,14 @@ def plddt(logits: Tensor) -> Tensor:
     return (logits.float().softmax(-1) * centers).sum(-1) * 100
 
 
-def pae_breaks(bins: int) -> Tensor:
+def pae_breaks(bins: int, device: torch.device | None = None) -> Tensor:
     """[bins - 1] edges [A] of the predicted aligned error's classes."""
-    return torch.linspace(0.0, MAX_ALIGNED_ERROR, bins - 1)
+    return torch.linspace(0.0, MAX_ALIGNED_ERROR, bins - 1, device=device)
 
 
-def pae_centers(bins: int) -> Tensor:
+def pae_centers(bins: int, device: torch.device | None = None) -> Tensor:
     """[bins] centres [A]; the last class takes all larger errors."""
-    breaks = pae_breaks(bins)
+    breaks = pae_breaks(bins, device)
     step = breaks[1] - breaks[0]
     centers = breaks + step / 2
     return torch.cat([centers, centers[-1:] + step])
@@ -34,7 +34,7 @@ def pae_centers(bins: int) -> Tensor:
 
 def predicted_aligned_error(logits: Tensor) -> Tensor:
     """[..., bins] -> expected error [A] of residue j when aligned on residue i."""
-    centers = pae_centers(logits.shape[-1]).to(logits.device)
+    centers = pae_centers(logits.shape[-1], logits.device)
     return (logits.float().softmax(-1) * centers).sum(-1)
 
 
@@ -47,7 +47,7 @@ def ptm(logits: Tensor, mask: Tensor, chains: Tensor | None = None) -> Tensor:
     weight = mask.float()
     count = weight.sum(-1).clamp(min=19)
     scale = 1.24 * (count - 15) ** (1 / 3) - 1.8
-    centers = pae_centers(logits.shape[-1]).to(logits.device)
+    centers = pae_centers(logits.shape[-1], logits.device)
     term = 1 / (1 + (centers[None] / scale[:, None]) ** 2)  # [B, bins]
     expected = (logits.float().softmax(-1) * term[:, None, None]).sum(-1)
     pairs = weight[:, :, None] * weight[:, None, :]
@@ -84,9 +84,9 @@ def chain_pair_iptm(logits: Tensor, mask: Tensor, chains: Tensor) -> Tensor:
     return result
 
 
-def distogram_edges(bins: int = 64) -> Tensor:
+def distogram_edges(bins: int = 64, device: torch.device | None = None) -> Tensor:
     """[bins - 1] edges [A] of the distogram's classes."""
-    return torch.linspace(2.3125, 21.6875, bins - 1)
+    return torch.linspace(2.3125, 21.6875, bins - 1, device=device)
 
 
 def contact_probability(logits: Tensor, distance: float = 8.0) -> Tensor:
@@ -94,7 +94,7 @@ def contact_probability(logits: Tensor, distance: float = 8.0) -> Tensor:
 
     Counts the classes whose upper edge does not exceed `distance`.
     """
-    edges = distogram_edges(logits.shape[-1]).to(logits.device)
+    edges = distogram_edges(logits.shape[-1], logits.device)
     inside = int((edges <= distance + 1e-4).sum())
     return logits.float().softmax(-1)[..., :inside].sum(-1)
 

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from sciml.nn.attention import Attention
+from sciml.nn.constants import constant
 from sciml.nn.frames import rotation_from_two
 from sciml.nn.in_place import slices
 from sciml.protein.alphafold.evoformer import PairUpdate
@@ -185,25 +186,33 @@ class TemplateEmbedder(nn.Module):
         self.linear_angle_1 = nn.Linear(ANGLE_FEATURES, msa_dim) if torsions else None
         self.linear_angle_2 = nn.Linear(msa_dim, msa_dim) if torsions else None
 
-    def forward(self, z: Tensor, features: Features, pair_mask: Tensor | None) -> Tensor:
-        """z [B, N, N, p] -> z with what the templates say added (in place without gradients)."""
-        present = features["template_mask"] > 0
-        if not bool(present.any()):
+    def present(self, features: Features) -> Tensor:
+        """[B, T] which templates there are."""
+        return features["template_mask"] > 0
+
+    def forward(
+        self, z: Tensor, features: Features, pair_mask: Tensor | None, present: Tensor
+    ) -> Tensor:
+        """z [B, N, N, p] -> z with what the templates say added (in place without gradients).
+
+        `present` [B, T], as of the method, lies on the CPU.
+        """
+        used = present.any(0).nonzero()[:, 0].tolist()
+        if not used:
             return z
-        used = [int(t) for t in torch.nonzero(present.any(0))[:, 0]]
         pairs = [self._template(features, t, pair_mask) for t in used]
         stacked = torch.stack(pairs, 3)  # [B, N, N, T, c]
         del pairs
-        mask = present[:, used]
         out = z if not torch.is_grad_enabled() else z.clone()
-        for b in range(len(z)):
-            if not bool(mask[b].any()):
+        for b, of_chain in enumerate(present[:, used]):
+            own = of_chain.nonzero()[:, 0].tolist()
+            if not own:
                 continue
             for rows in slices(z[b : b + 1], 1, 4 + len(used)):
                 here = z[b, rows].flatten(0, 1)[:, None]
                 memory = stacked[b, rows].flatten(0, 1)
-                if not bool(mask[b].all()):
-                    memory = memory[:, mask[b]]
+                if len(own) < len(used):
+                    memory = torch.stack([memory[:, t] for t in own], 1)
                 out[b, rows] += self.attention(here, memory=memory).view_as(z[b, rows])
         return out
 
@@ -295,11 +304,19 @@ class AveragedTemplateEmbedder(nn.Module):
         self.linear_angle_1 = nn.Linear(CHI_FEATURES, msa_dim) if torsions else None
         self.linear_angle_2 = nn.Linear(msa_dim, msa_dim) if torsions else None
 
-    def forward(self, z: Tensor, features: Features, pair_mask: Tensor | None) -> Tensor:
-        """z [B, N, N, p] -> z with what the templates say added (in place without gradients)."""
-        types = features["template_aatype"]
-        seen = (features["template_all_atom_masks"] > 0).any(-1) | (types > 0)
-        full = seen.any(-1).any(0).tolist()
+    def present(self, features: Features) -> Tensor:
+        """[B, T] which templates are not empty."""
+        seen = (features["template_all_atom_masks"] > 0).any(-1)
+        return (seen | (features["template_aatype"] > 0)).any(-1)
+
+    def forward(
+        self, z: Tensor, features: Features, pair_mask: Tensor | None, present: Tensor
+    ) -> Tensor:
+        """z [B, N, N, p] -> z with what the templates say added (in place without gradients).
+
+        `present` [B, T], as of the method, lies on the CPU.
+        """
+        full = present.any(0).tolist()
         query = self.linear_query(self.layer_norm_query(z))
         total: Tensor | None = None
         for t in sorted({t if some else full.index(False) for t, some in enumerate(full)}):
@@ -311,7 +328,7 @@ class AveragedTemplateEmbedder(nn.Module):
                 pairs = pairs * full.count(False)
             total = pairs if total is None else total + pairs
         assert total is not None  # there is a template at least
-        update = self.linear_out(torch.relu(total / types.shape[1]))
+        update = self.linear_out(torch.relu(total / len(full)))
         return z + update if torch.is_grad_enabled() else z.add_(update)
 
     def _template(self, features: Features, t: int, query: Tensor) -> Tensor:
@@ -364,6 +381,10 @@ class AveragedTemplateEmbedder(nn.Module):
         return second(torch.relu(first(x.to(first.weight.dtype)))), mask[..., 0]
 
 
+_TOWARDS_OXYGEN = torch.tensor([1, 1, -1, 1, 1, 1, 1])
+"""Psi is measured from the oxygen, opposite the next nitrogen."""
+
+
 def torsion_angles(types: Tensor, atoms: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Omega, phi, psi and chi1..4 of structures in atom37 layout.
 
@@ -379,11 +400,11 @@ def torsion_angles(types: Tensor, atoms: Tensor, mask: Tensor) -> tuple[Tensor, 
     types = types.clamp(max=residues.UNKNOWN)
     before = torch.nn.functional.pad(atoms, (0, 0, 0, 0, 1, 0))[..., :-1, :, :]
     before_mask = torch.nn.functional.pad(mask, (0, 0, 1, 0))[..., :-1, :]
-    chi_atoms = torch.as_tensor(residues.CHI_ATOMS, device=atoms.device)[types]  # [..., N, 4, 4]
+    chi_atoms = constant(residues.CHI_ATOMS, atoms.device)[types]  # [..., N, 4, 4]
     flat = chi_atoms.flatten(-2)
     chi_xyz = atoms.gather(-2, flat[..., None].expand(*flat.shape, 3)).unflatten(-2, (4, 4))
     chi_mask_of_atoms = mask.gather(-1, flat).unflatten(-1, (4, 4)).prod(-1)
-    chi_exists = torch.as_tensor(residues.CHI_MASK, device=atoms.device)[types]
+    chi_exists = constant(residues.CHI_MASK, atoms.device)[types]
     backbone = torch.stack(
         [
             torch.cat([before[..., 1:3, :], atoms[..., 0:2, :]], -2),  # omega of the bond before
@@ -408,8 +429,8 @@ def torsion_angles(types: Tensor, atoms: Tensor, mask: Tensor) -> tuple[Tensor, 
     arm = fourth - third
     pair = torch.stack([(torch.linalg.cross(x, y) * arm).sum(-1), (y * arm).sum(-1)], -1)
     angles = pair / (pair.square().sum(-1, keepdim=True) + 1e-8).sqrt()
-    angles = angles * angles.new_tensor([1, 1, -1, 1, 1, 1, 1])[:, None]
-    sign = 1 - 2 * torch.as_tensor(residues.CHI_PI_PERIODIC, device=atoms.device)[types]
+    angles = angles * constant(_TOWARDS_OXYGEN, angles.device, angles.dtype)[:, None]
+    sign = 1 - 2 * constant(residues.CHI_PI_PERIODIC, atoms.device)[types]
     sign = torch.nn.functional.pad(sign, (3, 0), value=1.0)
     return angles, angles * sign[..., None].to(angles.dtype), angles_mask
 

@@ -6,6 +6,7 @@ batch dimension; a loss has one value per chain [B], 0 for a chain without the d
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -14,6 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from sciml.config import Range
+from sciml.nn.constants import constant
 from sciml.nn.frames import Frames, rotation_from_two
 from sciml.protein.alphafold import confidence
 from sciml.protein.alphafold.embedders import pseudo_beta, torsion_angles
@@ -72,14 +74,10 @@ def masked_mean(value: Tensor, mask: Tensor) -> Tensor:
     return (value.flatten(1) * mask).sum(1) / mask.sum(1).clamp(min=1e-4)
 
 
-def true_groups(truth: Truth) -> tuple[Frames, Tensor, Tensor]:
-    """Frames of the eight rigid groups of a known structure.
-
-    Returns:
-        frames [B, N, 8], which exist [B, N, 8], and a matrix [B, N, 8, 3, 3] that turns those of
-        symmetric side chains (identity elsewhere).
-    """
-    device = truth.atoms.device
+@functools.cache
+def _group_tables() -> tuple[Tensor, Tensor, Tensor]:
+    """Of each residue type's rigid groups: the three atoms in atom37 that a frame rests on
+    [21, 8, 3], whether it has the group [21, 8], the turn of a symmetric one [21, 8, 3, 3]."""
     base = torch.zeros(21, 8, 3, dtype=torch.long)
     exists = torch.zeros(21, 8)
     half_turn = torch.eye(3).repeat(21, 8, 1, 1)
@@ -93,11 +91,36 @@ def true_groups(truth: Truth) -> tuple[Frames, Tensor, Tensor]:
                 exists[kind, 4 + chi] = 1
                 if residues.CHI_PI_PERIODIC[kind, chi]:
                     half_turn[kind, 4 + chi] = torch.diag(torch.tensor([1.0, -1.0, -1.0]))
+    return base, exists, half_turn
+
+
+@functools.cache
+def _renamed_order() -> Tensor:
+    """[21, 14] for each atom14 slot, that of the atom it swaps names with, or its own."""
+    swap = torch.arange(14).repeat(21, 1)
+    for letter, pairs in residues.RENAMED.items():
+        kind = residues.RESIDUES.index(letter)
+        names = residues.ATOM14[kind]
+        for one, other in pairs:
+            a, b = names.index(one), names.index(other)
+            swap[kind, [a, b]] = torch.tensor([b, a])
+    return swap
+
+
+def true_groups(truth: Truth) -> tuple[Frames, Tensor, Tensor]:
+    """Frames of the eight rigid groups of a known structure.
+
+    Returns:
+        frames [B, N, 8], which exist [B, N, 8], and a matrix [B, N, 8, 3, 3] that turns those of
+        symmetric side chains (identity elsewhere).
+    """
+    device = truth.atoms.device
     types = truth.types.clamp(max=residues.UNKNOWN)
-    chosen = base.to(device)[types]  # [B, N, 8, 3]
+    # [B, N, 8, 3], [B, N, 8] and [B, N, 8, 3, 3]
+    chosen, exists, half_turn = (constant(table, device)[types] for table in _group_tables())
     flat = chosen.flatten(2)
     points = truth.atoms.gather(2, flat[..., None].expand(*flat.shape, 3)).unflatten(2, (8, 3))
-    present = truth.mask.gather(2, flat).unflatten(2, (8, 3)).prod(-1) * exists.to(device)[types]
+    present = truth.mask.gather(2, flat).unflatten(2, (8, 3)).prod(-1) * exists
     first, second, third = points.unbind(-2)
     # Backbone: x from CA to C, N in the plane. Others: x along the bond, the next atom in plane.
     rotation = rotation_from_two(second - first, third - second)
@@ -106,7 +129,7 @@ def true_groups(truth: Truth) -> tuple[Frames, Tensor, Tensor]:
     )
     eye = torch.eye(3, device=device).expand_as(rotation)
     rotation = torch.where(present[..., None, None] > 0, rotation, eye)
-    return Frames(rotation, second), present, half_turn.to(device)[types]
+    return Frames(rotation, second), present, half_turn
 
 
 def fape(
@@ -213,14 +236,7 @@ def rename_symmetric(
     Returns:
         The truth's atoms and mask under the chosen names, and which residues [B, N] were renamed.
     """
-    swap = torch.arange(14).repeat(21, 1)
-    for letter, pairs in residues.RENAMED.items():
-        kind = residues.RESIDUES.index(letter)
-        names = residues.ATOM14[kind]
-        for one, other in pairs:
-            a, b = names.index(one), names.index(other)
-            swap[kind, [a, b]] = torch.tensor([b, a])
-    order = swap.to(types.device)[types.clamp(max=residues.UNKNOWN)]
+    order = constant(_renamed_order(), types.device)[types.clamp(max=residues.UNKNOWN)]
     moved = order != torch.arange(14, device=types.device)
     swapped = atoms.gather(2, order[..., None].expand(*order.shape, 3))
     swapped_mask = mask.gather(2, order)
@@ -268,8 +284,8 @@ def structure_loss(
     for layer in predicted.frames:
         frames = Frames(rotation_from_quaternion(layer[..., :4]), layer[..., 4:])
         backbone.append(backbone_fape(frames, true_frames[:, :, 0], exists[:, :, 0], clamp, chains))
-    to37 = torch.as_tensor(residues.ATOM14_TO_37, device=types.device)[types]
-    slots = torch.as_tensor(residues.ATOM14_MASK, device=types.device)[types]
+    to37 = constant(residues.ATOM14_TO_37, types.device)[types]
+    slots = constant(residues.ATOM14_MASK, types.device)[types]
     atoms = truth.atoms.gather(2, to37[..., None].expand(*to37.shape, 3))
     mask = truth.mask.gather(2, to37) * slots
     with torch.no_grad():
@@ -318,7 +334,7 @@ def distogram_loss(logits: Tensor, truth: Truth) -> Tensor:
     glycine = truth.types == residues.RESIDUES.index("G")
     mask = torch.where(glycine, truth.mask[..., 1], truth.mask[..., 3])
     square = (beta[:, :, None] - beta[:, None]).square().sum(-1)
-    edges = confidence.distogram_edges(logits.shape[-1]).to(logits.device).square()
+    edges = confidence.distogram_edges(logits.shape[-1], logits.device).square()
     target = torch.bucketize(square, edges)
     loss = F.cross_entropy(logits.permute(0, 3, 1, 2), target, reduction="none")
     return masked_mean(loss, mask[:, :, None] * mask[:, None])
@@ -373,7 +389,7 @@ def confidence_losses(output: Output, truth: Truth) -> dict[str, Tensor]:
 
             square = (local(predicted_frames) - local(real)).square().sum(-1)
             logits = output.logits["pae"]
-            edges = confidence.pae_breaks(logits.shape[-1]).to(square.device).square()
+            edges = confidence.pae_breaks(logits.shape[-1], square.device).square()
             target = torch.bucketize(square, edges)
         loss = F.cross_entropy(logits.permute(0, 3, 1, 2), target, reduction="none")
         frame_mask = _well_resolved(truth, exists[:, :, 0])
@@ -383,9 +399,8 @@ def confidence_losses(output: Output, truth: Truth) -> dict[str, Tensor]:
 
 def resolved_loss(logits: Tensor, truth: Truth) -> Tensor:
     """Binary cross entropy of which atoms are resolved, [B, N, 37] (supplement 1.9.10)."""
-    exists = torch.as_tensor(residues.ATOM37_MASK, device=logits.device)[
-        truth.types.clamp(max=residues.UNKNOWN)
-    ]
+    types = truth.types.clamp(max=residues.UNKNOWN)
+    exists = constant(residues.ATOM37_MASK, logits.device)[types]
     loss = F.binary_cross_entropy_with_logits(logits, truth.mask, reduction="none")
     return masked_mean(loss, _well_resolved(truth, exists))
 

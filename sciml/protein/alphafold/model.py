@@ -279,29 +279,32 @@ class AlphaFold(nn.Module):
             resolved [B, N, 37], plddt [B, N, bins], pae [B, N, N, bins].
         """
         previous = previous or self.initial(features)
-        real = features["seq_mask"] > 0
-        pair_mask = None if bool(real.all()) else real[:, :, None] & real[:, None, :]
+        real, extra, cells = (features[k] > 0 for k in ("seq_mask", "extra_msa_mask", "msa_mask"))
         m, z = self.embed(features, previous)
         depth = m.shape[1]
         templates = self._templates(features)
+        present = real[:, :0] if templates is None else templates.present(features)
+        if templates is not None:
+            rows, row_mask = templates.rows(features)
+            m = torch.cat([m, rows], 1)
+            cells = torch.cat([cells, row_mask > 0], 1)
+        # Upon these the operations depend; an accelerator is waited for once.
+        whole = torch.stack([mask.all() for mask in (real, extra, cells)])
+        flags = torch.cat([whole, present.flatten()]).cpu()
+        all_residues, all_extra, all_cells = flags[:3].tolist()
+        pair_mask = None if all_residues else real[:, :, None] & real[:, None, :]
         if templates is not None:
             with by_slices(z.device):
-                z = templates(z, features, pair_mask)
+                z = templates(z, features, pair_mask, flags[3:].view(present.shape))
 
-        extra = features["extra_msa_mask"] > 0
-        masks = Masks(None if bool(extra.all()) else extra, pair_mask)
+        masks = Masks(None if all_extra else extra, pair_mask)
         e = self._extra(features)
         with by_slices(z.device):
             for block in self.extra_stack:
                 e, z = self._run(block, e, z, masks)
         del e
 
-        cells = features["msa_mask"] > 0
-        if templates is not None:
-            rows, row_mask = templates.rows(features)
-            m = torch.cat([m, rows], 1)
-            cells = torch.cat([cells, row_mask > 0], 1)
-        masks = Masks(None if bool(cells.all()) else cells, pair_mask)
+        masks = Masks(None if all_cells else cells, pair_mask)
         with by_slices(z.device):
             for block in self.evoformer:
                 m, z = self._run(block, m, z, masks)

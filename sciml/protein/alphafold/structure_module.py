@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from sciml.nn.constants import constant
 from sciml.nn.frames import rotation_from_quaternion
 from sciml.protein.io import residues
 
@@ -324,7 +325,7 @@ class StructureModule(nn.Module):
 def atom14_to_atom37(atoms: Tensor, types: Tensor) -> tuple[Tensor, Tensor]:
     """Atoms [B, N, 14, 3] and types [B, N] -> [B, N, 37, 3] and which exist [B, N, 37]."""
     types = types.clamp(max=residues.UNKNOWN)
-    slots = torch.as_tensor(residues.ATOM37_TO_14, device=atoms.device)[types]
-    exists = torch.as_tensor(residues.ATOM37_MASK, device=atoms.device)[types]
+    slots = constant(residues.ATOM37_TO_14, atoms.device)[types]
+    exists = constant(residues.ATOM37_MASK, atoms.device)[types]
     spread = atoms.gather(-2, slots[..., None].expand(*slots.shape, 3))
     return spread * exists[..., None], exists

@@ -21,7 +21,7 @@ from sciml.protein.alphafold.training_data import ChainExamples as ChainExamples
 from sciml.protein.alphafold.training_data import ChainTrainConfig, TrainingChain
 from sciml.protein.alphafold.training_data import collate as collate
 from sciml.protein.io.alignment import Alignment
-from sciml.train.parallel import broadcast
+from sciml.train.parallel import broadcast, rank_and_world
 
 
 class StructureLearner(nn.Module):
@@ -48,7 +48,10 @@ class StructureLearner(nn.Module):
         """Batch of `collate` -> loss and its terms; earlier passes run without gradient."""
         passes, clamp = 0, True
         if self.training:  # the same in all processes, which wait for each other in every pass
-            cycle, loose = broadcast(torch.rand(2, device=batch["aatype"].device)).tolist()
+            draws = torch.rand(2)
+            if rank_and_world()[1] > 1:
+                draws = broadcast(draws.to(batch["aatype"].device))
+            cycle, loose = draws.tolist()
             passes = int(cycle * (self.config.recycles + 1))
             clamp = loose >= self.config.unclamped
         previous = None
@@ -64,7 +67,7 @@ class StructureLearner(nn.Module):
         length = batch["seq_mask"].sum(1).sqrt()
         losses = {name: value.detach().mean() for name, value in terms.items()}
         losses |= {"loss": (length * terms["loss"]).mean(), "loss_per_chain": losses["loss"]}
-        return losses | {"count": torch.tensor(float(len(length)))}
+        return losses | {"count": length.new_full((), len(length))}
 
 
 def self_distillation(

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from sciml.nn.constants import constant
 from sciml.protein.io import residues
 
 TOLERANCE = 12.0
@@ -23,13 +24,14 @@ OVERLAP = 1.5
 """By how much two atoms may overlap [A]."""
 
 
-def _radii(types: Tensor) -> Tensor:
-    """Van der Waals radii [..., 14] [A], 0 where there is no atom."""
+@functools.cache
+def _radii() -> Tensor:
+    """Van der Waals radii [21, 14] [A] of each residue type, 0 where there is no atom."""
     table = torch.zeros(21, 14)
     for kind, names in enumerate(residues.ATOM14):
         for slot, name in enumerate(names):
             table[kind, slot] = residues.VAN_DER_WAALS[name[0]]
-    return table.to(types.device)[types.clamp(max=residues.UNKNOWN)]
+    return table
 
 
 def bond_violations(types: Tensor, atoms: Tensor, mask: Tensor, index: Tensor) -> dict[str, Tensor]:
@@ -74,10 +76,9 @@ def clashes(types: Tensor, atoms: Tensor, mask: Tensor, index: Tensor) -> tuple[
     Atoms of one residue, the peptide bond and disulfide bonds are no clashes.
     """
     batch, n = types.shape
-    exists = torch.as_tensor(residues.ATOM14_MASK, device=types.device)[
-        types.clamp(max=residues.UNKNOWN)
-    ] * mask[..., None].to(atoms.dtype)
-    radii = _radii(types).flatten(1)
+    kinds = types.clamp(max=residues.UNKNOWN)
+    exists = constant(residues.ATOM14_MASK, types.device)[kinds] * mask[..., None].to(atoms.dtype)
+    radii = constant(_radii(), types.device)[kinds].flatten(1)
     flat, present = atoms.reshape(batch, n * 14, 3), exists.flatten(1)
     owner = torch.arange(n, device=types.device).repeat_interleave(14)
     slot = torch.arange(14, device=types.device).repeat(n)
@@ -128,9 +129,9 @@ def within_residues(types: Tensor, atoms: Tensor, mask: Tensor) -> Tensor:
     As published, each pair counts twice for each of its atoms.
     """
     types = types.clamp(max=residues.UNKNOWN)
-    exists = torch.as_tensor(residues.ATOM14_MASK, device=types.device)[types]
+    exists = constant(residues.ATOM14_MASK, types.device)[types]
     exists = exists * mask[..., None].to(atoms.dtype)
-    lower, upper = (bound.to(types.device)[types] for bound in _bounds())
+    lower, upper = (constant(bound, types.device)[types] for bound in _bounds())
     gap = (atoms[..., :, None, :] - atoms[..., None, :, :]).square().sum(-1).add(1e-10).sqrt()
     use = exists[..., :, None] * exists[..., None, :]
     use = use * (1 - torch.eye(14, device=types.device))
