@@ -7,7 +7,6 @@ adversary's strength rising as in section 5.2.2 of the paper.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
 
 class _Reverse(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, values: Tensor, strength: float) -> Tensor:
+    def forward(ctx: Any, values: Tensor, strength: float | Tensor) -> Tensor:
         ctx.strength = strength
         return values.view_as(values)
 
@@ -36,7 +35,7 @@ class _Reverse(torch.autograd.Function):
         return -ctx.strength * gradients[0], None
 
 
-def reverse_gradient(values: Tensor, strength: float = 1.0) -> Tensor:
+def reverse_gradient(values: Tensor, strength: float | Tensor = 1.0) -> Tensor:
     """`values` forward; backward, the gradient times -strength."""
     return _Reverse.apply(values, strength)
 
@@ -81,7 +80,11 @@ class DomainAdversarial(nn.Module):
 
     def strength(self) -> float:
         """strength * (2 / (1 + exp(-10 p)) - 1) with p the progress from 0 to 1."""
-        return self.config.strength * (2 / (1 + math.exp(-10 * float(self.progress))) - 1)
+        return float(self._strength())
+
+    def _strength(self) -> Tensor:
+        """The same where the module is, which reads nothing back."""
+        return self.config.strength * (2 / (1 + (-10 * self.progress).exp()) - 1)
 
     def predict(self, batch: Data) -> Tensor:
         """[B, outputs] class logits."""
@@ -103,12 +106,12 @@ class DomainAdversarial(nn.Module):
         labelled = labels >= 0
         logits = wide(self.head(features))
         task = F.cross_entropy(logits, labels.clamp_min(0), reduction="none") * labelled
-        guess = wide(self.adversary(reverse_gradient(features, self.strength())))
+        guess = wide(self.adversary(reverse_gradient(features, self._strength())))
         hiding = F.cross_entropy(guess, domain, reduction="none")
         right = ((logits.argmax(1) == labels) & labelled).sum() / labelled.sum().clamp_min(1)
         return {
             "loss": (task + hiding).mean(),
-            "count": torch.tensor(float(len(labels)), device=labels.device),
+            "count": torch.full((), float(len(labels)), device=labels.device),
             "accuracy": right.detach(),
             "domain_accuracy": (guess.argmax(1) == domain).float().mean().detach(),
         }

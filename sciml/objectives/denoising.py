@@ -79,7 +79,8 @@ class VectorHead(nn.Module):
         distance = _norm(apart)
         weight = (a[target] * b[source] * self._basis(distance / scale)).sum(-1)
         vectors = (weight / (distance + scale)).unsqueeze(-1) * apart
-        number = torch.bincount(target, minlength=len(pos)).clamp_min(1).unsqueeze(-1)
+        number = weight.new_zeros(len(pos)).index_add(0, target, torch.ones_like(weight))
+        number = number.clamp_min(1).unsqueeze(-1)
         return torch.zeros_like(pos).index_add(0, target, vectors.to(pos.dtype)) / number
 
 

@@ -154,15 +154,16 @@ class SupervisedTask:
 
     @torch.no_grad()
     def _outputs(self, model: Supervised, examples: Examples) -> tuple[list[Tensor], list[Any]]:
-        """The model's outputs for all examples in order, batch by batch, and those raw batches."""
+        """The model's outputs for all examples in order, batch by batch, and those raw batches,
+        on the CPU."""
         model.eval()
-        device = next(model.parameters()).device
+        cpu, device = torch.device("cpu"), next(model.parameters()).device
         outputs, batches = [], []
         for start in range(0, len(examples), EVALUATION_BATCH):
             indices = range(start, min(start + EVALUATION_BATCH, len(examples)))
             batch = move(self.collate([examples[i] for i in indices]), device)
             outputs.append(model.predict(batch).float().cpu())
-            batches.append(batch)
+            batches.append(move(batch, cpu))
         return outputs, batches
 
     def _fit(

@@ -171,15 +171,17 @@ def corrupt(batch: Data, chosen: Tensor, config: MaskedConfig) -> tuple[Data, Te
     draw = torch.rand(chosen.shape, device=chosen.device)
     hidden = chosen & (draw >= config.keep + config.swap)
     swapped = chosen & (draw >= config.keep) & ~hidden
-    if not swapped.any():
+    if config.swap == 0:
         return batch, hidden
-    donors = real(batch).nonzero()
-    donors = donors[torch.randint(len(donors), (int(swapped.sum()),), device=chosen.device)]
+    # Real nodes first, and one of those for every node: no size depends on the data.
+    nodes = real(batch).flatten()
+    order = nodes.logical_not().byte().argsort(stable=True)
+    donors = order[(torch.rand(nodes.shape, device=nodes.device) * nodes.sum()).long()]
     values = {}
     for key in ("x", "node_token"):
         value = optional(batch, key)
         if value is not None:
-            value = value.clone()
-            value[swapped] = value[tuple(donors.T)]
-            values[key] = value
+            other = value.flatten(0, chosen.ndim - 1)[donors].view_as(value)
+            rows = swapped.view(swapped.shape + (1,) * (value.ndim - swapped.ndim))
+            values[key] = torch.where(rows, other, value)
     return changed(batch, **values), hidden

@@ -69,9 +69,15 @@ class NextToken(nn.Module):
         if not self.checked:
             self._check_causal(batch)
             self.checked = True
-        before, after = neighbours(batch)
-        targets = {name: value[after] for name, value in self.embedder.targets(batch).items()}
-        return self.content(self.trunk(self.embedder(batch)).nodes[before], targets)
+        # The only thing that an accelerator is waited for: how many nodes have a successor.
+        before = followed(batch).flatten().nonzero()[:, 0]
+        axes = real(batch).ndim - 1
+
+        def rows(values: Tensor, index: Tensor) -> Tensor:
+            return values.flatten(0, axes).index_select(0, index)
+
+        targets = {k: rows(v, before + 1) for k, v in self.embedder.targets(batch).items()}
+        return self.content(rows(self.trunk(self.embedder(batch)).nodes, before), targets)
 
     @torch.no_grad()
     def _check_causal(self, batch: Data) -> None:
@@ -101,11 +107,11 @@ class NextToken(nn.Module):
             )
 
 
-def neighbours(batch: Data) -> tuple[Tensor, Tensor]:
-    """Two bool, one per node: nodes with a successor, and the successors, in the same order."""
+def followed(batch: Data) -> Tensor:
+    """bool, one per node: which nodes have a successor, the next row of their graph."""
     nodes = real(batch)
     if nodes.dim() == 2:
         following = nodes[:, 1:] & nodes[:, :-1]
     else:
         following = batch.batch[1:] == batch.batch[:-1]
-    return F.pad(following, (0, 1)), F.pad(following, (1, 0))
+    return F.pad(following, (0, 1))

@@ -7,6 +7,7 @@ A task whose answer the trunk cannot see in principle is refused on the first ba
 
 from __future__ import annotations
 
+import functools
 import itertools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
@@ -18,6 +19,7 @@ from torch.nn import functional as F
 from sciml.config import Range
 from sciml.errors import InputError
 from sciml.graph import is_node_key, is_pair_key, layout, number_of_graphs
+from sciml.nn.constants import constant
 from sciml.objectives.base import Embedder, changed, mlp, per_node, position, real, wide
 from sciml.trunks.base import Trunk
 
@@ -114,6 +116,9 @@ def rotations(dimensions: int) -> Tensor:
     return torch.stack(sorted(matrices, key=lambda m: -float(m.trace())))
 
 
+_rotations = functools.cache(rotations)
+
+
 @dataclass(frozen=True)
 class RotationConfig:
     """The space in which graphs are rotated."""
@@ -176,7 +181,10 @@ class Rotation(_Pretext):
         """Each graph rotated about the origin."""
         pos = self.positions(batch)
         fits = self.matrices.shape[-1] == pos.shape[-1]
-        matrix = (self.matrices if fits else rotations(pos.shape[-1])).to(pos)[which]
+        if fits:
+            matrix = self.matrices.to(pos)[which]
+        else:
+            matrix = constant(_rotations(pos.shape[-1]), pos.device, pos.dtype)[which]
         if layout(batch) == "dense":
             rotated = torch.einsum("bij,bnj->bni", matrix, pos)
         else:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from sciml.device import choose
 from sciml.objectives.base import Embedder
 from sciml.objectives.downstream import DownstreamTask, label_budgets
 from sciml.placement.design import Design
@@ -42,7 +43,8 @@ def downstream_task(size: float = 1.0) -> DownstreamTask:
 
     def finetune(trunk: Trunk, embedder: Embedder, budget: int, train: TrainConfig) -> float:
         assert isinstance(embedder, NetlistEmbedder)
-        policy = GridPolicy(PolicyConfig(), trunk, embedder)
+        device = choose(train.device).device
+        policy = GridPolicy(PolicyConfig(), trunk, embedder).to(device)
         reinforce(policy, train_designs, budget, train)
         costs = [policy.predict(d, GRID).proxy for d in test_designs]
         return float(np.mean(np.nan_to_num(costs, nan=DEAD_END)))

@@ -196,17 +196,21 @@ class PPO:
 
     def step(self, experience: Experience) -> dict[str, float]:
         c = self.config
+        device = experience.action.device
         seen: list[dict[str, float]] = []
         for _ in range(c.epochs):
+            rows: list[Tensor] = []
             for index in minibatches(len(experience), c.minibatch):
-                terms = self.losses(experience.at(index))
+                terms = self.losses(experience.at(index.to(device, non_blocking=True)))
                 self.optimizer.zero_grad(set_to_none=True)
                 terms["loss"].backward()
                 nn.utils.clip_grad_norm_(self.parameters, c.max_grad_norm)
                 self.optimizer.step()
                 if self.auxiliary is not None:
                     self.auxiliary.after_step()
-                seen.append({k: float(v.detach()) for k, v in terms.items()})
+                rows.append(torch.stack([value.detach() for value in terms.values()]))
+            # Once an epoch an accelerator is waited for.
+            seen += [dict(zip(terms, row, strict=True)) for row in torch.stack(rows).tolist()]
             if c.target_kl and seen[-1]["kl"] > c.target_kl:
                 break
         return {key: sum(row[key] for row in seen) / len(seen) for key in seen[0]}

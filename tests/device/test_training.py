@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import fields
 from typing import Any
 
 import pytest
 import torch
 from torch import nn
 
-from sciml import testing, trunks
+from sciml import graph, testing, trunks
+from sciml.objectives import downstream
 from sciml.objectives.probe import metrics
+from sciml.rl import ppo
 from sciml.train import loop, sampler
 from sciml.train.config import TrainConfig
 from sciml.train.loop import TrainingDiverged, fit
@@ -94,6 +98,57 @@ def test_a_loss_that_is_not_finite_is_noticed_in_its_step_and_its_batch_kept(tmp
     batch, _ = tensors.read(tmp_path / "failed-batch.safetensors")
     assert bool(batch["batch.x"].isnan().any())
     assert len(batch["batch.x"]) == 4  # the micro-batch at fault alone
+
+
+@pytest.mark.parametrize("epochs", [1, 3])
+def test_ppo_waits_once_an_epoch(epochs):
+    torch.manual_seed(0)
+    actor, critic = nn.Linear(4, 5), nn.Linear(4, 1)
+    module = nn.ModuleList([actor, critic])
+    x, mask = torch.randn(24, 4), torch.rand(24, 5) < 0.7
+    mask[:, 0] = True
+    chosen = ppo.MaskedCategorical(torch.randn(24, 5), mask)
+    action = chosen.sample()
+    numbers = torch.randn(3, 24)
+    steps = ppo.Experience({"x": x}, mask, action, chosen.log_prob(action), *numbers)
+    config = ppo.PPOConfig(epochs=epochs, minibatch=8, target_kl=0.0)
+
+    def evaluate(inputs):
+        return actor(inputs["x"]), critic(inputs["x"])[:, 0]
+
+    with testing.PretendedDevice() as device:
+        device.to_device(module)
+        learner = ppo.PPO(module, evaluate, torch.optim.Adam(module.parameters(), 1e-2), config)
+        there = ppo.Experience(
+            **{field.name: device.to_device(getattr(steps, field.name)) for field in fields(steps)}
+        )
+        device.clear()
+        assert math.isfinite(learner.step(there)["loss"])
+        assert not device.faults
+        assert device.waits.total() == epochs, device.waits
+
+
+class PerGraph(nn.Module):
+    """One number a graph."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(4, 1)
+
+    def predict(self, batch):
+        return self.layer(batch.x.mean(1))
+
+
+def test_a_downstream_task_scores_outputs_and_labels_on_one_device():
+    data = [{"x": torch.randn(3, 4), "y": float(i)} for i in range(5)]
+
+    def score(outputs, batches):
+        return float((torch.cat(outputs)[:, 0] - torch.cat([b.y for b in batches])).mean())
+
+    task: Any = downstream.SupervisedTask(data, data, graph.make_dense, None, score, None)  # type: ignore[arg-type]
+    with testing.PretendedDevice() as device:
+        assert math.isfinite(task.measure(device.to_device(PerGraph())))
+        assert not device.faults
 
 
 def test_a_batch_that_is_not_moved_is_found(tmp_path, monkeypatch):
