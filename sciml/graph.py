@@ -25,6 +25,7 @@ microns); a trunk never assumes one. Padded rows may hold anything finite: no re
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
@@ -39,6 +40,26 @@ else:
     Data = Any  # the real class takes two seconds to import: loaded where one is made
 
 Layout = Literal["dense", "ragged"]
+
+
+class Light(SimpleNamespace):
+    """A batch without torch_geometric: for predictions, which are made before that has loaded.
+
+    It has the keys of a `Data`, as attributes and by index; keys that are missing are None where
+    `Data` says so. Trunks of this package take it; other code gets a `Data`.
+    """
+
+    x = pos = batch = edge_index = edge_attr = None
+
+    def __getitem__(self, key: str) -> Any:
+        return vars(self)[key]
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        setattr(self, key, value)
+
+    def keys(self) -> list[str]:
+        """The keys that are set."""
+        return list(vars(self))
 
 
 def _new(**values: Any) -> Data:

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from sciml.graph import Light
 from sciml.jets.data.features import FEATURE_SETS, MAX_PARTICLES, Jets, columns_to_read
 from sciml.jets.data.ragged import dense, to_ragged
 from sciml.jets.scores import JetPrediction, Tally
@@ -162,8 +163,6 @@ class JetPredictor(nn.Module, Generic[Result]):
 
     def _values(self, jets: Jets) -> np.ndarray:
         """[B, outputs] float32 of padded jets; NaN where a jet is flagged."""
-        from sciml.jets.networks.embedder import raw_batch
-
         values = np.full((len(jets), len(self.names)), np.nan, np.float32)
         good = (jets.flags == 0).nonzero()[:, 0]
         device = next(self.network.parameters()).device
@@ -172,10 +171,18 @@ class JetPredictor(nn.Module, Generic[Result]):
         with torch.inference_mode():
             for members in passes(jets.lengths[good]):
                 rows = good[members]
-                outputs = self(raw_batch(jets[rows].to(device))).float()
+                outputs = self(self._batch(jets[rows].to(device))).float()
                 values[rows.numpy()] = self.activation(outputs).cpu().numpy()
         self.train(was_training)
         return values
+
+    def _batch(self, jets: Jets) -> Any:
+        trunk = type(getattr(self.network, "trunk", self.network)).__module__
+        if trunk.startswith("sciml."):
+            return Light(x=jets.particles, jet=jets.jets, mask=jets.mask)
+        from sciml.jets.networks.embedder import raw_batch
+
+        return raw_batch(jets)  # the caller's own trunk may need torch_geometric's class
 
     def _columns(self) -> tuple[int, ...]:
         return FEATURE_SETS[self.network.features]  # type: ignore[index]

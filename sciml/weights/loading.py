@@ -46,6 +46,11 @@ class Watch(TorchDispatchMode):
         super().__init__()
         self.numbers, self.tensors, self.steps = numbers, tensors, steps
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """No: torch would import its compiler, which takes two seconds, to leave it out here."""
+        return False
+
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:

@@ -237,3 +237,23 @@ def test_shipped_kinematic_model_on_momenta_alone():
     truth = np.stack([np.asarray(events[name]) for name in labels], 1).argmax(1)
     measured = metrics.evaluate(tagger.predict(events), truth, tagger.classes, bootstraps=2)
     assert float(measured["auc_Tbqq"]) > 0.96 and float(measured["auc_Hgg"]) > 0.9  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "trunk",
+    [TRUNK, {"name": "message_passing", "dim": 16, "depth": 1}, {"name": "lorentz", "dim": 16},
+     {"name": "particle_net"}, {"name": "sequence", "dim": 16}],
+    ids=lambda trunk: trunk["name"],
+)  # fmt: skip
+def test_predictions_do_not_depend_on_the_class_of_the_batch(trunk):
+    """Shipped trunks take a light batch, which gives what torch_geometric's `Data` gives."""
+    from sciml.jets.data.ragged import to_dense
+    from sciml.jets.networks.embedder import raw_batch
+
+    torch.manual_seed(0)
+    tagger = JetTagger.build(trunk, CLASSES).eval()
+    jets = to_dense(events_of([9, 9, 9]))
+    light = tagger._batch(jets)
+    assert type(light).__module__ == "sciml.graph"
+    with torch.inference_mode():
+        assert torch.equal(tagger(light), tagger(raw_batch(jets)))

@@ -118,7 +118,9 @@ def particle_features(particles: Tensor, jets: Tensor, mask: Tensor) -> Tensor:
     needs_grad = torch.is_grad_enabled() and (particles.requires_grad or jets.requires_grad)
     recorded = torch.jit.is_tracing() or torch.compiler.is_compiling()
     on_cpu = particles.dtype == jets.dtype == torch.float32 and particles.device.type == "cpu"
-    if on_cpu and not needs_grad and not recorded:
+    # Predictions spend a hundredth of their time here, and loading the kernel takes seconds.
+    predicting = torch.is_inference_mode_enabled()
+    if on_cpu and not needs_grad and not recorded and not predicting:
         from sciml.jets.data.feature_kernel import compiled_features
 
         return compiled_features(particles, jets, mask)

@@ -1,7 +1,7 @@
 """From the columns of a file to arrays for a model: checked, flagged, packed without padding.
 
 `to_ragged` puts the constituents of jets end to end, a row of `columns.COLUMNS` each; `to_dense`
-pads the same. One compiled pass over the constituents copies, orders and checks them.
+pads the same.
 """
 
 from __future__ import annotations
@@ -9,13 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import numba as nb
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from sciml.errors import InputError, nearest
-from sciml.jets.data.columns import COLUMNS, ENERGY, JET_COLUMNS, MOMENTUM, POSITION, PX, PY, PZ
+from sciml.jets.data.columns import COLUMNS, JET_COLUMNS, MOMENTUM, POSITION, PX, PY
 from sciml.jets.data.features import (
     DERIVABLE,
     FEATURE_SETS,
@@ -24,10 +23,8 @@ from sciml.jets.data.features import (
     Jets,
     needed_columns,
 )
-from sciml.jets.data.tidy import MASS_SHELL, tidy
-
-LARGE = 1e18
-"""GeV: squares beyond this do not fit into single precision, which is as bad as an infinity."""
+from sciml.jets.data.packing import gather, pack
+from sciml.jets.data.tidy import tidy
 
 
 @dataclass
@@ -102,7 +99,7 @@ def to_ragged(
     flags = np.where(counts == 0, int(Flag.EMPTY), 0).astype(np.int64)
     faults = (int(Flag.NOT_FINITE), int(Flag.ZERO_PT), int(Flag.ENERGY_BELOW_MOMENTUM))
     ranks = _ranks(columns[PX], columns[PY], counts, limit)
-    _pack(columns, counts, ranks, limit, faults, particles, flags)
+    pack(columns, counts, ranks, limit, faults, particles, flags)
     nonempty = counts > 0
     flags[nonempty & ~np.isfinite(jet).all(1)] |= Flag.NOT_FINITE
     flags[nonempty & (jet[:, 0] <= 0)] |= Flag.ZERO_PT
@@ -140,16 +137,8 @@ def padded(
     """Jets that lie at `starts` of packed [S, 16] rows, as [B, N, 16] and their mask [B, N]."""
     width = max(1, int(counts.max(initial=0)))
     out = np.empty((len(counts), width, particles.shape[1]), np.float32)
-    _gather(particles, starts, counts, out)
+    gather(particles, starts, counts, out)
     return out, np.arange(width) < counts[:, None]
-
-
-@nb.njit(cache=True)
-def _gather(particles, starts, counts, out):
-    for row in range(len(counts)):
-        count = counts[row]
-        out[row, :count] = particles[starts[row] : starts[row] + count]
-        out[row, count:] = 0
 
 
 def _read_only(values: NDArray[Any]) -> NDArray[np.float32]:
@@ -157,53 +146,6 @@ def _read_only(values: NDArray[Any]) -> NDArray[np.float32]:
     view = np.ascontiguousarray(values, np.float32).view()
     view.flags.writeable = False
     return view
-
-
-@nb.njit(cache=True)
-def _pack(columns, counts, ranks, limit, faults, out, flags):
-    """Fills the rows of constituents and each jet's flags; all constituents are checked.
-
-    An empty column stands for zeros. The loop runs over the columns of one jet at a time, so that
-    the jet's rows stay in the first-level cache.
-    """
-    not_finite, zero_pt, below = faults
-    source = target = 0
-    for jet in range(len(counts)):
-        count = counts[jet]
-        used = min(count, limit)
-        rows = out[target : target + used]
-        faulty = 0
-        for column in range(16):
-            values = columns[column]
-            if len(values) == 0:
-                rows[:, column] = 0
-                continue
-            part = values[source : source + count]
-            zero = np.float32(0)  # stays 0 unless a value is infinite or NaN
-            if used == count:
-                for i in range(count):
-                    rows[i, column] = part[i]
-                    zero += part[i] * np.float32(0)
-            else:
-                for i in range(count):
-                    if ranks[source + i] < limit:
-                        rows[ranks[source + i], column] = part[i]
-                    zero += part[i] * np.float32(0)
-            if zero != 0:
-                faulty |= not_finite
-        for i in range(source, source + count):
-            px, py = np.float64(columns[PX][i]), np.float64(columns[PY][i])
-            pz, energy = np.float64(columns[PZ][i]), np.float64(columns[ENERGY][i])
-            if max(max(abs(px), abs(py)), max(abs(pz), abs(energy))) > LARGE:
-                faulty |= not_finite
-            pt2 = px * px + py * py
-            if pt2 == 0:
-                faulty |= zero_pt
-            if energy < np.sqrt(pt2 + pz * pz) * (1 - MASS_SHELL):
-                faulty |= below
-        flags[jet] |= faulty
-        source += count
-        target += used
 
 
 def _flatten(

@@ -11,21 +11,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
 from sciml.jets.data.columns import MOMENTUM, TRACK
+from sciml.jets.data.packing import MASS_SHELL, NOTHING, PADDING, REAL, kinds_of
 
 SATURATED = 1e6
 """mm: replaces an infinite impact parameter; the features (tanh, clip) are the same."""
-MASS_SHELL = 1e-4
-"""Relative amount by which E may lie below |p|: single precision leaves E of a massless particle
-1e-7 below |p|."""
 COARSEST = 7
 """Fewest bits behind the leading one that count as a way of storing numbers (bfloat16)."""
-
-_REAL, _NOTHING, _PADDING = 0, 1, 2
 
 
 @dataclass
@@ -59,13 +54,13 @@ def tidy(
     dense = len(counts) > 0 and counts[0] > 0 and bool((counts == counts[0]).all())
     dropped = np.zeros(len(counts), np.int64)
     px, py, pz, energy = (flat[name] for name in MOMENTUM)
-    kinds = _kinds(px, py, pz, energy, counts, dense)
+    kinds = kinds_of(px, py, pz, energy, counts, dense)
     if kinds.any():
         _spare_nan(kinds, flat, [n for n in columns if n in flat and n not in MOMENTUM])
-        keep = kinds == _REAL
+        keep = kinds == REAL
         row = np.repeat(np.arange(len(counts)), counts)
         counts = np.bincount(row[keep], minlength=len(counts))
-        dropped = np.bincount(row[kinds == _NOTHING], minlength=len(dropped))
+        dropped = np.bincount(row[kinds == NOTHING], minlength=len(dropped))
         flat = {n: v[keep] if n in columns else v for n, v in flat.items()}
     repaired = np.zeros(len(counts), np.int64)
     for name in TRACK:
@@ -81,44 +76,12 @@ def _per_jet(chosen: NDArray[np.bool_], counts: NDArray[np.int64]) -> NDArray[np
     return np.bincount(np.repeat(np.arange(len(counts)), counts)[chosen], minlength=len(counts))
 
 
-@nb.njit(cache=True)
-def _kinds(px, py, pz, energy, counts, dense):
-    """Kind of each row: a particle, a candidate without momentum, or padding.
-
-    Padding, in arrays of fixed length alone: zeros at the end; one negative number in all four
-    components (-999), which no particle has; NaN in all four at the end.
-    """
-    out = np.zeros(len(px), np.int8)
-    stop = 0
-    for jet in range(len(counts)):
-        start, stop = stop, stop + counts[jet]
-        tail = dense and len(counts) > 1
-        last = dense
-        for i in range(stop - 1, start - 1, -1):
-            zero = px[i] == 0 and py[i] == 0 and pz[i] == 0
-            if zero and energy[i] >= 0:
-                out[i] = 2 if tail and energy[i] == 0 else 1
-                continue
-            tail = False
-            if not dense:
-                continue
-            if last and np.isnan(px[i]) and np.isnan(py[i]):
-                if np.isnan(pz[i]) and np.isnan(energy[i]):
-                    out[i] = 2
-                    continue
-            last = False
-            value = energy[i]
-            if value < 0 and px[i] == value and py[i] == value and pz[i] == value:
-                out[i] = 2
-    return out
-
-
 def _spare_nan(kinds: NDArray[np.int8], flat: dict[str, NDArray[Any]], others: list[str]) -> None:
     """A row of NaN with a real value in another column is a fault and not padding."""
-    rows = np.flatnonzero((kinds == _PADDING) & np.isnan(flat[MOMENTUM[0]]))
+    rows = np.flatnonzero((kinds == PADDING) & np.isnan(flat[MOMENTUM[0]]))
     for name in others:
         value = flat[name][rows]
-        kinds[rows[np.nan_to_num(value) > 0]] = _REAL
+        kinds[rows[np.nan_to_num(value) > 0]] = REAL
 
 
 def _raise_energies(

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import awkward as ak
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sciml.jets.data.readers.base import Reader, guarded, plain
@@ -33,7 +34,8 @@ class ParquetReader(Reader):
             )
             check_parquet(path, self._file.metadata)
             self._rows = int(self._file.metadata.num_rows)
-            self._none = ak.from_arrow(self._file.schema_arrow.empty_table(), highlevel=True)
+            schema = self._file.schema_arrow  # its `empty_table` would import pandas
+            self._none = ak.from_arrow(pa.Table.from_batches([], schema), highlevel=True)
             if not self._none.fields or "" in self._file.schema_arrow.names:
                 # rows that are no records have a column without a name
                 self._none = ak.Array({"": self._none})
