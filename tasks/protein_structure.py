@@ -1,7 +1,8 @@
 """Protein contacts from alignments: pretrain on generated families, test on real ones, fold.
 
 1. Families are generated: a fold (made, or one of `structures`), a Potts model on its contacts,
-   sequences along a tree. Their column statistics are kept in OUT/features.
+   sequences along a tree; thinned versions of them if asked. Their column statistics are kept in
+   OUT/features.
 2. A network on the shared pair transformer learns distance classes and hidden profiles from them,
    `members` times from different seeds. By further families, thinned to as few as one sequence,
    its probabilities are calibrated.
@@ -20,7 +21,6 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -40,6 +40,7 @@ from sciml.protein.contacts.calibration import (
     write_samples,
 )
 from sciml.protein.contacts.calibration import fit as fit_calibration
+from sciml.protein.contacts.contact_potential import contact_potential
 from sciml.protein.contacts.embedder import AlignmentEmbedder
 from sciml.protein.contacts.evaluation import (
     FamilyFeatures,
@@ -57,6 +58,7 @@ from sciml.protein.contacts.evaluation import (
 )
 from sciml.protein.contacts.families import Family, controls, read_families
 from sciml.protein.contacts.features import ContactFeatures, contact_features
+from sciml.protein.contacts.generated_features import Plan, write_features
 from sciml.protein.contacts.network import ContactConfig, ContactNet
 from sciml.protein.contacts.predictor import ContactPredictor
 from sciml.protein.contacts.synthetic_families import families
@@ -73,8 +75,6 @@ from sciml.train import TrainConfig, fit
 from sciml.train.log import Bar, read_metrics
 from sciml.trunks.start import Start
 
-GROUP = 16
-
 
 @dataclass(frozen=True)
 class Config:
@@ -87,8 +87,17 @@ class Config:
     calibration: Annotated[int, Range(min=0)] = 16
     """Further generated families, thinned to 1, 4, 16, ... sequences, by which the probabilities of
     contacts are calibrated; 0 leaves them as the network gives them [families]."""
+    made: Annotated[int, Range(min=0)] = 0
+    """Of `families`, how many are on made folds where `structures` are given [families]."""
+    thinned: Annotated[int, Range(min=0)] = 0
+    """Further versions of each generated family with fewer sequences, to learn from shallow
+    alignments, too [versions]."""
+    workers: Annotated[int, Range(min=1)] = 1
+    """Processes that generate families and compute their statistics [processes]."""
     length: tuple[int, int] = (45, 105)
     """Shortest and longest chain of the generated families [residues]."""
+    made_length: tuple[int, int] = (100, 300)
+    """Shortest and longest chain of the `made` folds [residues]."""
     depth: tuple[int, int] = (200, 1600)
     """Fewest and most sequences of a generated family [sequences]."""
     structures: Path | None = None
@@ -160,34 +169,32 @@ def chains_of(config: Config, count: int) -> list[Fold] | None:
     )
 
 
-def generated(config: Config, out: Path) -> Sequence[FamilyFeatures]:
-    """Features of the generated families, made where they are missing; read on access."""
+def generated(config: Config, out: Path) -> tuple[FamilyFiles, FamilyFiles]:
+    """Features of the generated families, made where they are missing; read on access.
+
+    Returns:
+        the families to learn from, each with its thinned versions, and those to measure on.
+    """
     count = config.families + config.held_out
-    chains = chains_of(config, count)
-    group = GROUP if chains is None else 1  # made folds are cheaper together
-    paths: list[Path] = []
+    plan = Plan(
+        count,
+        chains_of(config, count - config.made),
+        config.length,
+        config.depth,
+        config.seed,
+        config.made,
+        config.made_length,
+        config.thinned,
+        config.net.couplings,
+    )
+    files: list[list[Path]] = []
     with Bar("families", count) as bar:
-        for start in range(0, count, group):
-            size = min(group, count - start)
-            made: list[Any] = []
-
-            def make(path: Path, k: int, start: int = start, made: list[Any] = made) -> None:
-                if not made:
-                    made += families(
-                        min(group, count - start),
-                        config.seed * 1000 + start,
-                        length=config.length,
-                        depth=config.depth,
-                        folds=None if chains is None else [chains[start % len(chains)]],
-                    )
-                contact_features(made[k].alignment).write(path, made[k].cb)
-
-            for k in range(size):
-                path = out / f"{start + k:04d}.npz"
-                kept.once(path, ContactFeatures.read, partial(make, k=k))
-                paths.append(path)
-            bar.update(len(paths))
-    return FamilyFiles(paths)
+        for paths in write_features(plan, out, config.workers):
+            files.append(paths)
+            bar.update(len(files))
+    held_out, known = files[: config.held_out], files[config.held_out :]
+    every = [path for paths in known for path in paths]
+    return FamilyFiles(every), FamilyFiles([paths[0] for paths in held_out])
 
 
 def real(config: Config, real_families: list[Family], out: Path) -> list[FamilyFeatures]:
@@ -204,7 +211,7 @@ def real(config: Config, real_families: list[Family], out: Path) -> list[FamilyF
 
                 def make(path: Path, name: str = name, thin: Family = thin) -> None:
                     alignment = controls[name](thin.alignment) if name else thin.alignment
-                    contact_features(alignment).write(path)
+                    contact_features(alignment, couplings=config.net.couplings).write(path)
 
                 kinds[name] = kept.once(path, ContactFeatures.read, make)[0]
             features = kinds.pop("")
@@ -290,6 +297,7 @@ def calibrated(config: Config, nets: list[ContactNet], out: Path) -> Calibration
         return None
     predictor = ContactPredictor(nets)
     chains = chains_of(config, config.families + config.held_out + config.calibration)
+    potential = None if chains is None else contact_potential(chains)
     samples: list[Sample] = []
     with Bar("calibration", config.calibration) as bar:
         for number in range(config.calibration):
@@ -297,11 +305,13 @@ def calibrated(config: Config, nets: list[ContactNet], out: Path) -> Calibration
             seed = config.seed * 1000 + 500_000 + number
 
             def make(path: Path, seed: int = seed, on: list[Fold] | None = fold_of) -> None:
-                family = families(1, seed, length=config.length, depth=config.depth, folds=on)[0]
+                family = families(
+                    1, seed, length=config.length, depth=config.depth, folds=on, potential=potential
+                )[0]
                 distances = metrics.distances(family.cb)
                 write_samples(path, [
                     Sample.of(predictor.from_features(one).probability, distances, one.neff)
-                    for one in map(contact_features, thinned(family.alignment, seed))
+                    for one in map(predictor.features, thinned(family.alignment, seed))
                 ])  # fmt: skip
 
             samples += kept.once(out / f"{number:04d}.npz", read_samples, make)
@@ -412,8 +422,8 @@ def main(config: Config, out: Path) -> None:
     if config.model:
         ContactPredictor.from_pretrained(config.model)
     known_structures = read_families(config.data) if config.data else []
-    items = generated(config, out / "features" / "generated")
-    known, unseen = items[config.held_out :], list(items[: config.held_out])
+    known, held_out = generated(config, out / "features" / "generated")
+    unseen = list(held_out)
     nets, untrained = pretrained(config, known, out / "pretraining")
     calibration = calibrated(config, nets, out / "calibration")
     ContactPredictor(nets, calibration=calibration).save(out / "model.safetensors")
@@ -447,7 +457,7 @@ def main(config: Config, out: Path) -> None:
     write_report(
         out,
         scores,
-        families=(len(known), len(unseen)),
+        families=(config.families, config.held_out),
         start=str(start_of(config)) if config.start else "",
         losses=[(r["step"], r["loss"]) for r in records if "loss" in r],
         example=tested[0],

@@ -16,7 +16,13 @@ from torch.nn import functional as F
 
 from sciml.errors import InputError
 from sciml.objectives.base import Embedder, changed
-from sciml.protein.contacts.features import NODE_FEATURES, PAIR_FEATURES, PAIR_SCORES, PROFILE
+from sciml.protein.contacts.features import (
+    COUPLINGS,
+    NODE_FEATURES,
+    PAIR_FEATURES,
+    PAIR_SCORES,
+    PROFILE,
+)
 
 if TYPE_CHECKING:
     from torch_geometric.data import Data
@@ -45,7 +51,7 @@ class PairConvolution(nn.Module):
 
 
 class AlignmentEmbedder(Embedder):
-    """`x` [B, N, 26] and `pair` [B, N, N, 25] of an alignment -> those of the trunk.
+    """`x` [B, N, 26] and `pair` [B, N, N, 25 or 74] of an alignment -> those of the trunk.
 
     A hidden column loses its profile and everything that its sequences say about its pairs; how far
     apart two columns are stays.
@@ -56,15 +62,23 @@ class AlignmentEmbedder(Embedder):
         convolutions: residual 3 x 3 convolutions of the pairs, dilated 1, 2, 4, 1, ..., after a
             projection of the two columns was added to each pair; None leaves out both.
         maskable: with a learned token for hidden columns; the contact network needs none.
+        couplings: pairs have the couplings along properties of residues, too; without, these are
+            left out where a batch holds them.
     """
 
     def __init__(
-        self, dim: int, pair_dim: int = 0, convolutions: int | None = None, maskable: bool = True
+        self,
+        dim: int,
+        pair_dim: int = 0,
+        convolutions: int | None = None,
+        maskable: bool = True,
+        couplings: bool = False,
     ) -> None:
         super().__init__()
         self.linear_nodes = nn.Linear(NODE_FEATURES, dim)
         self.token = nn.Parameter(torch.zeros(NODE_FEATURES)) if maskable else None
-        self.linear_pairs = nn.Linear(PAIR_FEATURES, pair_dim) if pair_dim else None
+        self.pair_features = PAIR_FEATURES + couplings * COUPLINGS
+        self.linear_pairs = nn.Linear(self.pair_features, pair_dim) if pair_dim else None
         self.linear_left: nn.Linear | None = None
         self.blocks = nn.ModuleList()
         if pair_dim and convolutions is not None:
@@ -83,11 +97,15 @@ class AlignmentEmbedder(Embedder):
             x = torch.where(hidden[..., None], self.token, x)
         values: dict[str, Tensor] = {"x": self.linear_nodes(x)}
         if self.linear_pairs is not None:
-            pair = batch.pair
+            pair = batch.pair[..., : self.pair_features]
             if hidden is not None:
                 either = (hidden[:, :, None] | hidden[:, None])[..., None]
-                scores = pair[..., :PAIR_SCORES].masked_fill(either, 0.0)
-                pair = torch.cat([scores, pair[..., PAIR_SCORES:]], -1)
+                scores, places, couplings = pair.tensor_split((PAIR_SCORES, PAIR_FEATURES), -1)
+                scores, couplings = (
+                    scores.masked_fill(either, 0.0),
+                    couplings.masked_fill(either, 0.0),
+                )
+                pair = torch.cat([scores, places, couplings], -1)
             values["pair"] = self._convolved(self.linear_pairs(pair), x, batch)
         return changed(batch, **values)
 

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from sciml.protein.contacts import dca
 from sciml.protein.contacts.pseudolikelihood import WORK, pseudo_likelihood
-from sciml.protein.contacts.synthetic_families import CHARGE, HYDROPATHY, VOLUME
+from sciml.protein.contacts.synthetic_families import CHARGE, HELIX, HYDROPATHY, STRAND, VOLUME
 from sciml.protein.io.alignment import Alignment
+from sciml.protein.io.residues import RESIDUES
 
 SEPARATIONS = np.array([1, 2, 3, 4, 5, 6, 8, 12, 16, 24, 48])
 """Edges of the classes of separation along the chain [residues]."""
@@ -39,6 +41,12 @@ SEPARATION = slice(PAIR_SCORES, PAIR_SCORES + len(SEPARATIONS) + 1)
 DEPTH, LENGTH = SEPARATION.stop, SEPARATION.stop + 1
 PAIR_FEATURES = LENGTH + 1
 
+RINGS, CYSTEINE = (np.isin(list(RESIDUES), list(kind)) * 1.0 for kind in ("FWYH", "C"))
+PROPERTIES = np.stack([HYDROPATHY, CHARGE, VOLUME, HELIX, STRAND, RINGS, CYSTEINE], 1)
+"""[20, 7] properties of residues, along which the couplings of a pair are given."""
+COUPLINGS = PROPERTIES.shape[1] ** 2
+"""Further features of a pair, where the network takes them: its couplings along two properties."""
+
 NEAR_END = 20
 """Distances from the ends of the chain are clipped at this [residues]."""
 
@@ -56,6 +64,8 @@ class ContactFeatures:
         dca: [C, C] the corrected mean-field scores themselves.
         plm: [C, C] the corrected pseudo-likelihood scores themselves.
         neff: effective number of sequences.
+        couplings: [C, C, 49] float32 pseudo-likelihood couplings along each two of `PROPERTIES`, of
+            the row's and of the column's residue; None where they were not asked for.
     """
 
     nodes: np.ndarray
@@ -63,21 +73,24 @@ class ContactFeatures:
     dca: np.ndarray
     plm: np.ndarray
     neff: float
+    couplings: np.ndarray | None = None
 
     def write(self, path: str | Path, cb: np.ndarray | None = None) -> None:
         """Save them (pairs in half precision), with CB positions [C, 3] if given, as .npz."""
         from sciml.paths import atomic_write
 
+        arrays: dict[str, Any] = {
+            "nodes": self.nodes,
+            "pairs": self.pairs.astype(np.float16),
+            "dca": self.dca.astype(np.float32),
+            "plm": self.plm.astype(np.float32),
+            "neff": self.neff,
+            "cb": np.zeros((0, 3), np.float32) if cb is None else cb.astype(np.float32),
+        }
+        if self.couplings is not None:
+            arrays["couplings"] = self.couplings.astype(np.float16)
         with atomic_write(path) as temporary, open(temporary, "wb") as file:
-            np.savez(
-                file,
-                nodes=self.nodes,
-                pairs=self.pairs.astype(np.float16),
-                dca=self.dca.astype(np.float32),
-                plm=self.plm.astype(np.float32),
-                neff=self.neff,
-                cb=np.zeros((0, 3), np.float32) if cb is None else cb.astype(np.float32),
-            )
+            np.savez(file, **arrays)
 
     @classmethod
     def read(cls, path: str | Path) -> tuple[ContactFeatures, np.ndarray]:
@@ -85,6 +98,8 @@ class ContactFeatures:
         with np.load(path) as file:
             pairs = file["pairs"].astype(np.float32)
             features = cls(file["nodes"], pairs, file["dca"], file["plm"], float(file["neff"]))
+            if "couplings" in file:
+                features.couplings = file["couplings"].astype(np.float32)
             return features, file["cb"]
 
     def without_scores(self) -> ContactFeatures:
@@ -93,7 +108,8 @@ class ContactFeatures:
         pairs[..., :PAIR_SCORES] = 0
         nodes = self.nodes.copy()
         nodes[:, MEAN_COUPLING] = 0
-        return ContactFeatures(nodes, pairs, 0 * self.dca, 0 * self.plm, self.neff)
+        couplings = None if self.couplings is None else 0 * self.couplings
+        return ContactFeatures(nodes, pairs, 0 * self.dca, 0 * self.plm, self.neff, couplings)
 
 
 def standardised(scores: np.ndarray) -> np.ndarray:
@@ -115,12 +131,15 @@ def cost(depth: int, columns: int) -> tuple[float, float]:
     return seconds, 17_000 * columns**2
 
 
-def contact_features(alignment: Alignment, separation: np.ndarray | None = None) -> ContactFeatures:
+def contact_features(
+    alignment: Alignment, separation: np.ndarray | None = None, couplings: bool = False
+) -> ContactFeatures:
     """Features of every column and pair of columns.
 
     Args:
         alignment: any depth; one row has no couplings.
         separation: [C] residue number of each column; 0..C-1 if None.
+        couplings: give also the couplings along properties of residues.
     """
     single, pairs, neff = dca.pair_frequencies(alignment)
     plain = dca.couple(single, pairs, neff)
@@ -129,15 +148,15 @@ def contact_features(alignment: Alignment, separation: np.ndarray | None = None)
     joint_gap = pairs.reshape(columns, 21, columns, 21)[:, -1, :, -1]
     gap = single[:, -1]
     gap_excess = joint_gap - np.outer(gap, gap)
-    couplings = pseudo_likelihood(alignment)
-    raw = dca.frobenius(couplings)
+    fitted = pseudo_likelihood(alignment)
+    raw = dca.frobenius(fitted)
     raw = 0.5 * (raw + raw.T)  # symmetric but for rounding, which the ranks would show
     scores = dca.average_product_correction(raw)
     physics = []
-    spread = np.sqrt((couplings**2).mean()) + 1e-9
+    spread = np.sqrt((fitted**2).mean()) + 1e-9
     for scale in (HYDROPATHY, CHARGE, VOLUME):
         unit = (scale / np.linalg.norm(scale)).astype(np.float32)
-        physics.append(np.einsum("ijab,a,b->ij", couplings, unit, unit, optimize=True))
+        physics.append(np.einsum("ijab,a,b->ij", fitted, unit, unit, optimize=True))
     physics = [np.clip(part / spread, -15, 15) / 3 for part in physics]
 
     index = np.arange(columns) if separation is None else np.asarray(separation)
@@ -166,7 +185,18 @@ def contact_features(alignment: Alignment, separation: np.ndarray | None = None)
     nodes[:, [FROM_START, FROM_END]] = relative_to_ends(ends)
     padded = np.pad(gap, 2, mode="edge")
     nodes[:, GAPS_AROUND] = np.convolve(padded, np.ones(5) / 5, "valid")
-    return ContactFeatures(nodes, features, plain.scores, scores, neff)
+    along = _along_properties(fitted, spread) if couplings else None
+    return ContactFeatures(nodes, features, plain.scores, scores, neff, along)
+
+
+def _along_properties(fitted: np.ndarray, spread: float) -> np.ndarray:
+    """[C, C, 20, 20] couplings, the gap as zero state -> [C, C, 49] along orthogonal properties.
+
+    Properties are made orthogonal to each other and to the constant: the gauge plays no part.
+    """
+    basis = np.linalg.qr(np.column_stack([np.ones(20), PROPERTIES]))[0][:, 1:].astype(np.float32)
+    along = np.einsum("ijab,ap,bq->ijpq", fitted, basis, basis, optimize=True)
+    return np.clip(along.reshape(*fitted.shape[:2], COUPLINGS) / (3 * spread), -5, 5)
 
 
 def relative_to_ends(ends: np.ndarray) -> np.ndarray:

@@ -43,6 +43,8 @@ class ContactConfig:
         )
     )
     """The pair transformer; its `pair_dim` must be the one above."""
+    couplings: bool = False
+    """Also take the couplings of each pair along properties of its residues, not only norms."""
 
     def __post_init__(self) -> None:
         if self.trunk.pair_dim != self.pair_dim:
@@ -58,7 +60,9 @@ class ContactNet(nn.Module):
         super().__init__()
         self.config = config or ContactConfig()
         dim, pair_dim = self.config.trunk.dim, self.config.pair_dim
-        self.embedder = AlignmentEmbedder(dim, pair_dim, self.config.convolutions, maskable=False)
+        self.embedder = AlignmentEmbedder(
+            dim, pair_dim, self.config.convolutions, maskable=False, couplings=self.config.couplings
+        )
         self.trunk = PairTransformer(self.config.trunk)
         self.norm = nn.LayerNorm(pair_dim)
         self.head_distance = nn.Linear(pair_dim, CLASSES)
@@ -90,8 +94,8 @@ class ContactNet(nn.Module):
         return net
 
     def forward(self, batch: Any) -> tuple[Tensor, Tensor]:
-        """`node_profile` [B, N, 26], `pair_scores` [B, N, N, 25] and `mask` [B, N] -> logits of the
-        distance classes [B, N, N, 16] and of the profile [B, N, 21]."""
+        """`node_profile` [B, N, 26], `pair_scores` [B, N, N, 25 or 74] and `mask` [B, N] -> logits
+        of the distance classes [B, N, N, 16] and of the profile [B, N, 21]."""
         from torch_geometric.data import Data
 
         columns = Data(x=batch["node_profile"], pair=batch["pair_scores"], mask=batch["mask"])

@@ -109,7 +109,7 @@ class ContactPredictor(Pretrained):
             msa = msa.select(np.unique(np.linspace(0, msa.depth - 1, MAX_DEPTH).astype(int)))
         if msa.columns > MAX_COLUMNS:
             return predict_windows(msa, self.predict_window, progress)
-        return self.from_features(contact_features(msa), msa.row(0))
+        return self.from_features(self.features(msa), msa.row(0))
 
     def predict_distances(self, *arguments: Any, **options: Any) -> ContactPrediction:
         """The former name of `predict`."""
@@ -118,7 +118,7 @@ class ContactPredictor(Pretrained):
 
     def predict_window(self, msa: Alignment, ends: np.ndarray) -> ContactPrediction:
         """Of some columns of a wider alignment, `ends` [C, 2] columns from the chain's two ends."""
-        features = contact_features(msa)
+        features = self.features(msa)
         features.nodes[:, [FROM_START, FROM_END]] = relative_to_ends(ends)
         return self.from_features(features, msa.row(0))
 
@@ -132,6 +132,10 @@ class ContactPredictor(Pretrained):
         return ContactPrediction.from_distogram(
             distogram.cpu().numpy(), features, query, self.calibration
         )
+
+    def features(self, msa: Alignment) -> ContactFeatures:
+        """What the networks take of an alignment."""
+        return contact_features(msa, couplings=self.nets[0].config.couplings)
 
     def _distogram(self, example: dict[str, Tensor]) -> Tensor:
         """Class probabilities [C, C, 16], the mean over the networks."""

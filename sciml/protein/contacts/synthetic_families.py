@@ -1,10 +1,12 @@
 """Synthetic protein families: a fold, a Potts model on its contacts, sequences along a tree.
 
-Folds are made from nothing or read from structures (`folds`). Residues in contact get couplings
-with a physico-chemical and a random part; residues alone get fields of burial, secondary structure
-and, where the fold has a sequence, of what replaces its residue (BLOSUM62: Henikoff and Henikoff,
-PNAS 89, 10915, 1992). Sequences evolve along a random tree by Gibbs moves of that Potts model;
-losses of residues are inherited along the same tree, and fragments and misaligned pieces are added.
+Folds are made from nothing or read from structures (`topologies`). Residues in contact get
+couplings with a physico-chemical and a random part and, where structures are given, the contact
+preferences counted in them (`contact_potential`); residues alone get fields of burial, secondary
+structure and, where the fold has a sequence, of what replaces its residue (BLOSUM62: Henikoff and
+Henikoff, PNAS 89, 10915, 1992). Sequences evolve along a random tree by Gibbs moves of that Potts
+model; its branches may be subfamilies with fields of their own. Losses of residues are inherited
+along the same tree, and fragments and misaligned pieces are added.
 Residue scales: Kyte and Doolittle, JMB 157, 105 (1982) (hydropathy); Zamyatnin (1972) (volume);
 Chou and Fasman (1978) (helix and strand propensity).
 """
@@ -22,6 +24,7 @@ import tyro
 from numba import njit
 
 from sciml.errors import InputError
+from sciml.protein.contacts.contact_potential import distance_class, kind_of
 from sciml.protein.contacts.topologies import Fold, made_folds, read_folds
 from sciml.protein.io.alignment import Alignment, decode
 from sciml.protein.io.residues import GAP, RESIDUES
@@ -85,11 +88,14 @@ def _replacement() -> np.ndarray:
     return np.array([[table[a][b] for b in RESIDUES] for a in RESIDUES]) * (np.log(2) / 2)
 
 
-def potts(rng: np.random.Generator, fold: Fold) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def potts(
+    rng: np.random.Generator, fold: Fold, potential: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Fields [L, 20], coupled partners [L, K] (-1: none) and their couplings [L, K, 20, 20].
 
-    The strengths that differ from family to family are drawn here, over wide ranges: a network
-    that learns from many families must not rely on one of them.
+    `potential` [3, 3, 20, 20] of `contact_potential` is part of the couplings if given. The
+    strengths that differ from family to family are drawn here, over wide ranges: a network that
+    learns from many families must not rely on one of them.
     """
     n = len(fold.cb)
     gap = np.sqrt(((fold.cb[:, None] - fold.cb[None]) ** 2).sum(-1))
@@ -104,17 +110,26 @@ def potts(rng: np.random.Generator, fold: Fold) -> tuple[np.ndarray, np.ndarray,
     if fold.native is None:
         fields[conserved] += rng.normal(0, 1.6, (conserved.sum(), 20))
     else:
-        conservation = rng.uniform(0.05, 0.45) * rng.lognormal(0, 0.5, n)
+        conservation = rng.uniform(0.0, 0.35) * rng.lognormal(0, 0.5, n)
         conservation[conserved] += rng.uniform(0.5, 2.0)
         fields += conservation[:, None] * _replacement()[fold.native]
 
     # Contacts are coupled more often the nearer they are; a few pairs of other states and
     # partners are, too.
-    chance = rng.uniform(0.25, 0.9) / (1 + np.exp((gap - rng.uniform(7, 9)) / rng.uniform(0.4, 1)))
+    chance = rng.uniform(0.25, 0.9) / (
+        1 + np.exp((gap - rng.uniform(6, 8.5)) / rng.uniform(0.4, 1))
+    )
     chance = np.maximum(chance, rng.choice([0.0, 0.004, 0.012]))
+    if rng.random() < 0.3:  # a ladder between copies of the chain, as strands of dimers form
+        chance = np.maximum(chance, _interface(rng, n))
     coupled = np.triu(rng.random((n, n)) < chance, 2)
-    strength = rng.uniform(0.6, 2.0) * rng.lognormal(0, 0.5, (n, n))
+    strength = rng.uniform(0.4, 1.6) * rng.lognormal(0, 0.5, (n, n))
     parts = rng.uniform(0, 1, 4) * [0.5, 1.6, 0.5, 0.3] + [0, 0, 0, 0.4]
+    preference, weight = np.zeros((n, n, 20, 20), np.float32), 0.0
+    if potential is not None:
+        preference = potential[distance_class(gap), kind_of(fold.secondary)]
+        weight = rng.uniform(0.5, 3.0)
+        parts *= [0.5, 0.5, 0.5, rng.uniform(0.4, 1.2)]
     partners = np.full((n, 40), -1)
     couplings = np.zeros((n, 40, 20, 20), np.float32)
     filled = np.zeros(n, int)
@@ -127,12 +142,24 @@ def potts(rng: np.random.Generator, fold: Fold) -> tuple[np.ndarray, np.ndarray,
             - parts[1] * share[1] * np.outer(CHARGE, CHARGE)
             - parts[2] * share[2] * np.outer(VOLUME, VOLUME)
             + parts[3] * rng.normal(0, 1, (20, 20))
+            + weight * preference[i, j]
         ) * strength[i, j]
         for one, other, values in ((i, j, matrix), (j, i, matrix.T)):
             partners[one, filled[one]] = other
             couplings[one, filled[one]] = values
             filled[one] += 1
     return fields.astype(np.float32), partners[:, : filled.max()], couplings[:, : filled.max()]
+
+
+def _interface(rng: np.random.Generator, n: int) -> np.ndarray:
+    """[L, L] chances of coupling along one ladder of residues, whether or not they touch."""
+    chance = np.zeros((n, n))
+    size = int(rng.integers(4, 10))
+    first, second = rng.integers(0, max(1, n - size), 2)
+    steps = np.arange(min(size, n))
+    other = second + (steps[::-1] if rng.random() < 0.7 else steps)
+    chance[first + steps, other] = chance[other, first + steps] = rng.uniform(0.2, 0.8)
+    return chance
 
 
 @njit(cache=True)
@@ -143,12 +170,13 @@ def _evolve(
     couplings: np.ndarray,
     parents: np.ndarray,
     moves: np.ndarray,
+    subfamily: np.ndarray,
     seed: int,
 ) -> np.ndarray:
     """[R, L] residues: row r starts as its parent (an earlier row, the first as `first` [L]) and
-    makes `moves[r]` moves."""
+    makes `moves[r]` moves under the fields [S, L, 20] of its subfamily."""
     np.random.seed(seed)
-    count, n = len(parents), len(fields)
+    count, n = len(parents), fields.shape[1]
     rows = np.zeros((count, n), np.uint8)
     energy = np.empty(20)
     for r in range(count):
@@ -159,7 +187,7 @@ def _evolve(
         for _ in range(moves[r]):
             i = np.random.randint(0, n)
             for a in range(20):
-                energy[a] = fields[i, a]
+                energy[a] = fields[subfamily[r], i, a]
             for k in range(partners.shape[1]):
                 j = partners[i, k]
                 if j < 0:
@@ -207,19 +235,47 @@ def _losses(rng: np.random.Generator, fold: Fold, parents: np.ndarray) -> np.nda
     return lacks
 
 
-def sequences(rng: np.random.Generator, fold: Fold, depth: int) -> np.ndarray:
-    """[depth, L] rows with gaps (21); the first has none."""
+def _subfamilies(
+    rng: np.random.Generator, fields: np.ndarray, parents: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Fields [S, L, 20] of subfamilies, and the number of each row's [R].
+
+    Half of the families have one. In the others some branches of the tree select other residues at
+    some positions, which makes these covary without touching.
+    """
+    count = 1 if rng.random() < 0.5 else int(rng.integers(2, 7))
+    every = np.repeat(fields[None], count, 0)
+    share, strength = rng.uniform(0.02, 0.2), rng.uniform(0.5, 2.0)
+    for number in range(1, count):
+        specific = rng.random(len(fields)) < share
+        every[number, specific] += rng.normal(0, strength, (specific.sum(), 20))
+    member = np.zeros(len(parents), np.int64)
+    founders = set(rng.integers(1, max(2, len(parents) // 4), count - 1).tolist())
+    number = 0
+    for row in range(1, len(parents)):
+        member[row] = member[parents[row]]
+        if row in founders:
+            number += 1
+            member[row] = number
+    return every.astype(np.float32), member
+
+
+def sequences(
+    rng: np.random.Generator, fold: Fold, depth: int, potential: np.ndarray | None = None
+) -> np.ndarray:
+    """[depth, L] rows with gaps (21); the first has none. `potential`: see `potts`."""
     n = len(fold.cb)
-    fields, partners, couplings = potts(rng, fold)
+    fields, partners, couplings = potts(rng, fold, potential)
     # A few subfamilies, then members: each row descends from an earlier one of its branch.
     parents = np.array([0] + [int(rng.integers(max(0, r // 4), r)) for r in range(1, depth)])
     parents[1:] = np.where(rng.random(depth - 1) < rng.uniform(0.05, 0.4), 0, parents[1:])
-    pace = np.exp(rng.uniform(np.log(0.3), np.log(2.0)))
+    pace = np.exp(rng.uniform(np.log(0.5), np.log(6.0)))
     moves = np.maximum(1, rng.gamma(1.5, pace / 1.5, depth) * n).astype(np.int64)
     moves[0] = 60 * n
     first = rng.integers(0, 20, n) if fold.native is None else fold.native
+    by_subfamily, member = _subfamilies(rng, fields, parents)
     rows = _evolve(
-        first.astype(np.uint8), fields, partners, couplings, parents, moves,
+        first.astype(np.uint8), by_subfamily, partners, couplings, parents, moves, member,
         int(rng.integers(2**31)),
     )  # fmt: skip
     slipped = np.flatnonzero(rng.random(depth) < rng.uniform(0, 0.06))
@@ -242,6 +298,7 @@ def families(
     length: tuple[int, int] = (45, 105),
     depth: tuple[int, int] = (200, 2500),
     folds: Sequence[Fold] | None = None,
+    potential: np.ndarray | None = None,
     at_once: int = AT_ONCE,
     first: int = 0,
 ) -> list[Family]:
@@ -255,6 +312,8 @@ def families(
         length: shortest and longest chain, where folds are made.
         depth: fewest and most sequences; their logarithm is uniform.
         folds: families on these folds, in this order, repeated; None: on made ones.
+        potential: [3, 3, 20, 20] contact preferences of residues (`contact_potential`) that
+            couplings contain; None: they hold physico-chemical and random parts alone.
         at_once: chains folded together.
         first: number of the first family, a multiple of `at_once`.
 
@@ -276,7 +335,7 @@ def families(
             chosen = [folds[(group + k) % len(folds)] for k in range(size)]
         for number, fold in enumerate(chosen):
             rows_count = int(np.exp(rng.uniform(np.log(depth[0]), np.log(depth[1]))) + 1e-9)
-            rows = sequences(rng, fold, rows_count)
+            rows = sequences(rng, fold, rows_count, potential)
             names = [f"member_{r}" for r in range(rows_count)]
             title = f"synthetic family {group + number}"
             made.append(

@@ -14,6 +14,7 @@ from sciml.protein.contacts.features import (
     FROM_END,
     FROM_START,
     NOISY,
+    PAIR_FEATURES,
     PROFILE,
     ContactFeatures,
 )
@@ -22,9 +23,10 @@ from sciml.protein.contacts.network import ContactNet
 
 def as_example(features: ContactFeatures, distances: np.ndarray | None = None) -> dict[str, Tensor]:
     """Features, and CB distances [C, C] [A] where given (NaN where unknown), as tensors."""
+    pairs = [features.pairs] if features.couplings is None else [features.pairs, features.couplings]
     example = {
         "node_profile": torch.as_tensor(features.nodes),
-        "pair_scores": torch.as_tensor(features.pairs),
+        "pair_scores": torch.as_tensor(np.concatenate(pairs, -1)),
     }
     if distances is not None:
         example["distances"] = torch.as_tensor(distances, dtype=torch.float32)
@@ -65,6 +67,8 @@ class ContactLearner(nn.Module):
     Args:
         net: what is trained.
         noise: standard deviation of the noise on pair scores, and spread of their random scale.
+        dropped: share of examples without couplings along properties, where there are any, so that
+            the network does not rely on what couplings of generated families look like.
         masked: share of columns whose profile is masked and predicted.
         profile_weight: of that loss.
     """
@@ -74,11 +78,12 @@ class ContactLearner(nn.Module):
         net: ContactNet,
         *,
         noise: float = 0.3,
+        dropped: float = 0.25,
         masked: float = 0.15,
         profile_weight: float = 0.1,
     ) -> None:
         super().__init__()
-        self.net, self.noise = net, noise
+        self.net, self.noise, self.dropped = net, noise, dropped
         self.masked, self.profile_weight = masked, profile_weight
 
     def forward(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -92,7 +97,9 @@ class ContactLearner(nn.Module):
             noise = 0.5**0.5 * (noise + noise.transpose(1, 2))
             scale = torch.exp(0.2 * torch.randn(len(scores), 1, 1, NOISY, device=scores.device))
             noisy = scores[..., :NOISY] * scale + self.noise * noise
-            scores = torch.cat([noisy, scores[..., NOISY:]], -1)
+            kept = torch.rand(len(scores), 1, 1, 1, device=scores.device) >= self.dropped
+            couplings = scores[..., PAIR_FEATURES:] * kept
+            scores = torch.cat([noisy, scores[..., NOISY:PAIR_FEATURES], couplings], -1)
         distogram, profiles = self.net({"node_profile": nodes, "pair_scores": scores, "mask": mask})
         cross_entropy = -(profile * profiles.log_softmax(-1)).sum(-1)
         profile_loss = (cross_entropy * hidden).sum() / hidden.sum().clamp(min=1)
