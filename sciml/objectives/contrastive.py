@@ -20,6 +20,7 @@ from torch.nn import functional as F
 from sciml.config import Range
 from sciml.errors import InputError
 from sciml.objectives.base import Embedder, mlp, wide
+from sciml.train.parallel import many
 from sciml.trunks.base import Trunk
 
 if TYPE_CHECKING:
@@ -43,27 +44,27 @@ def two_views(batch: Data, augment: Augment) -> list[Data]:
     return [augment(batch), augment(batch.other if "other" in batch else batch)]
 
 
-def nt_xent(first: Tensor, second: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
+def nt_xent(
+    first: Tensor, second: Tensor, temperature: float, *, all_processes: bool = True
+) -> tuple[Tensor, Tensor]:
     """Normalised temperature-scaled cross-entropy over both directions of each pair.
 
     Args:
         first: [B, D] embeddings of one view each.
         second: [B, D] embeddings of the other views, row by row.
         temperature: of the softmax.
+        all_processes: whether negatives come from all processes, of which each calls this; not
+            where all have the same examples, as in an evaluation.
 
     Returns:
         (loss: mean over the 2B anchors, accuracy: share of anchors closest to their partner).
-        With several processes, negatives come from all of them; the mean is over local anchors.
+        The mean is over the anchors of this process.
     """
     both = F.normalize(wide(torch.stack([first, second])), dim=-1)
-    rank, world = 0, 1
-    every = both
-    if dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1:
-        rank, world = dist.get_rank(), dist.get_world_size()
-        every = _gather(both)
+    every, before = _gather(both) if all_processes and many() else (both, 0)
     anchors, candidates = both.flatten(0, 1), every.flatten(0, 1)
     size, total = both.shape[1], every.shape[1]
-    here = torch.arange(size, device=both.device) + _offset(size, rank, world, both.device)
+    here = torch.arange(size, device=both.device) + before
     own = torch.cat([here, here + total])
     partner = torch.cat([here + total, here])
     logits = anchors @ candidates.T / temperature
@@ -72,24 +73,19 @@ def nt_xent(first: Tensor, second: Tensor, temperature: float) -> tuple[Tensor, 
     return loss, (logits.argmax(1) == partner).float().mean().detach()
 
 
-def _offset(size: int, rank: int, world: int, device: torch.device) -> int:
-    if world == 1:
-        return 0
-    counts = [torch.zeros((), dtype=torch.int64, device=device) for _ in range(world)]
-    dist.all_gather(counts, torch.tensor(size, device=device))
-    return int(sum(int(c) for c in counts[:rank]))
-
-
-def _gather(values: Tensor) -> Tensor:
-    """[2, B, D] of each process -> [2, sum of B, D]; gradients flow back to their owners."""
+def _gather(values: Tensor) -> tuple[Tensor, int]:
+    """[V, B, D] of each process -> [V, sum of B, D] and how many B are of the processes before this
+    one; gradients flow back to their owners. Every process takes part, with B = 0 if need be."""
     from torch.distributed.nn.functional import all_gather
 
-    size = torch.tensor(values.shape[1], device=values.device)
-    counts = [torch.zeros_like(size) for _ in range(dist.get_world_size())]
-    dist.all_gather(counts, size)
-    longest = int(max(int(c) for c in counts))
-    padded = F.pad(values, (0, 0, 0, longest - values.shape[1]))
-    return torch.cat([v[:, : int(n)] for v, n in zip(all_gather(padded), counts)], 1)
+    size = torch.full((1,), values.shape[1], device=values.device)
+    counts = torch.cat(all_gather(size)).tolist()
+    before = sum(counts[: dist.get_rank()])
+    if not max(counts):
+        return values, before
+    padded = F.pad(values, (0, 0, 0, max(counts) - values.shape[1]))
+    parts = [part[:, :n] for part, n in zip(all_gather(padded), counts, strict=True)]
+    return torch.cat(parts, 1), before
 
 
 @dataclass(frozen=True)
@@ -106,6 +102,8 @@ class SimCLR(nn.Module):
     """NT-Xent between the projected graph embeddings of two augmented views."""
 
     Config = SimCLRConfig
+    collective = True
+    """A training forward pass waits for that of every other process."""
 
     def __init__(
         self,
@@ -124,7 +122,9 @@ class SimCLR(nn.Module):
         """Losses of a raw batch of at least two graphs."""
         views = two_views(batch, self.augment)
         first, second = (self.projector(self.trunk(self.embedder(view)).graph) for view in views)
-        loss, accuracy = nt_xent(first, second, self.config.temperature)
+        loss, accuracy = nt_xent(
+            first, second, self.config.temperature, all_processes=self.training
+        )
         count = torch.full((), 2.0 * len(first), device=first.device)
         return {"loss": loss, "count": count, "accuracy": accuracy}
 
@@ -142,8 +142,9 @@ class MoCoConfig(SimCLRConfig):
 class MoCo(nn.Module):
     """Queries of one view against the key of the other and a queue of earlier keys.
 
-    The engine calls `after_step`, which moves the key encoder; each training forward enqueues its
-    keys, oldest out first. The queue starts with random directions, as in the paper.
+    The engine calls `after_step`, which moves the key encoder and enqueues the keys of all training
+    passes since, of all processes, oldest out first. The queue starts with random directions, as in
+    the paper.
     """
 
     Config = MoCoConfig
@@ -166,21 +167,21 @@ class MoCo(nn.Module):
         queue = F.normalize(torch.randn(self.config.queue, self.config.width), dim=-1)
         self.register_buffer("queue", queue)
         self.register_buffer("pointer", torch.zeros((), dtype=torch.int64))
+        self.fresh = queue[:0]
 
     def forward(self, batch: Data) -> dict[str, Tensor]:
-        """Losses of a raw batch; in training mode its keys join the queue."""
+        """Losses of a raw batch; in training mode its keys will join the queue."""
         view, other = two_views(batch, self.augment)
         query = F.normalize(wide(self.projector(self.trunk(self.embedder(view)).graph)), dim=-1)
         with torch.no_grad():
             trunk, embedder, projector = self.key.children()
             keys = F.normalize(wide(projector(trunk(embedder(other)).graph)), dim=-1)
         positive = (query * keys).sum(-1, keepdim=True)
-        # A copy: the queue changes in place below, before the backward pass reads it.
-        negative = query @ self.queue.clone().T
+        negative = query @ self.queue.T
         logits = torch.cat([positive, negative], 1) / self.config.temperature
         loss = F.cross_entropy(logits, logits.new_zeros(len(logits), dtype=torch.int64))
         if self.training:
-            self.enqueue(keys)
+            self.fresh = torch.cat([self.fresh.to(keys), keys])[-len(self.queue) :]
         return {
             "loss": loss,
             "count": torch.full((), float(len(query)), device=query.device),
@@ -190,15 +191,18 @@ class MoCo(nn.Module):
     @torch.no_grad()
     def enqueue(self, keys: Tensor) -> None:
         """[B, width] keys replace the B oldest ones; of several processes, all keys join."""
-        if dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1:
-            keys = _gather(keys[None].expand(2, -1, -1))[0]
+        if many():
+            keys = _gather(keys.to(self.queue)[None])[0][0]
         keys = keys[-len(self.queue) :]
         at = (self.pointer + torch.arange(len(keys), device=keys.device)) % len(self.queue)
         self.queue[at] = keys
         self.pointer.copy_((self.pointer + len(keys)) % len(self.queue))
 
     def after_step(self, step: int) -> None:
-        """key <- momentum * key + (1 - momentum) * query, weight by weight."""
+        """key <- momentum * key + (1 - momentum) * query, weight by weight; fresh keys join."""
+        # Here and not in the forward pass, which a process whose batch has no such examples lacks.
+        self.enqueue(self.fresh)
+        self.fresh = self.fresh[:0]
         move_average(
             self.key,
             nn.ModuleList([self.trunk, self.embedder, self.projector]),

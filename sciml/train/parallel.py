@@ -21,12 +21,55 @@ def rank_and_world() -> tuple[int, int]:
     if not dist.is_initialized():
         if int(os.environ.get("WORLD_SIZE", "1")) <= 1 or "RANK" not in os.environ:
             return 0, 1
-        if torch.cuda.is_available():
-            torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
-        dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+        if count := torch.cuda.device_count():
+            torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")) % count)
+        dist.init_process_group(_backend())
         # Without it a process that ends first can abort the other one's background threads.
         atexit.register(_leave)
     return dist.get_rank(), dist.get_world_size()
+
+
+def _backend() -> str:
+    """What moves the tensors of each kind of device here: those of the CPU in any case."""
+    if torch.cuda.is_available():
+        return "cpu:gloo,cuda:nccl"
+    if torch.xpu.is_available() and dist.is_xccl_available():
+        return "cpu:gloo,xpu:xccl"
+    return "cpu:gloo"
+
+
+def many() -> bool:
+    """Whether this is one process of several that train together."""
+    return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
+
+
+def _check_device(device: torch.device) -> None:
+    """Refuse a device on which these processes cannot train, before it ends in the middle.
+
+    Raises:
+        InputError: nothing moves tensors between processes there, or two processes share one GPU.
+    """
+    connected = [part.split(":")[0] for part in _backend().split(",")]
+    if device.type not in connected:
+        raise InputError(
+            f"several processes cannot train on {device.type!r}: nothing here moves its tensors "
+            f"between them, only those on {' and '.join(connected)}",
+            hint="Start one process, or use train.device=cpu",
+        )
+    if device.type == "cpu":
+        return
+    count = getattr(torch, device.type).device_count()
+    here = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    if here > count:
+        raise InputError(
+            f"{here} processes on this machine need as many devices, and it has {count}",
+            hint=f"Start {count} with --nproc-per-node, or use train.device=cpu",
+        )
+    if device.index is not None:
+        raise InputError(
+            f"`device` {str(device)!r} names one device for all processes",
+            hint=f"With several processes use train.device={device.type}: each takes its own",
+        )
 
 
 def _leave() -> None:
@@ -40,7 +83,7 @@ def leave(code: int = 0) -> None:
     The threads of torch's process groups can abort an interpreter that shuts down, which would turn
     a finished run into a failed one.
     """
-    if dist.is_initialized() and dist.get_world_size() > 1:
+    if many():
         if code == 0:
             barrier()
         sys.stdout.flush()
@@ -50,7 +93,7 @@ def leave(code: int = 0) -> None:
 
 def barrier() -> None:
     """Wait until all processes have reached this point."""
-    if dist.is_initialized() and dist.get_world_size() > 1:
+    if many():
         dist.barrier()
 
 
@@ -62,18 +105,18 @@ def wrap(module: nn.Module, strategy: str, device: torch.device) -> nn.Module:
     recipes may call any part of it, in any order and on any process.
 
     Raises:
-        InputError: an unknown strategy.
+        InputError: an unknown strategy, or a device that several processes cannot use.
     """
     _, world = rank_and_world()
     if world == 1:
         return module
+    _check_device(device)
     for tensor in list(module.parameters()) + list(module.buffers()):
         dist.broadcast(tensor.data, src=0)
     if strategy == "ddp":
-        ids = [device.index or 0] if device.type == "cuda" else None
         # Buffers are combined once a step, by `reduce_buffers`.
         return nn.parallel.DistributedDataParallel(
-            module, device_ids=ids, find_unused_parameters=True, broadcast_buffers=False
+            module, find_unused_parameters=True, broadcast_buffers=False
         )
     if strategy == "fsdp":
         from torch.distributed.device_mesh import init_device_mesh
@@ -192,7 +235,7 @@ def no_sync(wrapped: nn.Module, last: bool) -> Any:
 def sum_over_processes(values: torch.Tensor) -> torch.Tensor:
     """The element-wise sum over all processes, as a new tensor."""
     values = values.clone()
-    if dist.is_initialized() and dist.get_world_size() > 1:
+    if many():
         dist.all_reduce(values)
     return values
 
@@ -200,7 +243,7 @@ def sum_over_processes(values: torch.Tensor) -> torch.Tensor:
 def broadcast(values: torch.Tensor) -> torch.Tensor:
     """The values of rank 0 on every rank: for choices that all processes must make alike."""
     values = values.clone()
-    if dist.is_initialized() and dist.get_world_size() > 1:
+    if many():
         dist.broadcast(values, src=0)
     return values
 

@@ -11,12 +11,12 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
-import torch.distributed as dist
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from sciml.errors import InputError, unknown
+from sciml.train.parallel import many
 from sciml.trunks.base import Encoded, Trunk
 
 Loss = Callable[[Any, Any], Mapping[str, Tensor]]
@@ -99,6 +99,10 @@ class MultiHead(nn.Module):
         return combine(losses, self.weights)
 
 
+class _Collective(InputError):
+    of_all_processes = True
+
+
 class Mixture(nn.Module):
     """Several modules that return losses (objectives on one trunk, say), trained as one.
 
@@ -106,6 +110,10 @@ class Mixture(nn.Module):
         parts: by domain; each is called with its domain's batch and returns a mapping with
             "loss". Parameters that parts share are trained once.
         weights: of each loss in the sum; 1 if not given.
+
+    Raises:
+        InputError: a part is `collective`, its forward pass waiting for that of other processes,
+            and there are several: one whose share of a batch lacks the domain would never come.
     """
 
     parts_vary = True
@@ -117,6 +125,13 @@ class Mixture(nn.Module):
         super().__init__()
         self.parts = nn.ModuleDict(parts)
         self.weights = dict(weights or {})
+        collective = [type(p).__name__ for p in parts.values() if getattr(p, "collective", False)]
+        if len(parts) > 1 and collective and many():
+            raise _Collective(
+                f"{collective[0]} compares the examples of all processes in every batch, and of "
+                f"{len(parts)} domains a process's share may lack one",
+                hint="Train in one process, on one domain, or with 'moco', whose queue does it",
+            )
 
     def forward(self, batch: Mapping[str, Any]) -> dict[str, Tensor]:
         """As `MultiHead.forward`."""
@@ -124,7 +139,7 @@ class Mixture(nn.Module):
             if domain not in self.parts:
                 raise unknown("domain", domain, self.parts)
         result = combine({d: self.parts[d](part) for d, part in batch.items()}, self.weights)
-        if dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1:
+        if many():
             # Processes report the same metrics, and a share of a batch may lack a domain.
             return {name: result[name] for name in ("loss", "count")}
         return result

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from sciml import objectives
+from sciml import graph, objectives
 from sciml.errors import InputError
 from sciml.objectives.base import changed
 from sciml.objectives.contrastive import MoCo, MoCoConfig, SimCLR, nt_xent
@@ -104,12 +104,12 @@ def test_moco_queue_order_and_key_encoder_step_by_step(trunk, embedder, make_bat
         for key in keys:  # first in, first out
             queue[at % 10] = key
             at += 1
-        torch.testing.assert_close(objective.queue, queue)
         optimizer.zero_grad()
         result["loss"].backward()
         assert all(p.grad is None for p in objective.key.parameters())
         optimizer.step()
         objective.after_step(step)
+        torch.testing.assert_close(objective.queue, queue)
         online = torch.nn.ModuleList([objective.trunk, objective.embedder, objective.projector])
         for name, parameter in online.named_parameters():
             expected[name] = 0.9 * expected[name] + 0.1 * parameter.detach()
@@ -125,8 +125,13 @@ def test_evaluation_does_not_touch_the_queue(trunk, embedder, dense_batch):
     before = objective.queue.clone()
     objective(dense_batch)
     assert torch.equal(objective.queue, before)
-    objective.train()(dense_batch)
-    assert not torch.equal(objective.queue, before)
+    objective.after_step(1)
+    assert torch.equal(objective.queue, before)
+    for _ in range(2):  # micro-batches of one step
+        objective.train()(dense_batch)
+    objective.after_step(2)
+    size = graph.number_of_graphs(dense_batch)
+    assert (objective.queue != before).any(1).sum() == 2 * size == int(objective.pointer)
     assert not objective.key.training
 
 

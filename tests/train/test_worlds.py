@@ -17,7 +17,8 @@ import pytest
 import torch
 
 from sciml.cli import main
-from sciml.train import Interrupted, TrainingDiverged, fit
+from sciml.errors import InputError
+from sciml.train import Interrupted, TrainingDiverged, fit, parallel
 from sciml.train.log import read_metrics
 from sciml.train.sampler import Plan, read
 from sciml.train.state import checkpoints
@@ -105,7 +106,9 @@ def test_two_processes_resume_bitwise_with_dropout_share_buffers_and_diverge_tog
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-@pytest.mark.parametrize(("objective", "sciences"), [("jepa", 1), ("moco", 1), ("jepa", 2)])
+@pytest.mark.parametrize(
+    ("objective", "sciences"), [("jepa", 1), ("moco", 1), ("jepa", 2), ("moco", 2)]
+)
 def test_pretraining_is_sharded(tmp_path, objective, sciences):
     """Probes call parts of the module; of two sciences, a process's share may lack one."""
     random_numbers = np.random.default_rng(0)
@@ -129,6 +132,24 @@ def test_pretraining_is_sharded(tmp_path, objective, sciences):
         records = read_metrics(out / "metrics.jsonl")
         losses[strategy] = [r["loss"] for r in records if r["split"] == "train"]
     assert losses["fsdp"] == pytest.approx(losses["ddp"], rel=1e-3)
+
+
+def test_a_device_that_processes_cannot_share_is_refused(monkeypatch):
+    def refusal(device: str) -> str:
+        with pytest.raises(InputError) as caught:
+            parallel._check_device(torch.device(device))
+        return str(caught.value)
+
+    parallel._check_device(torch.device("cpu"))
+    assert "cannot train on 'mps'" in refusal("mps") and "train.device=cpu" in refusal("mps")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
+    parallel._check_device(torch.device("cpu"))
+    parallel._check_device(torch.device("cuda"))
+    assert "use train.device=cuda" in refusal("cuda:0")
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "3")
+    assert "3 processes" in refusal("cuda") and "--nproc-per-node" in refusal("cuda")
 
 
 def examples(world: int, workers: int, accumulate: int, **more: Any) -> list[torch.Tensor]:

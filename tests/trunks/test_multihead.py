@@ -182,3 +182,18 @@ def test_processes_of_a_mixture_report_the_same_metrics(monkeypatch):
     monkeypatch.setattr(dist, "is_initialized", lambda: True)
     monkeypatch.setattr(dist, "get_world_size", lambda: 2)
     assert set(mixture(batch)) == set(mixture(batch | {"b": torch.ones(2)})) == {"loss", "count"}
+
+
+def test_a_forward_pass_that_waits_for_other_processes_is_refused_in_a_mixture(monkeypatch):
+    """A process whose share of a batch lacks the domain would never come."""
+    import torch.distributed as dist
+
+    part = nn.Linear(1, 1)
+    part.collective = True  # type: ignore[assignment]
+    Mixture({"a": part, "b": nn.Linear(1, 1)})
+    monkeypatch.setattr(dist, "is_initialized", lambda: True)
+    monkeypatch.setattr(dist, "get_world_size", lambda: 2)
+    Mixture({"a": part})
+    with pytest.raises(InputError, match="all processes in every batch.*'moco'") as caught:
+        Mixture({"a": part, "b": nn.Linear(1, 1)})
+    assert getattr(caught.value, "of_all_processes", False)  # it is printed once
