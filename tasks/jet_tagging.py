@@ -81,6 +81,9 @@ class Config:
     """Classes to distinguish, in this order; none: all that occur."""
     background: str = "QCD"
     """The class that others are measured against."""
+    weight: str = ""
+    """Column of the weights of jets, >= 0, which count in training, calibration and every metric;
+    none: all jets count alike."""
     max_jets: Annotated[int, Range(min=0), Formerly("most")] = 0
     """Read at most this many jets [jets]; 0 = all."""
     labels: tuple[int, ...] = (100, 1000)
@@ -170,7 +173,7 @@ def main(config: Config, out: Path) -> None:
                 if method == "boosted trees":
                     trees = BoostedTrees(len(train.classes), seed)
                     seen = train_observables[index] if observed else observables_of(labelled)
-                    trees.fit(seen, labelled.y)
+                    trees.fit(seen, labelled.y, labelled.weights)
                     comparison.add(method, len(index), seed, trees.predict(test_observables))
                     if unlabelled:
                         ensemble.append(trees.predict(unlabelled.observables))
@@ -203,8 +206,10 @@ def read(config: Config) -> tuple[JetSample, JetSample]:
     """Jets to learn from and jets to measure on."""
     train, test = train_and_test(
         config.data, config.test, share=config.test_share, seed=config.seed,
-        max_jets=config.max_jets, classes=config.classes,
+        max_jets=config.max_jets, classes=config.classes, weight=config.weight,
     )  # fmt: skip
+    if config.weight and config.unlabelled:
+        raise InputError("`weight` is of labelled jets: it cannot be used with `unlabelled`")
     if len(train.classes) < 2:
         raise InputError(
             f"needs jets of at least two classes, found {list(train.classes)}",

@@ -10,6 +10,7 @@ import numpy as np
 from sciml.jets import metrics
 from sciml.jets.data.columns import DETA, DPHI, PX, PY
 from sciml.jets.data.features import Jets
+from sciml.jets.weighting import checked
 from sciml.report.plots import axes, literal
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ def label(name: str) -> str:
 
 
 def rejection_curves(
-    curves: Mapping[str, tuple[np.ndarray, np.ndarray]],
+    curves: Mapping[str, tuple[np.ndarray, ...]],
     *,
     bootstraps: int = 60,
     title: str = "",
@@ -35,15 +36,16 @@ def rejection_curves(
     """Background rejection against signal efficiency, with 68 % bootstrap bands.
 
     Args:
-        curves: label -> (scores [n], truth [n] bool).
+        curves: label -> (scores [n], truth [n] bool) or (scores, truth, weights [n]).
     """
     figure, axis = axes()
     efficiencies = np.linspace(0.05, 1.0, 60)
-    for name, (scores, truth) in curves.items():
+    for name, (scores, truth, *weights) in curves.items():
+        weight = weights[0] if weights else None
         value, low, high = metrics.rejection_curve(
-            scores, truth, efficiencies, bootstraps=bootstraps
+            scores, truth, efficiencies, bootstraps=bootstraps, weights=weight
         )
-        area = metrics.auc(scores, truth)
+        area = metrics.auc(scores, truth, weight)
         (line,) = axis.plot(efficiencies, value, label=f"{literal(name)} (AUC {area:.4f})")
         axis.fill_between(efficiencies, low, high, color=line.get_color(), alpha=0.18, lw=0)
     axis.set_yscale("log")
@@ -55,9 +57,12 @@ def rejection_curves(
     return figure
 
 
-def confusion(probabilities: np.ndarray, labels: np.ndarray, classes: Sequence[str]) -> Figure:
-    """Confusion matrix: the share of each true class that is tagged as each class."""
-    matrix = metrics.confusion(probabilities, labels)
+def confusion(
+    probabilities: np.ndarray, labels: np.ndarray, classes: Sequence[str],
+    weights: np.ndarray | None = None,
+) -> Figure:  # fmt: skip
+    """Confusion matrix: the (weighted) share of each true class that is tagged as each class."""
+    matrix = metrics.confusion(probabilities, labels, weights)
     figure, axis = axes(0.75 * len(classes) + 2, 0.65 * len(classes) + 1.6)
     axis.grid(False)
     axis.imshow(matrix, cmap="Blues", vmin=0, vmax=1, aspect="auto")
@@ -75,19 +80,21 @@ def confusion(probabilities: np.ndarray, labels: np.ndarray, classes: Sequence[s
 
 
 def score_distributions(
-    probabilities: np.ndarray, labels: np.ndarray, classes: Sequence[str], signal: str
-) -> Figure:
+    probabilities: np.ndarray, labels: np.ndarray, classes: Sequence[str], signal: str,
+    weights: np.ndarray | None = None,
+) -> Figure:  # fmt: skip
     """Distribution of one class's probability, a line per true class."""
+    of_jets = checked(weights, labels.shape)
     figure, axis = axes()
     bins = np.linspace(0, 1, 41)
     column = list(classes).index(signal)
     for index, name in enumerate(classes):
-        values = probabilities[labels == index, column]
-        values = values[np.isfinite(values)]
-        if len(values):
+        chosen = (labels == index) & np.isfinite(probabilities[:, column])
+        if of_jets[chosen].any():
             axis.hist(
-                values, bins, density=True, histtype="step", lw=1.6, label=literal(label(name))
-            )
+                probabilities[chosen, column], bins, weights=of_jets[chosen], density=True,
+                histtype="step", lw=1.6, label=literal(label(name)),
+            )  # fmt: skip
     axis.set_yscale("log")
     axis.set_xlabel(f"p({literal(label(signal))})")
     axis.set_ylabel("jets, normalised")
@@ -95,12 +102,14 @@ def score_distributions(
     return figure
 
 
-def calibration(curves: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Figure:
+def calibration(
+    curves: Mapping[str, tuple[np.ndarray, np.ndarray]], weights: np.ndarray | None = None
+) -> Figure:
     """Accuracy against confidence: label -> (probabilities [n, classes], labels [n])."""
     figure, axis = axes(5, 4)
     axis.plot([0, 1], [0, 1], color="grey", lw=1, ls=":")
     for name, (probabilities, labels) in curves.items():
-        curve = metrics.calibration(probabilities, labels)
+        curve = metrics.calibration(probabilities, labels, weights=weights)
         filled = curve.jets > 0
         axis.plot(
             curve.confidence[filled], curve.accuracy[filled], marker="o", ms=4,

@@ -65,8 +65,9 @@ class Comparison:
             history: training records.
         """
         measured = metrics.evaluate(
-            scores, self.test.y, self.test.classes, background=self.background, bootstraps=100
-        )
+            scores, self.test.y, self.test.classes, background=self.background, bootstraps=100,
+            weights=self.test.weights,
+        )  # fmt: skip
         keys = [f"auc_{name}" for name in self.test.classes]
         areas: list[Any] = [measured[key] for key in keys if key in measured]
         row = {"method": method, "labels": labels, "seed": seed, "mean_auc": float(np.mean(areas))}
@@ -271,8 +272,9 @@ def _rejection(page: Page, comparison: Comparison, signal: str) -> None:
     s, b = test.classes.index(signal), test.classes.index(background)
     selected = (test.y == s) | (test.y == b)
     truth = test.y[selected] == s
+    weights = () if test.weights is None else (test.weights[selected],)
     curves = {
-        method: (metrics.discriminant(scores[selected], s, b), truth)
+        method: (metrics.discriminant(scores[selected], s, b), truth, *weights)
         for method, scores in comparison.scores.items()
     }
     page.figure(
@@ -296,10 +298,15 @@ def _shown_method(page: Page, comparison: Comparison, method: str, signal: str) 
     classes, scores = test.classes, comparison.scores[method]
     s, b = classes.index(signal), classes.index(background)
     page.heading("Confusion, scores, calibration")
-    page.figure(plots.confusion(scores, test.y, classes), f"Rows sum to one; {method}.")
-    page.figure(plots.score_distributions(scores, test.y, classes, signal), method)
     page.figure(
-        plots.calibration({m: (p, test.y) for m, p in comparison.scores.items()}), "Reliability"
+        plots.confusion(scores, test.y, classes, test.weights), f"Rows sum to one; {method}."
+    )
+    page.figure(plots.score_distributions(scores, test.y, classes, signal, test.weights), method)
+    page.figure(
+        plots.calibration(
+            {m: (p, test.y) for m, p in comparison.scores.items()}, weights=test.weights
+        ),
+        "Reliability",
     )
     selected = np.flatnonzero(test.y == b)
     page.figure(

@@ -95,16 +95,20 @@ class JetTagger(WeaverBridge, JetModel[JetScores]):
             raise InputError(
                 f"the jets have the classes {list(sample.classes)}, the tagger {list(self.classes)}"
             )
-        return self.fit_temperature(self.predict(sample).probabilities, sample.y)
+        return self.fit_temperature(self.predict(sample).probabilities, sample.y, sample.weights)
 
-    def fit_temperature(self, probabilities: np.ndarray, labels: np.ndarray) -> float:
-        """`calibrate` from probabilities [n, classes] that this tagger gave."""
-        from sciml.jets.metrics import best_temperature
+    def fit_temperature(
+        self, probabilities: np.ndarray, labels: np.ndarray, weights: np.ndarray | None = None
+    ) -> float:
+        """`calibrate` from probabilities [n, classes] that this tagger gave, with weights [n]."""
+        from sciml.jets.calibration import best_temperature
 
         good = np.isfinite(probabilities).all(1)
         with np.errstate(divide="ignore"):
             logits = np.log(np.maximum(probabilities[good].astype(np.float64), 1e-30))
-        self.temperature *= best_temperature(logits, labels[good])
+        self.temperature *= best_temperature(
+            logits, labels[good], None if weights is None else weights[good]
+        )
         return float(self.temperature)
 
     @classmethod

@@ -23,6 +23,7 @@ from sciml.jets.data.dataset import MEMORY
 from sciml.jets.data.features import FEATURE_SETS, MAX_PARTICLES, Jets, columns_to_read
 from sciml.jets.data.io import expand, open_jets
 from sciml.jets.data.ragged import to_ragged
+from sciml.jets.weighting import checked
 from sciml.paths import cache_dir
 from sciml.renamed import renamed
 
@@ -37,6 +38,7 @@ class JetSample(Sequence[Any]):
         labels: [n] int64, index into `classes`, -1 where unknown.
         classes: names of the classes.
         columns: other columns that were read, name -> [n] float64.
+        weight: name of the column that weights the jets in training, or "" for none.
     """
 
     def __init__(
@@ -48,10 +50,11 @@ class JetSample(Sequence[Any]):
         classes: tuple[str, ...],
         columns: dict[str, np.ndarray] | None = None,
         rows: np.ndarray | None = None,
+        weight: str = "",
     ) -> None:
         self.particles, self.ptr, self.jets = particles, ptr, jets
         self.labels, self.classes = labels, classes
-        self.columns = columns or {}
+        self.columns, self.weight = columns or {}, weight
         self.rows = np.arange(len(jets)) if rows is None else rows
 
     def __len__(self) -> int:
@@ -61,7 +64,10 @@ class JetSample(Sequence[Any]):
         row = int(self.rows[index])
         start, stop = self.ptr[row : row + 2].tolist()
         x, jet = torch.as_tensor(self.particles[start:stop]), torch.as_tensor(self.jets[row])
-        return {"x": x, "jet": jet, "y": self.labels[row]}
+        item = {"x": x, "jet": jet, "y": self.labels[row]}
+        if self.weight:
+            item["weight"] = torch.tensor(self.columns[self.weight][row], dtype=torch.float32)
+        return item
 
     @property
     def on_disk(self) -> bool:
@@ -80,6 +86,11 @@ class JetSample(Sequence[Any]):
             return np.asarray(self.ptr[self.rows + 1] - self.ptr[self.rows])
         return self.ptr.diff().numpy()[self.rows]
 
+    @property
+    def weights(self) -> np.ndarray | None:
+        """[n] float64 weight of each jet of the selection; None where there are none."""
+        return self.column(self.weight) if self.weight else None
+
     def column(self, name: str) -> np.ndarray:
         """[n] a column of the selection."""
         return self.columns[name][self.rows]
@@ -88,8 +99,9 @@ class JetSample(Sequence[Any]):
         """The jets at these indices of the selection; storage is shared."""
         rows = self.rows[np.asarray(index)] if len(index) else self.rows[:0]
         return JetSample(
-            self.particles, self.ptr, self.jets, self.labels, self.classes, self.columns, rows
-        )
+            self.particles, self.ptr, self.jets, self.labels, self.classes, self.columns, rows,
+            self.weight,
+        )  # fmt: skip
 
     def dense(self) -> Jets:
         """All jets of the selection, padded (mind the memory)."""
@@ -129,6 +141,7 @@ class JetSample(Sequence[Any]):
         max_jets: int | None = None,
         format: str | None = None,
         memory: int = MEMORY,
+        weight: str = "",
     ) -> JetSample:
         """Read files; what exceeds `memory` lies in the user's cache folder.
 
@@ -140,10 +153,13 @@ class JetSample(Sequence[Any]):
             max_jets: read about this many jets, equally many of each file; the first of each.
             format: see `sciml.jets.data.io.open_jets`.
             memory: bytes above which the constituents lie on disk.
+            weight: column of the jets' weights; they are scaled to a mean of 1.
 
         Raises:
-            InputError: an unreadable file, a missing column, or no usable jet.
+            InputError: an unreadable file, a missing column, no usable jet, or a weight that is
+                negative or not finite.
         """
+        columns = list(dict.fromkeys([*columns, *filter(None, [weight])]))
         files = expand(paths)
         wanted = None if classes is None else [_index(name) for name in classes]
         quota = None if max_jets is None else -(-max_jets // max(1, len(files)))
@@ -175,14 +191,14 @@ class JetSample(Sequence[Any]):
             a if isinstance(a, OnDisk) else torch.from_numpy(a)
             for a in (arrays[name] for name in ("particles", "ptr", "jets"))
         )
+        kept = {name: np.asarray(arrays[f"column-{i}"]) for i, name in enumerate(columns)}
+        if weight:
+            weights = checked(kept[weight], kept[weight].shape)
+            kept[weight] = weights / weights.mean()
         return cls(
-            particles,
-            ptr,
-            jets,
-            torch.from_numpy(rename[table]),
-            tuple(classes),
-            {name: np.asarray(arrays[f"column-{i}"]) for i, name in enumerate(columns)},
-        )
+            particles, ptr, jets, torch.from_numpy(rename[table]), tuple(classes), kept,
+            weight=weight,
+        )  # fmt: skip
 
 
 _ARRAYS: dict[str, tuple[str, tuple[int, ...]]] = {
@@ -248,6 +264,7 @@ def train_and_test(
     max_jets: int = 0,
     classes: Sequence[str] = (),
     columns: Sequence[str] = (),
+    weight: str = "",
 ) -> tuple[JetSample, JetSample]:
     """Jets to learn from and jets to measure on.
 
@@ -257,7 +274,7 @@ def train_and_test(
         share: see `test`.
         seed: of the split.
         max_jets: read at most about this many jets of each; 0 = all.
-        classes, columns: see `JetSample.read`.
+        classes, columns, weight: see `JetSample.read`.
 
     Raises:
         InputError: see `JetSample.read`.
@@ -265,11 +282,10 @@ def train_and_test(
     files: Any = list(data) or [shipped("train")]
     test_files: Any = list(test) or ([] if data else [shipped("test")])
     limit = max_jets or None
-    jets = JetSample.read(files, classes=classes or None, max_jets=limit, columns=columns)
+    options: Any = {"max_jets": limit, "columns": columns, "weight": weight}
+    jets = JetSample.read(files, classes=classes or None, **options)
     if test_files:
-        return jets, JetSample.read(
-            test_files, classes=jets.classes, max_jets=limit, columns=columns
-        )
+        return jets, JetSample.read(test_files, classes=jets.classes, **options)
     order = np.random.default_rng(seed).permutation(len(jets))
     held_out = max(2, round(share * len(order)))
     return jets.subset(order[held_out:]), jets.subset(order[:held_out])

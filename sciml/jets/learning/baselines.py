@@ -47,9 +47,11 @@ class BoostedTrees:
             random_state=seed,
         )
 
-    def fit(self, values: np.ndarray, labels: np.ndarray) -> BoostedTrees:
-        """Train on observables [n, k] and labels [n]."""
-        self.model.fit(values, labels)
+    def fit(
+        self, values: np.ndarray, labels: np.ndarray, weights: np.ndarray | None = None
+    ) -> BoostedTrees:
+        """Train on observables [n, k] and labels [n], with weights [n] of the jets."""
+        self.model.fit(values, labels, sample_weight=weights)
         return self
 
     def predict(self, values: np.ndarray) -> np.ndarray:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from sciml.graph import optional
 from sciml.jets.data.columns import ENERGY, FOUR_MOMENTUM
 from sciml.objectives.base import wide
 from sciml.objectives.supervised import Supervised, SupervisedConfig
@@ -78,7 +79,7 @@ class Decorrelated(Supervised):
     def forward(self, batch: Data) -> dict[str, Tensor]:
         """The losses of a labelled raw batch; `disco` is the distance correlation."""
         outputs = wide(self.predict(self.noised(batch)))
-        losses: dict[str, Any] = self.losses(outputs, batch.y, None)
+        losses: dict[str, Any] = self.losses(outputs, batch.y, optional(batch, "weight"))
         labels = batch.y if batch.y.dim() == 1 else batch.y.argmax(-1)  # classes, or soft labels
         background, losses["disco"] = labels == self.background, outputs.new_zeros(())
         if int(background.sum()) >= MIN_JETS:
