@@ -21,6 +21,7 @@ from sciml.config import Range
 from sciml.errors import InputError
 from sciml.files import kept, tensors
 from sciml.train.state import ANEW, RESTART
+from sciml.weights.former_names import present_names
 
 
 @dataclass(frozen=True)
@@ -263,7 +264,7 @@ def read_state(path: Path) -> dict[str, Any] | None:
 def load_state(ppo: PPO, state: dict[str, Any]) -> None:
     """Put a saved state into a PPO: weights, optimiser, random numbers."""
     if ppo.auxiliary is not None:
-        ppo.auxiliary.load_state_dict(state["auxiliary"])
-    ppo.module.load_state_dict(state["module"])
+        ppo.auxiliary.load_state_dict(present_names(ppo.auxiliary, state["auxiliary"]))
+    ppo.module.load_state_dict(present_names(ppo.module, state["module"]))
     ppo.optimizer.load_state_dict(state["optimizer"])
     torch.set_rng_state(state["random"])

@@ -26,6 +26,7 @@ from sciml.train.parallel import (
     redistribute,
     stack_over_processes,
 )
+from sciml.weights.former_names import present_names
 
 RESTART: ContextVar[bool] = ContextVar("restart", default=False)
 """Whether a run whose checkpoints are all damaged starts again (`--restart`)."""
@@ -175,6 +176,7 @@ class TrainState:
         return None
 
     def _load(self, saved: dict[str, torch.Tensor], manifest: dict[str, Any], out: Path) -> None:
+        saved = present_names(self.module, saved, ("model.", "average.", "optimizer."))
         current = self.module.state_dict()
         expected = {f"model.{name}": tensor for name, tensor in current.items()}
         if self.average is not None:

@@ -14,6 +14,7 @@ from sciml.train import parallel
 from sciml.train.config import TrainConfig
 from sciml.train.log import console
 from sciml.train.state import BEST, TrainState, read_best, write_best
+from sciml.weights.former_names import present_names
 
 
 @contextmanager
@@ -77,7 +78,7 @@ def load_result(state: TrainState, module: nn.Module, folder: Path, say: bool) -
     """The weights to use: the best validated ones, else the average, else the last."""
     if state.notes["best"] is not None:
         current = module.state_dict()
-        saved = read_best(folder, state.notes, say)
+        saved = present_names(module, read_best(folder, state.notes, say))
         mismatched = [n for n, t in current.items() if n not in saved or saved[n].shape != t.shape]
         if mismatched:
             raise InputError(f"lacks {mismatched[0]!r} as the model has it", where=folder / BEST)

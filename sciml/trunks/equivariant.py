@@ -15,7 +15,7 @@ matrices. From degree 3 on the product runs in the frame of each edge (eSCN, arX
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -186,6 +186,12 @@ class Geometry:
 class Layer(nn.Module):
     """One round of messages; irreps in -> irreps out."""
 
+    FORMER_NAMES: ClassVar = {
+        "send": "linear_sender",
+        "hear": "linear_message",
+        "keep": "self_connection",
+    }
+
     def __init__(
         self,
         irreps_in: tuple[Irrep, ...],
@@ -215,9 +221,9 @@ class Layer(nn.Module):
             shapes = self.product.weight_shapes
             receiver = self.product.irreps_out
         self.radial = Radial(inputs, radial_hidden, shapes)
-        self.send = Linear(irreps_in, sender)
-        self.hear = Linear(receiver, self.gate.irreps_in)
-        self.keep = Linear(irreps_in, self.gate.irreps_in, bias=True)
+        self.linear_sender = Linear(irreps_in, sender)
+        self.linear_message = Linear(receiver, self.gate.irreps_in)
+        self.self_connection = Linear(irreps_in, self.gate.irreps_in, bias=True)
         self.residual = [
             next((n for n, old in enumerate(irreps_in) if old == ir), None) for ir in irreps_out
         ]
@@ -225,15 +231,15 @@ class Layer(nn.Module):
     def forward(self, features: list[Tensor], geometry: Geometry) -> list[Tensor]:
         normed = self.norm(features)
         weights = self.radial(geometry.basis, geometry.weight)
-        sender = self.send(normed)
+        sender = self.linear_sender(normed)
         if isinstance(self.product, SO2Convolution):
             assert geometry.frames is not None
             summed = self.product(sender, geometry.frames, weights[0], geometry.adjacency)
         else:
             assert geometry.harmonics is not None
             summed = self.product(sender, geometry.harmonics, weights, geometry.adjacency)
-        message = self.hear([part * self.scale for part in summed])
-        update = self.gate([a + b for a, b in zip(message, self.keep(normed))])
+        message = self.linear_message([part * self.scale for part in summed])
+        update = self.gate([a + b for a, b in zip(message, self.self_connection(normed))])
         return [
             new if old is None else new + features[old] for new, old in zip(update, self.residual)
         ]

@@ -24,6 +24,7 @@ from torch import Tensor, nn
 
 from sciml.errors import InputError, unknown
 from sciml.trunks.base import check_fit
+from sciml.weights.former_names import present_names
 
 M = TypeVar("M", bound=nn.Module)
 L = TypeVar("L", bound=nn.Module)
@@ -166,6 +167,7 @@ def load(module: nn.Module, adapters: dict[str, Tensor]) -> None:
         InputError: names or shapes that do not fit, or no adapters in the module.
     """
     expected = state(module)
+    adapters = present_names(module, adapters)
     check_fit(expected, adapters)
     with torch.no_grad():
         for name, value in expected.items():

@@ -21,7 +21,7 @@ four-vectors and their products stay in float32 where the network runs in half p
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -77,6 +77,16 @@ def products(x: Tensor, longitudinal: bool = False) -> Tensor:
 class LorentzBlock(nn.Module):
     """One round: scalars [B, N, dim] and four-vectors [B, N, 4] to new ones."""
 
+    FORMER_NAMES: ClassVar = {
+        "edge_i": "phi_e_i",
+        "edge_j": "phi_e_j",
+        "edge_s": "phi_e_s",
+        "edge": "phi_e",
+        "weigh_x": "phi_x",
+        "weigh_m": "phi_m",
+        "node": "phi_h",
+    }
+
     def __init__(self, config: LorentzConfig) -> None:
         super().__init__()
         c, hidden = config, config.hidden or config.dim
@@ -85,15 +95,15 @@ class LorentzBlock(nn.Module):
         invariants = 3 if self.longitudinal else 2
         self.norm = nn.LayerNorm(c.dim)
         # phi_e's first layer on (h_i, h_j, s_ij) is a sum of three: only s_ij is work per pair.
-        self.edge_i = nn.Linear(c.dim, hidden)
-        self.edge_j = nn.Linear(c.dim, hidden, bias=False)
-        self.edge_s = nn.Linear(invariants + c.pair_dim, hidden, bias=False)
-        self.edge = nn.Sequential(nn.SiLU(), nn.Linear(hidden, hidden), nn.SiLU())
-        self.weigh_x = nn.Sequential(
+        self.phi_e_i = nn.Linear(c.dim, hidden)
+        self.phi_e_j = nn.Linear(c.dim, hidden, bias=False)
+        self.phi_e_s = nn.Linear(invariants + c.pair_dim, hidden, bias=False)
+        self.phi_e = nn.Sequential(nn.SiLU(), nn.Linear(hidden, hidden), nn.SiLU())
+        self.phi_x = nn.Sequential(
             nn.Linear(hidden, hidden), nn.SiLU(), nn.Linear(hidden, 1, bias=False)
         )
-        self.weigh_m = nn.Linear(hidden, 1)
-        self.node = nn.Sequential(
+        self.phi_m = nn.Linear(hidden, 1)
+        self.phi_h = nn.Sequential(
             nn.Linear(c.dim + hidden, 2 * hidden),
             nn.SiLU(),
             nn.Dropout(c.dropout),
@@ -126,27 +136,28 @@ class LorentzBlock(nn.Module):
         s = self.invariants(x).to(h.dtype)
         if pair is not None:
             s = torch.cat([s, pair], -1)
-        m = self.edge_i(normed).unsqueeze(2) + self.edge_j(normed).unsqueeze(1) + self.edge_s(s)
-        m = self.edge(m)
-        weight_x = self.weigh_x(m).squeeze(-1) * others
-        weight_m = torch.sigmoid(self.weigh_m(m).squeeze(-1)) * others
+        m = self.phi_e_i(normed).unsqueeze(2) + self.phi_e_j(normed).unsqueeze(1) + self.phi_e_s(s)
+        m = self.phi_e(m)
+        weight_x = self.phi_x(m).squeeze(-1) * others
+        weight_m = torch.sigmoid(self.phi_m(m).squeeze(-1)) * others
         with torch.autocast(x.device.type, enabled=False):
             x = x + self.step * share.to(x.dtype) * (weight_x.to(x.dtype) @ x)
         message = share * torch.einsum("bij,bijc->bic", weight_m, m)
-        return h + self.node(torch.cat([normed, message], -1)), x
+        return h + self.phi_h(torch.cat([normed, message], -1)), x
 
 
 class Lorentz(Trunk):
     """Lorentz-equivariant message passing between all pairs; see the module's docstring."""
 
     Config = LorentzConfig
+    FORMER_NAMES: ClassVar = {"of_node": "embedding"}
     layout = "dense"
     config: LorentzConfig
 
     def __init__(self, config: LorentzConfig | None = None) -> None:
         super().__init__(config)
         c = self.config
-        self.of_node = nn.Linear(1 + c.beam + c.time, c.dim)
+        self.embedding = nn.Linear(1 + c.beam + c.time, c.dim)
         self.blocks = nn.ModuleList(LorentzBlock(c) for _ in range(c.depth))
         self.norm = nn.LayerNorm(c.dim)
 
@@ -183,7 +194,7 @@ class Lorentz(Trunk):
         real = mask.unsqueeze(-1)
         four = torch.where(real, four, 0.0).to(torch.promote_types(four.dtype, torch.float32))
         h = torch.where(real, batch.x, 0.0)
-        h = h + self.of_node(self.node_invariants(four).to(h.dtype))
+        h = h + self.embedding(self.node_invariants(four).to(h.dtype))
         pair = optional(batch, "pair") if self.config.pair_dim else None
         if pair is None and self.config.pair_dim:
             pair = h.new_zeros(*mask.shape, mask.shape[1], self.config.pair_dim)

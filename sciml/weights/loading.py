@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from sciml.errors import InputError
+from sciml.weights.former_names import present_names
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -166,9 +167,12 @@ def once(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def load_state(module: nn.Module, tensors: Mapping[str, Tensor], *, where: object = None) -> None:
     """`load_state_dict` with an error that the user can act on; shared tensors may be left out.
 
+    Names that a former version gave are read, too (`former_names`).
+
     Raises:
         InputError: names that are missing or too many, shapes or types that differ, NaN.
     """
+    tensors = present_names(module, tensors)
     expected = module.state_dict()
     twins: dict[tuple[int, tuple[int, ...]], list[str]] = {}
     for name, value in expected.items():
