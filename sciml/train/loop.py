@@ -20,6 +20,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from sciml.config import check as checked
 from sciml.device import choose
 from sciml.errors import InputError
 from sciml.files import tensors
@@ -131,6 +132,7 @@ def fit(
     """
     if len(dataset) == 0:
         raise InputError("there is nothing to train on: the data set is empty", where=out)
+    checked(config)
     parallel.rank_and_world()  # joins the group, whose rank 0 takes the lock
     metrics = out / "metrics.jsonl"
     had = metrics.exists()

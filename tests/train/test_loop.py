@@ -184,6 +184,13 @@ def test_an_empty_data_set_is_an_input_error(tmp_path):
         fit(Line(), [], TrainConfig(), out=tmp_path)
 
 
+@pytest.mark.parametrize("name", ["log_every", "batch_size", "checkpoint_every"])
+def test_settings_out_of_range_are_refused_before_anything_is_written(name, tmp_path):
+    with pytest.raises(InputError, match=f"{name}.*>= 1"):
+        fit(Line(), torch.ones(8, 1), TrainConfig(**{name: 0}), out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
 def test_early_stopping_keeps_the_best_weights(tmp_path):
     scores = iter([3.0, 1.0, 2.0, 2.5, 9.0, 9.0])
     seen: list[float] = []
