@@ -27,6 +27,7 @@ RENAMED = {
         "part": "networks.particle_transformer",
         "part_pairs": "networks.particle_transformer_pairs",
         "question": "downstream",
+        "weaver.expressions": "data.expressions",
         "weaver_config": "weaver.config",
         "weaver_weights": "weaver.event_weights",
     },

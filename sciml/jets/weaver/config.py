@@ -7,7 +7,7 @@
 The meaning of every key is that of weaver-core 0.5 (github.com/hqucms/weaver-core): an input
 variable is (x - centre) * scale, clipped, where a centre is given; lists are cut and padded (`wrap`
 repeats them, `constant` appends a value); weights flatten two variables in each class.
-Formulas are evaluated by `sciml.jets.weaver.expressions`, never by `eval`.
+Formulas are evaluated by `sciml.jets.data.expressions`, never by `eval`.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sciml.errors import InputError, nearest
+from sciml.jets.data import expressions
 from sciml.jets.data.io import Reader, expand, open_jets
-from sciml.jets.weaver import expressions
 from sciml.jets.weaver.event_weights import Weights, weights
 from sciml.jets.weaver.inputs import Input, Variable, read_input, tensor
 from sciml.paths import atomic_write, existing_file

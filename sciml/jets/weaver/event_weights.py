@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sciml.errors import InputError
-from sciml.jets.weaver import expressions
+from sciml.jets.data import expressions
 
 
 @dataclass

@@ -6,8 +6,8 @@ import pytest
 import yaml
 
 from sciml.errors import InputError
+from sciml.jets.data import expressions
 from sciml.jets.data.io import create, read_jets
-from sciml.jets.weaver import expressions
 from sciml.jets.weaver.config import WeaverConfig
 
 
