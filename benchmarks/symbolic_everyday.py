@@ -281,8 +281,13 @@ def main() -> None:
     parser.add_argument("--kind", default="")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
+    from machine import processor  # beside this file, which tests load from elsewhere
+
     rows = [row for row in TASKS if options.kind in ("", row[0])]
-    results: dict[str, Any] = {"timeout": options.timeout, "tasks": len(rows)}
+    results: dict[str, Any] = {
+        "machine": processor(), "date": time.strftime("%Y-%m-%d"),
+        "timeout": options.timeout, "tasks": len(rows),
+    }  # fmt: skip
     for solver in ["ours", "sympy"] if options.solver == "both" else [options.solver]:
         answers = measure(solver, rows, options.timeout)
         by_kind: dict[str, list[int]] = {}

@@ -16,9 +16,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from sciml.errors import InputError
+from sciml.symbolic.expr import expression as ex
 from sciml.symbolic.expr.clock import now
 from sciml.symbolic.expr.expression import Expr
-from sciml.symbolic.expr.wire import dump
+from sciml.symbolic.expr.wire import dump, load
 from sciml.symbolic.jobs import (
     DefiniteJob,
     DsolveJob,
@@ -139,6 +140,7 @@ def _as_message(c: Check) -> dict[str, Any]:
 
 def _integrate(job: IntegrateJob, send: Send) -> dict[str, Any]:
     """Search, check, prove; the search goes on without a candidate that the proof refutes."""
+    from sciml.symbolic.integration.floors import has_steps
     from sciml.symbolic.integration.search import Search
 
     f, x = job.f, job.variable
@@ -157,14 +159,22 @@ def _integrate(job: IntegrateJob, send: Send) -> dict[str, Any]:
             **_as_message(checked),
         }
 
+    steps = has_steps(f, x) if job.rules else ""
+    if steps == "floor" and (stepwise := _integrate_steps(job)) is not None:
+        return stepwise
     search = Search(
-        started + job.timeout, propose if job.model else None, use_rules=job.rules
-    )  # fmt: skip
+        started + (0.6 if steps else 1.0) * job.timeout,
+        propose if job.model else None,
+        use_rules=job.rules,
+    )
     while (candidate := search.integrate(f, x)) is not None:
         send(message(candidate, candidate.check))
         checked = prove(candidate.check, f, candidate.answer, x, max(0.3, search.time_left()))
         if checked.agrees:
-            if checked.continuous is False:
+            if steps and not checked.continuous and (stepwise := _integrate_steps(job)) is not None:
+                if stepwise["continuous"] and stepwise["status"] == checked.status:
+                    return stepwise
+            if checked.continuous is False or (not checked.continuous and _holds_signs(f, x)):
                 send(message(candidate, checked))
                 candidate, checked = _made_continuous(candidate, checked, f, x)
             return message(candidate, checked)
@@ -172,6 +182,11 @@ def _integrate(job: IntegrateJob, send: Send) -> dict[str, Any]:
         search.refuse(replace(candidate, check=checked))
         if search.time_left() < 0:
             break
+    left = started + job.timeout - now()
+    if left > 0.3 and (steps or _holds_signs(f, x)):
+        stepwise = _integrate_steps(replace(job, timeout=left))
+        if stepwise is not None:
+            return stepwise
     late = now() - started >= 0.95 * job.timeout
     status = {"status": "timeout" if late else "no_answer"}
     best = search.best
@@ -181,11 +196,53 @@ def _integrate(job: IntegrateJob, send: Send) -> dict[str, Any]:
             **status}  # fmt: skip
 
 
+def _holds_signs(f: Expr, x: str) -> bool:
+    return any(n.op in ("abs", "sign") and x in n.free for n in ex.subtrees(f))
+
+
+def _integrate_steps(job: IntegrateJob) -> dict[str, Any] | None:
+    """The message with an antiderivative that is continuous across the steps of floor; None: no
+    rule for these steps."""
+    from sciml.symbolic.definite.continuous import without_located_jumps
+    from sciml.symbolic.integration.floors import (
+        has_steps,
+        integrate_between_signs,
+        integrate_between_steps,
+    )
+
+    f, x, started = job.f, job.variable, now()
+
+    def inner(g: Expr) -> tuple[Expr, bool] | None:
+        plain = replace(job, f=g, timeout=0.6 * job.timeout)
+        message = _integrate(plain, lambda message: None)
+        if not message.get("answer"):
+            return None
+        return load(message["answer"]), message["status"] == "verified"
+
+    rule = integrate_between_steps if has_steps(f, x) else integrate_between_signs
+    found = rule(f, x, inner)
+    if found is None:
+        return None
+    left = max(0.3, job.timeout - (now() - started))
+    checked = prove(check(f, found.answer, x), f, found.answer, x, left)
+    if not checked.agrees:
+        return None
+    if found.proved:
+        checked = replace(checked, status="verified", how="symbolic, between the steps")
+    answer, continuous = found.answer, found.continuous or checked.continuous
+    if not continuous and (located := without_located_jumps(answer, x, now() + 3.0)) is not None:
+        answer, everywhere = located
+        checked, continuous = replace(checked, note=""), everywhere or None
+    return {"answer": dump(answer), "method": "between the steps",
+            **_as_message(replace(checked, continuous=continuous))}  # fmt: skip
+
+
 def _made_continuous(
     candidate: Antiderivative, checked: Check, f: Expr, x: str
 ) -> tuple[Antiderivative, Check]:
     """The antiderivative without its jumps, where that is easy and no less certain; else as it
     is."""
+    from sciml.symbolic.definite.continuous import without_located_jumps
     from sciml.symbolic.verification.jumps import without_jumps
 
     smooth = without_jumps(candidate.answer, x)
@@ -195,6 +252,13 @@ def _made_continuous(
             return replace(
                 candidate, answer=smooth, method=candidate.method + ", made continuous"
             ), again
+    located = without_located_jumps(candidate.answer, x, now() + 3.0)
+    if located is not None:
+        # steps have the derivative 0: what is proved of F' = f stays proved
+        answer, everywhere = located
+        return replace(
+            candidate, answer=answer, method=candidate.method + ", made continuous"
+        ), replace(checked, continuous=everywhere or None, note="")
     return candidate, checked
 
 

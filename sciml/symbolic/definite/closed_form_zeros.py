@@ -21,9 +21,12 @@ _POINTS = {"asin": (-1, 1), "acos": (-1, 1), "atanh": (-1, 1), "acosh": (-1, 1),
            "li": (0, 1), "dilog": (1,)}  # fmt: skip
 
 
-def _equations(n: Expr) -> list[Expr]:
-    """Expressions, one of which is zero where the node may be discontinuous."""
+def _equations(n: Expr, x: str, near: Any) -> list[Expr]:
+    """Expressions, one of which is zero where the node may be discontinuous near a ball."""
     u = n.args[0]
+    if n.op == "floor":
+        z = Program(u).balls({x: near})[0].real
+        return [u - int((z.mid() + 0.5).floor().unique_fmpz())] if z.is_finite() else []
     if n.op in ("tan", "sec"):
         return [ex.call("cos", u)]
     if n.op in ("cot", "csc"):
@@ -36,7 +39,7 @@ def exact_point(cell: Cell, x: str) -> Expr | None:
     with precision(BITS):
         near = cell.ball()
         for n in sorted(cell.nodes, key=ex.size):
-            for equation in _equations(n):
+            for equation in _equations(n, x, near):
                 point = solve_near(equation, x, near)
                 if point is not None:
                     return point
@@ -65,7 +68,7 @@ def _vanishes_at(q: Expr, x: str, p: Expr) -> bool:
 
 def is_zero_of_node(n: Expr, x: str, p: Expr | None) -> bool:
     """Whether the node may be discontinuous exactly at p: p is a zero of one of its equations."""
-    return p is not None and any(_vanishes_at(q, x, p) for q in _equations(n))
+    return p is not None and any(_vanishes_at(q, x, p) for q in _equations(n, x, ball(p)))
 
 
 def _lies_in(p: Expr, near: Any) -> bool:

@@ -68,6 +68,7 @@ def _of_reciprocal(test: Callable[[Ball], bool]) -> Callable[[Ball], bool]:
 _TESTS: dict[str, Callable[[Ball], bool]] = {
     "abs": lambda z: _may_equal(z, 0),
     "sign": lambda z: _may_equal(z, 0) or _may_be_complex(z),
+    "floor": lambda z: not z.is_finite() or z.real.contains_integer() or _may_be_complex(z),
     "log": _meets_cut(0, end=0), "Ei": _meets_cut(0, end=0), "Ci": _meets_cut(0, end=0),
     "Chi": _meets_cut(0, end=0), "li": _meets_cut(0, 1, end=1),
     "dilog": _meets_cut(1, end=1, upward=True),
@@ -308,7 +309,7 @@ def _merge_cells(
 
 # ------------------------------------------------------------------ signs between discontinuities
 def resolve_signs(e: Expr, x: str, middle: Any, unresolved: Collection[Expr] = ()) -> Expr:
-    """e with abs(q), sign(q) and roots of q**2 rewritten for the signs of the real q at the point
+    """e with abs(q), sign(q), floor(q) and roots of q**2 rewritten for the real q at the point
     `middle`; the nodes in `unresolved`, whose signs change, are kept."""
 
     def sign(q: Expr) -> int:
@@ -320,12 +321,21 @@ def resolve_signs(e: Expr, x: str, middle: Any, unresolved: Collection[Expr] = (
             return 0
         return 1 if z.real > 0 else -1
 
+    def step(n: Expr) -> Expr:
+        try:
+            z = Program(n).balls({x: middle})[0]
+            return ex.number(int(z.real.unique_fmpz())) if z.imag == 0 else n
+        except (*BALL_ERRORS, TypeError):  # no single integer
+            return n
+
     memo: dict[Expr, Expr] = {}
     for n in ex.subtrees(e):
         args = tuple(memo[a] for a in n.args)
         out = n if args == n.args else ex.rebuild(n, args)
         if x in out.free and n not in unresolved:
-            if out.op in ("abs", "sign"):
+            if out.op == "floor":
+                out = step(out)
+            elif out.op in ("abs", "sign"):
                 s = sign(out.args[0])
                 if s:
                     out = s * out.args[0] if out.op == "abs" else ex.number(s)

@@ -6,6 +6,7 @@ otherwise its leading term is unknown.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -18,6 +19,10 @@ _LINEAR = frozenset("sin tan sinh tanh asin atan asinh atanh Si Shi fresnelc".sp
 _AT_INFINITY = {
     "atan": ex.PI / 2, "erf": ex.ONE, "tanh": ex.ONE, "Si": ex.PI / 2, "fresnels": ex.HALF,
     "fresnelc": ex.HALF, "coth": ex.ONE,
+}  # fmt: skip
+_BY_SINE: dict[str, Callable[[Expr, Expr], Expr]] = {
+    "tan": lambda s, c: s / c, "cot": lambda s, c: c / s,
+    "sec": lambda s, c: 1 / c, "csc": lambda s, c: 1 / s,
 }  # fmt: skip
 _LIKE_LOG = frozenset(("Ei", "Ci", "Chi"))
 
@@ -134,7 +139,7 @@ class LeadingTerms:
 
     def _taylor(self, e: Expr) -> LeadingTerm:
         """The first non-zero Taylor coefficient at t = 0 of a sum that is analytic there."""
-        if any(n.op in ("abs", "sign") for n in ex.subtrees(e) if self.t in n.free):
+        if any(n.op in ("abs", "sign", "floor") for n in ex.subtrees(e) if self.t in n.free):
             raise UnknownTerm
         at = {ex.symbol(self.t): ex.ZERO}
         slope, factor = e, 1
@@ -169,6 +174,8 @@ class LeadingTerms:
     def _function(self, e: Expr, u: LeadingTerm, op: str) -> LeadingTerm:
         if op == "exp":
             return self._exp(u)
+        if op == "floor":
+            return self._floor(e.args[0], u)
         if u.c is ex.ZERO:
             return _constant(ex.call(op, ex.ZERO))
         if op == "abs" and not u.bound:
@@ -182,6 +189,19 @@ class LeadingTerms:
                 return LeadingTerm(ex.ONE, Fraction(0), bound=True)
             raise UnknownTerm
         return self._at_constant(e, op, u.c) if u.constant else self._at_zero(op, u)
+
+    def _floor(self, argument: Expr, u: LeadingTerm) -> LeadingTerm:
+        if u.bound or not (u.constant or u.vanishes):
+            raise UnknownTerm
+        c = u.c if u.constant else ex.ZERO
+        with precision(300):
+            z = ball(c)
+            if z.imag == 0 and not z.real.contains_integer():
+                return _constant(ex.number(int(z.real.floor().unique_fmpz())))
+        if c.op != "num":
+            raise UnknownTerm
+        gap = self.term(argument - c)
+        return _constant(c if gap.c is ex.ZERO or sign_of(gap.c) > 0 else c - 1)
 
     def _at_zero(self, op: str, u: LeadingTerm) -> LeadingTerm:
         if op in _LINEAR or op == "dilog":
@@ -215,6 +235,9 @@ class LeadingTerms:
                 return LeadingTerm(ex.ONE, Fraction(0), Fraction(-1, 10**6), True)
         with precision(300):
             clear = op in ("asin", "acos") or is_continuous_at(op, ball(c), ball(value))
+        if not clear and op in _BY_SINE:  # a pole
+            (u,) = e.args
+            return self.term(_BY_SINE[op](ex.call("sin", u), ex.call("cos", u)))
         if not clear:
             raise UnknownTerm
         return _constant(value)

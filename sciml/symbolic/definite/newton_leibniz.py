@@ -166,9 +166,9 @@ class DefiniteIntegral:
         raise NoValue("no_answer", f"the integrand may be singular near {place}")
 
     def sign_changes(self, F: Expr) -> list[Expr]:
-        """Points where an absolute value or sign in F changes its form."""
+        """Points where an absolute value, sign or floor in F changes its form."""
         points = []
-        only = frozenset(("abs", "sign"))
+        only = frozenset(("abs", "sign", "floor"))
         for chart in self.charts:
             cells = find_discontinuities(F, self.x, chart, self.deadline, only)
             if cells is None:

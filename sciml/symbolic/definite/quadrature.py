@@ -88,6 +88,8 @@ def evaluate_analytic(program: Program, values: dict[str, Ball], flag: bool) -> 
             out = values_of_steps[args[0]].real_abs(analytic=flag)
         elif op == "sign":
             out = values_of_steps[args[0]].real_sgn(analytic=flag)
+        elif op == "floor":
+            out = values_of_steps[args[0]].real_floor(analytic=flag)
         else:
             z = values_of_steps[args[0]]
             name = _RECIPROCALS.get(op, op)
@@ -101,11 +103,11 @@ def evaluate_analytic(program: Program, values: dict[str, Ball], flag: bool) -> 
 
 
 def absolute_arguments_are_real(f: Expr, x: str, points: list[Any]) -> bool:
-    """Whether the arguments of abs and sign are real at the points, as `evaluate_analytic`
+    """Whether the arguments of abs, sign and floor are real at the points, as `evaluate_analytic`
     assumes."""
     from sciml.symbolic.expr import expression as ex
 
-    inner = [n.args[0] for n in ex.subtrees(f) if n.op in ("abs", "sign") and x in n.free]
+    inner = [n.args[0] for n in ex.subtrees(f) if n.op in ("abs", "sign", "floor") and x in n.free]
     if not inner:
         return True
     program = Program(*inner)

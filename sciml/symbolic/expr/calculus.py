@@ -54,6 +54,7 @@ DERIVATIVES: dict[str, _Rule] = {
     "acsch": lambda u: -(u**-2) * _recip_sqrt(1 + u**-2),
     "abs": lambda u: call("sign", u),
     "sign": lambda u: ZERO,
+    "floor": lambda u: ZERO,
     "erf": lambda u: 2 * _recip_sqrt(PI) * call("exp", -(u**2)),
     "erfi": lambda u: 2 * _recip_sqrt(PI) * call("exp", u**2),
     "Ei": lambda u: call("exp", u) / u,

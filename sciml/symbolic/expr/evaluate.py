@@ -157,6 +157,10 @@ def _np_sign(z: Any) -> Any:
     return np.where(z == 0, 0, z / np.where(z == 0, 1, np.abs(z)))
 
 
+def _np_floor(z: Any) -> Any:
+    return np.floor(np.real(z)) + 1j * np.floor(np.imag(z))
+
+
 def _reciprocal(z: Any) -> Any:
     return 1 / z + 0.0
 
@@ -189,7 +193,7 @@ NUMPY: dict[str, Callable[[Any], Any]] = {
     "atanh": lambda z: (np.log(1 + z) - np.log(1 - z)) / 2,
     "acoth": lambda z: (np.log(1 + _reciprocal(z)) - np.log(1 - _reciprocal(z))) / 2,
     "asech": lambda z: _acosh(_reciprocal(z)), "acsch": lambda z: np.arcsinh(_reciprocal(z)),
-    "abs": _np_abs, "sign": _np_sign,
+    "abs": _np_abs, "sign": _np_sign, "floor": _np_floor,
 }  # fmt: skip
 for _name in "erf erfi Ei li Si Ci Shi Chi fresnels fresnelc dilog".split():
     NUMPY[_name] = _special(_name)
@@ -210,6 +214,12 @@ def _ball_sign(z: Any) -> Any:
     return z / _ball_abs(z)
 
 
+def _ball_floor(z: Any) -> Any:
+    from flint import acb
+
+    return acb(z.real.floor(), z.imag.floor())
+
+
 BALLS: dict[str, Callable[[Any], Any]] = {
     "exp": lambda z: z.exp(), "log": lambda z: z.log(), "sin": lambda z: z.sin(),
     "cos": lambda z: z.cos(), "tan": lambda z: z.tan(), "cot": lambda z: z.cot(),
@@ -225,6 +235,7 @@ BALLS: dict[str, Callable[[Any], Any]] = {
     "li": lambda z: z.li(), "Si": lambda z: z.si(), "Ci": lambda z: z.ci(),
     "Shi": lambda z: z.shi(), "Chi": lambda z: z.chi(), "fresnels": lambda z: z.fresnel_s(),
     "fresnelc": lambda z: z.fresnel_c(), "dilog": lambda z: z.polylog(2),
+    "floor": _ball_floor,
 }  # fmt: skip
 
 

@@ -24,7 +24,7 @@ OPERATORS = ("num", "sym", "pi", "I", "exp", "pow", "mul", "add")
 FUNCTIONS = (
     "exp log sin cos tan cot sec csc asin acos atan acot asec acsc sinh cosh tanh coth sech csch "
     "asinh acosh atanh acoth asech acsch abs sign erf erfi Ei li Si Ci Shi Chi fresnels fresnelc "
-    "dilog"
+    "dilog floor"
 ).split()
 _RANK = {name: i for i, name in enumerate(OPERATORS)}
 _RANK.update({name: i + 10 for i, name in enumerate(FUNCTIONS) if name != "exp"})
@@ -34,7 +34,7 @@ _EVEN = frozenset("cos sec cosh sech abs".split())
 _AT_ZERO = {"exp": 1, "sin": 0, "cos": 1, "tan": 0, "sec": 1, "asin": 0, "atan": 0, "sinh": 0,
             "cosh": 1, "tanh": 0, "sech": 1, "asinh": 0, "atanh": 0, "abs": 0, "sign": 0,
             "erf": 0, "erfi": 0, "Si": 0, "Shi": 0, "fresnels": 0, "fresnelc": 0,
-            "dilog": 0}  # fmt: skip
+            "dilog": 0, "floor": 0}  # fmt: skip
 
 Number = int | Fraction
 ExprLike = Union["Expr", int, Fraction]
@@ -370,11 +370,25 @@ def call(name: str, u: ExprLike) -> Expr:
             return u
     elif name == "sign" and u.op == "num":
         return number((u.value > 0) - (u.value < 0))
+    elif name == "floor":
+        return _floor(u)
     if name not in _RANK:
         raise InputError(f"unknown function {name!r}")
     if u is PI and name in ("sin", "cos", "tan"):
         return MINUS if name == "cos" else ZERO
     return _node(name, (u,))
+
+
+def _floor(u: Expr) -> Expr:
+    """The largest integer that is not above u; integers are taken out of it."""
+    if u.op == "num":
+        return number(u.value.numerator // u.value.denominator)
+    if u.op == "floor":
+        return u
+    whole = u.args[0].value if u.op == "add" and u.args[0].op == "num" else Fraction(0)
+    whole = Fraction(whole.numerator // whole.denominator)
+    rest = _node("floor", (add((u, -whole)),))
+    return add((rest, whole)) if whole else rest
 
 
 def _exp(u: Expr) -> Expr:

@@ -59,6 +59,7 @@ def undressed(text: str) -> str:
         match = re.fullmatch(rf"(\s*{opening})(.*?)([\s.,;]*{closing}[\s.,;]*)", text, re.S)
         if match:
             text = " " * len(match[1]) + match[2] + " " * len(match[3])
+    text = re.sub(r"\\mathop\s*\{\s*\}", lambda m: " " * len(m[0]), text)  # \mathop{}\!\mathrm{d}
     end = re.search(r"(?<!\\)[\s.,;]*$", text)
     return text if end is None else text[: end.start()] + " " * (len(text) - end.start())
 
@@ -170,7 +171,10 @@ class _LatexReader:
         if self.peek() != "{":
             raise self.fail("expected {")
         self.i += 1
-        inner = self.run(("}",))
+        inner = self.run(("}", "over"))
+        if self.peek() == "over":  # TeX's {a \over b}
+            self.i += 1
+            inner = f"(({inner})/({self.run(('}',))}))"
         if self.peek() != "}":
             raise self.fail("expected }")
         self.i += 1
@@ -218,6 +222,10 @@ class _LatexReader:
             return value
         if value in _LETTERS:
             return self.letter(_LETTERS[value], value in _FUNCTION_GREEK)
+        if value in ("lfloor", "lceil"):
+            return self.rounded("floor" if value == "lfloor" else "ceiling", f"r{value[1:]}")
+        if value in ("max", "min"):
+            return self.several(value)
         if value in ("lvert", "vert"):
             return self.bars("rvert" if value == "lvert" else "vert")
         if value in UNSUPPORTED:
@@ -389,6 +397,29 @@ class _LatexReader:
             raise self.fail(f"{unknown.name} is a function of {x} only",
                             rf"Write {unknown.name} \cdot (...) for a product.")  # fmt: skip
         return unknown.name + "'" * primes
+
+    def rounded(self, name: str, close: str) -> str:
+        """\\lfloor u \\rfloor, \\lceil u \\rceil."""
+        inner = self.run((close,))
+        if self.peek() != close:
+            raise self.fail(f"expected \\{close}")
+        self.i += 1
+        return f"{name}({inner})"
+
+    def several(self, name: str) -> str:
+        """\\max(a, b), \\min\\{a, b\\}."""
+        closing = {"(": ")", "{": "}", "[": "]"}.get(self.peek())
+        if closing is None:
+            raise self.fail(f"{name} needs its arguments in brackets", back=1)
+        self.i += 1
+        arguments = [self.run((",", closing))]
+        while self.peek() == ",":
+            self.i += 1
+            arguments.append(self.run((",", closing)))
+        if self.peek() != closing or len(arguments) < 2:
+            raise self.fail(f"{name} compares two or more, separated by commas")
+        self.i += 1
+        return f"{name}({','.join(arguments)})"
 
     def bars(self, close: str) -> str:
         inner = self.run((close,))

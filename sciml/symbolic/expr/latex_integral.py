@@ -21,7 +21,10 @@ _LAST = re.compile(rf"{_DIFFERENTIAL}{_SPACE}$")
 _FIRST = re.compile(rf"^{_SPACE}{D}{_SPACE}{_VARIABLE}{_SPACE}(?![\^'\d(\[])")
 _OPENING = re.compile(r"\s*(?:\\displaystyle)?\s*(?:\\int(?![A-Za-z])|∫)\s*(?:\\(?:no)?limits)?\s*")
 _CONSTANT = re.compile(
-    r"\s*\+\s*(?:[CcK]|\\(?:text|mathrm)\{\s*(?:[CcK]|const\.?)\s*\}|const\.?)\s*$"
+    _SPACE
+    + r"\+"
+    + _SPACE
+    + r"(?:[CcK]|\\(?:text|mathrm)\{\s*(?:[CcK]|const\.?)\s*\}|const\.?)\s*$"
 )
 _QUESTION = re.compile(r"\s*(?:=\s*(?:\?|\\?\?)?|\?)\s*$")
 
@@ -87,6 +90,9 @@ def _group(text: str) -> int:
 
 def _without_differential(body: str) -> tuple[str, re.Match[str]] | None:
     """The integrand without dx, and the match that holds the variable."""
+    whole = body.strip()
+    if whole.startswith("{") and _group(whole) == len(whole) > 2:
+        return _without_differential(whole[1:-1])
     last = _LAST.search(body)
     if last:
         return body[: last.start()], last

@@ -16,7 +16,15 @@ from sciml.symbolic.expr.derivative_notation import infix_derivatives
 from sciml.symbolic.expr.expression import Expr
 from sciml.symbolic.expr.latex import to_infix
 from sciml.symbolic.expr.mathematica import from_mathematica
-from sciml.symbolic.expr.pieces import heaviside, largest, real_root, smallest
+from sciml.symbolic.expr.pieces import (
+    ceiling,
+    heaviside,
+    largest,
+    modulo,
+    piecewise,
+    real_root,
+    smallest,
+)
 from sciml.symbolic.expr.reading import (  # fmt: skip
     INVERSE,
     MAX_LENGTH,
@@ -37,12 +45,12 @@ MAX_EXPONENT = 1000
 _CONSTANTS = {"pi": ex.PI, "E": ex.E, "e": ex.E, "I": ex.I}
 _NOT_FINITE = ("nan", "inf", "infinity", "oo", "zoo")
 _FUNCTION_NAMES = {*NAMES, "sqrt", "cbrt", "root", "log2", "log10", "Rational",
-                   "Max", "Min", "Heaviside"}  # fmt: skip
+                   "Max", "Min", "Heaviside", "ceiling", "Mod", "Piecewise"}  # fmt: skip
 
 
 _TOKEN = re.compile(
     r"\s*(?:(?P<num>(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+(?![A-Za-z_]))?)"
-    r"|(?P<name>[A-Za-z][A-Za-z0-9_]*)(?P<prime>'*)|(?P<op>\*\*|[-+*/^(),=|\[\]]))"
+    r"|(?P<name>[A-Za-z][A-Za-z0-9_]*)(?P<prime>'*)|(?P<op>\*\*|[<>]=?|[-+*/^(),=|\[\]]))"
 )
 
 
@@ -141,6 +149,7 @@ class _Parser:
             out = out - self.sum()
         if self.i < len(self.tokens):
             hint = "Only a differential equation has two sides." if self.peek() == "=" else None
+            hint = character_hint(self.peek()[0]) or hint
             raise self.fail(f"unexpected {self.peek()!r}", hint)
         return out
 
@@ -276,6 +285,8 @@ class _Parser:
             raise self.fail(f"{word} has no derivative here", back=1)
         if word in ("Rational", "root", "log2", "log10"):
             return self.special(word)
+        if word == "Piecewise" and self.peek() == "(":
+            return self.piecewise()
         if word in _IN_PIECES and self.peek() == "(":
             return self.in_pieces(word)
         if word in _FUNCTION_NAMES:
@@ -342,7 +353,7 @@ class _Parser:
         return self.guarded(lambda: ex.call("log", first) / ex.call("log", second))
 
     def in_pieces(self, word: str) -> Expr:
-        """Max(a, b, ...), Min(a, b, ...), Heaviside(x), real_root(x, 3)."""
+        """Max(a, b, ...), Min(a, b, ...), Heaviside(x), real_root(x, 3), ceiling(x), mod(x, 2)."""
         self.expect("(")
         arguments = [self.sum()]
         while self.peek() == ",":
@@ -355,12 +366,41 @@ class _Parser:
             return (largest if word.lower() == "max" else smallest)(arguments)
         if word == "Heaviside" and len(arguments) == 1:
             return heaviside(arguments[0])
+        if word in ("ceiling", "ceil") and len(arguments) == 1:
+            return ceiling(arguments[0])
+        if word.lower() == "mod" and len(arguments) == 2:
+            return self.guarded(lambda: modulo(*arguments))
         if word == "real_root" and len(arguments) == 2:
             root = real_root(*arguments)
             if root is not None:
                 return root
             raise self.fail("a real root of odd order is read, 3, 5, ...", back=1)
         raise self.fail(f"{word} has another number of arguments", back=1)
+
+    def piecewise(self) -> Expr:
+        """Piecewise((a, x < 0), (b, x <= 1), (c, True)): the first value whose condition holds."""
+        self.expect("(")
+        pieces: list[tuple[Expr, Expr | None]] = []
+        while not pieces or self.peek() == ",":
+            self.i += bool(pieces)
+            self.expect("(")
+            value = self.sum()
+            self.expect(",")
+            if self.peek() == "True":
+                self.i += 1
+                pieces.append((value, None))
+            else:
+                left, relation = self.sum(), self.peek()
+                if relation[:1] not in ("<", ">"):
+                    raise self.fail("a condition is an inequality or True")
+                self.i += 1
+                right = self.sum()
+                pieces.append((value, right - left if relation[0] == "<" else left - right))
+            self.expect(")")
+        self.expect(")")
+        if pieces[-1][1] is not None or any(c is None for _, c in pieces[:-1]):
+            raise self.fail("the last piece, and no other, has the condition True", back=1)
+        return piecewise(pieces)
 
     def derivative(self, unknown: Unknown) -> Expr:
         """Derivative(y(x), x), Derivative(y(x), x, x), Derivative(y(x), (x, 2))."""
@@ -393,13 +433,11 @@ class _Parser:
         return ex.symbol(unknown.name + "'" * order)
 
 
-_IN_PIECES = ("Max", "Min", "max", "min", "Heaviside", "real_root")
+_IN_PIECES = ("Max", "Min", "max", "min", "Heaviside", "real_root", "ceiling", "ceil", "Mod", "mod")
 _COMMON = ex.FUNCTIONS[:12]
 _FUNCTION_HINTS = {
     **dict.fromkeys(("Derivative", "diff", "D"), "Derivatives are not taken: write the result."),
     **dict.fromkeys(("Integral", "integrate", "int"), "Give the integrand alone."),
     **dict.fromkeys(("Sum", "Product", "Limit", "limit"), "Sums and limits are not read."),
-    **dict.fromkeys(("Piecewise", "floor", "ceiling"),
-                    "Of functions in pieces abs, sign, Max, Min and Heaviside are read."),
     "lg": "Write log10(x) or log2(x).", "lb": "Write log2(x).", "ld": "Write log2(x).",
 }  # fmt: skip

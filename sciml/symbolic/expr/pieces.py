@@ -1,4 +1,4 @@
-"""Functions in pieces of real arguments, in terms of abs and sign."""
+"""Functions in pieces of real arguments, in terms of abs, sign and floor."""
 
 from __future__ import annotations
 
@@ -23,6 +23,16 @@ def smallest(arguments: Sequence[Expr]) -> Expr:
 def heaviside(u: Expr) -> Expr:
     """(1 + sign(u)) / 2, which is 1/2 at 0."""
     return (1 + ex.call("sign", u)) / 2
+
+
+def ceiling(u: Expr) -> Expr:
+    """The smallest integer that is not below u."""
+    return -ex.call("floor", -u)
+
+
+def modulo(u: Expr, m: Expr) -> Expr:
+    """u - m floor(u / m), which has the sign of m."""
+    return u - m * ex.call("floor", u / m)
 
 
 def real_root(u: Expr, n: Expr) -> Expr | None:

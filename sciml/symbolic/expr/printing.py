@@ -10,7 +10,7 @@ from typing import Any
 from sciml.errors import InputError
 from sciml.symbolic.expr import expression as ex
 from sciml.symbolic.expr.expression import Expr
-from sciml.symbolic.expr.pieces import heaviside, largest, piecewise, smallest
+from sciml.symbolic.expr.pieces import ceiling, heaviside, largest, modulo, piecewise, smallest
 from sciml.symbolic.expr.reading import GREEK
 from sciml.symbolic.expr.symbols import reserved
 
@@ -248,6 +248,10 @@ def from_sympy(e: Any, limit: int = 20_000) -> Expr:
             return (largest if name == "Max" else smallest)([walk(a) for a in node.args])
         if name == "Heaviside":
             return heaviside(walk(node.args[0]))
+        if name == "ceiling":
+            return ceiling(walk(node.args[0]))
+        if name == "Mod":
+            return modulo(*(walk(a) for a in node.args))
         if name == "Piecewise":
             return piecewise([(walk(value), condition_of(c)) for value, c in node.args])
         name = _FROM.get(name, name)
@@ -284,12 +288,15 @@ def latex(e: Expr, symbols: Mapping[str, Any] | None = None) -> str:
     plain = {name: (symbols or {}).get(name) or sp.Symbol(name) for name in e.free}
     names = {symbol: text for name, symbol in plain.items() if (text := _latex_name(name))}
     functions = {f: sp.Function(f) for f in ("fresnels", "fresnelc", "dilog")}
+    functions["floor"] = lambda u: sp.floor(u, evaluate=False)  # a sum would be taken apart
     try:
         made = to_sympy(e, plain, functions)
-        folded = made.has(sp.zoo, sp.nan, sp.oo, -sp.oo)
+        folded = made.has(sp.zoo, sp.nan, sp.oo, -sp.oo) or any(
+            p.base == 0 for p in made.atoms(sp.Pow)
+        )
     except RecursionError:
         folded = True
-    if folded:  # SymPy would evaluate it to infinity or nan
+    if folded:  # SymPy would evaluate it to infinity, nan or 0 to a power
         with sp.evaluate(False):
             made = to_sympy(e, plain, functions)
     text = str(sp.latex(made, imaginary_unit="ri", symbol_names=names))

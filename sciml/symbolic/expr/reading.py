@@ -37,10 +37,10 @@ UNSUPPORTED = {
     "oint": "a contour integral", "sum": "a sum", "prod": "a product over an index",
     "lim": "a limit", "limsup": "a limit", "liminf": "a limit", "partial": "a partial derivative",
     "nabla": "a gradient", "infty": "infinity", "binom": "a binomial coefficient",
-    "max": "a maximum", "min": "a minimum", "pm": "plus or minus", "mp": "minus or plus",
+    "pm": "plus or minus", "mp": "minus or plus",
     "dots": "what is left out", "ldots": "what is left out", "cdots": "what is left out",
     "begin": "an environment", "dot": "a derivative", "ddot": "a derivative",
-    "prime": "a derivative", "lfloor": "rounding", "lceil": "rounding", "bmod": "a remainder",
+    "prime": "a derivative", "bmod": "a remainder",
     "mod": "a remainder", "Vert": "a norm", "overline": "a conjugate", "bar": "a conjugate",
 }  # fmt: skip
 """LaTeX commands that are not supported, with what they stand for."""

@@ -13,7 +13,7 @@ from sciml.symbolic.expr.expression import Expr
 from sciml.symbolic.expr.intervals import End, ball, precision, simplify_constant
 from sciml.symbolic.operations.examples import ERRORS, from_positive, no_answer, positive_symbols
 
-_NOT_ANALYTIC = frozenset(("abs", "sign"))
+_NOT_ANALYTIC = frozenset(("abs", "sign", "floor"))
 
 
 def series_of(f: Expr, x: str, at: Expr, terms: int, seconds: float) -> Outcome:

@@ -79,6 +79,8 @@ def _break_arguments(e: Expr, name: str) -> tuple[list[Expr], bool]:
             safe = False
         elif node.op == "sign":
             arguments[node.args[0]] = None
+        elif node.op == "floor":
+            arguments[ex.call("sin", ex.PI * node.args[0])] = None
         elif node.op == "pow" and node.args[1].value < 0:
             if not _never_zero(node.args[0], name):
                 arguments[node.args[0]] = None
@@ -115,8 +117,8 @@ def _never_zero(u: Expr, name: str) -> bool:
     else:
         return False
     variables = case.depends_on(q.n)
-    if not case.used(q.n):
-        return True
+    if not case.used(q.n):  # 1 / (1 + tan(x)**2) tends to 0 at the poles of the tangent
+        return not any(case.generators[i].kind == "tan" for i in case.used(q.d))
     if len(variables) != 1 or set(case.used(q.n)) != set(variables):
         return False
     (i,) = variables

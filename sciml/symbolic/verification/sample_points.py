@@ -73,6 +73,8 @@ def branch_arguments(parts: Iterable[Expr], name: str) -> list[Expr]:
                 continue
             if node.op in ("abs", "sign", "log", "asin", "acos", "acosh", "atanh", "asech"):
                 arguments[node.args[0]] = None
+            elif node.op == "floor":
+                arguments[ex.call("sin", ex.PI * node.args[0])] = None
             elif node.op == "pow" and node.args[1].op == "num":
                 if node.args[1].value.denominator % 2 == 0:
                     arguments[node.args[0]] = None

@@ -20,6 +20,13 @@ X = sp.Symbol("x", real=True)
         ("min(x, x**2, 2)", sp.Min(X, X**2, 2)),
         ("Heaviside(x-1)", sp.Heaviside(X - 1)),
         ("real_root(x, 3)", sp.real_root(X, 3)),
+        ("floor(x) + ceiling(2*x)", sp.floor(X) + sp.ceiling(2 * X)),
+        ("mod(x, 3) + floor(x + 7/2)", sp.Mod(X, 3) + sp.floor(X + sp.Rational(7, 2))),
+        (
+            "Piecewise((x, x < 0), (x**2, x <= 1), (4, True))",
+            sp.Piecewise((X, X < 0), (X**2, X <= 1), (4, True)),
+        ),
+        ("Floor[x] Mod[x, 2]", sp.floor(X) * sp.Mod(X, 2)),
         ("Sin[x] + ArcTan[2 x]/Pi", sp.sin(X) + sp.atan(2 * X) / sp.pi),
         ("Exp[-x^2] Sqrt[x^2+1]", sp.exp(-(X**2)) * sp.sqrt(X**2 + 1)),
     ],
@@ -34,6 +41,8 @@ def test_from_sympy() -> None:
     e = from_sympy(pieces)
     for at in (-1, 0.5, 1.5, 3):
         assert abs(complex(evaluate(e, {"x": at})) - float(pieces.subs(X, at))) < 1e-12
+    for f in (sp.floor(X), sp.ceiling(X / 3), sp.Mod(X, 2)):
+        assert abs(complex(evaluate(from_sympy(f), {"x": 2.7})) - float(f.subs(X, 2.7))) < 1e-12
     assert to_sympy(from_sympy(sp.Max(X, 0))).subs("x", 3) == 3
     with pytest.raises(InputError, match="inequality"):
         from_sympy(sp.Piecewise((X, sp.Ne(X, 1)), (0, True)))
@@ -45,7 +54,12 @@ def test_refused() -> None:
         "Heaviside(x, 1)",
         "real_root(x, 2)",
         "real_root(x)",
-        "floor(x)",
+        "floor(x, 2)",
+        "mod(x)",
+        "Piecewise((x, x < 0))",
+        "Piecewise((x, True), (1, x < 0))",
+        "Piecewise((x, x), (1, True))",
+        "x < 2",
         "Sin[x",
     ):
         with pytest.raises(InputError):
