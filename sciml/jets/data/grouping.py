@@ -34,14 +34,14 @@ def group_by_length(
     """
     lengths = mask.sum(1)
     order = torch.argsort(lengths, stable=True)
-    rounded = ((lengths[order] + step - 1) // step * step).clamp(min=min_width)
-    widths = rounded.clamp(max=mask.shape[1]).tolist()
+    ascending = lengths[order].tolist()
+    widths = [min(max(-(-n // step) * step, min_width), mask.shape[1]) for n in ascending]
     groups, start = [], 0
     for end in range(1, len(widths) + 1):
         last = end == len(widths)
         if last or widths[end] != widths[start] or (end + 1 - start) * widths[start] > max_size:
             rows = order[start:end]
-            width = max(int(lengths[rows].max()), min_width)
+            width = max(ascending[end - 1], min_width)
             groups.append(Group(rows, width, mask[rows, :width]))
             start = end
     return groups
