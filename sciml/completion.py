@@ -1,8 +1,14 @@
-"""`sciml completion bash`: words for the shell's Tab key, taken from the commands as they are."""
+"""`sciml completion bash`: words for the shell's Tab key, taken from the commands as they are.
+
+tyro can write such a script, too, but takes `jets tag` for one word, offers nothing behind it, and
+its 170 kB start Python at each Tab. shtab needs an argparse tree of all commands, which would have
+to be built here for that purpose alone, and is a further dependency (tyro does without it now).
+"""
 
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable, Iterable, Mapping
 
 from sciml import recipes
@@ -41,10 +47,11 @@ def script(
     """
     second: dict[str, list[str]] = {"run": recipes.names()}
     third: dict[str, list[str]] = {}
+    common = re.findall(r"--[a-z]+", recipes.COMMON)
     for name in recipes.names():
         fields = recipes._dotted(type(recipes.load(name).config()))
         flags = [f"--{field.replace('_', '-')}" for field in fields]
-        third[f"run {name}"] = [*flags, "--out", "--config", "--tiny"]
+        third[f"run {name}"] = [*flags, *common]
     for name, functions in commands.items():
         second[name] = list(functions)
         for word, function in functions.items():

@@ -47,5 +47,7 @@ def test_options(bash):
     assert complete(bash, "run", "jet_tagging", "--finetune.st") == [
         "--finetune.steps", "--finetune.strategy"
     ]  # fmt: skip
+    for option in ("--out", "--config", "--tiny", "--restart", "--launcher", "--partition"):
+        assert complete(bash, "run", "symbolic_math", option) == [option]
     assert complete(bash, "placement", "place", "--cpu") == ["--cpu-seconds"]
     assert complete(bash, "nothing", "here", "--") == []
