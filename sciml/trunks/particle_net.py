@@ -6,13 +6,13 @@ Qu and Gouskos 2020 (arXiv:1902.08570), after EdgeConv (Wang et al. 2019, arXiv:
     edge (i, j): (x_i, x_j - x_i) -> 3 x [linear, batch norm, ReLU] -> mean over j
     x_i <- ReLU(mean + shortcut(x_i)); graph = mean over real particles
 
-The variant is that of the authors' published weights: no fusion layer. Padding is kept away as in
-their code: it lies infinitely far from every particle, has features zero, and is a neighbour only
-where a graph has fewer than k + 1 particles; unlike there, batch norms in training see real
-particles only. Where the choice of a neighbour depends on rounding, single precision would let the
-answer depend on the order of particles: such graphs are encoded again in double precision. Which
-they are depends on the data: `torch.compile(fullgraph=True)` needs `settle=False`, and an exported
-program leaves it out. Distances are computed in single precision at least.
+By default the variant is that of the authors' published weights: no fusion layer. Padding is kept
+away as in their code: it lies infinitely far from every particle, has features zero, and is a
+neighbour only where a graph has fewer than k + 1 particles; unlike there, batch norms in training
+see real particles only. Where the choice of a neighbour depends on rounding, single precision would
+let the answer depend on the order of particles: such graphs are encoded again in double precision.
+Which they are depends on the data: `torch.compile(fullgraph=True)` needs `settle=False`, and an
+exported program leaves it out. Distances are computed in single precision at least.
 """
 
 from __future__ import annotations
@@ -54,6 +54,11 @@ class ParticleNetConfig(TrunkConfig):
     coordinates: str = "pos"
     """Key of the batch among which block 1 looks for neighbours ("node_points": angles relative
     to the jet's axis); empty = among features, like the later blocks."""
+    input_norm: bool = True
+    """Batch norm of the features before block 1."""
+    fusion: bool = False
+    """(linear, batch norm, ReLU), `dim` wide, of the nodes of all blocks together, at the end; then
+    the last of `channels` may have any width."""
     settle: bool = True
     """In evaluation, encode graphs whose neighbours depend on rounding in double precision."""
 
@@ -183,7 +188,7 @@ class ParticleNet(Trunk):
         c = self.config
         thirds = (max(1, c.dim // 4), max(1, c.dim // 2), c.dim)
         channels = c.channels or tuple((width,) * 3 for width in thirds)
-        if not all(channels) or channels[-1][-1] != c.dim:
+        if not all(channels) or (channels[-1][-1] != c.dim and not c.fusion):
             raise InputError(
                 f"the last of `channels` must be `dim` = {c.dim}, got {list(map(list, channels))}"
             )
@@ -193,11 +198,14 @@ class ParticleNet(Trunk):
             )
         self.k_of_blocks = c.k_of_blocks or (c.k,) * len(channels)
         width = c.in_dim or c.dim
-        self.norm = nn.BatchNorm1d(width)
+        self.norm: nn.Module = nn.BatchNorm1d(width) if c.input_norm else nn.Identity()
         self.blocks = nn.ModuleList()
         for widths in channels:
             self.blocks.append(EdgeConv(width, widths))
             width = widths[-1]
+        if c.fusion:
+            self.fusion = nn.Linear(sum(widths[-1] for widths in channels), c.dim, bias=False)
+            self.fusion_norm = nn.BatchNorm1d(c.dim)
 
     def _check_widths(self, batch: Data) -> None:
         width = self.config.in_dim or self.dim
@@ -233,14 +241,21 @@ class ParticleNet(Trunk):
     def convolve(self, x: Tensor, points: Tensor | None, mask: Tensor) -> tuple[Tensor, Tensor]:
         """Nodes [B, N, dim] of at least k + 1 columns, and which graphs depend on rounding [B]."""
         padded = ~mask[..., None]
-        x = normalised(self.norm, x.masked_fill(padded, 0.0), mask).masked_fill(padded, 0.0)
+        x = x.masked_fill(padded, 0.0)
+        if isinstance(self.norm, nn.BatchNorm1d):
+            x = normalised(self.norm, x, mask).masked_fill(padded, 0.0)
         tied = mask.new_zeros(len(mask))
+        outputs = []
         for number, block in enumerate(self.blocks):
             where = points if number == 0 and points is not None else x
             distances = squared_distances(where.detach(), mask)
             neighbours, close = nearest(distances, self.k_of_blocks[number], mask)
             tied = tied | close
             x = block(x, neighbours, mask).masked_fill(padded, 0.0)
+            outputs.append(x)
+        if self.config.fusion:
+            x = self.fusion(torch.cat(outputs, -1))
+            x = F.relu(normalised(self.fusion_norm, x, mask)).masked_fill(padded, 0.0)
         return x, tied
 
     def _settle(

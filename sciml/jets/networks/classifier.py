@@ -93,16 +93,23 @@ class WeaverNetwork(nn.Module):
         """Name of the feature set that has the network's number of inputs.
 
         Raises:
-            InputError: none has; only `weaver_logits` can be used then.
+            InputError: none has, or the network reads more than particles; then a data config or
+                `weaver_logits` must give its inputs.
         """
-        inputs = self.network.config.features  # type: ignore[union-attr]
+        config: Any = self.network.config
+        network = getattr(config, "network", config)
+        hint = "Give a weaver data config (--data-config), or its tensors to weaver_logits"
+        if network is not config:
+            raise InputError("the network reads particles and secondary vertices", hint=hint)
+        if getattr(network, "pair_extra", 0):
+            raise InputError("the network reads extra features of pairs (pf_uu)", hint=hint)
         for name, columns in FEATURE_SETS.items():
-            if len(columns) == inputs:
+            if len(columns) == config.features:
                 return name
         raise InputError(
-            f"the network reads {inputs} features per particle, which is no published set "
+            f"the network reads {config.features} features per particle, which is no published set "
             f"({', '.join(f'{k}: {len(v)}' for k, v in FEATURE_SETS.items())})",
-            hint="Prepare its inputs yourself and call weaver_logits",
+            hint=hint,
         )
 
     def forward(self, batch: Data) -> Tensor:
@@ -129,20 +136,23 @@ class WeaverNetwork(nn.Module):
     def build(cls, settings: Mapping[str, Any], classes: int) -> WeaverNetwork:
         """A freshly initialised network."""
         from sciml.config import from_dict
-        from sciml.jets.networks import particle_net
-        from sciml.jets.networks import particle_transformer as part
+        from sciml.jets.networks import particle_net, particle_transformer, two_collections
+        from sciml.jets.networks.particle_transformer_config import ParTConfig
 
-        config: Any
-        if settings["network"] == "ParticleNet":
-            config = from_dict(particle_net.ParticleNetConfig, settings["config"])
-            network: nn.Module = particle_net.ParticleNet(config)
-        elif settings["network"] == "ParticleTransformer":
-            config = from_dict(part.ParTConfig, settings["config"])
-            network = part.ParticleTransformer(config)
-        else:
-            raise unknown(
-                "network", str(settings["network"])[:60], ("ParticleNet", "ParticleTransformer")
-            )
+        kinds: dict[str, tuple[Any, Any]] = {
+            "ParticleNet": (particle_net.ParticleNet, particle_net.ParticleNetConfig),
+            "ParticleTransformer": (particle_transformer.ParticleTransformer, ParTConfig),
+            "ParticleNetTagger": (
+                two_collections.ParticleNetTagger, two_collections.ParticleNetTaggerConfig),
+            "ParticleTransformerTagger": (
+                two_collections.ParticleTransformerTagger,
+                two_collections.ParticleTransformerTaggerConfig),
+        }  # fmt: skip
+        name = str(settings["network"])[:60]
+        if name not in kinds:
+            raise unknown("network", name, kinds)
+        kind, described = kinds[name]
+        config = from_dict(described, settings["config"])
         if config.classes != classes:
             raise InputError(f"names {classes} classes for {config.classes} outputs")
-        return cls(network)
+        return cls(kind(config))

@@ -41,6 +41,10 @@ class ParticleNetConfig:
     """Mean over particles; False: their sum divided by the padded length."""
     channels: tuple[tuple[Positive, ...], ...] = ((64, 64, 64), (128, 128, 128), (256, 256, 256))
     """Widths of the layers of each edge convolution."""
+    input_norm: bool = True
+    """Batch norm of the features before the first block."""
+    fusion: Annotated[int, Range(min=0)] = 0
+    """Width of the fusion layer, on what comes out of all blocks; 0: none."""
     hidden: tuple[Positive, ...] = (256,)
     """Hidden widths of the classifier."""
     dropout: Annotated[float, Range(min=0, max=1)] = 0.1
@@ -58,12 +62,14 @@ class ParticleNetConfig:
     def trunk(self) -> particle_net.ParticleNetConfig:
         """Settings of the convolutions."""
         return particle_net.ParticleNetConfig(
-            dim=self.channels[-1][-1],
+            dim=self.fusion or self.channels[-1][-1],
             in_dim=self.features,
             channels=self.channels,
             k=self.neighbours,
             k_of_blocks=self.neighbours_of_blocks,
             coordinates="node_points",
+            input_norm=self.input_norm,
+            fusion=self.fusion > 0,
         )
 
 
@@ -108,7 +114,7 @@ class ParticleNet(nn.Module):
             rows = torch.cat([group.rows for group in groups])
             graph = torch.empty_like(graph).index_copy(0, rows, graph)
         if not self.config.use_counts:
-            graph = graph * (mask.sum(1, keepdim=True) / (length or mask.shape[1]))
+            graph = graph * (mask.sum(1, keepdim=True).to(graph.dtype) / (length or mask.shape[1]))
         for linear in self.hidden:
             graph = F.dropout(F.relu(linear(graph)), self.config.dropout, self.training)
         return self.head(graph).masked_fill(~mask.any(1, keepdim=True), torch.nan)

@@ -9,8 +9,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sciml.jets.data.features import TINY, all_pairs, with_kinematics, wrap_angle
-from sciml.jets.networks import fused, pair_training
+from sciml.jets.data.features import (
+    PAIR_FEATURES,
+    TINY,
+    all_pairs,
+    with_kinematics,
+    wrap_angle,
+)
+from sciml.jets.networks import fused, pair_kinematics, pair_training
 from sciml.trunks.particle_net import as_affine
 
 CHUNK = 8192
@@ -37,9 +43,9 @@ def packed_features(particles: Tensor, first: Tensor, second: Tensor) -> Tensor:
 class LinearNorm(nn.Module):
     """Linear, batch norm."""
 
-    def __init__(self, inputs: int, width: int) -> None:
+    def __init__(self, inputs: int, width: int, bias: bool = True) -> None:
         super().__init__()
-        self.linear = nn.Linear(inputs, width)
+        self.linear = nn.Linear(inputs, width, bias=bias)
         self.norm = nn.BatchNorm1d(width)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -47,30 +53,32 @@ class LinearNorm(nn.Module):
         return self.norm(self.linear(x))
 
     def parts(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Weight, bias, gain, shift."""
-        return self.linear.weight, self.linear.bias, self.norm.weight, self.norm.bias
+        """Weight, bias (zeros where there is none), gain, shift."""
+        weight, bias = self.linear.weight, self.linear.bias
+        bias = weight.new_zeros(len(weight)) if bias is None else bias
+        return weight, bias, self.norm.weight, self.norm.bias
 
 
-class PairNetwork(nn.Module):
+class PairLayers(nn.Module):
     """Batch norm, then (linear, batch norm, GELU) per width; by default no GELU at the end.
 
     It keeps its GELU in networks whose other activations are ReLU, as in weaver-core.
     """
 
-    def __init__(self, inputs: int, widths: Sequence[int], heads: int, last_gelu: bool) -> None:
+    def __init__(
+        self, inputs: int, widths: Sequence[int], heads: int, last_gelu: bool, bias: bool = True
+    ) -> None:
         super().__init__()
         self.last_gelu, self.heads = last_gelu, heads
         self.norm = nn.BatchNorm1d(inputs)
         sizes = [inputs, *widths, heads]
         self.layers = nn.ModuleList(
-            LinearNorm(a, b) for a, b in zip(sizes, sizes[1:], strict=False)
+            LinearNorm(a, b, bias) for a, b in zip(sizes, sizes[1:], strict=False)
         )
 
-    def forward(self, p4: Tensor, first: Tensor, second: Tensor) -> Tensor:
-        """Biases [heads, P] of the pairs (first[k], second[k]) of particles [S, 4]."""
-        particles = with_kinematics(p4).T.contiguous()
+    def apply_to(self, features: Tensor) -> Tensor:
+        """Features of pairs [P, inputs] -> biases [heads, P]."""
         if self.training:
-            features = packed_features(particles, first, second).T
             layers = [cast(LinearNorm, layer).parts() for layer in self.layers]
             out, statistics = pair_training.network(
                 features, (self.norm.weight, self.norm.bias), layers, self.last_gelu, self.norm.eps
@@ -79,13 +87,13 @@ class PairNetwork(nn.Module):
             return out.T
         folded = self.folded()
         # the kinematics stay in single precision where the network is in half
-        features = packed_features(particles, first, second).T.to(folded[0][0].dtype)
+        features = features.to(folded[0][0].dtype)
         if torch.is_grad_enabled():
-            return self._apply_folded(features, folded).T
-        out = features.new_empty(self.heads, len(first))
-        for start in range(0, len(first), CHUNK):
+            return self.apply_folded(features, folded).T
+        out = features.new_empty(self.heads, len(features))
+        for start in range(0, len(features), CHUNK):
             span = slice(start, start + CHUNK)
-            out[:, span] = self._apply_folded(features[span].contiguous(), folded).T
+            out[:, span] = self.apply_folded(features[span].contiguous(), folded).T
         return out
 
     @torch.no_grad()
@@ -98,12 +106,8 @@ class PairNetwork(nn.Module):
             cast(Tensor, norm.running_var).lerp_(variance * (count / max(count - 1, 1)), weight)
             cast(Tensor, norm.num_batches_tracked).add_(1)
 
-    def dense(self, p4: Tensor) -> Tensor:
-        """Every ordered pair in eval mode: [B, N, 4] -> [B, N, N, heads]."""
-        folded = self.folded()
-        return self._apply_folded(all_pairs(p4).to(folded[0][0].dtype), folded)
-
-    def _apply_folded(self, x: Tensor, folded: list[tuple[Tensor, Tensor]]) -> Tensor:
+    def apply_folded(self, x: Tensor, folded: list[tuple[Tensor, Tensor]]) -> Tensor:
+        """The layers in eval mode: [..., inputs] -> [..., heads]."""
         for number, (weight, bias) in enumerate(folded):
             active = number + 1 < len(folded) or self.last_gelu
             x = fused.linear_gelu(x, weight, bias) if active else F.linear(x, weight, bias)
@@ -114,11 +118,45 @@ class PairNetwork(nn.Module):
         gain, shift = as_affine(self.norm)
         result = []
         for number, layer in enumerate(self.layers):
-            layer = cast(LinearNorm, layer)
-            weight: Tensor = layer.linear.weight
-            bias: Tensor = layer.linear.bias
+            weight, bias, *_ = cast(LinearNorm, layer).parts()
             if number == 0:
                 weight, bias = weight * gain, bias + weight @ shift
-            scale, offset = as_affine(layer.norm)
+            scale, offset = as_affine(cast(LinearNorm, layer).norm)
             result.append((weight * scale[:, None], bias * scale + offset))
         return result
+
+
+class PairNetwork(PairLayers):
+    """`PairLayers` on the kinematics of pairs.
+
+    Args:
+        inputs: number of features.
+        widths, heads, last_gelu, bias: of the layers.
+        kind: set of features, see `sciml.jets.networks.pair_kinematics`.
+    """
+
+    def __init__(
+        self, inputs: int, widths: Sequence[int], heads: int, last_gelu: bool,
+        bias: bool = True, kind: str = "pp",
+    ) -> None:  # fmt: skip
+        super().__init__(inputs, widths, heads, last_gelu, bias)
+        self.kind, self.inputs = kind, inputs
+        self.published = (kind, inputs) == ("pp", len(PAIR_FEATURES))
+
+    def forward(self, p4: Tensor, first: Tensor, second: Tensor) -> Tensor:
+        """Biases [heads, P] of the pairs (first[k], second[k]) of particles [S, 4]."""
+        if self.published:
+            particles = with_kinematics(p4).T.contiguous()
+            return self.apply_to(packed_features(particles, first, second).T)
+        pair = p4.index_select(0, first), p4.index_select(0, second)
+        return self.apply_to(pair_kinematics.features(self.kind, self.inputs, *pair))
+
+    def dense(self, p4: Tensor) -> Tensor:
+        """Every ordered pair in eval mode: [B, N, 4] -> [B, N, N, heads]."""
+        folded = self.folded()
+        if self.published:
+            features = all_pairs(p4)
+        else:
+            pair = p4[:, :, None], p4[:, None]
+            features = pair_kinematics.features(self.kind, self.inputs, *pair)
+        return self.apply_folded(features.to(folded[0][0].dtype), folded)

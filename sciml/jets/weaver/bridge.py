@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal, Self
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
 
 from sciml.errors import InputError
 from sciml.jets.data.columns import CLASSES
 from sciml.jets.networks.classifier import WeaverNetwork
 from sciml.jets.weaver import checkpoints
+from sciml.jets.weaver.options import Activation
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -26,45 +28,59 @@ class WeaverBridge:
         path: str | os.PathLike[str],
         *,
         classes: Sequence[str] | None = None,
-        neighbours: int | Sequence[int] = 16,
-        use_counts: bool = True,
-        use_pre_activation_pair: bool = True,
-        remove_self_pair: bool = False,
-        activation: Literal["gelu", "relu"] = "gelu",
+        network: str | os.PathLike[str] | None = None,
+        neighbours: int | Sequence[int] | None = None,
+        use_counts: bool | None = None,
+        use_pre_activation_pair: bool | None = None,
+        remove_self_pair: bool | None = None,
+        activation: Activation | None = None,
+        block_activation: Activation | None = None,
+        cls_block_activation: Activation | None = None,
+        fc_activations: Sequence[Activation] = (),
         block_ids_with_attn_mask: Sequence[int] | None = None,
+        pair_input_type: str | None = None,
+        num_heads: int | None = None,
+        cls_num_heads: int | None = None,
     ) -> Self:
-        """A ParticleNet or Particle Transformer from a weaver-core state dict.
+        """A tagger from a state dict of weaver-core: a ParticleNet, a Particle Transformer of any
+        version, or a tagger of particles and secondary vertices.
 
         Args:
             path: .pt, .pth (read without running code) or .safetensors.
             classes: names of the outputs; JetClass's ten if there are ten.
-            neighbours, use_counts: of ParticleNet, and with the rest what shapes cannot tell; see
-                `weaver.checkpoints.build`.
-            remove_self_pair, activation, block_ids_with_attn_mask: of the Particle Transformer.
+            network: settings of weaver's network script (YAML or JSON), which tell the rest.
+            neighbours, use_counts: of ParticleNet (16 neighbours and True by default).
             use_pre_activation_pair: the published JetClass checkpoints of the Particle Transformer
                 need False: with weaver's own default (True) they load without complaint and give
                 other logits.
+            remove_self_pair, activation, block_activation, cls_block_activation, fc_activations,
+                block_ids_with_attn_mask, pair_input_type, num_heads, cls_num_heads: of the Particle
+                Transformer; see `sciml.jets.weaver.options.WeaverOptions`.
 
         Raises:
-            InputError: an unreadable file; unknown, missing or misshapen keys, by name.
+            InputError: an unreadable file; unknown, missing or misshapen keys, by name; an option
+                that is needed and not given, or that the weights contradict.
         """
-        network = checkpoints.build(
-            checkpoints.read_state(path),
-            where=path,
-            neighbours=neighbours,
-            use_counts=use_counts,
-            use_pre_activation_pair=use_pre_activation_pair,
-            remove_self_pair=remove_self_pair,
-            activation=activation,
-            block_ids_with_attn_mask=block_ids_with_attn_mask,
-        )
-        outputs = network.config.classes
+        named: dict[str, Any] = {
+            "network": None if network is None else Path(network),
+            "neighbours": neighbours, "use_counts": use_counts,
+            "use_pre_activation_pair": use_pre_activation_pair,
+            "remove_self_pair": remove_self_pair, "activation": activation,
+            "block_activation": block_activation, "cls_block_activation": cls_block_activation,
+            "fc_activations": tuple(fc_activations) or None,
+            "block_ids_with_attn_mask": block_ids_with_attn_mask,
+            "pair_input_type": pair_input_type, "num_heads": num_heads,
+            "cls_num_heads": cls_num_heads,
+        }  # fmt: skip
+        named = {name: value for name, value in named.items() if value is not None}
+        built = checkpoints.build(checkpoints.read_state(path), where=path, **named)
+        outputs = built.config.classes
         if classes is None:
             classes = CLASSES if outputs == len(CLASSES) else [f"class_{i}" for i in range(outputs)]
         if len(classes) != outputs:
             raise InputError(f"the network has {outputs} outputs, {len(classes)} classes are named")
         make: Any = cls
-        return make(WeaverNetwork(network), classes).eval()
+        return make(WeaverNetwork(built), classes).eval()
 
     def to_weaver(self, path: str | os.PathLike[str]) -> None:
         """Write the weights so that weaver-core loads them; see `weaver.checkpoints.write`.
@@ -75,14 +91,34 @@ class WeaverBridge:
         checkpoints.write(getattr(self.network, "network", self.network), path)
 
     def weaver_logits(
-        self, points: Tensor | None, features: Tensor, vectors: Tensor | None, mask: Tensor
+        self,
+        points: Tensor | None,
+        features: Tensor,
+        vectors: Tensor | None,
+        mask: Tensor,
+        **more: Tensor,
     ) -> Tensor:
         """Logits [B, C] from tensors laid out as weaver's: [B, c, N], mask [B, 1, N].
+
+        Args:
+            points, features, vectors, mask: of particles.
+            more: `sv_features`, `sv_mask` and so on for a network that reads them; see
+                `weaver.checkpoints.logits`.
+
+        Raises:
+            InputError: the network is none of weaver's, or a tensor is missing.
+        """
+        return checkpoints.logits(self._weaver(), points, features, vectors, mask, **more)
+
+    def weaver_inputs(self) -> tuple[str, ...]:
+        """Names of the tensors that the network reads, as weaver's data configs name them.
 
         Raises:
             InputError: the network is none of weaver's.
         """
+        return checkpoints.needed_inputs(self._weaver())
+
+    def _weaver(self) -> Any:
         if not isinstance(self.network, WeaverNetwork):
             raise InputError("only a tagger made by from_weaver takes weaver's tensors")
-        network: Any = self.network.network
-        return checkpoints.logits(network, points, features, vectors, mask)
+        return self.network.network

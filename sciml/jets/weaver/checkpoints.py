@@ -1,88 +1,46 @@
-"""Reads and writes the weights of weaver-core: ParticleNet and the Particle Transformer.
+"""Reads and writes the weights of weaver-core's networks, and runs them on its tensors.
 
-Both layouts of the Particle Transformer are read: the newer one (`attn.in_proj.weight`) and
-that of the published JetClass weights (`attn.in_proj_weight`); so are the prefixes that training
-scripts leave (`mod.`, `module.`, `_orig_mod.`). Sizes come from the shapes. What shapes do not
-determine (numbers of neighbours, activations, which blocks have the pair bias) are arguments of
-`build`; variants that this package lacks are refused by name (`sciml.jets.weaver.variants`).
+ParticleNet, the Particle Transformer in all its versions, and the taggers of particles and
+secondary vertices. Both layouts of the Particle Transformer are read: the newer one
+(`attn.in_proj.weight`) and that of the published JetClass weights (`attn.in_proj_weight`); so are
+the prefixes that training scripts leave (`mod.`, `module.`, `_orig_mod.`). Sizes come from the
+shapes; what these do not determine is `sciml.jets.weaver.options`.
 
 weaver's tensors are [B, c, N] with a mask [B, 1, N]; this package's are [B, N, c] and [B, N].
 """
 
 from __future__ import annotations
 
-import dataclasses
 import os
-import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Literal, cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
-from sciml.config import check
+from sciml.config import check, from_dict
 from sciml.errors import InputError, nearest
 from sciml.files import tensors
-from sciml.jets.networks.particle_net import ParticleNet, ParticleNetConfig
-from sciml.jets.networks.particle_transformer import ParTConfig, ParticleTransformer
+from sciml.jets.networks import two_collections
+from sciml.jets.networks.particle_net import ParticleNet
+from sciml.jets.networks.particle_transformer import ParticleTransformer
+from sciml.jets.networks.two_collections import (
+    COLLECTIONS,
+    Collection,
+    ParticleNetTagger,
+    ParticleTransformerTagger,
+)
+from sciml.jets.weaver import sizes
+from sciml.jets.weaver.names import plain_name, weaver_name, weaver_shape
+from sciml.jets.weaver.options import WeaverOptions
 from sciml.jets.weaver.variants import variant
 from sciml.paths import atomic_write
 from sciml.weights import loading, pickles
-from sciml.weights.loading import layers
 
-PREFIXES = ("_orig_mod.", "module.", "mod.")
-
-_PART_NAMES = (
-    # (ours, weaver's); {n} is a number, moved by the formulas in `weaver_name`
-    ("class_token", "cls_token"),
-    ("class_blocks.", "cls_blocks."),
-    ("head_gain", "c_attn"),
-    ("residual_gain", "w_resid"),
-    ("attention.qkv", "attn.in_proj"),
-    ("attention.out", "attn.out_proj"),
-    ("norm_1", "pre_attn_norm"),
-    ("norm_2", "post_attn_norm"),
-    ("norm_3", "pre_fc_norm"),
-    ("norm_4", "post_fc_norm"),
-    ("linear_1", "fc1"),
-    ("linear_2", "fc2"),
-    ("embed.norm.", "embed.input_bn."),
-    ("pairs.norm.", "pair_embed.embed.0."),
-)
-
-_PARTICLE_NET_NAMES = ((".norms.", ".bns."), (".shortcut.", ".sc."), (".shortcut_norm.", ".sc_bn."))
-
-
-def weaver_name(name: str, model: nn.Module) -> str:
-    """The name in weaver's state dict of one of our parameters or buffers."""
-    if isinstance(model, ParticleNet):
-        name = re.sub(r"^trunk\.norm\.", "bn_fts.", name)
-        name = re.sub(r"^trunk\.blocks\.(\d+)\.", r"edge_convs.\1.", name)
-        for ours, theirs in _PARTICLE_NET_NAMES:
-            name = name.replace(ours, theirs)
-        name = re.sub(r"^hidden\.(\d+)\.", r"fc.\1.0.", name)
-        return re.sub(r"^head\.", f"fc.{len(model.hidden)}.", name)
-    if match := re.match(r"embed\.layers\.(\d+)\.(norm|linear)\.(.*)", name):
-        number = 3 * int(match[1]) + ("norm", "linear").index(match[2])
-        return f"embed.embed.{number}.{match[3]}"
-    if match := re.match(r"pairs\.layers\.(\d+)\.(norm|linear)\.(.*)", name):
-        number = 3 * int(match[1]) + 1 + ("linear", "norm").index(match[2])
-        return f"pair_embed.embed.{number}.{match[3]}"
-    for ours, theirs in _PART_NAMES:
-        name = name.replace(ours, theirs)
-    return re.sub(r"^head\.", "fc.0.", name)
-
-
-def weaver_shape(name: str, value: Tensor) -> tuple[int, ...]:
-    """The shape weaver stores it in: 1x1 convolutions where we have linear layers."""
-    extra = 0
-    if value.ndim == 2:
-        if re.match(r"pair_embed\.embed\.\d+\.weight|edge_convs\.\d+\.sc\.weight", name):
-            extra = 1
-        elif re.match(r"edge_convs\.\d+\.convs\.", name):
-            extra = 2
-    return (*value.shape, *(1,) * extra)
+NETWORKS = (ParticleTransformer, ParticleNet, ParticleTransformerTagger, ParticleNetTagger)
+"""Networks of weaver-core that are built here."""
+Network = ParticleTransformer | ParticleNet | ParticleTransformerTagger | ParticleNetTagger
 
 
 def read_state(path: str | os.PathLike[str]) -> dict[str, Tensor]:
@@ -99,84 +57,72 @@ def read_state(path: str | os.PathLike[str]) -> dict[str, Tensor]:
 
 def plain_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The state dict without prefixes, in the newer layout."""
-    plain = {}
-    for name, value in state.items():
-        while prefix := next((p for p in PREFIXES if name.startswith(p)), None):
-            name = name.removeprefix(prefix)
-        plain[re.sub(r"attn\.in_proj_(weight|bias)$", r"attn.in_proj.\1", name)] = value
-    return plain
+    return {plain_name(name): value for name, value in state.items()}
 
 
-def build(
-    state: Mapping[str, Tensor],
-    *,
-    where: object = None,
-    neighbours: int | Sequence[int] = 16,
-    use_counts: bool = True,
-    use_pre_activation_pair: bool = True,
-    remove_self_pair: bool = False,
-    activation: Literal["gelu", "relu"] = "gelu",
-    block_ids_with_attn_mask: Sequence[int] | None = None,
-) -> ParticleTransformer | ParticleNet:
+def build(state: Mapping[str, Tensor], *, where: object = None, **options: Any) -> Network:
     """The network of a weaver state dict, with its weights, in eval mode.
 
     Args:
         state: names to tensors, any of the layouts above.
         where: the file, for messages.
-        neighbours: of ParticleNet's edge convolutions, one number or one per block; 16 in the
-            published weights.
-        use_counts: False if a ParticleNet divides sums by the padded length.
-        use_pre_activation_pair: False if the pair embedding of a Particle Transformer ends with an
-            activation, as in the published JetClass weights; weaver's default is True.
-        remove_self_pair: True if trained with that option.
-        activation: of a Particle Transformer, "gelu" or "relu".
-        block_ids_with_attn_mask: the particle blocks with the pair bias; all if None.
+        options: what shapes cannot tell, by the names of `WeaverOptions`.
 
     Raises:
-        InputError: a variant that is not built here, by its name; keys that are missing, unknown or
-            of another shape, by weaver's names; options that do not fit.
+        InputError: a network that gives no classes of jets, by its name; keys that are missing,
+            unknown or of another shape, by weaver's names; options that do not fit, or that are
+            needed and not given.
     """
+    plain = {name: _plain_option(name, value) for name, value in options.items()}
+    chosen, settings = from_dict(WeaverOptions, plain, where="options of the network").resolved()
     state = plain_names(state)
-    make: Callable[[], ParticleTransformer | ParticleNet]
+    make: Callable[[], Network]
     try:
         if name := variant(state):
             raise InputError(
-                f"holds {name}, which this package does not build",
-                hint="weaver-core itself tags with it",
+                f"holds {name}, which is not built here", hint="weaver-core itself runs it"
             )
-        if "cls_token" in state:
-            part = check(
-                dataclasses.replace(
-                    part_config(state),
-                    use_pre_activation_pair=use_pre_activation_pair,
-                    remove_self_pair=remove_self_pair,
-                    activation=activation,
-                    bias_blocks=None
-                    if block_ids_with_attn_mask is None
-                    else tuple(block_ids_with_attn_mask),
-                )
-            )
-            make = lambda: ParticleTransformer(part)  # noqa: E731
-        elif any(name.startswith("edge_convs.") for name in state):
-            net = check(particle_net_config(state, neighbours, use_counts))
-            make = lambda: ParticleNet(net)  # noqa: E731
-        else:
-            raise InputError(
-                "neither a ParticleNet (edge_convs.*) nor a Particle Transformer (cls_token)",
-                hint="Its first keys are " + ", ".join(name[:60] for name in list(state)[:3]),
-            )
+        config, kind = _described(state, chosen)
+        sizes.compare(config, settings, chosen.network)
+        make = lambda: kind(check(config))  # noqa: E731
     except KeyError as error:
         raise InputError(f"the state dict lacks the key {error.args[0]!r}", where=where) from error
     except InputError as error:
-        raise InputError(error.what, where=where, hint=error.hint) from error
+        raise InputError(error.what, where=error.where or where, hint=error.hint) from error
     except (IndexError, TypeError, ZeroDivisionError) as error:
         raise InputError(
             f"the state dict has tensors of shapes that no network has ({error})", where=where
         ) from error
-    model = cast(ParticleTransformer | ParticleNet, loading.build(make, state, where=where))
+    model = cast(Network, loading.build(make, state, where=where))
     load(model, state, where=where)
     model.eval()
     return model
+
+
+def _plain_option(name: str, value: Any) -> Any:
+    if name == "neighbours":
+        return (value,) if isinstance(value, int) else tuple(value)
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _described(state: Mapping[str, Tensor], options: WeaverOptions) -> tuple[Any, Any]:
+    """Config and class of the network that a state dict belongs to."""
+
+    def has(prefix: str) -> bool:
+        return any(name.startswith(prefix) for name in state)
+
+    if has("part.") and has("sv_embed."):
+        return sizes.part_tagger_config(state, options), ParticleTransformerTagger
+    if has("pn.") and has("sv_conv."):
+        return sizes.particle_net_tagger_config(state, options), ParticleNetTagger
+    if has("edge_convs."):
+        return sizes.particle_net_config(state, options), ParticleNet
+    if has("blocks.") or has("cls_blocks."):
+        return sizes.part_config(state, options), ParticleTransformer
+    raise InputError(
+        "neither a ParticleNet (edge_convs.*) nor a Particle Transformer (blocks.*)",
+        hint="Its first keys are " + ", ".join(name[:60] for name in list(state)[:3]),
+    )
 
 
 def load(model: nn.Module, state: Mapping[str, Tensor], *, where: object = None) -> None:
@@ -213,60 +159,12 @@ def _more(names: list[str]) -> str:
     return f" and {len(names) - 8} more" if len(names) > 8 else ""
 
 
-def part_config(state: Mapping[str, Tensor]) -> ParTConfig:
-    """Sizes of a Particle Transformer, from the shapes of its weights."""
-    linear = sorted(
-        (int(match[1]), tuple(value.shape))
-        for name, value in state.items()
-        if (match := re.fullmatch(r"embed\.embed\.(\d+)\.weight", name)) and value.ndim == 2
-    )
-    pair = sorted(
-        (int(match[1]), tuple(value.shape))
-        for name, value in state.items()
-        if (match := re.fullmatch(r"pair_embed\.embed\.(\d+)\.weight", name)) and value.ndim == 3
-    )
-    dim = state["cls_token"].shape[-1]
-    return ParTConfig(
-        features=len(state["embed.input_bn.weight"]),
-        classes=len(state["fc.0.weight"]),
-        embed=tuple(shape[0] for _, shape in linear),
-        pair=tuple(shape[0] for _, shape in pair[:-1]),
-        heads=len(state["blocks.0.c_attn"]),
-        layers=layers(state, "blocks."),
-        class_layers=layers(state, "cls_blocks."),
-        global_token=not layers(state, "cls_blocks."),
-        expansion=len(state["blocks.0.fc1.weight"]) // dim,
-    )
-
-
-def particle_net_config(
-    state: Mapping[str, Tensor], neighbours: int | Sequence[int], use_counts: bool = True
-) -> ParticleNetConfig:
-    """Sizes of a ParticleNet, from the shapes of its weights."""
-    each = () if isinstance(neighbours, int) else tuple(neighbours)
-    channels = []
-    for block in range(layers(state, "edge_convs.")):
-        prefix = f"edge_convs.{block}.convs."
-        widths = [f"{prefix}{layer}.weight" for layer in range(layers(state, prefix))]
-        channels.append(tuple(len(state[name]) for name in widths))
-    hidden = layers(state, "fc.") - 1
-    return ParticleNetConfig(
-        features=len(state["bn_fts.weight"]),
-        classes=len(state[f"fc.{hidden}.weight"]),
-        neighbours=max(each, default=1) if each else neighbours,  # type: ignore[arg-type]
-        neighbours_of_blocks=each,
-        use_counts=use_counts,
-        channels=tuple(channels),
-        hidden=tuple(len(state[f"fc.{layer}.0.weight"]) for layer in range(hidden)),
-    )
-
-
 def write(model: nn.Module, path: str | os.PathLike[str]) -> None:
     """Write the weights with weaver's names and shapes, as weaver's `load_state_dict` reads them.
 
     A `.safetensors` path gives safetensors, any other what `torch.save` writes.
     """
-    if not isinstance(model, ParticleTransformer | ParticleNet):
+    if not isinstance(model, NETWORKS):
         raise InputError(
             f"weaver has no model like {type(model).__name__}",
             hint="A ParticleNet or a Particle Transformer can be written for weaver",
@@ -283,27 +181,109 @@ def write(model: nn.Module, path: str | os.PathLike[str]) -> None:
 
 
 def logits(
-    model: ParticleTransformer | ParticleNet,
+    model: Network,
     points: Tensor | None,
     features: Tensor,
     vectors: Tensor | None,
     mask: Tensor,
+    **more: Tensor,
 ) -> Tensor:
     """Logits [B, classes] from tensors laid out as weaver's: [B, c, N], mask [B, 1, N].
 
     Real particles may stand anywhere in a row. Inputs are cast to the precision of the weights.
+
+    Args:
+        points, features, vectors, mask: of particles; a ParticleNet needs points, a Particle
+            Transformer with kinematic pair features four-vectors.
+        more: `sv_points`, `sv_features`, `sv_vectors`, `sv_mask` of secondary vertices, for a
+            tagger that reads them; `pf_uu`, features of pairs [B, c, N, N], or [B, c, pairs]
+            with `pf_uu_idx` [B, 2, pairs], for a network with extra pair features.
+
+    Raises:
+        InputError: a tensor is missing.
     """
+    named = {"pf_points": points, "pf_features": features, "pf_vectors": vectors, "pf_mask": mask}
+    return run(model, {n: x for n, x in (named | more).items() if x is not None})
+
+
+def needed_inputs(model: Network) -> tuple[str, ...]:
+    """Names of the tensors that a network reads, in the order of weaver's `forward`."""
+    core = getattr(model, "network", model)
+    convolutional = isinstance(core, ParticleNet)
+    kinds = ["points", "features", "mask"] if convolutional else ["features", "vectors", "mask"]
+    if not convolutional and core.pairs is None:
+        kinds.remove("vectors")
+    collections = COLLECTIONS if core is not model else COLLECTIONS[:1]
+    names = [f"{collection}_{kind}" for collection in collections for kind in kinds]
+    if not convolutional and core.extra_pairs is not None:
+        names.append("pf_uu")
+    return tuple(names)
+
+
+def run(model: Network, inputs: Mapping[str, Tensor]) -> Tensor:
+    """`logits` from tensors by the names that weaver's data configs give them."""
+    names = needed_inputs(model)
+    for name in names:
+        if name not in inputs:
+            kind = type(model).__name__
+            raise InputError(f"{kind} needs `{name}`, of the inputs {', '.join(names)}")
     dtype = next(model.parameters()).dtype
-    real = mask[:, 0] > 0
-    inputs = {"points": points, "features": features, "vectors": vectors}
-    rows = {name: x.transpose(1, 2).to(dtype) for name, x in inputs.items() if x is not None}
-    if not bool((real.cummin(1).values == real).all()):
-        order = torch.argsort((~real).to(torch.int8), dim=1, stable=True)
-        real = real.gather(1, order)
-        rows = {n: x.gather(1, order[..., None].expand_as(x)) for n, x in rows.items()}
-    name = "points" if isinstance(model, ParticleNet) else "vectors"
-    if name not in rows:
-        raise InputError(f"{type(model).__name__} needs `{name}`, laid out [B, c, N]")
+    kind = "points" if "pf_points" in names else "vectors"
+    present = [name for name in COLLECTIONS if f"{name}_mask" in names]
+    parts = [_collection(inputs, name, kind, dtype) for name in present]
+    pairs = None
+    if "pf_uu" in names:
+        pairs = _pairs(inputs, parts[0].mask.shape[1]).permute(0, 2, 3, 1).to(dtype)
+    length = sum(part.mask.shape[1] for part in parts)
+    if not torch.jit.is_tracing():
+        parts, pairs = _particles_first(parts, pairs)
+    if isinstance(model, ParticleTransformerTagger):
+        return model(parts, pairs)
+    if isinstance(model, ParticleNetTagger):
+        return model(parts, length)
+    one = parts[0]
     if isinstance(model, ParticleNet):
-        return model(rows["features"], rows[name], real, length=mask.shape[-1])
-    return model(rows["features"], rows[name], real)
+        return model(one.features, one.positions, one.mask, length=length)
+    return model(one.features, one.positions, one.mask, pairs)
+
+
+def _collection(
+    inputs: Mapping[str, Tensor], name: str, kind: str, dtype: torch.dtype
+) -> Collection:
+    features = inputs[f"{name}_features"].transpose(1, 2).to(dtype)
+    if f"{name}_{kind}" in inputs:
+        positions = inputs[f"{name}_{kind}"].transpose(1, 2).to(dtype)
+    else:  # a network without a pair bias
+        positions = features.new_zeros(*features.shape[:2], 4)
+    return Collection(features, positions, inputs[f"{name}_mask"][:, 0] > 0)
+
+
+def _particles_first(
+    parts: list[Collection], pairs: Tensor | None
+) -> tuple[list[Collection], Tensor | None]:
+    """The same with the real particles of every row in front."""
+    result = []
+    for part in parts:
+        if bool((part.mask.to(torch.int8).cummin(1).values == part.mask).all()):
+            result.append(part)
+            continue
+        if pairs is not None and not result:
+            joined, pairs = two_collections.joined([part], pairs)
+        else:
+            joined, _ = two_collections.joined([part])
+        result.append(joined)
+    return result, pairs
+
+
+def _pairs(inputs: Mapping[str, Tensor], length: int) -> Tensor:
+    """Features of pairs [B, c, N, N]; entries of a list beyond `length` are padding."""
+    values = inputs["pf_uu"]
+    if values.ndim == 4:
+        return values
+    if "pf_uu_idx" not in inputs:
+        raise InputError("`pf_uu` [B, c, pairs] needs `pf_uu_idx` [B, 2, pairs]")
+    index = inputs["pf_uu_idx"].long().clamp(max=length)
+    flat = index[:, 0] * (length + 1) + index[:, 1]
+    dense = values.new_zeros(*values.shape[:2], (length + 1) ** 2)
+    dense = dense.scatter_add(2, flat[:, None].expand_as(values), values)
+    return dense.unflatten(2, (length + 1, length + 1))[:, :, :length, :length]

@@ -188,55 +188,25 @@ def more(state, names, value=None):
 def variants():
     part = state_of(random(ParticleTransformer(SMALL)))
     net = state_of(random(ParticleNet(NET)))
-    blocks = [f"blocks.{i}." for i in range(3)] + ["cls_blocks.0.", "cls_blocks.1."]
-    swiglu = more(without(part, "c_attn", "w_resid", "post_"), [b + "fc1_g.weight" for b in blocks])
-    three = {n: v for n, v in swiglu.items() if not (n.endswith("bias") and "blocks" in n)}
-    gated = more(three, [b + "attn.gate_proj.weight" for b in blocks])
-    narrow = dict(part)
-    for end in ("fc1.weight", "fc1.bias", "post_fc_norm.weight", "post_fc_norm.bias"):
-        narrow[f"blocks.1.{end}"] = part[f"blocks.1.{end}"][:32]
-    narrow["blocks.1.fc2.weight"] = part["blocks.1.fc2.weight"][:, :32]
     six = part | {"pair_embed.embed.0.weight": torch.ones(6)}
-    collections = {f"part.{n}": v for n, v in part.items()} | {"pf_embed.x": torch.ones(1)}
-    nets = {f"pn.{n}": v for n, v in net.items()} | {"pf_conv.conv.0.weight": torch.ones(1)}
+    swiglu = more(part, ["blocks.0.fc1_g.weight", "cls_blocks.0.fc1_g.weight"])
     return {
-        "version 2": swiglu,
-        "version 3 ": three,
-        "version 3.5": gated,
-        "version 3.6": without(gated, "cls_blocks"),
-        "swiglu": more(part, [b + "fc1_g.weight" for b in blocks]),
-        "scale_heads=False": without(part, "c_attn"),
-        "scale_resids=False": without(part, "w_resid"),
-        "scale_attn=False": without(part, "post_attn_norm"),
-        "scale_fc=False": without(part, "post_fc_norm"),
-        "use_bias=False": without(part, "_proj.bias", "fc1.bias", "fc2.bias"),
-        "RMSNorm": without(part, "norm.bias"),
-        "use_qk_norm": more(part, ["blocks.0.attn.q_norm.weight"]),
-        "gates": more(part, ["blocks.0.attn.gate_proj.weight"]),
-        "layer_scale": more(part, ["blocks.0.ls1.gamma"]),
-        "scale_attn_mask": more(part, ["blocks.0.c_mask"]),
-        "use_conv_embed": more(without(part, "embed.embed"), ["embed.conv_embed.0.weight"]),
-        "embed_dims": without(part, "embed.embed", "embed.input_bn"),
-        "pair_extra_dim": more(part, ["pair_embed.fts_embed.0.weight"]),
-        "6 pair features.*ee": six,
-        "fc_params": more(without(part, "fc.0."), ["fc.0.0.weight", "fc.0.0.bias", "fc.1.weight"]),
+        "Give activation": swiglu,
+        "Give pair_input_type: ee": six,
+        "Give num_heads": without(part, "c_attn", "pair_embed"),
         "fc_params=None": {n: v for n, v in part.items() if not n.startswith("fc.")},
         "for_segmentation": without(part, "cls_token"),
-        "num_cls_layers=0": without(part, "cls_"),
-        "ffn_ratio": narrow,
-        "ParticleTransformerTagger: several": collections,
-        "WithExtraPairFeatures": more(collections, ["part.pair_embed.fts_embed.0.weight"]),
-        "ParticleNetTagger: several": nets,
         "ParticleNeXt": {"layers.0.node_mlp.0.weight": torch.ones(3), "fc.0.weight": torch.ones(3)},
-        "use_fusion": more(net, ["fusion_block.0.weight"]),
-        "use_fts_bn": without(net, "bn_fts"),
+        "further collections": part | {"lt_embed.embed.0.weight": torch.ones(3)},
+        "no batch norms": without(net, "bns"),
         "for_segmentation=True": net | {"fc.1.weight": torch.ones(3, 6, 1)},
+        "missing keys 'blocks.0.ls2": more(part, ["blocks.0.ls1.gamma"], torch.ones(16)),
     }  # fmt: skip
 
 
 @pytest.mark.parametrize("name", variants())
 @pytest.mark.parametrize("prefix", ["", "mod."])
-def test_other_variants_are_refused_by_name(tmp_path, name, prefix):
+def test_what_is_no_tagger_or_cannot_be_told_is_refused_by_name(tmp_path, name, prefix):
     torch.save({prefix + n: v for n, v in variants()[name].items()}, tmp_path / "x.pt")
     with pytest.raises(InputError, match=name) as caught:
         JetTagger.from_weaver(tmp_path / "x.pt")
@@ -247,6 +217,11 @@ def test_other_variants_are_refused_by_name(tmp_path, name, prefix):
     "options, message",
     [
         ({"activation": "silu"}, "gelu"),
+        ({"activation": "swiglu"}, "no fc1_g"),
+        ({"num_heads": 2}, "4 heads"),
+        ({"pair_input_type": "hadron"}, "pp, ee"),
+        ({"pair_input_type": "ee"}, "1, 3, 5, 6"),
+        ({"fc_activations": ["gelu"]}, "0"),
         ({"block_ids_with_attn_mask": [3]}, "no block 3"),
         ({"block_ids_with_attn_mask": [-4]}, "no block -4"),
     ],
