@@ -31,6 +31,7 @@ def _read(
     canvas: tuple[float, float] | None = None,
     grid: tuple[int, int] | None = None,
     rows: Path | None = None,
+    rules: str | None = None,
 ) -> Design:
     from sciml.placement.formats.io import read_design
 
@@ -60,7 +61,15 @@ def _read(
             raise InputError(f"--grid must be two numbers >= 1, got {grid[0]} {grid[1]}")
         new: Grid = replace(netlist.grid, columns=grid[0], rows=grid[1])
         netlist = replace(netlist, grid=new)
-    return netlist
+    return netlist if rules is None else _with_rules(netlist, rules)
+
+
+def _with_rules(design: Design, rules: str) -> Design:
+    from sciml.placement import rules as user_rules
+
+    if rules == "challenge":
+        return user_rules.apply(design, user_rules.challenge())
+    return user_rules.apply(design, user_rules.read_rules(rules), rules)
 
 
 def _show(values: dict[str, Any], json: bool) -> None:
@@ -109,6 +118,7 @@ def check(
     pl: Path | None = None,
     lef: Files = (),
     rows: Path | None = None,
+    rules: str | None = None,
     json: bool = False,
 ) -> int:
     """Check a placement against every rule of its files. Exit code 0 legal, 1 not.
@@ -123,11 +133,12 @@ def check(
         pl: The placement to check, of a Bookshelf design.
         lef: Libraries of a .def.
         rows: A .def whose rows and die a .pb.txt gets.
-        json: Print one JSON object.
+        rules: Further rules, a .toml file or "challenge".
+        json: Print one JSON object with names and outlines of every violation.
     """
     from sciml.placement.legality import check as check_design
 
-    placed = _read(design, plc, pl, lef, rows=rows)
+    placed = _read(design, plc, pl, lef, rows=rows, rules=rules)
     reference = None
     if pl is not None:
         reference = _read(design, None, None, lef, rows=rows)
@@ -158,6 +169,7 @@ def place(
     method: Literal["auto", "sa", "search", "policy", "electrostatic"] = "auto",
     policy: str | None = None,
     movable: Literal["macros", "cells", "all"] = "macros",
+    rules: str | None = None,
     chains: int = 1,
     workers: int = 1,
     centred: bool = False,
@@ -187,6 +199,8 @@ def place(
             of standard cells, or choose (auto).
         policy: For --method policy, a policy.safetensors that `sciml run circuit_placement` wrote.
         movable: What may move, macros, standard cells, or all.
+        rules: Further rules, a .toml file (channel between macros, halos, aligned or soft-fixed
+            macros, densities and more) or "challenge" (macros never overlap, N FN S FS, one hour).
         chains: Annealing chains that share the budget.
         workers: Threads for the chains.
         centred: Hard macros only at centres of grid cells.
@@ -198,11 +212,15 @@ def place(
     from sciml.files.locks import locked_file
     from sciml.placement.classical.annealing import AnnealingConfig
     from sciml.placement.placer import place as place_design
+    from sciml.placement.rules import without_rules
 
     if chains < 1 or workers < 1:
         raise InputError("--chains and --workers must be at least 1")
     annealing = AnnealingConfig(chains=chains, workers=workers, centred=centred)
-    netlist = _read(design, plc, pl, lef, canvas, grid, rows)
+    if rules == "challenge" and cpu_seconds is not None and _seconds(cpu_seconds) > 3600:
+        raise InputError("--rules challenge allows one hour", hint="Give --cpu-seconds 1h or less")
+    original = _read(design, plc, pl, lef, canvas, grid, rows)
+    netlist = original if rules is None else _with_rules(original, rules)
     target = _target(netlist, design, out)
     keep_apart(target, design, plc, pl, rows, policy, *lef)
     state = target.parent / f".{target.name}.search.npz"
@@ -221,7 +239,7 @@ def place(
             resume=resume,
             report=None if json else _progress,
         )
-        files = _write(placed.design, target)
+        files = _write(without_rules(placed.design, original), target)
         if not placed.stopped:
             state.unlink(missing_ok=True)
     if placed.violations:

@@ -10,9 +10,13 @@ Meanings are those of the LEF/DEF 5.8 language reference:
 | HALO l b r t | a blockage around the component for others, rotated with it; SOFT as above |
 | REGION | members are inside; FENCE: and no others; GUIDE: a preference |
 | DIEAREA | everything is inside this polygon |
+| channel | hard macros are at least this far apart, along x or along y |
+| window | the object stays within this box (soft-fixed) |
+| aligned | the hard macros of a group share an edge or a middle |
 
-Components whose SOURCE is TIMING or DIST (buffers, clock trees, fillers, taps) come after initial
-placement, so that SOFT and PARTIAL do not apply to them. Blockages do not apply to fixed objects.
+The last three are a user's (`rules`), not the files'. Components whose SOURCE is TIMING or DIST
+(buffers, clock trees, fillers, taps) come after initial placement, so that SOFT and PARTIAL do not
+apply to them. Blockages do not apply to fixed objects.
 """
 
 from __future__ import annotations
@@ -88,6 +92,28 @@ class Blockages:
         return len(self.kind)
 
 
+EDGES = ("left", "bottom", "right", "top", "x", "y")
+"""What an aligned group shares; x and y are the middles."""
+
+
+@dataclass(frozen=True)
+class Aligned:
+    """Hard macros [K] (indices of nodes) that share one of `EDGES`."""
+
+    edge: str
+    members: np.ndarray
+
+    @property
+    def axis(self) -> int:
+        """0: they share a coordinate in x, 1: in y."""
+        return EDGES.index(self.edge) % 2
+
+    @property
+    def side(self) -> float:
+        """Where that is, in half sizes from the centre."""
+        return {"left": -1.0, "bottom": -1.0, "right": 1.0, "top": 1.0}.get(self.edge, 0.0)
+
+
 @dataclass(frozen=True)
 class Constraints:
     """Rules of a design; arrays are per node, lengths in design units.
@@ -97,7 +123,8 @@ class Constraints:
     +1 if the power rail at the bottom (as N) is that of single-row cells, -1 if it is the other;
     site: index into `sites` or -1; unplaced: the file gives no position; die [V, 2]: corners, or
     None for the canvas itself; grid: the manufacturing grid, of which positions are multiples (0:
-    none).
+    none); window [N, 4]: the box that each object stays in, None for no such boxes; obstacles [K]:
+    cells that macros keep away from, None for none.
     """
 
     allowed: np.ndarray
@@ -113,6 +140,10 @@ class Constraints:
     blockages: Blockages = field(default_factory=Blockages)
     die: np.ndarray | None = None
     grid: float = 0.0
+    channel: float = 0.0
+    window: np.ndarray | None = None
+    aligned: tuple[Aligned, ...] = ()
+    obstacles: np.ndarray | None = None
 
     @classmethod
     def none(cls, nodes: int) -> Constraints:
@@ -146,6 +177,12 @@ class Constraints:
             out.append("the die's polygon")
         if (self.allowed != ANY_ORIENTATION).any():
             out.append("SYMMETRY")
+        if self.channel:
+            out.append("the channel between macros")
+        if self.window is not None:
+            out.append("soft-fixed objects")
+        if self.aligned:
+            out.append("aligned macros")
         return out
 
 

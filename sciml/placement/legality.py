@@ -4,8 +4,8 @@ Legal means, for hard macros and cells: no two overlap (by more than `TOLERANCE`
 directions); all lie inside the die, also what is fixed; fixed nodes are where the reference has
 them; a cell is on a row, inside it, on its sites and oriented as the row is (up to a mirror in y),
 a multi-row cell on as many rows with the right power rail below; and the rules of the files hold:
-SYMMETRY, blockages, halos, regions (see `constraints`). Soft macros (clusters) and ports may be
-anywhere.
+SYMMETRY, blockages, halos, regions, and a user's (see `constraints`). Soft macros (clusters) and
+ports may be anywhere.
 
 One line names each object that breaks a rule; what is unusual but allowed (a fixed block inside a
 blockage, a member outside its GUIDE) is a note.
@@ -28,6 +28,7 @@ from sciml.placement.constraints import (
 )
 from sciml.placement.design import CELL, MACRO, ORIENTATIONS, Design
 from sciml.placement.legality_rows import check_rows
+from sciml.placement.legality_wishes import check_wishes
 from sciml.placement.overlaps import TOLERANCE, inside_union, overlapping, touching
 
 RULES = {
@@ -41,6 +42,9 @@ RULES = {
     "blocked": "nodes in placement blockages, and PARTIAL ones that are too full",
     "halos": "nodes in the halo of another",
     "regions": "members outside their region, others inside a fence",
+    "channels": "pairs of hard macros nearer than the channel between macros",
+    "windows": "soft-fixed nodes that are too far from where they were",
+    "unaligned": "macros that are off the edge that their group shares",
 }
 
 
@@ -52,6 +56,9 @@ class Verdict:
     notes: list[str] = field(default_factory=list)
     nodes: list[tuple[int, ...]] = field(default_factory=list)
     """For each problem, the indices of the nodes involved."""
+    broken: list[str] = field(default_factory=list)
+    """For each problem, the rule that is broken (a key of `RULES`)."""
+    design: Design | None = field(default=None, repr=False)
     unplaced: int = 0
     overlaps: int = 0
     overlap_area: float = 0.0
@@ -63,21 +70,43 @@ class Verdict:
     blocked: int = 0
     halos: int = 0
     regions: int = 0
+    channels: int = 0
+    windows: int = 0
+    unaligned: int = 0
 
     @property
     def legal(self) -> bool:
         return not any(getattr(self, rule) for rule in RULES)
 
     def as_dict(self) -> dict[str, Any]:
+        """Counts per rule, and of every violation its names and outlines [design units]."""
         counts = {rule: getattr(self, rule) for rule in RULES}
         return {"legal": self.legal, **counts, "overlap_area": self.overlap_area,
-                "problems": self.problems, "notes": self.notes}  # fmt: skip
+                "violations": self.violations(), "problems": self.problems,
+                "notes": self.notes}  # fmt: skip
+
+    def violations(self) -> list[dict[str, Any]]:
+        """`rule`, `text`, `nodes` (names) and `boxes` (x0 y0 x1 y1 of each) of every problem."""
+        if self.design is None:
+            return []
+        design = self.design
+        half = np.stack(design.size(), 1) / 2
+        centre = np.stack([design.x, design.y], 1)
+        boxes = np.round(np.concatenate([centre - half, centre + half], 1), 6)
+        return [
+            {"rule": rule, "text": line, "nodes": [design.names[i] for i in nodes],
+             "boxes": boxes[list(nodes)].tolist()}
+            for rule, line, nodes in zip(self.broken, self.problems, self.nodes, strict=True)
+        ]  # fmt: skip
 
     def add(self, rule: str, line: str, *nodes: int) -> None:
+        """Count a violation and name it."""
         setattr(self, rule, getattr(self, rule) + 1)
-        self.say(line, *nodes)
+        self.say(rule, line, *nodes)
 
-    def say(self, line: str, *nodes: int) -> None:
+    def say(self, rule: str, line: str, *nodes: int) -> None:
+        """Name a violation that is counted already."""
+        self.broken.append(rule)
         self.problems.append(line)
         self.nodes.append(nodes)
 
@@ -92,7 +121,7 @@ class Verdict:
 
 def check(design: Design, reference: Design | None = None, tolerance: float = TOLERANCE) -> Verdict:
     """Check a placement; `reference` says where fixed nodes must be."""
-    verdict = Verdict()
+    verdict = Verdict(design=design)
     names = design.names
     hard = (design.kind == MACRO) | (design.kind == CELL)
     if design.constraints is not None:
@@ -108,13 +137,13 @@ def check(design: Design, reference: Design | None = None, tolerance: float = TO
     )
     verdict.overlaps, verdict.overlap_area = count, area
     for a, b in solid[pairs].tolist():
-        verdict.say(f"{names[a]!r} and {names[b]!r} overlap", a, b)
+        verdict.say("overlaps", f"{names[a]!r} and {names[b]!r} overlap", a, b)
     if count > len(pairs):
         named = np.unique(pairs)
         unnamed = np.setdiff1d(np.flatnonzero(overlapped), named)
         for i in solid[unnamed].tolist():
-            verdict.say(f"{names[i]!r} overlaps others", i)
-        verdict.say(f"... at least {count:,} overlapping pairs in all")
+            verdict.say("overlaps", f"{names[i]!r} overlaps others", i)
+        verdict.say("overlaps", f"... at least {count:,} overlapping pairs in all")
 
     boxes = np.stack([x - width / 2, y - height / 2, x + width / 2, y + height / 2], 1)
     canvas, rules = design.canvas, design.constraints
@@ -140,6 +169,7 @@ def check(design: Design, reference: Design | None = None, tolerance: float = TO
         _check_blockages(design, solid, boxes, verdict, tolerance)
         _check_halos(design, solid, boxes, verdict, tolerance)
         _check_regions(design, solid, boxes, verdict, tolerance)
+        check_wishes(design, solid, boxes, verdict, tolerance)
     return verdict
 
 

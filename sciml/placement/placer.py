@@ -16,7 +16,7 @@ from sciml.placement.classical.annealing import Annealer, AnnealingConfig, zero_
 from sciml.placement.classical.electrostatic_start import HOT, electrostatic_start, pays
 from sciml.placement.classical.legalise import legalise_macros
 from sciml.placement.classical.macro_limits import snap_to_grid
-from sciml.placement.constraints import HARD, Blockages, mark_placed
+from sciml.placement.constraints import mark_placed
 from sciml.placement.cost.proxy import proxy_cost
 from sciml.placement.cost.wirelength import hpwl, net_steiner
 from sciml.placement.design import CELL, Design
@@ -136,8 +136,8 @@ def place(
         if value not in get_args(names):
             raise unknown(f"`{kind}`", str(value), get_args(names))
     original = design
+    design = with_obstacles(design)
     if movable == "macros":
-        design = _with_fixed_cells(design)
         design = replace(design, fixed=design.fixed | (design.kind == CELL))
     elif movable == "cells":
         design = replace(design, fixed=design.fixed | (design.kind != CELL))
@@ -161,6 +161,7 @@ def place(
         "netlist": digest(design), "start": start,
     }, resume)  # fmt: skip
 
+    _refuse_soft_fixed_cells(design)
     result: Any
     if method == "electrostatic":
         from sciml.placement.classical.standard_cells import place_cells
@@ -270,20 +271,26 @@ def _refuse_arguments(method: str, cells_move: bool, **arguments: Any) -> None:
                               "circuit_placement`, or use --method sa")  # fmt: skip
 
 
-def _with_fixed_cells(design: Design) -> Design:
+def with_obstacles(design: Design) -> Design:
     """Cells that a LEF/DEF fixes are obstacles to macros, too."""
     rules = design.constraints
-    i = np.flatnonzero(design.fixed & (design.kind == CELL) & (design.width * design.height > 0))
-    if rules is None or not len(i):
+    cells = np.flatnonzero(
+        design.fixed & (design.kind == CELL) & (design.width * design.height > 0)
+    )
+    if rules is None or not len(cells):
         return design
-    w, h = (size[i] / 2 for size in design.size())
-    x, y, blocks = design.x[i], design.y[i], rules.blockages
-    more = Blockages(
-        np.concatenate([blocks.boxes, np.stack([x - w, y - h, x + w, y + h], 1)]),
-        np.append(blocks.kind, np.full(len(i), HARD, np.int8)),
-        np.append(blocks.density, np.ones(len(i))), np.append(blocks.owner, np.full(len(i), -1)),
-    )  # fmt: skip
-    return replace(design, constraints=replace(rules, blockages=more))
+    return replace(design, constraints=replace(rules, obstacles=cells))
+
+
+def _refuse_soft_fixed_cells(design: Design) -> None:
+    """Rows give cells their places, not windows."""
+    rules = design.constraints
+    if rules is None or rules.window is None:
+        return
+    bound = (design.kind == CELL) & ~design.fixed & np.isfinite(rules.window).any(1)
+    for i in np.flatnonzero(bound)[:1].tolist():
+        raise InputError(f"cell {design.names[i]!r} is soft-fixed and moves: only macros can be "
+                         "soft-fixed", where=design.source, hint="Fix the cell")  # fmt: skip
 
 
 def _refuse_rules(design: Design, method: str) -> None:

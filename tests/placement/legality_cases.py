@@ -33,6 +33,8 @@ class Thing:
     region: str = ""
     late: bool = False
     power_below: bool = False
+    upright: bool = False
+    window: Box | None = None
 
     @property
     def box(self) -> Box:
@@ -50,6 +52,8 @@ class Case:
     things: list[Thing] = field(default_factory=list)
     blockages: list[tuple[str, Box, int]] = field(default_factory=list)  # "", SOFT, PARTIAL
     regions: dict[str, tuple[str, list[Box]]] = field(default_factory=dict)
+    channel: int = 0
+    aligned: list[tuple[str, list[str]]] = field(default_factory=list)
 
     def lef(self) -> str:
         lines = ["VERSION 5.8 ;", "UNITS", "  DATABASE MICRONS 1000 ;", "END UNITS",
@@ -194,10 +198,46 @@ def make(seed: int, tight: bool = True) -> Case:
         case.regions["reg"] = (kind, boxes)
         for t in r.sample(case.things, max(1, len(case.things) // 5)):
             t.region = "reg"
+    if r.random() < 0.3:
+        for t in case.things:
+            t.fixed |= not t.block and r.random() < 0.2
     for t in case.things:
         if t.fixed:  # somewhere low, turned as it may be
             t.x, t.y = r.randrange(0, width // 2, 100), r.randrange(0, high // 2, 100)
     return case
+
+
+def ask(case: Case, seed: int) -> dict[str, object]:
+    """Rules of a user for the case, as a file of rules says them; the case knows them, too."""
+    r = random.Random(seed)
+    rules: dict[str, object] = {}
+    blocks = [t for t in case.things if t.block]
+    if r.random() < 0.4:
+        case.channel = r.choice([300, 500, 1000])
+        rules["channel"] = case.channel / 1000
+    if r.random() < 0.4:
+        rules["orientations"] = ["N", "S", "FN", "FS"]
+        for t in blocks:
+            t.upright = not t.fixed
+    if blocks and r.random() < 0.4:
+        t, within = r.choice(blocks), r.choice([0, 1000, 4000])
+        box = t.box
+        t.window = (box[0] - within, box[1] - within, box[2] + within, box[3] + within)
+        rules["soft_fixed"] = [{"nodes": [t.name], "within": within / 1000}]
+    if len(blocks) > 1 and r.random() < 0.5:
+        edge = r.choice(["left", "bottom", "right", "top", "x", "y"])
+        members = r.sample([t.name for t in blocks], 2)
+        case.aligned.append((edge, sorted(members)))
+        rules["align"] = [{"nodes": members, "edge": edge}]
+    if r.random() < 0.3:
+        box, percent = (1000, 1000, 8000, 6000), r.choice([20, 50])
+        case.blockages.append(("PARTIAL", box, percent))
+        rules["density"] = [{"box": [v / 1000 for v in box], "most": percent / 100}]
+    if r.random() < 0.3:
+        box = (9000, 0, 11000, 3000)
+        case.blockages.append(("", box, 0))
+        rules["blockage"] = [{"box": [v / 1000 for v in box]}]
+    return rules
 
 
 def scatter(case: Case, seed: int) -> None:
@@ -301,6 +341,33 @@ def faults(case: Case) -> set[tuple[str, ...]]:
         )
         if 100 * full > percent * (block[2] - block[0]) * (block[3] - block[1]):
             out.add(("partial", str(block)))
+    return out | _asked_faults(case)
+
+
+def _asked_faults(case: Case) -> set[tuple[str, ...]]:
+    """What is wrong by the rules of `ask`."""
+    out: set[tuple[str, ...]] = set()
+    blocks = [t for t in case.things if t.block]
+    for a, b in itertools.combinations(blocks, 2):
+        c, box = case.channel, a.box
+        wider = (box[0] - c, box[1] - c, box[2] + c, box[3] + c)
+        if c and _overlap(wider, b.box) and not (a.fixed and b.fixed):
+            out.add(("channels", *sorted((a.name, b.name))))
+    for t in blocks:
+        if t.upright and t.turn not in ("N", "S", "FN", "FS"):
+            out.add(("turned", t.name))
+        if t.window and not _within(t.box, [t.window]):
+            out.add(("windows", t.name))
+    for edge, members in case.aligned:
+        names = [name for name in members if any(t.name == name for t in blocks)]
+        values = {}
+        for t in blocks:
+            x0, y0, x1, y1 = t.box
+            values[t.name] = {"left": 2 * x0, "bottom": 2 * y0, "right": 2 * x1, "top": 2 * y1,
+                              "x": x0 + x1, "y": y0 + y1}[edge]  # fmt: skip
+        out |= {
+            ("unaligned", *sorted((n, names[0]))) for n in names if values[n] != values[names[0]]
+        }
     return out
 
 

@@ -15,44 +15,13 @@ from sciml.placement.classical.rows import legalise_cells
 from sciml.placement.placer import place
 
 sys.path.insert(0, str(Path(__file__).parent))
-from legality_cases import TURNS, Case, faults, make, scatter
-
-
-def read(case: Case, folder):
-    (folder / "a.lef").write_text(case.lef())
-    (folder / "a.def").write_text(case.def_())
-    return read_design(folder / "a.def")
+from legality_cases import TURNS, faults, make, scatter
+from legality_told import placed_or_refused, read, told
 
 
 @pytest.fixture(scope="session")
 def folder(tmp_path_factory):
     return tmp_path_factory.mktemp("rules")
-
-
-WORDS = (
-    ("overlap", "overlaps"), ("outside the die", "outside"), ("PARTIAL", "partial"),
-    ("placement blockage", "blocked"), ("halo of", "halos"), ("region", "regions"),
-    ("not on a row", "off_row"), ("not on whole rows", "off_row"), ("not on a site", "off_site"),
-    ("turned", "turned"), ("supply", "turned"),
-)  # fmt: skip
-
-
-def told(verdict) -> set[tuple[str, ...]]:
-    """What the lines of a verdict say, as `faults` says it."""
-    out = set()
-    for line in verdict.problems:
-        rule = next(rule for word, rule in WORDS if word in line)
-        names = sorted(re.findall(r"'([cdm]\d+)'", line))
-        if rule == "partial":
-            x0, y0, x1, y1 = (
-                round(1000 * float(v))
-                for v in re.findall(r"-?[\d.e+-]+", line.split("(", 1)[1])[:4]
-            )
-            names = [str((x0, y0, x1, y1))]
-        if rule == "regions":
-            names = names[:1]
-        out.add((rule, *names))
-    return out
 
 
 @settings(max_examples=60, deadline=None)
@@ -63,40 +32,11 @@ def test_check_names_what_a_brute_force_checker_finds(seed, folder):
     assert told(check(read(case, folder))) == faults(case)
 
 
-def moved(case: Case, design) -> None:
-    """The case at the places of a design."""
-    width, height = design.size()
-    for i, name in enumerate(design.names):
-        thing = next(t for t in case.things if t.name == name)
-        x, y = 1000 * (design.x[i] - width[i] / 2), 1000 * (design.y[i] - height[i] / 2)
-        assert abs(x - round(x)) < 1e-3 and abs(y - round(y)) < 1e-3  # whole database units
-        thing.x, thing.y, thing.turn = round(x), round(y), TURNS[design.orientation[i]]
-
-
-def placed_or_refused(seed: int, folder, budget: float = 0.1) -> str:
-    """ "placed", "refused", or "preset" if what is fixed breaks rules already."""
-    case = make(seed)
-    design = read(case, folder)
-    before = [[(t.x, t.y, t.turn) for t in case.things if t.fixed]]
-    cells = any(not t.block and not t.fixed for t in case.things)
-    try:
-        result = place(design, cpu_seconds=budget, movable="all" if cells else "macros", seed=seed)
-    except InputError as error:
-        assert "\n" not in str(error)
-        return "refused"
-    moved(case, result.design)
-    assert [[(t.x, t.y, t.turn) for t in case.things if t.fixed]] == before
-    fixed = {t.name for t in case.things if t.fixed}
-    broken = {f for f in faults(case) if not set(f[1:]) <= fixed}
-    assert not broken, broken
-    assert result.scores["legal"] == (not faults(case))
-    return "placed"
-
-
 @settings(max_examples=12, deadline=None)
 @given(seed=st.integers(0, 10**6))
 def test_place_ends_legally_or_refuses(seed, folder):
-    placed_or_refused(seed, folder)
+    case = make(seed)
+    placed_or_refused(case, read(case, folder), seed)
 
 
 @settings(max_examples=20, deadline=None)

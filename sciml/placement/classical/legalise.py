@@ -1,8 +1,9 @@
 """Macro legaliser: the nearest free position for each hard macro, largest macro first.
 
-Candidates are the desired position itself, a raster over the canvas, and the positions where the
-macro touches an edge of a placed one (or keeps the distance that halos demand); each is tested
-exactly. Boxes to keep out of (`macro_limits`) count as placed.
+Candidates are the desired position itself, a raster over where the macro may be, and the positions
+where the macro touches an edge of a placed one (or keeps the distance that halos demand); each is
+tested exactly. Boxes to keep out of (`macro_limits`) count as placed. Groups of aligned macros
+first get a coordinate in common, the nearest to their median at which all of them have a place.
 """
 
 from __future__ import annotations
@@ -13,16 +14,18 @@ import numpy as np
 from numba import njit
 
 from sciml.errors import InputError
-from sciml.placement.classical.macro_limits import GAP, limits_of
-from sciml.placement.constraints import mark_placed, oriented_halo
+from sciml.placement.classical.macro_limits import GAP, aligned_bounds, bounds_of, limits_of
+from sciml.placement.constraints import Aligned, mark_placed, oriented_halo
 from sciml.placement.design import MACRO, Design
 
 
 @njit(cache=True, nogil=True)
 def _need(halo: Any, other: Any, solid: int, axis: int, after: bool) -> float:
-    """Spacing along an axis (0 x, 1 y) to a placed macro; after: to the right of it, above it."""
+    """Spacing along an axis (0 x, 1 y) to an obstacle; after: to the right of it, above it."""
     if solid == 0:
         return 0.0
+    if solid == 2:  # a cell
+        return halo[axis + 4] if after else halo[axis + 6]
     return max(halo[axis], other[axis + 2]) if after else max(halo[axis + 2], other[axis])
 
 
@@ -56,8 +59,9 @@ def _nearest(
 ) -> tuple[float, float, float]:  # fmt: skip
     """(distance, x, y) of the best free candidate; distance inf if there is none.
 
-    placed [n, 4]: x y width height of obstacles; halos [n, 4] of them; solid [n]: 0 for a box to
-    keep out of, which needs no spacing.
+    halo [8]: left bottom right top, towards macros, then towards cells; box: where it may be;
+    placed [n, 4]: x y width height of obstacles; halos [n, 8] of them; solid [n]: 1 a macro, 2 a
+    cell, 0 a box to keep out of, which needs no spacing.
     """
     lx = box[0] + w / 2
     hx = box[2] - w / 2
@@ -115,58 +119,109 @@ def _nearest(
     return best, bx, by
 
 
+class _Floor:
+    """Macros that have their places, and the search for a place of the next."""
+
+    def __init__(self, design: Design, raster: int) -> None:
+        self.design, self.raster = design, raster
+        self.macros = design.where(MACRO)
+        self.width, self.height = design.size()
+        self.limits = limits_of(design, self.macros)
+        self.bounds = bounds_of(design, self.macros)
+        canvas = design.canvas
+        low, high = self.limits.boxes[:, :2], self.limits.boxes[:, 2:]
+        middle = (low + high) / 2 + [canvas.x0, canvas.y0]
+        self.boxes = np.concatenate([middle, high - low], 1)
+        self.rank = np.zeros(design.nodes, np.int64)
+        self.rank[self.macros] = np.arange(len(self.macros))
+        halo = oriented_halo(self.limits.halo, design.orientation[self.macros])
+        self.halo = np.concatenate([np.maximum(halo, self.limits.channel), halo], 1)
+        self.x, self.y = design.x.copy(), design.y.copy()
+        self.placed: list[int] = self.macros[design.fixed[self.macros]].tolist()
+
+    def put(self, i: int, box: np.ndarray | None = None) -> bool:
+        """Give macro i the nearest free place in a box (default: its bounds), if there is one."""
+        k = int(self.rank[i])
+        part = slice(self.limits.start[k], self.limits.stop[k])
+        shapes = np.stack([self.x, self.y, self.width, self.height], 1)[self.placed]
+        boxes, spaced = self.boxes[part], self.limits.spaced[part]
+        distance, x, y = _nearest(
+            self.design.x[i], self.design.y[i], self.width[i], self.height[i], self.halo[k],
+            self.bounds[k] if box is None else box, self.raster,
+            np.concatenate([boxes, shapes]),
+            np.concatenate([np.zeros((len(boxes), 8)), self.halo[self.rank[self.placed]]]),
+            np.concatenate([2 * spaced, np.ones(len(shapes), np.int64)]),
+        )  # fmt: skip
+        if not np.isfinite(distance):
+            return False
+        self.x[i], self.y[i] = x, y
+        self.placed.append(int(i))
+        return True
+
+    def align(self, group: Aligned) -> bool:
+        """Places for a group's macros with one coordinate in common."""
+        axis, members = group.axis, group.members
+        half = np.stack([self.width, self.height], 1)[members, axis] / 2
+        lines = np.stack([self.design.x, self.design.y], 1)[members, axis] + group.side * half
+        fixed = self.design.fixed[members]
+        median = float(np.median(lines))
+        bounds = self.bounds[self.rank[members]]
+        raster = np.linspace(bounds[:, axis].min(), bounds[:, axis + 2].max(), self.raster + 1)
+        tries = lines[fixed][:1] if fixed.any() else np.concatenate([[median], lines, raster])
+        rules = self.design.constraints
+        if rules is not None and rules.grid:
+            tries = np.round(tries / rules.grid) * rules.grid
+        before = len(self.placed)
+        for line in tries[np.argsort(np.abs(tries - median), kind="stable")]:
+            low, high = line - (group.side + 1) * half, line - (group.side - 1) * half
+            ok = bool((low >= bounds[:, axis] - GAP).all())
+            ok &= bool((high <= bounds[:, axis + 2] + GAP).all())
+            for k in np.flatnonzero(~fixed)[np.argsort(-half[~fixed], kind="stable")] if ok else ():
+                box = bounds[k].copy()
+                box[axis], box[axis + 2] = low[k], high[k]
+                ok = ok and self.put(int(members[k]), box)
+            if ok:
+                return True
+            del self.placed[before:]
+        return False
+
+
 def legalise_macros(design: Design, raster: int = 96) -> Design:
     """The design with its movable hard macros at free positions near where they were.
 
-    Orientations that SYMMETRY forbids become N. Fixed macros stay and are obstacles.
+    Orientations that SYMMETRY forbids become N. Fixed macros stay and are obstacles. Aligned macros
+    come first, then those that a window binds.
 
     Args:
         design: its positions are the desired ones.
         raster: number of raster steps in each direction.
 
     Raises:
-        InputError: there is no free position for a macro.
+        InputError: there is no free position for a macro, or no coordinate for an aligned group.
     """
     design = _with_allowed_turns(design)
+    rules, macros = design.constraints, design.where(MACRO)
     width, height = design.size()
-    macros = design.where(MACRO)
-    fixed = macros[design.fixed[macros]]
     movable = macros[~design.fixed[macros]]
-    canvas = design.canvas
-    box = np.array([canvas.x0, canvas.y0, canvas.x1, canvas.y1])
-    area = (width * height)[movable]
-    limits = limits_of(design, macros)
-    low, high = limits.boxes[:, :2], limits.boxes[:, 2:]
-    boxes = np.concatenate([(low + high) / 2 + box[:2], high - low], 1)
-    rank = np.zeros(design.nodes, np.int64)
-    rank[macros] = np.arange(len(macros))
-    around = np.zeros((design.nodes, 4))
-    around[macros] = oriented_halo(limits.halo, design.orientation[macros])
-    x, y = design.x.copy(), design.y.copy()
-    for order in (
-        movable[np.argsort(-area, kind="stable")],
-        movable[np.lexsort((x[movable], -height[movable]))],
-    ):
-        placed = [np.stack([design.x, design.y, width, height], 1)[fixed]]
-        halos = [around[fixed]]
-        failed = -1
-        for i in order:
-            k = int(rank[i])
-            part = boxes[limits.start[k] : limits.stop[k]]
-            d, px, py = _nearest(
-                design.x[i], design.y[i], width[i], height[i], around[i], box, raster,
-                np.concatenate([part, *placed]),
-                np.concatenate([np.zeros((len(part), 4)), *halos]),
-                np.repeat([0, 1], [len(part), sum(map(len, placed))]),
-            )  # fmt: skip
-            if not np.isfinite(d):
-                failed = int(i)
-                break
-            x[i], y[i] = px, py
-            placed.append(np.array([[px, py, width[i], height[i]]]))
-            halos.append(around[i : i + 1])
-        if failed < 0:
-            return mark_placed(design.at(x, y), movable)
+    area, aligned = (width * height)[movable], np.zeros(len(movable), bool)
+    groups = rules.aligned if rules is not None else ()
+    for group in groups:
+        aligned |= np.isin(movable, group.members)
+    free = np.ones(len(movable), bool)
+    if rules is not None and rules.window is not None:
+        free = ~np.isfinite(rules.window[movable]).any(1)
+    for order in (np.lexsort((-area, free)), np.lexsort((design.x[movable], -height[movable]))):
+        floor = _Floor(design, raster)
+        for group in groups:
+            if not floor.align(group):
+                raise InputError(
+                    f"no coordinate has room for {len(group.members)} macros with their "
+                    f"{group.edge} aligned", where=design.source,
+                    hint="Align fewer of them, or free some room",
+                )  # fmt: skip
+        failed = next((i for i in movable[order[~aligned[order]]] if not floor.put(int(i))), None)
+        if failed is None:
+            return mark_placed(design.at(floor.x, floor.y), movable)
         design = design.at(*_shelves(design, movable, width, height))
     raise InputError(
         f"no free place for macro {design.names[failed]!r} "
@@ -178,25 +233,22 @@ def legalise_macros(design: Design, raster: int = 96) -> Design:
 
 def is_free(design: Design, i: int, others: np.ndarray, x: float, y: float) -> bool:
     """Is x, y free for macro i, with these other macros where they are?"""
-    width, height = design.size()
-    limits = limits_of(design, np.append(others, i))
-    canvas, eps = design.canvas, 1e-9
-    if not (canvas.x0 <= x - width[i] / 2 and x + width[i] / 2 <= canvas.x1 + eps):
+    floor = _Floor(design, 0)
+    k, eps = int(floor.rank[i]), 1e-9
+    half = np.array([floor.width[i], floor.height[i]]) / 2
+    bounds = aligned_bounds(design, np.array([i]))[0]
+    if not (
+        (bounds[:2] - eps <= [x, y] - half).all() and ([x, y] + half <= bounds[2:] + eps).all()
+    ):
         return False
-    if not (canvas.y0 <= y - height[i] / 2 and y + height[i] / 2 <= canvas.y1 + eps):
-        return False
-    part = limits.boxes[limits.start[-1] : limits.stop[-1]]
-    part = part + [canvas.x0, canvas.y0, canvas.x0, canvas.y0]
-    low, high = part[:, :2], part[:, 2:]
-    halos = oriented_halo(limits.halo, design.orientation[np.append(others, i)])
+    part = slice(floor.limits.start[k], floor.limits.stop[k])
+    shapes = np.stack([design.x, design.y, floor.width, floor.height], 1)[others]
+    spaced = floor.limits.spaced[part]
     return bool(_free(
-        x, y, width[i], height[i], halos[-1],
-        np.concatenate([
-            np.concatenate([(low + high) / 2, high - low], 1),
-            np.stack([design.x, design.y, width, height], 1)[others],
-        ]),
-        np.concatenate([np.zeros((len(part), 4)), halos[:-1]]),
-        np.repeat([0, 1], [len(part), len(others)]),
+        x, y, floor.width[i], floor.height[i], floor.halo[k],
+        np.concatenate([floor.boxes[part], shapes]),
+        np.concatenate([np.zeros((len(spaced), 8)), floor.halo[floor.rank[others]]]),
+        np.concatenate([2 * spaced, np.ones(len(shapes), np.int64)]),
     ))  # fmt: skip
 
 
