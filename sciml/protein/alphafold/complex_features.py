@@ -28,7 +28,7 @@ from sciml.protein.alphafold.msa_features import (
 from sciml.protein.alphafold.templates import Template, template_features
 from sciml.protein.io import residues
 from sciml.protein.io.alignment import Alignment
-from sciml.protein.io.complexes import Complex, ComplexChain
+from sciml.protein.io.complexes import Complex
 
 CHAIN_BREAK = 200
 """Added to the residue numbers of each further chain, by which a monomer's network sees a gap."""
@@ -78,50 +78,6 @@ class ChainNumbers:
 def chain_numbers(of: Complex) -> ChainNumbers:
     """The numbers of a complex's chains."""
     return ChainNumbers.of([(len(chain.sequence), chain.copies) for chain in of.chains])
-
-
-def merged_alignment(of: Complex) -> Alignment:
-    """The rows of all chains as one alignment of the whole complex, copies repeated.
-
-    First the query, then rows that pair chains, each with its part of every copy, then those of one
-    chain alone: gaps stand for the other chains (section 2.3). A chain's rows that its paired ones
-    repeat are left out.
-    """
-    paired = 1 + max((c.paired.depth - 1 for c in of.chains if c.paired is not None), default=0)
-    alone = [_unpaired(chain) for chain in of.chains]
-    depth = paired + sum(part.depth for part in alone)
-    columns = [len(chain.sequence) * chain.copies for chain in of.chains]
-    rows = np.full((depth, sum(columns)), residues.GAP, np.uint8)
-    deletions = np.zeros(rows.shape, np.int32)
-    names = [of.name, *([""] * (depth - 1))]
-    start, first = 0, paired
-    for chain, part, width in zip(of.chains, alone, columns, strict=True):
-        end = start + width
-        for source, at, count in (
-            (chain.unpaired.with_query(0), 0, 1),
-            (chain.paired, 0, 0 if chain.paired is None else chain.paired.depth),
-            (part, first, part.depth),
-        ):
-            if source is None or not count:
-                continue
-            here = (slice(at, at + count), slice(start, end))
-            rows[here] = np.tile(source.rows[:count], chain.copies)
-            if source.deletions is not None:
-                deletions[here] = np.tile(source.deletions[:count], chain.copies)
-            for k in range(at or 1, at + count):
-                names[k] = "\t".join(filter(None, (names[k], source.names[k - at])))
-        start, first = end, first + part.depth
-    return Alignment(names, rows, deletions, of.chains[0].unpaired.source)
-
-
-def _unpaired(chain: ComplexChain) -> Alignment:
-    """A chain's rows without the query and without those that its paired rows repeat."""
-    alignment = chain.unpaired.with_query(0).deduplicate()
-    known = {alignment.rows[0].tobytes()}
-    if chain.paired is not None:
-        known |= {row.tobytes() for row in chain.paired.rows}
-    keep = [k for k, row in enumerate(alignment.rows) if row.tobytes() not in known]
-    return alignment.select(np.array(keep, np.int64))
 
 
 def complex_features(

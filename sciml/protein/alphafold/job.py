@@ -10,7 +10,6 @@ from sciml.protein.alphafold.complex_features import (
     ChainNumbers,
     chain_numbers,
     complex_features,
-    merged_alignment,
 )
 from sciml.protein.alphafold.feature_config import FeatureConfig
 from sciml.protein.alphafold.features import features
@@ -18,6 +17,7 @@ from sciml.protein.alphafold.msa_features import Features
 from sciml.protein.alphafold.templates import Template
 from sciml.protein.io.alignment import Alignment
 from sciml.protein.io.alignment_files import read_alignment
+from sciml.protein.io.complex_rows import merged_alignment
 from sciml.protein.io.complexes import Complex, read_complex
 from sciml.protein.io.query_forms import ComplexError
 

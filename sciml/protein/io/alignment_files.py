@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import gzip
 import io
+import itertools
 from array import array
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
@@ -26,6 +28,7 @@ from sciml.protein.io.query_forms import Header
 from sciml.protein.io.residues import ALPHABET, GAP, RESIDUES
 from sciml.protein.io.sequence_records import (
     MAX_COLUMNS,
+    entity_rows,
     fasta_records,
     head_of,
     is_structured,
@@ -53,6 +56,8 @@ _SUFFIXES = {
     ".stk": "stockholm",
     ".aln": "aln",
 }
+ALIGNED = tuple(suffix for suffix in _SUFFIXES if suffix not in (".fasta", ".fa", ".fas", ".faa"))
+"""Suffixes of files that hold alignments; FASTA may hold either."""
 _ANNOTATIONS = ("ss_dssp", "ss_pred", "ss_conf", "sa_dssp")
 _INSERTED, _DOT, _BAD = 100, 101, 255
 
@@ -169,22 +174,30 @@ def read_fasta(path: str | Path) -> list[tuple[str, str]]:
     records = []
     with open_binary(path) as stream:
         for name, letters in read_records(stream, path):
-            text = letters.translate(_UPPER, b" \t-.").rstrip(b"*")
-            if b"*" in text:
-                raise InputError(
-                    f"{name[:60]!r} goes on after a stop ('*')", where=path,
-                    hint="Give what is before and after it as sequences of their own",
-                )  # fmt: skip
-            codes = np.frombuffer(text.translate(_TABLE), np.uint8)
-            if (codes > GAP).any():
-                bad = chr(text[int(np.argmax(codes > GAP))])
-                raise _no_residue(f"{name[:60]!r}", bad, path)
-            if not text:
-                raise InputError(f"the sequence {name[:60]!r} is empty", where=path)
-            records.append((name, text.decode("ascii")))
+            records.append((name, plain_sequence(name, letters, path)))
     if not records:
         raise InputError("holds no sequences", where=path, hint="A FASTA file starts with '>'")
     return records
+
+
+def plain_sequence(name: str, letters: bytes, where: object) -> str:
+    """Upper-case letters without gaps and a stop at the end.
+
+    Raises:
+        InputError: nothing is left, or a letter is no residue.
+    """
+    text = letters.translate(_UPPER, b" \t-.").rstrip(b"*")
+    if b"*" in text:
+        raise InputError(
+            f"{name[:60]!r} goes on after a stop ('*')", where=where,
+            hint="Give what is before and after it as sequences of their own",
+        )  # fmt: skip
+    codes = np.frombuffer(text.translate(_TABLE), np.uint8)
+    if (codes > GAP).any():
+        raise _no_residue(f"{name[:60]!r}", chr(text[int(np.argmax(codes > GAP))]), where)
+    if not text:
+        raise InputError(f"the sequence {name[:60]!r} is empty", where=where)
+    return text.decode("ascii")
 
 
 @renamed(most="max_rows")
@@ -232,13 +245,12 @@ def alignment_of(
     if not first:
         raise InputError("is empty", where=path)
     reader = RowReader(path, unique=unique, max_rows=max_rows)
+    rows: Iterator[tuple[str, bytes]]
     if format is None and is_structured(first):
         records = query_forms.single_records(text_of(lines, path), path)
         if len(records) > 1:
             raise InputError(f"holds {len(records)} sequences, not an alignment", where=path)
-        rows = iter(
-            [(name, letters.upper().encode("latin-1", "replace")) for name, letters in records]
-        )
+        rows = itertools.chain(*(entity_rows(*record, path) for record in records))
     else:
         if format is None:
             query_forms.check_other(first.decode("utf-8", "replace"), path)
@@ -319,8 +331,9 @@ def _aligned(records: Iterator[tuple[str, bytes]]) -> Iterator[tuple[str, bytes]
 
 
 def _interleaved(lines: Iterator[bytes], kind: str, where: object) -> dict[str, list[bytes]]:
-    """Rows of Stockholm or Clustal blocks, joined by name."""
+    """Rows of Stockholm or Clustal blocks, joined by name; descriptions join the names."""
     rows: dict[str, list[bytes]] = {}
+    described: dict[str, str] = {}
     next(lines)
     ended = kind == "clustal"
     for line in lines:
@@ -328,6 +341,9 @@ def _interleaved(lines: Iterator[bytes], kind: str, where: object) -> dict[str, 
             ended = True
             break
         words = line.split()
+        if line.startswith(b"#=GS") and len(words) > 3 and words[2] == b"DE":
+            name, _, text = line[4:].strip().decode("utf-8", "replace").partition(" ")
+            described[name] = text.strip().removeprefix("DE").strip()
         if not words or line.startswith(b"#") or (kind == "clustal" and line[:1].isspace()):
             continue
         if len(words) < 2:
@@ -337,7 +353,18 @@ def _interleaved(lines: Iterator[bytes], kind: str, where: object) -> dict[str, 
         rows.setdefault(words[0].decode("utf-8", "replace"), []).append(words[1])
     if not ended:
         raise InputError("a Stockholm file ends with '//': this one is cut off", where=where)
-    return rows
+    return {f"{name} {described[name]}" if name in described else name: row
+            for name, row in rows.items()}  # fmt: skip
+
+
+def a3m_rows(alignment: Alignment) -> Iterator[tuple[str, str]]:
+    """(name, letters) of each row in A3M form, residues that were inserted as `x`."""
+    for number, name in enumerate(alignment.names):
+        row = alignment.row(number)
+        if alignment.deletions is not None:
+            counts = alignment.deletions[number]
+            row = "".join("x" * int(n) + c for n, c in zip(counts, row, strict=True))
+        yield name, row
 
 
 def write_alignment(alignment: Alignment, path: str | Path, format: str | None = None) -> None:
@@ -360,17 +387,26 @@ def write_alignment(alignment: Alignment, path: str | Path, format: str | None =
         with opener(temporary, "wt", encoding="utf-8", newline="\n") as file:
             text = cast(io.TextIOBase, file)
             if format == "stockholm":
-                text.write("# STOCKHOLM 1.0\n")
-            for number, name in enumerate(alignment.names):
-                row = alignment.row(number)
-                if format == "stockholm":
-                    text.write(f"{'_'.join(name.split()) or 'row'} {row}\n")
-                elif format == "aln":
-                    text.write(row + "\n")
-                else:
-                    if format == "a3m" and alignment.deletions is not None:
-                        counts = alignment.deletions[number]
-                        row = "".join("x" * int(n) + c for n, c in zip(counts, row, strict=True))
-                    text.write(f">{name}\n{row}\n")
-            if format == "stockholm":
-                text.write("//\n")
+                _write_stockholm(alignment, text)
+            elif format == "aln":
+                text.writelines(alignment.row(k) + "\n" for k in range(alignment.depth))
+            else:
+                plain = replace(alignment, deletions=None) if format == "fasta" else alignment
+                text.writelines(f">{name}\n{row}\n" for name, row in a3m_rows(plain))
+
+
+def _write_stockholm(alignment: Alignment, text: io.TextIOBase) -> None:
+    """Rows named by the first word of their names, the rest as their descriptions."""
+    names: dict[str, int] = {}
+    for number, name in enumerate(alignment.names):
+        word = name.split()[0] if name.split() else "row"
+        while word in names:
+            word = f"{word}_{number + 1}"
+        names[word] = number
+    text.write("# STOCKHOLM 1.0\n")
+    for word, number in names.items():
+        description = " ".join(alignment.names[number].split()[1:])
+        if description:
+            text.write(f"#=GS {word} DE {description}\n")
+    text.writelines(f"{word} {alignment.row(number)}\n" for word, number in names.items())
+    text.write("//\n")

@@ -1,14 +1,17 @@
 """Complexes read into their chains: each with its own rows, and the rows that pair chains.
 
-The forms are those of `query_forms`. In ColabFold's A3M the chains stand side by side in the first
-row; a row with residues in several chains is paired (its parts are of one organism), a row with
-residues in one chain alone belongs to that chain. The networks of this package take single
-chains; this is the data that one for complexes needs.
+The forms are those of `query_forms`, and files of single chains that stand for a complex: a folder
+of A3Ms, or `A.a3m:B.a3m`. In ColabFold's A3M the chains stand side by side in the first row; a row
+with residues in several chains is paired (its parts are of one organism), a row with residues in
+one chain alone belongs to that chain. `sciml.protein.io.pairing` finds pairs where there are none.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import itertools
+import os
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,16 +19,27 @@ import numpy as np
 
 from sciml.errors import InputError
 from sciml.files.unpack import open_binary
+from sciml.paths import atomic_write
 from sciml.protein.io import query_forms
 from sciml.protein.io.alignment import Alignment
-from sciml.protein.io.alignment_files import RowReader, alignment_of, plain_rows
-from sciml.protein.io.query_forms import END, Header
+from sciml.protein.io.alignment_files import (
+    ALIGNED,
+    RowReader,
+    a3m_rows,
+    alignment_of,
+    plain_rows,
+    plain_sequence,
+    read_alignment,
+)
+from sciml.protein.io.query_forms import END, Entity, Header, Records
 from sciml.protein.io.residues import GAP
 from sciml.protein.io.sequence_records import (
+    entity_rows,
     fasta_records,
     head_of,
     is_structured,
     lines_of,
+    suffix_of,
     text_of,
 )
 
@@ -60,26 +74,103 @@ class Complex:
         """Sequences of all chains, copies repeated."""
         return [chain.sequence for chain in self.chains for _ in range(chain.copies)]
 
+    @property
+    def paired_depth(self) -> int:
+        """Number of rows that pair chains, the query included; 1 without any."""
+        return max((c.paired.depth for c in self.chains if c.paired is not None), default=1)
 
-def read_complexes(path: str | Path) -> list[Complex]:
+
+def read_complexes(path: str | Path, *, aligned: bool | None = None) -> list[Complex]:
     """Complexes of a file: A3M of one or several queries, FASTA, an `id,sequence` table, or a job
-    of AlphaFold 3.
+    of AlphaFold 3; or the complex whose chains are the alignments of a folder or of `FILE:FILE`.
+
+    Args:
+        path: the file, folder, or files with ':' between them.
+        aligned: whether the records of a FASTA file are rows of an alignment; None: where they
+            are of one length. Otherwise each is a query of its own.
 
     Raises:
         InputError: the file is damaged, a chain is not given in full, or a ligand or nucleic acid
             is among the chains.
     """
     path = Path(path)
+    if (files := chain_files(path)) is not None:
+        return [complex_of(files, _stem(path))]
     complexes: list[Complex] = []
     with open_binary(path) as stream:
         for block in _blocks(lines_of(stream, path)):
-            stem = path.name.split(".")[0] or "complex"
-            complexes += _of_block(
-                block, path, f"{stem}_{len(complexes) + 1}" if complexes else stem
-            )
+            stem = f"{_stem(path)}_{len(complexes) + 1}" if complexes else _stem(path)
+            complexes += _of_block(block, path, stem, aligned)
     if not complexes:
         raise InputError("is empty", where=path)
-    return complexes
+    return _server_chains(complexes, path)
+
+
+def _stem(path: Path) -> str:
+    return "_".join(Path(part).name.split(".")[0] for part in str(path).split(":")) or "complex"
+
+
+def chain_files(path: Path) -> list[Path] | None:
+    """The files of a complex's chains: the alignments of a folder, or those between ':'; None of
+    a single file.
+
+    Raises:
+        InputError: a folder without alignments, or one of several files is missing.
+    """
+    if path.is_dir():
+        files = sorted(file for file in path.iterdir() if suffix_of(file) in ALIGNED)
+        if not files:
+            raise InputError("holds no alignments of chains", where=path)
+        return files
+    parts = [Path(part) for part in str(path).split(":")]
+    if path.exists() or len(parts) < 2 or not any(part.is_file() for part in parts):
+        return None
+    for part in parts:
+        if not part.is_file():
+            raise InputError("is missing; ':' stands between the files of chains", where=part)
+    return parts
+
+
+def complex_of(chains: Sequence[str | os.PathLike[str] | Alignment], name: str) -> Complex:
+    """The complex of chains, each an alignment (query first), a file of one, or its letters.
+
+    A chain that comes again is a copy of the first.
+
+    Raises:
+        InputError: copies of a chain have different alignments.
+    """
+    found: dict[str, ComplexChain] = {}
+    for part in chains:
+        if isinstance(part, str) and part.isalpha():
+            part = Alignment.from_sequences([part.upper()], [name])
+        alignment = (
+            part if isinstance(part, Alignment) else read_alignment(Path(part))
+        ).with_query(0)
+        sequence = alignment.row(0)
+        chain = found.setdefault(sequence, ComplexChain(sequence, 0, alignment))
+        chain.copies += 1
+        if not np.array_equal(chain.unpaired.rows, alignment.rows):
+            raise InputError(
+                f"is another alignment of the chain in {chain.unpaired.source}",
+                where=alignment.source,
+                hint="Copies of a chain share one alignment",
+            )
+    if not found:
+        raise InputError("a complex without chains", where=name)
+    return Complex(name, list(found.values()))
+
+
+def _server_chains(complexes: list[Complex], path: Path) -> list[Complex]:
+    """One complex where blocks are of the queries 101, 102, ...: ColabFold's server numbers the
+    chains of a complex so; other blocks are queries of their own."""
+    chains = [chain for complex_ in complexes for chain in complex_.chains]
+    names = [chain.unpaired.names[0].split(" ")[0] for chain in chains]
+    numbered = [str(101 + k) for k in range(len(complexes))]
+    if len(complexes) < 2 or names != numbered or any(len(c.sequences) > 1 for c in complexes):
+        return complexes
+    if len({chain.sequence for chain in chains}) < len(chains):
+        return complexes
+    return [Complex(_stem(path), chains)]
 
 
 def read_complex(path: str | Path) -> Complex:
@@ -90,25 +181,48 @@ def read_complex(path: str | Path) -> Complex:
     """
     complexes = read_complexes(path)
     if len(complexes) > 1:
-        raise InputError(f"holds {len(complexes)} queries, not one", where=path)
+        raise InputError(
+            f"holds {len(complexes)} queries, not one", where=path,
+            hint="The chains of a complex stand in one record, with ':' between them",
+        )  # fmt: skip
     return complexes[0]
 
 
 def _blocks(lines: Iterator[bytes]) -> Iterator[list[bytes]]:
-    """The lines between ends of blocks, where there are any."""
+    """The lines between ends of blocks, where there are any.
+
+    Blocks without a header after one with it, whose query is a chain numbered 101, 102, ..., hold
+    further rows of the same complex.
+    """
     block: list[bytes] = []
-    for line in lines:
+    whole: list[bytes] = []
+    for line in itertools.chain(lines, (END,)):
         if line != END:
             block.append(line)
             continue
-        if any(part.strip() for part in block):
-            yield block
-        block = []
-    if any(part.strip() for part in block):
-        yield block
+        start = next((part for part in block if part.strip()), None)
+        if start is None:
+            continue
+        if whole and (_NUMBERED.match(start) is None or not _has_header(whole)):
+            yield whole
+            whole = []
+        whole, block = whole + block, []
+    if whole:
+        yield whole
 
 
-def _of_block(block: list[bytes], path: Path, name: str) -> list[Complex]:
+_NUMBERED = re.compile(rb">10[1-9](\s|$)")
+
+
+def _has_header(block: list[bytes]) -> bool:
+    start = next(part for part in block if part.strip())
+    header = query_forms.parse_header(start) if start.startswith(b"#") else None
+    return header is not None and len(header.copies) > 1
+
+
+def _of_block(
+    block: list[bytes], path: Path, name: str, aligned: bool | None = None
+) -> list[Complex]:
     first, rest = head_of(iter(block), path)
     if is_structured(first):
         return _of_records(query_forms.all_records(text_of(rest, path), path), path)
@@ -119,11 +233,12 @@ def _of_block(block: list[bytes], path: Path, name: str) -> list[Complex]:
         return [_of_rows(block, headers[0], path, name)]
     records = list(fasta_records(rest, path)) if first.startswith(b">") else []
     sequences = [query_forms.split_chains(letters.decode("latin-1")) for _, letters in records]
-    lengths = {len(letters) for _, letters in records}
-    if any(len(chains) > 1 for chains in sequences) or (path.suffix != ".a3m" and len(lengths) > 1):
+    if aligned is None:
+        aligned = suffix_of(path) == ".a3m" or len({len(letters) for _, letters in records}) == 1
+    if any(len(chains) > 1 for chains in sequences) or (records and not aligned):
         return _of_records(
             [
-                (label, [(letters, 1) for letters in chains])
+                (label, [Entity(letters) for letters in chains])
                 for (label, _), chains in zip(records, sequences, strict=True)
             ],
             path,
@@ -139,25 +254,26 @@ def _of_block(block: list[bytes], path: Path, name: str) -> list[Complex]:
     return [Complex(name, [ComplexChain(alignment.sequence(), 1, alignment.with_query(0))])]
 
 
-def _of_records(records: list[tuple[str, list[tuple[str, int]]]], path: Path) -> list[Complex]:
-    """Complexes without alignments; equal chains are copies of one."""
+def _of_records(records: Records, path: Path) -> list[Complex]:
+    """Complexes of a table or job; equal chains are copies of one."""
     complexes = []
-    for name, chains in records:
+    for name, entities in records:
         where = f"{path}: {name[:60]!r}"
-        copies: dict[str, int] = {}
-        for letters, count in chains:
-            if not letters:
+        chains: dict[str, ComplexChain] = {}
+        for entity in entities:
+            if not entity.letters:
                 raise InputError("has a chain that is empty or no protein", where=where)
-            copies[letters.upper()] = copies.get(letters.upper(), 0) + count
-        parts = []
-        for letters, count in copies.items():
-            alone = Alignment.from_sequences([letters.translate(_PLAIN)], [name], source=str(where))
-            parts.append(ComplexChain(alone.row(0), count, alone))
-        complexes.append(Complex(name, parts))
+            letters = plain_sequence(name, entity.letters.encode("latin-1", "replace"), path)
+            reader = RowReader(where)
+            for label, row in entity_rows(name, entity._replace(letters=letters), where):
+                reader.add(label, row)
+            rows = reader.finish().deduplicate()
+            chain = chains.setdefault(letters, ComplexChain(rows.row(0), 0, rows))
+            chain.copies += entity.copies
+            if rows.depth > chain.unpaired.depth:
+                chain.unpaired = rows
+        complexes.append(Complex(name, list(chains.values())))
     return complexes
-
-
-_PLAIN = str.maketrans("", "", "-.*")
 
 
 def _of_rows(block: list[bytes], header: Header, path: Path, name: str) -> Complex:
@@ -210,3 +326,33 @@ def _columns(rows: Alignment, start: int, end: int) -> Alignment:
     """A chain's columns; residues of other chains are no insertions of this one."""
     counts = None if rows.deletions is None else rows.deletions[:, start:end]
     return Alignment(list(rows.names), rows.rows[:, start:end], counts, rows.source)
+
+
+def write_complex(complex_: Complex, path: str | Path) -> None:
+    """Write ColabFold's A3M: lengths and copies, the paired rows, then those of each chain."""
+    path = Path(path)
+    chains = complex_.chains
+    lengths, copies = (",".join(map(str, n)) for n in zip(*_sizes(chains), strict=True))
+    numbers = [str(101 + k) for k in range(len(chains))]
+    with atomic_write(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
+        file.write(f"#{lengths}\t{copies}\n")
+        if len(chains) > 1:
+            file.write(">" + "\t".join(numbers) + "\n")
+            file.write("".join(chain.sequence for chain in chains) + "\n")
+            paired = [chain.paired for chain in chains if chain.paired is not None]
+            rows = [list(a3m_rows(part)) for part in paired]
+            for parts in itertools.islice(zip(*rows, strict=True), 1, None):
+                labels = (label.replace("\t", " ") for label, _ in parts)
+                file.write(">" + "\t".join(labels) + "\n")
+                file.write("".join(row for _, row in parts) + "\n")
+        for k, chain in enumerate(chains):
+            before, after = (
+                "-" * sum(len(other.sequence) for other in part)
+                for part in (chains[:k], chains[k + 1 :])
+            )
+            for number, (label, row) in enumerate(a3m_rows(chain.unpaired)):
+                file.write(f">{label if number else numbers[k]}\n{before}{row}{after}\n")
+
+
+def _sizes(chains: list[ComplexChain]) -> list[tuple[int, int]]:
+    return [(len(chain.sequence), chain.copies) for chain in chains]

@@ -16,7 +16,7 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from sciml.errors import InputError
 
@@ -52,8 +52,20 @@ class ComplexError(InputError):
             f"is a complex of {chains} chains ({form}) where a single chain is needed",
             where=where,
             hint="Single chains can be given, each with an alignment or FASTA record of its own; "
-            "complexes are folded from Python: StructurePredictor.predict(FILE)",
+            "`sciml protein fold` takes complexes with the parameters of AlphaFold",
         )
+
+
+class Entity(NamedTuple):
+    """A chain of a table or job: letters ("" where it is no protein), copies, alignments as A3M."""
+
+    letters: str
+    copies: int = 1
+    alignments: tuple[str, ...] = ()
+
+
+Records = list[tuple[str, list[Entity]]]
+"""(name, chains) of each row of a table or job of JSON."""
 
 
 @dataclass(frozen=True)
@@ -262,14 +274,14 @@ def table_records(text: str, where: object) -> list[tuple[str, str]]:
     return records
 
 
-def job_records(text: str, where: object) -> list[tuple[str, list[tuple[str, int]]]]:
-    """(name, [(letters, copies)]) of each job of AlphaFold 3's JSON, its own or its server's.
+def job_records(text: str, where: object) -> Records:
+    """The jobs of AlphaFold 3's JSON, its own or its server's.
 
     What is no protein (nucleic acids, ligands, ions) has no letters but counts as a chain.
 
     Raises:
         InputError: not such JSON, or it has something for a chain that is not supported
-            (modified residues, alignments or templates inside).
+            (modified residues, templates, alignments in files of their own).
     """
     try:
         value = json.loads(text)
@@ -300,8 +312,8 @@ def is_job(path: Path) -> bool:
     return any(isinstance(job, dict) and isinstance(job.get("sequences"), list) for job in jobs)
 
 
-def _entity(entity: Any, where: object) -> tuple[str, int]:
-    """(letters, copies) of one entry of `sequences`."""
+def _entity(entity: Any, where: object) -> Entity:
+    """One entry of `sequences`."""
     kind, inside = next(iter(entity.items())) if isinstance(entity, dict) and entity else ("", None)
     if not isinstance(inside, dict):
         raise InputError(
@@ -312,7 +324,7 @@ def _entity(entity: Any, where: object) -> tuple[str, int]:
     if not isinstance(copies, int) or not 1 <= copies <= MAX_CHAINS:
         raise InputError(f"has a {kind} of {str(copies)[:20]} copies", where=where)
     if kind not in ("protein", "proteinChain"):
-        return "", copies
+        return Entity("", copies)
     letters = inside.get("sequence")
     if not isinstance(letters, str) or not letters.strip():
         raise InputError(f"has a {kind} without a sequence", where=where)
@@ -323,44 +335,51 @@ def _entity(entity: Any, where: object) -> tuple[str, int]:
         "description",
         "useStructureTemplate",
         "maxTemplateDate",
+        *_ALIGNMENTS,
     )
     extra = [key for key, content in inside.items() if content and key not in supported]
     if extra:
         raise InputError(
             f"has a {kind} with {', '.join(map(repr, extra))}, which is not supported here",
             where=where,
-            hint="Give its alignment as A3M, templates by --templates, modified residues as their "
-            "parents",
+            hint="Give its alignment as text in 'unpairedMsa', templates by --templates, modified "
+            "residues as their parents",
         )
-    return "".join(letters.split()), copies
+    alignments = [inside[key] for key in _ALIGNMENTS if inside.get(key)]
+    if not all(isinstance(text, str) for text in alignments):
+        raise InputError(f"has a {kind} with an alignment that is no text", where=where)
+    return Entity("".join(letters.split()), copies, tuple(alignments))
 
 
-def all_records(text: str, where: object) -> list[tuple[str, list[tuple[str, int]]]]:
-    """(name, [(letters, copies) of each chain]) of each row of a table or job of JSON."""
+_ALIGNMENTS = ("pairedMsa", "unpairedMsa")
+
+
+def all_records(text: str, where: object) -> Records:
+    """The rows of a table or jobs of JSON."""
     if text.lstrip("\ufeff \r\n\t").startswith(("{", "[")):
         return job_records(text, where)
     return [
-        (name, [(chain, 1) for chain in split_chains(letters)])
+        (name, [Entity(chain) for chain in split_chains(letters)])
         for name, letters in table_records(text, where)
     ]
 
 
-def single_records(text: str, where: object) -> list[tuple[str, str]]:
-    """(name, letters) of each row of a table or job of JSON, which must be single chains.
+def single_records(text: str, where: object) -> list[tuple[str, Entity]]:
+    """(name, chain) of each row of a table or job of JSON, which must be single chains.
 
     Raises:
         ComplexError: the first of the complexes.
     """
     records = []
     for name, chains in all_records(text, where):
-        number = sum(copies for _, copies in chains)
+        number = sum(chain.copies for chain in chains)
         if number > 1:
             raise ComplexError(number, f"the record {name[:60]!r}", where)
-        letters = chains[0][0]
+        letters = chains[0].letters
         if not letters:
             raise InputError(f"the record {name[:60]!r} has no protein", where=where)
         check_letters(name, letters.encode("latin-1", "replace"), where)
-        records.append((name, letters))
+        records.append((name, chains[0]))
     return records
 
 

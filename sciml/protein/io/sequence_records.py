@@ -12,7 +12,7 @@ from pathlib import Path
 
 from sciml.errors import InputError
 from sciml.protein.io import query_forms
-from sciml.protein.io.query_forms import END
+from sciml.protein.io.query_forms import END, Entity
 
 MAX_COLUMNS = 100_000
 MAX_TABLE = 64 << 20
@@ -77,8 +77,12 @@ def read_records(stream: io.BufferedReader, path: str | Path) -> Iterator[tuple[
     """
     first, lines = head_of(query_forms.one_query(lines_of(stream, path), path, []), path)
     if is_structured(first):
-        for name, text in query_forms.single_records(text_of(lines, path), path):
-            yield name, text.encode("latin-1", "replace")
+        for name, chain in query_forms.single_records(text_of(lines, path), path):
+            if chain.alignments:
+                raise InputError(
+                    f"{name[:60]!r} has an alignment where a sequence is needed", where=path
+                )
+            yield name, chain.letters.encode("latin-1", "replace")
         return
     query_forms.check_other(first.decode("utf-8", "replace"), path)
     for name, letters in fasta_records(lines, path):
@@ -94,6 +98,26 @@ def head_of(lines: Iterator[bytes], where: object) -> tuple[bytes, Iterator[byte
         if text and (not text.startswith((b"#", b";")) or text.startswith(b"# STOCKHOLM")):
             return line, itertools.chain([line], lines)
     return b"", iter(())
+
+
+def entity_rows(name: str, chain: Entity, where: object) -> Iterator[tuple[str, bytes]]:
+    """(name, letters of A3M form) of a chain and of the rows of its alignments.
+
+    Raises:
+        InputError: the first row of an alignment is not the chain.
+    """
+    yield name, chain.letters.upper().encode("latin-1", "replace")
+    for text in chain.alignments:
+        lines = (line.rstrip(b"\r") for line in text.encode("latin-1", "replace").split(b"\n"))
+        for number, (label, letters) in enumerate(fasta_records(lines, where)):
+            if number:
+                yield label, letters
+            elif letters.translate(None, b"-. ").upper().decode("latin-1") != chain.letters.upper():
+                raise InputError(
+                    f"{name[:60]!r} has an alignment of another chain: its first row is not the "
+                    "sequence",
+                    where=where,
+                )
 
 
 def is_structured(first: bytes) -> bool:

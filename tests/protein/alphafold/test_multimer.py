@@ -21,7 +21,6 @@ from sciml.protein.alphafold.complex_features import (
     CHAIN_KEYS,
     chain_numbers,
     complex_features,
-    merged_alignment,
     network_features,
 )
 from sciml.protein.alphafold.feature_config import FeatureConfig
@@ -30,6 +29,7 @@ from sciml.protein.alphafold.model import AlphaFold, AlphaFoldConfig, TemplateCo
 from sciml.protein.alphafold.weights.official import array_mappings, from_arrays, to_arrays
 from sciml.protein.alphafold.weights.sizes import infer_config
 from sciml.protein.io.alignment import Alignment
+from sciml.protein.io.complex_rows import merged_alignment
 from sciml.protein.io.complexes import read_complex
 
 ROWS = {"dimer": (5, 7), "trimer": (5, 7), "trimer_v2": (4, 5)}
