@@ -191,7 +191,8 @@ class _Growing:
     def log_probabilities(self) -> Tensor:
         """[S, W, V] of the next token; -inf for forbidden tokens."""
         logits = self.steps.step(self.last, self.paths).float()
-        logits[..., [self.vocabulary.pad, self.vocabulary.start]] = -torch.inf
+        for never in (self.vocabulary.pad, self.vocabulary.start):
+            logits[..., never] = -torch.inf
         if self.grammar is not None:
             allowed = self.grammar.allowed(self.state, self.max_length - self.time)
             logits = logits.masked_fill(~allowed.view(logits.shape), -torch.inf)
@@ -317,7 +318,8 @@ class _Done:
         self, rows: Tensor, scores: Tensor, tokens: Tensor, parents: Tensor, length: int, end: int
     ) -> None:
         """Hypotheses that end now: [K, C] scores (-inf for none) from [K, C] parents."""
-        if not bool((scores > self.scores[rows, -1:]).any()):
+        # An accelerator would be waited for longer than it takes to merge nothing.
+        if scores.device.type == "cpu" and not bool((scores > self.scores[rows, -1:]).any()):
             return
         new = tokens.gather(1, parents[..., None].expand(-1, -1, tokens.shape[-1]))
         new[:, :, length - 1] = end

@@ -17,7 +17,7 @@ from sciml.symbolic.neural import vocabulary as vb
 from sciml.symbolic.neural.model import ModelConfig, Seq2Seq, collate
 from sciml.trunks import lora
 from sciml.trunks.multihead import MultiHead
-from sciml.trunks.sequence import SequenceConfig
+from sciml.trunks.sequence import Sequence, SequenceConfig
 
 PATH = Path(__file__).resolve().parents[2] / "benchmarks" / "waits.py"
 SPEC = importlib.util.spec_from_file_location("waits", PATH)
@@ -149,3 +149,25 @@ def test_the_symbolic_network_trains_without_waits_and_decodes():
         assert not device.faults and not device.waits
         model.eval().propose([parse("x^2")], beam=2)
         assert not device.faults
+
+
+def test_a_beam_search_waits_once_a_token():
+    torch.manual_seed(0)
+    sizes = SequenceConfig(
+        dim=16, heads=2, groups=1, encoder_layers=1, decoder_layers=1, vocabulary=30
+    )  # fmt: skip
+    model = Sequence(sizes).eval()
+    source = torch.randint(3, 30, (4, 7))
+    expected = model.beam_search(source, 4, 16)
+    waits: dict[int, int] = {}
+    with testing.PretendedDevice() as device:
+        device.to_device(model)
+        source = device.to_device(source)
+        for length in (8, 16):
+            device.clear()
+            result = model.beam_search(source, 4, length)
+            waits[length] = device.waits.total()
+        assert not device.faults
+        assert waits[16] - waits[8] <= 8 + 2  # and twice as its memory grows
+        torch.testing.assert_close(result.scores.cpu(), expected.scores, rtol=1e-5, atol=1e-5)
+        assert torch.equal(result.tokens.cpu(), expected.tokens)

@@ -9,6 +9,7 @@ from sciml.cli import main
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("name", recipes.names())
 def test_a_tiny_run_has_no_faults(name, tmp_path):
     with testing.PretendedDevice() as device:
