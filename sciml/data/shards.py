@@ -13,6 +13,7 @@ import json
 from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,9 @@ from sciml.paths import atomic_write
 
 KIND, FACTS = b"sciml.kind", b"sciml.facts"
 """Keys of a shard's metadata: the kind of data, the options as JSON."""
+PIECEWISE: dict[str, Any] = {"pre_buffer": False, "buffer_size": 1 << 20}
+"""How `pyarrow.parquet.ParquetFile` reads piece by piece. As it opens files by itself, what was read of
+a file stays in memory until it is closed, and a whole column of a row group is read at once."""
 
 
 def name(number: int, count: int) -> str:
@@ -116,6 +120,25 @@ def _append(
     return writer
 
 
+@contextmanager
+def opened(path: Path) -> Iterator[Any]:
+    """A file as `pyarrow.parquet.ParquetFile`, read piece by piece.
+
+    Raises:
+        InputError: the file, or what is read of it in this context, is missing, cut or damaged.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        with pq.ParquetFile(path, page_checksum_verification=True, **PIECEWISE) as file:
+            yield file
+    except FileNotFoundError:
+        raise InputError("does not exist", where=path) from None
+    except (OSError, pa.ArrowException) as error:
+        raise InputError(f"is no whole Parquet file ({str(error)[:100]})", where=path) from None
+
+
 def files(path: Path) -> list[Path]:
     """The Parquet files of a path or folder; empty if there is none."""
     if path.is_dir():
@@ -124,13 +147,8 @@ def files(path: Path) -> list[Path]:
 
 
 def _metadata(path: Path) -> dict[bytes, bytes]:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        return pq.read_schema(path).metadata or {}
-    except (OSError, pa.ArrowException) as error:
-        raise InputError(f"is no Parquet file ({str(error)[:100]})", where=path) from None
+    with opened(path) as file:
+        return dict(file.schema_arrow.metadata or {})
 
 
 def kind(path: Path) -> str:
@@ -173,21 +191,15 @@ class Rows(Sequence):
     KEPT = 4
 
     def __init__(self, paths: Sequence[Path], *columns: str) -> None:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
         self.paths, self.columns = list(paths), columns
         counts: list[int] = []
         groups: list[tuple[int, int]] = []  # file and group
         for which, path in enumerate(self.paths):
-            try:
-                with pq.ParquetFile(path) as file:
-                    missing = [c for c in columns if c not in file.schema_arrow.names]
-                    counts += [file.metadata.row_group(g).num_rows
-                               for g in range(file.num_row_groups)]  # fmt: skip
-                    groups += [(which, g) for g in range(file.num_row_groups)]
-            except (OSError, pa.ArrowException) as error:
-                raise InputError(f"is no Parquet file ({str(error)[:100]})", where=path) from None
+            with opened(path) as file:
+                missing = [c for c in columns if c not in file.schema_arrow.names]
+                counts += [file.metadata.row_group(g).num_rows
+                           for g in range(file.num_row_groups)]  # fmt: skip
+                groups += [(which, g) for g in range(file.num_row_groups)]
             if missing:
                 raise InputError(f"lacks the column {missing[0]!r}", where=path)
         self._groups = np.array(groups, np.int64).reshape(-1, 2)
@@ -212,13 +224,11 @@ class Rows(Sequence):
 
     def value(self, row: Row, column: str) -> Any:
         """The value of a column."""
-        import pyarrow.parquet as pq
-
         at = self._first[row.file] + row.number
         group = self._group(at)
         if group not in self._held:
             which, number = self._groups[group].tolist()
-            with pq.ParquetFile(self.paths[which]) as file:
+            with opened(self.paths[which]) as file:
                 self._held[group] = file.read_row_group(number, columns=list(self.columns))
             while len(self._held) > self.KEPT:
                 self._held.popitem(last=False)

@@ -37,7 +37,7 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="lacks the column 'b'"):
         shards.Rows([tmp_path / "a.parquet"], "b")
     (tmp_path / "b.parquet").write_text("no")
-    with pytest.raises(InputError, match="no Parquet file"):
+    with pytest.raises(InputError, match="no whole Parquet file"):
         shards.Rows([tmp_path / "b.parquet"], "a")
     with pytest.raises(InputError, match="nothing to write"):
         shards.write(tmp_path / "c.parquet", "things", [], {})
@@ -93,3 +93,40 @@ def test_shards_are_read_for_pretraining(tmp_path: Path) -> None:
 
     graph = netlist_graph(synthetic(3, 0.2))
     assert corpus.dataset[3].x.shape == graph.x.shape
+
+
+def test_memory_of_a_file_does_not_grow_with_what_was_read_of_it(tmp_path: Path) -> None:
+    import pyarrow as pa
+
+    random = np.random.default_rng(0)
+    path = tmp_path / "a.parquet"
+    rows = ({"a": random.bytes(50_000)} for _ in range(200))  # 10 MB that no compression shortens
+    shards.write(path, "things", rows, {}, group=4)
+
+    def held() -> list[int]:
+        with shards.opened(path) as file:
+            batches = file.iter_batches(batch_size=4, use_threads=False)
+            return [pa.total_allocated_bytes() for _ in batches]
+
+    of_steps = held()
+    assert len(of_steps) == 50 and of_steps[-1] - of_steps[2] < 1 << 20
+
+
+@pytest.mark.parametrize("fault", ["cut", "changed", "gone"])
+def test_a_shard_that_is_damaged_while_it_is_read_is_named(tmp_path: Path, fault: str) -> None:
+    path = tmp_path / "a.parquet"
+    text = np.random.default_rng(0).bytes(100_000).hex()  # hardly shortened by compression
+    shards.write(path, "things", ({"a": f"{i}{text}"} for i in range(8)), {}, group=1)
+    rows = shards.Rows([path], "a")
+    assert rows[0]["a"][0] == "0"
+    content = bytearray(path.read_bytes())
+    if fault == "gone":
+        path.unlink()
+    elif fault == "cut":
+        path.write_bytes(content[: len(content) // 2])
+    else:
+        content[len(content) // 2] ^= 1
+        path.write_bytes(content)
+    with pytest.raises(InputError, match="a.parquet"):
+        for row in rows:
+            row["a"]

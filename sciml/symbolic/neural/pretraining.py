@@ -143,12 +143,10 @@ _VISIBLE = np.array([not bytes([i]).isspace() for i in range(256)], np.int64)
 
 def _fill_from_shards(spill: Spill, found: list[Path]) -> None:
     """Append the problems of shards, a line each, and the places as `_fill` does."""
-    import pyarrow.parquet as pq
-
     count, size = 0, 0
     shards.Rows(found, "problem")  # all files can be read
     for path in found:
-        with pq.ParquetFile(path) as file:
+        with shards.opened(path) as file:
             for batch in file.iter_batches(8192, columns=["problem"]):
                 lines = [" ".join(t.split()).encode() for t in batch.column(0).to_pylist()]
                 begins = size + np.cumsum([0, *(len(line) + 1 for line in lines)])

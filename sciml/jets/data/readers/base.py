@@ -75,7 +75,9 @@ class Reader(ABC):
             if not len(array):  # fewer jets than the file claims
                 break
             done += len(array)
+            del batch
             yield array
+            del array  # before the next ones are read
         if done < stop:
             raise InputError(
                 f"is damaged: it promises {size} jets and holds {done}", where=self.path

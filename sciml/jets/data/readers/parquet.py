@@ -10,9 +10,11 @@ import awkward as ak
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from sciml.data.shards import PIECEWISE
 from sciml.jets.data.readers.base import Reader, guarded, plain
 from sciml.jets.data.readers.index_sizes import check_parquet
-from sciml.jets.data.readers.nested import by_jet, leaves
+from sciml.jets.data.readers.nested import leaves
+from sciml.jets.data.remote import opened
 
 LIMIT = 64 << 20
 """Largest string [bytes] and container in the metadata: damage there must not cost gigabytes."""
@@ -27,10 +29,11 @@ class ParquetReader(Reader):
         self.path = path
         with guarded(path, self.format):
             self._file = pq.ParquetFile(
-                path,
+                opened(path),
                 thrift_string_size_limit=LIMIT,
                 thrift_container_size_limit=LIMIT,
                 page_checksum_verification=True,
+                **PIECEWISE,
             )
             check_parquet(path, self._file.metadata)
             self._rows = int(self._file.metadata.num_rows)
@@ -74,6 +77,7 @@ class ParquetReader(Reader):
                 for name in sources
             }
             yield {name: plain(self._leaves[name].of(rows)) for name in columns}
+            del batch, rows  # before the next ones are read
             if left <= 0:
                 return
 
@@ -83,9 +87,3 @@ class ParquetReader(Reader):
 
     def close(self) -> None:
         self._file.close()
-
-
-def open_parquet(path: Path) -> Reader:
-    """The reader of jets of a Parquet file, whose rows may be events."""
-    reader = ParquetReader(path)
-    return by_jet(reader, reader._leaves)
