@@ -9,10 +9,11 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import importlib.util
+import re
 import shlex
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -41,6 +42,12 @@ LAUNCHERS = ("ray",)
 def names() -> list[str]:
     """The recipes that come with the package."""
     return sorted(path.stem for path in tasks_dir().glob("*.py") if not path.stem.startswith("_"))
+
+
+def recipes_with(setting: str) -> list[str]:
+    """The recipes that have a setting, by the text of their files: none is imported."""
+    line = re.compile(rf"^    {re.escape(setting)}: ", re.MULTILINE)
+    return [n for n in names() if line.search((tasks_dir() / f"{n}.py").read_text("utf-8"))]
 
 
 @dataclass(frozen=True)
@@ -137,9 +144,7 @@ def parse_flags(cls: type, flags: Sequence[str]) -> dict[str, Any]:
             values[positive] = False
             continue
         if name not in types:
-            close = nearest(name, types)
-            shown = f", did you mean --{_flag(close[0])}?" if close else ""
-            problems.append(f"unknown option --{_flag(name)}{shown}")
+            problems.append(f"unknown option --{_flag(name)}{_meant(name, types)}")
             continue
         if not words or types[name] is str:
             values[name] = " ".join(words) if words else True
@@ -156,6 +161,14 @@ def parse_flags(cls: type, flags: Sequence[str]) -> dict[str, Any]:
     if problems:
         raise InputError("; ".join(problems), hint="`--help` shows every setting")
     return values
+
+
+def _meant(name: str, types: Mapping[str, Any]) -> str:
+    """What an unknown option may have been: another recipe's, or one with a similar name."""
+    if others := recipes_with(name):
+        return f", a setting of {', '.join(others)}"
+    close = nearest(name, types)
+    return f", did you mean --{_flag(close[0])}?" if close else ""
 
 
 def _flag(name: str) -> str:

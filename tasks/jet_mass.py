@@ -2,7 +2,8 @@
 
 A network learns the mass in the column `--target` of some jets and is measured on others:
 bias and resolution of the point estimate, and how many jets lie below each quantile, which should
-be the number in its name.
+be the number in its name. A pretrained trunk (`--start FOLDER`) stands beside the same network with
+random weights, trained in as many steps.
 
 Writes model.safetensors (`sciml jets tag FILE --model OUT`), predictions.parquet, metrics.jsonl and
 report.html.
@@ -10,6 +11,7 @@ report.html.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -30,7 +32,7 @@ from sciml.jets.report import mass_report, write_metrics
 from sciml.renamed import Formerly
 from sciml.train import TrainConfig, fit
 from sciml.trunks.pair_transformer import PairTransformerConfig
-from sciml.trunks.start import Start
+from sciml.trunks.start import Parts, Start
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,8 @@ class Config:
     own_trunk: Annotated[str, own.CODE] = ""
     """Your own trunk (my_trunk.py:MyTrunk, which runs that file) where folder `start` holds one:
     a folder brings no code."""
+    compare: bool = True
+    """Also train from scratch where `start` is a folder."""
     fit: TrainConfig = TrainConfig(steps=150, batch_size=64, lr=1e-3, warmup=0.1, weight_decay=0.05)
     """Training."""
     seed: int = 0
@@ -90,14 +94,20 @@ def main(config: Config, out: Path) -> None:
         raise InputError(f"no jet has a {config.target} above 0")
     truth = test.column(config.target)
     rows, records, predicted = [], [], np.zeros(0)
+    start = start_of(config)
+    compared = config.compare and start.folder is not None
     for seed in config.seeds:
-        regressor, history = learn(config, train, seed, out / "runs" / f"mass-{seed}")
-        masses = regressor.predict(test).masses
-        rows.append({"seed": seed} | regression.quality(masses, truth, config.quantiles))
-        records += [{"run": f"mass-{seed}"} | record for record in history]
-        if seed == config.seeds[0]:
-            predicted = masses
-            regressor.save(out / "model.safetensors", notes={"data_sha256": train.sha256()})
+        for method in ("pretrained", "scratch") if compared else ("",):
+            run = f"mass-scratch-{seed}" if method == "scratch" else f"mass-{seed}"
+            begin = start.fresh if method == "scratch" else start.begin
+            regressor, history = learn(config, train, begin, seed, out / "runs" / run)
+            masses = regressor.predict(test).masses
+            row = {"method": method, "seed": seed} if method else {"seed": seed}
+            rows.append(row | regression.quality(masses, truth, config.quantiles))
+            records += [{"run": run} | record for record in history]
+            if seed == config.seeds[0] and method != "scratch":
+                predicted = masses
+                regressor.save(out / "model.safetensors", notes={"data_sha256": train.sha256()})
     write_metrics(out, records, rows)
     names = regression.names(config.quantiles)
     with create(out / "predictions.parquet") as writer:
@@ -105,16 +115,19 @@ def main(config: Config, out: Path) -> None:
         writer.write({"row": test.rows, config.target: truth, **columns})
     mass_report(
         rows, predicted[:, 0], truth, out, target=config.target, learned=len(train),
-        started_from=str(start_of(config)),
+        started_from=str(start),
     )  # fmt: skip
 
 
 def learn(
-    config: Config, train: JetSample, seed: int, folder: Path
+    config: Config, train: JetSample, begin: Callable[[], Parts], seed: int, folder: Path
 ) -> tuple[JetMassRegressor, list[dict[str, Any]]]:
-    """A network trained on the masses of jets, and its training history."""
+    """A network trained on the masses of jets, and its training history.
+
+    `begin` gives the trunk and embedder that training starts from.
+    """
     torch.manual_seed(seed)
-    trunk, embedder = start_of(config).begin()
+    trunk, embedder = begin()
     objective: Any = regression.MassRegression(trunk, embedder, config.quantiles)
     data = regression.MassSample(train, train.column(config.target))
     result = fit(

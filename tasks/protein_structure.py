@@ -288,7 +288,7 @@ def first_net(config: Config) -> ContactNet:
 
 def start_of(config: Config) -> Start:
     """Where the network starts from."""
-    return Start("protein", AlignmentEmbedder, config.net.trunk, config.start)
+    return Start("protein", AlignmentEmbedder, config.net.trunk, config.start, own_trunk=None)
 
 
 def calibrated(config: Config, nets: list[ContactNet], out: Path) -> Calibration | None:

@@ -8,7 +8,8 @@
 4. The network alone, the rules alone, both together, SymPy and those of Maxima, Giac and FriCAS
    that are installed solve the same unseen problems, generator by generator; every answer is
    verified in the same way. The report shows accuracy, time, what was not solved, and how many of
-   the problems that the rules leave open the network solves.
+   the problems that the rules leave open the network solves. A network on a pretrained trunk
+   (`--start FOLDER`) stands beside the same one with random weights, trained in the same way.
 
 Writes model.safetensors (`sciml symbolic integrate ... --model OUT`), results.json, metrics.jsonl
 and report.html.
@@ -18,7 +19,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, Literal, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -48,6 +49,8 @@ from sciml.trunks.sequence import SequenceConfig
 from sciml.trunks.start import Start, holds_trunk
 
 KINDS = ("bwd", "ibp", "fwd", "ode1", "ode2", "plain")
+NETWORK, SCRATCH = "neural only", "neural from scratch"
+"""Solvers by a network alone: the trained one, and the one without its pretrained weights."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,8 @@ class Config:
     start: str = ""
     """A trained model to go on from instead of a new one; with no steps it is only measured. Or the
     folder that `sciml run pretrain` wrote: its trunk encodes, the decoder is new."""
+    compare: bool = True
+    """Also train from scratch where `start` is a folder."""
     pretrain: TrainConfig = field(default_factory=lambda: TrainConfig(
         steps=0, batch_size=64, lr=1e-3))  # fmt: skip
     """Training without answers; 0 steps leave it out."""
@@ -130,53 +135,85 @@ def main(config: Config, out: Path) -> None:
     held_out = held_out.union(*(keys for _, keys in tests.values()))
     for problems_of_file in excluded:
         held_out |= structural_keys(problems_of_file, compiled)
-    model = first_model(config)
-    losses: dict[str, list[float]] = {}
-    learned: list[int] = []
-    if config.pretrain.steps or config.finetune.steps:
-        data = drawn(config, out / "pairs.npz", config.seed, config.pairs, held_out)
-        unseen = drawn(config, out / "validation.npz", config.seed + 2000,
-                       min(512, config.pairs), held_out | data.keys)  # fmt: skip
+    trained = train(config, first_model(config), held_out, out, out)
+    weights = {NETWORK: str(trained.model.save(out / "model.safetensors"))}
+    start, losses = start_of(config), trained.losses
+    if start and config.compare and (config.pretrain.steps or config.finetune.steps):
+        torch.manual_seed(config.seed)
+        fresh = Seq2Seq.on(*start.fresh(), _sized(config.model))
+        scratch = train(config, fresh, held_out, out, out / "scratch")
+        weights[SCRATCH] = str(scratch.model.save(out / "scratch" / "model.safetensors"))
+        losses |= {f"{stage}, from scratch": rows for stage, rows in scratch.losses.items()}
 
-        def validate(module: torch.nn.Module) -> dict[str, float]:
-            return validation_loss(cast(Seq2Seq, module), unseen)
-
-        if config.pretrain.steps:
-            data.hidden = True
-            result = fit(model, data, replace(config.pretrain, seed=config.seed),
-                         out=out / "pretrain", collate=collate, lengths=data.lengths,
-                         title="pretraining")  # fmt: skip
-            losses["pretraining"] = _losses(result)
-            model = cast(Seq2Seq, result.module)
-        data.hidden, data.equivalent = False, config.equivalent
-        if config.finetune.steps:
-            result = fit(model, data, replace(config.finetune, seed=config.seed),
-                         out=out / "finetune", collate=collate, lengths=data.lengths,
-                         validate=validate, title="fine-tuning")  # fmt: skip
-            losses["fine-tuning"] = _losses(result)
-            model = cast(Seq2Seq, result.module)
-        integrals = any(pairs.task_of(kind) == "integrate" for kind in config.shares)
-        for turn in range(config.rounds if config.self_training and integrals else 0):
-            verified = self_trained(config, model, turn, held_out, out / f"verified-{turn + 1}.npz")
-            learned.append(len(verified))
-            data = Pairs.join([data, verified])
-            more = replace(config.finetune, steps=max(1, config.finetune.steps // 5),
-                           seed=config.seed + 1 + turn)  # fmt: skip
-            result = fit(model, data, more, out=out / f"selftrain-{turn + 1}", collate=collate,
-                         lengths=data.lengths, validate=validate,
-                         title="self-training")  # fmt: skip
-            model = cast(Seq2Seq, result.module)
-    weights = model.save(out / "model.safetensors")
-
-    measured = measure(config, named, str(weights))
+    measured = measure(config, named, weights)
     with atomic_write(out / "results.json") as path:
-        path.write_text(dumps({**measured, "self_trained": learned}, indent=1))
+        path.write_text(dumps({**measured, "self_trained": trained.learned}, indent=1))
     with atomic_write(out / "metrics.jsonl") as path:
         path.write_text("".join(dumps(row) + "\n" for row in measured["table"]))
+    attempted = config.self_training * len(trained.learned)
     write_report(
-        out, measured, losses, start=str(start_of(config) or config.start),
-        self_trained=(sum(learned), config.self_training * len(learned)) if learned else None,
+        out, measured, losses, start=str(start or config.start),
+        self_trained=(sum(trained.learned), attempted) if trained.learned else None,
     )  # fmt: skip
+
+
+class Trained(NamedTuple):
+    """A trained model, its losses by stage, and how many answers each round verified."""
+
+    model: Seq2Seq
+    losses: dict[str, list[float]]
+    learned: list[int]
+
+
+def train(
+    config: Config, model: Seq2Seq, held_out: set[int], data_folder: Path, out: Path
+) -> Trained:
+    """Pretraining, fine-tuning and self-training of a model.
+
+    Args:
+        config: all settings.
+        model: with the weights to begin with.
+        held_out: keys of problems that must not be trained on.
+        data_folder: where the pairs are kept.
+        out: for the checkpoints of this model.
+    """
+    losses: dict[str, list[float]] = {}
+    learned: list[int] = []
+    if not (config.pretrain.steps or config.finetune.steps):
+        return Trained(model, losses, learned)
+    data = drawn(config, data_folder / "pairs.npz", config.seed, config.pairs, held_out)
+    unseen = drawn(config, data_folder / "validation.npz", config.seed + 2000,
+                   min(512, config.pairs), held_out | data.keys)  # fmt: skip
+
+    def validate(module: torch.nn.Module) -> dict[str, float]:
+        return validation_loss(cast(Seq2Seq, module), unseen)
+
+    if config.pretrain.steps:
+        data.hidden = True
+        result = fit(model, data, replace(config.pretrain, seed=config.seed),
+                     out=out / "pretrain", collate=collate, lengths=data.lengths,
+                     title="pretraining")  # fmt: skip
+        losses["pretraining"] = _losses(result)
+        model = cast(Seq2Seq, result.module)
+    data.hidden, data.equivalent = False, config.equivalent
+    if config.finetune.steps:
+        result = fit(model, data, replace(config.finetune, seed=config.seed),
+                     out=out / "finetune", collate=collate, lengths=data.lengths,
+                     validate=validate, title="fine-tuning")  # fmt: skip
+        losses["fine-tuning"] = _losses(result)
+        model = cast(Seq2Seq, result.module)
+    integrals = any(pairs.task_of(kind) == "integrate" for kind in config.shares)
+    for turn in range(config.rounds if config.self_training and integrals else 0):
+        verified = self_trained(config, model, turn, held_out, out / f"verified-{turn + 1}.npz")
+        learned.append(len(verified))
+        data = Pairs.join([data, verified])
+        more = replace(config.finetune, steps=max(1, config.finetune.steps // 5),
+                       seed=config.seed + 1 + turn)  # fmt: skip
+        result = fit(model, data, more, out=out / f"selftrain-{turn + 1}", collate=collate,
+                     lengths=data.lengths, validate=validate,
+                     title="self-training")  # fmt: skip
+        model = cast(Seq2Seq, result.module)
+    return Trained(model, losses, learned)
 
 
 def first_model(config: Config) -> Seq2Seq:
@@ -192,7 +229,7 @@ def start_of(config: Config) -> Start | None:
     """What `sciml run pretrain` wrote, if `start` is its folder."""
     if not (config.start and holds_trunk(Path(config.start))):
         return None
-    return Start("symbolic", TokenEmbedder, config.model.trunk, config.start)
+    return Start("symbolic", TokenEmbedder, config.model.trunk, config.start, own_trunk=None)
 
 
 # --- data ---------------------------------------------------------------------------------------
@@ -280,8 +317,13 @@ def solved(model: Seq2Seq, integrands: list[Expr], beam: int) -> list[Expr | Non
 # --- measuring ----------------------------------------------------------------------------------
 
 
-def measure(config: Config, tests: dict[str, list[Expr]], weights: str) -> dict[str, Any]:
-    """Every solver on the same problems: a table, a gallery and solved-against-time curves."""
+def measure(
+    config: Config, tests: dict[str, list[Expr]], weights: dict[str, str]
+) -> dict[str, Any]:
+    """Every solver on the same problems: a table, a gallery and solved-against-time curves.
+
+    `weights`: files of models by the name of their solver, `NETWORK` and perhaps `SCRATCH`.
+    """
     beams = sorted(set(config.beams))
     solvers = _solvers(config, tests, weights)
     results: dict[str, dict[str, list[Attempt]]] = {name: {} for name in solvers}
@@ -311,7 +353,7 @@ def measure(config: Config, tests: dict[str, list[Expr]], weights: str) -> dict[
         median = float(np.median([a.seconds for a in solved])) if solved else None
         row["median seconds"] = None if median is None else round(median, 4)
         table.append(row)
-    network, rules = results[f"neural only, beam {beams[-1]}"], results["rules only"]
+    network, rules = results[f"{NETWORK}, beam {beams[-1]}"], results["rules only"]
     added = []
     for kind in tests:
         left = [i for i, attempt in enumerate(rules[kind]) if not attempt.solved]
@@ -331,15 +373,18 @@ def measure(config: Config, tests: dict[str, list[Expr]], weights: str) -> dict[
             "timeout": config.timeout}  # fmt: skip
 
 
-def _solvers(config: Config, tests: dict[str, list[Expr]], weights: str) -> dict[str, Job | str]:
+def _solvers(
+    config: Config, tests: dict[str, list[Expr]], weights: dict[str, str]
+) -> dict[str, Job | str]:
     """By name: the network alone, the rules alone, both, and the other systems."""
     x, beams = parse("x"), sorted(set(config.beams))
     solvers: dict[str, Job | str] = {
-        f"neural only, beam {beam}": IntegrateJob(x, model=weights, beam=beam, rules=False)
+        f"{name}, beam {beam}": IntegrateJob(x, model=file, beam=beam, rules=False)
+        for name, file in weights.items()
         for beam in beams
     }
     solvers["rules only"] = IntegrateJob(x)
-    solvers["hybrid"] = IntegrateJob(x, model=weights, beam=beams[-1])
+    solvers["hybrid"] = IntegrateJob(x, model=weights[NETWORK], beam=beams[-1])
     integrals = all(pairs.task_of(kind) == "integrate" for kind in tests)
     for other in config.others:
         if other == "SymPy":

@@ -326,7 +326,8 @@ def mass_report(
     """report.html of `sciml run jet_mass`.
 
     Args:
-        rows: metrics per seed.
+        rows: metrics per seed, and per `method` where a pretrained network is compared with one
+            trained from scratch.
         predicted, truth: [n] GeV, the point estimates of the first seed and the true masses.
         out: the folder of the run.
         target: name of the column of true masses.
@@ -336,9 +337,17 @@ def mass_report(
     page = Page(
         "Jet mass with its uncertainty",
         lead=f"{literal(target)} of {len(truth)} jets from their constituents, learned from "
-        f"{learned} others; {len(rows)} seeds.",
+        f"{learned} others; {len({row['seed'] for row in rows})} seeds.",
     )
     page.text(f"Started from: {literal(started_from)}.")
+    scratch = [row["resolution"] for row in rows if row.get("method") == "scratch"]
+    if scratch:
+        pretrained = [row["resolution"] for row in rows if row["method"] == "pretrained"]
+        gains = [b - a for a, b in zip(pretrained, scratch, strict=True)]
+        page.text(
+            "Resolution from scratch minus that from the pretrained weights, in as many steps "
+            f"(above zero where pretraining helps): {shared_plots.spread(gains)}."
+        )
     page.table(rows, "Resolution: half the central 68 % of predicted / true - 1. Coverage: share "
                "of jets below each quantile, which should be the number in its name.")  # fmt: skip
     page.figure(plots.mass_response(predicted, truth), "Seed of the first row.")

@@ -46,6 +46,11 @@ def write_report(
     page.heading("What each solver solved")
     page.table(table, caption=f"The same problems, {timeout:g} s each. As written: without solving "
                "for the coefficients of what the network wrote.")  # fmt: skip
+    if any(row["solver"].startswith("neural from scratch") for row in table):
+        page.text(
+            "From scratch: the same network with random weights, the same steps of every stage. "
+            "One training each: a difference of a few problems shows nothing."
+        )
     page.heading("What the network adds to the rules")
     page.table(measured["added"], caption="Problems that the rules left open.")
     if self_trained:

@@ -26,6 +26,7 @@ from sciml import trunks
 from sciml.config import read_yaml
 from sciml.errors import InputError
 from sciml.files import tensors
+from sciml.own import is_own
 from sciml.trunks.base import Trunk, TrunkConfig, load_state
 from sciml.weights import loading
 
@@ -53,7 +54,7 @@ class Start:
         usual: settings of the recipe's own trunk; another one by name takes its `dim` and
             `pair_dim`, a pretrained one has its own.
         name: the recipe's `start`; see the module.
-        own_trunk: the trunk of your own in the folder `name`.
+        own_trunk: the trunk of your own in the folder `name`; None where the recipe takes none.
         settings: of the embedder; those of a pretrained one must be the same.
     """
 
@@ -61,7 +62,7 @@ class Start:
     embedder: Callable[..., nn.Module]
     usual: TrunkConfig
     name: str = ""
-    own_trunk: str = ""
+    own_trunk: str | None = ""
     settings: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -133,6 +134,14 @@ class Start:
             raise InputError(
                 f"holds no trunk, but {', '.join(names) or 'nothing'}", where=folder,
                 hint="`start` is a trunk's name or the --out of `sciml run pretrain`",
+            )  # fmt: skip
+        kind = read_yaml(folder / "trunk" / "trunk.yaml").get("trunk")
+        if self.own_trunk is None and is_own(str(kind)):
+            from sciml.recipes import recipes_with
+
+            raise InputError(
+                f"holds {kind!r}, a trunk of your own, which this recipe does not start from",
+                where=folder, hint=f"{', '.join(recipes_with('own_trunk'))} do, with --own-trunk",
             )  # fmt: skip
         return trunks.load(folder / "trunk", self.own_trunk or None)
 

@@ -164,8 +164,30 @@ def test_recipes_say_in_their_report_what_they_started_from(
     assert main(["run", recipe, *flags]) == 0
     page = (tmp_path / "out" / "report.html").read_text()
     assert "Started from: pair_transformer, pretrained by masked on jets, protein" in page
-    if recipe not in ("jet_mass", "symbolic_math"):  # those compare no starts
-        assert "scratch" in page
+    assert "scratch" in page
+
+
+def test_masses_from_the_folder_stand_beside_masses_from_scratch(
+    single: dict[str, Path], tmp_path: Path
+) -> None:
+    command = ["run", "jet_mass", "--tiny", "--fit.steps", "4", "--start", str(single["jets"])]
+    scores = {}
+    for name, flags in (("both", []), ("alone", ["--no-compare"])):
+        assert main([*command, *flags, "--out", str(tmp_path / name)]) == 0
+        lines = (tmp_path / name / "metrics.jsonl").read_text().splitlines()
+        records = [json.loads(line) for line in lines]
+        scores[name] = [r for r in records if r.get("event") == "score"]
+        steps = {r["run"]: r["step"] for r in records if "run" in r}
+        assert set(steps.values()) == {4}
+    pretrained, scratch = scores["both"]
+    assert (pretrained["method"], scratch["method"]) == ("pretrained", "scratch")
+    assert pretrained["resolution"] != scratch["resolution"]
+    assert scores["alone"] == [{k: v for k, v in pretrained.items() if k != "method"}]
+    files = [tmp_path / name / "model.safetensors" for name in ("both", "alone")]
+    one, two = (tensors.read(file)[0] for file in files)
+    assert all(torch.equal(one[key], two[key]) for key in one)  # the pretrained one is kept
+    page = (tmp_path / "both" / "report.html").read_text()
+    assert "Resolution from scratch minus that from the pretrained weights" in page
 
 
 def test_training_from_scratch_begins_with_other_weights(joint: Path, begin: Callable) -> None:
@@ -205,7 +227,9 @@ def test_what_cannot_be_started_from_is_refused_in_one_line(
     lone = trunks.save(trunks.build("pair_transformer", dim=8), tmp_path / "lone" / "trunk")
     plain = save_protein(tmp_path / "plain", "none")
     deep = save_protein(tmp_path / "deep", "triangle", convolutions=2)
-    jets = single["jets"]
+    jets, own = single["jets"], save_protein(tmp_path / "own", "triangle")
+    settings_file = own / "trunk" / "trunk.yaml"
+    settings_file.write_text(settings_file.read_text().replace("pair_transformer", "mine:Mine"))
     cases: list[tuple[str, list[Any], str]] = [
         ("jet_tagging", [tmp_path / "empty"], "holds no trunk, but notes.txt"),
         ("circuit_placement", [lone.parent.parent], "holds a trunk without an embedder"),
@@ -218,6 +242,10 @@ def test_what_cannot_be_started_from_is_refused_in_one_line(
         ("protein_structure", ["lorentz"], "is no folder of `sciml run pretrain`"),
         ("protein_structure", [joint, "--model", "contacts-small"], "give `model` or `start`"),
         ("jet_mass", ["lorentz", "--own-trunk", "mine.py:Mine"], "belongs to a folder in `start`"),
+        ("symbolic_math", [own], "circuit_placement, jet_mass, jet_tagging do, with --own-trunk"),
+        ("protein_structure", [own], "which this recipe does not start from"),
+        ("protein_structure", [own, "--own-trunk", "mine.py:Mine"], "a setting of circuit_placem"),
+        ("jet_mass", [own], "Your own is named in the call"),
     ]
     for k, (recipe, given, message) in enumerate(cases):
         name, *flags = given
