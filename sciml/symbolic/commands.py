@@ -110,6 +110,7 @@ def dsolve(
     variable: Annotated[str, tyro.conf.arg(aliases=["-x"])] = "x",
     ics: tuple[str, ...] = (),
     constants: tuple[str, ...] = (),
+    terms: int | None = None,
     timeout: float = 10.0,
     model: str = "auto",
     json: Annotated[bool, tyro.conf.arg(name="json")] = False,
@@ -118,11 +119,13 @@ def dsolve(
     """Solve an ordinary differential equation and check the solution in it.
 
     Args:
-        ode: The equation, as "y'' + y = x" or "Derivative(y(x), x) - y(x)".
-        function: The name of the unknown function.
+        ode: The equation, as "y'' + y = x" or "Derivative(y(x), x) - y(x)"; the equations of a
+            system are separated by semicolons.
+        function: The name of the unknown function; those of a system are separated by commas.
         variable: The name of its variable.
         ics: Initial or boundary values: "y(0)=1" "y'(0)=0".
         constants: Names of symbols that stand for constants.
+        terms: Ask for a power series with the terms below this power.
         timeout: Seconds.
         model: Trained model that proposes where rules fail: auto, none, a name or a path.
         json: Print one JSON object instead.
@@ -132,8 +135,8 @@ def dsolve(
 
     conditions = dict(_two_sides(text) for text in ics)
     result = solve(
-        ode, function, variable, ics=conditions, constants=constants, timeout=timeout,
-        model=_model(model),
+        [e for e in ode.split(";") if e.strip()] if ";" in ode else ode, function, variable,
+        ics=conditions, constants=constants, timeout=timeout, model=_model(model), terms=terms,
     )  # fmt: skip
     return _print(result, json, latex)
 

@@ -61,11 +61,27 @@ class DsolveJob(IntegrateJob):
         function: the name of the unknown function.
         sympy: whether SymPy's dsolve is tried last.
         conditions: initial and boundary values, (k, a, b) for the k-th derivative b at a.
+        terms: of a power series that is asked for, the power below which terms are given; 0: none.
     """
 
     function: str = "y"
     sympy: bool = True
     conditions: tuple[tuple[int, Expr, Expr], ...] = ()
+    terms: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class SystemJob(Job):
+    """Solve `equations` = 0 for several functions of one variable; `f` is the first of them.
+
+    Attributes:
+        functions: the names of the unknown functions, as many as there are equations.
+        conditions: (x', a, b): x'(a) = b.
+    """
+
+    equations: tuple[Expr, ...]
+    functions: tuple[str, ...]
+    conditions: tuple[tuple[str, Expr, Expr], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -104,6 +120,7 @@ _KINDS: dict[str, type[Job]] = {
         IntegrateJob,
         DefiniteJob,
         DsolveJob,
+        SystemJob,
         OperationJob,
         VerifyJob,
         SymPyIntegrateJob,

@@ -27,6 +27,7 @@ from sciml.symbolic.jobs import (
     Job,
     OperationJob,
     SymPyIntegrateJob,
+    SystemJob,
     VerifyJob,
     from_json,
 )
@@ -55,7 +56,7 @@ def main() -> None:
     for line in sys.stdin:
         try:
             job = from_json(json.loads(line))
-            if isinstance(job, (DefiniteJob, DsolveJob, OperationJob)):
+            if isinstance(job, (DefiniteJob, DsolveJob, SystemJob, OperationJob)):
                 _load_sympy(send)
             answer = run(job, send)
         except MemoryError:
@@ -112,6 +113,10 @@ def run(job: Job, send: Send) -> dict[str, Any]:
         from sciml.symbolic.ode.solver import solve_job
 
         return solve_job(job, send)
+    if isinstance(job, SystemJob):
+        from sciml.symbolic.ode.systems import solve_system
+
+        return solve_system(job)
     if isinstance(job, IntegrateJob):
         return _integrate(job, send)
     if isinstance(job, OperationJob):

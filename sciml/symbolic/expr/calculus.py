@@ -17,6 +17,7 @@ from sciml.symbolic.expr.expression import (  # fmt: skip
     number,
     power,
 )
+from sciml.symbolic.expr.rational import Undefined
 
 _Rule = Callable[[Expr], Expr]
 
@@ -74,6 +75,8 @@ def differentiate(e: Expr, name: str) -> Expr:
     """The derivative of `e` with respect to the symbol `name`; memoised, common subtrees once."""
     if name not in e.free:
         return ZERO
+    if e.op == "DiracDelta":
+        raise Undefined("the derivative of DiracDelta")
     if e._derivative is not None and name in e._derivative:
         return e._derivative[name]
     if e.op == "sym":

@@ -28,6 +28,8 @@ FUNCTIONS = (
 ).split()
 _RANK = {name: i for i, name in enumerate(OPERATORS)}
 _RANK.update({name: i + 10 for i, name in enumerate(FUNCTIONS) if name != "exp"})
+_RANK["DiracDelta"] = 1000
+"""An impulse: no function, and so not among `FUNCTIONS`; it can be integrated."""
 _ODD = frozenset("sin tan cot csc asin atan acot acsc sinh tanh coth csch asinh atanh acoth acsch "
                  "erf erfi Si Shi fresnels fresnelc sign".split())  # fmt: skip
 _EVEN = frozenset("cos sec cosh sech abs".split())

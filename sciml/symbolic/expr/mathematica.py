@@ -15,7 +15,8 @@ _LOWER = (
 _OTHERS = {"SinIntegral": "Si", "CosIntegral": "Ci", "LogIntegral": "li", "ExpIntegralEi": "Ei",
            "FresnelS": "fresnels", "FresnelC": "fresnelc", "CubeRoot": "cbrt", "Max": "Max",
            "Min": "Min", "HeavisideTheta": "Heaviside", "UnitStep": "Heaviside",
-           "Floor": "floor", "Ceiling": "ceiling", "Mod": "Mod"}  # fmt: skip
+           "DiracDelta": "DiracDelta", "Floor": "floor", "Ceiling": "ceiling",
+           "Mod": "Mod"}  # fmt: skip
 _NAMES = {**{name: name.lower() for name in _LOWER}, **_OTHERS}
 _CALL = re.compile(rf"(?<![A-Za-z0-9_])({'|'.join(_NAMES)})\[")
 _NUMBER = re.compile(r"(?<![A-Za-z0-9_])Pi(?![A-Za-z0-9_])")

@@ -45,7 +45,8 @@ MAX_EXPONENT = 1000
 _CONSTANTS = {"pi": ex.PI, "E": ex.E, "e": ex.E, "I": ex.I}
 _NOT_FINITE = ("nan", "inf", "infinity", "oo", "zoo")
 _FUNCTION_NAMES = {*NAMES, "sqrt", "cbrt", "root", "log2", "log10", "Rational",
-                   "Max", "Min", "Heaviside", "ceiling", "Mod", "Piecewise"}  # fmt: skip
+                   "Max", "Min", "Heaviside", "DiracDelta", "ceiling", "Mod",
+                   "Piecewise"}  # fmt: skip
 
 
 _TOKEN = re.compile(
@@ -366,6 +367,8 @@ class _Parser:
             return (largest if word.lower() == "max" else smallest)(arguments)
         if word == "Heaviside" and len(arguments) == 1:
             return heaviside(arguments[0])
+        if word == "DiracDelta" and len(arguments) == 1:
+            return ex.call("DiracDelta", arguments[0])
         if word in ("ceiling", "ceil") and len(arguments) == 1:
             return ceiling(arguments[0])
         if word.lower() == "mod" and len(arguments) == 2:
@@ -433,7 +436,19 @@ class _Parser:
         return ex.symbol(unknown.name + "'" * order)
 
 
-_IN_PIECES = ("Max", "Min", "max", "min", "Heaviside", "real_root", "ceiling", "ceil", "Mod", "mod")
+_IN_PIECES = (
+    "Max",
+    "Min",
+    "max",
+    "min",
+    "Heaviside",
+    "DiracDelta",
+    "real_root",
+    "ceiling",
+    "ceil",
+    "Mod",
+    "mod",
+)
 _COMMON = ex.FUNCTIONS[:12]
 _FUNCTION_HINTS = {
     **dict.fromkeys(("Derivative", "diff", "D"), "Derivatives are not taken: write the result."),

@@ -149,6 +149,7 @@ def to_sympy(
     given_symbols = symbols or {}
     constructors = {name: getattr(sp, name) for name in ex.FUNCTIONS if hasattr(sp, name)}
     constructors["abs"] = sp.Abs
+    constructors["DiracDelta"] = sp.DiracDelta
     constructors["dilog"] = lambda u: sp.polylog(2, u)
     constructors.update(functions or {})
     memo: dict[Expr, Any] = {}
@@ -248,6 +249,8 @@ def from_sympy(e: Any, limit: int = 20_000) -> Expr:
             return (largest if name == "Max" else smallest)([walk(a) for a in node.args])
         if name == "Heaviside":
             return heaviside(walk(node.args[0]))
+        if name == "DiracDelta" and len(node.args) == 1:
+            return ex.call("DiracDelta", walk(node.args[0]))
         if name == "ceiling":
             return ceiling(walk(node.args[0]))
         if name == "Mod":

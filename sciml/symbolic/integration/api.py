@@ -6,6 +6,7 @@ import math
 import os
 import time
 from collections.abc import Collection
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
@@ -18,6 +19,13 @@ from sciml.symbolic.expr.parser import parse
 from sciml.symbolic.expr.printing import integral_parts, symbol_name, symbols_of
 from sciml.symbolic.expr.symbols import check_symbols
 from sciml.symbolic.expr.wire import load
+from sciml.symbolic.integration.impulses import (
+    has_impulses,
+    impulses_between,
+    refuse_impulses,
+    split_impulses,
+    steps_of,
+)
 from sciml.symbolic.jobs import IntegrateJob, VerifyJob
 from sciml.symbolic.neural.shipped import model_path
 from sciml.symbolic.verification.result import PROOFS, Check, Result
@@ -31,8 +39,14 @@ def read(problem: Any) -> Expr:
     """An expression from text, LaTeX, a number, SymPy or an expression.
 
     Raises:
-        InputError: for text that is not an expression, and numbers that are not finite.
+        InputError: for text that is not an expression, numbers that are not finite, and impulses
+            (DiracDelta), which have no values.
     """
+    return refuse_impulses(read_with_impulses(problem))
+
+
+def read_with_impulses(problem: Any) -> Expr:
+    """As `read`, with impulses."""
     if isinstance(problem, Expr):
         return problem
     if isinstance(problem, str):
@@ -113,9 +127,26 @@ def integrate(
         from sciml.symbolic.definite.integral import integrate_between, read_ends
 
         ends = read_ends(limits, read)
-    e = read(f)
+    e = read_with_impulses(f)
     check_timeout(timeout)
     x = check_symbols(e, variable_name(variable), constant_names(constants), symbols)
+    if has_impulses(e):
+        smooth, impulses = split_impulses(e, x)
+        return _with_impulses(
+            e,
+            integrate(
+                smooth,
+                x,
+                limits=limits,
+                constants=constants,
+                timeout=timeout,
+                model=model,
+                rules=rules,
+                beam=beam,
+                worker=worker,
+            ),
+            impulses_between(impulses, x, *ends) if limits is not None else steps_of(impulses, x),
+        )
     job = IntegrateJob(e, x, timeout, model_path(model, "integrate"), rules, beam)
     worker = worker or shared()
     if limits is not None:
@@ -134,6 +165,15 @@ def integrate(
         message.get("holds", ""), time.perf_counter() - started, symbols, candidate=candidate,
         continuous=message.get("continuous"), note=note,
     )  # fmt: skip
+
+
+def _with_impulses(f: Expr, smooth: Result, part: Expr) -> Result:
+    """The result for the smooth part of f with what the impulses contribute."""
+    if smooth.expression is None:
+        return replace(smooth, problem=str(f))
+    method = "; ".join(filter(None, (smooth.method, "impulses")))
+    return replace(smooth, problem=str(f), expression=smooth.expression + part, method=method,
+                   holds="", continuous=None)  # fmt: skip
 
 
 def _without_sign(

@@ -48,13 +48,13 @@ class Solution:
     @property
     def expr(self) -> Any:
         """The expression in SymPy; c1, c2, ... are C1, C2, ... there."""
-        return _with_constants(to_sympy(self.expression, self.symbols))
+        return with_sympy_constants(to_sympy(self.expression, self.symbols))
 
     def __str__(self) -> str:
         return f"{self.expression} = c1" if self.implicit else str(self.expression)
 
 
-def _with_constants(e: Any) -> Any:
+def with_sympy_constants(e: Any) -> Any:
     """A SymPy expression with c1, c2, ... renamed to C1, C2, ..., as SymPy's dsolve writes them."""
     import sympy as sp
 
@@ -97,7 +97,7 @@ class OdeResult(Result):
         answer = Result.expr.fget(self)  # type: ignore[attr-defined]
         if answer is None:
             return None
-        answer = _with_constants(answer)
+        answer = with_sympy_constants(answer)
         if not self.implicit:
             return answer
         x = self.symbols.get(self.variable) or sp.Symbol(self.variable)
@@ -227,13 +227,16 @@ def dsolve(
     rules: bool = True,
     model: str | os.PathLike[str] | None = "auto",
     sympy: bool = True,
+    terms: int | None = None,
     worker: Worker | None = None,
-) -> OdeResult:
-    """Solve an ordinary differential equation of first or second order, or a linear one with
-    constant coefficients of any order up to 6.
+) -> Any:
+    """Solve an ordinary differential equation of first or second order, a linear one with constant
+    coefficients of any order up to 6, or a system of linear ones with constant coefficients.
 
     Args:
-        ode: ``"y'' + y = x"``, ``"Derivative(y(x), x) - y(x)"``, SymPy's Eq or expression.
+        ode: ``"y'' + y = x"``, ``"Derivative(y(x), x) - y(x)"``, SymPy's Eq or expression. A list
+            of these is a system, ``dsolve(["x' = y", "y' = -x"], ["x", "y"], "t")``, with as many
+            functions.
         function: the name of the unknown function, or SymPy's f(t); left out, it is y, or the only
             function of an equation in SymPy.
         variable: the name of its variable; left out, it is x, or the t of f(t).
@@ -247,12 +250,21 @@ def dsolve(
             (`sciml run symbolic_math` with ode1 or ode2 among its `shares` trains one), ``"auto"``
             for the one shipped for equations (none so far), None for no network.
         sympy: whether to try SymPy's dsolve when both fail.
+        terms: ask for a power series instead, with the terms below this power, about the point of
+            the conditions or 0; what comes back is said to be a series.
         worker: the process to work in.
+
+    Returns:
+        An `OdeResult`; for a system a `SystemResult`, with ``.solutions`` by function.
 
     Raises:
         InputError: for text that is not an equation or a condition, unknown symbols, an order
             beyond 6.
     """
+    if isinstance(ode, (list, tuple)):
+        from sciml.symbolic.ode.system_api import dsolve_system
+
+        return dsolve_system(ode, function, variable, ics, constants, timeout, worker)
     started = time.perf_counter()
     name, x = _function_and_variable(ode, function, variable)
     check_timeout(timeout)
@@ -260,6 +272,8 @@ def dsolve(
     for symbol in (x, name, *named):
         if reserved(symbol):
             raise InputError(f"{symbol!r} cannot be a symbol: it is a function or a number here")
+    if terms is not None and not 1 <= terms <= 30:
+        raise InputError(f"terms must be 1 to 30, got {terms}")
     conditions = read_conditions(ics, name, x)
     order = order_of(residual, name)
     own = {f"c{k}" for k in range(1, max(order, 2) + 1)}
@@ -296,11 +310,13 @@ def dsolve(
         )
     job = DsolveJob(
         residual, x, timeout, model_path(model, "dsolve"), rules, function=name, sympy=sympy,
-        conditions=conditions,
+        conditions=conditions, terms=terms or 0,
     )  # fmt: skip
     message, before = (worker or shared()).ask(job, timeout)
     if message is None:
         message = before[-1] if before else {"status": "timeout", "how": "the time ran out"}
+    if message["status"] == "refused":
+        raise InputError(message["how"], hint=message.get("hint"))
     answer = load(message["answer"]) if message.get("answer") else None
     symbols = symbols_of(ode, variable)
     others, singular = (

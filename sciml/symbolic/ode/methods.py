@@ -61,11 +61,12 @@ def _solved_for(residual: Expr, name: str) -> list[Expr]:
 
 def classical_proposals(residual: Expr, c: Context, order: int) -> Iterator[Proposal]:
     """Proposals of the classical methods, in the order of the methods."""
-    if order > 2:
+    if order != 2:
         try:
             yield from constant_coefficient_proposals(residual, c, order)
         except ERRORS:
             pass
+    if order > 2:
         return
     name = c.y + "'" * order
     methods = FIRST_ORDER_METHODS if order == 1 else SECOND_ORDER_METHODS

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
 
+from sciml.errors import InputError
 from sciml.symbolic.expr import expression as ex
 from sciml.symbolic.expr.clock import now
 from sciml.symbolic.expr.expression import Expr
@@ -22,12 +23,14 @@ from sciml.symbolic.ode.absolute_values import split_absolute_values
 from sciml.symbolic.ode.checking import check_explicit, check_implicit
 from sciml.symbolic.ode.conditions import with_conditions
 from sciml.symbolic.ode.fallbacks import network_proposals, sympy_proposals
+from sciml.symbolic.ode.impulses import is_switched, switched_solution
 from sciml.symbolic.ode.methods import (
     classical_proposals,
     explicit_forms,
     order_of,
     transformed_proposals,
 )
+from sciml.symbolic.ode.power_series import series_solution
 from sciml.symbolic.ode.regions import Region
 from sciml.symbolic.ode.second_order import as_linear
 from sciml.symbolic.ode.singular_solutions import (
@@ -108,6 +111,15 @@ def solve_job(job: DsolveJob, send: Send) -> dict[str, Any]:
         solutions, each checked in the equation, and a ``note`` on what may be missing.
     """
     residual, x, y = job.f, job.variable, job.function
+    if job.terms:
+        return series_solution(job)
+    if job.rules and is_switched(residual, x):
+        try:
+            switched = switched_solution(job, order_of(residual, y))
+        except InputError as error:
+            return {"status": "refused", "how": error.what, "hint": error.hint}
+        if switched is not None:
+            return switched
     started = now()
     end = started + job.timeout
 
