@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, Unpack
 
 import numpy as np
 import torch
@@ -22,6 +22,8 @@ from sciml.jets.scores import JetPrediction, Tally
 
 if TYPE_CHECKING:
     from torch_geometric.data import Data
+
+    from sciml.jets.data.io import OpenOptions
 
 Result = TypeVar("Result", bound=JetPrediction)
 
@@ -64,10 +66,7 @@ class JetPredictor(nn.Module, Generic[Result]):
     def predict(
         self,
         events: Any,
-        *,
-        format: str | None = None,
-        tree: str | None = None,
-        collection: str | None = None,
+        **options: Unpack[OpenOptions],
     ) -> Result:
         """The answer for every jet, in input order; NaN for faulty jets (`flags` says which fault).
 
@@ -75,12 +74,10 @@ class JetPredictor(nn.Module, Generic[Result]):
         were left out, and values that were repaired (`sciml.jets.data.tidy`).
 
         Args:
-            events: awkward record array or mapping of columns (JetClass names), the path of a file
-                or folder that `open_jets` reads, an open TTree or RNTuple, a `JetSample`, or padded
-                `Jets`.
-            format: of the file, where its content leaves doubts.
-            tree: of the file, if it has several.
-            collection: of jets in a file of events (nanoAOD: Jet, Delphes: JetAK8).
+            events: awkward record array or mapping of columns (JetClass names), what `open_jets`
+                takes (paths, patterns, folders, URLs) or gave, an open TTree or RNTuple, a
+                `JetSample`, or padded `Jets`.
+            options: of files, see `sciml.jets.data.io.open_jets`.
 
         Returns:
             `JetScores` of a tagger, `JetMasses` of a mass regressor.
@@ -99,12 +96,7 @@ class JetPredictor(nn.Module, Generic[Result]):
                 for start in range(0, max(1, len(events)), STEP)
             ]
         else:
-            parts = [
-                prediction
-                for _, prediction in self.stream(
-                    events, format=format, tree=tree, collection=collection
-                )
-            ]
+            parts = [prediction for _, prediction in self.stream(events, **options)]
         merged = self.RESULT.concatenate(parts)
         tally = Tally(self.limit)
         tally.add(merged)
@@ -118,9 +110,7 @@ class JetPredictor(nn.Module, Generic[Result]):
         *,
         keep: Sequence[str] = (),
         step: int = STEP,
-        format: str | None = None,
-        tree: str | None = None,
-        collection: str | None = None,
+        **options: Unpack[OpenOptions],
     ) -> Iterator[tuple[Any, Result]]:
         """(events, prediction) of at most `step` jets at a time; events hold the columns read.
 
@@ -129,7 +119,7 @@ class JetPredictor(nn.Module, Generic[Result]):
         Args:
             keep: further columns to read.
             step: jets at a time.
-            events, format, tree, collection: as for `predict`.
+            events, options: as for `predict`.
 
         Raises:
             InputError: as for `predict`.
@@ -137,10 +127,7 @@ class JetPredictor(nn.Module, Generic[Result]):
         from sciml.jets.data.sources import batches
 
         where = events if isinstance(events, str | os.PathLike) else None
-        for array in batches(
-            events, self.columns_of,
-            keep=keep, step=step, format=format, tree=tree, collection=collection,
-        ):  # fmt: skip
+        for array in batches(events, self.columns_of, keep=keep, step=step, **options):
             yield array, self.predict_array(array, where=where)
 
     def columns_of(self, available: Sequence[str]) -> list[str]:

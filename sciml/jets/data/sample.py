@@ -16,13 +16,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sciml.data.on_disk import OnDisk, Spill, identity, made_once
+from sciml.data.on_disk import OnDisk, Spill, made_once
 from sciml.errors import InputError
 from sciml.jets.data.columns import CLASSES, COLUMNS
 from sciml.jets.data.dataset import MEMORY
 from sciml.jets.data.features import FEATURE_SETS, MAX_PARTICLES, Jets, columns_to_read
 from sciml.jets.data.io import expand, open_jets
 from sciml.jets.data.ragged import to_ragged
+from sciml.jets.data.remote import identity_of
 from sciml.jets.weighting import checked
 from sciml.paths import cache_dir
 from sciml.renamed import renamed
@@ -164,7 +165,7 @@ class JetSample(Sequence[Any]):
         wanted = None if classes is None else [_index(name) for name in classes]
         quota = None if max_jets is None else -(-max_jets // max(1, len(files)))
         options = {
-            "files": [identity(path) for path in files],
+            "files": [identity_of(path) for path in files],
             "classes": wanted,
             "columns": list(columns),
             "limit": limit,

@@ -1,17 +1,20 @@
-"""Sources of jets that models take (path, array, columns, open tree), as batches of jets."""
+"""Sources of jets that models take (paths, array, columns, open tree), as batches of jets."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from typing import Any, Unpack
 
 from sciml.errors import InputError
+from sciml.jets.data.io import OpenOptions, open_jets
+from sciml.jets.data.readers.base import Reader
+from sciml.jets.data.remote import RemoteFile
 
 ACCEPTED = (
-    "Give a path, an awkward record array, a mapping of columns, or a TTree or RNTuple that "
-    "uproot opened"
+    "Give a path or several, an awkward record array, a mapping of columns, a TTree or RNTuple "
+    "that uproot opened, or what open_jets gave"
 )
 
 
@@ -21,9 +24,7 @@ def batches(
     *,
     keep: Sequence[str] = (),
     step: int,
-    format: str | None = None,
-    tree: str | None = None,
-    collection: str | None = None,
+    **options: Unpack[OpenOptions],
 ) -> Iterator[Any]:
     """Awkward arrays of at most `step` jets, in order; one without jets if there are none.
 
@@ -32,12 +33,12 @@ def batches(
         columns_of: available columns -> those to read.
         keep: further columns to read.
         step: jets at a time.
-        format, tree, collection: of a file, see `sciml.jets.data.io.open_jets`.
+        options: of a file, see `sciml.jets.data.io.open_jets`.
 
     Raises:
         InputError: something else, or a missing column, though there were no jets at all.
     """
-    with _reader(events, format, tree, collection) as reader:
+    with _reader(events, options) as reader:
         names = list(dict.fromkeys([*columns_of(reader.columns), *keep]))
         reader.require(names)
         seen = 0
@@ -48,15 +49,13 @@ def batches(
             yield reader.empty(names)
 
 
-def _reader(
-    events: Any, format: str | None, tree: str | None, collection: str | None
-) -> AbstractContextManager[Any]:
-    from sciml.jets.data import io
-
-    if isinstance(events, str | os.PathLike):
-        return io.open_jets(events, format=format, tree=tree, collection=collection)
+def _reader(events: Any, options: OpenOptions) -> AbstractContextManager[Any]:
+    if isinstance(events, str | os.PathLike | RemoteFile) or _are_paths(events):
+        return open_jets(events, **options)
+    if isinstance(events, Reader):
+        return nullcontext(events)
     if type(events).__module__.startswith("uproot."):
-        return nullcontext(_tree(events, format, collection))
+        return nullcontext(_tree(events, options.get("format"), options.get("collection")))
     import awkward as ak
 
     if isinstance(events, ak.Record):
@@ -81,6 +80,14 @@ def _reader(
     from sciml.jets.data.readers.nested import in_memory
 
     return nullcontext(in_memory(events))
+
+
+def _are_paths(events: Any) -> bool:
+    return (
+        isinstance(events, list | tuple)
+        and len(events) > 0
+        and all(isinstance(path, str | os.PathLike | RemoteFile) for path in events)
+    )
 
 
 def _jets_inside(events: Any) -> bool:

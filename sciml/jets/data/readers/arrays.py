@@ -1,7 +1,8 @@
 """Columns as plain arrays: HDF5 data sets or npz members named `part_px`, `jet_pt`, ...
 
 A column of particles has one row per jet, all of one length; padding is left out when jets are
-packed (`data.tidy`). The members of an npz are streams: they are read row by row.
+packed (`data.tidy`). The members of an npz are streams: they are read row by row. The fields of a
+table of HDF5 are columns of their own: `tracks["pt"]` is `tracks_pt`.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ class ArraysReader(Reader):
         self.path, self.format, self._source = path, format, source
         self._packed = isinstance(source, zipfile.ZipFile)
         shapes: dict[str, tuple[int, ...]] = {}
+        self._field: dict[str, tuple[str, str]] = {}
         with guarded(path, format):
             for name in source.namelist() if self._packed else source:
                 if self._packed:
@@ -43,15 +45,23 @@ class ArraysReader(Reader):
                     continue
                 else:
                     shape = tuple(source[name].shape)
-                if 0 < len(shape) <= 2:
+                if not 0 < len(shape) <= 2:
+                    continue
+                fields = None if self._packed else source[name].dtype.names
+                for field in fields or ():
+                    self._field[f"{name}_{field}"] = (name, field)
+                    shapes[f"{name}_{field}"] = shape
+                if not fields:
                     shapes[name] = shape
-        self._rows = shapes["part_px"][0]
+        if not shapes:
+            raise InputError("holds no arrays with a row per jet", where=path)
+        self._rows = shapes.get("part_px", next(iter(shapes.values())))[0]
         wrong = [name for name, shape in shapes.items() if shape[0] != self._rows]
         if any(name.startswith("part_") for name in wrong):
             raise InputError(
                 f"has {self._rows} rows of 'part_px' and {shapes[wrong[0]][0]} of {wrong[0]!r}",
                 where=path,
-            )
+            )  # columns of another length are of something else
         self.columns = tuple(name for name in shapes if name not in wrong)
 
     def __len__(self) -> int:
@@ -63,16 +73,23 @@ class ArraysReader(Reader):
         if not self._packed:
             for first in range(start, stop, step):
                 part = slice(first, min(first + step, stop))
-                yield {name: array_of(self._source[name][part]) for name in columns}
+                yield {name: array_of(self._read(name, part)) for name in columns}
             return
         streams = {n: rows_of(self._source, f"{n}.npy", step, start, stop) for n in columns}
         for _ in range(start, stop, step):
             yield {name: array_of(next(stream)) for name, stream in streams.items()}
 
+    def _read(self, name: str, rows: slice) -> Any:
+        if name in self._field:
+            table, field = self._field[name]
+            return self._source[table].fields(field)[rows]
+        return self._source[name][rows]
+
     def empty(self, columns: list[str]) -> ak.Array:
         """See `Reader`."""
         if not self._packed:
-            return ak.Array({name: array_of(self._source[name][:0]) for name in columns})
+            none_of = slice(0, 0)
+            return ak.Array({name: array_of(self._read(name, none_of)) for name in columns})
         none: dict[str, NDArray[Any]] = {}
         for name in columns:
             with self._source.open(f"{name}.npy") as stream:

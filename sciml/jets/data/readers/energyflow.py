@@ -16,6 +16,7 @@ from sciml.jets.data.readers.base import Reader, guarded
 from sciml.jets.data.readers.events import PARTICLES, charge, identity
 from sciml.jets.data.readers.index_sizes import check_zip
 from sciml.jets.data.readers.npy import header, rows_of
+from sciml.jets.data.remote import opened
 
 MASSES = {
     11: 0.000511, 13: 0.10566, 22: 0.0, 130: 0.49761, 211: 0.13957, 310: 0.49761, 321: 0.49368,
@@ -24,17 +25,21 @@ MASSES = {
 """Masses [GeV] of the codes that occur."""
 
 
-def open_npz(path: Path) -> Reader:
+def open_npz(path: Path, arrays: bool = False) -> Reader:
     """The reader for what this npz holds: energyflow's X and y, or columns by name.
+
+    Args:
+        path: the file.
+        arrays: columns by whatever name: a branch map says what they are.
 
     Raises:
         InputError: damaged, or neither.
     """
     with guarded(path, "npz"):
-        archive = zipfile.ZipFile(path)
+        archive = zipfile.ZipFile(opened(path))
         names = archive.namelist()
         check_zip(path, archive)
-    if "part_px.npy" in names:
+    if "part_px.npy" in names or arrays:
         from sciml.jets.data.readers.arrays import ArraysReader
 
         return ArraysReader(path, "npz", archive)

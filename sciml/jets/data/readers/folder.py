@@ -1,9 +1,9 @@
-"""A folder of files as one data set of jets, in the hive layout of Spark, Dask and pyarrow."""
+"""Several files as one data set of jets; a folder may have the hive layout of Spark and Dask."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,31 +16,43 @@ from sciml.jets.data.readers.base import Reader
 ENDINGS = (".parquet", ".pq", ".root", ".h5", ".hdf5", ".npz")
 
 
-class FolderReader(Reader):
-    """The files of a folder and its subfolders one after the other, sorted by path.
+def files_of(folder: Path) -> list[Path]:
+    """The files of jets of a folder and its subfolders, sorted by path.
+
+    Raises:
+        InputError: there are none.
+    """
+    files = sorted(
+        file
+        for file in folder.rglob("*")
+        if file.suffix.lower() in ENDINGS
+        and file.is_file()
+        and not any(part.startswith((".", "_")) for part in file.relative_to(folder).parts)
+    )
+    if not files:
+        raise InputError(f"is a folder without files of jets ({', '.join(ENDINGS)})", where=folder)
+    return files
+
+
+class FilesReader(Reader):
+    """Files one after the other, with the columns that all have.
 
     A subfolder `era=2018` is a column `era` of its files, of integers if all values are.
 
     Args:
-        folder: the folder.
+        shown: the folder or pattern, for messages.
+        files: the files, in order.
         open_file: opens one file.
+        below: the folder whose subfolders are such columns, if any.
     """
 
     format = "folder"
 
-    def __init__(self, folder: Path, open_file: Callable[[Path], Reader]) -> None:
-        self.path, self._open = folder, open_file
-        self._files = sorted(
-            file
-            for file in folder.rglob("*")
-            if file.suffix.lower() in ENDINGS
-            and file.is_file()
-            and not any(part.startswith((".", "_")) for part in file.relative_to(folder).parts)
-        )
-        if not self._files:
-            raise InputError(
-                f"is a folder without files of jets ({', '.join(ENDINGS)})", where=folder
-            )
+    def __init__(
+        self, shown: Any, files: Sequence[Any], open_file: Callable[[Any], Reader],
+        below: Path | None = None,
+    ) -> None:  # fmt: skip
+        self.path, self._open, self._files = shown, open_file, list(files)
         self._sizes: list[int] = []
         columns: list[tuple[str, ...]] = []
         for file in self._files:
@@ -48,11 +60,8 @@ class FolderReader(Reader):
                 self._sizes.append(len(reader))
                 columns.append(reader.columns)
         self._own = [name for name in columns[0] if all(name in other for other in columns)]
-        self._keys = {
-            name: values
-            for name, values in _partitions(folder, self._files).items()
-            if name not in self._own
-        }
+        keys = {} if below is None else _partitions(below, self._files)
+        self._keys = {name: values for name, values in keys.items() if name not in self._own}
         self.columns = (*self._own, *self._keys)
 
     def __len__(self) -> int:

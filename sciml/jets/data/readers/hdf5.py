@@ -18,26 +18,32 @@ from sciml.errors import InputError, load_extra
 from sciml.jets.data.columns import JET_MOMENTUM, MOMENTUM, POSITION
 from sciml.jets.data.readers.base import Reader, guarded
 from sciml.jets.data.readers.index_sizes import check_hdf5
+from sciml.jets.data.remote import opened
 
 _NAME = re.compile(rb"(?:E|PX|PY|PZ)_\d+|truth(?:E|PX|PY|PZ)|is_signal_new|ttv")
 _AXES = {"part_energy": "E", "part_px": "PX", "part_py": "PY", "part_pz": "PZ"}
 
 
-def open_hdf5(path: Path, format: str | None) -> Reader:
+def open_hdf5(path: Path, format: str | None, arrays: bool = False) -> Reader:
     """The reader for the content of an HDF5 file.
+
+    Args:
+        path: the file.
+        format: which kind it is; recognised if None.
+        arrays: its data sets as they are, whatever their names: a branch map says what they are.
 
     Raises:
         InputError: damaged, or of neither kind.
     """
     h5py = load_extra("h5py", "jets", "reading HDF5 files")
     with guarded(path, "HDF5"):
-        file = h5py.File(path, "r")
+        file = h5py.File(opened(path), "r")
         names: list[str] = []
         file.visit(names.append)
         check_hdf5(path, file)
-    if format in (None, "jetnet") and "particle_features" in file:
+    if format in (None, "jetnet") and "particle_features" in file and not arrays:
         return JetNetReader(path, file)
-    if "part_px" in file:
+    if "part_px" in file or arrays:
         from sciml.jets.data.readers.arrays import ArraysReader
 
         return ArraysReader(path, "HDF5", file)

@@ -93,6 +93,8 @@ class NanoAODReader(EventReader):
             if not (n.startswith("part_is") and f"{self._table}_pdgId" not in names)
             if n != "part_charge" or {f"{self._table}_{k}" for k in ("charge", "pdgId")} & names
         ]
+        if f"{self._table}_puppiWeight" in names:
+            particles.append("part_puppi")
         self._extra = {
             f"jet_{new}": f"{jets}_{old}"
             for new, old in (("sdmass", "msoftdrop"), *((f"tau{i}",) * 2 for i in (1, 2, 3, 4)))
@@ -109,6 +111,7 @@ class NanoAODReader(EventReader):
             branches |= {f"{table}_{k}" for k in ("pt", "eta", "phi", "mass")}
         branches |= {f"{table}_{_TRACK[n][0]}" for n in columns if n in _TRACK}
         branches |= {f"{table}_pdgId" for n in columns if n.startswith("part_is")}
+        branches |= {f"{table}_puppiWeight" for n in columns if n == "part_puppi"}
         charged = f"{table}_charge" in self._root.columns
         branches |= {
             f"{table}_{'charge' if charged else 'pdgId'}" for n in columns if n == "part_charge"
@@ -168,6 +171,8 @@ class NanoAODReader(EventReader):
                 values = candidate(key)
                 flat[name] = np.where(values < 0, 0.0, values) if key.endswith("Err") else values
                 flat[name] = flat[name] * factor
+        if "part_puppi" in columns:
+            flat["part_puppi"] = candidate("puppiWeight")
         if "part_charge" in columns:
             if f"{self._table}_charge" in events:
                 flat["part_charge"] = candidate("charge")

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from sciml.errors import InputError, load_extra, unknown
 from sciml.jets.data.readers.base import Reader, guarded, lengths, plain
 from sciml.jets.data.readers.index_sizes import check_root
-from sciml.jets.data.readers.nested import Leaf, by_jet, leaves
+from sciml.jets.data.readers.nested import Leaf, leaves
+from sciml.jets.data.remote import opened
 
 PREFERRED = ("tree", "Events", "Delphes", "deepntuplizer/tree", "events", "Events;1")
 _OF_EVENTS = re.compile(r"vector<.*vector<|\[\].*\[\]|RVec<.*RVec<")
@@ -95,11 +96,6 @@ class RootReader(Reader):
             self._file.close()
 
 
-def by_jet_of(reader: RootReader) -> Reader:
-    """The reader of jets of a tree, whose entries may be events."""
-    return by_jet(reader, reader._leaves)
-
-
 def open_tree(path: Path, tree: str | None) -> tuple[Any, Any]:
     """The open file and one of its TTrees or RNTuples.
 
@@ -108,7 +104,8 @@ def open_tree(path: Path, tree: str | None) -> tuple[Any, Any]:
     """
     uproot = load_extra("uproot", "jets", "reading ROOT files")
     # Memory-mapped, not read by threads: faster for local files, and errors leave no thread behind.
-    file = uproot.open(path, handler=uproot.MemmapSource)
+    local = {"handler": uproot.MemmapSource} if isinstance(path, Path) else {}
+    file = uproot.open(opened(path), **local)
     try:
         chosen = _tree(file, path, tree)
         check_root(path, chosen)
