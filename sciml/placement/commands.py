@@ -224,7 +224,7 @@ def place(
     target = _target(netlist, design, out)
     keep_apart(target, design, plc, pl, rows, policy, *lef)
     state = target.parent / f".{target.name}.search.npz"
-    with locked_file(target):
+    with locked_file(target), _warnings_as_lines():
         placed = place_design(
             netlist,
             cpu_seconds=None if cpu_seconds is None else _seconds(cpu_seconds),

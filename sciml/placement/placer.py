@@ -21,6 +21,7 @@ from sciml.placement.cost.proxy import proxy_cost
 from sciml.placement.cost.wirelength import hpwl, net_steiner
 from sciml.placement.design import CELL, Design
 from sciml.placement.legality import check
+from sciml.placement.netlist import without_unplaced
 from sciml.placement.saved_search import SavedSearch, digest
 from sciml.renamed import renamed
 
@@ -48,14 +49,15 @@ def score(
 ) -> dict[str, Any]:
     """hpwl, the proxy and its terms, overlap area and legality of a design as placed.
 
-    Terms that are undefined (a pin outside the canvas) are None. The robust proxy counts blockage
-    by area; see `cost`.
+    Nets count without the pins of nodes that have no position. Terms that are undefined (a pin
+    outside the canvas) are None. The robust proxy counts blockage by area; see `cost`.
 
     Args:
         reference: the design whose fixed nodes must not have moved.
         steiner: also the total length of rectilinear Steiner trees [design units].
     """
     verdict = check(design, reference)
+    design = without_unplaced(design)
     values = {"hpwl": hpwl(design)}
     if steiner:
         values["steiner_length"] = float(net_steiner(design).sum())
@@ -141,6 +143,14 @@ def place(
         design = replace(design, fixed=design.fixed | (design.kind == CELL))
     elif movable == "cells":
         design = replace(design, fixed=design.fixed | (design.kind != CELL))
+    nowhere = without_unplaced(design, ~design.fixed)
+    if nowhere is not design:
+        warnings.warn(
+            "cells or ports have no position: nets count without them, so that the macros are "
+            'placed by what else they are connected to. Movable "all" places cells, too',
+            stacklevel=2,
+        )  # fmt: skip
+        design = nowhere
     if bool(design.fixed.all()):
         raise InputError("nothing is movable in this design", where=design.source)
     cells_move = bool(((design.kind == CELL) & ~design.fixed).any())
@@ -181,7 +191,8 @@ def place(
         result = search_macros(
             design, budget, seed, network, report, max_moves=max_moves, saved=saved
         )
-    placed = replace(result.design, fixed=original.fixed, constraints=original.constraints)
+    places = result.design
+    placed = original.at(places.x, places.y, places.orientation)
     placed = mark_placed(placed, ~design.fixed)
     if method != "electrostatic":
         snapped = snap_to_grid(placed)

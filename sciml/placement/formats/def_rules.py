@@ -48,7 +48,7 @@ def read_rules(
     sites = tuple(sorted({m.site for m in macros} - {""}))
     index = {name: k for k, name in enumerate(sites)}
     rules.site[:count] = [index.get(m.site, -1) for m in macros]
-    rules.unplaced[:count] = ~fields["placed"][:count]
+    rules.unplaced[:] = ~fields["placed"]
     usual = _usual_supply(macros, fields, rows)
     for i, macro in enumerate(macros):
         if (lowest := macro.lowest_supply()) and lowest != usual:

@@ -82,7 +82,7 @@ def write(design: Design, path: Path) -> list[Path]:
         mark = "FIXED" if design.fixed[i] else "PLACED"
         sideways = ORIENTATIONS[design.orientation[i]]
         if rules.unplaced[i]:
-            return "+ UNPLACED"
+            return "" if bare[i] else "+ UNPLACED"
         return f"+ {mark} ( {round(low_x[i] * units)} {round(low_y[i] * units)} ) {sideways}"
 
     # A DEF pin is on one net: a port on several nets gets a pin for each.

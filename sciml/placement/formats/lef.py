@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import os
+import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -225,7 +226,13 @@ class _Reader:
         for pin in macro.pins.values():
             pin.x, pin.y = pin.x + origin[0], pin.y + origin[1]
             pin.bottom += origin[1]
-        self.library.macros[macro.name] = macro
+        earlier = self.library.macros.setdefault(macro.name, macro)
+        if earlier is not macro:
+            differs = "alike" if earlier == macro else "otherwise"
+            warnings.warn(
+                f"{self.text.where}: MACRO {macro.name} is defined again, {differs}: the first "
+                "definition counts", stacklevel=2,
+            )  # fmt: skip
 
     def pin(self, macro: LefMacro) -> None:
         name = self.word()

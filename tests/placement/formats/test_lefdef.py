@@ -175,3 +175,14 @@ def test_a_path_is_as_wide_as_its_layer_where_nothing_else_is_said(tmp_path):
     (tmp_path / "d.lef").write_text(lef)
     pin = read_lef([tmp_path / "d.lef"]).macros["INV"].pins["A"]
     assert pin.bottom == pytest.approx(0.3)
+
+
+def test_a_macro_that_is_defined_twice_is_told(tmp_path):
+    one = "VERSION 5.8 ;\nMACRO A CLASS CORE ; SIZE {} BY 2 ; END A\nEND LIBRARY\n"
+    for name, width in (("a", 1), ("b", 1), ("c", 3)):
+        (tmp_path / f"{name}.lef").write_text(one.format(width))
+    with pytest.warns(UserWarning, match="MACRO A is defined again, alike"):
+        read_lef([tmp_path / "a.lef", tmp_path / "b.lef"])
+    with pytest.warns(UserWarning, match="MACRO A is defined again, otherwise: the first"):
+        library = read_lef([tmp_path / "a.lef", tmp_path / "c.lef"])
+    assert library.macros["A"].width == 1  # as in OpenROAD
