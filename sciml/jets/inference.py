@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import warnings
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, Unpack
 
@@ -33,7 +34,7 @@ MAX_PAIRS = 1 << 19
 """Largest number of pairs (jets x longest^2) in one pass of the network."""
 
 
-class JetPredictor(nn.Module, Generic[Result]):
+class JetPredictor(nn.Module, ABC, Generic[Result]):
     """A network from raw jets to a row of outputs per jet, and how to run it.
 
     Args:
@@ -54,9 +55,9 @@ class JetPredictor(nn.Module, Generic[Result]):
         """Raw batch -> [B, outputs]."""
         return self.network(batch)
 
+    @abstractmethod
     def activation(self, outputs: Tensor) -> Tensor:
         """[B, outputs] float32 of the network -> the values that `predict` gives."""
-        raise NotImplementedError
 
     @property
     def outputs(self) -> tuple[str, ...]:

@@ -11,6 +11,8 @@ import json
 import os
 import time
 import uuid
+from abc import ABC, abstractmethod
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +32,9 @@ def chosen(config: TrainConfig) -> list[Callback]:
     Raises:
         MissingExtra: one of them is not installed.
     """
-    kinds = {"tensorboard": TensorBoard, "mlflow": MLflow, "wandb": WandB}
+    kinds: dict[str, Callable[[], Callback]] = {
+        "tensorboard": TensorBoard, "mlflow": MLflow, "wandb": WandB,
+    }  # fmt: skip
     return [kind() for name, kind in kinds.items() if getattr(config, name)]
 
 
@@ -56,7 +60,7 @@ def _remember(out: Path, tracker: str, number: str) -> None:
         part.write_text(json.dumps({**_known(out), tracker: number}), encoding="utf-8")
 
 
-class _Tracker(Callback):
+class _Tracker(Callback, ABC):
     """Sends the numbers of each record to `write`."""
 
     def step(self, record: Record) -> None:
@@ -67,9 +71,9 @@ class _Tracker(Callback):
         """See `Callback`."""
         self.write(record["step"], _numbers(record))
 
+    @abstractmethod
     def write(self, step: int, numbers: dict[str, float]) -> None:
         """Send the numbers of a step."""
-        raise NotImplementedError
 
 
 class TensorBoard(_Tracker):

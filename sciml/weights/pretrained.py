@@ -10,6 +10,7 @@ model.save("folder")                           # config.json, model.safetensors,
 from __future__ import annotations
 
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-class Pretrained:
+class Pretrained(ABC):
     """Mixin of a model that is saved to and restored from a file or folder.
 
     A class says with `ENTRY` which entry of a file's header describes it and with `KIND` what it is
@@ -34,15 +35,16 @@ class Pretrained:
     HINT: ClassVar[str] = ""
     """What to do with a file that holds another kind of model."""
 
+    @abstractmethod
     def describe(self) -> dict[str, Any]:
         """The settings that rebuild the model, as plain values."""
-        raise NotImplementedError
 
     def weights(self) -> dict[str, Tensor]:
         """The tensors that are saved; shared memory is copied apart, as safetensors demands."""
         return {name: value.clone() for name, value in self.state_dict().items()}  # type: ignore[attr-defined]
 
     @classmethod
+    @abstractmethod
     def restore(cls, *parts: Any, **options: Any) -> Self:
         """`restore(description, tensors, path)`: the model in evaluation mode on the CPU.
 
@@ -55,7 +57,6 @@ class Pretrained:
         Raises:
             InputError: the description and the tensors do not fit each other.
         """
-        raise NotImplementedError
 
     @classmethod
     def from_pretrained(

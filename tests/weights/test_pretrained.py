@@ -85,3 +85,12 @@ def test_bad_names(line, tmp_path):
         Line.from_pretrained(line.save(tmp_path / "line"), device="cuda:99")
     with pytest.raises(InputError, match="sciml models list"):
         Line.from_pretrained("jets-tony")
+
+
+def test_a_model_that_cannot_be_restored_is_no_model():
+    class Half(Pretrained, nn.Module):
+        def describe(self):
+            return {}
+
+    with pytest.raises(TypeError, match="restore"):
+        Half()  # type: ignore[abstract]
