@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 OUTSIDE := build/outside/venv/bin/python
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test test-slow coverage check wheel wheel-test docs fixtures clean
+.PHONY: demo test test-slow docs-test coverage check wheel wheel-test docs fixtures clean
 
 demo: $(VENV)/.demo
 	$(BIN)/sciml demo --out runs/demo
@@ -17,6 +17,10 @@ test: $(VENV)/.test check
 
 test-slow: $(VENV)/.test
 	$(BIN)/python -m pytest -m slow
+
+# The pages build without a warning and document every public name.
+docs-test: $(VENV)/.test
+	$(BIN)/python -m pytest -m docs
 
 coverage: $(VENV)/.test
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --cov

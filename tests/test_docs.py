@@ -68,6 +68,7 @@ def test_commands_that_take_the_readers_files_have_flags_that_exist():
                 assert flags <= known | {"--tiny", "--out", "--config", "--help"}, line
 
 
+@pytest.mark.docs
 @pytest.mark.timeout(900)
 def test_the_site_builds_without_a_warning_and_documents_every_public_name(tmp_path):
     pytest.importorskip("sphinx")
