@@ -34,6 +34,9 @@ class TrainConfig:
     """Number format of matrix products; weights stay fp32."""
     compile: bool = False
     """Compile the model with torch.compile: a minute of waiting, then faster steps."""
+    buckets: tuple[Annotated[int, Range(min=1)], ...] = ()
+    """Lengths that batches are padded up to [nodes], such as 32 64 128, so that a compiled step
+    meets few shapes; beyond the largest, its multiples. None: the longest example of each batch."""
     workers: Annotated[int, Range(min=0)] = 0
     """Processes that read data beside the training process."""
     checkpoint_every: Annotated[int, Range(min=1)] = 200

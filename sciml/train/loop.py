@@ -207,8 +207,9 @@ def _fit(
     # A run that began before transforms were seeded per example goes on as it began.
     per_example = bool(state.notes.get("seeded_per_example"))
     batches = read(
-        dataset, collate, plan, state.step, config.workers, device.type == "cuda", per_example
-    )
+        dataset, collate, plan, state.step, config.workers, device.type == "cuda", per_example,
+        config.buckets,
+    )  # fmt: skip
     autocast = torch.autocast(device.type, dtype, enabled=dtype != torch.float32)
     seen = 0
     bar = Bar(title, total, state.step, quiet or rank != 0)
@@ -269,6 +270,7 @@ def _fixed(config: TrainConfig, plan: Plan, total: int) -> dict[str, Any]:
         "wandb",
         "strategy",
         "compile",
+        "buckets",
         "accumulate",
         "epochs",
         "precision",

@@ -7,7 +7,7 @@ the same order with the same random transforms, however many workers or processe
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -16,6 +16,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from sciml.data.order import Order
+from sciml.train.buckets import padded
 
 POOL = 64
 """Batches whose examples are sorted by length together."""
@@ -125,7 +126,8 @@ class _Batches(Dataset):
     """Turns a `MicroBatch` into a collated batch, in a worker or in the main process.
 
     `seed` is that of the run, with which each example gets random transforms of its own; without it
-    all examples of a micro-batch draw from one stream, as runs of version 0.1 began.
+    all examples of a micro-batch draw from one stream, as runs of version 0.1 began. `buckets` are
+    the lengths that batches are padded up to.
     """
 
     def __init__(
@@ -133,22 +135,27 @@ class _Batches(Dataset):
         dataset: Examples,
         collate: Callable[[list[Any]], Any] | None,
         seed: int | None,
+        buckets: Sequence[int] = (),
     ) -> None:
-        self.dataset, self.seed = dataset, seed
+        self.dataset, self.seed, self.buckets = dataset, seed, buckets
         self.collate = collate or torch.utils.data.default_collate
 
     def __getitem__(self, micro: MicroBatch) -> tuple[Any, float]:
         with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(micro.seed)
-            if self.seed is None:
-                return self.collate([self.dataset[i] for i in micro.indices]), micro.weight
-            examples = []
-            for i in micro.indices:
-                seed = hash((self.seed, micro.epoch, i)) % 2**63
-                torch.default_generator.manual_seed(seed)
-                examples.append(self.dataset[i])
-            torch.default_generator.manual_seed(micro.seed)
-            return self.collate(examples), micro.weight
+            batch = self._batch(micro)
+        return padded(batch, self.buckets) if self.buckets else batch, micro.weight
+
+    def _batch(self, micro: MicroBatch) -> Any:
+        torch.default_generator.manual_seed(micro.seed)
+        if self.seed is None:
+            return self.collate([self.dataset[i] for i in micro.indices])
+        examples = []
+        for i in micro.indices:
+            seed = hash((self.seed, micro.epoch, i)) % 2**63
+            torch.default_generator.manual_seed(seed)
+            examples.append(self.dataset[i])
+        torch.default_generator.manual_seed(micro.seed)
+        return self.collate(examples)
 
 
 def read(
@@ -159,6 +166,7 @@ def read(
     workers: int,
     pin: bool = False,
     per_example: bool = True,
+    buckets: Sequence[int] = (),
 ) -> Iterator[tuple[Any, float]]:
     """Endless (batch, weight) pairs of this process from `step` on.
 
@@ -169,9 +177,10 @@ def read(
         pin: copy batches to page-locked memory.
         per_example: random transforms are seeded per example, so that they depend neither on the
             number of processes nor on micro-batches.
+        buckets: lengths that batches are padded up to; see `sciml.train.buckets`.
     """
     loader = DataLoader(
-        _Batches(dataset, collate, plan.seed if per_example else None),
+        _Batches(dataset, collate, plan.seed if per_example else None, buckets),
         batch_size=None,
         sampler=_Endless(plan, step),
         num_workers=workers,

@@ -25,6 +25,7 @@ from sciml.symbolic.neural import encoder
 from sciml.symbolic.neural import vocabulary as vb
 from sciml.symbolic.neural.encoder import TrunkEncoder
 from sciml.symbolic.neural.pretraining import TokenEmbedder
+from sciml.train.buckets import bucket
 from sciml.trunks.base import Trunk
 from sciml.trunks.sequence import Sequence, SequenceConfig
 from sciml.weights import loading
@@ -66,6 +67,11 @@ class Batch(NamedTuple):
     def to(self, device: Any) -> Batch:
         source, target = (x.to(device, non_blocking=True) for x in self)
         return Batch(source, target)
+
+    def padded(self, sizes: Items[int]) -> Batch:
+        """Both padded up to one of the lengths `sizes` (`sciml.train.buckets`)."""
+        more = [bucket(x.shape[1], sizes) - x.shape[1] for x in self]
+        return Batch(*(F.pad(x, (0, n), value=vb.PAD) for x, n in zip(self, more, strict=True)))
 
 
 def collate(pairs: Items[tuple[Items[int], Items[int]]]) -> Batch:
