@@ -7,6 +7,8 @@ import hashlib
 import os
 import sys
 import time
+from collections.abc import Sequence
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +17,7 @@ import yaml
 from torch import nn
 
 from sciml.config import from_dict
+from sciml.errors import InputError
 from sciml.train import TrainConfig, fit
 from sciml.train.parallel import leave
 
@@ -63,9 +66,12 @@ def same(batch: list[torch.Tensor]) -> list[torch.Tensor]:
 
 PAUSE = float(os.environ.get("PAUSE", "0"))
 
-if __name__ == "__main__":
+
+def train(out: Path, arguments: Sequence[str]) -> str:
+    """Train, or go on; the digest of the final weights."""
+    global NOISE
     torch.set_num_threads(1)
-    out, settings = Path(sys.argv[1]), dict(a.split("=", 1) for a in sys.argv[2:])
+    settings = dict(a.split("=", 1) for a in arguments)
     dropout = float(settings.pop("dropout", "0.1"))
     NOISE = float(settings.pop("noise", "0.01"))
     config = from_dict(TrainConfig, {k: yaml.safe_load(v) for k, v in settings.items()})
@@ -77,5 +83,20 @@ if __name__ == "__main__":
     for name, value in sorted(result.module.state_dict().items()):
         full = value.full_tensor() if hasattr(value, "full_tensor") else value
         digest.update(name.encode() + full.numpy().tobytes())
-    print(digest.hexdigest())
+    return digest.hexdigest()
+
+
+def process(out: Path, arguments: Sequence[str], pause: float, end: Connection) -> None:
+    """`train` as the target of a process; sends the digest, or what the user would be told."""
+    global PAUSE
+    PAUSE = pause
+    try:
+        end.send(train(out, arguments))
+    except InputError as error:
+        end.send(str(error))
+        sys.exit(error.exit_code)
+
+
+if __name__ == "__main__":
+    print(train(Path(sys.argv[1]), sys.argv[2:]))
     leave()

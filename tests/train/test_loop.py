@@ -1,6 +1,7 @@
 """Exact resumption, the global mean, and what happens when things go wrong."""
 
 import json
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -20,33 +21,54 @@ from sciml.train.log import read_metrics
 from sciml.train.state import checkpoints
 
 PROGRAM = Path(__file__).with_name("regression_run.py")
+sys.path.insert(0, str(PROGRAM.parent))
+import regression_run  # noqa: E402
+
 SMALL = ["steps=30", "batch_size=16", "checkpoint_every=5", "ema=0.9", "log_every=1"]
 
 
-def run(out: Path, *settings: str, **kwargs) -> str:
-    done = subprocess.run(
-        [sys.executable, PROGRAM, out, *SMALL, *settings],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        **kwargs,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout.strip().splitlines()[-1]
+class Training:
+    """`regression_run.py` in a process of its own, forked from one that has imported torch."""
+
+    FORKED = multiprocessing.get_context("forkserver")
+    FORKED.set_forkserver_preload(["torch._dynamo", "sciml.train.loop", "sciml.train"])
+
+    def __init__(self, out: Path, *settings: str, pause: float = 0.0) -> None:
+        self.end, other = self.FORKED.Pipe(duplex=False)
+        arguments = (out, [*SMALL, *settings], pause, other)
+        self.process = self.FORKED.Process(target=regression_run.process, args=arguments)
+        self.process.start()
+        other.close()
+
+    def wait(self) -> tuple[int, str]:
+        """Exit code, and digest of the weights or message."""
+        try:
+            text = self.end.recv() if self.end.poll(120) else "no answer within 120 s"
+        except EOFError:  # it was stopped
+            text = ""
+        self.process.join(120)
+        assert self.process.exitcode is not None
+        return self.process.exitcode, text
+
+
+def run(out: Path, *settings: str) -> str:
+    code, text = Training(out, *settings).wait()
+    assert code == 0, text
+    return text
 
 
 def losses(out: Path) -> dict[int, float]:
     return {r["step"]: r["loss"] for r in read_metrics(out / "metrics.jsonl")}
 
 
-def start(out: Path, *settings: str) -> subprocess.Popen:
-    return subprocess.Popen(
-        [sys.executable, PROGRAM, out, *SMALL, *settings],
-        stderr=subprocess.PIPE,
-        text=True,
-        stdout=subprocess.PIPE,
-        env={**os.environ, "PAUSE": "0.02"},
-    )
+def stop(out: Path, step: int, number: int, *settings: str) -> None:
+    """Send a signal to a training that has written the checkpoint of this step."""
+    training = Training(out, *settings, pause=0.02)
+    wait_for_step(out, step)
+    assert training.process.pid is not None
+    os.kill(training.process.pid, number)
+    code, _ = training.wait()
+    assert code != 0
 
 
 def wait_for_step(out: Path, step: int) -> None:
@@ -66,11 +88,7 @@ def uninterrupted(tmp_path_factory) -> tuple[str, dict[int, float]]:
 @pytest.mark.parametrize("workers", [0, 2])
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_the_same_command_goes_on_bit_for_bit(tmp_path, uninterrupted, number, workers):
-    process = start(tmp_path, f"workers={workers}")
-    wait_for_step(tmp_path, 10)
-    process.send_signal(number)
-    process.communicate()
-    assert process.returncode != 0
+    stop(tmp_path, 10, number, f"workers={workers}")
     assert run(tmp_path, f"workers={workers}") == uninterrupted[0]
     # The log neither repeats nor loses a step.
     assert losses(tmp_path) == uninterrupted[1]
@@ -90,10 +108,7 @@ def test_a_finished_run_is_not_repeated(tmp_path, uninterrupted):
 
 
 def test_a_damaged_checkpoint_is_passed_over(tmp_path, uninterrupted):
-    process = start(tmp_path)
-    wait_for_step(tmp_path, 15)
-    process.kill()
-    process.communicate()
+    stop(tmp_path, 15, signal.SIGKILL)
     _, newest = checkpoints(tmp_path / "checkpoints")[-1]
     content = bytearray(newest.read_bytes())
     content[len(content) // 2] ^= 1
@@ -103,10 +118,8 @@ def test_a_damaged_checkpoint_is_passed_over(tmp_path, uninterrupted):
 
 def test_other_settings_in_the_same_folder_are_refused(tmp_path):
     run(tmp_path)
-    done = subprocess.run(
-        [sys.executable, PROGRAM, tmp_path, *SMALL, "lr=0.5"], capture_output=True, text=True
-    )
-    assert "lr was 0.001, is 0.5" in done.stderr
+    code, text = Training(tmp_path, "lr=0.5").wait()
+    assert code == 2 and "lr was 0.001, is 0.5" in text
 
 
 EXACT = ["dropout=0", "noise=0", "ema=0"]
@@ -254,14 +267,14 @@ def test_twenty_kills_at_random_moments(tmp_path):
     out = tmp_path / "killed"
     half_written, resumed_at = 0, []
     for attempt in range(20):
-        process = start(out, *settings)
+        process = Training(out, *settings, pause=0.02).process
         wait_for_step(out, 10 * attempt + choose.randint(1, 9))
         time.sleep(choose.random() * 0.05)
-        while attempt % 2 and process.poll() is None:
+        while attempt % 2 and process.is_alive():
             if list((out / "checkpoints").glob(".*part*")):
                 break
         process.kill()
-        process.communicate()
+        process.join()
         half_written += bool(list((out / "checkpoints").glob(".*part*")))
         resumed_at.append(checkpoints(out / "checkpoints")[-1][0])
     assert half_written >= 5
