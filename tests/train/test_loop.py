@@ -199,8 +199,9 @@ def test_an_empty_data_set_is_an_input_error(tmp_path):
 
 @pytest.mark.parametrize("name", ["log_every", "batch_size", "checkpoint_every"])
 def test_settings_out_of_range_are_refused_before_anything_is_written(name, tmp_path):
+    settings: dict[str, Any] = {name: 0}
     with pytest.raises(InputError, match=f"{name}.*>= 1"):
-        fit(Line(), torch.ones(8, 1), TrainConfig(**{name: 0}), out=tmp_path / "run")
+        fit(Line(), torch.ones(8, 1), TrainConfig(**settings), out=tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
