@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from sciml.placement.cost.proxy import proxy_cost as proxy_cost
     from sciml.placement.cost.wirelength import hpwl as hpwl
     from sciml.placement.design import Design as Design
+    from sciml.placement.eco import Legalised as Legalised
+    from sciml.placement.eco import legalise as legalise
     from sciml.placement.formats.io import convert as convert
     from sciml.placement.formats.io import read_design as read_design
     from sciml.placement.formats.io import write_design as write_design
@@ -39,11 +41,13 @@ _EXPORTS = {
     "Evaluator": "cost.proxy",
     "GridPolicy": "learning.policy",
     "Incremental": "cost.incremental",
+    "Legalised": "eco",
     "Placed": "placer",
     "PlacementEnv": "learning.env",
     "check": "legality",
     "convert": "formats.io",
     "hpwl": "cost.wirelength",
+    "legalise": "eco",
     "place": "placer",
     "proxy_cost": "cost.proxy",
     "read_design": "formats.io",

@@ -261,6 +261,56 @@ def place(
     return 1 if placed.violations else 0
 
 
+def legalise(
+    design: tyro.conf.Positional[Path],
+    out: Annotated[Path, tyro.conf.arg(aliases=["-o"])],
+    plc: Path | None = None,
+    pl: Path | None = None,
+    lef: Files = (),
+    rows: Path | None = None,
+    movable: Literal["macros", "cells", "all"] = "all",
+    only_new: bool = False,
+    near: Path | None = None,
+    rules: str | None = None,
+    json: bool = False,
+) -> int:
+    """Make a placement legal with the least total displacement, and tell how far nodes moved.
+
+    What is legal stays where it is. Exit code 1 if a node that was to be moved breaks a rule.
+
+    Args:
+        design: A .aux, .pb.txt, .def or a folder with one of them; its positions are desired.
+        out: A file (.plc, .pl, .aux, .pb.txt, .def, or .tcl for OpenROAD) or a folder.
+        plc: Circuit Training placement of a .pb.txt.
+        pl: Bookshelf placement instead of the one the .aux names.
+        lef: Libraries of a .def, and of `near`.
+        rows: A .def whose rows and die a .pb.txt gets.
+        movable: What may move, macros, standard cells, or all.
+        only_new: Move nothing but what has no position or is not in `near`.
+        near: An older version of the design, where nodes of both are wanted.
+        rules: Further rules, a .toml file or "challenge".
+        json: Print one JSON object.
+    """
+    from sciml.files.locks import locked_file
+    from sciml.placement.eco import legalise as legalise_design
+    from sciml.placement.rules import without_rules
+
+    original = _read(design, plc, pl, lef, rows=rows)
+    older = None if near is None else _read(near, None, None, lef)
+    target = _target(original, design, out)
+    keep_apart(target, design, plc, pl, rows, near, *lef)
+    netlist = original if rules is None else _with_rules(original, rules)
+    with locked_file(target):
+        result = legalise_design(netlist, movable=movable, only_new=only_new, near=older)
+        files = _write(without_rules(result.design, original), target)
+    if result.violations:
+        print(f"the result is not legal: {_first(result.violations)}", file=sys.stderr)
+    _show(result.scores(), json)
+    if not json:
+        print("wrote " + ", ".join(map(str, files)))
+    return 1 if result.violations else 0
+
+
 def _first(problems: list[str], limit: int = 3) -> str:
     remaining = len(problems) - limit
     return "; ".join(problems[:limit]) + (f" (and {remaining:,} more)" if remaining > 0 else "")
@@ -377,6 +427,7 @@ def _progress(row: dict[str, float]) -> None:
 
 COMMANDS: dict[str, Callable[..., Any]] = {
     "place": place,
+    "legalise": legalise,
     "score": score,
     "check": check,
     "convert": convert,

@@ -171,7 +171,7 @@ def place(
         "netlist": digest(design), "start": start,
     }, resume)  # fmt: skip
 
-    _refuse_soft_fixed_cells(design)
+    refuse_soft_fixed_cells(design)
     result: Any
     if method == "electrostatic":
         from sciml.placement.classical.standard_cells import place_cells
@@ -293,7 +293,7 @@ def with_obstacles(design: Design) -> Design:
     return replace(design, constraints=replace(rules, obstacles=cells))
 
 
-def _refuse_soft_fixed_cells(design: Design) -> None:
+def refuse_soft_fixed_cells(design: Design) -> None:
     """Rows give cells their places, not windows."""
     rules = design.constraints
     if rules is None or rules.window is None:
