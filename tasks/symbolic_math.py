@@ -183,7 +183,7 @@ def train(
         return Trained(model, losses, learned)
     data = drawn(config, data_folder / "pairs.npz", config.seed, config.pairs, held_out)
     unseen = drawn(config, data_folder / "validation.npz", config.seed + 2000,
-                   min(512, config.pairs), held_out | data.keys)  # fmt: skip
+                   min(512, config.pairs), held_out, data)  # fmt: skip
 
     def validate(module: torch.nn.Module) -> dict[str, float]:
         return validation_loss(cast(Seq2Seq, module), unseen)
@@ -258,11 +258,15 @@ def problems(name: str, config: Config) -> tuple[list[Expr], set[int]]:
     return [parse(text, unknown=unknown) for _, text, _ in rows], {key for key, _, _ in rows}
 
 
-def drawn(config: Config, file: Path, seed: int, count: int, exclude: set[int]) -> Pairs:
-    """Pairs from the generators, stored in `file` for the run that goes on with this one."""
+def drawn(
+    config: Config, file: Path, seed: int, count: int, exclude: set[int], *others: Pairs
+) -> Pairs:
+    """Pairs from the generators without those of `others`, stored in `file` for the run that goes
+    on with this one."""
 
     def make(file: Path) -> None:
-        Pairs.draw(config.shares, count, seed, config.max_tokens, exclude).save(file)
+        known = exclude.union(*(other.keys for other in others))
+        Pairs.draw(config.shares, count, seed, config.max_tokens, known).save(file)
 
     return kept.once(file, Pairs.load, make)
 

@@ -12,6 +12,8 @@ import hashlib
 import json
 import os
 import shutil
+import struct
+import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -35,24 +37,30 @@ class OnDisk:
     Processes may share it, and it may be sent to others: it holds no place in the file.
 
     Args:
-        path: the file, rows end to end without a header.
+        path: the file, rows end to end.
         dtype: of a value, in the machine's byte order.
         row: shape of a row.
+        start: bytes before the first row.
+        rows: how many there are; None: as many as the file holds.
     """
 
-    def __init__(self, path: Path, dtype: DTypeLike, row: tuple[int, ...] = ()) -> None:
-        self.path, self.dtype, self.row = path, np.dtype(dtype), tuple(row)
+    def __init__(
+        self, path: Path, dtype: DTypeLike, row: tuple[int, ...] = (), start: int = 0,
+        rows: int | None = None,
+    ) -> None:  # fmt: skip
+        self.path, self.dtype, self.row, self.start = path, np.dtype(dtype), tuple(row), start
         self._file = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
         self._width = self.dtype.itemsize * int(np.prod(row, dtype=int))
         self._close = os.close  # what `os` is may be gone when the interpreter ends
-        self._rows = os.fstat(self._file).st_size // self._width
+        held = (os.fstat(self._file).st_size - start) // self._width
+        self._rows = held if rows is None else rows
 
     def __del__(self) -> None:
         if hasattr(self, "_rows"):
             self._close(self._file)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return OnDisk, (self.path, self.dtype, self.row)
+        return OnDisk, (self.path, self.dtype, self.row, self.start, self._rows)
 
     def __len__(self) -> int:
         return self._rows
@@ -85,18 +93,44 @@ class OnDisk:
     def _mapped(self) -> NDArray[Any]:
         if not self._rows:
             return np.zeros(self.shape, self.dtype)
-        return np.memmap(self.path, self.dtype, "r", shape=self.shape)
+        return np.memmap(self.path, self.dtype, "r", self.start, self.shape)
 
     def _read(self, start: int, count: int) -> NDArray[Any]:
         content = bytearray(count * self._width)
         done = 0
         while done < len(content):
-            piece = os.pread(self._file, len(content) - done, start * self._width + done)
+            place = self.start + start * self._width + done
+            piece = os.pread(self._file, len(content) - done, place)
             if not piece:
                 raise InputError("ended while it was read", where=self.path)
             content[done : done + len(piece)] = piece
             done += len(piece)
         return np.frombuffer(content, self.dtype).reshape(count, *self.row)
+
+
+def stored(path: Path) -> dict[str, OnDisk]:
+    """The arrays of an .npz file that `numpy.savez` wrote, read where they lie in it.
+
+    Raises:
+        ValueError, OSError, zipfile.BadZipFile: the file is damaged or compressed, or an array
+            is not one of numbers in C order.
+    """
+    arrays = {}
+    with zipfile.ZipFile(path) as archive, open(path, "rb") as file:
+        if (damaged := archive.testzip()) is not None:  # in pieces, with their checksums
+            raise ValueError(f"{damaged} is damaged")
+        for member in archive.infolist():
+            if member.compress_type != zipfile.ZIP_STORED:
+                raise ValueError(f"{member.filename} is compressed")
+            file.seek(member.header_offset + 26)
+            file.seek(sum(struct.unpack("<HH", file.read(4))), os.SEEK_CUR)  # a name, extra fields
+            np.lib.format.read_magic(file)  # 1.0, unless a header has more than 64 kB
+            shape, fortran, dtype = np.lib.format.read_array_header_1_0(file)
+            if dtype.kind not in "biuf" or not dtype.isnative or not shape or fortran:
+                raise ValueError(f"{member.filename} is an array of {dtype} and shape {shape}")
+            name = member.filename.removesuffix(".npy")
+            arrays[name] = OnDisk(path, dtype, tuple(shape[1:]), file.tell(), int(shape[0]))
+    return arrays
 
 
 def identity(path: Path) -> list[Any]:

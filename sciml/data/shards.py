@@ -26,8 +26,8 @@ from sciml.paths import atomic_write
 KIND, FACTS = b"sciml.kind", b"sciml.facts"
 """Keys of a shard's metadata: the kind of data, the options as JSON."""
 PIECEWISE: dict[str, Any] = {"pre_buffer": False, "buffer_size": 1 << 20}
-"""How `pyarrow.parquet.ParquetFile` reads piece by piece. As it opens files by itself, what was read of
-a file stays in memory until it is closed, and a whole column of a row group is read at once."""
+"""How `pyarrow.parquet.ParquetFile` reads piece by piece. As it opens files by itself, what was
+read of a file stays in memory until it is closed, and a column of a row group is read at once."""
 
 
 def name(number: int, count: int) -> str:

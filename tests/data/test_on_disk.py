@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
+from sciml.data import on_disk
 from sciml.data.on_disk import OnDisk, Spill, key_of, made_once, whole
 from sciml.errors import InputError
 
@@ -108,3 +109,31 @@ def test_a_failure_leaves_nothing(tmp_path):
         assert list(tmp_path.iterdir())
         raise ZeroDivisionError
     assert not list(tmp_path.iterdir())
+
+
+def test_arrays_of_an_npz_file_are_read_where_they_lie(tmp_path):
+    path = tmp_path / "a.npz"
+    random = np.random.default_rng(0)
+    written: dict[str, np.ndarray] = {
+        "bytes": random.integers(0, 256, 1001).astype(np.uint8),  # the next one begins anywhere
+        "table": random.normal(size=(40, 3)),
+        "empty": np.zeros(0, np.int64),
+    }
+    np.savez(path, **written)
+    arrays = on_disk.stored(path)
+    assert list(arrays) == list(written)
+    for name, values in written.items():
+        assert np.array_equal(arrays[name], values) and arrays[name].dtype == values.dtype
+        assert np.array_equal(pickle.loads(pickle.dumps(arrays[name]))[:], values)
+    assert np.array_equal(arrays["table"][[7, 3]], written["table"][[7, 3]])
+
+    content = bytearray(path.read_bytes())
+    at = content.find(written["bytes"].tobytes()) + 500
+    content[at] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match="bytes.npy is damaged"):
+        on_disk.stored(path)
+    for kind in (np.savez_compressed, np.savez):
+        kind(path, a=np.array(["text"]) if kind is np.savez else np.zeros(3))
+        with pytest.raises(ValueError, match="a.npy is"):
+            on_disk.stored(path)

@@ -1,7 +1,8 @@
 """The training set of the network: problems and answers as token ids in flat arrays.
 
 Pairs are drawn from the generators in given shares, up to a maximal length, without the problems of
-a held-out set (compared by structural key). A quarter of a million pairs take some 15 MB.
+a held-out set (compared by structural key). A million of them take some 70 MB in their file, where
+they stay: those that were loaded are read from it one by one.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from sciml.data.on_disk import OnDisk, stored
 from sciml.errors import InputError
 from sciml.paths import atomic_write
 from sciml.symbolic.expr.expression import Expr, TooLarge, Undefined
@@ -51,6 +53,28 @@ def encode(
     return (source, target) if len(target) <= max_tokens[1] else None
 
 
+class Lengths:
+    """[number of pairs] tokens of problem and answer together: `lengths[indices]`.
+
+    Args:
+        ends: of problems and answers, in turn, after a first 0; in memory or on disk.
+    """
+
+    def __init__(self, ends: np.ndarray | OnDisk) -> None:
+        self.ends = ends
+
+    def __len__(self) -> int:
+        return len(self.ends) // 2
+
+    def __getitem__(self, index: Any) -> Any:
+        index = np.asarray(index)
+        return self.ends[2 * index + 2] - self.ends[2 * index]
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        ends = np.asarray(self.ends)
+        return (ends[2::2] - ends[:-2:2]).astype(dtype or ends.dtype, copy=False)
+
+
 class Pairs(Sequence[Any]):
     """Pairs of id lists in flat arrays; an item is (source ids, target ids).
 
@@ -69,9 +93,9 @@ class Pairs(Sequence[Any]):
             for part in (source, target):
                 flat += bytes(part)
                 ends.append(len(flat))
-        self.flat = np.frombuffer(bytes(flat), np.uint8)
-        self.ends = np.array(ends, np.int64)
-        self.problem_keys = np.array(keys, np.int64)
+        self.flat: np.ndarray | OnDisk = np.frombuffer(bytes(flat), np.uint8)
+        self.ends: np.ndarray | OnDisk = np.array(ends, np.int64)
+        self.problem_keys: np.ndarray | OnDisk = np.array(keys, np.int64)
         self.equivalent, self.hidden = 0.0, False
 
     @classmethod
@@ -98,11 +122,11 @@ class Pairs(Sequence[Any]):
 
     @classmethod
     def join(cls, parts: Sequence[Pairs]) -> Pairs:
-        """The pairs of several sets, with the settings of the first."""
+        """The pairs of several sets in memory, with the settings of the first."""
         out = cls(())
-        out.flat = np.concatenate([part.flat for part in parts])
-        out.problem_keys = np.concatenate([part.problem_keys for part in parts])
-        sizes = np.concatenate([np.diff(part.ends) for part in parts])
+        out.flat = np.concatenate([np.asarray(part.flat) for part in parts])
+        out.problem_keys = np.concatenate([np.asarray(part.problem_keys) for part in parts])
+        sizes = np.concatenate([np.diff(np.asarray(part.ends)) for part in parts])
         out.ends = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
         out.equivalent, out.hidden = parts[0].equivalent, parts[0].hidden
         return out
@@ -114,10 +138,10 @@ class Pairs(Sequence[Any]):
 
     @classmethod
     def load(cls, path: Path) -> Pairs:
-        """Read what `save` wrote."""
+        """What `save` wrote; it stays in the file."""
         out = cls(())
-        with np.load(path, allow_pickle=False) as data:
-            out.flat, out.ends, out.problem_keys = data["flat"], data["ends"], data["keys"]
+        data = stored(path)
+        out.flat, out.ends, out.problem_keys = data["flat"], data["ends"], data["keys"]
         return out
 
     @property
@@ -126,13 +150,14 @@ class Pairs(Sequence[Any]):
         return set(self.problem_keys.tolist())
 
     @property
-    def lengths(self) -> np.ndarray:
+    def lengths(self) -> Lengths:
         """[len] tokens of problem and answer together."""
-        return self.ends[2::2] - self.ends[:-1:2]
+        return Lengths(self.ends)
 
     def digest(self) -> str:
         """sha256 of all tokens and where their sequences end."""
-        return hashlib.sha256(self.flat.tobytes() + self.ends.tobytes()).hexdigest()
+        flat, ends = np.asarray(self.flat), np.asarray(self.ends)
+        return hashlib.sha256(flat.tobytes() + ends.tobytes()).hexdigest()
 
     def __len__(self) -> int:
         return len(self.ends) // 2

@@ -46,7 +46,9 @@ def test_disk_and_join(drawn: Pairs, tmp_path: Path) -> None:
     assert again.digest() == drawn.digest()
     both = Pairs.join([drawn, again])
     assert len(both) == 80 and both.pair(57) == drawn.pair(17)
-    assert np.array_equal(both.lengths[40:], drawn.lengths)
+    assert np.array_equal(np.asarray(both.lengths)[40:], drawn.lengths)
+    assert np.array_equal(again.lengths[[3, 39, 3]], np.asarray(drawn.lengths)[[3, 39, 3]])
+    assert [again[i] for i in range(40)] == [drawn[i] for i in range(40)]
 
 
 def test_other_forms_mean_the_same(drawn: Pairs) -> None:
