@@ -4,17 +4,18 @@
 
 Every row is a process of its own, forked from one that has imported the package, that opens the
 data and takes batches in the order of a training run (`sciml.train.sampler`, no workers): CPU
-seconds to the first batch, examples per CPU second after it, and the peak of its resident memory;
-CPU seconds, because others use the machine, too. Each science is read at two sizes, the larger
-ten times the smaller; `first` opens files never seen before (and packs or indexes them), `later`
-opens them again. Jets and expressions repeat what the package ships or generates, alignments and
-netlists are generated. `finetuning` reads jets as `sciml run jet_tagging` does, and families as
-`sciml run protein_structure` does. The order alone is measured at up to 10^9 examples.
+seconds to the first batch, examples per CPU second after it, and the peak of its resident memory.
+Each science is read at two sizes, the larger ten times the smaller; `first` opens files never seen
+before (and packs or indexes them), `later` opens them again. Jets, expressions and pairs repeat
+what the package ships or generates, alignments and netlists are generated. `finetuning` reads jets
+as `sciml run jet_tagging` does, families as `sciml run protein_structure`, pairs as `sciml run
+symbolic_math`. The order alone is measured at up to 10^9 examples.
 
-The peer is Hugging Face datasets on the same Parquet files, in an environment of its own
+The peer is Hugging Face datasets on the same Parquet files of jets, in an environment of its own
 (`pip install datasets`): streamed with a shuffle buffer of 10,000 jets, and map-style over Arrow
 files (shuffled indices), both collated to the same padded arrays. Half of a row's rate is the
-collation, which both sides do themselves.
+collation, which both sides do themselves. Others use the machine, too: rates are per CPU second,
+and those beside the peer come from rounds in which the three take turns.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ HERE = Path(__file__).parent
 SIZES = {
     "jets": (30_000, 300_000), "symbolic": (200_000, 2_000_000), "protein": (30, 300),
     "placement": (50, 500), "finetuning jets": (30_000, 300_000),
-    "finetuning protein": (30, 300),
+    "finetuning protein": (30, 300), "finetuning symbolic": (100_000, 1_000_000),
 }  # fmt: skip
 TINY = {
     name: (max(small // 2000, 12), max(small // 200, 120)) for name, (small, _) in SIZES.items()
@@ -48,6 +49,8 @@ TINY = {
 BATCH = {"jets": 512, "symbolic": 256, "protein": 8, "placement": 8}
 SECONDS = 0.5
 """CPU seconds for which batches are taken."""
+ROUNDS = 7
+"""In which the package and its peer take turns."""
 
 
 # --- the data -----------------------------------------------------------------------------------
@@ -57,7 +60,9 @@ def make(science: str, size: int, folder: Path) -> None:
     """Files with `size` examples of a science."""
     folder.mkdir(parents=True)
     {"jets": make_jets, "symbolic": make_expressions, "protein": make_alignments,
-     "placement": make_netlists}[science.split()[-1]](size, folder)  # fmt: skip
+     "placement": make_netlists, "finetuning jets": make_jets,
+     "finetuning protein": make_families, "finetuning symbolic": make_pairs,
+     }[science](size, folder)  # fmt: skip
 
 
 def make_jets(size: int, folder: Path) -> None:
@@ -93,6 +98,24 @@ def make_alignments(size: int, folder: Path) -> None:
         Alignment(names, rows.astype(np.uint8)).write(folder / f"{number:06d}.a3m")
 
 
+def make_families(size: int, folder: Path) -> None:
+    from sciml.protein.contacts.features import ContactFeatures
+
+    rng = np.random.default_rng(0)
+    x, pair = rng.random((60, 26), np.float32), rng.random((60, 60, 25), np.float32)
+    square = np.zeros((60, 60), np.float32)
+    for number in range(size):
+        features = ContactFeatures(x, pair, square, square, 1.0)
+        features.write(folder / f"{number:06d}.npz", rng.random((60, 3)))
+
+
+def make_pairs(size: int, folder: Path) -> None:
+    from sciml.symbolic.neural.pairs import Pairs
+
+    some = Pairs.draw({"bwd": 0.6, "ibp": 0.4}, 5000, 0, (64, 32))
+    Pairs.join([some] * max(1, size // len(some))).save(folder / "pairs.npz")
+
+
 def make_netlists(size: int, folder: Path) -> None:
     from sciml.placement.generate import make as make_designs
 
@@ -117,30 +140,26 @@ def corpus_of(what: str, folder: Path) -> tuple[Any, Any, Any]:
         return train, collate, train.lengths
     if what == "finetuning protein":
         from sciml.protein.contacts.evaluation import FamilyFiles
-        from sciml.protein.contacts.features import ContactFeatures
-        from sciml.protein.contacts.pretraining import read_alignments
         from sciml.protein.contacts.training import ContactExamples, as_example
         from sciml.protein.contacts.training import collate as join
 
-        one = read_alignments(folder).dataset[0]
-        x, pair = one["x"].numpy(), one["pair"].numpy()
-        count, files = len(list(folder.glob("*.a3m"))), []
-        for number in range(count):
-            path = folder / "features" / f"{number:06d}.npz"
-            files.append(path)
-            if not path.exists():
-                square = np.zeros((len(x), len(x)), np.float32)
-                ContactFeatures(x, pair, square, square, 1.0).write(path, np.zeros((len(x), 3)))
-        families = FamilyFiles(files)
+        families = FamilyFiles(sorted(folder.glob("*.npz")))
 
         class Examples:
             def __len__(self) -> int:
-                return count
+                return len(families)
 
             def __getitem__(self, i: int) -> Any:
                 return as_example(families[i].features, families[i].distances)
 
         return ContactExamples(Examples()), join, None  # type: ignore[arg-type]
+    if what == "finetuning symbolic":
+        from sciml.symbolic.neural.model import collate as pad
+        from sciml.symbolic.neural.pairs import Pairs
+
+        pairs = Pairs.load(folder / "pairs.npz")
+        pairs.equivalent = 0.1
+        return pairs, pad, pairs.lengths
     if science == "jets":
         from sciml.jets.learning.pretraining import read_jets as read
     elif science == "symbolic":
@@ -242,6 +261,7 @@ for batch in batches:
     if time.process_time() - began_cpu > seconds:
         break
 spent = time.process_time() - began_cpu
+batches = data = None
 print(json.dumps({
     "first_batch_cpu_s": round(first_cpu, 2), "first_batch_s": round(first, 2),
     "rate": round(count / spent, 1), "read": count, "before_mib": round(before),
@@ -262,11 +282,41 @@ def tables(result: dict[str, Any]) -> str:
               for what, value in result["growth_of_peak_when_tenfold"].items()]  # fmt: skip
     orders = [(f"{o['examples']:,}", o["first_batch_cpu_s"], o["resumed_batch_cpu_s"],
                o["grown_mib"]) for o in result["order"]]  # fmt: skip
+    beside = result["beside_the_peer"]
+    ratios = [(f"datasets, {how}", *values)
+              for how, values in beside.get("median_min_max_of_ratio_to", {}).items()]  # fmt: skip
     return "\n".join([
         table(("data", "peak at ten times the examples, opened first", "opened later"), growth),
+        table(("peer", "times its rate (median of rounds)", "least", "most"), ratios),
         table(heads, rows),
         table(("examples", "first batch [CPU s]", "batch in mid-epoch [CPU s]", "MiB"), orders),
     ])  # fmt: skip
+
+
+PEERS = ("streamed", "map-style")
+
+
+def peer(python: str, how: str, root: Path, size: int, seconds: float) -> Any:
+    """A row of the peer, on the files of jets."""
+    return json_output(python, "-c", PEER, how, root / f"jets-{size}", root / "arrow", seconds)
+
+
+def turns(python: str, root: Path, size: int, seconds: float) -> dict[str, Any]:
+    """Rates of the package and its peer, which take turns: each round's, and median ratios."""
+    folder = root / f"jets-{size}"
+    os.environ["SCIML_CACHE"] = str(folder / "cache")
+    rates: dict[str, list[float]] = {"sciml": [], **{how: [] for how in PEERS}}
+    for _ in range(ROUNDS):
+        rates["sciml"].append(forked(measure, "jets", folder, seconds)["rate"])
+        for how in PEERS:
+            rates[how].append(peer(python, how, root, size, seconds)["rate"])
+    ours = np.array(rates["sciml"])
+    ratios = {
+        how: [round(float(q), 2) for q in np.quantile(ours / np.array(rates[how]), (0.5, 0, 1))]
+        for how in PEERS
+    }
+    return {"examples": size, "rounds": ROUNDS, "examples_per_cpu_s": rates,
+            "median_min_max_of_ratio_to": ratios}  # fmt: skip
 
 
 def load(whats: list[str]) -> None:
@@ -316,25 +366,24 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         root = Path(temporary)
         for what in options.only:
-            science = what.split()[-1]
             for size in (TINY if options.tiny else SIZES)[what]:
-                folder = root / f"{science}-{size}"
+                folder = root / f"{what}-{size}".replace(" ", "-")
                 os.environ["SCIML_CACHE"] = str(folder / "cache")
-                if not folder.exists():
-                    make(science, size, folder)
+                forked(make, what, size, folder)
                 for turn in ("first", "later"):
                     row = forked(measure, what, folder, options.seconds)
                     rows.append({"side": "sciml", "what": what, "size": size, "turn": turn, **row})
                     print(rows[-1], flush=True)
+        beside: dict[str, Any] = {}
         if options.peer_python and "jets" in options.only:
-            for size in (TINY if options.tiny else SIZES)["jets"]:
-                for how in ("streamed", "map-style"):
-                    row = json_output(
-                        options.peer_python, "-c", PEER, how, root / f"jets-{size}",
-                        root / "arrow", options.seconds,
-                    )  # fmt: skip
+            sizes = (TINY if options.tiny else SIZES)["jets"]
+            for size in sizes:
+                for how in PEERS:
+                    row = peer(options.peer_python, how, root, size, options.seconds)
                     rows.append({"side": f"datasets, {how}", "what": "jets", "size": size, **row})
                     print(rows[-1], flush=True)
+            beside = turns(options.peer_python, root, sizes[-1], options.seconds)
+            print(beside, flush=True)
     orders = [forked(order, size) for size in (10**6, 10**7, 10**8, 10**9)]
     growth: dict[str, dict[str, float]] = {}
     for what in options.only:
@@ -344,7 +393,8 @@ def main() -> None:
             growth.setdefault(what, {})[turn] = round(of[1] / of[0] - 1, 4)
     facts = {"date": str(date.today()), "processor": processor(), "cores": os.cpu_count(),
              "load": os.getloadavg()[0], "seconds": options.seconds}  # fmt: skip
-    result = {**facts, "growth_of_peak_when_tenfold": growth, "rows": rows, "order": orders}
+    result = {**facts, "growth_of_peak_when_tenfold": growth, "beside_the_peer": beside,
+              "rows": rows, "order": orders}  # fmt: skip
     options.out.parent.mkdir(exist_ok=True)
     options.out.write_text(json.dumps(result, indent=1) + "\n")
     options.out.with_suffix(".md").write_text(tables(result))
