@@ -1,4 +1,4 @@
-"""`sciml jets`: tag, evaluate, export and standardise."""
+"""`sciml jets`: tag, evaluate, working-points, export and standardise."""
 
 from __future__ import annotations
 
@@ -12,39 +12,12 @@ import numpy as np
 import tyro
 
 from sciml.errors import InputError
+from sciml.jets.measure_commands import Out, evaluate, open_model, working_points
 from sciml.paths import keep_apart
-
-Out = Annotated[Path, tyro.conf.arg(aliases=["-o"])]
-
-
-def open_model(model: str, trunk: str | None = None) -> Any:
-    """A tagger or mass regressor by shipped name, by path, or a weaver state dict (.pt, .pth).
-
-    Args:
-        model: name or path.
-        trunk: name of the caller's own trunk that the model is on.
-    """
-    from sciml.device import choose
-    from sciml.jets import JetMassRegressor, JetTagger
-    from sciml.jets.model import ENTRY, JetModel
-    from sciml.weights import files
-
-    device = choose("auto").device
-    if Path(model).suffix in (".pt", ".pth"):
-        if trunk is not None:
-            raise InputError(f"is a published network, not one on the trunk {trunk!r}", where=model)
-        return JetTagger.from_weaver(model).to(device)
-    description, tensors, path = files.read(model, ENTRY, JetTagger.KIND, JetModel.HINT)
-    if description.get("answer") == "data config":
-        from sciml.jets.configured import ConfiguredTagger
-
-        return ConfiguredTagger.restore(description, tensors, path, trunk=trunk).to(device)
-    kind = JetMassRegressor if description.get("answer") == "mass" else JetTagger
-    return kind.restore(description, tensors, path, trunk=trunk).to(device)
 
 
 def tag(
-    file: tyro.conf.Positional[Path],
+    files: tyro.conf.Positional[tuple[str, ...]],
     out: Out,
     *,
     model: str = "jets-tiny",
@@ -53,19 +26,27 @@ def tag(
     format: str | None = None,
     tree: str | None = None,
     collection: str | None = None,
+    branch_map: Path | None = None,
+    puppi: bool = False,
     data_config: Path | None = None,
+    variations: tuple[str, ...] = (),
+    wp: tuple[float, ...] = (),
+    working_points: Path | None = None,
+    calibration: Path | None = None,
     step: int = 2000,
     launcher: Literal["ray"] | None = None,
     workers: int = 0,
 ) -> None:
-    """Write the class scores of every jet of a file, in order.
+    """Write the class scores of every jet of some files, in order.
 
     The output has `score_<class>` (float32, NaN for a faulty jet; a mass regressor gives `mass` and
     its quantiles in GeV), `flag` (0 = good; bits: 1 empty, 2 NaN or infinity, 4 zero pT, 8 energy
-    below momentum), and the columns to keep. The file is streamed: it may be larger than memory.
+    below momentum), and the columns to keep. The files are streamed: they may be larger than
+    memory.
 
     Args:
-        file: Jets: ROOT (JetClass, nanoAOD, Delphes), Parquet, HDF5 or npz.
+        files: Jets: ROOT (JetClass, nanoAOD, Delphes), Parquet, HDF5 or npz; files, folders, quoted
+            patterns ('jets/*.root') and URLs (https, root, s3, ...), one after the other.
         out: The file of the scores, .root or .parquet.
         model: Name of a shipped model (`sciml models list`), a .safetensors file or run folder, or
             a weaver state dict (.pt).
@@ -75,60 +56,103 @@ def tag(
         format: Format of the input; by default its content decides.
         tree: Name of the TTree or RNTuple, if a ROOT file has several.
         collection: Name of the jets in a file of events (nanoAOD: Jet, FatJet; Delphes: JetAK8).
+        branch_map: YAML or JSON file that says which branch, or formula over branches, is which of
+            our columns (part_px: cands_pt * np.cos(cands_phi)).
+        puppi: Multiply the momenta of particles by their PUPPI weights.
         data_config: weaver data config (YAML) that makes the inputs, for weights of weaver (.pt) or
             a model that was trained with one (which has it inside, too). The output has the jets
             that pass its selection: `row` in the input, scores, and the config's observers.
+        variations: Systematic variations, each with columns of its own (score_QCD_jes_up, ...):
+            jes, jer, neutral, photon, impact with _up or _down, tracking_down; jes_up=0.02 sets the
+            size. One pass gives what single ones give.
+        wp: Working points by background efficiency: columns `pass_<class>_<wp>` say who passes.
+        working_points: File of thresholds from `sciml jets working-points`. Without it they are
+            measured on the files, which must be labelled, and written beside the output.
+        calibration: File from `sciml jets evaluate --calibrate-classes`.
         step: Jets read at a time.
-        launcher: ray: each file of a folder or quoted pattern ('jets/*.root') is a task on a Ray
-            cluster (extra: ray), and gets a file of scores of its name in the folder OUT. Files
-            that fail are tried again, and listed at the end.
+        launcher: ray: each of the files is a task on a Ray cluster (extra: ray), and gets a file of
+            scores of its name in the folder OUT. Files that fail are tried again, and listed at the
+            end.
         workers: Tasks at a time, if the cluster is this machine; 0 = all processors.
     """
     if launcher is not None:
         options = {"model": model, "trunk": trunk, "keep": keep, "format": format, "tree": tree,
-                   "collection": collection, "data_config": data_config, "step": step}  # fmt: skip
-        return _tag_on_ray(file, out, options, workers)
+                   "collection": collection, "branch_map": branch_map, "puppi": puppi,
+                   "data_config": data_config, "variations": variations, "wp": wp,
+                   "working_points": working_points, "calibration": calibration,
+                   "step": step}  # fmt: skip
+        return _tag_on_ray(files, out, options, workers)
     from sciml.jets.data.io import create, open_jets
     from sciml.jets.scores import Tally
+    from sciml.jets.tagging import Extras, read_calibration, read_points, write_scores
+    from sciml.jets.variations import parse
     from sciml.train.log import Bar, console
 
     if step < 1:
         raise InputError(f"`step` must be >= 1, got {step}")
-    keep_apart(out, file, model)
-    where = {"format": format, "tree": tree, "collection": collection}
+    keep_apart(out, *files, model)
+    where: Any = {"format": format, "tree": tree, "collection": collection,
+                  "branch_map": branch_map, "puppi": puppi}  # fmt: skip
     tagger = open_model(model, trunk)
+    of_classes = bool(wp or working_points or calibration)
     if data_config is not None or not hasattr(tagger, "columns_of"):
-        if keep or any(where.values()):
+        if keep or any(where.values()) or variations or of_classes:
             raise InputError(
-                "`keep`, `format`, `tree` and `collection` are not of models with a data config",
+                "`keep`, `format`, `tree`, `collection`, `branch-map`, `puppi`, `variations`, `wp` "
+                "and `calibration` are not of models with a data config",
                 hint="Name columns under `observers` and the tree as `treename` in the config",
             )
-        _tag_by_config(file, out, tagger, data_config, step)
+        _tag_by_config(files, out, tagger, data_config, step)
         return
-    with open_jets(file, **where) as reader:
-        reader.require(keep)
-        clash = set(keep) & {"flag", *tagger.outputs}
-        if clash:
-            raise InputError(f"`keep` names columns of the output: {', '.join(sorted(clash))}")
-        reader.require(tagger.columns_of(reader.columns))
-        total = len(reader)
+    if of_classes and not hasattr(tagger, "classes"):
+        raise InputError("gives masses, which have no working points", where=model)
+    extras = Extras(
+        keep, tuple(parse(variations)),
+        None if working_points is None else read_points(working_points, tagger.classes, wp),
+        None if calibration is None else read_calibration(calibration, tagger.classes),
+    )  # fmt: skip
+    if wp and working_points is None:
+        extras = _measured_points(files, where, tagger, extras, wp, model, out)
     tally = Tally(tagger.limit)
-    with create(out) as writer, Bar("jets", total) as bar:
-        for events, scores in tagger.stream(file, keep=keep, step=step, **where):
-            columns: dict[str, Any] = {name: events[name] for name in keep}
-            for index, name in enumerate(tagger.outputs):
-                columns[name] = np.ascontiguousarray(scores[:, index])
-            columns["flag"] = scores.flags.astype(np.int32)
-            writer.write(columns)
-            tally.add(scores)
-            bar.advance(len(scores))
+    with open_jets(files, **where) as reader:
+        extras.columns(tagger.outputs)
+        reader.require(extras.needed())
+        reader.require(tagger.columns_of(reader.columns))
+        with create(out) as writer, Bar("jets", len(reader)) as bar:
+            for tally in write_scores(tagger, reader, writer, extras, step):
+                bar.update(tally.jets)
     done = f"{out}: {tally.jets} jets, {tally.faulty} faulty (score NaN, see `flag`)"
     console.print(done, soft_wrap=True)
     for remark in tally.remarks():
         console.print(remark, soft_wrap=True)
 
 
-def _tag_by_config(file: Path, out: Path, tagger: Any, data_config: Path | None, step: int) -> None:
+def _measured_points(
+    files: tuple[str, ...], where: Any, tagger: Any, extras: Any, wp: tuple[float, ...],
+    model: str, out: Path,
+) -> Any:  # fmt: skip
+    """Working points measured on the files themselves, written beside the output."""
+    from sciml.jets.data.io import open_jets
+    from sciml.jets.measure_commands import write_points
+
+    with open_jets(files, **where) as reader:
+        label = "label_QCD"
+        if label not in reader.columns:
+            raise InputError(
+                f"has no labels ({label}, ...) to find the thresholds of --wp with",
+                where=reader.path,
+                hint="Measure them on labelled jets: `sciml jets working-points LABELLED -o "
+                "wp.json`; then add `--working-points wp.json`",
+            )
+    beside = out.with_suffix(".wp.json")
+    points = write_points(files, where, tagger, beside, wp=wp, model=model,
+                          calibration=extras.calibration)  # fmt: skip
+    return dataclasses.replace(extras, points=points)
+
+
+def _tag_by_config(
+    files: tuple[str, ...], out: Path, tagger: Any, data_config: Path | None, step: int
+) -> None:
     """`tag` with the inputs of a data config."""
     from sciml.jets.configured import ConfiguredTagger, class_names, weaver_stream
     from sciml.jets.data.io import create
@@ -138,12 +162,12 @@ def _tag_by_config(file: Path, out: Path, tagger: Any, data_config: Path | None,
 
     config = None if data_config is None else WeaverConfig.load(data_config)
     if isinstance(tagger, ConfiguredTagger):
-        batches = tagger.stream(str(file), config, step)
+        batches = tagger.stream(files, config, step)
         config = config or tagger.config
     elif config is not None and isinstance(getattr(tagger, "network", None), WeaverNetwork):
         if len(config.classes) == len(tagger.names):
             tagger.names = class_names(config)
-        batches = weaver_stream(tagger, config, str(file), step)
+        batches = weaver_stream(tagger, config, files, step)
     else:
         raise InputError(
             "the model has inputs of its own, which no data config changes", where=data_config,
@@ -164,17 +188,19 @@ def _tag_by_config(file: Path, out: Path, tagger: Any, data_config: Path | None,
     console.print(f"{out}: {jets} jets that pass the selection", soft_wrap=True)
 
 
-def _tag_on_ray(files: Path, out: Path, options: dict[str, Any], workers: int) -> None:
-    """`tag` of each file of a folder or pattern into a .parquet file of its name in `out`."""
+def _tag_on_ray(files: tuple[str, ...], out: Path, options: dict[str, Any], workers: int) -> None:
+    """`tag` of each of the files into a .parquet file of its name in `out`."""
     from functools import partial
 
     from sciml.jets.data.io import expand
     from sciml.launch import ray_files
     from sciml.train.log import console
 
-    pattern = [p for p in sorted(files.iterdir()) if p.is_file()] if files.is_dir() else files
-    paths = [path.absolute() for path in expand(pattern)]
-    stems = [path.name.split(".")[0] for path in paths]
+    paths: list[Any] = []
+    for path in expand(files):
+        inside = sorted(p for p in path.iterdir() if p.is_file()) if path.is_dir() else [path]
+        paths += [p.absolute() if isinstance(p, Path) else p.url for p in inside]
+    stems = [Path(path).name.split(".")[0] for path in paths]
     if out.suffix or out.is_file():
         raise InputError("is a file, --launcher ray needs a folder", where=out)
     for path, stem in zip(paths, stems):
@@ -185,89 +211,15 @@ def _tag_on_ray(files: Path, out: Path, options: dict[str, Any], workers: int) -
     results = ray_files.run(partial(_tag_one, options), pairs, workers)
     for path, result in zip(paths, results):
         if not isinstance(result, ray_files.Failure):
-            console.print(f"{path.name}: {result}", soft_wrap=True)
+            console.print(f"{Path(path).name}: {result}", soft_wrap=True)
     failed = [(str(path), result) for path, result in zip(paths, results)
               if isinstance(result, ray_files.Failure)]  # fmt: skip
     ray_files.refuse(failed, len(paths), "files")
 
 
-def _tag_one(options: dict[str, Any], pair: tuple[Path, Path]) -> str:
-    tag(*pair, **options)
+def _tag_one(options: dict[str, Any], pair: tuple[Any, Path]) -> str:
+    tag((str(pair[0]),), pair[1], **options)
     return str(pair[1])
-
-
-def evaluate(
-    file: tyro.conf.Positional[Path],
-    *,
-    model: str = "jets-tiny",
-    trunk: str | None = None,
-    background: str = "QCD",
-    out: Annotated[Path | None, tyro.conf.arg(aliases=["-o"])] = None,
-    calibrate: Path | None = None,
-    format: str | None = None,
-    tree: str | None = None,
-    collection: str | None = None,
-) -> None:
-    """Measure a model on labelled jets: accuracy, AUC, background rejection and calibration.
-
-    Args:
-        file: Labelled jets (columns `label_<class>`).
-        model: As for `tag`.
-        trunk: As for `tag`.
-        background: The class the others are measured against.
-        out: Also write the numbers as JSON.
-        calibrate: Fit the model's temperature to these jets and write the calibrated model here
-            (.safetensors); use jets that neither training nor a later test sees.
-        format: As for `tag`.
-        tree: As for `tag`.
-        collection: As for `tag`.
-    """
-    from sciml.files.jsons import dumps
-    from sciml.jets import JetTagger, metrics
-    from sciml.jets.data.io import open_jets
-    from sciml.paths import atomic_write
-    from sciml.train.log import Bar
-
-    keep_apart(out, file, model)
-    keep_apart(calibrate, file)
-    tagger = open_model(model, trunk)
-    if not isinstance(tagger, JetTagger):
-        raise InputError("gives masses, or has a data config", where=model)
-    labels = [f"label_{name}" for name in tagger.classes]
-    where: dict[str, Any] = {"format": format, "tree": tree, "collection": collection}
-    with open_jets(file, **where) as reader:
-        present = [name for name in labels if name in reader.columns]
-        if not present:
-            reader.require(labels[:1])
-        total = len(reader)
-    parts, truth_parts = [], []
-    with Bar("jets", total) as bar:
-        for events, scores in tagger.stream(file, keep=present, **where):
-            one_hot = np.stack([np.asarray(events[name]) > 0 for name in present], axis=1)
-            index = np.array([labels.index(name) for name in present])[one_hot.argmax(1)]
-            truth_parts.append(np.where(one_hot.any(1), index, -1))
-            parts.append(scores.probabilities)
-            bar.advance(len(scores))
-    labelled = np.concatenate(truth_parts) >= 0
-    probabilities = np.concatenate(parts)[labelled]
-    truth = np.concatenate(truth_parts)[labelled]
-    if len(np.unique(truth)) < 2:
-        raise InputError("needs labelled jets of at least two of the model's classes", where=file)
-    measured = metrics.evaluate(probabilities, truth, tagger.classes, background=background)
-    measured["calibration_error"] = metrics.calibration(probabilities, truth).error
-    if calibrate is not None:
-        measured["temperature"] = tagger.fit_temperature(probabilities, truth)
-        tagger.save(calibrate)
-    print(f"{len(truth)} labelled jets of {len(labelled)}")
-    for name, value in measured.items():
-        print(f"{name:<24} {value if isinstance(value, metrics.Rejection) else f'{value:.5f}'}")
-    if out is not None:
-        plain = {
-            k: dataclasses.asdict(v) if isinstance(v, metrics.Rejection) else v
-            for k, v in measured.items()
-        }
-        with atomic_write(out) as temporary:
-            temporary.write_text(dumps({"jets": len(truth), **plain}, indent=1) + "\n")
 
 
 def export(
@@ -333,6 +285,6 @@ def standardise(
 
 
 COMMANDS: dict[str, Callable[..., Any]] = {
-    "tag": tag, "evaluate": evaluate, "export": export,
+    "tag": tag, "evaluate": evaluate, "working-points": working_points, "export": export,
     "standardise": standardise,
 }  # fmt: skip

@@ -44,7 +44,8 @@ class RemoteFile:
     def __init__(self, url: str) -> None:
         import fsspec
 
-        self.url, self._copy = url, None
+        self.url = url
+        self._copy: Any = None
         protocol = url.partition("://")[0].rpartition("::")[2].lower()
         try:
             self._system, self._name = self._try(lambda: fsspec.core.url_to_fs(url))

@@ -1,0 +1,209 @@
+"""`sciml jets evaluate` and `sciml jets working-points`: what a model reaches on labelled jets."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+from sciml.errors import InputError
+from sciml.paths import keep_apart
+
+Out = Annotated[Path, tyro.conf.arg(aliases=["-o"])]
+
+
+def open_model(model: str, trunk: str | None = None) -> Any:
+    """A tagger or mass regressor by shipped name, by path, or a weaver state dict (.pt, .pth).
+
+    Args:
+        model: name or path.
+        trunk: name of the caller's own trunk that the model is on.
+    """
+    from sciml.device import choose
+    from sciml.jets import JetMassRegressor, JetTagger
+    from sciml.jets.model import ENTRY, JetModel
+    from sciml.weights import files
+
+    device = choose("auto").device
+    if Path(model).suffix in (".pt", ".pth"):
+        if trunk is not None:
+            raise InputError(f"is a published network, not one on the trunk {trunk!r}", where=model)
+        return JetTagger.from_weaver(model).to(device)
+    description, tensors, path = files.read(model, ENTRY, JetTagger.KIND, JetModel.HINT)
+    if description.get("answer") == "data config":
+        from sciml.jets.configured import ConfiguredTagger
+
+        return ConfiguredTagger.restore(description, tensors, path, trunk=trunk).to(device)
+    kind = JetMassRegressor if description.get("answer") == "mass" else JetTagger
+    return kind.restore(description, tensors, path, trunk=trunk).to(device)
+
+
+def _open_tagger(model: str, trunk: str | None) -> Any:
+    from sciml.jets import JetTagger
+
+    tagger = open_model(model, trunk)
+    if not isinstance(tagger, JetTagger):
+        raise InputError("gives masses, or has a data config", where=model)
+    return tagger
+
+
+def evaluate(
+    files: tyro.conf.Positional[tuple[str, ...]],
+    *,
+    model: str = "jets-tiny",
+    trunk: str | None = None,
+    background: str = "QCD",
+    out: Annotated[Path | None, tyro.conf.arg(aliases=["-o"])] = None,
+    weight: str = "",
+    calibrate: Path | None = None,
+    calibrate_classes: Path | None = None,
+    calibration: Path | None = None,
+    format: str | None = None,
+    tree: str | None = None,
+    collection: str | None = None,
+    branch_map: Path | None = None,
+    puppi: bool = False,
+) -> None:
+    """Measure a model on labelled jets: accuracy, AUC, background rejection and calibration.
+
+    Args:
+        files: Labelled jets (columns `label_<class>`), as for `tag`.
+        model: As for `tag`.
+        trunk: As for `tag`.
+        background: The class the others are measured against.
+        out: Also write the numbers as JSON.
+        weight: Column of the weights of jets, >= 0, which count in every number.
+        calibrate: Fit the model's temperature to these jets and write the calibrated model here
+            (.safetensors); use jets that neither training nor a later test sees.
+        calibrate_classes: Fit an increasing function of each class's probability (isotonic
+            regression) to these jets and write it here (.json), for `tag --calibration`.
+        calibration: Such a file, to measure what it makes of the scores.
+        format: As for `tag`.
+        tree: As for `tag`.
+        collection: As for `tag`.
+        branch_map: As for `tag`.
+        puppi: As for `tag`.
+    """
+    from sciml.jets import metrics
+    from sciml.jets.calibration import per_class
+    from sciml.jets.data.io import open_jets
+    from sciml.jets.tagging import CALIBRATION, labelled, read_calibration, write_json
+    from sciml.train.log import Bar
+
+    keep_apart(out, *files, model)
+    for written in (calibrate, calibrate_classes):
+        keep_apart(written, *files)
+    tagger = _open_tagger(model, trunk)
+    fit = None if calibration is None else read_calibration(calibration, tagger.classes)
+    where: Any = {"format": format, "tree": tree, "collection": collection,
+                  "branch_map": branch_map, "puppi": puppi}  # fmt: skip
+    with open_jets(files, **where) as reader, Bar("jets", len(reader)) as bar:
+        jets = labelled(tagger, reader, weight=weight, calibration=fit, advance=bar.advance)
+    probabilities, truth, weights = jets.probabilities, jets.truth, jets.weights
+    measured = metrics.evaluate(
+        probabilities, truth, tagger.classes, background=background, weights=weights
+    )
+    measured["calibration_error"] = metrics.calibration(probabilities, truth, weights=weights).error
+    if calibrate is not None:
+        measured["temperature"] = tagger.fit_temperature(probabilities, truth, weights)
+        tagger.save(calibrate)
+    if calibrate_classes is not None:
+        fitted = per_class(probabilities, truth, tagger.classes, weights)
+        write_json(calibrate_classes, {"format": CALIBRATION, "model": model,
+                                       "classes": fitted.to_dict()})  # fmt: skip
+    print(f"{len(truth)} labelled jets of {jets.read}")
+    for name, value in measured.items():
+        print(f"{name:<24} {value if isinstance(value, metrics.Rejection) else f'{value:.5f}'}")
+    if out is not None:
+        plain = {
+            k: dataclasses.asdict(v) if isinstance(v, metrics.Rejection) else v
+            for k, v in measured.items()
+        }
+        write_json(out, {"jets": len(truth), **plain})
+
+
+def working_points(
+    files: tyro.conf.Positional[tuple[str, ...]],
+    out: Out,
+    *,
+    wp: tuple[float, ...] = (0.1, 0.01),
+    model: str = "jets-tiny",
+    trunk: str | None = None,
+    background: str = "QCD",
+    weight: str = "",
+    calibration: Path | None = None,
+    pt_edges: tuple[float, ...] = (),
+    eta_edges: tuple[float, ...] = (0.0, 1.2, 2.5),
+    format: str | None = None,
+    tree: str | None = None,
+    collection: str | None = None,
+    branch_map: Path | None = None,
+    puppi: bool = False,
+) -> None:
+    """Measure thresholds by background efficiency, and efficiencies per class in pT and |eta|.
+
+    Writes OUT (JSON, for `tag --working-points`) and beside it OUT.correctionlib.json with the
+    thresholds, the efficiencies and a template of scale factors, which correctionlib evaluates.
+
+    Args:
+        files: Labelled jets (columns `label_<class>`), as for `tag`.
+        out: The file of the working points, .json.
+        wp: Background efficiencies, within (0, 1).
+        model: As for `tag`.
+        trunk: As for `tag`.
+        background: The class that is rejected.
+        weight: Column of the weights of jets, >= 0.
+        calibration: As for `tag`.
+        pt_edges: Edges of the bins in pT [GeV]; four bins of equally many jets by default.
+        eta_edges: Edges of the bins in |eta|.
+        format: As for `tag`.
+        tree: As for `tag`.
+        collection: As for `tag`.
+        branch_map: As for `tag`.
+        puppi: As for `tag`.
+    """
+    from sciml.jets.tagging import read_calibration
+
+    keep_apart(out, *files, model)
+    tagger = _open_tagger(model, trunk)
+    where: Any = {"format": format, "tree": tree, "collection": collection,
+                  "branch_map": branch_map, "puppi": puppi}  # fmt: skip
+    points = write_points(
+        files, where, tagger, out, wp=wp, model=model, background=background, weight=weight,
+        calibration=None if calibration is None else read_calibration(calibration, tagger.classes),
+        pt_edges=pt_edges, eta_edges=eta_edges,
+    )  # fmt: skip
+    for signal, thresholds in points.thresholds.items():
+        for point, (value, threshold) in enumerate(zip(points.efficiencies, thresholds)):
+            if (found := points.total.get((signal, point, signal))) is not None:
+                print(f"{signal:<6} background {value:<8g} threshold {threshold:.6f} efficiency "
+                      f"{found.value:.4f} [{found.low:.4f}, {found.high:.4f}]")  # fmt: skip
+
+
+def write_points(
+    files: tuple[str, ...], where: Any, tagger: Any, out: Path, *, wp: tuple[float, ...],
+    model: str, background: str = "QCD", weight: str = "", calibration: Any = None,
+    pt_edges: tuple[float, ...] = (), eta_edges: tuple[float, ...] = (0.0, 1.2, 2.5),
+) -> Any:  # fmt: skip
+    """Working points of a tagger on labelled files, written to `out` and for correctionlib."""
+    from sciml.jets.corrections import to_correctionlib
+    from sciml.jets.data.io import open_jets
+    from sciml.jets.tagging import labelled, write_json
+    from sciml.jets.working_points import measure
+    from sciml.train.log import Bar
+
+    if out.suffix != ".json":
+        raise InputError("must end in .json", where=out)
+    with open_jets(files, **where) as reader, Bar("jets", len(reader)) as bar:
+        jets = labelled(tagger, reader, weight=weight, momentum=True, calibration=calibration,
+                        advance=bar.advance)  # fmt: skip
+    points = measure(
+        jets.probabilities, jets.truth, tagger.classes, background=background, efficiencies=wp,
+        weights=jets.weights, pt=jets.pt, eta=jets.eta, pt_edges=pt_edges, eta_edges=eta_edges,
+        model=model,
+    )  # fmt: skip
+    write_json(out, points.to_dict())
+    write_json(out.with_suffix(".correctionlib.json"), to_correctionlib(points))
+    return points
