@@ -143,7 +143,9 @@ def test_a_changed_netlist_is_placed_near_the_old_one(folder):
     old = legalise(scattered(folder, 1, 40, rows=6, sites=60)).design
     names = list(old.names)
     # Everything at the corner, one cell gone, one larger, two new.
-    cells = [(n, int(round(old.width[i] / 0.2)), 0.0, 0.0) for i, n in enumerate(names) if i != 3]
+    cells: list[tuple] = [
+        (n, int(round(old.width[i] / 0.2)), 0.0, 0.0) for i, n in enumerate(names) if i != 3
+    ]
     cells[0] = (names[0], 5, 0.0, 0.0)
     cells += [("new0", 1, 6.0, 4.0), ("new1", 5, None, None)]
     design = design_of(folder, cells, 6, 60, [("new1", names[5])], name="b.def")
