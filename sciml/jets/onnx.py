@@ -11,12 +11,14 @@ import contextlib
 import json
 import logging
 import warnings
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from sciml.errors import InputError, MissingExtra
 from sciml.jets.data import columns as col
@@ -28,6 +30,8 @@ INPUTS = ("particles", "jets", "mask")
 OPSET = 17
 TOLERANCE = 1e-5
 """Largest accepted difference between onnxruntime and torch."""
+CHECKED = ((1, 1), (4, 20), (9, 128))
+"""Jets and particles of the batches that an exported graph is checked with."""
 
 
 class Exported(nn.Module):
@@ -41,6 +45,8 @@ class Exported(nn.Module):
         """[B, N, 16], [B, 2], [B, N] bool -> probabilities [B, classes]; NaN for an empty jet."""
         from torch_geometric.data import Data
 
+        # one more place, so that a batch of jets without particles has an axis to work on
+        particles, mask = F.pad(particles, (0, 0, 0, 1)), F.pad(mask, (0, 1))
         probabilities = self.tagger(Data(x=particles, jet=jets, mask=mask)).softmax(-1)
         # a masked fill, not a division: an empty jet must not get a confident answer
         return probabilities.masked_fill(~mask.any(1, keepdim=True), torch.nan)
@@ -91,30 +97,24 @@ def export(tagger: Any, path: str | Path) -> Path:
 
     if not isinstance(tagger, JetTagger):
         raise InputError("only a tagger of classes can be exported, not one of masses", where=path)
-    try:
-        import onnx
-        import onnxruntime  # noqa: F401
-    except ImportError as error:
-        raise MissingExtra(error.name or "onnx", "onnx", "export to ONNX") from error
+    from sciml.jets.networks.classifier import WeaverNetwork
+
+    if isinstance(tagger.network, WeaverNetwork) and not tagger.network.reads_particles:
+        from sciml.jets.weaver import onnx as weaver_onnx
+
+        return weaver_onnx.export(tagger, path)
     model = Exported(tagger).to("cpu").eval()
     jets = example()
     axes = {"particles": {0: "jet", 1: "particle"}, "jets": {0: "jet"}}
     axes |= {"mask": {0: "jet", 1: "particle"}, "probabilities": {0: "jet"}}
-    with atomic_write(path) as temporary, quiet(), torch.no_grad():
-        torch.onnx.export(
-            model,
-            (jets.particles, jets.jets, jets.mask),
-            str(temporary),
-            input_names=list(INPUTS),
-            output_names=["probabilities"],
-            dynamic_axes=axes,
-            opset_version=OPSET,
-            dynamo=False,
-        )
-        onnx.checker.check_model(str(temporary))
-        difference = largest_difference(model, temporary)
-        if not difference <= TOLERANCE:
-            raise InputError(f"onnxruntime differs from torch by {difference:.1e}", where=path)
+
+    def batches() -> Iterator[tuple[Tensor, ...]]:
+        for count, particles in CHECKED:
+            made = example(count, particles, seed=particles, ragged=True)
+            yield made.particles, made.jets, made.mask
+
+    first = (jets.particles, jets.jets, jets.mask)
+    difference = write(model, path, first, INPUTS, "probabilities", axes, batches())
     description = {
         "format": "sciml.jets/1",
         "inputs": {
@@ -138,19 +138,66 @@ def export(tagger: Any, path: str | Path) -> Path:
     return path
 
 
-def largest_difference(model: nn.Module, path: Path) -> float:
-    """Over ragged batches of several sizes, onnxruntime against torch."""
+def write(
+    model: nn.Module, path: Path, example_inputs: Sequence[Tensor], inputs: Sequence[str],
+    output: str, axes: Mapping[str, Mapping[int, str]], batches: Iterable[Sequence[Tensor]],
+) -> float:  # fmt: skip
+    """Trace `model`, check it in onnxruntime, and write it if it gives torch's answer.
+
+    Args:
+        model: in evaluation mode, on the CPU.
+        path: the .onnx file.
+        example_inputs: to trace with.
+        inputs, output: names.
+        axes: names of the axes of any length, by input and output.
+        batches: inputs to check with.
+
+    Returns:
+        the largest difference from torch.
+
+    Raises:
+        InputError: the difference is above `TOLERANCE`.
+        MissingExtra: onnx or onnxruntime is not installed.
+    """
+    try:
+        import onnx
+        import onnxruntime  # noqa: F401
+    except ImportError as error:
+        raise MissingExtra(error.name or "onnx", "onnx", "export to ONNX") from error
+    with atomic_write(path) as temporary, quiet(), torch.no_grad():
+        torch.onnx.export(
+            model,
+            tuple(example_inputs),
+            str(temporary),
+            input_names=list(inputs),
+            output_names=[output],
+            dynamic_axes={name: dict(own) for name, own in axes.items()},
+            opset_version=OPSET,
+            dynamo=False,
+        )
+        onnx.checker.check_model(str(temporary))
+        difference = largest_difference(model, temporary, inputs, batches)
+        if not difference <= TOLERANCE:
+            raise InputError(f"onnxruntime differs from torch by {difference:.1e}", where=path)
+    return difference
+
+
+def largest_difference(
+    model: nn.Module, path: Path, inputs: Sequence[str], batches: Iterable[Sequence[Tensor]]
+) -> float:
+    """onnxruntime against torch over some batches; both say NaN of the same jets."""
     import onnxruntime
 
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     worst = 0.0
-    for count, particles in ((1, 1), (4, 20), (9, 128)):
-        jets = example(count, particles, seed=particles, ragged=True)
-        values = (jets.particles, jets.jets, jets.mask)
-        in_torch = model(*values).numpy()
-        feed = {n: v.numpy() for n, v in zip(INPUTS, values, strict=True)}
+    for values in batches:
+        with torch.no_grad():
+            in_torch = model(*values).numpy()
+        feed = {n: v.numpy() for n, v in zip(inputs, values, strict=True)}
         in_onnx = session.run(None, feed)[0]
-        worst = float(np.maximum(worst, np.abs(in_torch - in_onnx).max()))  # NaN stays NaN
+        if not np.array_equal(np.isnan(in_torch), np.isnan(in_onnx)):
+            return float("nan")
+        worst = max(worst, float(np.nanmax(np.abs(in_torch - in_onnx), initial=0.0)))
     return worst
 
 

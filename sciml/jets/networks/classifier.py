@@ -112,6 +112,14 @@ class WeaverNetwork(nn.Module):
             hint=hint,
         )
 
+    @property
+    def reads_particles(self) -> bool:
+        """Whether files of particles give all its inputs, so that `features` has an answer."""
+        try:
+            return bool(self.features)
+        except InputError:
+            return False
+
     def forward(self, batch: Data) -> Tensor:
         """Raw batch -> logits [B, classes]."""
         from sciml.jets.networks.particle_net import ParticleNet

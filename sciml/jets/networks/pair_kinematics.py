@@ -11,6 +11,9 @@ A network reads the first `count` of a set. Only some of them are symmetric (`SY
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+from contextvars import ContextVar
 from typing import Literal
 
 import torch
@@ -65,8 +68,8 @@ def _hadron(first: Tensor, second: Tensor, count: int) -> Tensor:
     parts = [known, _log(spacelike)[..., None]]
     if count > 5:
         pair = first + second
-        cosine = (_unit(_in_rest_frame(second, pair)) * _unit(pair[..., :3])).sum(-1, keepdim=True)
-        parts.append(cosine)
+        cosine = _dot(_unit(_in_rest_frame(second, pair)), _unit(pair[..., :3]))
+        parts.append(cosine[..., None])
     if count > 6:
         _, y_i, phi_i = cylindrical(first)
         _, y_j, phi_j = cylindrical(second)
@@ -94,7 +97,7 @@ def _positions(first: Tensor, second: Tensor, coordinates: str) -> Tensor:
     r_i, r_j = _length(first[..., :3]), _length(second[..., :3])
     cosine, sine = _angle(first[..., :3] / r_i[..., None].clamp(min=TINY),
                           second[..., :3] / r_j[..., None].clamp(min=TINY))  # fmt: skip
-    common = [_log(apart[..., :3].square().sum(-1)), cosine, sine, torch.asinh(apart[..., 3])]
+    common = [_log(apart[..., :3].square().sum(-1)), cosine, sine, _asinh(apart[..., 3])]
     if coordinates == "rectangular":
         return torch.stack([*common, *apart[..., :3].unbind(-1)], -1)
     azimuth = wrap_angle(
@@ -105,15 +108,19 @@ def _positions(first: Tensor, second: Tensor, coordinates: str) -> Tensor:
             torch.acos((p[..., 2] / r.clamp(min=TINY)).clamp(-1, 1))
             for p, r in ((first, r_i), (second, r_j))
         )
-        return torch.stack([*common, torch.asinh(r_i - r_j), polar_i - polar_j, azimuth], -1)
+        return torch.stack([*common, _asinh(r_i - r_j), polar_i - polar_j, azimuth], -1)
     radius_i, radius_j = _length(first[..., :2]), _length(second[..., :2])
-    return torch.stack(
-        [*common, torch.asinh(radius_i - radius_j), azimuth, torch.asinh(apart[..., 2])], -1
-    )
+    return torch.stack([*common, _asinh(radius_i - radius_j), azimuth, _asinh(apart[..., 2])], -1)
 
 
 def _log(x: Tensor) -> Tensor:
     return x.clamp(min=TINY).log()
+
+
+def _asinh(x: Tensor) -> Tensor:
+    if torch.jit.is_tracing():  # the exporter to ONNX has no name for it
+        return x.sign() * (x.abs() + (x.square() + 1).sqrt()).log()
+    return torch.asinh(x)
 
 
 def _mass2(p: Tensor) -> Tensor:
@@ -129,7 +136,35 @@ def _dot(x: Tensor, y: Tensor) -> Tensor:
 
 def _length(x: Tensor) -> Tensor:
     """The floor keeps the gradient of a zero vector finite."""
-    return _dot(x, x).clamp(min=1e-30).sqrt()
+    return _root(_dot(x, x).clamp(min=1e-30))
+
+
+_PORTABLE: ContextVar[bool] = ContextVar("portable", default=False)
+
+
+@contextlib.contextmanager
+def portable() -> Iterator[None]:
+    """Within it, square roots are rounded correctly, as in an exported graph.
+
+    In single precision, the angle of a particle with itself, its kT and the like are rounding
+    errors. By default they are those of torch, and of weaver-core, on the same machine; libraries
+    round square roots differently.
+    """
+    token = _PORTABLE.set(True)
+    try:
+        yield
+    finally:
+        _PORTABLE.reset(token)
+
+
+def _exact() -> bool:
+    return _PORTABLE.get() or torch.jit.is_tracing()
+
+
+def _root(x: Tensor) -> Tensor:
+    if x.dtype == torch.float32 and _exact():
+        return x.double().sqrt().to(x.dtype)  # twice rounded is once rounded here
+    return x.sqrt()
 
 
 def _unit(x: Tensor) -> Tensor:
@@ -162,8 +197,9 @@ def _minus(a: Tensor, b: Tensor, c: Tensor, d: Tensor) -> Tensor:
 def _in_rest_frame(p: Tensor, frame: Tensor) -> Tensor:
     """The momentum [..., 3] of `p` in the rest frame of `frame`."""
     velocity = -frame[..., :3] / frame[..., 3:].clamp(min=TINY)
-    square = velocity.square().sum(-1, keepdim=True)
-    gamma = (1 - square).clamp(min=TINY) ** -0.5
-    along = (p[..., :3] * velocity).sum(-1, keepdim=True)
+    square = _dot(velocity, velocity)[..., None]
+    left = (1 - square).clamp(min=TINY)
+    gamma = 1 / _root(left) if _exact() else left**-0.5
+    along = _dot(p[..., :3], velocity)[..., None]
     ratio = torch.where(square == 0, 0.0, (gamma - 1) / square.clamp(min=1e-30))
     return p[..., :3] + ratio * along * velocity + p[..., 3:] * gamma * velocity

@@ -99,6 +99,8 @@ class ParticleNet(nn.Module):
             mask: [B, N] bool, True for a particle.
             length: padded length that sums are divided by if `use_counts` is False; N if None.
         """
+        if not mask.numel() and not torch.jit.is_tracing():
+            return features.new_full((len(mask), self.config.classes), torch.nan)
         if self.training or torch.jit.is_tracing():
             graph = self._graph(features, points, mask)
         else:

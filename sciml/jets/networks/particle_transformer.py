@@ -177,6 +177,8 @@ class ParticleTransformer(nn.Module):
             raise InputError(f"the network {missing} extra features of pairs (pf_uu)")
         if torch.jit.is_tracing():
             return self.reference(features, p4, mask, pairs)
+        if not mask.numel():
+            return features.new_full((len(mask), self.config.classes), torch.nan)
         if self.training or torch.is_grad_enabled():
             batches = [group_by_length(mask)]
         else:

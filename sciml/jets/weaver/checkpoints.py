@@ -18,6 +18,7 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from sciml.config import check, from_dict
 from sciml.errors import InputError, nearest
@@ -235,7 +236,14 @@ def run(model: Network, inputs: Mapping[str, Tensor]) -> Tensor:
     if "pf_uu" in names:
         pairs = _pairs(inputs, parts[0].mask.shape[1]).permute(0, 2, 3, 1).to(dtype)
     length = sum(part.mask.shape[1] for part in parts)
-    if not torch.jit.is_tracing():
+    if torch.jit.is_tracing():  # one more place, so that a batch of nothing has an axis to work on
+        rows = (0, 0, 0, 1)
+        parts = [
+            Collection(F.pad(p.features, rows), F.pad(p.positions, rows), F.pad(p.mask, (0, 1)))
+            for p in parts
+        ]
+        pairs = None if pairs is None else F.pad(pairs, (0, 0, 0, 1, 0, 1))
+    else:
         parts, pairs = _particles_first(parts, pairs)
     if isinstance(model, ParticleTransformerTagger):
         return model(parts, pairs)
