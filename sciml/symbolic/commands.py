@@ -76,7 +76,9 @@ def integrate(
     integrand: tyro.conf.Positional[str],
     variable: Annotated[str | None, tyro.conf.arg(aliases=["-x"])] = None,
     limits: tuple[str, str] | None = None,
+    principal_value: bool = False,
     constants: tuple[str, ...] = (),
+    conditions: tuple[str, ...] = (),
     timeout: float = 10.0,
     model: str = "auto",
     json: Annotated[bool, tyro.conf.arg(name="json")] = False,
@@ -88,7 +90,9 @@ def integrate(
         integrand: The function, as text or LaTeX: "x*exp(x)".
         variable: The variable; needed where there are several symbols.
         limits: Lower and upper limit of a definite integral.
+        principal_value: Ask for the principal value where the integral itself diverges.
         constants: Names of symbols that stand for constants.
+        conditions: What is known of the constants: "a > 1" "n != 0".
         timeout: Seconds.
         model: Trained model that proposes where rules fail: auto, none, a name or a path.
         json: Print one JSON object instead.
@@ -97,8 +101,8 @@ def integrate(
     from sciml.symbolic.integration.api import integrate as solve
 
     result = solve(
-        integrand, variable, limits=limits, constants=constants, timeout=timeout,
-        model=_model(model),
+        integrand, variable, limits=limits, principal_value=principal_value, constants=constants,
+        conditions=conditions, timeout=timeout, model=_model(model),
     )  # fmt: skip
     return _print(result, json, latex)
 

@@ -47,10 +47,31 @@ class IntegrateJob(Job):
 
 @dataclass(frozen=True, kw_only=True)
 class DefiniteJob(IntegrateJob):
-    """Integrate `f` from `low` to `high`."""
+    """Integrate `f` from `low` to `high`.
+
+    Attributes:
+        principal: whether Cauchy's principal value is asked for.
+        conditions: on the constants, in words.
+    """
 
     low: End
     high: End
+    principal: bool = False
+    conditions: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class MultipleJob(IntegrateJob):
+    """Integrate `f` over several variables, the last of which is the innermost.
+
+    Attributes:
+        names: the variables.
+        lows, highs: their limits, which may hold variables before them.
+    """
+
+    names: tuple[str, ...]
+    lows: tuple[End, ...]
+    highs: tuple[End, ...]
 
 
 @dataclass(frozen=True)
@@ -119,6 +140,7 @@ _KINDS: dict[str, type[Job]] = {
     for kind in (
         IntegrateJob,
         DefiniteJob,
+        MultipleJob,
         DsolveJob,
         SystemJob,
         OperationJob,

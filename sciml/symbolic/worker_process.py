@@ -25,6 +25,7 @@ from sciml.symbolic.jobs import (
     DsolveJob,
     IntegrateJob,
     Job,
+    MultipleJob,
     OperationJob,
     SymPyIntegrateJob,
     SystemJob,
@@ -56,7 +57,7 @@ def main() -> None:
     for line in sys.stdin:
         try:
             job = from_json(json.loads(line))
-            if isinstance(job, (DefiniteJob, DsolveJob, SystemJob, OperationJob)):
+            if isinstance(job, (DefiniteJob, MultipleJob, DsolveJob, SystemJob, OperationJob)):
                 _load_sympy(send)
             answer = run(job, send)
         except MemoryError:
@@ -94,21 +95,25 @@ def run(job: Job, send: Send) -> dict[str, Any]:
     Returns:
         The final message: ``status`` and, where there is one, ``answer`` (see `expr.wire`).
     """
-    if isinstance(job, DefiniteJob):
+    if isinstance(job, (DefiniteJob, MultipleJob)):
         from sciml.symbolic.definite.integral import definite_job
+        from sciml.symbolic.definite.multiple import multiple_job
 
         # The search may be interrupted, but not while torch loads: with rules, no network.
         model = None if job.rules else job.model
         if model is not None:
             import torch  # noqa: F401
 
-        def antiderivative(g: Expr, seconds: float) -> dict[str, Any]:
-            return _integrate(
-                IntegrateJob(g, job.variable, seconds, model, job.rules, job.beam),
-                lambda message: None,
-            )
+        def in_variable(name: str) -> Callable[[Expr, float], dict[str, Any]]:
+            def antiderivative(g: Expr, seconds: float) -> dict[str, Any]:
+                inner = IntegrateJob(g, name, seconds, model, job.rules, job.beam)
+                return _integrate(inner, lambda message: None)
 
-        return definite_job(job, antiderivative)
+            return antiderivative
+
+        if isinstance(job, MultipleJob):
+            return multiple_job(job, in_variable)
+        return definite_job(job, in_variable(job.variable))
     if isinstance(job, DsolveJob):
         from sciml.symbolic.ode.solver import solve_job
 

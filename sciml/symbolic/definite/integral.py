@@ -19,7 +19,7 @@ No comparison uses an absolute tolerance, and constant factors are taken out fir
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from decimal import Decimal
 from fractions import Fraction
 from math import gcd, lcm
@@ -27,10 +27,13 @@ from typing import Any
 
 from sciml.errors import InputError
 from sciml.symbolic.definite.alternatives import Alternatives
+from sciml.symbolic.definite.conditions import Condition, read_conditions
 from sciml.symbolic.definite.confirmation import decimal_digits
+from sciml.symbolic.definite.multiple import Range, ordered_ranges
 from sciml.symbolic.definite.newton_leibniz import DefiniteIntegral, Integrator
 from sciml.symbolic.definite.outcome import NoValue, Outcome
 from sciml.symbolic.definite.parameters import parametric
+from sciml.symbolic.definite.principal_value import principal_value
 from sciml.symbolic.expr import expression as ex
 from sciml.symbolic.expr.clock import TimeUp, at_most, now
 from sciml.symbolic.expr.expression import Expr
@@ -44,7 +47,7 @@ from sciml.symbolic.expr.intervals import (
 )
 from sciml.symbolic.expr.intervals import real as real_number
 from sciml.symbolic.expr.wire import load
-from sciml.symbolic.jobs import DefiniteJob, IntegrateJob
+from sciml.symbolic.jobs import DefiniteJob, IntegrateJob, MultipleJob
 from sciml.symbolic.verification.result import Result
 from sciml.symbolic.worker import Worker
 
@@ -65,12 +68,35 @@ def read_ends(limits: Any, read: Callable[[Any], Expr]) -> tuple[End, End]:
     return read_end(low, read), read_end(high, read)
 
 
+def read_ranges(
+    limits: Any, read: Callable[[Any], Expr], name_of: Callable[[Any], str | None]
+) -> list[Range]:  # fmt: skip
+    """The ranges (x, a, b) of a single or multiple integral; none for a pair of limits.
+
+    Raises:
+        InputError: for an entry that is no such range.
+    """
+    if isinstance(limits, str) or not hasattr(limits, "__len__") or not len(limits):
+        return []
+    several = all(isinstance(item, (list, tuple)) for item in limits)
+    if not several and len(limits) != 3:
+        return []
+    out = []
+    for item in limits if several else [limits]:
+        if len(item) != 3:
+            raise InputError(f"a range of integration must be (x, a, b), got {item!r}")
+        out.append((name_of(item[0]) or "", read_end(item[1], read), read_end(item[2], read)))
+    return out
+
+
 def read_end(value: Any, read: Callable[[Any], Expr]) -> End:
     """A limit of integration: a number, an expression, or infinity in any spelling.
 
     Raises:
         InputError: for nan, complex infinity and anything that is not an expression.
     """
+    if isinstance(value, End):
+        return value
     sign = infinity(value)
     if sign:
         return End(None, sign)
@@ -86,8 +112,19 @@ def read_end(value: Any, read: Callable[[Any], Expr]) -> End:
 def integrate_between(
     low: End, high: End, job: IntegrateJob, worker: Worker,
     symbols: Mapping[str, Any], constants: list[str], started: float,
+    principal: bool = False, conditions: Collection[str] = (),
 ) -> Result:  # fmt: skip
     """The definite integral of the job's integrand from `low` to `high`, in the worker's process.
+
+    Args:
+        low, high: the limits.
+        job: integrand and variable.
+        worker: the process.
+        symbols: SymPy's symbols of the problem.
+        constants: the names of its constants.
+        started: when the work began.
+        principal: whether the principal value is asked for.
+        conditions: on the constants, in words.
 
     Raises:
         InputError: for limits that are not real or contain undeclared symbols or the variable, and
@@ -108,10 +145,47 @@ def integrate_between(
             with precision(300):
                 real_number(end.at)
     problem = f"integral of {f} from {low} to {high}"
+    texts = tuple(c.text for c in read_conditions(conditions, constants))
+    if principal and (f.free - {x} or any(e.at is not None and e.at.free for e in (low, high))):
+        raise InputError("a principal value is found for integrands without other symbols")
     definite_integral = DefiniteJob(
-        f, x, job.timeout, job.model, job.rules, job.beam, low=low, high=high
-    )
-    message, _ = worker.ask(definite_integral, job.timeout)
+        f, x, job.timeout, job.model, job.rules, job.beam, low=low, high=high,
+        principal=principal, conditions=texts,
+    )  # fmt: skip
+    return _asked(definite_integral, problem, worker, symbols, started)
+
+
+def integrate_over(
+    f: Expr, ranges: Sequence[Range], job: IntegrateJob, worker: Worker,
+    symbols: Mapping[str, Any], constants: list[str], started: float,
+) -> Result:  # fmt: skip
+    """The integral of f over several variables; arguments as of `integrate_between`.
+
+    Raises:
+        InputError: for undeclared symbols, and limits that depend on each other in a circle.
+    """
+    ordered = ordered_ranges(ranges)
+    names = tuple(name for name, _, _ in ordered)
+    if not 2 <= len(names) <= 3:
+        raise InputError(f"an integral is over one, two or three variables, got {len(names)}")
+    ends = [e.at for _, a, b in ordered for e in (a, b) if e.at is not None]
+    undeclared = sorted(f.free.union(*(e.free for e in ends)) - {*names, *constants})
+    if undeclared:
+        raise InputError(f"unknown symbol {undeclared[0]!r}",
+                         hint=f"Name it as a constant: constants={undeclared!r}.")  # fmt: skip
+    where = ", ".join(f"{name} from {a} to {b}" for name, a, b in ordered)
+    multiple = MultipleJob(
+        f, names[-1], job.timeout, job.model, job.rules, job.beam, names=names,
+        lows=tuple(a for _, a, _ in ordered), highs=tuple(b for _, _, b in ordered),
+    )  # fmt: skip
+    return _asked(multiple, f"integral of {f} over {where}", worker, symbols, started)
+
+
+def _asked(
+    job: DefiniteJob | MultipleJob, problem: str, worker: Worker, symbols: Mapping[str, Any],
+    started: float,
+) -> Result:  # fmt: skip
+    message, _ = worker.ask(job, job.timeout)
     if message is None:
         late = time.perf_counter() - started >= job.timeout
         message = {"status": "timeout" if late else "no_answer",
@@ -123,7 +197,7 @@ def integrate_between(
     return Result(
         problem, answer, message["status"], message.get("method", ""), message.get("how", ""),
         message.get("holds", ""), time.perf_counter() - started, symbols, candidate=candidate,
-        note=message.get("note", ""),
+        note=message.get("note", ""), conditions=tuple(message.get("conditions", ())),
     )  # fmt: skip
 
 
@@ -133,13 +207,25 @@ def definite_job(job: DefiniteJob, integrator: Integrator) -> dict[str, Any]:
     deadline = now() + job.timeout
     try:
         free = f.free - {x} or any(e.at is not None and e.at.free for e in (low, high))
-        solve = parametric if free else definite
         with at_most(job.timeout):
+            if free:
+                names = f.free.union(*(e.at.free for e in (low, high) if e.at is not None)) - {x}
+                given = [c for text in job.conditions for c in _condition(text, names)]
+                return parametric(f, x, low, high, integrator, deadline, given).message()
+            solve = principal_value if job.principal else definite
             return solve(f, x, low, high, integrator, deadline).message()
     except TimeUp:
         return {"status": "timeout", "how": "the time ran out"}
     except InputError as error:
         return {"status": "refused", "how": error.what, "hint": error.hint}
+
+
+def _condition(text: str, names: Collection[str]) -> tuple[Condition, ...]:
+    """The condition; none where it is on symbols that the problem does not hold."""
+    try:
+        return read_conditions([text], names)
+    except InputError:
+        return ()
 
 
 # ------------------------------------------------------------------ the value

@@ -19,12 +19,14 @@ class Outcome:
     holds: str = ""
     method: str = ""
     note: str = ""
+    conditions: tuple[str, ...] = ()
 
     def message(self) -> dict[str, Any]:
         """The outcome as a message of the worker process."""
         key = "answer" if self.status in ("verified", "sampled") else "candidate"
         out: dict[str, Any] = {"status": self.status, "how": self.how, "holds": self.holds,
-                               "method": self.method, "note": self.note}  # fmt: skip
+                               "method": self.method, "note": self.note,
+                               "conditions": list(self.conditions)}  # fmt: skip
         return out | ({key: dump(self.value)} if self.value is not None else {})
 
 

@@ -1,18 +1,20 @@
 """Definite integrals with symbols in the integrand or in the limits.
 
 If the antiderivative is an entire function of x, F(b) - F(a) is right for all values of the symbols
-for which it is defined. Else the symbols are taken to be positive, and the answer says so: a value
-from the limits of F, from residues or from SymPy is compared with quadrature at positive numbers of
-different sizes, and is *sampled* if it agrees at all of them.
+for which it is defined. Else the symbols are taken to be positive, unless other conditions are
+given, and the answer says so: a value from the limits of F, from residues or from SymPy is compared
+with quadrature at numbers of different sizes that satisfy the conditions, and is *sampled* if it
+agrees at all of them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from fractions import Fraction
 from typing import Any
 
 from sciml.errors import InputError
+from sciml.symbolic.definite.conditions import Condition, Conditions, conditions_on
 from sciml.symbolic.definite.newton_leibniz import SEARCH_SHARE, DefiniteIntegral, Integrator
 from sciml.symbolic.definite.numerical_value import numerical_value
 from sciml.symbolic.definite.outcome import NoValue, Outcome
@@ -33,18 +35,14 @@ from sciml.symbolic.expr.wire import load
 _ENTIRE = frozenset("exp sin cos sinh cosh erf erfi Si Shi fresnels fresnelc".split())
 _ERRORS = (*BALL_ERRORS, ex.Undefined, ex.TooLarge, InputError, NoValue, RecursionError,
            NotImplementedError, TypeError, AttributeError, KeyError)  # fmt: skip
-_EXAMPLES = ((3, 5, 7, 11), (-2, 3, 13, 5), (Fraction(1, 3), -4, Fraction(7, 5), 2))
-_POSITIVE_EXAMPLES = (
-    (2, 3, Fraction(7, 5), Fraction(1, 2)), (Fraction(4, 7), 2, Fraction(2, 3), 3),
-    (5, Fraction(2, 3), 2, Fraction(9, 4)),
-    (Fraction(4, 5), Fraction(11, 3), 1, 6),
-)  # fmt: skip
+EXAMPLES = ((3, 5, 7, 11), (-2, 3, 13, 5), (Fraction(1, 3), -4, Fraction(7, 5), 2))
 
 
 def parametric(
-    f: Expr, x: str, low: End, high: End, integrator: Integrator, deadline: float
-) -> Outcome:
-    """The integral with symbols in f or in the limits."""
+    f: Expr, x: str, low: End, high: End, integrator: Integrator, deadline: float,
+    given: Collection[Condition] = (),
+) -> Outcome:  # fmt: skip
+    """The integral with symbols in f or in the limits, for which the conditions are given."""
     if low.at is not None and low.at is high.at:
         return Outcome("verified", ex.ZERO, "the limits are equal")
     message = integrator(f, 0.6 * SEARCH_SHARE * (deadline - now()))
@@ -53,14 +51,17 @@ def parametric(
         outcome = _by_entire_antiderivative(F, f, x, low, high, integrator, deadline, message)
         if outcome is not None:
             return outcome
-    names = sorted({*f.free, *_free(low), *_free(high)} - {x})
-    for value, method in _candidates(f, x, low, high, F, names, deadline):
-        if value.free - set(names):
+    conditions = conditions_on(sorted({*f.free, *_free(low), *_free(high)} - {x}), given)
+    examples = list(conditions.examples())
+    if len(examples) < 3:
+        return Outcome("no_answer", how="too few numbers were found that satisfy the conditions")
+    for value, method in _candidates(f, x, low, high, F, conditions, deadline):
+        if value.free - set(conditions.names):
             continue
-        if _agrees(f, x, low, high, value, names, integrator, deadline):
-            conditions = ", ".join(f"{name} > 0" for name in names)
+        if _agrees(f, x, low, high, value, examples, integrator, deadline):
             return Outcome("sampled", value, "within quadrature at every example tried",
-                           f"for {conditions}", method)  # fmt: skip
+                           f"for {', '.join(conditions.texts)}", method,
+                           conditions=conditions.texts)  # fmt: skip
     how = "no value was confirmed" if F is not None else "no antiderivative was found"
     return Outcome("no_answer", how=how)
 
@@ -96,7 +97,7 @@ def _by_entire_antiderivative(
         return Outcome("no_answer", how="the antiderivative has no value at a limit")
     names = sorted(value.free | f.free - {x})
     confirmed_examples = 0
-    for numbers in _EXAMPLES:
+    for numbers in EXAMPLES:
         at: dict[Expr, ex.ExprLike] = {
             ex.symbol(name): numbers[i % 4] for i, name in enumerate(names)
         }
@@ -108,21 +109,30 @@ def _by_entire_antiderivative(
         confirmed_examples += confirmed is True
     if not confirmed_examples:
         return Outcome("no_answer", value, "the value could not be compared with quadrature")
+    nonzero = _nonzero(F)
     return Outcome(
         "verified" if message["status"] == "verified" else "sampled", value,
-        "the antiderivative is an entire function", _conditions(F), message.get("method", ""),
+        "the antiderivative is an entire function",
+        f"where {', '.join(nonzero)} is not 0" if nonzero else "for all constants",
+        message.get("method", ""), conditions=tuple(f"{u} != 0" for u in nonzero),
     )  # fmt: skip
 
 
 def _candidates(
-    f: Expr, x: str, low: End, high: End, F: Expr | None, names: list[str], deadline: float
+    f: Expr,
+    x: str,
+    low: End,
+    high: End,
+    F: Expr | None,
+    conditions: Conditions,
+    deadline: float,
 ) -> Iterator[tuple[Expr, str]]:
-    """Possible values for positive symbols, with the method."""
+    """Possible values under the conditions, with the method."""
     import sympy as sp
 
     from sciml.symbolic.expr.printing import from_sympy, to_sympy
 
-    symbols = {name: sp.Symbol(name, positive=True) for name in names}
+    names, symbols = conditions.names, conditions.symbols()
     symbols[x] = sp.Symbol(x, real=True)
     plain = {s: sp.Symbol(s.name) for s in symbols.values()}
 
@@ -143,7 +153,7 @@ def _candidates(
         even = ex.substitute(f, {ex.symbol(x): -ex.symbol(x)}) is f
         if not (low.infinite or even):
             return None
-        value = fourier_integral(f, x, tuple(names))
+        value = fourier_integral(f, x, names)
         return None if value is None else to_sympy(value, symbols) / (1 if low.infinite else 2)
 
     def by_sympy() -> Any:
@@ -164,15 +174,12 @@ def _candidates(
 
 
 def _agrees(
-    f: Expr, x: str, low: End, high: End, value: Expr, names: list[str],
+    f: Expr, x: str, low: End, high: End, value: Expr, examples: list[dict[Expr, ex.ExprLike]],
     integrator: Integrator, deadline: float,
 ) -> bool:  # fmt: skip
     """Whether quadrature converges and agrees with the value at every example: where it does not
-    converge at one, the value may hold for some positive numbers only."""
-    for numbers in _POSITIVE_EXAMPLES:
-        at: dict[Expr, ex.ExprLike] = {
-            ex.symbol(name): numbers[i % 4] for i, name in enumerate(names)
-        }
+    converge at one, the value may hold for some of the numbers only."""
+    for at in examples:
         try:
             with at_most(max(0.1, min(3.0, 0.4 * (deadline - now())))):
                 ends = [e if e.at is None else End(ex.substitute(e.at, at)) for e in (low, high)]
@@ -223,7 +230,10 @@ def _confirm_example(
 ) -> bool | None:
     """Whether quadrature of a numerical example contains the value; None where it does not
     converge."""
-    order = compare_ends(*ends)
+    try:
+        order = compare_ends(*ends)
+    except InputError:  # a limit that is not real there
+        return None
     if not order:
         return None
     low, high = ends if order < 0 else ends[::-1]
@@ -239,8 +249,7 @@ def _confirm_example(
         return bool(z.overlaps(total))
 
 
-def _conditions(F: Expr) -> str:
-    """The condition on the constants under which F is defined, in words."""
-    nonzero = [n.args[0] for n in ex.subtrees(F) if n.op == "pow" and n.free
+def _nonzero(F: Expr) -> list[str]:
+    """The expressions in the constants that F divides by."""
+    return [str(n.args[0]) for n in ex.subtrees(F) if n.op == "pow" and n.free
             and (n.args[1].op != "num" or n.args[1].value < 0)]  # fmt: skip
-    return f"where {', '.join(map(str, nonzero))} is not 0" if nonzero else "for all constants"

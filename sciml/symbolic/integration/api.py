@@ -85,8 +85,10 @@ def integrate(
     f: Any,
     variable: Any = None,
     *,
-    limits: tuple[Any, Any] | None = None,
+    limits: Any = None,
+    principal_value: bool = False,
     constants: Collection[Any] = (),
+    conditions: Collection[str] = (),
     timeout: float = TIMEOUT,
     model: str | os.PathLike[str] | None = "auto",
     rules: bool = True,
@@ -100,9 +102,15 @@ def integrate(
             variable and limits), or a SymPy expression, whose symbols the answer uses again.
         variable: its variable; may be left out if the integrand has only one symbol.
         limits: (a, b) for a definite integral: numbers, expressions without the variable, or
-            infinity (``"oo"``, ``float("inf")``, SymPy's ``oo``). The status may then be
-            ``diverges``; see `sciml.symbolic.definite.integral` for what is proved.
+            infinity (``"oo"``, ``float("inf")``, SymPy's ``oo``), or SymPy's (x, a, b). The status
+            may then be ``diverges``; see `sciml.symbolic.definite.integral` for what is proved. A
+            list ``[("x", 0, 1), ("y", 0, "x")]`` of two or three stands for a multiple integral;
+            limits may hold variables of other entries.
+        principal_value: ask for Cauchy's principal value, where the integral itself diverges.
         constants: names of symbols that stand for constants; any other symbol is refused.
+        conditions: what is known of the constants of a definite integral, ``["a > 1", "n != 0"]``;
+            without any they are taken to be positive. ``.conditions`` of the result has those under
+            which it holds.
         timeout: seconds.
         model: the trained model that proposes answers if the rules fail: a name or a path,
             ``"auto"`` for the one that is shipped, None for rules only.
@@ -118,14 +126,32 @@ def integrate(
             positive.
     """
     started = time.perf_counter()
+    if limits is None and isinstance(variable, (list, tuple)):  # integrate(f, (x, 0, 1))
+        variable, limits = None, variable
     symbols = symbols_of(f, variable)
     if isinstance(f, str):
         f, variable, limits = _without_sign(f, variable_name(variable), limits)
+    elif type(f).__name__ == "Integral" and len(f.limits) > 1 and variable is limits is None:
+        f, limits = f.function, [tuple(r) for r in f.limits]
     elif type(f).__name__ == "Integral":
         f, variable, limits = integral_parts(f, variable, limits)
     if limits is not None:
-        from sciml.symbolic.definite.integral import integrate_between, read_ends
+        from sciml.symbolic.definite.integral import (
+            integrate_between,
+            integrate_over,
+            read_ends,
+            read_ranges,
+        )
 
+        ranges = read_ranges(limits, read, variable_name)
+        if len(ranges) > 1:
+            check_timeout(timeout)
+            job = IntegrateJob(read(f), ranges[0][0], timeout, None, rules, beam)
+            return integrate_over(
+                job.f, ranges, job, worker or shared(), symbols, constant_names(constants), started
+            )
+        if ranges:
+            variable, *limits = ranges[0]
         ends = read_ends(limits, read)
     e = read_with_impulses(f)
     check_timeout(timeout)
@@ -138,7 +164,9 @@ def integrate(
                 smooth,
                 x,
                 limits=limits,
+                principal_value=principal_value,
                 constants=constants,
+                conditions=conditions,
                 timeout=timeout,
                 model=model,
                 rules=rules,
@@ -150,7 +178,10 @@ def integrate(
     job = IntegrateJob(e, x, timeout, model_path(model, "integrate"), rules, beam)
     worker = worker or shared()
     if limits is not None:
-        return integrate_between(*ends, job, worker, symbols, constant_names(constants), started)
+        return integrate_between(*ends, job, worker, symbols, constant_names(constants), started,
+                                 principal_value, conditions)  # fmt: skip
+    if principal_value or conditions:
+        raise InputError("principal_value and conditions are for integrals with limits")
     message, before = worker.ask(job, timeout)
     if message is None:
         message = before[-1] if before else {"status": "timeout", "how": "the time ran out"}

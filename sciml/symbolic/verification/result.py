@@ -80,6 +80,7 @@ class Result:
         candidate: an expression that was refuted or not confirmed.
         continuous: whether an antiderivative is continuous where the integrand is; None: unknown.
         note: remarks on the answer, such as the points where it jumps.
+        conditions: on the constants of a definite integral, under which the answer holds.
     """
 
     problem: str
@@ -93,6 +94,7 @@ class Result:
     candidate: Expr | None = field(default=None, kw_only=True)
     continuous: bool | None = field(default=None, kw_only=True)
     note: str = field(default="", kw_only=True)
+    conditions: tuple[str, ...] = field(default=(), kw_only=True)
 
     def __post_init__(self) -> None:
         if self.status not in STATUSES:
@@ -168,6 +170,7 @@ class Result:
             "candidate": None if self.candidate is None else str(self.candidate),
             "continuous": self.continuous,
             "note": self.note,
+            "conditions": list(self.conditions),
             "method": self.method,
             "how": self.how,
             "holds": self.holds,
