@@ -130,7 +130,7 @@ class Learner:
     embedder: nn.Module
     settings: dict[str, Any]
     objective: nn.Module
-    probes: Probes
+    probes: probe.Probes
 
 
 def main(config: Config, out: Path) -> None:
@@ -150,7 +150,7 @@ def main(config: Config, out: Path) -> None:
         learners[science] = Learner(
             corpus, training, held_out, embedder, settings,
             build(trunk, embedder, augment=corpus.augment),
-            Probes(config, corpus, training, held_out),
+            probe.Probes(corpus, training, held_out, config.probe_examples, config.seed),
         )  # fmt: skip
     before = by_science(learners, lambda one: one.probes.measure(trunk, one.embedder))
 
@@ -370,38 +370,6 @@ def held_out_loss(learner: Learner, config: Config) -> dict[str, float]:
             if key != "count":
                 sums[key] = sums.get(key, 0.0) + float(value) * count
     return {key: value / max(total, 1e-12) for key, value in sums.items()}
-
-
-class Probes:
-    """Linear and nearest-neighbour probes on held-out examples, where there are labels."""
-
-    def __init__(
-        self, config: Config, corpus: Corpus, training: parts.Indices, held_out: np.ndarray
-    ) -> None:
-        self.corpus, self.ready = corpus, False
-        if corpus.labels is None or not config.probe_examples:
-            return
-        labels = corpus.labels
-        self.fit_on = parts.sample(training, labels, config.probe_examples, config.seed)
-        self.test_on = held_out[labels[held_out] >= 0]
-        classes = np.unique(labels[self.fit_on])
-        self.test_on = self.test_on[np.isin(labels[self.test_on], classes)]
-        self.ready = len(classes) > 1 and len(self.test_on) > 0 and len(self.fit_on) >= 10
-
-    def measure(self, trunk: Any, embedder: nn.Module) -> dict[str, float]:
-        """Accuracy and AUC of both probes; nothing where there are too few labels."""
-        if not self.ready:
-            return {}
-        values = {}
-        for name, indices in (("fit", self.fit_on), ("test", self.test_on)):
-            values[name] = probe.embed(
-                trunk, embedder, self.corpus.dataset, self.corpus.collate, indices=indices
-            )
-        fit_labels, test_labels = (
-            torch.as_tensor(self.corpus.labels[indices], dtype=torch.int64)  # type: ignore[index]
-            for indices in (self.fit_on, self.test_on)
-        )
-        return probe.probe(values["fit"], fit_labels, values["test"], test_labels)
 
 
 # --- what comes out -----------------------------------------------------------------------------

@@ -18,8 +18,10 @@ from scipy.optimize import minimize
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from sciml.data import parts
 from sciml.errors import InputError
 from sciml.objectives.base import Examples
+from sciml.objectives.corpus import Corpus
 from sciml.trunks.base import Trunk
 
 
@@ -247,3 +249,48 @@ def probe(
         for kind, scores in (("linear", linear), ("knn", near))
         for key, value in metrics(scores, test_labels).items()
     }
+
+
+class Probes:
+    """Linear and nearest-neighbour probes on held-out examples, where there are labels.
+
+    Args:
+        corpus: the examples, -1 the label of those without.
+        training: those that the probes are fitted on.
+        held_out: those that they are scored on.
+        max_examples: that they are fitted on; 0 = no probes.
+        seed: of the choice.
+    """
+
+    def __init__(
+        self,
+        corpus: Corpus,
+        training: parts.Indices,
+        held_out: np.ndarray,
+        max_examples: int,
+        seed: int = 0,
+    ) -> None:
+        self.corpus, self.ready = corpus, False
+        if corpus.labels is None or not max_examples:
+            return
+        labels = corpus.labels
+        self.fit_on = parts.sample(training, labels, max_examples, seed)
+        self.test_on = held_out[labels[held_out] >= 0]
+        classes = np.unique(labels[self.fit_on])
+        self.test_on = self.test_on[np.isin(labels[self.test_on], classes)]
+        self.ready = len(classes) > 1 and len(self.test_on) > 0 and len(self.fit_on) >= 10
+
+    def measure(self, trunk: Any, embedder: nn.Module) -> dict[str, float]:
+        """Accuracy and AUC of both probes; nothing where there are too few labels."""
+        if not self.ready:
+            return {}
+        values = {}
+        for name, indices in (("fit", self.fit_on), ("test", self.test_on)):
+            values[name] = embed(
+                trunk, embedder, self.corpus.dataset, self.corpus.collate, indices=indices
+            )
+        fit_labels, test_labels = (
+            torch.as_tensor(self.corpus.labels[indices], dtype=torch.int64)  # type: ignore[index]
+            for indices in (self.fit_on, self.test_on)
+        )
+        return probe(values["fit"], fit_labels, values["test"], test_labels)
