@@ -95,12 +95,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return getattr(error, "exit_code", 130)
 
 
+RANKS = ("RANK", "OMPI_COMM_WORLD_RANK", "PMI_RANK", "SLURM_PROCID")
+"""Variables with the number of a process: of torchrun, of two kinds of MPI, of SLURM."""
+
+
 def _report(error: BaseException, line: str) -> None:
     """Print an error; of one that all processes have, only the first one does."""
     if not getattr(error, "of_all_processes", False):
         print(line, file=sys.stderr)
         return
-    if os.environ.get("RANK", os.environ.get("SLURM_PROCID", "0")) == "0":
+    numbers = (os.environ.get(name) for name in RANKS)
+    if next((number for number in numbers if number is not None), "0") == "0":
         print(line, file=sys.stderr, flush=True)
     if parallel := sys.modules.get("sciml.train.parallel"):
         parallel.barrier()  # torchrun stops the others as soon as one has ended

@@ -33,6 +33,7 @@ options of every recipe:
   --tiny         the whole recipe in about a minute, to see that it runs
   --restart      train again where the checkpoints in OUT are damaged, instead of refusing
   --submit slurm hand the run to SLURM: --nodes N --gpus G --time T --partition P ...
+                 (--dry-run only prints the batch script)
   --launcher ray train on the workers of a Ray cluster (--workers N; extra: ray)
 """
 LAUNCHERS = ("ray",)

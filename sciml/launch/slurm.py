@@ -38,6 +38,13 @@ OPTIONS = {
 }
 """Options of sbatch that are passed on, with a word on each."""
 
+LAUNCHERS = {
+    "SLURM_STEP_NUM_TASKS": "srun",
+    "OMPI_COMM_WORLD_SIZE": "mpirun",
+    "PMI_SIZE": "mpiexec",
+}
+"""Variable that says how many processes there are -> what started them."""
+
 TEMPLATE = """#!/bin/bash
 # {command}
 # Submitted again, it goes on from the last checkpoint.
@@ -79,12 +86,14 @@ class Job:
         gpus: GPUs per node, each with a process of its own; 0 = one process per node on its CPUs.
         cpus: processors per node; 0 = as many as the cluster gives.
         others: options of sbatch by name.
+        dry_run: only show the script.
     """
 
     nodes: int = 1
     gpus: int = 1
     cpus: int = 0
     others: tuple[tuple[str, str], ...] = ()
+    dry_run: bool = False
 
     def header(self, name: str, out: Path) -> str:
         """The lines for sbatch."""
@@ -112,6 +121,7 @@ def parse(arguments: Sequence[str]) -> tuple[Job, list[str]]:
     """
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     parser.add_argument("--submit", choices=["slurm"])
+    parser.add_argument("--dry-run", action="store_true")
     for name, default in (("nodes", 1), ("gpus", 1), ("cpus", 0)):
         parser.add_argument(f"--{name}", type=int, default=default)
     for name in OPTIONS:
@@ -131,11 +141,11 @@ def parse(arguments: Sequence[str]) -> tuple[Job, list[str]]:
     if "--launcher" in (argument.partition("=")[0] for argument in rest):
         raise InputError("--submit and --launcher exclude each other")
     others = tuple((name, getattr(asked, name)) for name in OPTIONS if getattr(asked, name))
-    return Job(asked.nodes, asked.gpus, asked.cpus, others), rest
+    return Job(asked.nodes, asked.gpus, asked.cpus, others, asked.dry_run), rest
 
 
 def submit(recipe: recipes.Recipe, name: str, arguments: Sequence[str]) -> None:
-    """Write OUT/slurm.sh and hand it to sbatch.
+    """Write OUT/slurm.sh and hand it to sbatch; with `--dry-run` print it instead.
 
     Args:
         recipe: what runs.
@@ -151,7 +161,7 @@ def submit(recipe: recipes.Recipe, name: str, arguments: Sequence[str]) -> None:
     out = request.out.resolve()
     run = name if name in recipes.names() else str(recipe.path)
     text = TEMPLATE.format(
-        command=shlex.join(["sciml", "run", name, *arguments]),
+        command=shlex.join(["sciml", "run", name, *(a for a in arguments if a != "--dry-run")]),
         header=job.header(recipe.name, out),
         python=shlex.quote(sys.executable),
         nodes=job.nodes,
@@ -159,6 +169,9 @@ def submit(recipe: recipes.Recipe, name: str, arguments: Sequence[str]) -> None:
         wait=GRACE - 20,
         arguments=shlex.join([run, *own_arguments]),
     )
+    if job.dry_run:
+        print(text, end="")
+        return
     script = out / SCRIPT
     script.parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(script) as part:
@@ -184,18 +197,26 @@ class LoneProcesses(InputError):
 
 
 def refuse_lone_processes(arguments: Sequence[str]) -> None:
-    """Refuse `srun -n 4 sciml run ...`, which would start four runs in one folder.
+    """Refuse `srun -n 4 sciml run ...`, which would start four runs in one folder; mpirun likewise.
 
     Args:
         arguments: of `sciml run`.
 
     Raises:
-        LoneProcesses: this is one of several tasks of SLURM, and there is no rendezvous.
+        LoneProcesses: this is one of several tasks of SLURM or MPI, and there is no rendezvous.
     """
-    tasks = os.environ.get("SLURM_STEP_NUM_TASKS", "1")
+    launcher, tasks = next(
+        ((name, os.environ[key]) for key, name in LAUNCHERS.items() if key in os.environ), ("", "1")
+    )
     started_by_another = "RANK" in os.environ or "RAY_RAYLET_PID" in os.environ
     if not tasks.isdigit() or int(tasks) < 2 or started_by_another:
         return
+    if launcher != "srun":
+        raise LoneProcesses(
+            f"{launcher} started {tasks} processes that do not know of each other",
+            hint=f"Start them by torchrun: torchrun --nproc-per-node {tasks} -m sciml run "
+            f"{shlex.join(arguments)}",
+        )
     nodes = os.environ.get("SLURM_STEP_NUM_NODES", os.environ.get("SLURM_NNODES", "1"))
     nodes = nodes if nodes.isdigit() else "1"
     per_node = max(1, int(tasks) // max(1, int(nodes)))

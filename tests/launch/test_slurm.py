@@ -230,3 +230,32 @@ def test_the_lock_of_a_job_ends_when_slurm_queues_it_again(tmp_path, monkeypatch
         with pytest.raises(InputError, match="in use by process 12 on node3"):
             with locks.locked(tmp_path):
                 pass
+
+
+@pytest.mark.parametrize(("size", "rank"), [
+    ("OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK"), ("PMI_SIZE", "PMI_RANK"),
+])  # fmt: skip
+def test_processes_of_mpi_are_refused_and_shown_torchrun(tmp_path, monkeypatch, capsys, size, rank):
+    out = tmp_path / "run"
+    monkeypatch.setenv(size, "4")
+    monkeypatch.setenv("SLURM_PROCID", "0")  # of the batch script that starts mpirun
+    messages = []
+    for number in range(4):
+        monkeypatch.setenv(rank, str(number))
+        assert main(["run", str(RECIPE), "--out", str(out)]) == 2
+        messages.append(capsys.readouterr().err)
+    assert messages[1:] == ["", "", ""] and not out.exists()
+    assert "started 4 processes" in messages[0] and messages[0].count("\n") == 1
+    assert f"torchrun --nproc-per-node 4 -m sciml run {RECIPE} --out {out}" in messages[0]
+
+
+def test_a_dry_run_prints_the_script_that_would_be_submitted(tmp_path, stubs, capsys):
+    out = tmp_path / "run"
+    command = ["run", str(RECIPE), "--submit", "slurm", "--nodes", "2", "--out", str(out)]
+    assert main([*command, "--dry-run"]) == 0
+    shown = capsys.readouterr().out
+    assert not out.exists() and not (stubs / "script").exists()
+    assert main(command) == 0
+    assert (out / slurm.SCRIPT).read_text() == shown
+    assert main(["run", str(RECIPE), "--out", str(out), "--dry-run"]) == 2  # only of a submission
+    assert "unknown option --dry-run" in capsys.readouterr().err
