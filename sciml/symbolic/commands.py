@@ -81,6 +81,7 @@ def integrate(
     conditions: tuple[str, ...] = (),
     timeout: float = 10.0,
     model: str = "auto",
+    steps: bool = False,
     json: Annotated[bool, tyro.conf.arg(name="json")] = False,
     latex: bool = False,
 ) -> int:
@@ -95,6 +96,7 @@ def integrate(
         conditions: What is known of the constants: "a > 1" "n != 0".
         timeout: Seconds.
         model: Trained model that proposes where rules fail: auto, none, a name or a path.
+        steps: Explain an antiderivative step by step.
         json: Print one JSON object instead.
         latex: Print LaTeX instead.
     """
@@ -102,7 +104,7 @@ def integrate(
 
     result = solve(
         integrand, variable, limits=limits, principal_value=principal_value, constants=constants,
-        conditions=conditions, timeout=timeout, model=_model(model),
+        conditions=conditions, timeout=timeout, model=_model(model), steps=steps,
     )  # fmt: skip
     return _print(result, json, latex)
 

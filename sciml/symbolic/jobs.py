@@ -130,6 +130,14 @@ class VerifyJob(Job):
     seed: int | None = None
 
 
+@dataclass(frozen=True, kw_only=True)
+class StepsJob(Job):
+    """Explain, step by step, how `f` is integrated to `answer` with `method`."""
+
+    answer: Expr
+    method: str = ""
+
+
 @dataclass(frozen=True)
 class SymPyIntegrateJob(Job):
     """Integrate `f` with SymPy alone, for comparisons."""
@@ -145,6 +153,7 @@ _KINDS: dict[str, type[Job]] = {
         SystemJob,
         OperationJob,
         VerifyJob,
+        StepsJob,
         SymPyIntegrateJob,
     )
 }

@@ -27,6 +27,7 @@ from sciml.symbolic.jobs import (
     Job,
     MultipleJob,
     OperationJob,
+    StepsJob,
     SymPyIntegrateJob,
     SystemJob,
     VerifyJob,
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 MEMORY = 1_900_000_000
 """Bytes of data that the process may hold."""
 Send = Callable[[dict[str, Any]], None]
+_WITH_SYMPY = DefiniteJob, MultipleJob, DsolveJob, SystemJob, OperationJob, StepsJob
 
 
 def main() -> None:
@@ -57,7 +59,7 @@ def main() -> None:
     for line in sys.stdin:
         try:
             job = from_json(json.loads(line))
-            if isinstance(job, (DefiniteJob, MultipleJob, DsolveJob, SystemJob, OperationJob)):
+            if isinstance(job, _WITH_SYMPY):
                 _load_sympy(send)
             answer = run(job, send)
         except MemoryError:
@@ -128,6 +130,10 @@ def run(job: Job, send: Send) -> dict[str, Any]:
         from sciml.symbolic.operations.running import operation_job
 
         return operation_job(job)
+    if isinstance(job, StepsJob):
+        from sciml.symbolic.integration.steps import steps_job
+
+        return steps_job(job)
     if isinstance(job, VerifyJob):
         return _verify(job, send)
     if isinstance(job, SymPyIntegrateJob):

@@ -18,7 +18,7 @@ from sciml.symbolic.expr.latex_integral import whole_integral
 from sciml.symbolic.expr.parser import parse
 from sciml.symbolic.expr.printing import integral_parts, symbol_name, symbols_of
 from sciml.symbolic.expr.symbols import check_symbols
-from sciml.symbolic.expr.wire import load
+from sciml.symbolic.expr.wire import dump, load
 from sciml.symbolic.integration.impulses import (
     has_impulses,
     impulses_between,
@@ -26,9 +26,9 @@ from sciml.symbolic.integration.impulses import (
     split_impulses,
     steps_of,
 )
-from sciml.symbolic.jobs import IntegrateJob, VerifyJob
+from sciml.symbolic.jobs import IntegrateJob, StepsJob, VerifyJob
 from sciml.symbolic.neural.shipped import model_path
-from sciml.symbolic.verification.result import PROOFS, Check, Result
+from sciml.symbolic.verification.result import PROOFS, Check, Result, Step
 from sciml.symbolic.worker import Worker, shared
 
 TIMEOUT = 10.0
@@ -93,6 +93,7 @@ def integrate(
     model: str | os.PathLike[str] | None = "auto",
     rules: bool = True,
     beam: int = 10,
+    steps: bool = False,
     worker: Worker | None = None,
 ) -> Result:
     """An antiderivative of f, proved or verified at all points tried; or a definite integral.
@@ -116,6 +117,7 @@ def integrate(
             ``"auto"`` for the one that is shipped, None for rules only.
         rules: whether to use the rules; False uses the model alone.
         beam: width of the model's beam search.
+        steps: whether to explain an antiderivative step by step, in ``.steps`` of the result.
         worker: the process to work in; by default one for the whole session.
 
     Returns:
@@ -195,7 +197,18 @@ def integrate(
         str(e), answer, message["status"], message.get("method", ""), message.get("how", ""),
         message.get("holds", ""), time.perf_counter() - started, symbols, candidate=candidate,
         continuous=message.get("continuous"), note=note,
+        steps=() if not steps or answer is None else _steps(e, x, answer, message, timeout, worker),
     )  # fmt: skip
+
+
+def _steps(
+    f: Expr, x: str, answer: Expr, message: dict[str, Any], timeout: float, worker: Worker
+) -> tuple[Step, ...]:
+    """The steps from f to its antiderivative."""
+    job = StepsJob(f, x, timeout, answer=answer, method=message.get("method", ""))
+    found, _ = worker.ask(job, timeout)
+    rows = (found or {}).get("steps") or [[job.method, dump(answer), dump(ex.ZERO)]]
+    return tuple(Step(f, x, text, load(F), load(g)) for text, F, g in rows)
 
 
 def _with_impulses(f: Expr, smooth: Result, part: Expr) -> Result:

@@ -58,6 +58,60 @@ class Check:
         return self.verified
 
 
+def _plain_in_text(text: str) -> str:
+    """The text without the characters that mean something else within \\text{}."""
+    other = {"\\": "", "{": "(", "}": ")", "$": "", "_": " ", "^": "**", "%": " per cent", "#": "",
+             "&": "and", "~": " "}  # fmt: skip
+    return text.translate(str.maketrans(other))
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of an integration: the integral is `integrated` plus that of `left`.
+
+    Attributes:
+        problem: the integrand.
+        variable: its variable.
+        text: what the step does.
+        integrated: what has been integrated so far.
+        left: the integrand that is left; 0 after the last step.
+    """
+
+    problem: Expr
+    variable: str
+    text: str
+    integrated: Expr
+    left: Expr
+
+    def __str__(self) -> str:
+        done, rest = str(self.integrated), f"int({self.left}, {self.variable})"
+        shown = done if str(self.left) == "0" else rest if done == "0" else f"{done} + {rest}"
+        return f"{self.text}: {shown}"
+
+    def latex(self) -> str:
+        """The integral as what is integrated and what is left, in LaTeX."""
+        from sciml.symbolic.expr.printing import latex
+
+        done = "" if str(self.integrated) == "0" else latex(self.integrated)
+        rest = rf"\int {latex(self.left)}\,d{self.variable}" if str(self.left) != "0" else ""
+        right = " + ".join(part for part in (done, rest) if part) or "0"
+        return rf"\int {latex(self.problem)}\,d{self.variable} = {right}"
+
+    def html(self) -> str:
+        """The step as HTML, with its formula in MathML, which browsers show by themselves."""
+        from html import escape, unescape
+
+        import sympy as sp
+
+        from sciml.symbolic.expr.printing import to_sympy
+
+        integral = to_sympy(self.integrated)
+        if str(self.left) != "0":
+            integral = integral + sp.Integral(to_sympy(self.left), sp.Symbol(self.variable))
+        formula = sp.mathml(integral, printer="presentation")
+        return f"<li>{escape(self.text)}: <math>{unescape(formula)}</math></li>"
+
+
 @dataclass(frozen=True)
 class Result:
     """An answer and how it was verified, or the reason why there is none.
@@ -81,6 +135,8 @@ class Result:
         continuous: whether an antiderivative is continuous where the integrand is; None: unknown.
         note: remarks on the answer, such as the points where it jumps.
         conditions: on the constants of a definite integral, under which the answer holds.
+        steps: of an antiderivative, where they were asked for; each differentiates to the one
+            before.
     """
 
     problem: str
@@ -95,6 +151,7 @@ class Result:
     continuous: bool | None = field(default=None, kw_only=True)
     note: str = field(default="", kw_only=True)
     conditions: tuple[str, ...] = field(default=(), kw_only=True)
+    steps: tuple[Step, ...] = field(default=(), kw_only=True)
 
     def __post_init__(self) -> None:
         if self.status not in STATUSES:
@@ -142,8 +199,12 @@ class Result:
         return latex(self.expression)
 
     def further(self) -> list[str]:
-        """One line for each further solution; differential equations alone have any."""
-        return []
+        """One line for each further solution, or for each step."""
+        return [str(step) for step in self.steps]
+
+    def steps_html(self) -> str:
+        """The steps as an ordered list in HTML; empty where there are none."""
+        return f"<ol>{''.join(step.html() for step in self.steps)}</ol>" if self.steps else ""
 
     def remarks(self) -> str:
         """Remarks to show beside the answer: that it is not proved, where it jumps."""
@@ -153,8 +214,8 @@ class Result:
     def _repr_latex_(self) -> str:
         if self.expression is None:
             return str(self)
-        remarks = self.remarks()
-        beside = f" \\quad \\text{{({remarks})}}" if remarks else ""
+        beside = "; ".join(filter(None, (self.status, self.how, self.holds, self.remarks())))
+        beside = rf" \quad \text{{({_plain_in_text(beside)})}}"
         return f"$\\displaystyle {self.latex()}{beside}$"
 
     def as_dict(self) -> dict[str, Any]:
@@ -171,6 +232,7 @@ class Result:
             "continuous": self.continuous,
             "note": self.note,
             "conditions": list(self.conditions),
+            "steps": [str(step) for step in self.steps],
             "method": self.method,
             "how": self.how,
             "holds": self.holds,

@@ -10,7 +10,7 @@ from sciml.symbolic.expr.parser import Unknown, parse
 from sciml.symbolic.ode.checking import check_explicit, check_implicit
 
 KINDS = [
-    ("y' = x*y", "linear"), ("y' + y = sin(x)", "constant coefficients"), ("y' = x*y^2", "separable"),
+    ("y' = x*y", "linear"), ("y' + y = sin(x)", "constant"), ("y' = x*y^2", "separable"),
     ("y' + y = y^3", "Bernoulli|separable"), ("(y' + 1)*x = y", "linear"),
     ("y' = 1 + (y - x)^2", "line"), ("y'' + y = x", "variation"),
     ("y'' - 4*y' + 4*y = 0", "constant"),
