@@ -40,6 +40,7 @@ from sciml import objectives, own
 from sciml.config import Range
 from sciml.errors import InputError, unknown
 from sciml.jets.configured import ConfiguredTagger, class_names
+from sciml.jets.configured_results import configured_results
 from sciml.jets.data.columns import HARD_EVENT
 from sciml.jets.data.io import common_columns, expand
 from sciml.jets.data.sample import JetSample, train_and_test
@@ -49,7 +50,7 @@ from sciml.jets.learning.decorrelation import Decorrelated
 from sciml.jets.learning.student import student
 from sciml.jets.networks.classifier import TrunkNetwork, default_trunk
 from sciml.jets.networks.embedder import FeatureSet, JetEmbedder, collate
-from sciml.jets.report import Comparison, configured_results, tagging_report
+from sciml.jets.report import Comparison, tagging_report
 from sciml.jets.tagger import JetTagger
 from sciml.jets.weaver.config import WeaverConfig
 from sciml.jets.weaver.examples import ConfigEmbedder, ConfiguredJets, Layout, Part
@@ -368,7 +369,7 @@ def learn_data_config(config: Config, out: Path) -> None:
     loss: Any = "cross_entropy" if fitted.has_classes else "smooth_l1"
     settings = SupervisedConfig(outputs=len(names), loss=loss)
     objective = Supervised(trunk, embedder, settings)
-    fit(
+    trained = fit(
         objective, Part(jets, index, centre, scale), replace(config.finetune, seed=config.seed),
         out=out / "runs" / "data-config", collate=join_inputs, title="data config",
     )  # fmt: skip
@@ -381,7 +382,7 @@ def learn_data_config(config: Config, out: Path) -> None:
     tagger.save(out / "model.safetensors")
     configured_results(
         tagger, config.test or config.data, out, background=config.background,
-        held_out=None if config.test else held_out,
+        held_out=None if config.test else held_out, learned=len(index), history=trained.history,
     )  # fmt: skip
 
 

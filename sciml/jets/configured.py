@@ -35,7 +35,6 @@ STEP = 2000
 """Jets read at a time."""
 _PASS = 128
 """Jets in one pass of the network."""
-_WEAVER_INPUTS = ("pf_points", "pf_features", "pf_vectors", "pf_mask")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -129,6 +128,13 @@ class ConfiguredTagger(Pretrained, nn.Module):
         for batch in unlabelled(config, paths).iterate(paths, step, train=False):
             yield batch, self.predict_batch(batch)
 
+    def to_onnx(self, path: str | os.PathLike[str]) -> Path:
+        """Write the model as ONNX with the config's inputs, and weaver's preprocess.json beside it;
+        see `sciml.jets.weaver.onnx`."""
+        from sciml.jets.weaver import onnx
+
+        return onnx.export(self, Path(path))
+
     def describe(self) -> dict[str, Any]:
         """See `Pretrained`."""
         from sciml.trunks import name_of
@@ -174,37 +180,28 @@ def weaver_stream(
 
     Args:
         tagger: from `JetTagger.from_weaver`.
-        config: with the inputs pf_features, pf_mask and, as the network needs, pf_points or
-            pf_vectors.
+        config: with the inputs that the network reads (`tagger.weaver_inputs()`).
         paths: a path, a glob pattern, or a list of them.
         step: jets read at a time.
 
     Raises:
         InputError: an input is missing or has another number of variables.
     """
-    needed = [n for n in ("pf_features", "pf_mask") if n not in config.inputs]
-    if needed:
-        raise InputError(f"defines no input {needed[0]!r}", where=config.path)
+    from sciml.jets.weaver import checkpoints
+    from sciml.jets.weaver.onnx import check_inputs, input_widths
+
     network: Any = getattr(tagger.network, "network", tagger.network)
-    width = len(config.inputs["pf_features"].variables)
-    if width != network.config.features:
-        raise InputError(
-            f"has {width} variables in pf_features, the network reads {network.config.features}",
-            where=config.path,
-        )
+    widths = input_widths(network)
+    check_inputs(config, widths)
+    names = [name for name in (*widths, "pf_uu_idx") if name in config.inputs]
     device = next(tagger.parameters()).device
     for batch in unlabelled(config, paths).iterate(paths, step, train=False):
         parts = [np.zeros((0, len(tagger.classes)), np.float32)]
         for first in range(0, len(batch.rows), _PASS):
             part = slice(first, first + _PASS)
-            points, features, vectors, mask = (
-                torch.from_numpy(batch.inputs[n][part]).to(device) if n in batch.inputs else None
-                for n in _WEAVER_INPUTS
-            )
-            if features is None or mask is None:
-                continue
+            inputs = {n: torch.from_numpy(batch.inputs[n][part]).to(device) for n in names}
             with torch.inference_mode():
-                logits = tagger.weaver_logits(points, features, vectors, mask)
+                logits = checkpoints.run(network, inputs)
                 parts.append(tagger.activation(logits.float() / tagger.temperature).cpu().numpy())
         yield batch, np.concatenate(parts)
 

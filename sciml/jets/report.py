@@ -17,7 +17,6 @@ import torch
 from sciml.files.claims import settings_file
 from sciml.files.jsons import dumps
 from sciml.jets import metrics, plots
-from sciml.jets.configured import ConfiguredTagger
 from sciml.jets.data.io import create
 from sciml.jets.data.sample import JetSample
 from sciml.jets.learning.attribution import occlusion
@@ -131,52 +130,6 @@ def write_metrics(out: Path, records: list[dict[str, Any]], rows: list[dict[str,
     lines = records + [{"event": "score"} | row for row in rows]
     with atomic_write(out / "metrics.jsonl") as temporary:
         temporary.write_text("".join(dumps(line, default=str) + "\n" for line in lines))
-
-
-def configured_results(
-    tagger: ConfiguredTagger, paths: Sequence[str], out: Path, *, background: str,
-    held_out: np.ndarray | None = None,
-) -> dict[str, Any]:  # fmt: skip
-    """predictions.parquet and metrics.jsonl of a model with a data config; returns the metrics.
-
-    Args:
-        tagger: the model.
-        paths: files of labelled jets.
-        out: the folder of the run.
-        background: name of the class that others are measured against, if there is such a class.
-        held_out: which of the jets that pass the selection of training; None: all that pass the
-            selection of a test.
-    """
-    parts, truth, first = [], [], 0
-    names = tuple(tagger.config.labels)
-    with create(out / "predictions.parquet") as writer:
-        for batch in tagger.config.iterate(paths, train=held_out is not None):
-            index = np.arange(len(batch.rows))
-            if held_out is not None:
-                index = index[np.isin(first + index, held_out)]
-            first += len(batch.rows)
-            batch.inputs = {name: value[index] for name, value in batch.inputs.items()}
-            batch.rows = batch.rows[index]
-            labels = np.stack([np.asarray(batch.labels[n])[index] for n in names], axis=1)
-            scores = tagger.predict_batch(batch)
-            columns: dict[str, Any] = {"row": batch.rows}
-            columns |= {n: np.ascontiguousarray(scores[:, i]) for i, n in enumerate(tagger.outputs)}
-            shown = ["label"] if tagger.classes else [f"true_{name}" for name in names]
-            columns |= {n: np.ascontiguousarray(labels[:, i]) for i, n in enumerate(shown)}
-            writer.write(columns | {n: v[index] for n, v in batch.observers.items()})
-            parts.append(scores)
-            truth.append(labels)
-    scores, labels = np.concatenate(parts), np.concatenate(truth)
-    measured: dict[str, Any] = {"jets": len(scores)}
-    if tagger.classes:
-        measured |= metrics.evaluate(scores, labels[:, 0], tagger.names, background=background)
-    else:
-        for name, value, true in zip(tagger.names, scores.T, labels.T, strict=True):
-            measured[f"mean_absolute_error_{name}"] = float(np.abs(value - true).mean())
-            varies = true.std() > 0 and value.std() > 0
-            measured[f"correlation_{name}"] = np.corrcoef(value, true)[0, 1] if varies else None
-    write_metrics(out, [], [{"method": "data config", **measured}])
-    return measured
 
 
 def tagging_report(

@@ -138,14 +138,15 @@ class ConfigEmbedder(Embedder):
             p4.append(numbers.new_zeros(len(numbers), 1, 4))
             masks.append(torch.ones_like(numbers[:, :1], dtype=torch.bool))
         nodes, momenta, mask = torch.cat(x, 1), torch.cat(p4, 1), torch.cat(masks, 1)
-        order = torch.argsort((~mask).to(torch.int8), dim=1, stable=True)
-        order = order[:, : max(1, int(mask.sum(1).max()))]
-        mask = mask.gather(1, order)
-        nodes = nodes.gather(1, order[..., None].expand(-1, -1, self.dim))
+        if not torch.jit.is_tracing():  # an exported graph keeps every place where it is
+            order = torch.argsort((~mask).to(torch.int8), dim=1, stable=True)
+            order = order[:, : max(1, int(mask.sum(1).max()))]
+            mask = mask.gather(1, order)
+            nodes = nodes.gather(1, order[..., None].expand(-1, -1, self.dim))
+            momenta = momenta.gather(1, order[..., None].expand(-1, -1, 4))
         nodes = nodes.masked_fill(~mask[..., None], 0.0)
         values = {"x": nodes, "mask": mask}
         if self.project_pairs is not None:
-            momenta = momenta.gather(1, order[..., None].expand(-1, -1, 4))
             known = (momenta[..., 3] > 0) & mask
             both = known[:, :, None] & known[:, None, :]
             # a stand-in of unit momentum keeps logarithms and gradients finite
