@@ -167,10 +167,12 @@ def test_recipes_say_in_their_report_what_they_started_from(
     assert "scratch" in page
 
 
+@pytest.mark.slow
 def test_masses_from_the_folder_stand_beside_masses_from_scratch(
     single: dict[str, Path], tmp_path: Path
 ) -> None:
-    command = ["run", "jet_mass", "--tiny", "--fit.steps", "4", "--start", str(single["jets"])]
+    command = ["run", "jet_mass", "--tiny", "--max-jets", "60", "--fit.steps", "4"]
+    command += ["--start", str(single["jets"])]
     scores = {}
     for name, flags in (("both", []), ("alone", ["--no-compare"])):
         assert main([*command, *flags, "--out", str(tmp_path / name)]) == 0
