@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from sciml.errors import InputError, unknown
 from sciml.jets.data.columns import MOMENTUM
+from sciml.jets.data.packing import PADDING, kinds_of
 
 SIZES = {
     "jes": 0.01, "jer": 0.1, "neutral": 0.03, "photon": 0.01, "tracking": 0.03, "impact": 0.1,
@@ -126,24 +127,34 @@ def vary(events: Any, variation: Variation | str, first: int = 0) -> ak.Array:
     sign = 1.0 if variation.up else -1.0
     counts = ak.to_numpy(ak.num(events[MOMENTUM[0]]))
     row = np.repeat(np.arange(len(counts)), counts)
-    if variation.kind == "tracking":
-        return _without_tracks(columns, variation, counts, row, first)
+    momenta = [ak.to_numpy(ak.flatten(events[name])) for name in MOMENTUM]
+    dense = len(counts) > 0 and counts[0] > 0 and bool((counts == counts[0]).all())
+    px, py, pz, energy = momenta
+    real = kinds_of(px, py, pz, energy, counts, dense) != PADDING
     if variation.kind == "impact":
         for name in variation.columns:
             columns[name] = _scaled(columns[name], 1 + sign * variation.size)
         return ak.zip(columns, depth_limit=1)
-    if variation.kind == "jes":
-        factor: Any = np.full(len(row), 1 + sign * variation.size)
+    if variation.kind == "tracking":
+        charged = ak.to_numpy(ak.flatten(events["part_charge"])) != 0
+        place = np.arange(len(row)) - np.repeat(np.cumsum(counts) - counts, counts)
+        lost = charged & (_uniform(row + first, place, 2) < variation.size)
+        # Without momentum they are left out as all candidates without momentum; lengths stay.
+        factor: Any = np.where(lost, 0.0, 1.0)
+    elif variation.kind == "jes":
+        factor = np.full(len(row), 1 + sign * variation.size)
     elif variation.kind == "jer":
         z = _normal(np.arange(first, first + len(counts)), np.zeros(len(counts), int), 1)
         factor = np.maximum(1 + sign * variation.size * z, 0.01)[row]
     else:
         chosen = ak.to_numpy(ak.flatten(events[variation.columns[0]])) > 0
         factor = np.where(chosen, 1 + sign * variation.size, 1.0)
-    before = _sums(columns, row, len(counts))
+    factor = np.where(real, factor, 1.0)
+    before = _sums(px[real], py[real], energy[real], row[real], len(counts))
     for name in MOMENTUM:
         columns[name] = _scaled(columns[name], ak.unflatten(factor, counts))
-    return _with_jets(columns, before, _sums(columns, row, len(counts)))
+    px, py, energy = (values[real] * factor[real] for values in (px, py, energy))
+    return _with_jets(columns, before, _sums(px, py, energy, row[real], len(counts)))
 
 
 def _scaled(values: ak.Array, factor: Any) -> ak.Array:
@@ -151,28 +162,10 @@ def _scaled(values: ak.Array, factor: Any) -> ak.Array:
     return ak.values_astype(ak.values_astype(values, np.float64) * factor, np.float32)
 
 
-def _without_tracks(
-    columns: dict[str, Any], variation: Variation, counts: NDArray[np.int64],
-    row: NDArray[np.int64], first: int,
-) -> ak.Array:  # fmt: skip
-    place = np.arange(len(row)) - np.repeat(np.cumsum(counts) - counts, counts)
-    charged = ak.to_numpy(ak.flatten(columns["part_charge"])) != 0
-    lost = charged & (_uniform(row + first, place, 2) < variation.size)
-    before = _sums(columns, row, len(counts))
-    # Without momentum they are left out as all candidates without momentum; lengths stay.
-    kept = ak.unflatten(np.where(lost, 0.0, 1.0), counts)
-    for name in MOMENTUM:
-        columns[name] = _scaled(columns[name], kept)
-    return _with_jets(columns, before, _sums(columns, row, len(counts)))
-
-
-def _sums(columns: dict[str, Any], row: NDArray[np.int64], jets: int) -> tuple[Any, Any]:
+def _sums(px: Any, py: Any, energy: Any, row: NDArray[np.int64], jets: int) -> tuple[Any, Any]:
     """pT and energy of the sum of constituents [jets]."""
-    px, py, energy = (
-        np.bincount(row, ak.to_numpy(ak.flatten(columns[name])).astype(np.float64), jets)
-        for name in (MOMENTUM[0], MOMENTUM[1], MOMENTUM[3])
-    )
-    return np.hypot(px, py), energy
+    total = [np.bincount(row, v.astype(np.float64), jets) for v in (px, py, energy)]
+    return np.hypot(total[0], total[1]), total[2]
 
 
 def _with_jets(columns: dict[str, Any], before: Any, after: Any) -> ak.Array:
