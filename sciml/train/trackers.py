@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from sciml.errors import load_extra
+from sciml.files.kept import warn
 from sciml.paths import atomic_write
 from sciml.train.callbacks import Callback, Record
 from sciml.train.config import TrainConfig
@@ -24,6 +25,8 @@ from sciml.train.config import TrainConfig
 NUMBERS = "trackers.json"
 """File in the run's folder with the names by which trackers know the run."""
 PROJECT = "sciml"
+PATIENCE = 3
+"""Failures in a row after which nothing more is sent to a tracker."""
 
 
 def chosen(config: TrainConfig) -> list[Callback]:
@@ -61,19 +64,46 @@ def _remember(out: Path, tracker: str, number: str) -> None:
 
 
 class _Tracker(Callback, ABC):
-    """Sends the numbers of each record to `write`."""
+    """Sends the numbers of each record to `write`.
+
+    A tracker that cannot be begun ends the training. One that fails later, such as a server that is
+    gone, does not: a line says so, and after `PATIENCE` failures in a row nothing is sent to it.
+    """
+
+    failures = 0
 
     def step(self, record: Record) -> None:
         """See `Callback`."""
-        self.write(record["step"], _numbers(record))
+        self._try(f"step {record['step']}", lambda: self.write(record["step"], _numbers(record)))
 
     def validation(self, record: Record) -> None:
         """See `Callback`."""
-        self.write(record["step"], _numbers(record))
+        self.step(record)
+
+    def end(self, record: Record) -> None:
+        """See `Callback`."""
+        self._try("the end of the run", lambda: self.close(record))
+
+    def _try(self, what: str, send: Callable[[], None]) -> None:
+        if self.failures == PATIENCE:
+            return
+        try:
+            send()
+            self.failures = 0
+        except Exception as error:
+            self.failures += 1
+            reason = str(error).strip().partition("\n")[0][:200] or type(error).__name__
+            last = "; nothing more is sent to it" if self.failures == PATIENCE else ""
+            name = type(self).__name__
+            warn(f"{name} did not take {what} ({reason}){last}; metrics.jsonl has it")
 
     @abstractmethod
     def write(self, step: int, numbers: dict[str, float]) -> None:
         """Send the numbers of a step."""
+
+    @abstractmethod
+    def close(self, record: Record) -> None:
+        """Close the run."""
 
 
 class TensorBoard(_Tracker):
@@ -94,7 +124,7 @@ class TensorBoard(_Tracker):
         for name, value in numbers.items():
             self.board.add_scalar(name, value, step)
 
-    def end(self, record: Record) -> None:
+    def close(self, record: Record) -> None:
         """Close the files."""
         self.board.close()
 
@@ -134,7 +164,7 @@ class MLflow(_Tracker):
             self.number, metrics=[metric(name, value, now, step) for name, value in numbers.items()]
         )
 
-    def end(self, record: Record) -> None:
+    def close(self, record: Record) -> None:
         """Close the run."""
         self.client.set_terminated(self.number, "FINISHED" if record["done"] else "KILLED")
 
@@ -165,6 +195,6 @@ class WandB(_Tracker):
         """See `_Tracker`."""
         self.run.log(numbers, step=step)
 
-    def end(self, record: Record) -> None:
+    def close(self, record: Record) -> None:
         """Close the run."""
         self.run.finish(exit_code=0 if record["done"] else 1)

@@ -152,3 +152,31 @@ def test_a_tracker_that_is_not_installed_is_named_before_anything_is_written(
     with pytest.raises(MissingExtra, match=rf"pip install 'sciml\[{name}\]'"):
         train(tmp_path / "out", settings={name: True})
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("fails", [{4}, {2, 4, 6, 8}])
+def test_a_tracker_that_fails_later_does_not_end_the_training(tmp_path, monkeypatch, capsys, fails):
+    from sciml.train import trackers
+
+    taken: list[int] = []
+
+    class Away(trackers._Tracker):
+        def write(self, step: int, numbers: dict[str, float]) -> None:
+            if step in fails:
+                raise ConnectionError("the server is gone\nand so on")
+            taken.append(step)
+
+        def close(self, record: dict[str, Any]) -> None:
+            taken.append(-1)
+
+    monkeypatch.setattr(trackers, "chosen", lambda config: [Away()])
+    monkeypatch.setattr("sciml.train.loop.chosen", trackers.chosen)
+    train(tmp_path)
+    steps = [r["step"] for r in read_metrics(tmp_path / "metrics.jsonl")]
+    told = capsys.readouterr().err
+    assert "Away did not take step 4 (the server is gone)" in told
+    if len(fails) == 1:
+        assert taken == [*(step for step in steps if step not in fails), -1]
+    else:
+        assert "nothing more is sent to it" in told and told.count("did not take") == 3
+        assert -1 not in taken
