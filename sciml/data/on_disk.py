@@ -15,7 +15,7 @@ import shutil
 import struct
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -311,5 +311,8 @@ def _one_at_a_time(place: Path) -> Iterator[None]:
         return
     place.parent.mkdir(parents=True, exist_ok=True)
     with open(place.with_name(f".{place.name}.lock"), "w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        with suppress(
+            OSError
+        ):  # file systems without locks: each process fills its own, one is kept
+            fcntl.flock(file, fcntl.LOCK_EX)
         yield

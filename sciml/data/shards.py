@@ -66,7 +66,14 @@ def to_make(
 
 
 def share(total: int, number: int, count: int) -> range:
-    """Which of `total` things belong to a shard: neighbours, as equally many as can be."""
+    """Which of `total` things belong to a shard: neighbours, as equally many as can be.
+
+    Raises:
+        InputError: there are more shards than things.
+    """
+    if count > total:
+        raise InputError(f"must be at most {total}, as many as there are, got {count}",
+                         where="--shards")  # fmt: skip
     return range(total * number // count, total * (number + 1) // count)
 
 
