@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from sciml.errors import InputError, load_extra
+from sciml.train.log import console
 
 ATTEMPTS = 3
 """How often a connection is tried: Ray gives up on a busy machine after half a minute."""
@@ -24,13 +25,16 @@ SETTINGS = {
 
 
 @contextmanager
-def cluster(purpose: str, cpus: int = 0, *, show: bool = False) -> Iterator[Any]:
+def cluster(
+    purpose: str, cpus: int = 0, *, show: bool = False, library: str = "ray"
+) -> Iterator[Any]:
     """The module `ray`, connected to a cluster.
 
     Args:
         purpose: what needs it, as the subject of a sentence.
         cpus: processors that a local cluster offers at least, however many the machine has.
         show: print what the workers print.
+        library: part of Ray that is used, which may lack packages of its own.
 
     Raises:
         MissingExtra: Ray is not installed.
@@ -39,6 +43,7 @@ def cluster(purpose: str, cpus: int = 0, *, show: bool = False) -> Iterator[Any]
     for name, value in SETTINGS.items():
         os.environ.setdefault(name, value)
     ray = load_extra("ray", "ray", purpose)
+    load_extra(library, "ray", purpose)
     if ray.is_initialized():
         yield ray
         return
@@ -65,6 +70,37 @@ def _connect(ray: Any, options: dict[str, Any]) -> None:
                     f"the Ray cluster cannot be reached or started: {reason}",
                     hint="Is the machine busy? The same command tries again",
                 ) from error
+
+
+def require(ray: Any, purpose: str, count: int, cpus: float, gpus: float) -> None:
+    """Refuse what this machine can never start, where Ray would wait without a word.
+
+    A cluster that RAY_ADDRESS names may grow: there a line says what is waited for.
+
+    Args:
+        ray: the module, connected.
+        purpose: what needs it, as the subject of a sentence.
+        count: processes that run together.
+        cpus, gpus: of each.
+
+    Raises:
+        InputError: a local cluster has too few processors or GPUs.
+    """
+    machines = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    places = 0.0
+    for machine in machines:
+        wanted = [(machine.get("CPU", 0.0), cpus), (machine.get("GPU", 0.0), gpus)]
+        places += min((has // each for has, each in wanted if each), default=count)
+    if places >= count:
+        return
+    have = [f"{sum(m.get(kind, 0) for m in machines):g}" for kind in ("CPU", "GPU")]
+    line = (
+        f"{purpose} needs {count} x ({cpus:g} processors, {gpus:g} GPUs); {len(machines)} machines "
+        f"with {have[0]} processors and {have[1]} GPUs in all have no place for that"
+    )
+    if not os.environ.get("RAY_ADDRESS"):
+        raise InputError(line, hint="Ask for less, or name a larger cluster by RAY_ADDRESS")
+    console.print(f"waiting: {line}", soft_wrap=True)
 
 
 def threads() -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,11 +39,12 @@ class Metric:
         return f"{self.part}/{self.split}.{self.name}".removeprefix("/")
 
     def records(self, folder: Path) -> list[dict[str, Any]]:
-        """The records of a run that hold it, in order."""
+        """The records of a run that hold it, in order; NaN stands for null, as which it is kept."""
         return [
-            record
+            {**record, self.name: math.nan if record[self.name] is None else record[self.name]}
             for record in read_metrics(folder / self.part / "metrics.jsonl")
-            if record.get("split") == self.split and isinstance(record.get(self.name), int | float)
+            if record.get("split") == self.split
+            and isinstance(record.get(self.name, ""), int | float | None)
         ]
 
     @staticmethod

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from sciml.paths import atomic_write
 from sciml.recipes import Recipe, Request
 
 FAILURES = 3
-"""How often the workers are started again."""
+"""How often the workers are started again without a new checkpoint."""
 REFUSED = ".refused"
 """Holds why a worker refused the run."""
 
@@ -30,48 +31,68 @@ def run(recipe: Recipe, request: Request) -> None:
 
     Raises:
         MissingExtra: Ray is not installed.
-        InputError: as `recipes.run`, or the workers died more than `FAILURES` times.
+        InputError: as `recipes.run`, or the workers died more than `FAILURES` times since the last
+            checkpoint.
     """
     out = request.out.resolve()
     scratch = out.parent / f".{out.name}.ray"  # Ray's own notes, which nobody reads
-    cluster = ray_cluster.cluster("--launcher ray", request.workers, show=True)
-    with locks.locked_file(out), cluster:
+    cluster = ray_cluster.cluster(
+        "--launcher ray", request.workers, show=True, library="ray.train.torch"
+    )
+    with locks.locked_file(out), cluster as ray:
         from ray import train
         from ray.train.torch import TorchTrainer
 
-        shutil.rmtree(scratch, ignore_errors=True)
-        scratch.mkdir(parents=True)
-        gpus = _gpus()
-        trainer = TorchTrainer(
-            _work,
-            train_loop_config={
-                "recipe": str(recipe.path),
-                "arguments": [*request.arguments, f"--out={out}"],
-                "out": str(out),
-                "refused": str(scratch / REFUSED),
-                "folder": os.getcwd(),
-                "paths": sys.path,
-                "threads": _threads(request.workers),
-            },
-            scaling_config=train.ScalingConfig(num_workers=request.workers, use_gpu=gpus),
-            run_config=train.RunConfig(
-                name="train",
-                storage_path=str(scratch),
-                failure_config=train.FailureConfig(max_failures=FAILURES),
-            ),
-        )
-        try:
-            trainer.fit()
-            if (scratch / REFUSED).exists():
-                raise InputError((scratch / REFUSED).read_text(encoding="utf-8"))
-        except train.TrainingFailedError as error:
-            raise InputError(
-                f"the workers failed {FAILURES + 1} times; the last time: {_last_line(error)}",
-                where=request.out,
-                hint="The same command goes on from the last checkpoint",
-            ) from error
-        finally:
+        gpus = bool(ray.cluster_resources().get("GPU", 0))
+        ray_cluster.require(ray, "--workers", request.workers, 1, int(gpus))
+        job = {
+            "recipe": str(recipe.path),
+            "arguments": [*request.arguments, f"--out={out}"],
+            "out": str(out),
+            "refused": str(scratch / REFUSED),
+            "folder": os.getcwd(),
+            "paths": sys.path,
+            "threads": _threads(request.workers),
+        }
+        while True:
             shutil.rmtree(scratch, ignore_errors=True)
+            scratch.mkdir(parents=True)
+            trainer = TorchTrainer(
+                _work,
+                train_loop_config=job,
+                scaling_config=train.ScalingConfig(num_workers=request.workers, use_gpu=gpus),
+                run_config=train.RunConfig(
+                    name="train",
+                    storage_path=str(scratch),
+                    failure_config=train.FailureConfig(max_failures=FAILURES),
+                ),
+            )
+            reached = _last_checkpoint(out)
+            try:
+                trainer.fit()
+                if (scratch / REFUSED).exists():
+                    raise InputError((scratch / REFUSED).read_text(encoding="utf-8"))
+                return
+            except train.TrainingFailedError as error:
+                if _last_checkpoint(out) != reached:
+                    continue  # machines that come and go may do so for as long as the run gets on
+                raise InputError(
+                    f"the workers failed {FAILURES + 1} times without a new checkpoint; "
+                    f"the last time: {_last_line(error)}",
+                    where=request.out,
+                    hint="The same command goes on from the last checkpoint",
+                ) from error
+            finally:
+                shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _last_checkpoint(out: Path) -> int:
+    """When the newest checkpoint of a run or of its parts was written [ns]; 0: there is none."""
+    times = [0]
+    for path in out.rglob("step-*.json"):
+        with suppress(FileNotFoundError):  # it has just been replaced
+            times.append(path.stat().st_mtime_ns)
+    return max(times)
 
 
 def _work(job: dict[str, Any]) -> None:
@@ -107,12 +128,6 @@ def _threads(workers: int) -> int:
     if workers > 1:
         return int(os.environ.get("OMP_NUM_THREADS", "1"))
     return ray_cluster.threads()
-
-
-def _gpus() -> bool:
-    import ray
-
-    return bool(ray.cluster_resources().get("GPU", 0))
 
 
 def _last_line(error: Exception) -> str:

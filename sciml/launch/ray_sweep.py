@@ -157,14 +157,16 @@ def _run(
 ) -> list[dict[str, Any]]:  # fmt: skip
     """All trials to their ends; a row for each, in order."""
     cpus = chosen.cpus or max(1, (os.cpu_count() or 1) // chosen.parallel)
-    with ray_cluster.cluster("`sciml sweep`", cpus * chosen.parallel):
+    cluster = ray_cluster.cluster("`sciml sweep`", cpus * chosen.parallel, library="ray.tune")
+    with cluster as ray:
         from ray import tune
 
         from sciml.launch import ray_search, ray_trial
 
+        ray_cluster.require(ray, "a trial", 1, cpus, chosen.gpus)
         plan = ray_trial.Plan(
             recipe.name if recipe.name in recipes.names() else str(recipe.path),
-            request.arguments, metric, out / "trials", cpus, os.getcwd(),
+            request.arguments, metric, chosen.mode, out / "trials", cpus, os.getcwd(),
         )  # fmt: skip
         scratch = out / ".tune"  # Ray's own notes, which nobody reads
         shutil.rmtree(scratch, ignore_errors=True)

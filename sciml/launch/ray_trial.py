@@ -6,6 +6,7 @@ folder holds, then lets the run go on from its checkpoint; so Tune sees what it 
 
 from __future__ import annotations
 
+import math
 import os
 import subprocess
 import sys
@@ -34,6 +35,7 @@ class Plan:
         recipe: name or path of the recipe.
         arguments: of every trial.
         metric: what is reported.
+        mode: min or max; a value that is no number is reported as the worst one.
         trials: folder of the runs.
         cpus: processors of a trial, and threads of its process.
         directory: in which relative paths are meant.
@@ -42,9 +44,15 @@ class Plan:
     recipe: str
     arguments: tuple[str, ...]
     metric: Metric
+    mode: str
     trials: Path
     cpus: int
     directory: str
+
+    def comparable(self, value: float) -> float:
+        """What schedulers compare: NaN is neither better nor worse than another value to them."""
+        worst = math.inf if self.mode == "min" else -math.inf
+        return worst if math.isnan(value) else float(value)
 
     def folder(self, number: int) -> Path:
         """The run's folder of a trial."""
@@ -93,7 +101,7 @@ class Trial(tune.Trainable):
             if len(records) > self.reports:
                 record = records[self.reports]
                 self.reports += 1
-                value = float(record[self.plan.metric.name])
+                value = self.plan.comparable(record[self.plan.metric.name])
                 self.last = {"reports": self.reports, "step": record["step"], "metric": value}
                 return dict(self.last)
             if self.plan.finished(self.number):

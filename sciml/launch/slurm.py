@@ -54,12 +54,14 @@ requeue=0
 run=
 trap 'requeue=1; [ -n "$run" ] && kill -USR1 "$run"' USR1
 trap '[ -n "$run" ] && kill -TERM "$run"' TERM
+# srun does not take this over from sbatch by itself since SLURM 22.05.
+[ -n "$SLURM_CPUS_PER_TASK" ] && export SRUN_CPUS_PER_TASK="$SLURM_CPUS_PER_TASK"
 first=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
 # srun starts one torchrun per node; they meet on the first node and pass signals to the processes.
 srun --kill-on-bad-exit=1 {python} -m torch.distributed.run \\
   --nnodes {nodes} --nproc-per-node {processes} \\
   --rdzv-backend c10d --rdzv-id "$SLURM_JOB_ID-${{SLURM_RESTART_COUNT:-0}}" \\
-  --rdzv-endpoint "$first:$((20000 + SLURM_JOB_ID % 40000))" \\
+  --rdzv-endpoint "$first:$((20000 + SLURM_JOB_ID % 12000))" \\
   --signals-to-handle SIGTERM,SIGINT,SIGHUP,SIGQUIT,SIGUSR1 --shutdown-timeout {wait} \\
   -m sciml run {arguments} &
 run=$!

@@ -28,6 +28,8 @@ class Config:
     """A text."""
     refuse: bool = False
     """Refuse to train."""
+    nan: bool = False
+    """Validate to NaN."""
     train: TrainConfig = TrainConfig(
         steps=12, batch_size=16, checkpoint_every=2, log_every=2, validate_every=2, ema=0.9
     )
@@ -74,6 +76,8 @@ def main(config: Config, out: Path) -> None:
 
     def validate(model: nn.Module) -> dict[str, float]:
         x = data.x
+        if config.nan:
+            return {"loss": float("nan")}
         return {"loss": float(((model.layers(x) - x.abs()) ** 2).mean())}  # type: ignore[operator]
 
     result = fit(Model(config.width), data, config.train, out=out, validate=validate, quiet=True)

@@ -73,6 +73,42 @@ def test_each_trial_is_the_plain_run_and_a_repetition_starts_none(tmp_path, plai
     assert main([*command, "--mode=max"]) == 2
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("search", ["asha", "bayes"])
+def test_a_trial_without_a_number_is_the_worst_and_ends_no_sweep(tmp_path, search):
+    command = ["sweep", RECIPE, "--over", "nan=true,false", "--search", search, "--trials=4"]
+    command += ["--cpus=1", "--out", str(tmp_path / "sweep")]
+    assert main(command) == 0
+    rows = results(tmp_path / "sweep")["trials"]
+    assert {row["values"]["nan"] for row in rows} == {True, False}
+    for row in rows:
+        assert (row["last"] is None) == row["values"]["nan"]
+        assert row["status"] in ("finished", "stopped")
+
+
+@pytest.mark.slow
+def test_what_bayes_proposed_is_proposed_again(tmp_path):
+    command = ["sweep", RECIPE, "--over", "train.lr=1e-4:1e-1:log", "--over", "width=2:8"]
+    command += ["--search=bayes", "--trials=4", "--cpus=1", "--out", str(tmp_path / "sweep")]
+    assert main(command) == 0
+    rows, page = results(tmp_path / "sweep"), (tmp_path / "sweep" / "report.html").read_bytes()
+    drawn = [tuple(row["values"].values()) for row in rows["trials"]]
+    assert len(set(drawn)) == 4 and all(1e-4 <= lr <= 1e-1 and 2 <= w <= 8 for lr, w in drawn)
+    assert main(command) == 0
+    assert results(tmp_path / "sweep") == rows
+    assert (tmp_path / "sweep" / "report.html").read_bytes() == page
+    assert main([*command, "--trials=6"]) == 0  # goes on
+    assert results(tmp_path / "sweep")["trials"][:4] == rows["trials"]
+
+
+def test_what_can_never_start_is_refused_instead_of_waited_for(tmp_path, capsys):
+    out = tmp_path / "out"
+    command = ["sweep", RECIPE, "--over", "width=2,4", "--gpus=1", "--cpus=1", "--out", str(out)]
+    assert main(command) == 2
+    error = capsys.readouterr().err
+    assert "a trial needs 1 x (1 processors, 1 GPUs)" in error and "no place for that" in error
+
+
 def test_a_run_on_a_worker_has_the_weights_of_the_plain_run(tmp_path, plain):
     out = tmp_path / "run"
     assert main(["run", RECIPE, "--width=4", "--launcher=ray", "--out", str(out)]) == 0

@@ -18,6 +18,8 @@ psutil = pytest.importorskip("psutil")
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 RECIPE = str(Path(__file__).with_name("small_recipe.py"))
 KILLS = 10
+PAUSE = 0.01
+"""Seconds that an example takes."""
 
 
 def begin(arguments: Sequence[str], pause: float) -> subprocess.Popen:
@@ -46,41 +48,44 @@ def workers(driver: int, name: str) -> list[Any]:
     return found
 
 
-def kill_workers(arguments: Sequence[str], name: str, out: Path, times: int) -> int:
-    """Run a command and kill up to `times` workers after each has made some progress."""
-    process, killed = begin(arguments, 0.005), 0
+def records(out: Path) -> int:
+    """Lines in all metrics of a run or of the runs of a sweep."""
+    return sum(path.read_bytes().count(b"\n") for path in out.rglob("metrics.jsonl"))
 
-    def steps() -> int:
-        return sum(path.read_bytes().count(b"\n") for path in out.rglob("metrics.jsonl"))
 
-    seen = steps()
+def kill_workers(arguments: Sequence[str], name: str, parts: Sequence[Path], times: int) -> int:
+    """Run a command and kill a worker up to `times` times in each part, after some progress."""
+    process = begin(arguments, PAUSE)
+    seen, killed = {part: records(part) for part in parts}, dict.fromkeys(parts, 0)
     while process.poll() is None:
-        time.sleep(0.3)
-        if killed < times and steps() > seen + random.randint(0, 2):
-            for worker in workers(process.pid, name)[:1]:
-                worker.kill()
-                killed += 1
-                time.sleep(1)
-            seen = steps()
+        time.sleep(0.1)
+        for part in parts:
+            ahead = records(part) - seen[part]
+            if killed[part] < times and ahead > random.randint(0, 4):
+                for worker in workers(process.pid, name)[:1]:
+                    worker.kill()
+                    killed[part] += 1
+                    time.sleep(1)
+                    seen[part] = records(part)
     assert process.returncode == 0, process.communicate()[1][-3000:]
-    return killed
+    return sum(killed.values())
 
 
-def kill_drivers(arguments: Sequence[str], out: Path, times: int) -> None:
-    """Begin a command `times` times, and kill each after some progress, then let it end."""
-    for _ in range(times):
-        process = begin(arguments, 0.01)
-        before = sum(path.stat().st_size for path in out.rglob("*") if path.is_file())
-        until = time.monotonic() + 120
-        while process.poll() is None and time.monotonic() < until:
-            time.sleep(0.1)
-            now = sum(p.stat().st_size for p in out.rglob("metrics.jsonl") if p.exists())
-            if now and now != before:
-                break
-        time.sleep(random.uniform(0, 3))
+def kill_drivers(arguments: Sequence[str], out: Path, times: int) -> int:
+    """Begin a command up to `times` times, and kill it after some progress, then let it end."""
+    for killed in range(times):
+        before = records(out)
+        process = begin(arguments, PAUSE)
+        while process.poll() is None and records(out) <= before:
+            time.sleep(0.05)
+        time.sleep(random.uniform(0, 0.5))
+        if process.poll() is not None:
+            assert process.returncode == 0, process.communicate()[1][-3000:]
+            return killed
         process.send_signal(signal.SIGKILL)
         process.communicate()
     finish(arguments)
+    return times
 
 
 def outcome(out: Path) -> tuple[Any, list[bytes]]:
@@ -90,27 +95,35 @@ def outcome(out: Path) -> tuple[Any, list[bytes]]:
                   if row["status"] == "finished"]  # fmt: skip
 
 
-SWEEP = ["sweep", RECIPE, "--over", "train.lr=1e-4:1e-1:log", "--search", "asha", "--trials", "5",
-         "--cpus", "1", "--out"]  # fmt: skip
+SWEEP = ["sweep", RECIPE, "--over", "train.lr=1e-4:1e-1:log", "--trials", "5", "--cpus", "1",
+         "--train.steps", "40"]  # fmt: skip
+ASHA = [*SWEEP, "--search", "asha", "--grace", "4", "--out"]
 
 
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory):
-    out = tmp_path_factory.mktemp("sweep") / "sweep"
-    finish([*SWEEP, str(out)])
-    return outcome(out)
+def undisturbed(command: Sequence[str], folder: Path) -> Any:
+    finish([*command, str(folder / "undisturbed")])
+    return outcome(folder / "undisturbed")
 
 
-def test_a_sweep_whose_driver_is_killed_ends_the_same(tmp_path, undisturbed):
-    assert {row["status"] for row in undisturbed[0]} == {"finished", "stopped"}
-    kill_drivers([*SWEEP, str(tmp_path / "sweep")], tmp_path, KILLS)
-    assert outcome(tmp_path / "sweep") == undisturbed
+def test_a_sweep_whose_driver_is_killed_ends_the_same(tmp_path):
+    expected = undisturbed(ASHA, tmp_path)
+    assert {row["status"] for row in expected[0]} == {"finished", "stopped"}
+    out = tmp_path / "sweep"
+    assert kill_drivers([*ASHA, str(out)], out, KILLS) == KILLS
+    assert outcome(out) == expected
+    # what a person sees is the same, too, but for the folder in the command
+    pages = [(folder / "report.html").read_text().replace(str(folder), "OUT")
+             for folder in (out, tmp_path / "undisturbed")]  # fmt: skip
+    assert pages[0] == pages[1]
 
 
-def test_a_sweep_whose_workers_are_killed_ends_the_same(tmp_path, undisturbed):
-    killed = kill_workers([*SWEEP, str(tmp_path / "sweep")], "Trial", tmp_path, KILLS)
-    assert killed >= 3
-    assert outcome(tmp_path / "sweep") == undisturbed
+def test_a_sweep_whose_workers_are_killed_ends_the_same(tmp_path):
+    command = [*SWEEP, "--out"]
+    expected = undisturbed(command, tmp_path)
+    out = tmp_path / "sweep"
+    trials = [out / "trials" / f"{number:03d}" for number in range(5)]
+    assert kill_workers([*command, str(out)], "ResourceTrainable", trials, KILLS // 5) == KILLS
+    assert outcome(out) == expected
 
 
 @pytest.fixture(scope="module")
@@ -118,21 +131,24 @@ def by_torchrun(tmp_path_factory):
     """Weights after two processes of torchrun."""
     out = tmp_path_factory.mktemp("torchrun") / "run"
     launch = ["-m", "torch.distributed.run", "--nproc-per-node=2", "--rdzv-backend=c10d"]
-    launch += ["--rdzv-endpoint=localhost:0", "-m", "sciml", "run", RECIPE, "--out", str(out)]
-    subprocess.run([sys.executable, *launch], check=True, capture_output=True)
+    launch += ["--rdzv-endpoint=localhost:0", "-m", "sciml", "run", RECIPE, "--train.steps=120"]
+    subprocess.run(
+        [sys.executable, *launch, "--out", str(out)], check=True, capture_output=True,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
     return (out / "model.safetensors").read_bytes()
 
 
-RUN = ["run", RECIPE, "--launcher", "ray", "--workers", "2", "--out"]
+RUN = ["run", RECIPE, "--train.steps", "120", "--launcher", "ray", "--workers", "2", "--out"]
 
 
 def test_two_workers_that_are_killed_have_the_weights_of_torchrun(tmp_path, by_torchrun):
     out = tmp_path / "run"
-    killed = kill_workers([*RUN, str(out)], "RayTrainWorker", out, 2)
-    assert killed == 2
+    assert kill_workers([*RUN, str(out)], "RayTrainWorker", [out], KILLS) == KILLS
     assert (out / "model.safetensors").read_bytes() == by_torchrun
 
 
 def test_a_run_whose_driver_is_killed_has_the_weights_of_torchrun(tmp_path, by_torchrun):
-    kill_drivers([*RUN, str(tmp_path / "run")], tmp_path, KILLS)
-    assert (tmp_path / "run" / "model.safetensors").read_bytes() == by_torchrun
+    out = tmp_path / "run"
+    assert kill_drivers([*RUN, str(out)], out, KILLS) == KILLS
+    assert (out / "model.safetensors").read_bytes() == by_torchrun

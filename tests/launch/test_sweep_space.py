@@ -10,6 +10,7 @@ import pytest
 from sciml import recipes
 from sciml.cli import main
 from sciml.errors import InputError
+from sciml.launch import ray_cluster
 from sciml.launch.ray_metric import Metric
 from sciml.launch.ray_page import positions, write_page
 from sciml.launch.ray_space import Dimension, draws, flags, parse
@@ -90,6 +91,9 @@ def test_a_metric_is_found_in_the_part_and_split_it_names(tmp_path):
     assert Metric.parse("loss").records(tmp_path) == []
     assert Metric.choices(tmp_path) == ["tune/train.loss", "tune/valid.loss", "tune/valid.auc"]
     assert str(Metric.parse("loss")) == "valid.loss"
+    (tmp_path / "metrics.jsonl").write_text('{"step": 1, "split": "valid", "loss": null}\n')
+    (record,) = Metric.parse("loss").records(tmp_path)  # NaN is kept as null
+    assert math.isnan(record["loss"])
     with pytest.raises(InputError):
         Metric.parse("../loss")
 
@@ -138,3 +142,42 @@ def test_without_optuna_bayes_is_one_line(capsys, tmp_path, monkeypatch):
     arguments = ["--over", "width=2,4", "--search", "bayes", "--out", str(tmp_path / "out")]
     assert main(["sweep", str(RECIPE), *arguments]) == 2
     assert "sciml[bayes]" in capsys.readouterr().err
+
+
+def test_part_of_ray_alone_is_named_as_missing(capsys, tmp_path, monkeypatch):
+    pytest.importorskip("ray")
+    monkeypatch.setitem(__import__("sys").modules, "ray.tune", None)  # as `pip install ray` has it
+    arguments = ["--over", "width=2,4", "--out", str(tmp_path / "out")]
+    assert main(["sweep", str(RECIPE), *arguments]) == 2
+    printed = capsys.readouterr().err
+    assert "ray.tune" in printed and "pip install 'sciml[ray]'" in printed
+
+
+class Nodes:
+    """A cluster of machines, as `ray.nodes` shows it."""
+
+    def __init__(self, *machines: tuple[float, float]) -> None:
+        self.machines = machines
+
+    def nodes(self):
+        return [{"Alive": True, "Resources": {"CPU": cpus, "GPU": gpus}}
+                for cpus, gpus in self.machines]  # fmt: skip
+
+
+@pytest.mark.parametrize(("count", "cpus", "gpus", "fits"), [
+    (4, 1, 0, True), (6, 1, 0, True), (7, 1, 0, False), (1, 5, 0, False), (2, 2, 0, True),
+    (1, 1, 1, True), (3, 1, 1, False), (1, 0, 3, False), (4, 1, 0.5, True),
+])  # fmt: skip
+def test_places_for_processes_are_counted_by_machine(
+    count, cpus, gpus, fits, monkeypatch, capsys
+):  # fmt: skip
+    cluster = Nodes((4, 2), (2, 0))
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    if fits:
+        ray_cluster.require(cluster, "it", count, cpus, gpus)
+    else:
+        with pytest.raises(InputError, match="have no place for that"):
+            ray_cluster.require(cluster, "it", count, cpus, gpus)
+    monkeypatch.setenv("RAY_ADDRESS", "somewhere")  # may grow
+    ray_cluster.require(cluster, "it", count, cpus, gpus)
+    assert ("waiting: it needs" in capsys.readouterr().err) == (not fits)
