@@ -15,6 +15,8 @@ from sciml.exports import lazy
 if TYPE_CHECKING:
     from sciml.placement.classical.annealing import Annealer as Annealer
     from sciml.placement.classical.annealing import AnnealingConfig as AnnealingConfig
+    from sciml.placement.clustering import Clustered as Clustered
+    from sciml.placement.clustering import cluster as cluster
     from sciml.placement.cost.incremental import Incremental as Incremental
     from sciml.placement.cost.proxy import Evaluator as Evaluator
     from sciml.placement.cost.proxy import proxy_cost as proxy_cost
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
 _EXPORTS = {
     "Annealer": "classical.annealing",
     "AnnealingConfig": "classical.annealing",
+    "Clustered": "clustering",
     "Design": "design",
     "EnvConfig": "learning.env",
     "Evaluator": "cost.proxy",
@@ -45,6 +48,7 @@ _EXPORTS = {
     "Placed": "placer",
     "PlacementEnv": "learning.env",
     "check": "legality",
+    "cluster": "clustering",
     "convert": "formats.io",
     "hpwl": "cost.wirelength",
     "legalise": "eco",

@@ -311,6 +311,59 @@ def legalise(
     return 1 if result.violations else 0
 
 
+def cluster(
+    design: tyro.conf.Positional[Path],
+    out: Annotated[Path, tyro.conf.arg(aliases=["-o"])],
+    plc: Path | None = None,
+    pl: Path | None = None,
+    lef: Files = (),
+    clusters: int | None = None,
+    seed: int = 0,
+    imbalance: float = 0.05,
+    utilisation: float = 1.0,
+    threads: int = 1,
+    canvas: tuple[float, float] | None = None,
+    grid: tuple[int, int] | None = None,
+    json: bool = False,
+) -> None:
+    """Cluster the standard cells of a flat netlist into soft macros, for the proxy cost.
+
+    `legalise FLAT --near CLUSTERED.pb.txt --movable macros` brings placed macros back. Needs
+    Mt-KaHyPar (pip install 'sciml[placement]').
+
+    Args:
+        design: A flat .def, .aux or .pb.txt, or a folder with one of them.
+        out: The netlist, .pb.txt (a .plc is written beside it).
+        plc: Circuit Training placement of a .pb.txt.
+        pl: Bookshelf placement instead of the one the .aux names.
+        lef: Libraries of a .def.
+        clusters: Number of soft macros (default one for every 113 cells).
+        seed: Seed of the partitioning, which is deterministic.
+        imbalance: How much larger than the mean a cluster may be, in area.
+        utilisation: Of the soft macros by their cells; below 1 they are larger.
+        threads: Threads of the partitioning.
+        canvas: Width and height, where the files state none.
+        grid: Columns and rows of the proxy's grid.
+        json: Print one JSON object.
+    """
+    from sciml.placement.clustering import cluster as cluster_design
+
+    if not out.name.lower().endswith((".pb.txt", ".pb.txt.gz")):
+        raise InputError("a clustered netlist is a .pb.txt", where=out)
+    keep_apart(out, design, plc, pl, *lef)
+    flat = _read(design, plc, pl, lef, canvas, grid)
+    with _warnings_as_lines():
+        result = cluster_design(flat, clusters, seed=seed, imbalance=imbalance,
+                                utilisation=utilisation, threads=threads)  # fmt: skip
+    clustered = result.design
+    files = _write(clustered, out)
+    _show({
+        "soft_macros": int((clustered.kind == 1).sum()), "nets": clustered.nets,
+        "net_weight": float(clustered.net_weight.sum()), "pins": clustered.pins, "cut": result.cut,
+        "left_out": int((result.index < 0).sum()), "files": ", ".join(map(str, files)),
+    }, json)  # fmt: skip
+
+
 def _first(problems: list[str], limit: int = 3) -> str:
     remaining = len(problems) - limit
     return "; ".join(problems[:limit]) + (f" (and {remaining:,} more)" if remaining > 0 else "")
@@ -428,6 +481,7 @@ def _progress(row: dict[str, float]) -> None:
 COMMANDS: dict[str, Callable[..., Any]] = {
     "place": place,
     "legalise": legalise,
+    "cluster": cluster,
     "score": score,
     "check": check,
     "convert": convert,

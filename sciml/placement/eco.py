@@ -35,7 +35,7 @@ class Legalised:
     displacement: np.ndarray
     """[N] of every node that had a place; 0 for new ones."""
     new: np.ndarray
-    """Nodes [N] bool that had none, or are not in the older design."""
+    """Nodes [N] bool that were placed and had none, or are not in the older design."""
     hpwl_before: float
     violations: list[str] = field(default_factory=list)
     """Rules that nodes which were to be moved break."""
@@ -112,7 +112,8 @@ def legalise(
     distance = np.abs(placed.x - wanted.x) + np.abs(placed.y - wanted.y)
     verdict = check(placed)
     violations = [] if verdict.legal else verdict.involving(chosen, ~chosen & ~original.fixed)
-    return Legalised(placed, np.where(new, 0.0, distance), new, hpwl(without_unplaced(original)),
+    distance[new] = 0.0
+    return Legalised(placed, distance, new & chosen, hpwl(without_unplaced(original)),
                      violations)  # fmt: skip
 
 
