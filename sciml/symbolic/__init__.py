@@ -30,9 +30,12 @@ if TYPE_CHECKING:
     from sciml.symbolic.neural.skeletons import SkeletonModel as SkeletonModel
     from sciml.symbolic.ode.api import OdeResult as OdeResult
     from sciml.symbolic.ode.api import dsolve as dsolve
+    from sciml.symbolic.ode.system_api import SystemResult as SystemResult
     from sciml.symbolic.operations.api import OperationResult as OperationResult
     from sciml.symbolic.operations.api import Solutions as Solutions
     from sciml.symbolic.operations.api import fourier as fourier
+    from sciml.symbolic.operations.api import inverse_fourier as inverse_fourier
+    from sciml.symbolic.operations.api import inverse_laplace as inverse_laplace
     from sciml.symbolic.operations.api import laplace as laplace
     from sciml.symbolic.operations.api import limit as limit
     from sciml.symbolic.operations.api import product as product
@@ -42,6 +45,7 @@ if TYPE_CHECKING:
     from sciml.symbolic.regression.regressor import SymbolicRegressor as SymbolicRegressor
     from sciml.symbolic.verification.result import Check as Check
     from sciml.symbolic.verification.result import Result as Result
+    from sciml.symbolic.verification.result import Step as Step
 
 _EXPORTS = {
     "integrate": "integration.api",
@@ -54,10 +58,14 @@ _EXPORTS = {
     "solve": "operations.api",
     "laplace": "operations.api",
     "fourier": "operations.api",
+    "inverse_laplace": "operations.api",
+    "inverse_fourier": "operations.api",
     "Result": "verification.result",
+    "Step": "verification.result",
     "OperationResult": "operations.api",
     "Solutions": "operations.api",
     "OdeResult": "ode.api",
+    "SystemResult": "ode.system_api",
     "Check": "verification.result",
     "Expr": "expr.expression",
     "parse": "expr.parser",

@@ -288,6 +288,68 @@ def solve(
     return _print(find_roots(equation, variable, constants=constants, timeout=timeout), json, latex)
 
 
+@solves
+def laplace(
+    function: tyro.conf.Positional[str],
+    variable: Annotated[str, tyro.conf.arg(aliases=["-x"])] = "t",
+    new: str = "s",
+    inverse: bool = False,
+    constants: tuple[str, ...] = (),
+    timeout: float = 10.0,
+    json: Annotated[bool, tyro.conf.arg(name="json")] = False,
+    latex: bool = False,
+) -> int:
+    """Find Laplace's transform, or its inverse.
+
+    Args:
+        function: The function, as text or LaTeX.
+        variable: The variable of a function of time.
+        new: The variable of the transform.
+        inverse: The function given is a transform.
+        constants: Names of symbols that stand for positive constants.
+        timeout: Seconds.
+        json: Print one JSON object instead.
+        latex: Print LaTeX instead.
+    """
+    from sciml.symbolic.operations.api import inverse_laplace
+    from sciml.symbolic.operations.api import laplace as transform
+
+    of, to = (new, variable) if inverse else (variable, new)
+    find = inverse_laplace if inverse else transform
+    return _print(find(function, of, to, constants=constants, timeout=timeout), json, latex)
+
+
+@solves
+def fourier(
+    function: tyro.conf.Positional[str],
+    variable: Annotated[str, tyro.conf.arg(aliases=["-x"])] = "x",
+    new: str = "w",
+    inverse: bool = False,
+    constants: tuple[str, ...] = (),
+    timeout: float = 10.0,
+    json: Annotated[bool, tyro.conf.arg(name="json")] = False,
+    latex: bool = False,
+) -> int:
+    """Find Fourier's transform in angular frequency, or its inverse.
+
+    Args:
+        function: The function, as text or LaTeX.
+        variable: The variable of a function of position.
+        new: The variable of the transform.
+        inverse: The function given is a transform.
+        constants: Names of symbols that stand for positive constants.
+        timeout: Seconds.
+        json: Print one JSON object instead.
+        latex: Print LaTeX instead.
+    """
+    from sciml.symbolic.operations.api import fourier as transform
+    from sciml.symbolic.operations.api import inverse_fourier
+
+    of, to = (new, variable) if inverse else (variable, new)
+    find = inverse_fourier if inverse else transform
+    return _print(find(function, of, to, constants=constants, timeout=timeout), json, latex)
+
+
 COMMANDS = {
     "integrate": integrate,
     "dsolve": dsolve,
@@ -296,5 +358,7 @@ COMMANDS = {
     "series": series,
     "summation": summation,
     "solve": solve,
+    "laplace": laplace,
+    "fourier": fourier,
     "solve-file": solve_file,
 }

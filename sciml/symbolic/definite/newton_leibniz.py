@@ -135,8 +135,11 @@ class DefiniteIntegral:
             ends = [end.at for end, applies in ((self.low, cell.first), (self.high, cell.last))
                     if applies]  # fmt: skip
             self.unresolved |= {
-                n for n in cell.nodes if not any(is_zero_of_node(n, self.x, p) for p in ends)
-            }
+                n for n in cell.nodes
+                if not any(is_zero_of_node(n, self.x, p) for p in ends)
+                and not (cell.chart.far and 0 in (cell.low, cell.high)
+                         and has_no_far_zeros(n.args[0], self.x))
+            }  # fmt: skip
         return point
 
     def is_bounded(self, cell: Cell) -> bool:
@@ -321,6 +324,18 @@ class DefiniteIntegral:
         if status == "timeout" and self.total is None:
             return Outcome("timeout", how="the time ran out")
         return Outcome("no_answer", how=how)
+
+
+def has_no_far_zeros(q: Expr, x: str) -> bool:
+    """Whether q is a polynomial whose zeros are all nearer than the cells at infinity (Cauchy's
+    bound)."""
+    from sciml.symbolic.algebra.univariate import as_rational
+
+    quotient = as_rational(q, x)
+    if quotient is None or quotient[1].degree() > 0 or quotient[0].degree() < 1:
+        return False
+    *lower, leading = quotient[0].coeffs()
+    return all(abs(c / leading) < 2**60 for c in lower)
 
 
 def _charts(low: End, high: End) -> list[Chart]:

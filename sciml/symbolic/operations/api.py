@@ -1,4 +1,4 @@
-"""`limit`, `series`, `summation`, `product`, `solve`, `laplace` and `fourier`.
+"""`limit`, `series`, `summation`, `product`, `solve`, `laplace`, `fourier` and their inverses.
 
 An answer is `verified` (proved) or `sampled` (it agrees with numerical values of the thing itself);
 what could not be confirmed is `no_answer`.
@@ -182,6 +182,32 @@ def fourier(
     Arguments and errors as of `laplace`."""
     settings = {"name": variable_name(new)}
     return OperationResult(*_ask("fourier", f, variable, settings, constants, timeout, worker)[:-1])
+
+
+def inverse_laplace(
+    f: Any, variable: Any = "s", new: Any = "t", *, constants: Collection[Any] = (),
+    timeout: float = TIMEOUT, worker: Worker | None = None,
+) -> OperationResult:  # fmt: skip
+    """The function of `new` > 0 whose Laplace transform is f. Arguments and errors as of `limit`;
+    impulses are written DiracDelta."""
+    return _inverse("inverse_laplace", f, variable, new, constants, timeout, worker)
+
+
+def inverse_fourier(
+    f: Any, variable: Any = "w", new: Any = "x", *, constants: Collection[Any] = (),
+    timeout: float = TIMEOUT, worker: Worker | None = None,
+) -> OperationResult:  # fmt: skip
+    """The function of `new` whose Fourier transform, as of `fourier`, is f. Arguments and errors as
+    of `limit`."""
+    return _inverse("inverse_fourier", f, variable, new, constants, timeout, worker)
+
+
+def _inverse(
+    operation: str, f: Any, variable: Any, new: Any, constants: Collection[Any], timeout: float,
+    worker: Worker | None,
+) -> OperationResult:  # fmt: skip
+    settings = {"name": variable_name(new)}
+    return OperationResult(*_ask(operation, f, variable, settings, constants, timeout, worker)[:-1])
 
 
 def _ask(

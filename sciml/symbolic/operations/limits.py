@@ -54,7 +54,7 @@ def _plain(f: Expr, x: str, at: End, side: int, seconds: float) -> Outcome:
         return no_answer("there is no limit: the values oscillate")
     value = _value(found)
     if value is None:
-        return no_answer("the values are unbounded")
+        return no_answer("no limit was confirmed")
     status = "verified" if found.proved else "sampled"
     return Outcome(status, value, "leading terms" if found.proved else "values near the point",
                    "", "leading terms" if found.proved else "values")  # fmt: skip

@@ -12,7 +12,7 @@ from sciml.symbolic.operations.equations import roots_of
 from sciml.symbolic.operations.limits import limit_of
 from sciml.symbolic.operations.series import series_of
 from sciml.symbolic.operations.sums import sum_of
-from sciml.symbolic.operations.transforms import transform_of
+from sciml.symbolic.operations.transforms import inverse_of, transform_of
 
 
 def operation_job(job: OperationJob) -> dict[str, Any]:
@@ -40,6 +40,8 @@ def _run(job: OperationJob) -> dict[str, Any]:
     elif job.operation in ("summation", "product"):
         low, high = job.ends
         outcome = sum_of(f, x, low, high, seconds, job.operation == "product")
+    elif job.operation in ("inverse_laplace", "inverse_fourier"):
+        outcome = inverse_of(f, x, job.name, seconds, job.operation == "inverse_fourier")
     else:
         outcome = transform_of(f, x, job.name, seconds, job.operation == "fourier")
     return outcome.message()

@@ -62,7 +62,7 @@ def _plain_in_text(text: str) -> str:
     """The text without the characters that mean something else within \\text{}."""
     other = {"\\": "", "{": "(", "}": ")", "$": "", "_": " ", "^": "**", "%": " per cent", "#": "",
              "&": "and", "~": " "}  # fmt: skip
-    return text.translate(str.maketrans(other))
+    return "".join(other.get(character, character) for character in text)
 
 
 @dataclass(frozen=True)

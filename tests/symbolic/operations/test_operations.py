@@ -8,7 +8,17 @@ import pytest
 import sympy as sp
 
 from sciml.errors import InputError
-from sciml.symbolic import fourier, laplace, limit, product, series, solve, summation
+from sciml.symbolic import (
+    fourier,
+    inverse_fourier,
+    inverse_laplace,
+    laplace,
+    limit,
+    product,
+    series,
+    solve,
+    summation,
+)
 from sciml.symbolic.definite.outcome import Outcome
 from sciml.symbolic.expr.expression import symbol
 from sciml.symbolic.expr.intervals import End
@@ -103,3 +113,46 @@ def test_bad_input() -> None:
     ):
         with pytest.raises(InputError):
             call()
+
+
+@pytest.mark.parametrize(
+    ("transform", "expected"),
+    [
+        ("1/(s+a)**2", "t*exp(-a*t)"), ("w/(s**2+w**2)", "sin(w*t)"), ("6/s**4", "t**3"),
+        ("exp(-2*s)/s", "Heaviside(t-2)"), ("exp(-a*s)/(s**2+1)", "Heaviside(t-a)*sin(t-a)"),
+        ("1/sqrt(s)", "1/sqrt(pi*t)"), ("(s+3)/((s+1)*(s+2))", "2*exp(-t)-exp(-2*t)"),
+        ("1/(s-5)", "exp(5*t)"),
+    ],
+)  # fmt: skip
+def test_inverse_laplace(transform: str, expected: str) -> None:
+    result = inverse_laplace(transform, constants=["a", "w"], **TIME)
+    assert result.status == "sampled" and "t > 0" in result.holds
+    for at in (0.3, 1.7, 3.1):
+        values = {"t": at, "a": 1.1, "w": 0.7}
+        gap = complex(result.expr.subs(values)) - complex(sp.sympify(expected).subs(values))
+        assert abs(gap) < 1e-12
+
+
+@pytest.mark.parametrize(
+    ("transform", "expected"),
+    [
+        ("sqrt(pi)*exp(-w**2/4)", "exp(-x**2)"), ("2/(1+w**2)", "exp(-Abs(x))"),
+        ("1/(w**2+a**2)", "exp(-a*Abs(x))/(2*a)"), ("exp(-abs(w))", "1/(pi*(1+x**2))"),
+    ],
+)  # fmt: skip
+def test_inverse_fourier(transform: str, expected: str) -> None:
+    result = inverse_fourier(transform, constants=["a"], **TIME)
+    assert result.status == "sampled"
+    for at in (-1.3, 0.4):
+        values = {"x": at, "a": 1.1}
+        gap = complex(result.expr.subs(values)) - complex(sp.sympify(expected).subs(values))
+        assert abs(gap) < 1e-12
+
+
+def test_impulses_of_inverse_transforms(monkeypatch: pytest.MonkeyPatch) -> None:
+    result = inverse_laplace("s/(s+1)", **TIME)
+    assert str(result) == "DiracDelta(t) - exp(-t)"
+    wrong = parse("DiracDelta(t) - 2*exp(-t)")
+    monkeypatch.setattr(transforms, "_inverse_by_sympy", lambda *a: wrong)
+    outcome = transforms.inverse_of(parse("s/(s+1)"), "s", "t", 30.0, False)
+    assert outcome.value is None and "differs" in outcome.how
