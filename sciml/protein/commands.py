@@ -190,13 +190,19 @@ def fold(
     hhr: Path | None = None,
     relax: bool = False,
     seed: int = 0,
+    seeds: int = 1,
+    dropout: bool = False,
+    pairing: Literal["given", "species", "genome", "none"] = "given",
+    complete_pairs: bool = False,
+    target: Path | None = None,
+    shard: str | None = None,
     device: str = "auto",
     precision: Literal["auto", "fp32", "bf16"] = "fp32",
     dry_run: bool = False,
     launcher: Literal["ray"] | None = None,
     workers: int = 0,
 ) -> None:
-    """Fold chains: with AlphaFold or OpenFold parameters, or coarsely with the shipped model.
+    """Fold chains and complexes with AlphaFold or OpenFold parameters, or chains coarsely.
 
     Chains that OUT already holds are skipped. With `--params` each chain gives mmCIF, PDB (pLDDT in
     the B-factor column), confidences, predicted aligned error and distances; without, contacts and
@@ -208,7 +214,9 @@ def fold(
 
     Args:
         input: FASTA or a table `id,sequence` (each sequence a chain), an alignment (A3M,
-            Stockholm), or a folder of them. Complexes are refused.
+            Stockholm), or a folder of them. Complexes are `A:B` in FASTA and tables, ColabFold's
+            A3M, AlphaFold 3's JSON, `A.a3m:B.a3m`, or in a folder a folder of A3Ms; they need
+            `params`, best of AlphaFold-Multimer.
         out: Folder for the results.
         params: params_model_*.npz of AlphaFold 2, an OpenFold checkpoint (.pt), or a .safetensors
             file of `StructurePredictor.save`; or a folder of such files, such as the five models:
@@ -228,6 +236,17 @@ def fold(
         relax: Minimise the energy of the full model (needs sciml[relax]); NAME_unrelaxed.pdb keeps
             the atoms of the network, NAME_confidence.json counts violations before and after.
         seed: Seed of the choice of rows, of masking and of random starts.
+        seeds: Runs of each model, by SEED, SEED + 1, ..., into OUT/seed_N; OUT/ranking.json ranks
+            all.
+        dropout: Keep dropout on, for more different structures.
+        pairing: How rows of the chains of a complex are paired: species; genome (neighbouring
+            UniProt accessions, of bacterial operons); none; given: the file's own pairs, and by
+            species where it has none.
+        complete_pairs: Pair only rows of all chains; otherwise of two or more.
+        target: Chain or complex that every query of INPUT is folded together with, such as many
+            binders of one protein; its alignment is searched for once.
+        shard: I/N: fold the I-th of N equal parts into OUT/shard_I_of_N. The same command without
+            it then ranks and shows all together.
         device: auto, cpu, cuda, ...
         precision: fp32, or bf16 on a GPU.
         dry_run: Print what would be done, with memory and time, and stop.
@@ -236,13 +255,16 @@ def fold(
         workers: Tasks at a time, if the cluster is this machine; 0 = all processors.
     """
     from sciml.protein.batch import FoldRun, run_fold
+    from sciml.protein.io.pairing import PairingConfig
 
     run_fold(
         FoldRun(
             input=input, out=out, params=params, model=model, db=db, clusters=clusters,
             extra=extra, recycles=recycles, tolerance=tolerance, batch_residues=batch_residues,
-            truth=truth, templates=templates, hhr=hhr, relax=relax, seed=seed, device=device,
-            precision=precision, dry_run=dry_run, launcher=launcher, workers=workers,
+            truth=truth, templates=templates, hhr=hhr, relax=relax, seed=seed, seeds=seeds,
+            dropout=dropout, pairing=PairingConfig(pairing, complete_pairs), target=target,
+            shard=shard, device=device, precision=precision, dry_run=dry_run, launcher=launcher,
+            workers=workers,
         )
     )  # fmt: skip
 

@@ -13,58 +13,81 @@ from sciml.protein.alphafold import relaxation
 from sciml.protein.alphafold.feature_config import DEFAULT_FEATURES
 from sciml.protein.alphafold.hhsearch import hhsearch_templates
 from sciml.protein.alphafold.job import Job
-from sciml.protein.alphafold.templates import read_templates
+from sciml.protein.alphafold.templates import Template, read_templates
 from sciml.protein.io import residues
 from sciml.protein.io.alignment import Alignment
-from sciml.protein.io.alignment_files import read_alignment, read_fasta
+from sciml.protein.io.alignment_files import ALIGNED
+from sciml.protein.io.complexes import Complex, read_complexes, together
 from sciml.protein.io.homology_search import safe_name
+from sciml.protein.io.pairing import PairingConfig
 from sciml.protein.io.query_forms import is_job
 from sciml.protein.io.sequence_records import suffix_of
 from sciml.protein.io.structure import read_chains
+from sciml.protein.io.structure_writing import chain_name
 from sciml.protein.measure import metrics
 from sciml.protein.result_folder import earlier_search_result, write_search_result
 from sciml.train.log import console
 
-ALIGNMENTS = (".a3m", ".a2m", ".sto", ".stk", ".stockholm", ".aln", ".afa")
-SEQUENCES = (".fasta", ".fa", ".faa", ".fas", ".csv", ".tsv")
+SEQUENCES = (".fasta", ".fa", ".faa", ".fas", ".csv", ".tsv", ".json")
 
 
-def find_jobs(path: Path) -> list[Job]:
-    """The chains of a file or folder.
+def find_jobs(
+    path: Path, pairing: PairingConfig | None = None, target: Path | None = None
+) -> list[Job]:
+    """The chains and complexes of a file or folder.
 
-    FASTA, `id,sequence` tables and AlphaFold 3's JSON hold sequences to fold, one or many; other
-    formats hold one chain's alignment, whose first row is the query. Names are those of the
-    sequences or files, made unique.
+    FASTA, `id,sequence` tables and AlphaFold 3's JSON hold queries, one or many; other formats hold
+    one query's alignment. `A.a3m:B.a3m`, and a folder within a folder that has nothing but
+    alignments, is a complex of these chains. Names are those of the sequences, files or folders,
+    made unique.
+
+    Args:
+        path: the file or folder.
+        pairing: how rows of a complex's chains are paired.
+        target: a chain or complex that each query is folded together with.
 
     Raises:
-        InputError: a file is damaged, or holds a complex.
+        InputError: a file is damaged.
     """
-    if path.is_dir():
-        files = [p for p in sorted(path.iterdir()) if suffix_of(p) in ALIGNMENTS + SEQUENCES]
-        files += [p for p in sorted(path.glob("*.json")) if is_job(p)]
-        if not files:
-            raise InputError("holds no FASTA or alignment files", where=path)
-    else:
-        files = [path]
+    partner = None if target is None else _read(target)
+    if partner is not None and len(partner) > 1:
+        raise InputError(f"holds {len(partner)} queries, not one target", where=target)
     jobs, used = [], set()
-    for file in files:
-        stem = file.name.split(".")[0] or "chain"
-        if suffix_of(file) in (*SEQUENCES, ".json"):
-            records = read_fasta(file)
-            chains = [
-                (safe_name(head.split(" ")[0]) if len(records) > 1 or head else stem,
-                 Alignment.from_sequences([letters], [head or stem], source=str(file)))
-                for head, letters in records
-            ]  # fmt: skip
-        else:
-            chains = [(safe_name(stem), read_alignment(file).with_query(0))]
-        for name, alignment in chains:
+    for file in _files(path):
+        for complex_ in _read(file):
+            name = safe_name(complex_.name.split(" ")[0]) or safe_name(file.name.split(".")[0])
+            if partner is not None:
+                complex_ = together(partner[0], complex_)
             unique, number = name or "chain", 2
             while unique in used:
                 unique, number = f"{name}_{number}", number + 1
             used.add(unique)
-            jobs.append(Job(alignment, (), unique))
+            jobs.append(replace(Job.read(complex_, pairing), name=unique))
     return jobs
+
+
+def _files(path: Path) -> list[Path]:
+    if not path.is_dir():
+        return [path]
+    files = [p for p in sorted(path.iterdir()) if suffix_of(p) in (*ALIGNED, *SEQUENCES[:-1])]
+    files += [p for p in sorted(path.glob("*.json")) if is_job(p)]
+    files += [p for p in sorted(path.iterdir()) if p.is_dir() and _is_chains(p)]
+    if not files:
+        raise InputError("holds no FASTA or alignment files", where=path)
+    return files
+
+
+def _is_chains(folder: Path) -> bool:
+    """Whether a folder holds nothing but alignments, and no run has worked in it."""
+    files = list(folder.iterdir())
+    return bool(files) and all(suffix_of(p) in ALIGNED and p.name[0] != "." for p in files)
+
+
+def _read(path: Path) -> list[Complex]:
+    complexes = read_complexes(path, aligned=suffix_of(path) not in SEQUENCES)
+    if len(complexes) == 1 and suffix_of(path) in SEQUENCES and not complexes[0].name:
+        complexes[0].name = path.name.split(".")[0]
+    return complexes
 
 
 def batches(jobs: list[Job], residues: int) -> Iterator[list[Job]]:
@@ -80,41 +103,80 @@ def batches(jobs: list[Job], residues: int) -> Iterator[list[Job]]:
         yield waiting
 
 
-def with_homologues(job: Job, db: Path, out: Path) -> Job:
-    """The chain with its homologues, which are kept in `out` and not searched for again."""
-    from sciml.protein.io.homology_search import search
+def with_homologues(
+    jobs: list[Job], db: Path, out: Path, pairing: PairingConfig | None = None
+) -> list[Job]:
+    """The chains with their homologues, which are kept in `out` and not searched for again.
 
-    if job.alignment.depth > 1:
-        return job
-    path = out / f"{job.name}.a3m"
-    if alignment := earlier_search_result(path, job.alignment):
-        return replace(job, alignment=alignment)
-    alignment = search(job.alignment.sequence(), db, name=job.name).alignment
-    write_search_result(path, alignment)
-    console.print(f"{path}: {alignment.depth} sequences found")
-    return replace(job, alignment=alignment)
+    A chain that is in several complexes is searched for once.
+    """
+    from sciml.protein.io.homology_search import read_database, search
+
+    known: dict[str, Alignment] = {}
+    block = None
+
+    def found(name: str, query: Alignment) -> Alignment:
+        nonlocal block
+        if query.depth > 1:
+            return query
+        path = out / f"{name}.a3m"
+        alignment = earlier_search_result(path, query)
+        if alignment is None:
+            letters = query.sequence()
+            if letters not in known:
+                block = read_database(db) if block is None else block
+                known[letters] = search(letters, block, name=name).alignment
+                console.print(f"{path}: {known[letters].depth} sequences found")
+            alignment = known[letters]
+            write_search_result(path, alignment)
+        return alignment
+
+    completed = []
+    for job in jobs:
+        if job.parts is None:
+            completed.append(replace(job, alignment=found(job.name, job.alignment)))
+            continue
+        chains = []
+        for k, chain in enumerate(job.parts.chains):
+            alone = chain.paired is None
+            own = found(f"{job.name}_{chain_name(k)}", chain.unpaired) if alone else chain.unpaired
+            chains.append(replace(chain, unpaired=own))
+        again = Job.of(replace(job.parts, chains=chains), job.templates, pairing)
+        completed.append(replace(again, name=job.name))
+    return completed
 
 
 def with_templates(job: Job, folder: Path, hhr: Path | None = None) -> Job:
     """The chain with its templates in `folder`: HHsearch's, or all that can be aligned to it.
 
-    `hhr`: HHsearch's result, or a folder with NAME.hhr for each chain.
+    `hhr`: HHsearch's result, or a folder with NAME.hhr for each chain; of a complex with
+    NAME_A.hhr, NAME_B.hhr, ... for its distinct chains.
     """
-    query = job.alignment.with_query(0).row(0)
-    if hhr is None:
-        templates = read_templates(folder, query)
+    if job.parts is None:
+        templates = _templates(job.name, job.alignment.with_query(0).row(0), folder, hhr)
     else:
-        if hhr.is_dir():
-            files = [hhr / f"{job.name}{end}" for end in (".hhr", ".hhr.gz")]
-            files = [path for path in files if path.exists()]
-            if not files:
-                console.print(f"{job.name}: {hhr} has no {job.name}.hhr; folded without templates")
-                return job
-            hhr = files[0]
-        templates = hhsearch_templates(hhr, folder, query)
+        templates, start = [], 0
+        for k, chain in enumerate(job.parts.chains):
+            own = _templates(f"{job.name}_{chain_name(k)}", chain.sequence, folder, hhr)
+            for _ in range(chain.copies):
+                templates += [t.placed(start, job.alignment.columns) for t in own]
+                start += len(chain.sequence)
     used = ", ".join(template.name for template in templates[: DEFAULT_FEATURES.templates])
     console.print(f"{job.name}: {len(templates)} templates" + (f", used: {used}" if used else ""))
     return replace(job, templates=tuple(templates))
+
+
+def _templates(name: str, query: str, folder: Path, hhr: Path | None) -> list[Template]:
+    if hhr is None:
+        return read_templates(folder, query)
+    if hhr.is_dir():
+        files = [hhr / f"{name}{end}" for end in (".hhr", ".hhr.gz")]
+        files = [path for path in files if path.exists()]
+        if not files:
+            console.print(f"{name}: {hhr} has no {name}.hhr; folded without templates")
+            return []
+        hhr = files[0]
+    return hhsearch_templates(hhr, folder, query)
 
 
 def check_relaxable(jobs: list[Job]) -> None:

@@ -10,6 +10,7 @@ from sciml.device import choose
 from sciml.errors import InputError
 from sciml.paths import atomic_write
 from sciml.protein.alphafold import memory
+from sciml.protein.alphafold.complex_features import CHAIN_BREAK
 from sciml.protein.alphafold.job import Job
 from sciml.protein.alphafold.predictor import StructurePredictor
 from sciml.protein.alphafold.weights.formats import read_config
@@ -50,6 +51,11 @@ def fold_alphafold(run: FoldRun, jobs: list[Job]) -> list[dict[str, Any]]:
         console.print(
             f"{len(group)} chains of up to {n} residues: about {needed} and {seconds:.0f} s"
         )
+    if any(job.chains for job in jobs) and not config.chain_positions:
+        console.print(
+            f"{run.parameters} is a monomer's: it takes complexes as chains with a gap of "
+            f"{CHAIN_BREAK} residues; AlphaFold-Multimer's parameters are made for them"
+        )
     if run.dry_run or not jobs:
         return []
     predictor = StructurePredictor.from_pretrained(
@@ -65,6 +71,7 @@ def fold_alphafold(run: FoldRun, jobs: list[Job]) -> list[dict[str, Any]]:
                 recycles=run.recycles,
                 tolerance=run.tolerance,
                 seed=run.seed,
+                dropout=run.dropout,
             ):
                 if run.relax:
                     for end in ("cif", "pdb"):

@@ -11,8 +11,10 @@ import numpy as np
 from sciml.protein import plots
 from sciml.protein.alphafold.job import Job
 from sciml.protein.io.alignment import Alignment
-from sciml.protein.io.structure import read_chain
+from sciml.protein.io.residues import GAP
+from sciml.protein.io.structure import read_chains
 from sciml.protein.measure import metrics
+from sciml.protein.result_folder import rank
 from sciml.report import Page
 from sciml.train.log import console
 
@@ -23,6 +25,10 @@ TrueDistances = Callable[[str, int], np.ndarray | None]
 """(chain, number of residues) -> CB distances [N, N] [A] of its known structure, or None."""
 MAX_FIGURES = 50
 """Number of chains, the best, that have figures on the page; all have a row in its table."""
+
+
+MATRICES = ("chain_iptm", "chain_actifptm", "chain_pdockq")
+"""Of a complex's row: scores of every two chains."""
 
 
 def _chain_of(row: dict[str, Any]) -> str:
@@ -38,8 +44,8 @@ def write_page(
     lead = f"{len(jobs)} chains from {run.input.name}, {source} {run.parameters}."
     page = Page("Protein folding", lead=lead)
     page.heading("Ranking")
-    rows = sorted(rows, key=lambda row: -(row.get("mean_plddt") or 0))
-    hidden = ("model", "seconds", "violations")
+    rows = sorted(rows, key=lambda row: -rank(row))
+    hidden = ("model", "seconds", "violations", "chains", *MATRICES)
     page.table([{k: v for k, v in row.items() if k not in hidden} for row in rows])
     best: dict[str, dict[str, Any]] = {}
     for row in rows:
@@ -47,19 +53,18 @@ def write_page(
     shown = list(best.values())[:MAX_FIGURES]
     if len(rows) > len(shown):
         page.text(f"Figures of the best of each chain, {MAX_FIGURES} at most; all have files.")
-    alignments = {job.name: job.alignment for job in jobs}
+    known = {job.name: job for job in jobs}
     for row in shown:
-        _add(page, run, row, alignments[_chain_of(row)], truth)
+        _add(page, run, row, known[_chain_of(row)], truth)
     page.write(run.out / "report.html")
     console.print(f"{run.out / 'report.html'}")
 
 
-def _add(
-    page: Page, run: FoldRun, row: dict[str, Any], alignment: Alignment, truth: TrueDistances
-) -> None:
-    """One chain's section."""
+def _add(page: Page, run: FoldRun, row: dict[str, Any], job: Job, truth: TrueDistances) -> None:
+    """The section of one chain or complex."""
     name = row["name"]
-    chain = read_chain(run.out / f"{name}.cif")
+    chains = read_chains(run.out / f"{name}.cif")
+    asym = None if job.chains is None else job.chains.asym_id
     with np.load(run.out / f"{name}_distances.npz") as file:
         contacts = np.asarray(file["contacts"], np.float32)
     confidence = json.loads((run.out / f"{name}_confidence.json").read_text(encoding="utf-8"))
@@ -72,28 +77,68 @@ def _add(
             "A coarse model from predicted distances: its fold may be right, its details are not. "
             f"{row['effective_sequences']:.0f} effective sequences."
         )
-        colours = plots.chain_colours(len(chain))
+        colours = plots.chain_colours(len(chains[0]))
     else:
         note = (
             f"Mean pLDDT {row['mean_plddt']:.1f}"
             + ("" if row["ptm"] is None else f", pTM {row['ptm']:.3f}")
+            + (f", ipTM {row['iptm']:.3f}" if "iptm" in row else "")
             + f", {row['recycles']} recycles, {row['seconds']:.1f} s."
             + (f" Relaxed: {violation_text(row['violations'])}." if "violations" in row else "")
         )
-        colours = plots.confidence_colours(chain.bfactors[:, 1])
+        colours = (
+            plots.confidence_colours(chains[0].bfactors[:, 1])
+            if asym is None
+            else plots.colours_by_chain(asym)
+        )
     known = truth(_chain_of(row), len(contacts))
     add_chain(
         page,
         name,
-        ca=chain.points(),
+        ca=np.concatenate([chain.points() for chain in chains]),
         colours=colours,
-        alignment=alignment.with_query(0),
+        alignment=job.alignment.with_query(0),
         plddt=None if plddt is None else np.asarray(plddt),
         pae=pae,
         contacts=contacts,
         truth=None if known is None else np.nan_to_num(known, nan=99.0) < metrics.CONTACT_DISTANCE,
         note=note,
+        chains=asym,
     )
+    if job.parts is not None and plddt is not None:
+        _add_pairs(page, row, job)
+
+
+def _add_pairs(page: Page, row: dict[str, Any], job: Job) -> None:
+    """What a complex has beyond a chain: ipTM of every two chains, coverage of each."""
+    assert job.parts is not None
+    names = row["chains"]
+    if "chain_iptm" in row:
+        figure = plots.iptm_figure(np.asarray(row["chain_iptm"]), names)
+        page.figure(figure, "ipTM of every two chains")
+        scores = {key: np.asarray(row[key]) for key in MATRICES if key in row}
+        titles = {"chain_iptm": "ipTM", "chain_actifptm": "actifpTM", "chain_pdockq": "pDockQ"}
+        page.table([
+            {"chains": f"{names[i]} {names[j]}"}
+            | {titles[key]: round(float(value[i, j]), 3) for key, value in scores.items()}
+            for i in range(len(names)) for j in range(i + 1, len(names))
+        ], "Scores of every two chains")  # fmt: skip
+    rows, start = [], 0
+    for chain in job.parts.chains:
+        own = chain.unpaired
+        filled = [
+            (part.rows[1:] != GAP).any(1).sum() for part in [chain.paired] if part is not None
+        ]
+        rows.append({
+            "chains": " ".join(names[start : start + chain.copies]),
+            "residues": len(chain.sequence),
+            "sequences": own.depth,
+            "effective": round(own.neff(), 1),
+            "paired": int(sum(filled)),
+            "mean coverage": f"{own.coverage().mean():.0%}",
+        })  # fmt: skip
+        start += chain.copies
+    page.table(rows, f"Sequences of each chain; {job.parts.paired_depth - 1} rows pair chains")
 
 
 def add_chain(
@@ -108,21 +153,26 @@ def add_chain(
     contacts: np.ndarray | None = None,
     truth: np.ndarray | None = None,
     note: str = "",
+    chains: np.ndarray | None = None,
 ) -> None:
-    """Add the section of one chain; figures of what is None are left out."""
+    """Add the section of one chain; figures of what is None are left out.
+
+    `chains`: of a complex, the number of each residue's chain, from 1.
+    """
     page.heading(name)
     if note:
         page.text(note)
-    page.html(plots.viewer(ca, colours, name))
+    page.html(plots.viewer(ca, colours, name, chains))
     if alignment is not None:
-        page.figure(plots.coverage_figure(alignment), "Sequences of the alignment")
+        page.figure(plots.coverage_figure(alignment, chains=chains), "Sequences of the alignment")
     if plddt is not None:
-        page.figure(plots.plddt_figure(plddt), "Confidence along the chain")
+        page.figure(plots.plddt_figure(plddt, chains), "Confidence along the chain")
     if pae is not None:
-        page.figure(plots.pae_figure(pae), "Predicted aligned error")
+        page.figure(plots.pae_figure(pae, chains), "Predicted aligned error")
     if contacts is not None:
         page.figure(
-            plots.contact_figure(contacts, truth), "Contacts closer than 8 A between CB atoms"
+            plots.contact_figure(contacts, truth, chains=chains),
+            "Contacts closer than 8 A between CB atoms",
         )
 
 

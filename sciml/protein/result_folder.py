@@ -20,7 +20,7 @@ from sciml.protein.io.alignment_files import read_alignment
 
 BEGUN = ".sciml.fold.json"
 """Holds the names of the chains that a run has begun to write and not finished."""
-ENDS = (".cif", ".pdb", "_pae.json", "_distances.npz", "_unrelaxed.cif", "_unrelaxed.pdb")
+ENDS = (".cif .pdb _pae.json _scores.json _distances.npz _unrelaxed.cif _unrelaxed.pdb").split()
 """Files of a chain beside NAME_confidence.json, which is the last."""
 PAGES = ("report.html", "ranking.json")
 
@@ -101,12 +101,54 @@ def read_finished(folder: Path, name: str) -> dict[str, Any] | None:
     return row if all(file.is_file() and file.stat().st_size for file in models) else None
 
 
+def rank(row: dict[str, Any]) -> float:
+    """By which results are ranked, 0 to 1: pLDDT of a chain, ipTM and pTM of a complex."""
+    confidence = row.get("ranking_confidence")
+    return float((row.get("mean_plddt") or 0) / 100 if confidence is None else confidence)
+
+
 def write_ranking(predictions: list[dict[str, Any]], path: str | Path) -> None:
-    """Ranking JSON of the rows of chains, highest mean pLDDT first."""
-    ranked = sorted(predictions, key=lambda row: -(row.get("mean_plddt") or 0))
-    ranking = {"order": [row["name"] for row in ranked], "predictions": ranked}
+    """Ranking JSON of the rows of chains, best first, and the best of each chain."""
+    ranked = sorted(predictions, key=lambda row: (-rank(row), row["name"]))
+    best: dict[str, str] = {}
+    for row in ranked:
+        best.setdefault(str(row["name"]).rpartition("/")[2], row["name"])
+    ranking = {"order": [row["name"] for row in ranked], "best": best, "predictions": ranked}
     with atomic_write(path) as temporary:
         temporary.write_text(json.dumps(ranking, allow_nan=False), encoding="utf-8")
+
+
+SHARD = "shard_{}_of_{}"
+"""Name of the folder of a shard."""
+
+
+def adopt_shards(out: Path) -> None:
+    """Move what shards have finished, and the alignments that they found, from their folders to
+    where one run would have put it.
+
+    Raises:
+        InputError: a shard is still at work.
+    """
+    for shard in sorted(out.glob(SHARD.format("*", "*"))):
+        if not shard.is_dir():
+            continue
+        with locked(shard):
+            for note in sorted(shard.rglob("*_confidence.json")):
+                name, here = note.name.removesuffix("_confidence.json"), note.parent
+                there = out / here.relative_to(shard)
+                if (there / note.name).exists() or read_finished(here, name) is None:
+                    continue
+                there.mkdir(parents=True, exist_ok=True)
+                for file in [here / f"{name}{end}" for end in ENDS] + [note]:
+                    if file.exists():
+                        file.replace(there / file.name)
+            for file in sorted(shard.rglob("*.a3m")):
+                there = out / file.relative_to(shard)
+                if not there.exists():
+                    there.parent.mkdir(parents=True, exist_ok=True)
+                    file.replace(there)
+                    if _note(file).exists():
+                        _note(file).replace(_note(there))
 
 
 def write_search_result(path: Path, alignment: Alignment) -> None:

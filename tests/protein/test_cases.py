@@ -43,7 +43,7 @@ COMPLEXES = {
     "p1_complex.a3m": [["MKVL", "ACD"]],
     "colon.fasta": [["MKVLAAGIVGLLLAQWERTY"] * 2],
     "p4_colon_wrap.fasta": [["MKVLAAGREIREH", "PSKTSNMKVLAAG"]],
-    "nul.a3m": [["MKVL"], ["ACDE"]],
+    "nul.a3m": [["MKVL", "ACDE"]],
     "input.csv": [["YYDPETGTWY"], ["MRILPIST", "MPYTVRFT"]],
 }
 

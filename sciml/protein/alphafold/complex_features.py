@@ -9,7 +9,7 @@ with several nearest centres is shared among them, and counts as often as it has
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -95,7 +95,7 @@ def complex_features(
         chains: of its columns.
         config: sizes and masking.
         seed: of the choice of rows and of masked cells; use another one for each recycle.
-        templates: aligned to the whole complex, each with residues of one chain.
+        templates: aligned to the whole complex, of one chain or several.
     """
     rng = np.random.default_rng(seed)
     depth, n = alignment.rows.shape
@@ -118,8 +118,34 @@ def complex_features(
         "residue_index": chains.residue_index,
         **{key: getattr(chains, key) for key in CHAIN_KEYS},
     }
-    batch |= template_features(templates or [], n, config.templates)
+    merged = merged_templates(templates or [], chains.asym_id)
+    batch |= template_features(merged, n, config.templates)
     return network_features(batch, config.clusters, config.extra)
+
+
+def merged_templates(templates: Sequence[Template], asym_id: np.ndarray) -> list[Template]:
+    """The templates of all chains side by side: the k-th has the k-th best of every chain.
+
+    Where a chain has fewer, its residues are those of an empty template. The network sees no
+    distances between chains, so that those of different structures may stand together.
+    """
+    parts: list[list[tuple[Template, np.ndarray]]] = []
+    for chain in np.unique(asym_id):
+        here = asym_id == chain
+        own = [t for t in templates if (t.mask[here] > 0).any()]
+        parts.append([(t, here) for t in sorted(own, key=lambda t: -t.weight)])
+    merged = []
+    for k in range(max(map(len, parts), default=0)):
+        chosen = [part[k] for part in parts if len(part) > k]
+        types = np.zeros(len(asym_id), np.int64)
+        atoms = np.zeros((len(asym_id), 37, 3), np.float32)
+        mask = np.zeros((len(asym_id), 37), np.float32)
+        for template, here in chosen:
+            types[here], atoms[here] = template.types[here], template.atoms[here]
+            mask[here] = template.mask[here]
+        names = dict.fromkeys(template.name for template, _ in chosen)
+        merged.append(Template(types, atoms, mask, " ".join(names), weight=-float(k)))
+    return merged
 
 
 def network_features(

@@ -84,6 +84,34 @@ def chain_pair_iptm(logits: Tensor, mask: Tensor, chains: Tensor) -> Tensor:
     return result
 
 
+def chain_pair_actifptm(logits: Tensor, distogram: Tensor, chains: Tensor) -> Tensor:
+    """actifpTM of every two chains: ipTM in which pairs count by their probability of contact.
+
+    Varga, Ovchinnikov and Schueler-Furman, Bioinformatics 41, btaf107 (2025), in ColabFold's form
+    with probabilities: flexible parts that touch nothing do not lower it.
+
+    Args:
+        logits: [N, N, bins] of the predicted aligned error.
+        distogram: [N, N, classes] probabilities of CB distances; classes that begin below 8 A are
+            contacts.
+        chains: [N] numbers from 1.
+
+    Returns:
+        [C, C], symmetric, 0 on the diagonal.
+    """
+    edges = distogram_edges(distogram.shape[-1], distogram.device)
+    contacts = distogram[..., : int((edges < 8.0).sum()) + 1].float().sum(-1)
+    scale = 1.24 * (max(len(chains), 19) - 15) ** (1 / 3) - 1.8
+    term = 1 / (1 + (pae_centers(logits.shape[-1], logits.device) / scale) ** 2)
+    expected = (logits.float().softmax(-1) * term).sum(-1)
+    member = torch.nn.functional.one_hot(chains - 1).float()  # [N, C]
+    count = member.shape[1]
+    # Of each residue its mean over each other chain, by contact.
+    weighted = (expected * contacts) @ member / (1e-8 + contacts @ member)  # [N, C]
+    best = torch.stack([weighted[chains == k + 1].amax(0) for k in range(count)])
+    return torch.maximum(best, best.T) * (1 - torch.eye(count, device=best.device))
+
+
 def distogram_edges(bins: int = 64, device: torch.device | None = None) -> Tensor:
     """[bins - 1] edges [A] of the distogram's classes."""
     return torch.linspace(2.3125, 21.6875, bins - 1, device=device)

@@ -119,6 +119,9 @@ class MSAColumnGlobalAttention(nn.Module):
 class PairUpdate(nn.Module):
     """Algorithm 6, lines 6 to 10; or a block of algorithm 16, where attention comes first."""
 
+    dropping = False
+    """Dropout also outside of training."""
+
     def __init__(
         self,
         dim: int,
@@ -141,7 +144,7 @@ class PairUpdate(nn.Module):
 
     def forward(self, z: Tensor, mask: Tensor | None) -> Tensor:
         """Pairs [B, N, N, p] -> pairs, updated (in place without gradients)."""
-        if not torch.is_grad_enabled():
+        if not (torch.is_grad_enabled() or self.dropping):
             return in_place.pair_update(self, z, mask)
         if self.attention_first:
             z = self._multiplications(self._attentions(z, mask), mask)
@@ -151,13 +154,13 @@ class PairUpdate(nn.Module):
 
     def _multiplications(self, z: Tensor, mask: Tensor | None) -> Tensor:
         """Lines 6 and 7."""
-        rate = self.dropout if self.training else 0.0
+        rate = self.dropout if self.training or self.dropping else 0.0
         z = z + shared_dropout(self.tri_mul_out(z, mask), rate, 1)
         return z + shared_dropout(self.tri_mul_in(z, mask), rate, 1)
 
     def _attentions(self, z: Tensor, mask: Tensor | None) -> Tensor:
         """Lines 8 and 9."""
-        rate = self.dropout if self.training else 0.0
+        rate = self.dropout if self.training or self.dropping else 0.0
         z = z + shared_dropout(self.tri_att_start(z, mask), rate, 1)
         return z + shared_dropout(self.tri_att_end(z, mask), rate, 2)
 
@@ -167,6 +170,9 @@ class EvoformerBlock(nn.Module):
 
     `outer_first`: the outer product mean comes first, as in AlphaFold-Multimer.
     """
+
+    dropping = False
+    """Dropout also outside of training."""
 
     def __init__(
         self,
@@ -198,9 +204,9 @@ class EvoformerBlock(nn.Module):
 
     def forward(self, m: Tensor, z: Tensor, masks: Masks) -> tuple[Tensor, Tensor]:
         """MSA [B, S, N, c] and pairs [B, N, N, p] -> both, updated (in place without gradients)."""
-        if not torch.is_grad_enabled():
+        if not (torch.is_grad_enabled() or self.dropping):
             return in_place.evoformer_block(self, m, z, masks)
-        rate = self.msa_dropout if self.training else 0.0
+        rate = self.msa_dropout if self.training or self.dropping else 0.0
         if self.outer_first:
             z = z + self.outer_product_mean(m, masks.msa)
         m = m + shared_dropout(self.row_attention(m, z, masks.msa), rate, 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,10 +17,10 @@ from sciml.protein.alphafold.features import features
 from sciml.protein.alphafold.msa_features import Features
 from sciml.protein.alphafold.templates import Template
 from sciml.protein.io.alignment import Alignment
-from sciml.protein.io.alignment_files import read_alignment
 from sciml.protein.io.complex_rows import merged_alignment
-from sciml.protein.io.complexes import Complex, read_complex
-from sciml.protein.io.query_forms import ComplexError
+from sciml.protein.io.complexes import Chain, Complex, complex_of, read_complex
+from sciml.protein.io.pairing import PairingConfig, pair_chains
+from sciml.protein.io.structure_writing import chain_name
 
 
 @dataclass(frozen=True)
@@ -33,12 +34,48 @@ class Job:
     templates: tuple[Template, ...] = ()
     name: str = "query"
     chains: ChainNumbers | None = None
+    parts: Complex | None = None
+    """The complex with its paired rows, before its chains were merged."""
 
     @classmethod
-    def of(cls, complex_: Complex, templates: Sequence[Template] = ()) -> Job:
-        """The job of a complex."""
-        chains = chain_numbers(complex_)
-        return cls(merged_alignment(complex_), tuple(templates), complex_.name, chains)
+    def of(
+        cls,
+        complex_: Complex,
+        templates: Sequence[Template] = (),
+        pairing: PairingConfig | None = None,
+    ) -> Job:
+        """The job of a complex; see `pair_chains`."""
+        parts = pair_chains(complex_, pairing)
+        return cls(
+            merged_alignment(parts), tuple(templates), parts.name, chain_numbers(parts), parts
+        )
+
+    @classmethod
+    def read(
+        cls,
+        query: Alignment | Complex | str | os.PathLike[str] | Sequence[Chain],
+        pairing: PairingConfig | None = None,
+    ) -> Job:
+        """The job of an alignment or complex, of a file of one, or of chains; see `read_complex`.
+
+        What has one chain becomes a job of a single chain.
+        """
+        if isinstance(query, Alignment):
+            return cls(query)
+        if isinstance(query, str | os.PathLike):
+            query = read_complex(Path(query))
+        if not isinstance(query, Complex):
+            query = complex_of(query, "complex")
+        if len(query.sequences) == 1:
+            return cls(query.chains[0].unpaired, (), query.name)
+        return cls.of(query, (), pairing)
+
+    @property
+    def chain_names(self) -> list[str]:
+        """Names of the chains in files, copies too."""
+        return [
+            chain_name(k) for k in range(1 if self.chains is None else len(self.chains.lengths))
+        ]
 
     def features(
         self,
@@ -68,11 +105,3 @@ class Job:
             alignment, config, seed=seed, templates=templates, use_templates=use_templates,
             index=index,
         )  # fmt: skip
-
-
-def read_query(path: str | Path) -> Alignment | Complex:
-    """The alignment of a file, or its complex."""
-    try:
-        return read_alignment(path)
-    except ComplexError:
-        return read_complex(path)

@@ -10,13 +10,13 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from sciml.errors import InputError
 from sciml.paths import atomic_write
 from sciml.prediction import ArrayResult
 from sciml.protein.alphafold.confidence import distogram_edges, ranking
 from sciml.protein.io.alignment import Alignment, decode
 from sciml.protein.io.conformers import FAR
-from sciml.protein.io.structure_writing import check_finite, write_structure
+from sciml.protein.io.structure_writing import chain_name, check_finite, write_structure
+from sciml.protein.measure.interfaces import pdockq
 from sciml.protein.result_folder import write_finished
 
 
@@ -41,6 +41,8 @@ class StructurePrediction(ArrayResult):
         asym_id: [N] of a complex: number of each residue's chain, from 1.
         iptm: of a complex: predicted TM-score over pairs of residues of two chains, 0 to 1.
         chain_iptm: [chains, chains] the same for every two chains, pTM of each on the diagonal.
+        chain_actifptm: [chains, chains] the same for the residues that likely touch the other
+            chain; see `confidence.chain_pair_actifptm`.
     """
 
     ARRAY: ClassVar[str] = "atoms"
@@ -60,6 +62,7 @@ class StructurePrediction(ArrayResult):
     asym_id: np.ndarray | None = None
     iptm: float | None = None
     chain_iptm: np.ndarray | None = None
+    chain_actifptm: np.ndarray | None = None
 
     @property
     def ranking_confidence(self) -> float:
@@ -117,7 +120,11 @@ class StructurePrediction(ArrayResult):
         }
         if self.iptm is not None and self.chain_iptm is not None:
             row["iptm"] = round(self.iptm, 4)
+            row["chains"] = self.chain_names
             row["chain_iptm"] = np.round(self.chain_iptm, 4).tolist()
+            if self.chain_actifptm is not None:
+                row["chain_actifptm"] = np.round(self.chain_actifptm, 4).tolist()
+            row["chain_pdockq"] = np.round(self.pdockq(), 4).tolist()
             row["ranking_confidence"] = round(self.ranking_confidence, 4)
         if self.violations is not None:
             row["violations"] = self.violations
@@ -125,27 +132,61 @@ class StructurePrediction(ArrayResult):
             row["sequences"] = self.alignment.depth
         return row
 
-    def write_structure(self, path: Path) -> None:
-        """The atoms as mmCIF or PDB (by the suffix), with pLDDT.
+    @property
+    def chain_names(self) -> list[str]:
+        """Names of the chains in files."""
+        count = 1 if self.asym_id is None else int(self.asym_id.max())
+        return [chain_name(k) for k in range(count)]
 
-        Raises:
-            InputError: it is a complex; files of several chains are not written yet.
-        """
-        if self.asym_id is not None and len(np.unique(self.asym_id)) > 1:
-            raise InputError(
-                f"{self.name!r} is a complex, and files of several chains are not written yet",
-                where=path,
-                hint="Each chain can be written by `write_structure` from `atoms` and `asym_id`",
-            )
+    def write_structure(self, path: Path) -> None:
+        """The atoms as mmCIF or PDB (by the suffix), with pLDDT."""
         write_structure(
-            path, self.types, self.atoms, self.atom_mask, plddt=self.plddt, title=self.name
-        )
+            path, self.types, self.atoms, self.atom_mask, plddt=self.plddt, chains=self.asym_id,
+            title=self.name,
+        )  # fmt: skip
+
+    def scores(self) -> dict[str, Any]:
+        """Confidences under ColabFold's names: plddt, and where the network has them max_pae, pae,
+        ptm and iptm, with ipTM (a matrix), pDockQ and actifpTM of every two chains."""
+        scores: dict[str, Any] = {"plddt": [round(float(v), 2) for v in self.plddt]}
+        if self.pae is not None and self.ptm is not None:
+            scores |= {
+                "max_pae": round(float(self.pae.max()), 2),
+                "pae": np.round(self.pae, 2).tolist(),
+                "ptm": round(self.ptm, 4),
+            }
+        if self.iptm is not None and self.chain_iptm is not None:
+            scores["iptm"] = round(self.iptm, 4)
+            scores["chain_pair_iptm"] = np.round(self.chain_iptm, 4).tolist()
+            names, extra = self.chain_names, {"pairwise_pdockq": self.pdockq()}
+            if self.chain_actifptm is not None:
+                extra["pairwise_actifptm"] = self.chain_actifptm
+            for key, matrix in extra.items():
+                scores[key] = {
+                    f"{names[i]}-{names[j]}": round(float(matrix[i, j]), 4)
+                    for i in range(len(names)) for j in range(i + 1, len(names))
+                }  # fmt: skip
+        return scores
+
+    def pdockq(self) -> np.ndarray:
+        """[chains, chains] predicted DockQ of every two chains, 0 on the diagonal."""
+        asym = np.ones(len(self.types), int) if self.asym_id is None else self.asym_id
+        atoms = np.where(self.atom_mask[..., None] > 0, self.atoms, np.nan)
+        count = int(asym.max())
+        result = np.zeros((count, count))
+        for one in range(count):
+            for other in range(one + 1, count):
+                value = pdockq(atoms, self.plddt, asym, one + 1, other + 1)
+                result[one, other] = result[other, one] = value
+        return result
 
     def write(self, folder: str | Path) -> dict[str, Path]:
-        """Write NAME.cif, NAME.pdb, NAME_confidence.json, NAME_pae.json, NAME_distances.npz.
+        """Write NAME.cif, NAME.pdb, NAME_confidence.json, NAME_scores.json, NAME_pae.json and
+        NAME_distances.npz.
 
-        The PAE file has AlphaFold's form: a list with one object of `predicted_aligned_error` and
-        `max_predicted_aligned_error`.
+        The PAE file has the form of AlphaFold's database: a list with one object of
+        `predicted_aligned_error` and `max_predicted_aligned_error`; the scores file has ColabFold's
+        (`scores`).
 
         Raises:
             InputError: a number is not finite; nothing is written.
@@ -169,8 +210,9 @@ class StructurePrediction(ArrayResult):
                 "predicted_aligned_error": np.round(self.pae, 2).tolist(),
                 "max_predicted_aligned_error": 31.75,
             }
-            with atomic_write(files["pae"]) as temporary:
-                temporary.write_text(json.dumps([pae], allow_nan=False), encoding="utf-8")
+            _write_json(files["pae"], [pae])
+        files["scores"] = folder / f"{self.name}_scores.json"
+        _write_json(files["scores"], self.scores())
         if self.distogram is not None:
             files["distances"] = folder / f"{self.name}_distances.npz"
             with atomic_write(files["distances"]) as temporary, open(temporary, "wb") as file:
@@ -182,6 +224,11 @@ class StructurePrediction(ArrayResult):
         confidence = self.summary() | {"plddt": [round(float(v), 2) for v in self.plddt]}
         files["confidence"] = write_finished(folder, self.name, self.sequence, confidence, files)
         return files
+
+
+def _write_json(path: Path, value: Any) -> None:
+    with atomic_write(path) as temporary:
+        temporary.write_text(json.dumps(value, allow_nan=False), encoding="utf-8")
 
 
 def __getattr__(name: str) -> Any:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import time
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
@@ -23,10 +24,10 @@ from sciml.protein.alphafold.complex_features import (
     ChainNumbers,
     network_features,
 )
+from sciml.protein.alphafold.evoformer import EvoformerBlock, PairUpdate
 from sciml.protein.alphafold.feature_config import FeatureConfig, published
 from sciml.protein.alphafold.features import collate
 from sciml.protein.alphafold.job import Job as Job
-from sciml.protein.alphafold.job import read_query
 from sciml.protein.alphafold.model import AlphaFold, Output
 from sciml.protein.alphafold.official_outputs import named_outputs
 from sciml.protein.alphafold.prediction import StructurePrediction
@@ -35,7 +36,8 @@ from sciml.protein.alphafold.weights import formats
 from sciml.protein.alphafold.weights.formats import config_of
 from sciml.protein.alphafold.weights.formats import read_config as read_config
 from sciml.protein.io.alignment import Alignment
-from sciml.protein.io.complexes import Complex
+from sciml.protein.io.complexes import Chain, Complex
+from sciml.protein.io.pairing import PairingConfig
 from sciml.weights import loading
 from sciml.weights.pretrained import Pretrained
 
@@ -265,13 +267,15 @@ class StructurePredictor(Pretrained):
 
     def predict(
         self,
-        msa: Alignment | Complex | str | os.PathLike[str],
+        msa: Alignment | Complex | str | os.PathLike[str] | Sequence[Chain],
         templates: Sequence[Template] | None = None,
         *,
+        pairing: PairingConfig | None = None,
         config: FeatureConfig | None = None,
         recycles: int = 3,
         tolerance: float = 0.0,
         seed: int = 0,
+        dropout: bool = False,
         name: str = "query",
         memory_limit: float | None = None,
     ) -> StructurePrediction:
@@ -281,29 +285,32 @@ class StructurePredictor(Pretrained):
         residue numbers leave a gap of 200 between two chains.
 
         Args:
-            msa: an alignment whose first row is the query, a complex, or a file of one of them.
+            msa: an alignment whose first row is the query, a complex, a file of one of them, or
+                the chains of a complex: alignments, files or letters; see `read_complex`.
+            pairing: how rows of a complex's chains are paired; by the file's own pairs or by
+                species if None.
             templates: structures aligned to all columns, each of one chain.
             config: sizes of the features; those of the published model if None.
             recycles: most passes after the first.
             tolerance: stop earlier when CA distances change by less than this [A].
             seed: of the choice of rows and the masking; each pass draws anew.
+            dropout: leave parts of the Evoformer out at random, as in training, so that seeds give
+                more different structures.
             memory_limit: bytes that may be used; what is free if None.
 
         Raises:
             InputError: the alignment is bad, or the prediction would not fit into memory.
         """
-        if not isinstance(msa, Alignment | Complex):
-            msa = read_query(Path(msa))
-        given = tuple(templates or ())
-        job = (
-            Job(msa, given, name)
-            if isinstance(msa, Alignment)
-            else replace(Job.of(msa, given), name=name)
-        )
+        job = replace(Job.read(msa, pairing), name=name, templates=tuple(templates or ()))
         return self.predict_many(
             [job], config=config, recycles=recycles, tolerance=tolerance, seed=seed,
-            memory_limit=memory_limit,
+            dropout=dropout, memory_limit=memory_limit,
         )[0]  # fmt: skip
+
+    def _dropped(self, job: Job, settings: dict[str, Any]) -> StructurePrediction:
+        """One job with dropout, drawn from its seed."""
+        torch.manual_seed(settings["seed"])
+        return self.predict_many([job], **settings)[0]
 
     def predict_many(
         self,
@@ -313,14 +320,23 @@ class StructurePredictor(Pretrained):
         recycles: int = 3,
         tolerance: float = 0.0,
         seed: int = 0,
+        dropout: bool = False,
         memory_limit: float | None = None,
         report: Callable[[str], None] | None = None,
     ) -> list[StructurePrediction]:
         """Fold chains or complexes together in one padded batch, as if one at a time.
 
         See `predict`; `report` is called with a line after each pass. With a `tolerance`, a chain
-        that has converged keeps the result of that pass while the others go on.
+        that has converged keeps the result of that pass while the others go on. With `dropout`
+        each is computed by itself, so that its numbers do not depend on the others.
         """
+        if dropout:
+            settings: dict[str, Any] = {
+                "config": config, "recycles": recycles, "tolerance": tolerance, "seed": seed,
+                "memory_limit": memory_limit, "report": report,
+            }  # fmt: skip
+            with _dropping(self.model, self.placement.device):
+                return [self._dropped(job, settings) for job in jobs]
         if recycles < 0:
             raise InputError(f"recycles must be >= 0, got {recycles}")
         config = config or self.sizes
@@ -390,6 +406,24 @@ class StructurePredictor(Pretrained):
         return predictions
 
 
+@contextmanager
+def _dropping(model: AlphaFold, device: torch.device) -> Iterator[None]:
+    """The network with dropout; the random numbers outside go on as if it had drawn none."""
+    blocks = [m for m in model.modules() if isinstance(m, EvoformerBlock | PairUpdate)]
+    dropouts = [m for m in model.modules() if isinstance(m, torch.nn.Dropout)]
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        try:
+            for module in dropouts:
+                module.train()
+            for block in blocks:
+                block.dropping = True
+            yield
+        finally:
+            for block in blocks:
+                block.dropping = False
+            model.eval()
+
+
 def _results(output: Output, index: int, n: int, chains: ChainNumbers | None) -> dict[str, Any]:
     """Fields of the `StructurePrediction` of one chain or complex, without padding."""
     logits = {key: value[index].float() for key, value in output.logits.items()}
@@ -410,6 +444,10 @@ def _results(output: Output, index: int, n: int, chains: ChainNumbers | None) ->
             asym = torch.as_tensor(chains.asym_id, device=pae.device)
             results["iptm"] = float(confidence.ptm(pae[None], mask[None], asym[None])[0])
             results["chain_iptm"] = confidence.chain_pair_iptm(pae, mask, asym).cpu().numpy()
+            close = confidence.chain_pair_actifptm(
+                pae, logits["distogram"][:n, :n].softmax(-1), asym
+            )
+            results["chain_actifptm"] = close.cpu().numpy()
     if chains is not None:
         results["asym_id"] = chains.asym_id
     return results

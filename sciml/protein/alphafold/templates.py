@@ -38,6 +38,14 @@ class Template:
     name: str = "template"
     weight: float = 1.0
 
+    def placed(self, start: int, n: int) -> Template:
+        """The template at the residues from `start` on of a complex of `n`; gaps elsewhere."""
+        here = slice(start, start + len(self.types))
+        types = np.full(n, residues.GAP, np.int64)
+        atoms, mask = np.zeros((n, 37, 3), np.float32), np.zeros((n, 37), np.float32)
+        types[here], atoms[here], mask[here] = self.types, self.atoms, self.mask
+        return Template(types, atoms, mask, self.name, self.weight)
+
 
 def template_features(
     templates: list[Template], n: int, max_templates: int = 4

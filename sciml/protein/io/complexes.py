@@ -12,7 +12,7 @@ import itertools
 import os
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -42,6 +42,9 @@ from sciml.protein.io.sequence_records import (
     suffix_of,
     text_of,
 )
+
+Chain = str | os.PathLike[str] | Alignment
+"""A chain as `complex_of` takes it."""
 
 
 @dataclass
@@ -131,7 +134,7 @@ def chain_files(path: Path) -> list[Path] | None:
     return parts
 
 
-def complex_of(chains: Sequence[str | os.PathLike[str] | Alignment], name: str) -> Complex:
+def complex_of(chains: Sequence[Chain], name: str) -> Complex:
     """The complex of chains, each an alignment (query first), a file of one, or its letters.
 
     A chain that comes again is a copy of the first.
@@ -158,6 +161,17 @@ def complex_of(chains: Sequence[str | os.PathLike[str] | Alignment], name: str) 
     if not found:
         raise InputError("a complex without chains", where=name)
     return Complex(name, list(found.values()))
+
+
+def together(one: Complex, other: Complex) -> Complex:
+    """The chains of both; equal ones become copies. Pairs that one of them has are left out."""
+    chains: dict[str, ComplexChain] = {}
+    for chain in (*one.chains, *other.chains):
+        known = chains.setdefault(chain.sequence, replace(chain, copies=0, paired=None))
+        known.copies += chain.copies
+        if chain.unpaired.depth > known.unpaired.depth:
+            known.unpaired = chain.unpaired
+    return Complex(f"{one.name}_{other.name}", list(chains.values()))
 
 
 def _server_chains(complexes: list[Complex], path: Path) -> list[Complex]:

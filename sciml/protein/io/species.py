@@ -71,8 +71,9 @@ def accession(name: str) -> str | None:
 def accession_number(name: str) -> tuple[int, int] | None:
     """(form, number) of the UniProt accession in a name, or None.
 
-    Accessions of a form are counted in their order, letters before digits; those of two forms (six characters that begin
-    with O, P or Q, six others, ten) were given in different years and have no distance.
+    Accessions of a form are counted in their order, letters before digits. Those of two forms (six
+    characters that begin with O, P or Q, six others, ten) were given in different years and have no
+    distance.
     """
     code = accession(name)
     if code is None:

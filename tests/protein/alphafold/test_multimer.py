@@ -264,9 +264,6 @@ def test_a_complex_is_folded_by_either_network(tmp_path: Path) -> None:
     mean = 0.8 * prediction.iptm + 0.2 * prediction.ptm
     assert prediction.ranking_confidence == pytest.approx(mean)
     assert prediction.summary()["iptm"] == pytest.approx(prediction.iptm, abs=1e-4)
-    with pytest.raises(InputError, match="files of several chains are not written yet"):
-        prediction.write(tmp_path / "out")
-    assert not list(tmp_path.glob("out/*"))
     # Swapping the two equal chains changes nothing; numbering them as different ones does.
     job = Job.of(read_complex(path))
     assert job.chains is not None
