@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -14,6 +15,8 @@ from sciml.train.log import console
 ATTEMPTS = 3
 """How often a connection is tried: Ray gives up on a busy machine after half a minute."""
 
+ANSWER = 10
+"""Seconds in which a cluster has to answer."""
 SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",  # nothing is sent anywhere
     "RAY_CHDIR_TO_TRIAL_DIR": "0",  # relative paths mean the same in every process
@@ -48,13 +51,29 @@ def cluster(
         yield ray
         return
     options: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": show}
-    if not os.environ.get("RAY_ADDRESS"):
+    if address := os.environ.get("RAY_ADDRESS"):
+        _refuse_silent(address)
+    else:
         options |= {"num_cpus": max(cpus, os.cpu_count() or 1), "include_dashboard": False}
     _connect(ray, options)
     try:
         yield ray
     finally:
         ray.shutdown()
+
+
+def _refuse_silent(address: str) -> None:
+    """Refuse an address at which nothing answers: Ray would wait for minutes."""
+    host, _, port = address.rpartition("//")[2].rpartition(":")
+    if not (host and port.isdigit()):
+        return  # `auto`, or a form that only Ray knows
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), ANSWER).close()
+    except (OSError, OverflowError) as error:
+        raise InputError(
+            f"no Ray cluster answers at RAY_ADDRESS={address} ({error})",
+            hint="Start one with `ray start --head`, or unset RAY_ADDRESS to use this machine",
+        ) from error
 
 
 def _connect(ray: Any, options: dict[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import math
+import socket
 from pathlib import Path
 
 import numpy as np
@@ -181,3 +182,15 @@ def test_places_for_processes_are_counted_by_machine(
     monkeypatch.setenv("RAY_ADDRESS", "somewhere")  # may grow
     ray_cluster.require(cluster, "it", count, cpus, gpus)
     assert ("waiting: it needs" in capsys.readouterr().err) == (not fits)
+
+
+def test_an_address_without_a_cluster_is_refused_at_once(capsys, tmp_path, monkeypatch):
+    pytest.importorskip("ray")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+        monkeypatch.setenv("RAY_ADDRESS", address)
+        arguments = ["--over", "width=2,4", "--out", str(tmp_path / "out")]
+        assert main(["sweep", str(RECIPE), *arguments]) == 2
+    error = capsys.readouterr().err
+    assert f"no Ray cluster answers at RAY_ADDRESS={address}" in error and error.count("\n") == 1
