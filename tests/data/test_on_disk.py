@@ -137,3 +137,17 @@ def test_arrays_of_an_npz_file_are_read_where_they_lie(tmp_path):
         kind(path, a=np.array(["text"]) if kind is np.savez else np.zeros(3))
         with pytest.raises(ValueError, match="a.npy is"):
             on_disk.stored(path)
+
+
+def test_a_file_system_without_locks_is_packed_all_the_same(tmp_path, monkeypatch):
+    import errno
+    import fcntl
+
+    def no_locks(*_):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", no_locks)
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    rows = {"x": np.ones((4, 3), np.float32), "n": np.arange(4)}
+    arrays = made_once(tmp_path, COLUMNS, {"a": 1}, lambda spill: spill.append(rows), 0)
+    assert isinstance(arrays["n"], OnDisk) and arrays["n"].tolist() == [0, 1, 2, 3]
