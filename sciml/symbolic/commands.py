@@ -1,5 +1,5 @@
 """The commands of `sciml symbolic`: integrate, dsolve, verify, limit, series, summation, solve,
-solve-file."""
+laplace, fourier, solve-file, repl."""
 
 from __future__ import annotations
 
@@ -350,7 +350,14 @@ def fourier(
     return _print(find(function, of, to, constants=constants, timeout=timeout), json, latex)
 
 
-COMMANDS = {
+def repl() -> int:
+    """Answer line after line, with a history: integrands, equations, and these commands."""
+    from sciml.symbolic.repl import repl as answer_lines
+
+    return answer_lines({k: v for k, v in COMMANDS.items() if k not in ("repl", "solve-file")})
+
+
+COMMANDS: dict[str, Callable[..., int]] = {
     "integrate": integrate,
     "dsolve": dsolve,
     "verify": verify,
@@ -361,4 +368,5 @@ COMMANDS = {
     "laplace": laplace,
     "fourier": fourier,
     "solve-file": solve_file,
+    "repl": repl,
 }

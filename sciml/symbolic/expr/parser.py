@@ -39,7 +39,7 @@ MAX_DEPTH = 120
 """Deepest nesting of brackets, functions and powers."""
 MAX_DIGITS = 100
 """Most digits of one number."""
-MAX_EXPONENT = 1000
+MAX_EXPONENT = 10_000
 """Largest absolute value of a numeric exponent."""
 
 _CONSTANTS = {"pi": ex.PI, "E": ex.E, "e": ex.E, "I": ex.I}

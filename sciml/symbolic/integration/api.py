@@ -14,6 +14,7 @@ from sciml.errors import InputError
 from sciml.symbolic.algebra.powers import as_powers, excluded_constants
 from sciml.symbolic.expr import expression as ex
 from sciml.symbolic.expr.expression import Expr
+from sciml.symbolic.expr.integral_call import called_integral
 from sciml.symbolic.expr.latex_integral import whole_integral
 from sciml.symbolic.expr.parser import parse
 from sciml.symbolic.expr.printing import integral_parts, symbol_name, symbols_of
@@ -223,8 +224,9 @@ def _with_impulses(f: Expr, smooth: Result, part: Expr) -> Result:
 def _without_sign(
     text: str, variable: str | None, limits: tuple[Any, Any] | None
 ) -> tuple[str, str | None, tuple[Any, Any] | None]:
-    """Integrand, variable and limits of a text that may be an integral in LaTeX, with its sign."""
-    integral = whole_integral(text)
+    """Integrand, variable and limits of a text that may be an integral: with its sign, or as a call
+    of a computer algebra system."""
+    integral = whole_integral(text) or called_integral(text)
     if integral is None:
         return text, variable, limits
     integrand, name, own_limits = integral

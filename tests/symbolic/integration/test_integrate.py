@@ -176,3 +176,25 @@ def test_solve_file_resumes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     source.write_text('{"integrand": 3}\n')
     assert main(["symbolic", "solve-file", str(source), "-o", str(target)]) == 2
     assert "line 1" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("f", "answer"),
+    [
+        ("sin(x)**2025*cos(x)", "sin(x)**2026/2026"),
+        ("tan(x)**2024*csc(x)**2", "tan(x)**2023/2023"),
+        ("(x**2024-1)/(x**506-1)", "x + x**507/507 + x**1013/1013 + x**1519/1519"),
+        ("(x+1)**9000*(x-1)", "(x+1)**9002/9002 - 2*(x+1)**9001/9001"),
+        ("x*(x**2+1)**1500", "(x**2+1)**1501/3002"),
+        ("x**5000", "x**5001/5001"),
+    ],
+)
+def test_large_exponents_are_not_expanded(f: str, answer: str) -> None:
+    result = integrate(f, "x", model=None, timeout=30)
+    assert result.verified and result.expression is parse(answer)
+
+
+def test_large_exponents_without_a_rule_end_in_time() -> None:
+    for f in ("tan(x)**2017", "sin(x)**2000", "(1+x**10000)**10000"):
+        result = integrate(f, "x", model=None, timeout=5)
+        assert result.expression is None and result.seconds < 8
