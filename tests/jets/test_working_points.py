@@ -2,6 +2,7 @@
 
 import json
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -93,7 +94,8 @@ def test_files_say_the_same():
     assert one.threshold("Hbb", 0.01) == points.threshold("Hbb", 0.01) and not one.maps
     with pytest.raises(InputError, match=r"Measured are 0.1, 0.01"):
         points.point(0.05)
-    for wrong in ({}, [], {"format": "x"}, points.to_dict() | {"signals": {}}):
+    cases: list[Any] = [{}, [], {"format": "x"}, points.to_dict() | {"signals": {}}]
+    for wrong in cases:
         with pytest.raises(InputError, match="sciml jets working-points"):
             wps.WorkingPoints.from_dict(wrong)
 

@@ -7,10 +7,14 @@ temporary file.
 
 from __future__ import annotations
 
+import io
+import os
 import posixpath
 import re
 import tempfile
+import weakref
 from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -45,7 +49,7 @@ class RemoteFile:
         import fsspec
 
         self.url = url
-        self._copy: Any = None
+        self._copy: Path | None = None
         protocol = url.partition("://")[0].rpartition("::")[2].lower()
         try:
             self._system, self._name = self._try(lambda: fsspec.core.url_to_fs(url))
@@ -80,7 +84,7 @@ class RemoteFile:
     def stat(self) -> Any:
         """The size, as `st_size`."""
         size = self._try(lambda: self._system.size(self._name))
-        return SimpleNamespace(st_size=self._whole().seek(0, 2) if size is None else int(size))
+        return SimpleNamespace(st_size=self.whole().stat().st_size if size is None else int(size))
 
     def open(self) -> Any:
         """The file, open for reading, in which one can seek.
@@ -96,18 +100,21 @@ class RemoteFile:
                 file.read(1)
                 file.seek(0)
                 return file
-            except FileNotFoundError:
-                raise InputError("no such file", where=self) from None
+            except FileNotFoundError as error:
+                raise self._refusal(error) from error
             except (ValueError, OSError, NotImplementedError, TypeError):
                 pass  # the server sends files as a whole
-        return self._whole()
+        return open(self.whole(), "rb")
 
-    def _whole(self) -> Any:
-        """A temporary copy, open for reading."""
+    def whole(self) -> Path:
+        """A temporary copy, which is removed with this object."""
         if self._copy is None:
-            self._copy = tempfile.NamedTemporaryFile(prefix="sciml-", suffix=self.suffix)
-            self._try(lambda: self._system.get_file(self._name, self._copy.name))
-        return open(self._copy.name, "rb")
+            number, name = tempfile.mkstemp(prefix="sciml-", suffix=self.suffix)
+            os.close(number)
+            weakref.finalize(self, Path(name).unlink, missing_ok=True)
+            self._try(lambda: self._system.get_file(self._name, name))
+            self._copy = Path(name)
+        return self._copy
 
     def _try(self, action: Callable[[], T], also: tuple[type[Exception], ...] = ()) -> T:
         """The result of a call to fsspec, whose errors depend on the protocol's package."""
@@ -117,14 +124,18 @@ class RemoteFile:
             raise
         except also:
             raise
-        except FileNotFoundError:
-            raise InputError("no such file", where=self) from None
         except Exception as error:
-            reason = " ".join(str(error).split())[:120] or type(error).__name__
-            raise InputError(
-                f"cannot be reached ({reason})", where=self,
-                hint="Check the address and the connection, then run the same command again",
-            ) from error  # fmt: skip
+            raise self._refusal(error) from error
+
+    def _refusal(self, error: Exception) -> InputError:
+        cause = error.__cause__ or error
+        if isinstance(error, FileNotFoundError) and "Connect" not in type(cause).__name__:
+            return InputError("no such file", where=self)
+        reason = " ".join(str(cause).split())[:120].replace(self.url, str(self))
+        return InputError(
+            f"cannot be reached ({reason or type(cause).__name__})", where=self,
+            hint="Check the address and the connection, then run the same command again",
+        )  # fmt: skip
 
 
 def identity_of(path: Any) -> list[Any]:
@@ -135,5 +146,11 @@ def identity_of(path: Any) -> list[Any]:
 
 
 def opened(path: Any) -> Any:
-    """What libraries open: the path itself of a local file, an open file of a remote one."""
-    return path.open() if isinstance(path, RemoteFile) else path
+    """What libraries open: the path of a local file, an open file or temporary copy of a remote."""
+    if not isinstance(path, RemoteFile):
+        return path
+    file = path.open()
+    if isinstance(file, io.BufferedReader):  # of the copy
+        file.close()
+        return path.whole()
+    return file

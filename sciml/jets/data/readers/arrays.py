@@ -8,6 +8,7 @@ table of HDF5 are columns of their own: `tracks["pt"]` is `tracks_pt`.
 from __future__ import annotations
 
 import zipfile
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -55,7 +56,8 @@ class ArraysReader(Reader):
                     shapes[name] = shape
         if not shapes:
             raise InputError("holds no arrays with a row per jet", where=path)
-        self._rows = shapes.get("part_px", next(iter(shapes.values())))[0]
+        most = Counter(shape[0] for shape in shapes.values()).most_common(1)[0][0]
+        self._rows = shapes.get("part_px", (most,))[0]
         wrong = [name for name, shape in shapes.items() if shape[0] != self._rows]
         if any(name.startswith("part_") for name in wrong):
             raise InputError(

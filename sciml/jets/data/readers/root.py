@@ -104,8 +104,9 @@ def open_tree(path: Path, tree: str | None) -> tuple[Any, Any]:
     """
     uproot = load_extra("uproot", "jets", "reading ROOT files")
     # Memory-mapped, not read by threads: faster for local files, and errors leave no thread behind.
-    local = {"handler": uproot.MemmapSource} if isinstance(path, Path) else {}
-    file = uproot.open(opened(path), **local)
+    source = opened(path)
+    local = {"handler": uproot.MemmapSource} if isinstance(source, Path) else {}
+    file = uproot.open(source, **local)
     try:
         chosen = _tree(file, path, tree)
         check_root(path, chosen)
