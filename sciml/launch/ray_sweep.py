@@ -192,6 +192,7 @@ def _run(
                     metric="metric", mode=chosen.mode, search_alg=search,
                     num_samples=1 if search is None else trials,
                     scheduler=scheduler, max_concurrent_trials=chosen.parallel,
+                    reuse_actors=True,
                 ),
                 run_config=tune.RunConfig(
                     name="tune", storage_path=str(scratch), verbose=0, log_to_file=False,

@@ -86,12 +86,20 @@ class Trial(tune.Trainable):
 
     def setup(self, config: dict[str, Any], plan: Plan) -> None:  # type: ignore[override]
         """Nothing is started yet: the folder may hold all that is asked for."""
-        self.plan, self.number = plan, int(config["point"]["number"])
-        self.flags = list(config["point"]["flags"])
-        self.folder = plan.folder(self.number)
+        self.plan = plan
         self.process: subprocess.Popen | None = None
+        self.reset_config(config)
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        """The next trial, in the worker of one that has ended: it need not start again."""
+        self.cleanup()
+        self.number = int(new_config["point"]["number"])
+        self.flags = list(new_config["point"]["flags"])
+        self.folder = self.plan.folder(self.number)
+        self.process = None
         self.reports = 0
         self.last: dict[str, Any] = {}
+        return True
 
     def step(self) -> dict[str, Any]:
         """The next record, waited for; or the end of the run."""

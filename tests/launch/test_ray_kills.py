@@ -4,10 +4,12 @@ import json
 import os
 import random
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,42 @@ RECIPE = str(Path(__file__).with_name("small_recipe.py"))
 KILLS = 10
 PAUSE = 0.01
 """Seconds that an example takes."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cluster(tmp_path_factory):
+    """A cluster that outlives the drivers, as a large one does, and saves their starts."""
+    from sciml.launch.ray_cluster import SETTINGS
+
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = ["-c", "from ray.scripts.scripts import main; main()", "start", "--head", "--block",
+               f"--port={port}", "--num-cpus=2", "--include-dashboard=false",
+               "--disable-usage-stats"]  # fmt: skip
+    process = subprocess.Popen(
+        [sys.executable, *command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        env=os.environ | SETTINGS,
+    )  # fmt: skip
+    until = time.monotonic() + 120
+    while time.monotonic() < until:
+        with suppress(OSError):
+            socket.create_connection(("127.0.0.1", port), 1).close()
+            break
+        time.sleep(0.2)
+    time.sleep(5)  # until its machine has joined
+    before = os.environ.get("RAY_ADDRESS")
+    os.environ["RAY_ADDRESS"] = f"127.0.0.1:{port}"
+    yield process.pid
+    if before is None:
+        del os.environ["RAY_ADDRESS"]
+    else:
+        os.environ["RAY_ADDRESS"] = before
+    children = psutil.Process(process.pid).children(recursive=True)
+    process.terminate()
+    process.wait(60)
+    for child in psutil.wait_procs(children, 10)[1]:
+        child.kill()
 
 
 def begin(arguments: Sequence[str], pause: float) -> subprocess.Popen:
@@ -36,10 +74,10 @@ def finish(arguments: Sequence[str], pause: float = 0.0) -> None:
     assert process.returncode == 0, printed[-3000:]
 
 
-def workers(driver: int, name: str) -> list[Any]:
-    """Processes of a driver's cluster that do the work."""
+def workers(cluster: int, name: str) -> list[Any]:
+    """Processes of a cluster that do the work."""
     found = []
-    for process in psutil.Process(driver).children(recursive=True):
+    for process in psutil.Process(cluster).children(recursive=True):
         try:
             if f"ray::{name}" in " ".join(process.cmdline()):
                 found.append(process)
@@ -53,7 +91,9 @@ def records(out: Path) -> int:
     return sum(path.read_bytes().count(b"\n") for path in out.rglob("metrics.jsonl"))
 
 
-def kill_workers(arguments: Sequence[str], name: str, parts: Sequence[Path], times: int) -> int:
+def kill_workers(
+    cluster: int, arguments: Sequence[str], name: str, parts: Sequence[Path], times: int
+) -> int:
     """Run a command and kill a worker up to `times` times in each part, after some progress."""
     process = begin(arguments, PAUSE)
     seen, killed = {part: records(part) for part in parts}, dict.fromkeys(parts, 0)
@@ -62,7 +102,7 @@ def kill_workers(arguments: Sequence[str], name: str, parts: Sequence[Path], tim
         for part in parts:
             ahead = records(part) - seen[part]
             if killed[part] < times and ahead > random.randint(0, 4):
-                for worker in workers(process.pid, name)[:1]:
+                for worker in workers(cluster, name)[:1]:
                     worker.kill()
                     killed[part] += 1
                     time.sleep(1)
@@ -117,12 +157,13 @@ def test_a_sweep_whose_driver_is_killed_ends_the_same(tmp_path):
     assert pages[0] == pages[1]
 
 
-def test_a_sweep_whose_workers_are_killed_ends_the_same(tmp_path):
+def test_a_sweep_whose_workers_are_killed_ends_the_same(tmp_path, cluster):
     command = [*SWEEP, "--out"]
     expected = undisturbed(command, tmp_path)
     out = tmp_path / "sweep"
     trials = [out / "trials" / f"{number:03d}" for number in range(5)]
-    assert kill_workers([*command, str(out)], "ResourceTrainable", trials, KILLS // 5) == KILLS
+    killed = kill_workers(cluster, [*command, str(out)], "ResourceTrainable", trials, KILLS // 5)
+    assert killed == KILLS
     assert outcome(out) == expected
 
 
@@ -142,9 +183,9 @@ def by_torchrun(tmp_path_factory):
 RUN = ["run", RECIPE, "--train.steps", "120", "--launcher", "ray", "--workers", "2", "--out"]
 
 
-def test_two_workers_that_are_killed_have_the_weights_of_torchrun(tmp_path, by_torchrun):
+def test_two_workers_that_are_killed_have_the_weights_of_torchrun(tmp_path, cluster, by_torchrun):
     out = tmp_path / "run"
-    assert kill_workers([*RUN, str(out)], "RayTrainWorker", [out], KILLS) == KILLS
+    assert kill_workers(cluster, [*RUN, str(out)], "RayTrainWorker", [out], KILLS) == KILLS
     assert (out / "model.safetensors").read_bytes() == by_torchrun
 
 
