@@ -171,6 +171,7 @@ def _solve_all(
     idle: queue.Queue[Worker] = queue.Queue()
     pool = [Worker() for _ in range(min(workers, max(len(remaining), 1)))]
     for worker in pool:
+        worker.launch()  # they load side by side
         idle.put(worker)
 
     def solve(i: int) -> tuple[int, dict]:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
+from math import gcd, lcm
 
 from sciml.symbolic.algebra.rewriting import expand
 from sciml.symbolic.expr import expression as ex
@@ -22,6 +24,8 @@ def square_root(d: Expr) -> Expr:
     """A square root of d, with even powers of symbols taken out of the root."""
     outside: list[Expr] = []
     inside: list[Expr] = []
+    square, d = _numeric_square(d)
+    outside.append(ex.number(square))
     for f in d.args if d.op == "mul" else (d,):
         if f.op == "num" and f.value > 0:
             outside.append(ex.sqrt(f))
@@ -30,6 +34,26 @@ def square_root(d: Expr) -> Expr:
         else:
             inside.append(f)
     return ex.mul([*outside, ex.sqrt(ex.mul(inside))])
+
+
+def _numeric_square(d: Expr) -> tuple[Fraction, Expr]:
+    """(s, e) with d = s**2 e, for a sum with a rational square in all its terms: 4 a**2 - 4 b is
+    2**2 (a**2 - b). Sums in factored form are multiplied out where that leaves few terms."""
+    total = expand(d)
+    if total.op != "add" or len(total.args) > 4 or any(ex.is_negative_power(n)
+                                                       for n in ex.subtrees(total)):  # fmt: skip
+        return Fraction(1), d
+    numbers = [ex.split_coefficient(t)[0] for t in total.args]
+    content = Fraction(gcd(*[n.numerator for n in numbers]), lcm(*[n.denominator for n in numbers]))
+    side = Fraction(1)
+    for p in (2, 3, 5, 7):
+        while content.numerator % p**2 == 0:
+            content, side = content / p**2, side * p
+        while content.denominator % p**2 == 0:
+            content, side = content * p**2, side / p
+    if side == 1:
+        return side, d
+    return side, ex.add([t / side**2 for t in total.args])
 
 
 def fundamental_system(p: Expr, q: Expr, x: Expr) -> tuple[Expr, Expr]:

@@ -31,6 +31,7 @@ from sciml.symbolic.ode.methods import (
     transformed_proposals,
 )
 from sciml.symbolic.ode.power_series import series_solution
+from sciml.symbolic.ode.real_forms import real_form
 from sciml.symbolic.ode.regions import Region
 from sciml.symbolic.ode.second_order import as_linear
 from sciml.symbolic.ode.singular_solutions import (
@@ -211,6 +212,7 @@ def _checked(
     while True:
         try:
             kind, expr, method = next(proposals)
+            expr = real_form(expr)
             if (kind, expr) in seen or ex.size(expr) > 4000:
                 continue
             seen.add((kind, expr))
