@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from sciml.symbolic.neural.skeletons import SkeletonModel as SkeletonModel
     from sciml.symbolic.ode.api import OdeResult as OdeResult
     from sciml.symbolic.ode.api import dsolve as dsolve
+    from sciml.symbolic.ode.partial import PartialResult as PartialResult
+    from sciml.symbolic.ode.partial import pdsolve as pdsolve
     from sciml.symbolic.ode.system_api import SystemResult as SystemResult
     from sciml.symbolic.operations.api import OperationResult as OperationResult
     from sciml.symbolic.operations.api import Solutions as Solutions
@@ -51,6 +53,7 @@ _EXPORTS = {
     "integrate": "integration.api",
     "verify": "integration.api",
     "dsolve": "ode.api",
+    "pdsolve": "ode.partial",
     "limit": "operations.api",
     "series": "operations.api",
     "summation": "operations.api",
@@ -66,6 +69,7 @@ _EXPORTS = {
     "Solutions": "operations.api",
     "OdeResult": "ode.api",
     "SystemResult": "ode.system_api",
+    "PartialResult": "ode.partial",
     "Check": "verification.result",
     "Expr": "expr.expression",
     "parse": "expr.parser",

@@ -105,6 +105,14 @@ class SystemJob(Job):
     conditions: tuple[tuple[str, Expr, Expr], ...] = ()
 
 
+@dataclass(frozen=True, kw_only=True)
+class PartialJob(Job):
+    """Solve `f` = 0, a partial differential equation for `function` of `variable` and `other`."""
+
+    function: str
+    other: str
+
+
 @dataclass(frozen=True)
 class OperationJob(Job):
     """A limit, series, sum, product, equation or transform of `f`.
@@ -151,6 +159,7 @@ _KINDS: dict[str, type[Job]] = {
         MultipleJob,
         DsolveJob,
         SystemJob,
+        PartialJob,
         OperationJob,
         VerifyJob,
         StepsJob,

@@ -27,6 +27,7 @@ from sciml.symbolic.jobs import (
     Job,
     MultipleJob,
     OperationJob,
+    PartialJob,
     StepsJob,
     SymPyIntegrateJob,
     SystemJob,
@@ -41,8 +42,10 @@ if TYPE_CHECKING:
 
 MEMORY = 1_900_000_000
 """Bytes of data that the process may hold."""
+_SHORT, _MAX_FORMS = 12, 4
+"""An answer with this many nodes more than its integrand is shortened; of how many forms."""
 Send = Callable[[dict[str, Any]], None]
-_WITH_SYMPY = DefiniteJob, MultipleJob, DsolveJob, SystemJob, OperationJob, StepsJob
+_WITH_SYMPY = DefiniteJob, MultipleJob, DsolveJob, SystemJob, PartialJob, OperationJob, StepsJob
 
 
 def main() -> None:
@@ -124,6 +127,10 @@ def run(job: Job, send: Send) -> dict[str, Any]:
         from sciml.symbolic.ode.systems import solve_system
 
         return solve_system(job)
+    if isinstance(job, PartialJob):
+        from sciml.symbolic.ode.partial import solve_partial
+
+        return solve_partial(job)
     if isinstance(job, IntegrateJob):
         return _integrate(job, send)
     if isinstance(job, OperationJob):
@@ -193,6 +200,9 @@ def _integrate(job: IntegrateJob, send: Send) -> dict[str, Any]:
         send(message(candidate, candidate.check))
         checked = prove(candidate.check, f, candidate.answer, x, max(0.3, search.time_left()))
         if checked.agrees:
+            send(message(candidate, checked))
+            left = min(3.0, 0.5 * (started + job.timeout - now()))
+            candidate, checked = _shortest(candidate, checked, f, x, left)
             if steps and not checked.continuous and (stepwise := _integrate_steps(job)) is not None:
                 if stepwise["continuous"] and stepwise["status"] == checked.status:
                     return stepwise
@@ -257,6 +267,27 @@ def _integrate_steps(job: IntegrateJob) -> dict[str, Any] | None:
         checked, continuous = replace(checked, note=""), everywhere or None
     return {"answer": dump(answer), "method": "between the steps",
             **_as_message(replace(checked, continuous=continuous))}  # fmt: skip
+
+
+def _shortest(
+    candidate: Antiderivative, checked: Check, f: Expr, x: str, seconds: float
+) -> tuple[Antiderivative, Check]:
+    """The shortest form of an answer that is long, as certain and as continuous as the answer."""
+    if ex.size(candidate.answer) <= ex.size(f) + _SHORT or seconds < 0.05:
+        return candidate, checked
+    from sciml.symbolic.integration.shortening import shorter
+
+    started = now()
+    for form in shorter(candidate.answer, f, x, seconds / 2)[:_MAX_FORMS]:
+        left = seconds - (now() - started)
+        if left <= 0:
+            break
+        again = check(f, form, x, seed=f.key)
+        again = prove(again, f, form, x, left) if again.agrees else again
+        certain = again.status in (checked.status, "verified") and again.agrees
+        if certain and (again.continuous == checked.continuous or again.continuous):
+            return replace(candidate, answer=form, check=again), again
+    return candidate, checked
 
 
 def _made_continuous(
