@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from typing import Any
@@ -109,7 +109,9 @@ def integrate(
             list ``[("x", 0, 1), ("y", 0, "x")]`` of two or three stands for a multiple integral;
             limits may hold variables of other entries.
         principal_value: ask for Cauchy's principal value, where the integral itself diverges.
-        constants: names of symbols that stand for constants; any other symbol is refused.
+        constants: names of symbols that stand for constants; any other symbol is refused. The
+            symbols of a SymPy expression beside a named variable are constants anyway, with their
+            assumptions.
         conditions: what is known of the constants of a definite integral, ``["a > 1", "n != 0"]``;
             without any they are taken to be positive. ``.conditions`` of the result has those under
             which it holds.
@@ -131,7 +133,7 @@ def integrate(
     started = time.perf_counter()
     if limits is None and isinstance(variable, (list, tuple)):  # integrate(f, (x, 0, 1))
         variable, limits = None, variable
-    symbols = symbols_of(f, variable)
+    symbols = symbols_of(f, variable, *_parts_of(limits))
     if isinstance(f, str):
         f, variable, limits = _without_sign(f, variable_name(variable), limits)
     elif type(f).__name__ == "Integral" and len(f.limits) > 1 and variable is limits is None:
@@ -147,6 +149,9 @@ def integrate(
         )
 
         ranges = read_ranges(limits, read, variable_name)
+        variables: list[str | None] = [name for name, _, _ in ranges]
+        variables = variables or [variable_name(variable)]
+        constants, conditions = _with_assumptions(symbols, variables, constants, conditions)
         if len(ranges) > 1:
             check_timeout(timeout)
             job = IntegrateJob(read(f), ranges[0][0], timeout, None, rules, beam)
@@ -156,6 +161,9 @@ def integrate(
         if ranges:
             variable, *limits = ranges[0]
         ends = read_ends(limits, read)
+    else:
+        names = [variable_name(variable)]
+        constants, _ = _with_assumptions(symbols, names, constants, ())
     e = read_with_impulses(f)
     check_timeout(timeout)
     x = check_symbols(e, variable_name(variable), constant_names(constants), symbols)
@@ -210,6 +218,27 @@ def _steps(
     found, _ = worker.ask(job, timeout)
     rows = (found or {}).get("steps") or [[job.method, dump(answer), dump(ex.ZERO)]]
     return tuple(Step(f, x, text, load(F), load(g)) for text, F, g in rows)
+
+
+def _parts_of(limits: Any) -> list[Any]:
+    """The values in limits or ranges that hold SymPy's symbols."""
+    if isinstance(limits, (list, tuple)):
+        return [part for item in limits for part in _parts_of(item)]
+    return [limits] if hasattr(limits, "free_symbols") else []
+
+
+def _with_assumptions(
+    symbols: Mapping[str, Any], variables: Sequence[str | None], constants: Collection[Any],
+    conditions: Collection[str],
+) -> tuple[list[Any], list[str]]:  # fmt: skip
+    """The constants with SymPy's other symbols, and the conditions with their assumptions, where
+    the variables are named."""
+    named, known = list(constants), [conditions] if isinstance(conditions, str) else [*conditions]
+    if None in variables:
+        return named, known
+    own = [n for n in symbols if n not in variables and n not in constant_names(constants)]
+    known += [f"{n} < 0" for n in own if symbols[n].is_negative]
+    return [*named, *own], known
 
 
 def _with_impulses(f: Expr, smooth: Result, part: Expr) -> Result:

@@ -124,3 +124,15 @@ def test_examples_satisfy_their_conditions() -> None:
     assert several.symbols()["b"].is_negative and several.symbols()["d"].is_positive
     assert not list(conditions_on(["a"], read_conditions(["a > 1000"], ["a"])).examples())
     assert ex.symbol("a") in next(several.examples())
+
+
+def test_sympys_symbols_are_constants_with_their_assumptions() -> None:
+    a, b, t = sp.Symbol("a", positive=True), sp.Symbol("b", negative=True), sp.Symbol("t")
+    assert integrate(a * X, X, timeout=60).expr == a * X**2 / 2
+    assert integrate(X, (X, 0, t), timeout=60).expr == t**2 / 2
+    result = integrate(sp.exp(b * X), (X, 0, sp.oo), timeout=60, model=None)
+    assert result.conditions == ("b < 0",) and sp.simplify(result.expr + 1 / b) == 0
+    with pytest.raises(InputError, match="several variables"):
+        integrate(a * X)
+    with pytest.raises(InputError, match="unknown symbol"):
+        integrate("a*x", "x")
