@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from sciml.errors import InputError
+from sciml.errors import InputError, unwritable
 from sciml.files import kept
 from sciml.files.locks import left_by_the_dead, token
 from sciml.paths import existing_file
@@ -187,22 +187,31 @@ class Writer:
             ) from error
 
     def append(self, rows: Mapping[str, NDArray[Any]]) -> None:
-        """Add rows to some arrays."""
+        """Add rows to some arrays.
+
+        Raises:
+            InputError: the disk is full.
+        """
         try:
             for name, array in rows.items():
                 kind = np.dtype(self.columns[name][0])
                 self.files[name].write(np.ascontiguousarray(array, kind).tobytes())
         except OSError as error:
-            raise InputError(
-                f"cannot be written ({error.strerror})", where=self.temporary
-            ) from error
+            raise unwritable(self.temporary, error) from error
 
     def finish(self, options: Mapping[str, Any]) -> dict[str, OnDisk]:
-        """Give the folder its name, and open the arrays."""
-        for file in self.files.values():
-            file.flush()
-            os.fsync(file.fileno())
-            file.close()
+        """Give the folder its name, and open the arrays.
+
+        Raises:
+            InputError: the disk is full.
+        """
+        try:
+            for file in self.files.values():
+                file.flush()
+                os.fsync(file.fileno())
+                file.close()
+        except OSError as error:
+            raise unwritable(self.temporary, error) from error
         sizes = {n: (self.temporary / f"{n}.bin").stat().st_size for n in self.files}
         kept.write(self.temporary / DONE, {**options, "sizes": sizes})
         try:
@@ -216,7 +225,8 @@ class Writer:
     def discard(self) -> None:
         """Leave nothing."""
         for file in self.files.values():
-            file.close()
+            with suppress(OSError):  # a full disk takes not even what is left in the buffer
+                file.close()
         shutil.rmtree(self.temporary, ignore_errors=True)
 
 

@@ -1,5 +1,6 @@
 """Arrays on disk are indexed like arrays, are made once, and leave nothing behind a failure."""
 
+import errno
 import pickle
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -140,7 +141,6 @@ def test_arrays_of_an_npz_file_are_read_where_they_lie(tmp_path):
 
 
 def test_a_file_system_without_locks_is_packed_all_the_same(tmp_path, monkeypatch):
-    import errno
     import fcntl
 
     def no_locks(*_):
@@ -151,3 +151,35 @@ def test_a_file_system_without_locks_is_packed_all_the_same(tmp_path, monkeypatc
     rows = {"x": np.ones((4, 3), np.float32), "n": np.arange(4)}
     arrays = made_once(tmp_path, COLUMNS, {"a": 1}, lambda spill: spill.append(rows), 0)
     assert isinstance(arrays["n"], OnDisk) and arrays["n"].tolist() == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("moment", ["while rows are added", "at the end"])
+def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path, monkeypatch, moment):
+    class Full:
+        """A file on a disk that takes a few bytes."""
+
+        def __init__(self, file):
+            self.file, self.fileno = file, file.fileno
+
+        def _full(self, *_):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        flush = _full
+
+        def close(self):
+            self.file.close()
+            self._full()
+
+        def write(self, content):
+            return self._full() if moment == "while rows are added" else len(content)
+
+    def fill(spill):
+        for number in range(3):
+            spill.append({"x": np.ones((4, 3), np.float32), "n": np.arange(4)})
+            if spill._writer is not None and number == 0:
+                files = spill._writer.files
+                spill._writer.files = {name: Full(file) for name, file in files.items()}
+
+    with pytest.raises(InputError, match="No space left.*Free disk space"):
+        on_disk.made_once(tmp_path / "cache", COLUMNS, {"a": 1}, fill, 0)
+    assert not list((tmp_path / "cache").iterdir())
