@@ -34,11 +34,14 @@ if TYPE_CHECKING:
     from sciml.placement.placer import Placed as Placed
     from sciml.placement.placer import place as place
     from sciml.placement.placer import score as score
+    from sciml.placement.viewer import Comparison as Comparison
+    from sciml.placement.viewer import compare as compare
 
 _EXPORTS = {
     "Annealer": "classical.annealing",
     "AnnealingConfig": "classical.annealing",
     "Clustered": "clustering",
+    "Comparison": "viewer",
     "Design": "design",
     "EnvConfig": "learning.env",
     "Evaluator": "cost.proxy",
@@ -49,6 +52,7 @@ _EXPORTS = {
     "PlacementEnv": "learning.env",
     "check": "legality",
     "cluster": "clustering",
+    "compare": "viewer",
     "convert": "formats.io",
     "hpwl": "cost.wirelength",
     "legalise": "eco",

@@ -405,9 +405,11 @@ def draw(
 ) -> None:
     """Draw a placement: macros and cells, density, congestion, wire demand.
 
+    An .html is an interactive page: pan, zoom, layers, the nets of a macro, violations.
+
     Args:
         design: A .aux, .pb.txt, .def or a folder with one of them.
-        out: The picture, .png, .svg or .html.
+        out: The picture, .png or .svg, or the page, .html.
         plc: Circuit Training placement.
         pl: Bookshelf placement.
         lef: Libraries of a .def.
@@ -420,6 +422,55 @@ def draw(
     keep_apart(out, design, plc, pl, rows, *lef)
     draw_file(_read(design, plc, pl, lef, canvas, grid, rows), out)
     print(f"wrote {out}")
+
+
+def compare(
+    before: tyro.conf.Positional[Path],
+    after: tyro.conf.Positional[Path],
+    out: Annotated[Path | None, tyro.conf.arg(aliases=["-o"])] = None,
+    plc: Files = (),
+    pl: Files = (),
+    lef: Files = (),
+    rows: Path | None = None,
+    grid: tuple[int, int] | None = None,
+    json: bool = False,
+) -> None:
+    """Compare two placements of one netlist: scores, what moved and how far, the nets that changed.
+
+    Args:
+        before: A .aux, .pb.txt, .def or a folder with one of them.
+        after: Another; with two --plc or --pl it may be the same file.
+        out: An interactive page (.html) that goes from one to the other.
+        plc: Circuit Training placements of the first and the second, or one for both.
+        pl: Bookshelf placements, alike.
+        lef: Libraries of .def files.
+        rows: A .def whose rows and die a .pb.txt gets.
+        grid: Columns and rows of the proxy's grid.
+        json: Print one JSON object.
+    """
+    from sciml.placement.viewer import compare as compare_designs
+    from sciml.placement.viewer import write_viewer
+
+    if max(len(plc), len(pl)) > 2:
+        raise InputError("--plc and --pl take two files at most")
+    if out is not None and out.suffix.lower() != ".html":
+        raise InputError(f"a comparison is an .html page, not {out.suffix!r}", where=out)
+    pair = [
+        _read(path, plc[min(k, len(plc) - 1)] if plc else None,
+              pl[min(k, len(pl) - 1)] if pl else None, lef, None, grid, rows)
+        for k, path in enumerate((before, after))
+    ]  # fmt: skip
+    result = compare_designs(pair[0], pair[1])
+    if json:
+        print(json_module.dumps(result.as_dict()))
+    else:
+        for line in result.lines():
+            print(line)
+    if out is not None:
+        keep_apart(out, before, after, rows, *plc, *pl, *lef)
+        named = next((files for files in (plc, pl) if len(files) == 2), (before, after))
+        write_viewer((pair[0], pair[1]), out, tuple(path.name for path in named))
+        print(f"wrote {out}", file=sys.stderr)
 
 
 def _target(design: Design, source: Path, out: Path) -> Path:
@@ -486,4 +537,5 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "check": check,
     "convert": convert,
     "draw": draw,
+    "compare": compare,
 }

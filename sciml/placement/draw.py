@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import html
 import io
 from pathlib import Path
 from typing import Any
@@ -12,8 +10,8 @@ import numpy as np
 
 from sciml.errors import InputError
 from sciml.paths import atomic_write
-from sciml.placement.cost.proxy import Evaluator, proxy_cost
-from sciml.placement.cost.wirelength import hpwl, rudy
+from sciml.placement.cost.proxy import Evaluator
+from sciml.placement.cost.wirelength import rudy
 from sciml.placement.design import CELL, MACRO, PORT, SOFT, Design
 from sciml.report.plots import literal
 
@@ -82,7 +80,7 @@ def figure(design: Design, title: str = "") -> Any:
 
 
 def draw_file(design: Design, path: str | Path) -> None:
-    """Write a picture of the design as .png, .svg or a self-contained .html.
+    """Write a picture of the design as .png or .svg, or an interactive page as .html.
 
     Raises:
         InputError: the file name ends in something else.
@@ -91,30 +89,15 @@ def draw_file(design: Design, path: str | Path) -> None:
     kind = path.suffix.lower()
     if kind not in (".png", ".svg", ".html"):
         raise InputError(f"a picture ends in .png, .svg or .html, not {kind!r}", where=path)
+    if kind == ".html":
+        from sciml.placement.viewer import write_viewer
+
+        write_viewer(design, path)
+        return
     made = figure(design)
     with atomic_write(path) as part, io.BytesIO() as buffer:
-        made.savefig(buffer, format="png" if kind == ".html" else kind[1:], dpi=130)
-        data = buffer.getvalue()
-        if kind == ".html":
-            cost = proxy_cost(design)
-            text = (
-                "<!doctype html><meta charset=utf-8><title>{0}</title><h1>{0}</h1>"
-                "<p>{1}</p><p>half-perimeter {2:.6g}; proxy {3:.4f} (wirelength {4:.4f}, density "
-                "{5:.4f}, congestion {6:.4f}); robust proxy {7:.4f}</p>"
-                '<img style="max-width:100%" alt="the placement" src="data:image/png;base64,{8}">'
-            ).format(
-                html.escape(design.name),
-                html.escape(design.summary()),
-                hpwl(design),
-                cost.proxy,
-                cost.wirelength,
-                cost.density,
-                cost.congestion,
-                cost.robust_proxy,
-                base64.b64encode(data).decode(),
-            )
-            data = text.encode()
-        part.write_bytes(data)
+        made.savefig(buffer, format=kind[1:], dpi=130)
+        part.write_bytes(buffer.getvalue())
 
 
 def animation(frames: list[Design], path: str | Path, seconds: float = 6.0) -> None:

@@ -30,6 +30,9 @@ class Cost:
     wirelength_um: float
     robust_congestion: float
     robust_proxy: float
+    overflow: float
+    """Routing demand beyond the supply, mean over both directions of all grid cells, in supplies of
+    a cell."""
 
     def as_dict(self) -> dict[str, float]:
         return asdict(self)
@@ -82,7 +85,9 @@ class Evaluator:
 
 def proxy_cost(design: Design, weights: tuple[float, float] = (0.5, 0.5)) -> Cost:
     """Exact and robust proxy of a design as it is placed."""
-    exact = Evaluator(design, weights=weights).terms()
+    evaluator = Evaluator(design, weights=weights)
+    exact = evaluator.terms()
+    excess = float(np.maximum(evaluator.state.value - 1, 0).mean())
     robust = Evaluator(design, True, weights).terms()
     return Cost(
         wirelength=exact[0],
@@ -92,6 +97,7 @@ def proxy_cost(design: Design, weights: tuple[float, float] = (0.5, 0.5)) -> Cos
         wirelength_um=exact[4] * design.unit_um,
         robust_congestion=robust[2],
         robust_proxy=robust[3],
+        overflow=excess if np.isfinite(exact[2]) else np.nan,
     )
 
 
