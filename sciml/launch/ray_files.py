@@ -51,6 +51,7 @@ def run(
     with ray_cluster.cluster("--launcher ray", threads * workers) as ray:
         place = (os.getcwd(), list(sys.path), threads)
         gpus = 1 if ray.cluster_resources().get("GPU", 0) else 0
+        ray_cluster.require(ray, "a task of --launcher ray", 1, threads, gpus)
         task = ray.remote(
             num_cpus=threads, num_gpus=gpus, max_retries=RETRIES, retry_exceptions=True
         )(_call)

@@ -102,7 +102,7 @@ class Job:
         lines = {
             "job-name": f"sciml-{name}",
             "chdir": os.getcwd(),
-            "output": str(out / "slurm-%j.log"),
+            "output": f"{str(out).replace('%', '%%')}/slurm-%j.log",
             "open-mode": "append",
             "nodes": str(self.nodes),
             "ntasks-per-node": "1",
@@ -140,10 +140,25 @@ def parse(arguments: Sequence[str]) -> tuple[Job, list[str]]:
             f"--time {asked.time!r} is no time limit of SLURM",
             hint="Give minutes, hours:minutes:seconds or days-hours",
         )
+    if asked.time and 0 < _seconds(asked.time) <= GRACE:
+        raise InputError(
+            f"--time {asked.time} is too short: a job is told to end {GRACE} s before its time is "
+            "over, and would do nothing but that"
+        )
     if "--launcher" in (argument.partition("=")[0] for argument in rest):
         raise InputError("--submit and --launcher exclude each other")
     others = tuple((name, getattr(asked, name)) for name in OPTIONS if getattr(asked, name))
     return Job(asked.nodes, asked.gpus, asked.cpus, others, asked.dry_run), rest
+
+
+def _seconds(limit: str) -> int:
+    """A time limit of SLURM: minutes, minutes:seconds, hours:..., days-hours:...; 0 is none."""
+    days, dash, rest = limit.rpartition("-")
+    parts = [int(part) for part in rest.split(":")]
+    if not dash:
+        parts = [0] * (3 - len(parts)) + parts if len(parts) > 1 else [0, *parts]
+    hours, minutes, seconds = [*parts, 0, 0][:3]
+    return ((int(days or 0) * 24 + hours) * 60 + minutes) * 60 + seconds
 
 
 def submit(recipe: recipes.Recipe, name: str, arguments: Sequence[str]) -> None:

@@ -179,6 +179,7 @@ def test_the_script_asks_for_what_the_command_names(tmp_path, stubs, capsys):
     [
         (["--nodes", "0"], "--nodes must be >= 1, got 0"),
         (["--time", "tomorrow"], "--time 'tomorrow' is no time limit"),
+        (["--time", "2"], "--time 2 is too short"),
         (["--launcher", "ray"], "exclude each other"),
         (["--train.stepz", "3"], "did you mean --train.steps"),
         (["--submit", "pbs"], "invalid choice: 'pbs'"),
@@ -259,3 +260,18 @@ def test_a_dry_run_prints_the_script_that_would_be_submitted(tmp_path, stubs, ca
     assert (out / slurm.SCRIPT).read_text() == shown
     assert main(["run", str(RECIPE), "--out", str(out), "--dry-run"]) == 2  # only of a submission
     assert "unknown option --dry-run" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("limit", "seconds"), [
+    ("90", 5400), ("2:30", 150), ("4:00:00", 14400), ("1-12", 129600), ("1-12:30", 131400),
+    ("2-0:0:5", 172805), ("0", 0),
+])  # fmt: skip
+def test_time_limits_are_read_as_slurm_does(limit, seconds):
+    assert slurm._seconds(limit) == seconds
+
+
+def test_a_percent_sign_in_a_path_is_no_pattern_of_slurm(tmp_path, stubs):
+    out = tmp_path / "top 10%j"
+    assert main(["run", str(RECIPE), "--submit", "slurm", "--out", str(out)]) == 0
+    text = (out / slurm.SCRIPT).read_text()
+    assert f"#SBATCH --output='{tmp_path}/top 10%%j/slurm-%j.log'\n" in text
