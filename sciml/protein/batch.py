@@ -56,7 +56,7 @@ def run_fold(run: FoldRun) -> list[dict[str, Any]]:
         return _fold(variants[""], jobs)
     rows = []
     with nullcontext() if run.dry_run else working(run.out, []):
-        if run.db is not None and not run.dry_run:
+        if run.db and not run.dry_run:
             jobs = with_homologues(jobs, run.db, run.out, run.pairing)
         for name, part in variants.items():
             console.print(f"{name}" + (", without templates" if _untemplated(run, part) else ""))
@@ -83,7 +83,7 @@ def _fold(run: FoldRun, jobs: list[Job]) -> list[dict[str, Any]]:
     if run.dry_run:
         return rows + fold(run, left)
     with working(run.out, [job.name for job in left]):
-        if run.db is not None:
+        if run.db:
             jobs = with_homologues(jobs, run.db, run.relatives or run.out, run.pairing)
             complete = {job.name: job for job in jobs}
             left = [replace(complete[job.name], templates=job.templates) for job in left]

@@ -23,40 +23,66 @@ def search(
     query: Positional,
     out: Out,
     *,
-    db: Path,
+    db: tuple[Path, ...],
     iterations: int = 3,
     evalue: float = 1e-3,
     max_hits: int = 10000,
     cores: int = 0,
+    format: Literal["a3m", "sto"] = "a3m",
+    pairing: Literal["species", "genome", "none"] = "species",
+    complete_pairs: bool = False,
 ) -> None:
-    """Find homologues of a sequence in a FASTA file and align them (no external programs).
+    """Find homologues of sequences and complexes in FASTA files and align them (no programs).
+
+    The rows of a complex's chains are paired, and written as ColabFold's A3M.
 
     Args:
-        query: FASTA with the query sequences.
-        out: Alignment to write (.a3m, .fasta, .sto), or a folder for several queries.
-        db: FASTA with the sequences to search, gzipped or not.
+        query: FASTA, a table `id,sequence` or AlphaFold 3's JSON with the queries; `A:B` is a
+            complex.
+        out: Alignment to write (.a3m, .fasta, .sto), or a folder for several queries. A complex
+            becomes one .a3m, or NAME_A.sto, NAME_B.sto, ... of its distinct chains.
+        db: FASTA files with the sequences to search, gzipped or not, each searched for itself.
         iterations: Rounds of profile search.
         evalue: Largest E-value of a hit.
-        max_hits: Largest number of hits.
+        max_hits: Largest number of hits in each file.
         cores: Threads; 0 = all cores.
+        format: Of the files in a folder.
+        pairing: How rows of the chains of a complex are paired: species; genome (neighbouring
+            UniProt accessions, of bacterial operons); none.
+        complete_pairs: Pair only rows of all chains; otherwise of two or more.
     """
     from sciml.protein.io import homology_search
+    from sciml.protein.io.complexes import write_complex
+    from sciml.protein.io.pairing import PairingConfig, pair_chains
+    from sciml.protein.io.structure_writing import chain_name
     from sciml.train.log import console
 
     config = homology_search.SearchConfig(iterations, evalue, max_hits, cores)
-    chains = homology_search.queries(query)
-    block = homology_search.read_database(db)
-    for name, letters in chains:
-        path = out if len(chains) == 1 and out.suffix else out / f"{name}.a3m"
-        keep_apart(path, query, db)
+    jobs = homology_search.queries(query)
+    blocks = [homology_search.read_database(path) for path in db]
 
-        def progress(number: int, hits: int, name: str = name) -> None:
-            console.print(f"{name}: round {number}, {hits} hits")
+    def progress(name: str, number: int, hits: int) -> None:
+        console.print(f"{name}: round {number}, {hits} hits")
 
-        result = homology_search.search(letters, block, config, name=name, progress=progress)
-        result.alignment.write(path)
-        end = "converged" if result.converged else f"stopped after {result.rounds} rounds"
-        console.print(f"{path}: {result.alignment.depth} sequences, {end}")
+    for job in jobs:
+        alone = len(jobs) == 1 and out.suffix
+        path = out if alone else out / f"{job.name}.{format}"
+        keep_apart(path, query, *db)
+        complex_, results = homology_search.search_complex(job, blocks, config, progress=progress)
+        whole = len(job.sequences) > 1 and path.suffix == ".a3m"
+        if whole:
+            complex_ = pair_chains(complex_, PairingConfig(pairing, complete_pairs))
+            write_complex(complex_, path)
+            console.print(f"{path}: {complex_.paired_depth - 1} rows pair chains")
+        for k, (chain, result) in enumerate(zip(complex_.chains, results, strict=True)):
+            part = path
+            if len(complex_.chains) > 1 and not whole:
+                part = path.with_name(f"{path.stem}_{chain_name(k)}{path.suffix}")
+            if not whole:
+                result.alignment.write(part)
+            end = "converged" if result.converged else f"stopped after {result.rounds} rounds"
+            of = f" of chain {chain_name(k)}" if whole else ""
+            console.print(f"{part}: {chain.unpaired.depth} sequences{of}, {end}")
 
 
 def contacts(
@@ -179,7 +205,7 @@ def fold(
     *,
     params: Path | None = None,
     model: str = "contacts-small",
-    db: Path | None = None,
+    db: tuple[Path, ...] = (),
     clusters: int = 0,
     extra: int = 0,
     recycles: int = 3,
@@ -222,7 +248,7 @@ def fold(
             file of `StructurePredictor.save`; or a folder of such files, such as the five models:
             each folds every chain into OUT/NAME_OF_THE_FILE, and OUT/ranking.json ranks all.
         model: Contact model to use without `params`.
-        db: FASTA to search for homologues of sequences that come without an alignment.
+        db: FASTA files to search for homologues of sequences that come without an alignment.
         clusters: Rows of the main alignment; 0 = as many as the published model takes.
         extra: Extra sequences; 0 = as many as the published model takes.
         recycles: Largest number of recycling passes.

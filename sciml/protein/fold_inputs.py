@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -104,19 +105,18 @@ def batches(jobs: list[Job], residues: int) -> Iterator[list[Job]]:
 
 
 def with_homologues(
-    jobs: list[Job], db: Path, out: Path, pairing: PairingConfig | None = None
+    jobs: list[Job], db: Sequence[Path], out: Path, pairing: PairingConfig | None = None
 ) -> list[Job]:
     """The chains with their homologues, which are kept in `out` and not searched for again.
 
     A chain that is in several complexes is searched for once.
     """
-    from sciml.protein.io.homology_search import read_database, search
+    from sciml.protein.io.homology_search import read_database, search_all
 
     known: dict[str, Alignment] = {}
-    block = None
+    blocks: list[Any] = []
 
     def found(name: str, query: Alignment) -> Alignment:
-        nonlocal block
         if query.depth > 1:
             return query
         path = out / f"{name}.a3m"
@@ -124,8 +124,8 @@ def with_homologues(
         if alignment is None:
             letters = query.sequence()
             if letters not in known:
-                block = read_database(db) if block is None else block
-                known[letters] = search(letters, block, name=name).alignment
+                blocks.extend([] if blocks else map(read_database, db))
+                known[letters] = search_all(letters, blocks, name=name).alignment
                 console.print(f"{path}: {known[letters].depth} sequences found")
             alignment = known[letters]
             write_search_result(path, alignment)

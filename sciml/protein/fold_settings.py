@@ -21,7 +21,7 @@ class FoldRun:
     out: Path
     params: Path | None = None
     model: str = "contacts-small"
-    db: Path | None = None
+    db: tuple[Path, ...] = ()
     clusters: int = 0
     extra: int = 0
     recycles: int = 3

@@ -1,15 +1,19 @@
 """One dimer in every form that people have: the same features from each."""
 
+import gzip
 import json
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from sciml.cli import main
 from sciml.protein.alphafold.feature_config import FeatureConfig
 from sciml.protein.alphafold.job import Job
-from sciml.protein.fold_inputs import find_jobs
-from sciml.protein.io.complexes import read_complex, write_complex
+from sciml.protein.fold_inputs import find_jobs, with_homologues
+from sciml.protein.io.alignment_files import read_alignment
+from sciml.protein.io.complexes import complex_of, read_complex, write_complex
 from sciml.protein.io.pairing import pair_chains
 
 CHAINS = ("MKVLAAGIVGLC", "ACDWYRR")
@@ -128,3 +132,49 @@ def test_a_folder_of_inputs_gives_complexes_and_chains(tmp_path: Path) -> None:
     lengths = {name: None if j.chains is None else j.chains.lengths for name, j in jobs.items()}
     assert lengths["chains"] == lengths["header"] == lengths["job"] == [12, 7]
     assert lengths["single"] is None and lengths["a"] is None and lengths["c"] == [4, 4, 3]
+
+
+def test_a_search_pairs_hits_of_several_databases(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("pyhmmer")
+    rng = np.random.default_rng(5)
+    letters = list("ACDEFGHIKLMNPQRSTVWY")
+    chains = ["".join(rng.choice(letters, n)) for n in (60, 70)]
+    files = [tmp_path / "uniprot.fasta", tmp_path / "environment.fasta.gz"]
+    entries: list[list[tuple[str, str]]] = [[], []]
+    for chain, sequence in enumerate(chains):
+        for k in range(12):
+            row = [c if rng.random() < 0.7 else str(rng.choice(letters)) for c in sequence]
+            row.insert(30, "GG" if k % 3 else "")
+            species = f"OS=Species {k} OX={1000 + k}" if k < 8 else "no organism"
+            entries[k % 2].append(
+                (f"sp|P{chain}A{'AB'[k // 10]}A{k % 10}|C{chain}_X {species}", "".join(row))
+            )
+    noise = [(f"n{k}", "".join(rng.choice(letters, 80))) for k in range(60)]
+    for file, part in zip(files, entries, strict=True):
+        text = "".join(f">{name}\n{row}\n" for name, row in part + noise)
+        file.write_bytes(gzip.compress(text.encode()) if file.suffix == ".gz" else text.encode())
+    fasta = tmp_path / "dimer.fasta"
+    fasta.write_text(f">dimer\n{chains[0]}:\n{chains[1]}\n>homo\n{chains[0]}:{chains[0]}\n")
+    for form in ("a3m", "sto"):
+        out = [os.fspath(fasta), "-o", os.fspath(tmp_path / form), "--format", form]
+        assert main(["protein", "search", *out, "--db", *map(os.fspath, files)]) == 0
+    assert "8 rows pair chains" in " ".join(capsys.readouterr().err.split())
+    found = read_complex(tmp_path / "a3m" / "dimer.a3m")
+    assert found.sequences == chains and found.paired_depth == 9
+    one, two = (chain.paired for chain in found.chains)
+    assert one is not None and two is not None
+    for first, second in zip(one.names[1:], two.names[1:], strict=True):
+        assert first.split("OX=")[1] == second.split("OX=")[1]
+    # The same from Stockholm files of the chains, and from a search before folding.
+    again = pair_chains(complex_of([tmp_path / "sto" / f"dimer_{k}.sto" for k in "AB"], "dimer"))
+    assert again.paired_depth == 9
+    job = with_homologues(find_jobs(fasta), files, tmp_path)[0]
+    np.testing.assert_array_equal(job.alignment.rows, Job.of(found).alignment.rows)
+    assert job.alignment.deletions is not None and job.alignment.deletions.max() == 2
+    np.testing.assert_array_equal(job.alignment.deletions, Job.of(found).alignment.deletions)
+    np.testing.assert_array_equal(job.alignment.rows, Job.of(again).alignment.rows)
+    homo = read_complex(tmp_path / "a3m" / "homo.a3m")
+    assert homo.sequences == [chains[0]] * 2 and homo.chains[0].unpaired.depth >= 13
+    assert read_alignment(tmp_path / "sto" / "homo.sto").row(0) == chains[0]

@@ -103,7 +103,8 @@ def complex_features(
         raise InputError(f"the chains have {len(chains.asym_id)} residues, the alignment {n}")
     order = np.r_[0, 1 + rng.permutation(depth - 1)].astype(np.int64)
     rows = alignment.rows[order].astype(np.int64)
-    shown, _ = mask_cells(rows[: config.clusters], profile(rows), config.masked, rng)
+    true = rows[: config.clusters].copy()
+    shown, hidden = mask_cells(true, profile(rows), config.masked, rng)
     rows[: config.clusters] = shown
     deletions = np.zeros(rows.shape, np.float32)
     if alignment.deletions is not None:
@@ -120,7 +121,14 @@ def complex_features(
     }
     merged = merged_templates(templates or [], chains.asym_id)
     batch |= template_features(merged, n, config.templates)
-    return network_features(batch, config.clusters, config.extra)
+    # Gaps of chains that a row skips were never seen, and are not learned from.
+    for chain in np.unique(chains.asym_id):
+        here = chains.asym_id == chain
+        hidden[np.ix_((true[:, here] == residues.GAP).all(1), here)] = False
+    return network_features(batch, config.clusters, config.extra) | {
+        "true_msa": true,
+        "bert_mask": hidden.astype(np.float32),
+    }
 
 
 def merged_templates(templates: Sequence[Template], asym_id: np.ndarray) -> list[Template]:

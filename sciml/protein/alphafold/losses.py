@@ -7,6 +7,7 @@ batch dimension; a loss has one value per chain [B], 0 for a chain without the d
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -405,6 +406,16 @@ def resolved_loss(logits: Tensor, truth: Truth) -> Tensor:
     return masked_mean(loss, _well_resolved(truth, exists))
 
 
+def bonded_numbers(features: Mapping[str, Tensor]) -> Tensor:
+    """[B, N] numbers of residues, apart by 1 where a bond may join two: not between chains."""
+    index = features["residue_index"]
+    return index + CHAIN_STEP * features["asym_id"] if "asym_id" in features else index
+
+
+CHAIN_STEP = 1_000_000
+"""More residues than a chain has."""
+
+
 def total_loss(
     output: Output,
     truth: Truth,
@@ -446,7 +457,7 @@ def _terms(
         terms["resolved"] = resolved_loss(output.logits["resolved"], truth)
     if weights.violation:
         terms["violation"] = violation_loss(
-            truth.types, output.structure.atoms[-1], features["seq_mask"], features["residue_index"]
+            truth.types, output.structure.atoms[-1], features["seq_mask"], bonded_numbers(features)
         )
     loss = sum(
         getattr(weights, name) * terms[name]

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from sciml.protein.alphafold.complex_training import matched_truth
 from sciml.protein.alphafold.losses import LossWeights, Truth, total_loss
 from sciml.protein.alphafold.model import AlphaFold
 from sciml.protein.alphafold.predictor import Job, StructurePredictor
@@ -59,9 +60,10 @@ class StructureLearner(nn.Module):
             with torch.no_grad():
                 previous = self.model(batch, previous, heads=False).recycle()
         output = self.model(batch, previous)
-        truth = Truth(
-            batch["aatype"], batch["truth_atoms"], batch["truth_mask"], batch["resolution"]
-        )
+        atoms, mask = batch["truth_atoms"], batch["truth_mask"]
+        if "whole_atoms" in batch:  # of a complex
+            atoms, mask = matched_truth(output.atoms, batch)
+        truth = Truth(batch["aatype"], atoms, mask, batch["resolution"])
         terms = total_loss(output, truth, batch, self.weights, clamp=clamp)
         # Short chains count less: by the square root of their residues.
         length = batch["seq_mask"].sum(1).sqrt()

@@ -6,7 +6,7 @@ and 1.3 (thinned alignments of self-distilled chains).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -127,7 +127,7 @@ class ChainExamples:
         }
         n = alignment.columns
         start = int(torch.randint(0, max(1, n - config.crop + 1), ()))
-        return crop(example, start, min(config.crop, n)) | {
+        return crop(example, slice(start, start + min(config.crop, n))) | {
             "resolution": np.array(chain.resolution, np.float32)
         }
 
@@ -145,9 +145,8 @@ def delete_blocks(
     return alignment.select(keep)
 
 
-def crop(example: dict[str, np.ndarray], start: int, size: int) -> dict[str, np.ndarray]:
-    """A window of residues of every feature."""
-    part = slice(start, start + size)
+def crop(example: Mapping[str, np.ndarray], part: slice | np.ndarray) -> dict[str, np.ndarray]:
+    """Some residues, a window or by their indices, of every feature."""
     cut = {}
     for key, value in example.items():
         if key == "template_mask":

@@ -7,8 +7,9 @@ hits, but all threads work on one query.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,9 +20,10 @@ from sciml.errors import InputError, load_extra
 from sciml.files.unpack import open_binary
 from sciml.paths import existing_file
 from sciml.protein.io.alignment import Alignment
-from sciml.protein.io.alignment_files import read_fasta
+from sciml.protein.io.complexes import Complex, read_complexes
 from sciml.protein.io.query_forms import check_letters
 from sciml.protein.io.sequence_records import read_records
+from sciml.protein.io.structure_writing import chain_name
 from sciml.renamed import Formerly
 
 
@@ -101,7 +103,8 @@ def search(
         progress: called with (round, hits) after each round.
 
     Returns:
-        An alignment over the query's residues (insertions of the hits as deletion counts).
+        An alignment over the query's residues (insertions of the hits as deletion counts). Rows are
+        named by the hits, their places in them, and their descriptions, which tell the organism.
     """
     pyhmmer = _library()
     config = config or SearchConfig()
@@ -147,10 +150,11 @@ def search(
         for hit in top
         if hit.included
     ][: config.max_hits]
+    described = {_bytes(s.name).decode(): _bytes(s.description or b"").decode() for s in block}
     rows = aligned.textize()
     alignment = Alignment.from_sequences(
         [str(row).replace(".", "-").upper() for row in rows.alignment],
-        [_bytes(label).decode() for label in rows.names],
+        [_described(_bytes(label).decode(), described) for label in rows.names],
         source=name,
     )
     alignment = alignment.with_query(alignment.find(name))
@@ -159,15 +163,82 @@ def search(
     return SearchResult(alignment.deduplicate(), hits, rounds, converged)
 
 
+def _described(label: str, described: dict[str, str]) -> str:
+    """The name of a row, HIT/FROM-TO, with the hit's description."""
+    description = described.get(label.rpartition("/")[0] or label, "")
+    return f"{label} {description}".rstrip()
+
+
+def search_all(
+    query: str,
+    databases: Sequence[str | Path | Any],
+    config: SearchConfig | None = None,
+    *,
+    name: str = "query",
+    progress: Callable[[int, int], None] | None = None,
+) -> SearchResult:
+    """`search` in several databases, each for itself; hits in the order of the databases.
+
+    Rows that are equal are kept once.
+    """
+    results = [search(query, db, config, name=name, progress=progress) for db in databases]
+    first = results[0].alignment
+    parts = [first, *(r.alignment.select(np.arange(1, r.alignment.depth)) for r in results[1:]
+                      if r.alignment.depth > 1)]  # fmt: skip
+    counts = [np.zeros(p.rows.shape, np.uint16) if p.deletions is None else p.deletions
+              for p in parts]  # fmt: skip
+    whole = Alignment(
+        [label for part in parts for label in part.names],
+        np.concatenate([part.rows for part in parts]),
+        np.concatenate(counts) if any(part.deletions is not None for part in parts) else None,
+        first.source,
+    )
+    return SearchResult(
+        whole.deduplicate(),
+        [hit for result in results for hit in result.hits],
+        max(result.rounds for result in results),
+        all(result.converged for result in results),
+    )
+
+
+def search_complex(
+    complex_: Complex,
+    databases: Sequence[str | Path | Any],
+    config: SearchConfig | None = None,
+    *,
+    progress: Callable[[str, int, int], None] | None = None,
+) -> tuple[Complex, list[SearchResult]]:
+    """`search_all` of every distinct chain; its rows become the chain's unpaired ones.
+
+    Args:
+        complex_: the chains; alignments that they have are left out.
+        databases: FASTA files, or what `read_database` gave.
+        config: rounds, threshold, threads.
+        progress: called with (chain, round, hits) after each round.
+    """
+    results = []
+    for k, chain in enumerate(complex_.chains):
+        label = f"{complex_.name}_{chain_name(k)}" if len(complex_.chains) > 1 else complex_.name
+        tell = None if progress is None else partial(progress, label)
+        results.append(search_all(chain.sequence, databases, config, name=label, progress=tell))
+    chains = [
+        replace(chain, unpaired=result.alignment, paired=None)
+        for chain, result in zip(complex_.chains, results, strict=True)
+    ]
+    return replace(complex_, chains=chains), results
+
+
 def _bytes(value: Any) -> bytes:
     return value if isinstance(value, bytes) else str(value).encode()
 
 
-def queries(path: str | Path) -> list[tuple[str, str]]:
-    """(name, letters) of the sequences of a FASTA file, names made usable as file names."""
+def queries(path: str | Path) -> list[Complex]:
+    """The sequences and complexes of a file, names made usable as file names; see
+    `read_complexes`."""
+    complexes = read_complexes(path, aligned=False)
     return [
-        (safe_name(head.split(" ")[0]) or f"sequence_{number + 1}", letters)
-        for number, (head, letters) in enumerate(read_fasta(path))
+        replace(complex_, name=safe_name(complex_.name.split(" ")[0]) or f"sequence_{number}")
+        for number, complex_ in enumerate(complexes, 1)
     ]
 
 

@@ -1,22 +1,46 @@
 """Losses and crops of complexes (Evans et al., bioRxiv 2021.10.04.463034, section 7)."""
 
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
+from sciml.errors import InputError
 from sciml.nn.frames import Frames, rotation_from_quaternion
+from sciml.protein.alphafold.complex_training import (
+    ComplexExamples,
+    TrainingComplex,
+    matched_truth,
+    read_training_complexes,
+)
 from sciml.protein.alphafold.losses import (
     LossWeights,
     Truth,
     backbone_fape,
+    bonded_numbers,
     chain_center_loss,
     fape,
     total_loss,
 )
 from sciml.protein.alphafold.model import AlphaFold, AlphaFoldConfig
-from sciml.protein.alphafold.training_data import contiguous_crop, spatial_crop
+from sciml.protein.alphafold.training import StructureLearner
+from sciml.protein.alphafold.training_data import (
+    ChainTrainConfig,
+    collate,
+    contiguous_crop,
+    spatial_crop,
+)
+from sciml.protein.io.alignment import Alignment
+from sciml.protein.io.complexes import complex_of
 from sciml.protein.io.residues import ATOM37_MASK
+from sciml.protein.io.structure_writing import write_structure
+
+sys.path.insert(0, str(Path(__file__).parent))
+from test_alphafold import random_small
+from test_multimer import MULTIMER
 
 CHAINS = torch.tensor([[1] * 5 + [2] * 4])
 
@@ -129,3 +153,94 @@ def test_spatial_crops_lie_at_an_interface() -> None:
     assert 3 not in spatial_crop(ca, chains, 39, np.random.default_rng(1))
     assert len(spatial_crop(ca, np.ones(40), 7, np.random.default_rng(1))) == 7
     assert len(spatial_crop(ca * np.nan, chains, 7, np.random.default_rng(1))) == 7
+
+
+def made_complexes() -> list[TrainingComplex]:
+    """A trimer of two equal chains and another, and a dimer, with atoms at random."""
+    rng = np.random.default_rng(3)
+    one, two = "MKVLAAGIVGLC", "ACDWYRRGH"
+    made = []
+    for name, chains in (("trimer", [one, one, two]), ("dimer", [two, one])):
+        parts = complex_of(chains, name)
+        types = Alignment.from_sequences(["".join(parts.sequences)]).rows[0]
+        mask = ATOM37_MASK[types].astype(np.float32)
+        mask[3] = 0  # not resolved
+        ca = np.cumsum(rng.normal(0, 2.2, (len(types), 1, 3)), 0)
+        atoms = (ca + rng.normal(0, 1, (len(types), 37, 3))).astype(np.float32)
+        made.append(TrainingComplex(parts, atoms * mask[..., None], mask, name=name))
+    return made
+
+
+def test_examples_of_complexes_are_learned_from() -> None:
+    complexes = made_complexes()
+    config = ChainTrainConfig(crop=15, clusters=3, extra=2, recycles=1)
+    data = ComplexExamples(complexes, config)
+    torch.manual_seed(1)
+    batch = collate([data[k] for k in (0, 1, 0)])
+    assert batch["aatype"].shape == (3, 15) and batch["whole_atoms"].shape == (3, 33, 37, 3)
+    for k, each in enumerate((complexes[0], complexes[1], complexes[0])):
+        atoms = torch.as_tensor(each.atoms)
+        index = [
+            int(np.flatnonzero((batch["whole_numbers"][k].numpy() == row).all(1))[0])
+            for row in torch.stack(
+                [batch[key][k] for key in ("asym_id", "entity_id", "residue_index")], 1
+            ).numpy()
+        ]
+        assert torch.equal(batch["truth_atoms"][k], atoms[index])
+    torch.manual_seed(0)
+    learner = StructureLearner(random_small(0, MULTIMER), LossWeights(violation=0.1), config)
+    optimizer = torch.optim.Adam(learner.parameters(), 1e-2)
+    losses = []
+    for _ in range(12):
+        loss = learner.eval()(batch)["loss"]
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < 0.9 * losses[0], losses
+
+
+def test_equal_chains_are_matched_before_the_losses() -> None:
+    complexes = made_complexes()
+    data = ComplexExamples(complexes, ChainTrainConfig(crop=99, clusters=3, extra=2))
+    torch.manual_seed(1)
+    batch = collate([data[0]])
+    turned = batch["truth_atoms"] * torch.tensor([-1.0, -1.0, 1.0]) + 3.0
+    atoms, mask = matched_truth(turned, batch)  # the truth, moved: each chain is itself
+    assert torch.equal(atoms, batch["truth_atoms"]) and torch.equal(mask, batch["truth_mask"])
+    swap = torch.cat([torch.arange(12, 24), torch.arange(12), torch.arange(24, 33)])
+    swapped, there = matched_truth(turned[:, swap], batch)  # the equal chains changed places
+    assert torch.equal(swapped, batch["truth_atoms"][:, swap])
+    assert torch.equal(there, batch["truth_mask"][:, swap]) and not torch.equal(swapped, atoms)
+
+
+def test_bonds_join_no_two_chains() -> None:
+    types = torch.zeros(1, 6, dtype=torch.long)
+    features = {
+        "residue_index": torch.tensor([[0, 1, 2, 3, 4, 5]]), "seq_mask": torch.ones(1, 6),
+        "asym_id": torch.tensor([[1, 1, 1, 2, 2, 2]]),
+    }  # fmt: skip
+    numbers = bonded_numbers(features)
+    steps = numbers.diff()[0].tolist()
+    assert steps[0] == steps[1] == steps[3] == 1 and steps[2] > 1
+    assert torch.equal(bonded_numbers({"residue_index": types}), types)
+
+
+def test_structures_of_complexes_are_read(tmp_path: Path) -> None:
+    each = made_complexes()[0]
+    types = Alignment.from_sequences(["".join(each.parts.sequences)]).rows[0].astype(np.int64)
+    mask = np.maximum(each.mask, ATOM37_MASK[types])
+    chains = np.repeat([1, 2, 3], [12, 12, 9])
+    # In the file the equal chains stand apart.
+    order = np.r_[0:12, 24:33, 12:24]
+    write_structure(
+        tmp_path / "x.cif", types[order], each.atoms[order], mask[order],
+        chains=np.repeat([1, 2, 3], [12, 9, 12]),
+    )  # fmt: skip
+    (read,) = read_training_complexes(tmp_path)
+    assert read.parts.sequences == each.parts.sequences and read.name == "x"
+    np.testing.assert_allclose(read.atoms, each.atoms, atol=6e-4)
+    assert len(chains) == len(read.mask)
+    (tmp_path / "x.a3m").write_text("#12,9\t1,1\n>101\t102\nMKVLAAGIVGLCACDWYRRGH\n")
+    with pytest.raises(InputError, match="lacks the structure's chain"):
+        read_training_complexes(tmp_path)

@@ -332,7 +332,6 @@ def test_every_command_refuses_and_leaves_nothing(
         ["protein", "fold", path, "-o", out],
         ["protein", "fold", folder, "-o", out],
         ["protein", "contacts", path, "-o", tmp_path / "out.tsv"],
-        ["protein", "search", path, "-o", tmp_path / "out.a3m", "--db", db],
         ["protein", "search", db, "-o", tmp_path / "out.a3m", "--db", path],
     ]
     for command in commands:
