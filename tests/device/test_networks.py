@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import importlib.util
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 
 from sciml import graph, objectives, testing, trunks
-from sciml.objectives.base import changed
 from sciml.objectives.graphs import FeatureEmbedder
 from sciml.symbolic.expr.parser import parse
 from sciml.symbolic.neural import vocabulary as vb
@@ -60,45 +58,15 @@ def test_adapters_train():
         assert not device.faults and not device.waits
 
 
-OBJECTIVES: dict[str, dict[str, Any]] = {
-    **{name: {} for name in objectives.names()},
-    "masked": {"keep": 0.1, "swap": 0.1},
-    "supervised": {"outputs": 2},
-}
 HIDING = ("jepa", "masked", "missing_patch", "next_token")
 """They wait once a step: for how many nodes are to be predicted."""
 
 
-class Oriented(FeatureEmbedder):
-    """The first features of a node are its position, so that a trunk sees how it is rotated."""
-
-    def displaced(self, batch, pos):
-        return changed(batch, pos=pos, x=torch.cat([pos, batch.x[..., 3:]], -1))
-
-
-@pytest.mark.parametrize("name", OBJECTIVES)
+@pytest.mark.parametrize("name", objectives.names())
 def test_an_objective_trains(name):
-    torch.manual_seed(0)
-    causal = {"causal": True} if name == "next_token" else {}
-    trunk = trunks.build("pair_transformer", dim=16, heads=2, depth=1, pair_dim=4, **causal)
-    batch = graph.make_dense(
-        [
-            {"x": torch.randn(n, 5), "pos": torch.randn(n, 3), "y": n % 2, "domain": n % 2}
-            for n in (6, 8, 7, 9)
-        ]
-    )
-    parts = {"augment": lambda graphs: graphs} if name in ("simclr", "moco", "vicreg") else {}
-    kind = Oriented if name == "rotation" else FeatureEmbedder
-    embedder = kind(5, 16, 0 if causal else 4)
-    learner = objectives.build({"name": name, **OBJECTIVES[name]})(trunk, embedder, **parts)
-    with testing.PretendedDevice() as device:
-        device.to_device(learner)
-        batch = device.to_device(batch)
-        learner(batch)["loss"].backward()  # what is looked at once, is looked at here
-        device.clear()
-        learner(batch)["loss"].backward()
-        assert not device.faults
-        assert device.waits.total() <= (name in HIDING), device.waits
+    counts = waits.objective_step(name)
+    assert counts["faults"] == 0
+    assert counts["waits"] <= (name in HIDING), counts["where"]
 
 
 def test_one_trunk_for_two_domains_trains_without_waits():
@@ -151,7 +119,10 @@ def test_the_symbolic_network_trains_without_waits_and_decodes():
         assert not device.faults
 
 
-def test_a_beam_search_waits_once_a_token():
+def test_a_beam_search_waits_once_a_token_and_finds_the_same():
+    counts = waits.beam_search_token()
+    assert counts["faults"] == 0
+    assert counts["waits"] <= 1.25  # and now and then as its memory grows
     torch.manual_seed(0)
     sizes = SequenceConfig(
         dim=16, heads=2, groups=1, encoder_layers=1, decoder_layers=1, vocabulary=30
@@ -159,15 +130,7 @@ def test_a_beam_search_waits_once_a_token():
     model = Sequence(sizes).eval()
     source = torch.randint(3, 30, (4, 7))
     expected = model.beam_search(source, 4, 16)
-    waits: dict[int, int] = {}
     with testing.PretendedDevice() as device:
-        device.to_device(model)
-        source = device.to_device(source)
-        for length in (8, 16):
-            device.clear()
-            result = model.beam_search(source, 4, length)
-            waits[length] = device.waits.total()
-        assert not device.faults
-        assert waits[16] - waits[8] <= 8 + 2  # and twice as its memory grows
+        result = device.to_device(model).beam_search(device.to_device(source), 4, 16)
         torch.testing.assert_close(result.scores.cpu(), expected.scores, rtol=1e-5, atol=1e-5)
         assert torch.equal(result.tokens.cpu(), expected.tokens)
