@@ -13,6 +13,7 @@ import tyro
 
 from sciml.errors import InputError
 from sciml.jets.measure_commands import Out, evaluate, open_model, working_points
+from sciml.jets.weaver.options import DEFAULTS, WeaverOptions
 from sciml.paths import keep_apart
 
 
@@ -33,6 +34,7 @@ def tag(
     wp: tuple[float, ...] = (),
     working_points: Path | None = None,
     calibration: Path | None = None,
+    weaver: WeaverOptions = DEFAULTS,
     step: int = 2000,
     launcher: Literal["ray"] | None = None,
     workers: int = 0,
@@ -69,6 +71,7 @@ def tag(
         working_points: File of thresholds from `sciml jets working-points`. Without it they are
             measured on the files, which must be labelled, and written beside the output.
         calibration: File from `sciml jets evaluate --calibrate-classes`.
+        weaver: What a weaver state dict (.pt) cannot tell, where the defaults are not right.
         step: Jets read at a time.
         launcher: ray: each of the files is a task on a Ray cluster (extra: ray), and gets a file of
             scores of its name in the folder OUT. Files that fail are tried again, and listed at the
@@ -80,7 +83,7 @@ def tag(
                    "collection": collection, "branch_map": branch_map, "puppi": puppi,
                    "data_config": data_config, "variations": variations, "wp": wp,
                    "working_points": working_points, "calibration": calibration,
-                   "step": step}  # fmt: skip
+                   "weaver": weaver, "step": step}  # fmt: skip
         return _tag_on_ray(files, out, options, workers)
     from sciml.jets.data.io import create, open_jets
     from sciml.jets.scores import Tally
@@ -93,7 +96,7 @@ def tag(
     keep_apart(out, *files, model)
     where: Any = {"format": format, "tree": tree, "collection": collection,
                   "branch_map": branch_map, "puppi": puppi}  # fmt: skip
-    tagger = open_model(model, trunk)
+    tagger = open_model(model, trunk, weaver)
     of_classes = bool(wp or working_points or calibration)
     if data_config is not None or not hasattr(tagger, "columns_of"):
         if keep or any(where.values()) or variations or of_classes:
@@ -228,6 +231,8 @@ def export(
     out: Annotated[Path | None, tyro.conf.arg(aliases=["-o"])] = None,
     model: str = "jets-tiny",
     trunk: str | None = None,
+    data_config: Path | None = None,
+    weaver: WeaverOptions = DEFAULTS,
 ) -> None:
     """Write a model as ONNX (dynamic number of jets and particles) with preprocess.json beside it.
 
@@ -236,19 +241,36 @@ def export(
         out: The .onnx file; a .pt file is written in weaver's layout instead (weaver models only).
         model: As for `tag`.
         trunk: As for `tag`.
+        data_config: For weights of weaver (.pt): the graph takes this config's inputs, and
+            preprocess.json has its variables as weaver writes them.
+        weaver: As for `tag`.
     """
     from sciml.jets import JetTagger
+    from sciml.jets.configured import ConfiguredTagger, class_names
+    from sciml.jets.networks.classifier import WeaverNetwork
 
     if file is not None and out is None:
         print("sciml: note: the output of `export` is now named by --out", file=sys.stderr)
         out = file
     elif out is None or file is not None:
         raise InputError("needs one file to write", hint="Name it with --out")
-    tagger = open_model(model, trunk)
-    if not isinstance(tagger, JetTagger):
+    tagger = open_model(model, trunk, weaver)
+    if not isinstance(tagger, JetTagger | ConfiguredTagger):
         raise InputError("only a tagger of classes can be exported, not one of masses", where=model)
     if out.suffix in (".pt", ".pth"):
+        if isinstance(tagger, ConfiguredTagger):
+            raise InputError("is on a trunk that weaver lacks", where=model, hint="Write .onnx")
         tagger.to_weaver(out)
+    elif data_config is not None:
+        from sciml.jets.weaver import onnx
+        from sciml.jets.weaver.config import WeaverConfig
+
+        if not isinstance(getattr(tagger, "network", None), WeaverNetwork):
+            raise InputError("has inputs of its own, which no data config changes", where=model)
+        config = WeaverConfig.load(data_config)
+        if len(config.classes) == len(tagger.names):
+            tagger.names = class_names(config)
+        onnx.export(tagger, out, config)
     else:
         tagger.to_onnx(out)
     print(out)

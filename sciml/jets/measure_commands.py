@@ -9,17 +9,19 @@ from typing import Annotated, Any
 import tyro
 
 from sciml.errors import InputError
+from sciml.jets.weaver.options import DEFAULTS, WeaverOptions
 from sciml.paths import keep_apart
 
 Out = Annotated[Path, tyro.conf.arg(aliases=["-o"])]
 
 
-def open_model(model: str, trunk: str | None = None) -> Any:
+def open_model(model: str, trunk: str | None = None, weaver: WeaverOptions = DEFAULTS) -> Any:
     """A tagger or mass regressor by shipped name, by path, or a weaver state dict (.pt, .pth).
 
     Args:
         model: name or path.
         trunk: name of the caller's own trunk that the model is on.
+        weaver: what a weaver state dict cannot tell.
     """
     from sciml.device import choose
     from sciml.jets import JetMassRegressor, JetTagger
@@ -30,7 +32,9 @@ def open_model(model: str, trunk: str | None = None) -> Any:
     if Path(model).suffix in (".pt", ".pth"):
         if trunk is not None:
             raise InputError(f"is a published network, not one on the trunk {trunk!r}", where=model)
-        return JetTagger.from_weaver(model).to(device)
+        return JetTagger.from_weaver(model, **dataclasses.asdict(weaver)).to(device)
+    if weaver != DEFAULTS:
+        raise InputError("--weaver.* are options of a weaver state dict (.pt)", where=model)
     description, tensors, path = files.read(model, ENTRY, JetTagger.KIND, JetModel.HINT)
     if description.get("answer") == "data config":
         from sciml.jets.configured import ConfiguredTagger
@@ -40,13 +44,11 @@ def open_model(model: str, trunk: str | None = None) -> Any:
     return kind.restore(description, tensors, path, trunk=trunk).to(device)
 
 
-def _open_tagger(model: str, trunk: str | None) -> Any:
+def _check_tagger(tagger: Any, model: str) -> None:
     from sciml.jets import JetTagger
 
-    tagger = open_model(model, trunk)
     if not isinstance(tagger, JetTagger):
         raise InputError("gives masses, or has a data config", where=model)
-    return tagger
 
 
 def evaluate(
@@ -65,6 +67,7 @@ def evaluate(
     collection: str | None = None,
     branch_map: Path | None = None,
     puppi: bool = False,
+    weaver: WeaverOptions = DEFAULTS,
 ) -> None:
     """Measure a model on labelled jets: accuracy, AUC, background rejection and calibration.
 
@@ -85,9 +88,11 @@ def evaluate(
         collection: As for `tag`.
         branch_map: As for `tag`.
         puppi: As for `tag`.
+        weaver: As for `tag`.
     """
     from sciml.jets import metrics
     from sciml.jets.calibration import per_class
+    from sciml.jets.configured import ConfiguredTagger
     from sciml.jets.data.io import open_jets
     from sciml.jets.tagging import CALIBRATION, labelled, read_calibration, write_json
     from sciml.train.log import Bar
@@ -95,7 +100,29 @@ def evaluate(
     keep_apart(out, *files, model)
     for written in (calibrate, calibrate_classes):
         keep_apart(written, *files)
-    tagger = _open_tagger(model, trunk)
+    tagger = open_model(model, trunk, weaver)
+    if isinstance(tagger, ConfiguredTagger):
+        if (
+            weight
+            or calibrate
+            or calibrate_classes
+            or calibration
+            or format
+            or tree
+            or collection
+            or branch_map
+            or puppi
+        ):
+            raise InputError(
+                "has a data config, which says how jets are read; only --background and --out are "
+                "for such a model", where=model,
+                hint="Name the tree as `treename` in the config",
+            )  # fmt: skip
+        from sciml.jets.configured_results import measure as measure_configured
+
+        numbers = measure_configured(tagger, files).numbers(background)
+        return _show(numbers, f"{numbers.pop('jets')} labelled jets that pass the selection", out)
+    _check_tagger(tagger, model)
     fit = None if calibration is None else read_calibration(calibration, tagger.classes)
     where: Any = {"format": format, "tree": tree, "collection": collection,
                   "branch_map": branch_map, "puppi": puppi}  # fmt: skip
@@ -113,15 +140,22 @@ def evaluate(
         fitted = per_class(probabilities, truth, tagger.classes, weights)
         write_json(calibrate_classes, {"format": CALIBRATION, "model": model,
                                        "classes": fitted.to_dict()})  # fmt: skip
-    print(f"{len(truth)} labelled jets of {jets.read}")
+    _show(measured, f"{len(truth)} labelled jets of {jets.read}", out)
+
+
+def _show(measured: dict[str, Any], title: str, out: Path | None) -> None:
+    """Print numbers, and write them as JSON."""
+    from sciml.jets.metrics import Rejection
+    from sciml.jets.tagging import write_json
+
+    print(title)
     for name, value in measured.items():
-        print(f"{name:<24} {value if isinstance(value, metrics.Rejection) else f'{value:.5f}'}")
+        print(f"{name:<24} {value if isinstance(value, Rejection | None) else f'{value:.5f}'}")
     if out is not None:
         plain = {
-            k: dataclasses.asdict(v) if isinstance(v, metrics.Rejection) else v
-            for k, v in measured.items()
+            k: dataclasses.asdict(v) if isinstance(v, Rejection) else v for k, v in measured.items()
         }
-        write_json(out, {"jets": len(truth), **plain})
+        write_json(out, {"jets": int(title.split()[0]), **plain})
 
 
 def working_points(
@@ -141,6 +175,7 @@ def working_points(
     collection: str | None = None,
     branch_map: Path | None = None,
     puppi: bool = False,
+    weaver: WeaverOptions = DEFAULTS,
 ) -> None:
     """Measure thresholds by background efficiency, and efficiencies per class in pT and |eta|.
 
@@ -163,11 +198,13 @@ def working_points(
         collection: As for `tag`.
         branch_map: As for `tag`.
         puppi: As for `tag`.
+        weaver: As for `tag`.
     """
     from sciml.jets.tagging import read_calibration
 
     keep_apart(out, *files, model)
-    tagger = _open_tagger(model, trunk)
+    tagger = open_model(model, trunk, weaver)
+    _check_tagger(tagger, model)
     where: Any = {"format": format, "tree": tree, "collection": collection,
                   "branch_map": branch_map, "puppi": puppi}  # fmt: skip
     points = write_points(

@@ -1,5 +1,7 @@
 """Weaver's data configs from the command line: training, prediction, and what they refuse."""
 
+import json
+
 import awkward as ak
 import numpy as np
 import pyarrow.parquet as pq
@@ -81,6 +83,84 @@ def test_training_learns_and_writes_the_standardisation_back(trained):
     fitted = WeaverConfig.load(trained / "run" / "data_config.yaml")
     assert fitted.is_standardised and fitted.inputs["pf_features"].variables[0].center != 0
     assert not WeaverConfig.load(trained / "data.yaml").is_standardised
+
+
+def test_the_report_has_numbers_inputs_and_the_next_commands(trained):
+    page = (trained / "run" / "report.html").read_text()
+    for part in ("auc_narrow", "c_logpt", "jet_pt &gt; 520", "sciml jets evaluate FILE", "<svg"):
+        assert part in page, part
+    lines = [
+        json.loads(line) for line in (trained / "run" / "metrics.jsonl").read_text().splitlines()
+    ]
+    assert lines[-1]["auc_narrow"] > 0.9 and any("loss" in line for line in lines)
+
+
+def test_evaluate_measures_what_the_run_measured(trained, tmp_path, capsys):
+    """On the same jets: the selection of a test is here that of training."""
+    same = {**CONFIG, "test_time_selection": CONFIG["selection"]}
+    (tmp_path / "data.yaml").write_text(yaml.safe_dump(same))
+    write_jets(tmp_path / "test.parquet", seed=5)
+    arguments = [
+        "--data-config",
+        str(tmp_path / "data.yaml"),
+        "--data",
+        str(trained / "jets.parquet"),
+    ]
+    arguments += ["--test", str(tmp_path / "test.parquet"), "--out", str(tmp_path / "run")]
+    assert main(["run", "jet_tagging", *arguments, *TRAINING]) == 0
+    capsys.readouterr()
+    call = ["jets", "evaluate", str(tmp_path / "test.parquet"), "--model", str(tmp_path / "run")]
+    assert main([*call, "--background", "wide", "-o", str(tmp_path / "out.json")]) == 0
+    printed = capsys.readouterr().out
+    ours = json.loads((tmp_path / "out.json").read_text())
+    of_run = json.loads((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()[-1])
+    assert ours["auc_narrow"] == of_run["auc_narrow"] and ours["jets"] == of_run["jets"] > 100
+    assert "auc_narrow" in printed
+    for refused in (["--weight", "event"], ["--calibrate", "x.safetensors"], ["--puppi"]):
+        assert main([*call, *refused]) == 2
+        assert "data config" in capsys.readouterr().err
+
+
+def test_onnx_has_the_configs_inputs_and_weavers_preprocessing(trained, tmp_path):
+    onnxruntime = pytest.importorskip("onnxruntime")
+    path = tmp_path / "model.onnx"
+    assert main(["jets", "export", "-o", str(path), "--model", str(trained / "run")]) == 0
+    described = json.loads((tmp_path / "preprocess.json").read_text())
+    assert set(described["input_names"]) == set(CONFIG["inputs"])
+    assert described["output_names"] == ["narrow", "wide"]
+    model = ConfiguredTagger.from_pretrained(trained / "run", device="cpu")
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    batch, ours = next(iter(model.stream(trained / "jets.parquet")))
+    theirs = session.run(["softmax"], batch.inputs)[0]
+    assert np.abs(ours - theirs).max() < 1e-5
+    # preprocess.json alone makes the inputs from the variables
+    columns = pq.read_table(trained / "jets.parquet")
+    eta = ak.from_arrow(columns)["c_eta"][batch.rows]
+    info = described["pf_features"]["var_infos"]["c_eta"]
+    value = (eta - info["median"]) * info["norm_factor"]
+    value = np.clip(
+        ak.pad_none(value, described["pf_features"]["var_length"], clip=True),
+        info["lower_bound"],
+        info["upper_bound"],
+    )
+    assert np.allclose(
+        ak.fill_none(value, info["pad"]), batch.inputs["pf_features"][:, 1], atol=1e-6
+    )
+
+
+def test_values_are_exported_and_evaluated(trained, tmp_path, capsys):
+    custom = {**CONFIG, "labels": {"type": "custom", "value": {"shift": "target * 1"}}}
+    (tmp_path / "data.yaml").write_text(yaml.safe_dump(custom))
+    data = ["--data-config", str(tmp_path / "data.yaml"), "--data", str(trained / "jets.parquet")]
+    few = [*TRAINING[:7], "5", *TRAINING[8:]]
+    assert main(["run", "jet_tagging", *data, *few, "--out", str(tmp_path)]) == 0
+    assert "shift, predicted against true" in (tmp_path / "report.html").read_text()
+    model = ["--model", str(tmp_path)]
+    assert main(["jets", "evaluate", str(trained / "jets.parquet"), *model]) == 0
+    assert "mean_absolute_error_shift" in capsys.readouterr().out
+    pytest.importorskip("onnxruntime")
+    assert main(["jets", "export", "-o", str(tmp_path / "m.onnx"), *model]) == 0
+    assert "shift" in (tmp_path / "preprocess.json").read_text()
 
 
 def test_tag_needs_no_labels_and_selects_as_in_a_test(trained, tmp_path):

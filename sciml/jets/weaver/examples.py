@@ -133,9 +133,10 @@ class ConfigEmbedder(Embedder):
             p4.append(features.new_zeros(*mask.shape, 4) if vectors is None else vectors)
             masks.append(mask)
         if self.jet is not None:
-            numbers = torch.cat([batch[n].reshape(len(batch[n]), -1) for n in self.layout.jet], 1)
+            values = [batch[n] for n in self.layout.jet]
+            numbers = torch.cat([v.flatten(1) if v.ndim > 1 else v[:, None] for v in values], 1)
             x.append(self.jet(numbers)[:, None])
-            p4.append(numbers.new_zeros(len(numbers), 1, 4))
+            p4.append(numbers.new_zeros(numbers.shape[0], 1, 4))
             masks.append(torch.ones_like(numbers[:, :1], dtype=torch.bool))
         nodes, momenta, mask = torch.cat(x, 1), torch.cat(p4, 1), torch.cat(masks, 1)
         if not torch.jit.is_tracing():  # an exported graph keeps every place where it is
@@ -145,7 +146,7 @@ class ConfigEmbedder(Embedder):
             nodes = nodes.gather(1, order[..., None].expand(-1, -1, self.dim))
             momenta = momenta.gather(1, order[..., None].expand(-1, -1, 4))
         nodes = nodes.masked_fill(~mask[..., None], 0.0)
-        values = {"x": nodes, "mask": mask}
+        made = {"x": nodes, "mask": mask}
         if self.project_pairs is not None:
             known = (momenta[..., 3] > 0) & mask
             both = known[:, :, None] & known[:, None, :]
@@ -153,8 +154,8 @@ class ConfigEmbedder(Embedder):
             stand_in = momenta.new_tensor([1.0, 0.0, 0.0, 1.0])
             pairs = all_pairs(torch.where(known[..., None], momenta, stand_in))
             pairs = torch.where(both[..., None], (pairs - _PAIR_CENTRE) / _PAIR_SCALE, 0.0)
-            values["pair"] = self.project_pairs(torch.cat([pairs, both[..., None].float()], -1))
-        return changed(batch, **values)
+            made["pair"] = self.project_pairs(torch.cat([pairs, both[..., None].float()], -1))
+        return changed(batch, **made)
 
 
 def _transposed(batch: Data, name: str) -> Tensor:

@@ -83,6 +83,7 @@ class WeaverOptions:
         return dataclasses.replace(options, **own), rest
 
 
+DEFAULTS = WeaverOptions()
 IGNORED = {
     "trim", "for_inference", "use_amp", "compile_model", "weight_init", "fix_init", "version",
     "pair_embed_sparse_eval", "pf_input_dropout", "sv_input_dropout", "loss_fn", "lr",

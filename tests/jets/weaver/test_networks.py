@@ -4,13 +4,17 @@ import json
 import runpy
 from pathlib import Path
 
+import awkward as ak
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import torch
 import yaml
 
+from sciml.cli import main
 from sciml.errors import InputError
 from sciml.jets import JetTagger
+from sciml.jets.data.io import create
 from sciml.jets.weaver import checkpoints as weaver
 
 
@@ -189,3 +193,56 @@ def test_settings_as_yaml(case, inputs, tmp_path):
         tmp_path / "x.pt", network=tmp_path / "net.yaml", use_pre_activation_pair=True
     )
     assert np.abs(run(other, inputs).numpy() - single).max() > 1e-3  # a named option goes first
+
+
+def file_of(inputs, path):
+    """The inputs as a file of lists, and a data config that makes them from it."""
+    columns, config = {}, {"preprocess": {"method": "manual"}, "inputs": {}}
+    for side in ("pf", "sv"):
+        lengths = inputs[f"{side}_mask"][:, 0].sum(1).int().tolist()
+        for kind in ("points", "features", "vectors", "mask"):
+            value, names = inputs[f"{side}_{kind}"].numpy(), []
+            for row in range(value.shape[1]):
+                names.append(f"{side}_{kind}_{row}")
+                lists = [value[jet, row, :n] for jet, n in enumerate(lengths)]
+                columns[names[-1]] = ak.Array(lists)
+            config["inputs"][f"{side}_{kind}"] = {
+                "length": value.shape[2], "vars": [[name, None] for name in names]
+            }  # fmt: skip
+    for name in CLASSES:
+        columns[name] = np.zeros(len(lengths), np.int32)
+    config["labels"] = {"type": "simple", "value": list(CLASSES)}
+    with create(path / "jets.parquet") as writer:
+        writer.write(columns)
+    (path / "data.yaml").write_text(yaml.safe_dump(config))
+
+
+CLASSES = ("QCD", "Hbb", "Hcc", "Hgg", "H4q")
+
+
+@pytest.mark.parametrize("name", ["part tagger with relu", "particle net tagger with all"])
+def test_the_command_line_tags_and_exports_two_collections(name, case, inputs, tmp_path, capsys):
+    settings, state, single, _ = case(name)
+    torch.save(state, tmp_path / "net.pt")
+    (tmp_path / "net.json").write_text(json.dumps(settings))
+    file_of(inputs, tmp_path)
+    model = ["--model", str(tmp_path / "net.pt"), "--data-config", str(tmp_path / "data.yaml")]
+    if "relu" in name:
+        flags = ["--weaver.activation", "relu"]
+    else:
+        flags = ["--weaver.neighbours", "4", "--weaver.use-counts", "False"]
+    tag = ["jets", "tag", str(tmp_path / "jets.parquet"), "-o", str(tmp_path / "out.parquet")]
+    for options in (flags, ["--weaver.network", str(tmp_path / "net.json")]):
+        assert main([*tag, *model, *options]) == 0
+        table = pq.read_table(tmp_path / "out.parquet").to_pandas()
+        scores = table[[f"score_{name}" for name in CLASSES]].to_numpy()
+        assert np.abs(scores - torch.from_numpy(single).softmax(-1).numpy()).max() < 1e-5
+    assert main([*tag, *model[:2], *flags]) == 2  # without the config
+    assert "--data-config" in capsys.readouterr().err
+    assert main([*tag, *model[2:], *flags, "--model", "jets-tiny"]) == 2
+    assert "--weaver.* are options of a weaver state dict" in capsys.readouterr().err
+    pytest.importorskip("onnxruntime")
+    assert main(["jets", "export", "-o", str(tmp_path / "x.onnx"), *model, *flags]) == 0
+    described = json.loads((tmp_path / "preprocess.json").read_text())
+    assert described["sv_features"]["var_length"] == 5
+    assert described["output_names"] == list(CLASSES)
