@@ -212,12 +212,12 @@ def place(
     from sciml.files.locks import locked_file
     from sciml.placement.classical.annealing import AnnealingConfig
     from sciml.placement.placer import place as place_design
-    from sciml.placement.rules import without_rules
+    from sciml.placement.rules import CHALLENGE_SECONDS, without_rules
 
     if chains < 1 or workers < 1:
         raise InputError("--chains and --workers must be at least 1")
     annealing = AnnealingConfig(chains=chains, workers=workers, centred=centred)
-    if rules == "challenge" and cpu_seconds is not None and _seconds(cpu_seconds) > 3600:
+    if rules == "challenge" and _seconds(cpu_seconds or "60") > CHALLENGE_SECONDS:
         raise InputError("--rules challenge allows one hour", hint="Give --cpu-seconds 1h or less")
     original = _read(design, plc, pl, lef, canvas, grid, rows)
     netlist = original if rules is None else _with_rules(original, rules)

@@ -67,8 +67,8 @@ from sciml.placement.constraints import (
 )
 from sciml.placement.design import MACRO, ORIENTATIONS, Design
 
-CHALLENGE_GAP = 0.01
-"""Micrometres: what single precision can tell from an overlap on a die of centimetres."""
+CHALLENGE_GAP = 0.001
+"""Micrometres: what single precision can tell from an overlap on a die of some millimetres."""
 CHALLENGE_SECONDS = 3600.0
 UPRIGHT_TURNS = ("N", "FN", "S", "FS")
 _KEYS: dict[str, dict[str, type | tuple[type, ...]]] = {

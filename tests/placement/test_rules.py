@@ -179,4 +179,19 @@ def test_a_file_of_rules_binds_the_command_line(tmp_path, capsys):
     assert main(["placement", "check", *again, *rules]) == 0
     assert gaps(read_design(tmp_path / "a.pb.txt", plc=out)).min() >= 2 - 1e-5
     assert main(["placement", "place", *files, "--rules", "challenge", *moves]) == 0
-    assert gaps(read_design(tmp_path / "a.pb.txt", plc=out)).min() > 0.009
+    assert gaps(read_design(tmp_path / "a.pb.txt", plc=out)).min() > 0.0009
+
+
+def test_rules_that_the_pages_show_are_rules(tmp_path):
+    import re
+
+    from sciml.placement import rules
+
+    root = Path(__file__).parents[2]
+    pages = [root / "docs/tutorials/placement.md", root / "docs/howto/openroad.md"]
+    texts = [rules.__doc__ or "", *(page.read_text() for page in pages)]
+    blocks = [b for text in texts for b in re.findall(r"```toml\n(.*?)```", text, re.S)]
+    assert len(blocks) == 3
+    for block in blocks:
+        (tmp_path / "r.toml").write_text(block)
+        assert read_rules(tmp_path / "r.toml")
