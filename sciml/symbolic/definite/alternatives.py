@@ -1,13 +1,13 @@
 """Definite integrals where no antiderivative leads to a confirmed value.
 
-In this order: an integrand that is odd about the middle of the interval; products of circular
-functions as sums; residues; a closed form recognised from the digits of the integral. A value of
-residues or from digits is *sampled*, never *verified*.
+In this order: an integrand that is odd about the middle of the interval; the mean of the integrand
+and its reflection; products of circular functions as sums; residues; a closed form recognised from
+the digits of the integral. A value of residues or from digits is *sampled*, never *verified*.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from sciml.errors import InputError
@@ -26,6 +26,7 @@ _ERRORS = (*BALL_ERRORS, ex.Undefined, ex.TooLarge, InputError, RecursionError, 
            NotImplementedError, TypeError, AttributeError)  # fmt: skip
 _LINE = (End(None, -1), End(None, 1))
 _FAR = (End(ex.ZERO), End(None, 1))
+_LARGE = 12
 _EXPONENTIAL: dict[str, Callable[[Expr], Expr]] = {
     "sinh": lambda q: (1 - q**2) / (2 * q), "cosh": lambda q: (1 + q**2) / (2 * q),
     "tanh": lambda q: (1 - q**2) / (1 + q**2), "coth": lambda q: (1 + q**2) / (1 - q**2),
@@ -44,9 +45,10 @@ class Alternatives:
         self.integrator, self.deadline = integrator, deadline
         self.digits: Digits | None = None  # of the integral, if quadrature found them
 
-    def solve(self) -> Outcome | None:
-        """The first confirmed value; None where there is none."""
-        for method in (self.by_sums, self.by_residues, self.by_recognition):
+    def solve(self, methods: Sequence[Callable[[], Outcome | None]] = ()) -> Outcome | None:
+        """The first confirmed value of the methods, or of all; None where there is none."""
+        usual = (self.by_reflection, self.by_sums, self.by_residues, self.by_recognition)
+        for method in methods or usual:
             remaining = self.deadline - now()
             if remaining < 0.1:
                 return None
@@ -83,6 +85,41 @@ class Alternatives:
             return None
         return Outcome("verified", ex.ZERO, "the integrand is odd about the middle",
                        "numerically 0", "symmetry")  # fmt: skip
+
+    def by_reflection(self) -> Outcome | None:
+        """The integral of (f(x) + f(a + b - x))/2 where that is simpler, as of 1/(1 + tan(x)**n)
+        and of x f(sin(x)); quadrature of f itself must agree."""
+        import sympy as sp
+
+        from sciml.symbolic.expr.printing import from_sympy, to_sympy
+        from sciml.symbolic.verification.proving import prove_identity
+
+        f, x = self.f, self.x
+        if self.low.at is None or self.high.at is None:
+            return None
+        mirrored = ex.substitute(f, {ex.symbol(x): self.low.at + self.high.at - ex.symbol(x)})
+        general, powers = _with_powers_as_symbols(f + from_sympy(to_sympy(mirrored)))
+        both = sp.simplify(sp.expand_trig(to_sympy(general)), ratio=1)
+        mean = ex.substitute(from_sympy(both), powers) / 2
+        if _occurrences(mean, x) >= _occurrences(f, x):
+            return None
+        if not prove_identity(general, from_sympy(both), x, None, 2.0).holds:
+            return None
+        integral = DefiniteIntegral(
+            mean, x, self.low, self.high, self.integrator, self.deadline
+        ).solve()
+        if integral.value is None or integral.status not in ("verified", "sampled"):
+            return None
+        status, how = integral.status, "reflected about the middle"
+        smaller = _with_small_exponents(f)
+        if smaller is not f:  # of these, quadrature must agree
+            if x in mean.free:
+                return None
+            status, how = "sampled", how + "; quadrature agrees for smaller exponents"
+        digits = numerical_value(self._pieces(smaller, self.low, self.high), x, 60)
+        if digits is None or not digits.value.overlaps(ball(integral.value)):
+            return None
+        return Outcome(status, integral.value, how, "", "reflection; " + integral.method)
 
     def _pieces(self, f: Expr, low: End, high: End) -> Any:
         integral = DefiniteIntegral(f, self.x, low, high, self.integrator, self.deadline)
@@ -167,6 +204,51 @@ class Alternatives:
                 },
             )
         return numerical_value(self._pieces(f, low, high), x)
+
+
+def _occurrences(e: Expr, x: str) -> int:
+    """How often the symbol stands in the expression."""
+    counts: dict[Expr, int] = {}
+    for n in ex.subtrees(e):
+        counts[n] = int(n.op == "sym" and n.value == x) + sum(counts[a] for a in n.args)
+    return counts[e]
+
+
+def holds_large_exponent(f: Expr) -> bool:
+    """Whether f holds a power that is better not expanded."""
+    return any(
+        n.op == "pow" and n.free and n.args[1].op == "num" and abs(n.args[1].value) > _LARGE
+        for n in ex.subtrees(f)
+    )
+
+
+def _with_powers_as_symbols(e: Expr) -> tuple[Expr, dict[Expr, ex.ExprLike]]:
+    """e with a symbol for each power with a large exponent, and what the symbols stand for: an
+    identity that holds for every value of them holds for e."""
+    cotangents = {n: 1 / ex.call("tan", n.args[0]) for n in ex.subtrees(e) if n.op == "cot"}
+    e = ex.substitute(e, cotangents)
+    powers = [n for n in ex.subtrees(e) if n.op == "pow" and n.free and n.args[1].op == "num"
+              and n.args[1].value.denominator == 1 and abs(n.args[1].value) > _LARGE]  # fmt: skip
+    symbols: dict[tuple[Expr, int], Expr] = {}
+    values: dict[Expr, ex.ExprLike] = {}
+    for n in powers:
+        base, k = n.args[0], n.args[1].value
+        p = symbols.setdefault((base, abs(int(k))), ex.symbol(f"p__{len(symbols)}"))
+        values[n] = p if k > 0 else 1 / p
+    back: dict[Expr, ex.ExprLike] = {
+        p: ex.power(base, ex.number(k)) for (base, k), p in symbols.items()
+    }
+    return ex.substitute(e, values), back
+
+
+def _with_small_exponents(f: Expr) -> Expr:
+    """f with 3 or 4, with the same sign and parity, in place of each large exponent."""
+    return ex.substitute(f, {
+        n: ex.power(n.args[0], ex.number((4 - n.args[1].value % 2) * (1 if k > 0 else -1)))
+        for n in ex.subtrees(f)
+        if n.op == "pow" and n.free and n.args[1].op == "num"
+        and (k := n.args[1].value).denominator == 1 and abs(k) > _LARGE
+    })  # fmt: skip
 
 
 def _opposite(f: Expr, g: Expr, x: str) -> bool:

@@ -20,13 +20,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
 from math import gcd, lcm
 from typing import Any
 
 from sciml.errors import InputError
-from sciml.symbolic.definite.alternatives import Alternatives
+from sciml.symbolic.definite.alternatives import Alternatives, holds_large_exponent
 from sciml.symbolic.definite.conditions import Condition, read_conditions
 from sciml.symbolic.definite.confirmation import decimal_digits
 from sciml.symbolic.definite.multiple import Range, ordered_ranges
@@ -251,6 +252,10 @@ def definite(
     symmetric = others.by_symmetry()
     if symmetric is not None:
         return symmetric
+    if holds_large_exponent(core):
+        reflected = others.solve((others.by_reflection,))
+        if reflected is not None:
+            return _scaled(reflected, factor if order < 0 else -factor)
     budget = FIRST_SHARE * (deadline - now())
     integral = DefiniteIntegral(core, x, low, high, integrator, now() + budget)
     try:
@@ -279,6 +284,11 @@ def definite(
     if outcome.status == "no_answer" and holds:
         how, holds = f"{how}; {holds}", ""
     return Outcome(outcome.status, value, how, holds, outcome.method, outcome.note)
+
+
+def _scaled(outcome: Outcome, scale: Expr) -> Outcome:
+    assert outcome.value is not None
+    return replace(outcome, value=simplify_constant(scale * outcome.value))
 
 
 def content(f: Expr, x: str) -> tuple[Expr, Expr]:

@@ -12,7 +12,6 @@ from fractions import Fraction
 from math import gcd
 
 from sciml.errors import InputError
-from sciml.symbolic.definite.quadrature import BALL_ERRORS
 from sciml.symbolic.expr import expression as ex
 from sciml.symbolic.expr.evaluate import Program
 from sciml.symbolic.expr.expression import Expr
@@ -111,7 +110,7 @@ def _laurent(q: Expr, b: Expr, x: str) -> dict[int, Fraction] | None:
         for i in range(3 * count):
             try:
                 value, base = program.balls({x: fraction(Fraction(2 * i + 3, 2 * count + 7))})
-            except BALL_ERRORS:
+            except (ValueError, ArithmeticError):
                 continue
             if not (value.is_finite() and base.is_finite() and value.imag.contains(0)):
                 continue

@@ -1,0 +1,37 @@
+"""The mean of an integrand and its reflection about the middle of the interval."""
+
+from __future__ import annotations
+
+import pytest
+import sympy as sp
+
+from sciml.symbolic import integrate
+from sciml.symbolic.definite.alternatives import Alternatives
+from sciml.symbolic.expr.intervals import End
+from sciml.symbolic.expr.parser import parse
+
+
+@pytest.mark.parametrize(
+    ("text", "low", "high", "value", "status"),
+    [
+        ("1/((1+exp(x))*(1+x**2))", "-1", "1", "pi/4", "verified"),
+        ("x*sin(x)/(1+cos(x)**2)", "0", "pi", "pi**2/4", "verified"),
+        ("1/(1+tan(x)**2017)", "0", "pi/2", "pi/4", "sampled"),
+        ("sin(x)**2024/(sin(x)**2024+cos(x)**2024)", "0", "pi/2", "pi/4", "sampled"),
+    ],
+)
+def test_values(text: str, low: str, high: str, value: str, status: str) -> None:
+    result = integrate(text, "x", limits=(low, high), model=None, timeout=60)
+    assert result.expr == sp.sympify(value) and "reflection" in result.method
+    assert result.status == status
+
+
+def test_a_divergent_integral_is_not_reflected_away() -> None:
+    """The means of 1/x about 0 and of tan about pi/2 vanish, the integrals do not exist."""
+    for text, low, high in (("1/x+1", "-1", "1"), ("tan(x)+2", "0", "pi")):
+        others = Alternatives(parse(text), "x", End(parse(low)), End(parse(high)),
+                              lambda e, seconds: {"status": "no_answer"}, 1e18)  # fmt: skip
+        try:
+            assert others.by_reflection() is None
+        except Exception as stop:  # as where the search for singular points stops
+            assert type(stop).__name__ in ("NoValue", "InputError")
