@@ -19,6 +19,7 @@ ANSWER = 10
 """Seconds in which a cluster has to answer."""
 SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",  # nothing is sent anywhere
+    "RAY_worker_niceness": "0",  # of 15, which starves them on a machine with other work
     "RAY_CHDIR_TO_TRIAL_DIR": "0",  # relative paths mean the same in every process
     "RAY_TRAIN_V2_ENABLED": "1",
     "RAY_AIR_NEW_OUTPUT": "0",  # no tables of Ray's
