@@ -86,18 +86,28 @@ class Alternatives:
         return Outcome("verified", ex.ZERO, "the integrand is odd about the middle",
                        "numerically 0", "symmetry")  # fmt: skip
 
+    def _mirrored(self) -> Expr | None:
+        """f at the other end of the interval: f(a + b - x), or f(1/x)/x**2 between a and 1/a."""
+        f, x, low, high = self.f, ex.symbol(self.x), self.low.at, self.high.at
+        if low is ex.ZERO and high is None or (
+            low is not None and high is not None and low * high is ex.ONE
+        ):  # fmt: skip
+            inverted = ex.substitute(f, {x: 1 / x}) / x**2
+            return ex.substitute(inverted, {ex.call("log", 1 / x): -ex.call("log", x)})  # x > 0
+        return None if low is None or high is None else ex.substitute(f, {x: low + high - x})
+
     def by_reflection(self) -> Outcome | None:
-        """The integral of (f(x) + f(a + b - x))/2 where that is simpler, as of 1/(1 + tan(x)**n)
-        and of x f(sin(x)); quadrature of f itself must agree."""
+        """The integral of the mean of f and its reflection where that is simpler, as of
+        1/(1 + tan(x)**n) and of x f(sin(x)); quadrature of f itself must agree."""
         import sympy as sp
 
         from sciml.symbolic.expr.printing import from_sympy, to_sympy
         from sciml.symbolic.verification.proving import prove_identity
 
         f, x = self.f, self.x
-        if self.low.at is None or self.high.at is None:
+        mirrored = self._mirrored()
+        if mirrored is None:
             return None
-        mirrored = ex.substitute(f, {ex.symbol(x): self.low.at + self.high.at - ex.symbol(x)})
         general, powers = _with_powers_as_symbols(f + from_sympy(to_sympy(mirrored)))
         both = sp.simplify(sp.expand_trig(to_sympy(general)), ratio=1)
         mean = ex.substitute(from_sympy(both), powers) / 2
@@ -105,15 +115,19 @@ class Alternatives:
             return None
         if not prove_identity(general, from_sympy(both), x, None, 2.0).holds:
             return None
+        if mean is ex.ZERO:
+            small = is_absolutely_small(self._pieces(f, self.low, self.high), x)
+            return Outcome("verified", ex.ZERO, "its reflection is opposite", "numerically 0",
+                           "reflection") if small else None  # fmt: skip
         integral = DefiniteIntegral(
             mean, x, self.low, self.high, self.integrator, self.deadline
         ).solve()
         if integral.value is None or integral.status not in ("verified", "sampled"):
             return None
-        status, how = integral.status, "reflected about the middle"
+        status, how = integral.status, "reflected"
         smaller = _with_small_exponents(f)
         if smaller is not f:  # of these, quadrature must agree
-            if x in mean.free:
+            if holds_large_exponent(mean):
                 return None
             status, how = "sampled", how + "; quadrature agrees for smaller exponents"
         digits = numerical_value(self._pieces(smaller, self.low, self.high), x, 60)

@@ -35,6 +35,7 @@ from sciml.symbolic.definite.newton_leibniz import DefiniteIntegral, Integrator
 from sciml.symbolic.definite.outcome import NoValue, Outcome
 from sciml.symbolic.definite.parameters import parametric
 from sciml.symbolic.definite.principal_value import principal_value
+from sciml.symbolic.definite.unit_steps import by_unit_steps
 from sciml.symbolic.expr import expression as ex
 from sciml.symbolic.expr.clock import TimeUp, at_most, now
 from sciml.symbolic.expr.expression import Expr
@@ -252,6 +253,9 @@ def definite(
     symmetric = others.by_symmetry()
     if symmetric is not None:
         return symmetric
+    units = by_unit_steps(core, x, low, high, integrator, deadline)
+    if units is not None:
+        return _scaled(units, factor if order < 0 else -factor)
     if holds_large_exponent(core):
         reflected = others.solve((others.by_reflection,))
         if reflected is not None:

@@ -35,3 +35,37 @@ def test_a_divergent_integral_is_not_reflected_away() -> None:
             assert others.by_reflection() is None
         except Exception as stop:  # as where the search for singular points stops
             assert type(stop).__name__ in ("NoValue", "InputError")
+
+
+@pytest.mark.parametrize(
+    ("text", "low", "high", "value"),
+    [
+        ("x*log(x)/(x**4+1)", "0", "oo", "0"),
+        ("(1+x**2)/(x**2+x**2022)", "1/2022", "2022", "2022-Rational(1,2022)"),
+    ],
+)
+def test_inversion(text: str, low: str, high: str, value: str) -> None:
+    result = integrate(text, "x", limits=(low, high), model=None, timeout=60)
+    assert result.proof and result.expr == sp.sympify(value)
+
+
+@pytest.mark.parametrize(
+    ("text", "low", "high", "value"),
+    [
+        ("ceiling(floor(x)/2)", 0, 20, 100),
+        ("floor(x)/3-floor(floor(x)/3)", 0, 2026, 675),
+        ("x*floor(x)**2", 0, 100, 24_666_675),
+        ("floor(x-floor(x))+ceiling(x-floor(x))", -3, 1000, 1003),
+        ("mod(x,1)*ceiling(x)", 10, 0, -sp.Rational(55, 2)),
+    ],
+)
+def test_unit_by_unit(text: str, low: int, high: int, value: object) -> None:
+    result = integrate(text, "x", limits=(low, high), model=None, timeout=60)
+    assert result.verified and result.expr == value and "unit" in result.method
+
+
+def test_other_steps_are_not_taken_for_units() -> None:
+    for text, low, high in (("floor(x)*floor(x**2)", 0, 3), ("floor(x)", 0, "5/2"),
+                            ("floor(x)/x", 1, 3)):  # fmt: skip
+        result = integrate(text, "x", limits=(low, high), model=None, timeout=60)
+        assert result.verified and "unit" not in result.method
