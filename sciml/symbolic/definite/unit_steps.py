@@ -49,9 +49,11 @@ def by_unit_steps(
             return None
     total = ex.ZERO
     for k in range(int(a), int(b)):
-        at: dict[Expr, ex.ExprLike] = {_K: k}
-        there = ex.substitute(F, at)
-        part = ex.substitute(there, {place: k + 1}) - ex.substitute(there, {place: k})
+        try:
+            there = ex.substitute(F, {_K: k})
+            part = ex.substitute(there, {place: k + 1}) - ex.substitute(there, {place: k})
+        except ex.Undefined:  # a pole, as of 1/floor(x) below 1
+            return None
         if part.op != "num":
             return None
         total = total + part

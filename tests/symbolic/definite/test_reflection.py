@@ -64,6 +64,12 @@ def test_unit_by_unit(text: str, low: int, high: int, value: object) -> None:
     assert result.verified and result.expr == value and "unit" in result.method
 
 
+def test_a_pole_within_the_units_is_seen() -> None:
+    result = integrate("1/floor(x)", "x", limits=(0, 3), model=None, timeout=60)
+    assert result.expression is None and result.status != "error"
+    assert integrate("1/floor(x)", "x", limits=(1, 3), timeout=60).expr == sp.Rational(3, 2)
+
+
 def test_other_steps_are_not_taken_for_units() -> None:
     for text, low, high in (("floor(x)*floor(x**2)", 0, 3), ("floor(x)", 0, "5/2"),
                             ("floor(x)/x", 1, 3)):  # fmt: skip
