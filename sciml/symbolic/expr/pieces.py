@@ -25,6 +25,15 @@ def heaviside(u: Expr) -> Expr:
     return (1 + ex.call("sign", u)) / 2
 
 
+def step_argument(e: Expr) -> Expr | None:
+    """The u of e = Heaviside(u); None for any other e."""
+    for t in e.args if e.op == "add" and len(e.args) == 2 else ():
+        _, rest = ex.split_coefficient(t)
+        if rest.op == "sign" and heaviside(rest.args[0]) is e:
+            return rest.args[0]
+    return None
+
+
 def ceiling(u: Expr) -> Expr:
     """The smallest integer that is not below u."""
     return -ex.call("floor", -u)

@@ -10,7 +10,15 @@ from typing import Any
 from sciml.errors import InputError
 from sciml.symbolic.expr import expression as ex
 from sciml.symbolic.expr.expression import Expr
-from sciml.symbolic.expr.pieces import ceiling, heaviside, largest, modulo, piecewise, smallest
+from sciml.symbolic.expr.pieces import (
+    ceiling,
+    heaviside,
+    largest,
+    modulo,
+    piecewise,
+    smallest,
+    step_argument,
+)
 from sciml.symbolic.expr.reading import GREEK
 from sciml.symbolic.expr.symbols import reserved
 
@@ -48,6 +56,9 @@ def _infix(node: Expr, show: Any) -> tuple[str, int]:
     if node.op in ("sym", "pi", "I"):
         return node.value or node.op, _ATOM
     if node.op == "add":
+        inside = step_argument(node)
+        if inside is not None:
+            return f"Heaviside({show(inside, _ADD)})", _ATOM
         terms = sorted(node.args, key=lambda t: (t.op == "num", ex.negative(t), _degree(t)))
         text = show(terms[0], _ADD)
         for term in terms[1:]:

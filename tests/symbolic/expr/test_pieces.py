@@ -48,6 +48,13 @@ def test_from_sympy() -> None:
         from_sympy(sp.Piecewise((X, sp.Ne(X, 1)), (0, True)))
 
 
+def test_steps_are_printed_as_they_are_written() -> None:
+    for text in ("x*Heaviside(x - 1)", "Heaviside(-x + 1)", "exp(Heaviside(sin(x)))"):
+        assert parse(str(parse(text))) is parse(text)
+        assert "Heaviside" in str(parse(text)) and "sign" not in str(parse(text))
+    assert "Heaviside" not in str(parse("sign(x) + 1/2"))
+
+
 def test_refused() -> None:
     for text in (
         "Max(x)",
