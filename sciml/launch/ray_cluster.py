@@ -84,11 +84,16 @@ def _connect(ray: Any, options: dict[str, Any]) -> None:
             return
         except Exception as error:  # Ray raises this very class where its start takes too long
             ray.shutdown()
-            if attempt == ATTEMPTS - 1:
+            if attempt == ATTEMPTS - 1 or os.environ.get("RAY_ADDRESS"):
                 reason = str(error).strip().partition("\n")[0]
+                hint = "Is the machine busy? The same command tries again"
+                if os.environ.get("RAY_ADDRESS"):
+                    hint = (
+                        "Is it of this version of Ray, and does it ask for a token "
+                        "(RAY_AUTH_MODE=token, RAY_AUTH_TOKEN_PATH)?"
+                    )
                 raise InputError(
-                    f"the Ray cluster cannot be reached or started: {reason}",
-                    hint="Is the machine busy? The same command tries again",
+                    f"the Ray cluster cannot be reached or started: {reason}", hint=hint
                 ) from error
 
 

@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import secrets
 import signal
 import socket
 import subprocess
@@ -32,12 +33,17 @@ def cluster(tmp_path_factory):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
+    # Nobody else may use it: the token is its own, and drivers have it from the environment.
+    own = {"RAY_ADDRESS": f"127.0.0.1:{port}", "RAY_AUTH_MODE": "token",
+           "RAY_AUTH_TOKEN": secrets.token_hex(32)}  # fmt: skip
     command = ["-c", "from ray.scripts.scripts import main; main()", "start", "--head", "--block",
                f"--port={port}", "--num-cpus=2", "--include-dashboard=false",
                "--disable-usage-stats"]  # fmt: skip
+    settings = os.environ | SETTINGS | own
+    del settings["RAY_ADDRESS"]
     process = subprocess.Popen(
         [sys.executable, *command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        env=os.environ | SETTINGS,
+        env=settings,
     )  # fmt: skip
     until = time.monotonic() + 120
     while time.monotonic() < until:
@@ -46,13 +52,10 @@ def cluster(tmp_path_factory):
             break
         time.sleep(0.2)
     time.sleep(5)  # until its machine has joined
-    before = os.environ.get("RAY_ADDRESS")
-    os.environ["RAY_ADDRESS"] = f"127.0.0.1:{port}"
-    yield process.pid
-    if before is None:
-        del os.environ["RAY_ADDRESS"]
-    else:
-        os.environ["RAY_ADDRESS"] = before
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in own.items():
+            patch.setenv(name, value)
+        yield process.pid
     children = psutil.Process(process.pid).children(recursive=True)
     process.terminate()
     process.wait(60)
