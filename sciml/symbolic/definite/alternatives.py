@@ -236,6 +236,16 @@ def holds_large_exponent(f: Expr) -> bool:
     )
 
 
+def is_moment(f: Expr, x: str) -> bool:
+    """Whether f is x times a fraction in circular functions: its antiderivative is long or none,
+    and the reflection removes the factor x."""
+    factors = f.args if f.op == "mul" else ()
+    return ex.symbol(x) in factors and any(
+        ex.is_negative_power(g) and any(n.op in ("sin", "cos") for n in ex.subtrees(g))
+        for g in factors
+    )
+
+
 def _with_powers_as_symbols(e: Expr) -> tuple[Expr, dict[Expr, ex.ExprLike]]:
     """e with a symbol for each power with a large exponent, and what the symbols stand for: an
     identity that holds for every value of them holds for e."""
