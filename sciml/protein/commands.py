@@ -167,22 +167,40 @@ def score(
 ) -> None:
     """Compare a model with a structure: lDDT, GDT, TM-score, RMSD, contact precision.
 
+    Where both have several chains and none is named, the complexes are compared: DockQ with its
+    parts and interface lDDT of every two chains that touch, and the TM-score of all chains.
     Residues are paired by their numbers where the sequences agree there, else by alignment.
 
     Args:
         model: Structure to score (mmCIF, PDB, gzipped or not).
         truth: Reference structure.
-        chain: Chain of the model; the first if not given.
-        truth_chain: Chain of the reference; the first if not given.
+        chain: Chain of the model; the first if not given and the other has one chain.
+        truth_chain: Chain of the reference, likewise.
         out: Also write the scores as JSON.
     """
     from sciml.paths import atomic_write
     from sciml.protein.io.structure import read_chain, read_chains
+    from sciml.protein.measure.complex_score import score_complex
     from sciml.protein.measure.score import score_chains
     from sciml.train.log import console
 
-    for file, name in ((model, chain), (truth, truth_chain)):
-        names = [part.name for part in read_chains(file)]
+    parts = [list(read_chains(file)) for file in (model, truth)]
+    if chain is None and truth_chain is None and all(len(part) > 1 for part in parts):
+        keep_apart(out, model, truth)
+        whole = score_complex(*parts)
+        for name in ("dockq", "tm_score"):
+            print(f"{name:<24} {whole[name]:.4f}")
+        for pair, values in whole["interfaces"].items():
+            for name, value in values.items():
+                shown = f"{value:.4f}" if isinstance(value, float) else str(value)
+                print(f"{pair + ' ' + name:<24} {shown}")
+        print(f"{'chains':<24} " + ", ".join(f"{a} is {b}" for a, b in whole["chains"].items()))
+        if out is not None:
+            with atomic_write(out) as temporary:
+                temporary.write_text(dumps(whole, indent=1), encoding="utf-8")
+        return
+    for file, name, chains in ((model, chain, parts[0]), (truth, truth_chain, parts[1])):
+        names = [part.name for part in chains]
         if name is None and len(names) > 1:
             console.print(
                 f"{file}: chain {names[0]!r} of {len(names)} is scored, not the complex; others: "

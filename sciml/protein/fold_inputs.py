@@ -26,6 +26,7 @@ from sciml.protein.io.sequence_records import suffix_of
 from sciml.protein.io.structure import read_chains
 from sciml.protein.io.structure_writing import chain_name
 from sciml.protein.measure import metrics
+from sciml.protein.measure.complex_score import score_complex
 from sciml.protein.result_folder import earlier_search_result, write_search_result
 from sciml.train.log import console
 
@@ -207,3 +208,17 @@ def known_distances(truth: Path | None, name: str, n: int) -> np.ndarray | None:
                 return metrics.distances(chain.beta())
             console.print(f"{path}: {len(chain)} residues, the chain has {n}; not compared")
     return None
+
+
+def known_quality(truth: Path | None, model: Path) -> dict[str, float]:
+    """DockQ and TM-score of a model of a complex whose structure is known; nothing of others.
+
+    `truth`: see `known_distances`.
+    """
+    name = model.name.removesuffix(".cif")
+    for path in () if truth is None else (truth, *(truth / f"{name}{e}" for e in (".pdb", ".cif"))):
+        chains = [list(read_chains(file)) for file in (model, path)] if path.is_file() else [[]]
+        if all(len(part) > 1 for part in chains):
+            scores = score_complex(*chains)
+            return {"DockQ": round(scores["dockq"], 4), "TM-score": round(scores["tm_score"], 4)}
+    return {}

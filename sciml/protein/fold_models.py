@@ -15,7 +15,7 @@ from sciml.protein.alphafold.job import Job
 from sciml.protein.alphafold.predictor import StructurePredictor
 from sciml.protein.alphafold.weights.formats import read_config
 from sciml.protein.contacts.predictor import ContactPredictor
-from sciml.protein.fold_inputs import batches, known_distances
+from sciml.protein.fold_inputs import batches, known_distances, known_quality
 from sciml.protein.fold_page import violation_text
 from sciml.protein.fold_settings import FoldRun
 from sciml.protein.io.structure_writing import write_structure
@@ -80,8 +80,8 @@ def fold_alphafold(run: FoldRun, jobs: list[Job]) -> list[dict[str, Any]]:
                     console.print(
                         f"{prediction.name}: {violation_text(prediction.violations or {})}"
                     )
-                prediction.write(run.out)
-                rows.append(prediction.summary())
+                files = prediction.write(run.out)
+                rows.append(prediction.summary() | known_quality(run.truth, files["cif"]))
             bar.update(len(rows))
     return rows
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -41,7 +42,8 @@ def write_page(
 ) -> None:
     """The report of all chains, from the files that the best result of each has in `run.out`."""
     source = "contact model" if run.params is None else "parameters"
-    lead = f"{len(jobs)} chains from {run.input.name}, {source} {run.parameters}."
+    files = ", ".join(Path(part).name for part in str(run.input).split(":"))
+    lead = f"{len(jobs)} queries from {files}, {source} {run.parameters}."
     page = Page("Protein folding", lead=lead)
     page.heading("Ranking")
     rows = sorted(rows, key=lambda row: -rank(row))
@@ -138,7 +140,9 @@ def _add_pairs(page: Page, row: dict[str, Any], job: Job) -> None:
             "mean coverage": f"{own.coverage().mean():.0%}",
         })  # fmt: skip
         start += chain.copies
-    page.table(rows, f"Sequences of each chain; {job.parts.paired_depth - 1} rows pair chains")
+    page.table(
+        rows, f"Sequences of each chain; {job.parts.paired_depth - 1} rows pair chains or copies"
+    )
 
 
 def add_chain(
