@@ -99,8 +99,11 @@ OBJECTIVES: dict[str, dict[str, Any]] = {
     **{name: {} for name in objectives.names()},
     "masked": {"keep": 0.1, "swap": 0.1},
     "supervised": {"outputs": 2},
+    "supervised, quantiles": {"name": "supervised", "outputs": 1, "loss": "quantile"},
+    "supervised, nodes": {"name": "supervised", "outputs": 2, "level": "node"},
+    "supervised, pairs": {"name": "supervised", "outputs": 2, "level": "pair"},
 }
-"""Settings by name."""
+"""Settings by name; where that is not the objective's own, they say it."""
 
 
 class Oriented(FeatureEmbedder):
@@ -113,9 +116,12 @@ class Oriented(FeatureEmbedder):
 def graphs() -> list[dict[str, Any]]:
     """Four graphs with everything that an objective may ask for."""
     return [
-        {"x": torch.randn(n, 5), "pos": torch.randn(n, 3), "y": n % 2, "domain": n % 2}
+        {
+            "x": torch.randn(n, 5), "pos": torch.randn(n, 3), "y": n % 2, "domain": n % 2,
+            "node_y": torch.arange(n) % 2, "pair_y": torch.arange(n * n).view(n, n) % 2,
+        }
         for n in (6, 8, 7, 9)
-    ]
+    ]  # fmt: skip
 
 
 def learner(name: str) -> Any:

@@ -82,7 +82,12 @@ class Embedder(nn.Module):
 
 def changed(batch: Data, **values: Any) -> Data:
     """A shallow copy of `batch` with some keys replaced; the original stays as it is."""
-    result = copy.copy(batch)
+    if torch.compiler.is_compiling():  # which cannot follow the copy, but this
+        result = type(batch)()
+        for key in batch.keys():
+            result[key] = batch[key]
+    else:
+        result = copy.copy(batch)
     for key, value in values.items():
         result[key] = value
     return result

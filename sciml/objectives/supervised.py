@@ -3,6 +3,7 @@ self-training."""
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -13,6 +14,7 @@ from torch.nn import functional as F
 from sciml.config import Range
 from sciml.errors import InputError
 from sciml.graph import layout, optional
+from sciml.nn.constants import constant
 from sciml.objectives.base import Embedder, mlp, real, wide
 from sciml.trunks import lora
 from sciml.trunks.base import Trunk
@@ -99,13 +101,27 @@ class Supervised(nn.Module):
     def predict(self, batch: Data) -> Tensor:
         """Head outputs: [B, outputs], or one row per real node [S, outputs], or one per real pair
         i < j in the order of `pairs_of`."""
+        return self._outputs(batch, self._places(batch))
+
+    def _places(self, batch: Data) -> tuple[Tensor, ...]:
+        """Indices of the real nodes, or of the pairs of them, that have a label of their own.
+
+        How many there are is the only thing that an accelerator is waited for.
+        """
+        if self.config.level == "graph":
+            return ()
+        if self.config.level == "node":
+            return real(batch).nonzero(as_tuple=True)
+        return pairs_of(batch)
+
+    def _outputs(self, batch: Data, places: tuple[Tensor, ...]) -> Tensor:
         embedded = self.embedder(batch)
         encoded = self.trunk(embedded)
         if self.config.level == "graph":
             return self.head(encoded.graph)
         if self.config.level == "node":
-            return self.head(encoded.nodes[real(batch)])
-        graph, i, j = pairs_of(batch)
+            return self.head(encoded.nodes[places])
+        graph, i, j = places
         one, other = encoded.nodes[graph, i], encoded.nodes[graph, j]
         features = [one * other, one + other]
         if self.trunk.pair_dim:
@@ -128,11 +144,12 @@ class Supervised(nn.Module):
                 hint=f"It holds {sorted(batch.keys())}",
             )
         batch = self.noised(batch)
-        if self.config.level != "graph":
-            chosen = real(batch) if self.config.level == "node" else pairs_of(batch)
-            labels = labels[chosen]
-            weight = None if weight is None else weight[chosen]
-        return self.losses(self.predict(batch), labels, weight)
+        places = self._places(batch)
+        if places:
+            labels = labels[places]
+            weight = None if weight is None else weight[places]
+        outputs = self._outputs(batch, places) if places else self.predict(batch)
+        return self.losses(outputs, labels, weight)
 
     def noised(self, batch: Data) -> Data:
         """The batch as training sees it: through the augmentation, if there is one."""
@@ -149,6 +166,12 @@ class Supervised(nn.Module):
             key: (value * weight).sum() / count.clamp_min(1e-12) for key, value in metrics.items()
         }
         return {"loss": mean, "count": count, **{k: v.detach() for k, v in metrics.items()}}
+
+
+@functools.cache
+def _levels(quantiles: tuple[float, ...]) -> Tensor:
+    """The quantiles as a tensor of the CPU."""
+    return torch.tensor(quantiles)
 
 
 def pairs_of(batch: Data) -> tuple[Tensor, Tensor, Tensor]:
@@ -179,7 +202,8 @@ def _terms(
             labels = labels.long()
             labelled = labels >= 0
             # Elsewhere reading it would wait for the device, whose own kernel refuses the label.
-            if labels.device.type == "cpu" and int(labels.max()) >= config.outputs:
+            read = labels.device.type == "cpu" and not torch.compiler.is_compiling()
+            if read and int(labels.max()) >= config.outputs:
                 raise InputError(
                     f"a label is {int(labels.max())}, but the head has {config.outputs} classes",
                     hint="Set `outputs` to the number of classes",
@@ -196,7 +220,7 @@ def _terms(
         terms = F.binary_cross_entropy_with_logits(outputs, values, reduction="none").mean(1)
         return terms, labelled, {"accuracy": ((outputs > 0) == (values > 0.5)).float().mean(1)}
     if config.loss == "quantile":
-        levels = torch.tensor(config.quantiles, device=outputs.device)
+        levels = constant(_levels(config.quantiles), outputs.device)
         miss = values[:, :, None] - outputs.view(len(values), config.outputs, len(levels))
         terms = torch.maximum(levels * miss, (levels - 1) * miss).mean((1, 2))
         return terms, labelled, {}

@@ -58,15 +58,21 @@ def test_adapters_train():
         assert not device.faults and not device.waits
 
 
-HIDING = ("jepa", "masked", "missing_patch", "next_token")
-"""They wait once a step: for how many nodes are to be predicted."""
+COUNTING = (
+    "jepa", "masked", "missing_patch", "next_token", "supervised, nodes", "supervised, pairs"
+)  # fmt: skip
+"""They wait once a step: for how many nodes or pairs are to be predicted."""
 
 
-@pytest.mark.parametrize("name", objectives.names())
+def test_every_objective_is_counted():
+    assert set(objectives.names()) <= set(waits.OBJECTIVES)
+
+
+@pytest.mark.parametrize("name", waits.OBJECTIVES)
 def test_an_objective_trains(name):
     counts = waits.objective_step(name)
     assert counts["faults"] == 0
-    assert counts["waits"] <= (name in HIDING), counts["where"]
+    assert counts["waits"] <= (name in COUNTING), counts["where"]
 
 
 def test_one_trunk_for_two_domains_trains_without_waits():

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from sciml.nn.constants import constant
 from sciml.protein.contacts.distogram import EDGES
 from sciml.protein.contacts.features import (
     FROM_END,
@@ -19,6 +20,8 @@ from sciml.protein.contacts.features import (
     ContactFeatures,
 )
 from sciml.protein.contacts.network import ContactNet
+
+_EDGES = torch.tensor(EDGES)
 
 
 def as_example(features: ContactFeatures, distances: np.ndarray | None = None) -> dict[str, Tensor]:
@@ -113,7 +116,7 @@ class ContactLearner(nn.Module):
     @staticmethod
     def distance_loss(logits: Tensor, distances: Tensor, mask: Tensor) -> Tensor:
         """Cross entropy of the distance classes of known pairs; near pairs count a fifth."""
-        edges = torch.tensor(EDGES, device=logits.device)
+        edges = constant(_EDGES, logits.device)
         target = torch.bucketize(distances.nan_to_num(0.0), edges, right=True)
         index = torch.arange(mask.shape[1], device=mask.device)
         away = (index[:, None] - index[None]).abs()
