@@ -90,6 +90,7 @@ def score(
     rows: Path | None = None,
     canvas: tuple[float, float] | None = None,
     grid: tuple[int, int] | None = None,
+    rules: str | None = None,
     steiner: bool = False,
     json: bool = False,
 ) -> None:
@@ -103,12 +104,13 @@ def score(
         rows: A .def whose rows and die a .pb.txt gets.
         canvas: Width and height, where the files state none.
         grid: Columns and rows of the proxy's grid, where the files state none.
+        rules: Further rules for `legal`, a .toml file or "challenge".
         steiner: Also the length of rectilinear Steiner trees (RSMT), at most 1.5 times the least.
         json: Print one JSON object.
     """
     from sciml.placement.placer import score as score_design
 
-    netlist = _read(design, plc, pl, lef, canvas, grid, rows)
+    netlist = _read(design, plc, pl, lef, canvas, grid, rows, rules)
     _show(score_design(netlist, steiner=steiner), json)
 
 

@@ -183,6 +183,8 @@ class Constraints:
             out.append("soft-fixed objects")
         if self.aligned:
             out.append("aligned macros")
+        if self.obstacles is not None:
+            out.append("fixed cells")
         return out
 
 

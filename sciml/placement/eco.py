@@ -14,14 +14,13 @@ import numpy as np
 from sciml.errors import InputError, unknown
 from sciml.placement.classical.displacement import reduce_displacement
 from sciml.placement.classical.legalise import legalise_macros
-from sciml.placement.classical.macro_limits import snap_to_grid
 from sciml.placement.classical.rows import legalise_cells
 from sciml.placement.constraints import mark_placed
 from sciml.placement.cost.wirelength import hpwl
 from sciml.placement.design import CELL, MACRO, PORT, Design
 from sciml.placement.legality import check
 from sciml.placement.netlist import without_unplaced
-from sciml.placement.placer import refuse_soft_fixed_cells, with_obstacles
+from sciml.placement.placer import on_grid, refuse_soft_fixed_cells, with_obstacles
 
 MOVABLE = ("macros", "cells", "all")
 ROUNDS = 20
@@ -104,7 +103,7 @@ def legalise(
         work = replace(work, constraints=replace(work.constraints, obstacles=cells))
     refuse_soft_fixed_cells(work)
     if (chosen & (design.kind == MACRO)).any():
-        work = snap_to_grid(legalise_macros(work))
+        work = on_grid(legalise_macros(work))
     if (chosen & (design.kind == CELL)).any():
         work = reduce_displacement(legalise_cells(work), wanted)
     placed = original.at(work.x, work.y, work.orientation)

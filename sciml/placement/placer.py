@@ -195,9 +195,7 @@ def place(
     placed = original.at(places.x, places.y, places.orientation)
     placed = mark_placed(placed, ~design.fixed)
     if method != "electrostatic":
-        snapped = snap_to_grid(placed)
-        if len(check(snapped).problems) <= len(check(placed).problems):
-            placed = snapped  # else sizes or distances are no multiples of the grid
+        placed = on_grid(placed)
     scores = score(placed, original)
     scores |= {"cpu_seconds": saved.cpu_seconds, "evaluations": result.evaluations}
     violations = []
@@ -205,6 +203,13 @@ def place(
         later = design.fixed & ~original.fixed
         violations = check(placed, original).involving(~design.fixed, later)
     return Placed(placed, scores, result.history, result.stopped, violations)
+
+
+def on_grid(design: Design) -> Design:
+    """Movable macros on the manufacturing grid, where sizes and distances are multiples of it."""
+    snapped = snap_to_grid(design)
+    better = len(check(snapped).problems) <= len(check(design).problems)
+    return snapped if better else design
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 
 from sciml.errors import InputError
 from sciml.placement import check, legalise, read_design
+from sciml.placement.rules import apply
 
 sys.path.insert(0, str(Path(__file__).parent))
-from legality_cases import faults, make, scatter
+from legality_cases import ask, faults, make, scatter
 from legality_told import moved, read, unavoidable
 
 LEF = """VERSION 5.8 ;
@@ -71,7 +72,7 @@ def test_the_result_is_legal_or_refused_and_then_stays(seed, folder):
     scatter(case, seed)
     for t in case.things:
         t.turn = "N" if t.fixed else t.turn
-    design = read(case, folder)
+    design = apply(read(case, folder), ask(case, seed))
     allowed = unavoidable(case)
     try:
         result = legalise(design)

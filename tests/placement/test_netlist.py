@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from sciml.errors import InputError
 from sciml.placement import hpwl, place, read_design, score
 from sciml.placement.generate import NetlistConfig, netlist
 from sciml.placement.netlist import chosen_nets, chosen_pins, without_pins
@@ -47,6 +48,12 @@ def test_cells_without_a_position_pull_no_macro_to_the_corner(tmp_path):
     assert port_alone["hpwl"] == 0
     at_corner = design_of(tmp_path, cells="PLACED ( 0 0 ) N")
     assert score(at_corner)["hpwl"] > 0
+
+
+def test_searches_on_the_wire_mask_refuse_fixed_cells(tmp_path):
+    design = design_of(tmp_path, cells="FIXED ( 0 0 ) N")
+    with pytest.raises(InputError, match="does not yet honour.* fixed cells"):
+        place(design, method="search", max_moves=10)
 
 
 def test_pins_are_chosen_net_by_net():

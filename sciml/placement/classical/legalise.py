@@ -169,7 +169,7 @@ class _Floor:
         raster = np.linspace(bounds[:, axis].min(), bounds[:, axis + 2].max(), self.raster + 1)
         tries = lines[fixed][:1] if fixed.any() else np.concatenate([[median], lines, raster])
         rules = self.design.constraints
-        if rules is not None and rules.grid:
+        if rules is not None and rules.grid and group.side:
             tries = np.round(tries / rules.grid) * rules.grid
         before = len(self.placed)
         for line in tries[np.argsort(np.abs(tries - median), kind="stable")]:
