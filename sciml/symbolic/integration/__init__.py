@@ -4,5 +4,6 @@ In reading order: `api` (`integrate` and `verify`), `search` (the order of the m
 `rational_functions` (partial fractions: Horowitz-Ostrogradsky, Rothstein-Trager), `ansatz` (the
 Risch-like ansatz, parallel or Norman-Risch integration), `dilogarithms` (a rational function times
 a logarithm), `radicands` (squares taken out of square roots), `rules` (substitutions and
-integration by parts). Every answer is checked by `sciml.symbolic.verification`.
+integration by parts), `radical_substitutions` (those that make one radical rational), `shortening`
+(shorter forms of answers). Every answer is checked by `sciml.symbolic.verification`.
 """

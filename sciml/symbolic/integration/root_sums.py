@@ -221,15 +221,94 @@ def _is_real(z: Complex) -> bool:
     return z.im is ex.ZERO or abs(_float(z.im)) < 1e-12
 
 
+def parametric_integrals(coefficients: list[Expr]) -> Callable[[int, Expr], Expr] | None:
+    """As `integrals`, for a t**n + c and a t**(2m) + b t**m + c with coefficients that hold
+    parameters; None for other polynomials.
+
+    The identities are algebraic in the n-th roots, so that they hold for every complex value of the
+    parameters; the antiderivative is real for one sign of the numbers under the roots.
+    """
+    n = len(coefficients) - 1
+    inside = [k for k in range(1, n) if coefficients[k] is not ex.ZERO]
+    c, a = coefficients[0], coefficients[n]
+    if not inside:
+        return lambda j, t: _binomial_integral(j, n, -c / a, t) / a
+    m = n // 2
+    if n % 2 or inside != [m]:
+        return None
+    b = coefficients[m]
+    root = ex.sqrt(b**2 - 4 * a * c)
+    squares = [(-b + root) / (2 * a), (-b - root) / (2 * a)]
+
+    def integral(j: int, t: Expr) -> Expr:
+        times, j = divmod(j, m)  # t**m / ((t**m - z)(t**m - w)) = (z/(t**m - z) - w/...)/(z - w)
+        first, second = (z**times * _binomial_integral(j, m, z, t) for z in squares)
+        return (first - second) / root
+
+    return integral
+
+
+def _complex_trinomial_integral(
+    j: int, a: Fraction, b: Fraction, c: Fraction, m: int, t: Expr
+) -> Expr:
+    """The integral of t**j / (a t**(2m) + b t**m + c) where b**2 < 4 a c; a root r has the residue
+    r**(j + 1 - m) / (m (2 a r**m + b)), and 2 a r**m + b is imaginary."""
+    rho = ex.sqrt(ex.number(c / a))
+    theta = ex.call("acos", ex.number(-b / (2 * a)) / rho)
+    size = ex.power(rho, ex.number(Fraction(1, m)))
+    scale = size ** (j + 1 - m) / (m * ex.sqrt(ex.number(4 * a * c - b * b)))
+    terms = []
+    for k in range(m):
+        for sign in (1, -1):
+            angle = (sign * theta + 2 * k * ex.PI) / m
+            sine, cosine = ex.call("sin", angle), ex.call("cos", angle)
+            if _float(sine) < 0:  # its conjugate is listed
+                continue
+            turned = (j + 1 - m) * angle
+            weight = scale * (sign if a > 0 else -sign)
+            square = t**2 - 2 * size * cosine * t + size**2
+            terms.append(weight * ex.call("sin", turned) * ex.call("log", square))
+            angle_of_t = ex.call("atan", (t - size * cosine) / (size * sine))
+            terms.append(2 * weight * ex.call("cos", turned) * angle_of_t)
+    return ex.add(terms)
+
+
+def _binomial_integral(j: int, n: int, z: Expr, t: Expr) -> Expr:
+    """The integral of t**j / (t**n - z); a root r of it has the residue r**(j + 1) / (n z)."""
+    negative = ex.negative(z) if z.free else _float(z) < 0
+    size = ex.power(-z if negative else z, ex.number(Fraction(1, n)))
+    scale = size ** (j + 1) / (n * z)
+    terms = []
+    for angle in range(1 if negative else 0, n + 1, 2):
+        unit, turned = _unit_root(angle, n), _unit_root(angle * (j + 1), n)
+        re = unit.re * size
+        if angle in (0, n):
+            terms.append(turned.re * scale * ex.call("log", t - re))
+        else:
+            square = t**2 - 2 * re * t + size**2
+            terms.append(turned.re * scale * ex.call("log", square))
+            angle_of_t = ex.call("atan", (t - re) / (unit.im * size))
+            terms.append(-2 * turned.im * scale * angle_of_t)
+    return ex.add(terms)
+
+
 def integrals(coefficients: list[Fraction]) -> Callable[[int, Expr], Expr] | None:
     """A function (j, t) -> integral of t**j / q(t) dt, or None.
 
     The roots of q are checked numerically once.
     """
+    n, a = len(coefficients) - 1, coefficients[-1]
+    inside = [k for k in range(1, n) if coefficients[k]]
+    if not inside:
+        z = ex.number(-coefficients[0] / a)
+        return lambda j, t: _binomial_integral(j, n, z, t) / ex.number(a)
+    if n >= 6 and 2 * inside[0] == n and len(inside) == 1:
+        b, c = coefficients[n // 2], coefficients[0]
+        if b * b < 4 * a * c:
+            return lambda j, t: _complex_trinomial_integral(j, a, b, c, n // 2, t)
     closed = roots(coefficients)
     if closed is None:
         return None
-    n = len(coefficients) - 1
     count = sum(1 if _is_real(r) else 2 for r in closed)
     if count != n:
         return None

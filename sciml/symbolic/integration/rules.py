@@ -16,6 +16,7 @@ from sciml.symbolic.algebra.prepare import rational_ratio
 from sciml.symbolic.algebra.rewriting import INVERSES, expand, for_positive, invert, together
 from sciml.symbolic.expr import expression as ex
 from sciml.symbolic.expr.expression import Expr
+from sciml.symbolic.integration.radical_substitutions import radical_substitutions
 
 _DIFFERENTIATED = ("log", "asin", "acos", "atan", "asinh", "acosh", "atanh", "acot", "asec", "acsc",
           "acoth", "asech", "acsch", "erf", "erfi", "Ei", "Si", "Ci", "dilog", "li")  # fmt: skip
@@ -50,6 +51,7 @@ def substitutions(f: Expr, x: str, depth: int) -> Iterator[Substitution]:
         _power_of_x,
         _euler_substitutions,
         _inner_function,
+        _one_radical,
         _chebyshev_substitution,
         _linear_radicals,
     ):
@@ -354,6 +356,12 @@ def _chebyshev_substitution(f: Expr, x: str, t: str) -> Iterator[Substitution | 
         g = ex.substitute(g, {symbol: x_of_t}) * x_of_t.diff(t)
         yield _substitution("Chebyshev substitution", together(for_positive(g, t)), t,
                     ex.power(base, ex.number(Fraction(1, q))) / symbol)  # fmt: skip
+
+
+def _one_radical(f: Expr, x: str, t: str) -> Iterator[Substitution | None]:
+    """t = w/p**(1/q) that make an integrand with the one radical p**(1/q) rational."""
+    for integrand, stands_for in radical_substitutions(f, x, t):
+        yield _substitution("substitution of the radical", integrand, t, stands_for)
 
 
 def _linear_radicals(f: Expr, x: str, t: str) -> Iterator[Substitution | None]:

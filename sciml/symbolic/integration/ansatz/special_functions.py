@@ -12,7 +12,7 @@ from sciml.symbolic.expr import expression as ex
 from sciml.symbolic.expr.expression import Expr
 from sciml.symbolic.integration.ansatz.linear_system import Column
 from sciml.symbolic.integration.ansatz.support import Problem
-from sciml.symbolic.integration.root_sums import integrals
+from sciml.symbolic.integration.root_sums import integrals, parametric_integrals
 
 _MAX_DEGREE = 12
 
@@ -30,19 +30,35 @@ def _univariate(q: Poly) -> tuple[int, list[Fraction]] | None:
     return i, out
 
 
+def _with_parameters(tower: Tower, q: Poly) -> tuple[int, list[Expr]] | None:
+    """(kernel, coefficients) of a polynomial in one kernel with parameters in its coefficients."""
+    high = fd.degrees(q)
+    parameters = set(tower.parameters())
+    used = [i for i, d in enumerate(high) if d and i not in parameters]
+    if len(used) != 1 or not 3 <= high[used[0]] <= _MAX_DEGREE:
+        return None
+    parts = fd.by_degree(q, used[0], high[used[0]])
+    return used[0], [tower.poly_expr(c) for c in parts]
+
+
 def root_sums(problem: Problem) -> list[Column]:
     """t**j t' / q(t) for irreducible factors q(t) of degree 3 and more in one kernel t."""
     tower, out = problem.tower, []
     for q, _ in problem.factors:
         univariate = _univariate(q)
-        if univariate is None:
-            continue
-        i, coefficients = univariate
-        integral = integrals(coefficients)
+        if univariate is not None:
+            i, degree = univariate[0], len(univariate[1]) - 1
+            integral = integrals(univariate[1])
+        else:
+            parametric = _with_parameters(tower, q)
+            if parametric is None:
+                continue
+            i, degree = parametric[0], len(parametric[1]) - 1
+            integral = parametric_integrals(parametric[1])
         if integral is None:
             continue
         kernel = tower.kernels[i]
-        for j in range(len(coefficients) - 2):
+        for j in range(degree - 1):
             slope = kernel.slope * Quotient(GENERATORS[i] ** j, q)
             out.append(Column.of_derivative(slope, lambda j=j, k=kernel, f=integral: f(j, k.expr)))  # type: ignore[misc]
     return out
