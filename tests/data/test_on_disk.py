@@ -120,7 +120,7 @@ def test_arrays_of_an_npz_file_are_read_where_they_lie(tmp_path):
         "table": random.normal(size=(40, 3)),
         "empty": np.zeros(0, np.int64),
     }
-    np.savez(path, **written)
+    np.savez(path, allow_pickle=False, **written)
     arrays = on_disk.stored(path)
     assert list(arrays) == list(written)
     for name, values in written.items():
@@ -148,7 +148,7 @@ def test_a_file_system_without_locks_is_packed_all_the_same(tmp_path, monkeypatc
 
     monkeypatch.setattr(fcntl, "flock", no_locks)
     monkeypatch.setenv("WORLD_SIZE", "2")
-    rows = {"x": np.ones((4, 3), np.float32), "n": np.arange(4)}
+    rows: dict[str, np.ndarray] = {"x": np.ones((4, 3), np.float32), "n": np.arange(4)}
     arrays = made_once(tmp_path, COLUMNS, {"a": 1}, lambda spill: spill.append(rows), 0)
     assert isinstance(arrays["n"], OnDisk) and arrays["n"].tolist() == [0, 1, 2, 3]
 
