@@ -14,7 +14,8 @@ context is open, `device="auto"` means it.
 
 - A *fault* is what a GPU refuses: tensors of two devices in one operation, `.numpy()` and what
   rests on it (numba, awkward), a generator of the CPU, a kernel that only the CPU has. It raises
-  `DeviceFault`, as a GPU would raise, and is listed, so that one that was caught is seen too.
+  `DeviceFault`, as a GPU would raise, and is listed, so that one that was caught is seen too. A
+  copy to the CPU with `non_blocking=True` is one, too: it may be read before it is there.
 - A *wait* is what makes the CPU stand still until the GPU has done all work queued so far: reading
   a value (`.item()`, `bool()`), results whose size depends on data (`nonzero`, boolean indices),
   and copies without `non_blocking=True`.
@@ -311,6 +312,8 @@ class PretendedDevice(TorchDispatchMode):
             to = source if target is None else _on_it(target)
             non_blocking = kwargs.get("non_blocking", False)
         if source and not to:
+            if non_blocking:
+                _fault("a copy to the CPU that nobody waits for")
             self._wait("copy from the device")
         elif to and not source and not non_blocking:
             self._wait("copy to the device that waits")

@@ -218,7 +218,8 @@ def move(batch: Any, device: torch.device) -> Any:
     if isinstance(batch, tuple) and hasattr(batch, "_fields"):
         return type(batch)(*(move(item, device) for item in batch))
     if torch.is_tensor(batch) or hasattr(batch, "to_dict"):  # a PyG batch
-        return batch.to(device, non_blocking=True)
+        # On the way back to the CPU it would be read before it is there.
+        return batch.to(device, non_blocking=device.type != "cpu")
     if hasattr(batch, "to"):
         return batch.to(device)
     if isinstance(batch, dict):

@@ -30,6 +30,7 @@ FAULTS = {
     "two devices": lambda x: x + torch.ones(3),
     "a CPU tensor by its indices": lambda x: torch.ones(3)[x.long()],
     "a joined scalar": lambda x: torch.stack([x[0], torch.tensor(1.0)]),
+    "a copy that nobody waits for": lambda x: x.to("cpu", non_blocking=True),
     "a CPU generator": lambda x: torch.rand(3, device=x.device, generator=torch.Generator()),
     "written values": lambda x: x.index_put_((torch.arange(2, device=x.device),), torch.ones(2)),
 }

@@ -90,7 +90,11 @@ class Jets:
         return len(self.particles)
 
     def to(self, device: torch.device | str) -> Jets:
-        return Jets(*(getattr(self, f.name).to(device) for f in dataclasses.fields(self)))
+        there = torch.device(device)
+        ahead = there.type != "cpu"  # to an accelerator, nobody needs to wait for the copies
+        return Jets(
+            *(getattr(self, f.name).to(there, non_blocking=ahead) for f in dataclasses.fields(self))
+        )
 
     def __getitem__(self, rows: Any) -> Jets:
         """The selected jets, cut to the longest of them."""

@@ -26,6 +26,7 @@ from sciml.symbolic.neural import vocabulary as vb
 from sciml.symbolic.neural.encoder import TrunkEncoder
 from sciml.symbolic.neural.pretraining import TokenEmbedder
 from sciml.train.buckets import bucket
+from sciml.train.sampler import move
 from sciml.trunks.base import Trunk
 from sciml.trunks.sequence import Sequence, SequenceConfig
 from sciml.weights import loading
@@ -65,8 +66,7 @@ class Batch(NamedTuple):
     target: Tensor
 
     def to(self, device: Any) -> Batch:
-        source, target = (x.to(device, non_blocking=True) for x in self)
-        return Batch(source, target)
+        return Batch(*move(tuple(self), torch.device(device)))
 
     def padded(self, sizes: Items[int]) -> Batch:
         """Both padded up to one of the lengths `sizes` (`sciml.train.buckets`)."""
