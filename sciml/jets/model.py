@@ -17,6 +17,7 @@ from sciml.config import Range, from_dict
 from sciml.errors import InputError
 from sciml.jets.inference import JetPredictor, Result
 from sciml.jets.networks.classifier import TrunkNetwork, WeaverNetwork
+from sciml.jets.omnilearned import OmniLearnedNetwork
 from sciml.weights.pretrained import Pretrained
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ CLASS_OF = {
 class Description:
     """The settings in the header of a model's file."""
 
-    kind: Literal["trunk", "weaver"]
+    kind: Literal["trunk", "weaver", "omnilearned"]
     """On a trunk, or a published network."""
     network: dict[str, Any]
     """The `settings()` of the network."""
@@ -122,6 +123,8 @@ class JetModel(Pretrained, JetPredictor[Result]):
                 network = TrunkNetwork.build(described.network, outputs, trunk)
             elif trunk is not None:
                 raise InputError(f"is a published network, not one on the trunk {trunk!r}")
+            elif described.kind == "omnilearned":
+                network = OmniLearnedNetwork.build(described.network, outputs)
             else:
                 network = WeaverNetwork.build(described.network, outputs)
             return cls(network, described.classes, described.limit)

@@ -24,6 +24,7 @@ from sciml.jets.data.columns import CLASSES
 from sciml.jets.data.features import MAX_PARTICLES, Jets
 from sciml.jets.model import JetModel
 from sciml.jets.networks.classifier import TrunkNetwork
+from sciml.jets.omnilearned import OmniLearnedBridge
 from sciml.jets.scores import JetScores
 from sciml.jets.weaver.bridge import WeaverBridge
 
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from sciml.jets.data.sample import JetSample
 
 
-class JetTagger(WeaverBridge, JetModel[JetScores]):
+class JetTagger(WeaverBridge, OmniLearnedBridge, JetModel[JetScores]):
     """See the module's docstring.
 
     Args:
