@@ -69,6 +69,8 @@ def _power_for_positive(base: Expr, exponent: Expr, t: str) -> Expr:
             joined = together(base)
             if joined.op == "mul":
                 return ex.mul([_power_for_positive(f, exponent, t) for f in joined.args])
+            if joined.op == "pow":
+                return _power_for_positive(joined, exponent, t)
     return ex.power(base, exponent)
 
 

@@ -248,28 +248,47 @@ def parametric_integrals(coefficients: list[Expr]) -> Callable[[int, Expr], Expr
     return integral
 
 
+def _angle(cosine: Expr) -> Expr:
+    """The angle with a cosine, a multiple of pi where that is known."""
+    for n in (1, 2, 3, 4, 5, 6, 8, 12):
+        for k in range(n + 1):
+            if cosine is _cosine(k, n):
+                return ex.number(Fraction(k, n)) * ex.PI
+    return ex.call("acos", cosine)
+
+
+def _sine_cosine(angle: Expr) -> tuple[Expr, Expr]:
+    """Sine and cosine, in radicals for simple multiples of pi."""
+    turns, rest = ex.split_coefficient(angle)
+    if angle is ex.ZERO or rest is ex.PI:
+        quarter = Fraction(1, 2) - turns
+        return (_cosine(quarter.numerator, quarter.denominator),
+                _cosine(turns.numerator, turns.denominator))  # fmt: skip
+    return ex.call("sin", angle), ex.call("cos", angle)
+
+
 def _complex_trinomial_integral(
     j: int, a: Fraction, b: Fraction, c: Fraction, m: int, t: Expr
 ) -> Expr:
     """The integral of t**j / (a t**(2m) + b t**m + c) where b**2 < 4 a c; a root r has the residue
     r**(j + 1 - m) / (m (2 a r**m + b)), and 2 a r**m + b is imaginary."""
     rho = ex.sqrt(ex.number(c / a))
-    theta = ex.call("acos", ex.number(-b / (2 * a)) / rho)
+    theta = _angle(ex.number(-b / (2 * a)) / rho)
     size = ex.power(rho, ex.number(Fraction(1, m)))
     scale = size ** (j + 1 - m) / (m * ex.sqrt(ex.number(4 * a * c - b * b)))
     terms = []
     for k in range(m):
         for sign in (1, -1):
             angle = (sign * theta + 2 * k * ex.PI) / m
-            sine, cosine = ex.call("sin", angle), ex.call("cos", angle)
+            sine, cosine = _sine_cosine(angle)
             if _float(sine) < 0:  # its conjugate is listed
                 continue
-            turned = (j + 1 - m) * angle
+            sine_of_power, cosine_of_power = _sine_cosine((j + 1 - m) * angle)
             weight = scale * (sign if a > 0 else -sign)
             square = t**2 - 2 * size * cosine * t + size**2
-            terms.append(weight * ex.call("sin", turned) * ex.call("log", square))
+            terms.append(weight * sine_of_power * ex.call("log", square))
             angle_of_t = ex.call("atan", (t - size * cosine) / (size * sine))
-            terms.append(2 * weight * ex.call("cos", turned) * angle_of_t)
+            terms.append(2 * weight * cosine_of_power * angle_of_t)
     return ex.add(terms)
 
 

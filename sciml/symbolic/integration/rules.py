@@ -9,37 +9,25 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 from fractions import Fraction
 
 from sciml.symbolic.algebra.prepare import rational_ratio
-from sciml.symbolic.algebra.rewriting import INVERSES, expand, for_positive, invert, together
+from sciml.symbolic.algebra.rewriting import INVERSES, expand, for_positive, invert
 from sciml.symbolic.expr import expression as ex
 from sciml.symbolic.expr.expression import Expr
-from sciml.symbolic.integration.radical_substitutions import radical_substitutions
+from sciml.symbolic.integration.algebraic_rules import (
+    chebyshev_substitution,
+    euler_in_square,
+    euler_substitutions,
+    linear_radicals,
+    one_radical,
+)
+from sciml.symbolic.integration.substitution import Substitution, linear, proposed, replace_base
 
 _DIFFERENTIATED = ("log", "asin", "acos", "atan", "asinh", "acosh", "atanh", "acot", "asec", "acsc",
           "acoth", "asech", "acsch", "erf", "erfi", "Ei", "Si", "Ci", "dilog", "li")  # fmt: skip
 _TRIG = ("sin", "cos", "tan", "cot", "sec", "csc")
 _HYPERBOLIC = ("sinh", "cosh", "tanh", "coth", "sech", "csch")
-MAX_SIZE = 1500
-
-
-@dataclass(frozen=True)
-class Substitution:
-    """`integrand` dt equals the problem's f dx with the new variable t = `stands_for`."""
-
-    name: str
-    integrand: Expr
-    variable: str
-    stands_for: Expr
-
-
-def _substitution(name: str, g: Expr, t: str, back: Expr) -> Substitution | None:
-    g = for_positive(g, t)
-    if ex.size(g) > MAX_SIZE:
-        return None
-    return Substitution(name, g, t, back)
 
 
 def substitutions(f: Expr, x: str, depth: int) -> Iterator[Substitution]:
@@ -49,11 +37,12 @@ def substitutions(f: Expr, x: str, depth: int) -> Iterator[Substitution]:
         _exponential_substitution,
         _trigonometric,
         _power_of_x,
-        _euler_substitutions,
+        euler_substitutions,
         _inner_function,
-        _one_radical,
-        _chebyshev_substitution,
-        _linear_radicals,
+        one_radical,
+        euler_in_square,
+        chebyshev_substitution,
+        linear_radicals,
     ):
         try:
             for substitution in rule(f, x, t):
@@ -61,16 +50,6 @@ def substitutions(f: Expr, x: str, depth: int) -> Iterator[Substitution]:
                     yield substitution
         except (ex.TooLarge, ex.Undefined, ZeroDivisionError):
             continue
-
-
-def _replace_base(f: Expr, base: Expr, q: int, value: Expr) -> Expr:
-    """Replace base ** (k/q) by value ** k, for every k."""
-    mapping = {
-        node: ex.power(value, ex.number(node.args[1].value * q))
-        for node in ex.subtrees(f)
-        if ex.is_radical(node) and node.args[0] is base
-    }  # fmt: skip
-    return ex.substitute(f, mapping)
 
 
 def _inner_function(f: Expr, x: str, t: str) -> Iterator[Substitution | None]:
@@ -96,11 +75,11 @@ def _inner_function(f: Expr, x: str, t: str) -> Iterator[Substitution | None]:
             continue
         g = f
         if q > 1:
-            g = _replace_base(g, node.args[0], q, target)
+            g = replace_base(g, node.args[0], q, target)
         g = ex.substitute(g, {node: target})
         g = for_positive(ex.substitute(g, {symbol: back}), t) * back.diff(t)
         if name == "radical" or ex.size(g) <= 2 * ex.size(f) + 10:
-            yield _substitution(f"substitution t = {node}", g, t, node)
+            yield proposed(f"substitution t = {node}", g, t, node)
 
 
 def _exponential_substitution(f: Expr, x: str, t: str) -> Iterator[Substitution | None]:
@@ -109,7 +88,7 @@ def _exponential_substitution(f: Expr, x: str, t: str) -> Iterator[Substitution 
     nodes = [
         n
         for n in ex.subtrees(f)
-        if x in n.free and (n.op == "exp" or n.op in _HYPERBOLIC) and _linear(n.args[0], x)
+        if x in n.free and (n.op == "exp" or n.op in _HYPERBOLIC) and linear(n.args[0], x)
     ]
     if not nodes:
         return
@@ -129,9 +108,7 @@ def _exponential_substitution(f: Expr, x: str, t: str) -> Iterator[Substitution 
     g = ex.substitute(f, mapping)
     unit_slope = unit.diff(x)
     if x not in g.free:
-        yield _substitution(
-            "substitution t = exp", g / (target * unit_slope), t, ex.call("exp", unit)
-        )
+        yield proposed("substitution t = exp", g / (target * unit_slope), t, ex.call("exp", unit))
 
 
 def _from_exponential(name: str, z: Expr) -> Expr:
@@ -143,11 +120,6 @@ def _from_exponential(name: str, z: Expr) -> Expr:
     return {"sinh": s, "cosh": c, "tanh": (square - 1) / (square + 1),
             "coth": (square + 1) / (square - 1), "sech": 2 * z / (square + 1),
             "csch": 2 * z / (square - 1)}[name]  # fmt: skip
-
-
-def _linear(u: Expr, x: str) -> bool:
-    slope = u.diff(x)
-    return slope is not ex.ZERO and x not in slope.free
 
 
 def _common_unit(arguments: list[Expr], x: str) -> Expr | None:
@@ -171,7 +143,7 @@ def _trigonometric(f: Expr, x: str, t: str) -> Iterator[Substitution | None]:
     """Bioche's rules t = sin, cos, tan and the half angle, circular and hyperbolic."""
     for names, h in ((_TRIG, ""), (_HYPERBOLIC, "h")):
         nodes = [
-            n for n in ex.subtrees(f) if n.op in names and x in n.free and _linear(n.args[0], x)
+            n for n in ex.subtrees(f) if n.op in names and x in n.free and linear(n.args[0], x)
         ]
         if not nodes:
             continue
@@ -190,7 +162,7 @@ def _trigonometric(f: Expr, x: str, t: str) -> Iterator[Substitution | None]:
 
 def common_angle(nodes: list[Expr], x: str) -> Expr | None:
     """The angle of whose multiples every node is a circular function; None if one is not."""
-    if not all(n.op in _TRIG and _linear(n.args[0], x) for n in nodes):
+    if not all(n.op in _TRIG and linear(n.args[0], x) for n in nodes):
         return None
     return _common_unit([n.args[0] for n in nodes], x)
 
@@ -244,12 +216,12 @@ def _bioche(g: Expr, unit: Expr, slope: Expr, t: str, h: str) -> Iterator[Substi
         )  # fmt: skip
         if not irrational:
             stands_for = ex.call(name + h, unit)
-            yield _substitution(f"substitution t = {name}{h}", integrand / slope, t, stands_for)
+            yield proposed(f"substitution t = {name}{h}", integrand / slope, t, stands_for)
     integrand = ex.substitute(
         g, {s: 2 * w / secant_squared, c: (1 + w**2 if h else 1 - w**2) / secant_squared}
     )
     half_angle = ex.call("tan" + h, unit / 2)
-    yield _substitution(
+    yield proposed(
         "half-angle substitution", integrand * 2 / (secant_squared * slope), t, half_angle
     )
 
@@ -269,7 +241,7 @@ def _power_of_x(f: Expr, x: str, t: str) -> Iterator[Substitution | None]:
         g = for_positive(ex.substitute(f, {symbol: ex.power(target, ex.number(denominator))}), t)
         g = g * denominator * target ** (denominator - 1)
         root = ex.power(symbol, ex.number(Fraction(1, denominator)))
-        yield _substitution("substitution t = root of x", g, t, root)
+        yield proposed("substitution t = root of x", g, t, root)
         return
     magnitudes = {abs(int(e)) for e in exponents}
     common = {math.gcd(a, b) for a in magnitudes for b in magnitudes} | magnitudes
@@ -282,102 +254,7 @@ def _power_of_x(f: Expr, x: str, t: str) -> Iterator[Substitution | None]:
             ex.is_radical(node) and node.args[0] is target
             for node in ex.subtrees(g)
         ):  # fmt: skip
-            yield _substitution(f"substitution t = x**{n}", g, t, symbol**n)
-
-
-def _quadratic(u: Expr, x: str) -> tuple[Expr, Expr, Expr] | None:
-    """(a, b, c) of a quadratic polynomial in x."""
-    second = u.diff(x).diff(x)
-    if x in second.free or second is ex.ZERO:
-        second = expand(u).diff(x).diff(x)
-        if x in second.free or second is ex.ZERO:
-            return None
-    zero = {ex.symbol(x): ex.ZERO}
-    return second / 2, ex.substitute(u.diff(x), zero), ex.substitute(u, zero)
-
-
-def _euler_substitutions(f: Expr, x: str, t: str) -> Iterator[Substitution | None]:
-    """Euler's substitutions for the square root of a quadratic polynomial."""
-    symbol, w = ex.symbol(x), ex.symbol(t)
-    bases = {
-        n.args[0]
-        for n in ex.subtrees(f)
-        if n.op == "pow" and x in n.args[0].free and n.args[1].op == "num"
-        and n.args[1].value.denominator == 2
-    }  # fmt: skip
-    for base in sorted(bases, key=lambda e: e.key):
-        coefficients = _quadratic(base, x)
-        if coefficients is None:
-            continue
-        a, b, c = coefficients
-        candidates: list[tuple[Expr, Expr, Expr]] = []  # x(t), root(t), t(x)
-        radical = ex.sqrt(base)
-        if not (a.op == "num" and a.value < 0):
-            ra = ex.sqrt(a)
-            x_of_t = (w**2 - c) / (b + 2 * ra * w)
-            candidates.append((x_of_t, w - ra * x_of_t, radical + ra * symbol))
-        if c.op == "num" and c.value > 0:
-            rc = ex.sqrt(c)
-            x_of_t = (2 * rc * w - b) / (a - w**2)
-            candidates.append((x_of_t, x_of_t * w + rc, (radical - rc) / symbol))
-        discriminant = b**2 - 4 * a * c
-        if discriminant.op == "num" and discriminant.value > 0:
-            r1 = (-b + ex.sqrt(discriminant)) / (2 * a)
-            r2 = (-b - ex.sqrt(discriminant)) / (2 * a)
-            x_of_t = (a * r2 - r1 * w**2) / (a - w**2)
-            candidates.append((x_of_t, (x_of_t - r1) * w, radical / (symbol - r1)))
-        candidates.sort(key=lambda way: _irrationals(way[0]))
-        for x_of_t, root, stands_for in candidates[:2]:
-            root = together(root)
-            g = _replace_base(f, base, 2, root)
-            g = for_positive(ex.substitute(g, {symbol: together(x_of_t)}), t)
-            yield _substitution("Euler substitution", g * together(x_of_t.diff(t)), t, stands_for)
-
-
-def _irrationals(e: Expr) -> int:
-    return sum(1 for n in ex.subtrees(e) if n.op == "pow" and not n.free)
-
-
-def _chebyshev_substitution(f: Expr, x: str, t: str) -> Iterator[Substitution | None]:
-    """(a + b x**n)**(p/n): t**n = a x**-n + b makes the radical t x."""
-    symbol, w = ex.symbol(x), ex.symbol(t)
-    for node in ex.subtrees(f):
-        if node.op != "pow" or x not in node.args[0].free or node.args[1].op != "num":
-            continue
-        q, base = node.args[1].value.denominator, node.args[0]
-        if q < 2 or base.op != "add" or len(base.args) != 2:
-            continue
-        a, second = base.args
-        b = second / symbol**q
-        if x in a.free or x in b.free:
-            continue
-        x_of_t = ex.power(a / (w**q - b), ex.number(Fraction(1, q)))
-        g = _replace_base(f, base, q, w * symbol)
-        g = ex.substitute(g, {symbol: x_of_t}) * x_of_t.diff(t)
-        yield _substitution("Chebyshev substitution", together(for_positive(g, t)), t,
-                    ex.power(base, ex.number(Fraction(1, q))) / symbol)  # fmt: skip
-
-
-def _one_radical(f: Expr, x: str, t: str) -> Iterator[Substitution | None]:
-    """t = w/p**(1/q) that make an integrand with the one radical p**(1/q) rational."""
-    for integrand, stands_for in radical_substitutions(f, x, t):
-        yield _substitution("substitution of the radical", integrand, t, stands_for)
-
-
-def _linear_radicals(f: Expr, x: str, t: str) -> Iterator[Substitution | None]:
-    """sqrt(u) and sqrt(v) of linear u, v: t = sqrt(u) leaves the root of one quadratic."""
-    symbol, w = ex.symbol(x), ex.symbol(t)
-    bases = [
-        n.args[0]
-        for n in ex.subtrees(f)
-        if n.op == "pow" and n.args[1].op == "num" and n.args[1].value.denominator == 2
-        and _linear(n.args[0], x)
-    ]  # fmt: skip
-    for base in dict.fromkeys(bases):
-        slope = base.diff(x)
-        x_of_t = (w**2 - ex.substitute(base, {symbol: ex.ZERO})) / slope
-        g = ex.substitute(_replace_base(f, base, 2, w), {symbol: x_of_t}) * 2 * w / slope
-        yield _substitution("substitution of a linear root", g, t, ex.sqrt(base))
+            yield proposed(f"substitution t = x**{n}", g, t, symbol**n)
 
 
 def by_parts(f: Expr, x: str) -> Iterator[tuple[str, Expr, Expr]]:
