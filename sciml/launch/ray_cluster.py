@@ -55,7 +55,9 @@ def cluster(
     if address := os.environ.get("RAY_ADDRESS"):
         _refuse_silent(address)
     else:
-        options |= {"num_cpus": max(cpus, os.cpu_count() or 1), "include_dashboard": False}
+        # "local": not one that somebody happens to have started on this machine.
+        count = max(cpus, os.cpu_count() or 1)
+        options |= {"address": "local", "num_cpus": count, "include_dashboard": False}
     _connect(ray, options)
     try:
         yield ray

@@ -30,7 +30,8 @@ def cluster():
     torch.set_num_threads(1)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+        ray.init("local", num_cpus=2, include_dashboard=False, log_to_driver=False,
+                 logging_level="ERROR")  # fmt: skip
     yield
     ray.shutdown()
     torch.set_num_threads(threads)

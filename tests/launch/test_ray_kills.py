@@ -4,10 +4,12 @@ import json
 import os
 import random
 import secrets
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -26,10 +28,11 @@ PAUSE = 0.01
 
 
 @pytest.fixture(scope="module", autouse=True)
-def cluster(tmp_path_factory):
+def cluster():
     """A cluster that outlives the drivers, as a large one does, and saves their starts."""
     from sciml.launch.ray_cluster import SETTINGS
 
+    folder = tempfile.mkdtemp(prefix="ray")  # its path must be short, for the names of sockets
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -38,7 +41,7 @@ def cluster(tmp_path_factory):
            "RAY_AUTH_TOKEN": secrets.token_hex(32)}  # fmt: skip
     command = ["-c", "from ray.scripts.scripts import main; main()", "start", "--head", "--block",
                f"--port={port}", "--num-cpus=2", "--include-dashboard=false",
-               "--disable-usage-stats"]  # fmt: skip
+               "--disable-usage-stats", f"--temp-dir={folder}"]  # fmt: skip
     settings = os.environ | SETTINGS | own
     del settings["RAY_ADDRESS"]
     process = subprocess.Popen(
@@ -61,6 +64,7 @@ def cluster(tmp_path_factory):
     process.wait(60)
     for child in psutil.wait_procs(children, 10)[1]:
         child.kill()
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def begin(arguments: Sequence[str], pause: float) -> subprocess.Popen:

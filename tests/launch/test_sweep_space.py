@@ -194,3 +194,17 @@ def test_an_address_without_a_cluster_is_refused_at_once(capsys, tmp_path, monke
         assert main(["sweep", str(RECIPE), *arguments]) == 2
     error = capsys.readouterr().err
     assert f"no Ray cluster answers at RAY_ADDRESS={address}" in error and error.count("\n") == 1
+
+
+@pytest.mark.parametrize("address", ["", "auto"])
+def test_without_an_address_the_cluster_is_a_new_one(address, monkeypatch):
+    """Ray by itself takes one that somebody has started on the machine, and refuses the number of
+    processors then."""
+    pytest.importorskip("ray")
+    monkeypatch.setenv("RAY_ADDRESS", address)
+    asked = {}
+    monkeypatch.setattr(ray_cluster, "_connect", lambda ray, options: asked.update(options))
+    with ray_cluster.cluster("it", 64):
+        pass
+    assert asked.get("address") == (None if address else "local")
+    assert asked.get("num_cpus", 0) == (0 if address else 64)
