@@ -204,7 +204,7 @@ def test_without_an_address_the_cluster_is_a_new_one(address, monkeypatch):
     monkeypatch.setenv("RAY_ADDRESS", address)
     asked = {}
     monkeypatch.setattr(ray_cluster, "_connect", lambda ray, options: asked.update(options))
-    with ray_cluster.cluster("it", 64):
+    with ray_cluster.cluster("it", 10_000):
         pass
     assert asked.get("address") == (None if address else "local")
-    assert asked.get("num_cpus", 0) == (0 if address else 64)
+    assert asked.get("num_cpus", 0) == (0 if address else 10_000)
