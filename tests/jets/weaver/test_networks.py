@@ -3,6 +3,7 @@
 import json
 import runpy
 from pathlib import Path
+from typing import Any
 
 import awkward as ak
 import numpy as np
@@ -197,7 +198,8 @@ def test_settings_as_yaml(case, inputs, tmp_path):
 
 def file_of(inputs, path):
     """The inputs as a file of lists, and a data config that makes them from it."""
-    columns, config = {}, {"preprocess": {"method": "manual"}, "inputs": {}}
+    columns: dict[str, Any] = {}
+    config: dict[str, Any] = {"preprocess": {"method": "manual"}, "inputs": {}}
     for side in ("pf", "sv"):
         lengths = inputs[f"{side}_mask"][:, 0].sum(1).int().tolist()
         for kind in ("points", "features", "vectors", "mask"):
