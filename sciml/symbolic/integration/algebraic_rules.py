@@ -6,9 +6,11 @@ from collections.abc import Iterator
 from fractions import Fraction
 
 from sciml.symbolic.algebra.rewriting import expand, for_positive, together
+from sciml.symbolic.algebra.univariate import as_rational, fraction
 from sciml.symbolic.expr import expression as ex
 from sciml.symbolic.expr.expression import Expr
 from sciml.symbolic.integration.radical_substitutions import radical_substitutions
+from sciml.symbolic.integration.rational_functions import to_expr
 from sciml.symbolic.integration.substitution import Substitution, linear, proposed, replace_base
 
 
@@ -149,3 +151,31 @@ def linear_radicals(f: Expr, x: str, t: str) -> Iterator[Substitution | None]:
         x_of_t = (w**2 - ex.substitute(base, {symbol: ex.ZERO})) / slope
         g = ex.substitute(replace_base(f, base, 2, w), {symbol: x_of_t}) * 2 * w / slope
         yield proposed("substitution of a linear root", g, t, ex.sqrt(base))
+
+
+def common_radicands(f: Expr, x: str, t: str) -> Iterator[Substitution | None]:
+    """Square roots of polynomials with a common factor, which cancels or comes out of the root:
+    sqrt(1 - x**4)/sqrt(1 - x**2) is sqrt(1 + x**2)."""
+    factors = f.args if f.op == "mul" else (f,)
+    roots = [a for a in factors if ex.is_radical(a) and a.args[1].value.denominator == 2]
+    quotients = [q for a in roots if (q := as_rational(a.args[0], x)) and not q[1].degree()]
+    if len(roots) < 2 or len(quotients) < len(roots):
+        return
+    exponents: dict[Expr, Fraction] = {}
+    outside = ex.mul([a for a in factors if a not in roots])
+    for root, quotient in zip(roots, quotients, strict=True):
+        content, parts = (quotient[0] * (1 / quotient[1][0])).factor()
+        k = root.args[1].value
+        pairs = [(ex.number(fraction(content)), k)]
+        pairs += [(to_expr(p, ex.symbol(x)), k * int(e)) for p, e in parts]
+        for base, power in pairs:
+            exponents[base] = exponents.get(base, Fraction(0)) + power
+    if all(k.denominator == 2 for b, k in exponents.items() if b.free):
+        return  # no common factor
+    half = Fraction(1, 2)
+    below = ex.mul([b for b, k in exponents.items() if k.denominator == 2])
+    whole = [ex.power(b, ex.number(k - half if k.denominator == 2 else k))
+             for b, k in exponents.items()]  # fmt: skip
+    g = ex.mul([outside, *whole, ex.sqrt(expand(below))])
+    yield Substitution("common factor of radicands", ex.substitute(g, {ex.symbol(x): ex.symbol(t)}),
+                       t, ex.symbol(x))  # fmt: skip

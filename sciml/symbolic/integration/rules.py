@@ -17,6 +17,7 @@ from sciml.symbolic.expr import expression as ex
 from sciml.symbolic.expr.expression import Expr
 from sciml.symbolic.integration.algebraic_rules import (
     chebyshev_substitution,
+    common_radicands,
     euler_in_square,
     euler_substitutions,
     linear_radicals,
@@ -34,6 +35,7 @@ def substitutions(f: Expr, x: str, depth: int) -> Iterator[Substitution]:
     """Substitutions for f dx, the most promising kinds first."""
     t = f"t{depth}"
     for rule in (
+        common_radicands,
         _exponential_substitution,
         _trigonometric,
         _power_of_x,

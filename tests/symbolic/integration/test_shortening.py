@@ -37,6 +37,7 @@ def test_a_constant_near_a_short_one_stays() -> None:
         ("sqrt(x)/(sqrt(x) - x**(-1/3))", 166),
         ("asin(x)/(1 + sqrt(1 - x**2))", 60),
         ("x**6/(3 + 2*x**5)**3", 230),
+        ("x**3*asin(x)/sqrt(1 - x**4)", 31),
     ],
 )
 def test_long_answers_are_shortened_and_proved(f: str, most: int) -> None:
