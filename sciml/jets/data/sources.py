@@ -72,6 +72,10 @@ def _reader(events: Any, options: OpenOptions) -> AbstractContextManager[Any]:
         except (TypeError, ValueError) as error:
             reason = " ".join(str(error).split())[:120]
             raise InputError(f"the columns cannot be read as arrays ({reason})") from error
+    from sciml.jets.data.nanoevents import reader_of
+
+    if (reader := reader_of(events, options.get("collection"))) is not None:
+        return nullcontext(reader)
     if not isinstance(events, ak.Array):
         kind = f"{type(events).__module__}.{type(events).__name__}".removeprefix("builtins.")
         raise InputError(f"events of the type {kind} cannot be read", hint=ACCEPTED)

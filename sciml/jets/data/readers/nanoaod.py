@@ -9,10 +9,12 @@ signs d0 the other way round (dxy = (y px - x py) / pT); here they become mm and
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import awkward as ak
 import numpy as np
+from numpy.typing import NDArray
 
 from sciml.errors import InputError, unknown
 from sciml.jets.data.readers.base import guarded, plain, require
@@ -25,14 +27,14 @@ from sciml.jets.data.readers.events import (
     charge,
     identity,
 )
-from sciml.jets.data.readers.root import RootReader
 
-_TRACK = {
+TRACK_BRANCHES = {
     "part_d0val": ("d0", -10.0),
     "part_d0err": ("d0Err", 10.0),
     "part_dzval": ("dz", 10.0),
     "part_dzerr": ("dzErr", 10.0),
 }
+"""Column -> quantity of nanoAOD's candidates, factor."""
 
 
 _LINK = re.compile(r"(\w+?)(PFCands?)_(?:pFCandsIdx|pFCandIdx|pfCandsIdx|pfCandIdx|candIdx)")
@@ -62,7 +64,7 @@ class NanoAODReader(EventReader):
 
     format = "nanoAOD"
 
-    def __init__(self, root: RootReader, collection: str | None = None) -> None:
+    def __init__(self, root: Any, collection: str | None = None) -> None:
         names = set(root.columns)
         linked = links(root.columns)
         if collection is None:
@@ -89,7 +91,7 @@ class NanoAODReader(EventReader):
         particles = [
             n
             for n in PARTICLES
-            if n not in _TRACK or f"{self._table}_{_TRACK[n][0]}" in names
+            if n not in TRACK_BRANCHES or f"{self._table}_{TRACK_BRANCHES[n][0]}" in names
             if not (n.startswith("part_is") and f"{self._table}_pdgId" not in names)
             if n != "part_charge" or {f"{self._table}_{k}" for k in ("charge", "pdgId")} & names
         ]
@@ -109,7 +111,7 @@ class NanoAODReader(EventReader):
         if lists:
             branches |= {self._index, self._owner}
             branches |= {f"{table}_{k}" for k in ("pt", "eta", "phi", "mass")}
-        branches |= {f"{table}_{_TRACK[n][0]}" for n in columns if n in _TRACK}
+        branches |= {f"{table}_{TRACK_BRANCHES[n][0]}" for n in columns if n in TRACK_BRANCHES}
         branches |= {f"{table}_pdgId" for n in columns if n.startswith("part_is")}
         branches |= {f"{table}_puppiWeight" for n in columns if n == "part_puppi"}
         charged = f"{table}_charge" in self._root.columns
@@ -164,24 +166,40 @@ class NanoAODReader(EventReader):
             flat = ak.to_numpy(ak.flatten(events[f"{self._table}_{key}"]))
             return flat[chosen].astype(np.float64)
 
-        flat = {key: candidate(key) for key in ("pt", "eta", "phi", "mass")}
-        for name, (key, factor) in _TRACK.items():
-            if name in columns:
-                # Candidates without a track carry -1 as the error.
-                values = candidate(key)
-                flat[name] = np.where(values < 0, 0.0, values) if key.endswith("Err") else values
-                flat[name] = flat[name] * factor
-        if "part_puppi" in columns:
-            flat["part_puppi"] = candidate("puppiWeight")
-        if "part_charge" in columns:
-            if f"{self._table}_charge" in events:
-                flat["part_charge"] = candidate("charge")
-            else:  # nanoAOD's own table of candidates has no charge
-                flat["part_charge"] = charge(candidate("pdgId").astype(np.int64))
-        if any(name.startswith("part_is") for name in columns):
-            flat |= identity(candidate("pdgId").astype(np.int64))
+        charged = f"{self._table}_charge" in events
         jet_of = jet_start[event] + owner
-        jets = int(np.sum(counts))
-        out: dict[str, Any] = assemble(jet_of, jets, flat)
-        out["jet_nparticles"] = np.bincount(jet_of, minlength=jets).astype(np.float32)
-        return out
+        return constituents(candidate, columns, jet_of, int(np.sum(counts)), charged)
+
+
+def constituents(
+    candidate: Callable[[str], NDArray[np.float64]], columns: Sequence[str],
+    jet_of: NDArray[np.int64], jets: int, charged: bool,
+) -> dict[str, Any]:  # fmt: skip
+    """Columns of particles, as lists per jet, from nanoAOD's quantities of candidates.
+
+    Args:
+        candidate: nanoAOD's name of a quantity -> its values [S].
+        columns: the columns that are needed beside the momenta.
+        jet_of: [S] row of the jet of each candidate.
+        jets: number of jets.
+        charged: the candidates have a charge; else it is that of their PDG code.
+    """
+    flat = {key: candidate(key) for key in ("pt", "eta", "phi", "mass")}
+    for name, (key, factor) in TRACK_BRANCHES.items():
+        if name in columns:
+            # Candidates without a track carry -1 as the error.
+            values = candidate(key)
+            flat[name] = np.where(values < 0, 0.0, values) if key.endswith("Err") else values
+            flat[name] = flat[name] * factor
+    if "part_puppi" in columns:
+        flat["part_puppi"] = candidate("puppiWeight")
+    if "part_charge" in columns:
+        if charged:
+            flat["part_charge"] = candidate("charge")
+        else:  # nanoAOD's own table of candidates has no charge
+            flat["part_charge"] = charge(candidate("pdgId").astype(np.int64))
+    if any(name.startswith("part_is") for name in columns):
+        flat |= identity(candidate("pdgId").astype(np.int64))
+    out: dict[str, Any] = assemble(jet_of, jets, flat)
+    out["jet_nparticles"] = np.bincount(jet_of, minlength=jets).astype(np.float32)
+    return out
