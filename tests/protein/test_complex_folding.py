@@ -124,6 +124,7 @@ def folded(out: Path) -> dict[str, dict[str, Any]]:
     return {row.pop("name"): {k: v for k, v in row.items() if k != "seconds"} for row in rows}
 
 
+@pytest.mark.slow
 def test_models_seeds_and_shards_rank_as_one_run(weights: Path, tmp_path: Path) -> None:
     inputs = tmp_path / "in"
     inputs.mkdir()
