@@ -9,7 +9,10 @@ from sciml.symbolic.algebra.rewriting import expand, for_positive, together
 from sciml.symbolic.algebra.univariate import as_rational, fraction
 from sciml.symbolic.expr import expression as ex
 from sciml.symbolic.expr.expression import Expr
-from sciml.symbolic.integration.radical_substitutions import radical_substitutions
+from sciml.symbolic.integration.radical_substitutions import (
+    goursat_substitutions,
+    radical_substitutions,
+)
 from sciml.symbolic.integration.rational_functions import to_expr
 from sciml.symbolic.integration.substitution import Substitution, linear, proposed, replace_base
 
@@ -115,6 +118,8 @@ def one_radical(f: Expr, x: str, t: str) -> Iterator[Substitution | None]:
     """t = w/p**(1/q) that make an integrand with the one radical p**(1/q) rational."""
     for integrand, stands_for in radical_substitutions(f, x, t):
         yield proposed("substitution of the radical", integrand, t, stands_for)
+    for integrand, stands_for in goursat_substitutions(f, x, t):
+        yield Substitution("Goursat substitution", integrand, t, stands_for)
 
 
 def chebyshev_substitution(f: Expr, x: str, t: str) -> Iterator[Substitution | None]:

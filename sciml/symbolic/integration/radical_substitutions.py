@@ -76,15 +76,83 @@ def radical_substitutions(f: Expr, x: str, t: str) -> Iterator[tuple[Expr, Expr]
             continue
         if outer is None:
             continue
-        above, below = (
-            ex.add([form.tower.to_expr(c) * ex.symbol(t) ** (form.q * k) for k, c in enumerate(cs)])
-            for cs in outer
-        )
+        above, below = (_polynomial(form.tower, cs, t, form.q) for cs in outer)
         root = ex.power(form.tower.to_expr(form.p), ex.number(Fraction(1, form.q)))
         yield (
             form.q * above / below * ex.symbol(t) ** (-form.j - 1),
             form.tower.poly_expr(w) / root,
         )
+
+
+def goursat_substitutions(f: Expr, x: str, t: str) -> Iterator[tuple[Expr, Expr]]:
+    """(integrand in t, what t stands for) with t = A(x)/x**m, for integrands with one radical whose
+    radicand is x**(q m e) P(t): it has lower degree in t, as p x + q/x in sqrt(p**2 x**4 + q**2).
+
+    A follows from a factor of the numerator, which is a factor of t'.
+
+    Args:
+        f: the integrand.
+        x: its variable.
+        t: the new variable.
+    """
+    try:
+        form = _form(f, x)
+    except (Failure, ex.TooLarge, ex.Undefined):
+        return
+    if form is None:
+        return
+    seen: list[Quotient] = []
+    own = _factors(form.p.n) + [_X]
+    numerators = [h for h in _factors(form.g.n) if h not in own]
+    for size, m in itertools.product(range(len(numerators), 0, -1), range(1, _MAX_W + 1)):
+        for chosen in itertools.combinations(numerators[:4], size):
+            try:
+                u = _with_derivative(chosen, m)
+                if u is None or any(u == other for other in seen):
+                    continue
+                seen.append(u)
+                yield from _lowered(form, u, m, t)
+            except Failure:
+                continue
+
+
+def _with_derivative(factors: tuple[Poly, ...], m: int) -> Quotient | None:
+    """u = A/x**m with the derivative of a product of polynomials over x**(m + 1)."""
+    product = ONE
+    for h in factors:
+        product = product * h
+    degree = fd.degrees(product)[0]
+    parts = fd.by_degree(product, 0, degree)
+    if degree < m or m <= degree and parts[m] != 0:
+        return None
+    out = fd.Q0
+    for k, c in enumerate(parts):
+        if c != 0:
+            out = out + Quotient(c * _X**k) * fd.constant(Fraction(1, k - m))
+    return out / Quotient(_X**m)
+
+
+def _lowered(form: _Form, u: Quotient, m: int, t: str) -> Iterator[tuple[Expr, Expr]]:
+    slope = _slope(u)
+    for e in (1, 2):
+        inner = _decompose(form.p / Quotient(_X ** (form.q * m * e)), u)
+        if inner is None:
+            continue
+        outer = _decompose(form.g * Quotient(_X ** (m * e)) ** form.j / slope, u)
+        if outer is None:
+            continue
+        radicand, rest = (
+            _polynomial(form.tower, above, t) / _polynomial(form.tower, below, t)
+            for above, below in (inner, outer)
+        )
+        root = ex.power(radicand, ex.number(Fraction(form.j, form.q)))
+        yield rest * root, form.tower.to_expr(u)
+
+
+def _polynomial(tower: Tower, coefficients: list[Quotient], t: str, step: int = 1) -> Expr:
+    """The polynomial in t**step."""
+    terms = [tower.to_expr(c) * ex.symbol(t) ** (step * k) for k, c in enumerate(coefficients)]
+    return ex.add(terms)
 
 
 def _form(f: Expr, x: str) -> _Form | None:

@@ -9,7 +9,10 @@ from sciml.symbolic.expr import expression as ex
 from sciml.symbolic.expr.evaluate import Program
 from sciml.symbolic.expr.parser import parse
 from sciml.symbolic.expr.wire import load
-from sciml.symbolic.integration.radical_substitutions import radical_substitutions
+from sciml.symbolic.integration.radical_substitutions import (
+    goursat_substitutions,
+    radical_substitutions,
+)
 from sciml.symbolic.integration.root_sums import integrals, parametric_integrals
 from sciml.symbolic.jobs import IntegrateJob
 from sciml.symbolic.verification.checking import check
@@ -38,8 +41,26 @@ def test_the_substituted_integrand_is_rational_and_equal(text: str) -> None:
         assert abs(changed - expected) < 1e-9 * abs(expected)
 
 
+@pytest.mark.parametrize(
+    ("text", "lowered"),
+    [
+        ("(x**2 - 1)/(x**2 + 1)/sqrt(x**4 + 1)", "1/(t*sqrt(t**2 - 2))"),
+        ("(2*a*x**3 - b)*sqrt(a**2*x**6 + 2*a*b*x**3 + 5*x**2 + b**2)/x**3", "sqrt(t**2 + 5)"),
+    ],
+)
+def test_goursat_substitutions_lower_the_degree_of_the_radicand(text: str, lowered: str) -> None:
+    ((g, t),) = goursat_substitutions(parse(text), "x", "t")
+    values = {"x": 2.3, "a": 1.7, "b": 0.9}
+    at = complex(Program(t).complex(values)[0])
+    slope = complex(Program(t.diff("x")).complex(values)[0])
+    assert g is parse(lowered)
+    assert abs(complex(Program(g).complex({"t": at})[0]) * slope
+               - complex(Program(parse(text)).complex(values)[0])) < 1e-9  # fmt: skip
+
+
 def test_an_elliptic_integrand_is_left_alone() -> None:
     assert not list(radical_substitutions(parse("1/sqrt(x**3 + 1)"), "x", "t"))
+    assert not list(goursat_substitutions(parse("1/sqrt(x**3 + 1)"), "x", "t"))
     assert not list(radical_substitutions(parse("sqrt(x)*sqrt(x + 1)*exp(x)"), "x", "t"))
 
 
