@@ -114,7 +114,8 @@ def kill_workers(
                     killed[part] += 1
                     time.sleep(1)
                     seen[part] = records(part)
-    assert process.returncode == 0, process.communicate()[1][-3000:]
+    _, printed = process.communicate()
+    assert process.returncode == 0, printed[-3000:]
     return sum(killed.values())
 
 
@@ -127,7 +128,8 @@ def kill_drivers(arguments: Sequence[str], out: Path, times: int) -> int:
             time.sleep(0.05)
         time.sleep(random.uniform(0, 0.5))
         if process.poll() is not None:
-            assert process.returncode == 0, process.communicate()[1][-3000:]
+            _, printed = process.communicate()
+            assert process.returncode == 0, printed[-3000:]
             return killed
         process.send_signal(signal.SIGKILL)
         process.communicate()
