@@ -298,20 +298,20 @@ def _made_continuous(
     from sciml.symbolic.definite.continuous import without_located_jumps
     from sciml.symbolic.verification.jumps import without_jumps
 
+    def changed(answer: Expr) -> Antiderivative:
+        return replace(candidate, answer=answer, method=candidate.method + ", made continuous")
+
+    located = without_located_jumps(candidate.answer, x, now() + 3.0)
+    if located is not None and located[1]:
+        # steps have the derivative 0: what is proved of F' = f stays proved
+        return changed(located[0]), replace(checked, continuous=True, note="")
     smooth = without_jumps(candidate.answer, x)
     if smooth is not None:
         again = prove(check(f, smooth, x), f, smooth, x, 2.0)
         if again.status == checked.status and again.continuous is not False:
-            return replace(
-                candidate, answer=smooth, method=candidate.method + ", made continuous"
-            ), again
-    located = without_located_jumps(candidate.answer, x, now() + 3.0)
+            return changed(smooth), again
     if located is not None:
-        # steps have the derivative 0: what is proved of F' = f stays proved
-        answer, everywhere = located
-        return replace(
-            candidate, answer=answer, method=candidate.method + ", made continuous"
-        ), replace(checked, continuous=everywhere or None, note="")
+        return changed(located[0]), replace(checked, continuous=None, note="")
     return candidate, checked
 
 

@@ -18,6 +18,7 @@ from sciml.symbolic.algebra.rewriting import expand
 from sciml.symbolic.definite.closed_form_zeros import exact_point
 from sciml.symbolic.definite.discontinuities import Cell, find_discontinuities, resolve_signs
 from sciml.symbolic.definite.limits import limit
+from sciml.symbolic.definite.newton_leibniz import has_no_far_zeros
 from sciml.symbolic.definite.quadrature import BALL_ERRORS
 from sciml.symbolic.expr import expression as ex
 from sciml.symbolic.expr.clock import TimeUp, at_most, now
@@ -68,7 +69,8 @@ def _without_jumps_of_the_line(F: Expr, x: str, deadline: float) -> tuple[Expr, 
         return None
     place = ex.symbol(x)
     steps = [j.height / 2 * ex.call("sign", place - j.at) for j in jumps if j is not None]
-    return ex.add([F, *(-s for s in steps)]), len(inner) == len(cells)
+    ends = [n for c in cells if c.first or c.last for n in c.nodes]
+    return ex.add([F, *(-s for s in steps)]), all(has_no_far_zeros(n.args[0], x) for n in ends)
 
 
 def _cells(F: Expr, x: str, low: End, high: End, deadline: float) -> list[Cell] | None:

@@ -81,7 +81,8 @@ def read_ranges(
     if isinstance(limits, str) or not hasattr(limits, "__len__") or not len(limits):
         return []
     several = all(isinstance(item, (list, tuple)) for item in limits)
-    if not several and len(limits) != 3:
+    named = isinstance(limits[0], str) or hasattr(limits[0], "is_Symbol")
+    if not several and (len(limits) != 3 or not named):
         return []
     out = []
     for item in limits if several else [limits]:

@@ -53,6 +53,9 @@ def test_sampled_says_so_in_a_notebook() -> None:
 class _Guessing:
     """A worker in this process whose network proposes one wrong answer."""
 
+    def launch(self) -> None:
+        pass
+
     def ask(self, job: Job, seconds: float) -> tuple[dict[str, Any], list[dict]]:
         return worker_process.run(job, lambda message: None), []
 
