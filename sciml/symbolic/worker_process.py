@@ -272,8 +272,10 @@ def _integrate_steps(job: IntegrateJob) -> dict[str, Any] | None:
 def _shortest(
     candidate: Antiderivative, checked: Check, f: Expr, x: str, seconds: float
 ) -> tuple[Antiderivative, Check]:
-    """The shortest form of an answer that is long, as certain and as continuous as the answer."""
-    if ex.size(candidate.answer) <= ex.size(f) + _SHORT or seconds < 0.05:
+    """The shortest form of an answer that is long, as certain and as continuous as the answer.
+    Where f holds signs, the form decides whether jumps can be taken out later, and stays."""
+    is_short = ex.size(candidate.answer) <= ex.size(f) + _SHORT
+    if is_short or seconds < 0.05 or _holds_signs(f, x):
         return candidate, checked
     from sciml.symbolic.integration.shortening import shorter
 

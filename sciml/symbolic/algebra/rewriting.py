@@ -32,8 +32,24 @@ def cancel_inverses(e: Expr) -> Expr:
                 out = ex.sqrt(1 + u**2)
             elif inner.op == "atan" and out.op in ("sin", "cos"):
                 out = (u if out.op == "sin" else ex.ONE) / ex.sqrt(1 + u**2)
+        elif out.op in ("sin", "cos", "tan"):
+            out = _of_half_angle(out)
         memo[node] = out
     return memo[e]
+
+
+def _of_half_angle(e: Expr) -> Expr:
+    """sin, cos and tan of asin(u)/2 and acos(u)/2, which lie where the roots are principal."""
+    coefficient, angle = ex.split_coefficient(e.args[0])
+    if coefficient != ex.HALF.value or angle.op not in ("asin", "acos"):
+        return e
+    u = angle.args[0]
+    cosine = u if angle.op == "acos" else ex.sqrt(1 - u**2)
+    if e.op == "cos":
+        return ex.sqrt((1 + cosine) / 2)
+    if angle.op == "acos":
+        return ex.sqrt((1 - u) / 2) if e.op == "sin" else ex.sqrt(1 - u) / ex.sqrt(1 + u)
+    return u / (ex.sqrt(2 + 2 * cosine) if e.op == "sin" else 1 + cosine)
 
 
 def for_positive(e: Expr, t: str) -> Expr:

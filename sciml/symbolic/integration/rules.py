@@ -79,7 +79,11 @@ def _inner_function(f: Expr, x: str, t: str) -> Iterator[Substitution | None]:
         if q > 1:
             g = replace_base(g, node.args[0], q, target)
         g = ex.substitute(g, {node: target})
-        g = for_positive(ex.substitute(g, {symbol: back}), t) * back.diff(t)
+        g = ex.substitute(g, {symbol: back})
+        if name in ("asin", "acos"):  # of angles in the principal range
+            other = ex.call("cos" if name == "asin" else "sin", target)
+            g = ex.substitute(g, {ex.sqrt(1 - ex.call(INVERSES[name], target) ** 2): other})
+        g = for_positive(g, t) * back.diff(t)
         if name == "radical" or ex.size(g) <= 2 * ex.size(f) + 10:
             yield proposed(f"substitution t = {node}", g, t, node)
 

@@ -31,6 +31,9 @@ RULES_SHARE = 0.85
 """The share of the time that the rules may use if a source of proposals follows them."""
 ERRORS = (ex.TooLarge, ex.Undefined, RecursionError, OverflowError, ZeroDivisionError)
 """Raised by rewriting where an expression is undefined or grows too large."""
+_STYLES_AT_DEPTH = (99, 6, 4)
+"""How many towers the ansatz tries for the problem, for what its first substitution makes of it,
+and below."""
 Propose = Callable[[Expr, str], Iterator[tuple[Expr, str]]]
 """A source of proposed antiderivatives: (integrand, variable) -> (answer, method), ..."""
 
@@ -183,7 +186,8 @@ class Search:
         if accepted:
             return accepted
         ansatz_end = now() + (end - now()) * (0.45 if depth == 0 else 0.5)
-        for answer, method in ansatz.candidates(f, x, ansatz_end, styles=99 if depth == 0 else 4):
+        styles = _STYLES_AT_DEPTH[min(depth, 2)]
+        for answer, method in ansatz.candidates(f, x, ansatz_end, styles=styles):
             accepted = self._accept(f, answer, x, method, depth)
             if accepted:
                 return accepted

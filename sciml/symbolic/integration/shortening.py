@@ -18,7 +18,7 @@ from sciml.symbolic.algebra.tower import Tower
 from sciml.symbolic.expr import expression as ex
 from sciml.symbolic.expr.clock import TimeUp, at_most
 from sciml.symbolic.expr.evaluate import Program
-from sciml.symbolic.expr.expression import Expr
+from sciml.symbolic.expr.expression import Expr, ExprLike
 
 _ERRORS = (Failure, ex.TooLarge, ex.Undefined, RecursionError, OverflowError, ZeroDivisionError)
 _MAX_ROUNDS = 3
@@ -213,7 +213,7 @@ def _collected(e: Expr, domain: _Domain) -> Expr:
         if not rest:
             continue
         constant = ex.mul([a for a in factors if x not in a.free])
-        parts = [(ex.mul(rest), 1)]
+        parts: list[tuple[Expr, ExprLike]] = [(ex.mul(rest), 1)]
         if len(rest) == 1 and rest[0].op == "log":
             parts = _split(rest[0].args[0], domain)
         for function, sign in parts:
@@ -227,15 +227,17 @@ def _collected(e: Expr, domain: _Domain) -> Expr:
     return ex.add(terms) if terms else e
 
 
-def _split(u: Expr, domain: _Domain) -> list[tuple[Expr, int]]:
-    """(function, sign) that add up to log(u) and a constant: the logarithms of the positive parts
-    of a quotient."""
+def _split(u: Expr, domain: _Domain) -> list[tuple[Expr, ExprLike]]:
+    """(function, coefficient) that add up to log(u) and a constant: the logarithms of the positive
+    parts of a quotient, and of what is under a root."""
+    if ex.is_radical(u) and domain.sign(u.args[0]) == 1:
+        return [(g, c * u.args[1]) for g, c in _split(u.args[0], domain)]
     factors = [a for a in (u.args if u.op == "mul" else (u,)) if domain.x in a.free]
     below = [a for a in factors if ex.is_negative_power(a)]
     top = ex.mul([a for a in factors if a not in below])
     bottom = 1 / ex.mul(below)
     if below and domain.sign(bottom) == 1 and bottom.op != "exp":
-        out = [(ex.call("log", bottom), -1)]
+        out: list[tuple[Expr, ExprLike]] = [(ex.call("log", bottom), -1)]
         return out if top is ex.ONE else [(ex.call("log", top), 1), *out]
     return [(ex.call("log", ex.mul(factors)), 1)]
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from sciml.symbolic.integration.ansatz.linear_system import System
 
 _SAMPLE_SIZES = (5, 9, 16, 28, 48)
-_MAX_PARAMETERS = 3
+_MAX_PARAMETERS = 4
 
 
 def reconstruct(a: int, modulus: int) -> Fraction | None:
