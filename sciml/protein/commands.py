@@ -188,12 +188,12 @@ def score(
     if chain is None and truth_chain is None and all(len(part) > 1 for part in parts):
         keep_apart(out, model, truth)
         whole = score_complex(*parts)
-        for name in ("dockq", "tm_score"):
-            print(f"{name:<24} {whole[name]:.4f}")
+        for key in ("dockq", "tm_score"):
+            print(f"{key:<24} {whole[key]:.4f}")
         for pair, values in whole["interfaces"].items():
-            for name, value in values.items():
+            for key, value in values.items():
                 shown = f"{value:.4f}" if isinstance(value, float) else str(value)
-                print(f"{pair + ' ' + name:<24} {shown}")
+                print(f"{pair + ' ' + key:<24} {shown}")
         print(f"{'chains':<24} " + ", ".join(f"{a} is {b}" for a, b in whole["chains"].items()))
         if out is not None:
             with atomic_write(out) as temporary:
