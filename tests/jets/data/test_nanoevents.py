@@ -20,7 +20,8 @@ class FatJet:
         return self["linked"]
 
 
-class Collection(ak.Array):
+@ak.mixin_class(BEHAVIOR)
+class Unlinked:
     """A collection that knows its events and its name, as coffea's `NanoCollection`."""
 
     def _events(self):
@@ -95,11 +96,12 @@ def test_events_give_the_scores_of_the_file(events, file, small_tagger):
 
 
 def test_unlinked_jets_find_their_events_unless_they_are_selected(events, file, small_tagger):
-    jets = Collection(events.FatJet, behavior={"events": events})
+    behavior = BEHAVIOR | {"events": events}
+    jets = ak.with_name(events.FatJet, "Unlinked", behavior=behavior)
     want = small_tagger.predict(file)
     assert np.abs(small_tagger.predict(jets) - want).max() < 1e-6
     with pytest.raises(InputError, match=r'predict\(events\[selected\], collection="FatJet"\)'):
-        small_tagger.predict(Collection(events.FatJet[:, :1], behavior={"events": events}))
+        small_tagger.predict(jets[:, :1])
 
 
 @pytest.mark.filterwarnings("ignore")
