@@ -191,7 +191,8 @@ def logits(
 ) -> Tensor:
     """Logits [B, classes] from tensors laid out as weaver's: [B, c, N], mask [B, 1, N].
 
-    Real particles may stand anywhere in a row. Inputs are cast to the precision of the weights.
+    Real particles may stand anywhere in a row. Inputs are cast to the precision of the weights, but
+    momenta and points to no less than single.
 
     Args:
         points, features, vectors, mask: of particles; a ParticleNet needs points, a Particle
@@ -260,7 +261,9 @@ def _collection(
 ) -> Collection:
     features = inputs[f"{name}_features"].transpose(1, 2).to(dtype)
     if f"{name}_{kind}" in inputs:
-        positions = inputs[f"{name}_{kind}"].transpose(1, 2).to(dtype)
+        # kinematics stay in single precision where the network is in half
+        wide = torch.promote_types(dtype, torch.float32)
+        positions = inputs[f"{name}_{kind}"].transpose(1, 2).to(wide)
     else:  # a network without a pair bias
         positions = features.new_zeros(*features.shape[:2], 4)
     return Collection(features, positions, inputs[f"{name}_mask"][:, 0] > 0)
