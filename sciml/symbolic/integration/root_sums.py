@@ -332,9 +332,9 @@ def integrals(coefficients: list[Fraction]) -> Callable[[int, Expr], Expr] | Non
     if count != n:
         return None
     for r in closed:
-        z = complex(_float(r.re), _float(r.im))
-        value = sum(float(c) * z**k for k, c in enumerate(coefficients))
-        scale = sum(abs(float(c)) * abs(z) ** k for k, c in enumerate(coefficients))
+        point = complex(_float(r.re), _float(r.im))
+        value = sum(float(c) * point**k for k, c in enumerate(coefficients))
+        scale = sum(abs(float(c)) * abs(point) ** k for k, c in enumerate(coefficients))
         if not cmath.isfinite(value) or abs(value) > 1e-9 * scale:
             return None
     slopes = []
