@@ -39,7 +39,9 @@ def test_commands(bash):
 
 def test_second_words(bash):
     assert complete(bash, "run", "jet") == ["jet_mass", "jet_tagging"]
-    assert set(complete(bash, "jets", "")) == {"tag", "evaluate", "export", "standardise"}
+    assert set(complete(bash, "jets", "")) == {
+        "tag", "evaluate", "export", "standardise", "working-points"
+    }  # fmt: skip
     assert "copy" in complete(bash, "recipes", "")
 
 

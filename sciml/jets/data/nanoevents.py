@@ -23,7 +23,6 @@ from sciml.jets.data.readers.nested import in_memory
 
 LINK = "pFCandsIdxG"
 """Field of jets with candidates: their places in the table of links."""
-_BRANCHES = ("pt", "eta", "phi", "mass", "pdgId", "charge", "puppiWeight")
 
 
 def reader_of(events: Any, collection: str | None) -> Reader | None:
@@ -86,17 +85,6 @@ class _Events:
 
     def close(self) -> None:
         """Nothing is open."""
-
-
-def touched(jets: Any) -> None:
-    """Mark what `columns_of` reads, for dask-awkward, which then reads nothing else."""
-    candidates = jets.constituents.pf
-    known = (*_BRANCHES, *(branch for branch, _ in TRACK_BRANCHES.values()))
-    for name in known:
-        if name in candidates.fields:
-            ak.typetracer.touch_data(candidates[name])
-    for name in ("pt", "eta", "phi", "mass"):
-        ak.typetracer.touch_data(jets[name])
 
 
 def columns_of(jets: ak.Array) -> ak.Array:

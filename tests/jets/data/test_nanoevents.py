@@ -12,7 +12,7 @@ BEHAVIOR: dict = {}
 
 
 @ak.mixin_class(BEHAVIOR)
-class FatJet:
+class FatJet(ak.Record):
     """The behaviour of coffea's class: constituents by their places in the table of links."""
 
     @property
@@ -21,7 +21,7 @@ class FatJet:
 
 
 @ak.mixin_class(BEHAVIOR)
-class Unlinked:
+class Unlinked(ak.Array):
     """A collection that knows its events and its name, as coffea's `NanoCollection`."""
 
     def _events(self):

@@ -184,7 +184,7 @@ def constituents(
         jets: number of jets.
         charged: the candidates have a charge; else it is that of their PDG code.
     """
-    flat = {key: candidate(key) for key in ("pt", "eta", "phi", "mass")}
+    flat: dict[str, Any] = {key: candidate(key) for key in ("pt", "eta", "phi", "mass")}
     for name, (key, factor) in TRACK_BRANCHES.items():
         if name in columns:
             # Candidates without a track carry -1 as the error.
