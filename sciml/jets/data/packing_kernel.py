@@ -90,7 +90,7 @@ def pack(columns, counts, ranks, limit, faults, out, flags):
 
 @nb.njit(cache=True)
 def gather(particles, starts, counts, out):
-    """Rows `out` [B, N, C] get the particles of each jet [counts[B]] from `starts` [B] on, then zeros."""
+    """out [B, N, C] gets the particles of each jet, `counts` [B] from `starts` [B] on, then 0."""
     for row in range(len(counts)):
         count = counts[row]
         out[row, :count] = particles[starts[row] : starts[row] + count]

@@ -12,12 +12,12 @@ BEHAVIOR: dict = {}
 
 
 @ak.mixin_class(BEHAVIOR)
-class FatJet(ak.Record):
+class FatJet:
     """The behaviour of coffea's class: constituents by their places in the table of links."""
 
     @property
     def constituents(self):
-        return self["linked"]
+        return self["linked"]  # type: ignore[index]
 
 
 @ak.mixin_class(BEHAVIOR)
