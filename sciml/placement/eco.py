@@ -1,4 +1,4 @@
-"""Legalise a given placement, and engineering change orders: little moves, and it is told how far.
+"""Legalise a given placement, and engineering change orders, with the least displacement.
 
 Macros go to the nearest free places (`classical.legalise`), cells onto rows and sites by Abacus,
 whose result is then brought nearer to the given places (`classical.displacement`).

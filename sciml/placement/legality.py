@@ -28,7 +28,7 @@ from sciml.placement.constraints import (
 )
 from sciml.placement.design import CELL, MACRO, ORIENTATIONS, Design
 from sciml.placement.legality_rows import check_rows
-from sciml.placement.legality_wishes import check_wishes
+from sciml.placement.legality_user_rules import check_user_rules
 from sciml.placement.overlaps import TOLERANCE, inside_union, overlapping, touching
 
 RULES = {
@@ -169,7 +169,7 @@ def check(design: Design, reference: Design | None = None, tolerance: float = TO
         _check_blockages(design, solid, boxes, verdict, tolerance)
         _check_halos(design, solid, boxes, verdict, tolerance)
         _check_regions(design, solid, boxes, verdict, tolerance)
-        check_wishes(design, solid, boxes, verdict, tolerance)
+        check_user_rules(design, solid, boxes, verdict, tolerance)
     return verdict
 
 

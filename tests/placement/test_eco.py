@@ -17,7 +17,7 @@ from sciml.placement.rules import apply
 
 sys.path.insert(0, str(Path(__file__).parent))
 from legality_cases import ask, faults, make, scatter
-from legality_told import moved, read, unavoidable
+from legality_package import moved, read, unavoidable
 
 LEF = """VERSION 5.8 ;
 SITE core CLASS CORE ; SIZE 0.2 BY 2 ; END core

@@ -1,4 +1,4 @@
-"""What LEF and DEF say about where objects may stand: kept by `place`, told by `check`."""
+"""What LEF and DEF say about where objects may stand: kept by `place`, reported by `check`."""
 
 import re
 import sys
@@ -16,7 +16,7 @@ from sciml.placement.placer import place
 
 sys.path.insert(0, str(Path(__file__).parent))
 from legality_cases import TURNS, faults, make, scatter
-from legality_told import placed_or_refused, read, told
+from legality_package import placed_or_refused, read, reported
 
 
 @pytest.fixture(scope="session")
@@ -29,7 +29,7 @@ def folder(tmp_path_factory):
 def test_check_names_what_a_brute_force_checker_finds(seed, folder):
     case = make(seed)
     scatter(case, seed)
-    assert told(check(read(case, folder))) == faults(case)
+    assert reported(check(read(case, folder))) == faults(case)
 
 
 @settings(max_examples=12, deadline=None)
@@ -51,7 +51,7 @@ def test_rules_survive_a_conversion(seed, folder):
         to = folder / f"again{k}" / "b.def"
         write_design(written, to)
         again = read_design(to, lef=[folder / "a.lef"] if written is design else [])
-        assert told(check(again)) == told(check(design)) == faults(case)
+        assert reported(check(again)) == reported(check(design)) == faults(case)
 
 
 # -- single rules, as a file says them ------------------------------------------------------

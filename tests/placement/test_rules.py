@@ -1,4 +1,4 @@
-"""A user's rules beside those of the files: read, kept by `place`, told by `check`."""
+"""A user's rules beside those of the files: read, kept by `place`, reported by `check`."""
 
 import json
 import sys
@@ -16,7 +16,7 @@ from sciml.placement.rules import apply, challenge, read_rules, without_rules
 
 sys.path.insert(0, str(Path(__file__).parent))
 from legality_cases import ask, faults, make, scatter
-from legality_told import placed_or_refused, read, told
+from legality_package import placed_or_refused, read, reported
 
 
 @pytest.fixture(scope="session")
@@ -33,7 +33,7 @@ def agrees(seed, folder):
     ruled.fixed[:] = fixed
     design = ruled.at(scattered.x, scattered.y, scattered.orientation)
     verdict = check(design)
-    assert told(verdict) == faults(case)
+    assert reported(verdict) == faults(case)
     boxes = {t.name: [v / 1000 for v in t.box] for t in case.things}
     violations = json.loads(json.dumps(verdict.as_dict()))["violations"]
     assert [v["rule"] for v in violations] == verdict.broken

@@ -96,7 +96,7 @@ COMPARED = {
     "use_conv_embed",
 }  # fmt: skip
 """Settings that the weights tell, too."""
-TOLD = {"conv_params", "fc_params", "block_params", "cls_block_params", "for_segmentation"}
+FROM_WEIGHTS = {"conv_params", "fc_params", "block_params", "cls_block_params", "for_segmentation"}
 BLOCK = {"activation", "num_heads"}
 
 
@@ -132,8 +132,8 @@ def from_settings(
         if name in own:
             if value is not None:
                 values[name] = value
-        elif name not in IGNORED | COMPARED | TOLD:
-            close = nearest(name[:60], own | IGNORED | COMPARED | TOLD)
+        elif name not in IGNORED | COMPARED | FROM_WEIGHTS:
+            close = nearest(name[:60], own | IGNORED | COMPARED | FROM_WEIGHTS)
             hint = f"Did you mean {close[0]}?" if close else None
             raise InputError(
                 f"{name[:60]!r} is no setting of a weaver network", where=where, hint=hint

@@ -299,4 +299,4 @@ def test_a_prediction_that_is_no_number_writes_nothing(tmp_path: Path, where: st
     with pytest.raises(InputError, match="not finite or beyond"):
         broken.write(tmp_path)
     assert not list(tmp_path.iterdir())
-    assert len(whole.write(tmp_path)) == 5
+    assert len(whole.write(tmp_path)) == 6

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from sciml.placement.legality import Verdict
 
 
-def check_wishes(
+def check_user_rules(
     design: Design, solid: np.ndarray, boxes: np.ndarray, verdict: Verdict, tolerance: float
 ) -> None:
     """Add to `verdict` which of the nodes `solid` (outlines `boxes` [N, 4]) break such a rule."""

@@ -20,7 +20,7 @@ def read(case: Case, folder: Path) -> Any:
     return read_design(folder / "a.def")
 
 
-def told(verdict: Any) -> set[tuple[str, ...]]:
+def reported(verdict: Any) -> set[tuple[str, ...]]:
     """What the lines of a verdict say, as `faults` says it."""
     out = set()
     for rule, line in zip(verdict.broken, verdict.problems, strict=True):
