@@ -49,13 +49,21 @@ class WeaverBridge:
             path: .pt, .pth (read without running code) or .safetensors.
             classes: names of the outputs; JetClass's ten if there are ten.
             network: settings of weaver's network script (YAML or JSON), which tell the rest.
-            neighbours, use_counts: of ParticleNet (16 neighbours and True by default).
+            neighbours: of ParticleNet, 16 by default.
+            use_counts: of ParticleNet, True by default.
             use_pre_activation_pair: the published JetClass checkpoints of the Particle Transformer
                 need False: with weaver's own default (True) they load without complaint and give
                 other logits.
-            remove_self_pair, activation, block_activation, cls_block_activation, fc_activations,
-                block_ids_with_attn_mask, pair_input_type, num_heads, cls_num_heads: of the Particle
-                Transformer; see `sciml.jets.weaver.options.WeaverOptions`.
+            remove_self_pair: like all that follow, of the Particle Transformer and explained at
+                `sciml.jets.weaver.options.WeaverOptions`.
+            activation: see there.
+            block_activation: see there.
+            cls_block_activation: see there.
+            fc_activations: see there.
+            block_ids_with_attn_mask: see there.
+            pair_input_type: see there.
+            num_heads: see there.
+            cls_num_heads: see there.
 
         Raises:
             InputError: an unreadable file; unknown, missing or misshapen keys, by name; an option

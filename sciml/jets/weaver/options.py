@@ -24,7 +24,7 @@ PAIR_TYPES = {
     "pp": "pp", "ee": "ee", "rect": "xyzt:rectangular", "cart": "xyzt:rectangular",
     "sph": "xyzt:spherical", "cyl": "xyzt:cylindrical",
 }  # fmt: skip
-"""Beginnings of weaver's `pair_input_type` (of the coordinates of `xyzt:`), and our names."""
+"""How weaver's names of pair inputs, or of their coordinates, begin, and our names."""
 
 
 @dataclasses.dataclass(frozen=True)
