@@ -151,9 +151,7 @@ def thinned(alignment: Alignment, seed: int) -> list[Alignment]:
     for number, depth in enumerate(KNOTS):
         if depth < alignment.depth:
             rng = np.random.default_rng([seed, number])
-            others = rng.choice(alignment.depth - 1, int(depth) - 1, replace=False)
-            rows = np.concatenate([[0], 1 + np.sort(others)]).astype(np.int64)
-            subsets.append(alignment.select(rows))
+            subsets.append(alignment.sample(int(depth), rng))
     return [*subsets, alignment]
 
 

@@ -96,9 +96,7 @@ class Plan:
 def fewer(alignment: Alignment, seed: Sequence[int]) -> Alignment:
     """Its first row with random others; the logarithm of their number is uniform."""
     rng = np.random.default_rng(seed)
-    rows = int(np.exp(rng.uniform(0, np.log(alignment.depth))))
-    others = rng.choice(alignment.depth - 1, rows - 1, replace=False)
-    return alignment.select(np.concatenate([[0], 1 + np.sort(others)]).astype(np.int64))
+    return alignment.sample(int(np.exp(rng.uniform(0, np.log(alignment.depth)))), rng)
 
 
 def write_features(plan: Plan, folder: Path, workers: int = 1) -> Iterator[list[Path]]:

@@ -77,6 +77,11 @@ class Alignment:
         """Row `index` without gaps."""
         return self.row(index).replace("-", "")
 
+    def sample(self, rows: int, rng: np.random.Generator) -> Alignment:
+        """The first row with `rows` - 1 random others, in their order."""
+        others = rng.choice(self.depth - 1, rows - 1, replace=False)
+        return self.select(np.concatenate([[0], 1 + np.sort(others)]).astype(np.int64))
+
     def select(self, rows: np.ndarray, columns: np.ndarray | None = None) -> Alignment:
         """A selection of rows (indices or mask), and of columns.
 

@@ -55,10 +55,7 @@ def radical_substitutions(f: Expr, x: str, t: str) -> Iterator[tuple[Expr, Expr]
         x: its variable.
         t: the new variable.
     """
-    try:
-        form = _form(f, x)
-    except (Failure, ex.TooLarge, ex.Undefined):
-        return
+    form = _form(f, x)
     if form is None:
         return
     seen: list[Quotient] = []
@@ -95,10 +92,7 @@ def goursat_substitutions(f: Expr, x: str, t: str) -> Iterator[tuple[Expr, Expr]
         x: its variable.
         t: the new variable.
     """
-    try:
-        form = _form(f, x)
-    except (Failure, ex.TooLarge, ex.Undefined):
-        return
+    form = _form(f, x)
     if form is None:
         return
     seen: list[Quotient] = []
@@ -156,6 +150,14 @@ def _polynomial(tower: Tower, coefficients: list[Quotient], t: str, step: int = 
 
 
 def _form(f: Expr, x: str) -> _Form | None:
+    """The integrand as g p**(j/q); None if it is of another form, or too large to tell."""
+    try:
+        return _converted(f, x)
+    except (Failure, ex.TooLarge, ex.Undefined):
+        return None
+
+
+def _converted(f: Expr, x: str) -> _Form | None:
     tower = Tower(x)
     whole = tower.convert(f)
     radicals = [i for i, k in enumerate(tower.kernels) if k.kind == "radical"]
