@@ -92,7 +92,7 @@ class Config:
     thinned: Annotated[int, Range(min=0)] = 0
     """Further versions of each generated family with fewer sequences, to learn from shallow
     alignments, too [versions]."""
-    workers: Annotated[int, Range(min=1)] = 1
+    processes: Annotated[int, Range(min=1)] = 1
     """Processes that generate families and compute their statistics [processes]."""
     length: tuple[int, int] = (45, 105)
     """Shortest and longest chain of the generated families [residues]."""
@@ -189,7 +189,7 @@ def generated(config: Config, out: Path) -> tuple[FamilyFiles, FamilyFiles]:
     )
     files: list[list[Path]] = []
     with Bar("families", count) as bar:
-        for paths in write_features(plan, out, config.workers):
+        for paths in write_features(plan, out, config.processes):
             files.append(paths)
             bar.update(len(files))
     held_out, known = files[: config.held_out], files[config.held_out :]

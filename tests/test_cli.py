@@ -1,5 +1,6 @@
 """The command line as a user meets it."""
 
+import dataclasses
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +9,7 @@ import pytest
 
 from sciml import recipes
 from sciml.cli import main
+from sciml.launch import slurm
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -143,6 +145,21 @@ def test_flags_yaml_and_tiny_meet_in_order(script, tmp_path, capsys):
     assert (tmp_path / "b" / "said.txt").read_text() == "tiny (2, 3) False"
     assert "text: tiny" in (tmp_path / "b" / "config.yaml").read_text()
     assert (tmp_path / "b" / "config.yaml").read_text().startswith("# sciml run own")
+
+
+@pytest.mark.parametrize("name", recipes.names())
+def test_no_setting_of_a_recipe_is_hidden_by_an_option_of_run(name, monkeypatch):
+    recipe = recipes.load(name)
+    flags = [
+        f"--{field.name.replace('_', '-')}"
+        for field in dataclasses.fields(recipe.config(None, False))
+    ]
+    arguments = [word for flag in flags for word in (flag, "1")]
+    assert slurm.parse(arguments)[1] == arguments
+    reached: list[str] = []
+    monkeypatch.setattr(recipes, "parse_flags", lambda _, words: reached.extend(words) or {})
+    recipes.parse(recipe, arguments, check_devices=False)
+    assert reached == arguments
 
 
 def test_a_folder_with_another_run_is_refused(script, tmp_path, capsys):
