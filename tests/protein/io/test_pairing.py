@@ -115,6 +115,48 @@ def test_neighbouring_genes_pair_and_others_do_not() -> None:
     assert far.tolist() == [[0, 0], [1, 2], [2, 1]]  # neither one protein nor two organisms
 
 
+@pytest.mark.parametrize("case", ["two", "three", "four"])
+def test_operons_pair_as_in_the_published_pipeline(
+    case: str, fixture_file: Callable[[str], Path]
+) -> None:
+    """Genes of an operon stand closer than 20, others further: there all ways of pairing agree."""
+    with np.load(fixture_file("protein/genome_rows.npz")) as file:
+        want = file[f"{case}/rows"]
+        texts = [file[f"{case}/names{k}"].tobytes().decode() for k in range(want.shape[1])]
+    alignments = [named(text.split("\n"), 2) for text in texts]
+    rows = by_genome(alignments, PairingConfig(by="genome", max_distance=19))
+    assert {tuple(row) for row in rows.tolist()} == {tuple(row) for row in want.tolist()}
+    present, product = (rows != ABSENT).sum(1), np.abs(rows.prod(1))
+    assert present.tolist() == (want != ABSENT).sum(1).tolist()
+    assert product.tolist() == np.abs(want.astype(int).prod(1)).tolist()
+    assert len(want) > 12 and (case == "two") == bool((want != ABSENT).all())
+
+
+def test_accessions_have_the_numbers_of_the_published_pipeline(
+    fixture_file: Callable[[str], Path],
+) -> None:
+    with np.load(fixture_file("protein/genome_rows.npz")) as file:
+        codes, numbers = file["codes"].tobytes().decode().split("\n"), file["numbers"].tolist()
+    assert len(codes) > 20
+    ours = [accession_number(f"tr|{code}|X_Y") for code in codes]
+    assert [None if pair is None else pair[1] for pair in ours] == numbers
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.tuples(*[st.lists(st.integers(0, 259), max_size=30, unique=True)] * 2))
+def test_each_gene_meets_its_mutual_neighbour(places: tuple[list[int], list[int]]) -> None:
+    """ColabFold's stitching of two chains: genes that are each other's nearest, 1 to 20 apart."""
+    code = lambda n: f"A0AA{chr(65 + n // 10)}{n % 10}"  # noqa: E731
+    one, other = (named([code(n) for n in column], 3) for column in places)
+    rows = {tuple(row) for row in by_genome([one, other], PairingConfig()).tolist()}
+    gaps = np.abs(np.subtract.outer(*places)) if all(places) else np.zeros((0, 0))
+    for k, line in enumerate(gaps):
+        j = int(line.argmin())
+        alone = (line == line[j]).sum() == 1 and (gaps[:, j] == line[j]).sum() == 1
+        if alone and gaps[:, j].argmin() == k and 1 <= line[j] <= 20:
+            assert (k + 1, j + 1) in rows
+
+
 def test_groups_of_three_genes() -> None:
     chains = [named([f"A0AAA{k}", f"A0BB{k}0"]) for k in (1, 3, 5)]
     rows = by_genome(chains, PairingConfig(max_distance=2))
