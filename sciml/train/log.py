@@ -114,6 +114,14 @@ def _step(line: bytes) -> int:
     return step if type(step) is int else -1
 
 
+def time_left(seconds: float) -> str:
+    """A duration for people: "40 s", "3 min", "2 h 10 min"."""
+    minutes = round(seconds / 60)
+    if seconds < 90:
+        return f"{max(1, round(seconds)):.0f} s"
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
+
+
 class _Rate(ProgressColumn):
     """Units per second since the bar started, not counting resumed work."""
 
@@ -125,9 +133,11 @@ class Bar:
     """A progress bar with rate and time left; without a terminal, a line every half minute."""
 
     def __init__(self, title: str, total: int | None, done: int = 0, quiet: bool = False) -> None:
-        self.title, self.total, self.done, self.quiet = title, total, done, quiet
-        self.live = console.is_terminal and not quiet
-        self.last = time.monotonic()
+        self.title, self.total, self.done = title, total, done
+        self.quiet = quiet or console.quiet
+        self.live = console.is_terminal and not self.quiet
+        self.first, self.began = done, time.monotonic()
+        self.last = self.began
         self.note = ""
         if self.live:
             self.progress = Progress(
@@ -156,7 +166,11 @@ class Bar:
         elif not self.quiet and time.monotonic() - self.last > 30:
             self.last = time.monotonic()
             of = f"/{self.total:,}" if self.total else ""
-            console.print(f"{self.title}: {done:,}{of} {note}")
+            rate = (done - self.first) / (self.last - self.began)
+            left = ""
+            if self.total and rate > 0:
+                left = f", about {time_left((self.total - done) / rate)} left"
+            console.print(f"{self.title}: {done:,}{of}{left} {note}".rstrip())
 
     def advance(self, by: int = 1, note: str = "") -> None:
         self.update(self.done + by, note)
