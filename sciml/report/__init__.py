@@ -1,5 +1,8 @@
 """Reports: one self-contained HTML page per run, and the plots that domains share."""
 
-from sciml.report.page import Page, literal
+from sciml.report.card import Card, Estimate
+from sciml.report.formulas import Formula
+from sciml.report.marks import literal
+from sciml.report.page import Page
 
-__all__ = ["Page", "literal"]
+__all__ = ["Card", "Estimate", "Formula", "Page", "literal"]

@@ -1,121 +1,76 @@
-"""One HTML page that opens offline: text, tables, figures and the command that reproduces it.
+"""One HTML page that opens offline: cards, text, tables, figures, formulas and what moves.
 
-Figures are embedded as SVG (small) or PNG (large); nothing is loaded from anywhere.
+The look and the behaviour are in `templates`: Jinja escapes everything that is not this package's
+own markup; a content security policy forbids the page to load anything from anywhere.
 """
 
 from __future__ import annotations
 
-import base64
+import functools
 import html
-import io
+import json
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from markupsafe import Markup
 
 from sciml import __version__
 from sciml.errors import InputError
 from sciml.paths import atomic_write
+from sciml.report.card import Card, Estimate
+from sciml.report.figures import draw
+from sciml.report.formulas import KINDS, Formula, mathml
+from sciml.report.marks import inline, literal
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-# An SVG above this size is slower to open than the same picture as PNG.
-LARGEST_SVG = 300_000
 # An id, and the ways in which our pages refer to one.
-REFERENCE = r'(\bid="|href="#|url\(#|getElementById\(")([^")]+)'
+REFERENCE = r'(\bid="|href="#|url\(#)([^")]+)'
 # Around the content of a page, so that it can be read back.
 BEGIN, END = "<!--content-->", "<!--end of content-->"
-
-STYLE = """
-:root { --ink: #1c2330; --soft: #5a6577; --line: #dde3ea; --accent: #0b66c3; --back: #ffffff;
-        --code: #f4f6f9; }
-@media (prefers-color-scheme: dark) {
-  :root { --ink: #e6ebf2; --soft: #9aa7ba; --line: #313a47; --accent: #6cb2ff; --back: #12161c;
-          --code: #1c222b; }
-  figure svg, figure img { background: #fff; border-radius: 6px; }
-}
-* { box-sizing: border-box; }
-body { margin: 0; background: var(--back); color: var(--ink);
-       font: 16px/1.55 system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; }
-main { max-width: 60rem; margin: 0 auto; padding: 2rem 1.2rem 4rem; }
-h1 { font-size: 1.9rem; line-height: 1.2; margin: 0 0 .4rem; }
-h2 { font-size: 1.3rem; margin: 2.6rem 0 .6rem; border-bottom: 1px solid var(--line);
-     padding-bottom: .3rem; }
-h3 { font-size: 1.05rem; margin: 1.6rem 0 .4rem; }
-p.lead { font-size: 1.12rem; color: var(--soft); margin-top: 0; }
-.scroll { overflow-x: auto; }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .93rem; }
-th, td { padding: .34rem .8rem .34rem 0; text-align: right; border-bottom: 1px solid var(--line);
-         white-space: nowrap; }
-th:first-child, td:first-child, .words { text-align: left; }
-td.words { min-width: 8rem; white-space: normal; }
-th { font-weight: 600; color: var(--soft); vertical-align: bottom; }
-caption, figcaption { color: var(--soft); font-size: .92rem; text-align: left; padding: .4rem 0; }
-caption { caption-side: bottom; white-space: normal; }
-figure { margin: 1.2rem 0; }
-img, figure svg { max-width: 100%; height: auto; }
-code, pre { font-family: ui-monospace, "SF Mono", Menlo, Consolas, monospace; font-size: .88em; }
-code { background: var(--code); padding: .1em .3em; border-radius: 4px; }
-pre { background: var(--code); padding: .8rem 1rem; border-radius: 6px; overflow-x: auto; }
-pre code { padding: 0; background: none; }
-nav a { color: var(--accent); margin-right: 1rem; text-decoration: none; white-space: nowrap;
-        display: inline-block; }
-footer { margin-top: 3rem; color: var(--soft); font-size: .85rem; }
-"""
+WIDE_TABLE = 75
+"""Characters of a row above which a table takes the whole width of a large screen."""
 
 
-# An escaped mark, code, bold, emphasis. An escaped character does not end a mark.
-_MARKS = re.compile(
-    r"\\([\\`*])|`([^`]+)`|\*\*((?:[^*\\]|\\.)+)\*\*|(?<![\w*])\*((?!\s)(?:[^*\\]|\\.)+)\*(?!\w)"
-)
+@functools.cache
+def _template(name: str) -> Any:
+    """A template of this package; everything that it is given is escaped."""
+    from jinja2 import Environment, FunctionLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FunctionLoader(_asset), autoescape=True, undefined=StrictUndefined,
+        keep_trailing_newline=True,
+    )  # fmt: skip
+    made = environment.get_template(name)
+    return made if name == "page.html" else made.module
 
 
-def _inline(text: str) -> str:
-    """Escaped text with **bold**, *emphasis* and `code`; a backslash escapes a mark."""
-
-    def made(match: re.Match[str]) -> str:
-        escaped, code, strong, emphasis = match.groups()
-        if escaped is not None:
-            return escaped
-        if code is not None:
-            return f"<code>{code}</code>"
-        tag, inner = ("strong", strong) if strong is not None else ("em", emphasis)
-        return f"<{tag}>{_MARKS.sub(made, inner)}</{tag}>"
-
-    return _MARKS.sub(made, html.escape(text, quote=False))
+@functools.cache
+def _asset(name: str) -> str:
+    return files("sciml.report").joinpath("templates", name).read_text(encoding="utf-8")
 
 
-def literal(value: Any) -> str:
-    """Data escaped for a text with marks: `page.text(f"From **{literal(name)}**.")`."""
-    return re.sub(r"([\\`*])", r"\\\1", str(value))
+def embedded(data: Any) -> Markup:
+    """Data as JSON that can stand in a <script> element, whatever it holds."""
+    return Markup(json.dumps(data, separators=(",", ":")).replace("<", "\\u003c"))
 
 
-def _plain(markup: str) -> str:
-    """The inverse of `_inline`: marks for tags, characters for entities."""
-    marks = {"code": "`", "strong": "**", "em": "*"}
-    plain, code = "", False
-    for part in re.split(r"(</?(?:code|strong|em)>)", markup):
-        if (tag := part.strip("</>")) in marks and part.startswith("<"):
-            plain += marks[tag]
-            code = part == "<code>"
-        else:
-            text = html.unescape(part)
-            plain += text if code else literal(text)
-    return plain
-
-
-def _cell(value: Any) -> str:
-    """A table shows data: text stands in it as it is."""
+def _cell(value: Any) -> dict[str, Any]:
+    """How a table shows a value, and the value itself where that says more."""
     if value is None or (isinstance(value, float) and value != value):
-        return "–"
+        return {"text": "–", "value": None}
     if isinstance(value, bool):
-        return "yes" if value else "no"
+        return {"text": "yes" if value else "no", "value": None}
     if isinstance(value, float):
-        return f"{value:.4g}"
+        return {"text": f"{value:.4g}", "value": repr(value)}
     if isinstance(value, int):
-        return f"{value:,}"
-    return html.escape(str(value), quote=False)
+        return {"text": f"{value:,}", "value": str(value)}
+    return {"text": str(value), "value": None}
 
 
 def _words(values: list[Any]) -> bool:
@@ -127,107 +82,164 @@ def _words(values: list[Any]) -> bool:
 class Page:
     """A report, built from top to bottom, then written.
 
+    Args:
+        title: as it is.
+        lead: a sentence or two under it; may have marks, see `text`.
+        run: the folder of the run that the numbers come from; said beside every table and figure.
+        seeds: of the run.
+
     >>> page = Page("Two jets", lead="Their scores.")
     >>> page.table([{"model": "ours", "auc": 0.98}])
     """
 
-    def __init__(self, title: str, lead: str = "") -> None:
+    def __init__(
+        self, title: str, lead: str = "", *, run: str | Path = "", seeds: Sequence[int] = ()
+    ) -> None:
         self.title, self.lead = title, lead
-        self.parts: list[str] = []
-        self.sections: list[tuple[str, str]] = []
+        self.run, self.seeds = str(run), tuple(seeds)
+        self.cards: list[Card] = []
+        self.parts: list[Markup] = []
+        self.scripts: dict[str, str] = {}
+
+    # -- what a page consists of -----------------------------------------------------------------
+
+    def card(self, card: Card) -> None:
+        """Add a card to the head of the page."""
+        self.cards.append(replace(card, source=card.source or self.source()))
+
+    def source(self, file: str = "", seeds: Sequence[int] | None = None) -> str:
+        """Where numbers come from: file, run and seeds, as far as they are known."""
+        seeds = self.seeds if seeds is None else seeds
+        named = f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}"
+        parts = (file, f"run {self.run}" if self.run else "", named if seeds else "")
+        return "; ".join(part for part in parts if part)
 
     def heading(self, text: str, level: int = 2) -> None:
-        """A section heading, as it is; sections of level 2 are listed at the top of a long page."""
-        anchor = re.sub(r"\W+", "-", text.lower()).strip("-")
-        anchors = [a for a, _ in self.sections]
-        if level == 2 and anchor in anchors:
-            anchor += f"-{len(anchors)}"
-        if level == 2:
-            self.sections.append((anchor, text))
-        self.parts.append(f'<h{level} id="{anchor}">{html.escape(text, quote=False)}</h{level}>')
+        """A heading of level 2 or 3, as it is; both are listed in the contents of a long page."""
+        anchor = re.sub(r"\W+", "-", text.lower()).strip("-") or "section"
+        taken = {anchor for _, anchor, _ in self.sections}
+        if anchor in taken:
+            anchor += f"-{len(taken)}"
+        self._add("heading", level, anchor, text)
 
-    def text(self, text: str) -> None:
+    def text(self, text: str, file: str = "") -> None:
         """Paragraphs, separated by empty lines; **bold**, *emphasis* and `code` are rendered.
 
-        Data that goes in passes through `literal` first.
+        Data that goes in passes through `literal` first. `file`: of the run, where numbers in the
+        text stand; a pointer on them tells it.
         """
+        source = self.source(file) if file else ""
         for paragraph in re.split(r"\n\s*\n", text.strip()):
-            self.parts.append(f"<p>{_inline(' '.join(paragraph.split()))}</p>")
+            self._add("paragraph", inline(" ".join(paragraph.split())), source)
 
     def command(self, text: str) -> None:
         """A command to copy."""
-        self.parts.append(f"<pre><code>{html.escape(text)}</code></pre>")
+        self._add("command", text)
 
-    def table(self, rows: Sequence[Mapping[str, Any]], caption: str = "") -> None:
+    def table(
+        self, rows: Sequence[Mapping[str, Any]], caption: str = "", file: str = "",
+        seeds: Sequence[int] | None = None,
+    ) -> None:  # fmt: skip
         """Rows of equal keys, the keys being the header; missing values show as a dash.
 
         Keys and values are data and shown as they are; the caption may have marks, see `text`.
+        Readers sort by a column, and copy the table with all digits as CSV.
+
+        Args:
+            rows: what is shown.
+            caption: what the numbers are.
+            file: of the run, where they stand.
+            seeds: that they come from; None: those of the page.
         """
         if not rows:
             return
         keys = list(dict.fromkeys(key for row in rows for key in row))
-        kind = {key: ' class="words"' if _words([row.get(key) for row in rows]) else ""
-                for key in keys}  # fmt: skip
-        head = "".join(f"<th{kind[key]}>{html.escape(key, quote=False)}</th>" for key in keys)
-        body = "".join(
-            "<tr>" + "".join(f"<td{kind[key]}>{_cell(row.get(key))}</td>" for key in keys) + "</tr>"
-            for row in rows
+        columns = [{"name": k, "words": _words([row.get(k) for row in rows])} for k in keys]
+        cells = [[_cell(row.get(key)) for key in keys] for row in rows]
+        width = sum(
+            max(len(str(key)), *(min(30, len(row[place]["text"])) for row in cells)) + 2
+            for place, key in enumerate(keys)
         )
-        note = f"<caption>{_inline(caption)}</caption>" if caption else ""
-        self.parts.append(
-            f'<div class="scroll"><table>{note}<thead><tr>{head}</tr></thead>'
-            f"<tbody>{body}</tbody></table></div>"
-        )
+        wide = width > WIDE_TABLE or len(rows) > 30
+        self._add("table", columns, cells, inline(caption), self.source(file, seeds), wide)
 
-    def figure(self, figure: Figure, caption: str = "", alt: str = "") -> None:
-        """A matplotlib figure; it is closed afterwards."""
-        import matplotlib.pyplot as plt
+    def figure(
+        self, figure: Figure, caption: str = "", alt: str = "", file: str = "",
+        seeds: Sequence[int] | None = None, wide: bool = False,
+    ) -> None:  # fmt: skip
+        """A matplotlib figure; it is closed afterwards.
 
-        buffer = io.BytesIO()
-        # A fixed salt and no date: the same figure gives the same bytes.
-        import matplotlib
+        Curves with labels and images with a colour bar tell their values under the pointer.
 
-        with matplotlib.rc_context({"svg.hashsalt": "sciml"}):
-            figure.savefig(buffer, format="svg", bbox_inches="tight", metadata={"Date": None})
-        # Without matplotlib's metadata, which holds a date.
-        svg = re.sub(r"<metadata>.*?</metadata>", "", buffer.getvalue().decode(), flags=re.S)
-        if len(svg) <= LARGEST_SVG:
-            # Ids of several figures on one page must not collide.
-            prefix = f"f{len(self.parts)}-"
-            svg = re.sub(r'(id="|href="#|url\(#)', lambda m: m.group(1) + prefix, svg)
-            picture = svg[svg.index("<svg") :]
-            label = f'role="img" aria-label="{html.escape(alt or caption)}"'
-            picture = picture.replace("<svg", f"<svg {label}", 1)
-        else:
-            buffer = io.BytesIO()
-            figure.savefig(buffer, format="png", dpi=110, bbox_inches="tight")
-            data = base64.b64encode(buffer.getvalue()).decode()
-            picture = (
-                f'<img src="data:image/png;base64,{data}" alt="{html.escape(alt or caption)}">'
-            )
-        plt.close(figure)
-        note = f"<figcaption>{_inline(caption)}</figcaption>" if caption else ""
-        self.parts.append(f"<figure>{picture}{note}</figure>")
+        Args:
+            figure: embedded as SVG (small) or PNG (large).
+            caption: what it shows; may have marks.
+            alt: the same for those who cannot see it; the caption if empty.
+            file, seeds: as for `table`.
+            wide: whether it takes the whole width of a large screen.
+        """
+        drawn = draw(figure, alt or str(inline(caption).striptags()), f"f{len(self.parts)}-")
+        self._add(
+            "figure", drawn.picture, inline(caption), self.source(file, seeds), drawn.width,
+            drawn.least, wide, embedded(drawn.hover) if drawn.hover else "",
+        )  # fmt: skip
+
+    def formulas(self, formulas: Sequence[Formula], file: str = "") -> None:
+        """Typeset formulas, one a row, each with its status and what proves it."""
+        rows = [
+            {"formula": mathml(formula.latex, formula.text), "kind": KINDS[formula.status],
+             "status": formula.status, "facts": formula.facts} for formula in formulas
+        ]  # fmt: skip
+        if rows:
+            self._add("formulas", rows, self.source(file))
+
+    def component(
+        self, name: str, script: str, data: Any, label: str, caption: str = "", file: str = "",
+        wide: bool = False,
+    ) -> None:  # fmt: skip
+        """Something that moves: `script` registers `report.components.NAME = (place, data) => ...`.
+
+        Args:
+            name: of the component; its script stands once on a page.
+            script: JavaScript of this package.
+            data: what it shows, as JSON.
+            label: what it is, for those who cannot see it.
+            caption, file, wide: as for `figure`.
+        """
+        self.scripts[name] = script
+        source = self.source(file)
+        self._add("component", name, label, embedded(data), inline(caption), source, wide)
 
     def html(self, raw: str) -> None:
         """Raw HTML of our own; text from outside must be escaped before."""
-        self.parts.append(raw)
+        self.parts.append(Markup(raw))
+
+    def _add(self, macro: str, *values: Any) -> None:
+        self.parts.append(Markup(getattr(_template("blocks.html"), macro)(*values)))
+
+    # -- several pages on one --------------------------------------------------------------------
 
     def extend(self, other: Page) -> None:
-        """Another page's content as a section of this one."""
+        """Another page as a section of this one, and its cards beside the others."""
         self.heading(other.title)
+        anchor = self.sections[-1][1]
+        self.cards += [
+            replace(card, science=card.science or other.title, anchor=anchor)
+            for card in other.cards
+        ]
+        self.scripts |= other.scripts
         if other.lead:
             self.text(other.lead)
         # Ids of several pages must not collide on this one.
-        prefix = f"p{len(self.sections)}-"
+        prefix = f"p{len(self.parts)}-"
         names = {name for part in other.parts for name in re.findall(r'\bid="([^"]+)"', part)}
 
         def own(match: re.Match[str]) -> str:
             return match[1] + (prefix + match[2] if match[2] in names else match[2])
 
         for part in other.parts:
-            part = re.sub(r"<(/?)h2", r"<\1h3", part)
-            self.parts.append(re.sub(REFERENCE, own, part))
+            part = Markup(re.sub(r"<(/?)h2( id=|>)", r"<\1h3\2", part))
+            self.parts.append(Markup(re.sub(REFERENCE, own, part)))
 
     @classmethod
     def read(cls, path: str | Path) -> Page:
@@ -240,33 +252,61 @@ class Page:
             text = Path(path).read_text(encoding="utf-8")
         except OSError as error:
             raise InputError(f"cannot be read ({error.strerror})", where=path) from error
-        title = re.search(r"<h1>(.*?)</h1>", text, re.S)
         content = re.search(rf"{BEGIN}(.*){END}", text, re.S)
-        if title is None or content is None:
+        about = re.search(r'<script type="application/json" class="about">(.*?)</script>', text)
+        title = re.search(r"<h1>(.*?)</h1>", text, re.S)
+        if content is None or title is None:
             raise InputError("is not a page of this package", where=path)
-        lead = re.search(r'<p class="lead">(.*?)</p>', text, re.S)
-        page = cls(html.unescape(title[1]), _plain(lead[1]) if lead else "")
-        page.parts.append(content[1])
+        if about is None:  # of version 0.1
+            lead = re.search(r'<p class="lead">(.*?)</p>', text, re.S)
+            page = cls(
+                html.unescape(title[1]), literal(Markup(lead[1]).striptags()) if lead else ""
+            )
+        else:
+            facts = json.loads(about[1])
+            page = cls(facts["title"], facts["lead"], run=facts["run"], seeds=facts["seeds"])
+            page.cards = [
+                Card(**card | {"estimates": tuple((name, Estimate(**number))
+                                                  for name, number in card["estimates"])})
+                for card in facts["cards"]
+            ]  # fmt: skip
+        page.scripts = dict(re.findall(r'<script data-name="([^"]+)">(.*?)</script>', text, re.S))
+        page.parts.append(Markup(content[1]))
         return page
 
+    # -- the page itself -------------------------------------------------------------------------
+
+    @property
+    def sections(self) -> list[tuple[int, str, str]]:
+        """Headings so far: (level, anchor, text)."""
+        heads = re.findall(r'<h([23]) id="([^"]+)">(.*?)</h[23]>', "".join(self.parts), re.S)
+        return [(int(level), anchor, html.unescape(text)) for level, anchor, text in heads]
+
     def __str__(self) -> str:
-        links = "".join(
-            f'<a href="#{anchor}">{html.escape(title, quote=False)}</a>'
-            for anchor, title in self.sections
-        )
-        title = html.escape(self.title, quote=False)
-        nav = f"<nav>{links}</nav>" if len(self.sections) > 2 else ""
-        lead = f'<p class="lead">{_inline(self.lead)}</p>' if self.lead else ""
-        return (
-            '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-            '<meta name="viewport" content="width=device-width, initial-scale=1">'
-            f"<title>{title}</title><style>{STYLE}</style></head><body><main>"
-            f"<h1>{title}</h1>{lead}{nav}{BEGIN}{''.join(self.parts)}{END}"
-            f"<footer>Made by sciml {__version__}.</footer></main></body></html>\n"
-        )
+        about = {"title": self.title, "lead": self.lead, "run": self.run, "seeds": self.seeds,
+                 "cards": [asdict(card) for card in self.cards]}  # fmt: skip
+        sections = self.sections
+        return str(_template("page.html").render(
+            title=self.title, lead=inline(self.lead), version=__version__,
+            style=Markup(_asset("page.css")), script=Markup(_asset("page.js")),
+            cards=Markup("").join(map(_drawn_card, self.cards)),
+            sections=sections if len(sections) > 2 else [],
+            begin=Markup(BEGIN), content=Markup("").join(self.parts), end=Markup(END),
+            about=embedded(about), scripts=[(n, Markup(s)) for n, s in self.scripts.items()],
+        ))  # fmt: skip
 
     def write(self, path: str | Path) -> Path:
         """Write the page atomically."""
         with atomic_write(path) as temporary:
             temporary.write_text(str(self), encoding="utf-8")
         return Path(path)
+
+
+def _drawn_card(card: Card) -> Markup:
+    """A card as HTML, with its estimates on one scale."""
+    ends = [end for _, e in card.estimates for end in (e.value, e.low, e.high) if end is not None]
+    low, high = min(ends, default=0.0), max(ends, default=1.0)
+    facts = {"science": card.science, "anchor": card.anchor, "question": card.question,
+             "answer": inline(card.answer), "measure": card.measure, "source": card.source,
+             "estimates": card.estimates}  # fmt: skip
+    return Markup(_template("blocks.html").card(facts, low, high))

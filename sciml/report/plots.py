@@ -15,8 +15,10 @@ if TYPE_CHECKING:
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 
 
-def axes(width: float = 6.0, height: float = 4.0, columns: int = 1) -> tuple[Figure, Any]:
-    """A figure without a display and its axes, in the package's style."""
+def axes(width: float = 4.6, height: float = 3.4, columns: int = 1) -> tuple[Figure, Any]:
+    """A figure without a display and its axes [inches], in the package's style.
+
+    At the default width its text is legible on a telephone."""
     import matplotlib
 
     matplotlib.use("Agg", force=False)

@@ -9,10 +9,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sciml.errors import InputError
-from sciml.report import Page, literal, plots
+from sciml.report import Card, Estimate, Formula, Page, literal, plots
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def page() -> Page:
     page = Page("Two <jets>", lead="What **was** asked & answered.")
     page.heading("Scores")
@@ -34,9 +34,9 @@ def page() -> Page:
 
 def test_nothing_is_loaded_from_anywhere(page):
     text = str(page)
-    loaded = re.findall(r'(?:src|href)="(?!#|data:)([^"]*)"', text)
-    assert not [x for x in loaded if not x.startswith("#")]
+    assert not re.findall(r'(?:src|href)="(?!#|data:)([^"]*)"', text)
     assert "@import" not in text and "url(http" not in text
+    assert "default-src 'none'" in text
     assert "data:image/png;base64," in text and "<svg" in text
 
 
@@ -49,7 +49,8 @@ def test_text_from_outside_is_escaped(page):
 
 def test_numbers_are_readable(page):
     text = str(page)
-    assert "<td>0.9812</td>" in text and "<td>12,345</td>" in text and "<td>–</td>" in text
+    assert '<td data-value="0.98123">0.9812</td>' in text and ">12,345</td>" in text
+    assert "<td>–</td>" in text
 
 
 def test_ids_of_two_figures_do_not_meet():
@@ -62,7 +63,7 @@ def test_ids_of_two_figures_do_not_meet():
     assert len(ids) == len(set(ids))
 
 
-def test_the_same_page_is_the_same_bytes(page):
+def test_the_same_page_is_the_same_bytes():
     def build() -> str:
         again = Page("x")
         figure, axis = plots.axes()
@@ -78,11 +79,6 @@ def test_spread():
     assert plots.spread([0.5], 2) == "0.50"
 
 
-@pytest.mark.parametrize("width", [1280, 390])
-def test_it_opens_in_a_browser_without_errors(page, tmp_path, browse, width):
-    assert "Two &lt;jets&gt;" in browse(page.write(tmp_path / "report.html"), width)
-
-
 def test_a_written_page_is_read_back_and_joined(tmp_path):
     """Two pages with the same ids and anchors meet on one without a clash."""
     from matplotlib.figure import Figure
@@ -93,11 +89,12 @@ def test_a_written_page_is_read_back_and_joined(tmp_path):
         figure = Figure(figsize=(2, 2))
         figure.subplots().plot([0, 1], label="a")
         page.figure(figure, "A line.")
-        page.html('<canvas id="view"></canvas><script>document.getElementById("view")</script>')
+        page.component("turned", "report.components.turned = () => {};", {"a": name}, "x")
+        page.card(Card("Which?", "*One*.", "AUC", (("ours", Estimate(0.5, 0.4, 0.6)),)))
         page.write(tmp_path / f"{name}.html")
     read = Page.read(tmp_path / "one.html")
     assert read.title == "Page *one* & `more`" and read.lead == "What **was** asked <here>."
-    assert str(read).replace("<nav></nav>", "") == (tmp_path / "one.html").read_text()
+    assert str(read) == (tmp_path / "one.html").read_text()
 
     both = Page("Both")
     for name in ("one", "two"):
@@ -105,9 +102,22 @@ def test_a_written_page_is_read_back_and_joined(tmp_path):
     text = str(both)
     ids = re.findall(r'\bid="([^"]+)"', text)
     assert len(ids) == len(set(ids)) > 8
-    for reference in re.findall(r'(?:href="#|url\(#|getElementById\(")([^")]+)', text):
+    for reference in re.findall(r'(?:href="#|url\(#)([^")]+)', text):
         assert reference in ids, reference
-    assert text.count("<h1>") == 1 and text.count("<h2") == 2
+    assert text.count("<h1>") == 1 and text.count("<h2 id=") == 2
+    assert text.count("report.components.turned =") == 1
+    assert [card.science for card in both.cards] == [f"Page *{n}* & `more`" for n in ("one", "two")]
+    assert both.cards[0].anchor in ids
+
+
+def test_a_page_of_version_0_1_is_read(tmp_path):
+    (tmp_path / "old.html").write_text(
+        '<main><h1>A &amp; b</h1><p class="lead">What <strong>was</strong> 2*3.</p>'
+        '<!--content--><h2 id="x">X</h2><!--end of content--></main>'
+    )
+    page = Page.read(tmp_path / "old.html")
+    assert (page.title, page.lead) == ("A & b", r"What was 2\*3.")
+    assert page.sections == [(2, "x", "X")]
 
 
 def test_another_page_is_refused(tmp_path):
@@ -122,8 +132,8 @@ def test_columns_of_words_are_read_from_the_left():
     page = Page("p")
     page.table([{"a": "x", "what": "Which one?", "score": "0.5 ± 0.1", "n": 3, "none": None}])
     text = str(page)
-    assert '<th class="words">what</th>' in text and '<td class="words">Which one?</td>' in text
-    assert "<td>0.5 ± 0.1</td>" in text and "<td>3</td>" in text and "<td>–</td>" in text
+    assert 'class="words">what</th>' in text and '<td class="words">Which one?</td>' in text
+    assert "<td>0.5 ± 0.1</td>" in text and ">3</td>" in text and "<td>–</td>" in text
 
 
 class _Cells(HTMLParser):
@@ -136,7 +146,7 @@ class _Cells(HTMLParser):
         self.feed(str(page))
 
     def handle_starttag(self, tag, attributes):
-        if tag in ("td", "th", "p", "h1", "h2", "figcaption", "caption"):
+        if tag in ("td", "th", "p", "h1", "h2", "title"):
             self.tag = tag
             self.cells.setdefault(tag, []).append("")
 
@@ -180,8 +190,8 @@ def test_data_is_shown_as_it_is(texts, tmp_path):
     assert shown["h1"] == shown["h2"] == [texts[0]]
     assert shown["th"] == shown["td"] == list(dict.fromkeys(texts))
     line = "".join(texts[0].split())
-    assert "".join(shown["caption"][0].split()) == line
-    assert ["".join(text.split()) for text in shown["p"]] == [line, f"of{line},{line}"]
+    # the lead, the caption, the paragraph
+    assert ["".join(text.split()) for text in shown["p"]] == [line, line, f"of{line},{line}"]
     again = Page.read(page.write(tmp_path / "page.html"))
     assert (again.title, literal(again.title)) == (page.title, literal(page.title))
     assert _Cells(again).cells["p"][0].split() == shown["p"][0].split()
