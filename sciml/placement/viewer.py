@@ -1,15 +1,14 @@
 """One self-contained page on which a placement, or two of the same netlist, can be explored.
 
-Pan by dragging, zoom by the wheel; layers of macros, cells, ports, density, congestion and
-violations; a click on a node shows its nets. With two placements a switch goes from one to the
-other, and lines show what moved. The drawing is `viewer.js`; nothing is loaded from anywhere.
+Pan by dragging, zoom by the wheel or the keyboard; layers of macros, cells, ports, density,
+congestion and violations; a click on a node shows its nets. With two placements a switch goes from
+one to the other, and lines show what moved. The drawing is `viewer.js`; nothing is loaded from
+anywhere.
 """
 
 from __future__ import annotations
 
 import base64
-import html
-import json
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -18,13 +17,13 @@ from typing import Any
 import numpy as np
 
 from sciml.errors import InputError
-from sciml.paths import atomic_write
 from sciml.placement.cost.proxy import Evaluator
 from sciml.placement.cost.wirelength import net_hpwl
 from sciml.placement.design import CELL, KINDS, ORIENTATIONS, PORT, Design
 from sciml.placement.legality import check
 from sciml.placement.netlist import without_unplaced
 from sciml.placement.placer import score
+from sciml.report import Component, Page, literal
 
 MAX_PINS = 600_000
 """Pins of nets that a page holds; of more, the widest nets are left out."""
@@ -33,23 +32,6 @@ MAX_NAMES = 20_000
 MAX_VIOLATIONS = 2_000
 SHOWN = ("hpwl", "proxy", "robust_proxy", "wirelength", "density", "congestion", "overflow",
          "overlap_area", "legal")  # fmt: skip
-
-_STYLE = """
-body { margin: 0; font: 14px/1.45 system-ui, sans-serif; color: #1c2330; display: flex;
-       height: 100vh; overflow: hidden; }
-aside { width: 21rem; padding: .8rem 1rem; overflow-y: auto; border-right: 1px solid #dde3ea; }
-h1 { font-size: 1.1rem; margin: 0 0 .3rem; } h2 { font-size: .95rem; margin: 1rem 0 .3rem; }
-p { margin: .2rem 0; color: #5a6577; } label { display: block; }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; width: 100%; }
-td, th { text-align: right; padding: .1rem .3rem; border-bottom: 1px solid #eef1f5; }
-td:first-child { text-align: left; } .swatch { display: inline-block; width: .8em; height: .8em;
-  margin: 0 .35em 0 .1em; vertical-align: -.05em; border: 1px solid #0003; }
-#violations a { display: block; cursor: pointer; color: #b3261e; padding: .1rem 0;
-                 overflow-wrap: anywhere; }
-#view { flex: 1; position: relative; } canvas { position: absolute; inset: 0; cursor: grab; }
-#note { position: absolute; left: .6rem; bottom: .5rem; background: #fffd; padding: .15rem .5rem;
-        border-radius: 4px; pointer-events: none; white-space: pre; }
-"""
 
 
 @dataclass(frozen=True)
@@ -140,17 +122,17 @@ def _changed_nets(before: Design, after: Design, scale: float, most: int) -> lis
     ]  # fmt: skip
 
 
-def write_viewer(
-    designs: Design | tuple[Design, Design], path: str | Path,
-    labels: tuple[str, ...] = ("placement", "other"), reference: Design | None = None,
-) -> None:  # fmt: skip
-    """Write the page of one placement, or of two of the same netlist (before, after).
+def viewer(
+    designs: Design | tuple[Design, Design], labels: tuple[str, ...] = ("placement", "other"),
+    reference: Design | None = None, max_pins: int = MAX_PINS,
+) -> Component:  # fmt: skip
+    """One placement, or two of the same netlist (before, after), to pan and zoom.
 
     Args:
         designs: nodes of the second that the first has not are left out, as are their nets.
-        path: of the .html.
         labels: what each is called.
         reference: says where fixed nodes belong.
+        max_pins: of the nets that are held; of more, the widest nets are left out.
     """
     pair = designs if isinstance(designs, tuple) else (designs,)
     first = pair[0]
@@ -161,23 +143,36 @@ def write_viewer(
         "kinds": KINDS, "orientations": ORIENTATIONS,
         "placements": [_placement(first, labels[0], reference)],
     }  # fmt: skip
-    data |= _nets(first, data["placements"][0])
+    data |= _nets(first, data["placements"][0], max_pins)
     if len(pair) > 1:
         matched = _matched(first, pair[1])
         data["placements"].append(_placement(pair[1], labels[1], None, matched))
-        _nets(matched, data["placements"][1])
+        _nets(matched, data["placements"][1], max_pins)
     script = files("sciml.placement").joinpath("viewer.js").read_text(encoding="utf-8")
-    title = html.escape(" and ".join(labels[: len(pair)]) if len(pair) > 1 else first.name)
-    embedded = json.dumps(data, separators=(",", ":")).replace("<", "\\u003c")
-    text = (
-        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title>'
-        f"<style>{_STYLE}</style><aside><h1>{title}</h1><p>{html.escape(first.summary())}</p>"
-        '<div id="panel"></div></aside><div id="view"><canvas></canvas><div id="note"></div></div>'
-        f'<script type="application/json" id="data">{embedded}</script>'
-        f"<script>{script}</script></html>"
+    return Component("placement", script, data, f"Placement of {first.name}")
+
+
+def write_viewer(
+    designs: Design | tuple[Design, Design], path: str | Path,
+    labels: tuple[str, ...] = ("placement", "other"), reference: Design | None = None,
+) -> None:  # fmt: skip
+    """Write the page of one placement, or of two. Args as for `viewer`; `path` is the .html."""
+    first = designs[0] if isinstance(designs, tuple) else designs
+    shown = viewer(designs, labels, reference)
+    drawn = shown.data["placements"]
+    title = " and ".join(labels[: len(drawn)]) if len(drawn) > 1 else first.name
+    page = Page(title, lead=literal(first.summary()))
+    page.component(shown, wide=True)
+    names = [placement["label"] for placement in drawn]
+    page.table(
+        [
+            {"score": key.replace("_", " ")}
+            | {name: p["scores"].get(key) for name, p in zip(names, drawn, strict=True)}
+            for key in drawn[0]["scores"]
+        ],
+        "Scores; the proxy is 1.0 wirelength + 0.5 density + 0.5 congestion, lower is better.",
     )
-    with atomic_write(path) as part:
-        part.write_text(text, encoding="utf-8")
+    page.write(path)
 
 
 def _packed(values: np.ndarray, dtype: Any) -> str:
@@ -220,12 +215,12 @@ def _placement(
     }  # fmt: skip
 
 
-def _nets(design: Design, placement: dict[str, Any]) -> dict[str, str]:
+def _nets(design: Design, placement: dict[str, Any], max_pins: int) -> dict[str, str]:
     """Net starts and pin nodes of the page; pin positions go into `placement`."""
     sizes = np.diff(design.net_start)
     order = np.argsort(sizes, kind="stable")
     kept = np.zeros(design.nets, bool)
-    kept[order[np.cumsum(sizes[order]) <= MAX_PINS]] = True
+    kept[order[np.cumsum(sizes[order]) <= max_pins]] = True
     pins = np.repeat(kept, sizes)
     placement["pins"] = _packed(design.pin_xy()[pins], np.float32)
     starts = np.concatenate([[0], np.cumsum(sizes[kept])])

@@ -26,10 +26,17 @@ TrueDistances = Callable[[str, int], np.ndarray | None]
 """(chain, number of residues) -> CB distances [N, N] [A] of its known structure, or None."""
 MAX_FIGURES = 50
 """Number of chains, the best, that have figures on the page; all have a row in its table."""
-
+MAX_PAGE = 4_500_000
+"""Characters of the page above which no further chain gets figures: a browser stays quick."""
 
 MATRICES = ("chain_iptm", "chain_actifptm", "chain_pdockq")
 """Of a complex's row: scores of every two chains."""
+
+
+def _title(key: str) -> str:
+    """A key of ranking.json as the head of a column."""
+    known = {"ptm": "pTM", "iptm": "ipTM", "mean_plddt": "mean pLDDT", "lddt_ca": "lDDT-CA"}
+    return known.get(key, key.replace("_", " "))
 
 
 def _chain_of(row: dict[str, Any]) -> str:
@@ -44,20 +51,28 @@ def write_page(
     source = "contact model" if run.params is None else "parameters"
     files = ", ".join(Path(part).name for part in str(run.input).split(":"))
     lead = f"{len(jobs)} queries from {files}, {source} {run.parameters}."
-    page = Page("Protein folding", lead=lead)
+    page = Page("Protein folding", lead=lead, run=run.out)
     page.heading("Ranking")
     rows = sorted(rows, key=lambda row: -rank(row))
     hidden = ("model", "seconds", "violations", "chains", *MATRICES)
-    page.table([{k: v for k, v in row.items() if k not in hidden} for row in rows])
+    page.table([{_title(k): v for k, v in row.items() if k not in hidden} for row in rows],
+               "Predictions, the most confident first.", file="ranking.json")  # fmt: skip
     best: dict[str, dict[str, Any]] = {}
     for row in rows:
         best.setdefault(_chain_of(row), row)
     shown = list(best.values())[:MAX_FIGURES]
-    if len(rows) > len(shown):
-        page.text(f"Figures of the best of each chain, {MAX_FIGURES} at most; all have files.")
     known = {job.name: job for job in jobs}
+    drawn = 0
     for row in shown:
+        if page.size > MAX_PAGE:
+            break
         _add(page, run, row, known[_chain_of(row)], truth)
+        drawn += 1
+    if len(rows) > drawn:
+        page.text(
+            f"Figures of the best prediction of {drawn} of {len(best)} queries; every prediction "
+            "has its files in the folder of the run."
+        )
     page.write(run.out / "report.html")
     console.print(f"{run.out / 'report.html'}")
 
@@ -98,6 +113,7 @@ def _add(page: Page, run: FoldRun, row: dict[str, Any], job: Job, truth: TrueDis
         page,
         name,
         ca=np.concatenate([chain.points() for chain in chains]),
+        sequence="".join(chain.sequence for chain in chains),
         colours=colours,
         alignment=job.alignment.with_query(0),
         plddt=None if plddt is None else np.asarray(plddt),
@@ -151,6 +167,7 @@ def add_chain(
     *,
     ca: np.ndarray,
     colours: list[str],
+    sequence: str = "",
     alignment: Alignment | None = None,
     plddt: np.ndarray | None = None,
     pae: np.ndarray | None = None,
@@ -166,18 +183,34 @@ def add_chain(
     page.heading(name)
     if note:
         page.text(note)
-    page.html(plots.viewer(ca, colours, name, chains))
+    of_chain = None if plddt is None or chains is not None else plddt
+    page.component(
+        plots.viewer(ca, colours, name, chains, sequence=sequence, plddt=of_chain),
+        "CA trace of the prediction, coloured by "
+        + ("chain." if chains is not None else "residue number, blue to red." if plddt is None
+           else "predicted confidence (pLDDT)."),
+        file=f"{name}.cif",
+    )  # fmt: skip
     if alignment is not None:
-        page.figure(plots.coverage_figure(alignment, chains=chains), "Sequences of the alignment")
+        page.figure(
+            plots.coverage_figure(alignment, chains=chains),
+            "Multiple sequence alignment: rows by identity to the query; line: number of "
+            "sequences that cover a residue.",
+        )
     if plddt is not None:
-        page.figure(plots.plddt_figure(plddt, chains), "Confidence along the chain")
+        page.figure(plots.plddt_figure(plddt, chains), "Predicted lDDT per residue.",
+                    file=f"{name}_confidence.json")  # fmt: skip
     if pae is not None:
-        page.figure(plots.pae_figure(pae, chains), "Predicted aligned error")
+        page.figure(plots.pae_figure(pae, chains), "Predicted aligned error.",
+                    file=f"{name}_pae.json")  # fmt: skip
     if contacts is not None:
         page.figure(
             plots.contact_figure(contacts, truth, chains=chains),
-            "Contacts closer than 8 A between CB atoms",
-        )
+            "Predicted contacts (CB atoms within 8 Å)"
+            + (", above the diagonal; below it those of the known structure."
+               if truth is not None else "."),
+            file=f"{name}_distances.npz",
+        )  # fmt: skip
 
 
 def violation_text(violations: dict[str, dict[str, int]]) -> str:

@@ -2,74 +2,68 @@
 
 from __future__ import annotations
 
-import json
+from importlib.resources import files
 from typing import Any
 
 import numpy as np
 
 from sciml.protein.io.alignment import GAP, Alignment
 from sciml.protein.io.structure_writing import chain_name
+from sciml.report import Component
 from sciml.report.plots import axes
 
-_VIEWER = """
-<canvas class="chain" id="ID" width="640" height="420" style="width:100%;max-width:640px;
-touch-action:none;border:1px solid #8884;border-radius:6px;cursor:grab"
-aria-label="The chain in three dimensions; drag to turn, wheel to zoom"></canvas>
-<script>(function(){const P=POINTS,C=COLORS,E=new Set(ENDS);
-const c=document.getElementById("ID"),g=c.getContext("2d");
-let a=0.4,b=0.3,z=1,d=null;const n=P.length;let r=1;for(const p of P)r=Math.max(r,Math.hypot(...p));
-function at(p){const x=p[0]*Math.cos(a)+p[2]*Math.sin(a),w=-p[0]*Math.sin(a)+p[2]*Math.cos(a);
-const y=p[1]*Math.cos(b)-w*Math.sin(b),q=p[1]*Math.sin(b)+w*Math.cos(b);
-const s=0.45*Math.min(c.width,c.height)*z/r;return[c.width/2+x*s,c.height/2-y*s,q]}
-function draw(){g.clearRect(0,0,c.width,c.height);const q=P.map(at),o=[...Array(n-1).keys()];
-o.sort((i,j)=>q[i][2]+q[i+1][2]-q[j][2]-q[j+1][2]);g.lineCap="round";
-for(const i of o){if(E.has(i))continue;
-const f=(q[i][2]/r+1)/2;g.lineWidth=3+4*f;g.strokeStyle=C[i];g.globalAlpha=0.45+0.55*f;
-g.beginPath();g.moveTo(q[i][0],q[i][1]);g.lineTo(q[i+1][0],q[i+1][1]);g.stroke()}g.globalAlpha=1}
-c.onpointerdown=e=>{d=[e.clientX,e.clientY];c.setPointerCapture(e.pointerId)};
-c.onpointerup=()=>d=null;c.onpointermove=e=>{if(!d)return;a+=(e.clientX-d[0])/120;
-b+=(e.clientY-d[1])/120;d=[e.clientX,e.clientY];draw()};
-c.addEventListener("wheel",e=>{e.preventDefault();z*=Math.exp(-e.deltaY/800);draw()},{passive:false});
-draw()})();</script>
-"""
+BANDS = ((90, "#0053d6", "very high"), (70, "#65cbf3", "confident"), (50, "#ffdb13", "low"),
+         (0, "#ff7d45", "very low"))  # fmt: skip
+"""AlphaFold's four colours: pLDDT from, colour, name."""
 
 
-def viewer(ca: np.ndarray, colours: list[str], name: str, chains: np.ndarray | None = None) -> str:
-    """HTML of CA traces [N, 3] that can be turned; it needs no library and no network.
+def viewer(
+    ca: np.ndarray, colours: list[str], name: str, chains: np.ndarray | None = None, *,
+    sequence: str = "", plddt: np.ndarray | None = None,
+) -> Component:  # fmt: skip
+    """CA traces that can be turned; a pointer names the residue.
 
     Args:
-        ca: CA positions [A]; rows that are not finite are left out.
+        ca: [N, 3] CA positions [A]; rows that are not finite are left out.
         colours: one CSS colour per residue.
-        name: of the chain or complex, for the id of the element.
-        chains: [N] number of each residue's chain; None: one chain.
+        name: of the chain or complex.
+        chains: [N] number of each residue's chain, from 1; None: one chain.
+        sequence: letters of the residues; empty: not known.
+        plddt: [N] confidences, by which the residues are coloured; None: not coloured by them.
     """
-    real = np.isfinite(ca).all(1)
-    numbers = np.zeros(len(ca)) if chains is None else np.asarray(chains)
-    ends = np.flatnonzero(np.diff(numbers[real]))
+    real = np.flatnonzero(np.isfinite(ca).all(1))
+    numbers = np.ones(len(ca), int) if chains is None else np.asarray(chains)
     points = ca[real] - ca[real].mean(0)
-    used = [colour for colour, keep in zip(colours, real, strict=True) if keep]
-    identifier = "chain-" + "".join(c if c.isalnum() else "-" for c in name)
-    legend = ""
-    if chains is not None and len(ends):
-        names = (chain_name(k) for k in range(len(np.unique(numbers))))
-        shades = colours_by_chain(np.unique(numbers))
-        marks = (
-            f'<span style="color:{shade}">&#9632;</span> {name}'
-            for name, shade in zip(names, shades, strict=True)
-        )
-        legend = f"<p>Chains: {' '.join(marks)}</p>"
-    return legend + (
-        _VIEWER.replace("ID", identifier)
-        .replace("POINTS", json.dumps(np.round(points, 2).tolist()))
-        .replace("COLORS", json.dumps(used))
-        .replace("ENDS", json.dumps(ends.tolist()))
-    )
+    several = len(np.unique(numbers)) > 1
+    names = []
+    for i in real.tolist():
+        parts = [f"residue {int((numbers[: i + 1] == numbers[i]).sum())}", sequence[i : i + 1]]
+        if several:
+            parts.insert(0, f"chain {chain_name(int(numbers[i]) - 1)}")
+        if plddt is not None:
+            parts.append(f"pLDDT {plddt[i]:.0f}")
+        names.append(" ".join(part for part in parts if part))
+    legend: list[tuple[str, str]] = []
+    if plddt is not None and not several:
+        legend = [(colour, f"{what} (pLDDT {low} or more)") for low, colour, what in BANDS]
+    elif several:
+        present = np.unique(numbers)
+        shades = colours_by_chain(present)
+        legend = [(c, f"chain {chain_name(int(k) - 1)}") for k, c in zip(present, shades)]
+    script = files("sciml.protein").joinpath("structure.js").read_text(encoding="utf-8")
+    data = {
+        "points": np.round(points, 1).ravel().tolist(),
+        "colours": [colours[i] for i in real],
+        "ends": np.flatnonzero(np.diff(numbers[real])).tolist(),
+        "names": names, "legend": legend,
+        "hint": "Drag to turn, point at a residue for its name.",
+    }  # fmt: skip
+    return Component("structure", script, data, f"CA trace of {name} in three dimensions")
 
 
 def confidence_colours(plddt: np.ndarray) -> list[str]:
     """AlphaFold's four colours for pLDDT above 90, 70, 50 and below."""
-    bands = ((90, "#0053d6"), (70, "#65cbf3"), (50, "#ffdb13"))
-    return [next((c for limit, c in bands if v >= limit), "#ff7d45") for v in plddt]
+    return [next((c for limit, c, _ in BANDS if v >= limit), BANDS[-1][1]) for v in plddt]
 
 
 def chain_colours(count: int) -> list[str]:
@@ -106,7 +100,7 @@ def coverage_figure(
 
     Of a complex, whose `chains` [C] are given, rows of more chains stand higher.
     """
-    figure, axis = axes(6.0, 3.0)
+    figure, axis = axes(4.8, 2.9)
     identity = alignment.identity_to()
     together = np.zeros(alignment.depth)
     if chains is not None:
@@ -136,7 +130,7 @@ def coverage_figure(
 
 def plddt_figure(plddt: np.ndarray, chains: np.ndarray | None = None) -> Any:
     """Confidence along the chain, or along all chains with lines between them."""
-    figure, axis = axes(6.0, 2.4)
+    figure, axis = axes(4.8, 2.3)
     axis.plot(np.arange(1, len(plddt) + 1), plddt, linewidth=1.5)
     _borders(axis, chains)
     axis.set_ylim(0, 100)
@@ -155,7 +149,8 @@ def pae_figure(pae: np.ndarray, chains: np.ndarray | None = None) -> Any:
     figure, axis = axes(4.2, 3.6)
     shown = axis.imshow(pae, cmap="Greens_r", vmin=0, vmax=31.75, extent=_residues(len(pae)))
     _borders(axis, chains, both=True)
-    figure.colorbar(shown, ax=axis, label="expected error [A]")
+    figure.colorbar(shown, ax=axis, label="expected error [Å]")
+    axis.grid(False)
     axis.set_xlabel("scored residue")
     axis.set_ylabel("aligned residue")
     return figure
@@ -167,11 +162,12 @@ def iptm_figure(scores: np.ndarray, names: list[str]) -> Any:
     figure, axis = axes(max(size + 0.6, 2.8), max(size, 2.4))
     shown = axis.imshow(scores, cmap="viridis", vmin=0, vmax=1)
     figure.colorbar(shown, ax=axis, label="ipTM (diagonal: pTM)")
+    axis.grid(False)
     axis.set_xticks(range(len(names)), names)
     axis.set_yticks(range(len(names)), names)
     if len(names) <= 12:
         for (i, j), value in np.ndenumerate(scores):
-            colour = "black" if value > 0.6 else "white"
+            colour = "0.05" if value > 0.6 else "white"
             axis.text(j, i, f"{value:.2f}", ha="center", va="center", color=colour, fontsize=8)
     return figure
 
@@ -190,7 +186,10 @@ def contact_figure(
     shown = axis.imshow(image, cmap="magma_r", vmin=0, vmax=1, extent=_residues(len(image)))
     figure.colorbar(shown, ax=axis, label="probability of a contact")
     _borders(axis, chains, both=True)
+    axis.grid(False)
     below = "structure" if truth is not None else None if other is None else "other scores"
-    axis.set_xlabel("residue" + (f" (above: prediction, below: {below})" if below else ""))
+    axis.set_xlabel("residue")
     axis.set_ylabel("residue")
+    if below:
+        axis.set_title(f"above: prediction; below: {below}", fontsize=9)
     return figure

@@ -20,8 +20,10 @@ from markupsafe import Markup
 
 from sciml import __version__
 from sciml.errors import InputError
+from sciml.files.jsons import dumps
 from sciml.paths import atomic_write
 from sciml.report.card import Card, Estimate
+from sciml.report.component import Component
 from sciml.report.figures import draw
 from sciml.report.formulas import KINDS, Formula, mathml
 from sciml.report.marks import inline, literal
@@ -57,7 +59,7 @@ def _asset(name: str) -> str:
 
 def embedded(data: Any) -> Markup:
     """Data as JSON that can stand in a <script> element, whatever it holds."""
-    return Markup(json.dumps(data, separators=(",", ":")).replace("<", "\\u003c"))
+    return Markup(dumps(data, separators=(",", ":")).replace("<", "\\u003c"))
 
 
 def _cell(value: Any) -> dict[str, Any]:
@@ -194,24 +196,17 @@ class Page:
             self._add("formulas", rows, self.source(file))
 
     def component(
-        self, name: str, script: str, data: Any, label: str, caption: str = "", file: str = "",
-        wide: bool = False,
-    ) -> None:  # fmt: skip
-        """Something that moves: `script` registers `report.components.NAME = (place, data) => ...`.
+        self, component: Component, caption: str = "", file: str = "", wide: bool = False
+    ) -> None:
+        """Something that moves. Args as for `figure`."""
+        self.scripts[component.name] = component.script
+        self._add("component", component.name, component.label, embedded(component.data),
+                  inline(caption), self.source(file), wide)  # fmt: skip
 
-        Args:
-            name: of the component; its script stands once on a page.
-            script: JavaScript of this package.
-            data: what it shows, as JSON.
-            label: what it is, for those who cannot see it.
-            caption, file, wide: as for `figure`.
-        """
-        self.scripts[name] = script
-        source = self.source(file)
-        self._add("component", name, label, embedded(data), inline(caption), source, wide)
-
-    def html(self, raw: str) -> None:
+    def html(self, raw: str | Component) -> None:
         """Raw HTML of our own; text from outside must be escaped before."""
+        if isinstance(raw, Component):
+            return self.component(raw)
         self.parts.append(Markup(raw))
 
     def _add(self, macro: str, *values: Any) -> None:
@@ -275,6 +270,11 @@ class Page:
         return page
 
     # -- the page itself -------------------------------------------------------------------------
+
+    @property
+    def size(self) -> int:
+        """Characters of the content so far."""
+        return sum(map(len, self.parts))
 
     @property
     def sections(self) -> list[tuple[int, str, str]]:

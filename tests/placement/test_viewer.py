@@ -16,8 +16,8 @@ from sciml.placement.viewer import write_viewer
 
 def embedded(path):
     text = path.read_text()
-    assert "http" not in text.replace("http-equiv", "")  # nothing is loaded from anywhere
-    data = re.search(r'<script type="application/json" id="data">(.*?)</script>', text, re.S)
+    assert not re.findall(r'(?:src|href)="(?!#|data:)', text)  # nothing is loaded from anywhere
+    data = re.search(r'</div><script type="application/json">(.*?)</script>', text, re.S)
     assert data is not None
     return json.loads(data[1])
 

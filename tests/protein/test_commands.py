@@ -162,7 +162,8 @@ def test_what_is_done_stays_and_what_differs_is_refused(
     assert main(fold) == 0
     assert {path: path.stat().st_mtime_ns for path in out.glob("one*")} == one
     page = (out / "report.html").read_text()
-    assert page.count("<canvas") == 2 and page.count(">Predicted aligned error<") == 2
+    assert page.count('data-component="structure"') == 2
+    assert page.count(">Predicted aligned error.<") == 2
     ranking = json.loads((out / "ranking.json").read_text())
     assert {row["name"] for row in ranking["predictions"]} == {"one", "two"}
     assert all("plddt" not in row for row in ranking["predictions"])
@@ -202,7 +203,9 @@ def test_several_models_are_ranked(
     scores = [row["mean_plddt"] for row in ranking["predictions"]]
     assert scores == sorted(scores, reverse=True) and len(set(scores)) > 1
     assert all((out / f"{name}.cif").exists() for name in names)
-    assert (out / "report.html").read_text().count("<canvas") == 2  # the best of each chain
+    assert (out / "report.html").read_text().count(
+        'data-component="structure"'
+    ) == 2  # the best of each chain
     assert (out / "a.a3m").exists() and not (out / "params_model_1" / "a.a3m").exists()
     monkeypatch.setattr(
         "sciml.protein.alphafold.predictor.StructurePredictor.from_pretrained", None

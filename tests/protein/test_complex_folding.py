@@ -114,7 +114,7 @@ def test_files_of_a_complex(weights: Path, tmp_path: Path) -> None:
         0.8 * scores["iptm"] + 0.2 * scores["ptm"], abs=1e-4
     )
     page = (out / "report.html").read_text()
-    for words in ("ipTM of every two chains", "Sequences of each chain", "Chains: <span", "pDockQ"):
+    for words in ("ipTM of every two chains", "Sequences of each chain", "chain A", "pDockQ"):
         assert words in page
 
 

@@ -9,7 +9,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sciml.errors import InputError
-from sciml.report import Card, Estimate, Formula, Page, literal, plots
+from sciml.report import Card, Component, Estimate, Page, literal, plots
+
+SCRIPT = "report.components.turned = () => {};"
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +91,7 @@ def test_a_written_page_is_read_back_and_joined(tmp_path):
         figure = Figure(figsize=(2, 2))
         figure.subplots().plot([0, 1], label="a")
         page.figure(figure, "A line.")
-        page.component("turned", "report.components.turned = () => {};", {"a": name}, "x")
+        page.component(Component("turned", SCRIPT, {"a": name}, "x"))
         page.card(Card("Which?", "*One*.", "AUC", (("ours", Estimate(0.5, 0.4, 0.6)),)))
         page.write(tmp_path / f"{name}.html")
     read = Page.read(tmp_path / "one.html")
