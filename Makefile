@@ -6,11 +6,12 @@ BIN := $(VENV)/bin
 OUTSIDE := build/outside/venv/bin/python
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test test-slow docs-test coverage check wheel wheel-test docs fixtures clean
+.PHONY: demo test test-slow docs-test coverage check wheel sdist wheel-test docs fixtures clean
 
+# Minutes; `make demo FULL=1` runs the recipes of the four sciences instead, half an hour.
 demo: $(VENV)/.demo
-	$(BIN)/sciml demo --out runs/demo
-	@echo "the report: $(CURDIR)/runs/demo/report.html"
+	$(BIN)/sciml demo $(if $(FULL),--full --out runs/demo-full,--out runs/demo)
+	@echo "the report: $(CURDIR)/runs/demo$(if $(FULL),-full)/report.html"
 
 test: $(VENV)/.test check
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
@@ -42,6 +43,10 @@ wheel: $(VENV)/.test
 	rm -rf dist
 	$(BIN)/python -m build --wheel --no-isolation --outdir dist .
 
+# The sources, and a wheel built from them alone.
+sdist: $(VENV)/.test
+	$(BIN)/python -m build --no-isolation --outdir dist .
+
 # The wheel as a user gets it: in an environment of its own, outside the checkout.
 wheel-test: wheel
 	rm -rf build/outside && mkdir -p build/outside
@@ -51,7 +56,7 @@ wheel-test: wheel
 	$(OUTSIDE) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt dist/*.whl
 	$(OUTSIDE) -m pip check
 	cd build/outside && venv/bin/sciml --help && venv/bin/sciml models list \
-	    && venv/bin/sciml run jet_tagging --tiny --out runs/tiny && test -s runs/tiny/report.html
+	    && venv/bin/sciml demo --tiny --out runs/tiny && test -s runs/tiny/report.html
 	@echo "the wheel works"
 
 $(BIN)/python:

@@ -5,6 +5,11 @@
 `import sciml` takes well under 0.3 s, and each part loads where it is used.
 """
 
+import sys
+
+if sys.version_info < (3, 11):  # noqa: UP036 - pip checks it, a checkout on the path does not
+    raise ImportError("sciml needs Python 3.11 or newer; this is " + sys.version.split()[0])
+
 from importlib.metadata import PackageNotFoundError, version
 
 from sciml import moved
@@ -12,7 +17,7 @@ from sciml import moved
 try:
     __version__ = version("sciml")
 except PackageNotFoundError:  # a bare checkout on the path
-    __version__ = "0.1.0"
+    __version__ = "0.2.0"
 
 __all__ = ["__version__"]
 moved.install()

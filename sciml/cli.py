@@ -5,10 +5,11 @@ Wrong input ends in one line on stderr and exit code 2; Ctrl-C in 130.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -29,7 +30,7 @@ DOMAINS = {
 def general() -> dict[str, str]:
     """The general commands, each with a line of help."""
     return {
-        "demo": "the main path on embedded data, no network: pretrain, fine-tune, report",
+        "demo": "four sciences on one page in some minutes, without network",
         "run": "run a recipe: sciml run jet_tagging --tiny",
         "sweep": "run a recipe with many settings and compare the runs",
         "recipes": "list the recipes, copy one to change it",
@@ -60,18 +61,65 @@ def of_domain(name: str) -> dict[str, Callable[..., Any]]:
     return importlib.import_module(f"sciml.{name}.commands").COMMANDS
 
 
+EXAMPLES = (
+    ("sciml demo", "four sciences on one page"),
+    ('sciml symbolic integrate "x*exp(x)*sin(x)"', "a proved antiderivative"),
+    ("sciml jets tag jets.root -o scores.root", "what made each jet"),
+    ("sciml placement place DESIGN -o placed.plc", "a legal placement of macros"),
+)
+"""What a newcomer may type first."""
+
+
 def _usage() -> str:
+    """All commands, and how they are called."""
     rows = [*general().items(), *DOMAINS.items()]
     lines = "\n".join(f"  {name:<10} {text}" for name, text in rows)
     return (
-        f"sciml {__version__}: deep learning for four sciences on shared, pretrainable trunks\n\n"
-        f"usage: sciml COMMAND ...\n\n{lines}\n\n`sciml COMMAND --help` says more.\n"
+        f"{_title()}\n\nusage: sciml [--quiet] COMMAND ...\n\n{lines}\n\n"
+        "  --quiet    no progress on stderr, only warnings and errors\n\n"
+        "`sciml COMMAND --help` says more.\n"
+    )
+
+
+def _title() -> str:
+    return f"sciml {__version__}: deep learning for four sciences on shared, pretrainable trunks"
+
+
+def _welcome() -> str:
+    """Four examples, for `sciml` alone."""
+    width = max(len(command) for command, _ in EXAMPLES)
+    lines = "\n".join(f"  {command:<{width}}  {text}" for command, text in EXAMPLES)
+    return (
+        f"{_title()}\n\n{lines}\n\n"
+        "`sciml --help` lists all commands, `sciml doctor` says what is installed.\n"
     )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; the exit code."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
+    with _quiet(arguments):
+        return _guarded(arguments)
+
+
+@contextlib.contextmanager
+def _quiet(arguments: list[str]) -> Iterator[None]:
+    """Take `--quiet` off the arguments; with it, nothing is said of progress."""
+    if "--quiet" not in arguments:
+        yield
+        return
+    arguments.remove("--quiet")
+    from sciml.train.log import console
+
+    before, console.quiet = console.quiet, True
+    try:
+        yield
+    finally:
+        console.quiet = before
+
+
+def _guarded(arguments: list[str]) -> int:
+    """Run a command; what the user can act on is one line."""
     try:
         code = _dispatch(arguments)
         sys.stdout.flush()
@@ -85,7 +133,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     except OSError as error:
         if error.errno not in FULL:
-            raise
+            return _explained(error)
         # The disk is full: nothing more is printed, or the interpreter's exit would fail, too.
         sys.stdout = open(os.devnull, "w")
         print(f"sciml: error: {unwritable(error.filename or 'the output', error)}", file=sys.stderr)
@@ -93,6 +141,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt as error:
         _report(error, f"sciml: {str(error) or 'interrupted'}")
         return getattr(error, "exit_code", 130)
+    except (ImportError, RuntimeError, MemoryError) as error:
+        return _explained(error)
+
+
+def _explained(error: Exception) -> int:
+    """The exit code of a fault of the installation, which is said in one line.
+
+    Raises:
+        Exception: the error itself, if it is another one.
+    """
+    from sciml.installation import explained
+
+    line = explained(error)
+    if line is None:
+        raise error
+    _report(line, f"sciml: error: {line}")
+    return line.exit_code
 
 
 RANKS = ("RANK", "OMPI_COMM_WORLD_RANK", "PMI_RANK", "SLURM_PROCID")
@@ -112,7 +177,10 @@ def _report(error: BaseException, line: str) -> None:
 
 
 def _dispatch(arguments: list[str]) -> int:
-    if not arguments or arguments[0] in ("--help", "-h", "help"):
+    if not arguments:
+        print(_welcome(), end="")
+        return 0
+    if arguments[0] in ("--help", "-h", "help"):
         print(_usage(), end="")
         return 0
     command, *rest = arguments

@@ -9,6 +9,7 @@ import platform
 import shutil
 import sys
 from collections import Counter
+from pathlib import Path
 
 from sciml import __version__
 
@@ -28,6 +29,8 @@ OPTIONAL = {
     "wandb": ("wandb", "logging to Weights & Biases"),
     "ray": ("ray", "sweeps, and runs and predictions on a Ray cluster"),
     "optuna": ("bayes", "`sciml sweep --search bayes`"),
+    "stable-baselines3": ("rl", "agents on the placement environment"),
+    "sb3-contrib": ("rl", "agents on the placement environment"),
 }
 OF_RAY = ("pandas", "pyarrow", "fsspec", "tensorboardX")
 """What Ray Tune and Train need beside Ray."""
@@ -131,11 +134,50 @@ def _slurm() -> str:
     return f"here, for sciml run --submit slurm{f'; this is job {job}' if job else ''}"
 
 
-def doctor() -> int:
+def _compiled() -> str:
+    """Where compiled code is kept."""
+    named = os.environ.get("NUMBA_CACHE_DIR")
+    if named:
+        return f"{named} (NUMBA_CACHE_DIR); sciml doctor --warm compiles it all"
+    beside = os.access(Path(__file__).parent, os.W_OK)
+    where = "beside the package" if beside else "in the user's cache"
+    return f"{where}; sciml doctor --warm compiles it all"
+
+
+def _licences() -> None:
+    """The licence of every installed package that sciml needs or can use, as it states it."""
+    for package in (*REQUIRED, *OPTIONAL):
+        if _version(package) is not None:
+            print(f"{package} {_version(package)}: {_licence(package)}")
+
+
+def _licence(package: str) -> str:
+    """The licence that a package states: SPDX expression, classifier, or first line of text."""
+    about = importlib.metadata.metadata(package)
+    kinds = [c.rpartition(" :: ")[2] for c in about.get_all("Classifier") or ()
+             if c.startswith("License ::")]  # fmt: skip
+    text = (about.get("License") or "").strip().splitlines()
+    return (
+        about.get("License-Expression") or ", ".join(kinds) or (text[0] if text else "not stated")
+    )
+
+
+def doctor(warm: bool = False, licences: bool = False) -> int:
     """Show what is installed, which device is used, and what is missing for which feature.
 
     Exits with 1 if a required package is missing.
+
+    Args:
+        warm: Instead, compile what is compiled at first use, one process per core.
+        licences: Instead, list the licences of the packages that are used.
     """
+    if warm:
+        from sciml.warm import warm as compile_all
+
+        return 1 if compile_all() else 0
+    if licences:
+        _licences()
+        return 0
     from sciml import device, weights
 
     print(f"sciml {__version__}, Python {platform.python_version()}, {platform.platform()}")
@@ -143,6 +185,7 @@ def doctor() -> int:
     print(f"models here: {', '.join(weights.names()) or 'none'}")
     print(f"GPU: {_gpu()}")
     print(f"downloads and generated data: {_cache()}")
+    print(f"compiled code: {_compiled()}")
     missing = [package for package in REQUIRED if _version(package) is None]
     installed = ", ".join(f"{p} {_version(p)}" for p in REQUIRED if p not in missing)
     print(f"installed: {installed}")

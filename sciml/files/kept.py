@@ -72,10 +72,12 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def warn(text: str) -> None:
-    """A line of warning on stderr, not wrapped in a narrow terminal."""
+    """A line of warning on stderr, not wrapped in a narrow terminal; `--quiet` leaves it."""
     from sciml.train.log import console
 
+    before, console.quiet = console.quiet, False
     console.print(f"warning: {text}", soft_wrap=True, markup=False)
+    console.quiet = before
 
 
 def digests(folder: Path, *files: Path) -> dict[str, str]:

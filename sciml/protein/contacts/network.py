@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from sciml.config import Range, check
 from sciml.errors import InputError
+from sciml.graph import Light
 from sciml.protein.contacts.distogram import CLASSES
 from sciml.protein.contacts.embedder import AlignmentEmbedder
 from sciml.protein.contacts.features import PROFILE
@@ -96,9 +97,9 @@ class ContactNet(nn.Module):
     def forward(self, batch: Any) -> tuple[Tensor, Tensor]:
         """`node_profile` [B, N, 26], `pair_scores` [B, N, N, 25 or 74] and `mask` [B, N] -> logits
         of the distance classes [B, N, N, 16] and of the profile [B, N, 21]."""
-        from torch_geometric.data import Data
-
-        columns = Data(x=batch["node_profile"], pair=batch["pair_scores"], mask=batch["mask"])
+        columns: Any = Light(
+            x=batch["node_profile"], pair=batch["pair_scores"], mask=batch["mask"]
+        )
         encoded = self.trunk(self.embedder(columns))
         pairs = encoded.pairs
         logits = self.head_distance(self.norm(pairs + pairs.transpose(1, 2)))

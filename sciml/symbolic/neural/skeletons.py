@@ -23,6 +23,7 @@ from torch.nn import functional as F
 
 from sciml.config import Range, from_dict, to_dict
 from sciml.errors import InputError
+from sciml.graph import Light
 from sciml.nn.decoding import PrefixGrammar
 from sciml.symbolic.regression.formula import Tree, evaluate
 from sciml.trunks import build
@@ -201,14 +202,13 @@ class SkeletonModel(Pretrained, nn.Module):
 
     def encode(self, points: Tensor, used: Tensor) -> Memory:
         """Points [B, N, COLUMNS + 1] -> memory of the decoder, the same for any order of points."""
-        from torch_geometric.data import Data
-
         waves = [f(w * points) for w in _FREQUENCIES for f in (torch.sin, torch.cos)]
         features = [points, torch.asinh(10 * points), *waves,
                     used[:, None].expand(-1, points.shape[1], -1)]  # fmt: skip
         x = self.embed(torch.cat(features, -1).to(next(self.parameters()).dtype))
         mask = torch.ones(points.shape[:2], dtype=torch.bool, device=points.device)
-        nodes = self.encoder(Data(x=x, mask=mask)).nodes
+        columns: Any = Light(x=x, mask=mask)
+        nodes = self.encoder(columns).nodes
         return Memory(nodes, mask)
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
