@@ -300,8 +300,11 @@ class Incremental:
     >>> moves.move(node, x, y, limit=moves.proxy)   # only if it is no worse
     """
 
-    def __init__(self, design: Design, robust: bool = False) -> None:
-        self.evaluator = Evaluator(design, robust)
+    def __init__(
+        self, design: Design, robust: bool = False, weights: tuple[float, float] = (0.5, 0.5)
+    ) -> None:
+        self.arguments = robust, weights
+        self.evaluator = Evaluator(design, robust, weights)
         self.problem, self.state = self.evaluator.problem, self.evaluator.load(design)
         self.scratch = make_scratch(self.problem, self.state)
         self.rank = np.empty(design.nodes, np.int64)
@@ -320,6 +323,32 @@ class Incremental:
         m.orientation[0] = self.state.orientation[i] if orientation is None else orientation
         attempt(self.problem, self.state, m, 1, limit)
         return self.proxy
+
+    def put(self, node: int, x: float, y: float, orientation: int) -> float:
+        """`move` in any case; a pin off the grid, for which the proxy is undefined, counts in the
+        nearest cell."""
+        i, m, s = int(self.rank[node]), self.scratch, self.state
+        canvas = self.evaluator.design.canvas
+        m.node[0], m.x[0], m.y[0], m.orientation[0] = i, x - canvas.x0, y - canvas.y0, orientation
+        if attempt(self.problem, s, m, 1, np.inf) != 1:
+            s.x[i], s.y[i], s.orientation[i] = m.x[0], m.y[0], orientation
+            refresh(self.problem, s, m)
+        return self.proxy
+
+    def load(self, x: np.ndarray, y: np.ndarray, orientation: np.ndarray) -> float:
+        """All nodes at other positions, evaluated from scratch."""
+        s, canvas, order = self.state, self.evaluator.design.canvas, self.evaluator.order
+        s.x[:], s.y[:] = x[order] - canvas.x0, y[order] - canvas.y0
+        s.orientation[:] = orientation[order]
+        refresh(self.problem, s, self.scratch)
+        return self.proxy
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Arrays of the state share memory, which a copy of each would not: it is built anew."""
+        return {"design": self.design(), "arguments": self.arguments}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        Incremental.__init__(self, state["design"], *state["arguments"])
 
     def swap(self, one: int, two: int, limit: float = np.inf) -> float:
         """Exchange the centres of two nodes if the proxy is then <= limit."""

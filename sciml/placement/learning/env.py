@@ -1,9 +1,11 @@
 """Placing macros one by one, as a gymnasium environment.
 
-An episode places every movable hard macro on a grid; fixed macros and ports are placed from the
-start. The reward is the negative growth of the half-perimeter (dense), and with `reward="proxy"` at
-the end also the negative proxy after the soft macros were pulled to their nets. With `refine` the
-episode goes on with moves, swaps and flips of single macros.
+An episode puts every movable hard macro on a grid, the largest first. It begins with all nodes
+where electrostatic placement has them (`guide`), so that every state has a proxy: of the macros
+that are placed at their cells, of the others and of the soft macros where the guide has them. The
+reward of a step is what the proxy falls by, over all nets with their weights, density and
+congestion. At the end the soft macros settle around the hard ones, from where they are, if that
+costs less. With `refine` the episode goes on with moves and swaps of single macros before that.
 """
 
 from __future__ import annotations
@@ -17,71 +19,92 @@ from gymnasium import spaces
 
 from sciml.config import Range
 from sciml.errors import InputError
-from sciml.placement.cost.proxy import Evaluator
-from sciml.placement.design import MACRO, SOFT, Design
-from sciml.placement.learning.masks import (  # fmt: skip
+from sciml.placement.cost.incremental import Incremental
+from sciml.placement.design import MACRO, Design
+from sciml.placement.learning.guide import electrostatic_guide, settle
+from sciml.placement.learning.masks import (
+    MOST,
     cheapest,
     cover,
-    extend,
     forbidden,
-    macro_nets,
+    net_extents,
     observe,
     order_of,
     wire_axis,
 )
+from sciml.renamed import Formerly
+
+SCALE = 10.0
+"""Reward for a proxy that is lower by 1."""
+DEAD_END = -10.0
+"""Reward of an episode that ends because a macro has no allowed cell."""
+REPLACED = -0.1
+"""Reward of an action that is not allowed."""
+FINEST, COARSEST = 96, 16
+"""Limits of the columns and rows that follow the sizes of macros."""
+MAPS = ("wire", "filled", "density", "congestion")
+_TURNS = np.array([[0, 3], [2, 1]], np.int8)  # [left and right exchanged, top and bottom]
 
 
 @dataclass(frozen=True)
 class EnvConfig:
     """Settings of an episode."""
 
-    columns: Annotated[int, Range(min=4, max=1024)] = 32
-    """Grid columns."""
-    rows: Annotated[int, Range(min=4, max=1024)] = 32
-    """Grid rows."""
+    columns: Annotated[int, Range(min=0, max=1024)] = 0
+    """Grid columns; 0: two or more to a small macro, between 16 and 96."""
+    rows: Annotated[int, Range(min=0, max=1024)] = 0
+    """Grid rows; 0: as `columns`."""
     order: Literal["area", "nets", "connected", "given"] = "area"
     """Order in which macros are placed; see `masks.order_of`."""
-    reward: Literal["hpwl", "proxy"] = "hpwl"
-    """Growth of the half-perimeter alone, or with the negative proxy at the end."""
+    reward: Literal["hpwl", "proxy"] = "proxy"
+    """The proxy, or its first term, the weighted half-perimeter, alone."""
     refine: Annotated[int, Range(min=0)] = 0
     """Steps of refinement after all macros are placed."""
-    soft_steps: Annotated[int, Range(min=0)] = 12
-    """Rounds of pulling soft macros to their nets before the proxy is evaluated."""
+    settle: Annotated[int, Range(min=0), Formerly("soft_steps")] = 100
+    """Steps of electrostatic placement of the soft macros at the end."""
 
 
 class PlacementEnv(gymnasium.Env[dict[str, np.ndarray], np.int64]):
-    """See the module. Observations:
+    """See the module. Observations, all finite:
 
     | key | shape | meaning |
     |---|---|---|
     | mask | [rows, columns] int8 | 1: the next macro may have its corner here |
-    | wire | [rows, columns] float32 | half-perimeter growth over its mean, 0 where not allowed |
-    | filled | [rows, columns] float32 | share of each cell that macros cover |
+    | wire | [rows, columns] float32 | growth of its nets over the mean growth, 0: not allowed |
+    | filled | [rows, columns] float32 | share of each cell that placed and fixed macros cover |
+    | density | [rows, columns] float32 | share that all macros cover, hard and soft |
+    | congestion | [rows, columns] float32 | routing demand over supply, the busier direction |
     | node | [1] int32 | index of the next macro among the movable ones (their number: none) |
-    | places | [macros, 2] float32 | centres over the canvas size, -1: not placed |
+    | macro | [4] float32 | its width and height, and its centre in the guide, over the canvas |
+    | places | [macros, 2] float32 | centres of all movable macros as they are, over the canvas |
 
-    Action: cell r * columns + c. One that is not allowed is replaced by the nearest allowed cell
-    and costs `penalty`; a macro without an allowed cell ends the episode (a dead end).
-    In refinement an action moves the macro `node` (in turn) to that cell, swaps it with the macro
-    of equal size there, or flips it if it is its own cell.
+    Action: cell r * columns + c of the lower-left corner; of the orientations N, FN, FS and S that
+    the macro may have, it takes the one with the shortest wire. A cell that is not allowed is
+    replaced by the nearest allowed one, which costs `REPLACED`; a macro without an allowed cell
+    ends the episode (a dead end, `DEAD_END`). In refinement an action moves the macro `node` (in
+    turn) to that cell, or exchanges it with the macro of equal size there.
+
+    Args:
+        design: fixed nodes stay where they are; coordinates of movable ones are not read.
+        guide: in place of the electrostatic placement of `design`.
     """
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": 4}
-    penalty = -0.1
 
     def __init__(
-        self, design: Design, config: EnvConfig | None = None, render_mode: str | None = None
-    ) -> None:
+        self, design: Design, config: EnvConfig | None = None, render_mode: str | None = None,
+        guide: Design | None = None,
+    ) -> None:  # fmt: skip
         self.design, self.config = design, config or EnvConfig()
         self.render_mode = render_mode
-        c = self.config
+        c, canvas = self.config, design.canvas
         self.nodes = order_of(design, c.order)
         if not len(self.nodes):
             raise InputError("no movable hard macro in this design", where=design.source)
-        canvas = design.canvas
-        self.cell_width, self.cell_height = canvas.width / c.columns, canvas.height / c.rows
-        self.width = design.width[self.nodes].copy()
-        self.height = design.height[self.nodes].copy()
+        self.width, self.height = design.width[self.nodes], design.height[self.nodes]
+        self.columns = c.columns or _cells(canvas.width, self.width)
+        self.rows = c.rows or _cells(canvas.height, self.height)
+        self.cell_width, self.cell_height = canvas.width / self.columns, canvas.height / self.rows
         fixed = np.flatnonzero((design.kind == MACRO) & design.fixed)
         w, h = design.size()
         self.obstacles = np.stack(
@@ -92,56 +115,96 @@ class PlacementEnv(gymnasium.Env[dict[str, np.ndarray], np.int64]):
                 design.y[fixed] + h[fixed] / 2 - canvas.y0,
             ]
         )
-        upright = design.at(design.x, design.y, np.where(design.fixed, design.orientation, 0))
-        self.nets = macro_nets(upright, self.nodes, design.fixed & (design.kind != SOFT))
-        self.start_design = upright
-        self.norm = 0.5 * (canvas.width + canvas.height) * max(len(np.unique(self.nets.nets)), 1)
-        n, R, C = len(self.nodes), c.rows, c.columns
+        self.start_design = electrostatic_guide(design) if guide is None else guide
+        weights = (0.5, 0.5) if c.reward == "proxy" else (0.0, 0.0)
+        self.moves = Incremental(self.start_design, weights=weights)
+        self.start_proxy = self.moves.proxy
+        self.rank = self.moves.rank[self.nodes]
+        rules = design.constraints
+        turns = np.full(len(self.nodes), 0xFF) if rules is None else rules.allowed[self.nodes]
+        south, mirrored, upside_down = ((turns >> k & 1).astype(bool) for k in (1, 2, 3))
+        self.flips_x, self.flips_y = mirrored, upside_down & (south | ~mirrored)
+        p = self.moves.problem
+        most = int(np.diff(p.node_net_start)[self.rank].max())
+        self.low, self.high, self.pin_low, self.pin_high = np.zeros((4, 2, most))
+        self.weight = np.zeros(most)
+        n, R, C = len(self.nodes), self.rows, self.columns
+        self.guide = np.stack([self.start_design.x - canvas.x0, self.start_design.y - canvas.y0], 1)
+        self.guide = np.clip(self.guide[self.nodes] / [canvas.width, canvas.height], 0, 1)
         self.observation_space = spaces.Dict(  # type: ignore[assignment]
             {
                 "mask": spaces.Box(0, 1, (R, C), np.int8),
-                "wire": spaces.Box(0, np.inf, (R, C), np.float32),
-                "filled": spaces.Box(0, np.inf, (R, C), np.float32),
+                **{name: spaces.Box(0, MOST, (R, C), np.float32) for name in MAPS},
                 "node": spaces.Box(0, n, (1,), np.int32),
-                "places": spaces.Box(-1, 2, (n, 2), np.float32),
+                "macro": spaces.Box(0, 1, (4,), np.float32),
+                "places": spaces.Box(0, 1, (n, 2), np.float32),
             }
         )
         self.action_space = spaces.Discrete(R * C)
         self.count = np.zeros((R, C), np.int32)
         self.wire_x, self.wire_y = np.zeros(C), np.zeros(R)
+        self.mirrored_x, self.mirrored_y = np.zeros(C), np.zeros(R)
+        self._row = ((np.arange(R) + 0.5) * p.rows / R).astype(np.int64)
+        self._column = ((np.arange(C) + 0.5) * p.columns / C).astype(np.int64)
         self._clear()
 
     # -- the state -------------------------------------------------------------------------
     def _clear(self) -> None:
-        n, m = len(self.nodes), self.obstacles.shape[1]
-        self.step_count, self.placed = 0, 0
+        n, m, start = len(self.nodes), self.obstacles.shape[1], self.start_design
+        self.step_count, self.placed, self.settled = 0, 0, False
         self.rectangles = np.zeros((4, n + m))
         self.rectangles[:, :m] = self.obstacles
-        self.low, self.high = self.nets.fixed_low.copy(), self.nets.fixed_high.copy()
         self.corner = np.full((n, 2), np.nan)
-        self.mirrored = np.zeros(n, np.int8)
-        self.filled = np.zeros((self.config.rows, self.config.columns), np.float32)
+        self.filled = np.zeros((self.rows, self.columns), np.float32)
         for k in range(m):
             self._fill(self.rectangles[:, k], 1.0)
+        self.moves.load(start.x, start.y, start.orientation)
         self._masks()
 
     def state(self) -> dict[str, np.ndarray]:
-        """The state of the episode, for `restore`."""
+        """The state of the episode, for `restore`.
+
+        Rounding errors that moves have added up are removed, here and there alike.
+        """
+        placed = self.moves.design()
+        self.moves.load(placed.x, placed.y, placed.orientation)
+        soft = np.stack([placed.x, placed.y]) if self.settled else np.zeros((2, 0))
         return {
             "counts": np.array([self.step_count, self.placed]),
             "rectangles": self.rectangles.copy(),
-            "low": self.low.copy(),
-            "high": self.high.copy(),
             "corner": self.corner.copy(),
-            "mirrored": self.mirrored.copy(),
+            "orientation": placed.orientation[self.nodes],
             "filled": self.filled.copy(),
+            "settled": soft,
         }
 
     def restore(self, state: dict[str, np.ndarray]) -> None:
+        """Go back to a `state` of this environment, or of one of the same design and settings."""
         self.step_count, self.placed = (int(v) for v in state["counts"])
-        for key in ("rectangles", "low", "high", "corner", "mirrored", "filled"):
+        for key in ("rectangles", "corner", "filled"):
             setattr(self, key, state[key].copy())
+        x, y, orientation = self._places(self.start_design, state["orientation"])
+        self.settled = state["settled"].shape[1] > 0
+        if self.settled:
+            x, y = state["settled"]
+        self.moves.load(x, y, orientation)
         self._masks()
+
+    def __getstate__(self) -> dict[str, Any]:
+        self.state()  # the copy is free of rounding errors: so should this be
+        return self.__dict__
+
+    def _places(
+        self, start: Design, turns: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """x, y and orientation of all nodes with the macros that are placed."""
+        x, y, orientation = start.x.copy(), start.y.copy(), start.orientation.copy()
+        done = ~np.isnan(self.corner[:, 0])
+        nodes, canvas = self.nodes[done], self.design.canvas
+        x[nodes] = canvas.x0 + self.corner[done, 0] + self.width[done] / 2
+        y[nodes] = canvas.y0 + self.corner[done, 1] + self.height[done] / 2
+        orientation[nodes] = turns[done]
+        return x, y, orientation
 
     def _fill(self, box: np.ndarray, sign: float) -> None:
         x0, y0, x1, y1 = box
@@ -164,66 +227,63 @@ class PlacementEnv(gymnasium.Env[dict[str, np.ndarray], np.int64]):
         i = self.current
         n, m = self.placed, self.obstacles.shape[1]
         others = self.rectangles
-        if n == len(self.nodes) and n:
+        if n == len(self.nodes):
             others = np.delete(self.rectangles, m + i, 1)
             n -= 1
-            if self.placed == len(self.nodes):
-                self._extents(skip=i)
         w, h = self.width[i], self.height[i]
         W, H = self.design.canvas.width, self.design.canvas.height
         self.free = forbidden(
             n + m, *others, w, h, self.cell_width, self.cell_height, W, H, self.count
         )
-        t = self.nets
-        a, b = t.start[i], t.start[i + 1]
-        wire_axis(a, b, t.nets, self.low[0], self.high[0], t.weight, t.pin_low[0], t.pin_high[0],
-                  self.cell_width, self.wire_x)  # fmt: skip
-        wire_axis(a, b, t.nets, self.low[1], self.high[1], t.weight, t.pin_low[1], t.pin_high[1],
-                  self.cell_height, self.wire_y)  # fmt: skip
-
-    def _extents(self, skip: int = -1) -> None:
-        """Net extents from scratch, without macro `skip`."""
-        t = self.nets
-        self.low, self.high = t.fixed_low.copy(), t.fixed_high.copy()
-        for k in range(len(self.nodes)):
-            if k != skip:
-                self._extend(k)
-
-    def _extend(self, k: int) -> None:
-        t = self.nets
-        a, b = t.start[k], t.start[k + 1]
-        for axis in range(2):
-            low, high = t.pin_low[axis], t.pin_high[axis]
-            if self.mirrored[k] >> axis & 1:
-                size = (self.width if axis == 0 else self.height)[k]
-                low, high = size - high, size - low
-            extend(a, b, t.nets, self.low[axis], self.high[axis], low, high, self.corner[k, axis])
+        nets = self.nets = net_extents(
+            self.moves.problem, self.moves.state, int(self.rank[i]), self.low, self.high,
+            self.pin_low, self.pin_high, self.weight,
+        )  # fmt: skip
+        for axis, size, step, flips, wire, mirrored in (
+            (0, w, self.cell_width, self.flips_x, self.wire_x, self.mirrored_x),
+            (1, h, self.cell_height, self.flips_y, self.wire_y, self.mirrored_y),
+        ):
+            args = (nets, self.low[axis], self.high[axis], self.weight, self.pin_low[axis],
+                    self.pin_high[axis], size)  # fmt: skip
+            wire_axis(*args, False, step, wire)
+            mirrored[:] = np.inf
+            if flips[i]:
+                wire_axis(*args, True, step, mirrored)
 
     # -- gymnasium -------------------------------------------------------------------------
     def action_mask(self) -> np.ndarray:
         """Allowed cells, [rows * columns] bool."""
         return (self.count == 0).ravel()
 
+    def wire(self) -> tuple[np.ndarray, np.ndarray]:
+        """f(c) [columns] and g(r) [rows]: what the current macro adds to its nets' weighted
+        half-perimeters [units] at cell (r, c) is f(c) + g(r), in its best orientation there."""
+        return np.minimum(self.wire_x, self.mirrored_x), np.minimum(self.wire_y, self.mirrored_y)
+
     def observation(self) -> dict[str, np.ndarray]:
-        canvas, n = self.design.canvas, len(self.nodes)
-        shape = self.count.shape
-        mask, wire = np.empty(shape, np.int8), np.empty(shape, np.float32)
-        filled = np.empty(shape, np.float32)
-        observe(self.count, self.wire_x, self.wire_y, self.filled, mask, wire, filled)
-        size = np.stack([self.width, self.height], 1) / 2
-        places = (self.corner + size) / [canvas.width, canvas.height]
+        """What the agent sees now."""
+        canvas, n, s = self.design.canvas, len(self.nodes), self.moves.state
+        size = [canvas.width, canvas.height]
+        mask = np.empty(self.count.shape, np.int8)
+        maps = np.empty((len(MAPS), *mask.shape), np.float32)
+        observe(self.count, *self.wire(), self.filled, s.density, s.value_h, s.value_v, self._row,
+                self._column, mask, maps)  # fmt: skip
+        i = self.current
         done = self.placed >= n and self.step_count >= n + self.config.refine
+        macro = [self.width[i] / size[0], self.height[i] / size[1], *self.guide[i]]
+        places = np.stack([s.x[self.rank], s.y[self.rank]], 1) / size
         return {
             "mask": mask,
-            "wire": wire,
-            "filled": filled,
-            "node": np.array([n if done else self.current], np.int32),
-            "places": np.where(np.isnan(places), -1, places).astype(np.float32),
+            **dict(zip(MAPS, maps, strict=True)),
+            "node": np.array([n if done else i], np.int32),
+            "macro": np.minimum(macro, 1).astype(np.float32),
+            "places": np.clip(places, 0, 1).astype(np.float32),
         }
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+        """A new episode of the same design."""
         super().reset(seed=seed)
         self._clear()
         observation = self.observation()
@@ -231,99 +291,127 @@ class PlacementEnv(gymnasium.Env[dict[str, np.ndarray], np.int64]):
 
     def greedy_action(self) -> int:
         """The allowed cell with the least wire; -1 if there is none."""
-        return int(cheapest(self.count, self.wire_x, self.wire_y, self.wire_x.view(np.int64))[0])
+        wire_x, wire_y = self.wire()
+        return int(cheapest(self.count, wire_x, wire_y, wire_x.view(np.int64))[0])
+
+    def guided_action(self) -> int:
+        """The allowed cell nearest to where the guide has the macro; -1 if there is none."""
+        return self.nearest(*self.guide[self.current])
+
+    def nearest(self, x: float, y: float) -> int:
+        """The allowed cell in which the current macro's centre is nearest to x, y (over the
+        canvas size); -1 if there is none."""
+        i, canvas = self.current, self.design.canvas
+        along = np.arange(self.columns) * self.cell_width + self.width[i] / 2 - x * canvas.width
+        up = np.arange(self.rows) * self.cell_height + self.height[i] / 2 - y * canvas.height
+        distance = np.where(self.count == 0, along[None] ** 2 + up[:, None] ** 2, np.inf)
+        cell = int(distance.argmin())
+        return cell if np.isfinite(distance.flat[cell]) else -1
 
     def step(self, action: Any) -> tuple[dict[str, np.ndarray], float, bool, bool, dict[str, Any]]:
-        c, n = self.config, len(self.nodes)
-        if self.step_count >= n + c.refine or (self.placed < n and not self.free):
+        """Place (or in refinement move) the current macro; see the class.
+
+        Raises:
+            InputError: the episode is over.
+        """
+        n, last = len(self.nodes), len(self.nodes) + self.config.refine
+        if self.step_count >= last or (self.placed < n and not self.free):
             raise InputError("the episode is over", hint="Call reset()")
-        row, column = divmod(int(action), c.columns)
-        reward = 0.0
-        replaced = False
+        row, column = divmod(int(action), self.columns)
+        before, reward, replaced = self.moves.proxy, 0.0, False
         if self.placed == n:
-            reward += self._refine(row, column)
+            self._refine(row, column)
         else:
             if self.count[row, column] != 0:
                 rows, columns = np.nonzero(self.count == 0)
                 k = int(np.argmin(np.abs(rows - row) + np.abs(columns - column)))
                 row, column, replaced = int(rows[k]), int(columns[k]), True
-                reward += self.penalty
-            reward -= (self.wire_x[column] + self.wire_y[row]) / self.norm
+                reward += REPLACED
             self._put(self.placed, column, row)
             self.placed += 1
         self.step_count += 1
-        terminated = self.step_count == n + c.refine
-        dead = False
-        if not terminated:
-            self._masks()
-            dead = self.placed < n and not self.free
-        if dead:
-            terminated = True
-            reward -= 1.0
-        elif terminated and c.reward == "proxy":
-            reward -= self.proxy()
+        terminated, dead = self.step_count == last, False
+        if terminated:
+            self._settle()
+        self._masks()
+        if not terminated and self.placed < n and not self.free:
+            terminated = dead = True
+            reward += DEAD_END
+        reward += SCALE * (before - self.moves.proxy)
         observation = self.observation()
         info: dict[str, Any] = {
             "action_mask": observation["mask"].view(np.bool_).ravel(), "replaced": replaced,
         }  # fmt: skip
         if terminated:
-            info |= {"dead_end": dead, "hpwl": None if dead else self.macro_hpwl()}
+            info |= {
+                "dead_end": dead,
+                "hpwl": None if dead else self.hpwl(),
+                "proxy": None if dead else self.moves.proxy,
+                "start_proxy": self.start_proxy,
+            }
         return observation, float(reward), terminated, False, info
 
     def _put(self, k: int, column: int, row: int) -> None:
         x, y = column * self.cell_width, row * self.cell_height
-        m = self.obstacles.shape[1]
+        m, canvas = self.obstacles.shape[1], self.design.canvas
+        turn = _TURNS[
+            int(self.mirrored_x[column] < self.wire_x[column]),
+            int(self.mirrored_y[row] < self.wire_y[row]),
+        ]
         self.corner[k] = x, y
         self.rectangles[:, m + k] = x, y, x + self.width[k], y + self.height[k]
-        self._extend(k)
         self._fill(self.rectangles[:, m + k], 1.0)
+        centre = canvas.x0 + x + self.width[k] / 2, canvas.y0 + y + self.height[k] / 2
+        self.moves.put(int(self.nodes[k]), *centre, int(turn))
 
-    def _refine(self, row: int, column: int) -> float:
-        """Move, swap or flip the current macro; the reward is the half-perimeter saved."""
+    def _refine(self, row: int, column: int) -> None:
+        """Move or exchange the current macro."""
         k, m = self.current, self.obstacles.shape[1]
-        before = self.macro_hpwl()
         x, y = column * self.cell_width, row * self.cell_height
         r = self.rectangles[:, m:]
         under = (r[0] <= x + EPS_CELL) & (x + EPS_CELL < r[2])
         under &= (r[1] <= y + EPS_CELL) & (y + EPS_CELL < r[3])
         inside = np.flatnonzero(under)
-        if len(inside) and inside[0] == k:
-            self.mirrored[k] = (self.mirrored[k] + 1) % 4
-        elif self.count[row, column] == 0:
+        if self.count[row, column] == 0:
             self._fill(r[:, k], -1.0)
             self._put(k, column, row)
-        elif len(inside):
+        elif len(inside) and inside[0] != k:
             j = int(inside[0])
             if self.width[j] == self.width[k] and self.height[j] == self.height[k]:
                 self.corner[[j, k]] = self.corner[[k, j]]
                 self.rectangles[:, [m + j, m + k]] = self.rectangles[:, [m + k, m + j]]
-        return (before - self.macro_hpwl()) / self.norm
+                centre, s = self.moves.evaluator.design.canvas, self.moves.state
+                a, b = int(self.rank[j]), int(self.rank[k])
+                for node, x, y, turn in (
+                    (j, s.x[b], s.y[b], s.orientation[a]), (k, s.x[a], s.y[a], s.orientation[b]),
+                ):  # fmt: skip
+                    self.moves.put(int(self.nodes[node]), centre.x0 + x, centre.y0 + y, int(turn))
+
+    def _settle(self) -> None:
+        """Soft macros around the hard ones, if that costs less."""
+        now = self.moves.design()
+        before = self.moves.load(now.x, now.y, now.orientation)
+        then = settle(now, self.config.settle)
+        after = before if then is now else self.moves.load(then.x, then.y, then.orientation)
+        self.settled = after < before
+        if not self.settled:
+            self.moves.load(now.x, now.y, now.orientation)
 
     # -- results ---------------------------------------------------------------------------
     def placement(self) -> Design:
-        """The design with the macros placed so far; the others stay where the design has them."""
-        d, canvas = self.start_design, self.design.canvas
-        x, y, orientation = d.x.copy(), d.y.copy(), d.orientation.copy()
-        done = ~np.isnan(self.corner[:, 0])
-        nodes = self.nodes[done]
-        x[nodes] = canvas.x0 + self.corner[done, 0] + self.width[done] / 2
-        y[nodes] = canvas.y0 + self.corner[done, 1] + self.height[done] / 2
-        orientation[nodes] = np.array([0, 2, 3, 1], np.int8)[self.mirrored[done]]
-        return d.at(x, y, orientation)
+        """The design as it is: macros that are not placed yet where the guide has them."""
+        return self.moves.design()
 
-    def macro_hpwl(self) -> float:
-        """Half-perimeter over the pins of placed macros and fixed nodes [design units]."""
-        self._extents()
-        extent = np.where(self.high >= self.low, self.high - self.low, 0.0)
-        return float(extent.sum())
+    def hpwl(self) -> float:
+        """Weighted half-perimeter of all nets as placed [design units]."""
+        return float(self.moves.state.cost[0])
 
     def proxy(self) -> float:
-        """The proxy of the present macros with soft macros pulled to their nets.
+        """What the reward is counted in, as placed: the proxy (or the first term of it alone).
 
         A pin outside the canvas, which leaves the proxy undefined, counts in the nearest cell.
         """
-        placed = draw_soft(self.placement(), self.config.soft_steps)
-        return float(Evaluator(placed).load(placed).cost[3])
+        return self.moves.proxy
 
     def render(self) -> np.ndarray:
         """The canvas as an image [256, 256, 3] uint8."""
@@ -341,44 +429,7 @@ class PlacementEnv(gymnasium.Env[dict[str, np.ndarray], np.int64]):
 EPS_CELL = 1e-7
 
 
-def draw_soft(design: Design, rounds: int = 12) -> Design:
-    """Pull soft macros to the mean of the other pins of their nets, spread over crowded cells.
-
-    Damped averaging with a push against the density gradient: fast and deterministic; annealing
-    does better and takes longer.
-    """
-    soft = np.flatnonzero((design.kind == SOFT) & ~design.fixed)
-    if not len(soft) or not rounds:
-        return design
-    x, y = design.x.copy(), design.y.copy()
-    canvas = design.canvas
-    x[soft], y[soft] = canvas.x0 + canvas.width / 2, canvas.y0 + canvas.height / 2
-    net_of = np.repeat(np.arange(design.nets), np.diff(design.net_start))
-    degree = np.diff(design.net_start)
-    node = design.pin_node
-    pull = 1.0 / np.maximum(degree - 1, 1)
-    columns, rows = 24, 24
-    for k in range(rounds):
-        xy = design.pin_xy(x, y)
-        for axis, target in ((0, x), (1, y)):
-            total = np.bincount(net_of, xy[:, axis], design.nets)
-            others = (total[net_of] - xy[:, axis]) / np.maximum(degree[net_of] - 1, 1)
-            use = degree[net_of] > 1
-            mass = np.bincount(node[use], pull[net_of[use]], design.nodes)
-            force = np.bincount(node[use], (pull[net_of] * others)[use], design.nodes)
-            mean = np.where(mass > 0, force / np.maximum(mass, 1e-12), target)
-            target[soft] = 0.3 * target[soft] + 0.7 * mean[soft]
-        cell_width, cell_height = canvas.width / columns, canvas.height / rows
-        c = np.clip((x - canvas.x0) / cell_width, 0, columns - 1).astype(int)
-        r = np.clip((y - canvas.y0) / cell_height, 0, rows - 1).astype(int)
-        area = np.bincount(r * columns + c, design.width * design.height, rows * columns)
-        smooth = np.pad((area / (cell_width * cell_height)).reshape(rows, columns), 1, mode="edge")
-        slope_y = np.gradient(smooth, axis=0)
-        slope_x = np.gradient(smooth, axis=1)
-        strength = 0.6 * (k + 1) / rounds
-        x[soft] -= strength * cell_width * np.clip(slope_x[r + 1, c + 1], -2, 2)[soft]
-        y[soft] -= strength * cell_height * np.clip(slope_y[r + 1, c + 1], -2, 2)[soft]
-        half_w, half_h = design.width[soft] / 2, design.height[soft] / 2
-        x[soft] = np.clip(x[soft], canvas.x0 + half_w, canvas.x1 - half_w)
-        y[soft] = np.clip(y[soft], canvas.y0 + half_h, canvas.y1 - half_h)
-    return design.at(x, y)
+def _cells(extent: float, sizes: np.ndarray) -> int:
+    """Cells along an axis: two or more to a macro that is smaller than nine of ten."""
+    small = max(float(np.quantile(sizes, 0.1)), 1e-9)
+    return int(np.clip(np.ceil(2 * extent / small), COARSEST, FINEST))

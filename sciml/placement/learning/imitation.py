@@ -23,19 +23,14 @@ def replay(design: Design, target: Design, config: EnvConfig) -> tuple[Placement
     env = PlacementEnv(design, config)
     observation, info = env.reset()
     steps: list[Any] = []
-    corner_x = (target.x - target.canvas.x0 - target.width / 2)[env.nodes]
-    corner_y = (target.y - target.canvas.y0 - target.height / 2)[env.nodes]
+    canvas = target.canvas
+    x = (target.x[env.nodes] - canvas.x0) / canvas.width
+    y = (target.y[env.nodes] - canvas.y0) / canvas.height
     for k in range(len(env.nodes)):
-        mask = info["action_mask"]
-        cells = np.flatnonzero(mask)
-        if not len(cells):
+        cell = env.nearest(x[k], y[k])
+        if cell < 0:
             break
-        rows, columns = np.divmod(cells, config.columns)
-        distance = np.abs(columns * env.cell_width - corner_x[k]) + np.abs(
-            rows * env.cell_height - corner_y[k]
-        )
-        cell = int(cells[int(np.argmin(distance))])
-        steps.append((observation, cell, mask))
+        steps.append((observation, cell, info["action_mask"]))
         observation, _, ended, _, info = env.step(cell)
         if ended:
             break

@@ -15,12 +15,12 @@ import numpy as np
 from sciml.errors import InputError
 from sciml.placement.classical.annealing import Annealer, AnnealingConfig
 from sciml.placement.design import Design
-from sciml.placement.learning.env import EnvConfig, PlacementEnv, draw_soft
+from sciml.placement.learning.env import EnvConfig, PlacementEnv
 from sciml.placement.learning.wire_mask_search import SearchState, beam, evolve, greedy
 from sciml.placement.saved_search import SavedSearch
 
 if TYPE_CHECKING:
-    from sciml.placement.learning.policy import GridPolicy
+    from sciml.placement.learning.policy import PlacementPolicy
 
 FIRST_SHARE = 0.1
 """Share of the budget that looks for a start."""
@@ -48,7 +48,7 @@ def search_macros(
     design: Design,
     cpu_seconds: float,
     seed: int = 0,
-    policy: GridPolicy | None = None,
+    policy: PlacementPolicy | None = None,
     report: Callable[[dict[str, float]], None] | None = None,
     config: EnvConfig | None = None,
     max_moves: int | None = None,
@@ -59,7 +59,7 @@ def search_macros(
     Args:
         cpu_seconds: budget in all. Ctrl-C ends early and keeps the best.
         policy: proposes the start; None = evolution on the wire mask.
-        config: of the environment.
+        config: of the environment; None: a fine grid, or the one that the policy learned on.
         max_moves: budget in moves instead; the outcome then depends on nothing but the seed.
         saved: where the search is saved and goes on from.
 
@@ -72,7 +72,8 @@ def search_macros(
     earlier = saved.load()
     rng = np.random.default_rng([seed, 9])
     torch.manual_seed(seed)
-    env = PlacementEnv(design, config or EnvConfig(columns=48, rows=48, order="connected"))
+    grid = EnvConfig(columns=48, rows=48, order="connected") if policy is None else policy.grid
+    env = PlacementEnv(design, config or grid)
     state = SearchState.of(earlier, env.start_design) if earlier else SearchState()
     if "meta" not in earlier:  # the annealing has not begun
         seconds, tries = FIRST_SHARE * cpu_seconds, 10**9
@@ -94,7 +95,7 @@ def search_macros(
                 raise
             saved.save(state.arrays())
             history = [{"cpu_seconds": saved.cpu_seconds, "proxy": state.cost, "best": state.cost}]
-            return SearchResult(draw_soft(state.best), state.cost, state.evaluations, True, history)
+            return SearchResult(state.best, state.cost, state.evaluations, True, history)
         if state.best is None:
             raise InputError("no legal placement was found on the grid", where=design.source,
                              hint="Use --method sa, or more --cpu-seconds")  # fmt: skip
@@ -102,7 +103,7 @@ def search_macros(
     spent = float(earlier.get("spent", saved.cpu_seconds))
     left = max(cpu_seconds - spent, 0.1)
     moves = None if max_moves is None else max(max_moves - int(FIRST_SHARE * max_moves), 1)
-    annealer = Annealer(draw_soft(state.best), AnnealingConfig(hot=WARM), seed, left, moves)
+    annealer = Annealer(state.best, AnnealingConfig(hot=WARM), seed, left, moves)
     if "meta" in earlier:
         annealer.restore(earlier, saved.path)
 
@@ -120,7 +121,7 @@ def search_macros(
 
 
 def _ask_policy(
-    env: PlacementEnv, policy: GridPolicy, seconds: float, tries: int,
+    env: PlacementEnv, policy: PlacementPolicy, seconds: float, tries: int,
     after: Callable[[SearchState], None], state: SearchState,
 ) -> SearchState:  # fmt: skip
     """Half the budget samples the policy's placements, half searches its tree."""

@@ -5,22 +5,23 @@ Cell (c, r) stands for the macro's lower-left corner at the lower-left corner of
 * The position mask is exact: a macro at (c, r) is inside the canvas and overlaps no placed one.
   Every placed rectangle forbids a rectangle of corners; these are added in a difference array and
   summed once, O(placed + cells).
-* The wire mask (MaskPlace, Lai et al. 2022) is the growth of the half-perimeter of the macro's
-  nets, given the pins that are placed. It is separable, f(c) + g(r): one pass over the nets for
-  each axis instead of one over the nets for every cell.
+* The wire mask (MaskPlace, Lai et al. 2022) is the growth of the weighted half-perimeter of the
+  macro's nets over that of their other pins, all of which have positions. It is separable,
+  f(c) + g(r), and so is the choice between mirrored orientations: one pass over the nets for each
+  axis and side instead of one over the nets for every cell and orientation.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numba import njit
 
-from sciml.placement.design import MACRO, ROTATION, Design
+from sciml.placement.design import MACRO, Design
 
-EPS = 1e-9
+MOST = 8.0
+"""Largest value of a map."""
 _FAST: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy"}
 
 
@@ -78,15 +79,20 @@ def cover(filled: Any, x0: float, y0: float, x1: float, y1: float, sign: float) 
 
 @njit(fastmath={"contract", "nsz", "reassoc", "nnan"}, **_FAST)
 def observe(
-    count: Any, wire_x: Any, wire_y: Any, filled: Any, mask: Any, wire: Any, filled_out: Any
+    count: Any, wire_x: Any, wire_y: Any, filled: Any, density: Any, value_h: Any, value_v: Any,
+    row: Any, column: Any, mask: Any, maps: Any,
 ) -> None:  # fmt: skip
-    """Maps of an observation in two passes.
+    """Maps of an observation.
 
-    mask int8: allowed; wire float32: f(c) + g(r) over its mean where allowed;
-    filled_out: max(filled, 0).
+    mask int8: allowed; maps [4, rows, columns] float32: f(c) + g(r) over its mean where allowed,
+    the share that placed macros cover, then density and congestion (the larger of both directions)
+    of the proxy's grid, whose `row` and `column` hold the middle of each cell. All are cut at MOST.
     """
     R = count.shape[0]
     C = count.shape[1]
+    most = np.float32(MOST)
+    zero = np.float32(0.0)
+    columns = value_h.shape[0]
     allowed = 0
     total = 0.0
     for r in range(R):
@@ -104,33 +110,83 @@ def observe(
     for r in range(R):
         g = np.float32(wire_y[r])
         for c in range(C):
-            wire[r, c] = (np.float32(wire_x[c]) + g) * scale * np.float32(mask[r, c])
+            wire = (np.float32(wire_x[c]) + g) * scale * np.float32(mask[r, c])
+            maps[0, r, c] = min(max(wire, zero), most)
         for c in range(C):
-            filled_out[r, c] = max(filled[r, c], np.float32(0.0))
+            maps[1, r, c] = min(max(filled[r, c], zero), most)
+        at = row[r]
+        for c in range(C):
+            maps[2, r, c] = min(max(np.float32(density[at * columns + column[c]]), zero), most)
+        for c in range(C):
+            use = max(value_h[column[c], at], value_v[at, column[c]])
+            maps[3, r, c] = min(max(np.float32(use), zero), most)
+
+
+@njit(**_FAST)
+def net_extents(
+    p: Any, s: Any, i: int, low: Any, high: Any, pin_low: Any, pin_high: Any, weight: Any
+) -> int:
+    """Of each net of node i: where its other pins are, and how far its own pins reach.
+
+    Args:
+        p, s: constants and state of the proxy (`proxy_kernels`); all nodes have positions.
+        low, high: [2, nets] extent of the other pins, low > high if there is none.
+        pin_low, pin_high: [2, nets] extreme offsets of its own pins from its corner, oriented N.
+
+    Returns:
+        the number of nets.
+    """
+    n = 0
+    for q in range(p.node_net_start[i], p.node_net_start[i + 1]):
+        net = p.node_nets[q]
+        weight[n] = p.net_weight[net]
+        for axis in range(2):
+            low[axis, n] = np.inf
+            high[axis, n] = -np.inf
+            pin_low[axis, n] = np.inf
+            pin_high[axis, n] = -np.inf
+        for pin in range(p.net_start[net], p.net_start[net + 1]):
+            if p.pin_node[pin] == i:
+                x = p.pin_dx[pin] + p.width[i] / 2
+                y = p.pin_dy[pin] + p.height[i] / 2
+                pin_low[0, n] = min(pin_low[0, n], x)
+                pin_high[0, n] = max(pin_high[0, n], x)
+                pin_low[1, n] = min(pin_low[1, n], y)
+                pin_high[1, n] = max(pin_high[1, n], y)
+            else:
+                x = s.pin_x[pin]
+                y = s.pin_y[pin]
+                low[0, n] = min(low[0, n], x)
+                high[0, n] = max(high[0, n], x)
+                low[1, n] = min(low[1, n], y)
+                high[1, n] = max(high[1, n], y)
+        n += 1
+    return n
 
 
 @njit(fastmath={"contract", "nsz", "reassoc", "nnan"}, **_FAST)
 def wire_axis(
-    first: int, last: int, nets: Any, low: Any, high: Any, weight: Any, pin_low: Any,
-    pin_high: Any, step: float, out: Any,
+    nets: int, low: Any, high: Any, weight: Any, pin_low: Any, pin_high: Any, size: float,
+    mirrored: bool, step: float, out: Any,
 ) -> None:  # fmt: skip
     """Growth of the nets' extents along one axis for a corner at 0, step, 2 step, ...
 
-    low, high [nets]: extent of each net's placed pins (low > high: none is placed);
-    pin_low, pin_high: extreme offsets from the corner of the macro's own pins in each net.
+    Arguments are those of `net_extents` along this axis; `mirrored`: the node of this size is
+    turned over, so that its pins are at size - offset.
     """
     for c in range(out.shape[0]):
         out[c] = 0.0
-    for k in range(first, last):
-        n = nets[k]
-        w = weight[n]
-        if low[n] > high[n]:
-            own = w * (pin_high[k] - pin_low[k])
+    for k in range(nets):
+        w = weight[k]
+        first = size - pin_high[k] if mirrored else pin_low[k]
+        last = size - pin_low[k] if mirrored else pin_high[k]
+        if low[k] > high[k]:
+            own = w * (last - first)
             for c in range(out.shape[0]):
                 out[c] += own
             continue
-        a = low[n] - pin_low[k]
-        b = high[n] - pin_high[k]
+        a = low[k] - first
+        b = high[k] - last
         for c in range(out.shape[0]):
             x = c * step
             out[c] += w * (max(a - x, 0.0) + max(x - b, 0.0))
@@ -162,68 +218,6 @@ def cheapest(count: Any, wire_x: Any, wire_y: Any, bits: Any) -> tuple[int, floa
                 row = r
                 column = at
     return (row * count.shape[1] + column if row >= 0 else -1), best
-
-
-@njit(**_FAST)
-def extend(
-    first: int, last: int, nets: Any, low: Any, high: Any, pin_low: Any, pin_high: Any, at: float
-) -> None:
-    """Grow the nets' extents along one axis by a macro whose corner is at `at`."""
-    for k in range(first, last):
-        n = nets[k]
-        low[n] = min(low[n], at + pin_low[k])
-        high[n] = max(high[n], at + pin_high[k])
-
-
-@dataclass
-class MacroNets:
-    """For each macro (in `nodes`) its nets and the extreme offsets of its pins, N orientation."""
-
-    nodes: np.ndarray
-    start: np.ndarray
-    nets: np.ndarray
-    pin_low: np.ndarray  # [2, entries], offsets from the lower-left corner
-    pin_high: np.ndarray
-    weight: np.ndarray
-    fixed_low: np.ndarray  # [2, nets], extent of the pins of nodes that are not in `nodes`
-    fixed_high: np.ndarray
-
-
-def macro_nets(design: Design, nodes: np.ndarray, others: np.ndarray) -> MacroNets:
-    """Gather the nets of `nodes`; pins of the nodes marked in `others` count as placed."""
-    pins, canvas = design.pin_node, design.canvas
-    net_of = np.repeat(np.arange(design.nets), np.diff(design.net_start))
-    low = np.full((2, design.nets), np.inf)
-    high = np.full((2, design.nets), -np.inf)
-    xy = design.pin_xy() - [canvas.x0, canvas.y0]
-    fixed_pin = others[pins]
-    for axis in range(2):
-        np.minimum.at(low[axis], net_of[fixed_pin], xy[fixed_pin, axis])
-        np.maximum.at(high[axis], net_of[fixed_pin], xy[fixed_pin, axis])
-    rank = np.full(design.nodes, -1)
-    rank[nodes] = np.arange(len(nodes))
-    own = np.flatnonzero(rank[pins] >= 0)
-    a, b, c, d = ROTATION[design.orientation[pins[own]]].T
-    width, height = design.size()
-    dx = a * design.pin_dx[own] + b * design.pin_dy[own] + width[pins[own]] / 2
-    dy = c * design.pin_dx[own] + d * design.pin_dy[own] + height[pins[own]] / 2
-    key = rank[pins[own]].astype(np.int64) * max(design.nets, 1) + net_of[own]
-    pairs, entry = np.unique(key, return_inverse=True)
-    pin_low, pin_high = np.full((2, len(pairs)), np.inf), np.full((2, len(pairs)), -np.inf)
-    for axis, offset in enumerate((dx, dy)):
-        np.minimum.at(pin_low[axis], entry, offset)
-        np.maximum.at(pin_high[axis], entry, offset)
-    node, net = np.divmod(pairs, max(design.nets, 1))
-    return MacroNets(
-        nodes=nodes,
-        start=np.searchsorted(node, np.arange(len(nodes) + 1)),
-        nets=net,
-        pin_low=pin_low,
-        pin_high=pin_high,
-        weight=np.ones(design.nets),
-        fixed_low=low,
-        fixed_high=high,
-    )
 
 
 def order_of(design: Design, by: str = "area") -> np.ndarray:

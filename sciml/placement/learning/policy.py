@@ -1,9 +1,10 @@
 """A policy and value for placing macros: the shared graph trunk and a head over the grid.
 
 The trunk reads the whole netlist once; at every step the head sees the maps of the environment
-(allowed cells, wire growth, filled cells), the embedding of the macro to place and that of the
-netlist, and scores every cell. A learned multiple of the wire growth is added to the scores, so
-that an untrained head is a noisy greedy placer.
+(allowed cells, wire growth, filled cells, density, congestion, nearness to the guide), the
+embedding of the macro to place and that of the netlist, and scores every cell. Learned multiples of
+wire growth and nearness are added to the scores, so that an untrained head already places near the
+guide where the wire is short.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Protocol
 
 import numpy as np
 import torch
@@ -29,7 +30,10 @@ from sciml.trunks.message_passing import MessagePassing, MessagePassingConfig
 from sciml.weights import loading
 from sciml.weights.pretrained import Pretrained
 
-MAPS = 3
+MAPS = 6
+"""Maps that the head sees: those of version 0.1 (mask, wire, filled) first."""
+NEAR = 0.1
+"""Width of the map of nearness, over the canvas."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,8 @@ class PolicyConfig:
     """Feature maps of the grid head."""
     frozen: bool = False
     """Do not train the trunk and the embedder."""
+    maps: Annotated[int, Range(min=3, max=MAPS)] = MAPS
+    """Maps that the head sees; those that version 0.1 trained see the first 3."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -60,11 +66,11 @@ class PredictedPlacement(ArrayResult):
     log_probabilities: np.ndarray
     """[macros] of the chosen cells; NaN from a dead end on."""
     design: Design
-    """The design with the macros there; soft macros as they were."""
+    """The design with the macros there and the soft macros around them."""
     complete: bool
     """False: some macro had no allowed cell."""
     proxy: float
-    """Proxy cost with the soft macros drawn to their nets; NaN where it is not complete."""
+    """Proxy cost, with the soft macros settled around them; NaN where it is not complete."""
 
 
 class GridPolicy(nn.Module, Pretrained):
@@ -93,13 +99,15 @@ class GridPolicy(nn.Module, Pretrained):
         self.trunk: Trunk = MessagePassing(c.trunk) if trunk is None else trunk
         h, d = c.channels, self.trunk.dim
         self.embedder = embedder or NetlistEmbedder(d, self.trunk.pair_dim)
-        self.first = nn.Conv2d(MAPS + 2, h, 5, padding=2)
+        self.first = nn.Conv2d(c.maps + 2, h, 5, padding=2)
         self.middle = nn.Conv2d(h, h, 5, padding=4, dilation=2)
         self.last = nn.Conv2d(h, 1, 1)
         self.context = nn.Linear(2 * d + 1, 4 * h)
-        self.greedy = nn.Parameter(torch.tensor(3.0))
+        self.greedy = nn.Parameter(torch.tensor(3.0 if c.maps < MAPS else 1.0))
+        if c.maps == MAPS:
+            self.guided = nn.Parameter(torch.tensor(4.0))
         self.critic = nn.Sequential(
-            nn.Linear(h + 2 * d + 1 + MAPS, 64), nn.GELU(), nn.Linear(64, 1)
+            nn.Linear(h + 2 * d + 1 + c.maps, 64), nn.GELU(), nn.Linear(64, 1)
         )
         nn.init.normal_(self.last.weight, std=0.01)
         if c.frozen:
@@ -124,7 +132,7 @@ class GridPolicy(nn.Module, Pretrained):
             raise TypeError(f"GridPolicy takes no option {sorted(options)}")
 
         def make() -> GridPolicy:
-            settings = dict(description)
+            settings = {"maps": 3, **description}  # version 0.1 did not say
             name, trunk = settings.pop("trunk_name", None), None
             if name is not None:
                 kind = trunks.named_in_file(str(name), own_trunk, where=path)
@@ -140,7 +148,7 @@ class GridPolicy(nn.Module, Pretrained):
             design: fixed nodes stay.
             config: the grid and the order of the macros.
         """
-        env = PlacementEnv(design, config or EnvConfig(order="connected"))
+        env = PlacementEnv(design, config or EnvConfig())
         player = Player(self, [env])
         observation, info = env.reset()
         log_probs = np.full(len(env.nodes), np.nan)
@@ -160,6 +168,15 @@ class GridPolicy(nn.Module, Pretrained):
             complete=not info["dead_end"], proxy=np.nan if info["dead_end"] else env.proxy(),
         )  # fmt: skip
 
+    @property
+    def grid(self) -> EnvConfig:
+        """Settings of an environment that it can place in."""
+        return EnvConfig(columns=48, rows=48, order="connected")
+
+    def player(self, envs: Sequence[PlacementEnv]) -> Player:
+        """What `Rollout` and the searches call."""
+        return Player(self, envs)
+
     def encode(self, graph: Any) -> tuple[Tensor, Tensor]:
         """(rows of all nodes and nets [S, dim], one vector per netlist [B, dim])."""
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.config.frozen):
@@ -169,9 +186,12 @@ class GridPolicy(nn.Module, Pretrained):
     def forward(
         self, maps: Tensor, macro: Tensor, netlist: Tensor, progress: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """maps [B, 3, R, C], macro and netlist [B, dim], progress [B] -> logits, value."""
+        """maps [B, maps, R, C], macro and netlist [B, dim], progress [B] -> logits, value."""
+        maps = maps[:, : self.config.maps]
         h, context = self.features(maps, macro, netlist, progress)
         logits = self.last(h)[:, 0] - self.greedy * maps[:, 1]
+        if self.config.maps == MAPS:
+            logits = logits + self.guided * maps[:, 5]
         pooled = torch.cat([h.mean((2, 3)), context, maps.mean((2, 3))], -1)
         return logits.flatten(1), self.critic(pooled)[:, 0]
 
@@ -179,7 +199,7 @@ class GridPolicy(nn.Module, Pretrained):
         self, maps: Tensor, macro: Tensor, netlist: Tensor, progress: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Inputs of the heads: [B, channels, R, C] and the context [B, 2 dim + 1]."""
-        R, C = maps.shape[-2:]
+        maps, (R, C) = maps[:, : self.config.maps], maps.shape[-2:]
         y = torch.linspace(-1, 1, R, device=maps.device)[:, None].expand(R, C)
         x = torch.linspace(-1, 1, C, device=maps.device)[None].expand(R, C)
         coordinates = torch.stack([x, y]).expand(len(maps), 2, R, C)
@@ -187,6 +207,17 @@ class GridPolicy(nn.Module, Pretrained):
         a, b, c, d = self.context(context)[..., None, None].chunk(4, 1)
         h = torch.relu(self.first(torch.cat([maps, coordinates], 1)) * (1 + a) + b)
         return torch.relu(self.middle(h) * (1 + c) + d) + h, context
+
+
+class PlacementPolicy(Protocol):
+    """What the searches need of a policy: `GridPolicy`, `agents.AgentPolicy`."""
+
+    @property
+    def grid(self) -> EnvConfig:
+        """Settings of an environment that it can place in."""
+
+    def player(self, envs: Sequence[PlacementEnv]) -> Any:
+        """(numbers, observations) -> logits [B, cells], value [B], inputs to store, by name."""
 
 
 class Player:
@@ -220,10 +251,8 @@ class Player:
         self._cached = None
 
     def inputs(self, numbers: Sequence[int], observations: Sequence[Any]) -> dict[str, Tensor]:
-        maps = np.stack(
-            [np.stack([o["mask"], np.minimum(o["wire"], 8), np.minimum(o["filled"], 2)])
-             for o in observations]
-        )  # fmt: skip
+        """What the head takes from observations, as tensors with one row for each."""
+        maps = np.stack([map_stack(o) for o in observations])
         row, design, progress = [], [], []
         for k, o in zip(numbers, observations, strict=True):
             i = int(o["node"][0])
@@ -265,6 +294,18 @@ class Player:
         macro, netlist = nodes[on_device["row"]], graph[on_device["design"]]
         logits, value = self.policy(on_device["maps"], macro, netlist, on_device["progress"])
         return logits.cpu(), value.cpu()
+
+
+def map_stack(observation: dict[str, np.ndarray]) -> np.ndarray:
+    """[6, rows, columns] float32: mask, wire, filled, density, congestion, nearness to the guide of
+    a macro's centre in each cell."""
+    o = observation
+    rows, columns = o["mask"].shape
+    width, height, x, y = o["macro"]
+    along = np.arange(columns, dtype=np.float32) / columns + width / 2 - x
+    up = np.arange(rows, dtype=np.float32) / rows + height / 2 - y
+    near = np.exp(-0.5 * (along[None] ** 2 + up[:, None] ** 2) / NEAR**2)
+    return np.stack([o["mask"], o["wire"], o["filled"], o["density"], o["congestion"], near])
 
 
 def shifted(inputs: dict[str, Tensor], max_shift: int) -> dict[str, Tensor]:

@@ -11,7 +11,7 @@ import torch
 
 from sciml.placement.design import Design
 from sciml.placement.learning.env import PlacementEnv
-from sciml.placement.learning.policy import GridPolicy, Player
+from sciml.placement.learning.policy import PlacementPolicy
 from sciml.placement.learning.wire_mask_search import After, SearchState, report_nothing
 from sciml.rl.ppo import MaskedCategorical
 from sciml.rl.search import Node, TreeSearch
@@ -19,7 +19,7 @@ from sciml.rl.search import Node, TreeSearch
 
 def sample_policy(
     env: PlacementEnv,
-    policy: GridPolicy,
+    policy: PlacementPolicy,
     seconds: float,
     max_episodes: int = 10**9,
     after: After = report_nothing,
@@ -27,7 +27,7 @@ def sample_policy(
 ) -> SearchState:
     """The best of a policy's placements, its mode first; `resumed`: state of an earlier call."""
     state = resumed or SearchState()
-    player = Player(policy, [env])
+    player = policy.player([env])
     if state.random is not None:
         torch.set_rng_state(torch.from_numpy(np.array(state.random)))
     began = time.process_time() - state.cpu_seconds
@@ -56,7 +56,7 @@ def sample_policy(
 
 def tree(
     env: PlacementEnv,
-    policy: GridPolicy,
+    policy: PlacementPolicy,
     seconds: float,
     simulations: int = 64,
     branches: int = 6,
@@ -67,7 +67,7 @@ def tree(
     and its subtree kept. Every macro has an equal share of the `seconds` that are left, but at
     least one simulation, which is one call of the network.
     """
-    player = Player(policy, [env])
+    player = policy.player([env])
     began = time.process_time()
 
     def evaluate(state: _Position) -> tuple[list[tuple[int, float]], float]:

@@ -95,7 +95,8 @@ def beam(env: PlacementEnv, width: int = 4, branches: int = 4) -> bool:
     def expand(state: tuple[float, Any]) -> list[tuple[float, tuple[float, Any]]]:
         total, saved = state
         env.restore(saved)
-        wire = np.where(env.count == 0, env.wire_x[None] + env.wire_y[:, None], np.inf).ravel()
+        wire_x, wire_y = env.wire()
+        wire = np.where(env.count == 0, wire_x[None] + wire_y[:, None], np.inf).ravel()
         count = min(branches, int(np.isfinite(wire).sum()))
         children = []
         for cell in np.argpartition(wire, count - 1)[:count] if count else []:
@@ -114,15 +115,12 @@ def decode(env: PlacementEnv, genotype: np.ndarray, pull: float) -> bool:
     """Place every macro on the allowed cell with least wire + pull x distance to its gene."""
     env.reset()
     canvas = env.design.canvas
-    columns, rows = np.arange(env.config.columns), np.arange(env.config.rows)
+    columns, rows = np.arange(env.columns), np.arange(env.rows)
     for k in range(len(env.nodes)):
-        nets = max(int(env.nets.start[k + 1] - env.nets.start[k]), 1)
-        wire_x = env.wire_x + pull * nets * np.abs(
-            columns * env.cell_width - genotype[k, 0] * canvas.width
-        )
-        wire_y = env.wire_y + pull * nets * np.abs(
-            rows * env.cell_height - genotype[k, 1] * canvas.height
-        )
+        wire_x, wire_y = env.wire()
+        weight = pull * max(float(env.weight[: env.nets].sum()), 1.0)
+        wire_x += weight * np.abs(columns * env.cell_width - genotype[k, 0] * canvas.width)
+        wire_y += weight * np.abs(rows * env.cell_height - genotype[k, 1] * canvas.height)
         cost = np.where(env.count == 0, wire_x[None] + wire_y[:, None], np.inf)
         cell = int(cost.argmin())
         if not np.isfinite(cost.ravel()[cell]):
