@@ -232,15 +232,22 @@ def export(
     model: str = "jets-tiny",
     trunk: str | None = None,
     data_config: Path | None = None,
+    raw: bool = False,
+    triton: bool = False,
     weaver: WeaverOptions = DEFAULTS,
 ) -> None:
     """Write a model as ONNX (dynamic number of jets and particles) with preprocess.json beside it.
 
     Args:
         file: Former way to name the output.
-        out: The .onnx file; a .pt file is written in weaver's layout instead (weaver models only).
+        out: The .onnx file. A .pt2 file is a package of torch.export, which takes raw jets; a .pt
+            file is written in weaver's layout (weaver models only).
         model: As for `tag`.
         trunk: As for `tag`.
+        raw: The graph takes raw four-momenta (and tracks and types, if the model reads them) and
+            prepares them itself; jet_tagger.hpp, for C++ and ROOT, is written beside it.
+        triton: OUT is a folder, which becomes the model of its name in Triton's repository above
+            it; it takes raw jets, too.
         data_config: For weights of weaver (.pt): the graph takes this config's inputs, and
             preprocess.json has its variables as weaver writes them.
         weaver: As for `tag`.
@@ -257,7 +264,13 @@ def export(
     tagger = open_model(model, trunk, weaver)
     if not isinstance(tagger, JetTagger | ConfiguredTagger):
         raise InputError("only a tagger of classes can be exported, not one of masses", where=model)
-    if out.suffix in (".pt", ".pth"):
+    if raw or triton or out.suffix == ".pt2":
+        from sciml.jets.deployment import graphs
+
+        if data_config is not None:
+            raise InputError("a graph that takes raw jets has no data config", where=data_config)
+        graphs.to_triton(tagger, out) if triton else graphs.export(tagger, out)
+    elif out.suffix in (".pt", ".pth"):
         if isinstance(tagger, ConfiguredTagger):
             raise InputError("is on a trunk that weaver lacks", where=model, hint="Write .onnx")
         tagger.to_weaver(out)

@@ -77,11 +77,12 @@ class JetPredictor(nn.Module, ABC, Generic[Result]):
         Args:
             events: awkward record array or mapping of columns (JetClass names), what `open_jets`
                 takes (paths, patterns, folders, URLs) or gave, an open TTree or RNTuple, a
-                `JetSample`, or padded `Jets`.
+                `JetSample`, padded `Jets`, or an array of dask-awkward.
             options: of files, see `sciml.jets.data.io.open_jets`.
 
         Returns:
-            `JetScores` of a tagger, `JetMasses` of a mass regressor.
+            `JetScores` of a tagger, `JetMasses` of a mass regressor; of an array of dask-awkward a
+            delayed array of records, see `sciml.jets.delayed`.
 
         Raises:
             InputError: an unreadable file, something that holds no jets, a missing column, or lists
@@ -89,6 +90,10 @@ class JetPredictor(nn.Module, ABC, Generic[Result]):
         """
         from sciml.jets.data.sample import JetSample
 
+        if type(events).__module__.startswith("dask_awkward."):
+            from sciml.jets import delayed
+
+            return delayed.predict(self, events, dict(options))
         if isinstance(events, Jets):
             parts = [self._padded(events)]
         elif isinstance(events, JetSample):

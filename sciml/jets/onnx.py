@@ -114,7 +114,7 @@ def export(tagger: Any, path: str | Path) -> Path:
             yield made.particles, made.jets, made.mask
 
     first = (jets.particles, jets.jets, jets.mask)
-    difference = write(model, path, first, INPUTS, "probabilities", axes, batches())
+    difference = write(model, path, first, INPUTS, ["probabilities"], axes, batches())
     description = {
         "format": "sciml.jets/1",
         "inputs": {
@@ -140,7 +140,8 @@ def export(tagger: Any, path: str | Path) -> Path:
 
 def write(
     model: nn.Module, path: Path, example_inputs: Sequence[Tensor], inputs: Sequence[str],
-    output: str, axes: Mapping[str, Mapping[int, str]], batches: Iterable[Sequence[Tensor]],
+    outputs: Sequence[str], axes: Mapping[str, Mapping[int, str]],
+    batches: Iterable[Sequence[Tensor]], metadata: Mapping[str, str] | None = None,
 ) -> float:  # fmt: skip
     """Trace `model`, check it in onnxruntime, and write it if it gives torch's answer.
 
@@ -148,9 +149,10 @@ def write(
         model: in evaluation mode, on the CPU.
         path: the .onnx file.
         example_inputs: to trace with.
-        inputs, output: names.
+        inputs, outputs: names.
         axes: names of the axes of any length, by input and output.
         batches: inputs to check with.
+        metadata: texts that are kept in the file.
 
     Returns:
         the largest difference from torch.
@@ -170,11 +172,15 @@ def write(
             tuple(example_inputs),
             str(temporary),
             input_names=list(inputs),
-            output_names=[output],
+            output_names=list(outputs),
             dynamic_axes={name: dict(own) for name, own in axes.items()},
             opset_version=OPSET,
             dynamo=False,
         )
+        if metadata:
+            graph = onnx.load(str(temporary))
+            onnx.helper.set_model_props(graph, dict(metadata))
+            onnx.save(graph, str(temporary))
         onnx.checker.check_model(str(temporary))
         difference = largest_difference(model, temporary, inputs, batches)
         if not difference <= TOLERANCE:
@@ -192,13 +198,22 @@ def largest_difference(
     worst = 0.0
     for values in batches:
         with torch.no_grad():
-            in_torch = model(*values).numpy()
+            answers = model(*values)
         feed = {n: v.numpy() for n, v in zip(inputs, values, strict=True)}
-        in_onnx = session.run(None, feed)[0]
-        if not np.array_equal(np.isnan(in_torch), np.isnan(in_onnx)):
-            return float("nan")
-        worst = max(worst, float(np.nanmax(np.abs(in_torch - in_onnx), initial=0.0)))
+        answers = [answers] if isinstance(answers, Tensor) else answers
+        for in_torch, in_onnx in zip(answers, session.run(None, feed), strict=True):
+            difference = difference_of(in_torch.numpy(), in_onnx)
+            if np.isnan(difference):
+                return difference
+            worst = max(worst, difference)
     return worst
+
+
+def difference_of(first: np.ndarray, second: np.ndarray) -> float:
+    """The largest difference of two arrays; NaN if not the same values are NaN."""
+    if not np.array_equal(np.isnan(first), np.isnan(second)):
+        return float("nan")
+    return float(np.nanmax(np.abs(first - second), initial=0.0))
 
 
 @contextlib.contextmanager

@@ -35,12 +35,12 @@ def reader_of(events: Any, collection: str | None) -> Reader | None:
         return None
     if LINK in events.fields:
         return in_memory(columns_of(events))
-    if {"PFCands", "PFCand"} & set(events.fields):
-        return NanoAODReader(_Events(events), collection)
+    if holds_candidates(events):
+        return NanoAODReader(EventFields(events), collection)
     if not (hasattr(events, "_events") and hasattr(events, "_collection_name")):
         return None
     everything, name = events._events(), events._collection_name()
-    if not {"PFCands", "PFCand"} & set(everything.fields) or name not in everything.fields:
+    if not holds_candidates(everything) or name not in everything.fields:
         return None
     if len(events) != len(everything) or ak.any(ak.num(events) != ak.num(everything[name])):
         raise InputError(
@@ -48,10 +48,15 @@ def reader_of(events: Any, collection: str | None) -> Reader | None:
             f"(the file has no {name}_nConstituents)",
             hint=f'Give predict(events[selected], collection="{name}") and select jets afterwards',
         )
-    return NanoAODReader(_Events(everything), name)
+    return NanoAODReader(EventFields(everything), name)
 
 
-class _Events:
+def holds_candidates(events: ak.Array) -> bool:
+    """Whether these are events with a table of candidates."""
+    return bool({"PFCands", "PFCand"} & set(events.fields))
+
+
+class EventFields:
     """Events in memory with the methods of `RootReader` that `NanoAODReader` uses."""
 
     def __init__(self, events: ak.Array) -> None:
@@ -72,11 +77,16 @@ class _Events:
         """Columns of the events first .. last - 1."""
         out = {}
         for name in columns:
-            values: Any = self._events[first:last]
-            for part in self._places[name]:
-                values = values[part]
+            values = self.column(name)[first:last]
             out[name] = ak.without_parameters(ak.to_packed(values))
         return out
+
+    def column(self, name: str) -> ak.Array:
+        """A column of all events, as it is."""
+        values: Any = self._events
+        for part in self._places[name]:
+            values = values[part]
+        return values
 
     def sizes(self, column: str) -> NDArray[np.int64]:
         """Length of each event's list."""

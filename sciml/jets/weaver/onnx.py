@@ -92,7 +92,7 @@ def export(tagger: Any, path: Path, config: WeaverConfig | None = None) -> Path:
     first = list(made_up(widths, flat, 3, 7).values())
     model = Tensors(tagger, names, run).eval()
     with pair_kinematics.portable():
-        difference = onnx.write(model, path, first, names, output, axes, batches())
+        difference = onnx.write(model, path, first, names, [output], axes, batches())
     described = preprocessing(tagger.names, widths, config)
     described["checked_against_torch"] = difference
     with atomic_write(path.with_name("preprocess.json")) as temporary:

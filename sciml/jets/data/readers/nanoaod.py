@@ -77,7 +77,7 @@ class NanoAODReader(EventReader):
                 )
         elif linked and collection not in linked:
             raise unknown("jet collection", collection, linked, where=root.path)
-        self._jets = jets = collection
+        self.collection = self._jets = jets = collection
         self._table, self._index = linked.get(jets, ("PFCands", f"{jets}PFCands_pFCandsIdx"))
         self._owner = f"{jets}{self._table}_jetIdx"
         kinematics = [f"{c}_{k}" for c in (self._table, jets) for k in ("pt", "eta", "phi", "mass")]
@@ -104,11 +104,11 @@ class NanoAODReader(EventReader):
         }
         self.columns = (*particles, *JETS, *self._extra, *ORIGIN, *self._own, *self._scalars)
 
-    def _rows(self, columns: list[str], first: int, last: int) -> dict[str, Any]:
+    def branches(self, columns: Sequence[str]) -> list[str]:
+        """The branches of the file that these columns are made of."""
         jets, table = self._jets, self._table
         branches = {f"{jets}_{k}" for k in ("pt", "eta", "phi", "mass")}
-        lists = any(name.startswith("part_") or name == "jet_nparticles" for name in columns)
-        if lists:
+        if _of_particles(columns):
             branches |= {self._index, self._owner}
             branches |= {f"{table}_{k}" for k in ("pt", "eta", "phi", "mass")}
         branches |= {f"{table}_{TRACK_BRANCHES[n][0]}" for n in columns if n in TRACK_BRANCHES}
@@ -120,7 +120,11 @@ class NanoAODReader(EventReader):
         }
         branches |= {self._extra[n] for n in columns if n in self._extra}
         branches |= {n for n in columns if n in self._own or n in self._scalars}
-        events = self._root.arrays(sorted(branches), first, last)
+        return sorted(branches)
+
+    def _rows(self, columns: list[str], first: int, last: int) -> dict[str, Any]:
+        jets = self._jets
+        events = self._root.arrays(self.branches(columns), first, last)
         counts = np.diff(self._offsets[first : last + 1])
         out: dict[str, Any] = dict(self._origin(first, last))
         for name in columns:
@@ -136,7 +140,7 @@ class NanoAODReader(EventReader):
         energy = np.sqrt((pt * np.cosh(eta)) ** 2 + mass**2)
         for name, values in zip(JETS, (pt, eta, phi, energy), strict=False):
             out[name] = values.astype(np.float32)
-        if lists:
+        if _of_particles(columns):
             out |= self._constituents(events, columns, counts, first)
         return {name: out[name] for name in columns}
 
@@ -169,6 +173,10 @@ class NanoAODReader(EventReader):
         charged = f"{self._table}_charge" in events
         jet_of = jet_start[event] + owner
         return constituents(candidate, columns, jet_of, int(np.sum(counts)), charged)
+
+
+def _of_particles(columns: Sequence[str]) -> bool:
+    return any(name.startswith("part_") or name == "jet_nparticles" for name in columns)
 
 
 def constituents(
