@@ -31,3 +31,11 @@ JET_MOMENTUM = ("jet_pt", "jet_eta", "jet_phi", "jet_energy")
 HARD_EVENT = "aux_collision"
 """The id of a jet's hard-scatter event, in files of several views of each (`learning.views`);
 files may be read together."""
+FLAVOURS = ("b", "c", "tau", "light", "gluon")
+"""Classes of small-radius jets, in the order of their labels; light: u, d or s."""
+ORIGINS = ("pile-up", "primary", "b", "b to c", "c", "tau", "other")
+"""Origins of a track by their number in `part_origin`: another collision; the primary vertex; the
+decay of a b hadron, of a c hadron from one, of another c hadron, of a tau; a strange hadron."""
+TRUTH = ("part_origin", "part_vertex", "aux_truth_pt")
+"""Truth of small-radius jets: of each constituent its origin and the number of its vertex in the
+jet (0 the primary one), both -1 without a track; of the jet its pT from stable particles [GeV]."""

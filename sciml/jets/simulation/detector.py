@@ -131,6 +131,16 @@ def simulate(
         detector: its constants.
         rng: source of every fluctuation; its state after the call depends on the event.
     """
+    return simulate_with_sources(particles, detector, rng)[0]
+
+
+def simulate_with_sources(
+    particles: Particles, detector: Detector, rng: np.random.Generator
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """`simulate`, and for each candidate the index of the particle that left its track.
+
+    The index is -1 for photons and neutral hadrons, to whose towers many particles contribute.
+    """
     constants = _Constants(*(float(getattr(detector, name)) for name in _Constants._fields))
     return _simulate(*particles, constants, rng)
 
@@ -351,6 +361,7 @@ def _simulate(px, py, pz, energy, mass, charge, pid, x, y, z, c, rng):
     track = np.full(n, -1, np.int64)
     # tracks: pT, eta, phi, mass, relative resolution, charge, pid, d0, d0err, dz, dzerr
     tracks = np.empty((n, 11))
+    particle = np.empty(n, np.int64)  # that left each track
     n_tracks = 0
     spot_x, spot_y = c.beam_spot * rng.normal(), c.beam_spot * rng.normal()
     for i in range(n):
@@ -384,6 +395,7 @@ def _simulate(px, py, pz, energy, mass, charge, pid, x, y, z, c, rng):
         row[7], row[8] = d0 + s_d0 * rng.normal(), s_d0
         row[9], row[10] = dz + s_dz * rng.normal(), s_dz
         track[i] = n_tracks
+        particle[n_tracks] = i
         n_tracks += 1
     energy, eta, phi, track = energy[arrived], eta[arrived], phi[arrived], track[arrived]
     in_ecal, in_hcal = in_ecal[arrived], in_hcal[arrived]
@@ -419,6 +431,7 @@ def _simulate(px, py, pz, energy, mass, charge, pid, x, y, z, c, rng):
         rng,
     )
     out = np.zeros((n_tracks + len(photons) + len(hadrons), 10))
+    source = np.full(len(out), -1, np.int64)
     row_count = 0
     for t in range(n_tracks):
         if pt[t] <= 0.0:  # its tower fell below threshold
@@ -428,6 +441,7 @@ def _simulate(px, py, pz, energy, mass, charge, pid, x, y, z, c, rng):
         row[2] = pt[t] * np.sinh(tracks[t, 1])
         row[3] = np.sqrt((pt[t] * np.cosh(tracks[t, 1])) ** 2 + tracks[t, 3] ** 2)
         row[4:10] = tracks[t, 5:11]
+        source[row_count] = particle[t]
         row_count += 1
     for towers, code in ((photons, 22.0), (hadrons, 0.0)):
         for k in range(len(towers)):
@@ -436,4 +450,4 @@ def _simulate(px, py, pz, energy, mass, charge, pid, x, y, z, c, rng):
             row[0], row[1] = e / np.cosh(e_eta) * np.cos(e_phi), e / np.cosh(e_eta) * np.sin(e_phi)
             row[2], row[3], row[5] = e * np.tanh(e_eta), e, code
             row_count += 1
-    return out[:row_count]
+    return out[:row_count], source[:row_count]

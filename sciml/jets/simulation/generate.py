@@ -11,11 +11,11 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import awkward as ak
 import numpy as np
@@ -49,18 +49,26 @@ class Task:
     jets: int
     position: float
     """Position of the chunk in the data set, 0 .. 1; classes are interleaved by it."""
+    table: Callable[..., pa.Table] = jets_of_chunk
+    """Makes it of (name, chunk, jets) and options."""
 
     @property
     def file(self) -> str:
         return f"{self.name}-{self.chunk:05d}-{self.jets}.parquet"
 
 
-def plan(classes: tuple[str, ...], jets: int) -> list[Task]:
+def plan(
+    classes: tuple[str, ...], jets: int, known: Callable[[str], object] = process,
+    flag: str = "--classes", table: Callable[..., pa.Table] = jets_of_chunk,
+) -> list[Task]:  # fmt: skip
     """The chunks of a data set of `jets` jets, in the order of the merged file.
 
     Args:
         classes: class names, each with an optional weight ("QCD:3").
         jets: their total number.
+        known: refuses a name that is not one.
+        flag: the option that they come from, for messages.
+        table: makes the table of a chunk.
 
     Raises:
         InputError: unknown class, bad weight, class named twice, fewer jets than classes.
@@ -68,15 +76,15 @@ def plan(classes: tuple[str, ...], jets: int) -> list[Task]:
     weights: dict[str, float] = {}
     for word in classes:
         name, colon, weight = word.partition(":")
-        process(name)
+        known(name)
         try:
             number = float(weight) if colon else 1.0
         except ValueError:
             number = -1.0
         if not 0 < number < float("inf"):
-            raise InputError(f"the weight in {word!r} must be a number > 0", where="--classes")
+            raise InputError(f"the weight in {word!r} must be a number > 0", where=flag)
         if name in weights:
-            raise InputError(f"class {name!r} is named twice", where="--classes")
+            raise InputError(f"{name!r} is named twice", where=flag)
         weights[name] = number
     if not weights or jets < len(weights):
         raise InputError(
@@ -92,7 +100,7 @@ def plan(classes: tuple[str, ...], jets: int) -> list[Task]:
     for name, count in counts.items():
         for chunk, first in enumerate(range(0, count, CHUNK)):
             size = min(CHUNK, count - first)
-            tasks.append(Task(name, chunk, size, (first + size / 2) / count))
+            tasks.append(Task(name, chunk, size, (first + size / 2) / count, table))
     return sorted(tasks, key=lambda task: (task.position, task.name))
 
 
@@ -130,38 +138,70 @@ def make(
             any number of them.
         shard: Make this one of them alone (0 is the first): for jobs on several machines.
     """
-    sharded = shards > 0 or shard is not None
-    if not sharded and out.suffix not in (".parquet", ".root"):
-        raise InputError("must end in .parquet or .root", where=out)
-    if seed < 0:
-        raise InputError(f"must be >= 0, got {seed}", where="--seed")
-    if workers < 0:
-        raise InputError(f"must be >= 0, got {workers}", where="--workers")
     if views < 1:
         raise InputError(f"must be >= 1, got {views}", where="--views")
-    workers = workers or os.cpu_count() or 1
-    tasks = plan(classes, jets)
     options = {"seed": seed, "detector": detector, "shower": shower}
     if views > 1:
         options["views"] = views
     settings = {"classes": list(classes), "jets": jets, **options}
-    if not sharded:
-        _make_file(out, tasks, options, settings, workers, compact, keep_chunks, (seed, 1))
-        return
-    if shards > len(tasks):
-        raise InputError(
-            f"must be at most {len(tasks)}, the chunks of {CHUNK} jets, got {shards}",
-            where="--shards",
-        )
-    for number, path in files_of_shards.to_make(
-        out, shards, shard, settings | {"compact": compact}
-    ):
-        part = files_of_shards.share(len(tasks), number, shards)
-        facts = settings | {"compact": compact, "shards": shards, "shard": number}
-        _make_file(
-            path, [tasks[k] for k in part], options, facts, workers, compact, keep_chunks,
-            (seed, 1, number),
-        )  # fmt: skip
+    made = DataSet(plan(classes, jets), options, settings, workers, compact, keep_chunks)
+    made.write(out, shards, shard)
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """What is made, and how.
+
+    Attributes:
+        tasks: its chunks.
+        options: of each chunk, `seed` among them.
+        settings: what the command said, for the header of a file.
+        workers: processes; 0 for one per core.
+        compact, keep_chunks: see `make`.
+    """
+
+    tasks: list[Task]
+    options: dict[str, Any]
+    settings: dict[str, Any]
+    workers: int
+    compact: bool
+    keep_chunks: bool
+
+    def write(self, out: Path, shards: int = 0, shard: int | None = None) -> None:
+        """Write the file, or files of `shards` parts into a folder.
+
+        Raises:
+            InputError: a bad option, a folder of chunks of another data set.
+        """
+        sharded = shards > 0 or shard is not None
+        if not sharded and out.suffix not in (".parquet", ".root"):
+            raise InputError("must end in .parquet or .root", where=out)
+        seed = self.options["seed"]
+        if seed < 0:
+            raise InputError(f"must be >= 0, got {seed}", where="--seed")
+        if self.workers < 0:
+            raise InputError(f"must be >= 0, got {self.workers}", where="--workers")
+        workers = self.workers or os.cpu_count() or 1
+        if not sharded:
+            _make_file(
+                out, self.tasks, self.options, self.settings, workers, self.compact,
+                self.keep_chunks, (seed, 1),
+            )  # fmt: skip
+            return
+        if shards > len(self.tasks):
+            raise InputError(
+                f"must be at most {len(self.tasks)}, the chunks of {CHUNK} jets, got {shards}",
+                where="--shards",
+            )
+        for number, path in files_of_shards.to_make(
+            out, shards, shard, self.settings | {"compact": self.compact}
+        ):
+            part = files_of_shards.share(len(self.tasks), number, shards)
+            facts = self.settings | {"compact": self.compact, "shards": shards, "shard": number}
+            _make_file(
+                path, [self.tasks[k] for k in part], self.options, facts, workers, self.compact,
+                self.keep_chunks, (seed, 1, number),
+            )  # fmt: skip
 
 
 def _make_file(
@@ -214,7 +254,7 @@ def _chunk_folder(out: Path, options: dict) -> Path:
 
 
 def _make_chunk(task: Task, folder: Path, options: dict) -> int:
-    table = jets_of_chunk(task.name, task.chunk, task.jets, **options)
+    table = task.table(task.name, task.chunk, task.jets, **options)
     with atomic_write(folder / task.file) as temporary:
         pq.write_table(table, temporary, compression="zstd", write_page_checksum=True)
     return task.jets

@@ -44,7 +44,7 @@ TRUTH_COLUMNS = ("aux_genpart_pt", "aux_genpart_eta", "aux_genpart_phi", "aux_ge
 DECAY_COLUMNS = ("aux_decay_pt", "aux_decay_eta", "aux_decay_phi", "aux_decay_mass")
 
 
-def _lists(dtype: pa.DataType) -> pa.DataType:
+def list_of(dtype: pa.DataType) -> pa.DataType:
     return pa.list_(pa.field("item", dtype, nullable=False))
 
 
@@ -52,13 +52,13 @@ SCHEMA = pa.schema(
     [
         pa.field(name, dtype, nullable=False)
         for names, dtype in (
-            (COLUMNS, _lists(pa.float32())),
+            (COLUMNS, list_of(pa.float32())),
             (OBSERVABLES, pa.float32()),
             (LABEL_COLUMNS, pa.int32()),
             (TRUTH_COLUMNS, pa.float32()),
             (("aux_truth_match",), pa.int32()),
-            (DECAY_COLUMNS, _lists(pa.float32())),
-            (("aux_decay_pid",), _lists(pa.int32())),
+            (DECAY_COLUMNS, list_of(pa.float32())),
+            (("aux_decay_pid",), list_of(pa.int32())),
         )
         for name in names
     ]
@@ -167,7 +167,7 @@ def _select(
                     "event": int(event),
                     "jet": (pt, eta, phi, jet["E"]),
                     "truth": truth,
-                    "particles": _constituents(particles),
+                    "particles": constituents_by_pt(particles),
                 }
             )
     return rows
@@ -217,7 +217,7 @@ def _match(truths: list[processes.Truth], eta: float, phi: float) -> processes.T
     return None
 
 
-def _constituents(particles: NDArray[np.float64]) -> NDArray[np.float64]:
+def constituents_by_pt(particles: NDArray[np.float64]) -> NDArray[np.float64]:
     """Constituents within JetClass's cuts (|pz| <= 10 TeV, |eta| <= 5), sorted by falling pT."""
     pt = np.hypot(particles[:, 0], particles[:, 1])
     keep = (np.abs(particles[:, 2]) <= 1e4) & (np.abs(particles[:, 2]) <= pt * np.sinh(5.0))
@@ -231,21 +231,7 @@ def _table(rows: list[dict[str, Any]], name: str) -> pa.Table:
     parts = np.concatenate([row["particles"] for row in rows])
     jets = np.array([row["jet"] for row in rows])
     column = {key: parts[:, k] for k, key in enumerate(CANDIDATE)}
-    pt = np.hypot(column["px"], column["py"])
-    of_jet = np.repeat(np.arange(len(rows)), counts)
-    eta, phi = jets[of_jet, 1], jets[of_jet, 2]
-    dphi = np.arctan2(column["py"], column["px"]) - phi
-    pid = column["pid"]
-    flat = {
-        "deta": np.where(eta > 0, 1.0, -1.0) * (np.arcsinh(column["pz"] / pt) - eta),
-        "dphi": dphi - 2 * np.pi * np.round(dphi / (2 * np.pi)),
-        "isChargedHadron": np.isin(pid, (211, 321, 2212)),
-        "isNeutralHadron": pid == 0,
-        "isPhoton": pid == 22,
-        "isElectron": pid == 11,
-        "isMuon": pid == 13,
-    }
-    flat |= {key: column[key] for key in CANDIDATE if key != "pid"}
+    flat = constituent_columns(parts, np.repeat(jets[:, 1], counts), np.repeat(jets[:, 2], counts))
     shapes = cluster.substructure(
         ak.unflatten(ak.zip({key: column[key] for key in ("px", "py", "pz", "energy")}), counts),
         RADIUS,
@@ -267,13 +253,44 @@ def _table(rows: list[dict[str, Any]], name: str) -> pa.Table:
     values["aux_genpart_pid"] = np.array([t.pid if t else 0 for t in truths])
     values["aux_truth_match"] = np.array([t.code if t else 50 for t in truths])
     decays = np.array([len(t.products) if t else 0 for t in truths])
-    lists = {key: (counts, flat[key.removeprefix("part_")]) for key in COLUMNS}
+    lists = {key: (counts, flat[key]) for key in COLUMNS}
     for k, key in enumerate(DECAY_COLUMNS):
         lists[key] = (decays, np.array([p[k] for t in truths if t for p in t.products]))
     pids = np.array([pid for t in truths if t for pid in t.product_pids])
     lists["aux_decay_pid"] = (decays, pids)
+    return arrow_table(SCHEMA, values, lists)
+
+
+def constituent_columns(
+    particles: NDArray[np.float64], eta: NDArray[np.float64], phi: NDArray[np.float64]
+) -> dict[str, NDArray[Any]]:
+    """`columns.COLUMNS` of constituents.
+
+    Args:
+        particles: [S, 10] `detector.CANDIDATE`, with |PDG code|.
+        eta, phi: [S] of the axis of each one's jet.
+    """
+    column = {key: particles[:, k] for k, key in enumerate(CANDIDATE)}
+    pt, pid = np.hypot(column["px"], column["py"]), column["pid"]
+    dphi = np.arctan2(column["py"], column["px"]) - phi
+    flat = {f"part_{key}": column[key] for key in CANDIDATE if key != "pid"}
+    return flat | {
+        "part_deta": np.where(eta > 0, 1.0, -1.0) * (np.arcsinh(column["pz"] / pt) - eta),
+        "part_dphi": dphi - 2 * np.pi * np.round(dphi / (2 * np.pi)),
+        "part_isChargedHadron": np.isin(pid, (211, 321, 2212)),
+        "part_isNeutralHadron": pid == 0,
+        "part_isPhoton": pid == 22,
+        "part_isElectron": pid == 11,
+        "part_isMuon": pid == 13,
+    }
+
+
+def arrow_table(
+    schema: pa.Schema, values: dict[str, Any], lists: dict[str, tuple[Any, Any]]
+) -> pa.Table:
+    """A table of columns with one number per jet, and of lists (lengths, flat values)."""
     arrays = []
-    for field in SCHEMA:
+    for field in schema:
         if field.name in lists:
             number, content = lists[field.name]
             offsets = np.concatenate([[0], np.cumsum(number)]).astype(np.int32)
@@ -284,4 +301,4 @@ def _table(rows: list[dict[str, Any]], name: str) -> pa.Table:
         else:
             dtype = field.type.to_pandas_dtype()
             arrays.append(pa.array(np.asarray(values[field.name]).astype(dtype)))
-    return pa.Table.from_arrays(arrays, schema=SCHEMA)
+    return pa.Table.from_arrays(arrays, schema=schema)
