@@ -1,8 +1,10 @@
 """The documentation site: hand-written pages, the docstrings, and the cards of models and data."""
 
 import importlib
+import json
 import re
 import shutil
+import subprocess
 from importlib import metadata
 from pathlib import Path
 
@@ -67,6 +69,63 @@ def cards(app, name, source):
     source[0] = "\n".join(parts)
 
 
+# What of a result file is followed over time: (file, keys on the way to the number, what it is).
+TREND = (
+    ("jets_tag", ("models", "jets-tiny", "jets_per_cpu_second"), "jets tagged per CPU second"),
+    ("jets_generator", ("mean_of_rates",), "jets generated per CPU second"),
+    ("equivariant_compiled", ("edges_per_second", "ours, torch.compile"),
+     "edges per CPU second of an equivariant layer"),
+    ("placement", ("cells", "macros fixed", "hpwl"), "HPWL of Ariane133's standard cells"),
+    ("symbolic_everyday", ("ours", "right"), "everyday problems solved, of 126"),
+)  # fmt: skip
+RESULTS = ROOT / "benchmarks" / "results"
+
+
+def history(path):
+    """The contents of a result file: what git has, oldest first, and the file as it is."""
+    command = ["git", "log", "--reverse", "--format=%h", "--", str(path.relative_to(ROOT))]
+    try:
+        log = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+        for commit in log.stdout.split():
+            name = f"{commit}:{path.relative_to(ROOT)}"
+            shown = subprocess.run(["git", "show", name], cwd=ROOT, capture_output=True, text=True)
+            if shown.returncode == 0:
+                yield shown.stdout
+    except (OSError, subprocess.CalledProcessError):  # sources without history
+        pass
+    yield path.read_text(encoding="utf-8")
+
+
+def benchmarks(app, name, source):
+    """Fill the page of benchmarks from the result files."""
+    if name != "benchmarks":
+        return
+    rows = ["| result | what | date | device |", "|---|---|---|---|"]
+    for path in sorted(RESULTS.glob("*.json")):
+        facts = json.loads(path.read_text(encoding="utf-8"))
+        cell = facts.get("cells", {}) if path.stem == "placement" else {}
+        what = facts.get("what") or facts.get("about") or facts.get("benchmark") or ""
+        what = what if isinstance(what, str) else ""
+        device = facts.get("device") or facts.get("processor") or facts.get("machine")
+        date = facts.get("date") or cell.get("date") or ""
+        device = device or cell.get("device") or ""
+        text = " ".join(str(what).split())[:160].replace("|", "/")
+        rows.append(f"| `{path.name}` | {text} | {date} | {device} |")
+    trend = ["| number | values, oldest first |", "|---|---|"]
+    for stem, keys, what in TREND:
+        values = []
+        for text in history(RESULTS / f"{stem}.json"):
+            value = json.loads(text)
+            for key in keys:
+                value = value.get(key, {}) if isinstance(value, dict) else {}
+            if isinstance(value, int | float) and (not values or values[-1] != value):
+                values.append(value)
+        trend.append(f"| {what} (`{stem}.json`) | {', '.join(f'{v:,.4g}' for v in values)} |")
+    source[0] = (
+        source[0].replace("@benchmarks", "\n".join(rows)).replace("@trend", "\n".join(trend))
+    )
+
+
 def exports(app, name, source):
     """`@sciml.jets` in a table of the reference stands for all names that the package exports."""
 
@@ -105,4 +164,5 @@ def setup(app):
     app.connect("autodoc-skip-member", left_out)
     app.connect("source-read", cards)
     app.connect("source-read", exports)
+    app.connect("source-read", benchmarks)
     app.connect("autodoc-process-docstring", plain, priority=400)  # before Google's sections

@@ -1,5 +1,6 @@
 """What the README tells a reader to do works."""
 
+import os
 import re
 import shlex
 import shutil
@@ -59,6 +60,47 @@ def test_the_import_examples_run(code, tmp_path):
 def test_every_picture_and_link_inside_the_project_is_there():
     for target in re.findall(r"\]\((?!http|#)([^)#]+)", TEXT):
         assert (ROOT / target).exists(), target
+
+
+def shape(line: str) -> str:
+    """A line of output without its numbers, which differ by machine and by version."""
+    return " ".join(re.sub(r"[\d.,]+(e-?\d+)?", "#", line).split())
+
+
+def steps() -> list[tuple[str, list[str]]]:
+    """From top to bottom: a command, and the output that the README shows below it."""
+    found: list[tuple[str, list[str]]] = []
+    for language, block in BLOCKS:
+        for line in block.splitlines() if language == "console" else ():
+            if line.startswith("$ "):
+                found.append((line[2:].split("  #")[0].strip(), []))
+            else:
+                found[-1][1].append(line)
+    return found
+
+
+def test_four_lines_show_their_output():
+    shown = [command for command, output in steps() if output and command.startswith("sciml")]
+    for science in ("symbolic", "protein", "placement", "jets"):
+        assert any(f"sciml {science} " in command for command in shown), science
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_a_walk_from_top_to_bottom(tmp_path):
+    """Every command of the README in one fresh folder, in order, with the output it shows."""
+    bin_ = Path(sys.executable).parent
+    for command, output in steps():
+        if command.startswith(("make ", "pip ")):
+            continue  # the next test, and the wheel's
+        done = subprocess.run(
+            command, shell=True, cwd=tmp_path, capture_output=True, text=True, timeout=1800,
+            env={**os.environ, "PATH": f"{bin_}{os.pathsep}{os.environ['PATH']}"},
+        )  # fmt: skip
+        assert done.returncode == 0, (command, done.stderr[-2000:])
+        lines = {shape(line) for line in (done.stdout + done.stderr).splitlines()}
+        for line in output:
+            assert shape(line) in lines, (command, line, done.stdout, done.stderr[-2000:])
 
 
 @pytest.mark.slow
