@@ -1,0 +1,72 @@
+"""RL^2 on a two-armed bandit: a recurrent policy beside the best possible, and simple rules.
+
+python benchmarks/meta_bandit.py [--steps 60000] [--seeds 5]
+
+Ten pulls of two Bernoulli arms with uniform probabilities. The best expected number of wins is
+known exactly (dynamic programming); beside it stand the index policy of Gittins, Thompson sampling,
+UCB1, chance, and a policy of equal size without memory, which sees the last pull alone. Seeds that
+are in the result file already are not trained again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from machine import processor
+
+from sciml.paths import atomic_write
+from sciml.rl.small_problems import Bandit, best_bandit_value, play_bandit
+from sciml.rl.trials import learn, play
+
+RESULTS = Path(__file__).parent / "results" / "meta_bandit.json"
+PULLS, PLAYED = 10, 4000
+
+
+def main() -> None:
+    """Measure, and write after every training."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--steps", type=int, default=60_000, help="pulls of each training")
+    parser.add_argument("--seeds", type=int, default=5)
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    result: dict[str, Any] = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    rows = [r for r in result.get("runs", []) if r["steps"] == arguments.steps]
+    rules = ("gittins", "thompson", "ucb", "random")
+    known = {rule: play_bandit(rule, PULLS, 20_000) for rule in rules}
+    for seed in range(arguments.seeds):
+        for recurrent in (True, False):
+            key = {"recurrent": recurrent, "seed": seed, "steps": arguments.steps}
+            if any(key.items() <= row.items() for row in rows):
+                continue
+            began = time.process_time()
+            model = learn(lambda: Bandit(PULLS), arguments.steps, seed, recurrent=recurrent)
+            seconds = time.process_time() - began
+            wins = [game["return"] for game in play(model, Bandit(PULLS), PLAYED, 10**6)]
+            rows.append(key | {"wins": float(np.mean(wins)), "cpu_seconds": seconds})
+            table = {"best possible": best_bandit_value(PULLS), **known}
+            for label, kind in (("recurrent", True), ("memory-less", False)):
+                values = [row["wins"] for row in rows if row["recurrent"] == kind]
+                if values:
+                    spread = float(np.std(values, ddof=1)) if len(values) > 1 else None
+                    table[label] = {"mean": float(np.mean(values)), "deviation": spread,
+                                    "seeds": len(values)}  # fmt: skip
+            with atomic_write(RESULTS) as part:
+                text = {
+                    "pulls": PULLS,
+                    "wins": table,
+                    "runs": rows,
+                    "device": f"{processor()}, 1 thread, shared",
+                    "torch": torch.__version__,
+                }
+                part.write_text(json.dumps(text, indent=1) + "\n")
+            print(rows[-1], flush=True)
+
+
+if __name__ == "__main__":
+    main()
