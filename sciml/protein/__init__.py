@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from sciml.protein.alphafold.predictor import StructurePredictor as StructurePredictor
     from sciml.protein.contacts.prediction import ContactPrediction as ContactPrediction
     from sciml.protein.contacts.predictor import ContactPredictor as ContactPredictor
+    from sciml.protein.esm.predictor import EsmPredictor as EsmPredictor
     from sciml.protein.io.alignment import Alignment as Alignment
     from sciml.protein.io.alignment_files import read_alignment as read_alignment
     from sciml.protein.io.complexes import Complex as Complex
@@ -29,6 +30,7 @@ _EXPORTS = {
     "Complex": "io.complexes",
     "ContactPrediction": "contacts.prediction",
     "ContactPredictor": "contacts.predictor",
+    "EsmPredictor": "esm.predictor",
     "Structure": "io.structure",
     "StructurePrediction": "alphafold.prediction",
     "StructurePredictor": "alphafold.predictor",

@@ -9,6 +9,7 @@ writes them.
 
 from __future__ import annotations
 
+import argparse
 import io
 import os
 import pickle
@@ -34,12 +35,18 @@ _ALLOWED = re.compile(
     r"|torch(\.storage)? (Double|Float|Half|BFloat16|Long|Int|Short|Char|Byte|Bool|Untyped)Storage"
     r"|torch (float(16|32|64)|bfloat16|u?int(8|16|32|64)|bool)"
 )
+_SETTINGS = re.compile(r"argparse Namespace")
+"""What holds the settings of an old checkpoint: an object with attributes and no code."""
 _LEGACY = 4
 """Pickles at the start of a file from before torch 1.6: magic number, version, system, content."""
 
 
 def read(
-    path: str | os.PathLike[str], what: str = "file of weights", *, verify: bool = True
+    path: str | os.PathLike[str],
+    what: str = "file of weights",
+    *,
+    verify: bool = True,
+    settings: bool = False,
 ) -> Any:
     """The content of a `torch.save` file, on the CPU; a zip file's tensors stay in it until used.
 
@@ -47,6 +54,7 @@ def read(
         path: the file.
         what: the kind of file, for messages.
         verify: read a zip file to its end to compare checksums; not needed for sizes alone.
+        settings: `argparse.Namespace` may be in it, too, as settings in old checkpoints are.
 
     Raises:
         InputError: no such file, a damaged one, or one with anything but dense tensors, numbers,
@@ -57,15 +65,17 @@ def read(
     zipped = zipfile.is_zipfile(path)
     try:
         if zipped:
-            _check_archive(path, size, verify)
+            _check_archive(path, size, verify, settings)
         else:
             with open(path, "rb") as file:
                 if file.read(2) == b"PK":
                     raise InputError("is cut off: a zip file without its end")
                 file.seek(0)
                 for _ in range(_LEGACY):
-                    _check_pickle(file)
-        with Watch(numbers=size, tensors=size, steps=size + 1000):
+                    _check_pickle(file, settings)
+        safe: list[Any] = [argparse.Namespace] if settings else []
+        watch = Watch(numbers=size, tensors=size, steps=size + 1000)
+        with watch, torch.serialization.safe_globals(safe):
             return torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
     except InputError as error:
         if error.where is not None:
@@ -102,7 +112,7 @@ def state_dict(content: Any, keys: tuple[str, ...], where: object) -> dict[str, 
     return dict(content)
 
 
-def _check_archive(path: Path, size: int, verify: bool) -> None:
+def _check_archive(path: Path, size: int, verify: bool, settings: bool) -> None:
     """Check that members are stored uncompressed, each once, no larger than the file."""
     with zipfile.ZipFile(path) as archive:
         members = archive.infolist()
@@ -122,10 +132,10 @@ def _check_archive(path: Path, size: int, verify: bool) -> None:
                         pass
         if pickles[0].file_size > MAX_PICKLE:
             raise InputError(f"holds a pickle of more than {MAX_PICKLE} bytes")
-        _check_pickle(io.BytesIO(archive.read(pickles[0])))
+        _check_pickle(io.BytesIO(archive.read(pickles[0])), settings)
 
 
-def _check_pickle(file: IO[bytes]) -> None:
+def _check_pickle(file: IO[bytes], settings: bool) -> None:
     """Check that the next pickle of a file calls only functions that make dense tensors."""
     start, at = file.tell(), 0
     for code, argument, position in pickletools.genops(file):
@@ -133,7 +143,9 @@ def _check_pickle(file: IO[bytes]) -> None:
         if at - start > MAX_PICKLE:
             raise InputError(f"holds a pickle of more than {MAX_PICKLE} bytes")
         if code.name in ("STACK_GLOBAL", "INST", "OBJ", "NEWOBJ_EX", "EXT1", "EXT2", "EXT4") or (
-            code.name == "GLOBAL" and not _ALLOWED.fullmatch(str(argument))
+            code.name == "GLOBAL"
+            and not _ALLOWED.fullmatch(str(argument))
+            and not (settings and _SETTINGS.fullmatch(str(argument)))
         ):
             named = str(argument or code.name).replace(" ", ".")[:80]
             raise InputError(

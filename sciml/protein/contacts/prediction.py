@@ -12,6 +12,7 @@ from sciml.prediction import ArrayResult
 from sciml.protein.contacts.calibration import Calibration
 from sciml.protein.contacts.distogram import EDGES, contact_probability
 from sciml.protein.contacts.features import ContactFeatures
+from sciml.protein.measure.ranking import ranked_pairs
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -64,9 +65,4 @@ class ContactPrediction(ArrayResult):
 
         Pairs that were not predicted are left out.
         """
-        row, column = np.triu_indices(len(self.probability), separation)
-        predicted = np.isfinite(self.probability[row, column])
-        row, column = row[predicted], column[predicted]
-        probability = self.probability[row, column]
-        order = np.argsort(-probability, kind="stable")
-        return [(int(row[k]), int(column[k]), float(probability[k])) for k in order]
+        return ranked_pairs(self.probability, separation)

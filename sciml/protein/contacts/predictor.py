@@ -34,6 +34,8 @@ from sciml.weights.pretrained import Pretrained
 if TYPE_CHECKING:
     from typing import Self
 
+    from sciml.protein.esm.predictor import EsmPredictor
+
 MAX_COLUMNS = 700
 """Columns that the network takes at once; wider alignments are predicted in windows."""
 MAX_DEPTH = 16384
@@ -155,6 +157,19 @@ class ContactPredictor(Pretrained):
     ) -> Self:
         """A shipped model, or what `save` wrote; see `Pretrained`."""
         return super().from_pretrained(name_or_path, device=device)
+
+    @staticmethod
+    def from_esm(path: str | os.PathLike[str], device: str = "auto") -> EsmPredictor:
+        """Contacts by ESM-2 or MSA Transformer, from fair-esm's or Hugging Face's files.
+
+        The predictor's `predict` takes what this one's does, and gives contacts without distances.
+
+        Raises:
+            InputError: no such file, another network's, or parameters that do not fit.
+        """
+        from sciml.protein.esm.predictor import EsmPredictor
+
+        return EsmPredictor.from_esm(path, device)
 
     def describe(self) -> dict[str, Any]:
         """Sizes of the networks, and the calibration if there is one."""
