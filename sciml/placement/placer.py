@@ -120,7 +120,8 @@ def place(
             and improved; "auto" is "electrostatic" where standard cells move, else "sa".
         movable: "macros" (hard and soft), "cells" (standard cells only) or "all".
         config: of the annealing ("sa" only).
-        policy: for method "policy" and no other: a file that `GridPolicy.save` wrote.
+        policy: for method "policy" and no other: a file that `GridPolicy.save` or
+            `AgentPolicy.save` wrote (agents of other libraries; extra: rl).
         state: a file (.npz) that the search is saved to, with any method.
         resume: continue the search in `state`, if there is one.
         report: called with a dictionary of progress after every stage.
@@ -184,10 +185,10 @@ def place(
 
         network: Any = None
         if method == "policy":
-            from sciml.placement.learning.policy import GridPolicy
+            from sciml.placement.learning.agents import read_policy
 
             assert policy is not None
-            network = GridPolicy.from_pretrained(policy, device="cpu")
+            network = read_policy(policy)
         result = search_macros(
             design, budget, seed, network, report, max_moves=max_moves, saved=saved
         )
