@@ -17,6 +17,7 @@ from sciml.config import Range, from_dict
 from sciml.errors import InputError
 from sciml.jets.inference import JetPredictor, Result
 from sciml.jets.networks.classifier import TrunkNetwork, WeaverNetwork
+from sciml.jets.networks.flavour import FlavourNetwork
 from sciml.jets.omnilearned import OmniLearnedNetwork
 from sciml.weights.pretrained import Pretrained
 
@@ -26,7 +27,8 @@ if TYPE_CHECKING:
 ENTRY = "jet_tagger"
 """Entry of a file's header that describes a model of jets."""
 CLASS_OF = {
-    "classes": "JetTagger", "mass": "JetMassRegressor", "data config": "ConfiguredTagger"
+    "classes": "JetTagger", "mass": "JetMassRegressor", "data config": "ConfiguredTagger",
+    "flavour": "FlavourTagger",
 }  # fmt: skip
 """The class that reads a file, by the `answer` in its description."""
 
@@ -35,16 +37,16 @@ CLASS_OF = {
 class Description:
     """The settings in the header of a model's file."""
 
-    kind: Literal["trunk", "weaver", "omnilearned"]
-    """On a trunk, or a published network."""
+    kind: Literal["trunk", "weaver", "omnilearned", "flavour"]
+    """On a trunk, a published network, or on a trunk with the heads of flavour tagging."""
     network: dict[str, Any]
     """The `settings()` of the network."""
     classes: tuple[str, ...]
     """Names of the outputs."""
     limit: Annotated[int, Range(min=1, max=100_000)]
     """Constituents used per jet."""
-    answer: Literal["classes", "mass"] = "classes"
-    """Probabilities of classes, or masses."""
+    answer: Literal["classes", "mass", "flavour"] = "classes"
+    """Probabilities of classes, masses, or both classes and pT."""
 
     def __post_init__(self) -> None:
         if not self.classes or len(set(self.classes)) < len(self.classes):
@@ -119,8 +121,12 @@ class JetModel(Pretrained, JetPredictor[Result]):
         def make() -> Any:
             outputs = len(described.classes)
             network: nn.Module
+            if (described.kind == "flavour") != (answer == "flavour"):
+                raise InputError(f"describes a network {described.kind!r} that answers {answer!r}")
             if described.kind == "trunk":
                 network = TrunkNetwork.build(described.network, outputs, trunk)
+            elif described.kind == "flavour":
+                network = FlavourNetwork.build(described.network, outputs, trunk)
             elif trunk is not None:
                 raise InputError(f"is a published network, not one on the trunk {trunk!r}")
             elif described.kind == "omnilearned":

@@ -12,6 +12,8 @@ from sciml.prediction import ArrayResult
 
 COUNTS = ("cut", "dropped", "repaired")
 """Fields that count changes to the input of each jet."""
+PT = "pt_"
+"""Beginning of the names of pT quantiles, followed by the probability in per cent."""
 
 
 class JetPrediction(ArrayResult):
@@ -74,6 +76,60 @@ class JetMasses(JetPrediction):
     cut: np.ndarray
     dropped: np.ndarray
     repaired: np.ndarray
+    names: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class JetFlavours(JetPrediction):
+    """Flavours and transverse momenta of n jets; behaves as the array `values`.
+
+    Attributes:
+        values: [n, classes + quantiles] float32: class probabilities, then quantiles of the true
+            pT in GeV, ascending; NaN for a faulty jet.
+        flags, cut, dropped, repaired: as for `JetScores`.
+        names: names of the columns: b, c, ..., pt_16, ...
+    """
+
+    ARRAY = "values"
+
+    values: np.ndarray
+    flags: np.ndarray
+    cut: np.ndarray
+    dropped: np.ndarray
+    repaired: np.ndarray
+    names: tuple[str, ...]
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes."""
+        return tuple(name for name in self.names if not name.startswith(PT))
+
+    @property
+    def probabilities(self) -> np.ndarray:
+        """[n, classes] float32."""
+        return self.values[:, : len(self.classes)]
+
+    @property
+    def pt(self) -> np.ndarray:
+        """[n, quantiles] float32 GeV."""
+        return self.values[:, len(self.classes) :]
+
+
+@dataclasses.dataclass(frozen=True)
+class JetTracks:
+    """Origins and vertices of the constituents of n jets, jets end to end.
+
+    Attributes:
+        counts: [n] constituents of each jet, the leading ones in pT where a jet has too many.
+        origins: [sum of counts, origins] float32 probabilities; NaN without a track.
+        vertex: [sum of counts] int64, number of the vertex in the jet: 0 the primary one, then by
+            falling pT of the leading track; -1 without a track.
+        names: of the origins.
+    """
+
+    counts: np.ndarray
+    origins: np.ndarray
+    vertex: np.ndarray
     names: tuple[str, ...]
 
 

@@ -293,7 +293,7 @@ def train_and_test(
 
 
 def shipped(part: str) -> Path:
-    """The generated jets that come with the package: "train" or "test".
+    """The generated jets that come with the package: "train", "test" or "flavours".
 
     Raises:
         InputError: they are missing from this installation.
