@@ -16,6 +16,7 @@ from sciml.placement.design import Design
 from sciml.placement.draw import layout
 from sciml.placement.generate import NetlistConfig, netlist
 from sciml.placement.legality import check
+from sciml.placement.viewer import viewer
 from sciml.report import Card, Estimate, Page
 from sciml.report.plots import axes
 
@@ -73,6 +74,9 @@ def make(folder: Path, tiny: bool) -> None:
     page.figure(_two(start, best), "Macros (red), clusters of cells (green) and ports (black): "
                 "a random legal placement, and the better of the two that were searched for.",
                 file="costs.json", wide=True)  # fmt: skip
+    page.component(viewer((start, best), ("random, legal", "placed"), max_pins=20_000),
+                   "The same two to explore: drag, zoom, and point at a macro for its nets.",
+                   file="costs.json", wide=True)  # fmt: skip
     page.table(rows, "HPWL: half the perimeter of each net's bounding box, added up.",
                file="costs.json")  # fmt: skip
     page.write(folder / "report.html")

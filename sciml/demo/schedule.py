@@ -158,7 +158,7 @@ class Schedule:
         while self.waiting and len(self.running) < self.workers:
             part = self.waiting.pop(0)
             self.running[part.name] = self._begin(part)
-            console.print(f"begun: {part.name.replace('_', ' ')}. {part.question}")
+            console.print(f"begun: {part.name.replace('_', ' ')}. {part.question}", soft_wrap=True)
             changed = True
         return changed
 
@@ -186,7 +186,8 @@ class Schedule:
         self._pace.append(seconds / self._expected(part))
         console.print(
             f"done: {part.name.replace('_', ' ')}, {note['cpu_seconds']:.0f} CPU s in "
-            f"{seconds:.0f} s"
+            f"{seconds:.0f} s",
+            soft_wrap=True,
         )
 
 
