@@ -1,7 +1,9 @@
-"""Train an AlphaFold 2 network on chains with known structures.
+"""Train an AlphaFold 2 or AlphaFold-Multimer network on chains or complexes of known structure.
 
 1. Chains: the structures of a folder with their alignments, or generated ones (a made fold with a
-   backbone, sequences of a Potts model on its contacts). Some are held out.
+   backbone, sequences of a Potts model on its contacts). Some are held out. Complexes (`complexes`)
+   are cropped to stretches of each chain or around an interface; before the losses, equal chains of
+   the truth are put where the prediction has them.
 2. Initial training: crops, random recycling, and the losses of the supplement's section 1.9: FAPE,
    torsions, distogram, masked MSA, predicted lDDT and aligned error. The moving average of the
    weights is measured on held-out chains and kept.
@@ -10,7 +12,8 @@
 4. Fine-tuning: larger crops, with the losses of violations and of resolved atoms.
 5. The held-out chains are folded, also by an untrained network of the same size.
 
-Jumper et al., Nature 596, 583 (2021), supplement 1.11. The published network (the defaults of
+Jumper et al., Nature 596, 583 (2021), supplement 1.11; Evans et al., bioRxiv 2021.10.04.463034,
+section 7. The published network (the defaults of
 `AlphaFoldConfig`, 93 million parameters) was trained for 11 days on 128 accelerators; the small one
 here shows that every part learns, not that it folds unseen proteins.
 
@@ -30,6 +33,12 @@ from torch import nn
 
 from sciml.config import Range
 from sciml.errors import InputError
+from sciml.protein.alphafold.complex_training import (
+    ComplexExamples,
+    TrainingComplex,
+    complex_scores,
+    read_training_complexes,
+)
 from sciml.protein.alphafold.feature_config import FeatureConfig
 from sciml.protein.alphafold.losses import LossWeights
 from sciml.protein.alphafold.model import AlphaFold, AlphaFoldConfig
@@ -57,6 +66,10 @@ class Config:
     structures: Path | None = None
     """Folder of structures (.cif, .pdb), each with an alignment of the same name (.a3m, ...) beside
     it or else alone; without a folder, chains are generated."""
+    complexes: Path | None = None
+    """Folder of structures of complexes (.cif, .pdb), each with the alignments of its chains beside
+    it, ColabFold's NAME.a3m or a folder NAME of A3Ms, or else without; the network then has the
+    options of AlphaFold-Multimer, and the chains of `structures` join as complexes of one chain."""
     chains: Annotated[int, Range(min=2)] = 48
     """Generated chains to learn from [chains]."""
     held_out: Annotated[int, Range(min=1)] = 8
@@ -112,45 +125,56 @@ TINY: dict[str, Any] = {
 }  # fmt: skip
 
 
-def chains_of(config: Config) -> list[TrainingChain]:
-    """The chains of the folder, or generated ones; the first `held_out` are for measuring."""
-    if config.structures is not None:
-        chains = read_training_chains(config.structures)
-        order = np.random.default_rng(config.seed).permutation(len(chains))
-        chains = [chains[k] for k in order]
-    else:
+def examples_of(config: Config) -> list[TrainingChain] | list[TrainingComplex]:
+    """Chains or complexes of the folders, or generated chains; the first `held_out` of them are for
+    measuring."""
+    chains = [] if config.structures is None else read_training_chains(config.structures)
+    complexes: list[TrainingComplex] = []
+    if config.complexes is not None:
+        complexes = read_training_complexes(config.complexes)
+        complexes += [TrainingComplex.of_chain(chain) for chain in chains]
+    elif config.structures is None:
         made = families(
             config.chains + config.held_out, config.seed, length=config.length, depth=config.depth
         )
-        chains = []
         for number, family in enumerate(made):
             types = family.alignment.rows[0].astype(np.int64)
             atoms, mask = backbone_atoms(family.ca, types)
             name = f"generated_{number}"
             chains.append(TrainingChain(family.alignment, atoms, mask, name=name))
-    if len(chains) <= config.held_out:
+        return chains
+    count = len(complexes or chains)
+    if count <= config.held_out:
         raise InputError(
-            f"{len(chains)} chains, of which {config.held_out} are held out: none is left",
-            where=config.structures,
+            f"{count} structures, of which {config.held_out} are held out: none is left",
+            where=config.complexes or config.structures,
             hint="Add structures, or give a smaller --held-out",
         )
-    return chains
+    order = np.random.default_rng(config.seed).permutation(count)
+    return [complexes[k] for k in order] if complexes else [chains[k] for k in order]
+
+
+def data_set(known: list[Any], config: ChainTrainConfig) -> ChainExamples | ComplexExamples:
+    """Cropped examples of chains or of complexes."""
+    if isinstance(known[0], TrainingComplex):
+        return ComplexExamples(known, config)
+    return ChainExamples(known, config)
 
 
 def train_stage(
     model: AlphaFold,
-    chains: list[TrainingChain],
-    held_out: list[TrainingChain],
+    known: list[Any],
+    held_out: list[Any],
     examples: ChainTrainConfig,
     weights: LossWeights,
     train: TrainConfig,
     out: Path,
     title: str,
 ) -> tuple[AlphaFold, list[dict[str, Any]]]:
-    """Train on chains; the network with averaged weights, and the records of the training."""
-    with torch.random.fork_rng(devices=[]):  # the same crops of held-out chains at every validation
+    """Train on chains or complexes; the network with averaged weights, and the records."""
+    with torch.random.fork_rng(devices=[]):  # the same held-out crops at every validation
         torch.manual_seed(0)
-        data = ChainExamples(held_out, examples)
+        data = data_set(held_out, examples)
         batches = [collate([data[k]]) for k in range(len(data))]
 
     def validate(module: nn.Module) -> dict[str, float]:
@@ -162,34 +186,38 @@ def train_stage(
 
     learner = StructureLearner(model, weights, examples)
     result = fit(
-        learner, ChainExamples(chains, examples), train, out=out, collate=collate,
-        lengths=np.array([chain.alignment.columns for chain in chains]), validate=validate,
-        title=title,
+        learner, data_set(known, examples), train, out=out, collate=collate,
+        lengths=np.array([len(each.mask) for each in known]), validate=validate, title=title,
     )  # fmt: skip
     return result.module.model, result.history  # type: ignore[return-value]
 
 
 def fold_held_out(
-    model: AlphaFold, method: str, chains: list[TrainingChain], config: Config
+    model: AlphaFold, method: str, held_out: list[Any], config: Config
 ) -> tuple[list[dict[str, Any]], np.ndarray]:
-    """Scores of the folded chains, and the CA positions of the first [A]."""
+    """Scores of the folded chains or complexes, and the CA positions of the first [A]."""
     predictor = StructurePredictor(model, config.train.device)
     sizes = FeatureConfig(config.examples.clusters, config.examples.extra)
     rows, first = [], np.zeros((0, 3))
-    for number, chain in enumerate(chains):
+    for number, each in enumerate(held_out):
+        whole = isinstance(each, TrainingComplex)
         prediction = predictor.predict(
-            chain.alignment, list(chain.templates), config=sizes,
+            each.parts if whole else each.alignment, list(each.templates), config=sizes,
             recycles=config.examples.recycles, seed=config.seed,
         )  # fmt: skip
-        truth = np.where(chain.mask[:, 1, None] > 0, chain.atoms[:, 1], np.nan)
         ca = prediction.atoms[:, 1].astype(np.float64)
         first = ca if number == 0 else first
+        if whole:
+            scores = complex_scores(prediction.atoms, each)
+        else:
+            truth = np.where(each.mask[:, 1, None] > 0, each.atoms[:, 1], np.nan)
+            lddt, tm_score = float(metrics.lddt(ca, truth)), metrics.tm_score(ca, truth)
+            scores = {"lDDT-CA": lddt, "TM-score": tm_score}
         rows.append({
             "method": method,
-            "chain": chain.name,
+            "chain": each.name,
             "residues": len(ca),
-            "lDDT-CA": round(float(metrics.lddt(ca, truth)), 4),
-            "TM-score": round(metrics.tm_score(ca, truth), 4),
+            **{name: round(value, 4) for name, value in scores.items() if np.isfinite(value)},
             "mean pLDDT": round(prediction.mean_plddt, 2),
         })  # fmt: skip
     return rows, first
@@ -198,9 +226,14 @@ def fold_held_out(
 def main(config: Config, out: Path) -> None:
     """Run the recipe; the same call goes on where an interrupted one stopped."""
     torch.manual_seed(config.seed)
-    model, untrained = AlphaFold(config.network), AlphaFold(config.network)
-    chains = chains_of(config)
-    held_out, known = chains[: config.held_out], chains[config.held_out :]
+    if config.complexes is not None and config.unlabelled is not None:
+        raise InputError(
+            "self-distillation is of chains: `unlabelled` and `complexes` do not go together"
+        )
+    network = config.network if config.complexes is None else config.network.as_multimer()
+    model, untrained = AlphaFold(network), AlphaFold(network)
+    every: list[Any] = list(examples_of(config))
+    held_out, known = every[: config.held_out], every[config.held_out :]
     unlabelled = [] if config.unlabelled is None else sorted(config.unlabelled.rglob("*.a3m"))
     if config.unlabelled is not None and not unlabelled:
         raise InputError("holds no alignments (.a3m)", where=config.unlabelled)

@@ -12,6 +12,8 @@ from sciml.files.claims import settings_file
 from sciml.files.jsons import dumps
 from sciml.paths import atomic_write
 from sciml.protein import plots
+from sciml.protein.alphafold.complex_features import chain_numbers
+from sciml.protein.alphafold.complex_training import TrainingComplex
 from sciml.protein.alphafold.training_data import TrainingChain
 from sciml.report import Page
 from sciml.report.plots import axes
@@ -26,9 +28,10 @@ TERMS = {
     "pae": "predicted aligned error",
     "resolved": "resolved atoms",
     "violation": "violations",
+    "chain_centers": "centres of chains",
 }
 """Losses that are drawn, with their names."""
-SCORES = ("lDDT-CA", "TM-score", "mean pLDDT")
+SCORES = ("lDDT-CA", "TM-score", "DockQ", "mean pLDDT")
 Records = Sequence[Mapping[str, Any]]
 
 
@@ -49,7 +52,7 @@ def write_report(
     *,
     chains: tuple[int, int],
     distilled: tuple[int, int],
-    example: TrainingChain,
+    example: TrainingChain | TrainingComplex,
     ca: np.ndarray,
 ) -> None:
     """Write report.html.
@@ -58,14 +61,15 @@ def write_report(
         out: folder of the run.
         stages: records of the trainings, in their order.
         scores: rows of held-out chains by method.
-        chains: numbers of chains, for training and held out.
+        chains: numbers of chains or complexes, for training and held out.
         distilled: numbers of predictions that were learned from, and of unlabelled alignments.
-        example: the held-out chain that is shown.
+        example: the held-out chain or complex that is shown.
         ca: [N, 3] its predicted CA positions [A].
     """
+    kind = "complexes" if isinstance(example, TrainingComplex) else "chains"
     page = Page(
         "Training of the AlphaFold network",
-        lead=f"Trained on {chains[0]} chains, measured on {chains[1]} others.",
+        lead=f"Trained on {chains[0]} {kind}, measured on {chains[1]} others.",
     )
     if distilled[1]:
         page.text(f"Of {distilled[1]} alignments without structures, {distilled[0]} predictions "
@@ -73,14 +77,18 @@ def write_report(
     page.heading("Losses")
     page.figure(
         loss_figure(stages),
-        "Each loss in training (line) and on held-out chains (dots), before it is weighted",
+        f"Each loss in training (line) and on held-out {kind} (dots), before it is weighted",
     )
-    page.heading("Held-out chains")
-    page.table(_means(scores), "Mean over the held-out chains, and one standard deviation")
+    page.heading(f"Held-out {kind}")
+    page.table(_means(scores), f"Mean over the held-out {kind}, and one standard deviation")
     page.table(scores)
     page.heading(f"Example: {example.name}")
     page.text("The predicted CA trace (drag to turn it).")
-    page.html(plots.viewer(ca, plots.chain_colours(len(ca)), example.name))
+    if isinstance(example, TrainingComplex):
+        numbers = chain_numbers(example.parts).asym_id
+        page.html(plots.viewer(ca, plots.colours_by_chain(numbers), example.name, numbers))
+    else:
+        page.html(plots.viewer(ca, plots.chain_colours(len(ca)), example.name))
     page.heading("Again")
     page.command(f"sciml run alphafold_training --config {settings_file(out)} --out {out}-again")
     page.command("sciml protein fold CHAINS.fasta --params OUT/model.safetensors -o DIR")
@@ -116,7 +124,8 @@ def _means(scores: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     for method in dict.fromkeys(row["method"] for row in scores):
         row: dict[str, Any] = {"method": method}
         for name in SCORES:
-            values = [line[name] for line in scores if line["method"] == method]
-            row[name] = f"{np.mean(values):.3f} ± {np.std(values):.3f}"
+            values = [line[name] for line in scores if line["method"] == method and name in line]
+            if values:
+                row[name] = f"{np.mean(values):.3f} ± {np.std(values):.3f}"
         rows.append(row)
     return rows

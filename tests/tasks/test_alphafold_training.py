@@ -119,6 +119,52 @@ def test_own_structures_and_alignments_without_structures(tmp_path: Path) -> Non
     assert "1 alignments without structures, 1 predictions" in (folder / "report.html").read_text()
 
 
+def write_complexes(folder: Path) -> None:
+    """Three complexes of two or three chains that touch: equal ones, two kinds, three equal."""
+    rng = np.random.default_rng(1)
+    one, two = made_folds(rng, np.array([12, 10]))
+    first, second = rng.integers(0, 20, 12), rng.integers(0, 20, 10)
+    forms = (("a", [one, one]), ("b", [one, two]), ("c", [one, one, one]))
+    folder.mkdir()
+    for name, parts in forms:
+        types = [first if fold is one else second for fold in parts]
+        placed = [fold.ca - fold.ca.mean(0) + [0, 0, 9.0 * k] for k, fold in enumerate(parts)]
+        pieces = [backbone_atoms(ca, t) for ca, t in zip(placed, types, strict=True)]
+        atoms, mask = (np.concatenate([piece[k] for piece in pieces]) for k in (0, 1))
+        chains = np.repeat(np.arange(1, len(parts) + 1), [len(t) for t in types])
+        write_structure(folder / f"{name}.cif", np.concatenate(types), atoms, mask, chains=chains)
+    letters = "".join("ARNDCQEGHILKMFPSTWYV"[k] for k in first)
+    (folder / "a.a3m").write_text(f"#12\t2\n>101\n{letters}\n>x\n{letters[:-2]}AC\n")
+
+
+def test_complexes_are_learned_and_folded(tmp_path: Path, capsys) -> None:
+    write_complexes(tmp_path / "complexes")
+    chain = tmp_path / "chains"
+    chain.mkdir()
+    fold = made_folds(np.random.default_rng(2), np.array([14]))[0]
+    types = np.random.default_rng(3).integers(0, 20, 14)
+    write_structure(chain / "alone.pdb", types, *backbone_atoms(fold.ca, types))
+    out = tmp_path / "run"
+    command = [
+        "run", "alphafold_training", "--tiny", "--complexes", str(tmp_path / "complexes"),
+        "--structures", str(chain), "--held-out", "2", "--train.steps", "2",
+        "--finetune.steps", "2", "--out", str(out),
+    ]  # fmt: skip
+    assert main(command) == 0
+    records = [r for r in lines(out) if r.get("split") == "train"]
+    assert records and all(np.isfinite(r["chain_centers"]) for r in records)
+    scores = [line for line in lines(out) if line.get("event") == "score"]
+    assert len(scores) == 4 and any("DockQ" in row for row in scores)
+    report = (out / "report.html").read_text(encoding="utf-8")
+    assert "Trained on 2 complexes, measured on 2 others" in report and "DockQ" in report
+    trained = StructurePredictor.from_pretrained(out / "model.safetensors", device="cpu")
+    assert trained.model.config == trained.model.config.as_multimer()
+    folded = trained.predict(tmp_path / "complexes" / "a.a3m", recycles=0)
+    assert folded.iptm is not None and folded.atoms.shape == (24, 37, 3)
+    refused = [*command[:-1], str(tmp_path / "other"), "--unlabelled", str(tmp_path)]
+    assert main(refused) == 2 and "do not go together" in capsys.readouterr().err
+
+
 def test_an_alignment_of_another_sequence_is_refused(tmp_path: Path, capsys) -> None:
     rng = np.random.default_rng(0)
     fold = made_folds(rng, np.array([20]))[0]

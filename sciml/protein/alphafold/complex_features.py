@@ -66,6 +66,11 @@ class ChainNumbers:
         return cls(*(np.concatenate(column) for column in columns))
 
     @property
+    def numbers(self) -> np.ndarray:
+        """[N, 3] of each residue its chain, that chain's sequence, and its place in the chain."""
+        return np.stack([self.asym_id, self.entity_id, self.residue_index], 1)
+
+    @property
     def lengths(self) -> list[int]:
         """Residues of each chain."""
         return [int(n) for n in np.bincount(self.asym_id)[1:]]

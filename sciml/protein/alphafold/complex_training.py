@@ -16,20 +16,23 @@ import torch
 from torch import Tensor
 
 from sciml.errors import InputError
-from sciml.protein.alphafold.complex_features import complex_features
+from sciml.protein.alphafold.complex_features import chain_numbers, complex_features
 from sciml.protein.alphafold.feature_config import FeatureConfig
 from sciml.protein.alphafold.job import Job
 from sciml.protein.alphafold.templates import Template
 from sciml.protein.alphafold.training_data import (
     STRUCTURES,
     ChainTrainConfig,
+    TrainingChain,
     contiguous_crop,
     crop,
     spatial_crop,
 )
 from sciml.protein.io.complexes import Complex, complex_of, read_complex
 from sciml.protein.io.structure import Chain, read_structure
+from sciml.protein.measure import metrics
 from sciml.protein.measure.chains import match_chains, matched_residues
+from sciml.protein.measure.interfaces import complex_quality
 
 SPATIAL = 0.5
 """Share of the crops that lie around a residue of an interface."""
@@ -54,6 +57,14 @@ class TrainingComplex:
     resolution: float = 1.0
     templates: tuple[Template, ...] = ()
     name: str = "complex"
+
+    @classmethod
+    def of_chain(cls, chain: TrainingChain) -> TrainingComplex:
+        """A chain alone, as AlphaFold-Multimer takes it."""
+        parts = complex_of([chain.alignment], chain.name)
+        return cls(
+            parts, chain.atoms, chain.mask, chain.resolution, chain.templates, name=chain.name
+        )
 
 
 class ComplexExamples:
@@ -94,11 +105,10 @@ class ComplexExamples:
             kept = spatial_crop(ca, chains.asym_id, config.crop, rng)
         else:
             kept = contiguous_crop(chains.asym_id, config.crop, rng)
-        numbers = np.stack([chains.asym_id, chains.entity_id, chains.residue_index], 1)
         return crop(example, kept) | {
             "whole_atoms": atoms,
             "whole_mask": mask,
-            "whole_numbers": numbers,
+            "whole_numbers": chains.numbers,
             "resolution": np.array(each.resolution, np.float32),
         }
 
@@ -131,6 +141,23 @@ def matched_truth(predicted: Tensor, batch: dict[str, Tensor]) -> tuple[Tensor, 
         atoms[k, here] = batch["whole_atoms"][k, rows] * found[..., None]
         mask[k, here] = batch["whole_mask"][k, rows] * found
     return atoms, mask
+
+
+def complex_scores(atoms: np.ndarray, truth: TrainingComplex) -> dict[str, float]:
+    """lDDT of CA, TM-score and DockQ of a model [N, 37, 3] [A], equal chains matched.
+
+    DockQ is NaN where the truth has no interface.
+    """
+    numbers = chain_numbers(truth.parts).numbers
+    known = np.where(truth.mask[..., None] > 0, truth.atoms, np.nan).astype(np.float64)
+    model = atoms.astype(np.float64)
+    quality = complex_quality(model, numbers, known, numbers)
+    order = matched_residues(numbers, numbers, quality.chain_of)
+    return {
+        "lDDT-CA": float(metrics.lddt(model[:, 1], known[order, 1])),
+        "TM-score": quality.tm_score,
+        "DockQ": quality.dockq if quality.interfaces else float("nan"),
+    }
 
 
 def read_training_complexes(folder: str | Path) -> list[TrainingComplex]:

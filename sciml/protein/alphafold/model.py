@@ -7,7 +7,7 @@ leading batch dimension; `sciml.protein.alphafold.predictor` is the form without
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated
 
 import torch
@@ -130,6 +130,15 @@ class AlphaFoldConfig:
     without bias (AlphaFold-Multimer)."""
     position_scale: Annotated[float, Range(min=0.1)] = 10.0
     """Unit of length of the structure module [A]; 20 in AlphaFold-Multimer."""
+
+    def as_multimer(self) -> AlphaFoldConfig:
+        """These sizes with the options of AlphaFold-Multimer."""
+        templates = self.templates and replace(self.templates, average=True)
+        return replace(
+            self, templates=templates, chain_positions=True, target_classes=TARGET_CLASSES - 1,
+            masked_classes=MSA_CLASSES - 1, outer_product_first=True, separate_projections=True,
+            position_scale=20.0,
+        )  # fmt: skip
 
 
 @dataclass

@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 
 from sciml.config import check
 from sciml.errors import InputError
-from sciml.protein.alphafold.embedders import MSA_CLASSES, TARGET_CLASSES
 from sciml.protein.alphafold.model import AlphaFoldConfig, TemplateConfig
 
 ROOT = "alphafold/alphafold_iteration/"
@@ -36,7 +35,7 @@ def is_fused(shapes: Mapping[str, tuple[int, ...]]) -> bool:
 
 
 class MultimerError(InputError):
-    """Parameters of AlphaFold-Multimer in a layout that is not read."""
+    """Parameters of AlphaFold-Multimer in a layout that is not read; both are, since 0.2."""
 
     def __init__(self, where: object) -> None:
         super().__init__(
@@ -100,7 +99,6 @@ def _sizes(shapes: Mapping[str, tuple[int, ...]], where: object) -> AlphaFoldCon
             attention_heads=max(over[1], 1),
             attention_head_dim=over[2],
             torsions=EVOFORMER + "template_single_embedding//weights" in shapes,
-            average=multimer,
         )
     attention = FOLD + "invariant_point_attention"
     heads = shape(f"{attention}//trainable_point_weights")[0]
@@ -108,7 +106,7 @@ def _sizes(shapes: Mapping[str, tuple[int, ...]], where: object) -> AlphaFoldCon
         _separate_points(shape, attention) if multimer else _shared_points(shape, attention, heads)
     )
     pae = ROOT + "predicted_aligned_error_head/logits//bias"
-    return AlphaFoldConfig(
+    config = AlphaFoldConfig(
         msa_dim=row[1],
         pair_dim=shape(EVOFORMER + "left_single//weights")[1],
         extra_dim=shape(EVOFORMER + "extra_msa_activations//weights")[1],
@@ -132,13 +130,8 @@ def _sizes(shapes: Mapping[str, tuple[int, ...]], where: object) -> AlphaFoldCon
         distogram_bins=shape(ROOT + "distogram_head/half_logits//bias")[0],
         pae_bins=shapes[pae][0] if pae in shapes else 0,
         templates=templates,
-        chain_positions=multimer,
-        target_classes=21 if multimer else TARGET_CLASSES,
-        masked_classes=22 if multimer else MSA_CLASSES,
-        outer_product_first=multimer,
-        separate_projections=multimer,
-        position_scale=20.0 if multimer else 10.0,
     )
+    return config.as_multimer() if multimer else config
 
 
 def _shared_points(shape: Shape, attention: str, heads: int) -> tuple[int, int, int, int]:
