@@ -38,21 +38,24 @@ class Errors(BaseCallback):
 
     def _on_step(self) -> bool:
         if self.num_timesteps % EVERY == 0:
+            model: Any = self.model
             with torch.no_grad():
-                q = self.model.q_net(torch.eye(STATES)).numpy()  # type: ignore[operator]
+                q = model.q_net(torch.eye(STATES)).numpy()
             self.curve.append(float(np.abs(q - self.exact).max()))
         return True
 
 
 def main() -> None:
-    """Measure, and write after every training."""
+    """Measure what is not in the file yet, and write after every seed."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--steps", type=int, default=4000)
     parser.add_argument("--seeds", type=int, default=5)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    runs: list[dict[str, Any]] = []
-    for seed in range(arguments.seeds):
+    earlier = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    runs: list[dict[str, Any]] = earlier["runs"] if earlier.get("steps") == arguments.steps else []
+    done = {run["seed"] for run in runs}
+    for seed in set(range(arguments.seeds)) - done:
         for label, hidden in (("network", [16]), ("table", [])):
             for kind in (DoubleDQN, DisCorDQN):
                 errors, began = Errors(), time.process_time()

@@ -57,7 +57,8 @@ class Seen(gymnasium.Wrapper[Any, Any, Any, Any]):
 
     def action_masks(self) -> np.ndarray:
         """Of the environment."""
-        return self.env.action_masks()  # type: ignore[attr-defined, no-any-return]
+        inner: Any = self.env
+        return np.asarray(inner.action_masks())
 
 
 def covered(observation: np.ndarray) -> np.ndarray:
@@ -98,14 +99,16 @@ def explore(problem: str, kind: str, seed: int, steps: int) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Measure, and write after every seed."""
+    """Measure what is not in the file yet, and write after every seed."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--steps", type=int, default=6000)
     parser.add_argument("--seeds", type=int, default=5)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    runs: list[dict[str, Any]] = []
-    for seed in range(arguments.seeds):
+    earlier = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    runs: list[dict[str, Any]] = earlier["runs"] if earlier.get("steps") == arguments.steps else []
+    done = {run["seed"] for run in runs}
+    for seed in set(range(arguments.seeds)) - done:
         for problem in ("chain", "placement"):
             runs += [explore(problem, kind, seed, arguments.steps) for kind in KINDS]
         table = []

@@ -23,6 +23,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
 from sciml.errors import load_extra, unknown
 
 Settings = dict[str, Any]
@@ -53,6 +55,8 @@ AGENTS: dict[str, tuple[str, str, str, Settings]] = {
     "sac": ("stable_baselines3", "SAC", "MlpPolicy", _OFF_POLICY),
 }  # fmt: skip
 """name -> module, class, policy and settings (for some thousand steps); `torchrl_ppo` apart."""
+NOISE = 0.2
+"""Deviation of the noise on actions of deterministic policies, where actions go from -1 to 1."""
 CONTINUOUS = ("ddpg", "td3", "sac")
 NAMES = (*AGENTS, "torchrl_ppo")
 
@@ -67,12 +71,12 @@ def algorithm(name: str) -> type[Any]:
         raise unknown("agent", name, NAMES)
     module, kind, _, _ = AGENTS[name]
     load_extra("sb3_contrib", "rl", f"agent {name}")
-    return getattr(importlib.import_module(module), kind)  # type: ignore[no-any-return]
+    return getattr(importlib.import_module(module), kind)
 
 
 def policy_class(name: str) -> type[Any]:
     """The class of an agent's policy, a torch module that is built from spaces alone."""
-    return algorithm(name).policy_aliases[AGENTS[name][2]]  # type: ignore[no-any-return]
+    return algorithm(name).policy_aliases[AGENTS[name][2]]
 
 
 def build(
@@ -88,6 +92,7 @@ def build(
         settings: in place of those of `AGENTS`.
     """
     from stable_baselines3.common.monitor import Monitor
+    from stable_baselines3.common.noise import NormalActionNoise
     from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv
 
     kind = algorithm(name)
@@ -98,6 +103,9 @@ def build(
     makers = [monitored(make) for make in envs]
     vector = SubprocVecEnv(makers) if workers > 1 else DummyVecEnv(makers)
     values = {**AGENTS[name][3], **settings}
+    if name in ("ddpg", "td3"):  # deterministic policies explore by noise alone
+        size = vector.action_space.shape or ()
+        values.setdefault("action_noise", NormalActionNoise(np.zeros(size), np.full(size, NOISE)))
     return kind(AGENTS[name][2], vector, seed=seed, policy_kwargs=policy, device="cpu", **values)
 
 

@@ -63,7 +63,8 @@ class Bonus(gymnasium.Wrapper[Any, Any, Any, Any]):
 
     def action_masks(self) -> np.ndarray:
         """Of the environment, for MaskablePPO."""
-        return self.env.action_masks()  # type: ignore[attr-defined, no-any-return]
+        inner: Any = self.env
+        return np.asarray(inner.action_masks())
 
 
 class CountBonus(Bonus):
@@ -162,5 +163,5 @@ class SMiRL(Bonus):
 
     def step(self, action: Any) -> Step:
         """See `Bonus`."""
-        _, *rest = super().step(action)
-        return self._observe(), *rest  # type: ignore[return-value]
+        _, reward, ended, cut, info = super().step(action)
+        return self._observe(), reward, ended, cut, info

@@ -24,7 +24,7 @@ class Chain(gymnasium.Env[np.ndarray, np.int64]):
     def __init__(self, n: int = 8, slip: float = 0.1, small: float = 0.01, limit: int = 40) -> None:
         self.n, self.slip, self.small, self.limit = n, slip, small, limit
         self.observation_space = spaces.Box(0, 1, (n,), np.float32)
-        self.action_space = spaces.Discrete(2)  # type: ignore[assignment]
+        self.action_space = spaces.Discrete(2)
         self.state = self.steps = 0
 
     def _observe(self) -> np.ndarray:
@@ -74,7 +74,7 @@ class Bandit(gymnasium.Env[np.ndarray, np.int64]):
     def __init__(self, pulls: int = 10) -> None:
         self.pulls = pulls
         self.observation_space = spaces.Box(0, 1, (4,), np.float32)
-        self.action_space = spaces.Discrete(2)  # type: ignore[assignment]
+        self.action_space = spaces.Discrete(2)
         self.chance, self.done = np.zeros(2), 0
 
     def reset(

@@ -37,7 +37,7 @@ def train(
             TensorDictModule,
         )
         from torchrl import collectors
-        from torchrl.envs import GymWrapper, SerialEnv
+        from torchrl.envs import GymWrapper, InitTracker, SerialEnv, TransformedEnv
         from torchrl.modules import MaskedCategorical, ValueOperator
         from torchrl.objectives import ClipPPOLoss
         from torchrl.objectives.value import GAE
@@ -62,7 +62,7 @@ def train(
         return env
 
     torch.manual_seed(seed)
-    vector = SerialEnv(len(envs), [make(build) for build in envs])
+    vector = TransformedEnv(SerialEnv(len(envs), [make(build) for build in envs]), InitTracker())
     vector.set_seed(seed)
     policy = ProbabilisticTensorDictSequential(
         TensorDictModule(actor, in_keys=["maps"], out_keys=["logits"]),

@@ -56,7 +56,8 @@ class Trial(gymnasium.Env[np.ndarray, Any]):
 
     def action_masks(self) -> np.ndarray:
         """Of the task, for agents that use masks."""
-        return self.task.action_masks()  # type: ignore[attr-defined, no-any-return]
+        inner: Any = self.task
+        return np.asarray(inner.action_masks())
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None

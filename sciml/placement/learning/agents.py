@@ -59,8 +59,8 @@ class AgentView(gymnasium.Wrapper[np.ndarray, Any, dict[str, np.ndarray], np.int
 
     def step(self, action: Any) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         """See `PlacementEnv`."""
-        observation, *rest = self.env.step(self.cell(action))
-        return view(observation, len(self.env.nodes)), *rest  # type: ignore[return-value]
+        observation, reward, ended, cut, info = self.env.step(self.cell(action))
+        return view(observation, len(self.env.nodes)), reward, ended, cut, info
 
     def cell(self, action: Any) -> int:
         """The cell that an action means."""
@@ -78,7 +78,8 @@ class MaskedView(AgentView):
         super().__init__(env)
         allowed = spaces.Box(0, 1, (env.rows * env.columns,), np.bool_)
         parts: Any = {"maps": self.observation_space, "action_mask": allowed}
-        self.observation_space: Any = spaces.Dict(parts)
+        space: Any = spaces.Dict(parts)
+        self.observation_space = space
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -89,8 +90,8 @@ class MaskedView(AgentView):
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         """See `PlacementEnv`."""
-        maps, *rest = super().step(action)
-        return {"maps": maps, "action_mask": rest[-1]["action_mask"]}, *rest  # type: ignore
+        maps, reward, ended, cut, info = super().step(action)
+        return {"maps": maps, "action_mask": info["action_mask"]}, reward, ended, cut, info
 
 
 class ContinuousView(AgentView):
@@ -245,7 +246,7 @@ def read_policy(path: str | Path) -> PlacementPolicy:
 
     _, metadata = tensors.header(find(path))
     kind: Any = AgentPolicy if AgentPolicy.ENTRY in metadata else GridPolicy
-    return kind.from_pretrained(path, device="cpu")  # type: ignore[no-any-return]
+    return kind.from_pretrained(path, device="cpu")
 
 
 class AgentPlayer:

@@ -160,6 +160,22 @@ def test_weights_go_to_disk_and_back(tmp_path):
         GridPolicy.from_pretrained(tmp_path / "bad.safetensors")
 
 
+def test_policies_of_version_0_1_are_read(tmp_path, designs):
+    """They see three maps, and their files do not say so."""
+    from sciml.weights import files
+
+    torch.manual_seed(1)
+    policy = GridPolicy(replace(SMALL, maps=3)).eval()
+    described = policy.describe()
+    assert described.pop("maps") == 3 and not hasattr(policy, "guided")
+    path = files.save(tmp_path / "old.safetensors", policy.weights(), policy.ENTRY, described,
+                      kind=policy.KIND, model="GridPolicy")  # fmt: skip
+    again = GridPolicy.from_pretrained(path, device="cpu")
+    assert again.config == policy.config
+    one, two = (p.predict(designs[0], GRID) for p in (policy, again))
+    assert one.complete and np.array_equal(one, two)
+
+
 def test_a_policy_on_another_kind_of_trunk_is_saved_with_it(tmp_path, designs):
     from sciml import trunks
 
