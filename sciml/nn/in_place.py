@@ -28,6 +28,9 @@ SLICE_BYTES = 8 << 20
 """Target size of the intermediate results of one slice on a CPU."""
 DEVICE_SLICE_BYTES = 64 << 20
 """The same on a GPU."""
+FACTOR_BYTES, MAX_GROUPS = 128 << 20, 4
+"""Size of a factor of a triangle multiplication above which only some of its channels are made at
+a time, and in how many groups at most: each group normalises the pairs again."""
 
 
 def slices(x: Tensor, dim: int, width: float) -> list[slice]:
@@ -124,38 +127,52 @@ def triangle_attention(module: TriangleAttention, z: Tensor, mask: Tensor | None
     return z
 
 
+def factor_groups(size: float) -> int:
+    """In how many groups of channels a factor of this size [bytes] is made."""
+    return int(min(MAX_GROUPS, max(1, -(-size // FACTOR_BYTES))))
+
+
 def triangle_multiplication(
     module: TriangleMultiplication, z: Tensor, mask: Tensor | None
 ) -> Tensor:
-    """z += module(z, mask), [B, N, N, p]; only the two factors, [B, C, N, N] each, are complete
-    at any time."""
+    """z += module(z, mask), [B, N, N, p]; what is complete at any time is the product [B, C, N, N]
+    and one of its two factors, that for `factor_groups` of the channels apiece."""
     batch, n = z.shape[:2]
     layers = (module.linear_a_p, module.linear_b_p, module.linear_a_g, module.linear_b_g)
-    weight = torch.cat([layer.weight for layer in layers]).expand(batch, -1, -1)
-    bias = torch.cat([layer.bias for layer in layers])[:, None]
-    factors = z.new_empty(batch, weight.shape[1] // 2, n, n)
-    a, b = factors.chunk(2, 1)
+    channels = module.linear_a_p.out_features
+    product = z.new_empty(batch, channels, n, n)
+    size = -(-channels // factor_groups(product.numel() * product.element_size()))
+    factor = z.new_empty(batch, min(size, channels), n, n)
+    for start in range(0, channels, size):
+        group = slice(start, min(start + size, channels))
+        weight = torch.cat([layer.weight[group] for layer in layers]).expand(batch, -1, -1)
+        bias = torch.cat([layer.bias[group] for layer in layers])[:, None]
+        a, b = product[:, group], factor[:, : group.stop - start]
 
-    def project(rows: slice) -> None:
-        x = module.layer_norm_in(z[:, rows])
-        # Made with the channels in front, as the products over the third node need them.
-        both = torch.baddbmm(bias, weight, x.flatten(1, 2).mT).unflatten(2, x.shape[1:3])
-        value, gate = both.chunk(2, 1)
-        if mask is not None:
-            value.masked_fill_(~mask[:, None, rows], 0)
-        torch.mul(value, gate.sigmoid_(), out=factors[:, :, rows])
+        def project(rows: slice, a=a, b=b, weight=weight, bias=bias) -> None:
+            x = module.layer_norm_in(z[:, rows])
+            # Made with the channels in front, as the products over the third node need them.
+            both = torch.baddbmm(bias, weight, x.flatten(1, 2).mT).unflatten(2, x.shape[1:3])
+            value, gate = both.chunk(2, 1)
+            if mask is not None:
+                value.masked_fill_(~mask[:, None, rows], 0)
+            gate.sigmoid_()
+            for side, one, by in zip((a, b), value.chunk(2, 1), gate.chunk(2, 1), strict=True):
+                torch.mul(one, by, out=side[:, :, rows])
 
-    def multiply(channels: slice) -> None:
-        left, right = a[:, channels], b[:, channels]
-        left.copy_(left @ right.mT if module.direction == "outgoing" else left.mT @ right)
+        def multiply(part: slice, a=a, b=b) -> None:
+            left, right = a[:, part], b[:, part]
+            left.copy_(left @ right.mT if module.direction == "outgoing" else left.mT @ right)
+
+        for_each(slices(z, 1, 1 + weight.shape[1] / z.shape[-1]), project, z.device)
+        for_each(slices(a, 1, 2), multiply, z.device)
+    del factor
 
     def update(rows: slice) -> None:
-        edges = module.linear_z(module.layer_norm_out(a[:, :, rows].permute(0, 2, 3, 1)))
+        edges = module.linear_z(module.layer_norm_out(product[:, :, rows].permute(0, 2, 3, 1)))
         gate = module.linear_g(module.layer_norm_in(z[:, rows])).sigmoid_()
         z[:, rows].addcmul_(edges, gate)
 
-    for_each(slices(z, 1, 1 + weight.shape[1] / z.shape[-1]), project, z.device)
-    for_each(slices(a, 1, 2), multiply, z.device)
     for_each(slices(z, 1, 5), update, z.device)
     return z
 

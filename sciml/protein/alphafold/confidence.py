@@ -12,11 +12,36 @@ MAX_ALIGNED_ERROR = 31.0
 """Upper edge [A] of the last but one class of the predicted aligned error."""
 
 
+SLICE_BYTES = 16 << 20
+"""Probabilities that are made at a time."""
+
+
+def expected(logits: Tensor, values: Tensor) -> Tensor:
+    """Mean of `values` [bins] under the classes' probabilities, [..., (N,) N, bins] -> [..., N].
+
+    Pairs are taken a few rows at a time, so that no second array of all their classes is made.
+    """
+    if logits.ndim < 3:
+        return (logits.float().softmax(-1) * values).sum(-1)
+    row = max(logits[..., :1, :, :].numel() * 4, 1)
+    parts = logits.split(max(1, SLICE_BYTES // row), -3)
+    return torch.cat([(part.float().softmax(-1) * values).sum(-1) for part in parts], -2)
+
+
+def probabilities(logits: Tensor) -> Tensor:
+    """[N, N, bins] -> the same in single precision, contiguous, a few rows at a time."""
+    result = torch.empty(logits.shape, dtype=torch.float32, device=logits.device)
+    rows = max(1, SLICE_BYTES // max(logits[:1].numel() * 4, 1))
+    for part, source in zip(result.split(rows), logits.split(rows), strict=True):
+        part.copy_(source.float().softmax(-1))
+    return result
+
+
 def plddt(logits: Tensor) -> Tensor:
     """[..., bins] -> expected lDDT, 0 to 100."""
     bins = logits.shape[-1]
     centers = (torch.arange(bins, device=logits.device, dtype=torch.float32) + 0.5) / bins
-    return (logits.float().softmax(-1) * centers).sum(-1) * 100
+    return expected(logits, centers) * 100
 
 
 def pae_breaks(bins: int, device: torch.device | None = None) -> Tensor:
@@ -34,8 +59,7 @@ def pae_centers(bins: int, device: torch.device | None = None) -> Tensor:
 
 def predicted_aligned_error(logits: Tensor) -> Tensor:
     """[..., bins] -> expected error [A] of residue j when aligned on residue i."""
-    centers = pae_centers(logits.shape[-1], logits.device)
-    return (logits.float().softmax(-1) * centers).sum(-1)
+    return expected(logits, pae_centers(logits.shape[-1], logits.device))
 
 
 def ptm(logits: Tensor, mask: Tensor, chains: Tensor | None = None) -> Tensor:
@@ -49,12 +73,12 @@ def ptm(logits: Tensor, mask: Tensor, chains: Tensor | None = None) -> Tensor:
     scale = 1.24 * (count - 15) ** (1 / 3) - 1.8
     centers = pae_centers(logits.shape[-1], logits.device)
     term = 1 / (1 + (centers[None] / scale[:, None]) ** 2)  # [B, bins]
-    expected = (logits.float().softmax(-1) * term[:, None, None]).sum(-1)
+    score = torch.stack([expected(*one) for one in zip(logits, term, strict=True)])
     pairs = weight[:, :, None] * weight[:, None, :]
     if chains is not None:
         pairs = pairs * (chains[:, :, None] != chains[:, None, :])
     share = pairs / (1e-8 + pairs.sum(-1, keepdim=True))
-    return ((expected * share).sum(-1) * weight).amax(-1)
+    return ((score * share).sum(-1) * weight).amax(-1)
 
 
 def ranking(ptm: float, iptm: float) -> float:
@@ -78,7 +102,7 @@ def chain_pair_iptm(logits: Tensor, mask: Tensor, chains: Tensor) -> Tensor:
     for one in range(count):
         for other in range(one, count):
             both = torch.nonzero((mask > 0) & ((chains == one + 1) | (chains == other + 1)))[:, 0]
-            part, numbers = logits[both][:, both][None], chains[both][None]
+            part, numbers = logits[both[:, None], both][None], chains[both][None]
             score = ptm(part, mask[both][None], None if one == other else numbers)
             result[one, other] = result[other, one] = score[0]
     return result
@@ -103,11 +127,11 @@ def chain_pair_actifptm(logits: Tensor, distogram: Tensor, chains: Tensor) -> Te
     contacts = distogram[..., : int((edges < 8.0).sum()) + 1].float().sum(-1)
     scale = 1.24 * (max(len(chains), 19) - 15) ** (1 / 3) - 1.8
     term = 1 / (1 + (pae_centers(logits.shape[-1], logits.device) / scale) ** 2)
-    expected = (logits.float().softmax(-1) * term).sum(-1)
+    score = expected(logits, term)
     member = torch.nn.functional.one_hot(chains - 1).float()  # [N, C]
     count = member.shape[1]
     # Of each residue its mean over each other chain, by contact.
-    weighted = (expected * contacts) @ member / (1e-8 + contacts @ member)  # [N, C]
+    weighted = (score * contacts) @ member / (1e-8 + contacts @ member)  # [N, C]
     best = torch.stack([weighted[chains == k + 1].amax(0) for k in range(count)])
     return torch.maximum(best, best.T) * (1 - torch.eye(count, device=best.device))
 

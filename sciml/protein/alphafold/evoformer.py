@@ -50,6 +50,12 @@ def shared_dropout(x: Tensor, rate: float, dim: int) -> Tensor:
     return x * F.dropout(x.new_ones(shape), rate, True)
 
 
+def works_in_place(dropping: bool) -> bool:
+    """Whether a block updates in place: without gradients, dropout and `torch.compile`, which
+    would break its graph at the threads that share the slices and plans memory itself."""
+    return not (torch.is_grad_enabled() or dropping or torch.compiler.is_compiling())
+
+
 class MSARowAttentionWithPairBias(nn.Module):
     """Algorithm 7: gated self-attention along the residues of each sequence, with a pair bias."""
 
@@ -144,7 +150,7 @@ class PairUpdate(nn.Module):
 
     def forward(self, z: Tensor, mask: Tensor | None) -> Tensor:
         """Pairs [B, N, N, p] -> pairs, updated (in place without gradients)."""
-        if not (torch.is_grad_enabled() or self.dropping):
+        if works_in_place(self.dropping):
             return in_place.pair_update(self, z, mask)
         if self.attention_first:
             z = self._multiplications(self._attentions(z, mask), mask)
@@ -204,7 +210,7 @@ class EvoformerBlock(nn.Module):
 
     def forward(self, m: Tensor, z: Tensor, masks: Masks) -> tuple[Tensor, Tensor]:
         """MSA [B, S, N, c] and pairs [B, N, N, p] -> both, updated (in place without gradients)."""
-        if not (torch.is_grad_enabled() or self.dropping):
+        if works_in_place(self.dropping):
             return in_place.evoformer_block(self, m, z, masks)
         rate = self.msa_dropout if self.training or self.dropping else 0.0
         if self.outer_first:

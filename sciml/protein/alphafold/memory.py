@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sciml.errors import InputError
+from sciml.nn.in_place import factor_groups
 from sciml.protein.alphafold.feature_config import DEFAULT_FEATURES, FeatureConfig
 from sciml.protein.alphafold.model import AlphaFoldConfig
 
@@ -65,7 +66,8 @@ def estimate(
     pair = float(n) * n * batch
     alignment = rows * n * c.msa_dim * batch
     inputs = (200 * rows + 20 * features.extra) * n * batch  # the features [bytes]
-    factors = pair * 2 * c.triangle_dim
+    factors = pair * c.triangle_dim
+    factors += factors / factor_groups(factors * width)
     stack = alignment * (1 + 2 * c.outer_dim / c.msa_dim) + factors + pair * c.pair_dim
     extra = float(features.extra) * n * batch * (c.extra_dim + 2 * c.outer_dim)
     extra += alignment + factors + pair * c.pair_dim
@@ -73,8 +75,8 @@ def estimate(
         t = c.templates
         extra = max(extra, pair * (c.pair_dim + t.dim * (templates + 1) + 2 * t.hidden))
     # What follows the Evoformer has full precision whatever its blocks have.
-    structure = pair * (2 * c.pair_dim + 7 * c.ipa_heads) + alignment
-    heads = pair * (c.pair_dim + 3 * c.distogram_bins + 3 * c.pae_bins) + alignment
+    structure = pair * (c.pair_dim + 7 * c.ipa_heads) + alignment
+    heads = pair * (c.pair_dim + 2 * c.distogram_bins + c.pae_bins) + alignment
     total = (
         max(max(stack, extra) * width, max(structure, heads) * 4)
         + inputs

@@ -427,11 +427,12 @@ def _dropping(model: AlphaFold, device: torch.device) -> Iterator[None]:
 def _results(output: Output, index: int, n: int, chains: ChainNumbers | None) -> dict[str, Any]:
     """Fields of the `StructurePrediction` of one chain or complex, without padding."""
     logits = {key: value[index].float() for key, value in output.logits.items()}
+    distogram = confidence.probabilities(logits["distogram"][:n, :n])
     results: dict[str, Any] = {
         "atoms": output.atoms[index, :n].cpu().numpy(),
         "atom_mask": output.atom_mask[index, :n].cpu().numpy(),
         "plddt": confidence.plddt(logits["plddt"][:n]).cpu().numpy(),
-        "distogram": logits["distogram"][:n, :n].softmax(-1).cpu().numpy(),
+        "distogram": distogram.cpu().numpy(),
         "pae": None,
         "ptm": None,
     }
@@ -444,9 +445,7 @@ def _results(output: Output, index: int, n: int, chains: ChainNumbers | None) ->
             asym = torch.as_tensor(chains.asym_id, device=pae.device)
             results["iptm"] = float(confidence.ptm(pae[None], mask[None], asym[None])[0])
             results["chain_iptm"] = confidence.chain_pair_iptm(pae, mask, asym).cpu().numpy()
-            close = confidence.chain_pair_actifptm(
-                pae, logits["distogram"][:n, :n].softmax(-1), asym
-            )
+            close = confidence.chain_pair_actifptm(pae, distogram, asym)
             results["chain_actifptm"] = close.cpu().numpy()
     if chains is not None:
         results["asym_id"] = chains.asym_id

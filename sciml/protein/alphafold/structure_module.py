@@ -17,6 +17,7 @@ from torch.nn import functional as F
 
 from sciml.nn.constants import constant
 from sciml.nn.frames import rotation_from_quaternion
+from sciml.nn.in_place import slices
 from sciml.protein.io import residues
 
 POSITION_SCALE = 10.0
@@ -86,9 +87,17 @@ class InvariantPointAttention(nn.Module):
         out = heads * (scalar_v + 4 * point_v + pair_dim)
         self.linear_out = nn.Linear(out, dim)
 
-    def pair_logits(self, z: Tensor) -> Tensor:
-        """[B, N, N, c] -> [B, H, N, N]: the same in every layer, the weights being shared."""
-        return self.linear_b(z).permute(0, 3, 1, 2) * (1 / 3) ** 0.5
+    def pair_logits(self, z: Tensor, norm: nn.Module | None = None) -> Tensor:
+        """[B, N, N, c] -> [B, H, N, N]: the same in every layer, the weights being shared.
+
+        `norm`: normalises `z`, a few rows at a time.
+        """
+        if norm is None:
+            return self.linear_b(z).permute(0, 3, 1, 2) * (1 / 3) ** 0.5
+        logits = z.new_empty(len(z), self.heads, *z.shape[1:3])
+        for rows in slices(z, 1, 2):
+            logits[:, :, rows] = self.pair_logits(norm(z[:, rows]))
+        return logits
 
     def forward(
         self,
@@ -98,8 +107,12 @@ class InvariantPointAttention(nn.Module):
         translation: Tensor,
         mask: Tensor,
         pair_logits: Tensor,
+        norm: nn.Module | None = None,
     ) -> Tensor:
-        """s [B, N, c], z [B, N, N, p], frames, mask [B, N] -> update of s."""
+        """s [B, N, c], z [B, N, N, p], frames, mask [B, N] -> update of s.
+
+        `norm`: normalises `z`, a few rows at a time.
+        """
         batch, n, _ = s.shape
         heads = self.heads
 
@@ -142,7 +155,13 @@ class InvariantPointAttention(nn.Module):
         local = local.permute(0, 1, 3, 2, 4).reshape(batch, 3, n, -1)
         out += [local[:, 0], local[:, 1], local[:, 2]]
         out.append((local.square().sum(1) + 1e-8).sqrt())
-        over_pairs = torch.matmul(weights.transpose(1, 2), z)  # [B, N, H, p]
+        weights = weights.transpose(1, 2)  # [B, N, H, N]
+        if norm is None:
+            over_pairs = torch.matmul(weights, z)  # [B, N, H, p]
+        else:
+            over_pairs = torch.cat(
+                [weights[:, rows] @ norm(z[:, rows]) for rows in slices(z, 1, 2)], 1
+            )
         out.append(over_pairs.flatten(2))
         return self.linear_out(torch.cat(out, -1))
 
@@ -288,8 +307,10 @@ class StructureModule(nn.Module):
             mask: [B, N], 1 or True where real.
         """
         initial = self.layer_norm_s(single)
-        z = self.layer_norm_z(pair)
-        logits = self.ipa.pair_logits(z)
+        # Without gradients the pairs are normalised again in every layer, not kept twice.
+        lean = not torch.is_grad_enabled()
+        z, norm = (pair, self.layer_norm_z) if lean else (self.layer_norm_z(pair), None)
+        logits = self.ipa.pair_logits(z, norm)
         s = self.linear_in(initial)
         wide = torch.promote_types(s.dtype, torch.float32)
         quaternion = s.new_zeros((*s.shape[:2], 4), dtype=wide)
@@ -298,7 +319,7 @@ class StructureModule(nn.Module):
         results: list[tuple[Tensor, ...]] = []
         for _ in range(self.layers):
             rotation = rotation_from_quaternion(quaternion)
-            s = s + self.ipa(s, z, rotation, translation, mask, logits)
+            s = s + self.ipa(s, z, rotation, translation, mask, logits, norm)
             s = self.layer_norm_ipa(self.dropout(s))
             hidden = s
             for number, linear in enumerate(self.transition):

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from sciml.nn import in_place
 from sciml.protein.alphafold import evoformer_in_place
-from sciml.protein.alphafold.evoformer import EvoformerBlock
+from sciml.protein.alphafold.evoformer import EvoformerBlock, Masks
 from sciml.protein.alphafold.weights.official import read_alphafold
 
 FIXTURES = Path(__file__).parents[2] / "fixtures" / "protein"
@@ -87,3 +87,32 @@ def test_block_equals_the_published_one(
         assert torch.allclose(computed[~real], want[~real], rtol=1e-4, atol=1e-3)
     assert want[real].abs().max() > 0.1
     assert (computed - want)[real].abs().max() <= 1e-5
+
+
+@pytest.mark.parametrize("name", [n for n in NAMES if n.startswith("triangle_multiplication")])
+def test_factors_in_groups_of_channels_give_the_same(
+    name: str,
+    published: dict[str, Tensor],
+    blocks: tuple[EvoformerBlock, EvoformerBlock],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert in_place.factor_groups(1 << 29) == 4 and in_place.factor_groups(1 << 26) == 1
+    with torch.no_grad():
+        whole = update(name, blocks[0], published, "in place")
+        monkeypatch.setattr(in_place, "FACTOR_BYTES", 1)
+        parts = update(name, blocks[0], published, "in place")
+    assert (parts - whole).abs().max() < 2e-6 and (published[name] - parts).abs().max() <= 1e-5
+
+
+@pytest.mark.parametrize("gradients", [True, False])
+def test_a_block_compiles_without_a_graph_break(
+    gradients: bool, published: dict[str, Tensor], blocks: tuple[EvoformerBlock, EvoformerBlock]
+) -> None:
+    masks = Masks(published["cells"] > 0, published["pairs"] > 0)
+    compiled = torch.compile(blocks[0], backend="eager", fullgraph=True)
+    with torch.set_grad_enabled(gradients):
+        one = compiled(published["m"].clone(), published["z"].clone(), masks)
+        two = blocks[0](published["m"].clone(), published["z"].clone(), masks)
+    real = masks.pair
+    assert real is not None and (one[0] - two[0]).abs().max() < 2e-5
+    assert (one[1] - two[1])[real].abs().max() < 2e-5
