@@ -103,7 +103,8 @@ def contacts(
         msa: Alignment: A3M, FASTA, Stockholm, Clustal or one row per line, gzipped or not.
         out: .tsv (i, j from 1 and probability, best first) or .npz (probability [C, C], classes of
             CB distance [C, C, 16] as `distances`, dca [C, C]).
-        model: Shipped model, or .safetensors file or folder of a model.
+        model: Shipped model, or .safetensors file or folder of a model; or ESM-2 or MSA
+            Transformer: fair-esm's .pt, a folder of Hugging Face's. These give contacts alone.
         columns: The query's residues, or all columns of the alignment.
         query: Name or sequence of the query, if it is not the first row.
         separation: Least distance along the chain of pairs in a .tsv [residues].
@@ -112,6 +113,7 @@ def contacts(
     from sciml.protein.contacts.calibration import FEW, few
     from sciml.protein.contacts.predictor import MAX_COLUMNS, ContactPredictor
     from sciml.protein.contacts.windows import STEP, starts
+    from sciml.protein.esm.weights import is_esm
     from sciml.protein.io.alignment_files import read_alignment
     from sciml.train.log import Bar, console
 
@@ -123,6 +125,14 @@ def contacts(
         alignment = alignment.with_query(query)
     if columns == "query":
         alignment = alignment.with_query(0)
+    if is_esm(model):
+        if columns == "all":
+            raise InputError("a language model predicts the query's residues, not all columns")
+        said = ContactPredictor.from_esm(model).predict(alignment)
+        with atomic_write(out) as temporary:
+            _write_contacts(temporary, out.suffix, said, separation, {})
+        console.print(f"{out}: {len(said)} residues, {said.rows} of {alignment.depth} sequences")
+        return
     wide = alignment.columns > MAX_COLUMNS
     predictor = ContactPredictor.from_pretrained(model)
     with Bar("windows", len(starts(alignment.columns)), quiet=not wide) as bar:
@@ -130,19 +140,9 @@ def contacts(
     finite = np.isfinite(predicted.probability)
     if not finite.all() and predicted.windows == 1:
         raise InputError("not written: the network's probabilities are not finite", where=model)
+    arrays = {"distances": predicted.distogram.astype(np.float16), "dca": predicted.dca}
     with atomic_write(out) as temporary:
-        if out.suffix == ".npz":
-            with open(temporary, "wb") as file:
-                np.savez_compressed(
-                    file,
-                    probability=predicted.probability,
-                    distances=predicted.distogram.astype(np.float16),
-                    dca=predicted.dca,
-                )
-        else:
-            lines = ["i\tj\tprobability\n"]
-            lines += [f"{i + 1}\t{j + 1}\t{p:.4f}\n" for i, j, p in predicted.table(separation)]
-            temporary.write_text("".join(lines), encoding="utf-8")
+        _write_contacts(temporary, out.suffix, predicted, separation, arrays)
     console.print(
         f"{out}: {len(predicted.probability)} residues, {alignment.depth} sequences "
         f"({predicted.neff:.0f} effective)"
@@ -155,6 +155,19 @@ def contacts(
             f"{1 - finite.mean():.0%} of the pairs, all more than {STEP} columns apart, are "
             "in no window and not predicted"
         )
+
+
+def _write_contacts(
+    path: Path, suffix: str, predicted: Any, separation: int, arrays: dict[str, np.ndarray]
+) -> None:
+    """Probabilities and further arrays as .npz, or the list of pairs as .tsv."""
+    if suffix == ".npz":
+        with open(path, "wb") as file:
+            np.savez_compressed(file, probability=predicted.probability, **arrays)
+        return
+    lines = ["i\tj\tprobability\n"]
+    lines += [f"{i + 1}\t{j + 1}\t{p:.4f}\n" for i, j, p in predicted.table(separation)]
+    path.write_text("".join(lines), encoding="utf-8")
 
 
 def score(

@@ -115,6 +115,14 @@ def read_esm(path: str | Path) -> Esm2 | MSATransformer:
     return loading.restore(lambda: Esm2(config), named, where=where)
 
 
+def is_esm(path: str | Path) -> bool:
+    """Whether `read_esm` is what reads a path, by its suffix or the settings in a folder."""
+    path = Path(path)
+    if path.is_dir():
+        return _json_settings(path / "config.json").get("model_type") == "esm"
+    return path.suffix in (".pt", ".bin")
+
+
 def _content(path: Path) -> tuple[dict[str, Tensor], dict[str, Any], Path]:
     """Tensors, settings, and the file that errors name."""
     if path.is_dir():

@@ -15,6 +15,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from sciml.cli import main
 from sciml.errors import InputError
 from sciml.protein.esm.esm2 import Esm2
 from sciml.protein.esm.layers import rotate
@@ -186,6 +187,21 @@ def test_predictions_of_a_chain(arrays: Arrays, tmp_path: Path) -> None:
     msa.save(tmp_path / "saved.safetensors")
     again = EsmPredictor.from_pretrained(tmp_path / "saved.safetensors", device="cpu")
     assert np.array_equal(again.predict(path), msa.predict(path))
+
+
+def test_contacts_on_the_command_line(arrays: Arrays, tmp_path: Path, capsys: Any) -> None:
+    text = arrays["esm2/texts"][1]
+    (tmp_path / "x.fasta").write_text(f">x\n{text}\n")
+    model = str(fair_esm(arrays, "esm2", tmp_path))
+    command = ["protein", "contacts", str(tmp_path / "x.fasta"), "--model", model]
+    assert main([*command, "-o", str(tmp_path / "x.tsv")]) == 0
+    lines = (tmp_path / "x.tsv").read_text().splitlines()
+    assert lines[0] == "i\tj\tprobability" and len(lines) == 1 + 3 + 2 + 1
+    assert main([*command, "-o", str(tmp_path / "x.npz")]) == 0
+    with np.load(tmp_path / "x.npz") as file:
+        close(torch.from_numpy(file["probability"]), arrays["esm2/contacts"][1, :9, :9])
+    assert main([*command, "-o", str(tmp_path / "y.tsv"), "--columns", "all"]) == 2
+    assert "query's residues" in capsys.readouterr().err
 
 
 def test_what_is_refused(arrays: Arrays, tmp_path: Path) -> None:
