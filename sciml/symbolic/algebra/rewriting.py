@@ -133,6 +133,8 @@ def invert(e: Expr, x: str, target: Expr) -> Expr | None:
             target = ex.call("log", target) / ex.call("log", e.args[0])
         elif e.op in INVERSES:
             target = ex.call(INVERSES[e.op], target)
+        elif e.op == "LambertW" and len(e.args) == 1:
+            target = target * ex.call("exp", target)
         else:
             return None
         e = u

@@ -23,7 +23,7 @@ def as_rational(e: Expr, x: str) -> tuple[fmpq_poly, fmpq_poly] | None:
     if e.free - {x}:
         return None
     for node in ex.subtrees(e):
-        if node.op in ex.FUNCTIONS or node.op in ("pi", "I", "exp"):
+        if node.op in ex.NAMED or node.op in ("pi", "I", "exp"):
             return None
         if node.op == "pow":
             power = node.args[1]

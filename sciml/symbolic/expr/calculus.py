@@ -9,6 +9,7 @@ from sciml.symbolic.expr.expression import (  # fmt: skip
     HALF,
     ONE,
     PI,
+    SPECIAL,
     ZERO,
     Expr,
     add,
@@ -18,6 +19,7 @@ from sciml.symbolic.expr.expression import (  # fmt: skip
     power,
 )
 from sciml.symbolic.expr.rational import Undefined
+from sciml.symbolic.expr.special_derivatives import special_derivative
 
 _Rule = Callable[[Expr], Expr]
 
@@ -98,6 +100,8 @@ def differentiate(e: Expr, name: str) -> Expr:
         if name in exponent.free:
             parts.append(mul((e, call("log", base), differentiate(exponent, name))))
         out = add(parts)
+    elif e.op in SPECIAL:
+        out = special_derivative(e, {a: differentiate(a, name) for a in e.args if name in a.free})
     else:
         (u,) = e.args
         out = mul((DERIVATIVES[e.op](u), differentiate(u, name)))

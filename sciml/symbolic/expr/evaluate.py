@@ -18,6 +18,7 @@ import numpy as np
 
 from sciml.symbolic.expr import expression as ex
 from sciml.symbolic.expr.expression import Expr
+from sciml.symbolic.expr.special_values import SPECIAL_BALLS
 
 Array = np.ndarray
 FOLDS: dict[str, Callable[[Any, Any], Any]] = {"add": operator.add, "mul": operator.mul}
@@ -66,7 +67,7 @@ class Program:
                 elif op == "pow":
                     out = _power(values_of[args[0]], values_of[args[1]], value)
                 else:
-                    out = NUMPY[op](values_of[args[0]])
+                    out = NUMPY[op](*[values_of[a] for a in args])
                 values_of.append(out + 0.0)  # -0.0 would be on the other side of a branch cut
         return [np.asarray(values_of[i]) for i in self.outputs]
 
@@ -89,7 +90,7 @@ class Program:
             elif op == "pow":
                 out = _ball_power(values_of[args[0]], values_of[args[1]], value)
             else:
-                out = BALLS[op](values_of[args[0]])
+                out = BALLS[op](*[values_of[a] for a in args])
             values_of.append(out)
         return [values_of[i] for i in self.outputs]
 
@@ -130,21 +131,22 @@ def _ball_power(base: Any, exponent: Any, value: Fraction | None) -> Any:
     return (base.log() * exponent).exp()
 
 
-def _special(name: str) -> Callable[[Any], Any]:
+def _special(name: str) -> Callable[..., Any]:
     """A function that numpy lacks, by Arb, one value at a time."""
 
-    def apply(z: Any) -> Any:
+    def apply(*arguments: Any) -> Any:
         from flint import acb
 
-        flat = np.atleast_1d(np.asarray(z, dtype=np.complex128))
-        out = np.empty(flat.shape, dtype=np.complex128)
-        for i, v in enumerate(flat.ravel()):
-            if np.isfinite(v.real) and np.isfinite(v.imag):
-                w = BALLS[name](acb(float(v.real), float(v.imag)))
-                out.ravel()[i] = complex(float(w.real), float(w.imag))
-            else:
-                out.ravel()[i] = complex(np.nan, np.nan)
-        return out if np.ndim(z) else out[0]
+        columns = np.broadcast_arrays(*(np.asarray(z, dtype=np.complex128) for z in arguments))
+        points = np.stack([np.atleast_1d(c).ravel() for c in columns], axis=-1)
+        out = np.full(len(points), complex(np.nan, np.nan))
+        for i in np.nonzero(np.isfinite(points).all(axis=-1))[0]:
+            try:
+                w = BALLS[name](*(acb(float(v.real), float(v.imag)) for v in points[i]))
+            except (ValueError, ZeroDivisionError, OverflowError):  # no value there
+                continue
+            out[i] = complex(float(w.real), float(w.imag))
+        return out.reshape(columns[0].shape) if columns[0].ndim else out[0]
 
     return apply
 
@@ -182,7 +184,7 @@ def _atan(z: Any) -> Any:
     return np.arctan(z)
 
 
-NUMPY: dict[str, Callable[[Any], Any]] = {
+NUMPY: dict[str, Callable[..., Any]] = {
     "exp": np.exp, "log": np.log, "sin": np.sin, "cos": np.cos, "tan": np.tan,
     "cot": lambda z: 1 / np.tan(z), "sec": lambda z: 1 / np.cos(z),
     "csc": lambda z: 1 / np.sin(z), "asin": _asin, "acos": _acos, "atan": _atan,
@@ -195,7 +197,7 @@ NUMPY: dict[str, Callable[[Any], Any]] = {
     "asech": lambda z: _acosh(_reciprocal(z)), "acsch": lambda z: np.arcsinh(_reciprocal(z)),
     "abs": _np_abs, "sign": _np_sign, "floor": _np_floor,
 }  # fmt: skip
-for _name in "erf erfi Ei li Si Ci Shi Chi fresnels fresnelc dilog".split():
+for _name in "erf erfi Ei li Si Ci Shi Chi fresnels fresnelc dilog".split() + list(ex.SPECIAL):
     NUMPY[_name] = _special(_name)
 
 
@@ -220,7 +222,7 @@ def _ball_floor(z: Any) -> Any:
     return acb(z.real.floor(), z.imag.floor())
 
 
-BALLS: dict[str, Callable[[Any], Any]] = {
+BALLS: dict[str, Callable[..., Any]] = {
     "exp": lambda z: z.exp(), "log": lambda z: z.log(), "sin": lambda z: z.sin(),
     "cos": lambda z: z.cos(), "tan": lambda z: z.tan(), "cot": lambda z: z.cot(),
     "sec": lambda z: z.sec(), "csc": lambda z: z.csc(), "asin": lambda z: z.asin(),
@@ -235,7 +237,7 @@ BALLS: dict[str, Callable[[Any], Any]] = {
     "li": lambda z: z.li(), "Si": lambda z: z.si(), "Ci": lambda z: z.ci(),
     "Shi": lambda z: z.shi(), "Chi": lambda z: z.chi(), "fresnels": lambda z: z.fresnel_s(),
     "fresnelc": lambda z: z.fresnel_c(), "dilog": lambda z: z.polylog(2),
-    "floor": _ball_floor,
+    "floor": _ball_floor, **SPECIAL_BALLS,
 }  # fmt: skip
 
 

@@ -28,6 +28,20 @@ FUNCTIONS = (
 ).split()
 _RANK = {name: i for i, name in enumerate(OPERATORS)}
 _RANK.update({name: i + 10 for i, name in enumerate(FUNCTIONS) if name != "exp"})
+SPECIAL: dict[str, tuple[int, ...]] = {
+    "elliptic_k": (1,), "elliptic_f": (2,), "elliptic_e": (1, 2), "elliptic_pi": (2, 3),
+    "carlson_rf": (3,), "carlson_rc": (2,), "carlson_rd": (3,), "carlson_rj": (4,),
+    "hyp2f1": (4,), "hyp1f1": (3,), "appellf1": (6,), "gamma": (1,), "loggamma": (1,),
+    "digamma": (1,), "polygamma": (2,), "uppergamma": (2,), "lowergamma": (2,),
+    "beta_lower": (3,), "expint": (2,), "polylog": (2,), "zeta": (1, 2), "LambertW": (1, 2),
+    "besselj": (2,), "bessely": (2,), "besseli": (2,), "besselk": (2,), "airyai": (1,),
+    "airybi": (1,), "airyaiprime": (1,), "airybiprime": (1,),
+}  # fmt: skip
+"""Special functions beside `FUNCTIONS` and their numbers of arguments; their order and meaning are
+those of `special_functions`."""
+NAMED = frozenset((*FUNCTIONS, *SPECIAL))
+"""All functions."""
+_RANK.update({name: i + 500 for i, name in enumerate(SPECIAL)})
 _RANK["DiracDelta"] = 1000
 """An impulse: no function, and so not among `FUNCTIONS`; it can be integrated."""
 _ODD = frozenset("sin tan cot csc asin atan acot acsc sinh tanh coth csch asinh atanh acoth acsch "
@@ -345,9 +359,15 @@ def is_negative_power(e: Expr) -> bool:
     return e.op == "pow" and e.args[1].op == "num" and e.args[1].value < 0
 
 
-def call(name: str, u: ExprLike) -> Expr:
-    """The function `name` of `u`."""
-    u = wrap(u)
+def call(name: str, *arguments: ExprLike) -> Expr:
+    """The function `name` of its arguments."""
+    if name in SPECIAL:
+        from sciml.symbolic.expr.special_functions import special
+
+        return special(name, tuple(wrap(a) for a in arguments))
+    if len(arguments) != 1:
+        raise InputError(f"{name} has one argument, got {len(arguments)}")
+    u = wrap(arguments[0])
     if u is ZERO and name in _AT_ZERO:
         return number(_AT_ZERO[name])
     if name == "exp":
@@ -424,7 +444,7 @@ def rebuild(e: Expr, args: tuple[Expr, ...]) -> Expr:
         return mul(args)
     if e.op == "pow":
         return power(*args)
-    return call(e.op, args[0]) if args else e
+    return call(e.op, *args) if args else e
 
 
 def substitute(e: Expr, mapping: Mapping[Expr, ExprLike]) -> Expr:

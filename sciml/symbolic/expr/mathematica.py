@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import re
 
+from sciml.symbolic.expr.special_functions import MATHEMATICA
+
 _LOWER = (
     "Sin Cos Tan Cot Sec Csc Sinh Cosh Tanh Coth Sech Csch ArcSin ArcCos ArcTan ArcCot ArcSec "
     "ArcCsc ArcSinh ArcCosh ArcTanh ArcCoth ArcSech ArcCsch Exp Log Sqrt Abs Sign Erf Erfi"
@@ -18,6 +20,8 @@ _OTHERS = {"SinIntegral": "Si", "CosIntegral": "Ci", "LogIntegral": "li", "ExpIn
            "DiracDelta": "DiracDelta", "Floor": "floor", "Ceiling": "ceiling",
            "Mod": "Mod"}  # fmt: skip
 _NAMES = {**{name: name.lower() for name in _LOWER}, **_OTHERS}
+_BY_NUMBER = ("Gamma", "PolyGamma", "Beta", "ProductLog", "Erfc", *MATHEMATICA)
+_NAMES |= {name: name for name in _BY_NUMBER}  # read by `special_functions.called`
 _CALL = re.compile(rf"(?<![A-Za-z0-9_])({'|'.join(_NAMES)})\[")
 _NUMBER = re.compile(r"(?<![A-Za-z0-9_])Pi(?![A-Za-z0-9_])")
 _GAP = re.compile(r"(?<=[A-Za-z0-9)\]]) (?=[A-Za-z(])")

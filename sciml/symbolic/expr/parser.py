@@ -26,6 +26,7 @@ from sciml.symbolic.expr.pieces import (
     smallest,
 )
 from sciml.symbolic.expr.reading import (  # fmt: skip
+    GREEK,
     INVERSE,
     MAX_LENGTH,
     NAMES,
@@ -34,6 +35,7 @@ from sciml.symbolic.expr.reading import (  # fmt: skip
     character_hint,
     to_ascii,
 )
+from sciml.symbolic.expr.special_functions import SPELLINGS, called, hypergeometric
 
 MAX_DEPTH = 120
 """Deepest nesting of brackets, functions and powers."""
@@ -70,21 +72,24 @@ def parse(text: str, *, unknown: Unknown | None = None) -> Expr:
         raise InputError(f"an expression must be text, got {type(text).__name__}")
     if len(text) > MAX_LENGTH:
         raise InputError(f"the expression has {len(text)} characters, the limit is {MAX_LENGTH}")
-    text = infix_derivatives(from_mathematica(to_ascii(text)), unknown)
+    own = to_ascii(text)
+    text = from_mathematica(own)
+    system = "" if text == own else "mathematica"
+    text = infix_derivatives(text, unknown)
     for i, char in enumerate(text):
         if not (char.isprintable() or char in " \t\r\n"):
             name = f"U+{ord(char):04X}"
             raise ExpressionError(f"character {name} is not allowed", text, i)
     if "\\" in text or "{" in text:
         text = to_infix(text, unknown)
-    return _Parser(text, unknown).expression()
+    return _Parser(text, unknown, system).expression()
 
 
 class _Parser:
     """Precedence climbing over the tokens of one text."""
 
-    def __init__(self, text: str, unknown: Unknown | None) -> None:
-        self.text, self.unknown, self.depth = text, unknown, 0
+    def __init__(self, text: str, unknown: Unknown | None, system: str = "") -> None:
+        self.text, self.unknown, self.depth, self.system = text, unknown, 0, system
         self.tokens: list[tuple[str, str, int]] = []
         end = len(text.rstrip())
         at = 0
@@ -127,6 +132,8 @@ class _Parser:
                     raise ExpressionError(what, self.text, here[2], hint)
             if i > 1 and self.tokens[i - 2][0] == here[0] == "num" and before[1] == ",":
                 if i > 3 and self.tokens[i - 4][1] in ("Rational", "root"):
+                    continue
+                if any(token[1] in SPELLINGS for token in self.tokens[:i]):
                     continue
                 if self.text[before[2] - 1 : before[2] + 2].replace(",", "").isdigit():
                     hint = "Decimals have a point; a space follows a comma between arguments."
@@ -292,10 +299,14 @@ class _Parser:
             return self.in_pieces(word)
         if word in _FUNCTION_NAMES:
             return self.function(word)
+        if word in SPELLINGS and self.peek() == "(":
+            after = self.tokens[self.i - 1][2] + len(value)
+            if word not in GREEK or after == self.tokens[self.i][2]:
+                return self.special_function(word)
         if self.peek() == "(":
             after = self.tokens[self.i - 1][2] + len(value)
             if after == self.tokens[self.i][2] and len(word) > 1:
-                near = nearest(word, _FUNCTION_NAMES)
+                near = nearest(word, _FUNCTION_NAMES | SPELLINGS)
                 hint = f"Did you mean {near[0]!r}?" if near else f"Known: {', '.join(_COMMON)}."
                 hint = _FUNCTION_HINTS.get(word, hint)
                 raise self.fail(f"unknown function {word!r}", hint, back=1)
@@ -352,6 +363,47 @@ class _Parser:
         if word == "root":
             return self.guarded(lambda: first ** (1 / second))
         return self.guarded(lambda: ex.call("log", first) / ex.call("log", second))
+
+    def special_function(self, word: str) -> Expr:
+        """elliptic_f(x, m), EllipticF[x, m], hyper([a, b], [c], z) and the like."""
+        self.expect("(")
+        arguments: list[Expr] = []
+        lists: list[list[Expr]] = []
+        listed = word in ("hyper", "hypergeom")
+        while not (arguments or lists) or self.peek() == ",":
+            self.i += bool(arguments or lists)
+            if listed and len(lists) < 2:
+                lists.append(self.listed())
+            else:
+                arguments.append(self.sum())
+        self.expect(")")
+        if listed and len(arguments) != 1:
+            raise self.fail(f"{word} has two lists and an argument", back=1)
+        try:
+            if listed:
+                return hypergeometric(lists[0], lists[1], arguments[0])
+            return self.guarded(lambda: called(word, arguments, self.system))
+        except ExpressionError:
+            raise
+        except InputError as error:
+            raise self.fail(error.what, back=1) from None
+
+    def listed(self) -> list[Expr]:
+        """(a, b), (c,), [a, b] or []."""
+        opening = self.peek()
+        closing = {"(": ")", "[": "]"}.get(opening)
+        if closing is None:
+            raise self.fail("a list of parameters is needed")
+        self.i += 1
+        out: list[Expr] = []
+        while self.peek() != closing:
+            out.append(self.sum())
+            if self.peek() == ",":
+                self.i += 1
+            elif self.peek() != closing:
+                raise self.fail(f"expected , or {closing}")
+        self.i += 1
+        return out
 
     def in_pieces(self, word: str) -> Expr:
         """Max(a, b, ...), Min(a, b, ...), Heaviside(x), real_root(x, 3), ceiling(x), mod(x, 2)."""

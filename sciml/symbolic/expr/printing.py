@@ -20,6 +20,8 @@ from sciml.symbolic.expr.pieces import (
     step_argument,
 )
 from sciml.symbolic.expr.reading import GREEK
+from sciml.symbolic.expr.special_functions import SPELLINGS, called, hypergeometric
+from sciml.symbolic.expr.special_printing import latex_constructors, special_constructors
 from sciml.symbolic.expr.symbols import reserved
 
 _ADD, _MUL, _UNARY, _POW, _ATOM = 1, 2, 3, 4, 5
@@ -81,7 +83,7 @@ def _infix(node: Expr, show: Any) -> tuple[str, int]:
         return f"{show(base, _ATOM)}**{show(exponent, _ATOM)}", _POW
     if node is ex.E:
         return "E", _ATOM
-    return f"{node.op}({show(node.args[0], _ADD)})", _ATOM
+    return f"{node.op}({', '.join(show(a, _ADD) for a in node.args)})", _ATOM
 
 
 def show_negated(term: Expr) -> str:
@@ -162,6 +164,7 @@ def to_sympy(
     constructors["abs"] = sp.Abs
     constructors["DiracDelta"] = sp.DiracDelta
     constructors["dilog"] = lambda u: sp.polylog(2, u)
+    constructors |= special_constructors()
     constructors.update(functions or {})
     memo: dict[Expr, Any] = {}
     for node in ex.subtrees(e):
@@ -254,8 +257,9 @@ def from_sympy(e: Any, limit: int = 20_000) -> Expr:
         if isinstance(node, sp.Pow):
             return ex.power(walk(node.base), walk(node.exp))
         name = type(node).__name__
-        if name == "polylog" and node.args[0] == 2:
-            return ex.call("dilog", walk(node.args[1]))
+        if name == "hyper":
+            return hypergeometric([walk(a) for a in node.ap], [walk(b) for b in node.bq],
+                                  walk(node.argument))  # fmt: skip
         if name in ("Max", "Min"):
             return (largest if name == "Max" else smallest)([walk(a) for a in node.args])
         if name == "Heaviside":
@@ -271,6 +275,8 @@ def from_sympy(e: Any, limit: int = 20_000) -> Expr:
         name = _FROM.get(name, name)
         if name in ex.FUNCTIONS and len(node.args) == 1:
             return ex.call(name, walk(node.args[0]))
+        if name in SPELLINGS:
+            return called(name, [walk(a) for a in node.args])
         raise InputError(_unknown(node, sp))
 
     e = sp.sympify(e) if isinstance(e, (int, float)) else e
@@ -302,6 +308,7 @@ def latex(e: Expr, symbols: Mapping[str, Any] | None = None) -> str:
     plain = {name: (symbols or {}).get(name) or sp.Symbol(name) for name in e.free}
     names = {symbol: text for name, symbol in plain.items() if (text := _latex_name(name))}
     functions = {f: sp.Function(f) for f in ("fresnels", "fresnelc", "dilog")}
+    functions |= latex_constructors()
     functions["floor"] = lambda u: sp.floor(u, evaluate=False)  # a sum would be taken apart
     try:
         made = to_sympy(e, plain, functions)

@@ -32,7 +32,7 @@ def load(nodes: list[list[Any]]) -> Expr:
             built.append(ex.symbol(value))
         elif op in ("pi", "I"):
             built.append(ex.PI if op == "pi" else ex.I)
-        elif op in ("add", "mul", "pow") or op in (*ex.FUNCTIONS, "DiracDelta"):
+        elif op in ("add", "mul", "pow") or op in (*ex.FUNCTIONS, *ex.SPECIAL, "DiracDelta"):
             built.append(ex._node(op, operands))
         else:
             raise InputError(f"unknown node {op!r}")

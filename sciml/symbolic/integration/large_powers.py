@@ -58,7 +58,7 @@ def _cancelled(f: Expr, x: str) -> Expr:
     g = gcd(*[int(n.args[1].value) for n in powers])
     y = ex.symbol("y__0")
     inner = ex.substitute(f, {n: y ** ex.number(n.args[1].value / g) for n in powers})
-    if g < 2 or x in inner.free or any(n.op in ex.FUNCTIONS for n in ex.subtrees(inner)):
+    if g < 2 or x in inner.free or any(n.op in ex.NAMED for n in ex.subtrees(inner)):
         return f
     if any(_large(n, "y__0") for n in ex.subtrees(inner)):
         return f

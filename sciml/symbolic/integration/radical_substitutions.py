@@ -23,6 +23,7 @@ from flint import nmod_mat
 
 from sciml.symbolic.algebra import field as fd
 from sciml.symbolic.algebra.field import GENERATORS, ONE, Failure, Poly, Quotient
+from sciml.symbolic.algebra.kernel_vectors import kernel_vector
 from sciml.symbolic.algebra.tower import Tower
 from sciml.symbolic.expr import expression as ex
 from sciml.symbolic.expr.expression import Expr
@@ -229,7 +230,7 @@ def _with_slope(p: Poly, q: int, target: Poly) -> Poly | None:
     height = max(fd.degrees(c)[0] for c in columns)
     parts = [fd.by_degree(c, 0, height) for c in columns]
     rows = [[Quotient(part[k]) for part in parts] for k in range(height + 1)]
-    solution = _kernel_vector(rows)
+    solution = kernel_vector(rows)
     if solution is None or solution[-1].is_zero:
         return None
     bottom = ONE
@@ -256,7 +257,7 @@ def _decompose(g: Quotient, big: Quotient) -> tuple[list[Quotient], list[Quotien
         if value is not None and u is not None:
             powers = [u**k for k in range(degree + 1)]
             rows.append([-z for z in powers] + [value * z for z in powers])
-    solution = _kernel_vector(rows)
+    solution = kernel_vector(rows)
     if solution is None:
         return None
     above, below = solution[: degree + 1], solution[degree + 1 :]
@@ -302,28 +303,3 @@ def _at(u: Quotient, at: int) -> Quotient | None:
         for p in (u.n, u.d)
     )
     return None if d == 0 else Quotient(n, d)
-
-
-def _kernel_vector(rows: list[list[Quotient]]) -> list[Quotient] | None:
-    """A vector that the matrix maps to 0, or None; the first free variable is 1."""
-    width = len(rows[0]) if rows else 0
-    rows = [list(r) for r in rows]
-    pivots: list[int] = []
-    for column in range(width):
-        rank = len(pivots)
-        pivot = next((r for r in range(rank, len(rows)) if not rows[r][column].is_zero), None)
-        if pivot is None:
-            out = [fd.Q0] * width
-            out[column] = fd.Q1
-            for r, c in enumerate(pivots):
-                out[c] = -rows[r][column]
-            return out
-        rows[rank], rows[pivot] = rows[pivot], rows[rank]
-        lead = rows[rank][column]
-        rows[rank] = [z / lead for z in rows[rank]]
-        for r, row in enumerate(rows):
-            factor = row[column]
-            if r != rank and not factor.is_zero:
-                rows[r] = [a - factor * b for a, b in zip(row, rows[rank], strict=True)]
-        pivots.append(column)
-    return None

@@ -65,7 +65,7 @@ def _inner_function(f: Expr, x: str, t: str) -> Iterator[Substitution | None]:
             q = node.args[1].value.denominator
             root = ex.power(node.args[0], ex.number(Fraction(1, q)))
             candidates.append((-ex.size(root), root, q, "radical"))
-        elif node.op in INVERSES:
+        elif node.op in INVERSES or node.op == "LambertW" and len(node.args) == 1:
             candidates.append((ex.size(node), node, 1, node.op))
     seen: set[Expr] = set()
     for _, node, q, name in sorted(candidates, key=lambda item: (item[3] != "radical", item[0])):

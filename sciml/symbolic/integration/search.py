@@ -20,7 +20,11 @@ from sciml.symbolic.expr.clock import now
 from sciml.symbolic.expr.evaluate import Program
 from sciml.symbolic.expr.expression import Expr
 from sciml.symbolic.integration import ansatz, rules
+from sciml.symbolic.integration.binomials import integrate_binomial
 from sciml.symbolic.integration.dilogarithms import integrate_with_logarithm
+from sciml.symbolic.integration.elliptic_angles import integrate_elliptic_angle
+from sciml.symbolic.integration.elliptic_integrals import integrate_elliptic
+from sciml.symbolic.integration.parametric_rational import integrate_parametric_rational
 from sciml.symbolic.integration.radicands import extract_squares
 from sciml.symbolic.integration.rational_functions import integrate_rational
 from sciml.symbolic.verification.checking import check
@@ -185,16 +189,37 @@ class Search:
         accepted = rational and self._accept(f, rational, x, "rational function", depth)
         if accepted:
             return accepted
-        ansatz_end = now() + (end - now()) * (0.45 if depth == 0 else 0.5)
+        parametric = integrate_parametric_rational(f, x)
+        accepted = parametric and self._accept(f, parametric, x, "rational function", depth)
+        if accepted:
+            return accepted
+        elliptic = integrate_elliptic(f, x) or integrate_elliptic_angle(f, x)
+        if elliptic is not None and not elliptic.third_kind:
+            return self._accept(f, elliptic.answer, x, "elliptic integrals", depth)
+        binomial = integrate_binomial(f, x)
+        if binomial is not None and binomial.certain and elliptic is None:
+            accepted = self._accept(f, binomial.answer, x, binomial.method, depth)
+            if accepted:
+                return accepted
+        share = 0.2 if elliptic is not None else 0.45 if depth == 0 else 0.5
+        ansatz_end = now() + (end - now()) * share
         styles = _STYLES_AT_DEPTH[min(depth, 2)]
         for answer, method in ansatz.candidates(f, x, ansatz_end, styles=styles):
             accepted = self._accept(f, answer, x, method, depth)
+            if accepted:
+                return accepted
+        if elliptic is not None:
+            accepted = self._accept(f, elliptic.answer, x, "elliptic integrals", depth)
             if accepted:
                 return accepted
         dilogarithmic = integrate_with_logarithm(f, x)
         accepted = dilogarithmic and self._accept(f, dilogarithmic, x, "dilogarithms", depth)
         if accepted or depth >= MAX_DEPTH or now() > end:
             return accepted or None
+        if binomial is not None:
+            accepted = self._accept(f, binomial.answer, x, binomial.method, depth)
+            if accepted:
+                return accepted
         return self._termwise(f, x, depth, end) or self._by_rules(f, x, depth, end)
 
     def _termwise(self, f: Expr, x: str, depth: int, end: float) -> Antiderivative | None:
@@ -310,7 +335,7 @@ def _difficulty(f: Expr) -> int:
         score += 1
         if ex.is_radical(node):
             score += 15
-        elif node.op in ex.FUNCTIONS:
+        elif node.op in ex.NAMED:
             score += 20
     return score
 

@@ -36,7 +36,7 @@ def in_new_variable(p: Expr, q: Expr, c: Context) -> Iterator[tuple[Expr, Expr, 
 def _variables(p: Expr, q: Expr, c: Context) -> Iterator[tuple[Expr, dict[Expr, Expr]]]:
     """(t(x), replacements of the functions of x by functions of t)."""
     t = ex.symbol(NEW_VARIABLE)
-    functions = [n for e in (p, q) for n in ex.subtrees(e) if n.op in ex.FUNCTIONS]
+    functions = [n for e in (p, q) for n in ex.subtrees(e) if n.op in ex.NAMED]
     functions = [n for n in functions if c.x in n.free]
     if not functions:
         yield 1 / c.sx, {c.sx: 1 / t}

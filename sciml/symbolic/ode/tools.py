@@ -134,7 +134,7 @@ def _offsets(e: Expr) -> set[Fraction]:
     """The numbers added to arguments of functions and to radicands, such as 1 in sin(y + 1)."""
     offsets = set()
     for n in ex.subtrees(e):
-        for u in n.args if n.op in ex.FUNCTIONS or n.op == "pow" else ():
+        for u in n.args if n.op in ex.NAMED or n.op == "pow" else ():
             offsets |= {t.value for t in terms(u) if t.op == "num" and u.op == "add"}
     return offsets
 

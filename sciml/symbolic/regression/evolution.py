@@ -96,15 +96,27 @@ class Evolution:
         return sorted(self.archive.values(), key=lambda f: f.error)[:count]
 
     def _fit_proposals(self, proposals: list[Tree]) -> None:
-        """The constants of a proposed skeleton are placeholders: fit them from several starts."""
+        """The constants of a proposed skeleton are placeholders.
+
+        They are fitted from their own values and from the best of many random ones: the basin of
+        attraction of a frequency is narrow.
+        """
         for tree in proposals:
+            if node_count(tree) > self.max_nodes:
+                continue
             constants = self._constants(tree)
-            for attempt in range(5 if constants else 1):
-                if self.time_left() < 0 or node_count(tree) > self.max_nodes or self.is_solved():
-                    break
-                for at in constants if attempt else ():
-                    tree = _replaced(tree, at, ("c", float(self.rng.normal(0, 2))))
-                self.refine(self.score(tree))
+            drawn = []
+            for _ in range(64 if constants else 0):
+                candidate = tree
+                for at in constants:
+                    size = self.rng.choice((-1, 1)) * self.rng.lognormal(0, 1.2)
+                    candidate = _replaced(candidate, at, ("c", float(size)))
+                drawn.append(self.score(candidate))
+            best = sorted(drawn, key=lambda f: f.error)[:4]
+            for start in (self.score(tree), *best):
+                if self.time_left() < 0 or self.is_solved():
+                    return
+                self.refine(start)
 
     def _next_generation(self, population: list[Formula], elite: list[Formula]) -> list[Formula]:
         children = list(elite)

@@ -81,7 +81,7 @@ def test_it_learns_and_starts_the_search(tmp_path: Path) -> None:
     again = sk.SkeletonModel.from_pretrained(model.save(tmp_path / "m"))
     first = again.propose(x, y, beam=2)[0]
     assert sk.ids(first) == sk.ids(formula)
-    fitted = SymbolicRegressor(cpu_seconds=90, population=10, proposals=lambda X, v: [first]).fit(
+    fitted = SymbolicRegressor(cpu_seconds=20, population=10, proposals=lambda X, v: [first]).fit(
         x, y
     )
     assert fitted.score(x, y) > 1 - 1e-9  # the constant was fitted
