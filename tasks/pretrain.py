@@ -412,32 +412,37 @@ def report(
     ]  # fmt: skip
     page = Page(
         f"Pretraining: {config.trunk} by {config.objective} on {', '.join(corpora)}",
-        lead="; ".join(sizes) + ".",
-    )
+        lead="; ".join(sizes) + ".", run=out, seeds=(config.seed,),
+    )  # fmt: skip
     page.heading("Loss")
-    page.figure(shared_plots.learning_curves({"training": [history]}, ylabel="loss"))
+    page.figure(
+        shared_plots.learning_curves({"training": [history]}, ylabel="loss"), "Training loss.",
+        file="metrics.jsonl",
+    )  # fmt: skip
     checks = [r for r in history if r.get("split") == "valid"]
     if checks:
         page.table([{k: v for k, v in r.items() if k not in ("split", "checks")} for r in checks],
-                   "Held-out examples; step counts optimiser steps.")  # fmt: skip
+                   "Losses on held-out examples; step: optimiser steps.",
+                   file="metrics.jsonl")  # fmt: skip
     if after:
-        page.heading("What the embeddings are worth")
+        page.heading("Probes of the embeddings")
         rows = [
             {"trunk": name, **values}
             for name, values in (("untrained", before), ("pretrained", after))
         ]
-        page.table(rows, "Probes fitted to labelled training examples, scored on held-out ones.")
+        page.table(rows, "Probes fitted to labelled training examples, scored on held-out ones.",
+                   file="pretrained.json")  # fmt: skip
         for key in (key for key in after if key.endswith("linear_auc")):
             page.text(f"The linear probe's AUC ({key}) changed by "
                       f"**{after[key] - before[key]:+.4f}** against the same trunk with random "
                       "weights.")  # fmt: skip
-    page.heading("Use it")
+    page.heading("How to use the trunk")
     commands = [f"sciml run {RECIPES[s]} --start {out}" for s in learners if s in RECIPES]
     if commands:
         page.command("\n".join(commands))
     page.text("From Python:")
     page.command(f"from sciml import trunks\ntrunk = trunks.load({str(out / 'trunk')!r})")
-    page.heading("Again")
+    page.heading("How to repeat this")
     page.command(f"sciml run pretrain --config {settings_file(out)} --out {out}-again")
     page.text(f"Took {seconds:.0f} s with {torch.get_num_threads()} threads.")
     page.write(out / "report.html")

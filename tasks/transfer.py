@@ -402,9 +402,11 @@ def report(
         "What pretraining a shared trunk buys",
         lead="One trunk, four sciences. Every start of the trunk has the same budget and the same "
         "settings; negative transfer is printed as plainly as a gain.",
-    )
-    figure, panels = axes(4.2, 3.6, columns=len(tasks))
-    for axis, (domain, q) in zip(panels, tasks.items(), strict=True):
+        run=out, seeds=config.seeds,
+    )  # fmt: skip
+    page.heading("Score against labels")
+    for domain, q in tasks.items():
+        figure, axis = axes()
         for number, start in enumerate(STARTS):
             by_amount = [(a, scores(rows, part="starts", domain=domain, start=start,
                                     amount=a)) for a in dict.fromkeys(q.budgets)]  # fmt: skip
@@ -416,26 +418,29 @@ def report(
         axis.set_xscale("log")
         axis.set_xlabel(q.unit)
         axis.set_ylabel(q.metric)
-        axis.set_title(domain)
-        axis.legend(fontsize=7)
-    figure.tight_layout()
-    page.figure(figure, "Score against labels; bars are standard deviations over seeds.")
+        axis.legend(fontsize=7.5, frameon=False)
+        page.figure(figure, f"{domain.capitalize()}: score against labels; bars are standard "
+                    "deviations over seeds.", file="results.json")  # fmt: skip
     for domain, part in results["sciences"].items():
         base = part["baseline"]
         page.heading(domain)
         page.text(f"{part['asked']} {part['measure']} by {part['unit']}; {part['better']} is "
                   f"better. {base['method']}: {base['score']:.3f}.")  # fmt: skip
-        page.table(part["starts"], "Every start with every number of labels.")
+        page.table(part["starts"], "Every start with every number of labels.",
+                   file="results.json")  # fmt: skip
         page.text("Against scratch. " + ". ".join(f"**{line}**" for line in verdicts(part)) + ".")
         if part["objectives"]:
             page.table(
-                part["objectives"], f"Objectives of pretraining, {MIDDLE:.0%} of the labels."
+                part["objectives"],
+                f"Objectives of pretraining, {MIDDLE:.0%} of the labels.",
+                file="results.json",
             )
         if part["student"]:
-            page.table(part["student"], "Noisy Student on top of the science's own pretraining.")
+            page.table(part["student"], "Noisy Student on top of the science's own pretraining.",
+                       file="results.json")  # fmt: skip
         page.table(part["sizes"], f"Parameters of the trunk, {MIDDLE:.0%} of the labels; the error "
-                   "falls as parameters to this power.")  # fmt: skip
-    page.heading("Again")
+                   "falls as parameters to this power.", file="results.json")  # fmt: skip
+    page.heading("How to repeat this")
     page.command(f"sciml run transfer --config {settings_file(out)} --out {out}-again")
     page.text(f"Took {results['seconds']:,} CPU-seconds in all, {seconds:,.0f} s in the last run.")
     page.write(out / "report.html")

@@ -3,11 +3,11 @@
 import importlib.util
 import os
 import shutil
-import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 import torch
@@ -69,23 +69,27 @@ def _reproducible() -> None:
     torch.manual_seed(0)
 
 
-@pytest.fixture
-def browse(tmp_path: Path) -> Callable[..., str]:
-    """Opens a page in headless Chromium, offline; gives what the browser made of it."""
-    browser = shutil.which("chromium") or shutil.which("chromium-browser")
-    if not browser:
+Visit = Callable[..., tuple[Any, list[str]]]
+
+
+@pytest.fixture(scope="module")
+def visit() -> Iterator[Visit]:
+    """Opens a page in headless Chromium -> its window, and what is wrong: errors and requests."""
+    program = shutil.which("chromium") or shutil.which("chromium-browser")
+    if not program:
         pytest.skip("chromium is not installed (Debian: apt-get install chromium)")
-    quiet = ["gpu", "quic", "background-networking", "component-update", "sync"]
+    playwright = pytest.importorskip("playwright.sync_api")
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=program, args=["--no-sandbox"])
 
-    def opened(page: Path, width: int = 1280) -> str:
-        done = subprocess.run(
-            [browser, "--headless", "--no-sandbox", "--no-first-run",
-             *(f"--disable-{what}" for what in quiet), f"--user-data-dir={tmp_path / 'profile'}",
-             f"--window-size={width},900", "--virtual-time-budget=2000", "--dump-dom",
-             page.as_uri()],
-            capture_output=True, text=True, timeout=120,
-        )  # fmt: skip
-        assert done.returncode == 0 and "Uncaught" not in done.stderr, done.stderr[-2000:]
-        return done.stdout
+        def opened(path: Path, width: int = 1280, **context: Any) -> tuple[Any, list[str]]:
+            window = browser.new_page(viewport={"width": width, "height": 900}, **context)
+            own, faults = ("data:", "blob:", path.as_uri()), []
+            window.on("pageerror", lambda e: faults.append(f"error: {e}"))
+            window.on("console", lambda m: faults.append(m.text) if m.type == "error" else None)
+            window.on("request", lambda r: None if r.url.startswith(own) else faults.append(r.url))
+            window.goto(path.as_uri())
+            return window, faults
 
-    return opened
+        yield opened
+        browser.close()

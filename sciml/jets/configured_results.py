@@ -18,7 +18,7 @@ from sciml.jets.configured import ConfiguredTagger
 from sciml.jets.data.io import create
 from sciml.jets.report import write_metrics
 from sciml.jets.weaver.config import Batch
-from sciml.report import Page, literal
+from sciml.report import Card, Estimate, Page, literal
 from sciml.report import plots as shared_plots
 
 Paths = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
@@ -150,9 +150,24 @@ def _report(
         lead=f"{literal(Path(config.path).name)}: {learned} jets to learn from, "
         f"{len(measured.predicted)} others to measure on; "
         f"{'classes' if measured.classes else 'values'}: {literal(', '.join(names))}.",
+        run=out,
     )
+    if measured.classes:
+        right = int((measured.predicted.argmax(1) == measured.truth).sum())
+        share = Estimate.of_counts(right, len(measured.truth))
+        common = int(np.bincount(measured.truth, minlength=len(names)).max())
+        page.card(Card(
+            "Which class does a jet belong to?",
+            f"{right:,} of {len(measured.truth):,} jets get their true class.",
+            "Accuracy, with its 95 % interval; beside it, always the most frequent class.",
+            (("model", share), ("most frequent", Estimate.of_counts(common, len(measured.truth)))),
+            "predictions.parquet", "Jet tagging",
+        ))  # fmt: skip
     rows = [
-        {"number": name, "value": str(value) if isinstance(value, metrics.Rejection) else value}
+        {
+            "metric": name.replace("_", " "),
+            "value": str(value) if isinstance(value, metrics.Rejection) else value,
+        }
         for name, value in numbers.items()
     ]
     page.heading("Measured on jets that training has not seen")
@@ -161,12 +176,13 @@ def _report(
             f"No class is named {literal(background)}: `--background` names the one that the "
             "others are measured against."
         )
-    page.table(rows)
+    page.table(rows, "Metrics on held-out jets.", file="metrics.jsonl")
     if measured.classes:
         _class_figures(page, measured, background)
     else:
         for name, value, true in zip(names, measured.predicted.T, measured.truth.T, strict=True):
-            page.figure(_response(name, value, true), f"{literal(name)}, predicted against true.")
+            page.figure(_response(name, value, true), f"{literal(name)}, predicted against true.",
+                        file="predictions.parquet")  # fmt: skip
     page.heading("Inputs")
     page.table(
         [
@@ -182,8 +198,9 @@ def _report(
     if history:
         page.heading("Training")
         curves = {"data config": [list(history)]}
-        page.figure(shared_plots.learning_curves(curves, ylabel="training loss"))
-    page.heading("Again")
+        page.figure(shared_plots.learning_curves(curves, ylabel="training loss"), "Training loss.",
+                    file="metrics.jsonl")  # fmt: skip
+    page.heading("How to repeat this")
     page.command(f"sciml run jet_tagging --config {settings_file(out)} --out {out}-again")
     model = out / "model.safetensors"
     page.command(f"sciml jets tag FILE -o scores.parquet --model {model}")
@@ -208,9 +225,13 @@ def _class_figures(page: Page, measured: Measured, background: str) -> None:
                 plots.rejection_curves(curves),
                 f"Rejection of {literal(plots.label(background))} against signal efficiency; "
                 "bands: 68 % of bootstrap samples.",
+                file="predictions.parquet",
             )
-    page.figure(plots.confusion(scores, truth, names), "Rows sum to one.")
-    page.figure(plots.calibration({"model": (scores, truth)}), "Reliability.")
+    page.figure(plots.confusion(scores, truth, names), "Confusion matrix. Rows sum to one.",
+                file="predictions.parquet", wide=len(names) > 5)  # fmt: skip
+    page.figure(plots.calibration({"model": (scores, truth)}),
+                "Reliability diagram: accuracy against confidence.",
+                file="predictions.parquet")  # fmt: skip
 
 
 def _response(name: str, predicted: np.ndarray, truth: np.ndarray) -> Any:

@@ -24,7 +24,7 @@ from sciml.jets.learning.decorrelation import invariant_mass
 from sciml.jets.networks.embedder import raw_batch
 from sciml.jets.tagger import JetTagger
 from sciml.paths import atomic_write
-from sciml.report import Page, literal
+from sciml.report import Card, Estimate, Page, literal
 from sciml.report import plots as shared_plots
 
 
@@ -150,11 +150,13 @@ def tagging_report(
     classes, label = test.classes, plots.label
     page = Page(
         "Jet tagging with few labels",
-        lead=f"{len(train)} jets to learn from, {len(test)} others to measure on, classes: "
-        f"{literal(', '.join(map(label, classes)))}. Spread: standard deviation over "
-        f"{len(comparison.seeds)} seeds (labels drawn, weights, order).",
-    )
-    page.text(comparison.verdict())
+        lead=f"Trained on labelled jets drawn from {len(train):,}, measured on {len(test):,} "
+        f"others; classes: {literal(', '.join(map(label, classes)))}. ± is one standard deviation "
+        f"over {len(comparison.seeds)} seeds (labels drawn, weights, order).",
+        run=out, seeds=comparison.seeds,
+    )  # fmt: skip
+    page.card(_card(comparison))
+    page.text(comparison.verdict(), file="metrics.jsonl")
     if started_from:
         page.text(f"Started from: {literal(started_from)}.")
     _label_efficiency(page, comparison)
@@ -164,7 +166,7 @@ def tagging_report(
     )
     _rejection(page, comparison, signal)
     _shown_method(page, comparison, best, signal)
-    page.heading("One jet")
+    page.heading("A single jet")
     scores, index = comparison.scores[best], classes.index(signal)
     chosen = int(np.argmax(np.where(test.y == index, scores[:, index], -1)))
     tagger = JetTagger.from_pretrained(out / "model.safetensors", device="cpu")
@@ -172,22 +174,50 @@ def tagging_report(
     if int(jet.lengths[0]) > 1:
         page.figure(
             plots.attribution(jet, occlusion(tagger, jet, signal, background)),
-            f"The {literal(label(signal))} jet with the highest score: what each constituent "
-            f"adds to the log odds against {literal(label(background))}, found by "
-            "leaving it out.",
-        )
-    page.heading("The jets")
+            f"The {literal(label(signal))} jet with the highest score. Area of a disk: transverse "
+            "momentum of the constituent; colour: what it contributes to the log odds against "
+            f"{literal(label(background))} (occlusion).",
+            file="model.safetensors", seeds=comparison.seeds[:1],
+        )  # fmt: skip
+    page.heading("Jet images")
     images = test.subset(np.arange(min(2000, len(test))))
-    page.figure(plots.jet_images(images.dense(), images.y, classes), "Mean pT per cell, GeV.")
+    page.figure(
+        plots.jet_images(images.dense(), images.y, classes),
+        f"Mean transverse momentum per cell [GeV] of {len(images):,} test jets, by class.",
+        seeds=(), wide=len(classes) > 3,
+    )  # fmt: skip
     if comparison.histories:
         page.heading("Training")
         page.figure(
             shared_plots.learning_curves(comparison.histories, ylabel="training loss"),
-            "Mean over seeds, range shaded.",
+            "Training loss: mean over seeds, range shaded.",
+            file="metrics.jsonl",
         )
     _commands(page, "jet_tagging", "scores.root", out)
     page.text(f"Took {seconds:.0f} s with {torch.get_num_threads()} threads.")
     page.write(out / "report.html")
+
+
+def _card(comparison: Comparison) -> Card:
+    """The mean AUC of every method with the largest number of labels, the best first."""
+    labels, test = comparison.label_counts[-1], comparison.test
+    values = {m: comparison.values(m, labels, "mean_auc") for m in comparison.methods}
+    ranked = sorted(values, key=lambda method: -float(np.mean(values[method])))
+    answer = f"With {labels:,} labels **{literal(ranked[0])}** separates the classes best"
+    if len(ranked) > 1:
+        first, second = ((np.mean(v), np.std(v)) for v in (values[m] for m in ranked[:2]))
+        gap = float(first[0] - second[0])
+        sure = gap > max(first[1], second[1])
+        answer += f", by {gap:.3f} in AUC over {literal(ranked[1])}" + (
+            "" if sure else ", which is less than the spread over seeds")  # fmt: skip
+    background = plots.label(comparison.background)
+    return Card(
+        "What made a jet: a quark or gluon, or a heavy particle?", answer + ".",
+        f"Mean AUC of {len(test.classes) - 1} classes against {background}, {labels:,} labels; "
+        "higher is better; 95 % interval of the mean over seeds.",
+        tuple((method, Estimate.of_runs(values[method])) for method in ranked),
+        f"metrics.jsonl; {len(comparison.seeds)} seeds; {len(test):,} test jets", "Jet tagging",
+    )  # fmt: skip
 
 
 def _label_efficiency(page: Page, comparison: Comparison) -> None:
@@ -200,7 +230,12 @@ def _label_efficiency(page: Page, comparison: Comparison) -> None:
         shared_plots.efficiency(axis, label_counts, areas)
         axis.set_xlabel("labelled jets")
         axis.set_ylabel(shared_plots.literal(f"mean AUC against {background}"))
-        page.figure(figure, "Mean over seeds; the bars reach from the worst to the best seed.")
+        page.figure(
+            figure,
+            "Mean AUC against the number of labelled jets: mean over seeds; bars reach from the "
+            "worst to the best seed.",
+            file="metrics.jsonl",
+        )
     page.heading("Label efficiency")
     table = []
     for labels in label_counts:
@@ -214,7 +249,12 @@ def _label_efficiency(page: Page, comparison: Comparison) -> None:
                     values = comparison.values(method, labels, f"auc_{name}")
                     row[f"AUC {plots.label(name)}"] = shared_plots.spread(values)
             table.append(row)
-    page.table(table, f"AUC of each class against {literal(background)}.")
+    page.table(
+        table,
+        f"Accuracy, and AUC of each class against {literal(background)}; mean ± standard "
+        "deviation over seeds.",
+        file="metrics.jsonl",
+    )
 
 
 def _rejection(page: Page, comparison: Comparison, signal: str) -> None:
@@ -231,9 +271,11 @@ def _rejection(page: Page, comparison: Comparison, signal: str) -> None:
         for method, scores in comparison.scores.items()
     }
     page.figure(
-        plots.rejection_curves(curves, title=f"{labels} labels, seed {seed}"),
-        "Background rejection against signal efficiency; bands: 68 % of bootstrap samples.",
-    )
+        plots.rejection_curves(curves),
+        f"Background rejection 1/ε against signal efficiency, {labels:,} labels. Bands: 68 % of "
+        "bootstrap samples of the test jets.",
+        file="predictions.parquet", seeds=(seed,),
+    )  # fmt: skip
     runs = [r for r in comparison.rows if r["labels"] == labels and r["seed"] == seed]
     page.table(
         [
@@ -241,8 +283,10 @@ def _rejection(page: Page, comparison: Comparison, signal: str) -> None:
             | {f"rejection at {e} %": str(run[f"rejection_{signal}_{e}"]) for e in (30, 50)}
             for run in runs
         ],
-        "Error: bootstrap. Where no background jet passes, a lower limit at 95 % confidence.",
-    )
+        f"Background rejection at two signal efficiencies, {labels:,} labels. Error: bootstrap. "
+        "Where no background jet passes, a lower limit at 95 % confidence.",
+        file="metrics.jsonl", seeds=(seed,),
+    )  # fmt: skip
 
 
 def _shown_method(page: Page, comparison: Comparison, method: str, signal: str) -> None:
@@ -251,15 +295,23 @@ def _shown_method(page: Page, comparison: Comparison, method: str, signal: str) 
     classes, scores = test.classes, comparison.scores[method]
     s, b = classes.index(signal), classes.index(background)
     page.heading("Confusion, scores, calibration")
+    of_file: dict[str, Any] = {"file": "predictions.parquet", "seeds": comparison.seeds[:1]}
     page.figure(
-        plots.confusion(scores, test.y, classes, test.weights), f"Rows sum to one; {method}."
+        plots.confusion(scores, test.y, classes, test.weights),
+        f"Confusion matrix of {literal(method)}. Rows sum to one.",
+        **of_file, wide=len(classes) > 5,
+    )  # fmt: skip
+    page.figure(
+        plots.score_distributions(scores, test.y, classes, signal, test.weights),
+        f"Score of {literal(plots.label(signal))} by true class; {literal(method)}.",
+        **of_file,
     )
-    page.figure(plots.score_distributions(scores, test.y, classes, signal, test.weights), method)
     page.figure(
         plots.calibration(
             {m: (p, test.y) for m, p in comparison.scores.items()}, weights=test.weights
         ),
-        "Reliability",
+        "Reliability diagram: accuracy against confidence, with the expected calibration error.",
+        **of_file,
     )
     selected = np.flatnonzero(test.y == b)
     page.figure(
@@ -268,7 +320,8 @@ def _shown_method(page: Page, comparison: Comparison, method: str, signal: str) 
             metrics.discriminant(scores[selected], s, b),
         ),
         f"Mass of {literal(plots.label(background))} jets that pass a cut on the score of "
-        f"{literal(plots.label(signal))}; `--decorrelate` flattens what a cut carves.",
+        f"{literal(plots.label(signal))}. Training with `--decorrelate` reduces the sculpting.",
+        **of_file,
     )
 
 
@@ -291,7 +344,19 @@ def mass_report(
         "Jet mass with its uncertainty",
         lead=f"{literal(target)} of {len(truth)} jets from their constituents, learned from "
         f"{learned} others; {len({row['seed'] for row in rows})} seeds.",
-    )
+        run=out, seeds=sorted({row["seed"] for row in rows}),
+    )  # fmt: skip
+    kept = [row for row in rows if row.get("method", "pretrained") == "pretrained"] or rows
+    estimates = [("network", Estimate.of_runs([row["resolution"] for row in kept]))]
+    if kept is not rows and len(kept) < len(rows):
+        other = [row["resolution"] for row in rows if row.get("method") == "scratch"]
+        estimates.append(("from scratch", Estimate.of_runs(other)))
+    page.card(Card(
+        "What is the mass of the particle that made a jet?",
+        f"Half of the central 68 % of predicted over true mass is {estimates[0][1].shown}.",
+        "Mass resolution; lower is better; 95 % interval of the mean over seeds.",
+        tuple(estimates), f"metrics.jsonl; {len(truth):,} test jets", "Jet mass",
+    ))  # fmt: skip
     page.text(f"Started from: {literal(started_from)}.")
     scratch = [row["resolution"] for row in rows if row.get("method") == "scratch"]
     if scratch:
@@ -302,14 +367,16 @@ def mass_report(
             f"(above zero where pretraining helps): {shared_plots.spread(gains)}."
         )
     page.table(rows, "Resolution: half the central 68 % of predicted / true - 1. Coverage: share "
-               "of jets below each quantile, which should be the number in its name.")  # fmt: skip
-    page.figure(plots.mass_response(predicted, truth), "Seed of the first row.")
+               "of jets below each quantile, which should be the number in its name.",
+               file="metrics.jsonl")  # fmt: skip
+    page.figure(plots.mass_response(predicted, truth), "Predicted against true mass.",
+                file="predictions.parquet", seeds=page.seeds[:1])  # fmt: skip
     _commands(page, "jet_mass", "masses.root", out)
     page.write(out / "report.html")
 
 
 def _commands(page: Page, recipe: str, output: str, out: Path) -> None:
     """How to repeat the run, and how to use its model."""
-    page.heading("Again")
+    page.heading("How to repeat this")
     page.command(f"sciml run {recipe} --config {settings_file(out)} --out {out}-again")
     page.command(f"sciml jets tag FILE -o {output} --model {out / 'model.safetensors'}")

@@ -38,7 +38,7 @@ def write_page(
     """
     kinds = [row["status"] for row in ranked]
     counted = ", ".join(f"{kinds.count(kind)} {kind}" for kind in dict.fromkeys(kinds))
-    page = Page(f"A sweep of {recipe}", lead=f"{len(ranked)} trials: {counted}.")
+    page = Page(f"A sweep of {recipe}", lead=f"{len(ranked)} trials: {counted}.", run=out)
     page.command(command)
     best = ranked[0]
     if best["last"] is not None:
@@ -54,6 +54,7 @@ def write_page(
             parallel_coordinates(ranked, dimensions, metric, mode),
             "Each line is a trial, from its settings to its result; dark lines are good.",
             "parallel coordinates of the trials",
+            wide=True,
         )
     page.heading("Learning curves")
     if any(row["curve"] for row in ranked):
@@ -70,7 +71,8 @@ def write_page(
             | {str(metric): row["last"], "step": row["step"], "status": row["status"],
                "remark": row["refused"]}
             for row in ranked
-        ]
+        ],
+        "All trials, the best first.",
     )  # fmt: skip
     return page.write(out / "report.html")
 
@@ -139,7 +141,7 @@ def _axis(axis: Any, place: int, ticks: Sequence[tuple[float, str]]) -> None:
 
 def curves(rows: Sequence[dict[str, Any]], metric: Metric) -> Figure:
     """The values of the best trials per record."""
-    figure, axis = plots.axes(width=8.0)
+    figure, axis = plots.axes()
     for place, row in enumerate(rows[:SHOWN]):
         label = f"trial {row['trial']}" if place < len(plots.COLOURS) else None
         records = range(1, len(row["curve"]) + 1)

@@ -6,7 +6,6 @@ A run is a row: `design`, `method`, `seed`, `proxy`, `robust_proxy`, `before_ann
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,10 +18,14 @@ from sciml.files.jsons import dumps
 from sciml.paths import atomic_write
 from sciml.placement.classical.annealing import Annealer, zero_start
 from sciml.placement.design import Design
-from sciml.placement.draw import animation, figure
-from sciml.report import Page, literal
+from sciml.placement.draw import animation
+from sciml.placement.viewer import viewer
+from sciml.report import Card, Estimate, Page, literal
+from sciml.report.plots import axes as new_axes
 from sciml.report.statistics import mean_and_spread, paired
 
+MAX_PINS = 60_000
+"""Pins of the nets that the page holds of each design."""
 CONTROLS = {
     "annealing": "the whole method",
     "wire-mask search": "the network",
@@ -138,44 +141,51 @@ class Comparison:
             "CPU-seconds. Lower proxy is better. The proxy is not timing, and says nothing of "
             "routability by itself; the robust proxy counts blockage by area, so that a gain can "
             "be told from an exploit of the metric.",
-        )
+            run=out, seeds=sorted({run["seed"] for run in self.runs}),
+        )  # fmt: skip
+        page.card(self._card(self.designs[0]))
         if started_from:
             page.text(f"Started from: {literal(started_from)}.")
         for design in self.designs:
             self._add_design(page, design, best[design.name])
         film(self.designs[0], out / "search.gif", self.cpu_seconds)
-        gif = base64.b64encode((out / "search.gif").read_bytes()).decode()
-        page.heading("The search")
-        page.html(f'<img alt="annealing" src="data:image/gif;base64,{gif}">')
+        page.heading("Simulated annealing at work")
+        page.image(
+            (out / "search.gif").read_bytes(), "gif",
+            f"One annealing run of {literal(shown_name(self.designs[0]))}.",
+            "macros moving to places of lower cost", file="search.gif",
+        )  # fmt: skip
         page.text(f"The whole recipe took {seconds:.0f} s.")
-        page.heading("Again")
+        page.heading("How to repeat this")
         page.command(f"sciml run circuit_placement --config {settings_file(out)} --out {out}-again")
         page.write(out / "report.html")
 
     def _add_design(self, page: Page, design: Design, best: Design) -> None:
-        from matplotlib.figure import Figure
-
         name = design.name
         seeds = {run["seed"] for run in self.of(name)}
-        page.heading(name)
-        page.text(literal(design.summary()))
-        page.text(f"**{self.verdict(name)}**")
+        title = shown_name(design)
+        page.heading(title[:1].upper() + title[1:])
+        page.text(literal(design.summary().removeprefix(f"{name}: ")) + ".")
+        first, _, rest = self.verdict(name).partition(". ")
+        page.text(f"**{first}.** {rest}", file="results.json")
         page.table(
             self.summary(name),
             caption=f"{self.cpu_seconds:g} CPU-seconds per run, {len(seeds)} seeds, "
             f"{self.trainings} independent trainings; mean ± standard deviation. Training time "
             "is not in it. First proxy: of what annealing started from, or after its first stage.",
+            file="results.json",
         )
         page.table(
             [
-                {"the pretrained policy against": r["control"], "which tests": r["tests"],
-                 "gain": f"{r['gain']:+.4f} ± {r['half_interval']:.4f}", "better": r["better"],
-                 "found": r["found"]} for r in self.against(name)
+                {"pretrained policy against": r["control"], "which tests": r["tests"],
+                 "gain in proxy": f"{r['gain']:+.4f} ± {r['half_interval']:.4f}",
+                 "seeds in which it is better": r["better"], "result": r["found"]}
+                for r in self.against(name)
             ],
             caption="Differences seed by seed, with the 95 % interval of their mean.",
+            file="results.json",
         )  # fmt: skip
-        chart = Figure(figsize=(7, 4), layout="constrained")
-        axes = chart.subplots()
+        chart, axes = new_axes()
         for method in self.methods():
             histories = [run["history"] for run in self.of(name, method)]
             times, mean, least, largest = on_common_times(histories)
@@ -183,10 +193,38 @@ class Comparison:
             axes.fill_between(times, least, largest, color=line.get_color(), alpha=0.15)
         axes.set_xlabel("CPU-seconds")
         axes.set_ylabel("best proxy so far")
-        axes.legend(fontsize=7)
-        page.figure(chart, "Cost against CPU-seconds: mean over seeds, and from best to worst.")
+        axes.legend(fontsize=7.5, frameon=False)
+        page.figure(chart, "Best proxy so far against CPU-seconds: mean over seeds; bands reach "
+                    "from the best to the worst.", file="metrics.jsonl")  # fmt: skip
         run = self.best(name)
-        page.figure(figure(best), f"Best placement: {run['method']}, proxy {run['proxy']:.4f}.")
+        page.component(
+            viewer(best, max_pins=MAX_PINS),
+            f"The placement with the lowest proxy, {run['proxy']:.4f}: {literal(run['method'])}, "
+            f"seed {run['seed']}.",
+            file="results.json", wide=True,
+        )  # fmt: skip
+
+    def _card(self, design: Design) -> Card:
+        proxies = {m: [run["proxy"] for run in self.of(design.name, m)] for m in self.methods()}
+        ranked = sorted(proxies, key=lambda method: float(np.mean(proxies[method])))
+        ours = "policy: pretrained" if "policy: pretrained" in proxies else ranked[0]
+        names = [ours, *(name for name in ranked if name != ours)][:5]
+        place = ranked.index(ours) + 1
+        return Card(
+            "Where do the macros of a circuit go?",
+            f"**{literal(ranked[0])}** reaches the lowest proxy; the pretrained policy is number "
+            f"{place} of {len(ranked)} methods.",
+            f"Proxy cost of {shown_name(design)} after {self.cpu_seconds:g} CPU-seconds; lower is "
+            "better; 95 % interval of the mean over seeds.",
+            tuple((name, Estimate.of_runs(proxies[name], 4)) for name in names),
+            f"results.json; {len(proxies[ours])} seeds", "Circuit placement",
+        )  # fmt: skip
+
+
+def shown_name(design: Design) -> str:
+    """The name of a design for people: those that `generate` makes are known by their seeds."""
+    head, _, seed = design.name.rpartition("_")
+    return f"generated design (seed {seed})" if head == "synthetic" else design.name
 
 
 def on_common_times(histories: list[list[dict[str, float]]]) -> tuple[np.ndarray, ...]:

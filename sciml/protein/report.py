@@ -14,13 +14,14 @@ from sciml.paths import atomic_write
 from sciml.protein import plots
 from sciml.protein.contacts.evaluation import FamilyFeatures
 from sciml.protein.measure import metrics
-from sciml.report import Page, literal
+from sciml.report import Card, Estimate, Page, literal
 from sciml.report.plots import axes
 
 Rows = list[dict[str, Any]]
 CONTACTS_CAPTION = (
-    "Long-range contacts (24 residues apart or more, CB closer than 8 A); spread: one standard "
-    "deviation over networks; families: 95 % interval of the mean over families"
+    "Precision of the L, L/2 and L/5 most probable long-range contacts (24 residues apart or more, "
+    "CB atoms within 8 Å; L: residues). Spread: one standard deviation over networks. Families: "
+    "95 % interval of the mean over families"
 )
 
 
@@ -62,31 +63,67 @@ def write_report(
         "Protein contacts from alignments",
         lead=f"A network pretrained on {families[0]} generated families, measured on "
         f"{families[1]} others" + (" and on real families." if real else "."),
+        run=out,
     )
+    page.card(_card(scores["real" if real else "generated"], real))
     if start:
         page.text(f"Started from: {literal(start)}.")
     page.heading("Generated families")
-    page.table(scores["generated"], CONTACTS_CAPTION)
+    page.table(scores["generated"], CONTACTS_CAPTION + ".", file="scores.json")
     if losses:
-        page.figure(_loss_figure(losses), "Training loss")
+        page.figure(_loss_figure(losses), "Training loss of the first network.",
+                    file="pretraining/member_0/metrics.jsonl")  # fmt: skip
     if real:
         page.heading("Real families")
-        page.table(scores["real"], "Long-range contacts; every family measured by a network that "
-                   "has not seen it")  # fmt: skip
+        page.table(scores["real"], CONTACTS_CAPTION + "; every family is predicted by a network "
+                   "that has not seen it.", file="scores.json")  # fmt: skip
     if real and "folded" in scores:
         page.heading("Coarse models")
         _coarse_models(page, scores["folded"])
-    page.heading(f"Example: {example.name}")
+    page.heading("Predicted contacts of one family")
+    name = f"family {literal(example.name)}" if real else "a held-out generated family"
     if ca is not None:
-        page.text("A coarse model from the predicted distances (drag to turn it); its fold may be "
-                  "right, its details are not.")  # fmt: skip
-        page.html(plots.viewer(ca, plots.chain_colours(len(ca)), example.name))
+        page.component(
+            plots.viewer(ca, plots.chain_colours(len(ca)), example.name),
+            f"Coarse model of {name} from its predicted distances, blue to red along the chain. "
+            "Its fold may be right, its details are not.",
+        )
     truth = np.nan_to_num(example.distances, nan=99.0) < metrics.CONTACT_DISTANCE
-    page.figure(plots.contact_figure(probability, truth), "Contacts of one family")
-    page.heading("Again")
+    page.figure(
+        plots.contact_figure(probability, truth),
+        f"Contacts of {name}: predicted probability above the diagonal, contacts of the structure "
+        "below it.",
+    )
+    page.heading("How to repeat this")
     page.command(f"sciml run protein_structure --config {settings_file(out)} --out {out}-again")
     page.command("sciml protein contacts MSA.a3m --model OUT/model.safetensors -o contacts.tsv")
     page.write(out / "report.html")
+
+
+def _card(rows: Rows, real: bool) -> Card:
+    """P@L of the network beside that of couplings alone."""
+
+    def estimate(row: dict[str, Any]) -> Estimate:
+        low, high = map(float, row["P@L families"].split(" to "))
+        return Estimate(row["P@L"], low, high, digits=2)
+
+    known = {row["method"]: row for row in rows}
+    names = ("fine-tuned", "generated families only", "network")
+    ours = next((known[name] for name in names if name in known), rows[-1])
+    rivals = [known[name] for name in ("mean-field couplings", "pseudo-likelihood couplings",
+              "network, not trained") if name in known]  # fmt: skip
+    best = max(rivals, key=lambda row: row["P@L"], default=ours)
+    difference = ours["P@L"] - best["P@L"]
+    return Card(
+        "Which residues of a protein touch?",
+        f"Of the L most probable long-range contacts, {ours['P@L']:.0%} are right, "
+        f"{abs(difference):.2f} {'more' if difference >= 0 else 'less'} in precision than by "
+        f"{literal(best['method'])}.",
+        f"P@L on {ours['families']} {'real' if real else 'held-out generated'} families; higher "
+        "is better; 95 % interval of the mean over families.",
+        tuple((row["method"], estimate(row)) for row in (ours, *rivals)),
+        f"scores.json; {ours['runs']} network{'s' if ours['runs'] > 1 else ''}", "Protein contacts",
+    )  # fmt: skip
 
 
 def _coarse_models(page: Page, models: Rows) -> None:
@@ -95,12 +132,12 @@ def _coarse_models(page: Page, models: Rows) -> None:
         f"Mean TM-score {np.mean(scores):.3f} ({min(scores):.3f} to {max(scores):.3f}), each "
         f"residue compared with itself; as TM-align matches them {np.mean(aligned):.3f}."
     )
-    page.table(models)
+    page.table(models, "Coarse models beside the known structures.", file="scores.json")
 
 
 def _loss_figure(losses: Sequence[tuple[int, float]]) -> Any:
-    figure, axis = axes(6.0, 3.0)
-    axis.plot([step for step, _ in losses], [loss for _, loss in losses])
+    figure, axis = axes(4.6, 2.9)
+    axis.plot([step for step, _ in losses], [loss for _, loss in losses], label="training loss")
     axis.set_xlabel("step")
     axis.set_ylabel("loss")
     return figure

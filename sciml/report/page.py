@@ -6,6 +6,7 @@ own markup; a content security policy forbids the page to load anything from any
 
 from __future__ import annotations
 
+import base64
 import functools
 import html
 import json
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 REFERENCE = r'(\bid="|href="#|url\(#)([^")]+)'
 # Around the content of a page, so that it can be read back.
 BEGIN, END = "<!--content-->", "<!--end of content-->"
-WIDE_TABLE = 75
+WIDE_TABLE = 50
 """Characters of a row above which a table takes the whole width of a large screen."""
 
 
@@ -78,7 +79,7 @@ def _cell(value: Any) -> dict[str, Any]:
 def _words(values: list[Any]) -> bool:
     """Whether a column holds text, which is aligned to the left, not numbers."""
     texts = [value for value in values if value is not None]
-    return bool(texts) and all(isinstance(v, str) and v[:1].isalpha() for v in texts)
+    return all(isinstance(v, str) for v in texts) and any(v[:1].isalpha() for v in texts)
 
 
 class Page:
@@ -185,6 +186,12 @@ class Page:
             "figure", drawn.picture, inline(caption), self.source(file, seeds), drawn.width,
             drawn.least, wide, embedded(drawn.hover) if drawn.hover else "",
         )  # fmt: skip
+
+    def image(self, data: bytes, kind: str, caption: str, alt: str, file: str = "") -> None:
+        """A picture that exists already, `kind` being its format, such as "gif"."""
+        code = base64.b64encode(data).decode()
+        picture = Markup('<img src="data:image/{};base64,{}" alt="{}">').format(kind, code, alt)
+        self._add("figure", picture, inline(caption), self.source(file), 640, 200, False, "")
 
     def formulas(self, formulas: Sequence[Formula], file: str = "") -> None:
         """Typeset formulas, one a row, each with its status and what proves it."""

@@ -118,7 +118,7 @@ def test_the_page_shows_every_trial_and_escapes_what_it_shows(tmp_path):
     page = write_page(tmp_path, "small", "sciml sweep", space, Metric.parse("loss"), "min", rows)
     text = page.read_text()
     assert "2 finished, 1 refused" in text and "<b>" not in text.replace("<b></b>", "")
-    assert text.count("<figure>") == 2
+    assert text.count('<figure class="plot') == 2
 
 
 @pytest.mark.parametrize(

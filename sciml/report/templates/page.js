@@ -153,9 +153,9 @@ function download(figure, drawing) {
       report.save(report.fileName(figure, ".svg"), new Blob([text], { type: "image/svg+xml" }));
     });
   else if (image)
-    report.button(tools, "Download PNG", () => {
-      const data = image.src.split(",")[1];
-      report.save(report.fileName(figure, ".png"), new Blob([report.bytes(data)]));
+    report.button(tools, "Download picture", () => {
+      const [, kind, data] = /^data:image\/(\w+);base64,(.*)$/.exec(image.src);
+      report.save(report.fileName(figure, `.${kind}`), new Blob([report.bytes(data)]));
     });
 }
 
