@@ -6,9 +6,12 @@ weaver-core lives in an interpreter of its own (pip install weaver-core==0.5.3 t
 sides run in fresh processes on the same jets (the shipped sample) with the same weights, taking
 turns; weaver with its default settings (trimming, sparse pairs). Inference: eval mode, no gradient.
 Training: forward, cross-entropy, backward and a step of AdamW, dropout on. Time is CPU time of the
-process for one thread, wall time for more; the best of the rounds counts, since other work on the
-machine only ever adds. Memory is the peak of the whole process, and the
-same less what it holds after a forward of two jets (interpreter, torch, kernels, weights): `net`.
+process for one thread, wall time for more; the best of the repeats of a process counts, since other
+work on the machine only ever adds. A round is one process of each side, one right after the other,
+first this one and then that one; the ratio is taken in each round, and its median over the rounds
+stands beside the smallest and the largest, with the load of the machine. Memory is the peak of the
+whole process, and the same less what it holds after a forward of two jets (interpreter, torch,
+kernels, weights): `net`.
 Speed must not cost exactness: the largest difference of logits in eval mode stands beside each
 ratio.
 """
@@ -18,6 +21,7 @@ from __future__ import annotations
 import argparse
 import importlib.metadata
 import json
+import os
 import sys
 import tempfile
 import time
@@ -128,37 +132,43 @@ def side(options: argparse.Namespace) -> None:
 
 
 def compare(options: argparse.Namespace, folder: Path, case: dict[str, Any]) -> dict[str, Any]:
-    """Both sides of one case, in turns."""
+    """Both sides of one case, in pairs."""
     arrays: Any = inputs(case["lengths"], case["batch"])
     np.savez(folder / "inputs.npz", **arrays)
-    best: dict[str, dict[str, float]] = {}
-    for _ in range(options.rounds):
-        for name, python in (("weaver", options.weaver_python), ("ours", sys.executable)):
+    sides = {"weaver": options.weaver_python, "ours": sys.executable}
+    measured: dict[str, list[dict[str, float]]] = {name: [] for name in sides}
+    loads = []
+    for turn in range(options.rounds):
+        loads.append(os.getloadavg()[0])
+        for name in list(sides)[:: 1 if turn % 2 == 0 else -1]:
             row = json_output(
-                python, __file__, "--side", name, "--mode", case["mode"],
+                sides[name], __file__, "--side", name, "--mode", case["mode"],
                 "--threads", case["threads"], "--repeats", options.repeats,
                 "--inputs", folder / "inputs.npz", "--weights", folder / "w.pt",
                 "--logits", folder / f"{name}.npy",
             )  # fmt: skip
-            old = best.get(name, row)
-            best[name] = {
-                "rate": max(row["rate"], old["rate"]),
-                "peak_gb": min(row["peak_gb"], old["peak_gb"]),
-                "net_gb": min(row["net_gb"], old["net_gb"]),
-            }
+            measured[name].append(row)
+    rates = {name: np.array([row["rate"] for row in rows]) for name, rows in measured.items()}
+    ratios = rates["ours"] / rates["weaver"]
+    memory = {
+        f"{name}_{key}": min(row[key] for row in rows)
+        for name, rows in measured.items() for key in ("peak_gb", "net_gb")
+    }  # fmt: skip
     difference = np.abs(np.load(folder / "ours.npy") - np.load(folder / "weaver.npy")).max()
     row = {
         **case,
-        "weaver_jets_per_s": round(best["weaver"]["rate"], 1),
-        "ours_jets_per_s": round(best["ours"]["rate"], 1),
-        "speed_ratio": round(best["ours"]["rate"] / best["weaver"]["rate"], 2),
-        "weaver_peak_gb": round(best["weaver"]["peak_gb"], 2),
-        "ours_peak_gb": round(best["ours"]["peak_gb"], 2),
-        "memory_ratio": round(best["ours"]["peak_gb"] / best["weaver"]["peak_gb"], 2),
-        "weaver_net_gb": round(best["weaver"]["net_gb"], 3),
-        "ours_net_gb": round(best["ours"]["net_gb"], 3),
-        "net_memory_ratio": round(best["ours"]["net_gb"] / best["weaver"]["net_gb"], 2),
+        "weaver_jets_per_s": round(float(np.median(rates["weaver"])), 1),
+        "ours_jets_per_s": round(float(np.median(rates["ours"])), 1),
+        "speed_ratio": round(float(np.median(ratios)), 2),
+        "speed_ratio_range": [round(float(ratios.min()), 2), round(float(ratios.max()), 2)],
+        **{key: round(value, 3) for key, value in memory.items()},
+        "memory_ratio": round(memory["ours_peak_gb"] / memory["weaver_peak_gb"], 2),
+        "net_memory_ratio": round(memory["ours_net_gb"] / memory["weaver_net_gb"], 2),
         "largest_logit_difference": float(f"{difference:.1e}"),
+        "rounds": options.rounds,
+        "repeats": options.repeats,
+        "load": [round(min(loads), 1), round(max(loads), 1)],
+        "date": date.today().isoformat(),
     }
     print(json.dumps(row), flush=True)
     return row
@@ -169,7 +179,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--weaver-python", type=Path)
     parser.add_argument("--out", type=Path, default=HERE / "results" / "jets_vs_weaver.json")
-    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--batches", type=int, nargs="+", default=[64, 512])
@@ -209,10 +219,8 @@ def main() -> None:
         "opponent": "weaver-core 0.5.3, ParticleTransformer(input_dim=17, num_classes=10)",
         "torch": importlib.metadata.version("torch"),
         "processor": processor(),
-        "date": date.today().isoformat(),
-        "rounds": options.rounds,
-        "repeats": options.repeats,
-        "note": "one thread: CPU time; more: wall time; the best of all rounds and repeats",
+        "note": "one thread: CPU time; more: wall time. Medians over rounds of pairs; rows without "
+        "`rounds` are of 2026-11-23, the best of three repeats",
         "cases": rows,
     }
     options.out.parent.mkdir(parents=True, exist_ok=True)

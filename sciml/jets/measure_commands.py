@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -24,7 +25,7 @@ def open_model(model: str, trunk: str | None = None, weaver: WeaverOptions = DEF
         weaver: what a weaver state dict cannot tell.
     """
     from sciml.device import choose
-    from sciml.jets import JetMassRegressor, JetTagger
+    from sciml.jets import FlavourTagger, JetMassRegressor, JetTagger
     from sciml.jets.model import ENTRY, JetModel
     from sciml.weights import files
 
@@ -40,7 +41,8 @@ def open_model(model: str, trunk: str | None = None, weaver: WeaverOptions = DEF
         from sciml.jets.configured import ConfiguredTagger
 
         return ConfiguredTagger.restore(description, tensors, path, trunk=trunk).to(device)
-    kind = JetMassRegressor if description.get("answer") == "mass" else JetTagger
+    kinds: dict[Any, Any] = {"mass": JetMassRegressor, "flavour": FlavourTagger}
+    kind = kinds.get(description.get("answer"), JetTagger)
     return kind.restore(description, tensors, path, trunk=trunk).to(device)
 
 
@@ -48,7 +50,7 @@ def _check_tagger(tagger: Any, model: str) -> None:
     from sciml.jets import JetTagger
 
     if not isinstance(tagger, JetTagger):
-        raise InputError("gives masses, or has a data config", where=model)
+        raise InputError("gives masses or flavours, or has a data config", where=model)
 
 
 def evaluate(
@@ -62,6 +64,9 @@ def evaluate(
     calibrate: Path | None = None,
     calibrate_classes: Path | None = None,
     calibration: Path | None = None,
+    plots: Path | None = None,
+    style: str = "",
+    histograms: Path | None = None,
     format: str | None = None,
     tree: str | None = None,
     collection: str | None = None,
@@ -83,6 +88,10 @@ def evaluate(
         calibrate_classes: Fit an increasing function of each class's probability (isotonic
             regression) to these jets and write it here (.json), for `tag --calibration`.
         calibration: Such a file, to measure what it makes of the scores.
+        plots: Folder for the plots (PDF): rejection, confusion, calibration, scores.
+        style: Of the plots: CMS, ATLAS, ALICE, LHCb2 or ROOT, by mplhep (extra: hep).
+        histograms: File (.root) for histograms of the scores, SIGNAL/TRUTH, with errors (extras:
+            hep, jets).
         format: As for `tag`.
         tree: As for `tag`.
         collection: As for `tag`.
@@ -98,8 +107,10 @@ def evaluate(
     from sciml.train.log import Bar
 
     keep_apart(out, *files, model)
-    for written in (calibrate, calibrate_classes):
+    for written in (calibrate, calibrate_classes, histograms):
         keep_apart(written, *files)
+    if style and plots is None:
+        raise InputError("--style is of the plots", hint="Name their folder with --plots")
     tagger = open_model(model, trunk, weaver)
     if isinstance(tagger, ConfiguredTagger):
         if (
@@ -107,6 +118,9 @@ def evaluate(
             or calibrate
             or calibrate_classes
             or calibration
+            or plots
+            or style
+            or histograms
             or format
             or tree
             or collection
@@ -140,6 +154,18 @@ def evaluate(
         fitted = per_class(probabilities, truth, tagger.classes, weights)
         write_json(calibrate_classes, {"format": CALIBRATION, "model": model,
                                        "classes": fitted.to_dict()})  # fmt: skip
+    if plots is not None:
+        from sciml.jets.plots import experiment_style, write_plots
+
+        with experiment_style(style) if style else nullcontext():
+            write_plots(plots, probabilities, truth, tagger.classes, background, weights)
+    if histograms is not None:
+        from sciml.jets.histograms import score_histogram, write_histograms
+
+        made = score_histogram(
+            probabilities, truth, tagger.classes, background=background, weights=weights
+        )
+        write_histograms(histograms, made)
     _show(measured, f"{len(truth)} labelled jets of {jets.read}", out)
 
 

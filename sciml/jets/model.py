@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from sciml.config import Range, from_dict
 from sciml.errors import InputError
 from sciml.jets.inference import JetPredictor, Result
+from sciml.jets.lgatr import LGATrNetwork
 from sciml.jets.networks.classifier import TrunkNetwork, WeaverNetwork
 from sciml.jets.networks.flavour import FlavourNetwork
 from sciml.jets.omnilearned import OmniLearnedNetwork
@@ -131,6 +132,8 @@ class JetModel(Pretrained, JetPredictor[Result]):
                 raise InputError(f"is a published network, not one on the trunk {trunk!r}")
             elif described.kind == "omnilearned":
                 network = OmniLearnedNetwork.build(described.network, outputs)
+            elif described.kind == "lgatr":
+                network = LGATrNetwork.build(described.network, outputs)
             else:
                 network = WeaverNetwork.build(described.network, outputs)
             return cls(network, described.classes, described.limit)

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from sciml.errors import load_extra, unknown
 from sciml.jets import metrics
 from sciml.jets.data.columns import DETA, DPHI, PX, PY
 from sciml.jets.data.features import Jets
 from sciml.jets.weighting import checked
-from sciml.report.plots import axes, literal
+from sciml.paths import atomic_write
+from sciml.report.plots import axes, literal, other_style
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -20,6 +24,32 @@ LABELS = {
     "QCD": "q/g", "Hbb": "H→bb", "Hcc": "H→cc", "Hgg": "H→gg", "H4q": "H→4q", "Hqql": "H→qqℓν",
     "Zqq": "Z→qq", "Wqq": "W→qq", "Tbqq": "t→bqq", "Tbl": "t→bℓν",
 }  # fmt: skip
+
+
+STYLES = ("CMS", "ATLAS", "ALICE", "LHCb2", "ROOT")
+"""Styles of mplhep."""
+
+
+@contextmanager
+def experiment_style(name: str) -> Iterator[None]:
+    """Within it, the figures of this module have the style of an experiment, by mplhep.
+
+    `mplhep.cms.label("Simulation", ax=figure.axes[0])` then adds the experiment's label.
+
+    Args:
+        name: one of `STYLES`.
+
+    Raises:
+        InputError: an unknown style.
+        MissingExtra: mplhep is not installed.
+    """
+    if name not in STYLES:
+        raise unknown("style", name, STYLES)
+    mplhep = load_extra("mplhep", "hep", "A plot in the style of an experiment")
+    import matplotlib.pyplot as plt
+
+    with plt.style.context(getattr(mplhep.style, name)), other_style():
+        yield
 
 
 def label(name: str) -> str:
@@ -63,7 +93,7 @@ def confusion(
 ) -> Figure:  # fmt: skip
     """Confusion matrix: the (weighted) share of each true class that is tagged as each class."""
     matrix = metrics.confusion(probabilities, labels, weights)
-    figure, axis = axes(0.75 * len(classes) + 2, 0.65 * len(classes) + 1.6)
+    figure, axis = axes(0.55 * len(classes) + 2, 0.48 * len(classes) + 1.6)
     axis.grid(False)
     axis.imshow(matrix, cmap="Blues", vmin=0, vmax=1, aspect="auto")
     ticks = range(len(classes))
@@ -72,10 +102,10 @@ def confusion(
     for row in ticks:
         for column in ticks:
             value = matrix[row, column]
-            colour = "white" if value > 0.5 else "black"
+            colour = "white" if value > 0.5 else "0.05"
             axis.text(column, row, f"{value:.2f}", ha="center", va="center", color=colour)
-    axis.set_xlabel("called")
-    axis.set_ylabel("true")
+    axis.set_xlabel("predicted class")
+    axis.set_ylabel("true class")
     return figure
 
 
@@ -146,11 +176,17 @@ def mass_sculpting(
 def jet_images(jets: Jets, labels: np.ndarray, classes: Sequence[str], bins: int = 48) -> Figure:
     """Mean transverse momentum in the (deta, dphi) plane, a panel per class."""
     from matplotlib.colors import LogNorm
+    from matplotlib.figure import Figure
 
-    figure, panels = axes(2.6, 2.9, len(classes))
+    columns = min(len(classes), 5)
+    rows_of_panels = -(-len(classes) // columns)
+    figure = Figure(figsize=(2.1 * columns, 2.3 * rows_of_panels))
+    panels = figure.subplots(rows_of_panels, columns, squeeze=False)
+    for axis in panels.flat[len(classes) :]:
+        axis.remove()
     edges = np.linspace(-0.8, 0.8, bins + 1)
     particles, mask = jets.particles.numpy(), jets.mask.numpy()
-    for axis, (index, name) in zip(np.atleast_1d(panels), enumerate(classes), strict=True):
+    for axis, (index, name) in zip(panels.flat, enumerate(classes)):
         rows = labels == index
         x, real = particles[rows], mask[rows]
         pt = np.hypot(x[..., PX], x[..., PY])[real]
@@ -158,14 +194,14 @@ def jet_images(jets: Jets, labels: np.ndarray, classes: Sequence[str], bins: int
             x[..., DETA][real], x[..., DPHI][real], bins=(edges, edges), weights=pt
         )
         image = image / max(rows.sum(), 1)
-        axis.grid(False)
         axis.imshow(
             image.T, origin="lower", extent=(-0.8, 0.8, -0.8, 0.8), cmap="viridis",
             norm=LogNorm(vmin=1e-2, vmax=max(image.max(), 1e-1)),
         )  # fmt: skip
         axis.set_title(literal(label(name)))
         axis.set_xlabel("Δη")
-    np.atleast_1d(panels)[0].set_ylabel("Δφ")
+    for axis in panels[:, 0]:
+        axis.set_ylabel("Δφ")
     figure.tight_layout()
     return figure
 
@@ -184,9 +220,9 @@ def attribution(jet: Jets, values: np.ndarray, title: str = "") -> Figure:
         x[:, DETA], x[:, DPHI], s=8 + 900 * pt / pt.sum(), c=values, cmap="coolwarm",
         vmin=-largest, vmax=largest, edgecolors="0.3", linewidths=0.5,
     )  # fmt: skip
-    figure.colorbar(shown, ax=axis, label="added log odds")
-    axis.set_xlabel("deta")
-    axis.set_ylabel("dphi")
+    figure.colorbar(shown, ax=axis, label="contribution to the log odds")
+    axis.set_xlabel("Δη")
+    axis.set_ylabel("Δφ")
     axis.set_title(literal(title))
     return figure
 
@@ -201,3 +237,49 @@ def mass_response(predicted: np.ndarray, truth: np.ndarray) -> Figure:
     axis.set_xlabel("true mass [GeV]")
     axis.set_ylabel("predicted mass [GeV]")
     return figure
+
+
+def write_plots(
+    folder: Path, probabilities: np.ndarray, labels: np.ndarray, classes: Sequence[str],
+    background: str, weights: np.ndarray | None = None,
+) -> list[Path]:  # fmt: skip
+    """Write rejection, confusion, calibration and the score of each class as PDF.
+
+    Args:
+        folder: of the files; made where it is missing.
+        probabilities: [n, classes].
+        labels: [n] classes.
+        classes: names.
+        background: the class that others are measured against.
+        weights: [n] of jets.
+    """
+    import matplotlib.pyplot as plt
+
+    base, curves = list(classes).index(background), {}
+    for index, name in enumerate(classes):
+        chosen = (labels == index) | (labels == base)
+        if index == base or not (labels == index).any() or not (labels == base).any():
+            continue
+        scores = metrics.discriminant(probabilities[chosen], index, base)
+        weight = () if weights is None else (weights[chosen],)
+        curves[label(name)] = (scores, labels[chosen] == index, *weight)
+    figures = {
+        "rejection": lambda: rejection_curves(curves),
+        "confusion": lambda: confusion(probabilities, labels, classes, weights),
+        "calibration": lambda: calibration({"": (probabilities, labels)}, weights),
+        **{
+            f"score_{name}": lambda n=name: score_distributions(  # type: ignore[misc]
+                probabilities, labels, classes, n, weights
+            )
+            for name in classes
+        },
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = []
+    for name, draw in figures.items():
+        figure = draw()
+        with atomic_write(folder / f"{name}.pdf") as temporary:
+            figure.savefig(temporary, format="pdf", bbox_inches="tight")
+        plt.close(figure)
+        paths.append(folder / f"{name}.pdf")
+    return paths

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from sciml.errors import InputError
 from sciml.jets.data.columns import CLASSES
 from sciml.jets.data.features import MAX_PARTICLES, Jets
+from sciml.jets.lgatr import LGATrBridge
 from sciml.jets.model import JetModel
 from sciml.jets.networks.classifier import TrunkNetwork
 from sciml.jets.omnilearned import OmniLearnedBridge
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from sciml.jets.data.sample import JetSample
 
 
-class JetTagger(WeaverBridge, OmniLearnedBridge, JetModel[JetScores]):
+class JetTagger(WeaverBridge, OmniLearnedBridge, LGATrBridge, JetModel[JetScores]):
     """See the module's docstring.
 
     Args:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +17,19 @@ if TYPE_CHECKING:
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 
 
+_PLAIN: ContextVar[bool] = ContextVar("plain", default=True)
+
+
+@contextmanager
+def other_style() -> Iterator[None]:
+    """Within it, figures keep matplotlib's current style and size, not the package's."""
+    token = _PLAIN.set(False)
+    try:
+        yield
+    finally:
+        _PLAIN.reset(token)
+
+
 def axes(width: float = 4.6, height: float = 3.4, columns: int = 1) -> tuple[Figure, Any]:
     """A figure without a display and its axes [inches], in the package's style.
 
@@ -24,8 +39,10 @@ def axes(width: float = 4.6, height: float = 3.4, columns: int = 1) -> tuple[Fig
     matplotlib.use("Agg", force=False)
     import matplotlib.pyplot as plt
 
-    figure, panels = plt.subplots(1, columns, figsize=(width * columns, height), squeeze=False)
-    for axis in panels[0]:
+    own = _PLAIN.get()
+    size = (width * columns, height) if own or columns > 1 else None
+    figure, panels = plt.subplots(1, columns, figsize=size, squeeze=False)
+    for axis in panels[0] if own else ():
         axis.set_prop_cycle(color=COLOURS)
         axis.spines[["top", "right"]].set_visible(False)
         axis.grid(alpha=0.25)

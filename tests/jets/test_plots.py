@@ -6,6 +6,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
+from sciml.errors import InputError
 from sciml.jets import plots
 from sciml.jets.onnx import example
 
@@ -60,3 +61,28 @@ def test_names_are_no_mathematics(scored):
         figure.savefig(io.BytesIO(), format="svg")
     axis = figures[0].axes[0]
     assert [t.get_text().replace("\\$", "$") for t in axis.get_xticklabels()] == list(names)
+
+
+def test_the_style_of_an_experiment(scored):
+    """mplhep's style and size of figures hold within it, the package's before and after."""
+    pytest.importorskip("mplhep")
+
+    def drawn():
+        figure = plots.calibration({"": scored})
+        look = tuple(figure.get_size_inches()), figure.axes[0].spines["top"].get_visible()
+        plt.close(figure)
+        return look
+
+    own = drawn()
+    with plots.experiment_style("CMS"):
+        size, framed = drawn()
+    assert framed and size == (10, 10) and own == drawn() and not own[1]
+    with pytest.raises(InputError, match="unknown style 'CMSS'"), plots.experiment_style("CMSS"):
+        pass
+
+
+def test_plots_of_a_measurement(scored, tmp_path):
+    probabilities, labels = scored
+    paths = plots.write_plots(tmp_path / "p", probabilities, labels, CLASSES, "QCD")
+    assert {p.stem for p in paths} >= {"rejection", "confusion", "calibration", "score_Tbqq"}
+    assert all(path.read_bytes().startswith(b"%PDF") for path in paths)

@@ -85,7 +85,7 @@ def test_scores_and_flags_are_those_of_columns(kind, with_momentum, sample):
         )
     assert np.array_equal(flags.numpy(), want.flags)
     assert {1, 2, 8} <= set(want.flags.tolist()) and (want.flags == 0).sum() == 6
-    assert np.array_equal(np.isnan(probabilities), np.isnan(want.probabilities))
+    assert np.array_equal(np.isnan(probabilities.numpy()), np.isnan(want.probabilities))
     assert np.nanmax(np.abs(probabilities.numpy() - want.probabilities)) < 2e-5
 
 
