@@ -217,6 +217,7 @@ REFUSED = {
     "jet_tagging": [["--data", NO], ["--test", NO], ["--unlabelled", NO], ["--start", NO],
                     ["--objective", "maskd"], ["--background", "QDC"], ["--trunk.heads", "3"],
                     ["--finetune.device", "cuda:9"], ["--classes", "QCD"]],
+    "flavour_tagging": [["--data", NO], ["--start", NO], ["--quantiles", "0.9", "0.1"]],
     "jet_mass": [["--data", NO], ["--start", NO], ["--target", "jet_wrong"],
                  ["--trunk.heads", "3"]],
     "pretrain": [["--data", NO], ["--trunk-settings", "{heads: 3}"], ["--objective", NO],

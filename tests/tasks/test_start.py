@@ -244,11 +244,12 @@ def test_what_cannot_be_started_from_is_refused_in_one_line(
         ("protein_structure", ["lorentz"], "is no folder of `sciml run pretrain`"),
         ("protein_structure", [joint, "--model", "contacts-small"], "give `model` or `start`"),
         ("jet_mass", ["lorentz", "--own-trunk", "mine.py:Mine"], "belongs to a folder in `start`"),
-        ("symbolic_math", [own], "circuit_placement, jet_mass, jet_tagging do, with --own-trunk"),
+        ("symbolic_math", [own],
+         "circuit_placement, flavour_tagging, jet_mass, jet_tagging do, with --own-trunk"),
         ("protein_structure", [own], "which this recipe does not start from"),
         ("protein_structure", [own, "--own-trunk", "mine.py:Mine"], "a setting of circuit_placem"),
         ("jet_mass", [own], "Your own is named in the call"),
-    ]
+    ]  # fmt: skip
     for k, (recipe, given, message) in enumerate(cases):
         name, *flags = given
         out = tmp_path / f"out{k}"
