@@ -15,7 +15,7 @@ from sciml.protein import plots
 from sciml.protein.alphafold.complex_features import chain_numbers
 from sciml.protein.alphafold.complex_training import TrainingComplex
 from sciml.protein.alphafold.training_data import TrainingChain
-from sciml.report import Page
+from sciml.report import Card, Estimate, Page, literal
 from sciml.report.plots import axes
 
 TERMS = {
@@ -70,26 +70,33 @@ def write_report(
     page = Page(
         "Training of the AlphaFold network",
         lead=f"Trained on {chains[0]} {kind}, measured on {chains[1]} others.",
+        run=out,
     )
+    page.card(_card(scores, kind))
     if distilled[1]:
         page.text(f"Of {distilled[1]} alignments without structures, {distilled[0]} predictions "
                   "were confident enough to learn from.")  # fmt: skip
     page.heading("Losses")
     page.figure(
         loss_figure(stages),
-        f"Each loss in training (line) and on held-out {kind} (dots), before it is weighted",
+        f"Losses in training (lines) and on held-out {kind} (dots), before they are weighted.",
+        file="metrics.jsonl",
     )
     page.heading(f"Held-out {kind}")
-    page.table(_means(scores), f"Mean over the held-out {kind}, and one standard deviation")
-    page.table(scores)
-    page.heading(f"Example: {example.name}")
-    page.text("The predicted CA trace (drag to turn it).")
+    page.table(_means(scores), f"Mean ± one standard deviation over the held-out {kind}.",
+               file="metrics.jsonl")  # fmt: skip
+    page.table(scores, f"Each of the held-out {kind}.", file="metrics.jsonl")
+    page.heading("A predicted structure")
+    numbers, colours = None, plots.chain_colours(len(ca))
     if isinstance(example, TrainingComplex):
         numbers = chain_numbers(example.parts).asym_id
-        page.html(plots.viewer(ca, plots.colours_by_chain(numbers), example.name, numbers))
-    else:
-        page.html(plots.viewer(ca, plots.chain_colours(len(ca)), example.name))
-    page.heading("Again")
+        colours = plots.colours_by_chain(numbers)
+    page.component(
+        plots.viewer(ca, colours, example.name, numbers),
+        f"Predicted CA trace of {literal(example.name)}, held out, coloured "
+        + ("blue to red along the chain." if numbers is None else "by chain."),
+    )
+    page.heading("How to repeat this")
     page.command(f"sciml run alphafold_training --config {settings_file(out)} --out {out}-again")
     page.command("sciml protein fold CHAINS.fasta --params OUT/model.safetensors -o DIR")
     page.write(out / "report.html")
@@ -97,7 +104,7 @@ def write_report(
 
 def loss_figure(stages: Mapping[str, Records]) -> Any:
     """Every loss against the steps of all stages, one after another."""
-    figure, axis = axes(7.0, 4.5)
+    figure, axis = axes(5.2, 4.2)
     for name, label in TERMS.items():
         curves: dict[str, tuple[list[int], list[float]]] = {"train": ([], []), "valid": ([], [])}
         begin = 0
@@ -117,6 +124,22 @@ def loss_figure(stages: Mapping[str, Records]) -> Any:
     if axis.lines:
         axis.legend(frameon=False, fontsize="small")
     return figure
+
+
+def _card(scores: Sequence[Mapping[str, Any]], kind: str) -> Card:
+    """lDDT-CA of the trained network beside the other methods, over the held-out examples."""
+    means = {
+        method: Estimate.of_runs([r[SCORES[0]] for r in scores if r["method"] == method])
+        for method in dict.fromkeys(row["method"] for row in scores)
+    }
+    best = max(means, key=lambda method: means[method].value)
+    count = len(scores) // max(len(means), 1)
+    return Card(
+        "How much does training improve the predicted structure?",
+        f"The highest lDDT-CA on held-out {kind} is that of **{literal(best)}**.",
+        f"Mean lDDT-CA of {count} held-out {kind}; higher is better; 95 % interval of the mean.",
+        tuple(means.items()), "metrics.jsonl", "Structure prediction",
+    )  # fmt: skip
 
 
 def _means(scores: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

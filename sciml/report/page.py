@@ -210,10 +210,8 @@ class Page:
         self._add("component", component.name, component.label, embedded(component.data),
                   inline(caption), self.source(file), wide)  # fmt: skip
 
-    def html(self, raw: str | Component) -> None:
+    def html(self, raw: str) -> None:
         """Raw HTML of our own; text from outside must be escaped before."""
-        if isinstance(raw, Component):
-            return self.component(raw)
         self.parts.append(Markup(raw))
 
     def _add(self, macro: str, *values: Any) -> None:
