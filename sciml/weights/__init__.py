@@ -7,6 +7,7 @@ prose that people read.
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,10 @@ from sciml.paths import existing_file, weights_dir
 
 SHOWN = 3
 """Scores of a model that the list shows; the card has them all."""
+
+
+FORMER_NAMES = {"jets-kin": "jets-kin-small"}
+"""Old name -> present name of shipped models; version 0.3 no longer knows the old ones."""
 
 
 def names() -> list[str]:
@@ -32,6 +37,9 @@ def find(name_or_path: str | os.PathLike[str]) -> Path:
         InputError: neither a shipped name nor an existing path; the nearest name is proposed.
     """
     text = os.fspath(name_or_path)
+    if text in FORMER_NAMES and not Path(text).exists():
+        print(f"sciml: note: the model {text} is now {FORMER_NAMES[text]}", file=sys.stderr)
+        text = FORMER_NAMES[text]
     if text in names():
         return weights_dir() / f"{text}.safetensors"
     path = Path(text)
@@ -80,6 +88,7 @@ def models_show(name: tyro.conf.Positional[str]) -> None:
     Args:
         name: The model, as `sciml models list` shows it.
     """
+    name = FORMER_NAMES.get(name, name)
     if name not in names():
         raise unknown("model", name, names())
     print((weights_dir() / f"{name}.md").read_text(encoding="utf-8"))

@@ -133,7 +133,7 @@ def test_kinematics_alone_are_refused_by_the_models_that_need_more(cases, tiny, 
     [("top_le.h5", 6), ("top_be.h5", 6), ("jetnet_be.h5", 40), ("energyflow.npz", 40)],
 )
 def test_the_kinematic_model_tags_them(cases, name, rows):
-    scores = JetTagger.from_pretrained("jets-kin").predict(cases / name)
+    scores = JetTagger.from_pretrained("jets-kin-small").predict(cases / name)
     assert scores.shape == (rows, 6) and np.isfinite(scores).all()
 
 

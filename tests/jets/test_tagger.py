@@ -231,7 +231,7 @@ def test_shipped_kinematic_model_on_momenta_alone():
     from sciml.jets.data.io import read_jets
     from sciml.jets.data.sample import shipped
 
-    tagger = JetTagger.from_pretrained("jets-kin")
+    tagger = JetTagger.from_pretrained("jets-kin-small")
     labels = [f"label_{name}" for name in tagger.classes]
     events = read_jets(shipped("test"), [*MOMENTUM, *labels])[:800]
     truth = np.stack([np.asarray(events[name]) for name in labels], 1).argmax(1)

@@ -111,8 +111,8 @@ class PileUp:
         count = int(rng.poisson(self.mean)) if self.mean else 0
         parts, origin = [event.particles], [event.origin]
         for number in rng.integers(POOL, size=count):
-            parts.append(_moved(self.pool[number], *rng.uniform(-np.pi, np.pi, 1),
-                                BEAM_SPOT * rng.normal()))  # fmt: skip
+            angle, z = rng.uniform(-np.pi, np.pi), BEAM_SPOT * rng.normal()
+            parts.append(_moved(self.pool[number], angle, z))
             origin.append(np.full(len(parts[-1].px), truth.PILE_UP))
         together = Particles(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
         return together, np.concatenate(origin), count

@@ -87,7 +87,7 @@ class Reader(ABC):
         """Raises an `InputError` that names every column of these that the file lacks."""
         hint, missing = self.hint, set(columns) - set(self.columns)
         if missing and missing <= {*TRACK, *IDENTITY} and set(MOMENTUM) <= set(self.columns):
-            hint = hint or "The model jets-kin reads momenta alone"
+            hint = hint or "The model jets-kin-small reads momenta alone"
         require(columns, self.columns, self.path, hint)
 
     def empty(self, columns: list[str]) -> ak.Array:
