@@ -1,8 +1,8 @@
 """DisCor's weights in Q-learning: errors of Q with and without them, against exact values.
 
-python benchmarks/discor.py [--steps 4000] [--seeds 5]
+python benchmarks/discor.py [--steps 2000] [--seeds 5]
 
-A chain of eight states (`sciml.rl.small_problems.Chain`), whose Q is known exactly. Double DQN with
+A chain of six states (`sciml.rl.small_problems.Chain`), whose Q is known exactly. Double DQN with
 a network of 16 hidden units, so that states share weights, and with a table; with and without the
 weights all settings are the same. The error is the largest |Q - Q*| over states and actions.
 """
@@ -25,7 +25,7 @@ from sciml.rl.dqn import DisCorDQN, DoubleDQN
 from sciml.rl.small_problems import Chain
 
 RESULTS = Path(__file__).parent / "results" / "discor.json"
-STATES, GAMMA, EVERY = 8, 0.95, 250
+STATES, GAMMA, EVERY = 6, 0.95, 200
 
 
 class Errors(BaseCallback):
@@ -48,7 +48,7 @@ class Errors(BaseCallback):
 def main() -> None:
     """Measure what is not in the file yet, and write after every seed."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--steps", type=int, default=4000)
+    parser.add_argument("--steps", type=int, default=2000)
     parser.add_argument("--seeds", type=int, default=5)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
@@ -60,7 +60,7 @@ def main() -> None:
             for kind in (DoubleDQN, DisCorDQN):
                 errors, began = Errors(), time.process_time()
                 kind(
-                    "MlpPolicy", Chain(STATES), seed=seed, learning_rate=2e-3, gamma=GAMMA,
+                    "MlpPolicy", Chain(STATES), seed=seed, learning_rate=5e-3, gamma=GAMMA,
                     learning_starts=100, batch_size=32, buffer_size=10_000, train_freq=2,
                     target_update_interval=100, exploration_fraction=0.5,
                     exploration_final_eps=0.3, policy_kwargs={"net_arch": hidden},

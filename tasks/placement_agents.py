@@ -102,7 +102,8 @@ def main(config: Config, out: Path) -> None:
             key = {"agent": name, "seed": seed}
             if log.has(key):
                 continue
-            if name not in warm | set(RULES):  # imports and compiled code are read before timing
+            if config.seeds > 1 and name not in warm | set(RULES):
+                # Imports and compiled code are read before time counts.
                 learn(replace(config, steps=64), name, seed, train[:1], lambda *told: None)
                 warm.add(name)
             log.add(key | measure(config, name, seed, train, test, out))

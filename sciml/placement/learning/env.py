@@ -60,7 +60,7 @@ class EnvConfig:
     """The proxy, or its first term, the weighted half-perimeter, alone."""
     refine: Annotated[int, Range(min=0)] = 0
     """Steps of refinement after all macros are placed."""
-    settle: Annotated[int, Range(min=0), Formerly("soft_steps")] = 100
+    settle: Annotated[int, Range(min=0), Formerly("soft_steps")] = 60
     """Steps of electrostatic placement of the soft macros at the end."""
 
 

@@ -40,12 +40,8 @@ def electrostatic_guide(design: Design) -> Design:
     turns, weights = design.orientation[fixed].tobytes(), design.net_weight.tobytes()
     key = digest(design), places, turns, weights, canvas
     if key not in _guides:
-        sizes = {
-            name: np.where(design.kind == CELL, 0.0, getattr(design, name))
-            for name in ("width", "height")
-        }
         upright = design.at(design.x, design.y, np.where(fixed, design.orientation, 0))
-        placer = GlobalPlacer(replace(upright, **sizes), replace(CONFIG, bins=_bins(design)))
+        placer = GlobalPlacer(_cells_as_points(upright), replace(CONFIG, bins=_bins(design)))
         _guides[key] = _inside(design, *placer.run())
         if len(_guides) > KEPT:
             _guides.popitem(last=False)
@@ -62,12 +58,16 @@ def settle(design: Design, steps: int) -> Design:
         bins=_bins(design), target=CONFIG.target, calm=CONFIG.calm, overflow=CONFIG.overflow,
         iterations=steps, first_weight=WARM,
     )  # fmt: skip
-    sizes = {
-        name: np.where(design.kind == CELL, 0.0, getattr(design, name))
-        for name in ("width", "height")
-    }
-    still = replace(design, fixed=~soft, **sizes)
+    still = replace(_cells_as_points(design), fixed=~soft)
     return design.at(*_inside(still, *GlobalPlacer(still, config, start="file").run()))
+
+
+def _cells_as_points(design: Design) -> Design:
+    cells = design.kind == CELL
+    sizes: dict[str, Any] = {
+        name: np.where(cells, 0.0, getattr(design, name)) for name in ("width", "height")
+    }
+    return replace(design, **sizes)
 
 
 def _bins(design: Design) -> int:
