@@ -32,6 +32,8 @@ import gzip
 import json
 import os
 import resource
+import select
+import signal
 import statistics
 import sys
 import time
@@ -269,13 +271,27 @@ def in_process(name: str, solver: Callable[[Expr], Answer], f: Expr) -> tuple[bo
         os.write(write, json.dumps([good, seconds, contradicted]).encode() + b"\n")
         os._exit(0)
     os.close(write)
-    with os.fdopen(read, "rb") as pipe:
-        lines = pipe.read().splitlines()
+    lines = _read_until(read, time.monotonic() + SLACK * (LIMIT + 60), child).splitlines()
     os.wait4(child, 0)
     if not lines:
         return False, LIMIT, False
     good, seconds, contradicted = json.loads(lines[-1])
     return bool(good), seconds, bool(contradicted)
+
+
+def _read_until(read: int, end: float, child: int) -> bytes:
+    """What a child writes before it ends; killed at `end`, for a limit of CPU time never ends a
+    process that waits, for a pipe, a lock or another process."""
+    out = b""
+    with os.fdopen(read, "rb", buffering=0) as pipe:
+        while (left := end - time.monotonic()) > 0:
+            if select.select([pipe], [], [], left)[0]:
+                data = pipe.read(1 << 16)
+                if not data:
+                    return out
+                out += data
+    os.kill(child, signal.SIGKILL)
+    return out
 
 
 def families(f: Expr, other: Expr, rng: np.random.Generator) -> dict[str, Expr]:

@@ -25,6 +25,7 @@ from sciml.symbolic.integration.dilogarithms import integrate_with_logarithm
 from sciml.symbolic.integration.elliptic_angles import integrate_elliptic_angle
 from sciml.symbolic.integration.elliptic_integrals import integrate_elliptic
 from sciml.symbolic.integration.parametric_rational import integrate_parametric_rational
+from sciml.symbolic.integration.polylogarithms import integrate_with_exponentials
 from sciml.symbolic.integration.radicands import extract_squares
 from sciml.symbolic.integration.rational_functions import integrate_rational
 from sciml.symbolic.verification.checking import check
@@ -201,7 +202,9 @@ class Search:
             accepted = self._accept(f, binomial.answer, x, binomial.method, depth)
             if accepted:
                 return accepted
-        share = 0.2 if elliptic is not None else 0.45 if depth == 0 else 0.5
+        polylogarithms = None if binomial else integrate_with_exponentials(f, x)
+        special = elliptic is not None or polylogarithms is not None
+        share = 0.2 if special else 0.45 if depth == 0 else 0.5
         ansatz_end = now() + (end - now()) * share
         styles = _STYLES_AT_DEPTH[min(depth, 2)]
         for answer, method in ansatz.candidates(f, x, ansatz_end, styles=styles):
@@ -212,6 +215,9 @@ class Search:
             accepted = self._accept(f, elliptic.answer, x, "elliptic integrals", depth)
             if accepted:
                 return accepted
+        accepted = polylogarithms and self._accept(f, polylogarithms, x, "polylogarithms", depth)
+        if accepted:
+            return accepted
         dilogarithmic = integrate_with_logarithm(f, x)
         accepted = dilogarithmic and self._accept(f, dilogarithmic, x, "dilogarithms", depth)
         if accepted or depth >= MAX_DEPTH or now() > end:
