@@ -29,7 +29,8 @@ def main(run: Path) -> None:
             picture = picture.replace("<svg", '<svg xmlns="http://www.w3.org/2000/svg"', 1)
         (TARGET / f"{part}.svg").write_text(picture + "\n", encoding="utf-8")
     answers = json.loads((run / "integrals" / "answers.json").read_text())["answers"]
-    write_formulas([row for row in answers if row["integrand"] in FORMULAS and row["answer"]])
+    chosen = [parse(text) for text in FORMULAS]
+    write_formulas([r for r in answers if parse(r["integrand"]) in chosen and r["answer"]])
 
 
 def write_formulas(rows: list[dict[str, str]]) -> None:

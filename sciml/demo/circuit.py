@@ -10,7 +10,6 @@ import numpy as np
 from sciml.files.jsons import dumps
 from sciml.paths import atomic_write
 from sciml.placement import place, proxy_cost
-from sciml.placement.classical.legalise import spread_macros
 from sciml.placement.cost.wirelength import hpwl
 from sciml.placement.design import Design
 from sciml.placement.draw import layout
@@ -24,8 +23,8 @@ ARIANE = NetlistConfig(macros=133, clusters=300, ports=256, families=1, macro_ar
                        nets_per_node=6.0)  # fmt: skip
 """133 equal memories, as in the Ariane core; everything else is drawn at random."""
 SEED = 133
-SEEDS = (0, 1)
-CPU_SECONDS = 6.0
+SEEDS = (0, 1, 2)
+CPU_SECONDS = 4.0
 """Of each search."""
 
 
@@ -34,14 +33,15 @@ def make(folder: Path, tiny: bool) -> None:
     config = NetlistConfig(macros=12, clusters=24, ports=16, families=1) if tiny else ARIANE
     seconds = 0.5 if tiny else CPU_SECONDS
     design = netlist(config, SEED, name="generated design")
-    start = spread_macros(design, np.random.default_rng(SEED))
-    methods: dict[str, dict[str, Any]] = {"placed": {}, "annealed from a random order": {
+    # One move: the macros in a random order on rows, the clusters spread among them.
+    start = place(design, max_moves=1, seed=SEED, method="sa", start="zero").design
+    methods: dict[str, dict[str, Any]] = {"placed": {}, "annealing": {
         "method": "sa", "start": "zero"}}  # fmt: skip
     runs = {
         name: [place(design, cpu_seconds=seconds, seed=seed, **settings) for seed in SEEDS]
         for name, settings in methods.items()
     }
-    rows = [_row("random legal placement", start, start)]
+    rows = [_row("random order", start, start)]
     rows += [
         _row(name, one.design, start) | {"seed": seed}
         for name, placed in runs.items() for seed, one in zip(SEEDS, placed, strict=True)
@@ -56,13 +56,13 @@ def make(folder: Path, tiny: bool) -> None:
     page.card(Card(
         f"Where do {config.macros} macros go, so that wires are short and not crowded?",
         f"In {seconds:g} CPU seconds the proxy cost of Circuit Training falls from "
-        f"{rows[0]['proxy cost']:.2f} of a random legal placement to "
+        f"{rows[0]['proxy cost']:.2f} of a random order of the macros to "
         f"{np.mean(costs['placed']):.2f}; " + ("every placement is legal." if legal else
                                                 "**not every placement is legal.**"),
         f"proxy cost after {seconds:g} CPU seconds, lower is better; {len(SEEDS)} seeds",
         (("placed", Estimate.of_runs(costs["placed"])),
-         ("annealed from a random order", Estimate.of_runs(costs["annealed from a random order"])),
-         ("random legal placement", Estimate(rows[0]["proxy cost"]))),
+         ("annealing", Estimate.of_runs(costs["annealing"])),
+         ("random order", Estimate(rows[0]["proxy cost"]))),
         page.source("costs.json"), "Circuits",
     ))  # fmt: skip
     page.text(
@@ -72,9 +72,9 @@ def make(folder: Path, tiny: bool) -> None:
         "is not timing."
     )
     page.figure(_two(start, best), "Macros (red), clusters of cells (green) and ports (black): "
-                "a random legal placement, and the better of the two that were searched for.",
+                "a random order of the macros on rows, and the best placement that was found.",
                 file="costs.json", wide=True)  # fmt: skip
-    page.component(viewer((start, best), ("random, legal", "placed"), max_pins=20_000),
+    page.component(viewer((start, best), ("random order", "placed"), max_pins=20_000),
                    "The same two to explore: drag, zoom, and point at a macro for its nets.",
                    file="costs.json", wide=True)  # fmt: skip
     page.table(rows, "HPWL: half the perimeter of each net's bounding box, added up.",
@@ -94,7 +94,7 @@ def _row(name: str, design: Design, reference: Design) -> dict[str, Any]:
 def _two(before: Design, after: Design) -> Any:
     """Both placements side by side."""
     figure, panels = axes(5, 5, columns=2)
-    titles = ("random, legal", "placed")
+    titles = ("random order", "placed")
     for axis, design, title in zip(panels, (before, after), titles, strict=True):
         layout(axis, design)
         axis.grid(False)

@@ -25,7 +25,7 @@ def make(folder: Path, tiny: bool) -> None:
     test = _some("test", tagger.classes, 600 if tiny else 2500)
     train = _some("train", tagger.classes, LABELS)
     trees = BoostedTrees(len(tagger.classes)).fit(observables_of(train), train.y)
-    trees_name = f"boosted trees, {len(train):,} labels"
+    trees_name = "boosted trees"
     probabilities = {
         MODEL: tagger.predict(test).probabilities,
         trees_name: trees.predict(observables_of(test)),
@@ -60,8 +60,8 @@ def make(folder: Path, tiny: bool) -> None:
     )
     page.figure(
         plots.rejection_curves(_curves(probabilities, test.y, tagger.classes)),
-        "Background rejection against signal efficiency, top against QCD jets; bands: 68 % "
-        "intervals of the bootstrap.", file="scores.json",
+        "Background rejection against signal efficiency, top against QCD jets; trees with "
+        f"{len(train):,} labels; bands: 68 % intervals of the bootstrap.", file="scores.json",
     )  # fmt: skip
     page.figure(
         plots.confusion(probabilities[MODEL], test.y, tagger.classes),

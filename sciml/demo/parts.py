@@ -76,7 +76,7 @@ SHORT = (
     ),
     Part(
         "circuit",
-        "Where do 133 macros go? Beside: a random legal placement, and annealing from one.",
+        "Where do 133 macros go? Beside: a random order, and annealing from one.",
         45,
         "sciml.demo.circuit:make",
         PLACE,

@@ -131,7 +131,7 @@ def write_page(
     better = "higher" if task.sign > 0 else "lower"
     page = Page(TITLES[science], run=folder, seeds=seeds)
     page.card(Card(
-        f"Does pretraining without labels help? {task.question}",
+        f"Does pretraining help? {task.question}",
         f"{verdict} (better in {difference['wins']} of {len(seeds)} seeds; "
         f"{task.baseline[0]}: {task.baseline[1]:.3f}).",
         f"{task.metric}, {better} is better; 95 % interval over {len(seeds)} seeds",
