@@ -127,17 +127,18 @@ def loss_figure(stages: Mapping[str, Records]) -> Any:
 
 
 def _card(scores: Sequence[Mapping[str, Any]], kind: str) -> Card:
-    """lDDT-CA of the trained network beside the other methods, over the held-out examples."""
+    """The first score that all have, of each method over the held-out examples."""
+    key = next((name for name in SCORES if all(name in row for row in scores)), SCORES[-1])
     means = {
-        method: Estimate.of_runs([r[SCORES[0]] for r in scores if r["method"] == method])
+        method: Estimate.of_runs([row[key] for row in scores if row["method"] == method])
         for method in dict.fromkeys(row["method"] for row in scores)
     }
     best = max(means, key=lambda method: means[method].value)
     count = len(scores) // max(len(means), 1)
     return Card(
         "How much does training improve the predicted structure?",
-        f"The highest lDDT-CA on held-out {kind} is that of **{literal(best)}**.",
-        f"Mean lDDT-CA of {count} held-out {kind}; higher is better; 95 % interval of the mean.",
+        f"The highest {key} on held-out {kind} is that of **{literal(best)}**.",
+        f"Mean {key} of {count} held-out {kind}; higher is better; 95 % interval of the mean.",
         tuple(means.items()), "metrics.jsonl", "Structure prediction",
     )  # fmt: skip
 
