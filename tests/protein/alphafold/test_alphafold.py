@@ -7,6 +7,7 @@ weights are in them.
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -239,6 +240,55 @@ def test_openfold_checkpoints_with_fused_triangles(tmp_path: Path) -> None:
     assert all(
         torch.equal(again.state_dict()[key], value) for key, value in model.state_dict().items()
     )
+
+
+def test_openfold_checkpoints_of_the_multimer(tmp_path: Path) -> None:
+    """Names and layouts of OpenFold's import of AlphaFold-Multimer's arrays."""
+    template = TemplateConfig(8, 1, 2, 4, 5, 2, 1, 1)
+    config = AlphaFoldConfig(**{**SMALL.__dict__, "templates": template}).as_multimer()
+    model = random_small(5, config)
+    inputs = (
+        "dgram_linear pseudo_beta_mask_linear aatype_linear_1 aatype_linear_2 x_linear y_linear "
+        "z_linear backbone_mask_linear"
+    ).split()
+    rules = [(f"template_embedder.inputs.{k}.", f"template_pair_embedder.{name}.")
+             for k, name in enumerate(inputs)]  # fmt: skip
+    rules += [
+        ("template_pair_stack.", "template_pair_stack."),
+        ("template_pair_stack.layer_norm_query.",
+         "template_pair_embedder.query_embedding_layer_norm."),
+        ("template_embedder.linear_query.", "template_pair_embedder.query_embedding_linear."),
+        ("template_embedder.linear_out.", "linear_t."),
+        ("template_angle_embedder.linear_1.", "template_single_embedder.template_single_embedder."),
+        ("template_angle_embedder.linear_2.", "template_single_embedder.template_projector."),
+    ]  # fmt: skip
+    official = StructurePredictor(model, "cpu").to_alphafold()
+    ipa = "alphafold/alphafold_iteration/structure_module/fold_iteration/invariant_point_attention/"
+    state = {}
+    for key, value in openfold_state(model).items():
+        name = key
+        for ours, theirs in rules:
+            if key.startswith(ours):
+                name = "template_embedder." + theirs + key[len(ours) :]
+        if ".ipa.linear_" in name and "_points." in name:  # as OpenFold takes it from AlphaFold's
+            kind, end = name.split(".ipa.linear_")[1][0], name.rsplit(".", 1)[1]
+            array = official[
+                f"{ipa}{kind}_point_projection/point_projection//"
+                + ("weights" if end == "weight" else "bias")
+            ]
+            flat = array.reshape(len(array), -1).T if end == "weight" else array.reshape(-1)
+            name = name.replace("_points.", "_points.linear.")
+            value = torch.as_tensor(np.ascontiguousarray(flat))
+        state[name] = value
+    for key in [k for k in state if "linear_a_" in k]:
+        pair = state.pop(key), state.pop(key.replace("linear_a_", "linear_b_"))
+        state[key.replace("linear_a_", "linear_ab_")] = torch.cat(pair)
+    path = tmp_path / "multimer.pt"
+    torch.save(state, path)
+    again = StructurePredictor.from_openfold(path, device="cpu").model
+    assert replace(again.config, structure_layers=config.structure_layers) == model.config
+    named = again.state_dict()
+    assert all(torch.equal(named[key], value) for key, value in model.state_dict().items())
 
 
 def test_bfloat16_runs_near_the_full_precision() -> None:

@@ -2,7 +2,8 @@
 
 OpenFold (Ahdritz et al., Nature Methods 21, 1514, 2024) keeps the tensors in torch's layout, so
 that a rename is all; the two spellings of its releases (with and without `.core.`, template
-modules inside `template_embedder` or beside it) are both read.
+modules inside `template_embedder` or beside it) are both read, and those of its multimer, whose
+point projections have the heads in front.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from torch import Tensor
 from sciml.config import check
 from sciml.errors import InputError
 from sciml.protein.alphafold.model import AlphaFold, AlphaFoldConfig, TemplateConfig
-from sciml.protein.alphafold.weights.sizes import MultimerError, unfit
+from sciml.protein.alphafold.weights.sizes import unfit
 from sciml.weights import loading, pickles
 
 # OpenFold's names, in the order they are tried on each key -> ours.
@@ -33,6 +34,29 @@ _OPENFOLD: list[tuple[str, str]] = [
     (r"^evoformer\.linear\.", "linear_single."),
     (r"^evoformer\.blocks\.", "evoformer."),
     (r"^template_embedder\.template_", "template_"),
+    (r"^template_embedder\.linear_t\.", "template_embedder.linear_out."),
+    (r"^template_single_embedder\.template_single_embedder\.", "template_embedder.linear_angle_1."),
+    (r"^template_single_embedder\.template_projector\.", "template_embedder.linear_angle_2."),
+    (
+        r"^template_pair_embedder\.query_embedding_layer_norm\.",
+        "template_embedder.layer_norm_query.",
+    ),
+    (r"^template_pair_embedder\.query_embedding_linear\.", "template_embedder.linear_query."),
+    *[
+        (rf"^template_pair_embedder\.{name}\.", f"template_embedder.inputs.{number}.")
+        for number, name in enumerate(
+            (
+                "dgram_linear",
+                "pseudo_beta_mask_linear",
+                "aatype_linear_1",
+                "aatype_linear_2",
+                "x_linear",
+                "y_linear",
+                "z_linear",
+                "backbone_mask_linear",
+            )
+        )
+    ],
     (r"^template_(angle|single)_embedder\.linear_", "template_embedder.linear_angle_"),
     (r"^template_pair_embedder\.linear\.", "template_embedder.linear_pair."),
     (r"^template_pair_stack\.blocks\.", "template_embedder.blocks."),
@@ -107,7 +131,27 @@ def read_state(path: str | Path, *, verify: bool = True) -> dict[str, Tensor]:
         name = openfold_name(key)
         if name is not None:
             named.update(unfused(name, value))
-    return named
+    return _axes_in_front(named, path) if _is_multimer(named) else named
+
+
+def _is_multimer(state: Mapping[str, Tensor]) -> bool:
+    return any(name.startswith(_MULTIMER) for name in state)
+
+
+def _axes_in_front(state: Mapping[str, Tensor], where: object) -> dict[str, Tensor]:
+    """Rows of the multimer's point projections: those of x of all heads, of y, of z.
+
+    The multimer has x, y and z of one head after another, as AlphaFold-Multimer's arrays.
+    """
+    weights = state.get("structure_module.ipa.head_weights")
+    ordered = dict(state)
+    for name, value in state.items():
+        if re.fullmatch(r"structure_module\.ipa\.linear_[qkv]_points\.(weight|bias)", name):
+            if weights is None or value.ndim == 0 or len(value) % (3 * max(len(weights), 1)):
+                raise InputError(f"has points {name!r} that are of no number of heads", where=where)
+            parts = value.unflatten(0, (len(weights), 3, -1))
+            ordered[name] = parts.transpose(0, 1).flatten(0, 2)
+    return ordered
 
 
 def unfused(name: str, value: Tensor) -> dict[str, Tensor]:
@@ -127,8 +171,6 @@ def from_state(state: Mapping[str, Tensor], where: object = "parameters") -> Alp
 
 def _config_of_state(state: Mapping[str, Tensor], where: object) -> AlphaFoldConfig:
     """Sizes by way of the official arrays; head counts from the pair bias layers."""
-    if any(name.startswith(_MULTIMER) for name in state):
-        raise MultimerError(where)
     try:
         return check(_sizes(state, where), where=where)
     except (IndexError, ValueError, ZeroDivisionError) as error:
@@ -151,11 +193,15 @@ def _sizes(state: Mapping[str, Tensor], where: object) -> AlphaFoldConfig:
     heads = shape("structure_module.ipa.head_weights")[0]
     scalar_qk = shape("structure_module.ipa.linear_q.weight")[0] // heads
     point_qk = shape("structure_module.ipa.linear_q_points.weight")[0] // (3 * heads)
+    multimer = _is_multimer(state)
+    kind_v, kind_points = ("linear_v", "linear_v_points") if multimer else (
+        "linear_kv", "linear_kv_points")  # fmt: skip
+    shared_qk, shared_points = (0, 0) if multimer else (scalar_qk, point_qk)
     templates = None
     if count("template_embedder.blocks"):
         first = "template_embedder.blocks.0."
         t_heads, dim = shape(first + "tri_att_start.linear.weight")
-        over = shape("template_embedder.attention.linear_q.weight")
+        over = (4,) if multimer else shape("template_embedder.attention.linear_q.weight")
         # The attention over templates has four heads in every published network.
         templates = TemplateConfig(
             dim=dim,
@@ -164,12 +210,12 @@ def _sizes(state: Mapping[str, Tensor], where: object) -> AlphaFoldConfig:
             head_dim=shape(first + "tri_att_start.mha.linear_q.weight")[0] // t_heads,
             hidden=shape(first + "tri_mul_out.linear_a_p.weight")[0],
             factor=shape(first + "pair_transition.linear_1.weight")[0] // dim,
-            attention_heads=4,
+            attention_heads=1 if multimer else 4,
             attention_head_dim=over[0] // 4,
             torsions="template_embedder.linear_angle_1.weight" in state,
         )
     pae = "head_pae.bias"
-    return AlphaFoldConfig(
+    config = AlphaFoldConfig(
         msa_dim=msa_dim,
         pair_dim=shape("input_embedder.linear_left.weight")[0],
         extra_dim=shape("linear_extra.weight")[0],
@@ -184,9 +230,10 @@ def _sizes(state: Mapping[str, Tensor], where: object) -> AlphaFoldConfig:
         structure_dim=shape("structure_module.linear_in.weight")[0],
         ipa_heads=heads,
         scalar_qk=scalar_qk,
-        scalar_v=shape("structure_module.ipa.linear_kv.weight")[0] // heads - scalar_qk,
+        scalar_v=shape(f"structure_module.ipa.{kind_v}.weight")[0] // heads - shared_qk,
         point_qk=point_qk,
-        point_v=shape("structure_module.ipa.linear_kv_points.weight")[0] // (3 * heads) - point_qk,
+        point_v=shape(f"structure_module.ipa.{kind_points}.weight")[0] // (3 * heads)
+        - shared_points,
         angle_dim=shape("structure_module.angles.linear_in.weight")[0],
         plddt_dim=shape("head_plddt.linear_1.weight")[0],
         plddt_bins=shape("head_plddt.linear_3.weight")[0],
@@ -194,3 +241,4 @@ def _sizes(state: Mapping[str, Tensor], where: object) -> AlphaFoldConfig:
         pae_bins=shape(pae)[0] if pae in state else 0,
         templates=templates,
     )
+    return config.as_multimer() if multimer else config
