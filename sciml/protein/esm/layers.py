@@ -168,21 +168,19 @@ class ContactReader:
         self.head, self.heads, self.keep = head, heads, keep
         self.contacts: Tensor | None = None
         self.maps: list[Tensor] = []
+        self.layers_read = 0
 
     def add(self, maps: Tensor) -> None:
         """Maps [B, H, N, N] of the next layer, of residues alone."""
         maps = corrected(maps)
         if self.head is not None:
-            start = self.count * self.heads
+            start = self.layers_read * self.heads
             weight = self.head.weight[0, start : start + self.heads]
             part = torch.einsum("bhij,h->bij", maps, weight)
             self.contacts = part + (self.head.bias if self.contacts is None else self.contacts)
-        self.count += 1
+        self.layers_read += 1
         if self.keep:
             self.maps.append(maps)
-
-    count = 0
-    """Layers read so far."""
 
     def all_maps(self) -> Tensor | None:
         """[B, layers * heads, N, N]."""
