@@ -14,14 +14,14 @@ this package's derivatives and evaluator, by central differences of SymPy's numb
 little; the start of a computer algebra system is not counted. Systems that are not installed are
 left out (Debian: maxima maxima-share fricas xcas).
 
-Sets: published BWD and FWD rows, generated IBP rows with an unseen seed, independent Rubi problems;
-generated first- and second-order equations with an unseen seed and Kamke's equations (also with
-SymPy's dsolve; `--ode-model` names the weights that propose solutions); the families k f, f + g,
-f(x + k), f(k x) of the integrals that this package solved. The rows of a set are in one fixed
-shuffled order and every solver starts from the first, so that any two can be compared on the rows
-that both have tried. The same command goes on where it was stopped and tries contradicted rows
-again; `--redo NAME` starts a solver again. Writes benchmarks/results/symbolic_vs_cas.json and a
-table beside it.
+Sets: published BWD and FWD rows, generated IBP rows with an unseen seed, independent Rubi problems,
+Rubi's chapters in x alone and with parameters; generated first- and second-order equations with an
+unseen seed and Kamke's equations (also with SymPy's dsolve; `--ode-model` names the weights that
+propose solutions); the families k f, f + g, f(x + k), f(k x) of the integrals that this package
+solved. The rows of a set are in one fixed shuffled order and every solver starts from the first, so
+that any two can be compared on the rows that both have tried. The same command goes on where it was
+stopped and tries contradicted rows again; `--redo NAME` starts a solver again. Writes
+benchmarks/results/symbolic_vs_cas.json and a table beside it.
 """
 
 from __future__ import annotations
@@ -76,11 +76,13 @@ def _published(path: Path) -> list[Expr]:
     return [parse_prefix(line.split("|")[1].split("\t")[0].split()[2:]) for line in lines]
 
 
-def _texts(path: Path, key: str, ode: bool = False) -> list[Expr]:
+def _texts(path: Path, key: str, ode: bool = False, parameters: bool | None = None) -> list[Expr]:
+    """The rows of a file that are read; `parameters`: with symbols (True), without, or all."""
     out = []
     for line in gzip.open(path, "rt"):
         row = json.loads(line)
-        if ode and (row["parameters"] or row["arbitrary_functions"]):
+        symbols = bool(row.get("parameters") or row.get("constants"))
+        if row.get("arbitrary_functions") or parameters not in (None, symbols):
             continue
         try:
             out.append(parse(row[key], unknown=Unknown("y", "x") if ode else None))
@@ -109,8 +111,12 @@ def load(name: str, shared: Path, rows: int) -> list[Expr]:
         items = _published(folder / file)
     elif name == "Rubi":
         items = _texts(folder / "rubi_independent_x_only.shared.jsonl.gz", "integrand")
+    elif name.startswith("Rubi"):
+        file = folder / "rubi_main.shared.jsonl.gz"
+        items = _texts(file, "integrand", parameters=name.endswith("with parameters"))
     else:
-        items = _texts(folder / "kamke_odes_odd.jsonl.gz", "equation", ode=True)
+        file = folder / "kamke_odes_odd.jsonl.gz"
+        items = _texts(file, "equation", ode=True, parameters=name.endswith("with parameters"))
     order = np.random.default_rng(7).permutation(len(items))[:rows]
     return [items[i] for i in order]
 
@@ -214,9 +220,10 @@ INTEGRALS: dict[str, Callable[[Expr], Answer]] = {
     **{name: partial(_by_system, solve)
        for name, solve in cas.SYSTEMS.items()},
 }  # fmt: skip
-INTEGRAL_SETS = ("BWD", "FWD", "IBP", "Rubi")
+CHAPTERS = ("Rubi's chapters", "Rubi's chapters with parameters")
+INTEGRAL_SETS = ("BWD", "FWD", "IBP", "Rubi", *CHAPTERS)
 FAMILY = "of solved: "
-EQUATION_SETS = ("ODE1", "ODE2", "Kamke")
+EQUATION_SETS = ("ODE1", "ODE2", "Kamke", "Kamke with parameters")
 SETS = (*INTEGRAL_SETS, *EQUATION_SETS)
 
 
@@ -411,7 +418,7 @@ def is_family(kind: str, sets: list[str]) -> bool:
 def brittleness(record: Record, shared: Path, rows: int, end: float) -> None:
     """How many of the integrals that this package solved it still solves in each family."""
     by_set = []
-    for kind in INTEGRAL_SETS:
+    for kind in INTEGRAL_SETS[:4]:
         bits = record.rows.get(kind, {}).get(OURS, {"solved": ""})["solved"]
         problems = load(kind, shared, len(bits))
         by_set.append([f for f, bit in zip(problems, bits, strict=True) if bit == "1"])

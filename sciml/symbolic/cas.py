@@ -66,9 +66,12 @@ def maxima(f: Expr, cpu_seconds: float, timeout: float) -> Expr | None:
     text = printed.group(1).replace("%e", "E").replace("%pi", "pi").replace("%i", "I")
     for their_name, name in (("signum(", "sign("), ("expintegral_", ""), ("ei(", "Ei("),
                          ("si(", "Si("), ("ci(", "Ci("), ("shi(", "Shi("), ("chi(", "Chi("),
-                         ("li[2](", "dilog("), ("fresnel_", "fresnel")):  # fmt: skip
+                         ("li[2](", "dilog("), ("fresnel_", "fresnel"),
+                         ("gamma_incomplete(", "uppergamma("), ("bessel_", "bessel"),
+                         ("hypergeometric(", "hypergeom("),
+                         ("lambert_w(", "LambertW(")):  # fmt: skip
         text = text.replace(their_name, name)
-    return _read(text)
+    return _read(re.sub(r"li\[(\d+)\]\(", r"polylog(\1, ", text))
 
 
 def giac(f: Expr, cpu_seconds: float, timeout: float) -> Expr | None:

@@ -65,6 +65,12 @@ def integrate_binomial(f: Expr, x: str) -> Binomial | None:
     return min(results, key=lambda r: r.method == "Appell function") if results else None
 
 
+def has_symbolic_exponent(f: Expr, x: str) -> bool:
+    """Whether a function of x other than x itself has a symbolic exponent."""
+    return any(n.op == "pow" and n.args[0].op != "sym" and x in n.args[0].free
+               and n.args[1].op != "num" for n in ex.subtrees(f))  # fmt: skip
+
+
 def _linear_parts(factors: list[Expr], x: str) -> list[Expr]:
     """x, and the linear functions under powers."""
     parts: dict[Expr, None] = {ex.symbol(x): None}

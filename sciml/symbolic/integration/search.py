@@ -20,7 +20,7 @@ from sciml.symbolic.expr.clock import now
 from sciml.symbolic.expr.evaluate import Program
 from sciml.symbolic.expr.expression import Expr
 from sciml.symbolic.integration import ansatz, rules
-from sciml.symbolic.integration.binomials import integrate_binomial
+from sciml.symbolic.integration.binomials import has_symbolic_exponent, integrate_binomial
 from sciml.symbolic.integration.dilogarithms import integrate_with_logarithm
 from sciml.symbolic.integration.elliptic_angles import integrate_elliptic_angle
 from sciml.symbolic.integration.elliptic_integrals import integrate_elliptic
@@ -203,8 +203,13 @@ class Search:
             if accepted:
                 return accepted
         polylogarithms = None if binomial else integrate_with_exponentials(f, x)
-        special = elliptic is not None or polylogarithms is not None
-        share = 0.2 if special else 0.45 if depth == 0 else 0.5
+        if polylogarithms is not None and f.free != {x}:  # with symbols, too slow for the ansatz
+            accepted = self._accept(f, polylogarithms, x, "polylogarithms", depth)
+            if accepted:
+                return accepted
+        share = 0.45 if depth == 0 else 0.5
+        if elliptic is not None or polylogarithms is not None or has_symbolic_exponent(f, x):
+            share = 0.15
         ansatz_end = now() + (end - now()) * share
         styles = _STYLES_AT_DEPTH[min(depth, 2)]
         for answer, method in ansatz.candidates(f, x, ansatz_end, styles=styles):
