@@ -38,7 +38,7 @@ CLASS_OF = {
 class Description:
     """The settings in the header of a model's file."""
 
-    kind: Literal["trunk", "weaver", "omnilearned", "flavour"]
+    kind: Literal["trunk", "weaver", "omnilearned", "lgatr", "flavour"]
     """On a trunk, a published network, or on a trunk with the heads of flavour tagging."""
     network: dict[str, Any]
     """The `settings()` of the network."""
