@@ -17,7 +17,13 @@ from sciml.placement.classical.detailed_moves import move_cells
 from sciml.placement.classical.detailed_reorder import reorder_cells
 from sciml.placement.classical.detailed_rows import best_positions
 from sciml.placement.classical.detailed_slots import Slots, slots_of
-from sciml.placement.classical.detailed_wire import Places, places_of, wire_length, wires_of
+from sciml.placement.classical.detailed_wire import (
+    Places,
+    Wires,
+    places_of,
+    wire_length,
+    wires_of,
+)
 from sciml.placement.classical.segments import free_segments, groups, suits
 from sciml.placement.constraints import UPRIGHT
 from sciml.placement.design import CELL, Design
@@ -28,6 +34,8 @@ TURN = np.array([[0, 3], [2, 1]])
 """The orientation by (mirrored in y, flipped in x)."""
 BINS = (6.0, 12.0, 24.0)
 """Sides of the squares that cells are exchanged in [rows], one after the other."""
+REACH, NEARBY = 2, 3
+"""Rows above and below, and cells to either side, that a cell is tried at in its region."""
 
 
 def improve_cells(
@@ -41,7 +49,7 @@ def improve_cells(
     Args:
         passes: rounds of all moves, at most.
         least: stop when a round shortens the wires by less than this share.
-        report: called after each part of a round with its name, gain and CPU-seconds.
+        report: called after each part of a round with `hpwl` (weighted) and `cpu_seconds` so far.
     """
     movable = (design.kind == CELL) & ~design.fixed
     if design.rows is None or movable.sum() < 2:
@@ -69,16 +77,14 @@ def improve_cells(
         return time.process_time() - began
 
     for k in range(passes):
-        gained = 0.0
-        for name, part in _parts(wires, places, slots, cells, k, rng):
-            gain, moves = part()
-            gained += gain
+        before = total
+        for part in _parts(wires, places, slots, cells, k, rng):
+            total -= part()[0]
             if report is not None:
-                report({"pass": k, "part": name, "gain": gain, "moves": moves,
-                        "cpu_seconds": spent()})  # type: ignore[dict-item]  # fmt: skip
+                report({"hpwl": total, "cpu_seconds": spent()})
             if spent() > seconds:
                 break
-        if spent() > seconds or gained < least * total:
+        if spent() > seconds or before - total < least * total:
             break
         slots = _spread(slots)
     orientation = design.orientation.copy()
@@ -90,10 +96,10 @@ def improve_cells(
 
 
 def _parts(
-    wires: object, places: Places, slots: Slots, cells: np.ndarray, k: int,
+    wires: Wires, places: Places, slots: Slots, cells: np.ndarray, k: int,
     rng: np.random.Generator,
-) -> list[tuple[str, Callable[[], tuple[float, int]]]]:  # fmt: skip
-    """The parts of round k by name."""
+) -> list[Callable[[], tuple[float, int]]]:  # fmt: skip
+    """The parts of round k; each returns (gain, moves)."""
     row = 2 * slots.half_height
     side = BINS[k % len(BINS)] * row
     order = cells[rng.permutation(len(cells))]
@@ -101,13 +107,13 @@ def _parts(
 
     def matching() -> tuple[float, int]:
         chosen, bin_of = matching_bins(slots, cells, places.x, places.y, side, shift)
-        return match_cells(wires, places, slots, chosen, bin_of, 0)
+        return match_cells(wires, places, slots, chosen, bin_of)
 
     return [
-        ("rows", lambda: best_positions(wires, places, slots)),
-        ("moves", lambda: move_cells(wires, places, slots, order, 2, 3)),
-        ("matching", matching),
-        ("reordering", lambda: reorder_cells(wires, places, slots)),
+        lambda: best_positions(wires, places, slots),
+        lambda: move_cells(wires, places, slots, order, REACH, NEARBY),
+        matching,
+        lambda: reorder_cells(wires, places, slots),
     ]
 
 

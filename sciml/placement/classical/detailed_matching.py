@@ -75,12 +75,11 @@ def assign(cost: Any, n: int, place: Any) -> None:
 
 @njit(**FAST)
 def match_cells(
-    wires: Any, places: Any, slots: Any, order: Any, bin_of: Any, skip: int
+    wires: Any, places: Any, slots: Any, order: Any, bin_of: Any
 ) -> tuple[float, int]:  # fmt: skip
     """One pass over the cells in this order, by bins of cells of equal width and near each other.
 
-    bin_of [order]: sets do not reach over bins; the first sets of a bin begin at its cell `skip`.
-    Returns (gain, moves).
+    bin_of [order]: sets do not reach over bins. Returns (gain, moves).
     """
     gain = 0.0
     moves = 0
@@ -97,7 +96,7 @@ def match_cells(
         end = k
         while end < order.shape[0] and bin_of[end] == bin_of[k]:
             end += 1
-        begin = k + skip
+        begin = k
         k = end
         while begin < end:
             number += 1

@@ -36,7 +36,7 @@ class GlobalConfig:
     """Largest density of a bin."""
     iterations: Annotated[int, Range(min=1)] = 900
     """Largest number of steps."""
-    overflow: Annotated[float, Range(min=0, max=1)] = 0.05
+    overflow: Annotated[float, Range(min=0, max=1)] = 0.1
     """Stop when this share of the movable area is in overfull bins."""
     first_weight: Annotated[float, Range(min=0, exclusive=True)] = 0.001
     """First weight of the density, over the ratio of the two gradients."""

@@ -114,9 +114,17 @@ def place_cells(
         saved.save(state(k + 1))
     legal = legalise_cells(placed)
     history.append({"cpu_seconds": saved.cpu_seconds, "hpwl": hpwl(legal)})
+
+    def improved(row: dict[str, float]) -> None:
+        row = {**row, "cpu_seconds": saved.cpu_seconds}
+        history.append(row)
+        if report is not None:
+            report(row)
+
     if not stopped:
         try:
-            legal = improve_cells(legal, max(cpu_seconds - saved.cpu_seconds, 0.5))
+            left = max(cpu_seconds - saved.cpu_seconds, 0.5)
+            legal = improve_cells(legal, left, report=improved)
         except KeyboardInterrupt:
             stopped = True
     history.append({"cpu_seconds": saved.cpu_seconds, "hpwl": hpwl(legal)})

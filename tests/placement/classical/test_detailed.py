@@ -67,7 +67,7 @@ def test_every_part_gains_what_it_says_and_the_kept_boxes_stay_true(legal):
         "rows": lambda: best_positions(wires, places, slots),
         "moves": lambda: move_cells(wires, places, slots, cells, 2, 3),
         "matching": lambda: match_cells(
-            wires, places, slots, *matching_bins(slots, cells, places.x, places.y, 60.0, 0.0), 0
+            wires, places, slots, *matching_bins(slots, cells, places.x, places.y, 60.0, 0.0)
         ),
         "reordering": lambda: reorder_cells(wires, places, slots),
     }
@@ -111,7 +111,8 @@ def test_detailed_placement_is_legal_and_much_shorter(legal):
 def test_positions_in_a_row_are_the_best_of_all(legal):
     """Four cells of one row, every placement in their order tried."""
     wires, places, slots, _ = state(legal)
-    best_positions(wires, places, slots)
+    while best_positions(wires, places, slots)[0] > 1e-7:  # rows change each other
+        pass
     s = int(np.argmax((slots.count >= 4) & (slots.count * 6 < slots.sites)))
     s = int(np.argmax(slots.count)) if slots.count[s] < 4 else s
     members = slots.slots[slots.first[s] : slots.first[s] + slots.count[s]]
