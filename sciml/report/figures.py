@@ -159,7 +159,7 @@ def _lines(axes: Axes) -> list[dict[str, Any]]:
         kept = np.flatnonzero(np.isfinite(x) & np.isfinite(y))
         if len(kept) > MAX_POINTS:
             kept = kept[np.linspace(0, len(kept) - 1, MAX_POINTS).round().astype(int)]
-        colour = to_hex(line.get_color())  # type: ignore[arg-type]
+        colour = to_hex(line.get_color())
         curves.append({"label": _plain(names[id(line)]), "colour": colour,
                        "x": _rounded(x[kept]), "y": _rounded(y[kept])})  # fmt: skip
     return curves
@@ -168,9 +168,9 @@ def _lines(axes: Axes) -> list[dict[str, Any]]:
 def _image(axes: Axes) -> dict[str, Any] | None:
     """A colour-coded image with a colour bar: cells as bytes from `low` to `high`, 255 missing."""
     images = [image for image in axes.images if image.colorbar is not None]
-    if not images or images[0].get_array() is None:
+    if not images or images[0].get_array() is None or images[0].colorbar is None:
         return None
-    shown = images[0]
+    shown, bar = images[0], images[0].colorbar
     values = np.ma.filled(np.ma.asarray(shown.get_array(), float), np.nan)
     if values.ndim != 2 or not np.isfinite(values).any() or values.size > MAX_CELLS:
         return None
@@ -184,6 +184,6 @@ def _image(axes: Axes) -> dict[str, Any] | None:
         "columns": values.shape[1], "rows": values.shape[0], "low": low, "high": high,
         "digits": max(0, math.floor(-math.log10(step))),
         "extent": [float(v) for v in (left, right, bottom, top)],
-        "label": _plain(shown.colorbar.ax.get_ylabel()) or "value",
+        "label": _plain(bar.ax.get_ylabel()) or "value",
         "values": base64.b64encode(coded.tobytes()).decode(),
     }  # fmt: skip
