@@ -11,6 +11,7 @@ import re
 
 from sciml.symbolic.expr.derivative_notation import D, latex_derivatives
 from sciml.symbolic.expr.expression import SPECIAL
+from sciml.symbolic.expr.latex_special import INDEXED, SpecialCalls
 from sciml.symbolic.expr.reading import (  # fmt: skip
     GREEK,
     INVERSE,
@@ -38,9 +39,6 @@ _FUNCTION_LETTERS = frozenset("fghABCDEFGHIJKLMNOPQRSTUVWXYZ")
 _FUNCTION_GREEK = ("Gamma", "zeta", "psi", "theta", "delta", "eta", "chi", "Pi", "Psi", "Phi")
 """Letters that usually denote an unsupported function when a bracket follows."""
 _WORDS = sorted({*NAMES, "sqrt", "pi"}, key=len, reverse=True)
-_INDEXED = {"J": "besselj", "Y": "bessely", "I": "besseli", "K": "besselk", "Li": "polylog",
-            "E": "expint"}  # fmt: skip
-"""Functions whose first argument is an index."""
 MAX_DEPTH = 120
 
 
@@ -69,7 +67,7 @@ def undressed(text: str) -> str:
     return text if end is None else text[: end.start()] + " " * (len(text) - end.start())
 
 
-class _LatexReader:
+class _LatexReader(SpecialCalls):
     """Recursive descent over the tokens of a formula; the methods return infix text."""
 
     def __init__(self, text: str, unknown: Unknown | None = None) -> None:
@@ -286,8 +284,8 @@ class _LatexReader:
                             back=self.i - started)  # fmt: skip
         if word in NAMES:
             return self.function(NAMES[word])
-        if word in _INDEXED and self.peek() == "_":
-            return self.indexed(_INDEXED[word])
+        if word in INDEXED and self.peek() == "_":
+            return self.indexed(INDEXED[word])
         if self.peek() == "(" and (word in SPECIAL or word in BY_LATEX and word not in "EF"):
             return self.special(BY_LATEX.get(word, (word,)))
         if word in ("i", "j", "I"):
@@ -371,7 +369,7 @@ class _LatexReader:
             ):
                 return self.special(BY_LATEX[name])
         if name in "JYIK" and self.peek() == "_" and self.before_bracket():
-            return self.indexed(_INDEXED[name])
+            return self.indexed(INDEXED[name])
         if self.peek() == "_":
             self.i += 1
             sub = self.braces_raw()
@@ -387,51 +385,6 @@ class _LatexReader:
                 hint = rf"Write {{{name}}}(...) or {name} \cdot (...) for a product."
                 raise self.fail(f"{name} before a bracket may be a function", hint, back=1)
         return name
-
-    def separators(self) -> list[str]:
-        """What separates the arguments in the bracket that opens here."""
-        depth, out = 0, []
-        for _, value, _ in self.tokens[self.i :]:
-            depth += (value in "([{") - (value in ")]}") if len(value) == 1 else 0
-            if depth == 0:
-                break
-            if depth == 1 and value in (",", ";", "middle"):
-                out.append(value)
-        return out
-
-    def before_bracket(self) -> bool:
-        """Whether a bracket follows the index that stands here."""
-        i = self.i + 1
-        if i < len(self.tokens) and self.tokens[i][1] == "{":
-            depth = 1
-            while depth and i + 1 < len(self.tokens):
-                i += 1
-                depth += {"{": 1, "}": -1}.get(self.tokens[i][1], 0)
-        return i + 1 < len(self.tokens) and self.tokens[i + 1][1] == "("
-
-    def indexed(self, name: str) -> str:
-        """J_{\\nu}(z), \\operatorname{Li}_{s}(z): the index is the first argument."""
-        self.i += 1
-        index = self.argument()
-        if self.peek() != "(":
-            raise self.fail(f"{name} needs its argument in brackets")
-        return self.special((name,), [index])
-
-    def special(self, names: tuple[str, ...], arguments: list[str] | None = None) -> str:
-        """The call of a special function with the arguments in the bracket that opens here."""
-        arguments = list(arguments or ())
-        while True:
-            self.i += 1 + (self.peek() == "middle")  # the bracket, comma or bar
-            arguments.append(self.run((",", ";", "middle", ")")))
-            if self.peek() not in (",", ";", "middle", ")"):
-                raise self.fail("expected )")
-            if self.peek() == ")":
-                self.i += 1
-                break
-        name = names[min(len(arguments), len(names)) - 1]
-        if not name:
-            raise self.fail("another number of arguments")
-        return f"{name}({', '.join(arguments)})"
 
     def unknown_function(self, unknown: Unknown) -> str:
         """y with its primes, y' or y^{\\prime}; y(x) is the same as y."""

@@ -35,7 +35,8 @@ from sciml.symbolic.expr.reading import (  # fmt: skip
     character_hint,
     to_ascii,
 )
-from sciml.symbolic.expr.special_functions import SPELLINGS, called, hypergeometric
+from sciml.symbolic.expr.special_functions import SPELLINGS
+from sciml.symbolic.expr.special_reading import special_call
 
 MAX_DEPTH = 120
 """Deepest nesting of brackets, functions and powers."""
@@ -302,7 +303,7 @@ class _Parser:
         if word in SPELLINGS and self.peek() == "(":
             after = self.tokens[self.i - 1][2] + len(value)
             if word not in GREEK or after == self.tokens[self.i][2]:
-                return self.special_function(word)
+                return special_call(self, word)
         if self.peek() == "(":
             after = self.tokens[self.i - 1][2] + len(value)
             if after == self.tokens[self.i][2] and len(word) > 1:
@@ -363,47 +364,6 @@ class _Parser:
         if word == "root":
             return self.guarded(lambda: first ** (1 / second))
         return self.guarded(lambda: ex.call("log", first) / ex.call("log", second))
-
-    def special_function(self, word: str) -> Expr:
-        """elliptic_f(x, m), EllipticF[x, m], hyper([a, b], [c], z) and the like."""
-        self.expect("(")
-        arguments: list[Expr] = []
-        lists: list[list[Expr]] = []
-        listed = word in ("hyper", "hypergeom")
-        while not (arguments or lists) or self.peek() == ",":
-            self.i += bool(arguments or lists)
-            if listed and len(lists) < 2:
-                lists.append(self.listed())
-            else:
-                arguments.append(self.sum())
-        self.expect(")")
-        if listed and len(arguments) != 1:
-            raise self.fail(f"{word} has two lists and an argument", back=1)
-        try:
-            if listed:
-                return hypergeometric(lists[0], lists[1], arguments[0])
-            return self.guarded(lambda: called(word, arguments, self.system))
-        except ExpressionError:
-            raise
-        except InputError as error:
-            raise self.fail(error.what, back=1) from None
-
-    def listed(self) -> list[Expr]:
-        """(a, b), (c,), [a, b] or []."""
-        opening = self.peek()
-        closing = {"(": ")", "[": "]"}.get(opening)
-        if closing is None:
-            raise self.fail("a list of parameters is needed")
-        self.i += 1
-        out: list[Expr] = []
-        while self.peek() != closing:
-            out.append(self.sum())
-            if self.peek() == ",":
-                self.i += 1
-            elif self.peek() != closing:
-                raise self.fail(f"expected , or {closing}")
-        self.i += 1
-        return out
 
     def in_pieces(self, word: str) -> Expr:
         """Max(a, b, ...), Min(a, b, ...), Heaviside(x), real_root(x, 3), ceiling(x), mod(x, 2)."""
