@@ -10,12 +10,13 @@ Writes model.safetensors (`sciml jets tag FILE --model OUT`), predictions.parque
 report.html.
 
 Further settings: `--trunk.class-depth 0` reads out the mean over particles instead of a class
-token; `--decorrelate 5` keeps the score from sculpting the background's mass (DisCo); `--calibrate
-0.1` keeps a tenth of the labelled jets to fit the temperature; `--views` trains with labels on
-boosted, rotated and smeared jets. `--unlabelled FILES` are further jets: they serve pretraining,
-and the ensemble of all models that were trained with the labels gives them pseudo-labels, from
-which one more network, the student, learns. Best are hard-scatter events showered twice (`sciml
-data make jets --views 2`): pretraining predicts the other jet of the same event, and both get one
+token; `--plane mass` weights jets so that all classes have one spectrum of masses, and
+`--decorrelate 5` keeps the score from sculpting the background's mass (DisCo); `--calibrate 0.1`
+keeps a tenth of the labelled jets to fit the temperature; `--views` trains with labels on boosted,
+rotated and smeared jets. `--unlabelled FILES` are further jets: they serve pretraining, and the
+ensemble of all models that were trained with the labels gives them pseudo-labels, from which one
+more network, the student, learns. Best are hard-scatter events showered twice (`sciml data make
+jets --views 2`): pretraining predicts the other jet of the same event, and both get one
 pseudo-label. `sciml run jet_mass` learns the mass of a jet instead of its class.
 
 With `--data-config CONFIG.yaml` one network learns what a weaver data config says instead: its
@@ -47,6 +48,7 @@ from sciml.jets.data.sample import JetSample, train_and_test
 from sciml.jets.learning import views
 from sciml.jets.learning.baselines import BoostedTrees, observables_of
 from sciml.jets.learning.decorrelation import Decorrelated
+from sciml.jets.learning.planing import planed
 from sciml.jets.learning.student import student
 from sciml.jets.networks.classifier import TrunkNetwork, default_trunk
 from sciml.jets.networks.embedder import FeatureSet, JetEmbedder, collate
@@ -102,6 +104,9 @@ class Config:
     """Particle features: full (17), kinpid (without tracks) or kin (kinematics alone)."""
     decorrelate: Annotated[float, Range(min=0)] = 0.0
     """Weight of the distance correlation between background score and jet mass; 0 = none."""
+    plane: tuple[str, ...] = ()
+    """Spectra (mass, pt) that all classes are weighted to have in common in training (planing);
+    what else in a jet tells its mass is still learned, which `decorrelate` forbids."""
     calibrate: Annotated[float, Range(min=0, max=0.5)] = 0.0
     """Share of the labelled jets held out to fit the temperature; 0 = no fit."""
     trunk: PairTransformerConfig = field(default_factory=default_trunk)
@@ -209,8 +214,8 @@ def read(config: Config) -> tuple[JetSample, JetSample]:
         config.data, config.test, share=config.test_share, seed=config.seed,
         max_jets=config.max_jets, classes=config.classes, weight=config.weight,
     )  # fmt: skip
-    if config.weight and config.unlabelled:
-        raise InputError("`weight` is of labelled jets: it cannot be used with `unlabelled`")
+    if (config.weight or config.plane) and config.unlabelled:
+        raise InputError("weights are of labelled jets: they cannot be used with `unlabelled`")
     if len(train.classes) < 2:
         raise InputError(
             f"needs jets of at least two classes, found {list(train.classes)}",
@@ -218,6 +223,8 @@ def read(config: Config) -> tuple[JetSample, JetSample]:
         )
     if config.background not in train.classes:
         raise unknown("background class", config.background, train.classes)
+    if config.plane:
+        train = planed(train, config.plane)
     return train, test
 
 

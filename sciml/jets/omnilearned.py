@@ -186,6 +186,9 @@ class OmniLearnedBridge:
     ) -> Self:  # fmt: skip
         """A tagger from a checkpoint of OmniLearned's classifier.
 
+        Pair features are those of jets (--interaction-type lhc). Those of stars (astro) are divided
+        by a norm of the whole batch in the package, so that no jet has a score of its own.
+
         Args:
             path: .pt (read without running code) or .safetensors.
             classes: names of the outputs.

@@ -45,7 +45,7 @@ def test_compiled_program(tmp_path):
     root, compiler = os.environ.get("SCIML_ONNXRUNTIME"), shutil.which("g++")
     if not root or not compiler:
         pytest.skip("needs g++, and SCIML_ONNXRUNTIME with ONNX Runtime's headers and library")
-    tagger = JetTagger.from_pretrained("jets-kin", device="cpu")
+    tagger = JetTagger.from_pretrained("jets-kin-small", device="cpu")
     graphs.export(tagger, tmp_path / "model.onnx")
     (tmp_path / "main.cpp").write_text(PROGRAM)
     library = Path(root) / "lib"
