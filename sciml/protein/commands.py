@@ -158,7 +158,7 @@ def contacts(
 
 
 def _write_contacts(
-    path: Path, suffix: str, predicted: Any, separation: int, arrays: dict[str, np.ndarray]
+    path: Path, suffix: str, predicted: Any, separation: int, arrays: dict[str, Any]
 ) -> None:
     """Probabilities and further arrays as .npz, or the list of pairs as .tsv."""
     if suffix == ".npz":
