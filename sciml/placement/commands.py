@@ -117,6 +117,7 @@ def place(
     policy: str | None = None,
     movable: Literal["macros", "cells", "all"] = "macros",
     rules: str | None = None,
+    net_weights: Path | None = None,
     chains: int = 1,
     workers: int = 1,
     centred: bool = False,
@@ -148,6 +149,8 @@ def place(
         movable: What may move, macros, standard cells, or all.
         rules: Further rules, a .toml file (channel between macros, halos, aligned or soft-fixed
             macros, densities and more) or "challenge" (macros never overlap, N FN S FS, one hour).
+        net_weights: A text file of nets and factors of their weights, or their criticalities from
+            0 to 1 below a first line `net,criticality`; the search alone uses them.
         chains: Annealing chains that share the budget.
         workers: Threads for the chains.
         centred: Hard macros only at centres of grid cells.
@@ -158,6 +161,7 @@ def place(
     """
     from sciml.files.locks import locked_file
     from sciml.placement.classical.annealing import AnnealingConfig
+    from sciml.placement.formats.net_weights import read_net_weights
     from sciml.placement.placer import place as place_design
     from sciml.placement.rules import CHALLENGE_SECONDS, without_rules
 
@@ -169,7 +173,8 @@ def place(
     original = read(design, plc, pl, lef, canvas, grid, rows)
     netlist = original if rules is None else with_rules(original, rules)
     target = target_file(netlist, design, out)
-    keep_apart(target, design, plc, pl, rows, policy, *lef)
+    keep_apart(target, design, plc, pl, rows, policy, net_weights, *lef)
+    factors = None if net_weights is None else read_net_weights(net_weights, netlist)
     state = target.parent / f".{target.name}.search.npz"
     with locked_file(target), warnings_as_lines():
         placed = place_design(
@@ -182,6 +187,7 @@ def place(
             policy=policy,
             movable=movable,
             config=None if annealing == AnnealingConfig() else annealing,
+            net_weights=factors,
             state=state,
             resume=resume,
             report=None if json else _progress,

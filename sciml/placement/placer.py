@@ -22,7 +22,7 @@ from sciml.placement.cost.wirelength import hpwl, net_steiner
 from sciml.placement.design import CELL, Design
 from sciml.placement.legality import check
 from sciml.placement.netlist import without_unplaced
-from sciml.placement.saved_search import SavedSearch, digest
+from sciml.placement.saved_search import SavedSearch, digest, numbers_digest
 from sciml.renamed import renamed
 
 Method = Literal["auto", "sa", "search", "policy", "electrostatic"]
@@ -99,6 +99,7 @@ def place(
     movable: Movable = "macros",
     config: AnnealingConfig | None = None,
     policy: str | Path | None = None,
+    net_weights: np.ndarray | None = None,
     state: str | Path | None = None,
     resume: bool = True,
     report: Report | None = None,
@@ -139,6 +140,8 @@ def place(
         if value not in get_args(names):
             raise unknown(f"`{kind}`", str(value), get_args(names))
     original = design
+    if net_weights is not None:
+        design = replace(design, net_weight=design.net_weight * _checked(net_weights, design))
     design = with_obstacles(design)
     if movable == "macros":
         design = replace(design, fixed=design.fixed | (design.kind == CELL))
@@ -170,6 +173,7 @@ def place(
     saved = SavedSearch(state, {
         "method": method, "seed": seed, "cpu_seconds": budget, "max_moves": max_moves,
         "netlist": digest(design), "start": start,
+        **({} if net_weights is None else {"net_weights": numbers_digest(net_weights)}),
     }, resume)  # fmt: skip
 
     refuse_soft_fixed_cells(design)
@@ -204,6 +208,16 @@ def place(
         later = design.fixed & ~original.fixed
         violations = check(placed, original).involving(~design.fixed, later)
     return Placed(placed, scores, result.history, result.stopped, violations)
+
+
+def _checked(net_weights: np.ndarray, design: Design) -> np.ndarray:
+    factors = np.asarray(net_weights, np.float64)
+    if factors.shape != (design.nets,):
+        raise InputError(f"`net_weights` must have one number per net, {design.nets:,}, got shape "
+                         f"{factors.shape}", where=design.source)  # fmt: skip
+    if not (np.isfinite(factors).all() and (factors >= 0).all()):
+        raise InputError("`net_weights` must be finite numbers >= 0", where=design.source)
+    return factors
 
 
 def on_grid(design: Design) -> Design:

@@ -32,6 +32,11 @@ def digest(design: Design) -> str:
     return hashlib.sha256(b"".join(part.tobytes() for part in parts)).hexdigest()[:16]
 
 
+def numbers_digest(values: np.ndarray) -> str:
+    """Digest of numbers in double precision."""
+    return hashlib.sha256(np.asarray(values, np.float64).tobytes()).hexdigest()[:16]
+
+
 class SavedSearch:
     """Saves the state of a search, and loads that of an earlier call.
 
