@@ -1,6 +1,6 @@
 """Rewards for exploring: counts, random network distillation and SMiRL beside none.
 
-python benchmarks/exploration.py [--seeds 5] [--steps 6000]
+python benchmarks/exploration.py [--seeds 5] [--steps 3000]
 
 PPO on a chain of twelve states whose first step back pays a little and whose end pays 1 (how many
 states are ever seen, how often the end is reached), and MaskablePPO on synthetic netlists (how many
@@ -101,7 +101,7 @@ def explore(problem: str, kind: str, seed: int, steps: int) -> dict[str, Any]:
 def main() -> None:
     """Measure what is not in the file yet, and write after every seed."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--steps", type=int, default=6000)
+    parser.add_argument("--steps", type=int, default=3000)
     parser.add_argument("--seeds", type=int, default=5)
     arguments = parser.parse_args()
     torch.set_num_threads(1)

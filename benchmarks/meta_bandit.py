@@ -25,7 +25,7 @@ from sciml.rl.small_problems import Bandit, best_bandit_value, play_bandit
 from sciml.rl.trials import learn, play
 
 RESULTS = Path(__file__).parent / "results" / "meta_bandit.json"
-PULLS, PLAYED = 10, 4000
+PULLS, PLAYED = 10, 1000
 
 
 def main() -> None:
