@@ -25,7 +25,6 @@ import torch
 from machine import processor
 
 HERE = Path(__file__).parent
-SHARES = (0.01, 0.1, 1.0)
 METHODS = ("all heads", "class alone", "shuffled")
 COMPARED = {"cross_entropy": -1, "accuracy": 1, "auc_b_light": 1, "auc_b_c": 1}
 """Numbers whose differences are quoted, and the sign under which more is better."""
@@ -73,6 +72,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", nargs="+", required=True)
     parser.add_argument("--test", nargs="+", required=True)
+    parser.add_argument("--shares", type=float, nargs="+", default=[0.01, 0.1, 1.0])
     parser.add_argument("--steps", type=int, default=1200)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--dim", type=int, default=48)
@@ -87,7 +87,7 @@ def main() -> None:
     jets = len(FlavourSample.read(options.data))
     config = dataclasses.replace(
         base, data=tuple(options.data), test=tuple(options.test), seeds=tuple(options.seeds),
-        labels=tuple(round(share * jets) for share in SHARES), control=True,
+        labels=tuple(round(share * jets) for share in options.shares), control=True,
         trunk=dataclasses.replace(
             base.trunk, dim=options.dim, depth=options.depth, bias_hidden=16, dropout=0.0
         ),

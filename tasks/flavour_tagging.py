@@ -111,7 +111,7 @@ def main(config: Config, out: Path) -> None:
                 rows.append(row | quality(tagger, test, method == "all heads"))
                 records += [{"run": run} | record for record in history]
                 if seed == config.seeds[0]:  # the last stays: that of the largest number of labels
-                    scores[method] = np.asarray(tagger.predict(test.dense()))
+                    scores[method] = np.asarray(tagger.predict(test))
                     if method == "all heads":
                         tagger.save(out / "model.safetensors")
                         names = tagger.names

@@ -88,7 +88,7 @@ class FlavourTagger(JetModel[JetFlavours]):
                 f"the jets have the classes {list(sample.classes)}, "
                 f"the tagger {list(self.flavours)}"
             )
-        values = self.predict(sample.dense())
+        values = self.predict(sample)
         logits = np.log(np.maximum(values.probabilities.astype(np.float64), 1e-30))
         self.temperature *= best_temperature(logits, sample.y.numpy(), None)
         truth = sample.truth_pt.numpy()
@@ -99,6 +99,14 @@ class FlavourTagger(JetModel[JetFlavours]):
             shift = [np.quantile(miss[:, k], level) for k, level in enumerate(levels)]
             self.pt_shift += torch.tensor(shift, dtype=torch.float32)
 
+    def predict(self, events: Any, **options: Unpack[OpenOptions]) -> JetFlavours:
+        """See `JetPredictor`; also of a `FlavourSample`."""
+        from sciml.jets.data.flavours import FlavourSample
+
+        if isinstance(events, FlavourSample):
+            events = events.dense()
+        return super().predict(events, **options)
+
     def tracks(self, events: Any, **options: Unpack[OpenOptions]) -> JetTracks:
         """Origins and vertices of the constituents, in input order.
 
@@ -108,9 +116,13 @@ class FlavourTagger(JetModel[JetFlavours]):
         Raises:
             InputError: as for `predict`.
         """
+        from sciml.jets.data.flavours import FlavourSample
         from sciml.jets.data.ragged import to_dense
+        from sciml.jets.data.sample import JetSample
         from sciml.jets.data.sources import batches
 
+        if isinstance(events, JetSample | FlavourSample):
+            events = events.dense()
         if isinstance(events, Jets):
             parts = [self._tracks(events)]
         else:

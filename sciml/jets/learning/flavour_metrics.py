@@ -155,12 +155,11 @@ def pt_quality(
 
 def quality(tagger: FlavourTagger, sample: FlavourSample, auxiliary: bool) -> dict[str, float]:
     """All numbers of a tagger on a sample; those of auxiliary heads where they were trained."""
-    jets = sample.dense()
-    predicted, y = tagger.predict(jets), sample.y.numpy()
+    predicted, y = tagger.predict(sample), sample.y.numpy()
     out = tagging_quality(predicted.probabilities, y, sample.classes)
     if not auxiliary:
         return out
-    tracks = tagger.tracks(jets)
+    tracks = tagger.tracks(sample)
     out |= origin_quality(tracks.origins, sample.origin.numpy())
     out |= vertex_quality(tracks.vertex, sample.vertex.numpy(), tracks.counts, y, sample.classes)
     levels = tagger.network.config.quantiles

@@ -30,6 +30,31 @@ def default_trunk() -> PairTransformerConfig:
     )  # fmt: skip
 
 
+def described_parts(embedder: JetEmbedder, trunk: Trunk) -> dict[str, Any]:
+    """Plain values from which `built_parts` makes an embedder and a trunk of the same sizes."""
+    from sciml.config import to_dict
+    from sciml.trunks import name_of
+
+    return {
+        "features": embedder.features,
+        "trunk": {"name": name_of(type(trunk)), **to_dict(trunk.config)},
+    }
+
+
+def built_parts(
+    settings: Mapping[str, Any], trunk: str | type[Trunk] | None
+) -> tuple[JetEmbedder, Trunk]:
+    """A freshly initialised embedder and trunk; arguments as for `TrunkNetwork.build`."""
+    from sciml import trunks
+    from sciml.config import from_dict
+    from sciml.jets.networks.embedder import JetEmbedder
+
+    described = dict(settings["trunk"])
+    kind = trunks.named_in_file(str(described.pop("name")), trunk)
+    built = kind(from_dict(kind.Config, described))
+    return JetEmbedder(built.dim, built.pair_dim, settings.get("features", "full")), built
+
+
 class TrunkNetwork(nn.Module):
     """Embedder, trunk and a linear head on the graph's vector: raw batch -> logits."""
 
@@ -49,13 +74,7 @@ class TrunkNetwork(nn.Module):
 
     def settings(self) -> dict[str, Any]:
         """Plain values that rebuild the network."""
-        from sciml.config import to_dict
-        from sciml.trunks import name_of
-
-        return {
-            "features": self.features,
-            "trunk": {"name": name_of(type(self.trunk)), **to_dict(self.trunk.config)},
-        }
+        return described_parts(self.embedder, self.trunk)
 
     @classmethod
     def build(
@@ -68,14 +87,7 @@ class TrunkNetwork(nn.Module):
             classes: outputs of the head.
             trunk: the class, or its name, of a trunk of the caller's own that they are of.
         """
-        from sciml import trunks
-        from sciml.config import from_dict
-        from sciml.jets.networks.embedder import JetEmbedder
-
-        described = dict(settings["trunk"])
-        kind = trunks.named_in_file(str(described.pop("name")), trunk)
-        built = kind(from_dict(kind.Config, described))
-        embedder = JetEmbedder(built.dim, built.pair_dim, settings.get("features", "full"))
+        embedder, built = built_parts(settings, trunk)
         return cls(embedder, built, nn.Linear(built.dim, classes))
 
 

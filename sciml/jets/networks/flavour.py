@@ -19,6 +19,7 @@ from torch.nn import functional as F
 from sciml.config import Range, from_dict
 from sciml.errors import InputError
 from sciml.jets.data.columns import CHARGE, ORIGINS
+from sciml.jets.networks.classifier import built_parts, described_parts
 from sciml.objectives.base import mean_of, mlp, wide
 
 if TYPE_CHECKING:
@@ -124,13 +125,8 @@ class FlavourNetwork(nn.Module):
     def settings(self) -> dict[str, Any]:
         """Plain values that rebuild the network."""
         from sciml.config import to_dict
-        from sciml.trunks import name_of
 
-        return {
-            "features": self.features,
-            "trunk": {"name": name_of(type(self.trunk)), **to_dict(self.trunk.config)},
-            "heads": to_dict(self.config),
-        }
+        return described_parts(self.embedder, self.trunk) | {"heads": to_dict(self.config)}
 
     @classmethod
     def build(
@@ -143,17 +139,10 @@ class FlavourNetwork(nn.Module):
             outputs: number of classes and quantiles together.
             trunk: the class, or its name, of a trunk of the caller's own that they are of.
         """
-        from sciml import trunks
-        from sciml.jets.networks.embedder import JetEmbedder
-
-        described = dict(settings["trunk"])
-        kind = trunks.named_in_file(str(described.pop("name")), trunk)
-        built = kind(from_dict(kind.Config, described))
         config = from_dict(HeadsConfig, settings["heads"])
         if config.classes + len(config.quantiles) != outputs:
             raise InputError(f"names {outputs} outputs for other heads")
-        embedder = JetEmbedder(built.dim, built.pair_dim, settings.get("features", "full"))
-        return cls(embedder, built, config)
+        return cls(*built_parts(settings, trunk), config)
 
 
 @dataclass(frozen=True)
