@@ -18,6 +18,10 @@ from sciml.placement.cost import proxy_kernels as kernels
 from sciml.placement.cost.proxy_kernels import Problem, State
 from sciml.placement.design import CELL, MACRO, PORT, SOFT, Design
 
+LEVEL = ((0.8, 1e-3), (0.6, 1e-3))
+"""First threshold and spacing of the sums over the largest densities and congestions: they follow
+the moves, and the last digits of the sums follow them."""
+
 
 @dataclass(frozen=True)
 class Cost:
@@ -204,6 +208,6 @@ def empty_state(p: Problem, nodes: int) -> State:
         clock=np.zeros(1, np.int64),
         cells=np.zeros(largest + 1, np.int32),
         cell_rows=np.zeros(largest + 1, np.int32),
-        level=np.array([[0.8, 1e-3], [0.6, 1e-3]]),
+        level=np.array(LEVEL),
         cost=np.zeros(5),
     )

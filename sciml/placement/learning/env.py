@@ -20,6 +20,7 @@ from gymnasium import spaces
 from sciml.config import Range
 from sciml.errors import InputError
 from sciml.placement.cost.incremental import Incremental
+from sciml.placement.cost.proxy import LEVEL
 from sciml.placement.design import MACRO, Design
 from sciml.placement.learning.guide import electrostatic_guide, settle
 from sciml.placement.learning.masks import (
@@ -158,8 +159,13 @@ class PlacementEnv(gymnasium.Env[dict[str, np.ndarray], np.int64]):
         self.filled = np.zeros((self.rows, self.columns), np.float32)
         for k in range(m):
             self._fill(self.rectangles[:, k], 1.0)
-        self.moves.load(start.x, start.y, start.orientation)
+        self._load(start.x, start.y, start.orientation)
         self._masks()
+
+    def _load(self, x: np.ndarray, y: np.ndarray, orientation: np.ndarray) -> float:
+        """All nodes at other positions; earlier moves do not change the last digits of the cost."""
+        self.moves.state.level[:] = LEVEL
+        return self.moves.load(x, y, orientation)
 
     def state(self) -> dict[str, np.ndarray]:
         """The state of the episode, for `restore`.
@@ -167,7 +173,7 @@ class PlacementEnv(gymnasium.Env[dict[str, np.ndarray], np.int64]):
         Rounding errors that moves have added up are removed, here and there alike.
         """
         placed = self.moves.design()
-        self.moves.load(placed.x, placed.y, placed.orientation)
+        self._load(placed.x, placed.y, placed.orientation)
         soft = np.stack([placed.x, placed.y]) if self.settled else np.zeros((2, 0))
         return {
             "counts": np.array([self.step_count, self.placed]),
@@ -187,7 +193,7 @@ class PlacementEnv(gymnasium.Env[dict[str, np.ndarray], np.int64]):
         self.settled = state["settled"].shape[1] > 0
         if self.settled:
             x, y = state["settled"]
-        self.moves.load(x, y, orientation)
+        self._load(x, y, orientation)
         self._masks()
 
     def __getstate__(self) -> dict[str, Any]:
@@ -390,12 +396,12 @@ class PlacementEnv(gymnasium.Env[dict[str, np.ndarray], np.int64]):
     def _settle(self) -> None:
         """Soft macros around the hard ones, if that costs less."""
         now = self.moves.design()
-        before = self.moves.load(now.x, now.y, now.orientation)
+        before = self._load(now.x, now.y, now.orientation)
         then = settle(now, self.config.settle)
-        after = before if then is now else self.moves.load(then.x, then.y, then.orientation)
+        after = before if then is now else self._load(then.x, then.y, then.orientation)
         self.settled = after < before
         if not self.settled:
-            self.moves.load(now.x, now.y, now.orientation)
+            self._load(now.x, now.y, now.orientation)
 
     # -- results ---------------------------------------------------------------------------
     def placement(self) -> Design:
