@@ -10,6 +10,7 @@ import shutil
 import sys
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 from sciml import __version__
 
@@ -153,7 +154,7 @@ def _licences() -> None:
 
 def _licence(package: str) -> str:
     """The licence that a package states: SPDX expression, classifier, or first line of text."""
-    about = importlib.metadata.metadata(package)
+    about: Any = importlib.metadata.metadata(package)
     kinds = [c.rpartition(" :: ")[2] for c in about.get_all("Classifier") or ()
              if c.startswith("License ::")]  # fmt: skip
     text = (about.get("License") or "").strip().splitlines()
