@@ -38,6 +38,32 @@ def cancel_inverses(e: Expr) -> Expr:
     return memo[e]
 
 
+def without_inverse_exponents(e: Expr, x: str | None = None) -> Expr:
+    """exp(n atanh(u)) as (1 + u)**(n/2) (1 - u)**(-n/2), and the same of acoth and of i atan, where
+    it depends on x (None: everywhere). These are the powers of the logarithms by which the
+    functions are defined."""
+    mapping = {}
+    for node in ex.subtrees(e):
+        if node.op != "exp" or x is not None and x not in node.free:
+            continue
+        outside, rest = [], []
+        for term in node.args[0].args if node.args[0].op == "add" else (node.args[0],):
+            factors = term.args if term.op == "mul" else (term,)
+            inverse = [a for a in factors if a.op in ("atanh", "acoth", "atan", "acot")]
+            n = ex.mul([a for a in factors if a not in inverse])
+            if len(inverse) != 1 or x is not None and x in n.free:
+                rest.append(term)
+                continue
+            u = inverse[0].args[0]
+            u = 1 / u if inverse[0].op in ("acoth", "acot") else u
+            if inverse[0].op in ("atan", "acot"):  # atan(u) = -i atanh(i u)
+                u, n = ex.I * u, -ex.I * n
+            outside += [ex.power(1 + u, n / 2), ex.power(1 - u, -n / 2)]
+        if outside:
+            mapping[node] = ex.mul([ex.call("exp", ex.add(rest)), *outside])
+    return ex.substitute(e, mapping) if mapping else e
+
+
 def _of_half_angle(e: Expr) -> Expr:
     """sin, cos and tan of asin(u)/2 and acos(u)/2, which lie where the roots are principal."""
     coefficient, angle = ex.split_coefficient(e.args[0])

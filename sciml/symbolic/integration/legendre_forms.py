@@ -258,11 +258,12 @@ def _arranged(
         if numbers:
             order = sorted(roots, key=lambda r: (r is not ZERO or variable is x,
                                                  abs(values[r].imag) > 1e-12))  # fmt: skip
-        a, c, d, *b = [*order, *rest]
-        return a, b[0], c, d
-    cycle: list[Root] = [*sorted(roots, key=lambda r: values[r].real), *rest]
+        first, third, fourth, second = [*order, *rest]
+        return first, second, third, fourth
+    ordered = sorted(roots, key=lambda r: values[r].real)
+    cycle: list[Root] = [*ordered, *rest]
     program = Program(y)
-    choices = []
+    choices: list[tuple[bool, bool, bool, int, tuple[Root, Root, Root, Root]]] = []
     for i in range(4):
         low, high = cycle[i], cycle[(i + 1) % 4]
         at = _between(low, high, values)

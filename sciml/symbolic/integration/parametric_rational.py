@@ -46,8 +46,8 @@ def _integrate(tower: Tower, q: Quotient, x: Expr) -> Expr | None:
     out: list[Expr] = []
     if not factors:
         parts = fd.by_degree(q.n, 0, degree(q.n))
-        below = Quotient(q.d)
-        return ex.add([tower.to_expr(Quotient(c) / below) * x ** (k + 1) / (k + 1)
+        constant = Quotient(q.d)
+        return ex.add([tower.to_expr(Quotient(c) / constant) * x ** (k + 1) / (k + 1)
                        for k, c in enumerate(parts) if c != 0])  # fmt: skip
     below = ONE
     for g, k in factors:

@@ -14,7 +14,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from sciml.symbolic.algebra.rewriting import cancel_inverses, expand, together
+from sciml.symbolic.algebra.rewriting import (
+    cancel_inverses,
+    expand,
+    together,
+    without_inverse_exponents,
+)
 from sciml.symbolic.expr import expression as ex
 from sciml.symbolic.expr.clock import now
 from sciml.symbolic.expr.evaluate import Program
@@ -24,6 +29,7 @@ from sciml.symbolic.integration.binomials import has_symbolic_exponent, integrat
 from sciml.symbolic.integration.dilogarithms import integrate_with_logarithm
 from sciml.symbolic.integration.elliptic_angles import integrate_elliptic_angle
 from sciml.symbolic.integration.elliptic_integrals import integrate_elliptic
+from sciml.symbolic.integration.parametric_angles import integrate_parametric_angle
 from sciml.symbolic.integration.parametric_rational import integrate_parametric_rational
 from sciml.symbolic.integration.polylogarithms import integrate_with_exponentials
 from sciml.symbolic.integration.radicands import extract_squares
@@ -194,6 +200,12 @@ class Search:
         accepted = parametric and self._accept(f, parametric, x, "rational function", depth)
         if accepted:
             return accepted
+        by_powers = without_inverse_exponents(f, x)
+        if by_powers is not f:
+            inner = self._solve(by_powers, x, depth + 1, (end - now()) / 2)
+            accepted = inner and self._accept(f, inner.answer, x, inner.method, depth)
+            if accepted:
+                return accepted
         elliptic = integrate_elliptic(f, x) or integrate_elliptic_angle(f, x)
         if elliptic is not None and not elliptic.third_kind:
             return self._accept(f, elliptic.answer, x, "elliptic integrals", depth)
@@ -207,8 +219,14 @@ class Search:
             accepted = self._accept(f, polylogarithms, x, "polylogarithms", depth)
             if accepted:
                 return accepted
+        angle = integrate_parametric_angle(f, x)
         share = 0.45 if depth == 0 else 0.5
-        if elliptic is not None or polylogarithms is not None or has_symbolic_exponent(f, x):
+        if (
+            angle is not None
+            or elliptic is not None
+            or polylogarithms is not None
+            or has_symbolic_exponent(f, x)
+        ):
             share = 0.15
         ansatz_end = now() + (end - now()) * share
         styles = _STYLES_AT_DEPTH[min(depth, 2)]
@@ -216,6 +234,9 @@ class Search:
             accepted = self._accept(f, answer, x, method, depth)
             if accepted:
                 return accepted
+        accepted = angle and self._accept(f, angle, x, "half-angle substitution", depth)
+        if accepted:
+            return accepted
         if elliptic is not None:
             accepted = self._accept(f, elliptic.answer, x, "elliptic integrals", depth)
             if accepted:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from sciml.symbolic.algebra import field as fd
 from sciml.symbolic.algebra.field import GENERATORS, Q0, Q1, Failure, Poly, Quotient
+from sciml.symbolic.algebra.rewriting import without_inverse_exponents
 from sciml.symbolic.expr import expression as ex
 from sciml.symbolic.expr.expression import Expr
 from sciml.symbolic.expr.rational import factor_integer
@@ -28,6 +29,7 @@ def equal_as_rational_functions(f: Expr, g: Expr) -> bool:
     """Whether f = g is proved in this way."""
     if ex.size(f) + ex.size(g) > _MAX_SIZE:
         return False
+    f, g = without_inverse_exponents(f), without_inverse_exponents(g)
     nodes = [n for e in (f, g) for n in ex.subtrees(e) if n.op in _ARGUMENT_OF]
     parts = _Parts(frozenset(n.args[0] for n in nodes))
     try:

@@ -13,7 +13,9 @@ from sciml.symbolic.expr.parser import parse
 from sciml.symbolic.integration.binomials import integrate_binomial
 from sciml.symbolic.integration.elliptic_angles import integrate_elliptic_angle
 from sciml.symbolic.integration.elliptic_integrals import integrate_elliptic
+from sciml.symbolic.integration.parametric_angles import integrate_parametric_angle
 from sciml.symbolic.integration.parametric_rational import integrate_parametric_rational
+from sciml.symbolic.integration.polylogarithms import integrate_with_exponentials
 from sciml.symbolic.verification.checking import check
 
 ELLIPTIC = (
@@ -41,6 +43,14 @@ RATIONAL = (
     ("1/((a+b*x)*(c+d*x)^2)", "1/3", "verified"), ("(a + c*x^2)^4*(d + h*x)^4", "1/3", "verified"),
     ("x^2/(a+b*x+c*x^2)^2", "1/3", "verified"),
 )  # fmt: skip
+HALF_ANGLES = (
+    ("sec(c + d*x)^3/(a*cos(c + d*x) + a)^4", "1/3", "verified"),
+    ("1/(a+b*tanh(x))", "1/3", "sampled"),
+)
+EXPONENTIALS = (
+    ("x^3/(exp(x)-1)", "1/3", "verified"), ("(c+d*x)^2*tan(a+b*x)", "1/3", "sampled"),
+    ("x^2/(1+exp(x))^2", "-1/3", "verified"),
+)  # fmt: skip
 CONSTANTS = {"a": "7/5", "b": "3/4", "c": "8/3", "d": "2/3", "f": "9/4", "h": "5/2", "m": "1/3",
              "n": "3/2", "p": "-1/4", "q": "2/5"}  # fmt: skip
 
@@ -60,6 +70,8 @@ def slope_by_differences(answer: Expr, at: str) -> complex:
     *((integrate_elliptic_angle, *row) for row in ANGLES),
     *((integrate_binomial, *row) for row in POWERS),
     *((integrate_parametric_rational, *row) for row in RATIONAL),
+    *((integrate_parametric_angle, *row) for row in HALF_ANGLES),
+    *((integrate_with_exponentials, *row) for row in EXPONENTIALS),
 ])  # fmt: skip
 def test_antiderivatives(rule, text: str, at: str, status: str) -> None:  # type: ignore[no-untyped-def]
     """The derivative is the integrand: by the verifier, and by differences of the values."""

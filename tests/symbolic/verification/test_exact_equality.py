@@ -22,6 +22,7 @@ from sciml.symbolic.verification.slopes import derivative, is_locally_constant
         ("sqrt(20*x)", "2*sqrt(5)*sqrt(x)"),
         ("(1+I*x)*(1-I*x)", "1+x^2"),
         ("cosh(x)^2 - sinh(x)^2", "1"),
+        ("exp(n*atanh(x))", "(1+x)^(n/2)*(1-x)^(-n/2)"),
     ],
 )  # fmt: skip
 def test_what_is_proved(f: str, g: str) -> None:
