@@ -100,7 +100,12 @@ def test_a_walk_from_top_to_bottom(tmp_path):
         assert done.returncode == 0, (command, done.stderr[-2000:])
         lines = {shape(line) for line in (done.stdout + done.stderr).splitlines()}
         for line in output:
-            assert line.strip() == "..." or shape(line) in lines, (command, line, done.stdout, done.stderr[-2000:])
+            assert line.strip() == "..." or shape(line) in lines, (
+                command,
+                line,
+                done.stdout,
+                done.stderr[-2000:],
+            )
 
 
 @pytest.mark.slow
