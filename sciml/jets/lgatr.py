@@ -180,7 +180,8 @@ def config_of(state: Mapping[str, Tensor], num_heads: int, **told: Any) -> LGATr
     def rows(name: str) -> int:
         return len(state[name]) if name in state else 0
 
-    channels, inputs, maps = state["linear_in.weight"].shape
+    channels, inputs, number = state["linear_in.weight"].shape
+    maps: Any = number
     scalars = rows("linear_in.mvs2s.weight")
     qkv, mlp = "blocks.0.attention.qkv_module.", "blocks.0.mlp.layers."
     multi_query = f"{qkv}q_linear.weight" in state

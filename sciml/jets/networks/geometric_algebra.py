@@ -80,11 +80,9 @@ class EquivariantNorm(nn.Module):
 
     def __init__(self, channels: int = 0, scalars: int = 0) -> None:
         super().__init__()
-        if channels:
-            self.weight_mv = nn.Parameter(torch.ones(channels, 5))
-            self.weight_s = nn.Parameter(torch.ones(scalars))
-        else:
-            self.weight_mv = self.weight_s = None
+        gains = channels > 0
+        self.weight_mv = nn.Parameter(torch.ones(channels, 5)) if gains else None
+        self.weight_s = nn.Parameter(torch.ones(scalars)) if gains else None
 
     def forward(self, x: Tensor, s: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """[..., channels, 16], [..., scalars] -> the same."""
@@ -92,7 +90,7 @@ class EquivariantNorm(nn.Module):
         square = (x.square() @ grades).abs().sum(-1, keepdim=True).mean(-2, keepdim=True)
         x = x * square.clamp(min=0.01).rsqrt()
         s = None if s is None else torch.nn.functional.layer_norm(s, s.shape[-1:])
-        if self.weight_mv is not None:
+        if self.weight_mv is not None and self.weight_s is not None:
             x = x * self.weight_mv[:, GRADE.to(x.device)]
             s = None if s is None else s * self.weight_s
         return x, s

@@ -118,21 +118,22 @@ class QKV(nn.Module):
         more_s = s if s is None or again_s is None else torch.cat([s, again_s], -1)
         if c.multi_query:
             parts = [
-                self._heads(*self.q_linear(more, more_s), c.heads),
-                self._heads(*self.k_linear(more, more_s), 1),
-                self._heads(*self.v_linear(x, s), 1),
+                self._heads(self.q_linear(more, more_s), c.heads),
+                self._heads(self.k_linear(more, more_s), 1),
+                self._heads(self.v_linear(x, s), 1),
             ]
         else:
             joined, joined_s = self.in_linear(more, more_s)
             scalars = [None] * 3 if joined_s is None else joined_s.chunk(3, -1)
             parts = [
-                self._heads(one, one_s, c.heads)
+                self._heads((one, one_s), c.heads)
                 for one, one_s in zip(joined.chunk(3, -2), scalars, strict=True)
             ]
         return [self.norm_qkv(*part) for part in parts]
 
     @staticmethod
-    def _heads(x: Tensor, s: Tensor | None, heads: int) -> tuple[Tensor, Tensor | None]:
+    def _heads(items: tuple[Tensor, Tensor | None], heads: int) -> tuple[Tensor, Tensor | None]:
+        x, s = items
         x = x.unflatten(-2, (-1, heads)).movedim(-2, -4)
         return x, None if s is None else s.unflatten(-1, (-1, heads)).movedim(-1, -3)
 
