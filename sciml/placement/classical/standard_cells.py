@@ -119,7 +119,7 @@ def place_cells(
         row = {**row, "cpu_seconds": saved.cpu_seconds}
         history.append(row)
         if report is not None:
-            report(row)
+            report({**row, "progress": 1.0})  # global placement is done
 
     if not stopped:
         try:
