@@ -215,7 +215,7 @@ def _card(comparison: Comparison) -> Card:
         "What made a jet: a quark or gluon, or a heavy particle?", answer + ".",
         f"Mean AUC of {len(test.classes) - 1} classes against {background}, {labels:,} labels; "
         "higher is better; 95 % interval of the mean over seeds.",
-        tuple((method, Estimate.of_runs(values[method])) for method in ranked),
+        tuple((m, Estimate.of_runs(values[m], at_most=1.0)) for m in ranked),
         f"metrics.jsonl; {len(comparison.seeds)} seeds; {len(test):,} test jets", "Jet tagging",
     )  # fmt: skip
 
@@ -243,7 +243,7 @@ def _label_efficiency(page: Page, comparison: Comparison) -> None:
             row = {"labels": labels, "method": method}
             for key in ("accuracy", "mean_auc"):
                 values = comparison.values(method, labels, key)
-                row[key.replace("_", " ")] = shared_plots.spread(values)
+                row[key.replace("_auc", " AUC")] = shared_plots.spread(values)
             for name in comparison.test.classes:
                 if name != comparison.background:
                     values = comparison.values(method, labels, f"auc_{name}")

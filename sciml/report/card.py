@@ -40,8 +40,13 @@ class Estimate:
         return f"{scale * self.low:.{digits}f} to {scale * self.high:.{digits}f}{unit}"
 
     @classmethod
-    def of_runs(cls, values: Sequence[float], digits: int = 3) -> Estimate:
-        """Mean over runs, with Student's 95 % interval of the mean; no interval of one run."""
+    def of_runs(
+        cls, values: Sequence[float], digits: int = 3, at_most: float = float("inf")
+    ) -> Estimate:
+        """Mean over runs, with Student's 95 % interval of the mean; no interval of one run.
+
+        `at_most`: what the quantity cannot exceed, where the interval ends.
+        """
         from scipy.stats import t as student
 
         mean = float(np.mean(values))
@@ -49,7 +54,7 @@ class Estimate:
             return cls(mean, digits=digits)
         error = float(np.std(values, ddof=1)) / np.sqrt(len(values))
         half = float(student.ppf(0.975, len(values) - 1) * error)
-        return cls(mean, mean - half, mean + half, digits)
+        return cls(mean, mean - half, min(mean + half, at_most), digits)
 
     @classmethod
     def of_counts(cls, hits: int, total: int) -> Estimate:

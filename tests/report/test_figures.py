@@ -87,6 +87,7 @@ def test_estimates_have_the_intervals_of_scipy():
     assert (one.low, one.high) == pytest.approx((low, high))
     assert one.shown == "0.930" and one.between == f"{low:.3f} to {high:.3f}"
     assert Estimate.of_runs([0.5]).between == ""
+    assert high > 0.95 and Estimate.of_runs(values, at_most=0.95).high == 0.95
     for hits in (0, 3, 20):
         exact = binomtest(hits, 20).proportion_ci(0.95, "exact")
         count = Estimate.of_counts(hits, 20)
