@@ -106,7 +106,8 @@ def build(
     if name in ("ddpg", "td3"):  # deterministic policies explore by noise alone
         size = vector.action_space.shape or ()
         values.setdefault("action_noise", NormalActionNoise(np.zeros(size), np.full(size, NOISE)))
-    return kind(AGENTS[name][2], vector, seed=seed, policy_kwargs=policy, device="cpu", **values)
+    own = dict(policy)  # DDPG writes into it
+    return kind(AGENTS[name][2], vector, seed=seed, policy_kwargs=own, device="cpu", **values)
 
 
 def train(agent: Any, steps: int, after: Callable[[int, float, dict[str, Any]], None]) -> None:

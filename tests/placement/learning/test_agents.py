@@ -66,6 +66,7 @@ def test_an_agent_learns_and_its_weights_place(name, design, tmp_path):
         agents.train(agent, 32, lambda *a: seen.append(a))
         policy = views.AgentPolicy(name, 8, 8, agent.policy)
     assert len(seen) >= 8 and seen[0][0] == 4 and np.isfinite(seen[0][2]["proxy"])
+    assert "n_critics" not in views.POLICY  # what a library adds is that agent's own
     after = policy.state_dict()
     assert any(not torch.equal(after[key], value) for key, value in before.items())
     path = policy.save(tmp_path / "agent.safetensors")
