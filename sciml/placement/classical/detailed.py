@@ -119,12 +119,12 @@ def _parts(
 
 def _spread(slots: Slots) -> Slots:
     """Spare room again where insertions have used it up."""
-    if (slots.count < np.diff(slots.first) - 2).all():
+    if (slots.counts < np.diff(slots.first) - 2).all():
         return slots
-    room = slots.count + slots.count // 4 + 8
+    room = slots.counts + slots.counts // 4 + 8
     first = np.concatenate([[0], np.cumsum(room)])
     cells = np.full(first[-1], -1, np.int64)
-    for s, n in enumerate(slots.count.tolist()):
+    for s, n in enumerate(slots.counts.tolist()):
         cells[first[s] : first[s] + n] = slots.slots[slots.first[s] : slots.first[s] + n]
     return slots._replace(first=first, slots=cells)
 

@@ -69,7 +69,7 @@ def _look(
     wish = min(max(wish, 0), slots.sites[s] - w)
     middle = slot_at(slots, s, wish)
     begin = slots.first[s]
-    end = begin + slots.count[s]
+    end = begin + slots.counts[s]
     may = room_for(slots, i, s)
     for q in range(max(middle - nearby, begin), min(middle + nearby, end) + 1):
         if may:  # the gap in front of slot q

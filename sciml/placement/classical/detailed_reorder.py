@@ -20,9 +20,9 @@ def reorder_cells(wires: Any, places: Any, slots: Any) -> tuple[float, int]:
     orders = np.array([[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]])
     gain = 0.0
     moves = 0
-    for s in range(slots.count.shape[0]):
+    for s in range(slots.counts.shape[0]):
         begin = slots.first[s]
-        end = begin + slots.count[s]
+        end = begin + slots.counts[s]
         for q in range(begin, end - 1):
             n = min(3, end - q)
             total = 0

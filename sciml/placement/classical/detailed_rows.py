@@ -120,11 +120,11 @@ def best_positions(wires: Any, places: Any, slots: Any) -> tuple[float, int]:
     nets = wires.weight.shape[0]
     leftmost = np.full(nets, -1, np.int64)
     rightmost = np.full(nets, -1, np.int64)
-    longest = slots.count.max() if slots.count.shape[0] else 0
+    longest = slots.counts.max() if slots.counts.shape[0] else 0
     pins = 0
-    for s in range(slots.count.shape[0]):
+    for s in range(slots.counts.shape[0]):
         here = 0
-        for q in range(slots.first[s], slots.first[s] + slots.count[s]):
+        for q in range(slots.first[s], slots.first[s] + slots.counts[s]):
             i = slots.slots[q]
             here += wires.pins_start[i + 1] - wires.pins_start[i]
         pins = max(pins, here)
@@ -134,8 +134,8 @@ def best_positions(wires: Any, places: Any, slots: Any) -> tuple[float, int]:
     out = np.zeros(longest)
     position = np.zeros(2 * pins + 1)
     slope = np.zeros(2 * pins + 1)
-    for s in range(slots.count.shape[0]):
-        cells = slots.count[s]
+    for s in range(slots.counts.shape[0]):
+        cells = slots.counts[s]
         if cells == 0:
             continue
         f = slots.first[s]

@@ -22,7 +22,7 @@ LONGEST_PUSH = 8
 class Slots(NamedTuple):
     """Segments [S]: y of the bottom, x of site 0, sites, capacity and used sites, levels of y.
 
-    first [S + 1], count [S]: each segment's part of `slots`. Nodes [N]: width in sites, half the
+    first [S + 1], counts [S]: each segment's part of `slots`. Nodes [N]: width in sites, half the
     width, first site, segment, class. side [class, S]: +1 or -1, a cell of the class is upright
     or flipped there; 0: it may not be placed there. order: the cells that move.
     """
@@ -35,7 +35,7 @@ class Slots(NamedTuple):
     level_y: np.ndarray
     level_start: np.ndarray
     first: np.ndarray
-    count: np.ndarray
+    counts: np.ndarray
     slots: np.ndarray
     width: np.ndarray
     half: np.ndarray
@@ -95,7 +95,7 @@ def slots_of(
 def slot_at(slots: Any, s: int, site: int) -> int:
     """The first slot of segment s whose cell begins at `site` or behind it."""
     a = slots.first[s]
-    b = a + slots.count[s]
+    b = a + slots.counts[s]
     while a < b:
         m = (a + b) // 2
         if slots.site[slots.slots[m]] < site:
@@ -129,7 +129,7 @@ def insert(
     n = stand(slots, places, n, i, s, site)
     edge = site + slots.width[i]
     q = behind
-    end = slots.first[s] + slots.count[s]
+    end = slots.first[s] + slots.counts[s]
     while q < end:
         j = slots.slots[q]
         q += 1
@@ -174,19 +174,19 @@ def take_out(slots: Any, q: int) -> None:
     """Remove the cell of a slot from its segment."""
     i = slots.slots[q]
     s = slots.segment[i]
-    for k in range(q, slots.first[s] + slots.count[s] - 1):
+    for k in range(q, slots.first[s] + slots.counts[s] - 1):
         slots.slots[k] = slots.slots[k + 1]
-    slots.count[s] -= 1
+    slots.counts[s] -= 1
     slots.used[s] -= slots.width[i]
 
 
 @njit(**FAST)
 def put_in(slots: Any, i: int, s: int, q: int) -> None:
     """Insert a cell into segment s before slot q; there must be room."""
-    for k in range(slots.first[s] + slots.count[s], q, -1):
+    for k in range(slots.first[s] + slots.counts[s], q, -1):
         slots.slots[k] = slots.slots[k - 1]
     slots.slots[q] = i
-    slots.count[s] += 1
+    slots.counts[s] += 1
     slots.used[s] += slots.width[i]
     slots.segment[i] = s
 
@@ -200,5 +200,5 @@ def room_for(slots: Any, i: int, s: int) -> bool:
         return True
     return (
         slots.used[s] + slots.width[i] <= slots.capacity[s]
-        and slots.count[s] < slots.first[s + 1] - slots.first[s]
+        and slots.counts[s] < slots.first[s + 1] - slots.first[s]
     )

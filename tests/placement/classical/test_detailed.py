@@ -87,7 +87,7 @@ def test_every_part_gains_what_it_says_and_the_kept_boxes_stay_true(legal):
 def _stand_in_order(slots, places, cells):
     """No overlap, sites and slots agree, every cell stands in one slot."""
     seen = []
-    for s, n in enumerate(slots.count.tolist()):
+    for s, n in enumerate(slots.counts.tolist()):
         members = slots.slots[slots.first[s] : slots.first[s] + n]
         seen += members.tolist()
         ends = slots.site[members] + slots.width[members]
@@ -113,9 +113,9 @@ def test_positions_in_a_row_are_the_best_of_all(legal):
     wires, places, slots, _ = state(legal)
     while best_positions(wires, places, slots)[0] > 1e-7:  # rows change each other
         pass
-    s = int(np.argmax((slots.count >= 4) & (slots.count * 6 < slots.sites)))
-    s = int(np.argmax(slots.count)) if slots.count[s] < 4 else s
-    members = slots.slots[slots.first[s] : slots.first[s] + slots.count[s]]
+    s = int(np.argmax((slots.counts >= 4) & (slots.counts * 6 < slots.sites)))
+    s = int(np.argmax(slots.counts)) if slots.counts[s] < 4 else s
+    members = slots.slots[slots.first[s] : slots.first[s] + slots.counts[s]]
     now = wire_length(wires, places)
     start = slots.site[members].copy()
     least = np.inf
