@@ -180,7 +180,8 @@ class AgentPolicy(nn.Module, Pretrained):
             network = MapActorCritic(rows, columns)
         elif network is None:
             seen, acts = view_spaces(rows, columns, agent in agents.CONTINUOUS)
-            network = agents.policy_class(agent)(seen, acts, lambda _: 0.0, **POLICY)
+            own = {"n_critics": 1} if agent == "ddpg" else {}
+            network = agents.policy_class(agent)(seen, acts, lambda _: 0.0, **POLICY, **own)
         self.network: Any = network
 
     def describe(self) -> dict[str, Any]:
