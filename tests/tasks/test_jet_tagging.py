@@ -152,7 +152,7 @@ def test_a_student_learns_from_what_the_others_say_of_further_jets(tmp_path):
     table = np.stack([np.asarray(predictions[f"student_{n}"]) for n in tagger.classes], 1)
     again = tagger.predict(read_jets(shipped("test")))[np.asarray(predictions.row)]
     assert np.abs(table - again).max() < 1e-5
-    assert "Rows sum to one; student." in (folder / "report.html").read_text()
+    assert "Confusion matrix of student." in (folder / "report.html").read_text()
 
 
 def test_the_labels_of_further_jets_are_not_read_but_their_pairs_are(tmp_path):
