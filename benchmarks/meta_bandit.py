@@ -49,7 +49,7 @@ def main() -> None:
             seconds = time.process_time() - began
             wins = [game["return"] for game in play(model, Bandit(PULLS), PLAYED, 10**6)]
             rows.append(key | {"wins": float(np.mean(wins)), "cpu_seconds": seconds})
-            table = {"best possible": best_bandit_value(PULLS), **known}
+            table: dict[str, Any] = {"best possible": best_bandit_value(PULLS), **known}
             for label, kind in (("recurrent", True), ("memory-less", False)):
                 values = [row["wins"] for row in rows if row["recurrent"] == kind]
                 if values:

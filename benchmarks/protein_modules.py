@@ -182,16 +182,18 @@ def blocks(model: Any, record: dict[str, np.ndarray]) -> Iterator[Row]:
                 block = layers[number % len(layers)]
                 own = place if stack in STACKS else place.removeprefix("pair_update.")
                 module = block.get_submodule(own)
-                x, mask = call["0"], call["1"] > 0
+                x: np.ndarray = call["0"]
+                mask: np.ndarray = np.asarray(call["1"]) > 0
                 arguments = [tensor(x), tensor(mask)]
                 if "pair_act" in call:
                     arguments.insert(1, tensor(call["pair_act"]))
                 elif name.endswith("transition"):
                     arguments = arguments[:1]
                 out = module(*arguments)[0].numpy()
-                real = mask
+                real: np.ndarray = mask
                 if name == "outer_product_mean":
-                    real = mask.any(0)[:, None] & mask.any(0)
+                    columns = np.any(mask, axis=0)
+                    real = columns[:, None] & columns
                 yield f"{stack}/{name}", out, call["out"], real[..., None]
 
 

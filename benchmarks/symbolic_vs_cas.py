@@ -107,8 +107,8 @@ def load(name: str, shared: Path, rows: int) -> list[Expr]:
     if not folder.is_dir():
         return []
     if name in ("BWD", "FWD"):
-        file = {"BWD": "prim_bwd.test.first3000.gz", "FWD": "prim_fwd.valid.gz"}[name]
-        items = _published(folder / file)
+        published = {"BWD": "prim_bwd.test.first3000.gz", "FWD": "prim_fwd.valid.gz"}[name]
+        items = _published(folder / published)
     elif name == "Rubi":
         items = _texts(folder / "rubi_independent_x_only.shared.jsonl.gz", "integrand")
     elif name.startswith("Rubi"):

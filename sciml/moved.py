@@ -22,6 +22,7 @@ RENAMED = {
     "jets": {
         "data.given": "data.sources",
         "given": "data.sources",
+        "onnx": "deployment.onnx",
         "tally": "scores",
         "events": "simulation.events",
         "part": "networks.particle_transformer",

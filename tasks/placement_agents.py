@@ -184,7 +184,8 @@ def by_rule(name: str, env: PlacementEnv, seed: int) -> float | None:
     """Proxy over the guide's of a rule's placement; None: a dead end."""
     rng = np.random.default_rng(seed)
     env.reset(seed=seed)
-    ended, info = False, {}
+    ended = False
+    info: dict[str, Any] = {}
     while not ended:
         if name == "random":
             action = int(rng.choice(np.flatnonzero(env.action_mask())))

@@ -157,7 +157,12 @@ def test_no_setting_of_a_recipe_is_hidden_by_an_option_of_run(name, monkeypatch)
     arguments = [word for flag in flags for word in (flag, "1")]
     assert slurm.parse(arguments)[1] == arguments
     reached: list[str] = []
-    monkeypatch.setattr(recipes, "parse_flags", lambda _, words: reached.extend(words) or {})
+
+    def parse_flags(cls: type, words: list[str]) -> dict:
+        reached.extend(words)
+        return {}
+
+    monkeypatch.setattr(recipes, "parse_flags", parse_flags)
     recipes.parse(recipe, arguments, check_devices=False)
     assert reached == arguments
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from sciml.cli import main
-from sciml.demo import PARTS
+from sciml.demo.parts import parts_of
 
 
 def run(command: str, *files: Path) -> int:
@@ -21,10 +21,9 @@ def run(command: str, *files: Path) -> int:
 
 
 def test_the_page_shows_these_commands():
-    shown = [part.own.split()[1:3] for part in PARTS]
-    assert shown == [
-        ["jets", "tag"], ["protein", "contacts"], ["symbolic", "integrate"], ["placement", "place"]
-    ]  # fmt: skip
+    shown = {tuple(part.own.split()[1:3]) for part in parts_of("short")}
+    tried = {("jets", "tag"), ("protein", "contacts"), ("symbolic", "integrate")}
+    assert tried | {("placement", "place")} <= shown
 
 
 @pytest.fixture

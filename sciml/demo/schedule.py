@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -97,7 +97,11 @@ class Schedule:
 
     def state(self, name: str) -> str:
         """ "done", "running", "failed" or "waiting"."""
-        groups = {"done": self.done, "running": self.running, "failed": self.failed}
+        groups: dict[str, Container[str]] = {
+            "done": self.done,
+            "running": self.running,
+            "failed": self.failed,
+        }
         return next((state for state, names in groups.items() if name in names), "waiting")
 
     def seconds_left(self) -> float:

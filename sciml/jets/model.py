@@ -141,7 +141,10 @@ class JetModel(Pretrained, JetPredictor[Result]):
         return loading.restore(make, tensors, where=path)
 
     def to_onnx(self, path: str | os.PathLike[str]) -> Path:
-        """Write a tagger as ONNX with preprocess.json beside it; see `sciml.jets.onnx.export`."""
-        from sciml.jets import onnx
+        """Write a tagger as ONNX with preprocess.json beside it.
+
+        See `sciml.jets.deployment.onnx.export`.
+        """
+        from sciml.jets.deployment import onnx
 
         return onnx.export(self, Path(path))

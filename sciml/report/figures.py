@@ -171,7 +171,7 @@ def _image(axes: Axes) -> dict[str, Any] | None:
     if not images or images[0].get_array() is None or images[0].colorbar is None:
         return None
     shown, bar = images[0], images[0].colorbar
-    values = np.ma.filled(np.ma.asarray(shown.get_array(), float), np.nan)
+    values: np.ndarray = np.ma.filled(np.ma.asarray(shown.get_array(), float), np.nan)
     if values.ndim != 2 or not np.isfinite(values).any() or values.size > MAX_CELLS:
         return None
     low, high = float(np.nanmin(values)), float(np.nanmax(values))

@@ -127,6 +127,9 @@ class SMiRL(Bonus):
     ) -> None:
         super().__init__(env, weight, **options)
         self.length = length
+        self.count: int = 0
+        self.total: np.ndarray = np.zeros(0)
+        self.squares: np.ndarray = np.zeros(0)
         observation, _ = env.reset()
         self.size = len(self.features(observation))
         self.observation_space = spaces.Box(-np.inf, np.inf, (3 * self.size + 1,), np.float32)

@@ -120,7 +120,8 @@ def play(
     out = []
     for k in range(episodes):
         observation, _ = env.reset(seed=seed + k)
-        state, first, total, ended, info = None, np.ones(1, bool), 0.0, False, {}
+        info: dict[str, Any] = {}
+        state, first, total, ended = None, np.ones(1, bool), 0.0, False
         while not ended:
             action, state = model.predict(observation, state, first, deterministic=not sample)
             observation, reward, ended, cut, info = env.step(action)

@@ -14,12 +14,12 @@ from sciml import trunks
 from sciml.errors import InputError
 from sciml.jets import JetMasses, JetMassRegressor, JetScores, JetTagger
 from sciml.jets.data.sample import JetSample, shipped
+from sciml.jets.deployment.onnx import example
 from sciml.jets.networks import regression
 from sciml.jets.networks.classifier import TrunkNetwork, WeaverNetwork
 from sciml.jets.networks.embedder import JetEmbedder
 from sciml.jets.networks.particle_net import ParticleNet, ParticleNetConfig
 from sciml.jets.networks.particle_transformer import ParTConfig, ParticleTransformer
-from sciml.jets.onnx import example
 
 SIZES = {"dim": 16, "depth": 2}
 

@@ -8,7 +8,7 @@ import pytest
 
 from sciml.errors import InputError
 from sciml.jets import plots
-from sciml.jets.onnx import example
+from sciml.jets.deployment.onnx import example
 
 CLASSES = ("QCD", "Hbb", "Tbqq")
 

@@ -49,7 +49,7 @@ class FlavourSample(Sequence[Any]):
     def __len__(self) -> int:
         return len(self.jets)
 
-    def __getitem__(self, index: Any) -> dict[str, Tensor]:
+    def __getitem__(self, index: Any) -> Any:
         span = slice(int(self.ptr[index]), int(self.ptr[index + 1]))
         return {
             "x": self.particles[span], "jet": self.jets[index], "y": self.y[index],
@@ -125,7 +125,8 @@ class FlavourSample(Sequence[Any]):
         """
         files = expand(paths)
         quota = -(-max_jets // max(1, len(files))) if max_jets else None
-        names, parts = tuple(classes), []
+        names = tuple(classes)
+        parts: list[Any] = []
         for path in files:
             with open_jets(path) as reader:
                 found = [n.removeprefix(LABEL) for n in reader.columns if n.startswith(LABEL)]

@@ -19,9 +19,9 @@ import torch
 from torch import Tensor
 
 from sciml.errors import InputError
-from sciml.jets import onnx
 from sciml.jets.data.columns import JET_MOMENTUM
 from sciml.jets.data.features import Flag
+from sciml.jets.deployment import onnx
 from sciml.jets.deployment.raw import CHECKED, INPUTS, OUTPUTS, RawTagger, checked, examples
 from sciml.jets.networks import pair_kinematics
 from sciml.paths import atomic_write

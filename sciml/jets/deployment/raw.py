@@ -29,7 +29,7 @@ from sciml.jets.data.columns import COLUMNS, JET_MOMENTUM, TRACK
 from sciml.jets.data.features import FEATURE_SETS, Flag, needed_columns, wrap_angle
 from sciml.jets.data.packing import LARGE, MASS_SHELL
 from sciml.jets.data.tidy import SATURATED
-from sciml.jets.onnx import example
+from sciml.jets.deployment.onnx import example
 
 INPUTS = ("particles", "jets")
 OUTPUTS = ("probabilities", "flags")

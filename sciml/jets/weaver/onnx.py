@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from sciml.errors import InputError
-from sciml.jets import onnx
+from sciml.jets.deployment import onnx
 from sciml.jets.networks import pair_kinematics
 from sciml.jets.weaver import checkpoints
 from sciml.paths import atomic_write

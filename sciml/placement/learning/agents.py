@@ -41,7 +41,7 @@ def view(observation: dict[str, np.ndarray], macros: int) -> np.ndarray:
     return np.concatenate([maps, planes])
 
 
-class AgentView(gymnasium.Wrapper[np.ndarray, Any, dict[str, np.ndarray], np.int64]):
+class AgentView(gymnasium.Wrapper[Any, Any, Any, Any]):
     """`PlacementEnv` with one array as observation, and masks where MaskablePPO looks for them."""
 
     env: PlacementEnv
@@ -76,7 +76,7 @@ class MaskedView(AgentView):
 
     def __init__(self, env: PlacementEnv) -> None:
         super().__init__(env)
-        allowed = spaces.Box(0, 1, (env.rows * env.columns,), np.bool_)
+        allowed = spaces.Box(0, 1, (env.rows * env.columns,), np.bool_)  # type: ignore[arg-type]
         parts: Any = {"maps": self.observation_space, "action_mask": allowed}
         space: Any = spaces.Dict(parts)
         self.observation_space = space
@@ -193,6 +193,9 @@ class AgentPolicy(nn.Module, Pretrained):
         cls, description: dict[str, Any], tensors: dict[str, Tensor], path: Path
     ) -> AgentPolicy:
         """See `Pretrained`."""
+        agent: Any
+        rows: Any
+        columns: Any
         agent, rows, columns = (description.get(key) for key in ("agent", "rows", "columns"))
         if agent not in agents.NAMES or not all(
             isinstance(n, int) and 0 < n <= 1024 for n in (rows, columns)

@@ -97,9 +97,7 @@ class ContactNet(nn.Module):
     def forward(self, batch: Any) -> tuple[Tensor, Tensor]:
         """`node_profile` [B, N, 26], `pair_scores` [B, N, N, 25 or 74] and `mask` [B, N] -> logits
         of the distance classes [B, N, N, 16] and of the profile [B, N, 21]."""
-        columns: Any = Light(
-            x=batch["node_profile"], pair=batch["pair_scores"], mask=batch["mask"]
-        )
+        columns: Any = Light(x=batch["node_profile"], pair=batch["pair_scores"], mask=batch["mask"])
         encoded = self.trunk(self.embedder(columns))
         pairs = encoded.pairs
         logits = self.head_distance(self.norm(pairs + pairs.transpose(1, 2)))

@@ -250,7 +250,9 @@ def _arranged(
     """(a, b, c, d): where all are real, a and c are the ends of an interval on which Y is real, and
     d, b follow and precede them."""
     rest: list[Root] = [None] if len(roots) == 3 else []
-    values = {r: complex(Program(r).complex({})[0]) for r in roots} if numbers else {}
+    values: dict[Root, complex] = (
+        {r: complex(Program(r).complex({})[0]) for r in roots} if numbers else {}
+    )
     real = numbers and all(abs(z.imag) < 1e-12 * (1 + abs(z)) for z in values.values())
     if not real:
         order: list[Root] = [*sorted(roots, key=lambda r: r is not ZERO)] if variable is not x \
@@ -295,9 +297,9 @@ def _of_angle(roots: list[Expr]) -> tuple[Root, Root, Root, Root]:
     return ZERO, rest[1] if len(rest) == 2 else None, ONE, rest[0]
 
 
-def _between(low: Root, high: Root, values: dict[Expr, complex]) -> float:
+def _between(low: Root, high: Root, values: dict[Root, complex]) -> float:
     if low is None or high is None:
-        return values[high].real - 1.3 if high is not None else values[low].real + 1.3  # type: ignore[index]
+        return values[high].real - 1.3 if high is not None else values[low].real + 1.3
     if values[low].real > values[high].real:  # through infinity
         return values[low].real + 1.3
     return (values[low].real + values[high].real) / 2

@@ -34,8 +34,8 @@ def integrate_parametric_angle(f: Expr, x: str) -> Expr | None:
         ratios = [rational_ratio(n.args[0].diff(x), nodes[0].args[0].diff(x), x) for n in nodes]
         if any(k is None for k in ratios):
             return None
-        _, v = min(((abs(k or 1), n.args[0]) for k, n in zip(ratios, nodes, strict=True)),
-                   key=lambda pair: pair[0])  # fmt: skip
+        _, at = min((float(abs(k or 1)), at) for at, k in enumerate(ratios))
+        v = nodes[at].args[0]
         mapping = {n: _by_tangent(n, v, x, h) for n in nodes}
         g = ex.substitute(f, mapping)
         if x in g.free:

@@ -6,8 +6,8 @@ import torch
 
 from sciml.errors import InputError
 from sciml.jets import JetTagger
+from sciml.jets.deployment.onnx import example
 from sciml.jets.learning.attribution import occlusion
-from sciml.jets.onnx import example
 
 CLASSES = ("QCD", "Tbqq")
 

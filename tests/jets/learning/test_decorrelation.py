@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from sciml import trunks
+from sciml.jets.deployment.onnx import example
 from sciml.jets.learning.decorrelation import Decorrelated, distance_correlation, invariant_mass
 from sciml.jets.networks.embedder import JetEmbedder, raw_batch
-from sciml.jets.onnx import example
 from sciml.objectives.base import changed
 from sciml.objectives.supervised import Supervised, SupervisedConfig
 

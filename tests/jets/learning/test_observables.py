@@ -5,8 +5,8 @@ import math
 import torch
 from torch.nn import functional as F
 
+from sciml.jets.deployment.onnx import example
 from sciml.jets.learning.observables import OBSERVABLES, observables
-from sciml.jets.onnx import example
 
 
 def test_observables_of_two_particles_by_hand():

@@ -86,8 +86,9 @@ def test_losses_are_those_written_out_one_by_one(network, batch):
 
 def test_heads_follow_a_permutation_of_the_constituents(network, batch):
     order = torch.tensor([3, 1, 5, 0, 2, 4])
-    moved = Light(x=batch.x.clone(), jet=batch.jet, mask=batch.mask)
-    moved.x[0, :6] = batch.x[0, order]
+    x = batch.x.clone()
+    x[0, :6] = batch.x[0, order]
+    moved = Light(x=x, jet=batch.jet, mask=batch.mask)
     with torch.no_grad():
         one, other = network.heads(batch), network.heads(moved)
         torch.testing.assert_close(one.classes, other.classes, atol=1e-5, rtol=1e-5)

@@ -7,10 +7,10 @@ import torch
 from sciml import trunks
 from sciml.errors import InputError
 from sciml.jets import JetMassRegressor, JetTagger
+from sciml.jets.deployment.onnx import example
 from sciml.jets.networks import regression
 from sciml.jets.networks.classifier import TrunkNetwork
 from sciml.jets.networks.embedder import JetEmbedder, raw_batch
-from sciml.jets.onnx import example
 from sciml.trunks.base import Encoded
 
 LEVELS = (0.16, 0.5, 0.84)

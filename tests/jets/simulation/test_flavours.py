@@ -107,7 +107,8 @@ def test_a_tau_that_decays_to_a_lepton_is_no_ghost():
         name: SimpleNamespace(daughterList=lambda rows=rows: rows)
         for name, rows in daughters.items()
     }
-    assert truth._hadronic_tau(record, decay["hadrons"])[:2] == (8.0, 0.0)
+    ghost = truth._hadronic_tau(record, decay["hadrons"])
+    assert ghost is not None and ghost[:2] == (8.0, 0.0)
     assert truth._hadronic_tau(record, decay["muon"]) is None
     assert truth._hadronic_tau(record, decay["soft"]) is None
 

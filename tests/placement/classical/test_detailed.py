@@ -32,6 +32,7 @@ def legal():
     design.x[cells] = rng.uniform(0, design.canvas.width, cells.sum())
     design.y[cells] = rng.uniform(0, design.canvas.height, cells.sum())
     rows = design.rows
+    assert rows is not None
     turned = replace(rows, orientation=np.where(np.arange(len(rows)) % 2, 3, 0).astype(np.int8))
     half = 0.4 * design.width[design.pin_node]
     design = replace(

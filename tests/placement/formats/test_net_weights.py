@@ -29,7 +29,7 @@ def weights(folder, text):
 
 
 def test_weights_and_criticalities(folder):
-    names = list(read_design(folder / "n.pb.txt").net_names)
+    names = list(read_design(folder / "n.pb.txt").net_names or ())
     plain = weights(folder, f"# a comment\n{names[3]} 2.5\n\n{names[0]},0 # none\n")
     assert plain[3] == 2.5 and plain[0] == 0 and (np.delete(plain, [0, 3]) == 1).all()
     critical = weights(folder, f"net,criticality\n{names[3]},1\n{names[1]},0.5\n")
@@ -49,7 +49,7 @@ def test_weights_and_criticalities(folder):
     ],
 )
 def test_what_is_wrong_is_named(folder, text, message):
-    name = list(read_design(folder / "n.pb.txt").net_names)[3]
+    name = list(read_design(folder / "n.pb.txt").net_names or ())[3]
     with pytest.raises(InputError, match=message):
         weights(folder, text.format(name))
 

@@ -55,8 +55,8 @@ def test_an_agent_learns_and_its_weights_place(name, design, tmp_path):
         policy = views.AgentPolicy(name, 8, 8)
         before = {k: v.clone() for k, v in policy.state_dict().items()}
         network = policy.network
-        makers = [lambda: views.MaskedView(PlacementEnv(design, GRID))]
-        train(network.actor, network.critic, makers, 64, 0, lambda *a: seen.append(a), batch=32)
+        masked = [lambda: views.MaskedView(PlacementEnv(design, GRID))]
+        train(network.actor, network.critic, masked, 64, 0, lambda *a: seen.append(a), batch=32)
     else:
         few = {"learning_starts": 16} if "learning_starts" in agents.AGENTS[name][3] else {}
         few = few or {"n_steps": 16, **({"batch_size": 16} if name != "a2c" else {})}
@@ -71,6 +71,7 @@ def test_an_agent_learns_and_its_weights_place(name, design, tmp_path):
     assert any(not torch.equal(after[key], value) for key, value in before.items())
     path = policy.save(tmp_path / "agent.safetensors")
     again = views.read_policy(path)
+    assert isinstance(again, views.AgentPolicy)
     env = PlacementEnv(design, GRID)
     observation, _ = env.reset()
     outputs = [p.eval().player([env])([0], [observation])[:2] for p in (policy, again)]

@@ -132,7 +132,7 @@ def test_the_published_names_of_both_attentions_are_exchanged(
     again = read_esm(tmp_path / "plain.pt").state_dict()
     assert all(torch.equal(value, again[name]) for name, value in model.state_dict().items())
     row, column = (model.layers[0].get_submodule(f"{k}_attention") for k in other)
-    assert not torch.equal(row.linear_q.weight, column.linear_q.weight)  # type: ignore[union-attr]
+    assert not torch.equal(row.linear_q.weight, column.linear_q.weight)  # type: ignore[union-attr,arg-type]
 
 
 def test_tokens_are_those_of_the_package(arrays: Arrays) -> None:

@@ -73,7 +73,7 @@ def slope_by_differences(answer: Expr, at: str) -> complex:
     *((integrate_parametric_angle, *row) for row in HALF_ANGLES),
     *((integrate_with_exponentials, *row) for row in EXPONENTIALS),
 ])  # fmt: skip
-def test_antiderivatives(rule, text: str, at: str, status: str) -> None:  # type: ignore[no-untyped-def]
+def test_antiderivatives(rule, text: str, at: str, status: str) -> None:
     """The derivative is the integrand: by the verifier, and by differences of the values."""
     f = parse(text)
     result = rule(f, "x")

@@ -8,10 +8,10 @@ import torch
 
 from sciml.errors import InputError
 from sciml.jets import JetTagger
+from sciml.jets.deployment.onnx import INPUTS, example
 from sciml.jets.networks.classifier import WeaverNetwork
 from sciml.jets.networks.particle_net import ParticleNet, ParticleNetConfig
 from sciml.jets.networks.particle_transformer import ParTConfig, ParticleTransformer
-from sciml.jets.onnx import INPUTS, example
 
 onnxruntime = pytest.importorskip("onnxruntime")
 
