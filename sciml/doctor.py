@@ -32,6 +32,9 @@ OPTIONAL = {
     "optuna": ("bayes", "`sciml sweep --search bayes`"),
     "stable-baselines3": ("rl", "agents on the placement environment"),
     "sb3-contrib": ("rl", "agents on the placement environment"),
+    "dask-awkward": ("hep", "delayed arrays of jets"),
+    "hist": ("hep", "histograms of scores"),
+    "mplhep": ("hep", "plots in the style of an experiment"),
 }
 OF_RAY = ("pandas", "pyarrow", "fsspec", "tensorboardX")
 """What Ray Tune and Train need beside Ray."""
@@ -54,6 +57,8 @@ REQUIRED = (
     "scikit-learn",
     "rich",
     "tyro",
+    "jinja2",
+    "latex2mathml",
 )
 
 
