@@ -62,7 +62,7 @@ class Config:
     """Size of the designs; 1 = 8 to 64 macros and 40 to 240 clusters."""
     env: EnvConfig = EnvConfig(columns=12, rows=12, settle=20)
     """The environment of all."""
-    workers: Annotated[int, Range(min=1, max=256)] = 1
+    processes: Annotated[int, Range(min=1, max=256)] = 1
     """Above 1: environments of Stable-Baselines3 run in processes of their own, one each."""
     ppo: PPOConfig = PPOConfig(gamma=0.99, minibatch=64)
     """Settings of our own PPO."""
@@ -153,7 +153,7 @@ def learn(config: Config, name: str, seed: int, train: list[Design], after: Afte
         network = views.MapActorCritic(rows, columns)
         train_torchrl(network.actor, network.critic, makers, config.steps, seed, after)
         return views.AgentPolicy(name, rows, columns, network)
-    agent = agents.build(name, makers, seed, views.POLICY, config.workers)
+    agent = agents.build(name, makers, seed, views.POLICY, config.processes)
     agents.train(agent, config.steps, after)
     return views.AgentPolicy(name, rows, columns, agent.policy).eval()
 

@@ -231,6 +231,7 @@ REFUSED = {
                       ["--start", NO], ["--model.trunk.heads", "7"]],
     "circuit_placement": [["--design", NO], ["--objective", NO], ["--policy.trunk.heads", "3"],
                           ["--start", NO]],
+    "placement_agents": [["--agents", "dqm"], ["--agents", ","], ["--policy.trunk.heads", "3"]],
     "transfer": [["--sciences", "symbolic"], ["--sciences", "symbolic", "jet"],
                  ["--objective", NO], ["--trunk", NO]],
 }  # fmt: skip

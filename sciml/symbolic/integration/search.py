@@ -40,6 +40,8 @@ from sciml.symbolic.verification.result import Check
 MAX_DEPTH = 4
 RULES_SHARE = 0.85
 """The share of the time that the rules may use if a source of proposals follows them."""
+ELEMENTARY_SHARE = 0.8
+"""The share of it in which special functions are used only where nothing elementary can exist."""
 ERRORS = (ex.TooLarge, ex.Undefined, RecursionError, OverflowError, ZeroDivisionError)
 """Raised by rewriting where an expression is undefined or grows too large."""
 _STYLES_AT_DEPTH = (99, 6, 4)
@@ -69,6 +71,8 @@ class Search:
         best: the best unconfirmed answer so far, for sign repair and for the report.
         memo: the outcome for each sub-problem.
         refused: answers that were refuted later.
+        special: also use special functions where an elementary antiderivative may exist.
+        postponed: whether one was passed over because of that.
     """
 
     deadline: float
@@ -77,6 +81,8 @@ class Search:
     best: Antiderivative | None = None
     memo: dict[tuple[Expr, str], Antiderivative | None] = field(default_factory=dict)
     refused: set[Expr] = field(default_factory=set)
+    special: bool = False
+    postponed: bool = False
 
     def time_left(self) -> float:
         """Seconds until the deadline."""
@@ -92,7 +98,12 @@ class Search:
                 if final is not None:
                     return final
             rules_share = 1.0 if self.propose is None else RULES_SHARE
-            solved = self._solve(core, x, 0, rules_share * self.time_left())
+            total = rules_share * self.time_left()
+            solved = self._solve(core, x, 0, ELEMENTARY_SHARE * total)
+            if solved is None and self.postponed:
+                self.special = True
+                self.memo = {key: answer for key, answer in self.memo.items() if answer}
+                solved = self._solve(core, x, 0, (1 - ELEMENTARY_SHARE) * total)
             if solved is not None:
                 if core is f:  # already checked against f
                     return solved
@@ -214,6 +225,14 @@ class Search:
             accepted = self._accept(f, binomial.answer, x, binomial.method, depth)
             if accepted:
                 return accepted
+        uncertain = [(elliptic.answer, "elliptic integrals")] if elliptic is not None else []
+        if binomial is not None:
+            uncertain.append((binomial.answer, binomial.method))
+        self.postponed |= bool(uncertain)
+        for answer, method in uncertain if self.special else ():
+            accepted = self._accept(f, answer, x, method, depth)
+            if accepted:
+                return accepted
         polylogarithms = None if binomial else integrate_with_exponentials(f, x)
         if polylogarithms is not None and f.free != {x}:  # with symbols, too slow for the ansatz
             accepted = self._accept(f, polylogarithms, x, "polylogarithms", depth)
@@ -221,12 +240,7 @@ class Search:
                 return accepted
         angle = integrate_parametric_angle(f, x)
         share = 0.45 if depth == 0 else 0.5
-        if (
-            angle is not None
-            or elliptic is not None
-            or polylogarithms is not None
-            or has_symbolic_exponent(f, x)
-        ):
+        if angle is not None or polylogarithms is not None or has_symbolic_exponent(f, x):
             share = 0.15
         ansatz_end = now() + (end - now()) * share
         styles = _STYLES_AT_DEPTH[min(depth, 2)]
@@ -237,10 +251,6 @@ class Search:
         accepted = angle and self._accept(f, angle, x, "half-angle substitution", depth)
         if accepted:
             return accepted
-        if elliptic is not None:
-            accepted = self._accept(f, elliptic.answer, x, "elliptic integrals", depth)
-            if accepted:
-                return accepted
         accepted = polylogarithms and self._accept(f, polylogarithms, x, "polylogarithms", depth)
         if accepted:
             return accepted
@@ -248,10 +258,6 @@ class Search:
         accepted = dilogarithmic and self._accept(f, dilogarithmic, x, "dilogarithms", depth)
         if accepted or depth >= MAX_DEPTH or now() > end:
             return accepted or None
-        if binomial is not None:
-            accepted = self._accept(f, binomial.answer, x, binomial.method, depth)
-            if accepted:
-                return accepted
         return self._termwise(f, x, depth, end) or self._by_rules(f, x, depth, end)
 
     def _termwise(self, f: Expr, x: str, depth: int, end: float) -> Antiderivative | None:

@@ -81,7 +81,10 @@ def test_logits_and_round_trip(name, case, inputs, tmp_path):
     assert np.array_equal(run(restored, inputs).numpy(), ours)
     precise = run(tagger.double(), inputs).numpy()
     assert np.abs(precise - double).max() < 1e-9
-    assert np.abs(ours - single).max() < 5e-5
+    # where a pair's features are pure rounding (`ee`, a particle with itself), so are weaver's own
+    rounding = np.abs(single - double).max()
+    assert np.abs(ours - single).max() < max(5e-5, 3 * rounding)
+    assert rounding < 5e-5 or name == "ee"
 
 
 def test_every_fixture_is_tested(stored):

@@ -103,7 +103,7 @@ def test_latex_of_sympy_is_the_same_function_or_refused() -> None:
      r"\frac{d \sin x}{d x}", r"\frac{\partial x}{\partial t}", r"\frac{d}{d\theta}\theta^2",
      r"\int x\,dx", r"\sum_{n} x", r"\lim_{x} x", r"\prod x", r"\frac{1}{x}dx", r"x^{2}\,dx",
      r"x^{\prime}", r"\dot{x}", r"x^a^b{}", r"2\frac{1}{2}", r"\frac12\frac34", r"e^{ix}",
-     r"\sin x(x+1)", r"\ln^{-1} x", r"\Gamma(x)", r"f(x^{2})", r"x(x)^{2}", r"J_0(x^{2})",
+     r"\sin x(x+1)", r"\ln^{-1} x", r"f(x^{2})", r"x(x)^{2}",
      r"S^{3}\left(x\right)", r"sinx^{2}", r"speed^{2}", r"theta^{2}", r"x_{i+1}", r"x_\text{a}",
      r"1/2x^{2}", r"\frac{x}{2}/2\sin x", r"x\%{}", r"\lfloor x", r"\operatorname{foo}(x)",
      r"\sinx", r"\infty", r"\log x^{2}(1)"],
@@ -192,7 +192,7 @@ def test_sympy_names() -> None:
     x = sp.Symbol("x")
     for wrong in (sp.Symbol("a b"), sp.Symbol("e") + x, sp.Symbol("sin"), sp.fibonacci(x),
                   sp.Piecewise((x, sp.Ne(x, 0)), (1, True)), sp.Function("f")(x),
-                  sp.Integral(x), sp.Matrix([x]), [x], None, sp.oo, sp.LambertW(x)):  # fmt: skip
+                  sp.Integral(x), sp.Matrix([x]), [x], None, sp.oo, sp.mathieuc(1, 2, x)):  # fmt: skip
         with pytest.raises(InputError) as caught:
             from_sympy(wrong)
         assert "\n" not in str(caught.value)
