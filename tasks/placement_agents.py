@@ -93,6 +93,7 @@ def main(config: Config, out: Path) -> None:
             raise unknown("agent", name, agents.NAMES)
     if not chosen:
         raise InputError("`agents` names no agent", hint=f"Choose from {', '.join(agents.NAMES)}")
+    GridPolicy(config.policy)  # what cannot be built is refused before the work begins
     log = kept.Rows(out / "metrics.jsonl")
     test = [synthetic(900_000 + k, config.scale) for k in range(config.held_out)]
     warm: set[str] = set()

@@ -70,7 +70,7 @@ def test_writes_a_trunk_that_loads_and_has_learned(graphs, tmp_path, objective):
     checks = [r for r in records if r["split"] == "valid"]
     assert [r["step"] for r in checks] == [3, 6] and "linear_auc" in checks[0]
     page = (out / "report.html").read_text()
-    assert "What the embeddings are worth" in page and "trunks.load" in page
+    assert "Probes of the embeddings" in page and "trunks.load" in page
     assert (out / "embedder.safetensors").exists()
 
 
