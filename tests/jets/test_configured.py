@@ -87,7 +87,7 @@ def test_training_learns_and_writes_the_standardisation_back(trained):
 
 def test_the_report_has_numbers_inputs_and_the_next_commands(trained):
     page = (trained / "run" / "report.html").read_text()
-    for part in ("auc_narrow", "c_logpt", "jet_pt &gt; 520", "sciml jets evaluate FILE", "<svg"):
+    for part in ("auc narrow", "c_logpt", "jet_pt &gt; 520", "sciml jets evaluate FILE", "<svg"):
         assert part in page, part
     lines = [
         json.loads(line) for line in (trained / "run" / "metrics.jsonl").read_text().splitlines()
