@@ -45,6 +45,7 @@ DECAY_COLUMNS = ("aux_decay_pt", "aux_decay_eta", "aux_decay_phi", "aux_decay_ma
 
 
 def list_of(dtype: pa.DataType) -> pa.DataType:
+    """A column of one list per jet, without missing items."""
     return pa.list_(pa.field("item", dtype, nullable=False))
 
 

@@ -30,7 +30,8 @@ def test_selection_kinematics_and_labels(events):
     for axis, part in (("px", np.cos), ("py", np.sin)):
         total = ak.sum(events["part_" + axis], axis=1)
         assert np.allclose(total, events.jet_pt * part(events.jet_phi), atol=0.01)
-    assert ak.all(np.hypot(events.part_deta, events.part_dphi) < 0.6)
+    distance = ak.to_numpy(ak.flatten(np.hypot(events.part_deta, events.part_dphi)))
+    assert np.mean(distance < 0.46) > 0.995 and distance.max() < 0.8  # soft ones may lie outside
     labels = np.stack([ak.to_numpy(events[f"label_{name}"]) for name in FLAVOURS])
     assert (labels.sum(0) == 1).all() and (labels.sum(1)[[0, 3, 4]] > 5).all()
     matched = ak.to_numpy(events.aux_truth_pt) > 0
