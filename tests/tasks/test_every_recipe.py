@@ -37,6 +37,6 @@ def test_a_tiny_run_leaves_report_metrics_and_settings(name, tmp_path):
 
 def test_every_recipe_is_covered():
     assert set(recipes.names()) == {
-        "alphafold_training", "circuit_placement", "jet_mass", "jet_tagging",
+        "alphafold_training", "circuit_placement", "flavour_tagging", "jet_mass", "jet_tagging",
         "placement_agents", "pretrain", "protein_structure", "symbolic_math", "transfer",
     }  # fmt: skip

@@ -192,7 +192,8 @@ def test_sympy_names() -> None:
     x = sp.Symbol("x")
     for wrong in (sp.Symbol("a b"), sp.Symbol("e") + x, sp.Symbol("sin"), sp.fibonacci(x),
                   sp.Piecewise((x, sp.Ne(x, 0)), (1, True)), sp.Function("f")(x),
-                  sp.Integral(x), sp.Matrix([x]), [x], None, sp.oo, sp.mathieuc(1, 2, x)):  # fmt: skip
+                  sp.Integral(x), sp.Matrix([x]), [x], None, sp.oo,
+                  sp.mathieuc(1, 2, x)):  # fmt: skip
         with pytest.raises(InputError) as caught:
             from_sympy(wrong)
         assert "\n" not in str(caught.value)
