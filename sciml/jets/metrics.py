@@ -94,7 +94,7 @@ def auc_error(scores: np.ndarray, truth: np.ndarray, weights: np.ndarray | None 
     scores, truth, weights = _checked(scores, truth, weights)
     value = auc(scores, truth, weights)
     n_signal, n_background = (effective(weights[chosen]) for chosen in (truth, ~truth))
-    if value in (0.0, 1.0):
+    if min(value, 1 - value) < 1e-13:  # but for rounding, no pair is swapped
         return _unseen(min(n_signal, n_background), 1 - 0.6827)
 
     variance = 0.0
@@ -137,9 +137,9 @@ def auc_interval(
     """
     scores, truth, weights = _checked(scores, truth, weights)
     value = auc(scores, truth, weights)
-    if value in (0.0, 1.0):
+    if min(value, 1 - value) < 1e-13:  # but for rounding, no pair is swapped
         unseen = _unseen(min(effective(weights[truth]), effective(weights[~truth])), 0.05)
-        return (1 - unseen, 1.0) if value else (0.0, unseen)
+        return (1 - unseen, 1.0) if value > 0.5 else (0.0, unseen)
     middle = math.log(value / (1 - value))
     width = 1.96 * auc_error(scores, truth, weights) / (value * (1 - value))
     return tuple(1 / (1 + math.exp(-x)) for x in (middle - width, middle + width))  # type: ignore[return-value]
