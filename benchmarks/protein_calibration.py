@@ -21,7 +21,6 @@ import numpy as np
 
 from sciml.protein.contacts.calibration import thinned
 from sciml.protein.contacts.families import read_families
-from sciml.protein.contacts.features import contact_features
 from sciml.protein.contacts.predictor import ContactPredictor
 
 MAX_ROWS = 2000
@@ -57,7 +56,7 @@ def main() -> None:
             alignment = alignment.select(chosen)
         distances = family.distances()
         for part in thinned(alignment, arguments.seed):
-            features = contact_features(part.deduplicate())
+            features = predictor.features(part.deduplicate())
             calibrated = predictor.from_features(features).probability
             raw = plain.from_features(features).probability
             row: dict[str, Any] = {"family": family.name, "neff": round(features.neff, 1)}

@@ -125,7 +125,16 @@ class ContactPredictor(Pretrained):
         return self.from_features(features, msa.row(0))
 
     def from_features(self, features: ContactFeatures, query: str = "") -> ContactPrediction:
-        """`predict` from ready features; the mean over both directions of the chain."""
+        """`predict` from ready features; the mean over both directions of the chain.
+
+        Raises:
+            InputError: the network reads couplings along properties, and the features have none.
+        """
+        if self.nets[0].config.couplings and features.couplings is None:
+            raise InputError(
+                "the features have no couplings along properties, which this network reads",
+                hint="Make them with `ContactPredictor.features`",
+            )
         example = as_example(features)
         with torch.inference_mode():
             forwards = self._distogram(example)

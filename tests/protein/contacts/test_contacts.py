@@ -1,5 +1,6 @@
 """The contact network: features, symmetry, padding, learning, files; families; folding."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -168,11 +169,20 @@ def test_profiles_alone_hold_no_couplings(made) -> None:
     assert np.array_equal(bare.nodes[:, :22], features.nodes[:, :22])
 
 
-def test_shipped_model_finds_contacts_that_it_was_not_trained_on() -> None:
+@pytest.mark.parametrize("name", ["contacts-small", "contacts-base"])
+def test_shipped_model_finds_contacts_that_it_was_not_trained_on(name: str) -> None:
     family = families(1, seed=77, length=(60, 60), depth=(800, 800), at_once=1)[0]
-    predicted = ContactPredictor.from_pretrained(device="cpu").predict(family.alignment)
+    model = ContactPredictor.from_pretrained(name, device="cpu")
+    predicted = model.predict(family.alignment)
     truth = metrics.distances(family.cb)
     far = (6, None)
     precision = metrics.contact_precision(predicted.probability, truth, separation=far)
     plain = metrics.contact_precision(predicted.dca, truth, separation=far)
     assert precision["P@L"] > plain["P@L"] > precision["random"]
+
+
+def test_features_without_what_the_network_reads_are_refused(made) -> None:
+    model = ContactPredictor([ContactNet(replace(SMALL, couplings=True))], "cpu")
+    assert len(model.predict(made[0].alignment).probability) == made[0].alignment.columns
+    with pytest.raises(InputError, match="no couplings along properties"):
+        model.from_features(contact_features(made[0].alignment))
