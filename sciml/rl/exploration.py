@@ -12,6 +12,7 @@ states where its world is not.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
@@ -25,7 +26,7 @@ from torch import nn
 Step = tuple[Any, float, bool, bool, dict[str, Any]]
 
 
-class Bonus(gymnasium.Wrapper[Any, Any, Any, Any]):
+class Bonus(gymnasium.Wrapper[Any, Any, Any, Any], ABC):
     """A reward is added to that of the environment; `info["bonus"]` tells it.
 
     Args:
@@ -41,9 +42,9 @@ class Bonus(gymnasium.Wrapper[Any, Any, Any, Any]):
         self.weight = weight
         self.features = features or (lambda o: np.asarray(o, np.float64).ravel())
 
+    @abstractmethod
     def bonus(self, before: np.ndarray, action: Any, after: np.ndarray) -> float:
         """The reward of a step, from the features of both states."""
-        raise NotImplementedError
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None

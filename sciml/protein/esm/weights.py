@@ -271,6 +271,6 @@ def _heads(
             hint="Keep config.json (Hugging Face) or NAME-contact-regression.pt (fair-esm) beside",
         )
     if len(set(told.values())) > 1:
-        heard = ", ".join(f"{count} by {source}" for source, count in told.items())
-        raise InputError(f"has contradictory numbers of heads: {heard}", where=where)
+        counts = ", ".join(f"{count} by {source}" for source, count in told.items())
+        raise InputError(f"has contradictory numbers of heads: {counts}", where=where)
     return next(iter(told.values()))
