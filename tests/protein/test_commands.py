@@ -137,14 +137,14 @@ def test_a_chain_too_long_for_the_full_network_is_refused_at_once(
     tmp_path: Path, params: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     fasta = tmp_path / "long.fasta"
-    fasta.write_text(">long\n" + "ACDEFGHIKL" * 500 + "\n")
+    fasta.write_text(">long\n" + "ACDEFGHIKL" * 4000 + "\n")
     out = tmp_path / "out"
     start = time.process_time()
     error = one_line(
         ["protein", "fold", str(fasta), "-o", str(out), "--params", str(params)], capsys
     )
     assert time.process_time() - start < 1.0 and not out.exists()
-    assert re.search(r"5000 residues need about [\d.]+ GiB", error)
+    assert re.search(r"40,?000 residues need about [\d.]+ GiB", error)
     assert re.search(r"Chains of up to \d+ residues fit here", error)
 
 
