@@ -8,8 +8,7 @@ tracks = tagger.tracks("events.parquet")         # JetTracks: origin and vertex 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 import torch
@@ -164,16 +163,6 @@ class FlavourTagger(JetModel[JetFlavours]):
         self.train(was_training)
         real = jets.mask.cpu().numpy()
         return real.sum(1), origins[real], vertex[real]
-
-    @classmethod
-    def restore(
-        cls, description: dict[str, Any], tensors: dict[str, Tensor], path: Path, **options: Any
-    ) -> Self:
-        """See `Pretrained`."""
-        tagger = super().restore(description, tensors, path, **options)
-        if not float(tagger.temperature) > 0:
-            raise InputError(f"has the temperature {float(tagger.temperature)}", where=path)
-        return tagger
 
 
 def group(same: NDArray[Any], primary: NDArray[Any]) -> NDArray[np.int64]:

@@ -138,7 +138,11 @@ class JetModel(Pretrained, JetPredictor[Result]):
                 network = WeaverNetwork.build(described.network, outputs)
             return cls(network, described.classes, described.limit)
 
-        return loading.restore(make, tensors, where=path)
+        model = loading.restore(make, tensors, where=path)
+        temperature = dict(model.named_buffers()).get("temperature")
+        if temperature is not None and not float(temperature) > 0:
+            raise InputError(f"has the temperature {float(temperature)}", where=path)
+        return model
 
     def to_onnx(self, path: str | os.PathLike[str]) -> Path:
         """Write a tagger as ONNX with preprocess.json beside it.

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -137,16 +136,6 @@ class JetTagger(WeaverBridge, OmniLearnedBridge, LGATrBridge, JetModel[JetScores
         embedder = JetEmbedder(built.dim, built.pair_dim, features)  # type: ignore[arg-type]
         network = TrunkNetwork(embedder, built, nn.Linear(built.dim, len(classes)))
         return cls(network, classes, limit)
-
-    @classmethod
-    def restore(
-        cls, description: dict[str, Any], tensors: dict[str, Tensor], path: Path, **options: Any
-    ) -> Self:
-        """See `Pretrained`."""
-        tagger = super().restore(description, tensors, path, **options)
-        if not float(tagger.temperature) > 0:
-            raise InputError(f"has the temperature {float(tagger.temperature)}", where=path)
-        return tagger
 
     def tag(self, events: Any, **options: Any) -> JetScores:
         """The former name of `predict`, which now gives flags and counts, too."""

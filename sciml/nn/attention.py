@@ -289,7 +289,6 @@ class Attention(nn.Module):
             head_dim = dim // heads
         self.heads, self.head_dim, self.backend = heads, head_dim, backend
         self.padded_rows = padded_rows
-        self.padded_rows = padded_rows
         inner = heads * head_dim
         kv_dim = dim if kv_dim is None else kv_dim
         self.linear_q = nn.Linear(dim, inner, bias=False)
