@@ -65,20 +65,28 @@ def cluster():
     for child in psutil.wait_procs(children, 10)[1]:
         child.kill()
     shutil.rmtree(folder, ignore_errors=True)
+    PRINTED.unlink(missing_ok=True)
+
+
+PRINTED = Path(tempfile.gettempdir()) / f"sciml-kills-{os.getpid()}.log"
+"""What the last command printed: a file, since a pipe that nobody reads would stop the command."""
 
 
 def begin(arguments: Sequence[str], pause: float) -> subprocess.Popen:
     environment = {"OMP_NUM_THREADS": "1", "SCIML_TEST_PAUSE": str(pause)}
-    return subprocess.Popen(
-        [sys.executable, "-m", "sciml", *arguments],
-        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=os.environ | environment,
-    )  # fmt: skip
+    with PRINTED.open("w") as printed:
+        return subprocess.Popen(
+            [sys.executable, "-m", "sciml", *arguments],
+            stdout=subprocess.DEVNULL, stderr=printed, env=os.environ | environment,
+        )  # fmt: skip
+
+
+def ended_well(process: subprocess.Popen) -> None:
+    assert process.wait() == 0, PRINTED.read_text()[-3000:]
 
 
 def finish(arguments: Sequence[str], pause: float = 0.0) -> None:
-    process = begin(arguments, pause)
-    _, printed = process.communicate()
-    assert process.returncode == 0, printed[-3000:]
+    ended_well(begin(arguments, pause))
 
 
 def workers(cluster: int, name: str) -> list[Any]:
@@ -114,8 +122,7 @@ def kill_workers(
                     killed[part] += 1
                     time.sleep(1)
                     seen[part] = records(part)
-    _, printed = process.communicate()
-    assert process.returncode == 0, printed[-3000:]
+    ended_well(process)
     return sum(killed.values())
 
 
@@ -128,11 +135,10 @@ def kill_drivers(arguments: Sequence[str], out: Path, times: int) -> int:
             time.sleep(0.05)
         time.sleep(random.uniform(0, 0.5))
         if process.poll() is not None:
-            _, printed = process.communicate()
-            assert process.returncode == 0, printed[-3000:]
+            ended_well(process)
             return killed
         process.send_signal(signal.SIGKILL)
-        process.communicate()
+        process.wait()
     finish(arguments)
     return times
 

@@ -147,6 +147,28 @@ def test_models_seeds_and_shards_rank_as_one_run(weights: Path, tmp_path: Path) 
     assert run(inputs, "-o", tmp_path / "x", *more, "--shard", "4/3") == 2
 
 
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_folds_on_a_ray_cluster_rank_as_one_run(weights: Path, tmp_path: Path) -> None:
+    ray = pytest.importorskip("ray")
+    inputs = tmp_path / "in"
+    inputs.mkdir()
+    for name, sequence in (("a", ONE), ("b", TWO), ("c", ONE[::-1])):
+        (inputs / f"{name}.fasta").write_text(f">{name}\n{sequence}\n")
+    more = small("--params", weights / "params_model_1_ptm.npz", "--seeds", "2")
+    assert run(inputs, "-o", tmp_path / "plain", *more) == 0
+    try:
+        on_ray = ["--launcher", "ray", "--workers", "2"]
+        assert run(inputs, "-o", tmp_path / "ray", *more, *on_ray) == 0
+    finally:
+        ray.shutdown()
+    plain, merged = folded(tmp_path / "plain"), folded(tmp_path / "ray")
+    assert len(plain) == 6 and list(merged) == list(plain) and merged == plain
+    for path in (tmp_path / "plain").rglob("*.pdb"):
+        other = tmp_path / "ray" / path.relative_to(tmp_path / "plain")
+        assert other.read_bytes() == path.read_bytes()
+
+
 def test_one_target_and_many_binders(weights: Path, tmp_path: Path) -> None:
     (tmp_path / "target.a3m").write_text(f">t\n{ONE}\n>A_ECOLI\nMKILAAGIVGLC\n")
     (tmp_path / "binders.fasta").write_text(f">b1\n{TWO}\n>b2\n{TWO[::-1]}\n>b3\n{ONE}\n")
