@@ -70,6 +70,15 @@ def with_rules(design: Design, rules: str) -> Design:
     return user_rules.apply(design, user_rules.read_rules(rules), rules)
 
 
+def with_tracks(design: Design, tracks: tuple[float, float] | None) -> Design:
+    """The design with tracks that the command line states [per um], if it does."""
+    if tracks is None:
+        return design
+    if not all(0 < t < 1e6 for t in tracks):
+        raise InputError(f"--tracks must be two numbers > 0, got {tracks[0]:g} {tracks[1]:g}")
+    return replace(design, tracks=tracks)
+
+
 def show(values: dict[str, Any], json: bool) -> None:
     """Print values as one JSON object or as two columns."""
     if json:

@@ -21,9 +21,11 @@ from sciml.placement.command_files import (
     target_file,
     warnings_as_lines,
     with_rules,
+    with_tracks,
     write,
 )
 from sciml.placement.commands_changes import cluster, compare, legalise
+from sciml.placement.commands_routing import route
 from sciml.renamed import renamed
 
 
@@ -118,6 +120,8 @@ def place(
     movable: Literal["macros", "cells", "all"] = "macros",
     rules: str | None = None,
     net_weights: Path | None = None,
+    routability: bool = False,
+    tracks: tuple[float, float] | None = None,
     chains: int = 1,
     workers: int = 1,
     centred: bool = False,
@@ -151,6 +155,9 @@ def place(
             macros, densities and more) or "challenge" (macros never overlap, N FN S FS, one hour).
         net_weights: A text file of nets and factors of their weights, or their criticalities from
             0 to 1 below a first line `net,criticality`; the search alone uses them.
+        routability: Standard cells leave room for wires where these are crowded.
+        tracks: For --routability, horizontal and vertical routing tracks per micrometre over all
+            layers (default: those of the LEF's routing layers).
         chains: Annealing chains that share the budget.
         workers: Threads for the chains.
         centred: Hard macros only at centres of grid cells.
@@ -172,6 +179,7 @@ def place(
         raise InputError("--rules challenge allows one hour", hint="Give --cpu-seconds 1h or less")
     original = read(design, plc, pl, lef, canvas, grid, rows)
     netlist = original if rules is None else with_rules(original, rules)
+    netlist = with_tracks(netlist, tracks)
     target = target_file(netlist, design, out)
     keep_apart(target, design, plc, pl, rows, policy, net_weights, *lef)
     factors = None if net_weights is None else read_net_weights(net_weights, netlist)
@@ -188,6 +196,7 @@ def place(
             movable=movable,
             config=None if annealing == AnnealingConfig() else annealing,
             net_weights=factors,
+            routability=routability,
             state=state,
             resume=resume,
             report=None if json else _progress,
@@ -301,4 +310,5 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "convert": convert,
     "draw": draw,
     "compare": compare,
+    "route": route,
 }

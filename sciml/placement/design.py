@@ -132,6 +132,8 @@ class Design:
     """A `def_update.Origin` of a design that was read from a DEF: it is written back into that."""
     constraints: Constraints | None = None
     """Placement rules of the files; None: only rows."""
+    tracks: tuple[float, float] | None = None
+    """Horizontal and vertical routing tracks per micrometre over all layers; None: not stated."""
 
     @property
     def nodes(self) -> int:

@@ -100,6 +100,7 @@ def place(
     config: AnnealingConfig | None = None,
     policy: str | Path | None = None,
     net_weights: np.ndarray | None = None,
+    routability: bool = False,
     state: str | Path | None = None,
     resume: bool = True,
     report: Report | None = None,
@@ -123,6 +124,8 @@ def place(
         config: of the annealing ("sa" only).
         policy: for method "policy" and no other: a file that `GridPolicy.save` or
             `AgentPolicy.save` wrote (agents of other libraries; extra: rl).
+        routability: cells leave room for wires where these are crowded ("electrostatic" only;
+            needs `Design.tracks`).
         state: a file (.npz) that the search is saved to, with any method.
         resume: continue the search in `state`, if there is one.
         report: called with a dictionary of progress after every stage.
@@ -163,6 +166,7 @@ def place(
     _refuse_arguments(
         method, cells_move, cpu_seconds=cpu_seconds, max_moves=max_moves, config=config,
         policy=policy, start=None if start in ("auto", "zero") else start,
+        routability=routability or None,
     )  # fmt: skip
     if method in ("search", "policy"):
         _refuse_rules(design, method)
@@ -174,14 +178,17 @@ def place(
         "method": method, "seed": seed, "cpu_seconds": budget, "max_moves": max_moves,
         "netlist": digest(design), "start": start,
         **({} if net_weights is None else {"net_weights": numbers_digest(net_weights)}),
+        **({"routability": True} if routability else {}),
     }, resume)  # fmt: skip
 
     refuse_soft_fixed_cells(design)
     result: Any
     if method == "electrostatic":
+        from sciml.placement.classical.routability import RoutabilityConfig
         from sciml.placement.classical.standard_cells import place_cells
 
-        result = place_cells(design, budget, seed, start, report, saved)
+        room = RoutabilityConfig() if routability else None
+        result = place_cells(design, budget, seed, start, report, saved, room)
     elif method == "sa":
         result = _anneal(design, config, seed, start, budget, max_moves, report, saved)
     else:
@@ -270,7 +277,7 @@ HONOURED = {
     "sa": {"cpu_seconds", "max_moves", "config", "start"},
     "search": {"cpu_seconds", "max_moves"},
     "policy": {"cpu_seconds", "max_moves", "policy"},
-    "electrostatic": {"cpu_seconds", "start"},
+    "electrostatic": {"cpu_seconds", "start", "routability"},
 }
 """method -> the arguments that it takes, among those that not every method takes."""
 DETAILS = {"config": " (chains, workers, centred)"}

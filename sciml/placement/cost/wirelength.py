@@ -49,6 +49,12 @@ def hpwl(design: Design) -> float:
 
 
 @njit(cache=True, nogil=True)
+def steiner_points(n: int) -> int:
+    """The most points that `steiner_tree` adds to n."""
+    return n - 2 if 2 < n <= 400 else 0  # a larger net is a clock or a reset: spanning tree only
+
+
+@njit(cache=True, nogil=True)
 def _steiner(px: Any, py: Any) -> float:
     """Length of a short rectilinear Steiner tree over the points."""
     n = px.shape[0]
@@ -56,17 +62,24 @@ def _steiner(px: Any, py: Any) -> float:
         return 0.0
     if n <= 3:
         return px.max() - px.min() + py.max() - py.min()
-    if n > 400:  # a net that large is a clock or a reset: spanning tree only
-        extra = 0
-    else:
-        extra = n - 2
-    x = np.empty(n + extra)
-    y = np.empty(n + extra)
+    points = n + steiner_points(n)
+    x = np.empty(points)
+    y = np.empty(points)
     x[:n] = px
     y[:n] = py
-    total = 2 * (n + extra)
-    one = np.empty(total, np.int64)
-    two = np.empty(total, np.int64)
+    one = np.empty(points, np.int64)
+    two = np.empty(points, np.int64)
+    return steiner_tree(x, y, n, one, two)[0]
+
+
+@njit(cache=True, nogil=True)
+def steiner_tree(x: Any, y: Any, n: int, one: Any, two: Any) -> tuple[float, int]:
+    """A short rectilinear Steiner tree over the first n >= 2 points. Returns (length, edges).
+
+    x, y have room for `steiner_points(n)` more points, one and two (the ends of edges) for as many
+    edges as points.
+    """
+    extra = steiner_points(n)
     nearest = np.empty(n, np.int64)
     distance = np.empty(n)
     for i in range(n):
@@ -140,7 +153,7 @@ def _steiner(px: Any, py: Any) -> float:
         m += 1
         points += 1
         length -= gain
-    return length
+    return length, m
 
 
 @njit(cache=True, nogil=True)

@@ -86,6 +86,7 @@ def read_def(path: str | os.PathLike[str], lef: Sequence[str | os.PathLike[str]]
     name = text[int(words[0]) + 1] if len(words) and words[0] + 1 < len(text) else "design"
     design = build(path, name=name, names=all_names, canvas=die, rows=rows, **fields, **nets)
     design.origin = Origin.of(design, Path(path), units, first_port)
+    design.tracks = library.tracks()
     return design
 
 

@@ -62,6 +62,18 @@ class Library:
     """MANUFACTURINGGRID [um], 0 where none is stated."""
     widths: dict[str, float] = field(default_factory=dict)
     """The default WIDTH of routing layers [um]."""
+    pitches: dict[str, tuple[bool, float]] = field(default_factory=dict)
+    """Routing layers, from the lowest up: (is it horizontal, the pitch of its tracks [um])."""
+
+    def tracks(self) -> tuple[float, float] | None:
+        """Horizontal and vertical tracks per micrometre above the lowest layer, which pins fill.
+
+        None where a direction has no layer.
+        """
+        supply = [0.0, 0.0]
+        for horizontal, pitch in list(self.pitches.values())[1:]:
+            supply[0 if horizontal else 1] += 1 / pitch
+        return (supply[0], supply[1]) if min(supply) > 0 else None
 
 
 def read_lef(paths: Iterable[str | os.PathLike[str]]) -> Library:
@@ -153,17 +165,34 @@ class _Reader:
         self.word()
 
     def layer(self) -> None:
-        """LAYER ... END: its default WIDTH; within other statements LAYER only names one."""
+        """LAYER ... END: default WIDTH, PITCH along its DIRECTION.
+
+        Within other statements LAYER only names one.
+        """
         name = self.word()
         if self.at >= len(self.words) or self.words[self.at] != "TYPE":
             return
+        direction, pitches = "", []
         while True:
             word = self.word()
             if word == "END" and self.at < len(self.words) and self.words[self.at] == name:
                 self.at += 1
-                return
-            if word == "WIDTH" and self.words[self.at - 2] in (";", name):
+                break
+            if self.words[self.at - 2] not in (";", name):
+                continue
+            if word == "WIDTH":
                 self.library.widths.setdefault(name, self.length())
+            elif word == "DIRECTION":
+                direction = self.word()
+            elif word == "PITCH":  # one for both directions, or x and y
+                pitches.append(self.length())
+                if self.words[self.at] != ";":
+                    pitches.append(self.length())
+        if pitches and direction in ("HORIZONTAL", "VERTICAL"):
+            horizontal = direction == "HORIZONTAL"
+            pitch = pitches[-1] if horizontal else pitches[0]
+            if pitch > 0:
+                self.library.pitches.setdefault(name, (horizontal, pitch))
 
     def site(self) -> None:
         name = self.word()
