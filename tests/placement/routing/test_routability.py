@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -99,7 +100,7 @@ def test_it_resumes_to_the_same_placement(crowded, tmp_path):
 
     calls = 0
     state = tmp_path / "state.npz"
-    options = {"cpu_seconds": 500, "movable": "cells", "routability": True}
+    options: dict[str, Any] = {"cpu_seconds": 500, "movable": "cells", "routability": True}
     whole = place(crowded, **options)
     part = place(crowded, **options, state=state, report=stop)
     assert part.stopped
