@@ -92,13 +92,14 @@ def test_stages_end_with_a_full_spread():
 
 
 def test_it_resumes_to_the_same_placement(crowded, tmp_path):
+    calls = 0
+
     def stop(row):
         nonlocal calls
         calls += 1
         if calls == 6:
             raise KeyboardInterrupt
 
-    calls = 0
     state = tmp_path / "state.npz"
     options: dict[str, Any] = {"cpu_seconds": 500, "movable": "cells", "routability": True}
     whole = place(crowded, **options)
