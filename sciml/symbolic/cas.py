@@ -17,6 +17,7 @@ from collections.abc import Callable
 from sciml.errors import InputError
 from sciml.symbolic.expr import expression as ex
 from sciml.symbolic.expr.expression import Expr
+from sciml.symbolic.expr.intervals import End
 from sciml.symbolic.expr.parser import parse
 
 START_UP = 0.5
@@ -55,10 +56,18 @@ def _read(text: str) -> Expr | None:
         return None
 
 
-def maxima(f: Expr, cpu_seconds: float, timeout: float) -> Expr | None:
-    """Maxima's antiderivative; None without an answer in the time."""
-    text = _with_names(f, E="%e", pi="%pi", I="%i", sign="signum")
-    program = f'display2d:false$\nlinel:100000$\nprint("@@", integrate({text},x), "@@")$\n'
+def _end(end: End, infinity: str, **names: str) -> str:
+    if end.at is None:
+        return infinity if end.sign > 0 else f"-{infinity}"
+    return _with_names(end.at, **names)
+
+
+# ---------------------------------------------------------------------- Maxima
+MAXIMA = {"E": "%e", "pi": "%pi", "I": "%i", "sign": "signum"}
+
+
+def ask_maxima(query: str, cpu_seconds: float, timeout: float, load: str = "") -> str | None:
+    program = f'display2d:false$\nlinel:100000$\n{load}\nprint("@@", {query}, "@@")$\n'
     out = _run(["maxima", "--very-quiet"], program, cpu_seconds, timeout)
     printed = re.search(r"@@(.*?)@@", out.replace("\\\n", "").replace("\n", " "))
     if not printed or "integrate" in printed.group(1):
@@ -71,41 +80,99 @@ def maxima(f: Expr, cpu_seconds: float, timeout: float) -> Expr | None:
                          ("hypergeometric(", "hypergeom("),
                          ("lambert_w(", "LambertW(")):  # fmt: skip
         text = text.replace(their_name, name)
-    return _read(re.sub(r"li\[(\d+)\]\(", r"polylog(\1, ", text))
+    return re.sub(r"li\[(\d+)\]\(", r"polylog(\1, ", text)
 
 
-def giac(f: Expr, cpu_seconds: float, timeout: float) -> Expr | None:
-    """Giac's antiderivative; None without an answer in the time."""
-    text = _with_names(f, E="e", I="i")
-    out = _run(["giac", f"integrate({text},x)"], "", cpu_seconds, timeout)
+def maxima(f: Expr, cpu_seconds: float, timeout: float) -> Expr | None:
+    """Maxima's antiderivative; None without an answer in the time."""
+    text = ask_maxima(f"integrate({_with_names(f, **MAXIMA)},x)", cpu_seconds, timeout)
+    return None if text is None else _read(text)
+
+
+def maxima_between(
+    f: Expr, low: End, high: End, cpu_seconds: float, timeout: float
+) -> Expr | None:  # fmt: skip
+    """Maxima's value of a definite integral."""
+    ends = ",".join(_end(e, "inf", **MAXIMA) for e in (low, high))
+    query = f"integrate({_with_names(f, **MAXIMA)},x,{ends})"
+    text = ask_maxima(query, cpu_seconds, timeout)
+    return None if text is None else _read(text)
+
+
+# ---------------------------------------------------------------------- Giac
+GIAC = {"E": "e", "I": "i"}
+
+
+def ask_giac(query: str, cpu_seconds: float, timeout: float) -> str | None:
+    out = _run(["giac", query], "", cpu_seconds, timeout)
     lines = [line for line in out.splitlines() if line.strip() and not line.startswith("//")]
     if not lines or "integrate" in lines[-1]:
         return None
     text = re.sub(r"\bi\b", "I", lines[-1].strip('" '))
-    return _read(text.replace("ln(", "log(").replace("surd", "root"))
+    return text.replace("ln(", "log(").replace("surd", "root")
+
+
+def giac(f: Expr, cpu_seconds: float, timeout: float) -> Expr | None:
+    """Giac's antiderivative; None without an answer in the time."""
+    text = ask_giac(f"integrate({_with_names(f, **GIAC)},x)", cpu_seconds, timeout)
+    return None if text is None else _read(text)
+
+
+def giac_between(
+    f: Expr, low: End, high: End, cpu_seconds: float, timeout: float
+) -> Expr | None:  # fmt: skip
+    """Giac's value of a definite integral."""
+    ends = ",".join(_end(e, "infinity", **GIAC) for e in (low, high))
+    text = ask_giac(f"integrate({_with_names(f, **GIAC)},x,{ends})", cpu_seconds, timeout)
+    return None if text is None else _read(text)
+
+
+# ---------------------------------------------------------------------- FriCAS
+FRICAS = {"E": "%e", "pi": "%pi", "I": "%i"}
+
+
+def ask_fricas(lines: list[str], cpu_seconds: float, timeout: float) -> list[str]:
+    """The texts that the lines print."""
+    head = ")set messages autoload off\n)set output length 245\n"
+    out = _run(["fricas", "-nosman"], head + "\n".join(lines) + "\n", cpu_seconds, timeout)
+    texts = []
+    for printed in re.findall(r'"([^"]*)"', out):
+        text = re.sub(r"\n\s*", "", printed).replace("pi()", "pi").replace("%i", "I")
+        text = re.sub(r"%e\b|exp\(1\)", "E", text)
+        texts.append(text.replace("fresnelS", "fresnels").replace("fresnelC", "fresnelc"))
+    return texts
 
 
 def fricas(f: Expr, cpu_seconds: float, timeout: float) -> Expr | None:
     """FriCAS's antiderivative; None without an answer in the time."""
-    text = _with_names(f, E="%e", pi="%pi", I="%i").replace("**", "^")
-    program = (
-        ")set messages autoload off\n)set output length 245\n"
-        f"unparse((integrate({text},x))::InputForm)\n"
-    )
-    out = _run(["fricas", "-nosman"], program, cpu_seconds, timeout)
-    printed = re.search(r'"(.*)"', out, re.S)
-    if not printed:
+    text = _with_names(f, **FRICAS).replace("**", "^")
+    return _first([f"unparse((integrate({text},x))::InputForm)"], cpu_seconds, timeout)
+
+
+def fricas_between(
+    f: Expr, low: End, high: End, cpu_seconds: float, timeout: float
+) -> Expr | None:  # fmt: skip
+    """FriCAS's value of a definite integral; poles that it suspects are taken to be none."""
+    text = _with_names(f, **FRICAS).replace("**", "^")
+    names = {1: "%plusInfinity", -1: "%minusInfinity"}
+    ends = [names[e.sign] if e.at is None else _with_names(e.at, **FRICAS).replace("**", "^")
+            for e in (low, high)]  # fmt: skip
+    query = f'integrate({text},x={ends[0]}..{ends[1]},"noPole")'
+    return _first([f"unparse(({query})::InputForm)"], cpu_seconds, timeout)
+
+
+def _first(lines: list[str], cpu_seconds: float, timeout: float) -> Expr | None:
+    texts = [t for t in ask_fricas(lines, cpu_seconds, timeout) if t not in ("noPole", "failed")]
+    if not texts:
         return None
-    text = re.sub(r"\n\s*", "", printed.group(1)).replace("pi()", "pi").replace("%i", "I")
-    text = re.sub(r"%e\b|exp\(1\)", "E", text)
+    text = texts[0]
     if text.startswith("["):
         text = text[1:].split(",")[0]
-    text = text.replace("fresnelS", "fresnels").replace("fresnelC", "fresnelc")
     answer = _read(text)
-    return None if answer is None else _with_our_dilogarithm(answer)
+    return None if answer is None else with_our_dilogarithm(answer)
 
 
-def _with_our_dilogarithm(e: Expr) -> Expr:
+def with_our_dilogarithm(e: Expr) -> Expr:
     """FriCAS's dilog(u) is Li2(1 - u), this package's dilog(u) is Li2(u)."""
     mapping = {n: ex.call("dilog", 1 - n.args[0]) for n in ex.subtrees(e) if n.op == "dilog"}
     return ex.substitute(e, mapping)
@@ -115,6 +182,10 @@ SYSTEMS: dict[str, Callable[[Expr, float, float], Expr | None]] = {
     "Maxima": maxima, "Giac": giac, "FriCAS": fricas,
 }  # fmt: skip
 """(integrand in x, CPU seconds, wall-clock seconds) -> antiderivative or None."""
+BETWEEN: dict[str, Callable[[Expr, End, End, float, float], Expr | None]] = {
+    "Maxima": maxima_between, "Giac": giac_between, "FriCAS": fricas_between,
+}  # fmt: skip
+"""(integrand in x, limits, CPU seconds, wall-clock seconds) -> value or None."""
 
 
 def installed() -> list[str]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from sciml.symbolic.expr.expression import Expr
+from sciml.symbolic.expr.indexed import Indexed
 from sciml.symbolic.expr.intervals import End
 from sciml.symbolic.expr.wire import dump, load
 
@@ -38,11 +39,13 @@ class IntegrateJob(Job):
             network.
         rules: whether the rules are used.
         beam: hypotheses of the network's beam search.
+        series: the sums and products in whose place `f` holds a symbol.
     """
 
     model: str | None = None
     rules: bool = True
     beam: int = 10
+    series: tuple[Indexed, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -181,6 +184,8 @@ def _to_json(value: Any) -> Any:
         return {"expr": dump(value)}
     if isinstance(value, End):
         return {"end": None if value.at is None else dump(value.at), "sign": value.sign}
+    if isinstance(value, Indexed):
+        return {"indexed": [_to_json(getattr(value, field.name)) for field in fields(value)]}
     return [_to_json(item) for item in value] if isinstance(value, tuple) else value
 
 
@@ -194,6 +199,8 @@ def from_json(message: dict[str, Any]) -> Job:
 def _from_json(value: Any) -> Any:
     if isinstance(value, dict) and "expr" in value:
         return load(value["expr"])
+    if isinstance(value, dict) and "indexed" in value:
+        return Indexed(*map(_from_json, value["indexed"]))
     if isinstance(value, dict):
         return End(load(value["end"]) if value["end"] else None, value["sign"])
     return tuple(_from_json(item) for item in value) if isinstance(value, list) else value

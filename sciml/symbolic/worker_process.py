@@ -62,7 +62,7 @@ def main() -> None:
     for line in sys.stdin:
         try:
             job = from_json(json.loads(line))
-            if isinstance(job, _WITH_SYMPY):
+            if isinstance(job, _WITH_SYMPY) or isinstance(job, IntegrateJob) and job.series:
                 _load_sympy(send)
             answer = run(job, send)
         except MemoryError:
@@ -100,6 +100,10 @@ def run(job: Job, send: Send) -> dict[str, Any]:
     Returns:
         The final message: ``status`` and, where there is one, ``answer`` (see `expr.wire`).
     """
+    if isinstance(job, IntegrateJob) and job.series:
+        from sciml.symbolic.operations.summed_integrands import summed_job
+
+        return summed_job(job, lambda inner: run(inner, lambda message: None))
     if isinstance(job, (DefiniteJob, MultipleJob)):
         from sciml.symbolic.definite.integral import definite_job
         from sciml.symbolic.definite.multiple import multiple_job

@@ -39,6 +39,7 @@ from sciml.symbolic.definite.unit_steps import by_unit_steps
 from sciml.symbolic.expr import expression as ex
 from sciml.symbolic.expr.clock import TimeUp, at_most, now
 from sciml.symbolic.expr.expression import Expr
+from sciml.symbolic.expr.indexed import written_out
 from sciml.symbolic.expr.intervals import (
     End,
     ball,
@@ -147,12 +148,15 @@ def integrate_between(
         if not end.at.free:
             with precision(300):
                 real_number(end.at)
-    problem = f"integral of {f} from {low} to {high}"
+    problem = f"integral of {written_out(str(f), job.series)} from {low} to {high}"
     texts = tuple(c.text for c in read_conditions(conditions, constants))
-    if principal and (f.free - {x} or any(e.at is not None and e.at.free for e in (low, high))):
+    if principal and (
+        f.free - {x, *(s.name for s in job.series)}
+        or any(e.at is not None and e.at.free for e in (low, high))
+    ):
         raise InputError("a principal value is found for integrands without other symbols")
     definite_integral = DefiniteJob(
-        f, x, job.timeout, job.model, job.rules, job.beam, low=low, high=high,
+        f, x, job.timeout, job.model, job.rules, job.beam, job.series, low=low, high=high,
         principal=principal, conditions=texts,
     )  # fmt: skip
     return _asked(definite_integral, problem, worker, symbols, started)

@@ -62,17 +62,23 @@ def by_unit_steps(
 
 
 def _on_a_unit(f: Expr, x: Expr) -> Expr:
-    """f for k < x < k + 1, with floor(x + m) = k + m and floor(-x + m) = -k - 1 + m for whole m, of
-    nested floors, too."""
+    """f for k < x < k + 1, with floor(x + m) = k + m and floor(-x + m) = -k - 1 + m for whole m,
+    floor((x + m) / c) = floor(floor(x + m) / c) for whole c > 0, of nested floors, too."""
     for _ in range(_DEPTH):
         values: dict[Expr, ex.ExprLike] = {}
         for n in ex.subtrees(f):
             if n.op != "floor" or x.value not in n.free:
                 continue
-            for side, start in ((1, _K), (-1, -_K - 1)):
-                m = expand(n.args[0] - side * x)
-                if _is_whole(m):
-                    values[n] = start + m
+            slope = n.args[0].diff(x.value)
+            c = 1 / slope if slope.op == "num" and slope is not ex.ZERO else ex.ZERO
+            if c.op != "num" or c.value.denominator > 1:
+                continue
+            side = 1 if c.value > 0 else -1  # floor((side x + m) / |c|) = floor(floor(...) / |c|)
+            m = expand(n.args[0] * side * c - side * x)
+            if _is_whole(m):
+                start = _K if side > 0 else -_K - 1
+                values[n] = ex.call("floor", (start + m) / (side * c)) if c.value**2 > 1 else (
+                    start + m)  # fmt: skip
         if not values:
             return f
         f = ex.substitute(f, values)

@@ -14,6 +14,7 @@ from sciml.errors import InputError, nearest
 from sciml.symbolic.expr import expression as ex
 from sciml.symbolic.expr.derivative_notation import infix_derivatives
 from sciml.symbolic.expr.expression import Expr
+from sciml.symbolic.expr.indexed import WORDS, Indexed, indexed_call
 from sciml.symbolic.expr.latex import to_infix
 from sciml.symbolic.expr.mathematica import from_mathematica
 from sciml.symbolic.expr.pieces import (
@@ -58,13 +59,17 @@ _TOKEN = re.compile(
 )
 
 
-def parse(text: str, *, unknown: Unknown | None = None) -> Expr:
+def parse(
+    text: str, *, unknown: Unknown | None = None, series: list[Indexed] | None = None
+) -> Expr:  # fmt: skip
     """Read infix text or, where it holds a backslash or braces, LaTeX.
 
     Args:
         text: such as ``x*exp(2*x)``, ``2x^2``, ``\\frac{1}{1+x^2}``, ``Sin[x]``.
         unknown: the unknown function of a differential equation. ``a = b`` then means a - b, and
             its derivatives become the symbols ``y'``, ``y''``.
+        series: receives the sums and products over an index, in whose place a symbol stands;
+            without it they are refused.
 
     Raises:
         ExpressionError: names the character at fault.
@@ -83,14 +88,18 @@ def parse(text: str, *, unknown: Unknown | None = None) -> Expr:
             raise ExpressionError(f"character {name} is not allowed", text, i)
     if "\\" in text or "{" in text:
         text = to_infix(text, unknown)
-    return _Parser(text, unknown, system).expression()
+    return _Parser(text, unknown, system, series).expression()
 
 
 class _Parser:
     """Precedence climbing over the tokens of one text."""
 
-    def __init__(self, text: str, unknown: Unknown | None, system: str = "") -> None:
+    def __init__(
+        self, text: str, unknown: Unknown | None, system: str = "",
+        series: list[Indexed] | None = None,
+    ) -> None:  # fmt: skip
         self.text, self.unknown, self.depth, self.system = text, unknown, 0, system
+        self.series = series
         self.tokens: list[tuple[str, str, int]] = []
         end = len(text.rstrip())
         at = 0
@@ -134,7 +143,7 @@ class _Parser:
             if i > 1 and self.tokens[i - 2][0] == here[0] == "num" and before[1] == ",":
                 if i > 3 and self.tokens[i - 4][1] in ("Rational", "root"):
                     continue
-                if any(token[1] in SPELLINGS for token in self.tokens[:i]):
+                if any(token[1] in SPELLINGS or token[1] in WORDS for token in self.tokens[:i]):
                     continue
                 if self.text[before[2] - 1 : before[2] + 2].replace(",", "").isdigit():
                     hint = "Decimals have a point; a space follows a comma between arguments."
@@ -296,10 +305,14 @@ class _Parser:
             return self.special(word)
         if word == "Piecewise" and self.peek() == "(":
             return self.piecewise()
+        if word in WORDS and self.series is not None and self.peek() == "(":
+            return indexed_call(self, word, self.series)
         if word in _IN_PIECES and self.peek() == "(":
             return self.in_pieces(word)
         if word in _FUNCTION_NAMES:
             return self.function(word)
+        if word in _IN_SUMS and self.series is None:
+            raise self.fail(f"{word} is read in integrands only", back=1)
         if word in SPELLINGS and self.peek() == "(":
             after = self.tokens[self.i - 1][2] + len(value)
             if word not in GREEK or after == self.tokens[self.i][2]:
@@ -461,10 +474,12 @@ _IN_PIECES = (
     "Mod",
     "mod",
 )
+_IN_SUMS = ("factorial", "binomial")
 _COMMON = ex.FUNCTIONS[:12]
 _FUNCTION_HINTS = {
     **dict.fromkeys(("Derivative", "diff", "D"), "Derivatives are not taken: write the result."),
     **dict.fromkeys(("Integral", "integrate", "int"), "Give the integrand alone."),
-    **dict.fromkeys(("Sum", "Product", "Limit", "limit"), "Sums and limits are not read."),
+    **dict.fromkeys(("Limit", "limit"), "Limits are not read."),
+    **dict.fromkeys(("Sum", "Product"), "Sums and products are read in integrands only."),
     "lg": "Write log10(x) or log2(x).", "lb": "Write log2(x).", "ld": "Write log2(x).",
 }  # fmt: skip

@@ -46,7 +46,7 @@ are read by `called`."""
 SPELLINGS = frozenset((
     *SPECIAL, *MAPLE, *MATHEMATICA, "GAMMA", "Gamma", "Psi", "PolyGamma", "Beta", "ProductLog",
     "erfc", "Erfc", "hyper", "hypergeom", "betainc", "elliprf", "elliprc", "elliprd", "elliprj",
-    "lambertw",
+    "lambertw", "factorial", "binomial",
 ))  # fmt: skip
 """Names before a bracket that `called` reads."""
 LATEX = {
@@ -179,6 +179,11 @@ def called(word: str, a: list[Expr], system: str = "") -> Expr:
         return special("gamma" if n == 1 else "uppergamma", tuple(a))
     if word in ("Psi", "PolyGamma") and n in (1, 2):
         return special("digamma" if n == 1 else "polygamma", tuple(a))
+    if word == "factorial" and n == 1:
+        return special("gamma", (a[0] + 1,))
+    if word == "binomial" and n == 2:
+        g = [special("gamma", (u + 1,)) for u in (a[0], a[1], a[0] - a[1])]
+        return g[0] / g[1] / g[2]
     if word == "Beta" and n in (2, 3):  # Mathematica's Beta[z, a, b] is incomplete
         if n == 3:
             return special("beta_lower", (a[1], a[2], a[0]))

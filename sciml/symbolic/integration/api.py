@@ -14,6 +14,7 @@ from sciml.errors import InputError
 from sciml.symbolic.algebra.powers import as_powers, excluded_constants
 from sciml.symbolic.expr import expression as ex
 from sciml.symbolic.expr.expression import Expr
+from sciml.symbolic.expr.indexed import Indexed, from_sympy_series, with_symbols_of, written_out
 from sciml.symbolic.expr.integral_call import called_integral
 from sciml.symbolic.expr.latex_integral import whole_integral
 from sciml.symbolic.expr.parser import parse
@@ -46,18 +47,21 @@ def read(problem: Any) -> Expr:
     return refuse_impulses(read_with_impulses(problem))
 
 
-def read_with_impulses(problem: Any) -> Expr:
-    """As `read`, with impulses."""
+def read_with_impulses(problem: Any, series: list[Indexed] | None = None) -> Expr:
+    """As `read`, with impulses, and with a symbol for each sum and product over an index, which are
+    added to `series`; without it they are refused."""
     if isinstance(problem, Expr):
         return problem
     if isinstance(problem, str):
-        return parse(problem)
+        return parse(problem, series=series)
     if isinstance(problem, (int, float)):
         if isinstance(problem, bool) or not math.isfinite(problem):
             raise InputError(f"a number must be finite, got {problem}")
         return ex.number(Fraction(str(problem)))
     from sciml.symbolic.expr.printing import from_sympy
 
+    if series is not None and hasattr(problem, "atoms"):
+        problem = from_sympy_series(problem, series)
     return from_sympy(problem)
 
 
@@ -164,9 +168,12 @@ def integrate(
     else:
         names = [variable_name(variable)]
         constants, _ = _with_assumptions(symbols, names, constants, ())
-    e = read_with_impulses(f)
+    series: list[Indexed] = []
+    e = read_with_impulses(f, series)
     check_timeout(timeout)
-    x = check_symbols(e, variable_name(variable), constant_names(constants), symbols)
+    x = check_symbols(
+        with_symbols_of(e, series), variable_name(variable), constant_names(constants), symbols
+    )
     if has_impulses(e):
         smooth, impulses = split_impulses(e, x)
         return _with_impulses(
@@ -186,7 +193,8 @@ def integrate(
             ),
             impulses_between(impulses, x, *ends) if limits is not None else steps_of(impulses, x),
         )
-    job = IntegrateJob(e, x, timeout, model_path(model, "integrate"), rules, beam)
+    model = model_path(model, "integrate")
+    job = IntegrateJob(e, x, timeout, model, rules, beam, tuple(series))
     worker = worker or shared()
     if limits is not None:
         return integrate_between(*ends, job, worker, symbols, constant_names(constants), started,
@@ -200,11 +208,13 @@ def integrate(
                          for key in ("answer", "candidate"))  # fmt: skip
     note = message.get("note", "")
     if answer is not None:
-        note = "; ".join(filter(None, (note, excluded_constants(answer, e, {x}))))
+        known = ex.add([e, *(s.term for s in series)])
+        note = "; ".join(filter(None, (note, excluded_constants(answer, known, {x}))))
         answer = as_powers(answer)
     return Result(
-        str(e), answer, message["status"], message.get("method", ""), message.get("how", ""),
-        message.get("holds", ""), time.perf_counter() - started, symbols, candidate=candidate,
+        written_out(str(e), series), answer, message["status"], message.get("method", ""),
+        message.get("how", ""), message.get("holds", ""), time.perf_counter() - started, symbols,
+        candidate=candidate,
         continuous=message.get("continuous"), note=note,
         steps=() if not steps or answer is None else _steps(e, x, answer, message, timeout, worker),
     )  # fmt: skip

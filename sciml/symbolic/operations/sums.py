@@ -5,6 +5,7 @@ is no proof."""
 from __future__ import annotations
 
 from collections.abc import Callable
+from fractions import Fraction
 from typing import Any
 
 from sciml.symbolic.definite.limits import growth_order
@@ -25,7 +26,7 @@ from sciml.symbolic.operations.examples import (
 from sciml.symbolic.operations.limits import INFINITY, limit_of
 
 _DIGITS = 18
-_FIRST = 6
+_MOST_TERMS = 5000
 
 
 def sum_of(f: Expr, k: str, low: End, high: End, seconds: float, product: bool) -> Outcome:
@@ -38,7 +39,7 @@ def sum_of(f: Expr, k: str, low: End, high: End, seconds: float, product: bool) 
         order = growth_order(f, k, End(None, 1), 1)
         if order is not None and order < 1 + 1e-6 and _keeps_its_sign(f, k):
             return Outcome("diverges", how="the terms do not fall fast enough")
-    for make in (_by_sympy, _by_limit) if high.infinite else (_by_sympy,):
+    for make in (by_sympy, _by_limit) if high.infinite else (_by_pairs, by_sympy):
         try:
             with at_most(0.4 * seconds):
                 value = make(f, k, low, high, names, product, seconds)
@@ -53,7 +54,8 @@ def sum_of(f: Expr, k: str, low: End, high: End, seconds: float, product: bool) 
         if confirmed:
             holds = "" if confirmed == "verified" else conditions(names)
             how = "telescoping" if confirmed == "verified" else "the numerical value agrees"
-            return Outcome(confirmed, value, how, holds, "SymPy")
+            method = "pairs of terms" if make is _by_pairs else "SymPy"
+            return Outcome(confirmed, value, how, holds, method)
     return no_answer("no closed form was confirmed")
 
 
@@ -65,9 +67,10 @@ def _keeps_its_sign(f: Expr, k: str) -> bool:
     return len(signs) == 1 and all(abs(v.imag) <= 1e-9 * abs(v) for v in values)
 
 
-def _by_sympy(
+def by_sympy(
     f: Expr, k: str, low: End, high: End, names: list[str], product: bool, seconds: float
 ) -> Expr | None:
+    """SymPy's closed form, of positive symbols; None where it has none."""
     import sympy as sp
 
     from sciml.symbolic.expr.printing import to_sympy
@@ -77,15 +80,43 @@ def _by_sympy(
     symbols[k] = sp.Symbol(k, integer=True, positive=True)
     ends = [sp.oo if e.at is None else to_sympy(e.at, symbols) for e in (low, high)]
     compute: Callable[..., Any] = sp.product if product else sp.summation
-    term = sp.factor(to_sympy(f, symbols)) if product else to_sympy(f, symbols)
+    term = to_sympy(f, symbols)
+    if term.has(sp.gamma):
+        term = sp.combsimp(term.rewrite(sp.factorial))
+    term = sp.factor(term) if product else term
     value = compute(term, (symbols[k], *ends))
+    value = value.replace(sp.Piecewise, _generic)
     if value.has(sp.Sum, sp.Product, sp.zoo, sp.nan):
         return None
     if value in (sp.oo, -sp.oo):
         return None
-    if isinstance(value, sp.Piecewise):
-        value = value.args[-1].expr if product else value.args[0].expr
     return from_positive(min((value, sp.simplify(value)), key=sp.count_ops))
+
+
+def _generic(*pieces: Any) -> Any:
+    """The value of a Piecewise but for isolated values of its symbols."""
+    import sympy as sp
+
+    return next((value for value, c in pieces if not isinstance(c, sp.Eq)), pieces[-1][0])
+
+
+def _by_pairs(
+    f: Expr, k: str, low: End, high: End, names: list[str], product: bool, seconds: float
+) -> Expr | None:
+    """The sum whose first and last, second and last but one, ... terms add up to one value."""
+    assert low.at is not None and high.at is not None
+    if product or names or not low.at.op == high.at.op == "num":
+        return None
+    index = ex.symbol(k)
+    pair = f + ex.substitute(f, {index: low.at + high.at - index})
+    first = [ex.substitute(pair, {index: low.at + i}) for i in range(3)]
+    with precision(300):
+        values = [ball(e) for e in first]
+        near = Fraction(str(values[0].real.mid().str(30, radius=False))).limit_denominator(10**6)
+        constant = ex.number(near)
+        if not all((v - ball(constant)).contains(0) for v in values):
+            return None
+    return constant * (high.at - low.at + 1) / 2
 
 
 def _integers(low: End, high: End) -> set[str]:
@@ -97,7 +128,7 @@ def _by_limit(
 ) -> Expr | None:
     """The limit of the finite sum."""
     n = "last"
-    partial = _by_sympy(f, k, low, End(ex.symbol(n)), [*names, n], product, seconds)
+    partial = by_sympy(f, k, low, End(ex.symbol(n)), [*names, n], product, seconds)
     if partial is None:
         return None
     outcome = limit_of(partial, n, End(None, 1), 0, 0.3 * seconds)
@@ -124,12 +155,14 @@ def _finite(
         integers = {ex.symbol(name): 4 + i for i, name in enumerate(sorted(_integers(low, high)))}
         at = {**example, **integers}
         a, b = (int(complex(evaluate(ex.substitute(e, at), {})).real) for e in (low.at, n))
-        if b - a > 2000:
+        if b - a > _MOST_TERMS:
             return ""
-        terms = [ex.substitute(f, {**at, ex.symbol(k): i}) for i in range(a, b + 1)]
-        total = ex.mul(terms) if product else ex.add(terms)
         with precision(300):
-            if not ball(total).overlaps(ball(ex.substitute(value, at))):
+            total = ball(ex.ONE if product else ex.ZERO)
+            for i in range(a, b + 1):
+                term = ball(ex.substitute(f, {**at, ex.symbol(k): i}))
+                total = total * term if product else total + term
+            if not total.overlaps(ball(ex.substitute(value, at))):
                 return ""
     return "sampled"
 
