@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from sciml.errors import InputError
 from sciml.placement.tokens import LARGEST, Text, character_table, too_large
 
-_TABLE = character_table(long_quote='"')
+_TABLE = character_table(singles=";", long_quote='"')  # SIZE 1 BY 2; is written, too
 
 
 @dataclass

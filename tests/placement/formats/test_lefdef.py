@@ -186,3 +186,18 @@ def test_a_macro_that_is_defined_twice_is_told(tmp_path):
     with pytest.warns(UserWarning, match="MACRO A is defined again, otherwise: the first"):
         library = read_lef([tmp_path / "a.lef", tmp_path / "c.lef"])
     assert library.macros["A"].width == 1  # as in OpenROAD
+
+
+def test_tracks_are_those_of_the_routing_layers_above_the_lowest(tmp_path):
+    layers = "".join(
+        f"LAYER {name}\n  TYPE {kind} ;\n  DIRECTION {direction} ;\n  PITCH {pitch} ;\n"
+        f"  SPACING 0.1 ;\n  WIDTH 0.1 ;\nEND {name}\n"
+        for name, kind, direction, pitch in (
+            ("m1", "ROUTING", "HORIZONTAL", "0.2"), ("v1", "CUT", "NONE", "9"),
+            ("m2", "ROUTING", "VERTICAL", "0.25 0.4"), ("m3", "ROUTING", "HORIZONTAL", "0.3 0.5"),
+            ("m4", "ROUTING", "VERTICAL", "1"), ("m5", "ROUTING", "HORIZONTAL", "1.0"),
+        )
+    )  # fmt: skip
+    design = read(tmp_path, JOINED, lef=layers + LEF)
+    assert design.tracks == pytest.approx((1 / 0.5 + 1, 1 / 0.25 + 1))
+    assert read(tmp_path, JOINED).tracks is None
