@@ -206,10 +206,12 @@ def jet_images(jets: Jets, labels: np.ndarray, classes: Sequence[str], bins: int
     return figure
 
 
-def attribution(jet: Jets, values: np.ndarray, title: str = "") -> Figure:
+def attribution(
+    jet: Jets, values: np.ndarray, title: str = "", what: str = "contribution to the log odds"
+) -> Figure:
     """Contribution of each constituent of a jet to the log odds (`learning.attribution`).
 
-    The area of a disk is the transverse momentum, its colour the contribution.
+    The area of a disk is the transverse momentum, its colour the contribution. `what` names it.
     """
     figure, axis = axes()
     real = jet.mask[0]
@@ -220,7 +222,7 @@ def attribution(jet: Jets, values: np.ndarray, title: str = "") -> Figure:
         x[:, DETA], x[:, DPHI], s=8 + 900 * pt / pt.sum(), c=values, cmap="coolwarm",
         vmin=-largest, vmax=largest, edgecolors="0.3", linewidths=0.5,
     )  # fmt: skip
-    figure.colorbar(shown, ax=axis, label="contribution to the log odds")
+    figure.colorbar(shown, ax=axis, label=what)
     axis.set_xlabel("Δη")
     axis.set_ylabel("Δφ")
     axis.set_title(literal(title))
