@@ -11,6 +11,7 @@ from ray import tune
 from sciml.files import kept
 from sciml.launch.ray_metric import Metric
 from sciml.launch.ray_space import Dimension, draws, flags
+from sciml.launch.ray_trial import WORST
 from sciml.train.log import Bar, console
 
 
@@ -96,7 +97,9 @@ class Progress(tune.Callback):
         shown = ", ".join(
             f"{name} {value}" for name, value in trial.config["point"]["values"].items()
         )
-        value = end.get("refused") or f"{self.metric} {end.get('metric', float('nan')):.6g}"
+        last = float(end.get("metric", WORST))
+        shown_last = f"{last:.6g}" if abs(last) < WORST else "is not finite"
+        value = end.get("refused") or f"{self.metric} {shown_last}"
         number = trial.config["point"]["number"]
         console.print(f"trial {number} ({shown}): {value}", soft_wrap=True)
         self.bar.advance()

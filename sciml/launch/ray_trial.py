@@ -25,6 +25,8 @@ PAUSE = 0.1
 """Seconds between looks at a run's records."""
 GRACE = 60
 """Seconds in which a run that is stopped may write its checkpoint."""
+WORST = 1e300
+"""Stands for a value that is not finite: schedulers take percentiles, of infinities none exists."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ class Plan:
         recipe: name or path of the recipe.
         arguments: of every trial.
         metric: what is reported.
-        mode: min or max; a value that is no number is reported as the worst one.
+        mode: min or max; a value that is not finite is reported as the worst one.
         trials: folder of the runs.
         cpus: processors of a trial, and threads of its process.
         directory: in which relative paths are meant.
@@ -50,9 +52,9 @@ class Plan:
     directory: str
 
     def comparable(self, value: float) -> float:
-        """What schedulers compare: NaN is neither better nor worse than another value to them."""
-        worst = math.inf if self.mode == "min" else -math.inf
-        return worst if math.isnan(value) else float(value)
+        """What schedulers compare and average: a number, so NaN and infinity are the worst one."""
+        worst = WORST if self.mode == "min" else -WORST
+        return float(value) if math.isfinite(value) else worst
 
     def folder(self, number: int) -> Path:
         """The run's folder of a trial."""

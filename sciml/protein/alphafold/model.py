@@ -164,7 +164,7 @@ class Output:
 
     def recycle(self) -> Recycled:
         """For the next pass, without gradient."""
-        return Recycled(self.m[:, 0].detach(), self.z.detach(), self.atoms.detach())
+        return Recycled(self.m[:, 0].detach().clone(), self.z.detach(), self.atoms.detach())
 
 
 class PlddtHead(nn.Module):

@@ -376,6 +376,9 @@ class StructurePredictor(Pretrained):
                 last = number == recycles
                 output = self.model(batch, previous, heads=last or tolerance > 0)
             moved = confidence.change(previous.atoms, output.atoms, batch["seq_mask"])
+            # Results are made from the logits: after the last pass nothing holds the pairs.
+            previous = None if last else output.recycle()
+            output.m = output.z = output.single.new_empty(0)
             for index, alignment in enumerate(alignments):
                 converged = last or (number > 0 and float(moved[index]) < tolerance)
                 if converged and final[index] is None:
@@ -383,7 +386,6 @@ class StructurePredictor(Pretrained):
                     final[index] = (results, number)
             if report is not None:
                 report(f"pass {number}: CA distances moved by {float(moved.max()):.2f} A")
-            previous = output.recycle()
             del output
             if all(result is not None for result in final):
                 break
