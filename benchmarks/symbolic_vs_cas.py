@@ -61,6 +61,8 @@ limit = 10.0
 """CPU seconds per problem."""
 SLACK = 6.0
 """Wall-clock seconds per CPU second that other systems are given."""
+VERIFICATION = 30
+"""CPU seconds that the verification of an answer may take, beside the problem's."""
 Answer = Expr | tuple[str, Expr] | list[tuple[str, Expr]] | None
 
 
@@ -242,40 +244,46 @@ def in_process(name: str, solver: Callable[[Any], Answer], f: Any) -> tuple[bool
     child = os.fork()
     if child == 0:
         os.close(read)
-        resource.setrlimit(resource.RLIMIT_CPU, (int(limit) + 1, int(limit) + 61))
-        resource.setrlimit(resource.Rlimit_DATA, (2_500_000_000, 2_500_000_000))
-        sys.setrecursionlimit(6000)
-        sys.stdout = sys.stderr = open(os.devnull, "w")
-        clock.use_cpu_time()
-        started = time.process_time()
-        answer: Answer = None
-        good = contradicted = False
-        seconds = limit
         try:
-            answer = solver(f)
-        except _ERRORS:
-            pass
-        resource.setrlimit(resource.RLIMIT_CPU, (int(limit) + 61, int(limit) + 61))
-        used = resource.getrusage(resource.RUSAGE_CHILDREN)
-        seconds = time.process_time() - started
-        start = cas.START_UP if name in cas.SYSTEMS else 0.0
-        seconds += max(0.0, used.ru_utime + used.ru_stime - start)
-        if seconds <= limit:
-            try:
-                good = confirmed(f, answer)
-                os.write(write, json.dumps([good, seconds, False]).encode() + b"\n")
-                contradicted = good and agrees_by_differences(f, answer) is False
-            except _ERRORS:
-                pass
-        os.write(write, json.dumps([good, seconds, contradicted]).encode() + b"\n")
-        os._exit(0)
+            _solve_in_child(name, solver, f, write)
+        finally:  # whatever is raised: the child must not go on as its parent
+            os._exit(0)
     os.close(write)
-    lines = _read_until(read, time.monotonic() + SLACK * (limit + 60), child).splitlines()
+    lines = _read_until(read, time.monotonic() + SLACK * (limit + VERIFICATION), child).splitlines()
     os.wait4(child, 0)
     if not lines:
         return False, limit, False
     good, seconds, contradicted = json.loads(lines[-1])
     return bool(good), seconds, bool(contradicted)
+
+
+def _solve_in_child(name: str, solver: Callable[[Any], Answer], f: Any, write: int) -> None:
+    end = int(limit) + 1
+    resource.setrlimit(resource.RLIMIT_CPU, (end, end + VERIFICATION))
+    resource.setrlimit(resource.RLIMIT_DATA, (2_500_000_000, 2_500_000_000))
+    sys.setrecursionlimit(6000)
+    sys.stdout = sys.stderr = open(os.devnull, "w")
+    clock.use_cpu_time()
+    started = time.process_time()
+    answer: Answer = None
+    good = contradicted = False
+    try:
+        answer = solver(f)
+    except _ERRORS:
+        pass
+    resource.setrlimit(resource.RLIMIT_CPU, (end + VERIFICATION, end + VERIFICATION))
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    seconds = time.process_time() - started
+    start = cas.START_UP if name in cas.SYSTEMS else 0.0
+    seconds += max(0.0, used.ru_utime + used.ru_stime - start)
+    if seconds <= limit:
+        try:
+            good = confirmed(f, answer)
+            os.write(write, json.dumps([good, seconds, False]).encode() + b"\n")
+            contradicted = good and agrees_by_differences(f, answer) is False
+        except _ERRORS:
+            pass
+    os.write(write, json.dumps([good, seconds, contradicted]).encode() + b"\n")
 
 
 def _read_until(read: int, end: float, child: int) -> bytes:

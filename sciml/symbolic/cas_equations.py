@@ -95,25 +95,21 @@ def giac_solve(residual: Expr, cpu_seconds: float, timeout: float) -> list[Solut
 def fricas_solve(residual: Expr, cpu_seconds: float, timeout: float) -> list[Solution]:
     """FriCAS's solutions of a differential equation."""
     text = _with_derivatives(residual, "D(y(x),x,{k})", "y(x)", **cas.FRICAS).replace("**", "^")
-    linear = cas.ask_fricas(
+    texts = cas.ask_fricas(
         ["y := operator 'y", f"s := solve({text} = 0, y, x)",
-         "unparse((s.particular)::InputForm)",
-         "for b in s.basis repeat output(unparse(b::InputForm))",
+         "unparse((s.particular)::InputForm)", "[unparse(b::InputForm) for b in s.basis]",
          "unparse(s::InputForm)"],
         cpu_seconds, timeout,
     )  # fmt: skip
-    return [] if not linear else _of_fricas(linear)
-
-
-def _of_fricas(texts: list[str]) -> list[Solution]:
-    """Solutions as a first integral, or as a particular solution and a basis."""
-    expressions = [_read(text) for text in texts]
-    if None in expressions:
+    # Messages of lines that do not apply hold quoted signs.
+    expressions = [e for text in texts if (e := _read(text)) is not None]
+    if not expressions:
         return []
-    first, *basis = [cas.with_our_dilogarithm(e) for e in expressions if e is not None]
-    if "y" in first.free:
+    first, *basis = map(cas.with_our_dilogarithm, expressions)
+    if "y" in first.free:  # a first integral
         return [("implicit", first)]
-    terms = [ex.symbol(f"c{k}") * b for k, b in enumerate(basis, 1)]
+    order = max(len(m) for m in re.findall(r"y('*)", str(residual)))
+    terms = [ex.symbol(f"c{k}") * b for k, b in enumerate(basis[:order], 1)]
     return [("explicit", ex.add([first, *terms]))]
 
 
