@@ -1,6 +1,6 @@
 """DisCor's weights in Q-learning: errors of Q with and without them, against exact values.
 
-python benchmarks/discor.py [--steps 2000] [--seeds 5]
+    python benchmarks/discor.py [--steps 2000] [--seeds 5]
 
 A chain of six states (`sciml.rl.small_problems.Chain`), whose Q is known exactly. Double DQN with
 a network of 16 hidden units, so that states share weights, and with a table; with and without the
@@ -10,8 +10,8 @@ weights all settings are the same. The error is the largest |Q - Q*| over states
 from __future__ import annotations
 
 import argparse
-import json
 import time
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,10 @@ import torch
 from machine import processor
 from stable_baselines3.common.callbacks import BaseCallback
 
+from sciml.files.jsons import dumps
+from sciml.files.kept import Rows
 from sciml.paths import atomic_write
+from sciml.report.statistics import paired
 from sciml.rl.dqn import DisCorDQN, DoubleDQN
 from sciml.rl.small_problems import Chain
 
@@ -46,18 +49,21 @@ class Errors(BaseCallback):
 
 
 def main() -> None:
-    """Measure what is not in the file yet, and write after every seed."""
+    """Measure what the work file does not hold yet, then write the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--steps", type=int, default=2000)
     parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--work", type=Path, default=Path("runs/discor.jsonl"))
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    earlier = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-    runs: list[dict[str, Any]] = earlier["runs"] if earlier.get("steps") == arguments.steps else []
-    done = {run["seed"] for run in runs}
-    for seed in set(range(arguments.seeds)) - done:
-        for label, hidden in (("network", [16]), ("table", [])):
+    runs = Rows(arguments.work)
+    for seed in range(arguments.seeds):
+        for form, hidden in (("network", [16]), ("table", [])):
             for kind in (DoubleDQN, DisCorDQN):
+                key = {"steps": arguments.steps, "form": form, "discor": kind is DisCorDQN,
+                       "seed": seed}  # fmt: skip
+                if runs.has(key):
+                    continue
                 errors, began = Errors(), time.process_time()
                 kind(
                     "MlpPolicy", Chain(STATES), seed=seed, learning_rate=5e-3, gamma=GAMMA,
@@ -65,26 +71,37 @@ def main() -> None:
                     target_update_interval=100, exploration_fraction=0.5,
                     exploration_final_eps=0.3, policy_kwargs={"net_arch": hidden},
                 ).learn(arguments.steps, callback=errors)  # fmt: skip
-                runs.append({
-                    "form": label, "discor": kind is DisCorDQN, "seed": seed,
-                    "errors": errors.curve, "cpu_seconds": time.process_time() - began,
-                })  # fmt: skip
-        table = []
-        for label in ("network", "table"):
-            for weighted in (False, True):
-                curves = np.array([r["errors"] for r in runs
-                                   if r["form"] == label and r["discor"] == weighted])  # fmt: skip
-                spread = curves[:, -1].std(ddof=1) if len(curves) > 1 else None
-                table.append({
-                    "form": label, "discor": weighted, "seeds": len(curves),
-                    "last error": curves[:, -1].mean(), "deviation": spread,
-                    "mean over the training": curves.mean(),
-                })  # fmt: skip
-        with atomic_write(RESULTS) as part:
-            result = {"steps": arguments.steps, "every": EVERY, "table": table, "runs": runs,
-                      "device": f"{processor()}, 1 thread, shared"}  # fmt: skip
-            part.write_text(json.dumps(result, indent=1) + "\n")
-        print(json.dumps(table[-2:]), flush=True)
+                seconds = time.process_time() - began
+                runs.add(key | {"errors": errors.curve, "cpu_seconds": seconds})
+    mine = [run for run in runs.rows if run["steps"] == arguments.steps]
+    table = []
+    for form in ("network", "table"):
+        errors_of = {
+            weighted: np.array([r["errors"] for r in sorted(mine, key=lambda r: r["seed"])
+                                if (r["form"], r["discor"]) == (form, weighted)])
+            for weighted in (False, True)
+        }  # fmt: skip
+        for measure in ("last error", "mean over the training"):
+            plain, weighted = (
+                e[:, -1] if measure == "last error" else e.mean(1) for e in errors_of.values()
+            )
+            table.append({
+                "form": form, "measure": measure, "seeds": len(plain),
+                "double DQN": float(np.median(plain)), "with DisCor": float(np.median(weighted)),
+                **paired(weighted.tolist(), plain.tolist(), better=-1),
+            })  # fmt: skip
+    machine = f"{processor()}, 1 thread, shared"
+    with atomic_write(RESULTS) as part:
+        result = {
+            "steps": arguments.steps,
+            "every": EVERY,
+            "table": table,
+            "runs": mine,
+            "date": str(date.today()),
+            "device": machine,
+        }
+        part.write_text(dumps(result, indent=1) + "\n")
+    print(dumps(table, indent=1))
 
 
 if __name__ == "__main__":

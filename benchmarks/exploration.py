@@ -1,6 +1,6 @@
 """Rewards for exploring: counts, random network distillation and SMiRL beside none.
 
-python benchmarks/exploration.py [--seeds 5] [--steps 3000]
+    python benchmarks/exploration.py [--seeds 5] [--steps 3000]
 
 PPO on a chain of twelve states whose first step back pays a little and whose end pays 1 (how many
 states are ever seen, how often the end is reached), and MaskablePPO on synthetic netlists (how many
@@ -11,8 +11,8 @@ bonus is never counted in what is reported.
 from __future__ import annotations
 
 import argparse
-import json
 import time
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +23,13 @@ from machine import processor
 from sb3_contrib import MaskablePPO
 from stable_baselines3 import PPO
 
+from sciml.files.jsons import dumps
+from sciml.files.kept import Rows
 from sciml.paths import atomic_write
 from sciml.placement.generate import synthetic
 from sciml.placement.learning.agents import AgentView
 from sciml.placement.learning.env import EnvConfig, PlacementEnv
+from sciml.report.statistics import paired
 from sciml.rl.exploration import Bonus, CountBonus, RNDBonus, SMiRL
 from sciml.rl.small_problems import Chain
 
@@ -34,6 +37,11 @@ RESULTS = Path(__file__).parent / "results" / "exploration.json"
 KINDS: dict[str, type[Bonus] | None] = {
     "none": None, "counts": CountBonus, "rnd": RNDBonus, "smirl": SMiRL,
 }  # fmt: skip
+MEASURES = {
+    "chain": {"states seen": 1, "end reached": 1},
+    "placement": {"pairs tried": 1, "best": -1, "last quarter": -1},
+}
+"""What is measured of each problem, and whether more (1) or less (-1) is better."""
 GRID = EnvConfig(columns=12, rows=12, settle=20)
 
 
@@ -94,38 +102,48 @@ def explore(problem: str, kind: str, seed: int, steps: int) -> dict[str, Any]:
         costs = [e["proxy"] / e["start_proxy"] for e in seen.ends if not e["dead_end"]]
         told = {"pairs tried": len(seen.visited), "best": min(costs, default=np.nan),
                 "last quarter": float(np.mean(costs[-len(costs) // 4 :]))}  # fmt: skip
-    return {"problem": problem, "bonus": kind, "seed": seed, **told,
-            "cpu_seconds": time.process_time() - began}  # fmt: skip
+    return {**told, "cpu_seconds": time.process_time() - began}
 
 
 def main() -> None:
-    """Measure what is not in the file yet, and write after every seed."""
+    """Measure what the work file does not hold yet, then write the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--steps", type=int, default=3000)
     parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--work", type=Path, default=Path("runs/exploration.jsonl"))
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    earlier = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-    runs: list[dict[str, Any]] = earlier["runs"] if earlier.get("steps") == arguments.steps else []
-    done = {run["seed"] for run in runs}
-    for seed in set(range(arguments.seeds)) - done:
-        for problem in ("chain", "placement"):
-            runs += [explore(problem, kind, seed, arguments.steps) for kind in KINDS]
-        table = []
+    runs = Rows(arguments.work)
+    for seed in range(arguments.seeds):
         for problem in ("chain", "placement"):
             for kind in KINDS:
-                mine = [r for r in runs if (r["problem"], r["bonus"]) == (problem, kind)]
-                keys = [key for key in mine[0] if key not in ("problem", "bonus", "seed")]
-                means = {k: float(np.mean([r[k] for r in mine])) for k in keys}
-                spread = {f"{k}, deviation": float(np.std([r[k] for r in mine], ddof=1))
-                          for k in keys if len(mine) > 1}  # fmt: skip
-                table.append({"problem": problem, "bonus": kind, "seeds": len(mine)}
-                             | means | spread)  # fmt: skip
-        with atomic_write(RESULTS) as part:
-            result = {"steps": arguments.steps, "table": table, "runs": runs,
-                      "device": f"{processor()}, 1 thread, shared"}  # fmt: skip
-            part.write_text(json.dumps(result, indent=1) + "\n")
-        print(seed, flush=True)
+                key = {"steps": arguments.steps, "problem": problem, "bonus": kind, "seed": seed}
+                if not runs.has(key):
+                    runs.add(key | explore(problem, kind, seed, arguments.steps))
+    table = []
+    mine = sorted((r for r in runs.rows if r["steps"] == arguments.steps), key=lambda r: r["seed"])
+    for problem in ("chain", "placement"):
+        by_kind = {kind: [r for r in mine if (r["problem"], r["bonus"]) == (problem, kind)]
+                   for kind in KINDS}  # fmt: skip
+        for measure, better in MEASURES[problem].items():
+            values = {kind: [row[measure] for row in by_kind[kind]] for kind in KINDS}
+            for kind in KINDS:
+                against = {} if kind == "none" else paired(values[kind], values["none"], better)
+                spread = float(np.std(values[kind], ddof=1)) if len(mine) > 8 else None
+                table.append({"problem": problem, "measure": measure, "bonus": kind,
+                              "mean": float(np.mean(values[kind])), "deviation": spread,
+                              "seeds": len(values[kind])} | against)  # fmt: skip
+    machine = f"{processor()}, 1 thread, shared"
+    with atomic_write(RESULTS) as part:
+        result = {
+            "steps": arguments.steps,
+            "table": table,
+            "runs": mine,
+            "date": str(date.today()),
+            "device": machine,
+        }
+        part.write_text(dumps(result, indent=1) + "\n")
+    print(dumps(table, indent=1))
 
 
 if __name__ == "__main__":
