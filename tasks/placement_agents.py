@@ -4,7 +4,8 @@ Stable-Baselines3, sb3-contrib and torchrl learn on the same environments as thi
 beside random places, the cheapest wire, and the electrostatic placement that every episode starts
 from (the guide), put on the grid macro by macro. One seed is one set of training designs and one
 training of every agent. A placement is judged by its proxy over that of the guide: below 1 is
-better.
+better. All run on the processor, also where there is a GPU: their networks are small, and their
+times are compared.
 
 Writes report.html, results.json, metrics.jsonl, and the policy of each training as
 agents/AGENT_SEED.safetensors, which `sciml placement place --method policy --policy FILE` takes.
