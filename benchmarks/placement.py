@@ -1,13 +1,12 @@
 """Placement benchmarks: cost, moves, masks, readers, annealing and standard cells.
 
     python benchmarks/placement.py --shared ../shared --part all
-    python benchmarks/placement.py --part cells --coloquinte VENV/bin/python
+    python benchmarks/placement.py --part cells --case "macros fixed"
 
 Writes benchmarks/results/placement.json, part by part: a new measurement of a part replaces the old
 one. Times are CPU-seconds of one thread, so that a busy machine changes them little. Published
 numbers beside ours: TILOS MacroPlacement's annealer and the commercial placement on the clustered
-Ariane133, both rescored with the exact proxy. Coloquinte 0.4.1 places the flat one in the same run
-if `--coloquinte` names a Python that has it.
+Ariane133, both rescored with the exact proxy.
 """
 
 from __future__ import annotations
@@ -41,7 +40,7 @@ from sciml.placement.learning.env import EnvConfig, PlacementEnv
 
 RESULTS = Path(__file__).parent / "results/placement.json"
 CHOSEN: dict[str, Any] = {}
-"""From the command line: a case, a seed of the annealing, a Python with Coloquinte."""
+"""From the command line: a case, a seed of the annealing, a number of cells."""
 
 
 def ariane(shared: Path) -> Design:
@@ -248,80 +247,52 @@ def readers(shared: Path, seeds: int) -> dict[str, Any]:
 def cells(shared: Path, seeds: int) -> dict[str, Any]:
     """Standard cells of the flat Ariane133 around fixed macros, and everything movable.
 
-    Through the command line, as a user would; legality is judged by the independent checker. Parts
-    that are not measured this time keep their former results.
+    Through the command line, as a user would; legality is judged by the independent checker. With
+    movable macros: all at once, or in two steps of half the budget, macros where cells are first.
+    `placement_cells.py` has the curve over time, and Coloquinte.
     """
     before = json.loads(RESULTS.read_text()).get("cells", {}) if RESULTS.exists() else {}
-    before.pop("Coloquinte, macros fixed", None)
     out: dict[str, Any] = {"reference": {
         "commercial placement": {"hpwl": 295_603_687, "note": "3,491 overlapping pairs"},
     }}  # fmt: skip
-    for name, movable in (("fixed", "cells"), ("movable", "all")):
-        if CHOSEN.get("case", name) != name:
+    for label, name, steps in (
+        ("macros fixed", "fixed", ["cells"]),
+        ("macros movable", "movable", ["all"]),
+        ("macros movable, two steps", "movable", ["macros", "cells"]),
+    ):
+        if CHOSEN.get("case", label) != label:
             continue
         with tempfile.TemporaryDirectory() as scratch:
             path = shared / f"data/placement/ariane133-ng45/bookshelf_{name}.tar.xz"
             with tarfile.open(path) as tar:
                 tar.extractall(scratch, filter="data")
             aux = next(Path(scratch).rglob("*.aux"))
-            target = Path(scratch) / "placed.pl"
-            command = [sys.executable, "-m", "sciml", "placement", "place", str(aux), "-o",
-                       str(target), "--movable", movable, "--cpu-seconds", "40",
-                       "--json"]  # fmt: skip
+            placed: Path | None = None
+            seconds = 0.0
             start = resource.getrusage(resource.RUSAGE_CHILDREN)
-            output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+            for movable in steps:
+                given = [] if placed is None else ["--pl", str(placed)]
+                placed = Path(scratch) / f"{movable}.pl"
+                done = subprocess.run(
+                    [sys.executable, "-m", "sciml", "placement", "place", str(aux), *given, "-o",
+                     str(placed), "--movable", movable, "--cpu-seconds", str(60 // len(steps)),
+                     "--json"], capture_output=True, text=True,
+                )  # fmt: skip
+                if done.returncode not in (0, 1):  # 1: not legal, which is told below
+                    raise SystemExit(done.stderr)
+                seconds += json.loads(done.stdout)["cpu_seconds"]
             after = resource.getrusage(resource.RUSAGE_CHILDREN)
-            placed, design = read_design(aux, pl=target), read_design(aux)
-            if name == "fixed" and "coloquinte" in CHOSEN:
-                peer = Path(scratch) / "coloquinte.pl"
-                peer_output = subprocess.run(
-                    [CHOSEN["coloquinte"], "-c", COLOQUINTE, str(aux), str(peer)],
-                    check=True, capture_output=True, text=True,
-                ).stdout  # fmt: skip
-                for line in peer_output.splitlines():
-                    if not line.startswith('{"stage"'):  # its own progress
-                        continue
-                    row = json.loads(line)
-                    theirs = read_design(aux, pl=Path(row.pop("file")))
-                    verdict = check(theirs, design)
-                    kind = f"Coloquinte, macros fixed, {row.pop('stage')}"
-                    out[kind] = row | {
-                        "hpwl": hpwl(theirs), "legal": verdict.legal,
-                        "problems": verdict.problems[:3],
-                    }  # fmt: skip
-                    print(kind, out[kind], flush=True)
-        verdict = check(placed, design)
-        out[f"macros {name}"] = {
-            "hpwl": hpwl(placed), "legal": verdict.legal, "problems": verdict.problems[:3],
-            "cpu_seconds_of_placing": json.loads(output)["cpu_seconds"],
+            assert placed is not None
+            result, design = read_design(aux, pl=placed), read_design(aux)
+        verdict = check(result, design)
+        out[label] = {
+            "hpwl": hpwl(result), "legal": verdict.legal, "problems": verdict.problems[:3],
+            "cpu_seconds_of_placing": seconds,
             "cpu_seconds_of_the_whole_process":
                 after.ru_utime + after.ru_stime - start.ru_utime - start.ru_stime,
         }  # fmt: skip
-        print(name, out[f"macros {name}"], flush=True)
-    return before | out
-
-
-COLOQUINTE = """
-import importlib.metadata, json, sys, time
-import coloquinte
-circuit = coloquinte.Circuit.read_ispd(sys.argv[1])
-clock = time.process_time()
-parameters = coloquinte.ColoquinteParameters(3)
-
-
-def tell(stage):
-    seconds, file = time.process_time() - clock, sys.argv[2] + stage.replace(" ", "-") + ".pl"
-    circuit.write_placement(file)
-    print(json.dumps({"stage": stage, "file": file, "cpu_seconds_of_placing": seconds, "effort": 3,
-        "own_hpwl": circuit.hpwl(), "version": importlib.metadata.version("coloquinte")}))
-
-
-circuit.place_global(parameters)
-circuit.legalize(parameters)
-tell("without detailed placement")
-circuit.place_detailed(parameters)
-tell("with detailed placement")
-"""
+        print(label, out[label], flush=True)
+    return {k: v for k, v in before.items() if not k.startswith("Coloquinte")} | out
 
 
 def size(shared: Path, seeds: int) -> dict[str, Any]:
@@ -408,13 +379,10 @@ def main() -> None:
     parser.add_argument("--shared", type=Path, default=Path(__file__).parents[2] / "shared")
     parser.add_argument("--part", choices=[*PARTS, "all"], default="all")
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--case", help="of a part: '150 CPU-s', fixed, movable")
+    parser.add_argument("--case", help="of a part: '150 CPU-s', 'macros fixed'")
     parser.add_argument("--cells", type=int, help="of the part million")
     parser.add_argument("--only-seed", type=int, help="of the annealing")
-    parser.add_argument("--coloquinte", help="a Python that has it, for the part cells")
     arguments = parser.parse_args()
-    if arguments.coloquinte is not None:
-        CHOSEN["coloquinte"] = arguments.coloquinte
     if arguments.case is not None:
         CHOSEN["case"] = arguments.case
     if arguments.cells is not None:

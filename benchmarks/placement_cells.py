@@ -23,12 +23,32 @@ from pathlib import Path
 from typing import Any
 
 from machine import processor
-from placement import COLOQUINTE
 
 from sciml.placement import check, hpwl, place, read_design, write_design
 from sciml.placement.generate import standard_cells
 
 RESULTS = Path(__file__).parent / "results/placement_cells.json"
+COLOQUINTE = """
+import importlib.metadata, json, sys, time
+import coloquinte
+circuit = coloquinte.Circuit.read_ispd(sys.argv[1])
+clock = time.process_time()
+parameters = coloquinte.ColoquinteParameters(3)
+
+
+def tell(stage):
+    seconds, file = time.process_time() - clock, sys.argv[2] + stage.replace(" ", "-") + ".pl"
+    circuit.write_placement(file)
+    print(json.dumps({"stage": stage, "file": file, "cpu_seconds_of_placing": seconds, "effort": 3,
+        "own_hpwl": circuit.hpwl(), "version": importlib.metadata.version("coloquinte")}))
+
+
+circuit.place_global(parameters)
+circuit.legalize(parameters)
+tell("without detailed placement")
+circuit.place_detailed(parameters)
+tell("with detailed placement")
+"""
 
 
 def ours(aux: Path, cpu_seconds: float, seed: int) -> dict[str, Any]:
