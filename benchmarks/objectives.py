@@ -49,6 +49,8 @@ OBJECTIVES: dict[str, dict[str, Any]] = {
     "simclr": {"name": "simclr"},
     "moco": {"name": "moco", "queue": 1024},
     "vicreg": {"name": "vicreg", "width": 128},
+    "jigsaw": {"name": "jigsaw"},
+    "rotation": {"name": "rotation"},
 }
 BASELINE = "none"
 TRUNK = {"name": "pair_transformer", "dim": 32, "pair_dim": 4, "depth": 2, "heads": 4,
