@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -58,3 +59,21 @@ def runs(groups: list[Group], max_size: int) -> list[list[Group]]:
             size = group.mask.numel()
         batches[-1].append(group)
     return batches
+
+
+def by_length(
+    function: Callable[..., Tensor], inputs: Sequence[Tensor], mask: Tensor, *,
+    min_width: int, max_size: int,
+) -> Tensor:  # fmt: skip
+    """`function(*inputs, mask)`, a row [B, ...] for each jet, computed in groups.
+
+    Args:
+        function: of the inputs and the mask of a group.
+        inputs: [B, N, ...].
+        mask: [B, N] bool, as for `group_by_length`.
+        min_width, max_size: of a group, see there.
+    """
+    groups = group_by_length(mask, min_width=min(min_width, mask.shape[1]), max_size=max_size)
+    found = torch.cat([function(*(x[g.rows, : g.width] for x in inputs), g.mask) for g in groups])
+    rows = torch.cat([group.rows for group in groups])
+    return torch.empty_like(found).index_copy(0, rows, found)

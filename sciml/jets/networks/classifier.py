@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import Tensor, nn
 
 from sciml.errors import InputError, unknown
@@ -135,6 +136,7 @@ class WeaverNetwork(nn.Module):
     def forward(self, batch: Data) -> Tensor:
         """Raw batch -> logits [B, classes]."""
         from sciml.jets.networks.particle_net import ParticleNet
+        from sciml.jets.networks.particle_next import ParticleNeXt
 
         columns = list(FEATURE_SETS[self.features])
         features = particle_features(batch.x, batch.jet, batch.mask)[..., columns]
@@ -142,6 +144,9 @@ class WeaverNetwork(nn.Module):
         if isinstance(self.network, ParticleNet):
             # data configs pad jets to this length, however long the longest in a batch is
             return self.network(features, batch.x[..., ANGLES], batch.mask, length=MAX_PARTICLES)
+        if isinstance(self.network, ParticleNeXt):
+            both = torch.cat([batch.x[..., ANGLES], batch.x[..., FOUR_MOMENTUM]], -1)
+            return self.network(features, both, batch.mask)
         return self.network(features, batch.x[..., FOUR_MOMENTUM], batch.mask)
 
     def settings(self) -> dict[str, Any]:
@@ -156,12 +161,20 @@ class WeaverNetwork(nn.Module):
     def build(cls, settings: Mapping[str, Any], classes: int) -> WeaverNetwork:
         """A freshly initialised network."""
         from sciml.config import from_dict
-        from sciml.jets.networks import particle_net, particle_transformer, two_collections
+        from sciml.jets.networks import (
+            particle_net,
+            particle_next,
+            particle_transformer,
+            two_collections,
+        )
         from sciml.jets.networks.particle_transformer_config import ParTConfig
 
         kinds: dict[str, tuple[Any, Any]] = {
             "ParticleNet": (particle_net.ParticleNet, particle_net.ParticleNetConfig),
             "ParticleTransformer": (particle_transformer.ParticleTransformer, ParTConfig),
+            "ParticleNeXt": (particle_next.ParticleNeXt, particle_next.ParticleNeXtConfig),
+            "ParticleNeXtTagger": (
+                two_collections.ParticleNeXtTagger, two_collections.ParticleNeXtTaggerConfig),
             "ParticleNetTagger": (
                 two_collections.ParticleNetTagger, two_collections.ParticleNetTaggerConfig),
             "ParticleTransformerTagger": (

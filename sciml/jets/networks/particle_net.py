@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from sciml.config import Range
 from sciml.errors import InputError
-from sciml.jets.data.grouping import group_by_length
+from sciml.jets.data.grouping import by_length
 from sciml.trunks import particle_net
 
 MAX_SIZE = 1024
@@ -105,16 +105,9 @@ class ParticleNet(nn.Module):
             graph = self._graph(features, points, mask)
         else:
             neighbours = max(self.config.neighbours, *self.config.neighbours_of_blocks, 0)
-            min_width = min(neighbours + 1, mask.shape[1])
-            groups = group_by_length(mask, min_width=min_width, max_size=MAX_SIZE)
-            graph = torch.cat(
-                [
-                    self._graph(features[g.rows, : g.width], points[g.rows, : g.width], g.mask)
-                    for g in groups
-                ]
+            graph = by_length(
+                self._graph, (features, points), mask, min_width=neighbours + 1, max_size=MAX_SIZE
             )
-            rows = torch.cat([group.rows for group in groups])
-            graph = torch.empty_like(graph).index_copy(0, rows, graph)
         if not self.config.use_counts:
             graph = graph * (mask.sum(1, keepdim=True).to(graph.dtype) / (length or mask.shape[1]))
         for linear in self.hidden:

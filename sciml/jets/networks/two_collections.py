@@ -1,7 +1,8 @@
 """Taggers of two collections of a jet: particles (pf) and secondary vertices (sv).
 
-weaver-core's `ParticleTransformerTagger` (also with extra pair features) and `ParticleNetTagger`:
-each collection has an embedding of its own; what comes out are the constituents of one network.
+weaver-core's `ParticleTransformerTagger` (also with extra pair features), `ParticleNetTagger` and
+`ParticleNeXtTagger`: each collection has an embedding of its own; what comes out are the
+constituents of one network.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from torch.nn import functional as F
 
 from sciml.config import Range
 from sciml.jets.networks.particle_net import ParticleNet, ParticleNetConfig
+from sciml.jets.networks.particle_next import Encoding, ParticleNeXt, ParticleNeXtConfig
 from sciml.jets.networks.particle_transformer import Embedding, ParticleTransformer
 from sciml.jets.networks.particle_transformer_config import ParTConfig
 
@@ -31,7 +33,8 @@ class Collection:
 
     Attributes:
         features: [B, N, features].
-        positions: [B, N, 4] four-momenta in GeV, or [B, N, 2] points (deta, dphi).
+        positions: [B, N, 4] four-momenta in GeV, [B, N, 2] points (deta, dphi), or [B, N, 6] both,
+            points first.
         mask: [B, N] bool, True for a constituent.
     """
 
@@ -65,9 +68,9 @@ def joined(
 
 
 class Tagger(nn.Module):
-    """What both taggers have in common: an embedding per collection, and a network of all."""
+    """What these taggers have in common: an embedding per collection, and a network of all."""
 
-    network: ParticleTransformer | ParticleNet
+    network: ParticleTransformer | ParticleNet | ParticleNeXt
 
     def __init__(self, embeddings: Sequence[nn.Module]) -> None:
         super().__init__()
@@ -182,3 +185,43 @@ class ParticleNetTagger(Tagger):
         all_, _ = joined(self.embedded(parts))
         inputs: Any = (all_.features, all_.positions, all_.mask, length)
         return cast(Tensor, self.network(*inputs))
+
+
+@dataclasses.dataclass(frozen=True)
+class ParticleNeXtTaggerConfig:
+    """Sizes of a `ParticleNeXtTagger`."""
+
+    features: tuple[Positive, Positive]
+    """Features per particle and per secondary vertex."""
+    network: ParticleNeXtConfig
+    """The network, without an encoding of its own; its `features` are those that both embeddings
+    give."""
+
+    @property
+    def classes(self) -> int:
+        """Outputs."""
+        return self.network.classes
+
+
+class ParticleNeXtTagger(Tagger):
+    """Particles and secondary vertices -> logits, by a ParticleNeXt.
+
+    Args:
+        config: sizes.
+    """
+
+    def __init__(self, config: ParticleNeXtTaggerConfig) -> None:
+        width = config.network.features
+        super().__init__([Encoding(n, width) for n in config.features])
+        self.config = config
+        self.network = ParticleNeXt(config.network)
+
+    def forward(self, parts: Sequence[Collection]) -> Tensor:
+        """Logits [B, classes] of particles and vertices with points and four-momenta; NaN for an
+        empty jet.
+
+        Args:
+            parts: particles, vertices.
+        """
+        all_, _ = joined(self.embedded(parts))
+        return cast(Tensor, self.network(all_.features, all_.positions, all_.mask))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from sciml.errors import InputError
 from sciml.jets.data.columns import CLASSES
@@ -41,20 +41,25 @@ class WeaverBridge:
         pair_input_type: str | None = None,
         num_heads: int | None = None,
         cls_num_heads: int | None = None,
+        reduction_dilation: Sequence[tuple[int, int]] = (),
+        edge_aggregation: Literal["sum", "mean", "max"] | None = None,
+        global_aggregation: Literal["sum", "mean", "max"] | None = None,
+        use_rel_fts: bool | None = None,
+        use_rel_dist: bool | None = None,
     ) -> Self:
-        """A tagger from a state dict of weaver-core: a ParticleNet, a Particle Transformer of any
-        version, or a tagger of particles and secondary vertices.
+        """A tagger from a state dict of weaver-core: a ParticleNet, a ParticleNeXt, a Particle
+        Transformer of any version, or a tagger of particles and secondary vertices.
 
         Args:
             path: .pt, .pth (read without running code) or .safetensors.
             classes: names of the outputs; JetClass's ten if there are ten.
             network: settings of weaver's network script (YAML or JSON), which tell the rest.
-            neighbours: of ParticleNet, 16 by default.
+            neighbours: of ParticleNet, 16 by default, or ParticleNeXt, 32.
             use_counts: of ParticleNet, True by default.
             use_pre_activation_pair: the published JetClass checkpoints of the Particle Transformer
                 need False: with weaver's own default (True) they load without complaint and give
                 other logits.
-            remove_self_pair: like all that follow, of the Particle Transformer and explained at
+            remove_self_pair: like those that follow, of the Particle Transformer and explained at
                 `sciml.jets.weaver.options.WeaverOptions`.
             activation: see there.
             block_activation: see there.
@@ -64,6 +69,11 @@ class WeaverBridge:
             pair_input_type: see there.
             num_heads: see there.
             cls_num_heads: see there.
+            reduction_dilation: of a ParticleNeXt's scales, like those that follow; see there.
+            edge_aggregation: see there.
+            global_aggregation: see there.
+            use_rel_fts: see there.
+            use_rel_dist: see there.
 
         Raises:
             InputError: an unreadable file; unknown, missing or misshapen keys, by name; an option
@@ -79,6 +89,9 @@ class WeaverBridge:
             "block_ids_with_attn_mask": block_ids_with_attn_mask,
             "pair_input_type": pair_input_type, "num_heads": num_heads,
             "cls_num_heads": cls_num_heads,
+            "reduction_dilation": tuple(reduction_dilation) or None,
+            "edge_aggregation": edge_aggregation, "global_aggregation": global_aggregation,
+            "use_rel_fts": use_rel_fts, "use_rel_dist": use_rel_dist,
         }  # fmt: skip
         named = {name: value for name, value in named.items() if value is not None}
         built = checkpoints.build(checkpoints.read_state(path), where=path, **named)

@@ -1,7 +1,7 @@
 """Reads and writes the weights of weaver-core's networks, and runs them on its tensors.
 
-ParticleNet, the Particle Transformer in all its versions, and the taggers of particles and
-secondary vertices. Both layouts of the Particle Transformer are read: the newer one
+ParticleNet, ParticleNeXt, the Particle Transformer in all its versions, and the taggers of
+particles and secondary vertices. Both layouts of the Particle Transformer are read: the newer one
 (`attn.in_proj.weight`) and that of the published JetClass weights (`attn.in_proj_weight`); so are
 the prefixes that training scripts leave (`mod.`, `module.`, `_orig_mod.`). Sizes come from the
 shapes; what these do not determine is `sciml.jets.weaver.options`.
@@ -25,23 +25,35 @@ from sciml.errors import InputError, nearest
 from sciml.files import tensors
 from sciml.jets.networks import two_collections
 from sciml.jets.networks.particle_net import ParticleNet
+from sciml.jets.networks.particle_next import ParticleNeXt
 from sciml.jets.networks.particle_transformer import ParticleTransformer
 from sciml.jets.networks.two_collections import (
     COLLECTIONS,
     Collection,
     ParticleNetTagger,
+    ParticleNeXtTagger,
     ParticleTransformerTagger,
 )
-from sciml.jets.weaver import sizes
+from sciml.jets.weaver import particle_next_sizes, sizes
 from sciml.jets.weaver.names import plain_name, weaver_name, weaver_shape
 from sciml.jets.weaver.options import WeaverOptions
 from sciml.jets.weaver.variants import variant
 from sciml.paths import atomic_write
 from sciml.weights import loading, pickles
 
-NETWORKS = (ParticleTransformer, ParticleNet, ParticleTransformerTagger, ParticleNetTagger)
+NETWORKS = (
+    ParticleTransformer, ParticleNet, ParticleNeXt,
+    ParticleTransformerTagger, ParticleNetTagger, ParticleNeXtTagger,
+)  # fmt: skip
 """Networks of weaver-core that are built here."""
-Network = ParticleTransformer | ParticleNet | ParticleTransformerTagger | ParticleNetTagger
+Network = (
+    ParticleTransformer
+    | ParticleNet
+    | ParticleNeXt
+    | ParticleTransformerTagger
+    | ParticleNetTagger
+    | ParticleNeXtTagger
+)
 
 
 def read_state(path: str | os.PathLike[str]) -> dict[str, Tensor]:
@@ -116,12 +128,17 @@ def _described(state: Mapping[str, Tensor], options: WeaverOptions) -> tuple[Any
         return sizes.part_tagger_config(state, options), ParticleTransformerTagger
     if has("pn.") and has("sv_conv."):
         return sizes.particle_net_tagger_config(state, options), ParticleNetTagger
+    if has("pn.layers.") and has("sv_encode."):
+        return particle_next_sizes.tagger_config(state, options), ParticleNeXtTagger
+    if has("layers."):
+        return particle_next_sizes.network_config(state, options), ParticleNeXt
     if has("edge_convs."):
         return sizes.particle_net_config(state, options), ParticleNet
     if has("blocks.") or has("cls_blocks."):
         return sizes.part_config(state, options), ParticleTransformer
     raise InputError(
-        "neither a ParticleNet (edge_convs.*) nor a Particle Transformer (blocks.*)",
+        "neither a ParticleNet (edge_convs.*), a ParticleNeXt (layers.*) nor a Particle "
+        "Transformer (blocks.*)",
         hint="Its first keys are " + ", ".join(name[:60] for name in list(state)[:3]),
     )
 
@@ -168,7 +185,7 @@ def write(model: nn.Module, path: str | os.PathLike[str]) -> None:
     if not isinstance(model, NETWORKS):
         raise InputError(
             f"weaver has no model like {type(model).__name__}",
-            hint="A ParticleNet or a Particle Transformer can be written for weaver",
+            hint="A ParticleNet, ParticleNeXt or Particle Transformer can be written for weaver",
         )
     state = {}
     for name, value in model.state_dict().items():
@@ -211,13 +228,16 @@ def logits(
 def needed_inputs(model: Network) -> tuple[str, ...]:
     """Names of the tensors that a network reads, in the order of weaver's `forward`."""
     core = getattr(model, "network", model)
-    convolutional = isinstance(core, ParticleNet)
-    kinds = ["points", "features", "mask"] if convolutional else ["features", "vectors", "mask"]
-    if not convolutional and core.pairs is None:
+    kinds = ["points", "features", "vectors", "mask"]
+    if isinstance(core, ParticleTransformer):
+        kinds.remove("points")
+        if core.pairs is None:
+            kinds.remove("vectors")
+    elif not (isinstance(core, ParticleNeXt) and core.config.pair_features):
         kinds.remove("vectors")
     collections = COLLECTIONS if core is not model else COLLECTIONS[:1]
     names = [f"{collection}_{kind}" for collection in collections for kind in kinds]
-    if not convolutional and core.extra_pairs is not None:
+    if isinstance(core, ParticleTransformer) and core.extra_pairs is not None:
         names.append("pf_uu")
     return tuple(names)
 
@@ -230,9 +250,8 @@ def run(model: Network, inputs: Mapping[str, Tensor]) -> Tensor:
             kind = type(model).__name__
             raise InputError(f"{kind} needs `{name}`, of the inputs {', '.join(names)}")
     dtype = next(model.parameters()).dtype
-    kind = "points" if "pf_points" in names else "vectors"
     present = [name for name in COLLECTIONS if f"{name}_mask" in names]
-    parts = [_collection(inputs, name, kind, dtype) for name in present]
+    parts = [_collection(inputs, name, names, dtype) for name in present]
     pairs = None
     if "pf_uu" in names:
         pairs = _pairs(inputs, parts[0].mask.shape[1]).permute(0, 2, 3, 1).to(dtype)
@@ -250,22 +269,29 @@ def run(model: Network, inputs: Mapping[str, Tensor]) -> Tensor:
         return model(parts, pairs)
     if isinstance(model, ParticleNetTagger):
         return model(parts, length)
+    if isinstance(model, ParticleNeXtTagger):
+        return model(parts)
     one = parts[0]
+    if isinstance(model, ParticleNeXt):
+        return model(one.features, one.positions, one.mask)
     if isinstance(model, ParticleNet):
         return model(one.features, one.positions, one.mask, length=length)
     return model(one.features, one.positions, one.mask, pairs)
 
 
 def _collection(
-    inputs: Mapping[str, Tensor], name: str, kind: str, dtype: torch.dtype
+    inputs: Mapping[str, Tensor], name: str, read: tuple[str, ...], dtype: torch.dtype
 ) -> Collection:
     features = inputs[f"{name}_features"].transpose(1, 2).to(dtype)
-    if f"{name}_{kind}" in inputs:
-        # kinematics stay in single precision where the network is in half
-        wide = torch.promote_types(dtype, torch.float32)
-        positions = inputs[f"{name}_{kind}"].transpose(1, 2).to(wide)
-    else:  # a network without a pair bias
-        positions = features.new_zeros(*features.shape[:2], 4)
+    # kinematics stay in single precision where the network is in half
+    wide = torch.promote_types(dtype, torch.float32)
+    found = {
+        kind: inputs[f"{name}_{kind}"].transpose(1, 2).to(wide)
+        for kind in ("points", "vectors") if f"{name}_{kind}" in read
+    }  # fmt: skip
+    if not found:  # a Particle Transformer without a pair bias
+        found["vectors"] = features.new_zeros(*features.shape[:2], 4)
+    positions = torch.cat(list(found.values()), -1)
     return Collection(features, positions, inputs[f"{name}_mask"][:, 0] > 0)
 
 

@@ -2,7 +2,8 @@
 
 They are arguments of `JetTagger.from_weaver`, flags of the command line (`--weaver.activation
 relu`), and are read from the settings of weaver's network script, written as YAML or JSON: the
-keyword arguments of its `ParticleTransformer(...)`, `ParticleNet(...)` or tagger.
+keyword arguments of its `ParticleTransformer(...)`, `ParticleNet(...)`, `ParticleNeXt(...)` or
+tagger.
 """
 
 from __future__ import annotations
@@ -38,8 +39,8 @@ class WeaverOptions:
     """Settings of weaver's network script as YAML or JSON (keyword arguments of its class); they
     give all options that are left out here, and the rest is compared with the weights."""
     neighbours: tuple[int, ...] = ()
-    """Of ParticleNet's edge convolutions (`conv_params`): one number, or one per block; 16 in the
-    published weights, and by default."""
+    """Of the edge convolutions of ParticleNet (`conv_params`) or ParticleNeXt (`layer_params`): one
+    number, or one per block; by default 16, as in ParticleNet's published weights, and 32."""
     use_counts: bool | None = None
     """False if a ParticleNet divides sums by the padded length (weaver's default: True)."""
     use_pre_activation_pair: bool | None = None
@@ -65,6 +66,17 @@ class WeaverOptions:
     """Attention heads, which versions 2 and 3 without a pair embedding do not tell."""
     cls_num_heads: int | None = None
     """Of class blocks, where `cls_block_params` gives another number."""
+    reduction_dilation: tuple[tuple[int, int], ...] = ()
+    """Scales of a ParticleNeXt's convolutions (third entries of `layer_params`): of all layers, or
+    of each, one after the other; (8, 1) (4, 1) (2, 1) (1, 1) of 32 neighbours if there are four."""
+    edge_aggregation: Literal["sum", "mean", "max"] | None = None
+    """Of a ParticleNeXt without attention over edges."""
+    global_aggregation: Literal["sum", "mean", "max"] | None = None
+    """Of a ParticleNeXt without attention over particles."""
+    use_rel_fts: bool | None = None
+    """True if a ParticleNeXt was trained with that option (weaver's default: False)."""
+    use_rel_dist: bool | None = None
+    """The same; needed only where `update_coords` leaves open what five features of an edge are."""
 
     def resolved(self) -> tuple[WeaverOptions, dict[str, Any]]:
         """The options with those of `network` filled in, and the file's other settings.
@@ -87,16 +99,22 @@ DEFAULTS = WeaverOptions()
 IGNORED = {
     "trim", "for_inference", "use_amp", "compile_model", "weight_init", "fix_init", "version",
     "pair_embed_sparse_eval", "pf_input_dropout", "sv_input_dropout", "loss_fn", "lr",
+    "input_dropout", "pt_dropout", "lorentz_vector_scale", "lorentz_vector_smear",
+    "lorentz_vector_shift", "init_scale",
 }  # fmt: skip
 """Settings that leave a network's answer as it is, or that its weights tell."""
 COMPARED = {
     "input_dim", "input_dims", "num_classes", "num_layers", "num_cls_layers", "embed_dims",
     "pair_embed_dims", "pair_input_dim", "pair_extra_dim", "include_global_token", "use_fusion",
     "use_fts_bn", "pf_input_dim", "sv_input_dim", "pf_features_dims", "sv_features_dims",
-    "use_conv_embed",
+    "use_conv_embed", "feature_input_dim", "node_dim", "use_polarization_angle",
+    "use_rel_lv_fts", "update_coords", "lv_aggregation", "use_node_se", "use_edge_se",
 }  # fmt: skip
 """Settings that the weights tell, too."""
-FROM_WEIGHTS = {"conv_params", "fc_params", "block_params", "cls_block_params", "for_segmentation"}
+FROM_WEIGHTS = {
+    "conv_params", "fc_params", "block_params", "cls_block_params", "for_segmentation",
+    "layer_params", "edge_input_dim", "edge_dim", "use_node_bn", "use_edge_bn",
+}  # fmt: skip
 BLOCK = {"activation", "num_heads"}
 
 
@@ -129,6 +147,8 @@ def from_settings(
     own = {field.name for field in dataclasses.fields(WeaverOptions)} - {"network"}
     values: dict[str, Any] = {}
     for name, value in settings.items():
+        if name.endswith("_aggregation") and str(value).lower().startswith("attn"):
+            continue  # its width is that of the weights
         if name in own:
             if value is not None:
                 values[name] = value
@@ -142,9 +162,19 @@ def from_settings(
         raise InputError(
             "for_segmentation: the network answers for every particle, not for jets", where=where
         )
+    if settings.get("edge_input_dim"):
+        raise InputError(
+            "edge_input_dim: a ParticleNeXt with inputs of edges is not built here",
+            where=where,
+            hint="weaver-core itself runs it",
+        )
     try:
         if convolutions := settings.get("conv_params"):
             values["neighbours"] = [row[0] for row in convolutions]
+        if convolutions := settings.get("layer_params"):
+            read = [_layer(row) for row in convolutions]
+            values["neighbours"] = [neighbours for neighbours, _ in read]
+            values["reduction_dilation"] = [list(scale) for _, scales in read for scale in scales]
         if layers := settings.get("fc_params"):
             # a ParticleNet's have no third entry, and always ReLU
             values["fc_activations"] = [row[2] if len(row) > 2 else "relu" for row in layers]
@@ -159,12 +189,20 @@ def from_settings(
                 values["num_heads"] = block["num_heads"]
     except (TypeError, KeyError, IndexError) as error:
         raise InputError(
-            f"conv_params, fc_params or block_params are not as weaver's ({error})", where=where
+            f"conv_params, layer_params, fc_params or block_params are not as weaver's ({error})",
+            where=where,
         ) from error
     values = {name: value for name, value in values.items() if value is not None}
     return from_dict(WeaverOptions, values, where=where), {
         name: settings[name] for name in COMPARED if settings.get(name) is not None
     }
+
+
+def _layer(row: Any) -> tuple[int, list[Any]]:
+    """Neighbours and scales of an entry of `layer_params`."""
+    if isinstance(row, dict):
+        return row["k"], row["rd"] or [(1, 1)]
+    return row[0], (row[2] if len(row) > 2 else None) or [(1, 1)]
 
 
 def pair_kind(pair_input_type: str) -> str:

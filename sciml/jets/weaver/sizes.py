@@ -267,6 +267,14 @@ def compare(config: Any, settings: Mapping[str, Any], where: object = None) -> N
         "use_conv_embed": getattr(network, "convolution", None),
         "use_fusion": getattr(network, "fusion", 0) > 0,
         "use_fts_bn": getattr(network, "input_norm", None),
+        "feature_input_dim": features[0],
+        "node_dim": getattr(network, "node_width", None) if config is network else network.features,
+        "use_polarization_angle": getattr(network, "polarisation", None),
+        "use_rel_lv_fts": getattr(network, "pair_features", None),
+        "update_coords": getattr(network, "update_points", None),
+        "lv_aggregation": getattr(network, "momenta", None),
+        "use_node_se": getattr(network, "node_gate", None),
+        "use_edge_se": getattr(network, "edge_gate", None),
     }  # fmt: skip
     for name, value in settings.items():
         expected = told.get(name)

@@ -22,8 +22,12 @@ def variant(state: Mapping[str, Tensor]) -> str | None:
     def has(pattern: str) -> bool:
         return any(re.match(pattern, name) for name in state)
 
-    if has(r"(pn\.)?layers\.\d+\.(node_mlp|edge_mlp|gamma)") or has(r"(pf|sv)_encode\."):
-        return "a ParticleNeXt"
+    if has(r"(pn\.)?layers\.\d+\.edge_mlp\."):
+        if any(
+            v.ndim == 3 for n, v in state.items() if re.match(r"(pn\.)?fc\.\d+(\.0)?\.weight", n)
+        ):
+            return "a ParticleNeXt with an answer for every particle (for_segmentation=True)"
+        return None
     if has(r"(lt|ho)_(embed|conv)\."):
         return "a network of further collections than pf and sv"
     if has(r"(pn\.)?edge_convs\."):

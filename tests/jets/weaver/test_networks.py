@@ -16,6 +16,8 @@ from sciml.cli import main
 from sciml.errors import InputError
 from sciml.jets import JetTagger
 from sciml.jets.data.io import create
+from sciml.jets.networks.classifier import WeaverNetwork
+from sciml.jets.networks.particle_next import NextLayerConfig, ParticleNeXt, ParticleNeXtConfig
 from sciml.jets.weaver import checkpoints as weaver
 
 
@@ -55,6 +57,11 @@ SCRIPT = Path(__file__).parents[2] / "fixtures" / "make" / "weaver_networks.py"
 NAMES = list(runpy.run_path(str(SCRIPT))["CASES"])
 
 
+ROUNDING = ("ee", "six pair features", "eight pair features", "next polarisation",
+            "next moving with all")  # fmt: skip
+"""Networks that read angles of a particle with itself."""
+
+
 def built(tmp_path, settings, state):
     (tmp_path / "network.json").write_text(json.dumps(settings))
     torch.save({f"module.mod.{k}": v for k, v in state.items()}, tmp_path / "net.pt")
@@ -84,7 +91,7 @@ def test_logits_and_round_trip(name, case, inputs, tmp_path):
     # where features of a particle paired with itself are pure rounding, so is part of weaver's own
     rounding = np.abs(single - double).max()
     assert np.abs(ours - single).max() < max(5e-5, 3 * rounding)
-    assert rounding < 5e-5 or name in ("ee", "six pair features", "eight pair features")
+    assert rounding < 5e-5 or name in ROUNDING
 
 
 def test_every_fixture_is_tested(stored):
@@ -92,7 +99,16 @@ def test_every_fixture_is_tested(stored):
 
 
 @pytest.mark.parametrize(
-    "name", ["version 3.5", "part tagger with extra pairs", "fusion", "xyzt cylindrical"]
+    "name",
+    [
+        "version 3.5",
+        "part tagger with extra pairs",
+        "fusion",
+        "xyzt cylindrical",
+        "next",
+        "next momenta",
+        "next tagger with all",
+    ],
 )
 def test_training_is_possible_and_the_fast_path_has_the_gradient(name, case, inputs, tmp_path):
     """With gradients, in evaluation mode: the same logits, and every weight has a gradient."""
@@ -129,7 +145,17 @@ def test_the_list_of_pairs_is_the_matrix(case, inputs, tmp_path):
         weaver.run(tagger.network.network, {n: v for n, v in listed.items() if n != "pf_uu_idx"})
 
 
-@pytest.mark.parametrize("name", ["part tagger", "particle net tagger", "extra pair features"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "part tagger",
+        "particle net tagger",
+        "extra pair features",
+        "next tagger",
+        "next dilated",
+        "next max and sum",
+    ],
+)
 def test_order_and_padding_do_not_matter(name, case, inputs, tmp_path):
     """Real constituents anywhere in a row, wider padding: the same logits."""
     settings, state, single, _ = case(name)
@@ -148,7 +174,17 @@ def test_order_and_padding_do_not_matter(name, case, inputs, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "name", ["version 3.5", "mean", "part tagger", "particle net tagger", "fusion"]
+    "name",
+    [
+        "version 3.5",
+        "mean",
+        "part tagger",
+        "particle net tagger",
+        "fusion",
+        "next tagger",
+        "next moving with distance",
+        "next mean and max",
+    ],
 )
 def test_jets_without_constituents_have_no_answer(name, case, inputs, tmp_path):
     """They get NaN, others what they get without them; so does a batch of nothing else."""
@@ -185,6 +221,52 @@ def test_settings_that_are_not_those_of_the_weights(change, message, case, tmp_p
     with pytest.raises(InputError, match=message) as caught:
         built(tmp_path, settings | change, state)
     assert "\n" not in str(caught.value) and len(str(caught.value)) < 400
+
+
+@pytest.mark.parametrize(
+    "name, change, message",
+    [
+        ("next", {"layer_params": [[8, 24]]}, "2 layers need as many|has 1 scales"),
+        ("next", {"layer_params": None}, "do not tell the scales .*Give reduction_dilation"),
+        ("next", {"node_dim": 16}, "node_dim = 16, the weights have 12"),
+        ("next", {"edge_input_dim": 2}, "inputs of edges is not built here"),
+        (
+            "next",
+            {"edge_aggregation": "sum"},
+            "edge_aggregation is sum, the weights have attention",
+        ),
+        ("next", {"for_segmentation": True}, "every particle"),
+        ("next", {"use_rel_dist": True}, "edges with 4 features"),
+        ("next", {"layer_params": [[3, 24, [[4, 1], [2, 1], [1, 1]]]] * 2}, "exceed 3 neighbours"),
+        (
+            "next sum and mean",
+            {"edge_aggregation": None},
+            "Give edge_aggregation: sum, mean or max",
+        ),
+        ("next moving with distance", {"use_rel_dist": None}, "Give use_rel_dist"),
+        ("next moving with distance", {"update_coords": False}, "update_coords = False"),
+    ],
+)
+def test_settings_that_are_not_those_of_a_particle_next(name, change, message, case, tmp_path):
+    settings, state, *_ = case(name)
+    settings = {n: v for n, v in (settings | change).items() if v is not None}
+    with pytest.raises(InputError, match=message) as caught:
+        built(tmp_path, settings, state)
+    assert "\n" not in str(caught.value) and len(str(caught.value)) < 400
+
+
+def test_a_particle_next_reads_files_of_particles(jets):
+    """Through the tagger: what the network says of the same features, points and momenta."""
+    sizes = ParticleNeXtConfig(layers=(NextLayerConfig(24, 16, 8, attention=4),), hidden=())
+    network = ParticleNeXt(sizes).eval()
+    torch.nn.init.normal_(network.head.bias)
+    tagger = JetTagger(WeaverNetwork(network), CLASSES * 2).eval()
+    table = jets([3, 40, 0])
+    scores = tagger.predict(table)
+    assert np.isnan(scores[2]).all() and np.isfinite(scores[:2]).all()
+    backwards = {n: v[:, ::-1] if n.startswith("part_") else v for n, v in table.items()}
+    assert np.abs(tagger.predict(backwards)[:2] - scores[:2]).max() < 1e-5
+    assert np.abs(scores[0] - scores[1]).max() > 1e-4
 
 
 def test_settings_as_yaml(case, inputs, tmp_path):
@@ -225,7 +307,9 @@ def file_of(inputs, path):
 CLASSES = ("QCD", "Hbb", "Hcc", "Hgg", "H4q")
 
 
-@pytest.mark.parametrize("name", ["part tagger with relu", "particle net tagger with all"])
+@pytest.mark.parametrize(
+    "name", ["part tagger with relu", "particle net tagger with all", "next tagger"]
+)
 def test_the_command_line_tags_and_exports_two_collections(name, case, inputs, tmp_path, capsys):
     settings, state, single, _ = case(name)
     torch.save(state, tmp_path / "net.pt")
@@ -234,6 +318,8 @@ def test_the_command_line_tags_and_exports_two_collections(name, case, inputs, t
     model = ["--model", str(tmp_path / "net.pt"), "--data-config", str(tmp_path / "data.yaml")]
     if "relu" in name:
         flags = ["--weaver.activation", "relu"]
+    elif "next" in name:
+        flags = ["--weaver.neighbours", "8", "--weaver.reduction-dilation", *"412111"]
     else:
         flags = ["--weaver.neighbours", "4", "--weaver.use-counts", "False"]
     tag = ["jets", "tag", str(tmp_path / "jets.parquet"), "-o", str(tmp_path / "out.parquet")]

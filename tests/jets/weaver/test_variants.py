@@ -196,7 +196,8 @@ def variants():
         "Give num_heads": without(part, "c_attn", "pair_embed"),
         "fc_params=None": {n: v for n, v in part.items() if not n.startswith("fc.")},
         "for_segmentation": without(part, "cls_token"),
-        "ParticleNeXt": {"layers.0.node_mlp.0.weight": torch.ones(3), "fc.0.weight": torch.ones(3)},
+        "ParticleNeXt with an answer for every particle": {
+            "layers.0.edge_mlp.0.weight": torch.ones(3), "fc.0.weight": torch.ones(3, 6, 1)},
         "further collections": part | {"lt_embed.embed.0.weight": torch.ones(3)},
         "no batch norms": without(net, "bns"),
         "for_segmentation=True": net | {"fc.1.weight": torch.ones(3, 6, 1)},
