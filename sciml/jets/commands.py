@@ -1,4 +1,4 @@
-"""`sciml jets`: tag, evaluate, working-points, explain, export and standardise."""
+"""`sciml jets`: tag, evaluate, working-points, explain, attack, export and standardise."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import numpy as np
 import tyro
 
 from sciml.errors import InputError
+from sciml.jets.learning.commands import attack, explain
 from sciml.jets.measure_commands import Out, evaluate, open_model, working_points
 from sciml.jets.weaver.options import DEFAULTS, WeaverOptions
 from sciml.paths import keep_apart
@@ -319,48 +320,7 @@ def standardise(
     print(out)
 
 
-def explain(
-    files: tyro.conf.Positional[tuple[str, ...]],
-    out: Out,
-    *,
-    model: str = "jets-tiny",
-    jets: tuple[int, ...] = (),
-    signal: str | None = None,
-    background: str = "QCD",
-    max_jets: int = 2000,
-) -> None:
-    """Say why a tagger decided as it did, of some jets: a page with what each constituent
-    contributes, by three methods, and each decision on the way to the class.
-
-    Args:
-        files: Jets, as for `tag`; labelled ones also give the accuracy of the decision trees.
-        out: The page, .html.
-        model: As for `tag`; a tagger of classes.
-        jets: Numbers of the jets, from 0, among those of the files that are good; by default the
-            surest jet of each class, five at most.
-        signal: Class whose log odds against the background are explained; by default each jet's
-            likeliest one.
-        background: The class that the others are measured against.
-        max_jets: Jets that are read; the trees' accuracy is measured on them.
-    """
-    from sciml.jets import JetTagger
-    from sciml.jets.data.sample import JetSample
-    from sciml.jets.learning.explanation import explanation
-    from sciml.train.log import console
-
-    if out.suffix != ".html":
-        raise InputError("must end in .html", where=out)
-    keep_apart(out, *files, model)
-    tagger = open_model(model)
-    if not isinstance(tagger, JetTagger):
-        raise InputError("gives no probabilities of classes that could be explained", where=model)
-    sample = JetSample.read(files, max_jets=max_jets)
-    page = explanation(tagger, sample, jets=jets, signal=signal, background=background, model=model)
-    page.write(out)
-    console.print(f"{out}: of {len(sample):,} jets", soft_wrap=True)
-
-
 COMMANDS: dict[str, Callable[..., Any]] = {
     "tag": tag, "evaluate": evaluate, "working-points": working_points, "explain": explain,
-    "export": export, "standardise": standardise,
+    "attack": attack, "export": export, "standardise": standardise,
 }  # fmt: skip
