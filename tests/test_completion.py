@@ -40,7 +40,7 @@ def test_commands(bash):
 def test_second_words(bash):
     assert complete(bash, "run", "jet") == ["jet_mass", "jet_tagging"]
     assert set(complete(bash, "jets", "")) == {
-        "tag", "evaluate", "export", "standardise", "working-points"
+        "tag", "evaluate", "explain", "attack", "export", "standardise", "working-points"
     }  # fmt: skip
     assert "copy" in complete(bash, "recipes", "")
 

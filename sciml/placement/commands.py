@@ -26,6 +26,7 @@ from sciml.placement.command_files import (
 )
 from sciml.placement.commands_changes import cluster, compare, legalise
 from sciml.placement.commands_routing import route
+from sciml.placement.learning.commands import attack
 from sciml.renamed import renamed
 
 
@@ -311,4 +312,5 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "draw": draw,
     "compare": compare,
     "route": route,
+    "attack": attack,
 }
