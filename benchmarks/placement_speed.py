@@ -3,7 +3,7 @@
     python benchmarks/placement_speed.py --shared ../shared
 
 Moves per CPU-second of the annealing of the clustered Ariane133 (synthetic without --shared), the
-same seeds with no rule, with halos and channels, and with aligned macros and fences, taking turns.
+same seeds with no rule, with halos and channels, and with a region and aligned macros, taking turns.
 Then whole processes of `sciml placement place` with one short search: once with an empty cache of
 compiled code, and then three times with the cache that it left. Writes
 benchmarks/results/placement_speed.json.
@@ -39,11 +39,11 @@ orientations = ["N", "FN", "S", "FS"]
 nodes = ["{macros}"]
 size = [1, 1, 1, 1]
 """
-FENCE = """
+REGION = """
 [[region]]
 name = "part"
 boxes = [[0, 0, {x}, {y}]]
-kind = "fence"
+kind = "inside"
 nodes = ["{first}", "{second}"]
 [[align]]
 nodes = ["{third}", "{fourth}"]
@@ -67,7 +67,7 @@ def moves(design: Design, count: int, seeds: int, folder: Path) -> dict[str, Any
     cases = {
         "no rules": design,
         "halos, channel": with_rules(design, HALOS, folder),
-        "halos, channel, fence, aligned": with_rules(design, HALOS + FENCE, folder),
+        "halos, channel, region, aligned": with_rules(design, HALOS + REGION, folder),
     }
     rates: dict[str, list[float]] = {name: [] for name in cases}
     for case in cases.values():
