@@ -1,13 +1,15 @@
 """Definite integrals where no antiderivative leads to a confirmed value.
 
-In this order: an integrand that is odd about the middle of the interval; the mean of the integrand
-and its reflection; products of circular functions as sums; residues; a closed form recognised from
-the digits of the integral. A value of residues or from digits is *sampled*, never *verified*.
+In this order: an integrand that is odd about the middle of the interval; exponentials of x as a new
+variable; the mean of the integrand and its reflection; products of circular functions as sums;
+residues; a closed form recognised from the digits of the integral. A value of residues or from
+digits is *sampled*, never *verified*.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from sciml.errors import InputError
@@ -47,7 +49,8 @@ class Alternatives:
 
     def solve(self, methods: Sequence[Callable[[], Outcome | None]] = ()) -> Outcome | None:
         """The first confirmed value of the methods, or of all; None where there is none."""
-        usual = (self.by_reflection, self.by_sums, self.by_residues, self.by_recognition)
+        usual = (self.by_exponential, self.by_reflection, self.by_sums, self.by_residues,
+                 self.by_recognition)  # fmt: skip
         for method in methods or usual:
             remaining = self.deadline - now()
             if remaining < 0.1:
@@ -108,7 +111,8 @@ class Alternatives:
         mirrored = self._mirrored()
         if mirrored is None:
             return None
-        general, powers = _with_powers_as_symbols(f + from_sympy(to_sympy(mirrored)))
+        sum_of_both = _with_floors_of_one_sign(f + from_sympy(to_sympy(mirrored)))
+        general, powers = _with_powers_as_symbols(sum_of_both)
         both = sp.simplify(sp.expand_trig(to_sympy(general)), ratio=1)
         mean = ex.substitute(from_sympy(both), powers) / 2
         if _occurrences(mean, x) >= _occurrences(f, x):
@@ -125,6 +129,10 @@ class Alternatives:
         if integral.value is None or integral.status not in ("verified", "sampled"):
             return None
         status, how = integral.status, "reflected"
+        finite = not self.low.infinite and not self.high.infinite
+        if finite and holds_floor(f) and _is_bounded(f, x):
+            # Steps may be too many for quadrature; the identity holds but for isolated points.
+            return Outcome(status, integral.value, how, "", "reflection; " + integral.method)
         smaller = _with_small_exponents(f)
         if smaller is not f:  # of these, quadrature must agree
             if holds_large_exponent(mean):
@@ -138,6 +146,37 @@ class Alternatives:
     def _pieces(self, f: Expr, low: End, high: End) -> Any:
         integral = DefiniteIntegral(f, self.x, low, high, self.integrator, self.deadline)
         return integral.pieces()
+
+    def by_exponential(self) -> Outcome | None:
+        """Newton and Leibniz in q = exp(-x), where x stands in exponentials alone and the interval
+        reaches to infinity: balls of functions of exp(x) grow too wide there."""
+        f, x, q = self.f, ex.symbol(self.x), ex.symbol(self.x)
+        if not self.high.infinite and not self.low.infinite:
+            return None
+        f = ex.substitute(f, {n: _EXPONENTIAL[n.op](ex.call("exp", -n.args[0]))
+                              for n in ex.subtrees(f) if n.op in _EXPONENTIAL})  # fmt: skip
+        values: dict[Expr, ex.ExprLike] = {}
+        for n in ex.subtrees(f):
+            if n.op != "exp" or self.x not in n.free:
+                continue
+            slope = n.args[0].diff(self.x)
+            if slope.op != "num" or n.args[0] is not slope * x:
+                return None
+            values[n] = ex.power(q, -slope)
+        if not values:
+            return None
+        mark = ex.symbol("exponential__")
+        if self.x in ex.substitute(f, dict.fromkeys(values, mark)).free:
+            return None
+        g = ex.substitute(f, values) / q
+        low = ex.ZERO if self.high.at is None else ex.call("exp", -self.high.at)
+        high = End(None, 1) if self.low.at is None else End(ex.call("exp", -self.low.at))
+        outcome = DefiniteIntegral(
+            g, self.x, End(low), high, self.integrator, self.deadline
+        ).solve()  # fmt: skip
+        if outcome.status not in ("verified", "sampled"):
+            return None
+        return replace(outcome, method=f"q = exp(-{self.x}); {outcome.method}")
 
     def by_sums(self) -> Outcome | None:
         """Newton and Leibniz for products of circular functions written as sums."""
@@ -236,6 +275,11 @@ def holds_large_exponent(f: Expr) -> bool:
     )
 
 
+def holds_floor(f: Expr) -> bool:
+    """Whether f holds steps, which its reflection may cancel."""
+    return any(n.op == "floor" and n.free for n in ex.subtrees(f))
+
+
 def is_moment(f: Expr, x: str) -> bool:
     """Whether f is x times a fraction in circular functions: its antiderivative is long or none,
     and the reflection removes the factor x."""
@@ -244,6 +288,23 @@ def is_moment(f: Expr, x: str) -> bool:
         ex.is_negative_power(g) and any(n.op in ("sin", "cos") for n in ex.subtrees(g))
         for g in factors
     )
+
+
+def _with_floors_of_one_sign(e: Expr) -> Expr:
+    """e with -1 - floor(u) in the place of floor(-u), which is equal but where u is whole."""
+    return ex.substitute(e, {
+        n: -1 - ex.call("floor", -n.args[0])
+        for n in ex.subtrees(e) if n.op == "floor" and n.free and ex.negative(n.args[0])
+    })  # fmt: skip
+
+
+def _is_bounded(f: Expr, x: str) -> bool:
+    """Whether f is built so that it is bounded on every bounded interval."""
+    return all(
+        n.op in ("sym", "add", "mul", "sin", "cos", "exp", "floor", "abs", "sign", "atan", "tanh")
+        or n.op == "pow" and n.args[1].op == "num" and n.args[1].value > 0
+        for n in ex.subtrees(f) if x in n.free
+    )  # fmt: skip
 
 
 def _with_powers_as_symbols(e: Expr) -> tuple[Expr, dict[Expr, ex.ExprLike]]:

@@ -27,7 +27,12 @@ from math import gcd, lcm
 from typing import Any
 
 from sciml.errors import InputError
-from sciml.symbolic.definite.alternatives import Alternatives, holds_large_exponent, is_moment
+from sciml.symbolic.definite.alternatives import (
+    Alternatives,
+    holds_floor,
+    holds_large_exponent,
+    is_moment,
+)
 from sciml.symbolic.definite.conditions import Condition, read_conditions
 from sciml.symbolic.definite.confirmation import decimal_digits
 from sciml.symbolic.definite.multiple import Range, ordered_ranges
@@ -261,7 +266,7 @@ def definite(
     units = by_unit_steps(core, x, low, high, integrator, deadline)
     if units is not None:
         return _scaled(units, factor if order < 0 else -factor)
-    if holds_large_exponent(core) or is_moment(core, x):
+    if holds_large_exponent(core) or is_moment(core, x) or holds_floor(core):
         reflected = others.solve((others.by_reflection,))
         if reflected is not None:
             return _scaled(reflected, factor if order < 0 else -factor)

@@ -20,6 +20,7 @@ from sciml.symbolic.expr import expression as ex
 from sciml.symbolic.expr.expression import Expr
 from sciml.symbolic.integration.elliptic_reduction import degree, reduce_to_basis
 from sciml.symbolic.integration.legendre_forms import normal_form, polynomial_roots
+from sciml.symbolic.integration.real_elliptic import real_form
 
 _ERRORS = (Failure, ex.TooLarge, ex.Undefined, ZeroDivisionError)
 _X = GENERATORS[0]
@@ -115,6 +116,12 @@ def integrate_form(form: Form, x: Expr, *, angle: bool = False) -> Elliptic | No
     third = bool(reduced.poles)
     if third or not all(c.is_zero for c in reduced.powers):
         numbers = len(tower.kernels) == 1
+        plain = not third and len(reduced.powers) < 3 and not angle
+        real = real_form(tower, form.p, d, x, form.y, numbers) if plain else None
+        if real is not None:  # dx = d(x**2)/(2 x)
+            half = ex.ONE if even is None else ex.TWO
+            terms.append(real.of_powers([half * tower.to_expr(c) for c in reduced.powers]))
+            return Elliptic(form.factor * ex.add(terms), third)
         normal = normal_form(tower, p, d, variable, x, y, numbers, angle)
         if normal is None:
             return None
