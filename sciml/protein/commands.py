@@ -1,4 +1,4 @@
-"""`sciml protein`: fold, search, contacts, score."""
+"""`sciml protein`: fold, search, contacts, explain, score."""
 
 from __future__ import annotations
 
@@ -245,6 +245,7 @@ def fold(
     truth: Path | None = None,
     templates: Path | None = None,
     hhr: Path | None = None,
+    embeddings: Path | None = None,
     relax: bool = False,
     seed: int = 0,
     seeds: int = 1,
@@ -290,6 +291,8 @@ def fold(
             that takes templates). Without `hhr` every chain in it is aligned by its sequence.
         hhr: HHsearch result (.hhr), or a folder with NAME.hhr for each chain: the templates to use
             and their alignments; their files, such as 4zey.cif, are in `templates`.
+        embeddings: Folder with NAME.pt (fair-esm's extract.py) or NAME.npy [residues, channels] for
+            each chain, or the file of one: what OpenFold's SoloSeq reads in place of an alignment.
         relax: Minimise the energy of the full model (needs sciml[relax]); NAME_unrelaxed.pdb keeps
             the atoms of the network, NAME_confidence.json counts violations before and after.
         seed: Seed of the choice of rows, of masking and of random starts.
@@ -318,7 +321,7 @@ def fold(
         FoldRun(
             input=input, out=out, params=params, model=model, db=db, clusters=clusters,
             extra=extra, recycles=recycles, tolerance=tolerance, batch_residues=batch_residues,
-            truth=truth, templates=templates, hhr=hhr, relax=relax, seed=seed, seeds=seeds,
+            truth=truth, templates=templates, hhr=hhr, embeddings=embeddings, relax=relax, seed=seed, seeds=seeds,
             dropout=dropout, pairing=PairingConfig(pairing, complete_pairs), target=target,
             shard=shard, device=device, precision=precision, dry_run=dry_run, launcher=launcher,
             workers=workers,
@@ -326,9 +329,44 @@ def fold(
     )  # fmt: skip
 
 
+def explain(
+    msa: Positional,
+    out: Out,
+    *,
+    pair: tuple[int, int],
+    model: str = "contacts-small",
+    query: str | None = None,
+) -> None:
+    """Say why a contact is predicted: what each pair of columns contributes, and what is lost
+    without which sequences. A page.
+
+    Args:
+        msa: Alignment, as for `contacts`.
+        out: The page, .html.
+        pair: The two residues of the query, from 1.
+        model: As for `contacts`, but no language model.
+        query: Name or sequence of the query, if it is not the first row.
+    """
+    from sciml.protein.contacts.explanation import explanation
+    from sciml.protein.contacts.predictor import MAX_COLUMNS, ContactPredictor
+    from sciml.protein.io.alignment_files import read_alignment
+    from sciml.train.log import console
+
+    if out.suffix != ".html":
+        raise InputError("must end in .html", where=out)
+    keep_apart(out, msa, model)
+    alignment = read_alignment(msa).with_query(0 if query is None else query).deduplicate()
+    if alignment.columns > MAX_COLUMNS:
+        raise InputError(f"has {alignment.columns} columns, at most {MAX_COLUMNS} are explained",
+                         where=msa, hint="Cut out the domain")  # fmt: skip
+    explanation(ContactPredictor.from_pretrained(model), alignment, pair, model).write(out)
+    console.print(str(out), soft_wrap=True)
+
+
 COMMANDS: dict[str, Callable[..., Any]] = {
     "fold": fold,
     "search": search,
     "contacts": contacts,
+    "explain": explain,
     "score": score,
 }
