@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from fractions import Fraction
 from typing import Any
 
 from sciml.errors import InputError
@@ -23,6 +24,7 @@ from sciml.symbolic.expr import expression as ex
 from sciml.symbolic.expr.clock import TimeUp, at_most, now
 from sciml.symbolic.expr.expression import Expr
 from sciml.symbolic.expr.intervals import End, ball, precision
+from sciml.symbolic.expr.special_functions import special
 
 _ERRORS = (*BALL_ERRORS, ex.Undefined, ex.TooLarge, InputError, RecursionError, NoValue,
            NotImplementedError, TypeError, AttributeError)  # fmt: skip
@@ -49,8 +51,8 @@ class Alternatives:
 
     def solve(self, methods: Sequence[Callable[[], Outcome | None]] = ()) -> Outcome | None:
         """The first confirmed value of the methods, or of all; None where there is none."""
-        usual = (self.by_exponential, self.by_reflection, self.by_sums, self.by_residues,
-                 self.by_recognition)  # fmt: skip
+        usual = (self.by_beta, self.by_exponential, self.by_reflection, self.by_sums,
+                 self.by_residues, self.by_recognition)  # fmt: skip
         for method in methods or usual:
             remaining = self.deadline - now()
             if remaining < 0.1:
@@ -146,6 +148,38 @@ class Alternatives:
     def _pieces(self, f: Expr, low: End, high: End) -> Any:
         integral = DefiniteIntegral(f, self.x, low, high, self.integrator, self.deadline)
         return integral.pieces()
+
+    def by_beta(self) -> Outcome | None:
+        """x**p (1 - x**q)**r from 0 to 1 is B((p + 1)/q, r + 1)/q, and x**p (1 + x**q)**-r from 0
+        to oo is B((p + 1)/q, r - (p + 1)/q)/q (DLMF 5.12.1, 5.12.3)."""
+        far = self.high.infinite
+        if self.low.at is not ex.ZERO or not (far or self.high.at is ex.ONE):
+            return None
+        x, p, binomial = ex.symbol(self.x), Fraction(0), None
+        for g in self.f.args if self.f.op == "mul" else (self.f,):
+            base, k = g.args if g.op == "pow" else (g, ex.ONE)
+            if k.op != "num":
+                return None
+            if base is x:
+                p += k.value
+            elif binomial is None:
+                binomial = base, k.value
+            else:
+                return None
+        if binomial is None:
+            return None
+        base, r = binomial
+        power = base - 1 if far else 1 - base
+        q = power.args[1].value if power.op == "pow" and power.args[1].op == "num" else 1
+        if power is not x and (power.op != "pow" or power.args[0] is not x) or q <= 0:
+            return None
+        a = (p + 1) / Fraction(q)
+        b = -r - a if far else r + 1
+        if a <= 0 or b <= 0:
+            return None
+        gammas = [special("gamma", (ex.number(z),)) for z in (a, b, a + b)]
+        value = gammas[0] * gammas[1] / gammas[2] / q
+        return Outcome("verified", value, "the integral is a beta function", "", "beta function")
 
     def by_exponential(self) -> Outcome | None:
         """Newton and Leibniz in q = exp(-x), where x stands in exponentials alone and the interval

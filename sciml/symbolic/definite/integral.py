@@ -27,6 +27,7 @@ from math import gcd, lcm
 from typing import Any
 
 from sciml.errors import InputError
+from sciml.symbolic.algebra.rewriting import expand
 from sciml.symbolic.definite.alternatives import (
     Alternatives,
     holds_floor,
@@ -267,7 +268,7 @@ def definite(
     if units is not None:
         return _scaled(units, factor if order < 0 else -factor)
     if holds_large_exponent(core) or is_moment(core, x) or holds_floor(core):
-        reflected = others.solve((others.by_reflection,))
+        reflected = others.solve((others.by_beta, others.by_reflection))
         if reflected is not None:
             return _scaled(reflected, factor if order < 0 else -factor)
     budget = FIRST_SHARE * (deadline - now())
@@ -282,7 +283,7 @@ def definite(
     if outcome.status in ("no_answer", "timeout"):
         outcome = others.solve() or outcome
     scale = factor if order < 0 else -factor
-    value = None if outcome.value is None else simplify_constant(scale * outcome.value)
+    value = None if outcome.value is None else _real(simplify_constant(scale * outcome.value))
     total = integral.total
     if outcome.status in ("no_answer", "timeout") and total is None and others.digits is not None:
         total = others.digits.value
@@ -298,6 +299,18 @@ def definite(
     if outcome.status == "no_answer" and holds:
         how, holds = f"{how}; {holds}", ""
     return Outcome(outcome.status, value, how, holds, outcome.method, outcome.note)
+
+
+def _real(value: Expr) -> Expr:
+    """The value without imaginary parts that cancel, such as those of logarithms of negative
+    numbers."""
+    if not any(n.op == "I" for n in ex.subtrees(value)):
+        return value
+    try:
+        expanded = simplify_constant(expand(value))
+    except (ex.TooLarge, ex.Undefined):
+        return value
+    return value if any(n.op == "I" for n in ex.subtrees(expanded)) else expanded
 
 
 def _scaled(outcome: Outcome, scale: Expr) -> Outcome:

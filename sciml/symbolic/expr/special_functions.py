@@ -21,6 +21,8 @@ arguments of elliptic integrals are SymPy's and Mathematica's.
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 from sciml.errors import InputError
 from sciml.symbolic.expr import expression as ex
 from sciml.symbolic.expr.expression import ONE, SPECIAL, ZERO, Expr
@@ -102,6 +104,8 @@ def _simpler(name: str, a: tuple[Expr, ...]) -> Expr | None:
             return ONE
         if name == "hyp2f1" and a[2] in a[:2]:
             return ex.power(1 - last, -(a[1] if a[0] is a[2] else a[0]))
+        if name == "hyp2f1" and last is ONE and all(v.op == "num" for v in a):
+            return _gauss(*(v.value for v in a[:3]))
         if name == "hyp2f1" and ex._order(a[0]) > ex._order(a[1]):
             return special(name, (a[1], a[0], *a[2:]))
         if name == "hyp1f1" and a[0] is a[1]:
@@ -126,6 +130,15 @@ def _simpler(name: str, a: tuple[Expr, ...]) -> Expr | None:
     elif name in ("LambertW", "beta_lower") and last is ZERO and len(a) in (1, 3):
         return ZERO
     return None
+
+
+def _gauss(a: Fraction, b: Fraction, c: Fraction) -> Expr | None:
+    """2F1(a, b; c; 1) (DLMF 15.4.20)."""
+    values = c, c - a - b, c - a, c - b
+    if c - a - b <= 0 or any(v <= 0 and v.denominator == 1 for v in values):
+        return None
+    g = [special("gamma", (ex.number(v),)) for v in values]
+    return g[0] * g[1] / g[2] / g[3]
 
 
 def _factorial(n: int) -> Expr | None:

@@ -17,6 +17,7 @@ from sciml.symbolic.expr.parser import parse
         ("1/((1+exp(x))*(1+x**2))", "-1", "1", "pi/4", "verified"),
         ("x*sin(x)/(1+cos(x)**2)", "0", "pi", "pi**2/4", "verified"),
         ("1/(1+tan(x)**2017)", "0", "pi/2", "pi/4", "sampled"),
+        ("floor(2023*sin(x))", "0", "2*pi", "-pi", "verified"),
         ("sin(x)**2024/(sin(x)**2024+cos(x)**2024)", "0", "pi/2", "pi/4", "sampled"),
     ],
 )
