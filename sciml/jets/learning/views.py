@@ -131,6 +131,45 @@ def other_detector(batch: Data) -> Data:
     return changed(batch, x=x, mask=measured)
 
 
+PILE_UP_PT = 1.0
+"""Mean pT [GeV] of a neutral particle of another collision."""
+
+
+def piled_up(batch: Data, most: int = 40, radius: float = 0.8) -> Data:
+    """The jets with neutral particles of other collisions of the same bunch crossing.
+
+    For training that is to carry over to more pile-up than was simulated; their tracks are taken to
+    be left out (charged-hadron subtraction). Each jet gets from none to `most` of them, evenly on
+    its disc of `radius`, with exponential pT (`PILE_UP_PT`), half of them photons. The jet's pT and
+    energy grow by theirs. All random numbers come from torch's global generator.
+    """
+    batch = dense(batch)
+    x, mask, jet = batch.x, batch.mask, batch.jet
+    shape, device = (len(x), most), x.device
+    count = (torch.rand(len(x), 1, device=device) * (most + 1)).long()
+    there = torch.arange(most, device=device) < count
+    p4 = (x[..., col.FOUR_MOMENTUM] * mask[..., None]).sum(1)
+    eta = torch.asinh(p4[:, 2] / torch.hypot(p4[:, 0], p4[:, 1]).clamp(min=1e-9))[:, None]
+    phi = torch.atan2(p4[:, 1], p4[:, 0])[:, None]
+    away = radius * torch.rand(shape, device=device).sqrt()
+    angle = 2 * math.pi * torch.rand(shape, device=device)
+    deta, dphi = away * angle.cos(), away * angle.sin()
+    pt = -PILE_UP_PT * torch.rand(shape, device=device).clamp(min=1e-6).log()
+    photon = (torch.rand(shape, device=device) < 0.5).to(x.dtype)
+    new = x.new_zeros(*shape, x.shape[-1])
+    there_eta, there_phi = eta + torch.where(eta > 0, deta, -deta), phi + dphi
+    new[..., col.PX], new[..., col.PY] = pt * there_phi.cos(), pt * there_phi.sin()
+    new[..., col.PZ], new[..., col.ENERGY] = pt * there_eta.sinh(), pt * there_eta.cosh()
+    new[..., col.DETA], new[..., col.DPHI] = deta, dphi
+    new[..., col.PHOTON], new[..., col.NEUTRAL_HADRON] = photon, 1 - photon
+    new = new * there[..., None]
+    total = new[..., col.FOUR_MOMENTUM].sum(1)
+    grown = torch.hypot(p4[:, 0] + total[:, 0], p4[:, 1] + total[:, 1])
+    grown = grown / torch.hypot(p4[:, 0], p4[:, 1]).clamp(min=1e-9)
+    jet = torch.stack([jet[:, 0] * grown, jet[:, 1] + total[:, 3]], 1)
+    return changed(batch, x=torch.cat([x, new], 1), mask=torch.cat([mask, there], 1), jet=jet)
+
+
 class Views(Sequence[Any]):
     """Each jet of `jets` with another of its event as `other`; itself where it is alone.
 

@@ -8,7 +8,6 @@ As for large jets, a chunk is a pure function of (process, chunk number, seed, o
 from __future__ import annotations
 
 import json
-import math
 from typing import Any
 
 import awkward as ak
@@ -19,8 +18,7 @@ from numpy.typing import NDArray
 from sciml.jets.data.columns import COLUMNS, FLAVOURS, HARD_EVENT, JET_MOMENTUM
 from sciml.jets.simulation import cluster
 from sciml.jets.simulation import flavour_truth as truth
-from sciml.jets.simulation.detector import DETECTORS, Particles, simulate_with_sources
-from sciml.jets.simulation.events import pythia_module
+from sciml.jets.simulation.detector import DETECTORS, simulate_with_sources
 from sciml.jets.simulation.jet_table import (
     arrow_table,
     chunk_seeds,
@@ -28,6 +26,7 @@ from sciml.jets.simulation.jet_table import (
     first_event_id,
     list_of,
 )
+from sciml.jets.simulation.pileup import Events, PileUp, of_selected_collision
 
 RADIUS, PT_MIN, PT_MAX, ETA_MAX = 0.4, 20.0, 300.0, 2.5
 """Selection: anti-kT radius, jet pT [GeV], |eta|."""
@@ -35,13 +34,6 @@ TRUTH_PT_MIN, TRUTH_ANGLE = 8.0, 0.2
 """Smallest pT [GeV] of a jet of stable particles, and its largest angle to the measured jet."""
 SAME_VERTEX = 0.1
 """Tracks whose production vertices are nearer than this [mm] share one."""
-BEAM_SPOT = 45.0
-"""Width [mm] of the collisions along the beam; the selected one is at 0."""
-MAX_DZ = 5.0
-"""Tracks with a larger |dz| [mm] are taken for pile-up and left out, as by charged-hadron
-subtraction."""
-POOL = 200
-"""Pile-up collisions made per chunk; each is used many times, turned about the beam."""
 BATCH = 32
 """Events that are clustered together."""
 
@@ -63,68 +55,6 @@ SCHEMA = pa.schema(
 """Columns of small-radius jets. The truth: see `columns.TRUTH` (`aux_truth_pt` is 0 where no jet of
 stable visible particles is near); `aux_pileup`: collisions that were overlaid; `aux_collision`:
 jets of one event share it."""
-
-
-class Events:
-    """Endless iterator over the collisions of a process.
-
-    Args:
-        name: a key of `flavour_truth.PROCESSES`, or "pile-up".
-        seed: Pythia's.
-        shower: a key of `processes.SHOWERS`.
-    """
-
-    def __init__(self, name: str, seed: int, shower: str = "pythia") -> None:
-        self.pythia = pythia_module().Pythia("", False)
-        for line in truth.settings(name, seed, shower):
-            if not self.pythia.readString(line):
-                raise RuntimeError(f"Pythia refused the setting {line!r}")
-        if not self.pythia.init():
-            raise RuntimeError(f"Pythia could not be started for {name!r}")
-        self._charges: dict[int, float] = {}
-
-    def __next__(self) -> truth.Collision:
-        while not self.pythia.next():
-            pass
-        return truth.read(self.pythia.event, self._charges)
-
-
-class PileUp:
-    """Further collisions of the same bunch crossing.
-
-    Args:
-        mean: of their Poisson-distributed number.
-        seed: Pythia's.
-    """
-
-    def __init__(self, mean: float, seed: int) -> None:
-        self.mean = mean
-        self.pool: list[Particles] = []
-        if mean:
-            events = Events("pile-up", seed)
-            self.pool = [next(events).particles for _ in range(POOL)]
-
-    def overlay(
-        self, event: truth.Collision, rng: np.random.Generator
-    ) -> tuple[Particles, NDArray[np.int64], int]:
-        """(particles of all collisions, origin of each, number of overlaid collisions)."""
-        count = int(rng.poisson(self.mean)) if self.mean else 0
-        parts, origin = [event.particles], [event.origin]
-        for number in rng.integers(POOL, size=count):
-            angle, z = rng.uniform(-np.pi, np.pi), BEAM_SPOT * rng.normal()
-            parts.append(_moved(self.pool[number], angle, z))
-            origin.append(np.full(len(parts[-1].px), truth.PILE_UP))
-        together = Particles(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
-        return together, np.concatenate(origin), count
-
-
-def _moved(p: Particles, angle: float, z: float) -> Particles:
-    """Particles turned about the beam and moved along it."""
-    c, s = math.cos(angle), math.sin(angle)
-    return p._replace(
-        px=c * p.px - s * p.py, py=s * p.px + c * p.py, x=c * p.x - s * p.y, y=s * p.x + c * p.y,
-        z=p.z + z,
-    )  # fmt: skip
 
 
 def jets_of_chunk(
@@ -155,9 +85,11 @@ def jets_of_chunk(
         batch = []
         for _ in range(BATCH):
             event = next(events)
-            particles, origin, more = overlaid.overlay(event, rng)
+            particles, more = overlaid.overlay(event.particles, rng)
+            added = np.full(len(particles.px) - len(event.origin), truth.PILE_UP)
+            origin = np.concatenate([event.origin, added])
             candidates, source = simulate_with_sources(particles, DETECTORS[detector], rng)
-            keep = (source < 0) | (np.abs(candidates[:, 8]) < MAX_DZ)
+            keep = of_selected_collision(candidates, source)
             batch.append((event, particles, origin, more, candidates[keep], source[keep]))
         for row in _select(batch):
             row["event"] = first_id + number + row["event"]

@@ -112,6 +112,7 @@ def make(
     out: Annotated[Path, tyro.conf.arg(aliases=["-o"])] = Path("jets.parquet"),
     detector: Literal["jetclass", "measured", "shifted"] = "jetclass",
     shower: Literal["pythia", "vincia"] = "pythia",
+    pileup: float = 0.0,
     views: int = 1,
     compact: bool = False,
     keep_chunks: bool = False,
@@ -129,6 +130,8 @@ def make(
         detector: jetclass: as JetClass; measured: tracks weighted by their resolution;
             shifted: worse tracks and calorimeters, for studies of domain shift.
         shower: Parton shower: Pythia's default, or Vincia to estimate the model uncertainty.
+        pileup: Mean number of further collisions in the bunch crossing, for studies of domain
+            shift; tracks more than 5 mm away along the beam are left out.
         views: Number of showers per hard-scatter event. Jets of one event have the same id in the
             column aux_collision, and `sciml run pretrain` learns from pairs of them.
         compact: Write a file of a third of the size: momenta rounded to 16 significant bits, track
@@ -140,9 +143,13 @@ def make(
     """
     if views < 1:
         raise InputError(f"must be >= 1, got {views}", where="--views")
-    options = {"seed": seed, "detector": detector, "shower": shower}
+    if not 0 <= pileup <= 1000:
+        raise InputError(f"must be between 0 and 1000, got {pileup:g}", where="--pileup")
+    options: dict[str, Any] = {"seed": seed, "detector": detector, "shower": shower}
     if views > 1:
         options["views"] = views
+    if pileup:
+        options["pileup"] = pileup
     settings = {"classes": list(classes), "jets": jets, **options}
     made = DataSet(plan(classes, jets), options, settings, workers, compact, keep_chunks)
     made.write(out, shards, shard)

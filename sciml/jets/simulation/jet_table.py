@@ -18,8 +18,15 @@ from numpy.typing import NDArray
 
 from sciml.jets.data.columns import CLASSES, COLUMNS, HARD_EVENT, JET_MOMENTUM
 from sciml.jets.simulation import cluster, processes
-from sciml.jets.simulation.detector import CANDIDATE, DETECTORS, simulate
+from sciml.jets.simulation.detector import (
+    CANDIDATE,
+    DETECTORS,
+    Detector,
+    Particles,
+    simulate_with_sources,
+)
 from sciml.jets.simulation.events import Collisions
+from sciml.jets.simulation.pileup import PileUp, of_selected_collision
 
 CHUNK = 1000
 """Jets in a chunk; part of the definition of a data set, since each chunk has its own seed."""
@@ -84,6 +91,7 @@ def jets_of_chunk(
     *,
     detector: str = "jetclass",
     shower: str = "pythia",
+    pileup: float = 0.0,
     veto: bool = True,
     views: int = 1,
 ) -> pa.Table:
@@ -96,6 +104,8 @@ def jets_of_chunk(
         seed: of the data set.
         detector: a key of `detector.DETECTORS`.
         shower: a key of `processes.SHOWERS`.
+        pileup: mean number of further collisions in the bunch crossing; tracks more than
+            `pileup.MAX_DZ` away are left out (charged-hadron subtraction).
         veto: reject events early that cannot give a jet (off only to test that it changes nothing).
         views: number of showers per hard-scatter event; with more than one, only jets that occur in
             every view are kept, side by side, with the event's id in `aux_collision`.
@@ -105,6 +115,7 @@ def jets_of_chunk(
     """
     pythia_seed, rng = chunk_seeds(name, chunk, seed)
     collisions = Collisions(name, pythia_seed, variant=chunk, shower=shower, veto=veto, views=views)
+    overlaid = PileUp(pileup, pythia_seed % 10**8 + 1)
     constants = DETECTORS[detector]
     rows: list[dict[str, Any]] = []
     events = 0
@@ -113,7 +124,7 @@ def jets_of_chunk(
         truths: list[list[processes.Truth]] = []
         while len(batch) < BATCH:
             for particles, truth in next(collisions):
-                batch.append(simulate(particles, constants, rng))
+                batch.append(_measured(particles, overlaid, constants, rng))
                 truths.append(truth)
         events += len(batch)
         selected = _select(batch, truths, name)
@@ -121,6 +132,7 @@ def jets_of_chunk(
     table = _table(rows[:count], name)
     if views > 1:
         options = {"seed": seed, "detector": detector, "shower": shower}
+        options |= {"pileup": pileup} if pileup else {}
         event_ids = first_event_id(name, chunk, options) + np.arange(count) // views
         table = table.append_column(HARD_EVENT, pa.array(event_ids))
     settings = {
@@ -133,7 +145,18 @@ def jets_of_chunk(
     }
     if views > 1:
         settings["views"] = views
+    if pileup:
+        settings["pileup"] = pileup
     return table.replace_schema_metadata({"sciml.jets": json.dumps(settings, sort_keys=True)})
+
+
+def _measured(
+    particles: Particles, overlaid: PileUp, constants: Detector, rng: np.random.Generator
+) -> NDArray[np.float64]:
+    """Candidates of an event and its pile-up."""
+    together, _ = overlaid.overlay(particles, rng)
+    candidates, source = simulate_with_sources(together, constants, rng)
+    return candidates[of_selected_collision(candidates, source)] if overlaid.mean else candidates
 
 
 def _select(

@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sciml import objectives, trunks
 from sciml.graph import select
+from sciml.jets.data import columns as col
 from sciml.jets.data.features import particle_features
 from sciml.jets.data.sample import JetSample, shipped
 from sciml.jets.learning.pretraining import read_jets
@@ -18,6 +19,7 @@ from sciml.jets.learning.views import (
     collate,
     next_of_group,
     other_detector,
+    piled_up,
     rotated,
     smeared,
 )
@@ -102,6 +104,7 @@ def test_smearing_is_of_five_per_cent_and_never_empties_a_jet():
         assert (ratio.log().abs() < 0.3).all()
 
 
+@settings(deadline=None)  # the first call compiles
 @given(st.lists(st.integers(1, 9), min_size=1, max_size=5), st.integers(0, 99))
 def test_features_of_any_view_are_finite(lengths, seed):
     torch.manual_seed(seed)
@@ -179,3 +182,25 @@ def test_files_of_several_views_become_a_corpus_of_pairs(tmp_path):
     assert not torch.equal(batch.jet, batch.other.jet)
     plain = read_jets(shipped("test"))
     assert "other" not in plain.dataset[0]
+
+
+def test_piled_up_jets_have_more_neutral_particles_and_momentum(batch):
+    torch.manual_seed(0)
+    other = piled_up(batch, most=20)
+    added = other.x[:, batch.x.shape[1] :]
+    there = other.mask[:, batch.x.shape[1] :]
+    assert torch.equal(other.x[:, : batch.x.shape[1]], batch.x)
+    assert 0 <= int(there.sum(1).min()) < 4 and 16 < int(there.sum(1).max()) <= 20
+    assert (added[~there] == 0).all() and (added[..., col.CHARGE] == 0).all()
+    assert (added[there][:, [col.PHOTON, col.NEUTRAL_HADRON]].sum(1) == 1).all()
+    assert (added[there][:, col.ANGLES].norm(dim=-1) < 0.8).all()
+    total = (other.x[..., col.FOUR_MOMENTUM] * other.mask[..., None]).sum(1)
+    before = (batch.x[..., col.FOUR_MOMENTUM] * batch.mask[..., None]).sum(1)
+    assert torch.allclose(other.jet[:, 1] - batch.jet[:, 1], total[:, 3] - before[:, 3], atol=1e-2)
+    ratio = torch.hypot(total[:, 0], total[:, 1]) / torch.hypot(before[:, 0], before[:, 1])
+    assert torch.allclose(other.jet[:, 0] / batch.jet[:, 0], ratio, rtol=1e-4)
+    # the angles are those of the momenta, seen from the old axis
+    eta = torch.asinh(before[:, 2] / torch.hypot(before[:, 0], before[:, 1]))[:, None]
+    own = torch.asinh(added[..., 2] / torch.hypot(added[..., 0], added[..., 1]).clamp(min=1e-9))
+    deta = torch.where(eta > 0, own - eta, eta - own)
+    assert torch.allclose(deta[there], added[..., col.DETA][there], atol=1e-3)

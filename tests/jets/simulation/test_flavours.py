@@ -14,6 +14,7 @@ from sciml.jets.data.columns import FLAVOURS, ORIGINS
 from sciml.jets.data.flavours import FlavourSample
 from sciml.jets.simulation import flavour_table as table
 from sciml.jets.simulation import flavour_truth as truth
+from sciml.jets.simulation import pileup
 
 
 @pytest.fixture(scope="module")
@@ -64,14 +65,14 @@ def test_fewer_jets_are_a_prefix():
 
 @pytest.mark.slow
 def test_pile_up_adds_tracks_of_its_own(monkeypatch):
-    monkeypatch.setattr(table, "POOL", 40)
+    monkeypatch.setattr(pileup, "POOL", 40)
     events = ak.from_arrow(table.jets_of_chunk("ttbar", 0, 60, 3, pileup=10.0))
     track = ak.flatten(events.part_charge) != 0
     origin = ak.flatten(events.part_origin)[track]
     added = origin == truth.PILE_UP
     assert 0.005 < ak.mean(added) < 0.5 and 3 < ak.mean(events.aux_pileup) < 17
     dz = abs(ak.flatten(events.part_dzval)[track])
-    assert ak.all(dz < table.MAX_DZ) and ak.mean(dz[added]) > 3 * ak.mean(dz[~added])
+    assert ak.all(dz < pileup.MAX_DZ) and ak.mean(dz[added]) > 3 * ak.mean(dz[~added])
     vertex = ak.flatten(events.part_vertex)[track]
     assert ak.mean(vertex[added] == 0) < 0.1
 

@@ -17,7 +17,7 @@ from sciml.data import shards
 from sciml.errors import InputError
 from sciml.jets.data import io
 from sciml.jets.data.columns import CLASSES
-from sciml.jets.simulation import cluster, generate, processes
+from sciml.jets.simulation import cluster, generate, pileup, processes
 from sciml.jets.simulation import jet_table as simulation
 
 
@@ -183,6 +183,8 @@ def test_resumed_file_is_the_same_and_foreign_chunks_are_refused(tmp_path):
         generate.make(("QCD", "Zqq"), 14, 5, 1, out, views=2)
     with pytest.raises(InputError, match="--views"):
         generate.make(("QCD", "Zqq"), 14, 5, 1, tmp_path / "other.parquet", views=0)
+    with pytest.raises(InputError, match="--pileup: must be between 0 and 1000, got -1"):
+        generate.make(("QCD", "Zqq"), 14, 5, 1, tmp_path / "other.parquet", pileup=-1)
     before = (folder / "QCD-00000-7.parquet").stat().st_mtime_ns
     generate.make(("QCD", "Zqq"), 14, 5, 1, out, keep_chunks=True)
     assert digest(out) == whole
@@ -229,6 +231,25 @@ def test_other_shower_and_detector():
         simulation.jets_of_chunk("Wqq", 0, 20, 1, shower="vincia", detector="shifted")
     )
     assert len(events) == 20 and 60 < np.median(ak.to_numpy(events.jet_sdmass)) < 100
+
+
+@pytest.mark.slow
+def test_pile_up_adds_neutral_particles_and_mass_and_few_tracks(monkeypatch):
+    monkeypatch.setattr(pileup, "POOL", 40)
+    few, many = (
+        ak.from_arrow(simulation.jets_of_chunk("QCD", 0, 60, 5, pileup=mean)) for mean in (0, 40)
+    )
+    charged, neutral = (
+        [ak.mean(ak.sum((events.part_charge != 0) == kind, axis=1)) for events in (few, many)]
+        for kind in (True, False)
+    )
+    # a tenth of the collisions are as near along the beam as tracks may be
+    assert neutral[1] > neutral[0] + 8 and charged[0] < charged[1] < charged[0] + 8
+    assert ak.all(abs(many.part_dzval) < pileup.MAX_DZ)
+    assert ak.mean(many.jet_sdmass) > ak.mean(few.jet_sdmass) + 5
+    again = simulation.jets_of_chunk("QCD", 0, 60, 5, pileup=40)
+    assert ak.array_equal(ak.from_arrow(again), many)
+    assert json.loads(again.schema.metadata[b"sciml.jets"])["pileup"] == 40
 
 
 def test_clustering_agrees_with_a_direct_implementation():
