@@ -5,7 +5,9 @@
 FAMILIES: one folder a family with an alignment and a structure, none of which was used in training
 or calibration. Each alignment is thinned to its first row and random others, 1, 4, 16, 64 and 256
 in all; beside the mean probability of the L best pairs stands their precision, as calibrated and as
-the network gives it. Writes benchmarks/results/protein_calibration.json.
+the network gives it, and the precision of mean-field couplings. The Brier score (Brier 1950) is
+over all pairs, beside that of a forecast of the family's own share of contacts. Writes
+benchmarks/results/protein_calibration.json.
 """
 
 from __future__ import annotations
@@ -27,13 +29,20 @@ MAX_ROWS = 2000
 """Rows of an alignment, evenly chosen, that are looked at."""
 
 
-def measured(probability: np.ndarray, distances: np.ndarray, apart: int) -> tuple[float, float]:
-    """Mean probability and precision of the L best pairs that far apart, of known distance."""
+def measured(scores: np.ndarray, distances: np.ndarray, apart: int) -> dict[str, float]:
+    """Of pairs that far apart, of known distance: mean score and precision of the L best, Brier
+    score of all, and that of their share of contacts."""
     i, j = np.triu_indices(len(distances), apart)
     known = np.isfinite(distances[i, j])
     i, j = i[known], j[known]
-    best = np.argsort(-probability[i, j], kind="stable")[: len(distances)]
-    return float(probability[i, j][best].mean()), float((distances[i, j][best] < 8).mean())
+    score, contact = scores[i, j], distances[i, j] < 8
+    best = np.argsort(-score, kind="stable")[: len(distances)]
+    return {
+        "probability": float(score[best].mean()),
+        "precision": float(contact[best].mean()),
+        "Brier score": float(((score - contact) ** 2).mean()),
+        "Brier score of the share": float(contact.mean() * (1 - contact.mean())),
+    }
 
 
 def main() -> None:
@@ -62,11 +71,13 @@ def main() -> None:
             row: dict[str, Any] = {"family": family.name, "neff": round(features.neff, 1)}
             row["rows"] = part.depth if part.depth < alignment.depth else "all"
             for apart in (6, 24):
-                mean, precision = measured(calibrated, distances, apart)
-                row[f"{apart} apart"] = {
-                    "probability": mean,
-                    "precision": precision,
-                    "not calibrated": measured(raw, distances, apart)[0],
+                plainly = measured(raw, distances, apart)
+                row[f"{apart} apart"] = measured(calibrated, distances, apart) | {
+                    "not calibrated": plainly["probability"],
+                    "Brier score, not calibrated": plainly["Brier score"],
+                    "precision of mean-field couplings": measured(features.dca, distances, apart)[
+                        "precision"
+                    ],
                 }
             rows.append(row)
         print(family.name, flush=True)

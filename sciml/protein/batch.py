@@ -19,6 +19,7 @@ from sciml.protein.fold_inputs import (
     check_relaxable,
     find_jobs,
     known_distances,
+    with_embedding,
     with_homologues,
     with_templates,
 )
@@ -79,6 +80,8 @@ def _fold(run: FoldRun, jobs: list[Job]) -> list[dict[str, Any]]:
     _check(run, left, len(jobs))
     if run.templates is not None:
         left = [with_templates(job, run.templates, run.hhr) for job in left]
+    if run.embeddings is not None:
+        left = [with_embedding(job, run.embeddings) for job in left]
     fold = fold_coarse if run.params is None else fold_alphafold
     if run.dry_run:
         return rows + fold(run, left)
@@ -86,7 +89,10 @@ def _fold(run: FoldRun, jobs: list[Job]) -> list[dict[str, Any]]:
         if run.db:
             jobs = with_homologues(jobs, run.db, run.relatives or run.out, run.pairing)
             complete = {job.name: job for job in jobs}
-            left = [replace(complete[job.name], templates=job.templates) for job in left]
+            left = [
+                replace(complete[job.name], templates=job.templates, embedding=job.embedding)
+                for job in left
+            ]
         failed: list[Any] = []
         if run.launcher == "ray":
             folded, failed = _fold_on_ray(fold, run, left)

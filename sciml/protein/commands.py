@@ -321,8 +321,9 @@ def fold(
         FoldRun(
             input=input, out=out, params=params, model=model, db=db, clusters=clusters,
             extra=extra, recycles=recycles, tolerance=tolerance, batch_residues=batch_residues,
-            truth=truth, templates=templates, hhr=hhr, embeddings=embeddings, relax=relax, seed=seed, seeds=seeds,
-            dropout=dropout, pairing=PairingConfig(pairing, complete_pairs), target=target,
+            truth=truth, templates=templates, hhr=hhr, embeddings=embeddings, relax=relax,
+            seed=seed, seeds=seeds, dropout=dropout,
+            pairing=PairingConfig(pairing, complete_pairs), target=target,
             shard=shard, device=device, precision=precision, dry_run=dry_run, launcher=launcher,
             workers=workers,
         )

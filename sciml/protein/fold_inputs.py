@@ -19,6 +19,7 @@ from sciml.protein.io import residues
 from sciml.protein.io.alignment import Alignment
 from sciml.protein.io.alignment_files import ALIGNED
 from sciml.protein.io.complexes import Complex, read_complexes, together
+from sciml.protein.io.embeddings import find_embedding, read_embedding
 from sciml.protein.io.homology_search import safe_name
 from sciml.protein.io.pairing import PairingConfig
 from sciml.protein.io.query_forms import is_job
@@ -165,6 +166,12 @@ def with_templates(job: Job, folder: Path, hhr: Path | None = None) -> Job:
     used = ", ".join(template.name for template in templates[: DEFAULT_FEATURES.templates])
     console.print(f"{job.name}: {len(templates)} templates" + (f", used: {used}" if used else ""))
     return replace(job, templates=tuple(templates))
+
+
+def with_embedding(job: Job, where: Path) -> Job:
+    """The chain with its embedding: the file `where`, or NAME.pt or NAME.npy in that folder."""
+    path = find_embedding(where, job.name)
+    return replace(job, embedding=read_embedding(path, job.alignment.columns))
 
 
 def _templates(name: str, query: str, folder: Path, hhr: Path | None) -> list[Template]:

@@ -33,6 +33,13 @@ def fold_alphafold(run: FoldRun, jobs: list[Job]) -> list[dict[str, Any]]:
             "these parameters are of a model without templates", where=run.params,
             hint="Models 1 and 2 take templates; or leave out --templates",
         )  # fmt: skip
+    if bool(config.embedding_dim) != (run.embeddings is not None):
+        raise InputError(
+            "these parameters read embeddings of a language model" if config.embedding_dim
+            else "these parameters read alignments, no embeddings", where=run.params,
+            hint="Give a folder of them by --embeddings" if config.embedding_dim
+            else "Leave out --embeddings",
+        )  # fmt: skip
     sizes, placement = run.sizes(config), choose(run.device, run.precision)
     groups = list(batches(jobs, run.batch_residues))
     speed = memory.speed(placement)

@@ -30,6 +30,7 @@ class FoldRun:
     truth: Path | None = None
     templates: Path | None = None
     hhr: Path | None = None
+    embeddings: Path | None = None
     relax: bool = False
     seed: int = 0
     seeds: int = 1
@@ -55,11 +56,11 @@ class FoldRun:
     def __post_init__(self) -> None:
         if self.recycles < 0 or self.clusters < 0 or self.extra < 0:
             raise InputError("`recycles`, `clusters` and `extra` must be >= 0")
-        for name in ("templates", "hhr", "relax"):
+        for name in ("templates", "hhr", "embeddings", "relax"):
             if getattr(self, name) and self.params is None:
                 raise InputError(
-                    f"--{name} is for full models: the coarse one has neither templates nor side "
-                    "chains",
+                    f"--{name} is for full models: the coarse one has neither templates, side "
+                    "chains nor embeddings",
                     hint="Give the parameters by --params",
                 )
         if self.seeds < 1:

@@ -62,6 +62,35 @@ def pseudo_beta(types: Tensor, atoms: Tensor) -> Tensor:
     return torch.where(glycine, atoms[..., 1, :], atoms[..., 3, :])
 
 
+class LanguageModelEmbedder(nn.Module):
+    """In place of algorithm 3: a protein language model's embedding of one sequence.
+
+    The representations are those of a single row, from the sequence and the embedding of each
+    residue (SoloSeq, OpenFold; Ahdritz et al., Nature Methods 21, 1514, 2024).
+    """
+
+    def __init__(self, embedding_dim: int, msa_dim: int, pair_dim: int) -> None:
+        super().__init__()
+        self.linear_target_m = nn.Linear(TARGET_CLASSES, msa_dim)
+        self.linear_embedding_m = nn.Linear(embedding_dim, msa_dim)
+        self.linear_left = nn.Linear(embedding_dim, pair_dim)
+        self.linear_right = nn.Linear(embedding_dim, pair_dim)
+        self.linear_relative = nn.Linear(2 * RELATIVE + 1, pair_dim)
+
+    def forward(self, features: Features) -> tuple[Tensor, Tensor]:
+        """-> m [B, 1, N, c] and z [B, N, N, p], without relative positions."""
+        embedding = features["seq_embedding"].to(self.linear_left.weight.dtype)
+        m = self.linear_embedding_m(embedding) + self.linear_target_m(features["target_feat"])
+        left, right = self.linear_left(embedding), self.linear_right(embedding)
+        return m[:, None], left[:, :, None] + right[:, None, :]
+
+    def relative(self, features: Features, rows: slice) -> Tensor:
+        """Relative positions' part of z, of the given rows (algorithm 4)."""
+        index = features["residue_index"]
+        offset = (index[:, rows, None] - index[:, None, :]).clamp(-RELATIVE, RELATIVE) + RELATIVE
+        return self.linear_relative.weight.T[offset] + self.linear_relative.bias
+
+
 class InputEmbedder(nn.Module):
     """Algorithms 3 to 5: the initial MSA and pair representations.
 

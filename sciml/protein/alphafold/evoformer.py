@@ -174,7 +174,8 @@ class PairUpdate(nn.Module):
 class EvoformerBlock(nn.Module):
     """Algorithm 6, lines 2 to 10; with `extra`, algorithm 18's block for the extra sequences.
 
-    `outer_first`: the outer product mean comes first, as in AlphaFold-Multimer.
+    `outer_first`: the outer product mean comes first, as in AlphaFold-Multimer. `columns`: whether
+    there is attention along columns, of which a single row has no need (OpenFold's SoloSeq).
     """
 
     dropping = False
@@ -194,6 +195,7 @@ class EvoformerBlock(nn.Module):
         pair_factor: int = 4,
         extra: bool = False,
         outer_first: bool = False,
+        columns: bool = True,
         msa_dropout: float = 0.15,
         pair_dropout: float = 0.25,
     ) -> None:
@@ -201,7 +203,7 @@ class EvoformerBlock(nn.Module):
         self.msa_dropout, self.outer_first = msa_dropout, outer_first
         self.row_attention = MSARowAttentionWithPairBias(msa_dim, pair_dim, msa_heads)
         column = MSAColumnGlobalAttention if extra else MSAColumnAttention
-        self.column_attention = column(msa_dim, column_heads or msa_heads)
+        self.column_attention = column(msa_dim, column_heads or msa_heads) if columns else None
         self.msa_transition = Transition(msa_dim, msa_factor)
         self.outer_product_mean = OuterProductMean(msa_dim, pair_dim, outer_dim)
         self.pair_update = PairUpdate(
@@ -216,7 +218,8 @@ class EvoformerBlock(nn.Module):
         if self.outer_first:
             z = z + self.outer_product_mean(m, masks.msa)
         m = m + shared_dropout(self.row_attention(m, z, masks.msa), rate, 1)
-        m = m + self.column_attention(m, masks.msa)
+        if self.column_attention is not None:
+            m = m + self.column_attention(m, masks.msa)
         m = m + self.msa_transition(m)
         if not self.outer_first:
             z = z + self.outer_product_mean(m, masks.msa)

@@ -65,7 +65,8 @@ def evoformer_block(
     if block.outer_first:
         z = in_place.outer_product_mean(block.outer_product_mean, m, masks.msa, z)
     m = row_attention(block.row_attention, m, z, masks.msa)
-    m = column_attention(block.column_attention, m, masks.msa)
+    if block.column_attention is not None:
+        m = column_attention(block.column_attention, m, masks.msa)
     m = in_place.transition(block.msa_transition, m)
     if not block.outer_first:
         z = in_place.outer_product_mean(block.outer_product_mean, m, masks.msa, z)

@@ -7,6 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
+from sciml.errors import InputError
 from sciml.protein.alphafold.complex_features import (
     ChainNumbers,
     chain_numbers,
@@ -36,6 +39,8 @@ class Job:
     chains: ChainNumbers | None = None
     parts: Complex | None = None
     """The complex with its paired rows, before its chains were merged."""
+    embedding: np.ndarray | None = None
+    """[N, e] of a protein language model, for networks that read one in place of the alignment."""
 
     @classmethod
     def of(
@@ -101,7 +106,26 @@ class Job:
             chains = self.chains or ChainNumbers.of([(alignment.columns, 1)])
             return complex_features(alignment, chains, config, seed=seed, templates=templates)
         index = None if self.chains is None else self.chains.broken()
-        return features(
+        arrays = features(
             alignment, config, seed=seed, templates=templates, use_templates=use_templates,
             index=index,
         )  # fmt: skip
+        return arrays if self.embedding is None else arrays | {"seq_embedding": self.embedding}
+
+    def check_embedding(self, channels: int) -> None:
+        """Refuse a job without the embedding [N, channels] that the network reads.
+
+        Raises:
+            InputError: there is none, or it is of another size.
+        """
+        shape = (self.alignment.columns, channels)
+        if self.embedding is None:
+            raise InputError(
+                f"the network reads a language model's embedding, {channels} channels per residue",
+                where=self.name, hint="Give it by `embedding`, or --embeddings",
+            )  # fmt: skip
+        if self.embedding.shape != shape:
+            raise InputError(
+                f"the embedding has the shape {list(self.embedding.shape)}, not {list(shape)}",
+                where=self.name,
+            )

@@ -24,6 +24,7 @@ from sciml.protein.alphafold.embedders import (
     AveragedTemplateEmbedder,
     Features,
     InputEmbedder,
+    LanguageModelEmbedder,
     RecyclingEmbedder,
     TemplateEmbedder,
     pseudo_beta,
@@ -79,8 +80,8 @@ class AlphaFoldConfig:
     """Channels of the single representation."""
     blocks: Positive = 48
     """Evoformer blocks."""
-    extra_blocks: Positive = 4
-    """Blocks of the extra sequences' stack."""
+    extra_blocks: Annotated[int, Range(min=0)] = 4
+    """Blocks of the extra sequences' stack; 0: they are not read."""
     msa_heads: Positive = 8
     """Heads of the row attention."""
     column_heads: Positive = 8
@@ -128,6 +129,9 @@ class AlphaFoldConfig:
     separate_projections: bool = False
     """Whether queries, keys and values of the point attention have a projection each, the scalars'
     without bias (AlphaFold-Multimer)."""
+    embedding_dim: Annotated[int, Range(min=0)] = 0
+    """Channels of a protein language model's embedding, which stands in place of the alignment
+    (OpenFold's SoloSeq, with no extra sequences and no attention along columns); 0: none."""
     position_scale: Annotated[float, Range(min=0.1)] = 10.0
     """Unit of length of the structure module [A]; 20 in AlphaFold-Multimer."""
 
@@ -209,12 +213,16 @@ class AlphaFold(nn.Module):
     def __init__(self, config: AlphaFoldConfig | None = None) -> None:
         super().__init__()
         c = self.config = config or AlphaFoldConfig()
-        self.input_embedder = InputEmbedder(
-            c.msa_dim, c.pair_dim, c.target_classes, chain_positions=c.chain_positions
+        self.input_embedder = (
+            LanguageModelEmbedder(c.embedding_dim, c.msa_dim, c.pair_dim)
+            if c.embedding_dim
+            else InputEmbedder(
+                c.msa_dim, c.pair_dim, c.target_classes, chain_positions=c.chain_positions
+            )
         )
         self.recycling_embedder = RecyclingEmbedder(c.msa_dim, c.pair_dim)
         self.template_embedder = _template_embedder(c)
-        self.linear_extra = nn.Linear(MSA_CLASSES + 2, c.extra_dim)
+        self.linear_extra = nn.Linear(MSA_CLASSES + 2, c.extra_dim) if c.extra_blocks else None
 
         def block(extra: bool) -> EvoformerBlock:
             return EvoformerBlock(
@@ -227,6 +235,7 @@ class AlphaFold(nn.Module):
                 triangle_dim=c.triangle_dim,
                 extra=extra,
                 outer_first=c.outer_product_first,
+                columns=not c.embedding_dim,
             )
 
         self.extra_stack = nn.ModuleList(block(True) for _ in range(c.extra_blocks))
@@ -277,7 +286,8 @@ class AlphaFold(nn.Module):
                 extra_has_deletion, extra_deletion_value and extra_msa_mask [B, E, N]; with
                 templates: template_aatype [B, T, N], template_mask [B, T],
                 template_all_atom_positions [B, T, N, 37, 3] [A], template_all_atom_masks
-                [B, T, N, 37], template_pseudo_beta [B, T, N, 3] [A], template_pseudo_beta_mask.
+                [B, T, N, 37], template_pseudo_beta [B, T, N, 3] [A], template_pseudo_beta_mask;
+                of a network of embeddings seq_embedding [B, N, e] in place of all of the alignment.
             previous: recycled from the pass before; without gradients its pairs are released once
                 they have been read.
             heads: whether to compute the heads' logits (passes before the last do not need them).
@@ -288,7 +298,9 @@ class AlphaFold(nn.Module):
             resolved [B, N, 37], plddt [B, N, bins], pae [B, N, N, bins].
         """
         previous = previous or self.initial(features)
-        real, extra, cells = (features[k] > 0 for k in ("seq_mask", "extra_msa_mask", "msa_mask"))
+        real = features["seq_mask"] > 0
+        cells = real[:, None] if self.config.embedding_dim else features["msa_mask"] > 0
+        extra = cells if self.linear_extra is None else features["extra_msa_mask"] > 0
         m, z = self.embed(features, previous)
         depth = m.shape[1]
         templates = self._templates(features)
@@ -307,11 +319,12 @@ class AlphaFold(nn.Module):
                 z = templates(z, features, pair_mask, flags[3:].view(present.shape))
 
         masks = Masks(None if all_extra else extra, pair_mask)
-        e = self._extra(features)
-        with by_slices(z.device):
-            for block in self.extra_stack:
-                e, z = self._run(block, e, z, masks)
-        del e
+        if self.linear_extra is not None:
+            e = self._extra(features, self.linear_extra)
+            with by_slices(z.device):
+                for block in self.extra_stack:
+                    e, z = self._run(block, e, z, masks)
+            del e
 
         masks = Masks(None if all_cells else cells, pair_mask)
         with by_slices(z.device):
@@ -359,10 +372,10 @@ class AlphaFold(nn.Module):
             previous.pair = previous.pair.new_empty(0)
         return m, torch.cat(parts, 1) if parts else z
 
-    def _extra(self, features: Features) -> Tensor:
+    def _extra(self, features: Features, linear: nn.Linear) -> Tensor:
         """One-hot classes, deletion flag and value through one linear layer, [B, E, N, c]."""
-        weight = self.linear_extra.weight.T
-        e = (weight[:MSA_CLASSES] + self.linear_extra.bias)[features["extra_msa"]]
+        weight = linear.weight.T
+        e = (weight[:MSA_CLASSES] + linear.bias)[features["extra_msa"]]
         for number, key in enumerate(("extra_has_deletion", "extra_deletion_value")):
             value, channel = features[key][..., None].to(e.dtype), weight[MSA_CLASSES + number]
             if torch.is_grad_enabled():

@@ -50,6 +50,8 @@ _NEEDED = (
     "aatype residue_index seq_mask target_feat msa_feat msa_mask extra_msa extra_msa_mask "
     "extra_has_deletion extra_deletion_value"
 ).split()
+_SEQUENCE = "aatype residue_index seq_mask target_feat seq_embedding".split()
+"""What a network of embeddings reads."""
 _TEMPLATE = (
     "template_aatype template_mask template_all_atom_positions template_all_atom_masks "
     "template_pseudo_beta template_pseudo_beta_mask"
@@ -179,7 +181,14 @@ class StructurePredictor(Pretrained):
         return cls(model, "cpu", precision, str(description.get("name", "alphafold")))
 
     def to_alphafold(self, path: str | Path | None = None) -> Arrays:
-        """The official arrays; written to `path` (npz) where given. Round trips are exact."""
+        """The official arrays; written to `path` (npz) where given. Round trips are exact.
+
+        Raises:
+            InputError: it is a network of embeddings, which AlphaFold has none of.
+        """
+        if self.model.config.embedding_dim:
+            raise InputError("AlphaFold's layout has no place for a network of embeddings",
+                             hint="`save` writes it")  # fmt: skip
         from sciml.protein.alphafold.weights.official import to_arrays, write_alphafold
 
         if path is not None:
@@ -190,7 +199,7 @@ class StructurePredictor(Pretrained):
 
     def tensors(self, batch: Arrays) -> dict[str, Tensor]:
         """Checked features of one chain on the device, with a batch dimension in front."""
-        needed = list(_NEEDED)
+        needed = list(_SEQUENCE if self.model.config.embedding_dim else _NEEDED)
         if self.model.config.chain_positions:
             needed += CHAIN_KEYS
             if self.model.config.templates is not None:
@@ -278,6 +287,7 @@ class StructurePredictor(Pretrained):
         dropout: bool = False,
         name: str = "query",
         memory_limit: float | None = None,
+        embedding: np.ndarray | None = None,
     ) -> StructurePrediction:
         """Fold one chain or complex.
 
@@ -297,11 +307,16 @@ class StructurePredictor(Pretrained):
             dropout: leave parts of the Evoformer out at random, as in training, so that seeds give
                 more different structures.
             memory_limit: bytes that may be used; what is free if None.
+            embedding: [N, e] of a protein language model, for a network that reads one in place of
+                the alignment (OpenFold's SoloSeq: ESM-1b's last layer, 1,280 channels).
 
         Raises:
-            InputError: the alignment is bad, or the prediction would not fit into memory.
+            InputError: the alignment is bad, the network needs an embedding, or the prediction
+                would not fit into memory.
         """
-        job = replace(Job.read(msa, pairing), name=name, templates=tuple(templates or ()))
+        job = replace(
+            Job.read(msa, pairing), name=name, templates=tuple(templates or ()), embedding=embedding
+        )
         return self.predict_many(
             [job], config=config, recycles=recycles, tolerance=tolerance, seed=seed,
             dropout=dropout, memory_limit=memory_limit,
@@ -341,6 +356,10 @@ class StructurePredictor(Pretrained):
             raise InputError(f"recycles must be >= 0, got {recycles}")
         config = config or self.sizes
         alignments = [job.alignment.with_query(0).deduplicate() for job in jobs]
+        if self.model.config.embedding_dim:
+            for job in jobs:
+                job.check_embedding(self.model.config.embedding_dim)
+            alignments = [alignment.select(np.zeros(1, np.int64)) for alignment in alignments]
         multimer = self.model.config.chain_positions
         use_templates = self.model.config.templates is not None and (
             multimer or any(job.templates for job in jobs)
@@ -366,7 +385,7 @@ class StructurePredictor(Pretrained):
                 )
                 for job, alignment in zip(jobs, alignments, strict=True)
             ]  # fmt: skip
-            keys = (*_NEEDED, *CHAIN_KEYS, *_TEMPLATE)
+            keys = (*_NEEDED, *_SEQUENCE[-1:], *CHAIN_KEYS, *_TEMPLATE)
             batch = collate([{k: a[k] for k in keys if k in a} for a in arrays])
             batch = {k: v.to(self.placement.device) for k, v in batch.items()}
             del arrays

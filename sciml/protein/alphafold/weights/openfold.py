@@ -2,8 +2,8 @@
 
 OpenFold (Ahdritz et al., Nature Methods 21, 1514, 2024) keeps the tensors in torch's layout, so
 that a rename is all; the two spellings of its releases (with and without `.core.`, template
-modules inside `template_embedder` or beside it) are both read, and those of its multimer, whose
-point projections have the heads in front.
+modules inside `template_embedder` or beside it) are both read, those of its multimer, whose point
+projections have the heads in front, and SoloSeq's, which reads embeddings of a language model.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 
@@ -28,6 +29,9 @@ _OPENFOLD: list[tuple[str, str]] = [
     (r"^input_embedder\.linear_tf_z_j\.", "input_embedder.linear_right."),
     (r"^input_embedder\.linear_tf_m\.", "input_embedder.linear_target_m."),
     (r"^input_embedder\.linear_msa_m\.", "input_embedder.linear_msa."),
+    (r"^input_embedder\.linear_preemb_m\.", "input_embedder.linear_embedding_m."),
+    (r"^input_embedder\.linear_preemb_z_i\.", "input_embedder.linear_left."),
+    (r"^input_embedder\.linear_preemb_z_j\.", "input_embedder.linear_right."),
     (r"^input_embedder\.linear_relpos\.", "input_embedder.linear_relative."),
     (r"^extra_msa_embedder\.linear\.", "linear_extra."),
     (r"^extra_msa_stack\.blocks\.", "extra_stack."),
@@ -189,11 +193,17 @@ def _sizes(state: Mapping[str, Tensor], where: object) -> AlphaFoldConfig:
     block = "evoformer.0."
     msa_dim = shape(block + "row_attention.layer_norm_m.weight")[0]
     msa_heads = shape(block + "row_attention.linear_z.weight")[0]
-    extra_q, extra_k = (shape(f"extra_stack.0.column_attention.linear_{x}.weight") for x in "qk")
     heads = shape("structure_module.ipa.head_weights")[0]
     scalar_qk = shape("structure_module.ipa.linear_q.weight")[0] // heads
     point_qk = shape("structure_module.ipa.linear_q_points.weight")[0] // (3 * heads)
     multimer = _is_multimer(state)
+    embedding = "input_embedder.linear_embedding_m.weight"
+    alone = embedding in state
+    of_alignment: dict[str, Any] = {} if alone else {
+        "extra_dim": shape("linear_extra.weight")[0],
+        "column_heads": shape("extra_stack.0.column_attention.linear_q.weight")[0]
+        // shape("extra_stack.0.column_attention.linear_k.weight")[0],
+    }  # fmt: skip
     kind_v, kind_points = ("linear_v", "linear_v_points") if multimer else (
         "linear_kv", "linear_kv_points")  # fmt: skip
     shared_qk, shared_points = (0, 0) if multimer else (scalar_qk, point_qk)
@@ -218,12 +228,11 @@ def _sizes(state: Mapping[str, Tensor], where: object) -> AlphaFoldConfig:
     config = AlphaFoldConfig(
         msa_dim=msa_dim,
         pair_dim=shape("input_embedder.linear_left.weight")[0],
-        extra_dim=shape("linear_extra.weight")[0],
         single_dim=shape("linear_single.weight")[0],
         blocks=count("evoformer"),
         extra_blocks=count("extra_stack"),
         msa_heads=msa_heads,
-        column_heads=extra_q[0] // extra_k[0],
+        embedding_dim=shape(embedding)[1] if alone else 0,
         pair_heads=shape(block + "pair_update.tri_att_start.linear.weight")[0],
         outer_dim=shape(block + "outer_product_mean.linear_1.weight")[0],
         triangle_dim=shape(block + "pair_update.tri_mul_out.linear_a_p.weight")[0],
@@ -240,5 +249,6 @@ def _sizes(state: Mapping[str, Tensor], where: object) -> AlphaFoldConfig:
         distogram_bins=shape("head_distogram.bias")[0],
         pae_bins=shape(pae)[0] if pae in state else 0,
         templates=templates,
+        **of_alignment,
     )
     return config.as_multimer() if multimer else config
