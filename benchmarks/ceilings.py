@@ -33,7 +33,7 @@ RESULTS = Path(__file__).parent / "results"
 BUDGETS = {
     "placement": (0.3, 1.0, 3.0, 10.0),
     "regression": (0.3, 1.0, 3.0),
-    "integration": (0.1, 0.3, 1.0, 3.0, 10.0),
+    "integration": (0.1, 0.3, 1.0, 10.0),
 }
 COMPARED = {
     "placement": (("zero", "electrostatic"), ("perfect", *ceiling_parts.NOISE), -1),

@@ -42,7 +42,7 @@ from sciml.report.statistics import mean_and_spread, paired
 RESULTS = Path(__file__).parent / "results"
 TRUNK = {"name": "pair_transformer", "dim": 24, "pair_dim": 4, "depth": 1, "heads": 4,
          "bias_hidden": 16, "symmetric_pairs": True, "class_depth": 1}  # fmt: skip
-WAYS, SHOTS, EPISODES, TESTED = 3, (1, 5, 20), 20, 30
+WAYS, SHOTS, EPISODES, TESTED = 3, (1, 5, 20), 12, 30
 INNER, BATCH = 5, 24
 """Steps of SGD on a task of Reptile, and jets of each."""
 ADAPTED, RATE = 20, 0.05
