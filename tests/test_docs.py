@@ -30,19 +30,14 @@ def steps(page: Path) -> list[list[str]]:
     return found
 
 
-def marked(page: Path):
-    """A page that runs a whole recipe is a slow test."""
-    slow = any("run" in arguments[2:3] for arguments in steps(page))
-    name = f"{page.parent.name}/{page.stem}"
-    return pytest.param(page, id=name, marks=[pytest.mark.slow] if slow else [])
-
-
-@pytest.mark.parametrize("page", [marked(page) for page in PAGES])
+@pytest.mark.docs
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: f"{page.parent.name}/{page.stem}")
 def test_every_block_of_a_page_runs(page, tmp_path):
     for arguments in steps(page):
         done = subprocess.run(
             [sys.executable, *arguments],
-            cwd=tmp_path, capture_output=True, text=True, timeout=250,
+            cwd=tmp_path, capture_output=True, text=True, timeout=1700,
             env=os.environ | {"PYTHONPATH": str(ROOT)},
         )  # fmt: skip
         assert done.returncode == 0, (arguments, done.stderr[-2000:])

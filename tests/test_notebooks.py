@@ -11,6 +11,7 @@ def test_there_is_one_a_science():
     assert {path.stem for path in NOTEBOOKS} == {"jets", "proteins", "formulas", "circuits"}
 
 
+@pytest.mark.docs
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_a_notebook_runs(path, tmp_path):
     nbclient = pytest.importorskip("nbclient")
