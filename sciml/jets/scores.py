@@ -164,6 +164,7 @@ class Tally:
             "dropped": f"{changes['dropped']} candidates without momentum were left out of "
             f"{jets['dropped']} of {self.jets} jets",
             "repaired": f"{changes['repaired']} values of {jets['repaired']} of {self.jets} jets "
-            "were repaired (energy below momentum by rounding, infinite impact parameter)",
+            "were repaired (energy below momentum by rounding, infinite impact parameter, or one "
+            "of a neutral candidate)",
         }
         return [sentence for name, sentence in sentences.items() if jets[name]]

@@ -6,6 +6,7 @@ pads the same.
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +26,9 @@ from sciml.jets.data.features import (
 )
 from sciml.jets.data.packing import gather, pack
 from sciml.jets.data.tidy import tidy
+
+BEYOND, SOME = 14_000.0, 10
+"""Median pT [GeV] beyond what a collider gives, of at least so many jets."""
 
 
 @dataclass
@@ -92,6 +96,11 @@ def to_ragged(
         counts, flat = tidied.counts, tidied.flat
         _derive(events, fields, flat, counts)
         jet = np.stack([flat.pop(name) for name in JET_COLUMNS], axis=1).astype(np.float32)
+    if len(jet) >= SOME and float(np.median(jet[:, 0])) > BEYOND:
+        warnings.warn(
+            "most jets have pT above 14 TeV: momenta must be in GeV, these look like MeV",
+            stacklevel=2,
+        )
     nothing = np.zeros(0, np.float32)
     columns = tuple(_read_only(flat.get(n, nothing)) for n in COLUMNS)
     used = np.minimum(counts, limit)

@@ -1,9 +1,10 @@
 """Rows of a file that are not particles, and rounding: padding, candidates without momentum.
 
 A jet is usable although its file pads every jet to one length, keeps candidates of no momentum
-(Delphes with pile-up subtraction), stores numbers in 16 bits, or writes an infinite impact
-parameter where there is no error. What is left out or repaired here is counted; what no rounding
-explains (NaN momentum, E far below |p|) stays unchanged, for `sciml.jets.data.ragged` to flag.
+(Delphes with pile-up subtraction), stores numbers in 16 bits, writes an infinite impact parameter
+where there is no error, or NaN or -999 where there is no track. What is left out or repaired here
+is counted; what no rounding explains (NaN momentum, E far below |p|) stays unchanged, for
+`sciml.jets.data.ragged` to flag.
 """
 
 from __future__ import annotations
@@ -19,6 +20,9 @@ from sciml.jets.data.packing import MASS_SHELL, NOTHING, PADDING, REAL, kinds_of
 
 SATURATED = 1e6
 """mm: replaces an infinite impact parameter; the features (tanh, clip) are the same."""
+NO_TRACK = -99.0
+"""mm: track parameters of a neutral candidate at or below this, or NaN, say that it has no track;
+they become 0, as in JetClass."""
 COARSEST = 7
 """Fewest bits behind the leading one that count as a way of storing numbers (bfloat16)."""
 
@@ -30,7 +34,8 @@ class Tidied:
     counts: [n] int64 constituents per jet.
     flat: every column end to end.
     dropped: [n] int64, candidates without momentum that were left out; padding is not counted.
-    repaired: [n] int64, values made usable: energies raised to |p|, infinite impact parameters.
+    repaired: [n] int64, values made usable: energies raised to |p|, infinite impact parameters,
+        track parameters of neutral candidates.
     """
 
     counts: NDArray[np.int64]
@@ -63,13 +68,22 @@ def tidy(
         dropped = np.bincount(row[kinds == NOTHING], minlength=len(dropped))
         flat = {n: v[keep] if n in columns else v for n, v in flat.items()}
     repaired = np.zeros(len(counts), np.int64)
+    neutral = flat["part_charge"] == 0 if "part_charge" in flat else np.zeros(0, bool)
     for name in TRACK:
+        if name in flat and len(neutral) and (absent := neutral & without_track(flat[name])).any():
+            flat[name] = np.where(absent, flat[name].dtype.type(0), flat[name])
+            repaired += _per_jet(absent, counts)
         if name in flat and (infinite := np.isinf(flat[name])).any():
             value = np.where(infinite, np.copysign(SATURATED, flat[name]), flat[name])
             flat[name] = value.astype(flat[name].dtype)
             repaired += _per_jet(infinite, counts)
     _raise_energies(flat, counts, repaired)
     return Tidied(counts, flat, dropped, repaired)
+
+
+def without_track(values: NDArray[Any]) -> NDArray[np.bool_]:
+    """Which track parameters are written where there is no track."""
+    return np.isnan(values) | (values <= NO_TRACK) & np.isfinite(values)
 
 
 def _per_jet(chosen: NDArray[np.bool_], counts: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -28,7 +28,7 @@ from sciml.jets.data import columns as col
 from sciml.jets.data.columns import COLUMNS, JET_MOMENTUM, TRACK
 from sciml.jets.data.features import FEATURE_SETS, Flag, needed_columns, wrap_angle
 from sciml.jets.data.packing import LARGE, MASS_SHELL
-from sciml.jets.data.tidy import SATURATED
+from sciml.jets.data.tidy import NO_TRACK, SATURATED
 from sciml.jets.deployment.onnx import example
 
 INPUTS = ("particles", "jets")
@@ -135,7 +135,8 @@ class RawTagger(nn.Module):
         return torch.where(mask[..., None], x, 0.0), jet, mask, flags
 
     def _saturated(self, particles: Tensor) -> Tensor:
-        """Infinite impact parameters become large ones, as in `sciml.jets.data.tidy`."""
+        """Infinite impact parameters become large ones, those without a track 0, as in
+        `sciml.jets.data.tidy`."""
         if not (tracks := [n for n in self.columns if n in TRACK]):
             return particles
         first = self.columns.index(tracks[0])
@@ -143,6 +144,10 @@ class RawTagger(nn.Module):
             [first, len(tracks), len(self.columns) - first - len(tracks)], -1
         )
         large = torch.where(own > 0, SATURATED, -SATURATED)
+        if "part_charge" in self.columns:
+            charge = particles[..., self.columns.index("part_charge"), None]
+            absent = torch.isnan(own) | ((own <= NO_TRACK) & (own.abs() != torch.inf))
+            own = torch.where(absent & (charge == 0), 0.0, own)
         own = torch.where(own.abs() == torch.inf, large, own)
         return torch.cat([before, own, after], -1)
 

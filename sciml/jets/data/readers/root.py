@@ -29,8 +29,9 @@ class RootReader(Reader):
 
     Args:
         path: the file.
-        tree: name of the TTree or RNTuple; the only one, or the first of `PREFERRED`, if None. Or
-            the TTree or RNTuple itself, which stays open.
+        tree: name of the TTree or RNTuple, perhaps with its cycle (`tree;1`, the newest without);
+            the only one, or the first of `PREFERRED`, if None. Or the TTree or RNTuple itself,
+            which stays open.
     """
 
     format = "ROOT"
@@ -130,6 +131,9 @@ def _tree(file: Any, path: Path, tree: str | None) -> Any:
                 hint="Say which one (`--tree`)",
             )
         tree = (preferred or trees)[0]
-    elif tree not in trees:
+    elif tree.partition(";")[0] not in trees:
         raise unknown("tree", tree, trees, where=path)
+    elif ";" in tree and tree not in (cycles := file.keys(recursive=True)):
+        # an older cycle is what an unfinished job had saved
+        raise unknown("cycle of a tree", tree, cycles, where=path)
     return file[tree]
