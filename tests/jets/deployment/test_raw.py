@@ -44,6 +44,9 @@ def sample(jets):
     for name in ("part_px", "part_py", "part_pz", "part_energy"):
         flat[name][5][2:4] = 0.0  # candidates without momentum
     flat["part_d0val"][6][0] = -np.inf
+    neutral = flat["part_charge"][8] == 0  # no track, written in two ways
+    assert neutral.sum() > 2
+    flat["part_dzval"][8][neutral], flat["part_d0err"][8][neutral] = np.nan, -999.0
     columns = {n: ak.Array(values) for n, values in flat.items()}
     columns = {n: ak.concatenate([v, ak.Array([[]])]) for n, v in columns.items()}
     total = [ak.to_numpy(ak.nansum(columns[f"part_{k}"], axis=1)) for k in ("px", "py", "pz")]
