@@ -81,7 +81,7 @@ LAWS = {
 DOMAINS = {"I.6.20a": (1, 3), "II.11.28": (0, 1), "I.10.7": (0.1, 0.8), "I.24.6": (1, 3),
            "I.50.26": (1, 3), "N4": (-1, 1), "N7": (0, 2), "N10": (0, 1), "L1": (-3, 3),
            "L3": (-1, 1), "L4": (0.1, 2), "L11": (0.1, 1), "L14": (-1, 1)}  # fmt: skip
-GENERATED = 12
+GENERATED = 8
 """Laws drawn as the skeleton model's training examples are, per seed."""
 
 

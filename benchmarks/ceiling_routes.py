@@ -24,7 +24,7 @@ from sciml.symbolic.generate.problems import stream
 from sciml.symbolic.integration import search
 from sciml.symbolic.integration.ansatz import parallel_risch
 
-PROBLEMS = 20
+PROBLEMS = 15
 """Of each kind and seed."""
 RULES = [name for name in vars(search) if name.startswith("integrate_")]
 
