@@ -26,7 +26,8 @@ _MAX_UNKNOWNS = 40
 def integrate_parametric_rational(f: Expr, x: str) -> Expr | None:
     """An antiderivative of a rational function of x whose coefficients hold symbols or other
     constants; None for any other integrand."""
-    if not f.free - {x} or any(n.op in ex.NAMED and x in n.free for n in ex.subtrees(f)):
+    constants = f.free - {x} or any(n.op == "I" for n in ex.subtrees(f))
+    if not constants or any(n.op in ex.NAMED and x in n.free for n in ex.subtrees(f)):
         return None
     try:
         tower = Tower(x)
@@ -35,9 +36,24 @@ def integrate_parametric_rational(f: Expr, x: str) -> Expr | None:
         if not plain or tower.root != 1:
             return None
         q = tower.reduced(q)
+        imaginary = [i for i, k in enumerate(tower.kernels) if k.kind == "imaginary"]
+        if imaginary and fd.degrees(q.d)[imaginary[0]] > 0:
+            # A factor may be one of x**2 + 1: with the conjugate above and below, none is.
+            conjugate = Quotient(_conjugate(q.d, imaginary[0]))
+            below = tower.reduced(Quotient(q.d) * conjugate)
+            q = tower.reduced(tower.reduced(Quotient(q.n) * conjugate) / below)
+            if fd.degrees(q.d)[imaginary[0]] > 0:
+                return None
         return _integrate(tower, q, ex.symbol(x))
     except _ERRORS:
         return None
+
+
+def _conjugate(p: Poly, at: int) -> Poly:
+    """The polynomial with -I in the place of I, generator `at`."""
+    return fd.RING.from_dict({
+        monomial: -c if fd.exponents(monomial)[at] % 2 else c for monomial, c in p.terms()
+    })  # fmt: skip
 
 
 def _integrate(tower: Tower, q: Quotient, x: Expr) -> Expr | None:

@@ -25,6 +25,7 @@ from sciml.symbolic.expr.clock import now
 from sciml.symbolic.expr.evaluate import Program
 from sciml.symbolic.expr.expression import Expr
 from sciml.symbolic.integration import ansatz, rules
+from sciml.symbolic.integration.angle_radicals import angle_radicals
 from sciml.symbolic.integration.binomials import has_symbolic_exponent, integrate_binomial
 from sciml.symbolic.integration.dilogarithms import integrate_with_logarithm
 from sciml.symbolic.integration.elliptic_angles import integrate_elliptic_angle
@@ -34,6 +35,7 @@ from sciml.symbolic.integration.parametric_rational import integrate_parametric_
 from sciml.symbolic.integration.polylogarithms import integrate_with_exponentials
 from sciml.symbolic.integration.radicands import extract_squares
 from sciml.symbolic.integration.rational_functions import integrate_rational
+from sciml.symbolic.integration.substitution import one_linear_argument
 from sciml.symbolic.verification.checking import check
 from sciml.symbolic.verification.result import Check
 
@@ -99,6 +101,16 @@ class Search:
                     return final
             rules_share = 1.0 if self.propose is None else RULES_SHARE
             total = rules_share * self.time_left()
+            shift = one_linear_argument(core, x)
+            if shift is not None:
+                g, u = shift
+                solved = self._solve(g, x, 0, 0.6 * total)
+                if solved is not None:
+                    answer = scale * ex.substitute(solved.answer, {ex.symbol(x): u}) / u.diff(x)
+                    final = self._check_final(f, answer, x, solved.method)
+                    if final is not None:
+                        return final
+                total = rules_share * self.time_left()
             solved = self._solve(core, x, 0, ELEMENTARY_SHARE * total)
             if solved is None and self.postponed:
                 self.special = True
@@ -238,6 +250,10 @@ class Search:
             accepted = self._accept(f, polylogarithms, x, "polylogarithms", depth)
             if accepted:
                 return accepted
+        if f.free != {x}:
+            accepted = self._by_angle_radicals(f, x, depth, end)
+            if accepted:
+                return accepted
         angle = integrate_parametric_angle(f, x)
         share = 0.45 if depth == 0 else 0.5
         if angle is not None or polylogarithms is not None or has_symbolic_exponent(f, x):
@@ -277,6 +293,9 @@ class Search:
 
     def _by_rules(self, f: Expr, x: str, depth: int, end: float) -> Antiderivative | None:
         """Substitutions, easiest first; integration by parts after the first of them."""
+        accepted = self._by_angle_radicals(f, x, depth, end) if f.free == {x} else None
+        if accepted is not None:
+            return accepted
         queue: list[tuple[int, int, rules.Substitution]] = []
         seen: set[Expr] = set()
         for count, s in enumerate(rules.substitutions(f, x, depth)):
@@ -299,9 +318,19 @@ class Search:
                     return antiderivative
         return None if parts_tried else self._by_parts(f, x, splits, depth, end)
 
+    def _by_angle_radicals(
+        self, f: Expr, x: str, depth: int, end: float
+    ) -> Antiderivative | None:  # fmt: skip
+        for factor, substitution in angle_radicals(f, x, f"t{depth}"):
+            accepted = self._by_substitution(f, x, substitution, depth, end, factor)
+            if accepted is not None or now() > end:
+                return accepted
+        return None
+
     def _by_substitution(
-        self, f: Expr, x: str, s: rules.Substitution, depth: int, end: float
-    ) -> Antiderivative | None:
+        self, f: Expr, x: str, s: rules.Substitution, depth: int, end: float,
+        factor: Expr = ex.ONE,
+    ) -> Antiderivative | None:  # fmt: skip
         scale, core = constant_factor(s.integrand, s.variable)
         remaining = end - now()
         inner = self._solve(core, s.variable, depth + 1, remaining / 2.5)
@@ -309,7 +338,7 @@ class Search:
             return None
         try:
             back = {ex.symbol(s.variable): s.stands_for}
-            answer = cancel_inverses(scale * ex.substitute(inner.answer, back))
+            answer = factor * cancel_inverses(scale * ex.substitute(inner.answer, back))
         except ERRORS:
             return None
         return self._accept(f, answer, x, f"{s.name}; {inner.method}", depth)

@@ -43,3 +43,25 @@ def linear(u: Expr, x: str) -> bool:
     """Whether u is a linear polynomial in x."""
     slope = u.diff(x)
     return slope is not ex.ZERO and x not in slope.free
+
+
+def one_linear_argument(f: Expr, x: str) -> tuple[Expr, Expr] | None:
+    """(g, u) with f = g(u), where x stands only in the linear function u, which holds other
+    symbols; None where x stands elsewhere, too."""
+    if f.free == {x}:
+        return None
+    arguments: set[Expr] = set()
+    todo = [f]
+    while todo:
+        n = todo.pop()
+        if x not in n.free:
+            continue
+        if n.op != "sym" and linear(n, x):
+            arguments.add(n)
+        elif n.op == "sym" or len(arguments) > 1:
+            return None
+        todo += n.args if n not in arguments else ()
+    if len(arguments) != 1 or not next(iter(arguments)).free - {x}:
+        return None
+    (u,) = arguments
+    return ex.substitute(f, {u: ex.symbol(x)}), u
