@@ -58,8 +58,9 @@ def trained(way: str, jets: JetSample, steps: int, seed: int) -> Any:
     if way.startswith("plane"):
         return supervised(planed(jets, tuple(way.split()[1:])), steps, seed)
     if way.startswith("decorrelate"):
+        trunk, embedder = new_parts(seed)
         model = Decorrelated(
-            *new_parts(seed), SupervisedConfig(outputs=len(jets.classes)),
+            trunk, embedder, SupervisedConfig(outputs=len(jets.classes)),
             background=jets.classes.index("QCD"), strength=float(way.split()[1]),
         )  # fmt: skip
         train(model, jets, jets.lengths, steps, seed)
@@ -99,7 +100,8 @@ def measured(scores: np.ndarray, test: JetSample, mass: np.ndarray) -> dict[str,
 def table(rows: list[dict[str, Any]]) -> str:
     """Markdown: means over signals, mean ± standard deviation over seeds."""
     fields = ("auc", "divergence", "expected", "distance_correlation")
-    lines, first = [], {}
+    lines: list[list[str]] = []
+    first: dict[str, list[float]] = {}
     for way in WAYS:
         cells = [way]
         for field in fields:

@@ -1,10 +1,10 @@
 """What a tagger knows of its ignorance: three shifts, four ways to train, classes left out.
 
     C="--classes QCD:2 Tbqq:2 Hbb Wqq Hgg Zqq --compact"
-    sciml data make jets $C --jets 3000 --seed 921 --pileup 40 -o pileup_train.parquet
-    sciml data make jets $C --jets 1600 --seed 922 --pileup 40 -o pileup.parquet
-    sciml data make jets $C --jets 1600 --seed 923 --detector shifted -o detector.parquet
-    sciml data make jets $C --jets 1600 --seed 924 --shower vincia -o vincia.parquet
+    sciml data make jets $C --jets 2000 --seed 921 --pileup 40 -o pileup_train.parquet
+    sciml data make jets $C --jets 1000 --seed 922 --pileup 40 -o pileup.parquet
+    sciml data make jets $C --jets 1000 --seed 923 --detector shifted -o detector.parquet
+    sciml data make jets $C --jets 1000 --seed 924 --shower vincia -o vincia.parquet
     python benchmarks/jets_uncertainty.py --target pileup_train.parquet --pile-up pileup.parquet \
         --detector detector.parquet --vincia vincia.parquet
 
@@ -290,8 +290,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     for name in ("--target", "--pile-up", "--detector", "--vincia"):
         parser.add_argument(name, required=True)
-    parser.add_argument("--jets", type=int, default=3000)
-    parser.add_argument("--test-jets", type=int, default=1600)
+    parser.add_argument("--jets", type=int, default=2000)
+    parser.add_argument("--test-jets", type=int, default=1000)
     parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--out", type=Path, default=HERE / "results" / "jets_uncertainty.json")
     options = parser.parse_args()

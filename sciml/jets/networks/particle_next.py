@@ -267,8 +267,16 @@ class Unit(nn.Module):
         self.linear = nn.Linear(features, width, bias=False)
 
     def forward(self, x: Tensor, real: Tensor) -> Tensor:
-        """[..., features] -> [..., width], whose entries `real` [...] count."""
-        return cast(Tensor, self.linear(F.relu(normalised(self.norm, x, real))))
+        """[..., features] -> [..., width], whose entries `real` [...] count.
+
+        In training on a CPU, padding is left out of all of it, and zero in what comes out.
+        """
+        if not self.training or x.device.type != "cpu":
+            return cast(Tensor, self.linear(F.relu(normalised(self.norm, x, real))))
+        places = real.flatten().nonzero()[:, 0]
+        rows = self.linear(F.relu(self.norm(x.flatten(0, -2).index_select(0, places))))
+        out = rows.new_zeros(real.numel(), rows.shape[-1]).index_copy(0, places, rows)
+        return out.unflatten(0, real.shape)
 
 
 class Gate(nn.Module):

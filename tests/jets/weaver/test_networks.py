@@ -255,6 +255,24 @@ def test_settings_that_are_not_those_of_a_particle_next(name, change, message, c
     assert "\n" not in str(caught.value) and len(str(caught.value)) < 400
 
 
+@pytest.mark.parametrize("name", ["next", "next moving with all", "next sum and mean"])
+def test_padding_takes_no_part_in_training(name, case, inputs, tmp_path):
+    """Logits, gradients and running statistics are those of narrower batches."""
+    settings, state, *_ = case(name)
+    results = []
+    for more in (0, 9):
+        network = built(tmp_path, settings, state).train().network.get_submodule("network")
+        wide = {n: torch.nn.functional.pad(inputs[n], (0, more)) for n in inputs if n != "pf_uu"}
+        torch.manual_seed(0)  # of the dropout
+        logits = weaver.run(network, wide)
+        logits.square().sum().backward()
+        gradients = [p.grad for p in network.parameters() if p.grad is not None]
+        results.append([logits.detach(), *gradients, *network.buffers()])
+    assert len(results[0]) > 40
+    for one, other in zip(*results, strict=True):
+        assert torch.allclose(one, other, rtol=1e-3, atol=1e-4 * float(one.abs().max()))
+
+
 def test_a_particle_next_reads_files_of_particles(jets):
     """Through the tagger: what the network says of the same features, points and momenta."""
     sizes = ParticleNeXtConfig(layers=(NextLayerConfig(24, 16, 8, attention=4),), hidden=())
