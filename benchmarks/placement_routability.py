@@ -27,6 +27,7 @@ from machine import processor
 from sciml.placement import Design, check, hpwl, place, read_design
 from sciml.placement.cost.wirelength import net_steiner
 from sciml.placement.generate import standard_cells
+from sciml.placement.placer import Placed
 from sciml.placement.routing.router import route
 
 RESULTS = Path(__file__).parent / "results/placement_routability.json"
@@ -48,9 +49,8 @@ def needed(design: Design) -> float:
     return length / 2 / (design.canvas.width * design.canvas.height * design.unit_um**2)
 
 
-def row(design: Design, seconds: float, seed: int, routability: bool) -> dict[str, Any]:
-    placed = place(design, cpu_seconds=seconds, movable="cells", seed=seed, routability=routability)
-    routed = route(placed.design).as_dict()
+def row(design: Design, placed: Placed, seed: int, routability: bool) -> dict[str, Any]:
+    routed = route(replace(placed.design, tracks=design.tracks)).as_dict()
     return {
         "routability": routability, "seed": seed, "hpwl": hpwl(placed.design),
         "legal": check(placed.design, design).legal,
@@ -73,13 +73,16 @@ def main() -> None:
         design, name = ariane(args.shared), "flat Ariane133, macros fixed"
     else:
         design, name = standard_cells(args.cells, seed=1), f"{args.cells} synthetic cells"
-    plain = place(design, cpu_seconds=args.cpu_seconds, movable="cells", seed=1000)
-    tracks = args.supply * needed(plain.design)
-    design = replace(design, tracks=(tracks, tracks))
     rows: list[dict[str, Any]] = []
+    tracks = 0.0
     for seed in range(args.seeds):
         for routability in (False, True):
-            rows.append(row(design, args.cpu_seconds, seed, routability))
+            placed = place(design, cpu_seconds=args.cpu_seconds, movable="cells", seed=seed,
+                           routability=routability)  # fmt: skip
+            if not tracks:
+                tracks = args.supply * needed(placed.design)
+                design = replace(design, tracks=(tracks, tracks))
+            rows.append(row(design, placed, seed, routability))
             print(rows[-1], flush=True)
         kept = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
         kept[f"{name}, supply {args.supply:g}"] = {
