@@ -16,6 +16,7 @@ from sciml.symbolic.algebra.rewriting import invert
 from sciml.symbolic.expr import expression as ex
 from sciml.symbolic.expr.expression import Expr
 from sciml.symbolic.ode.separation import from_integrals, separate_variables
+from sciml.symbolic.ode.special_functions import special_systems
 from sciml.symbolic.ode.tools import (
     C1,
     Context,
@@ -235,6 +236,19 @@ def riccati(F: Expr, c: Context) -> Iterator[Proposal]:
                     return
 
 
+def riccati_by_linear(F: Expr, c: Context) -> Iterator[Proposal]:
+    """F = p + q y + r y**2 with y = -u'/(r u): u'' - (q + r'/r) u' + p r u = 0, where special
+    functions solve that."""
+    r = without_symbol(F.diff(c.y).diff(c.y) / 2, c, c.y)
+    if r is None or r is ex.ZERO:
+        return
+    q, p = at(F.diff(c.y), c.sy, 0), at(F, c.sy, 0)
+    for u, v, name in special_systems(tidy(-q - r.diff(c.x) / r), tidy(p * r), c):
+        slope = C1 * u.diff(c.x) + v.diff(c.x)
+        yield "explicit", -slope / (r * (C1 * u + v)), f"Riccati, {name}"
+        return
+
+
 def inverse_equation(F: Expr, c: Context) -> Iterator[Proposal]:
     """The equation of x as a function of y, if it is linear, Bernoulli's or Riccati's."""
     if F is ex.ZERO:
@@ -262,6 +276,6 @@ def inverse_equation(F: Expr, c: Context) -> Iterator[Proposal]:
 
 FIRST_ORDER_METHODS: tuple[Callable[[Expr, Context], Iterator[Proposal]], ...] = (
     quadrature, linear, separable, bernoulli, homogeneous, function_of_line, linear_fractional,
-    riccati, inverse_equation,
+    riccati, inverse_equation, riccati_by_linear,
 )  # fmt: skip
 """In the order in which they are tried; `exact` comes after them, because it needs M and N."""

@@ -17,6 +17,7 @@ from sciml.symbolic.ode.change_of_variable import NEW_VARIABLE, in_new_variable
 from sciml.symbolic.ode.constant_coefficients import fundamental_system, undetermined_coefficients
 from sciml.symbolic.ode.first_order import FIRST_ORDER_METHODS
 from sciml.symbolic.ode.liouvillian import liouvillian_solutions
+from sciml.symbolic.ode.special_functions import special_systems
 from sciml.symbolic.ode.tools import (
     C1,
     Context,
@@ -97,6 +98,7 @@ def _fundamental_systems(e: Linear, c: Context) -> Iterator[tuple[Expr, Expr, st
             return
     yield from _by_normal_form(e, c)
     yield from _by_liouville_transformation(e, c)
+    yield from special_systems(e.p, e.q, c)
 
 
 def _simple_solutions(e: Linear, c: Context) -> Iterator[tuple[Expr, str]]:
