@@ -127,7 +127,10 @@ def main() -> None:
         for row in itertools.islice(measure(part, arguments, kept), arguments.rows):
             kept.add(row)
             print(json.dumps(row), flush=True)
-    rows = [row for part in COMPARED for row in Rows(arguments.work / f"{part}.jsonl").rows]
+    rows = [
+        row for part in COMPARED for row in Rows(arguments.work / f"{part}.jsonl").rows
+        if row["budget"] in BUDGETS.get(part, (None,))
+    ]  # fmt: skip
     result = {
         "what": "gain of a perfect learned part, which costs nothing, over the best present way",
         "command": "python benchmarks/ceilings.py placement regression integration folding "
