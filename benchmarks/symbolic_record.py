@@ -70,11 +70,11 @@ class Record:
 
     def save(self) -> None:
         packages = ("sympy", "python-flint", "numpy")
-        table = {kind: self._summary(kind) for kind in self.rows}
+        table = {kind: s for kind in self.rows if (s := self._summary(kind))}
         written = {
             kind: {name: {**entry, "seconds": " ".join(f"{t:g}" for t in entry["seconds"])}
                    for name, entry in solvers.items()}
-            for kind, solvers in self.rows.items()
+            for kind, solvers in self.rows.items() if kind in table
         }  # fmt: skip
         versions = {name: version(name) for name in packages} | _versions()
         self.data = {
@@ -122,7 +122,8 @@ class Record:
             lines.append([kind, *cells])
         head = (
             f"Solved within {self.limit:.0f} CPU seconds and confirmed, and the median CPU seconds"
-            " of all rows. In brackets: the rules on the very same rows, where they are not all."
+            " of all rows (of other systems without .5 s for their start, so that what is below is"
+            " not resolved). In brackets: the rules on the very same rows, where they are not all."
         )
         if HYBRID in names:
             head += (

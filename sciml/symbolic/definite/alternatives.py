@@ -182,35 +182,41 @@ class Alternatives:
         return Outcome("verified", value, "the integral is a beta function", "", "beta function")
 
     def by_exponential(self) -> Outcome | None:
-        """Newton and Leibniz in q = exp(-x), where x stands in exponentials alone and the interval
-        reaches to infinity: balls of functions of exp(x) grow too wide there."""
+        """Newton and Leibniz in q = exp(-x) or b**-x, where x stands in such powers alone and the
+        interval reaches to infinity: balls of functions of exp(x) grow too wide there."""
         f, x, q = self.f, ex.symbol(self.x), ex.symbol(self.x)
         if not self.high.infinite and not self.low.infinite:
             return None
         f = ex.substitute(f, {n: _EXPONENTIAL[n.op](ex.call("exp", -n.args[0]))
                               for n in ex.subtrees(f) if n.op in _EXPONENTIAL})  # fmt: skip
         values: dict[Expr, ex.ExprLike] = {}
+        bases: set[Expr] = set()
         for n in ex.subtrees(f):
-            if n.op != "exp" or self.x not in n.free:
+            if n.op not in ("exp", "pow") or self.x not in n.args[-1].free:
                 continue
-            slope = n.args[0].diff(self.x)
-            if slope.op != "num" or n.args[0] is not slope * x:
+            slope = n.args[-1].diff(self.x)
+            if slope.op != "num" or n.args[-1] is not slope * x:
                 return None
+            bases.add(ex.E if n.op == "exp" else n.args[0])
             values[n] = ex.power(q, -slope)
+        if len(bases) > 1 or any(b is not ex.E and (b.op != "num" or b.value <= 1) for b in bases):
+            return None
         if not values:
             return None
         mark = ex.symbol("exponential__")
         if self.x in ex.substitute(f, dict.fromkeys(values, mark)).free:
             return None
-        g = ex.substitute(f, values) / q
-        low = ex.ZERO if self.high.at is None else ex.call("exp", -self.high.at)
-        high = End(None, 1) if self.low.at is None else End(ex.call("exp", -self.low.at))
+        (base,) = bases
+        rate = ex.ONE if base is ex.E else ex.call("log", base)
+        g = ex.substitute(f, values) / q / rate
+        low = ex.ZERO if self.high.at is None else ex.power(base, -self.high.at)
+        high = End(None, 1) if self.low.at is None else End(ex.power(base, -self.low.at))
         outcome = DefiniteIntegral(
             g, self.x, End(low), high, self.integrator, self.deadline
         ).solve()  # fmt: skip
         if outcome.status not in ("verified", "sampled"):
             return None
-        return replace(outcome, method=f"q = exp(-{self.x}); {outcome.method}")
+        return replace(outcome, method=f"q = {ex.power(base, -x)}; {outcome.method}")
 
     def by_sums(self) -> Outcome | None:
         """Newton and Leibniz for products of circular functions written as sums."""

@@ -30,6 +30,7 @@ from sciml.symbolic.integration.binomials import has_symbolic_exponent, integrat
 from sciml.symbolic.integration.dilogarithms import integrate_with_logarithm
 from sciml.symbolic.integration.elliptic_angles import integrate_elliptic_angle
 from sciml.symbolic.integration.elliptic_integrals import integrate_elliptic
+from sciml.symbolic.integration.integral_functions import integrate_over_linear
 from sciml.symbolic.integration.parametric_angles import integrate_parametric_angle
 from sciml.symbolic.integration.parametric_rational import integrate_parametric_rational
 from sciml.symbolic.integration.polylogarithms import integrate_with_exponentials
@@ -221,6 +222,10 @@ class Search:
             return accepted
         parametric = integrate_parametric_rational(f, x)
         accepted = parametric and self._accept(f, parametric, x, "rational function", depth)
+        if accepted:
+            return accepted
+        over_linear = integrate_over_linear(f, x)
+        accepted = over_linear and self._accept(f, over_linear, x, "integral functions", depth)
         if accepted:
             return accepted
         by_powers = without_inverse_exponents(f, x)

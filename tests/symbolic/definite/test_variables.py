@@ -11,6 +11,7 @@ from sciml.symbolic import integrate
 @pytest.mark.parametrize(("text", "low", "high", "value"), [
     ("1/sqrt(1 + exp(x) + exp(2*x))", "0", "oo", "log(1 + 2/sqrt(3))"),
     ("1/sqrt(1 + exp(4*x))", "-1", "oo", "asinh(exp(2))/2"),
+    ("1/(2**(2*x/3) + 1)", "0", "oo", "3/2"),
     ("(1 - x**(1/30))**40", "0", "1", "1/binomial(70, 30)"),
     ("x**(1/3)/(1 + x**(7/2))**(5/3)", "0", "oo",
      "2*gamma(8/21)*gamma(9/7)/(7*gamma(5/3))"),
