@@ -22,7 +22,7 @@ CONFIG = GlobalConfig(bins=64, target=0.7, calm=0.02, overflow=0.1)
 """Coarse bins and white space, so that the legaliser moves little."""
 FEWEST = 200
 """Movable macros from which on it is worth its time."""
-SECONDS_PER_MACRO = 0.02
+SECONDS_PER_MACRO = 0.08
 """Budget per movable macro above which annealing from a random order is as good."""
 HOT = 0.05
 """First temperature of the annealing after it, in mean uphill moves."""
