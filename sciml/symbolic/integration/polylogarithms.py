@@ -22,7 +22,7 @@ from sciml.symbolic.algebra.rewriting import expand
 from sciml.symbolic.algebra.tower import Tower
 from sciml.symbolic.expr import expression as ex
 from sciml.symbolic.expr.expression import Expr
-from sciml.symbolic.integration.elliptic_reduction import degree, solve
+from sciml.symbolic.integration.elliptic.reduction import degree, solve
 from sciml.symbolic.integration.substitution import linear
 
 _ERRORS = (Failure, ex.TooLarge, ex.Undefined, ZeroDivisionError, OverflowError)

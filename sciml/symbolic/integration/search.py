@@ -28,8 +28,8 @@ from sciml.symbolic.integration import ansatz, rules
 from sciml.symbolic.integration.angle_radicals import angle_radicals
 from sciml.symbolic.integration.binomials import has_symbolic_exponent, integrate_binomial
 from sciml.symbolic.integration.dilogarithms import integrate_with_logarithm
-from sciml.symbolic.integration.elliptic_angles import integrate_elliptic_angle
-from sciml.symbolic.integration.elliptic_integrals import integrate_elliptic
+from sciml.symbolic.integration.elliptic.angles import integrate_elliptic_angle
+from sciml.symbolic.integration.elliptic.integrals import integrate_elliptic
 from sciml.symbolic.integration.integral_functions import integrate_over_linear
 from sciml.symbolic.integration.parametric_angles import integrate_parametric_angle
 from sciml.symbolic.integration.parametric_rational import integrate_parametric_rational

@@ -2,7 +2,7 @@
 
 In reading order: `api` (`dsolve`), `solver` (search, checks, completion), `methods` (their order;
 Clairaut, Lagrange), `first_order` with `separation`, `second_order` (variation of parameters) with
-`constant_coefficients`, `liouvillian` (Kovacic) and `change_of_variable`, `point_transformations`,
+`constant_coefficients`, `liouvillian` (Kovacic), `special_functions` and `change_of_variable`, `point_transformations`,
 `absolute_values`, `fallbacks`, `singular_solutions` (and other branches), `checking` with `regions`
 (verification by the residual). `tools` serves all of them.
 """

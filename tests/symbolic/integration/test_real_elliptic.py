@@ -6,7 +6,7 @@ import pytest
 from sciml.symbolic.expr import expression as ex
 from sciml.symbolic.expr.evaluate import evaluate
 from sciml.symbolic.expr.parser import parse
-from sciml.symbolic.integration.elliptic_integrals import integrate_elliptic
+from sciml.symbolic.integration.elliptic.integrals import integrate_elliptic
 from sciml.symbolic.verification.checking import check
 
 NUMBERS = [

@@ -11,8 +11,8 @@ from sciml.symbolic.expr.expression import Expr
 from sciml.symbolic.expr.intervals import fraction, precision
 from sciml.symbolic.expr.parser import parse
 from sciml.symbolic.integration.binomials import integrate_binomial
-from sciml.symbolic.integration.elliptic_angles import integrate_elliptic_angle
-from sciml.symbolic.integration.elliptic_integrals import integrate_elliptic
+from sciml.symbolic.integration.elliptic.angles import integrate_elliptic_angle
+from sciml.symbolic.integration.elliptic.integrals import integrate_elliptic
 from sciml.symbolic.integration.parametric_angles import integrate_parametric_angle
 from sciml.symbolic.integration.parametric_rational import integrate_parametric_rational
 from sciml.symbolic.integration.polylogarithms import integrate_with_exponentials

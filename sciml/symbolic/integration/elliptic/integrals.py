@@ -1,6 +1,6 @@
 """Elliptic integrals: R(x) times square roots of polynomials whose product P has degree 3 or 4.
 
-After the reduction to a basis (`elliptic_reduction`) the integrals of 1/Y, x/Y, x**2/Y and
+After the reduction to a basis (`reduction`) the integrals of 1/Y, x/Y, x**2/Y and
 1/((x - e) Y), Y = sqrt(P), are written by Legendre's normal forms (`legendre_forms`). Where P and R
 hold even powers only, x**2 is the variable.
 
@@ -18,9 +18,9 @@ from sciml.symbolic.algebra.field import GENERATORS, ONE, Failure, Poly, Quotien
 from sciml.symbolic.algebra.tower import Tower
 from sciml.symbolic.expr import expression as ex
 from sciml.symbolic.expr.expression import Expr
-from sciml.symbolic.integration.elliptic_reduction import degree, reduce_to_basis
-from sciml.symbolic.integration.legendre_forms import normal_form, polynomial_roots
-from sciml.symbolic.integration.real_elliptic import real_form
+from sciml.symbolic.integration.elliptic.legendre_forms import normal_form, polynomial_roots
+from sciml.symbolic.integration.elliptic.real_forms import real_form
+from sciml.symbolic.integration.elliptic.reduction import degree, reduce_to_basis
 
 _ERRORS = (Failure, ex.TooLarge, ex.Undefined, ZeroDivisionError)
 _X = GENERATORS[0]

@@ -18,7 +18,7 @@ from sciml.symbolic.algebra.prepare import rational_ratio
 from sciml.symbolic.algebra.rewriting import expand
 from sciml.symbolic.expr import expression as ex
 from sciml.symbolic.expr.expression import Expr
-from sciml.symbolic.integration.elliptic_integrals import (
+from sciml.symbolic.integration.elliptic.integrals import (
     Elliptic,
     elliptic_form,
     integrate_form,

@@ -1,0 +1,1 @@
+"""Elliptic integrals: their reduction to a basis, and normal forms."""
