@@ -41,6 +41,8 @@ class RouterConfig:
     """The first rounds, with patterns alone."""
     last: int = 3
     """The last rounds, in which nothing adds to the overflow."""
+    patience: int = 3
+    """Rounds without a gain of 1 % after which costs are no longer negotiated."""
     most_cells: int = 1000
     """Nets with pins in more global cells (clocks, resets) are left out."""
     penalty: float = 2.0
@@ -130,18 +132,19 @@ def route(
     best, rounds, maze = (h.demand.copy(), v.demand.copy()), 0, None
     least = _overflow(h) + _overflow(v)
     bends = _bends(paths)
+    negotiated, idle = c.rounds - c.last, 0
     for k in range(c.rounds):
         if report is not None:
             report({"round": k, "overflow": _overflow(h) + _overflow(v)})
         full = np.zeros(count, bool)
         find_crowded(h, v, paths, full)
-        if not full.any():
+        if not full.any() or k >= negotiated + c.last:
             break
         rounds = k + 1
         for e in (h, v):
             e.history[e.demand > e.supply] += c.history if k else 0.0
         price = Price(min(c.penalty * 2 ** (k // 2), 64.0), np.inf)
-        if k >= c.rounds - c.last:  # no longer negotiated: nothing adds to the overflow
+        if k >= negotiated:  # no longer negotiated: nothing adds to the overflow
             price = Price(1000.0, 1.0)
             for e in (h, v):
                 e.history[:] = 0.0
@@ -156,7 +159,11 @@ def route(
                 chosen = chosen[done:]
                 if len(chosen):
                     paths = _roomier(paths)
-        if (total := _overflow(h) + _overflow(v)) < least:
+        total = _overflow(h) + _overflow(v)
+        idle = 0 if total < 0.99 * least else idle + 1
+        if idle >= c.patience and k >= c.patterns:
+            negotiated = min(negotiated, k + 1)
+        if total < least:
             least, best, bends = total, (h.demand.copy(), v.demand.copy()), _bends(paths)
     across, up = best
     over_h, over_v = np.maximum(across - h.supply, 0), np.maximum(up - v.supply, 0)
