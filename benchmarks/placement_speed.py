@@ -3,7 +3,7 @@
     python benchmarks/placement_speed.py --shared ../shared
 
 Moves per CPU-second of the annealing of the clustered Ariane133 (synthetic without --shared), the
-same seeds with no rule, with halos and channels, and with a region and aligned macros, taking turns.
+same seeds with no rule, with halos and channels, and with a region and aligned macros, in turn.
 Then whole processes of `sciml placement place` with one short search: once with an empty cache of
 compiled code, and then three times with the cache that it left. Writes
 benchmarks/results/placement_speed.json.
