@@ -127,8 +127,8 @@ def _suite(path: Path, definite: bool) -> tuple[list[Problem], int]:
         try:
             f = parse(row["integrand"])
             if definite:
-                ends = [read_end(row[end], parse) for end in ("lower", "upper")]
-                out.append(Definite(f, *ends, parse(row["value"])))
+                low, high = (read_end(row[end], parse) for end in ("lower", "upper"))
+                out.append(Definite(f, low, high, parse(row["value"])))
             else:
                 out.append(f)
         except InputError:

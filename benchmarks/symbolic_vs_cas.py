@@ -122,7 +122,7 @@ def between(problem: Definite) -> Expr | None:
         limits=ends,
         timeout=limit,
         model=None,
-        worker=HERE,  # type: ignore[arg-type]
+        worker=HERE,
     ).expression
 
 

@@ -25,6 +25,7 @@ def test_with_one_inner_step_it_is_sgd_on_the_mean_of_the_tasks():
             tasks_per_step=4)  # fmt: skip
     sum(squared(plain, batch) for (batch,) in tasks).div(4).backward()
     for got, p in zip(model.parameters(), plain.parameters(), strict=True):
+        assert p.grad is not None
         torch.testing.assert_close(got, p - 0.3 * 0.2 * p.grad)
 
 

@@ -1,6 +1,8 @@
 """Attacks stay within what is allowed, are found where the answer is known, and never look safer
 with more strength or steps."""
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -146,7 +148,8 @@ def test_the_gradient_reaches_the_corner_of_a_linear_answer(jets):
             return torch.stack([energy, torch.zeros_like(energy)], 1)
 
     labels = torch.zeros(len(batch.x), dtype=torch.int64)
-    _, worst = attack(Energy(), batch, labels, "resolution", 0.5, "gradient", steps=12)
+    energy: Any = Energy()
+    _, worst = attack(energy, batch, labels, "resolution", 0.5, "gradient", steps=12)
     width = resolution(batch.x)
     expected = (batch.x[..., col.ENERGY] * (1 - 0.5 * width) * batch.mask).sum(1)
     torch.testing.assert_close(worst, expected, rtol=1e-3, atol=1e-2)
@@ -157,8 +160,9 @@ def test_a_curve_and_bad_settings(tagger, jets):
     rows = robustness(tagger, batch, labels, kinds=("soft",), strengths=(1.0,), steps=2)
     assert set(rows[0]) == {"kind", "strength", "unchanged", "random", "search", "gradient"}
     assert rows[0]["gradient"] <= rows[0]["unchanged"]
+    misspelt: Any = "colinear"
     with pytest.raises(InputError, match="collinear"):
-        attack(tagger, batch, labels, "colinear", 1.0)
+        attack(tagger, batch, labels, misspelt, 1.0)
     with pytest.raises(InputError, match="strength"):
         attack(tagger, batch, labels, "soft", -1.0)
 

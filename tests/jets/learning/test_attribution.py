@@ -1,6 +1,8 @@
 """Attributions: occlusion, integrated gradients and roll-out in cases that are known, and beside
 shuffled weights."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -66,7 +68,7 @@ def test_integrated_gradients_of_sums_of_powers(power):
     tagger = JetTagger.build(
         {"name": "pair_transformer", "dim": 16, "depth": 1, "heads": 2}, CLASSES
     )
-    network = tagger.eval().network
+    network: Any = tagger.eval().network
     network.trunk = SumOfNodes(power)
     network.embedder.network = nn.Identity()
     network.embedder.project = nn.Linear(17, 16, bias=False)
@@ -97,7 +99,7 @@ def test_integrated_gradients_add_up_to_the_change_along_the_path(tagger):
 def test_roll_out_of_uniform_attention_is_uniform(tagger):
     torch.manual_seed(0)
     trunk = {"name": "pair_transformer", "dim": 16, "depth": 3, "heads": 2, "pair_dim": 0}
-    flat = JetTagger.build(trunk, CLASSES).eval()
+    flat: Any = JetTagger.build(trunk, CLASSES).eval()
     with torch.no_grad():
         for block in flat.network.trunk.blocks:
             block.attention.linear_qkv.weight[:32] = 0
@@ -114,7 +116,7 @@ def test_roll_out_reads_the_weights_that_attention_uses():
     """With one head, the output is the weighted sum of the values."""
     torch.manual_seed(0)
     trunk = {"name": "pair_transformer", "dim": 16, "depth": 1, "heads": 1, "pair_dim": 4}
-    tagger = JetTagger.build(trunk, CLASSES).eval()
+    tagger: Any = JetTagger.build(trunk, CLASSES).eval()
     block = tagger.network.trunk.blocks[0].attention
     seen = []
     hook = block.register_forward_hook(

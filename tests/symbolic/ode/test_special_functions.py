@@ -25,6 +25,7 @@ def test_both_solutions_solve_the_equation(text, function):
     c = Context("x", "y", clock.now() + 30)
     (F,) = solve_for(residual, parse("y''", unknown=Unknown("y", "x")), parse("0"))
     e = as_linear(tidy(F), c)
+    assert e is not None
     u, v, _ = next(special_systems(e.p, e.q, c))
     assert function in str(u) and function in str(v)
     values = {n: mpmath.mpf(k + 3) / 8 for k, n in enumerate(sorted(u.free | v.free - {"x"}))}
@@ -48,4 +49,5 @@ def test_other_equations_are_left_alone(text):
     c = Context("x", "y", clock.now() + 30)
     (F,) = solve_for(residual, parse("y''", unknown=Unknown("y", "x")), parse("0"))
     e = as_linear(tidy(F), c)
+    assert e is not None
     assert not list(special_systems(e.p, e.q, c))
