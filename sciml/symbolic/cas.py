@@ -67,6 +67,8 @@ MAXIMA = {"E": "%e", "pi": "%pi", "I": "%i", "sign": "signum"}
 
 
 def ask_maxima(query: str, cpu_seconds: float, timeout: float, load: str = "") -> str | None:
+    """What Maxima prints for an expression after `load`; None if it gives nothing, or the question
+    back."""
     program = f'display2d:false$\nlinel:100000$\n{load}\nprint("@@", {query}, "@@")$\n'
     out = _run(["maxima", "--very-quiet"], program, cpu_seconds, timeout)
     printed = re.search(r"@@(.*?)@@", out.replace("\\\n", "").replace("\n", " "))
@@ -104,6 +106,7 @@ GIAC = {"E": "e", "I": "i"}
 
 
 def ask_giac(query: str, cpu_seconds: float, timeout: float) -> str | None:
+    """What Giac prints for a query; None if it gives nothing, or the question back."""
     out = _run(["giac", query], "", cpu_seconds, timeout)
     lines = [line for line in out.splitlines() if line.strip() and not line.startswith("//")]
     if not lines or "integrate" in lines[-1]:
