@@ -19,8 +19,8 @@ test: $(VENV)/.test check
 test-slow: $(VENV)/.test
 	$(BIN)/python -m pytest -m slow
 
-# The pages build without a warning and document every public name; what they and the README tell to
-# type runs, in a fresh folder, and the notebooks do.
+# The pages build without a warning and document every public name; what they tell to type runs, in
+# a fresh folder, and the notebooks do.
 docs-test: $(VENV)/.test
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m docs
 

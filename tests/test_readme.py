@@ -85,7 +85,7 @@ def test_four_lines_show_their_output():
         assert any(f"sciml {science} " in command for command in shown), science
 
 
-@pytest.mark.docs
+@pytest.mark.slow
 @pytest.mark.timeout(3600)
 def test_a_walk_from_top_to_bottom(tmp_path):
     """Every command of the README in one fresh folder, in order, with the output it shows."""

@@ -31,11 +31,12 @@ COARSEST = 7
 class Tidied:
     """Columns of real particles alone.
 
-    counts: [n] int64 constituents per jet.
-    flat: every column end to end.
-    dropped: [n] int64, candidates without momentum that were left out; padding is not counted.
-    repaired: [n] int64, values made usable: energies raised to |p|, infinite impact parameters,
-        track parameters of neutral candidates.
+    Attributes:
+        counts: [n] int64 constituents per jet.
+        flat: every column end to end.
+        dropped: [n] int64, candidates without momentum that were left out; padding is not counted.
+        repaired: [n] int64, values made usable: energies raised to |p|, infinite impact parameters,
+            track parameters of neutral candidates.
     """
 
     counts: NDArray[np.int64]
